@@ -1,0 +1,84 @@
+"""The errors a user can meet: what happened in one sentence, and a hint how to mend it.
+
+The command line prints ``message`` and ``hint`` and ends with ``exit_code``:
+1 failed, 2 wrong recipe or usage, 3 this host cannot. (0 is success, 130 interrupted.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+class ImageBuildError(Exception):
+    """Base of every error that imagebuild raises on purpose."""
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class UsageError(ImageBuildError):
+    """The command line asks for something that makes no sense."""
+
+    exit_code = 2
+
+
+class HostError(ImageBuildError):
+    """This host cannot do what is asked: something is missing, full or out of reach."""
+
+    exit_code = 3
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One finding in a recipe or a kickstart, at a place the user can open."""
+
+    file: str
+    line: int | None
+    where: str
+    message: str
+    hint: str | None = None
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}" if self.line else self.file
+        where = f"{self.where}: " if self.where else ""
+        return f"{place}: {where}{self.message}"
+
+
+class RecipeError(ImageBuildError):
+    """Everything that is wrong with a recipe or its kickstart, told together."""
+
+    exit_code = 2
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(str(p) for p in self.problems))
+
+
+class CommandFailed(ImageBuildError):
+    """A program that imagebuild started ended badly or not in time."""
+
+    def __init__(self, message: str, *, command: str, output: str = "", hint: str | None = None) -> None:
+        super().__init__(message, hint)
+        self.command = command
+        self.output = output
+
+
+class GuestError(ImageBuildError):
+    """libguestfs refused something, or an operation could not be done on this guest."""
+
+
+class InstallFailed(ImageBuildError):
+    """The installation in the VM did not succeed; ``console`` holds its last lines."""
+
+    def __init__(self, message: str, *, console: Sequence[str] = (), hint: str | None = None) -> None:
+        super().__init__(message, hint)
+        self.console = tuple(console)

@@ -1,0 +1,212 @@
+"""The only place that starts programs.
+
+Each child gets a session of its own (a terminal's Ctrl-C does not reach it behind our back), a
+small environment, a time limit, and is ended together with everything it started when the
+block that waits for it is left by an exception.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import subprocess
+import threading
+import time
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING
+
+from imagebuild.errors import CommandFailed, HostError
+from imagebuild.log import logger, redact
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+_PASSED = (
+    "PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "TERM", "SSH_AUTH_SOCK",
+    "XDG_RUNTIME_DIR", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME",
+    "http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY",
+    "SSL_CERT_FILE", "SSL_CERT_DIR", "LIBVIRT_DEFAULT_URI",
+)  # fmt: skip
+_SBIN = "/usr/local/sbin:/usr/sbin:/sbin"
+_GRACE = 10.0
+_KEPT_OUTPUT = 200
+"""Lines of a child's output kept for an error message."""
+
+_children: set[subprocess.Popen[str]] = set()
+_children_lock = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Completed:
+    """A program that has ended: its exit status, its output (both streams) and its seconds."""
+
+    argv: tuple[str, ...]
+    returncode: int
+    stdout: str
+    seconds: float
+
+
+def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment children get: a few variables of ours, C.UTF-8, and ``extra``."""
+    env = {name: os.environ[name] for name in _PASSED if name in os.environ}
+    env["PATH"] = f"{env.get('PATH', '/usr/local/bin:/usr/bin:/bin')}:{_SBIN}"
+    env["LC_ALL"] = "C.UTF-8"
+    env.update(extra or {})
+    return env
+
+
+def pasteable(argv: Sequence[str | Path], env: Mapping[str, str] | None = None) -> str:
+    """The command as one line for a shell, secrets masked."""
+    words = [f"{name}={shlex.quote(value)}" for name, value in (env or {}).items()]
+    words += [shlex.quote(str(word)) for word in argv]
+    return redact(" ".join(words))
+
+
+def stop(process: subprocess.Popen[str], first: signal.Signals = signal.SIGTERM) -> None:
+    """End ``process`` and its group: ``first``, ten seconds of grace, then SIGKILL."""
+    for signum, patience in ((first, _GRACE), (signal.SIGKILL, None)):
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signum)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(patience)
+            break
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def stop_all() -> None:
+    """End every child that is still running; threads that wait for one get a CommandFailed."""
+    with _children_lock:
+        running = list(_children)
+    for process in running:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
+
+
+@contextmanager
+def started(
+    argv: Sequence[str | Path],
+    *,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    stdin: bool = False,
+    stderr: IO[str] | None = None,
+    stop_signal: signal.Signals = signal.SIGTERM,
+    hint: str | None = None,
+) -> Iterator[subprocess.Popen[str]]:
+    """Start a program and make sure that it has ended when the block is left.
+
+    stdout is a pipe of text lines; stderr goes the same way unless a file is given.
+    Raises HostError if the program is not there.
+    """
+    words = [str(word) for word in argv]
+    logger.debug("run %s", pasteable(words, env))
+    try:
+        process = subprocess.Popen(  # noqa: S603 - argv is a list, never a shell line
+            words,
+            stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=stderr or subprocess.STDOUT,
+            env=environment(env),
+            cwd=cwd,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+            start_new_session=True,
+        )
+    except FileNotFoundError as error:
+        raise HostError(
+            f"{words[0]} is not installed", hint or "run `make setup`, or see `imagebuild doctor`"
+        ) from error
+    except OSError as error:
+        raise HostError(f"cannot start {words[0]}: {error.strerror}", hint) from error
+    with _children_lock:
+        _children.add(process)
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            stop(process, stop_signal)
+        with _children_lock:
+            _children.discard(process)
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                with suppress(OSError):
+                    pipe.close()
+
+
+def run(
+    argv: Sequence[str | Path],
+    *,
+    timeout: float,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    input: str | None = None,
+    check: bool = True,
+    on_line: Callable[[str], None] | None = None,
+    stop_signal: signal.Signals = signal.SIGTERM,
+    hint: str | None = None,
+) -> Completed:
+    """Run a program to its end and return its output (stdout and stderr together).
+
+    ``timeout`` is in seconds. ``on_line`` gets each line as it comes; a carriage return ends a
+    line too, as progress bars use it. Every line also goes to the build log. With ``check`` a non-zero exit status
+    raises CommandFailed with the last lines in its message; running out of time always does.
+    """
+    begin = time.monotonic()
+    expired = threading.Event()
+    lines: list[str] = []
+    with started(argv, env=env, cwd=cwd, stdin=input is not None, stop_signal=stop_signal, hint=hint) as process:
+
+        def expire() -> None:
+            expired.set()
+            stop(process, stop_signal)
+
+        watchdog = threading.Timer(timeout, expire)
+        watchdog.daemon = True
+        watchdog.start()
+        try:
+            if process.stdin is not None:
+                feeder = threading.Thread(target=_feed, args=(process.stdin, input or ""), daemon=True)
+                feeder.start()
+            assert process.stdout is not None
+            for line in process.stdout:
+                text = line.rstrip("\n")
+                lines.append(text)
+                logger.debug("%s: %s", os.path.basename(str(argv[0])), text)
+                if on_line is not None:
+                    on_line(text)
+            process.wait()
+        finally:
+            watchdog.cancel()
+    seconds = time.monotonic() - begin
+    completed = Completed(tuple(map(str, argv)), process.returncode, "\n".join(lines), seconds)
+    if expired.is_set():
+        raise _failed(completed, env, f"did not end within {timeout:.0f} s", hint)
+    if check and completed.returncode != 0:
+        raise _failed(completed, env, _how_ended(completed.returncode), hint)
+    return completed
+
+
+def _feed(pipe: IO[str], text: str) -> None:
+    with suppress(OSError):
+        pipe.write(text)
+        pipe.close()
+
+
+def _how_ended(returncode: int) -> str:
+    if returncode < 0:
+        return f"was ended by signal {signal.Signals(-returncode).name}"
+    return f"ended with exit status {returncode}"
+
+
+def _failed(completed: Completed, env: Mapping[str, str] | None, how: str, hint: str | None) -> CommandFailed:
+    output = redact("\n".join(completed.stdout.splitlines()[-_KEPT_OUTPUT:]))
+    told = [line for line in output.splitlines() if line.strip()][-3:]
+    message = f"{os.path.basename(completed.argv[0])} {how}"
+    if told:
+        message += ": " + " | ".join(line.strip() for line in told)
+    return CommandFailed(message, command=pasteable(completed.argv, env), output=output, hint=hint)
