@@ -1,0 +1,105 @@
+"""Which accelerator really works here.
+
+A /dev/kvm that opens is not a KVM that runs a kernel (nested virtualisation, containers). So it
+is proved: boot a kernel under KVM and wait for a line that only a running kernel prints. The
+verdict holds for this boot of this host and this QEMU and is kept in a small file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import threading
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+from imagebuild.errors import HostError
+from imagebuild.files import write_atomically
+from imagebuild.log import logger
+from imagebuild.run import started, stop
+
+Accelerator = Literal["kvm", "tcg"]
+KVM = Path("/dev/kvm")
+EMULATOR = "qemu-system-x86_64"
+_PATIENCE = 15.0
+"""Seconds within which a kernel under a working KVM reaches its last line; a real one takes about two."""
+_ALIVE = ("Kernel panic - not syncing", "Run /init", "Run /sbin/init")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What was found: the accelerator to use, and why not KVM if it is not."""
+
+    accelerator: Accelerator
+    reason: str
+
+    @property
+    def emulated(self) -> bool:
+        return self.accelerator == "tcg"
+
+
+def emulator() -> str:
+    """The path of QEMU's system emulator. Raises HostError if there is none."""
+    path = shutil.which(EMULATOR, path=f"{os.environ.get('PATH', '')}:/usr/bin:/usr/libexec")
+    if path is None and Path("/usr/libexec/qemu-kvm").exists():  # RHEL's name for it
+        path = "/usr/libexec/qemu-kvm"
+    if path is None:
+        raise HostError(f"{EMULATOR} is not installed", "run `make setup`")
+    return path
+
+
+def verdict(cache: Path) -> Verdict:
+    """The verdict for this boot of the host, proved now if ``cache`` (a JSON file) does not hold it yet."""
+    key = _circumstances()
+    try:
+        known = json.loads(cache.read_text())
+        if known.pop("circumstances") == key:
+            return Verdict(**known)
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    found = prove()
+    logger.info("accelerator: %s (%s)", found.accelerator, found.reason)
+    cache.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(cache, json.dumps({"circumstances": key, **asdict(found)}) + "\n")
+    return found
+
+
+def prove() -> Verdict:
+    """Boot a kernel under KVM and see whether it lives. Takes at most 15 seconds."""
+    if not KVM.exists():
+        return Verdict("tcg", f"there is no {KVM}")
+    if not os.access(KVM, os.R_OK | os.W_OK):
+        return Verdict("tcg", f"{KVM} may not be opened by this user (group kvm?)")
+    kernel = _kernel()
+    if kernel is None:
+        return Verdict("tcg", "no readable kernel in /boot to prove KVM with")
+    argv = [
+        emulator(), "-accel", "kvm", "-m", "256", "-display", "none", "-nodefaults", "-no-user-config",
+        "-no-reboot", "-serial", "stdio", "-kernel", str(kernel), "-append", "console=ttyS0 panic=-1",
+    ]  # fmt: skip
+    with started(argv) as process:
+        watchdog = threading.Timer(_PATIENCE, stop, (process,))
+        watchdog.daemon = True
+        watchdog.start()
+        try:
+            assert process.stdout is not None
+            for line in process.stdout:
+                if any(sign in line for sign in _ALIVE):
+                    return Verdict("kvm", "a kernel ran under KVM")
+        finally:
+            watchdog.cancel()
+    return Verdict("tcg", f"{KVM} opens, but no kernel runs under it")
+
+
+def _kernel() -> Path | None:
+    kernels = [path for path in Path("/boot").glob("vmlinuz*") if os.access(path, os.R_OK)]
+    return max(kernels, key=lambda path: path.stat().st_mtime, default=None)
+
+
+def _circumstances() -> list[str]:
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    program = Path(emulator())
+    node = KVM.stat().st_mode if KVM.exists() else 0
+    return [boot, str(program), str(program.stat().st_mtime_ns), str(node), str(os.geteuid())]

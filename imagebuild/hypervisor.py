@@ -1,0 +1,240 @@
+"""The only place that speaks libvirt: connect (starting a daemon where there is none), watch, end."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+import libvirt
+
+from imagebuild.errors import HostError
+from imagebuild.log import logger
+from imagebuild.run import environment, run
+
+SYSTEM = "qemu:///system"
+SESSION = "qemu:///session"
+_IDLE = "120"
+"""Seconds without a client or a VM after which a daemon that we started ends by itself."""
+_DAEMONS = ("libvirtd", "virtqemud")
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What a running domain has used so far: CPU seconds, and bytes read, written, sent and received."""
+
+    cpu: float
+    traffic: int
+
+
+@dataclass(frozen=True)
+class DomainState:
+    """``gone`` once the domain has stopped; ``why`` in libvirt's own words where it told."""
+
+    status: Literal["running", "paused", "gone"]
+    why: str = ""
+
+
+class Hypervisor:
+    """A connection to a libvirt daemon that runs QEMU on this host."""
+
+    def __init__(self, connection: Any, uri: str) -> None:
+        self._connection = connection
+        self.uri = uri
+        self._stopped: dict[str, str] = {}
+        connection.domainEventRegisterAny(None, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, self._on_lifecycle, None)
+
+    def _on_lifecycle(self, _connection: Any, domain: Any, event: int, detail: int, _opaque: Any) -> None:
+        if event == libvirt.VIR_DOMAIN_EVENT_STOPPED:
+            self._stopped[domain.name()] = _STOPPED.get(detail, f"stopped ({detail})")
+
+    def can(self, virt_type: str, arch: str = "x86_64") -> bool:
+        """Whether a domain of this type (``kvm`` or ``qemu``) can be started here."""
+        try:
+            self._connection.getDomainCapabilities(None, arch, None, virt_type)
+        except libvirt.libvirtError:
+            return False
+        return True
+
+    def qemu_uid(self) -> int:
+        """The user that QEMU runs as: our own, or what the system daemon says of its DAC model."""
+        capabilities = self._connection.getCapabilities()
+        found = re.search(r"<model>dac</model>.*?<baselabel type='(?:kvm|qemu)'>\+(\d+):", capabilities, re.DOTALL)
+        return int(found[1]) if found else os.geteuid()
+
+    def state(self, name: str) -> DomainState:
+        """What the domain is doing now. Raises HostError if the daemon does not answer."""
+        with self._translated(f"ask libvirt for the domain {name}"):
+            try:
+                status, reason = self._connection.lookupByName(name).state()
+            except libvirt.libvirtError as error:
+                if error.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:
+                    raise
+                return DomainState("gone", self._why_stopped(name))
+        if status in (libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_CRASHED):
+            return DomainState("gone", self._why_stopped(name))
+        if status == libvirt.VIR_DOMAIN_PAUSED:
+            io_error = reason == libvirt.VIR_DOMAIN_PAUSED_IOERROR
+            return DomainState("paused", "I/O error" if io_error else f"reason {reason}")
+        return DomainState("running")
+
+    def _why_stopped(self, name: str) -> str:
+        for _ in range(10):  # the event may come a moment after the domain is gone
+            if name in self._stopped:
+                break
+            time.sleep(0.1)
+        return self._stopped.get(name, "")
+
+    def usage(self, name: str) -> Usage | None:
+        """What the domain has used so far, or None when it is gone."""
+        try:
+            domain = self._connection.lookupByName(name)
+            kinds = (
+                libvirt.VIR_DOMAIN_STATS_CPU_TOTAL | libvirt.VIR_DOMAIN_STATS_BLOCK | libvirt.VIR_DOMAIN_STATS_INTERFACE
+            )
+            ((_, figures),) = self._connection.domainListGetStats([domain], kinds, 0)
+        except (libvirt.libvirtError, ValueError):
+            return None
+        traffic = sum(value for key, value in figures.items() if key.endswith(".bytes"))
+        return Usage(cpu=figures.get("cpu.time", 0) / 1e9, traffic=traffic)
+
+    def xml(self, name: str) -> str:
+        """The domain's XML as libvirt runs it, or an empty text when it is gone."""
+        try:
+            return str(self._connection.lookupByName(name).XMLDesc())
+        except libvirt.libvirtError:
+            return ""
+
+    def end(self, name: str) -> None:
+        """End the domain at once, if it is there, and remove its definition, if it has one."""
+        with suppress(libvirt.libvirtError):
+            domain = self._connection.lookupByName(name)
+            with suppress(libvirt.libvirtError):
+                domain.destroy()
+            with suppress(libvirt.libvirtError):
+                domain.undefine()
+
+    def qemu_log(self, name: str) -> Path:
+        """Where libvirt keeps QEMU's own log of the domain."""
+        if self.uri == SYSTEM:
+            return Path("/var/log/libvirt/qemu") / f"{name}.log"
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        return cache / "libvirt/qemu/log" / f"{name}.log"
+
+    @contextmanager
+    def _translated(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except libvirt.libvirtError as error:
+            raise HostError(f"cannot {what}: {error}", "is the libvirt daemon still running?") from error
+
+
+_STOPPED = {
+    libvirt.VIR_DOMAIN_EVENT_STOPPED_SHUTDOWN: "shut down",
+    libvirt.VIR_DOMAIN_EVENT_STOPPED_DESTROYED: "destroyed",
+    libvirt.VIR_DOMAIN_EVENT_STOPPED_CRASHED: "crashed",
+    libvirt.VIR_DOMAIN_EVENT_STOPPED_FAILED: "failed",
+}
+
+
+def default_uri() -> str:
+    """``qemu:///system`` for root (who has no session of its own), ``qemu:///session`` for everyone else."""
+    return SYSTEM if os.geteuid() == 0 else SESSION
+
+
+@contextmanager
+def connected(*, hide_kvm: bool = False) -> Iterator[Hypervisor]:
+    """A connection to this user's libvirt, starting a daemon that ends when idle where none runs.
+
+    ``hide_kvm`` matters only to a daemon that is started here: a KVM that does not work is kept from
+    its sight, else it probes QEMU again at every look-up. Raises HostError.
+    """
+    _start_event_loop()
+    uri = default_uri()
+    connection, reason = _open(uri)
+    if connection is None and uri == SYSTEM and not _has_systemd():
+        connection, reason = _start_daemons(hide_kvm=hide_kvm)
+    if connection is None:
+        raise HostError(f"libvirt does not answer at {uri}: {reason}", _mend(uri))
+    try:
+        yield Hypervisor(connection, uri)
+    finally:
+        with suppress(libvirt.libvirtError):
+            connection.close()
+
+
+def check_reachable(path: Path, uid: int) -> None:
+    """Raise HostError if QEMU's user cannot get to ``path``: each folder above must be searchable by it."""
+    if uid in (0, os.geteuid()):
+        return
+    for folder in path.resolve().parents:
+        status = folder.stat()
+        if not (status.st_mode & stat.S_IXOTH or status.st_uid == uid):
+            raise HostError(
+                f"QEMU (user {uid}) cannot reach {path}: {folder} may not be searched by other users",
+                f"chmod o+x {folder}, or choose another folder with --store",
+            )
+
+
+def _open(uri: str) -> tuple[Any, str]:
+    """A connection, or None and libvirt's reason."""
+    try:
+        return libvirt.open(uri), ""
+    except libvirt.libvirtError as error:
+        return None, str(error)
+
+
+def _has_systemd() -> bool:
+    return Path("/run/systemd/system").exists()
+
+
+def _mend(uri: str) -> str:
+    if uri == SYSTEM and _has_systemd():
+        return "start it: systemctl start libvirtd (or virtqemud.socket)"
+    return "run `make setup`, then look at `imagebuild doctor`"
+
+
+def _start_daemons(*, hide_kvm: bool) -> tuple[Any, str]:
+    """Start the log daemon and libvirt's own, as the machine has no service manager to do it, and connect."""
+    folders = environment()["PATH"].split(":")
+    daemon = next((name for name in _DAEMONS if any((Path(f) / name).exists() for f in folders)), None)
+    if daemon is None:
+        raise HostError("no libvirt daemon is installed", "run `make setup`")
+    prefix: list[str] = []
+    if hide_kvm and Path("/dev/kvm").exists():
+        script = resources.files("imagebuild") / "without-kvm.sh"
+        prefix = ["unshare", "--mount", "--propagation", "slave", "sh", str(script)]
+    for name in ("virtlogd", daemon):
+        logger.info("starting %s, which ends after %s s without work", name, _IDLE)
+        run([*prefix, name, "--daemon", "--timeout", _IDLE], timeout=30)
+    for _ in range(100):
+        connection, reason = _open(SYSTEM)
+        if connection is not None:
+            break
+        time.sleep(0.1)
+    return connection, reason
+
+
+_loop_started = threading.Lock()
+
+
+def _start_event_loop() -> None:
+    """Register libvirt's event loop and run it in a thread, once for the process."""
+    if not _loop_started.acquire(blocking=False):
+        return
+    libvirt.registerErrorHandler(lambda _context, _error: None, None)  # else it prints to stderr
+    libvirt.virEventRegisterDefaultImpl()
+
+    def turn() -> None:
+        while True:
+            libvirt.virEventRunDefaultImpl()
+
+    threading.Thread(target=turn, name="libvirt-events", daemon=True).start()

@@ -1,0 +1,93 @@
+"""What the installer's console says: progress, the marker of success, the signs of failure. Pure.
+
+Signs of failure are those of Anaconda (text mode, RHEL 7 and later), of dracut, of the kernel and
+of kickstrap. A dialog that waits for a key is a failure too: nobody is there to press it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from dataclasses import dataclass, field
+
+SUCCESS = "imagebuild-success"
+_KEPT = 200
+"""Console lines kept for a failure's report."""
+_CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b[()][0-9A-Z]|\x1b[=>]|[\x00-\x08\x0b-\x1f\x7f]")
+
+_FAILURES = (
+    (re.compile(r"^kickstrap: failed: (?P<what>.*)"), "{what}"),
+    (re.compile(r"Kernel panic - not syncing: (?P<what>.*)"), "the kernel panicked: {what}"),
+    (re.compile(r"dracut-initqueue.*(?:timeout|Could not boot)"), "the installer's initramfs did not find what it waits for"),
+    (re.compile(r"Entering emergency mode"), "the installer went into its emergency shell"),
+    (re.compile(r"The following error occurred while (?P<what>.*)"), "the installer failed while {what}"),
+    (re.compile(r"(?P<what>Pane is dead.*)"), "the installer died: {what}"),
+    (re.compile(r"An unknown error has occurred|anaconda.*exception report", re.IGNORECASE), "the installer crashed"),
+    (re.compile(r"There was an error running the kickstart script(?P<what>.*)"), "a kickstart script failed{what}"),
+)  # fmt: skip
+_DIALOGS = re.compile(
+    r"Prompt: '\?' for help|\[!!\]|Please make a selection|Would you like to|Press (?:ENTER|any key) to (?:continue|exit|reboot)"
+    r"|Give root password for maintenance"
+)
+_STEP = re.compile(r"^kickstrap: step (?P<at>\d+)/(?P<of>\d+) (?P<what>.*)")
+_PROGRESS = re.compile(r"^kickstrap: progress (?P<percent>\d+) (?P<what>.*)")
+
+
+@dataclass
+class Console:
+    """Fed with the console's bytes as they come; tells what they mean so far.
+
+    ``success`` is True once this build's nonce was printed; ``failure`` is one sentence once a
+    sign of failure was seen; ``doing`` and ``fraction`` (0.0 to 1.0) are for a progress display.
+    """
+
+    nonce: str
+    success: bool = False
+    failure: str | None = None
+    waiting: bool = False
+    doing: str = "starting"
+    fraction: float | None = None
+    lines: deque[str] = field(default_factory=lambda: deque(maxlen=_KEPT))
+    _rest: str = ""
+
+    def feed(self, data: bytes) -> None:
+        """Take in the next bytes of the console."""
+        text = self._rest + data.decode("utf-8", "replace")
+        *complete, self._rest = re.split(r"\r*\n", text)
+        for line in complete:
+            self._line(line)
+        if self._rest and not self.failure:
+            self._look_for_dialog(_clean(self._rest))  # a prompt has no end of line
+
+    def last_lines(self, count: int = 20) -> tuple[str, ...]:
+        """The last lines that say anything, the unfinished one included."""
+        lines = [*self.lines, _clean(self._rest)]
+        return tuple([line for line in lines if line.strip()][-count:])
+
+    def _line(self, raw: str) -> None:
+        line = _clean(raw)
+        self.lines.append(line)
+        if f"{SUCCESS}:{self.nonce}" in line:
+            self.success = True
+        if match := _STEP.match(line):
+            self.doing = match["what"]
+        elif match := _PROGRESS.match(line):
+            self.doing, self.fraction = match["what"], min(int(match["percent"]), 100) / 100
+        elif self.failure is None:
+            self._look_for_failure(line)
+
+    def _look_for_failure(self, line: str) -> None:
+        for pattern, sentence in _FAILURES:
+            if match := pattern.search(line):
+                self.failure = sentence.format(**match.groupdict()).strip()
+                return
+        self._look_for_dialog(line)
+
+    def _look_for_dialog(self, line: str) -> None:
+        if not self.success and _DIALOGS.search(line):
+            self.failure = f"the installer asks a question, which nobody answers: {line.strip()}"
+            self.waiting = True
+
+
+def _clean(line: str) -> str:
+    return _CONTROL.sub("", line.expandtabs())

@@ -1,0 +1,224 @@
+"""Run an installation to its verdict: start the VM, follow it, and leave nothing behind.
+
+Success is this build's nonce on the console, then a power-off, and no sign of failure between.
+That virt-install ended well, or that the VM stopped, proves nothing.
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from imagebuild.errors import CommandFailed, HostError, InstallFailed
+from imagebuild.hypervisor import DomainState, Hypervisor, Usage
+from imagebuild.install.console import Console
+from imagebuild.install.virt_install import InstallMachine, command
+from imagebuild.log import logger
+from imagebuild.progress import Progress
+from imagebuild.run import run
+
+_POLL = 0.25
+_START_LIMIT = 180.0
+"""Seconds virt-install may take to start the domain: it only copies a kernel and an initrd."""
+_LAST_WORDS = 15.0
+"""Seconds a failing installer has to print its reasons and power off."""
+STALL = 600.0
+"""Seconds without console output, traffic and CPU use after which a VM counts as waiting for nothing."""
+
+
+@dataclass
+class Stall:
+    """Tells a VM that waits for nothing: console silent *and* no traffic *and* (almost) no CPU used.
+
+    One signal alone misfires: mkfs is silent, a compiler does no I/O, a download uses little CPU.
+    """
+
+    limit: float
+    now: float
+    usage: Usage | None = None
+    _since: float = -1.0
+
+    def waits(self, now: float, usage: Usage | None, *, console_moved: bool) -> bool:
+        """Whether nothing has happened for ``limit`` seconds. Times in seconds, of one clock."""
+        before, elapsed = self.usage, now - self.now
+        self.usage, self.now = usage, now
+        busy = console_moved or before is None or usage is None or elapsed <= 0
+        if not busy and before is not None and usage is not None:
+            busy = usage.traffic != before.traffic or (usage.cpu - before.cpu) / elapsed > 0.05
+        if busy or self._since < 0:
+            self._since = now
+        return now - self._since >= self.limit
+
+
+@dataclass(frozen=True)
+class Installed:
+    """A successful installation: how long the VM ran, in seconds, and the domain XML it ran as."""
+
+    seconds: float
+    domain_xml: str
+
+
+def install(
+    hypervisor: Hypervisor,
+    machine: InstallMachine,
+    *,
+    nonce: str,
+    timeout: float,
+    progress: Progress,
+    evidence: Path,
+    stall: float = STALL,
+    clock: Callable[[], float] = time.monotonic,
+) -> Installed:
+    """Install into ``machine.target``. Times in seconds.
+
+    Raises InstallFailed with one sentence of what happened, after writing domain XML, QEMU's log and
+    the command into the folder ``evidence`` (where the machine's logs are too). Whatever happens, the domain is gone.
+    """
+    begin = clock()
+    argv = command(machine)
+    console = Console(nonce)
+    xml = ""
+    try:
+        progress.update("virt-install")
+        run(argv, timeout=_START_LIMIT, stop_signal=signal.SIGINT, hint="imagebuild doctor tells what this host lacks")
+        xml = hypervisor.xml(machine.name)
+        follower = _Follower(hypervisor, machine, console, progress, begin + timeout, Stall(stall, begin), clock)
+        follower.follow()
+        _judge(console, hypervisor.state(machine.name))
+    except BaseException as error:
+        _keep_evidence(hypervisor, machine, xml or hypervisor.xml(machine.name), evidence)
+        if isinstance(error, CommandFailed):
+            raise InstallFailed(error.message, hint=error.hint) from error
+        raise
+    finally:
+        hypervisor.end(machine.name)
+        with suppress(OSError):
+            hypervisor.qemu_log(machine.name).unlink()
+    return Installed(clock() - begin, xml)
+
+
+class _Follower:
+    """Reads the console's log as it grows until the domain stops, fails, or runs out of time."""
+
+    def __init__(
+        self,
+        hypervisor: Hypervisor,
+        machine: InstallMachine,
+        console: Console,
+        progress: Progress,
+        deadline: float,
+        stall: Stall,
+        clock: Callable[[], float],
+    ) -> None:
+        self.hypervisor, self.machine, self.console, self.progress = hypervisor, machine, console, progress
+        self.deadline, self.stall, self.clock = deadline, stall, clock
+        self.tail = Tail(machine.console_log)
+        self.failed_at: float | None = None
+
+    def follow(self) -> None:
+        while True:
+            state = self.hypervisor.state(self.machine.name)
+            moved = self._read()
+            if state.status == "gone":
+                self._read()
+                return
+            if state.status == "paused" and state.why:
+                self._paused(state)
+            self._check(moved=moved)
+            time.sleep(_POLL)
+
+    def _read(self) -> bool:
+        data = self.tail.read()
+        if data:
+            self.console.feed(data)
+            self.progress.update(self.console.doing, self.console.fraction)
+        return bool(data)
+
+    def _check(self, *, moved: bool) -> None:
+        """End the VM when it failed and lingers, asks a question, waits for nothing, or takes too long."""
+        now = self.clock()
+        if self.console.failure is not None:
+            self.failed_at = self.failed_at or now
+            if self.console.waiting or now - self.failed_at > _LAST_WORDS:
+                self.hypervisor.end(self.machine.name)
+            return
+        if now > self.deadline:
+            raise self._failed("did not end within its time limit", "vm.timeout in the recipe sets the limit")
+        if self.stall.waits(now, self.hypervisor.usage(self.machine.name), console_moved=moved):
+            raise self._failed(
+                f"has done nothing for {self.stall.limit:.0f} s", "the console's last lines tell what it waits for"
+            )
+
+    def _paused(self, state: DomainState) -> None:
+        if "I/O" in state.why:
+            raise HostError(
+                f"the VM's disk {self.machine.target} could not be written: the host's file system is full or failing",
+                "free some space, or use another file system with --store",
+            )
+        raise self._failed(f"was paused ({state.why})", None)
+
+    def _failed(self, what: str, hint: str | None) -> InstallFailed:
+        message = f"the installation {what}; it was at: {self.console.doing}"
+        return InstallFailed(message, console=self.console.last_lines(), hint=hint)
+
+
+class Tail:
+    """Reads what was appended to a file since the last time, also across the log daemon's rotation.
+
+    virtlogd renames a full log to NAME.0 and begins a new one; what was not read yet of the old is read first.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._inode: int | None = None
+        self._at = 0
+
+    def read(self) -> bytes:
+        """The new bytes, empty when there are none."""
+        rest = b""
+        try:
+            inode = self._path.stat().st_ino
+            if self._inode is not None and inode != self._inode:
+                rest = self._from(self._path.with_name(f"{self._path.name}.0"))
+                self._at = 0
+            self._inode = inode
+            return rest + self._from(self._path)
+        except FileNotFoundError:
+            return rest
+
+    def _from(self, path: Path) -> bytes:
+        with path.open("rb") as file:
+            file.seek(self._at)
+            data = file.read()
+        self._at += len(data)
+        return data
+
+
+def _judge(console: Console, state: DomainState) -> None:
+    """Raise InstallFailed unless the nonce was seen, nothing failed and the VM shut itself down."""
+    last = console.last_lines()
+    if console.failure is not None:
+        raise InstallFailed(f"the installation failed: {console.failure}", console=last)
+    if not console.success:
+        how = f" ({state.why})" if state.why else ""
+        raise InstallFailed(
+            f"the VM stopped{how} without the marker of success; it was at: {console.doing}",
+            console=last,
+            hint="the installer ended before the kickstart's last %post, or that did not run to its end",
+        )
+    if state.why not in ("shut down", ""):
+        raise InstallFailed(f"the installation succeeded, but then the VM {state.why}", console=last)
+
+
+def _keep_evidence(hypervisor: Hypervisor, machine: InstallMachine, xml: str, folder: Path) -> None:
+    with suppress(OSError):  # the disk may be full, and that may be the very reason
+        if xml:
+            (folder / "domain.xml").write_text(xml)
+        log = hypervisor.qemu_log(machine.name)
+        if log.exists():
+            (folder / "qemu.log").write_bytes(log.read_bytes())
+    logger.debug("kept evidence of the failed installation in %s", folder)

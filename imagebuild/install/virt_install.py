@@ -1,0 +1,110 @@
+"""The virt-install command of an unattended installation, as a pure function.
+
+Everything QEMU could guess is said: formats (a guest-controlled disk is never probed), serial
+numbers of the disks (the installer finds them by these), no display, what ends the domain.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+LOG_PORT = "org.fedoraproject.anaconda.log.0"
+"""The virtio-serial port that Anaconda sends its logs to of its own accord; kickstrap does the same."""
+
+
+@dataclass(frozen=True)
+class SourceDisk:
+    """A read-only raw disk that the installer reads from, found in the VM by its serial number."""
+
+    path: Path
+    serial: str
+
+
+@dataclass(frozen=True)
+class InstallMachine:
+    """The VM in which an installation runs. Memory in MiB, paths on the host."""
+
+    name: str
+    connect: str
+    virt_type: Literal["kvm", "qemu"]
+    memory: int
+    vcpus: int
+    tree: Path
+    kickstart: Path
+    target: Path
+    console_log: Path
+    installer_log: Path
+    bus: str = "virtio"
+    cache: str = "unsafe"
+    network: str = "user"
+    arch: str = "x86_64"
+    kernel_args: tuple[str, ...] = ()
+    sources: tuple[SourceDisk, ...] = field(default=())
+    osinfo: str | None = None
+
+
+def command(machine: InstallMachine) -> list[str]:
+    """The argv that starts the installation and comes back at once; the domain is transient."""
+    osinfo = f"name={machine.osinfo},require=off" if machine.osinfo else "detect=on,require=off"
+    argv = [
+        "virt-install",
+        "--connect", machine.connect,
+        "--name", machine.name,
+        "--transient",
+        "--virt-type", machine.virt_type,
+        "--arch", machine.arch,
+        "--memory", str(machine.memory),
+        "--vcpus", str(machine.vcpus),
+        "--osinfo", osinfo,
+        "--location", str(machine.tree),
+        "--initrd-inject", str(machine.kickstart),
+        "--extra-args", " ".join(_kernel_command_line(machine)),
+        "--disk", _target(machine),
+    ]  # fmt: skip
+    for source in machine.sources:
+        argv += ["--disk", _source(source)]
+    argv += [
+        "--network", f"{machine.network},model=virtio",
+        "--graphics", "none",
+        "--video", "none",
+        "--serial", f"file,path={_value(machine.console_log)}",
+        "--channel", f"file,path={_value(machine.installer_log)},target.type=virtio,target.name={LOG_PORT}",
+        "--rng", "/dev/urandom",
+        "--controller", "type=usb,model=none",
+        "--memballoon", "none",
+        "--events", "on_poweroff=destroy,on_reboot=destroy,on_crash=destroy",
+        "--noautoconsole",
+    ]  # fmt: skip
+    return argv
+
+
+def _kernel_command_line(machine: InstallMachine) -> list[str]:
+    ours = [f"inst.ks=file:/{machine.kickstart.name}", "console=ttyS0,115200"]
+    return [*ours, *machine.kernel_args]
+
+
+def _target(machine: InstallMachine) -> str:
+    options = {
+        "path": _value(machine.target),
+        "format": "raw",
+        "bus": machine.bus,
+        "cache": machine.cache,
+        "discard": "unmap",
+        "serial": "target",
+    }
+    return ",".join(f"{key}={value}" for key, value in options.items())
+
+
+def _source(disk: SourceDisk) -> str:
+    # The file is shared between builds: libvirt must not give it to QEMU's user and back.
+    return (
+        f"path={_value(disk.path)},format=raw,bus=virtio,readonly=on,serial={disk.serial},"
+        "source.seclabel0.model=dac,source.seclabel0.relabel=no"
+    )
+
+
+def _value(path: Path) -> str:
+    """A path as one value of a comma-separated option: virt-install takes a doubled comma as one."""
+    return str(path).replace(",", ",,")
