@@ -1,0 +1,116 @@
+"""Artifacts: finished images with their manifest, checksums and logs, one folder per version.
+
+    OUTPUT/<recipe>/<version>/<recipe>.qcow2, manifest.json, SHA256SUMS, kickstart.cfg, *.log
+    OUTPUT/<recipe>/latest -> <version>
+
+A version is the date and a counter (``2026-11-22.1``). The folder is filled aside, fsynced and
+renamed; ``latest`` switches last.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from imagebuild.errors import HostError
+from imagebuild.files import sha256, sync_folder, sync_tree
+from imagebuild.store import remove_tree
+
+MANIFEST = "manifest.json"
+CHECKSUMS = "SHA256SUMS"
+LATEST = "latest"
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A finished image in its folder."""
+
+    folder: Path
+    recipe: str
+    version: str
+
+    @property
+    def image(self) -> Path:
+        return self.folder / f"{self.recipe}.qcow2"
+
+    def manifest(self) -> dict[str, Any]:
+        """The manifest as parsed JSON."""
+        content: dict[str, Any] = json.loads((self.folder / MANIFEST).read_text())
+        return content
+
+
+class Output:
+    """The folder in which one recipe's artifacts stand."""
+
+    def __init__(self, root: Path, recipe: str) -> None:
+        self.folder = root / recipe
+        self.recipe = recipe
+
+    def latest(self) -> Artifact | None:
+        """The artifact that ``latest`` names, if it is there and whole."""
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            folder = self.folder / (self.folder / LATEST).readlink()
+            artifact = Artifact(folder, self.recipe, folder.name)
+            if artifact.image.stat().st_size == artifact.manifest()["image"]["size"]:
+                return artifact
+        return None
+
+    @contextmanager
+    def new(self, today: date) -> Iterator[Artifact]:
+        """A folder to fill; leaving the block makes it the next version and ``latest``, an exception drops it.
+
+        The artifact that the block gets stands aside; :meth:`latest` names the final one.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise HostError(
+                f"cannot make {self.folder}: {error.strerror}", "choose another folder with --output"
+            ) from error
+        self._remove_unfinished()
+        version = self._next_version(today)
+        aside = self.folder / f".{version}.{secrets.token_hex(4)}"
+        aside.mkdir()
+        try:
+            yield Artifact(aside, self.recipe, version)
+            _write_checksums(aside)
+            sync_tree(aside)
+            aside.rename(self.folder / version)
+            self._point_latest(version)
+        except BaseException:
+            remove_tree(aside)
+            with suppress(OSError):
+                self.folder.rmdir()  # only if nothing else is in it
+            raise
+
+    def _remove_unfinished(self) -> None:
+        """Remove what killed builds left. The caller holds the lock of this folder: nobody else writes here."""
+        for left in self.folder.glob(".*"):
+            if left.is_dir() and not left.is_symlink():
+                remove_tree(left)
+            else:
+                left.unlink()
+
+    def _next_version(self, today: date) -> str:
+        taken = [path.name for path in self.folder.glob(f"{today.isoformat()}.*")]
+        numbers = [int(name.rpartition(".")[2]) for name in taken if name.rpartition(".")[2].isdecimal()]
+        return f"{today.isoformat()}.{max(numbers, default=0) + 1}"
+
+    def _point_latest(self, version: str) -> None:
+        link = self.folder / f".latest.{secrets.token_hex(4)}"
+        os.symlink(version, link)
+        link.rename(self.folder / LATEST)
+        sync_folder(self.folder)
+
+
+def _write_checksums(folder: Path) -> None:
+    """The format of sha256sum(1), so that ``sha256sum -c SHA256SUMS`` checks the folder."""
+    paths = sorted(path for path in folder.iterdir() if path.is_file() and path.name != CHECKSUMS)
+    (folder / CHECKSUMS).write_text("".join(f"{sha256(path)}  {path.name}\n" for path in paths))

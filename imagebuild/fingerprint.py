@@ -1,0 +1,47 @@
+"""Fingerprints: what names the result of a step, made from everything that can change it.
+
+Inputs are named, so that a plan can say which of them changed. Left out on purpose: memory, CPU
+count, time limits, paths of the host and the clock.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+PACKAGE = Path(__file__).parent
+
+
+def of(inputs: Mapping[str, str]) -> str:
+    """The fingerprint of named inputs: SHA-256 in hexadecimal over their canonical JSON."""
+    return text(json.dumps(dict(inputs), sort_keys=True, ensure_ascii=True))
+
+
+def text(content: str) -> str:
+    """The SHA-256 of a text in hexadecimal."""
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
+def code(*places: str) -> str:
+    """The digest of our own source files at ``places``, files or folders relative to the package."""
+    digest = hashlib.sha256()
+    for path in sorted(set(_sources(PACKAGE / place for place in places))):
+        digest.update(f"{path.relative_to(PACKAGE)}\0".encode())
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def _sources(places: Iterable[Path]) -> Iterable[Path]:
+    for place in places:
+        if place.is_file():
+            yield place
+        else:
+            yield from (path for path in place.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+
+
+def changed(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """The names of the inputs that differ, in the order of ``now``, dropped ones last."""
+    differing = [name for name in now if before.get(name) != now[name]]
+    return differing + [name for name in before if name not in now]

@@ -1,0 +1,72 @@
+"""qemu-img: copy, convert, check. The format is always named, never probed."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Literal
+
+from imagebuild.progress import SILENT, Progress
+from imagebuild.run import run
+
+Compression = Literal["zstd", "zlib"]
+_LIMIT = 3600.0
+_PERCENT = re.compile(r"\(([\d.]+)/100%\)")
+
+
+def create_raw(path: Path, size: int) -> None:
+    """A sparse raw disk of ``size`` bytes, readable by its owner alone."""
+    path.touch(mode=0o600, exist_ok=False)
+    with path.open("r+b") as file:
+        file.truncate(size)
+
+
+def copy_raw(source: Path, target: Path) -> None:
+    """A sparse copy of a raw disk, sharing its blocks where the file system can."""
+    run(["cp", "--sparse=always", "--reflink=auto", source, target], timeout=_LIMIT, hint="is there space left?")
+
+
+def convert(source: Path, target: Path, *, compression: Compression, progress: Progress = SILENT) -> None:
+    """Write the raw disk ``source`` as a compressed qcow2.
+
+    Compressed clusters are written in order (no ``-W``), so that the same disk gives the same bytes.
+    """
+
+    def told(line: str) -> None:
+        if match := _PERCENT.search(line):
+            progress.update("compressing", float(match[1]) / 100)
+
+    options = f"compression_type={compression},compat=1.1"
+    argv: list[str | Path] = [
+        "qemu-img",
+        "convert",
+        "-p",
+        "-c",
+        "-f",
+        "raw",
+        "-O",
+        "qcow2",
+        "-o",
+        options,
+        source,
+        target,
+    ]
+    run(argv, timeout=_LIMIT, on_line=told, hint="is there space left on the file system of the artifact?")
+
+
+def check(image: Path) -> None:
+    """Raise CommandFailed if the qcow2 is damaged."""
+    run(["qemu-img", "check", "-f", "qcow2", image], timeout=_LIMIT)
+
+
+def virtual_size(image: Path, image_format: Literal["raw", "qcow2"]) -> int:
+    """The size of the disk that a guest sees, in bytes."""
+    told = run(["qemu-img", "info", "-f", image_format, "--output", "json", image], timeout=60)
+    return int(json.loads(told.stdout)["virtual-size"])
+
+
+def version() -> str:
+    """QEMU's version as its tools print it."""
+    first = run(["qemu-img", "--version"], timeout=20).stdout.splitlines()[0]
+    return first.removeprefix("qemu-img version ").strip()

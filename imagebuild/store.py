@@ -1,0 +1,191 @@
+"""The store: the result of every step, under the step's fingerprint, whole or not there.
+
+    STORE/<kind>/<fingerprint>/…        an entry; entry.json says which inputs it was made from
+    STORE/work/<run>/                   a running build's own folder, locked while it lives
+    STORE/failures/<recipe>/            what the last failed build of a recipe left to read
+
+Entries are written aside, fsynced and renamed. Locks are flock(2): they end with their process.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+import platformdirs
+
+from imagebuild.errors import HostError, ImageBuildError
+from imagebuild.files import sync_folder, sync_tree, write_atomically
+from imagebuild.log import logger
+
+_ENTRY = "entry.json"
+_NAME_BYTES = 4
+
+
+def default_root() -> Path:
+    """``IMAGEBUILD_STORE``, else the user's cache folder; for root /var/cache, which QEMU's own user can reach."""
+    if chosen := os.environ.get("IMAGEBUILD_STORE"):
+        return Path(chosen)
+    if os.geteuid() == 0:
+        return Path(platformdirs.site_cache_dir("imagebuild"))
+    return Path(platformdirs.user_cache_dir("imagebuild"))
+
+
+class Store:
+    """One folder on one file system. Safe for several builds in several processes."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.absolute()
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise HostError(
+                f"cannot make the store {self.root}: {error.strerror}", "choose another with --store"
+            ) from error
+
+    def find(self, kind: str, fingerprint: str) -> Path | None:
+        """The entry's folder, or None."""
+        folder = self.root / kind / fingerprint
+        return folder if (folder / _ENTRY).is_file() else None
+
+    def last_inputs(self, kind: str, label: str) -> Mapping[str, str] | None:
+        """The inputs of the newest entry of this kind that was made for ``label``, or None."""
+        newest: tuple[str, Mapping[str, str]] | None = None
+        for path in (self.root / kind).glob(f"*/{_ENTRY}"):
+            with suppress(OSError, ValueError, KeyError, TypeError):
+                entry = json.loads(path.read_text())
+                if entry["label"] == label and (newest is None or entry["made"] > newest[0]):
+                    newest = entry["made"], entry["inputs"]
+        return newest[1] if newest else None
+
+    @contextmanager
+    def make(
+        self, kind: str, fingerprint: str, *, label: str, inputs: Mapping[str, str], replace: bool = False
+    ) -> Iterator[Path]:
+        """A folder to fill; leaving the block makes it the entry, an exception drops it.
+
+        Where another process was faster its entry stays, unless ``replace`` is given.
+        """
+        final = self.root / kind / fingerprint
+        aside = final.with_name(f".{fingerprint[:16]}.{secrets.token_hex(_NAME_BYTES)}")
+        aside.mkdir(parents=True)
+        try:
+            yield aside
+            record = {"label": label, "made": datetime.now(UTC).isoformat(), "inputs": dict(inputs)}
+            write_atomically(aside / _ENTRY, json.dumps(record, indent=1, sort_keys=True) + "\n")
+            sync_tree(aside)
+            with suppress(FileNotFoundError):
+                if replace:
+                    final.rename(aside.with_name(f"{aside.name}.old"))
+            with suppress(FileExistsError, OSError):
+                aside.rename(final)
+            sync_folder(final.parent)
+            if self.find(kind, fingerprint) is None:
+                raise ImageBuildError(f"the store entry {final} could not be put in place")
+        finally:
+            remove_tree(aside)
+            remove_tree(aside.with_name(f"{aside.name}.old"))
+
+    @contextmanager
+    def locked(self, name: str, on_wait: Callable[[str], None]) -> Iterator[None]:
+        """Hold the lock ``name``, after waiting for whoever has it; ``on_wait`` is told who that is, once."""
+        path = self.root / "locks" / name
+        path.parent.mkdir(exist_ok=True)
+        descriptor = self._acquire(path, on_wait)
+        try:
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, f"{os.getpid()}\n".encode())
+            yield
+        finally:
+            path.unlink(missing_ok=True)  # while still holding it: see _acquire
+            os.close(descriptor)
+
+    @staticmethod
+    def _acquire(path: Path, on_wait: Callable[[str], None]) -> int:
+        told = False
+        while True:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if os.fstat(descriptor).st_nlink:
+                    return descriptor  # still the file of that name, not one its holder removed meanwhile
+            except BlockingIOError:
+                if not told:
+                    on_wait(os.pread(descriptor, 20, 0).decode(errors="replace").strip())
+                    told = True
+                time.sleep(0.5)
+            except BaseException:
+                os.close(descriptor)
+                raise
+            os.close(descriptor)
+
+    @contextmanager
+    def workdir(self, run: str, *, shared: bool) -> Iterator[Path]:
+        """This run's own folder, gone when the block is left.
+
+        ``shared`` lets another user (QEMU's) pass through it to a file it was given; it can list nothing.
+        """
+        folder = self.root / "work" / run
+        folder.mkdir(parents=True)
+        folder.chmod(0o711 if shared else 0o700)
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield folder
+        finally:
+            remove_tree(folder)
+            os.close(descriptor)
+
+    def dead_runs(self) -> list[str]:
+        """The runs whose process died without removing its folder."""
+        dead = []
+        for folder in (self.root / "work").glob("*"):
+            with suppress(OSError):
+                descriptor = os.open(folder, os.O_RDONLY)
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    dead.append(folder.name)
+                except BlockingIOError:
+                    pass
+                finally:
+                    os.close(descriptor)
+        return dead
+
+    def bury(self, run: str) -> None:
+        """Remove what a dead run left in its folder."""
+        logger.info("removing what the dead run %s left", run)
+        remove_tree(self.root / "work" / run)
+
+    def failure_folder(self, recipe: str) -> Path:
+        """An empty folder for what a failed build of ``recipe`` leaves; the one of the time before is gone."""
+        folder = self.root / "failures" / recipe
+        remove_tree(folder)
+        folder.mkdir(parents=True, mode=0o700)
+        return folder
+
+    def key(self) -> bytes:
+        """A random key of this store, for digests that must not be guessed from outside."""
+        path = self.root / "key"
+        with suppress(FileNotFoundError):
+            return path.read_bytes()
+        write_atomically(path, secrets.token_bytes(32), mode=0o600)
+        return path.read_bytes()
+
+
+def remove_tree(folder: Path) -> None:
+    """Remove a folder and all in it, if it is there."""
+    with suppress(FileNotFoundError):
+        shutil.rmtree(folder)
+
+
+def new_run(recipe: str) -> str:
+    """A name for a run that no other has."""
+    return f"{recipe}-{datetime.now(UTC):%Y%m%d%H%M%S}-{secrets.token_hex(_NAME_BYTES)}"
