@@ -1,0 +1,363 @@
+#!/bin/sh
+# Makes a machine ready for imagebuild: system packages, a kernel for libguestfs's appliance, the
+# environment .venv. Run it again at any time: what is there is left alone. It never asks.
+#
+#   scripts/setup.sh            install what is missing
+#   scripts/setup.sh --lint     and what `make lint` needs
+#   scripts/setup.sh --dry-run  only say what would be installed
+#
+# Exit status: 0 ready, 1 something failed, 2 wrong usage, 3 this host cannot (the way out is printed).
+# SETUP_ROOT is put before the files that describe the machine (/etc/os-release, /boot, …): the tests use it.
+set -eu
+
+export LC_ALL=C.UTF-8
+PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
+cd "$(dirname "$0")/.."
+
+# The distribution's own Python: the only one that the binding of libguestfs is built for.
+python=/usr/bin/python3
+venv=$(pwd -P)/.venv
+log=build/setup.log
+host=${SETUP_ROOT-}
+
+say() { printf 'setup: %s\n' "$*"; }
+
+# die STATUS MESSAGE [HINT]
+die() {
+    printf 'setup: error: %s\n' "$2" >&2
+    [ $# -lt 3 ] || printf 'setup: hint: %s\n' "$3" >&2
+    exit "$1"
+}
+
+# --- what is needed: one "package|why" a line -------------------------------------------------------------------
+
+debian_packages() {
+    cat <<'END'
+ca-certificates|downloads over https
+python3-venv|the environment .venv
+python3-guestfs|libguestfs: changes a disk without booting it
+libguestfs-tools|guestfish, virt-sysprep and others, for looking into images and for the benchmark
+libguestfs-xfs|XFS file systems in libguestfs
+virtinst|virt-install: starts the installation
+python3-libvirt|libvirt's Python binding: watches the installation
+libvirt-clients|virsh, for looking at a running installation
+libvirt-daemon|libvirtd: runs the virtual machine
+libvirt-daemon-driver-qemu|libvirtd's QEMU driver
+libvirt-daemon-system|the system-wide libvirtd: its user and its configuration
+qemu-system-x86|QEMU: the virtual machine itself
+qemu-utils|qemu-img: makes the compressed qcow2
+mmdebstrap|builds the Debian root archive and the installer's runtime
+debian-archive-keyring|the keys that Debian's packages are checked with
+uidmap|lets an ordinary user run mmdebstrap
+squashfs-tools|packs the installer's runtime
+cpio|packs initial RAM disks
+zstd|packs the root archive
+fdisk|sfdisk: partition tables
+END
+}
+
+# Package names as Fedora and EPEL spell them; written from their documentation, never run.
+fedora_packages() {
+    cat <<'END'
+ca-certificates|downloads over https
+python3|the environment .venv
+python3-libguestfs|libguestfs: changes a disk without booting it
+guestfs-tools|virt-sysprep and others, for looking into images and for the benchmark
+virt-install|virt-install: starts the installation
+python3-libvirt|libvirt's Python binding: watches the installation
+libvirt-client|virsh, for looking at a running installation
+libvirt-daemon-kvm|libvirt's daemon with its QEMU driver
+qemu-kvm|QEMU: the virtual machine itself
+qemu-img|qemu-img: makes the compressed qcow2
+mmdebstrap|builds the Debian root archive and the installer's runtime
+debian-keyring|the keys that Debian's packages are checked with
+shadow-utils|lets an ordinary user run mmdebstrap
+squashfs-tools|packs the installer's runtime
+cpio|packs initial RAM disks
+zstd|packs the root archive
+util-linux|sfdisk: partition tables
+END
+}
+
+lint_packages() {
+    case $1 in
+        fedora) echo 'ShellCheck|checks the shell scripts' ;;
+        *) echo 'shellcheck|checks the shell scripts' ;;
+    esac
+}
+
+kernel_package() {
+    why="a kernel for libguestfs's appliance: /boot has none with its modules"
+    case $1 in
+        debian) echo "linux-image-cloud-amd64|$why" ;;
+        ubuntu) echo "linux-image-virtual|$why" ;;
+        fedora) echo "kernel-core|$why" ;;
+    esac
+}
+
+# --- what is there ----------------------------------------------------------------------------------------------
+
+# debian, ubuntu or fedora: whose package names this machine uses.
+distribution() (
+    ID='' ID_LIKE=''
+    # shellcheck disable=SC1091 # the machine's own
+    [ ! -r "$host/etc/os-release" ] || . "$host/etc/os-release"
+    for id in $ID $ID_LIKE; do
+        case $id in
+            debian | ubuntu | fedora) echo "$id" && return ;;
+            rhel | centos) echo fedora && return ;;
+        esac
+    done
+    die 3 "setup knows Debian, Ubuntu and the Fedora and RHEL family, this is '${ID:-unknown}'" \
+        "install what docs/development.md lists by hand"
+)
+
+# The newest kernel whose modules are there, as a path; libguestfs takes the newest too.
+newest_kernel() {
+    for kernel in "$host"/boot/vmlinuz-*; do
+        if [ -e "$kernel" ] && [ -d "$host/lib/modules/${kernel##*/vmlinuz-}" ]; then
+            echo "$kernel"
+        fi
+    done | sort -V | tail -n 1
+}
+
+# installed DISTRIBUTION PACKAGE…: those of the packages that are installed.
+installed() {
+    family=$1
+    shift
+    case $family in
+        fedora) rpm -q --qf '%{NAME}\n' "$@" 2>/dev/null | grep -v ' ' || true ;;
+        *) dpkg-query -W -f '${db:Status-Status} ${Package}\n' "$@" 2>/dev/null | sed -n 's/^installed //p' ;;
+    esac
+}
+
+# Copies the lines of stdin whose package is not installed.
+only_missing() {
+    table=$(cat)
+    # shellcheck disable=SC2046 # package names are words
+    present=$(installed "$1" $(printf '%s\n' "$table" | cut -d'|' -f1) | tr '\n' ' ')
+    printf '%s\n' "$table" | while IFS='|' read -r package why; do
+        case " $present" in
+            *" $package "*) ;;
+            *) printf '%s|%s\n' "$package" "$why" ;;
+        esac
+    done
+}
+
+missing_packages() {
+    {
+        case $1 in
+            fedora) fedora_packages ;;
+            *) debian_packages ;;
+        esac
+        [ -z "$lint" ] || lint_packages "$1"
+        [ -n "$(newest_kernel)" ] || kernel_package "$1"
+    } | only_missing "$1"
+}
+
+# --- the system part, the only one that needs root --------------------------------------------------------------
+
+can_be_root() { [ "$(id -u)" -eq 0 ] || sudo -n true 2>/dev/null; }
+
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then
+        "$@"
+    else
+        sudo -n "$@"
+    fi
+}
+
+# need_root WHY COMMAND: ends with the command to run by hand unless this user may become root without being asked.
+need_root() {
+    can_be_root || die 3 "$1, and that needs root; sudo would ask for a password" \
+        "run this, then the same make again:
+    $2"
+}
+
+# Everything the package managers say goes to the log; its end is shown when they fail.
+logged() { "$@" </dev/null >>"$log" 2>&1; }
+
+failed() {
+    tail -n 15 "$log" >&2
+    die 3 "$1" "$2 (everything is in $log)"
+}
+
+# Configuration files that somebody changed stay; services are not restarted behind anybody's back.
+apt_get() {
+    logged as_root env DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 \
+        ${http_proxy:+"http_proxy=$http_proxy"} ${https_proxy:+"https_proxy=$https_proxy"} \
+        apt-get -q --yes -o DPkg::Lock::Timeout=600 -o Acquire::Retries=3 -o Dpkg::Options::=--force-confold "$@"
+}
+
+# DPkg::Lock::Timeout does not cover the lists' lock, so a fresh machine's own apt-get update is waited for here.
+# Another vendor's broken source makes apt-get fail although Debian's own lists are there: only a warning.
+apt_update() {
+    tries=0
+    while ! apt_get update; do
+        tries=$((tries + 1))
+        if tail -n 3 "$log" | grep -q 'lists/lock' && [ "$tries" -lt 30 ]; then
+            sleep 10
+        else
+            say "warning: apt-get update reported errors (see $log); going on with the lists there are"
+            return
+        fi
+    done
+}
+
+install_packages() {
+    family=$1
+    shift
+    case $family in
+        fedora)
+            need_root "packages are missing" "sudo dnf install $*"
+            logged as_root dnf --assumeyes --setopt=install_weak_deps=False install "$@" ||
+                failed "dnf could not install the packages" "on RHEL and its rebuilds some come from EPEL"
+            ;;
+        *)
+            need_root "packages are missing" "sudo apt-get update; sudo apt-get install --no-install-recommends $*"
+            apt_update
+            apt_get --no-install-recommends install "$@" ||
+                failed "apt-get could not install the packages" "check the network and apt's sources; Ubuntu needs 'universe'"
+            ;;
+    esac
+}
+
+system_packages() {
+    missing=$(missing_packages "$1")
+    [ -n "$missing" ] || return 0
+    say "installing $(printf '%s\n' "$missing" | wc -l) packages and what they depend on (takes a few minutes):"
+    printf '%s\n' "$missing" | while IFS='|' read -r package why; do
+        printf '    %-28s %s\n' "$package" "$why"
+    done
+    [ -z "$dry_run" ] || return 0
+    # shellcheck disable=SC2046 # package names are words
+    install_packages "$1" $(printf '%s\n' "$missing" | cut -d'|' -f1)
+}
+
+# Ubuntu makes kernels readable for root only, so libguestfs fails for everybody else. The file is public (anyone
+# can download the package); dpkg keeps the override when it updates this kernel, a newer one gets its own.
+readable_kernel() {
+    kernel=$(newest_kernel)
+    if [ -z "$kernel" ] || [ -r "$kernel" ]; then
+        return 0
+    fi
+    case $1 in
+        fedora) command="chmod 0644 $kernel" ;;
+        *) command="dpkg-statoverride --force-statoverride-add --update --add root root 0644 $kernel" ;;
+    esac
+    say "making $kernel readable: libguestfs boots it in its appliance, and you are not root"
+    say "    $command"
+    [ -z "$dry_run" ] || return 0
+    need_root "libguestfs must read the kernel" "sudo $command"
+    # shellcheck disable=SC2086 # words of our own
+    logged as_root $command || failed "the kernel could not be made readable" "run it by hand as root"
+}
+
+# --- the environment --------------------------------------------------------------------------------------------
+
+# What .venv depends on: when none of it changed, there is nothing to install.
+stamp() {
+    { "$python" -V && echo "$venv" && cat pyproject.toml; } | sha256sum | cut -d' ' -f1
+}
+
+environment_complete() { "$venv/bin/python" scripts/check_environment.py; }
+
+# A .venv that was moved, made from another Python or damaged cannot be mended by pip.
+environment_usable() {
+    minor=$("$python" -c 'import sys; print("%d.%d." % sys.version_info[:2])')
+    "$venv/bin/python" -m pip --version >/dev/null 2>&1 &&
+        grep -qF "version = $minor" "$venv/pyvenv.cfg" &&
+        grep -qxF "command = $python -m venv --system-site-packages $venv" "$venv/pyvenv.cfg"
+}
+
+pip_install() {
+    logged "$venv/bin/python" -m pip install --disable-pip-version-check "$@" ||
+        failed "pip could not install $*" "check the network and pip's configuration"
+}
+
+make_environment() {
+    if ! environment_usable; then
+        say "making .venv from $python ($("$python" -V))"
+        rm -rf "$venv"
+        logged "$python" -m venv --system-site-packages "$venv" ||
+            failed "the environment .venv could not be made" "is $(pwd -P) writable, and is there space?"
+    fi
+    say "installing imagebuild and its dependencies into .venv"
+    # --group needs pip 25.1; Debian 12's own is older.
+    "$venv/bin/python" -m pip install --help | grep -q -e --group || pip_install 'pip>=25.1'
+    pip_install --editable . --group dev
+}
+
+environment() {
+    "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
+        die 3 "imagebuild needs Python 3.11 or newer, $python is $("$python" -V)" \
+            "use a newer release of the distribution: libguestfs's binding works with the system's Python only"
+    wanted=$(stamp)
+    if [ "$(cat "$venv/.setup-stamp" 2>/dev/null)" = "$wanted" ]; then
+        if environment_complete; then
+            return 0
+        fi
+        say ".venv is damaged and made anew"
+        rm -rf "$venv"
+    fi
+    make_environment
+    environment_complete || die 1 "the environment .venv is not complete" "see $log; \`make clean\` removes .venv"
+    echo "$wanted" >"$venv/.setup-stamp"
+}
+
+# --- proof ------------------------------------------------------------------------------------------------------
+
+prove() {
+    lacking=''
+    for module in guestfs libvirt; do
+        "$venv/bin/python" -c "import $module" || lacking="$lacking python-module-$module"
+    done
+    virt-install --version >/dev/null || lacking="$lacking virt-install"
+    for program in qemu-img mmdebstrap mksquashfs sfdisk cpio zstd; do
+        command -v "$program" >/dev/null || lacking="$lacking $program"
+    done
+    # RHEL keeps QEMU out of PATH.
+    command -v qemu-system-x86_64 >/dev/null || [ -x /usr/libexec/qemu-kvm ] || lacking="$lacking qemu-system-x86_64"
+    kernel=$(newest_kernel)
+    { [ -n "$kernel" ] && [ -r "$kernel" ]; } || lacking="$lacking readable-kernel"
+    [ -z "$lacking" ] || die 3 "still missing:$lacking" "the packages are installed; see $log, then \`imagebuild doctor\`"
+}
+
+# Things to know that setup does not change by itself.
+notes() {
+    if [ -e "$host/dev/kvm" ] && [ ! -w "$host/dev/kvm" ]; then
+        say "note: you may not use /dev/kvm, so builds are emulated and slow; to change that:"
+        say "    sudo usermod --append --groups kvm $(id -un)    (then log in again)"
+    fi
+    if [ "$(id -u)" -ne 0 ] && ! grep -q -e "^$(id -un):" -e "^$(id -u):" "$host/etc/subuid" 2>/dev/null; then
+        say "note: you have no subordinate user ids, which mmdebstrap uses; to add them:"
+        say "    sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 $(id -un)"
+    fi
+}
+
+main() {
+    lint='' dry_run=''
+    for option in "$@"; do
+        case $option in
+            --lint) lint=yes ;;
+            --dry-run) dry_run=yes ;;
+            *) die 2 "unknown option $option" "there are --lint and --dry-run" ;;
+        esac
+    done
+    family=$(distribution)
+    mkdir -p "${log%/*}"
+    system_packages "$family"
+    readable_kernel "$family"
+    [ -z "$dry_run" ] || return 0
+    environment
+    prove
+    notes
+    say "ready"
+}
+
+# Two at once in one checkout would disturb each other: the second waits. --close keeps the lock from programs that
+# a package's installation leaves running.
+if [ -z "${SETUP_LOCKED-}" ] && command -v flock >/dev/null; then
+    exec env SETUP_LOCKED=1 flock --close scripts/setup.sh scripts/setup.sh "$@"
+fi
+main "$@"
