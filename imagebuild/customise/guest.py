@@ -1,0 +1,227 @@
+"""A guest as operations see it: files to look at and to change, with every change on record."""
+
+from __future__ import annotations
+
+import posixpath
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from imagebuild.errors import GuestError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from imagebuild.guest import Entry
+
+LARGEST_TEXT = 1 << 20
+"""Bytes of the largest file that is read as a text. A guest's file may be of any size; no configuration is."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """One thing that was changed in a guest."""
+
+    path: str
+    what: str
+
+
+class Files(Protocol):
+    """The primitives a guest's disk offers. Links in the folders of a path are followed inside the guest.
+
+    The last part of a path is not followed, except by ``read``, ``write``, ``chmod`` and ``listdir``.
+    Everything raises GuestError when the guest's file system refuses.
+    """
+
+    def stat(self, path: str) -> Entry | None: ...
+    def realpath(self, path: str) -> str: ...
+    def readlink(self, path: str) -> str: ...
+    def read(self, path: str, limit: int) -> bytes: ...
+    def listdir(self, path: str) -> list[Entry]: ...
+    def glob(self, pattern: str) -> list[str]: ...
+    def write(self, path: str, content: bytes) -> None: ...
+    def chmod(self, mode: int, path: str) -> None: ...
+    def mkdir(self, path: str) -> None: ...
+    def symlink(self, target: str, path: str) -> None: ...
+    def remove(self, path: str) -> None: ...
+    def truncate(self, path: str) -> None: ...
+    def run(self, argv: Sequence[str], env: Mapping[str, str]) -> str: ...
+    def mountpoints(self) -> list[str]: ...
+    def trim(self, mountpoint: str) -> int: ...
+
+
+class Guest:
+    """The vocabulary of operations. What changes something is recorded in ``changes``; what changes nothing is not.
+
+    Texts are UTF-8 with everything else kept as it is (surrogateescape). Paths are absolute.
+    """
+
+    def __init__(self, files: Files) -> None:
+        self._files = files
+        self.changes: list[Change] = []
+
+    # -- look ------------------------------------------------------------------------------------
+
+    def exists(self, path: str) -> bool:
+        """True for anything at ``path``, a dangling link included."""
+        return self._files.stat(path) is not None
+
+    def is_file(self, path: str) -> bool:
+        """True for a regular file (not for a link to one)."""
+        return self._is(path, "file")
+
+    def is_dir(self, path: str) -> bool:
+        """True for a folder (not for a link to one)."""
+        return self._is(path, "dir")
+
+    def is_symlink(self, path: str) -> bool:
+        """True for a symbolic link, dangling or not."""
+        return self._is(path, "symlink")
+
+    def size(self, path: str) -> int:
+        """Bytes of what is at ``path``, links not followed; 0 if nothing is there."""
+        found = self._files.stat(path)
+        return found.size if found else 0
+
+    def _is(self, path: str, kind: str) -> bool:
+        found = self._files.stat(path)
+        return found is not None and found.kind == kind
+
+    def readlink(self, path: str) -> str:
+        """Where the link at ``path`` points, as it is written in it."""
+        return self._files.readlink(path)
+
+    def real_file(self, path: str) -> str | None:
+        """The regular file that ``path`` is or leads to; None if it leads nowhere or to something else."""
+        found = self._files.stat(path)
+        if found is not None and found.kind == "symlink":
+            try:
+                path = self._files.realpath(path)
+            except GuestError:
+                return None
+            found = self._files.stat(path)
+        return path if found is not None and found.kind == "file" else None
+
+    def read(self, path: str, limit: int = LARGEST_TEXT) -> str:
+        """The text of a file, links followed; GuestError if it is larger than ``limit`` bytes."""
+        content = self._files.read(path, limit + 1)
+        if len(content) > limit:
+            raise GuestError(f"{path} in the guest is larger than {limit} bytes, which no such file should be")
+        return content.decode("utf-8", "surrogateescape")
+
+    def glob(self, *patterns: str) -> list[str]:
+        """The paths that match any of the shell patterns, sorted, each once."""
+        return sorted({path for pattern in patterns for path in self._files.glob(pattern)})
+
+    def listdir(self, path: str) -> list[Entry]:
+        """What is in a folder, sorted by name; nothing if it is not there."""
+        real = self._files.stat(path)
+        return sorted(self._files.listdir(path), key=lambda entry: entry.name) if real else []
+
+    def walk(self, path: str) -> list[tuple[str, Entry]]:
+        """Everything below a folder with its path, folders before what is in them; links are not followed."""
+        found: list[tuple[str, Entry]] = []
+        for entry in self.listdir(path) if self.is_dir(path) else []:
+            inner = posixpath.join(path, entry.name)
+            found.append((inner, entry))
+            if entry.kind == "dir":
+                found += self.walk(inner)
+        return found
+
+    def mountpoints(self) -> list[str]:
+        """Where the guest's file systems are mounted, ``/`` first."""
+        return self._files.mountpoints()
+
+    # -- change ----------------------------------------------------------------------------------
+
+    def edit(self, path: str, change: Callable[[str], str], what: str) -> bool:
+        """Replace the text of an existing file, links followed, by ``change(text)``; mode, owner and label stay.
+
+        Returns whether that changed anything; then ``what`` is on record.
+        """
+        real = self.real_file(path)
+        if real is None:
+            raise GuestError(f"{path} in the guest is not a file that can be edited")
+        before = self.read(real)
+        after = change(before)
+        if after == before:
+            return False
+        self._files.write(real, after.encode("utf-8", "surrogateescape"))
+        self.record(real, what)
+        return True
+
+    def create(self, path: str, text: str, mode: int = 0o644) -> None:
+        """Make sure that a regular file with this text and mode is at ``path``, with its folders."""
+        found = self._files.stat(path)
+        content = text.encode("utf-8", "surrogateescape")
+        if found is not None and found.kind == "file":
+            if found.mode == mode and found.size == len(content) and self._files.read(path, len(content)) == content:
+                return
+        elif found is not None:
+            self._files.remove(path)
+        self._folders(path)
+        self._files.write(path, content)
+        self._files.chmod(mode, path)
+        self.record(path, "replaced" if found else "created")
+
+    def symlink(self, target: str, path: str) -> None:
+        """Make sure that ``path`` is a symbolic link to ``target``, with its folders."""
+        found = self._files.stat(path)
+        if found is not None:
+            if found.kind == "symlink" and self._files.readlink(path) == target:
+                return
+            self._files.remove(path)
+        self._folders(path)
+        self._files.symlink(target, path)
+        self.record(path, f"{'replaced by a' if found else 'created a'} link to {target}")
+
+    def remove(self, paths: str | Iterable[str], what: str = "removed") -> None:
+        """Remove files, links and whole folders; what is not there is not an error."""
+        for path in [paths] if isinstance(paths, str) else paths:
+            if self._files.stat(path) is not None:
+                self._files.remove(path)
+                self.record(path, what)
+
+    def empty(self, path: str) -> None:
+        """Make a regular file zero bytes long; its mode, owner and label stay."""
+        found = self._files.stat(path)
+        if found is not None and found.kind == "file" and found.size > 0:
+            self._files.truncate(path)
+            self.record(path, "emptied")
+
+    @contextmanager
+    def temporary_file(self, path: str, text: str, mode: int) -> Iterator[None]:
+        """Have a file in the guest while the block runs, off the record; one that is there already is left alone."""
+        if self._files.stat(path) is not None:
+            yield
+            return
+        self._files.write(path, text.encode())
+        self._files.chmod(mode, path)
+        try:
+            yield
+        finally:
+            self._files.remove(path)
+
+    def run(self, argv: Sequence[str], env: Mapping[str, str] | None = None) -> str:
+        """Run a program of the guest in the guest; its standard output.
+
+        GuestError, with what the program said, if it ends with another exit status than 0. What
+        it changed must be told with ``record``.
+        """
+        return self._files.run(argv, env or {})
+
+    def record(self, path: str, what: str) -> None:
+        """Put a change on record that was not made through the methods above."""
+        self.changes.append(Change(path, what))
+
+    def trim(self, mountpoint: str) -> int:
+        """Give the unused blocks of a file system back to the disk image; how many bytes the image shrank by."""
+        freed = self._files.trim(mountpoint)
+        if freed:
+            self.record(mountpoint, f"gave back {freed / (1 << 20):.1f} MiB")
+        return freed
+
+    def _folders(self, path: str) -> None:
+        folder = posixpath.dirname(path)
+        if self._files.stat(folder) is None:
+            self._files.mkdir(folder)

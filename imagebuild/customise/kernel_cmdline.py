@@ -1,0 +1,72 @@
+"""The kernel command line of an installed guest, in every place a distribution keeps it.
+
+``/etc/default/grub`` and ``/etc/kernel/cmdline`` are for kernels to come. What boots next stands in
+Boot Loader Specification entries (Fedora, RHEL 8 and later), in ``kernelopts`` of grubenv that the
+entries of RHEL 8 refer to, or in grub.cfg.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from imagebuild.customise.guest import Guest
+
+_GRUB_FOLDERS = ("/boot/grub2", "/boot/grub", "/boot/efi/EFI/*")
+_GRUBENV_SIZE = 1024
+"""GRUB writes its environment block in place: it is always this long, filled up with #."""
+
+
+def set_argument(guest: Guest, name: str, value: str) -> None:
+    """Make every kernel that is installed or will be installed boot with ``name=value``."""
+    argument = f"{name}={value}"
+    what = f"kernel argument {argument}"
+
+    def words(line: str) -> str:
+        return _with_argument(line, name, argument)
+
+    if guest.real_file("/etc/default/grub"):
+        guest.edit("/etc/default/grub", lambda text: _edit_default_grub(text, name, argument), what)
+    if guest.real_file("/etc/kernel/cmdline"):
+        guest.edit("/etc/kernel/cmdline", lambda text: words(text.strip()) + "\n", what)
+    for path in guest.glob("/boot/loader/entries/*.conf"):
+        guest.edit(path, lambda text: _edit_lines(text, r"options\s", words), what)
+    for path in guest.glob(*(f"{folder}/grubenv" for folder in _GRUB_FOLDERS)):
+        if guest.real_file(path):
+            guest.edit(path, lambda text: _edit_grubenv(text, words), what)
+    for path in guest.glob(*(f"{folder}/grub.cfg" for folder in _GRUB_FOLDERS)):
+        if guest.real_file(path):
+            guest.edit(path, lambda text: _edit_lines(text, r"\s*linux(16|efi)?\s", words), what)
+
+
+def _with_argument(line: str, name: str, argument: str) -> str:
+    kept = re.sub(rf"(?<!\S){re.escape(name)}=\S*[ \t]*", "", line).rstrip()
+    return line if re.search(rf"(?<!\S){re.escape(argument)}(?!\S)", line) else f"{kept} {argument}"
+
+
+def _edit_lines(text: str, start: str, words: Callable[[str], str]) -> str:
+    def edited(line: str) -> str:
+        # An entry that only says $kernelopts gets its arguments from grubenv.
+        return words(line) if re.match(start, line) and "$kernelopts" not in line else line
+
+    return "\n".join(edited(line) for line in text.split("\n"))
+
+
+def _edit_default_grub(text: str, name: str, argument: str) -> str:
+    pattern = re.compile(r"""^(GRUB_CMDLINE_LINUX=)(["']?)(.*?)\2[ \t]*$""", re.MULTILINE)
+    found = pattern.search(text)
+    if found is None:
+        return text + ("" if text.endswith("\n") or not text else "\n") + f'GRUB_CMDLINE_LINUX="{argument}"\n'
+    value = _with_argument(found[3], name, argument).strip()
+    quote = found[2] or '"'
+    return f"{text[: found.start()]}{found[1]}{quote}{value}{quote}{text[found.end() :]}"
+
+
+def _edit_grubenv(text: str, words: Callable[[str], str]) -> str:
+    edited = _edit_lines(text.rstrip("#"), "kernelopts=", lambda line: words(line))
+    if edited == text.rstrip("#"):
+        return text
+    return edited + "#" * (_GRUBENV_SIZE - len(edited.encode("utf-8", "surrogateescape")))

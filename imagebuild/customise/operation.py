@@ -1,0 +1,66 @@
+"""What an operation is: the words that its file, the registry and the worker share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict
+
+if TYPE_CHECKING:
+    from imagebuild.customise.guest import Guest
+
+
+class Phase(IntEnum):
+    """When an operation runs: all of one phase before any of the next, in the given order within it."""
+
+    CONFIGURE = 1
+    """Settings of the guest."""
+    INSTALL = 2
+    """Software is added; the only phase that may need the network."""
+    SCRUB = 3
+    """What belongs to one machine, or was left behind by building it, goes away."""
+    SEAL = 4
+    """After the last file has changed."""
+
+
+class Params(BaseModel):
+    """Base of every operation's parameters: unknown keys are errors, values do not change."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class NoParams(Params):
+    """The operation takes no parameters."""
+
+
+class NotApplicable(Exception):
+    """Raised by an operation for a guest that has nothing of what it is about; the text says why."""
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One operation as the registry knows it.
+
+    ``summary`` and ``description`` are the first line and the rest of its file's docstring.
+    ``apply`` changes a guest; it raises NotApplicable or GuestError. ``needs_network`` looks at
+    a guest, without changing it, and says whether ``apply`` would have to download something.
+    """
+
+    name: str
+    summary: str
+    description: str
+    phase: Phase
+    params: type[Params]
+    apply: Callable[[Guest, Any], None]
+    needs_network: Callable[[Guest, Any], bool] | None = None
+
+
+@dataclass(frozen=True)
+class OperationCall:
+    """An operation's name with its validated parameters: what a recipe asks for."""
+
+    name: str
+    params: Params

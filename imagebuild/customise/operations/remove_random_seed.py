@@ -1,0 +1,33 @@
+"""Remove the saved random seed and systemd's host key for credentials.
+
+A seed that all clones load at boot makes their random numbers alike; systemd and the older
+``urandom`` scripts write a new one at the next boot. ``/var/lib/systemd/credential.secret`` encrypts
+service credentials for one host; systemd makes a new one when it is first needed, and what was
+encrypted with the old one cannot be read any more.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from imagebuild.customise.operation import NoParams, Phase
+
+if TYPE_CHECKING:
+    from imagebuild.customise.guest import Guest
+
+PHASE = Phase.SCRUB
+Params = NoParams
+
+_SECRETS = (
+    "/var/lib/systemd/random-seed",
+    "/var/lib/systemd/credential.secret",
+    "/var/lib/urandom/random-seed",
+    "/var/lib/random-seed",
+    "/boot/loader/random-seed",
+    "/boot/efi/loader/random-seed",
+    "/efi/loader/random-seed",
+)
+
+
+def apply(guest: Guest, params: NoParams) -> None:
+    guest.remove(_SECRETS)

@@ -1,0 +1,65 @@
+"""Remove the SSH host keys and make sure that the first boot creates new ones.
+
+Without host keys sshd does not start. Fedora and RHEL bring units that create missing keys
+(``sshd-keygen@.service``, ``sshd-keygen.service``); Debian and Ubuntu create them only when the
+package is installed. Where no such unit exists, this operation brings
+``regenerate-ssh-host-keys.service``, which runs ``ssh-keygen -A`` before sshd whenever a key is missing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from imagebuild.customise import units
+from imagebuild.customise.operation import NoParams, NotApplicable, Phase
+from imagebuild.errors import GuestError
+
+if TYPE_CHECKING:
+    from imagebuild.customise.guest import Guest
+
+PHASE = Phase.SCRUB
+Params = NoParams
+
+_SERVERS = ("/usr/sbin/sshd", "/usr/bin/sshd", "/sbin/sshd")
+_THEIRS = ("sshd-keygen@.service", "sshd-keygen.service", "sshdgenkeys.service")
+_UNIT = "regenerate-ssh-host-keys.service"
+# Not ordered after basic.target as services are by default: ssh.socket is part of it.
+_UNIT_TEXT = """\
+[Unit]
+Description=Create missing SSH host keys
+Documentation=man:ssh-keygen(1)
+DefaultDependencies=no
+Requires=sysinit.target
+After=sysinit.target
+Before=ssh.service ssh.socket sshd.service sshd.socket
+Conflicts=shutdown.target
+Before=shutdown.target
+ConditionPathIsReadWrite=/etc/ssh
+ConditionPathExists=|!/etc/ssh/ssh_host_rsa_key
+ConditionPathExists=|!/etc/ssh/ssh_host_ecdsa_key
+ConditionPathExists=|!/etc/ssh/ssh_host_ed25519_key
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/usr/bin/ssh-keygen -A
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+
+def apply(guest: Guest, params: NoParams) -> None:
+    keys = guest.glob("/etc/ssh/ssh_host_*_key", "/etc/ssh/ssh_host_*_key.pub")
+    served = any(guest.exists(path) for path in _SERVERS)
+    if not keys and not served:
+        raise NotApplicable("no SSH server in this guest")
+    if served and not any(units.installed(guest, unit) for unit in _THEIRS):
+        if not units.has_systemd(guest):
+            raise GuestError(
+                "nothing in this guest would create new SSH host keys: it does not start with systemd",
+                "leave out remove-ssh-host-keys, or let the guest's own start scripts run `ssh-keygen -A`",
+            )
+        guest.create(f"{units.OWN}/{_UNIT}", _UNIT_TEXT)
+        units.enable(guest, _UNIT, wanted_by="multi-user.target")
+    guest.remove(keys)

@@ -1,0 +1,28 @@
+"""Remove persistent udev rules.
+
+Old udev wrote the hardware addresses it met into rules that name the interfaces after them, so that
+a clone's first network card becomes ``eth1``. Removes these rules for network cards, InfiniBand
+cards and optical drives from ``/etc/udev/rules.d``, and a copy of their generator placed there. A
+generator that is masked (an empty file, or a link to /dev/null) stays masked.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from imagebuild.customise.operation import NoParams, Phase
+
+if TYPE_CHECKING:
+    from imagebuild.customise.guest import Guest
+
+PHASE = Phase.SCRUB
+Params = NoParams
+
+_RULES = ("70-persistent-net.rules", "70-persistent-ipoib.rules", "70-persistent-cd.rules")
+_GENERATORS = ("75-persistent-net-generator.rules", "75-cd-aliases-generator.rules")
+
+
+def apply(guest: Guest, params: NoParams) -> None:
+    guest.remove(f"/etc/udev/rules.d/{name}" for name in _RULES)
+    copies = (f"/etc/udev/rules.d/{name}" for name in _GENERATORS)
+    guest.remove(path for path in copies if guest.is_file(path) and guest.size(path) > 0)

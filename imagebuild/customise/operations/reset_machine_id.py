@@ -1,0 +1,32 @@
+"""Empty the machine id.
+
+Leaves ``/etc/machine-id`` as an empty file that only root may not write by accident (mode 0444), so
+that each clone gets an id of its own when it first boots. Empty, not missing and not
+``uninitialized``: systemd takes the latter two for a first boot and applies all presets, which
+would enable again what other operations have disabled (machine-id(5), "First Boot Semantics").
+D-Bus's own copy, ``/var/lib/dbus/machine-id``, becomes a link to it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from imagebuild.customise import units
+from imagebuild.customise.operation import NoParams, NotApplicable, Phase
+
+if TYPE_CHECKING:
+    from imagebuild.customise.guest import Guest
+
+PHASE = Phase.SCRUB
+Params = NoParams
+
+_ID = "/etc/machine-id"
+_DBUS_ID = "/var/lib/dbus/machine-id"
+
+
+def apply(guest: Guest, params: NoParams) -> None:
+    if not (guest.exists(_ID) or guest.exists(_DBUS_ID) or units.has_systemd(guest)):
+        raise NotApplicable("no machine id in this guest")
+    guest.create(_ID, "", mode=0o444)
+    if guest.exists(_DBUS_ID):
+        guest.symlink(_ID, _DBUS_ID)

@@ -1,0 +1,54 @@
+"""systemd units and init scripts of a guest, switched on and off as ``systemctl`` and ``update-rc.d`` do it."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from imagebuild.customise.guest import Guest
+
+OWN = "/etc/systemd/system"
+"""Where units are enabled, and where an administrator's own units are."""
+FOLDERS = (OWN, "/usr/lib/systemd/system", "/lib/systemd/system")
+
+
+def has_systemd(guest: Guest) -> bool:
+    """Whether systemd starts this guest."""
+    return any(guest.exists(f"{folder}/systemd") for folder in ("/usr/lib/systemd", "/lib/systemd"))
+
+
+def installed(guest: Guest, unit: str) -> bool:
+    """Whether the guest knows a unit of this name."""
+    return any(guest.exists(f"{folder}/{unit}") for folder in FOLDERS)
+
+
+def enable(guest: Guest, unit: str, wanted_by: str) -> None:
+    """Start ``unit`` together with the target ``wanted_by``."""
+    guest.symlink(f"{OWN}/{unit}", f"{OWN}/{wanted_by}.wants/{unit}")
+
+
+def disable(guest: Guest, unit: str) -> None:
+    """Nothing starts ``unit`` by itself any more: links that want it and its aliases go away.
+
+    The unit is not masked: whoever runs the machine can enable it again.
+    """
+    links = guest.glob(f"{OWN}/*.wants/{unit}", f"{OWN}/*.requires/{unit}")
+    aliases = [
+        path
+        for path in guest.glob(f"{OWN}/*.service")
+        if posixpath.basename(path) != unit
+        and guest.is_symlink(path)
+        and posixpath.basename(guest.readlink(path)) == unit
+    ]
+    guest.remove([*links, *aliases], f"disabled {unit}")
+
+
+def disable_init_script(guest: Guest, name: str) -> None:
+    """Turn the start links of ``/etc/init.d/NAME`` into stop links, which also keeps upgrades from adding them again."""
+    for link in guest.glob(f"/etc/rc[S2345].d/S??{name}", f"/etc/rc.d/rc[2345].d/S??{name}"):
+        if re.fullmatch(rf"S\d\d{re.escape(name)}", posixpath.basename(link)):
+            target = guest.readlink(link) if guest.is_symlink(link) else f"../init.d/{name}"
+            guest.remove(link, f"disabled init script {name}")
+            guest.symlink(target, f"{posixpath.dirname(link)}/K01{name}")
