@@ -10,7 +10,6 @@ renamed; ``latest`` switches last.
 from __future__ import annotations
 
 import json
-import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -105,7 +104,7 @@ class Output:
 
     def _point_latest(self, version: str) -> None:
         link = self.folder / f".latest.{secrets.token_hex(4)}"
-        os.symlink(version, link)
+        link.symlink_to(version)
         link.rename(self.folder / LATEST)
         sync_folder(self.folder)
 
