@@ -6,6 +6,7 @@ numbers of the disks (the installer finds them by these), no display, what ends 
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -106,5 +107,5 @@ def _source(disk: SourceDisk) -> str:
 
 
 def _value(path: Path) -> str:
-    """A path as one value of a comma-separated option: virt-install takes a doubled comma as one."""
-    return str(path).replace(",", ",,")
+    """A path as one value of a comma-separated option, which virt-install splits as a shell would."""
+    return shlex.quote(str(path))
