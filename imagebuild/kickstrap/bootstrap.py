@@ -1,0 +1,182 @@
+"""Debian root file systems as tar archives, made by mmdebstrap on this host."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from imagebuild.errors import CommandFailed, HostError, ImageBuildError
+from imagebuild.kickstrap import mirror as mirrors
+from imagebuild.kickstrap.mirror import Mirror
+from imagebuild.run import run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from imagebuild.progress import Progress
+
+TIMEOUT = 3600.0
+"""Seconds after which a mirror that trickles is given up."""
+
+_PHASES = (
+    ("I: running apt-get update", "reading package lists", 0.02),
+    ("I: downloading packages", "downloading packages", 0.10),
+    ("I: extracting archives", "unpacking the base system", 0.35),
+    ("I: installing essential packages", "configuring the base system", 0.45),
+    ("I: installing remaining packages", "installing packages", 0.60),
+    ("I: cleaning package lists", "cleaning up", 0.85),
+    ("I: creating tarball", "writing the archive", 0.88),
+)
+# mmdebstrap copies both of these from the host: they say where the image was built, and a stale
+# resolv.conf keeps a guest from resolving names.
+_CUSTOMIZE = (
+    'rm -f "$1/etc/resolv.conf" "$1/etc/hostname"',
+    # with the mirror's name taken from a file, mmdebstrap numbers the file it writes
+    (
+        'cd "$1/etc/apt" && if [ -e sources.list.d/0000debian.sources ]; then'
+        " rm -f sources.list; mv sources.list.d/0000debian.sources sources.list.d/debian.sources; fi"
+    ),
+    # these options are for this run, not for the system that comes out of it
+    'rm -f "$1/etc/apt/apt.conf.d/99mmdebstrap" "$1/etc/dpkg/dpkg.cfg.d/99mmdebstrap"',
+)
+
+
+class PackagesUnknown(ImageBuildError):
+    """The archive has no package of a name that the kickstart asks for."""
+
+    exit_code = 2
+
+    def __init__(self, names: Sequence[str], suite: str) -> None:
+        self.names = tuple(names)
+        what = "package" if len(names) == 1 else "packages"
+        super().__init__(
+            f"Debian {suite} has no {what} {', '.join(names)}",
+            "check the spelling, and that installer.components names the part of the archive it is in",
+        )
+
+
+@dataclass(frozen=True)
+class Bootstrap:
+    """What to install: the packages of ``variant`` (see mmdebstrap(1)) and ``packages``."""
+
+    suite: str
+    mirror: Mirror = field(default_factory=Mirror)
+    components: tuple[str, ...] = ("main",)
+    variant: str = "required"
+    packages: tuple[str, ...] = ()
+    arch: str = "amd64"
+    dpkg_options: tuple[str, ...] = ()
+    """Options that hold while this root is made, and are not left in it."""
+
+
+def command(spec: Bootstrap, target: Path, sources: Path | None, keyring: Path, mode: str) -> list[str]:
+    """The mmdebstrap command line that writes ``target``; ``sources`` is a deb822 file."""
+    argv = [
+        "mmdebstrap",
+        f"--mode={mode}",
+        "--format=tar",
+        f"--variant={spec.variant}",
+        f"--architectures={spec.arch}",
+        f"--components={','.join(spec.components)}",
+        f"--keyring={keyring}",
+        # packages come from %packages and their dependencies, nothing else
+        '--aptopt=APT::Install-Recommends "false"',
+        '--aptopt=Acquire::Languages "none"',
+        "--aptopt=Acquire::Retries 3",
+    ]
+    argv += [f"--dpkgopt={option}" for option in spec.dpkg_options]
+    if spec.packages:
+        argv.append(f"--include={','.join(spec.packages)}")
+    argv += [f"--customize-hook={hook}" for hook in _CUSTOMIZE]
+    argv += [spec.suite, str(target)]
+    if sources is not None:
+        argv.append(str(sources))
+    return argv
+
+
+def make(spec: Bootstrap, target: Path, progress: Progress) -> None:
+    """Write the root file system of ``spec`` as an uncompressed tar archive to ``target``.
+
+    Works as root and as an ordinary user (in a user namespace). Leaves nothing behind when it is
+    interrupted. Raises PackagesUnknown, or HostError for a mirror out of reach and a full disk.
+    """
+
+    def tell(line: str) -> None:
+        for start, detail, fraction in _PHASES:
+            if line.startswith(start):
+                progress.update(detail, fraction)
+
+    mode = "root" if os.geteuid() == 0 else "unshare"
+    with _scratch(target.parent) as scratch:
+        sources = None
+        if (text := spec.mirror.sources(spec.suite, spec.components)) is not None:
+            sources = scratch / "debian.sources"
+            sources.write_text(text)
+            sources.chmod(0o644)
+        argv = command(spec, target, sources, mirrors.keyring(), mode)
+        try:
+            run(argv, timeout=TIMEOUT, env={"TMPDIR": str(scratch)}, on_line=tell)
+        except CommandFailed as error:
+            target.unlink(missing_ok=True)
+            raise explain(error, spec) from error
+        except BaseException:
+            target.unlink(missing_ok=True)
+            raise
+
+
+@contextmanager
+def _scratch(beside: Path) -> Iterator[Path]:
+    """A folder for mmdebstrap's work, 0755: in a user namespace it is another user that works there."""
+    searchable = all(folder.stat().st_mode & 0o001 for folder in (beside.resolve(), *beside.resolve().parents))
+    parent = beside if os.geteuid() == 0 or searchable else Path(tempfile.gettempdir())
+    scratch = Path(tempfile.mkdtemp(prefix=".mmdebstrap-", dir=parent))
+    try:
+        scratch.chmod(0o755)
+        yield scratch
+    finally:
+        if not _mounts_below(scratch):
+            shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _mounts_below(folder: Path) -> list[str]:
+    """Mount points under ``folder``: removing a tree with /dev or /sys mounted in it would empty those."""
+    points = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
+    return [point for point in points if point.startswith(f"{folder.resolve()}/")]
+
+
+_UNREACHABLE = re.compile(
+    r"Could not resolve|Could not connect|Connection (refused|timed out|failed)|Unable to connect|Network is unreachable"
+    r"|Temporary failure resolving|Failed to fetch"
+)
+
+
+def explain(error: CommandFailed, spec: Bootstrap) -> ImageBuildError:
+    """What mmdebstrap's output means, in one sentence."""
+    output = error.output
+    where = spec.mirror.main or "mmdebstrap's default mirror"
+    unknown = re.findall(r"Unable to locate package (\S+)|Package '?([^\s']+)'? has no installation candidate", output)
+    if unknown:
+        return PackagesUnknown(sorted({a or b for a, b in unknown}), spec.suite)
+    if "No space left on device" in output:
+        return HostError("no space left while building the root file system", "free some disk space and try again")
+    if re.search(r"NO_PUBKEY|is not signed|not signed by|EXPKEYSIG|Missing key", output):
+        return HostError(
+            f"the keys on this host do not prove the archive of Debian {spec.suite} at {where}",
+            "install a newer debian-archive-keyring",
+        )
+    if re.search(r"does not have a Release file|404 +Not Found", output):
+        return HostError(f"{where} has no Debian {spec.suite}", "check installer.mirror and os.codename of the recipe")
+    if _UNREACHABLE.search(output):
+        return HostError(f"cannot reach {where}", "check the network, a proxy, or installer.mirror of the recipe")
+    if re.search(r"newuidmap|unshare|uid_map|subuid", output):
+        return HostError(
+            "mmdebstrap cannot work as an ordinary user here",
+            "install uidmap and give this user a range in /etc/subuid and /etc/subgid, or run as root",
+        )
+    return error

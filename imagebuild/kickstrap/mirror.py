@@ -1,0 +1,99 @@
+"""Where this host gets its Debian packages from, and the keys that prove them.
+
+The answer comes from apt's own configuration, so that a build uses the mirror (a local one, a
+company's, a snapshot) that the host's administrator chose.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from imagebuild.errors import CommandFailed, HostError
+from imagebuild.run import run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+_KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+_FORMAT = "$(CREATED_BY)|$(ORIGIN)|$(LABEL)|$(CODENAME)|$(REPO_URI)"
+_SCHEMES = re.compile(r"(https?|ftp|file):/")
+_ROLLING = frozenset({"sid", "unstable", "experimental", "rc-buggy"})
+"""Suites that have neither updates nor security suites beside them."""
+
+
+@dataclass(frozen=True)
+class Mirror:
+    """A Debian mirror; ``Mirror()`` leaves the choice to mmdebstrap.
+
+    ``main`` and ``security`` are the URIs of the archives, without a slash at the end;
+    ``updates`` says whether ``main`` is known to carry the suite ``<release>-updates``.
+    """
+
+    main: str | None = None
+    security: str | None = None
+    updates: bool = False
+
+    def sources(self, suite: str, components: Sequence[str]) -> str | None:
+        """The deb822 text of ``debian.sources`` for a guest of ``suite``; None without a mirror."""
+        if self.main is None:
+            return None
+        rolling = suite in _ROLLING
+        suites = [suite, f"{suite}-updates"] if self.updates and not rolling else [suite]
+        stanzas = [_stanza(self.main, suites, components)]
+        if self.security and not rolling:
+            stanzas.append(_stanza(self.security, [f"{suite}-security"], components))
+        return "\n".join(stanzas)
+
+
+def _stanza(uri: str, suites: Sequence[str], components: Sequence[str]) -> str:
+    return (
+        f"Types: deb\nURIs: {uri}\nSuites: {' '.join(suites)}\n"
+        f"Components: {' '.join(components)}\nSigned-By: {_KEYRING}\n"
+    )
+
+
+def parse_targets(lines: Iterable[str]) -> Mirror:
+    """The mirror named by the lines of ``apt-get indextargets`` in our format.
+
+    Other vendors' archives (Ubuntu's too) are passed over: they hold no Debian.
+    """
+    main = security = None
+    updates = False
+    for line in lines:
+        kind, origin, label, codename, uri = [*line.split("|"), "", "", "", ""][:5]
+        uri = uri.rstrip("/")
+        if kind != "Packages" or origin != "Debian" or not _SCHEMES.match(uri):
+            continue
+        if label == "Debian-Security":
+            security = security or uri
+        elif label == "Debian" and not codename.endswith(("-backports", "-backports-sloppy", "-proposed-updates")):
+            if not codename.endswith("-updates"):
+                main = main or uri
+            elif main in (None, uri):
+                updates = True
+    return Mirror(main, security, updates and main is not None) if main else Mirror()
+
+
+def host_mirror() -> Mirror:
+    """The mirror that this host's apt uses for Debian; ``Mirror()`` where there is none."""
+    try:
+        completed = run(["apt-get", "indextargets", "--format", _FORMAT], timeout=60)
+    except (HostError, CommandFailed):
+        return Mirror()  # no apt, or one without a usable configuration: mmdebstrap knows a default
+    return parse_targets(completed.stdout.splitlines())
+
+
+def keyring() -> Path:
+    """The file with the keys of Debian's archives.
+
+    Raises HostError where it is not installed.
+    """
+    if not _KEYRING.is_file():
+        raise HostError(
+            f"the keys of Debian's archives are not there: {_KEYRING}",
+            "install the package debian-archive-keyring, or run `make setup`",
+        )
+    return _KEYRING

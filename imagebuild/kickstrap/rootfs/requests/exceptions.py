@@ -1,0 +1,9 @@
+"""The exceptions that pykickstart's loader names."""
+
+
+class RequestException(Exception):
+    """Something could not be loaded."""
+
+
+class SSLError(RequestException):
+    """Named by pykickstart, never raised here."""

@@ -1,0 +1,256 @@
+"""The installer's runtime: Debian packages of the guest's own suite, presented as an install tree.
+
+Two parts, since one is slow and rarely changes and the other is quick and changes with every edit:
+the *base* (kernel, modules, squashfs, from packages) and the *tree* (the base, the agent and
+pykickstart, ``.treeinfo``), which is what ``virt-install --location`` gets.
+"""
+
+from __future__ import annotations
+
+import configparser
+import io
+import json
+import re
+import shutil
+import tempfile
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from imagebuild.errors import HostError
+from imagebuild.kickstrap import aside, bootstrap, cpio, dpkg, modules, squashfs, vmlinux
+from imagebuild.kickstrap.mirror import Mirror
+from imagebuild.run import run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from imagebuild.progress import Progress
+
+_HERE = Path(__file__).parent
+_ROOTFS = _HERE / "rootfs"
+_HOME = "usr/lib/kickstrap"
+"""Where the agent lives in the runtime."""
+
+PACKAGES = (
+    "linux-image-cloud-amd64", "busybox-static", "udhcpc", "kmod", "iproute2",
+    "python3", "fdisk", "e2fsprogs", "xfsprogs", "tar", "zstd", "mount",
+    "mmdebstrap", "debian-archive-keyring", "ca-certificates",
+)  # fmt: skip
+
+_FIRST = ("virtio_pci", "virtio_blk", "squashfs", "overlay")
+"""Modules without which the runtime cannot be reached."""
+_OTHERS = ("virtio_scsi", "ahci", "ata_piix", "sd_mod")
+"""Modules for a target disk that is not virtio's; loaded only if none of virtio's is it."""
+_APPLETS = (
+    "sh", "mount", "insmod", "cat", "tail", "tr", "sleep", "mkdir", "ln", "cp", "switch_root", "poweroff",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class RuntimeSpec:
+    """Of which suite the runtime is, and where its packages come from."""
+
+    suite: str
+    mirror: Mirror = field(default_factory=Mirror)
+    components: tuple[str, ...] = ("main",)
+
+
+@dataclass(frozen=True)
+class Base:
+    """What ``base.json`` of a base tells: the kernel's version, digests, and packages with versions."""
+
+    suite: str
+    kernel: str
+    python: str
+    install_img_sha256: str
+    packages: dict[str, str]
+
+
+def base_sources() -> tuple[Path, ...]:
+    """The code that decides what a base is: its fingerprint covers these files."""
+    return tuple(_HERE / f"{name}.py" for name in ("bootstrap", "cpio", "modules", "runtime", "squashfs", "vmlinux"))
+
+
+def tree_sources() -> tuple[Path, ...]:
+    """The files that a tree adds to its base: its fingerprint covers these."""
+    return tuple(sorted(path for folder in (_HERE / "agent", _ROOTFS) for path in folder.rglob("*") if path.is_file()
+                        and "__pycache__" not in path.parts))  # fmt: skip
+
+
+def build_base(spec: RuntimeSpec, into: Path, progress: Progress) -> Base:
+    """Make the slow part of an install tree in the folder ``into``, which must not exist yet.
+
+    Raises HostError and CommandFailed; then ``into`` does not exist either.
+    """
+    with aside.folder(into) as work:
+        archive = work / "runtime.tar"
+        bootstrap.make(
+            bootstrap.Bootstrap(
+                suite=spec.suite, mirror=spec.mirror, components=spec.components, packages=PACKAGES,
+                # the runtime boots from its own initrd: without the kernel's hooks none is generated
+                dpkg_options=("path-exclude=/etc/kernel/*",),
+            ),
+            archive, progress,
+        )  # fmt: skip
+        parts = squashfs.pack(archive, work / "install.img", progress)
+        archive.unlink()
+        base = _write_base(spec, parts, work)
+        (work / "base.json").write_text(json.dumps(base.__dict__, indent=1, sort_keys=True) + "\n")
+    return base
+
+
+def _write_base(spec: RuntimeSpec, parts: squashfs.Parts, work: Path) -> Base:
+    kernel = parts.matching(r"boot/vmlinuz-")[-1]
+    version = kernel.removeprefix("boot/vmlinuz-")
+    bzimage = work / "bzImage"
+    bzimage.write_bytes(parts.files[kernel])
+    if vmlinux.extract(bzimage, work / "vmlinuz"):
+        bzimage.unlink()
+    else:
+        bzimage.rename(work / "vmlinuz")
+    with (work / "initrd.img").open("wb") as out:
+        cpio.write(_initrd_entries(parts, version), out)
+    interpreter = parts.matching(r"usr/bin/python3\.\d+$")[-1]
+    _unpack_interpreter(parts, work / "python")
+    return Base(
+        suite=spec.suite,
+        kernel=version,
+        python=interpreter,
+        install_img_sha256=aside.sha256(work / "install.img"),
+        packages=dpkg.parse_status(parts.files["var/lib/dpkg/status"].decode()),
+    )
+
+
+def _initrd_entries(parts: squashfs.Parts, version: str) -> Iterator[cpio.Entry]:
+    folder = f"usr/lib/modules/{version}"
+    index = modules.parse_index(
+        parts.files[f"{folder}/modules.dep"].decode(), parts.files[f"{folder}/modules.builtin"].decode()
+    )
+    # in case the kernel's own archive has none: without it PID 1 would have no output
+    yield cpio.character_device("dev/console", 5, 1)
+    yield cpio.file("bin/busybox", parts.files["usr/bin/busybox"], executable=True)
+    for applet in _APPLETS:
+        yield cpio.symlink(f"bin/{applet}", "busybox")
+    for mountpoint in ("proc", "sys"):
+        yield cpio.directory(mountpoint)
+    seen: set[str] = set()
+    for name, wanted in (("first", _FIRST), ("others", _OTHERS)):
+        order = [path for path in index.load_order(wanted) if path not in seen]
+        seen.update(order)
+        yield cpio.file(f"modules/{name}", "".join(f"{modules.name_of(path)}\n" for path in order).encode())
+        for path in order:
+            yield cpio.file(f"modules/{modules.name_of(path)}.ko", modules.plain(path, parts.files[f"{folder}/{path}"]))
+
+
+def _unpack_interpreter(parts: squashfs.Parts, into: Path) -> None:
+    """The runtime's own Python, to compile the agent for it: it runs on this host through its own loader."""
+    libraries = "usr/lib/x86_64-linux-gnu"
+    paths = parts.matching(r"usr/(bin/python3\.|lib/python3\.)")
+    paths += [path for path in (*parts.files, *parts.links) if re.match(rf"{libraries}/[^/]+\.so", path)]
+    for path in paths:
+        place = into / path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(parts.read(path))
+        if "/bin/" in path or "/ld-linux" in path:
+            place.chmod(0o755)
+
+
+def build_tree(base: Path, into: Path) -> None:
+    """Make the install tree ``into`` from the folder ``base`` that build_base made; takes a few seconds.
+
+    Big files are hard links to the base's where the file system allows it. Everything is
+    world-readable, since QEMU runs as another user. Raises HostError and CommandFailed.
+    """
+    about = read_base(base)
+    with aside.folder(into) as work:
+        pxeboot = work / "images" / "pxeboot"
+        pxeboot.mkdir(parents=True)
+        aside.link(base / "vmlinuz", pxeboot / "vmlinuz")
+        aside.link(base / "install.img", work / "images" / "install.img")
+        with (pxeboot / "initrd.img").open("wb") as out:
+            out.write((base / "initrd.img").read_bytes())
+            cpio.write(_agent_entries(base, about), out)
+        digests = {
+            "images/pxeboot/vmlinuz": aside.sha256(pxeboot / "vmlinuz"),
+            "images/pxeboot/initrd.img": aside.sha256(pxeboot / "initrd.img"),
+            "images/install.img": about.install_img_sha256,
+        }
+        (work / ".treeinfo").write_text(treeinfo(about.suite, digests))
+
+
+def read_base(base: Path) -> Base:
+    """What build_base wrote about ``base``."""
+    return Base(**json.loads((base / "base.json").read_text()))
+
+
+def _agent_entries(base: Path, about: Base) -> Iterator[cpio.Entry]:
+    yield cpio.file("init", (_ROOTFS / "init").read_bytes(), executable=True)
+    yield cpio.file(f"{_HOME}/start", (_ROOTFS / "start").read_bytes(), executable=True)
+    with tempfile.TemporaryDirectory(prefix="kickstrap-") as scratch:
+        home = Path(scratch)
+        ignore = shutil.ignore_patterns("__pycache__", "*.pyc", "*.so", "*.mo", "locale")
+        shutil.copytree(_HERE / "agent", home / "agent", ignore=ignore)
+        shutil.copytree(_pykickstart(), home / "lib" / "pykickstart", ignore=ignore)
+        shutil.copytree(_ROOTFS / "requests", home / "lib" / "requests", ignore=ignore)
+        _compile(base, about, home)
+        for path in sorted(home.rglob("*")):
+            # of the libraries only the compiled form: half the bytes to unpack
+            if path.is_file() and not (path.suffix == ".py" and "lib" in path.relative_to(home).parts[:1]):
+                yield cpio.file(f"{_HOME}/{path.relative_to(home)}", path.read_bytes())
+
+
+def _compile(base: Path, about: Base, home: Path) -> None:
+    """Byte-compile ``home`` with the runtime's Python; unchecked, so that no time of a file can spoil it."""
+    root = base / "python"
+    libraries = root / "usr/lib/x86_64-linux-gnu"
+    python: list[str | Path] = [
+        libraries / "ld-linux-x86-64.so.2",
+        "--library-path",
+        libraries,
+        root / about.python,
+        "-S",
+        "-s",
+        "-B",
+    ]
+    common: list[str | Path] = [
+        "-m",
+        "compileall",
+        "-q",
+        "--invalidation-mode",
+        "unchecked-hash",
+        "-s",
+        home,
+        "-p",
+        f"/{_HOME}",
+    ]
+    env = {"PYTHONHOME": str(root / "usr")}
+    run([*python, *common, home / "agent"], timeout=300, env=env)
+    run([*python, *common, "-b", home / "lib"], timeout=300, env=env)
+
+
+def _pykickstart() -> Path:
+    found = find_spec("pykickstart")
+    if found is None or found.origin is None:
+        raise HostError("the Python package pykickstart is not installed", "run `make setup`")
+    return Path(found.origin).parent
+
+
+def treeinfo(suite: str, digests: dict[str, str]) -> str:
+    """The text of ``.treeinfo``; ``digests`` maps paths in the tree to SHA-256. See productmd's treeinfo-1.0."""
+    text = configparser.ConfigParser()
+    text.optionxform = str  # type: ignore[assignment, method-assign]
+    kernel, initrd, image = "images/pxeboot/vmlinuz", "images/pxeboot/initrd.img", "images/install.img"
+    text["header"] = {"type": "productmd.treeinfo", "version": "1.2"}
+    text["general"] = {
+        "arch": "x86_64", "family": "kickstrap", "name": f"kickstrap {suite}", "version": suite, "platforms": "x86_64",
+    }  # fmt: skip
+    text["release"] = {"name": "kickstrap", "short": "kickstrap", "version": suite}
+    text["tree"] = {"arch": "x86_64", "platforms": "x86_64"}
+    text["images-x86_64"] = {"kernel": kernel, "initrd": initrd}
+    text["stage2"] = {"mainimage": image}
+    text["checksums"] = {path: f"sha256:{digest}" for path, digest in sorted(digests.items())}
+    out = io.StringIO()
+    text.write(out)
+    return out.getvalue()

@@ -1,0 +1,102 @@
+"""The runtime's tar archive taken apart: what boots it, what compiles for it, and the squashfs of the rest.
+
+Everything is read from the archive as a stream, so that no file of another owner and no device
+node has to be made on this host, and no root rights are needed.
+"""
+
+from __future__ import annotations
+
+import re
+import tarfile
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, cast
+
+from imagebuild.errors import CommandFailed
+from imagebuild.run import pasteable, started
+
+if TYPE_CHECKING:
+    from io import BufferedWriter, TextIOWrapper
+    from pathlib import Path
+
+    from imagebuild.progress import Progress
+
+# What the installer never reads. The archive of a runtime with it is two times as large.
+_DROPPED = re.compile(
+    r"boot/|usr/share/(doc|man|info|locale|lintian|bash-completion|zoneinfo|pixmaps|icons|systemd)/"
+    r"|usr/lib/(udev/hwdb|systemd/)|usr/lib/x86_64-linux-gnu/perl/[^/]+/CORE/|usr/lib/python3[^/]*/(test|idlelib|ensurepip)/"
+    r"|var/(cache|log)/.|var/lib/apt/lists/."
+)
+# Read on the host: the kernel, what goes into the initrd, and the interpreter that compiles the agent.
+_KEPT = re.compile(
+    r"boot/vmlinuz-|usr/bin/busybox$|usr/lib/modules/[^/]+/(kernel/.*\.ko|modules\.(dep|builtin)$)"
+    r"|usr/bin/python3\.\d+$|usr/lib/python3\.\d+/(?!test/|__pycache__|.*/__pycache__).*\.py$"
+    r"|usr/lib/x86_64-linux-gnu/(ld-linux-x86-64|libc|libm|libresolv|libz|libexpat)\.so[.\d]*$|var/lib/dpkg/status$"
+)
+_OPTIONS = ("-comp", "lz4", "-b", "128K", "-no-xattrs", "-mkfs-time", "0", "-quiet", "-no-progress")
+
+
+@dataclass
+class Parts:
+    """Files read on the way: path in the archive -> bytes; and symbolic links: path -> target."""
+
+    files: dict[str, bytes] = field(default_factory=dict)
+    links: dict[str, str] = field(default_factory=dict)
+
+    def read(self, path: str) -> bytes:
+        """The bytes of ``path``; a symbolic link to a file beside it is followed. Raises KeyError."""
+        if path in self.links:
+            return self.read(f"{path.rpartition('/')[0]}/{self.links[path]}")
+        return self.files[path]
+
+    def matching(self, pattern: str) -> list[str]:
+        """Paths of files that the regular expression matches from their beginning, sorted."""
+        return sorted(path for path in self.files if re.match(pattern, path))
+
+
+def pack(archive: Path, into: Path, progress: Progress) -> Parts:
+    """Write the squashfs ``into`` from the tar archive ``archive`` without what the installer never reads.
+
+    Needs sqfstar (squashfs-tools 4.5 or newer). Raises CommandFailed, HostError.
+    """
+    parts = Parts()
+    argv = ["sqfstar", *_OPTIONS, str(into)]
+    size = archive.stat().st_size
+    with (
+        started(argv, stdin=True) as process,
+        tarfile.open(archive) as source,
+    ):
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            with tarfile.open(
+                fileobj=cast("TextIOWrapper[BufferedWriter]", process.stdin).buffer,
+                mode="w|",
+                format=tarfile.GNU_FORMAT,
+            ) as packed:
+                for member in source:
+                    _copy(member, source, packed, parts)
+                    progress.update("packing the installer's image", source.fileobj.tell() / size)
+            process.stdin.close()
+        except BrokenPipeError:
+            pass  # sqfstar has ended before its time: its output says why
+        output = process.stdout.read()
+        status = process.wait()
+    if status != 0:
+        into.unlink(missing_ok=True)
+        raise CommandFailed(
+            f"sqfstar ended with exit status {status}: {output.strip()[-300:]}", command=pasteable(argv), output=output
+        )
+    return parts
+
+
+def _copy(member: tarfile.TarInfo, source: tarfile.TarFile, packed: tarfile.TarFile, parts: Parts) -> None:
+    path = member.name.removeprefix("./")
+    if _KEPT.match(path):
+        if member.issym():
+            parts.links[path] = member.linkname
+        elif member.isreg():
+            content = source.extractfile(member)
+            assert content is not None
+            parts.files[path] = content.read()
+    if not _DROPPED.match(path):
+        packed.addfile(member, source.extractfile(member) if member.isreg() else None)
