@@ -1,0 +1,86 @@
+"""``python3 -m agent [KS.CFG]``: install, then power off, whatever happens.
+
+Standard output is the serial console. A detailed log goes to the virtio port that libvirt's
+virt-install gives an installer, if it is there, and to /run/kickstrap/install.log.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import termios
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from .console import Console
+from .errors import InstallError
+
+KICKSTART = Path("/run/kickstrap/ks.cfg")
+LOG_FILE = Path("/run/kickstrap/install.log")
+LOG_PORT = "org.fedoraproject.anaconda.log.0"
+
+
+def main(argv: list[str]) -> None:
+    console = Console(1, _logs())
+    try:
+        console.started()
+        _install(Path(argv[1]) if len(argv) > 1 else KICKSTART, console)
+    except InstallError as error:
+        console.failed(str(error))
+    except BaseException as error:  # noqa: BLE001 - a VM must not hang on anything
+        _explain(console, error)
+    finally:
+        power_off()
+
+
+def _install(kickstart: Path, console: Console) -> None:
+    # Only now: these take a second under emulation, and the host waits for the first event.
+    from . import plan
+    from .command import Commands
+    from .install import Installation
+    from .kickstart import read
+
+    text = kickstart.read_text(encoding="utf-8")
+    Installation(plan.make(read(text)), console, Commands(console.log)).run()
+
+
+def _explain(console: Console, error: BaseException) -> None:
+    import traceback
+
+    for line in traceback.format_exception(error):
+        for part in line.rstrip().splitlines():
+            console.log(part)
+    console.failed(f"an unexpected error, {type(error).__name__}: {error}")
+
+
+def _logs() -> list[int]:
+    """Descriptors of the log file and, if the VM has it, of the log port (never waited for)."""
+    logs = []
+    with suppress(OSError):
+        LOG_FILE.parent.mkdir(parents=True, exist_ok=True)
+        logs.append(os.open(LOG_FILE, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600))
+    for port in Path("/sys/class/virtio-ports").glob("*/name"):
+        with suppress(OSError):
+            if port.read_text().strip() == LOG_PORT:
+                logs.append(os.open(f"/dev/{port.parent.name}", os.O_WRONLY | os.O_NONBLOCK))
+    return logs
+
+
+def power_off() -> None:
+    """Let the console drain, write everything out, switch the machine off."""
+    with suppress(OSError, termios.error):
+        termios.tcdrain(1)
+    os.sync()
+    trigger = Path("/proc/sysrq-trigger")
+    # u: file systems read-only, o: power off; b: at least end, where there is no ACPI.
+    for key, patience in (("u", 0.2), ("o", 20.0), ("b", 20.0)):
+        with suppress(OSError):
+            trigger.write_text(key)
+            time.sleep(patience)
+
+
+if __name__ == "__main__":
+    if os.getpid() != 1 and not Path("/run/kickstrap").is_dir():
+        sys.exit("this is kickstrap's installer: it erases the disk, and runs in the install VM only")
+    main(sys.argv)

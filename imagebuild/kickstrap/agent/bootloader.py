@@ -1,0 +1,56 @@
+"""GRUB for a BIOS, on the target's disk, configured the way Debian's own tools keep it later."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from typing import TYPE_CHECKING
+
+from .errors import InstallError
+from .target import set_variables
+
+if TYPE_CHECKING:
+    from .plan import Bootloader
+    from .target import Target
+
+_SERIAL = re.compile(r"console=ttyS(\d+)(?:,(\d+)([noe]?)(\d?))?")
+_PARITY = {"n": "no", "o": "odd", "e": "even"}
+
+
+def settings(bootloader: Bootloader) -> dict[str, str]:
+    """Variables for /etc/default/grub. A serial console in --append becomes GRUB's console too."""
+    values = {"GRUB_CMDLINE_LINUX": shlex.quote(bootloader.append) if bootloader.append else '""'}
+    if bootloader.timeout is not None:
+        values["GRUB_TIMEOUT"] = str(bootloader.timeout)
+    # Other systems on the disk: there are none, and looking for them takes long.
+    values["GRUB_DISABLE_OS_PROBER"] = "true"
+    if serial := _SERIAL.search(bootloader.append):
+        unit, speed, parity, word = serial.groups()
+        command = f"serial --unit={unit} --speed={speed or '9600'}"
+        command += f" --parity={_PARITY[parity]}" if parity else ""
+        command += f" --word={word}" if word else ""
+        values["GRUB_TERMINAL"] = '"console serial"'
+        values["GRUB_SERIAL_COMMAND"] = f'"{command}"'
+    return values
+
+
+def kernels(target: Target) -> list[str]:
+    """The versions of the kernels in /boot."""
+    boot = target.path("/boot")
+    return sorted(path.name.removeprefix("vmlinuz-") for path in boot.glob("vmlinuz-*"))
+
+
+def install(target: Target, bootloader: Bootloader, disk: str) -> None:
+    """Make sure that each kernel has its initramfs, and GRUB starts them from ``disk``."""
+    versions = kernels(target)
+    if not versions:
+        raise InstallError("the target has no kernel: add linux-image-cloud-amd64 to %packages")
+    for version in versions:
+        if not target.has(f"/boot/initrd.img-{version}"):
+            target.commands.run(["update-initramfs", "-c", "-k", version])
+    if not target.has("/usr/sbin/grub-install") or not target.has("/usr/lib/grub/i386-pc"):
+        raise InstallError("the target has no GRUB for a BIOS: add grub-pc to %packages")
+    text = set_variables(target.read("/etc/default/grub"), settings(bootloader))
+    target.write("/etc/default/grub", text)
+    target.commands.run(["grub-install", "--target=i386-pc", "--no-floppy", "--locales=", disk])
+    target.commands.run(["grub-mkconfig", "-o", "/boot/grub/grub.cfg"])

@@ -1,0 +1,75 @@
+"""What the agent tells: events on the serial console, everything else in the log.
+
+Each event is one line that starts at column 0 (``kickstrap: step 2/6 …``); the host follows
+the installation by them. Foreign text (output of tools and scripts) never gets to the console
+at column 0, so that it cannot be taken for an event.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from contextlib import suppress
+
+_KEPT = 30
+_WIDEST = 400
+
+
+def one_line(text: str) -> str:
+    """``text`` without line breaks and control characters, and not endless."""
+    line = " ".join("".join(char if char.isprintable() else " " for char in text).split())
+    return line if len(line) <= _WIDEST else line[:_WIDEST] + "…"
+
+
+class Console:
+    """Writes events to the descriptor ``events`` and log lines to the descriptors ``logs``.
+
+    A log that cannot be written to any more (a virtio port that nobody reads) is dropped.
+    """
+
+    def __init__(self, events: int, logs: list[int] | None = None) -> None:
+        self._events = events
+        self._logs = list(logs or [])
+        self._begin = time.monotonic()
+        self._tail: deque[str] = deque(maxlen=_KEPT)
+        self._steps = (0, 0)
+        self._percent = -1
+
+    def started(self) -> None:
+        self._event("started")
+
+    def step(self, number: int, count: int, text: str) -> None:
+        self._event(f"step {number}/{count} {one_line(text)}")
+
+    def progress(self, percent: int, text: str) -> None:
+        """``percent`` of the whole installation; told only when it grows."""
+        if percent > self._percent:
+            self._percent = percent
+            self._event(f"progress {percent} {one_line(text)}")
+
+    def failed(self, text: str) -> None:
+        """Tell the last log lines, indented, then the event: it is the last word."""
+        for line in self._tail:
+            self._write(self._events, f"  | {line}")
+        self._event(f"failed: {one_line(text)}")
+
+    def log(self, text: str) -> None:
+        line = f"{time.monotonic() - self._begin:8.2f} {one_line(text)}"
+        self._tail.append(line)
+        for log in list(self._logs):
+            try:
+                self._write(log, line)
+            except OSError:
+                self._logs.remove(log)
+
+    def _event(self, text: str) -> None:
+        self.log(text)
+        with suppress(OSError):
+            self._write(self._events, f"kickstrap: {text}")
+
+    @staticmethod
+    def _write(descriptor: int, line: str) -> None:
+        data = (line + "\n").encode("utf-8", "replace")
+        while data:
+            data = data[os.write(descriptor, data) :]

@@ -1,0 +1,102 @@
+"""The installation, step by step. Everything before the first step has only read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from . import accounts, bootloader, network, packages, payload, scripts, storage, system
+from .plan import Liveimg
+from .target import Target
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .command import Commands
+    from .console import Console
+    from .plan import Plan
+
+SYSROOT = Path("/mnt/sysimage")
+"""Where Anaconda has the target too; %post --nochroot scripts rely on it."""
+
+
+class Step(NamedTuple):
+    """A part of the installation; ``until`` is the percentage of the whole when it is done."""
+
+    text: str
+    until: int
+    work: Callable[[], None]
+
+
+class Installation:
+    """Carries out one plan on one disk."""
+
+    def __init__(self, plan: Plan, console: Console, commands: Commands, root: Path = SYSROOT) -> None:
+        self._plan = plan
+        self._console = console
+        self._commands = commands
+        self._root = root
+        self._target = Target(root, commands.inside(root))
+        self._disk = ""
+        self._mounted: list[storage.Mounted] = []
+        self._percent = 0
+
+    def steps(self) -> list[Step]:
+        """What is to be done, in order; how long each takes is measured with a plain root archive."""
+        plan = self._plan
+        from_archive = isinstance(plan.payload, Liveimg)
+        steps = [
+            Step("run %pre", 1, self._pre) if plan.pre else None,
+            Step("partition and format the disk", 5, self._storage),
+            Step("unpack the root archive" if from_archive else "install packages", 65, self._payload),
+            Step("configure the system", 72, self._configure),
+            Step("install GRUB", 90, self._bootloader) if plan.bootloader.install else None,
+            Step("run %post", 96, self._post) if plan.post else None,
+            Step("unmount the file systems", 100, self._release),
+        ]
+        return [step for step in steps if step is not None]
+
+    def run(self) -> None:
+        """Do it all. Raises InstallError; then whatever is mounted stays mounted."""
+        steps = self.steps()
+        for number, step in enumerate(steps, 1):
+            self._console.step(number, len(steps), step.text)
+            step.work()
+            self._percent = step.until
+            self._console.progress(step.until, step.text)
+
+    def _pre(self) -> None:
+        scripts.run_all(self._plan.pre, self._commands, root=None, section="%pre")
+
+    def _storage(self) -> None:
+        self._disk = storage.find_disk()
+        devices = storage.partition(self._commands, self._disk, self._plan.file_systems)
+        self._root.mkdir(parents=True, exist_ok=True)
+        self._mounted = storage.format_and_mount(self._commands, devices, self._plan.file_systems, self._root)
+
+    def _payload(self) -> None:
+        chosen, begin = self._plan.payload, self._percent
+
+        def progress(fraction: float) -> None:
+            self._console.progress(begin + int(fraction * (64 - begin)), "unpacking")
+
+        if isinstance(chosen, Liveimg):
+            room = storage.free_bytes(self._root, self._plan.file_systems)
+            payload.unpack(chosen, self._root, room=room, log=self._console.log, progress=progress)
+        else:
+            packages.install(self._commands, chosen, self._root, progress)
+        storage.bind_kernel(self._commands, self._root)
+
+    def _configure(self) -> None:
+        system.configure(self._target, self._plan, self._mounted)
+        network.configure(self._target, self._plan.interfaces)
+        accounts.configure(self._target, self._plan)
+
+    def _bootloader(self) -> None:
+        bootloader.install(self._target, self._plan.bootloader, self._disk)
+
+    def _post(self) -> None:
+        scripts.run_all(self._plan.post, self._commands, root=self._root, section="%post")
+
+    def _release(self) -> None:
+        storage.release(self._commands, self._root)

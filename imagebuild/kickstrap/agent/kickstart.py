@@ -1,0 +1,36 @@
+"""Reads the kickstart in the VM: pykickstart's syntax, our commands only, so that it starts fast."""
+
+from __future__ import annotations
+
+import importlib
+import warnings
+from typing import Any
+
+from pykickstart.errors import KickstartError
+from pykickstart.parser import KickstartParser
+
+from .errors import InstallError
+from .supported import COMMANDS, KICKSTART_VERSION, check
+
+
+def read(text: str) -> Any:
+    """pykickstart's handler after parsing ``text``.
+
+    Only the supported commands are registered: setting up the parsers of all eighty costs half a
+    second under emulation. Raises InstallError for the first thing that is wrong.
+    """
+    version = importlib.import_module(f"pykickstart.handlers.{KICKSTART_VERSION.lower()}")
+    whole = getattr(version, f"{KICKSTART_VERSION}Handler")
+    handler = whole(
+        mapping={name: whole.commandMap[name] for name in COMMANDS},
+        dataMapping=whole.dataMap,
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            KickstartParser(handler, followIncludes=False).readKickstartFromString(text)
+        except (KickstartError, ValueError) as error:
+            raise InstallError(f"the kickstart cannot be read: {error}") from error
+    for finding in check(handler, text):
+        raise InstallError(f"kickstart line {finding.line}: {finding.message}")
+    return handler

@@ -1,0 +1,81 @@
+"""Puts the target's files in place by installing packages from a mirror, with mmdebstrap."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .errors import InstallError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .command import Commands
+    from .plan import Packages
+
+_DHCP = """#!/bin/sh
+# udhcpc tells of the lease in the environment.
+case "$1" in
+bound|renew)
+    ip addr flush dev "$interface"
+    ip addr add "$ip/${mask:-24}" dev "$interface"
+    [ -z "$router" ] || ip route replace default via "${router%% *}"
+    : > /etc/resolv.conf
+    for server in $dns; do echo "nameserver $server" >> /etc/resolv.conf; done ;;
+esac
+"""
+
+
+def mmdebstrap_command(packages: Packages, root: str) -> list[str]:
+    """The command that installs into the mounted folder ``root``.
+
+    Without --nocore the target gets what a plain Debian has (priority important), with it only
+    what apt needs. Weak dependencies are Debian's Recommends.
+    """
+    chosen = [*packages.packages, *(f"{name}-" for name in packages.excluded)]
+    recommends = "true" if packages.weak_dependencies else "false"
+    return [
+        "mmdebstrap",
+        "--mode=root",
+        f"--variant={'important' if packages.core else 'apt'}",
+        f'--aptopt=APT::Install-Recommends "{recommends}"',
+        *([f"--include={','.join(chosen)}"] if chosen else []),
+        # The target is a mounted file system: lost+found is there, and stays.
+        "--skip=check/empty",
+        packages.sources[0].suite,
+        root,
+        *(str(source) for source in packages.sources),
+    ]
+
+
+def install(commands: Commands, packages: Packages, root: Path, progress: Callable[[float], None]) -> None:
+    """Bring the network up and install; ``progress`` gets 0.0 to 1.0, roughly."""
+    network_up(commands)
+    lines = 0
+
+    def count(_: str) -> None:
+        nonlocal lines
+        lines += 1
+        progress(1 - 1 / (1 + lines / 400))
+
+    result = commands.run(mmdebstrap_command(packages, str(root)), check=False, on_line=count)
+    if result.status != 0:
+        errors = [line for line in result.output.splitlines() if line.startswith("E: ")]
+        detail = f": {errors[0][3:]}" if errors else ""
+        raise InstallError(f"the packages cannot be installed{detail}")
+
+
+def network_up(commands: Commands, interfaces: Path = Path("/sys/class/net")) -> None:
+    """Get an address by DHCP on the first Ethernet interface."""
+    commands.run(["modprobe", "-q", "virtio_net"], check=False)
+    names = sorted(path.name for path in interfaces.iterdir() if (path / "device").exists())
+    if not names:
+        raise InstallError("packages come from a mirror, but the VM has no network interface")
+    script = Path("/run/kickstrap/dhcp")
+    script.parent.mkdir(parents=True, exist_ok=True)
+    script.write_text(_DHCP)
+    script.chmod(0o755)
+    commands.run(["ip", "link", "set", names[0], "up"])
+    udhcpc = ["busybox", "udhcpc", "-i", names[0], "-n", "-q", "-t", "10", "-s", str(script)]
+    if commands.run(udhcpc, check=False).status != 0:
+        raise InstallError(f"packages come from a mirror, but {names[0]} got no address by DHCP")

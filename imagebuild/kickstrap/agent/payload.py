@@ -1,0 +1,112 @@
+"""Puts the target's files in place from a root archive (``liveimg``).
+
+tar and the checksum read the archive at the same time, each on a processor of its own; the second
+reader finds it in the page cache, so it is fetched once. The checksum covers the whole file
+or device: zeros that pad a device are covered too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import threading
+from typing import IO, TYPE_CHECKING
+
+from .command import ENVIRONMENT, Result, failure
+from .errors import InstallError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from .plan import Liveimg
+
+BLOCK = 1024 * 1024
+_ZSTD = b"\x28\xb5\x2f\xfd"
+_TAR = ["tar", "--extract", "--file=-", "--blocking-factor=512", "--numeric-owner", "--same-permissions"]
+_TAR += ["--acls", "--xattrs", "--xattrs-include=*"]
+
+
+def tar_command(head: bytes) -> list[str]:
+    """The command that unpacks an archive beginning with ``head`` from its standard input."""
+    if head[:4] == _ZSTD:
+        return [*_TAR, "--zstd"]
+    if head[257:262] == b"ustar":
+        return _TAR
+    raise InstallError("the payload is neither a tar archive nor one compressed with zstd")
+
+
+def unpack(
+    liveimg: Liveimg, root: Path, *, room: int, log: Callable[[str], None], progress: Callable[[float], None]
+) -> None:
+    """Unpack ``liveimg`` into ``root``, which has ``room`` bytes free; ``progress`` gets 0.0 to 1.0.
+
+    Raises InstallError when it does not fit, is damaged, or has another SHA-256 digest than asked for.
+    """
+    try:
+        source = open(liveimg.path, "rb", buffering=0)  # noqa: PTH123, SIM115 - closed below
+    except OSError as error:
+        raise InstallError(f"the payload {liveimg.path} cannot be read: {error.strerror}") from error
+    with source:
+        size = source.seek(0, os.SEEK_END)
+        source.seek(0)
+        if size > room:
+            raise InstallError(
+                f"the payload does not fit: it is {size >> 20} MiB, the file systems hold {room >> 20} MiB"
+            )
+        argv = [*tar_command(os.pread(source.fileno(), 512, 0)), "-C", str(root)]
+        log(f"run: {' '.join(argv)} < {liveimg.path}")
+        checksum = _Checksum(liveimg.path) if liveimg.sha256 else None
+        result = _extract(argv, source, lambda position: progress(position / size))
+    for line in result.output.splitlines():
+        log(f"tar: {line}")
+    if checksum is not None and (digest := checksum.result()) != liveimg.sha256:
+        raise InstallError(f"the payload's SHA-256 digest is {digest}, but the kickstart says {liveimg.sha256}")
+    if "No space left on device" in result.output:
+        raise InstallError("the payload does not fit: the target's file system is full")
+    if result.status != 0:
+        raise InstallError(f"the payload cannot be unpacked: {failure('tar', result)}")
+
+
+def _extract(argv: list[str], source: IO[bytes], progress: Callable[[int], None]) -> Result:
+    """Run tar with ``source`` as its standard input; its place in the archive is ours too."""
+    with subprocess.Popen(  # noqa: S603 - argv is a list
+        argv, stdin=source, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=ENVIRONMENT
+    ) as tar:
+        assert tar.stdout is not None
+        output = tar.stdout
+        messages: list[bytes] = []
+        listener = threading.Thread(target=lambda: messages.extend(output), daemon=True)
+        listener.start()
+        while True:
+            try:
+                status = tar.wait(0.5)
+                break
+            except subprocess.TimeoutExpired:
+                progress(os.lseek(source.fileno(), 0, os.SEEK_CUR))
+        listener.join()
+    return Result(status, b"".join(messages[:100]).decode("utf-8", "replace"))
+
+
+class _Checksum(threading.Thread):
+    """The SHA-256 digest of a whole file, computed beside other work (hashlib lets others run)."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(daemon=True)
+        self._path = path
+        self._digest = ""
+        self.start()
+
+    def run(self) -> None:
+        hasher = hashlib.sha256()
+        buffer = bytearray(BLOCK)
+        view = memoryview(buffer)
+        with open(self._path, "rb", buffering=0) as file:  # noqa: PTH123 - a device
+            while count := file.readinto(buffer):
+                hasher.update(view[:count])
+        self._digest = hasher.hexdigest()
+
+    def result(self) -> str:
+        self.join()
+        return self._digest

@@ -1,0 +1,240 @@
+"""What a kickstart asks for, as plain values. Pure: pykickstart's handler in, ``Plan`` out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from . import sources
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class FileSystem(NamedTuple):
+    """One ``part`` line. Sizes in MiB; ``maxsize`` 0 means no limit."""
+
+    mountpoint: str
+    fstype: str = "ext4"
+    size: int = 0
+    grow: bool = False
+    maxsize: int = 0
+    label: str = ""
+    options: str = ""
+
+
+class Interface(NamedTuple):
+    """One network interface; ``address`` is empty for DHCP."""
+
+    device: str
+    address: str = ""
+    netmask: str = ""
+    gateway: str = ""
+    nameservers: tuple[str, ...] = ()
+    onboot: bool = True
+
+
+class Keyboard(NamedTuple):
+    layouts: tuple[str, ...] = ()
+    console_keymap: str = ""
+    options: tuple[str, ...] = ()
+
+
+class Password(NamedTuple):
+    """How an account logs in: ``text`` is a crypt(5) hash if ``crypted``."""
+
+    text: str = ""
+    crypted: bool = False
+    lock: bool = False
+
+
+class User(NamedTuple):
+    name: str
+    password: Password = Password()
+    uid: int | None = None
+    gid: int | None = None
+    groups: tuple[str, ...] = ()
+    home: str = ""
+    shell: str = ""
+    gecos: str = ""
+
+
+class Group(NamedTuple):
+    name: str
+    gid: int | None = None
+
+
+class Bootloader(NamedTuple):
+    append: str = ""
+    timeout: int | None = None
+    install: bool = True
+
+
+class Script(NamedTuple):
+    """A %pre or %post section; ``line`` is where it begins."""
+
+    body: str
+    interpreter: str = "/bin/sh"
+    chroot: bool = True
+    log: str = ""
+    error_on_fail: bool = False
+    line: int = 0
+
+
+class Liveimg(NamedTuple):
+    """A root archive that is at hand as a file or a block device."""
+
+    path: str
+    sha256: str = ""
+
+
+class Packages(NamedTuple):
+    """A set of packages, installed from ``sources`` (the first one is the main one)."""
+
+    sources: tuple[sources.Source, ...]
+    packages: tuple[str, ...] = ()
+    excluded: tuple[str, ...] = ()
+    core: bool = True
+    weak_dependencies: bool = True
+
+
+class Services(NamedTuple):
+    enabled: tuple[str, ...] = ()
+    disabled: tuple[str, ...] = ()
+
+
+class Plan(NamedTuple):
+    file_systems: tuple[FileSystem, ...]
+    payload: Liveimg | Packages
+    bootloader: Bootloader
+    hostname: str
+    interfaces: tuple[Interface, ...]
+    languages: tuple[str, ...]
+    keyboard: Keyboard
+    timezone: str
+    utc: bool
+    root: Password | None
+    users: tuple[User, ...]
+    groups: tuple[Group, ...]
+    ssh_keys: tuple[tuple[str, str], ...]
+    services: Services
+    firewall: bool | None
+    selinux: str
+    pre: tuple[Script, ...]
+    post: tuple[Script, ...]
+
+
+_SELINUX = {0: "disabled", 1: "enforcing", 2: "permissive"}
+"""pykickstart.constants.SELINUX_*"""
+_PRE, _POST = 0, 1
+"""pykickstart.constants.KS_SCRIPT_*"""
+
+
+def make(handler: Any) -> Plan:
+    """The plan of a kickstart that ``supported.check`` has nothing against."""
+    languages = [handler.lang.lang, *(handler.lang.addsupport or [])]
+    return Plan(
+        file_systems=tuple(_file_system(part) for part in handler.partition.partitions),
+        payload=_payload(handler),
+        bootloader=Bootloader(
+            append=(handler.bootloader.appendLine or "").strip(),
+            timeout=handler.bootloader.timeout,
+            install=handler.bootloader.location != "none",
+        ),
+        hostname=next((net.hostname for net in reversed(handler.network.network) if net.hostname), ""),
+        interfaces=tuple(_interface(net) for net in handler.network.network if net.device),
+        languages=tuple(dict.fromkeys(name for name in languages if name)),
+        keyboard=_keyboard(handler.keyboard),
+        timezone=handler.timezone.timezone or "",
+        utc=bool(handler.timezone.isUtc),
+        root=_password(handler.rootpw) if handler.rootpw.seen else None,
+        users=tuple(_user(user) for user in handler.user.userList),
+        groups=tuple(Group(group.name, group.gid) for group in handler.group.groupList),
+        ssh_keys=tuple((key.username, key.key.strip()) for key in handler.sshkey.sshUserList),
+        services=Services(tuple(handler.services.enabled), tuple(handler.services.disabled)),
+        firewall=handler.firewall.enabled if handler.firewall.seen else None,
+        selinux=_SELINUX.get(handler.selinux.selinux, "") if handler.selinux.seen else "",
+        pre=tuple(_script(script) for script in handler.scripts if script.type == _PRE),
+        post=tuple(_script(script) for script in handler.scripts if script.type == _POST),
+    )
+
+
+def _file_system(part: Any) -> FileSystem:
+    return FileSystem(
+        mountpoint=part.mountpoint,
+        fstype=part.fstype or "ext4",
+        size=part.size or 0,
+        grow=bool(part.grow),
+        maxsize=part.maxSizeMB or 0,
+        label=part.label or "",
+        options=part.fsopts or "",
+    )
+
+
+def _payload(handler: Any) -> Liveimg | Packages:
+    if handler.liveimg.seen:
+        return Liveimg(handler.liveimg.url.removeprefix("file://"), (handler.liveimg.checksum or "").lower())
+    lines = [handler.url.url, *(repo.baseurl for repo in handler.repo.repoList)]
+    return Packages(
+        sources=tuple(sources.parse(line) for line in lines),
+        packages=tuple(handler.packages.packageList),
+        excluded=tuple(handler.packages.excludedList),
+        core=not handler.packages.nocore,
+        weak_dependencies=not handler.packages.excludeWeakdeps,
+    )
+
+
+def _interface(net: Any) -> Interface:
+    static = net.bootProto == "static"
+    return Interface(
+        device=net.device,
+        address=net.ip if static else "",
+        netmask=net.netmask if static else "",
+        gateway=(net.gateway or "") if static else "",
+        nameservers=_words(net.nameserver),
+        onboot=net.onboot is not False,
+    )
+
+
+def _words(value: str | None) -> tuple[str, ...]:
+    return tuple(word.strip() for word in (value or "").split(",") if word.strip())
+
+
+def _keyboard(command: Any) -> Keyboard:
+    layouts = tuple(command.x_layouts)
+    keymap = command.vc_keymap
+    if not layouts and (plain := command._keyboard or keymap):  # noqa: SLF001 - has no public reading of it alone
+        layouts = (plain,)
+    return Keyboard(layouts, keymap, tuple(command.switch_options))
+
+
+def _password(command: Any) -> Password:
+    return Password(command.password or "", bool(command.isCrypted), bool(command.lock))
+
+
+def _user(user: Any) -> User:
+    return User(
+        name=user.name,
+        password=_password(user),
+        uid=user.uid,
+        gid=user.gid,
+        groups=tuple(user.groups or ()),
+        home=user.homedir or "",
+        shell=user.shell or "",
+        gecos=user.gecos or "",
+    )
+
+
+def _script(script: Any) -> Script:
+    return Script(
+        body=script.script,
+        interpreter=script.interp,
+        chroot=bool(script.inChroot),
+        log=script.logfile or "",
+        error_on_fail=bool(script.errorOnFail),
+        line=script.lineno or 0,
+    )
+
+
+def mount_order(file_systems: Iterable[FileSystem]) -> list[FileSystem]:
+    """Parents first: / before /var before /var/log."""
+    return sorted(file_systems, key=lambda fs: [part for part in fs.mountpoint.split("/") if part])

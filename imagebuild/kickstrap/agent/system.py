@@ -1,0 +1,151 @@
+"""Configures the installed system: file systems, name, language, keyboard, time, services."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from typing import TYPE_CHECKING
+
+from .errors import InstallError
+from .plan import mount_order
+from .target import set_variables
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .plan import Keyboard, Plan, Services
+    from .storage import Mounted
+    from .target import Target
+
+_FIREWALLS = ("firewalld", "ufw", "nftables", "netfilter-persistent")
+_UNITS = ("/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system")
+
+
+def fstab(mounted: Sequence[Mounted]) -> str:
+    """/etc/fstab: by UUID, so that the disk may have any name."""
+    lines = ["# <file system> <mount point> <type> <options> <dump> <pass>"]
+    by_mountpoint = {item.file_system.mountpoint: item for item in mounted}
+    for fs in mount_order([item.file_system for item in mounted]):
+        usual = "errors=remount-ro" if fs.fstype == "ext4" and fs.mountpoint == "/" else "defaults"
+        check = 0 if fs.fstype == "xfs" else 1 if fs.mountpoint == "/" else 2
+        uuid = by_mountpoint[fs.mountpoint].uuid
+        lines.append(f"UUID={uuid} {fs.mountpoint} {fs.fstype} {fs.options or usual} 0 {check}")
+    return "\n".join(lines) + "\n"
+
+
+def configure(target: Target, plan: Plan, mounted: Sequence[Mounted]) -> None:
+    """Everything that is files and services; accounts, network and GRUB are elsewhere."""
+    target.write("/etc/fstab", fstab(mounted))
+    if plan.hostname:
+        set_hostname(target, plan.hostname)
+    if plan.languages:
+        set_language(target, plan.languages)
+    if plan.keyboard.layouts:
+        set_keyboard(target, plan.keyboard)
+    if plan.timezone:
+        set_timezone(target, plan.timezone, utc=plan.utc)
+    if plan.selinux:
+        set_selinux(target, plan.selinux)
+    switch_services(target, with_firewall(target, plan.services, firewall=plan.firewall))
+
+
+def set_hostname(target: Target, hostname: str) -> None:
+    target.write("/etc/hostname", hostname + "\n")
+    names = hostname if "." not in hostname else f"{hostname} {hostname.partition('.')[0]}"
+    lines = [line for line in target.read("/etc/hosts").splitlines() if not re.match(r"127\.0\.1\.1\s", line)]
+    if not any(re.match(r"127\.0\.0\.1\s", line) for line in lines):
+        lines[:0] = ["127.0.0.1 localhost"]
+    if not any(re.match(r"::1\s", line) for line in lines):
+        lines.append("::1 localhost ip6-localhost ip6-loopback")
+    if hostname.partition(".")[0] != "localhost":
+        lines.insert(1, f"127.0.1.1 {names}")
+    target.write("/etc/hosts", "\n".join(lines) + "\n")
+
+
+def set_language(target: Target, languages: Sequence[str]) -> None:
+    """The first is the system's language; all of them are generated."""
+    locales = [name if "." in name or name in {"C", "POSIX"} else f"{name}.UTF-8" for name in languages]
+    wanted = [name for name in locales if name not in {"C", "POSIX", "C.UTF-8", "C.utf8"}]
+    if wanted and not target.has("/usr/sbin/locale-gen"):
+        raise InstallError(f"lang {wanted[0]} needs the package locales in the target: add it to %packages")
+    if wanted:
+        lines = target.read("/etc/locale.gen").splitlines()
+        entries = [f"{name} {name.partition('.')[2].partition('@')[0]}" for name in wanted]
+        lines += [entry for entry in entries if entry not in lines]
+        target.write("/etc/locale.gen", "\n".join(lines) + "\n")
+        target.commands.run(["locale-gen"])
+    target.write("/etc/default/locale", f"LANG={locales[0]}\n")
+
+
+def set_keyboard(target: Target, keyboard: Keyboard) -> None:
+    """X layouts are written ``de`` or ``de (nodeadkeys)``, console keymaps ``de-nodeadkeys``."""
+    pairs = []
+    for layout in keyboard.layouts:
+        match = re.fullmatch(r"([A-Za-z0-9_]+)(?: ?\((.+)\)|-(.+))?", layout)
+        pairs.append((match[1], match[2] or match[3] or "") if match else (layout, ""))
+    values = {
+        "XKBMODEL": '"pc105"',
+        "XKBLAYOUT": f'"{",".join(name for name, _ in pairs)}"',
+        "XKBVARIANT": f'"{",".join(variant for _, variant in pairs).strip(",") and ",".join(v for _, v in pairs)}"',
+        "XKBOPTIONS": f'"{",".join(keyboard.options)}"',
+        "BACKSPACE": '"guess"',
+    }
+    target.write("/etc/default/keyboard", set_variables(target.read("/etc/default/keyboard"), values))
+    if keyboard.console_keymap:
+        keymap = {"KEYMAP": shlex.quote(keyboard.console_keymap)}
+        target.write("/etc/vconsole.conf", set_variables(target.read("/etc/vconsole.conf"), keymap))
+
+
+def set_timezone(target: Target, zone: str, *, utc: bool) -> None:
+    """``utc``: the hardware clock is kept in UTC, which is also what Debian takes for granted."""
+    if zone not in {"UTC", "Etc/UTC"} and not target.has(f"/usr/share/zoneinfo/{zone}"):
+        raise InstallError(f"timezone {zone} is not in the target: add tzdata to %packages, or check its name")
+    link = target.path("/etc/localtime")
+    link.unlink(missing_ok=True)
+    link.symlink_to(f"/usr/share/zoneinfo/{zone}")
+    target.write("/etc/timezone", zone + "\n")
+    if not utc and zone not in {"UTC", "Etc/UTC"}:
+        target.write("/etc/adjtime", "0.0 0 0.0\n0\nLOCAL\n")
+
+
+def set_selinux(target: Target, mode: str) -> None:
+    if target.has("/etc/selinux/config"):
+        text = set_variables(target.read("/etc/selinux/config"), {"SELINUX": mode})
+        target.write("/etc/selinux/config", text)
+    elif mode == "disabled":
+        target.log("selinux --disabled: nothing to do, this system has no SELinux")
+    else:
+        raise InstallError(f"selinux --{mode} needs the package selinux-basics in the target")
+
+
+def has_unit(target: Target, name: str) -> bool:
+    unit = name if "." in name else f"{name}.service"
+    return target.has(*(f"{folder}/{unit}" for folder in _UNITS), f"/etc/init.d/{name}")
+
+
+def with_firewall(target: Target, services: Services, *, firewall: bool | None) -> Services:
+    """``firewall`` said in services: Debian has several, each is a service."""
+    if firewall is None:
+        return services
+    present = tuple(name for name in _FIREWALLS if has_unit(target, name))
+    if firewall and not present:
+        raise InstallError("firewall --enabled needs a firewall in the target: add nftables or ufw to %packages")
+    if not firewall:
+        if not present:
+            target.log("firewall --disabled: nothing to do, this system has none")
+        return services._replace(disabled=(*services.disabled, *present))
+    return services._replace(enabled=(*services.enabled, present[0]))
+
+
+def switch_services(target: Target, services: Services) -> None:
+    """Enable and disable units; disabling what is not there is nothing to do."""
+    for name in services.enabled:
+        if not has_unit(target, name):
+            raise InstallError(f"services --enabled={name}: there is no such service in the target")
+    disabled = [name for name in services.disabled if has_unit(target, name)]
+    for name in set(services.disabled) - set(disabled):
+        target.log(f"services --disabled={name}: nothing to do, there is no such service")
+    if disabled:
+        target.commands.run(["systemctl", "disable", *disabled])
+    if services.enabled:
+        target.commands.run(["systemctl", "enable", *services.enabled])

@@ -1,0 +1,67 @@
+"""The system being installed, as a folder: its files, and tools run inside it."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from .command import Commands
+
+
+class Target:
+    """``root`` is where the target is mounted; ``commands`` run inside it (chrooted)."""
+
+    def __init__(self, root: Path, commands: Commands) -> None:
+        self.root = root
+        self.commands = commands
+
+    def path(self, name: str) -> Path:
+        return self.root / name.lstrip("/")
+
+    def has(self, *names: str) -> bool:
+        """Whether one of these files is there (a link counts, wherever it points)."""
+        return any(self.path(name).is_symlink() or self.path(name).exists() for name in names)
+
+    def read(self, name: str) -> str:
+        """The file's text, empty if there is none."""
+        path = self.path(name)
+        return path.read_text(encoding="utf-8") if path.is_file() else ""
+
+    def write(self, name: str, text: str, mode: int = 0o644) -> None:
+        """Write a file anew; a link in its place is replaced, not followed out of the target."""
+        path = self.path(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_symlink():
+            path.unlink()
+        if not path.exists():
+            path.touch(mode=0o600)
+        path.write_text(text, encoding="utf-8")
+        path.chmod(mode)
+
+    def log(self, text: str) -> None:
+        self.commands.log(text)
+
+
+def set_variables(text: str, values: Mapping[str, str]) -> str:
+    """A file of shell variables with ``values`` (already quoted) set.
+
+    A variable that is there, or is there as a comment, is replaced where it stands; the others are
+    added at the end.
+    """
+    lines = text.splitlines()
+    for name, value in values.items():
+        assignment = f"{name}={value}"
+        places = [i for i, line in enumerate(lines) if re.match(rf"\s*(export\s+)?{re.escape(name)}=", line)]
+        if not places:
+            places = [i for i, line in enumerate(lines) if re.match(rf"#\s*{re.escape(name)}=", line)][:1]
+        if places:
+            lines[places[-1]] = assignment
+            for place in reversed(places[:-1]):
+                del lines[place]
+        else:
+            lines.append(assignment)
+    return "\n".join(lines) + "\n"
