@@ -1,0 +1,1 @@
+"""The kickstart: rendered from a template, and checked before anything boots."""

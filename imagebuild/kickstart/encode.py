@@ -1,0 +1,44 @@
+"""The one way by which a value gets into a kickstart: as a single token that pykickstart reads back unchanged.
+
+pykickstart splits lines by shlex's rules, which are also a POSIX shell's; so the same encoding serves a command's
+option and a word in a %post script.
+"""
+
+from __future__ import annotations
+
+import shlex
+
+from jinja2 import Undefined
+from markupsafe import Markup
+
+from imagebuild.recipe.fields import forbidden_character
+
+
+class ValueRefused(ValueError):
+    """A value that cannot stand in a kickstart."""
+
+
+def token(value: object) -> str:
+    """``value`` as one kickstart token. Raises ValueRefused for what is no single line of text and no number."""
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        kind = {bool: "a truth value", type(None): "nothing", list: "a list", tuple: "a list"}.get(type(value))
+        raise ValueRefused(
+            f"{kind or 'a mapping'} cannot stand in a kickstart; test it with 'if', or write its parts one by one"
+        )
+    text = str(value)
+    bad = forbidden_character(text)
+    if bad is not None:
+        raise ValueRefused(
+            f"a value with the character U+{ord(bad):04X} cannot stand in a kickstart: it could end the line"
+        )
+    # A line that begins with a % is a section's begin or end, even inside a script.
+    return f"'{text}'" if text.startswith("%") and shlex.quote(text) == text else shlex.quote(text)
+
+
+def finalize(value: object) -> Markup:
+    """What Jinja2 does with the value of every ``{{ … }}``: macros' output stays, everything else becomes a token."""
+    if isinstance(value, Markup):
+        return value
+    if isinstance(value, Undefined):
+        str(value)  # StrictUndefined says which name it is
+    return Markup(token(value))  # noqa: S704 - this is the encoder

@@ -1,0 +1,76 @@
+"""Jinja2 as kickstart templates see it: strict, sandboxed, and no value reaches the output but through the encoder.
+
+Jinja2's autoescape is what keeps apart the text that templates wrote (Markup) from values (str). Only the encoder
+differs: kickstart tokens, not HTML. So everything of Jinja2 that escapes HTML is taken away or replaced.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import FileSystemLoader, StrictUndefined, nodes, pass_context
+from jinja2.compiler import CodeGenerator, Frame
+from jinja2.ext import Extension
+from jinja2.filters import FILTERS
+from jinja2.runtime import Context
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from markupsafe import Markup
+
+from imagebuild.kickstart.encode import finalize
+
+_FILTERS = (
+    "abs", "capitalize", "default", "dictsort", "first", "format", "indent", "int", "items", "last", "length", "list",
+    "lower", "map", "max", "min", "reject", "rejectattr", "replace", "reverse", "round", "select", "selectattr", "sort",
+    "string", "sum", "trim", "unique", "upper",
+)  # fmt: skip
+_GLOBALS = ("dict", "namespace", "range")
+
+
+class _Generator(CodeGenerator):
+    """Joins with ``~`` to plain text, which then is encoded as a whole."""
+
+    def visit_Concat(self, node: nodes.Concat, frame: Frame) -> None:  # noqa: N802 - Jinja2's name
+        self.write("str_join((")
+        for part in node.nodes:
+            self.visit(part, frame)
+            self.write(", ")
+        self.write("))")
+
+
+class KickstartEnvironment(ImmutableSandboxedEnvironment):
+    """The environment of all kickstart templates; ``folders`` are searched in order."""
+
+    code_generator_class = _Generator
+    intercepted_binops = frozenset({"+", "%", "*"})
+
+    def __init__(self, folders: Sequence[Path], extensions: Sequence[type[Extension]] = ()) -> None:
+        super().__init__(
+            loader=FileSystemLoader([str(folder) for folder in folders], followlinks=True),
+            undefined=StrictUndefined,
+            autoescape=True,
+            finalize=_finalize,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            keep_trailing_newline=True,
+            extensions=extensions,
+        )
+        self.filters = {name: FILTERS[name] for name in _FILTERS} | {"join": _join}
+        self.globals = {name: self.globals[name] for name in _GLOBALS}
+
+    def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
+        """Markup's own operators would escape HTML: plain text instead."""
+        left, right = (str(side) if isinstance(side, Markup) else side for side in (left, right))
+        return super().call_binop(context, operator, left, right)
+
+
+@pass_context
+def _finalize(_context: Context, value: object) -> Markup:
+    # With the context it is called at run time only; Jinja2 would escape constants as HTML while compiling.
+    return finalize(value)
+
+
+def _join(values: Iterable[object], separator: str = "") -> str:
+    """Join texts and numbers to one value."""
+    return str(separator).join(str(value) for value in values)

@@ -1,0 +1,177 @@
+"""From a recipe and its template to the text of a kickstart, with the origin of each line."""
+
+from __future__ import annotations
+
+import re
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Literal
+
+from jinja2 import Template, TemplateError, TemplateNotFound, TemplateSyntaxError, UndefinedError
+
+from imagebuild.errors import Problem, RecipeError
+from imagebuild.kickstart.encode import ValueRefused
+from imagebuild.kickstart.environment import KickstartEnvironment
+from imagebuild.kickstart.origins import Markers, Origin, origins
+from imagebuild.recipe.findings import did_you_mean
+from imagebuild.recipe.model import Recipe, SecretRef
+from imagebuild.recipe.search import template_folders
+from imagebuild.recipe.secrets import Secrets
+
+_NONCE = re.compile(r"[0-9A-Za-z-]{8,64}")
+_ERRORS = (
+    TemplateError,
+    ValueRefused,
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    TypeError,
+    ValueError,
+    RecursionError,
+)
+
+
+@dataclass(frozen=True)
+class PackagesPayload:
+    """The installer fetches packages from a mirror itself."""
+
+    mirror: str
+    suite: str
+    components: tuple[str, ...]
+    kind: Literal["packages"] = "packages"
+
+
+@dataclass(frozen=True)
+class LiveimgPayload:
+    """The installer unpacks a root archive; ``sha256`` is the digest of its bytes."""
+
+    url: str
+    sha256: str
+    kind: Literal["liveimg"] = "liveimg"
+
+
+Payload = PackagesPayload | LiveimgPayload
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """A kickstart: its text, the template's file, and for each line where it came from (None: not known)."""
+
+    text: str
+    template: Path
+    line_origins: tuple[Origin | None, ...]
+
+    def problem(self, line: int | None, message: str, hint: str | None = None) -> Problem:
+        """A problem at a rendered line (from 1), told at the template's line."""
+        origin = self.line_origins[line - 1] if line and 0 < line <= len(self.line_origins) else None
+        if origin is None:
+            where = f"line {line} of the kickstart" if line else ""
+            return Problem(str(self.template), None, where, message, hint)
+        via = "".join(f", used by {file}:{number}" for file, number in origin.via)
+        return Problem(origin.file, origin.line, "", f"{message}{via}", hint)
+
+
+def render(
+    recipe: Recipe, *, payload: Payload, nonce: str, secrets: Secrets, folders: Sequence[Path] | None = None
+) -> Rendered:
+    """Render the recipe's template.
+
+    ``nonce`` is what the last %post proves success with: 8 to 64 letters, digits and hyphens. ``folders`` are where
+    templates are sought (default: beside the recipe, ``./kickstart``, the shipped ones). Raises RecipeError for a
+    missing template or secret and for everything that is wrong in a template, at the template's line.
+    """
+    if not _NONCE.fullmatch(nonce):
+        raise ValueError("a nonce has 8 to 64 letters, digits and hyphens")
+    searched = tuple(template_folders(recipe.source) if folders is None else folders)
+    values = _values(recipe, payload, nonce, secrets)
+    plain, marking = _environments(searched)
+    template = _template(plain, recipe)
+    text = _render(template, values, recipe, searched)
+    marked = _render(marking.get_template(recipe.kickstart.template), values, recipe, searched)
+    return Rendered(text, Path(str(template.filename)), origins(marked, text))
+
+
+@lru_cache(maxsize=16)
+def _environments(folders: tuple[Path, ...]) -> tuple[KickstartEnvironment, KickstartEnvironment]:
+    return KickstartEnvironment(folders), KickstartEnvironment(folders, [Markers])
+
+
+def _values(recipe: Recipe, payload: Payload, nonce: str, secrets: Secrets) -> dict[str, Any]:
+    """What templates see. Namespaces and not mappings, so that a variable may be called ``items``."""
+    ref = recipe.root.password
+    password_hash = None if ref is None else secrets.password_hash(ref, recipe.place(("root", "password")))
+    keys: list[str] = []
+    for index, key in enumerate(recipe.root.ssh_keys):
+        at = recipe.place(("root", "ssh_keys", index))
+        keys += secrets.ssh_keys(key, at) if isinstance(key, SecretRef) else [key]
+    network = SimpleNamespace(**recipe.network.model_dump(mode="json"))
+    return {
+        "name": recipe.name,
+        "description": recipe.description,
+        "os": SimpleNamespace(**recipe.os.model_dump()),
+        "locale": SimpleNamespace(**recipe.locale.model_dump()),
+        "network": network,
+        "root": SimpleNamespace(password_hash=password_hash, ssh_keys=keys),
+        "kernel_arguments": recipe.kernel_arguments,
+        "packages": recipe.packages,
+        "variables": SimpleNamespace(**recipe.kickstart.variables),
+        "payload": payload,
+        "nonce": nonce,
+    }
+
+
+def _template(environment: KickstartEnvironment, recipe: Recipe) -> Template:
+    name = recipe.kickstart.template
+    try:
+        return environment.get_template(name)
+    except TemplateSyntaxError as error:
+        raise _at(error.filename or name, error.lineno, error.message or "this is no Jinja2") from error
+    except TemplateNotFound as error:
+        mark = recipe.place(("kickstart", "template"))
+        known = environment.list_templates(extensions=["j2"])
+        message = f"there is no kickstart template {name!r}"
+        raise RecipeError(
+            [Problem(mark.file, mark.value, "kickstart.template", message, did_you_mean(name, known))]
+        ) from error
+    except UnicodeDecodeError as error:
+        raise _at(name, None, "the template is not UTF-8 text") from error
+
+
+def _render(template: Template, values: dict[str, Any], recipe: Recipe, folders: Sequence[Path]) -> str:
+    try:
+        return template.render(values)
+    except TemplateSyntaxError as error:
+        raise _at(error.filename or error.name or "", error.lineno, error.message or "this is no Jinja2") from error
+    except _ERRORS as error:
+        file, line = _place(error, folders) or (str(template.filename), None)
+        hint = None
+        message = str(error)
+        if isinstance(error, TemplateNotFound):
+            message = f"there is no template {error.name!r}"
+        elif isinstance(error, UndefinedError):
+            hint = _undefined_hint(message, values, recipe)
+        raise _at(file, line, message, hint) from error
+
+
+def _place(error: BaseException, folders: Sequence[Path]) -> tuple[str, int | None] | None:
+    """The innermost template line in a traceback; Jinja2 has put the templates' names and lines into it."""
+    inside = tuple(f"{folder}/" for folder in folders)
+    frames = traceback.extract_tb(error.__traceback__)
+    return next(((f.filename, f.lineno) for f in reversed(frames) if f.filename.startswith(inside)), None)
+
+
+def _undefined_hint(message: str, values: dict[str, Any], recipe: Recipe) -> str | None:
+    match = re.search(r"(?:'|has no attribute ')([A-Za-z0-9_]+)'(?: is undefined)?$", message)
+    if match is None:
+        return None
+    if "SimpleNamespace" in message:
+        return f"the recipe's kickstart.variables are: {', '.join(recipe.kickstart.variables) or 'none'}"
+    return did_you_mean(match[1], values)
+
+
+def _at(file: str, line: int | None, message: str, hint: str | None = None) -> RecipeError:
+    return RecipeError([Problem(file, line, "", message, hint)])

@@ -1,0 +1,248 @@
+"""The types of a recipe's fields: each refuses what it cannot mean, and says what it expected."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable
+from fractions import Fraction
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from pydantic import BeforeValidator, PlainSerializer, StrictInt
+
+from imagebuild.recipe.document import WrittenInt
+
+_SIZE_UNITS = {"KiB": 1024, "MiB": 1024**2, "GiB": 1024**3, "TiB": 1024**4}
+
+
+def shown(value: object) -> str:
+    """A wrong value as an error message shows it: short, and on one line."""
+    if isinstance(value, WrittenInt):
+        return value.written
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return f"the truth value {str(value).lower()}"
+    if isinstance(value, dict):
+        return "a mapping"
+    if isinstance(value, list | tuple):
+        return "a list"
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:50]}…{text[-1]}"
+
+
+def forbidden_character(text: str) -> str | None:
+    """The first character that no single-line field may hold: controls, line and paragraph separators, surrogates."""
+    return next((c for c in text if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp")), None)
+
+
+def text(value: object) -> str:
+    """Take one line of text; a number counts as it was written."""
+    if isinstance(value, WrittenInt):
+        value = value.written
+    if isinstance(value, bool):
+        raise ValueError(f"expected text, found {shown(value)}; put it in quotes if it is meant as text")
+    if not isinstance(value, str):
+        raise ValueError(f"expected text, found {shown(value)}")
+    bad = forbidden_character(value)
+    if bad == "\n":
+        raise ValueError("expected a single line, found text with a line break")
+    if bad is not None:
+        raise ValueError(f"the character U+{ord(bad):04X} is not allowed here: it is invisible and can end a line")
+    return value
+
+
+def matching(pattern: str, expected: str) -> Callable[[object], str]:
+    """A validator for text that matches ``pattern`` as a whole; ``expected`` says it in words."""
+    compiled = re.compile(pattern)
+
+    def check(value: object) -> str:
+        line = text(value)
+        if not compiled.fullmatch(line):
+            raise ValueError(f"expected {expected}, found {shown(line)}")
+        return line
+
+    return check
+
+
+def byte_size(value: object) -> int:
+    """Bytes of a size with a binary unit: ``4GiB``, ``1.5GiB``, ``512MiB``."""
+    if type(value) is int:
+        return value
+    line = text(value)
+    match = re.fullmatch(r"([0-9]{1,15}(?:\.[0-9]{1,9})?) ?([A-Za-z]*)", line)
+    expected = "a size with a unit, such as 4GiB or 512MiB"
+    if match is None:
+        raise ValueError(f"expected {expected}, found {shown(line)}")
+    number, unit = match.groups()
+    if unit not in _SIZE_UNITS:
+        meant = next((u for u in _SIZE_UNITS if unit and u[0] == unit[0].upper()), "GiB" if not unit else None)
+        hint = f"; did you mean {number}{meant}?" if meant else "; units are KiB, MiB, GiB and TiB"
+        raise ValueError(f"expected {expected}, found {shown(value)}{hint}")
+    size = Fraction(number) * _SIZE_UNITS[unit]
+    if size.denominator != 1 or size % 512:
+        raise ValueError(f"{line} is not a multiple of 512 bytes")
+    return int(size)
+
+
+def duration(value: object) -> int:
+    """Seconds of a time such as ``90s``, ``30m``, ``1h30m``."""
+    if type(value) is int:
+        return value
+    line = text(value)
+    match = re.fullmatch(r"(?:([0-9]{1,6})h)?(?:([0-9]{1,6})m)?(?:([0-9]{1,6})s)?", line)
+    if match is None or not line:
+        raise ValueError(f"expected a time with a unit, such as 30m, 90s or 1h30m, found {shown(value)}")
+    return sum(int(part or 0) * unit for part, unit in zip(match.groups(), (3600, 60, 1), strict=True))
+
+
+def sized(low: int, high: int, parse: Callable[[object], int], unit: Callable[[int], str]) -> Callable[[object], int]:
+    """``parse`` with limits, both included; ``unit`` writes a limit as a person would."""
+
+    def check(value: object) -> int:
+        number = parse(value)
+        if not low <= number <= high:
+            raise ValueError(f"expected {unit(low)} to {unit(high)}, found {shown(value)}")
+        return number
+
+    return check
+
+
+def size_text(size: int) -> str:
+    """A size in the largest unit that leaves no fraction."""
+    for unit, factor in reversed(_SIZE_UNITS.items()):
+        if size >= factor and size % factor == 0:
+            return f"{size // factor}{unit}"
+    return f"{size} bytes"
+
+
+def duration_text(seconds: int) -> str:
+    """Seconds as a recipe writes them."""
+    parts = [(seconds // 3600, "h"), (seconds // 60 % 60, "m"), (seconds % 60, "s")]
+    return "".join(f"{n}{u}" for n, u in parts if n) or "0s"
+
+
+def whole_number(value: object) -> int:
+    """A whole number, not in quotes."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ValueError(f"expected a whole number, found {shown(value)}")
+    return int(value)
+
+
+def ipv4(value: object) -> IPv4Address:
+    """One IPv4 address."""
+    if isinstance(value, IPv4Address):
+        return value
+    try:
+        return IPv4Address(text(value))
+    except ValueError as error:
+        raise ValueError(f"expected an IPv4 address such as 192.0.2.10, found {shown(value)}") from error
+
+
+def netmask(value: object) -> IPv4Address:
+    """An IPv4 netmask in dotted form."""
+    mask = ipv4(value)
+    bits = f"{int(mask):032b}"
+    if "01" in bits or "1" not in bits:
+        raise ValueError(f"expected a netmask such as 255.255.255.0, found {shown(value)}")
+    return mask
+
+
+def any_ip(value: object) -> IPv4Address | IPv6Address:
+    """An IPv4 or IPv6 address without a zone."""
+    if isinstance(value, IPv4Address | IPv6Address):
+        return value
+    try:
+        return ip_address(text(value).replace("%", " "))  # no zones
+    except ValueError as error:
+        raise ValueError(f"expected an IP address such as 192.0.2.53 or 2001:db8::53, found {shown(value)}") from error
+
+
+def url(value: object) -> str:
+    """An http or https address without a password in it."""
+    line = text(value)
+    expected = "an address such as http://mirror.example/debian"
+    try:
+        parts = urlsplit(line)
+        _ = parts.port
+    except ValueError as error:
+        raise ValueError(f"expected {expected}, found {shown(line)}") from error
+    if parts.scheme not in ("http", "https") or not parts.hostname or re.search(r"[\s\"'\\]", line):
+        raise ValueError(f"expected {expected}, found {shown(line)}")
+    if parts.password is not None:
+        raise ValueError("a password does not belong in an address: it would stand in logs and manifests")
+    return line.rstrip("/")
+
+
+def _as_text(value: object) -> Any:
+    return str(value)
+
+
+_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+
+Text = Annotated[str, BeforeValidator(text)]
+Name = Annotated[
+    str,
+    BeforeValidator(
+        matching(
+            r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}",
+            "a name of letters, digits, '.', '_' and '-' (at most 63, beginning with a letter or digit)",
+        )
+    ),
+]
+Version = Annotated[str, BeforeValidator(matching(r"[0-9A-Za-z][0-9A-Za-z._-]{0,30}", "a version such as 13 or 9.4"))]
+Codename = Annotated[str, BeforeValidator(matching(r"[a-z][a-z0-9-]{0,30}", "a suite's name such as trixie"))]
+Osinfo = Annotated[str, BeforeValidator(matching(r"[a-z0-9][a-z0-9._-]*", "a short id of osinfo such as debian13"))]
+HostName = Annotated[
+    str, BeforeValidator(matching(rf"(?=.{{1,253}}$){_LABEL}(?:\.{_LABEL})*", "a host name such as web1.example.org"))
+]
+DeviceName = Annotated[str, BeforeValidator(matching(r"(?!\.{1,2}$)[A-Za-z0-9_.-]{1,15}", "an interface such as eth0"))]
+Language = Annotated[
+    str,
+    BeforeValidator(
+        matching(r"[A-Za-z]{1,8}(?:_[A-Z]{2})?(?:\.[A-Za-z0-9-]+)?(?:@[a-z]+)?", "a locale such as C.UTF-8")
+    ),
+]
+Keyboard = Annotated[str, BeforeValidator(matching(r"[A-Za-z0-9_-]{1,40}", "a keyboard layout such as us or de"))]
+Timezone = Annotated[
+    str,
+    BeforeValidator(matching(r"[A-Za-z0-9_+-]+(?:/[A-Za-z0-9_+-]+){0,2}", "a time zone such as UTC or Europe/Paris")),
+]
+KernelArgument = Annotated[
+    str,
+    BeforeValidator(
+        matching(
+            r"[A-Za-z0-9_.,:=/@+%~^*!?\[\]-]{1,256}",
+            "one kernel argument such as console=ttyS0,115200n8 (no space, quote, backslash or shell character)",
+        )
+    ),
+]
+PackageName = Annotated[
+    str,
+    BeforeValidator(
+        matching(r"@?\^?[A-Za-z0-9][A-Za-z0-9+._-]{0,127}", "the name of a package such as openssh-server")
+    ),
+]
+Component = Annotated[str, BeforeValidator(matching(r"[a-z][a-z0-9-]*", "a component such as main or contrib"))]
+TemplateName = Annotated[
+    str,
+    BeforeValidator(
+        matching(
+            r"(?!.*(?:^|/)\.\.?(?:/|$))[A-Za-z0-9._-]+(?:/[A-Za-z0-9._-]+)*\.ks\.j2",
+            "the name of a kickstart template that ends in .ks.j2, such as debian.ks.j2",
+        )
+    ),
+]
+VariableName = Annotated[
+    str, BeforeValidator(matching(r"[a-z][a-z0-9_]*", "a variable's name of small letters, digits and '_'"))
+]
+Url = Annotated[str, BeforeValidator(url)]
+Ipv4 = Annotated[IPv4Address, BeforeValidator(ipv4), PlainSerializer(_as_text, return_type=str)]
+Netmask = Annotated[IPv4Address, BeforeValidator(netmask), PlainSerializer(_as_text, return_type=str)]
+AnyIp = Annotated[IPv4Address | IPv6Address, BeforeValidator(any_ip), PlainSerializer(_as_text, return_type=str)]
+Whole = Annotated[StrictInt, BeforeValidator(whole_number)]
+
+DEBIAN_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+")
+"""A package name by Debian policy 5.6.1."""

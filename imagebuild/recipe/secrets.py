@@ -1,0 +1,152 @@
+"""Secrets of a recipe: read only when a kickstart is rendered, hidden from every log, never in a fingerprint."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import re
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol
+
+from imagebuild.errors import HostError, Problem, RecipeError
+from imagebuild.log import hide
+from imagebuild.recipe.document import Mark
+from imagebuild.recipe.fields import forbidden_character
+from imagebuild.recipe.model import SecretRef, ssh_key
+from imagebuild.run import started
+
+_MAX_BYTES = 64 * 1024
+_LONGEST_PASSWORD = 256
+"""Bytes; `openssl passwd` would cut a longer one off with no more than a warning."""
+_CRYPTED = re.compile(r"\$(?:5|6|y|gy|7|2[abxy])\$[A-Za-z0-9./$=,]{20,200}")
+
+
+class Secrets(Protocol):
+    """How a kickstart gets at the secrets that its recipe refers to.
+
+    ``at`` is where the recipe says so. Everything raises RecipeError when a secret is missing or unfit.
+    """
+
+    def password_hash(self, ref: SecretRef, at: Mark) -> str:
+        """The password in crypt(5) form."""
+
+    def ssh_keys(self, ref: SecretRef, at: Mark) -> tuple[str, ...]:
+        """The public keys, one line each."""
+
+
+class RealSecrets:
+    """The values themselves: for the kickstart that gets installed."""
+
+    def __init__(self, environ: Mapping[str, str] | None = None) -> None:
+        self._environ = os.environ if environ is None else environ
+        self._hashes: dict[str, str] = {}
+
+    def password_hash(self, ref: SecretRef, at: Mark) -> str:
+        value = _password(ref, at, self._environ)
+        if _CRYPTED.fullmatch(value):
+            return value
+        if value not in self._hashes:
+            self._hashes[value] = sha512_crypt(value)
+            hide(self._hashes[value])
+        return self._hashes[value]
+
+    def ssh_keys(self, ref: SecretRef, at: Mark) -> tuple[str, ...]:
+        return _ssh_keys(ref, at, self._environ)
+
+
+class FingerprintSecrets:
+    """Stand-ins that change when the value changes and tell nothing of it without ``key``."""
+
+    def __init__(self, key: bytes, environ: Mapping[str, str] | None = None) -> None:
+        self._key = key
+        self._environ = os.environ if environ is None else environ
+
+    def _digest(self, kind: str, value: str) -> str:
+        digest = hmac.new(self._key, f"{kind}\n{value}".encode(), hashlib.sha256)
+        return f"{kind}-{digest.hexdigest()}"
+
+    def password_hash(self, ref: SecretRef, at: Mark) -> str:
+        return self._digest("password", _password(ref, at, self._environ))
+
+    def ssh_keys(self, ref: SecretRef, at: Mark) -> tuple[str, ...]:
+        keys = _ssh_keys(ref, at, self._environ)
+        return tuple(f"ssh-ed25519 {self._digest('key', key)}" for key in keys)
+
+
+class SampleSecrets:
+    """Stand-ins without a look at the values: for lint and for showing a kickstart where the secrets are not at hand."""
+
+    def password_hash(self, ref: SecretRef, at: Mark) -> str:
+        return "password-hash"
+
+    def ssh_keys(self, ref: SecretRef, at: Mark) -> tuple[str, ...]:
+        return ("ssh-ed25519 public-key",)
+
+
+def sha512_crypt(password: str) -> str:
+    """``password`` in the ``$6$`` form of crypt(5), with a salt of its own, made by OpenSSL."""
+    with started(["openssl", "passwd", "-6", "-stdin"], stdin=True) as process:  # not run(): that logs the output
+        try:
+            output, _ = process.communicate(password + "\n", timeout=30)
+        except subprocess.TimeoutExpired as error:
+            raise HostError("openssl did not hash a password within 30 s") from error
+    crypted = output.strip()
+    if process.returncode != 0 or not _CRYPTED.fullmatch(crypted):
+        raise HostError("openssl cannot make a SHA-512 password hash", "OpenSSL 1.1.1 or newer is needed")
+    return crypted
+
+
+def _password(ref: SecretRef, at: Mark, environ: Mapping[str, str]) -> str:
+    value = _read(ref, at, environ)
+    if forbidden_character(value):
+        raise _problem(at, f"the password in {ref} holds a line break or a control character")
+    if value.startswith("$") and re.match(r"\$[0-9a-z]+\$", value) and not _CRYPTED.fullmatch(value):
+        raise _problem(at, f"the password in {ref} looks crypted, but is not whole", "crypt(5) lists the forms")
+    if len(value.encode()) > _LONGEST_PASSWORD:
+        raise _problem(at, f"the password in {ref} is longer than {_LONGEST_PASSWORD} bytes")
+    return value
+
+
+def _ssh_keys(ref: SecretRef, at: Mark, environ: Mapping[str, str]) -> tuple[str, ...]:
+    lines = [line.strip() for line in _read(ref, at, environ).splitlines()]
+    try:
+        return tuple(ssh_key(line) for line in lines if line and not line.startswith("#"))
+    except ValueError as error:
+        message = str(error).split(", found", 1)[0]  # what was found is the secret
+        raise _problem(at, f"the SSH key in {ref}: {message}") from error
+
+
+def _read(ref: SecretRef, at: Mark, environ: Mapping[str, str]) -> str:
+    value = _from_environment(ref.env, at, environ) if ref.env else _from_file(Path(ref.file or ""), at)
+    value = value.rstrip("\r\n")
+    if not value:
+        raise _problem(at, f"{ref} is empty")
+    hide(value)
+    return value
+
+
+def _from_environment(name: str, at: Mark, environ: Mapping[str, str]) -> str:
+    if name not in environ:
+        raise _problem(at, f"the environment variable {name} is not set", f"export {name}=… before the build")
+    return environ[name]
+
+
+def _from_file(name: Path, at: Mark) -> str:
+    path = Path(at.file).parent / name.expanduser()
+    try:
+        with path.open("rb") as stream:
+            raw = stream.read(_MAX_BYTES + 1)
+        if len(raw) > _MAX_BYTES:
+            raise _problem(at, f"the file {path} is larger than {_MAX_BYTES // 1024} KiB: this is no secret")
+        return raw.decode()
+    except OSError as error:
+        raise _problem(at, f"the file {path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise _problem(at, f"the file {path} is not UTF-8 text") from error
+
+
+def _problem(at: Mark, message: str, hint: str | None = None) -> RecipeError:
+    return RecipeError([Problem(at.file, at.value, "", message, hint)])
