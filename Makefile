@@ -3,7 +3,8 @@
 RECIPE ?= debian-13
 PYTEST_ARGS ?=
 
-bin := .venv/bin
+# `-m`, because a tool that the distribution brings has no script in .venv/bin.
+python := .venv/bin/python
 
 .DEFAULT_GOAL := help
 .PHONY: help setup image test test-unit test-all lint check bench clean
@@ -15,28 +16,28 @@ setup: ## install what is missing: system packages and .venv (never asks, repeat
 	@scripts/setup.sh
 
 image: setup ## build a recipe into artifacts/ (RECIPE=debian-13)
-	@$(bin)/imagebuild build $(RECIPE)
+	@.venv/bin/imagebuild build $(RECIPE)
 
 test: setup ## all tests but the slow ones; boots virtual machines (PYTEST_ARGS=…)
-	@$(bin)/pytest -m 'not slow' $(PYTEST_ARGS)
+	@$(python) -m pytest -m 'not slow' $(PYTEST_ARGS)
 
 test-unit: setup ## the tests that start neither libguestfs nor a virtual machine: seconds
-	@$(bin)/pytest -m 'not guestfs and not vm and not slow' $(PYTEST_ARGS)
+	@$(python) -m pytest -m 'not guestfs and not vm and not slow' $(PYTEST_ARGS)
 
 test-all: setup ## every test, the slow ones too
-	@$(bin)/pytest $(PYTEST_ARGS)
+	@$(python) -m pytest $(PYTEST_ARGS)
 
 lint: ## ruff, its formatter, mypy and shellcheck
 	@scripts/setup.sh --lint
-	$(bin)/ruff check
-	$(bin)/ruff format --check
-	$(bin)/mypy
+	$(python) -m ruff check
+	$(python) -m ruff format --check
+	$(python) -m mypy
 	shellcheck scripts/setup.sh .ci/run
 
 check: lint test ## what CI runs
 
 bench: setup ## measure this machine: build times, beside the usual chain of tools
-	@$(bin)/python -m bench
+	@$(python) -m bench
 
 clean: ## remove .venv and everything made by tools; artifacts/ and the store stay
 	rm -rf .venv build dist imagebuild.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -43,6 +43,8 @@ def findings() -> list[str]:
             continue
         if name == "imagebuild" and ROOT not in Path(module.__file__ or "").resolve().parents:
             found.append(f"imagebuild comes from {module.__file__}, not from {ROOT}")
+    if not (Path(sys.prefix) / "bin" / "imagebuild").exists():
+        found.append("the command imagebuild is not there")
     return found
 
 

@@ -36,7 +36,7 @@ debian_packages() {
 ca-certificates|downloads over https
 python3-venv|the environment .venv
 python3-guestfs|libguestfs: changes a disk without booting it
-libguestfs-tools|guestfish, virt-sysprep and others, for looking into images and for the benchmark
+libguestfs-tools|guestfish tells libguestfs's version; virt-sysprep and others are for the benchmark
 libguestfs-xfs|XFS file systems in libguestfs
 virtinst|virt-install: starts the installation
 python3-libvirt|libvirt's Python binding: watches the installation
@@ -53,6 +53,7 @@ squashfs-tools|packs the installer's runtime
 cpio|packs initial RAM disks
 zstd|packs the root archive
 fdisk|sfdisk: partition tables
+openssl|hashes passwords
 END
 }
 
@@ -62,7 +63,8 @@ fedora_packages() {
 ca-certificates|downloads over https
 python3|the environment .venv
 python3-libguestfs|libguestfs: changes a disk without booting it
-guestfs-tools|virt-sysprep and others, for looking into images and for the benchmark
+libguestfs|guestfish tells libguestfs's version
+guestfs-tools|virt-sysprep and others, for the benchmark
 virt-install|virt-install: starts the installation
 python3-libvirt|libvirt's Python binding: watches the installation
 libvirt-client|virsh, for looking at a running installation
@@ -76,6 +78,7 @@ squashfs-tools|packs the installer's runtime
 cpio|packs initial RAM disks
 zstd|packs the root archive
 util-linux|sfdisk: partition tables
+openssl|hashes passwords
 END
 }
 
@@ -225,7 +228,7 @@ install_packages() {
 system_packages() {
     missing=$(missing_packages "$1")
     [ -n "$missing" ] || return 0
-    say "installing $(printf '%s\n' "$missing" | wc -l) packages and what they depend on (takes a few minutes):"
+    say "installing what is missing, with what it depends on (a minute or two):"
     printf '%s\n' "$missing" | while IFS='|' read -r package why; do
         printf '    %-28s %s\n' "$package" "$why"
     done
@@ -313,7 +316,7 @@ prove() {
         "$venv/bin/python" -c "import $module" || lacking="$lacking python-module-$module"
     done
     virt-install --version >/dev/null || lacking="$lacking virt-install"
-    for program in qemu-img mmdebstrap mksquashfs sfdisk cpio zstd; do
+    for program in guestfish qemu-img mmdebstrap mksquashfs sfdisk cpio zstd openssl; do
         command -v "$program" >/dev/null || lacking="$lacking $program"
     done
     # RHEL keeps QEMU out of PATH.
