@@ -13,13 +13,14 @@ import json
 import re
 import shutil
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from imagebuild import files
 from imagebuild.errors import HostError
-from imagebuild.kickstrap import aside, bootstrap, cpio, dpkg, modules, squashfs, vmlinux
+from imagebuild.kickstrap import bootstrap, cpio, dpkg, modules, squashfs, vmlinux
 from imagebuild.kickstrap.mirror import Mirror
 from imagebuild.run import run
 
@@ -80,24 +81,31 @@ def tree_sources() -> tuple[Path, ...]:
 
 
 def build_base(spec: RuntimeSpec, into: Path, progress: Progress) -> Base:
-    """Make the slow part of an install tree in the folder ``into``, which must not exist yet.
+    """Make the slow part of an install tree in the folder ``into``.
 
-    Raises HostError and CommandFailed; then ``into`` does not exist either.
+    Raises HostError and CommandFailed.
     """
-    with aside.folder(into) as work:
-        archive = work / "runtime.tar"
+    into.mkdir(parents=True, exist_ok=True)
+    archive = into / "runtime.tar"
+    try:
         bootstrap.make(
             bootstrap.Bootstrap(
-                suite=spec.suite, mirror=spec.mirror, components=spec.components, packages=PACKAGES,
+                suite=spec.suite,
+                mirror=spec.mirror,
+                components=tuple(spec.components),
+                packages=PACKAGES,
                 # the runtime boots from its own initrd: without the kernel's hooks none is generated
                 dpkg_options=("path-exclude=/etc/kernel/*",),
             ),
-            archive, progress,
-        )  # fmt: skip
-        parts = squashfs.pack(archive, work / "install.img", progress)
-        archive.unlink()
-        base = _write_base(spec, parts, work)
-        (work / "base.json").write_text(json.dumps(base.__dict__, indent=1, sort_keys=True) + "\n")
+            archive,
+            progress,
+        )
+        parts = squashfs.pack(archive, into / "install.img", progress)
+    finally:
+        archive.unlink(missing_ok=True)
+    base = _write_base(spec, parts, into)
+    files.write_atomically(into / "base.json", json.dumps(asdict(base), indent=1, sort_keys=True) + "\n")
+    _make_readable(into)
     return base
 
 
@@ -118,7 +126,7 @@ def _write_base(spec: RuntimeSpec, parts: squashfs.Parts, work: Path) -> Base:
         suite=spec.suite,
         kernel=version,
         python=interpreter,
-        install_img_sha256=aside.sha256(work / "install.img"),
+        install_img_sha256=files.sha256(work / "install.img"),
         packages=dpkg.parse_status(parts.files["var/lib/dpkg/status"].decode()),
     )
 
@@ -158,26 +166,40 @@ def _unpack_interpreter(parts: squashfs.Parts, into: Path) -> None:
 
 
 def build_tree(base: Path, into: Path) -> None:
-    """Make the install tree ``into`` from the folder ``base`` that build_base made; takes a few seconds.
+    """Make the install tree in the folder ``into`` from the folder ``base`` that build_base made; takes a second.
 
     Big files are hard links to the base's where the file system allows it. Everything is
     world-readable, since QEMU runs as another user. Raises HostError and CommandFailed.
     """
     about = read_base(base)
-    with aside.folder(into) as work:
-        pxeboot = work / "images" / "pxeboot"
-        pxeboot.mkdir(parents=True)
-        aside.link(base / "vmlinuz", pxeboot / "vmlinuz")
-        aside.link(base / "install.img", work / "images" / "install.img")
-        with (pxeboot / "initrd.img").open("wb") as out:
-            out.write((base / "initrd.img").read_bytes())
-            cpio.write(_agent_entries(base, about), out)
-        digests = {
-            "images/pxeboot/vmlinuz": aside.sha256(pxeboot / "vmlinuz"),
-            "images/pxeboot/initrd.img": aside.sha256(pxeboot / "initrd.img"),
-            "images/install.img": about.install_img_sha256,
-        }
-        (work / ".treeinfo").write_text(treeinfo(about.suite, digests))
+    pxeboot = into / "images" / "pxeboot"
+    pxeboot.mkdir(parents=True)
+    _link(base / "vmlinuz", pxeboot / "vmlinuz")
+    _link(base / "install.img", into / "images" / "install.img")
+    with (pxeboot / "initrd.img").open("wb") as out:
+        out.write((base / "initrd.img").read_bytes())
+        cpio.write(_agent_entries(base, about), out)
+    digests = {
+        "images/pxeboot/vmlinuz": files.sha256(pxeboot / "vmlinuz"),
+        "images/pxeboot/initrd.img": files.sha256(pxeboot / "initrd.img"),
+        "images/install.img": about.install_img_sha256,
+    }
+    (into / ".treeinfo").write_text(treeinfo(about.suite, digests))
+    _make_readable(into)
+
+
+def _link(source: Path, target: Path) -> None:
+    """``target`` is ``source`` by another name, or a copy where the file system has no hard links."""
+    try:
+        target.hardlink_to(source)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def _make_readable(folder: Path) -> None:
+    """Files 0644 (programs 0755), folders 0755, whatever the umask: QEMU works as another user."""
+    for path in (folder, *folder.rglob("*")):
+        path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)
 
 
 def read_base(base: Path) -> Base:

@@ -1,0 +1,100 @@
+"""The root archive of a recipe's packages, built on this host and handed to the VM as ``liveimg``.
+
+It is not compressed: see docs/measurements for what each form costs in an emulated VM.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tarfile
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from imagebuild import files
+from imagebuild.errors import ImageBuildError
+from imagebuild.kickstrap import bootstrap, dpkg
+from imagebuild.kickstrap.mirror import Mirror
+
+if TYPE_CHECKING:
+    from imagebuild.progress import Progress
+
+_SECTOR = 512
+_STATUS = "./var/lib/dpkg/status"
+_ARCHITECTURES = {"x86_64": "amd64"}
+"""Debian's names of the architectures that recipes name."""
+
+
+@dataclass(frozen=True)
+class PayloadSpec:
+    """Which packages, from where. ``packages`` and ``excluded`` are those of the kickstart's %packages."""
+
+    suite: str
+    mirror: Mirror = field(default_factory=Mirror)
+    components: tuple[str, ...] = ("main",)
+    packages: tuple[str, ...] = ()
+    excluded: tuple[str, ...] = ()
+    arch: str = "x86_64"
+
+
+@dataclass(frozen=True)
+class PayloadResult:
+    """The archive, the SHA-256 of its bytes (a multiple of 512, as a disk has), and what is in it."""
+
+    path: Path
+    sha256: str
+    packages: dict[str, str]
+
+
+def build(spec: PayloadSpec, into: Path, progress: Progress) -> PayloadResult:
+    """Make the root archive of ``spec`` in the folder ``into``: ``root.tar``, and ``payload.json`` about it.
+
+    The root has Debian's required packages, apt and what the kickstart lists. If it is interrupted, the
+    folder is left as it was. Raises bootstrap.PackagesUnknown, HostError, CommandFailed.
+    """
+    into.mkdir(parents=True, exist_ok=True)
+    archive = into / "root.tar"
+    bootstrap.make(
+        bootstrap.Bootstrap(
+            suite=spec.suite,
+            mirror=spec.mirror,
+            components=tuple(spec.components),
+            variant="minbase",
+            packages=(*spec.packages, *(f"{name}-" for name in spec.excluded)),
+            arch=_ARCHITECTURES[spec.arch],
+        ),
+        archive,
+        progress,
+    )
+    progress.update("computing the archive's checksum", 0.95)
+    packages = installed(archive)
+    pad(archive)
+    archive.chmod(0o644)
+    result = PayloadResult(archive, files.sha256(archive), packages)
+    about = {**asdict(result), "path": archive.name}
+    files.write_atomically(into / "payload.json", json.dumps(about, indent=1, sort_keys=True) + "\n")
+    return result
+
+
+def read(folder: Path) -> PayloadResult:
+    """What ``build`` made in ``folder``."""
+    about = json.loads((folder / "payload.json").read_text())
+    return PayloadResult(**{**about, "path": folder / about["path"]})
+
+
+def installed(archive: Path) -> dict[str, str]:
+    """The packages in a root archive and their versions, from dpkg's database in it."""
+    with tarfile.open(archive) as root:
+        for member in root:
+            if member.name == _STATUS:
+                content = root.extractfile(member)
+                assert content is not None
+                return dpkg.parse_status(content.read().decode())
+    raise ImageBuildError(f"the root archive {archive} holds no Debian system: {_STATUS} is missing")
+
+
+def pad(archive: Path) -> None:
+    """Fill ``archive`` with zeros to whole sectors: QEMU shows it as a disk, and the VM reads all of that."""
+    size = archive.stat().st_size
+    os.truncate(archive, size + -size % _SECTOR)
