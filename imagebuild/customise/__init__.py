@@ -1,0 +1,8 @@
+"""Changes a guest's disk offline: one launch of libguestfs's appliance, many small operations."""
+
+from imagebuild.customise.guest import Change
+from imagebuild.customise.operation import OperationCall
+from imagebuild.customise.process import run
+from imagebuild.customise.result import CustomiseResult, OperationResult
+
+__all__ = ["Change", "CustomiseResult", "OperationCall", "OperationResult", "run"]

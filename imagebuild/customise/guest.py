@@ -103,8 +103,12 @@ class Guest:
         return path if found is not None and found.kind == "file" else None
 
     def read(self, path: str, limit: int = LARGEST_TEXT) -> str:
-        """The text of a file, links followed; GuestError if it is larger than ``limit`` bytes."""
-        content = self._files.read(path, limit + 1)
+        """The text of a file, links followed; GuestError if it is none, or larger than ``limit`` bytes."""
+        real = self.real_file(path)
+        if real is None:
+            # Opening a pipe or a device would wait for ever.
+            raise GuestError(f"{path} in the guest is not a file that can be read")
+        content = self._files.read(real, limit + 1)
         if len(content) > limit:
             raise GuestError(f"{path} in the guest is larger than {limit} bytes, which no such file should be")
         return content.decode("utf-8", "surrogateescape")
@@ -150,7 +154,7 @@ class Guest:
         self.record(real, what)
         return True
 
-    def create(self, path: str, text: str, mode: int = 0o644) -> None:
+    def create(self, path: str, text: str, mode: int = 0o644, what: str = "") -> None:
         """Make sure that a regular file with this text and mode is at ``path``, with its folders."""
         found = self._files.stat(path)
         content = text.encode("utf-8", "surrogateescape")
@@ -162,7 +166,7 @@ class Guest:
         self._folders(path)
         self._files.write(path, content)
         self._files.chmod(mode, path)
-        self.record(path, "replaced" if found else "created")
+        self.record(path, what or ("replaced" if found else "created"))
 
     def symlink(self, target: str, path: str) -> None:
         """Make sure that ``path`` is a symbolic link to ``target``, with its folders."""

@@ -67,7 +67,7 @@ def code_digest(name: str) -> str:
     """SHA-256 over the code that decides what ``name`` does: its own file, and what all operations stand on."""
     package = Path(str(imagebuild.__file__)).parent
     own = Path(inspect.getfile(_module(name)))
-    shared = [package / "guest.py", *sorted((package / "customise").glob("*.py"))]
+    shared = [package / "guest.py", package / "fstab.py", *sorted((package / "customise").glob("*.py"))]
     digest = hashlib.sha256()
     for path in (own, *shared):
         content = path.read_bytes()

@@ -24,6 +24,11 @@ def installed(guest: Guest, unit: str) -> bool:
     return any(guest.exists(f"{folder}/{unit}") for folder in FOLDERS)
 
 
+def find(guest: Guest, unit: str) -> str | None:
+    """The file that defines a unit, as systemd looks for it; None if there is none."""
+    return next((path for folder in FOLDERS if (path := guest.real_file(f"{folder}/{unit}"))), None)
+
+
 def enable(guest: Guest, unit: str, wanted_by: str) -> None:
     """Start ``unit`` together with the target ``wanted_by``."""
     guest.symlink(f"{OWN}/{unit}", f"{OWN}/{wanted_by}.wants/{unit}")

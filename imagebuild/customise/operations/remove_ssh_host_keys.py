@@ -1,9 +1,10 @@
 """Remove the SSH host keys and make sure that the first boot creates new ones.
 
 Without host keys sshd does not start. Fedora and RHEL bring units that create missing keys
-(``sshd-keygen@.service``, ``sshd-keygen.service``); Debian and Ubuntu create them only when the
-package is installed. Where no such unit exists, this operation brings
-``regenerate-ssh-host-keys.service``, which runs ``ssh-keygen -A`` before sshd whenever a key is missing.
+(``sshd-keygen@.service``). Debian and Ubuntu create them when the package is installed, and Debian 13's
+``sshd-keygen.service`` only on what systemd takes for a first boot, which that of a clone with an empty
+machine id is not. So unless the guest has a unit that creates missing keys on any boot, this operation
+brings ``regenerate-ssh-host-keys.service``: it runs ``ssh-keygen -A`` before sshd whenever a key is missing.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ def apply(guest: Guest, params: NoParams) -> None:
     served = any(guest.exists(path) for path in _SERVERS)
     if not keys and not served:
         raise NotApplicable("no SSH server in this guest")
-    if served and not any(units.installed(guest, unit) for unit in _THEIRS):
+    if served and not any(_on_any_boot(guest, unit) for unit in _THEIRS):
         if not units.has_systemd(guest):
             raise GuestError(
                 "nothing in this guest would create new SSH host keys: it does not start with systemd",
@@ -63,3 +64,8 @@ def apply(guest: Guest, params: NoParams) -> None:
         guest.create(f"{units.OWN}/{_UNIT}", _UNIT_TEXT)
         units.enable(guest, _UNIT, wanted_by="multi-user.target")
     guest.remove(keys)
+
+
+def _on_any_boot(guest: Guest, unit: str) -> bool:
+    path = units.find(guest, unit)
+    return path is not None and "ConditionFirstBoot" not in guest.read(path)

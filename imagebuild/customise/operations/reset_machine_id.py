@@ -27,6 +27,6 @@ _DBUS_ID = "/var/lib/dbus/machine-id"
 def apply(guest: Guest, params: NoParams) -> None:
     if not (guest.exists(_ID) or guest.exists(_DBUS_ID) or units.has_systemd(guest)):
         raise NotApplicable("no machine id in this guest")
-    guest.create(_ID, "", mode=0o444)
+    guest.create(_ID, "", mode=0o444, what="emptied")
     if guest.exists(_DBUS_ID):
         guest.symlink(_ID, _DBUS_ID)

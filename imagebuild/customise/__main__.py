@@ -1,0 +1,132 @@
+"""The process that makes the calls to libguestfs: an order as JSON comes in, events as lines of JSON go out.
+
+The calls are made in a thread. The main thread waits for a signal to end, or for the other end of
+standard output to go away, and then ends the appliance, so that the call in progress fails and
+the handle is closed in the regular way.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import select
+import shutil
+import signal
+import sys
+import threading
+import time
+from contextlib import suppress
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from imagebuild import guest
+from imagebuild.customise import registry, runner
+from imagebuild.errors import HostError, ImageBuildError
+
+_LOOK = 0.2
+"""Seconds between two looks at what the thread does."""
+_GRACE = 8.0
+"""Seconds that the appliance gets to end, less than what the parent gives this process."""
+
+_writing = threading.Lock()
+
+
+def main() -> int:
+    """Carry out the order on standard input. 0: a result was written; 1: an error was; 3: ended from outside."""
+    ending = threading.Event()
+    for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(signum, lambda *_: ending.set())
+    order = json.load(sys.stdin)
+    statuses: list[int] = []
+    thread = threading.Thread(target=lambda: statuses.append(_carry_out(order)), daemon=True)
+    thread.start()
+    told = ""
+    while thread.is_alive() and not ending.is_set() and not _unheard():
+        thread.join(_LOOK)
+        told = told or _tell_socket_folder()
+    if not thread.is_alive():
+        return statuses[0] if statuses else 1
+    _end(thread)
+    if told:
+        shutil.rmtree(told, ignore_errors=True)
+    os._exit(3)
+
+
+def _carry_out(order: dict[str, Any]) -> int:
+    open_guest = partial(
+        guest.opened, Path(order["disk"]), order["fmt"], accel=order["accel"], tmpdir=Path(order["tmpdir"])
+    )
+    try:
+        calls = [registry.call(name, params) for name, params in order["operations"]]
+        result = runner.customise(
+            open_guest,
+            calls,
+            network=order["network"],
+            tell=lambda detail, fraction: _emit("progress", detail=detail, fraction=fraction),
+        )
+    except ImageBuildError as error:
+        _emit("failed", host=isinstance(error, HostError), message=error.message, hint=error.hint)
+        return 1
+    _emit("result", result=asdict(result))
+    return 0
+
+
+def _emit(event: str, **fields: Any) -> None:
+    with _writing, suppress(BrokenPipeError):
+        sys.stdout.write(json.dumps({"event": event, **fields}) + "\n")
+        sys.stdout.flush()
+
+
+def _unheard() -> bool:
+    """Whether nobody reads standard output any more: the parent is gone."""
+    poll = select.poll()
+    poll.register(sys.stdout.fileno(), 0)
+    return bool(poll.poll(0))
+
+
+def _tell_socket_folder() -> str:
+    """Tell the parent, once it exists, in which folder outside of ``tmpdir`` libguestfs keeps its sockets.
+
+    For root libguestfs takes /tmp and nothing else. The folder is the one where this process listens.
+    """
+    ours = set()
+    for link in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):
+            ours.update(re.findall(r"socket:\[(\d+)\]", str(link.readlink())))
+    for line in Path("/proc/net/unix").read_text(errors="replace").splitlines():
+        fields = line.split(maxsplit=7)
+        if len(fields) == 8 and fields[6] in ours and fields[7].endswith("/guestfsd.sock"):
+            folder = str(Path(fields[7]).parent)
+            _emit("temporary", path=folder)
+            return folder
+    return ""
+
+
+def _end(thread: threading.Thread) -> None:
+    """End the appliance until the thread has noticed; after the grace, the hard way."""
+    begin = time.monotonic()
+    while thread.is_alive() and time.monotonic() - begin < _GRACE:
+        for pid in _children():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+        thread.join(_LOOK)
+    for pid in _children():
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    thread.join(1.0)
+
+
+def _children() -> list[int]:
+    """The processes that libguestfs has started: QEMU, or what builds the appliance."""
+    found: list[int] = []
+    for task in Path("/proc/self/task").iterdir():
+        with suppress(OSError):
+            found += map(int, (task / "children").read_text().split())
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main())

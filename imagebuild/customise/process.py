@@ -1,0 +1,122 @@
+"""Customising a disk in a process of its own.
+
+libguestfs cannot be interrupted from within: a call returns when its appliance answers or dies.
+So a child process makes the calls. It can be ended at any time, and takes its appliance with it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import TypeAdapter
+
+import imagebuild
+from imagebuild.customise.result import CustomiseResult
+from imagebuild.errors import CommandFailed, GuestError, HostError
+from imagebuild.progress import SILENT, Progress
+from imagebuild.run import run as run_program
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from imagebuild.customise.operation import OperationCall
+
+_RESULT = TypeAdapter(CustomiseResult)
+
+
+@dataclass(frozen=True)
+class Order:
+    """What the child reads from its standard input, as JSON."""
+
+    disk: str
+    fmt: Literal["raw", "qcow2"]
+    accel: Literal["kvm", "tcg"]
+    network: bool
+    tmpdir: str
+    operations: tuple[tuple[str, dict[str, Any]], ...]
+
+
+class _Reader:
+    """Reads the child's events: one JSON object per line. Lines that are none come from libguestfs or QEMU."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self.result: CustomiseResult | None = None
+        self.failure: HostError | GuestError | None = None
+        self.temporary: list[Path] = []
+
+    def __call__(self, line: str) -> None:
+        try:
+            event = json.loads(line)
+        except ValueError:
+            return
+        match event:
+            case {"event": "progress", "detail": str(detail), "fraction": float(fraction)}:
+                self._progress.update(detail, fraction)
+            case {"event": "temporary", "path": str(path)}:
+                self.temporary.append(Path(path))
+            case {"event": "result", "result": result}:
+                self.result = _RESULT.validate_python(result)
+            case {"event": "failed", "host": bool(host), "message": str(message), "hint": hint}:
+                self.failure = (HostError if host else GuestError)(message, hint)
+
+
+def run(
+    disk: Path,
+    fmt: Literal["raw", "qcow2"],
+    operations: Sequence[OperationCall],
+    *,
+    accel: Literal["kvm", "tcg"],
+    workdir: Path,
+    network: bool = True,
+    progress: Progress = SILENT,
+    timeout: float = 1800.0,
+) -> CustomiseResult:
+    """Apply ``operations`` to the guest on ``disk``, which must be a working copy or an overlay.
+
+    After an error the content of ``disk`` is undefined. ``network`` allows a network card if packages are
+    missing; ``timeout`` is in seconds. Raises HostError when libguestfs's appliance does not start,
+    GuestError when there is no guest on the disk, an operation fails or the time is over.
+    """
+    reader = _Reader(progress)
+    with tempfile.TemporaryDirectory(prefix="customise-", dir=workdir) as tmpdir:
+        calls = tuple((call.name, call.params.model_dump(mode="json")) for call in operations)
+        order = Order(str(disk.absolute()), fmt, accel, network, tmpdir, calls)
+        try:
+            completed = run_program(
+                [sys.executable, "-P", "-m", "imagebuild.customise"],
+                timeout=timeout,
+                env=_environment(),
+                input=json.dumps(asdict(order)),
+                check=False,
+                on_line=reader,
+            )
+        except CommandFailed as error:
+            raise GuestError(
+                f"customising {disk.name} did not end within {timeout:.0f} s", "the build log tells how far it came"
+            ) from error
+        finally:
+            # The child removes what libguestfs made, unless it was killed outright.
+            for path in reader.temporary:
+                shutil.rmtree(path, ignore_errors=True)
+    if reader.failure is not None:
+        raise reader.failure
+    if reader.result is None:
+        raise GuestError(
+            f"the process that customises {disk.name} ended early (exit status {completed.returncode})",
+            "the build log holds what it said",
+        )
+    return reader.result
+
+
+def _environment() -> dict[str, str]:
+    """Which imagebuild the child runs, and the user's settings of libguestfs and of its appliance."""
+    env = {name: value for name, value in os.environ.items() if name.startswith(("LIBGUESTFS_", "SUPERMIN_"))}
+    return env | {"PYTHONPATH": str(Path(str(imagebuild.__file__)).parents[1])}

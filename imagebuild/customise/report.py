@@ -1,0 +1,34 @@
+"""What customising a disk did, as values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from imagebuild.customise.guest import Change
+
+Status = Literal["changed", "nothing to do", "not applicable"]
+
+
+@dataclass(frozen=True)
+class OperationResult:
+    """What one operation did; ``reason`` says why it was not applicable, ``seconds`` how long it took."""
+
+    name: str
+    status: Status
+    reason: str
+    changes: tuple[Change, ...]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class CustomiseResult:
+    """What all operations did, in the order they ran, and the guest's packages (name to version)."""
+
+    operations: tuple[OperationResult, ...]
+    packages: dict[str, str]
+
+    @property
+    def changed_paths(self) -> int:
+        """How many files, links and folders were changed."""
+        return len({change.path for one in self.operations for change in one.changes})

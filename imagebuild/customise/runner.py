@@ -1,0 +1,93 @@
+"""Applies operations to an opened guest: by phase, then in the given order."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Protocol
+
+from imagebuild.customise import packages, registry
+from imagebuild.customise.guest import Guest
+from imagebuild.customise.operation import NoParams, NotApplicable, OperationCall, Phase
+from imagebuild.customise.result import CustomiseResult, OperationResult, Status
+from imagebuild.errors import GuestError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
+
+    from imagebuild.customise.guest import Files
+
+
+class OpenGuest(Protocol):
+    """Starts an appliance with the guest's disk."""
+
+    def __call__(self, *, network: bool) -> AbstractContextManager[Files]: ...
+
+
+def customise(
+    open_guest: OpenGuest, calls: Sequence[OperationCall], *, network: bool, tell: Callable[[str, float], None]
+) -> CustomiseResult:
+    """Apply ``calls`` in one launch without a network card, or in a second one with it if a download is needed.
+
+    A template's packages come with its installation, so nearly always nothing is missing; then no
+    code of the guest ever meets a network. ``network=False`` forbids it: a GuestError then says what
+    would have been downloaded for. ``tell`` gets what is being done and how much is done (0 to 1).
+    """
+    tell("starting the appliance", 0.0)
+    with open_guest(network=False) as files:
+        downloading = _downloading(files, calls)
+        if not downloading:
+            return apply_all(files, calls, tell)
+    if not network:
+        raise GuestError(
+            f"{', '.join(downloading)} would have to download something, and the network is switched off",
+            "let the installation bring these packages, or allow the network while customising",
+        )
+    tell("starting the appliance with a network card", 0.0)
+    with open_guest(network=True) as files:
+        return apply_all(files, calls, tell)
+
+
+def _downloading(files: Files, calls: Sequence[OperationCall]) -> list[str]:
+    guest = Guest(files)
+    found = []
+    for call in calls:
+        asks = registry.get(call.name).needs_network
+        if asks is not None and asks(guest, call.params):
+            found.append(call.name)
+    return found
+
+
+def apply_all(files: Files, calls: Sequence[OperationCall], tell: Callable[[str, float], None]) -> CustomiseResult:
+    """Apply ``calls`` to an opened guest; GuestError names the operation that failed."""
+    ordered = sorted(calls, key=lambda call: registry.get(call.name).phase)
+    before_seal = [call for call in ordered if registry.get(call.name).phase < Phase.SEAL]
+    results = []
+    for done, call in enumerate(before_seal):
+        tell(call.name, done / len(ordered))
+        results.append(apply_one(files, call))
+    installed = packages.installed(Guest(files)).versions
+    if any(result.changes for result in results):
+        relabelling = apply_one(files, OperationCall("relabel-selinux", NoParams()))
+        results += [relabelling] if relabelling.changes else []
+    for done, call in enumerate(ordered[len(before_seal) :], start=len(before_seal)):
+        tell(call.name, done / len(ordered))
+        results.append(apply_one(files, call))
+    return CustomiseResult(tuple(results), installed)
+
+
+def apply_one(files: Files, call: OperationCall) -> OperationResult:
+    """Apply one operation; GuestError names it."""
+    guest = Guest(files)
+    begin = time.monotonic()
+    status: Status = "nothing to do"
+    reason = ""
+    try:
+        registry.get(call.name).apply(guest, call.params)
+    except NotApplicable as error:
+        status, reason = "not applicable", str(error)
+    except GuestError as error:
+        raise GuestError(f"{call.name}: {error.message}", error.hint) from error
+    if guest.changes:
+        status = "changed"
+    return OperationResult(call.name, status, reason, tuple(guest.changes), time.monotonic() - begin)
