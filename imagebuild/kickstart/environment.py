@@ -19,6 +19,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markupsafe import Markup
 
 from imagebuild.kickstart.encode import finalize
+from imagebuild.kickstart.quotes import NoValueInQuotes
 
 _FILTERS = (
     "abs", "capitalize", "default", "dictsort", "first", "format", "indent", "int", "items", "last", "length", "list",
@@ -54,7 +55,7 @@ class KickstartEnvironment(ImmutableSandboxedEnvironment):
             trim_blocks=True,
             lstrip_blocks=True,
             keep_trailing_newline=True,
-            extensions=extensions,
+            extensions=[NoValueInQuotes, *extensions],
         )
         self.filters = {name: FILTERS[name] for name in _FILTERS} | {"join": _join}
         self.globals = {name: self.globals[name] for name in _GLOBALS}

@@ -28,7 +28,7 @@ def shown(value: object) -> str:
     if isinstance(value, dict):
         return "a mapping"
     if isinstance(value, list | tuple):
-        return "a list"
+        return "a list" if value else "an empty list"
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:50]}…{text[-1]}"
 
@@ -78,9 +78,9 @@ def byte_size(value: object) -> int:
         raise ValueError(f"expected {expected}, found {shown(line)}")
     number, unit = match.groups()
     if unit not in _SIZE_UNITS:
-        meant = next((u for u in _SIZE_UNITS if unit and u[0] == unit[0].upper()), "GiB" if not unit else None)
-        hint = f"; did you mean {number}{meant}?" if meant else "; units are KiB, MiB, GiB and TiB"
-        raise ValueError(f"expected {expected}, found {shown(value)}{hint}")
+        meant = next((u for u in _SIZE_UNITS if unit[:1].upper() == u[0]), None)
+        hint = f"did you mean {number}{meant}?" if meant else "the units are KiB, MiB, GiB and TiB"
+        raise ValueError(f"expected {expected}, found {shown(value)}; {hint}")
     size = Fraction(number) * _SIZE_UNITS[unit]
     if size.denominator != 1 or size % 512:
         raise ValueError(f"{line} is not a multiple of 512 bytes")

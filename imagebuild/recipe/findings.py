@@ -53,7 +53,7 @@ def findings(error: ValidationError, model: type[BaseModel]) -> Iterator[Finding
 
 
 def _findings(detail: ErrorDetails, model: type[BaseModel]) -> Iterator[Finding]:
-    route: Route = detail["loc"]
+    route: Route = tuple(step for step in detail["loc"] if step != "[key]")
     kind, value, context = detail["type"], detail["input"], detail.get("ctx", {})
     cause = context.get("error")
     if isinstance(cause, Refused):
@@ -64,7 +64,8 @@ def _findings(detail: ErrorDetails, model: type[BaseModel]) -> Iterator[Finding]
     if kind == "extra_forbidden":
         key = str(route[-1])
         known = _keys(model, route[:-1])
-        yield Finding(route, f"unknown key {key!r}", did_you_mean(key, known), at_key=True)
+        hint = did_you_mean(key, known) if known else "no keys belong here"
+        yield Finding(route, f"unknown key {key!r}", hint, at_key=True)
         return
     if kind == "missing":
         message = "this key is required, and it is missing"
@@ -76,7 +77,7 @@ def _findings(detail: ErrorDetails, model: type[BaseModel]) -> Iterator[Finding]
     elif kind == "value_error":
         message = str(cause)
     elif kind in _EXPECTED:
-        message = f"expected {_EXPECTED[kind]}, found {shown(value)}"
+        message = f"expected {_EXPECTED[kind].format(**context)}, found {shown(value)}"
     else:
         said = detail["msg"]
         message = f"{said[0].lower()}{said[1:]}, found {shown(value)}"
@@ -95,6 +96,10 @@ _EXPECTED = {
     "int_parsing": "a whole number",
     "int_from_float": "a whole number",
     "string_type": "text",
+    "string_too_short": "at least {min_length} characters",
+    "too_short": "a list of at least {min_length}",
+    "greater_than_equal": "at least {ge}",
+    "less_than_equal": "at most {le}",
 }
 
 

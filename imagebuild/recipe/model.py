@@ -18,11 +18,11 @@ from pydantic import (
     model_validator,
 )
 
-from imagebuild.customise import registry
-from imagebuild.customise.operation import OperationCall
 from imagebuild.recipe import fields as f
+from imagebuild.recipe import ssh_keys
 from imagebuild.recipe.document import Document, Mark, Route
-from imagebuild.recipe.findings import Finding, Refused, did_you_mean, findings
+from imagebuild.recipe.findings import Finding, Refused, findings
+from imagebuild.recipe.operations import Operation
 
 GIB = 1024**3
 MIB = 1024**2
@@ -133,12 +133,6 @@ class Installer(Section):
     )
 
 
-Variable = Annotated[
-    str | int | bool | tuple[str, ...],
-    PlainValidator(lambda value: _variable(value)),
-]
-
-
 def _variable(value: Any) -> str | int | bool | tuple[str, ...]:
     if isinstance(value, bool):
         return value
@@ -149,6 +143,13 @@ def _variable(value: Any) -> str | int | bool | tuple[str, ...]:
     if isinstance(value, str):
         return f.text(value)
     raise ValueError(f"expected text, a whole number, true, false or a list of texts, found {f.shown(value)}")
+
+
+Variable = Annotated[
+    str | int | bool | tuple[str, ...],
+    PlainValidator(_variable),
+    PlainSerializer(lambda value: list(value) if isinstance(value, tuple) else value),
+]
 
 
 class Kickstart(Section):
@@ -208,47 +209,13 @@ class Network(Section):
         return []
 
 
-SSH_KEY_TYPES = (
-    "ssh-ed25519",
-    "ssh-rsa",
-    "ecdsa-sha2-nistp256",
-    "ecdsa-sha2-nistp384",
-    "ecdsa-sha2-nistp521",
-    "sk-ssh-ed25519@openssh.com",
-    "sk-ecdsa-sha2-nistp256@openssh.com",
-)
-
-
-def ssh_key(value: object) -> str:
-    """One line of an authorized_keys file without options: type, base64, comment."""
-    import base64
-    import binascii
-
-    line = f.text(value).strip()
-    kind, _, rest = line.partition(" ")
-    expected = "expected an SSH public key such as 'ssh-ed25519 AAAA… name'"
-    if kind not in SSH_KEY_TYPES:
-        if "PRIVATE KEY" in line:
-            raise ValueError(f"this is a private key; {expected}")
-        raise ValueError(f"{expected}, found {f.shown(line)}")
-    blob = rest.split(" ", 1)[0]
-    try:
-        data = base64.b64decode(blob, validate=True)
-    except binascii.Error as error:
-        raise ValueError(f"{expected}; the part after {kind} is not base64") from error
-    name = kind.encode()
-    if data[: 4 + len(name)] != len(name).to_bytes(4, "big") + name or len(data) < 4 + len(name) + 32:
-        raise ValueError(f"{expected}; what the base64 holds is not a whole {kind} key")
-    return line
-
-
 def _ssh_key(value: Any) -> str | SecretRef:
     if isinstance(value, dict | SecretRef):
         try:
             return SecretRef.model_validate(value)
         except ValidationError as error:
             raise Refused(findings(error, SecretRef)) from error
-    return ssh_key(value)
+    return ssh_keys.public_key(value)
 
 
 class Root(Section):
@@ -269,42 +236,6 @@ class Output(Section):
     compression: Literal["zstd", "zlib"] = Field(
         "zstd", description="`zstd` is faster and smaller; `zlib` is readable by QEMU before 5.1."
     )
-
-
-def _operation(value: Any) -> OperationCall:
-    if isinstance(value, OperationCall):
-        return value
-    params: Any = {}
-    inner: Route = ()
-    if isinstance(value, dict) and len(value) == 1:
-        name, params = next(iter(value.items()))
-        inner = (name,)
-        params = {} if params is None else params
-    else:
-        name = value
-    if not isinstance(name, str):
-        raise ValueError(f"expected an operation's name, or one name with its parameters, found {f.shown(value)}")
-    known = registry.names()
-    if name not in known:
-        hint = did_you_mean(name, known) or "`imagebuild operations` lists them"
-        raise Refused([Finding(inner, f"unknown operation {name!r}", hint, at_key=True)])
-    model = registry.params_model(name)
-    if not isinstance(params, dict):
-        raise Refused([Finding(inner, f"expected a mapping of parameters, found {f.shown(params)}")])
-    try:
-        return registry.call(name, params)
-    except ValidationError as error:
-        nested = [Finding((*inner, *x.route), x.message, x.hint, x.at_key) for x in findings(error, model)]
-        raise Refused(nested) from error
-
-
-def _operation_data(call: OperationCall) -> dict[str, Any]:
-    return {call.name: call.params.model_dump(mode="json")}
-
-
-Operation = Annotated[
-    OperationCall, PlainValidator(_operation), PlainSerializer(_operation_data, return_type=dict[str, Any])
-]
 
 
 class Recipe(Section):

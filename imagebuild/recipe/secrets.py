@@ -15,7 +15,8 @@ from imagebuild.errors import HostError, Problem, RecipeError
 from imagebuild.log import hide
 from imagebuild.recipe.document import Mark
 from imagebuild.recipe.fields import forbidden_character
-from imagebuild.recipe.model import SecretRef, ssh_key
+from imagebuild.recipe.model import SecretRef
+from imagebuild.recipe.ssh_keys import public_key
 from imagebuild.run import started
 
 _MAX_BYTES = 64 * 1024
@@ -113,7 +114,7 @@ def _password(ref: SecretRef, at: Mark, environ: Mapping[str, str]) -> str:
 def _ssh_keys(ref: SecretRef, at: Mark, environ: Mapping[str, str]) -> tuple[str, ...]:
     lines = [line.strip() for line in _read(ref, at, environ).splitlines()]
     try:
-        return tuple(ssh_key(line) for line in lines if line and not line.startswith("#"))
+        return tuple(public_key(line) for line in lines if line and not line.startswith("#"))
     except ValueError as error:
         message = str(error).split(", found", 1)[0]  # what was found is the secret
         raise _problem(at, f"the SSH key in {ref}: {message}") from error

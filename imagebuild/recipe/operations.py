@@ -1,0 +1,49 @@
+"""The operations of a recipe: a name, or a name with its parameters, checked by the operation's own model."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import PlainSerializer, PlainValidator, ValidationError
+
+from imagebuild.customise import registry
+from imagebuild.customise.operation import OperationCall
+from imagebuild.recipe.document import Route
+from imagebuild.recipe.fields import shown
+from imagebuild.recipe.findings import Finding, Refused, did_you_mean, findings
+
+
+def _operation(value: Any) -> OperationCall:
+    if isinstance(value, OperationCall):
+        return value
+    params: Any = {}
+    inner: Route = ()
+    if isinstance(value, dict) and len(value) == 1:
+        name, params = next(iter(value.items()))
+        inner = (name,)
+        params = {} if params is None else params
+    else:
+        name = value
+    if not isinstance(name, str):
+        raise ValueError(f"expected an operation's name, or one name with its parameters, found {shown(value)}")
+    known = registry.names()
+    if name not in known:
+        hint = did_you_mean(name, known) or "`imagebuild operations` lists them"
+        raise Refused([Finding(inner, f"unknown operation {name!r}", hint, at_key=True)])
+    model = registry.params_model(name)
+    if not isinstance(params, dict):
+        raise Refused([Finding(inner, f"expected a mapping of parameters, found {shown(params)}")])
+    try:
+        return registry.call(name, params)
+    except ValidationError as error:
+        nested = [Finding((*inner, *x.route), x.message, x.hint, x.at_key) for x in findings(error, model)]
+        raise Refused(nested) from error
+
+
+def _operation_data(call: OperationCall) -> dict[str, Any]:
+    return {call.name: call.params.model_dump(mode="json")}
+
+
+Operation = Annotated[
+    OperationCall, PlainValidator(_operation), PlainSerializer(_operation_data, return_type=dict[str, Any])
+]
