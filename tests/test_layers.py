@@ -36,7 +36,7 @@ LAYERS = {
         "tools",
         "evidence",
     },
-    "engine": {"build", "verify", "publish", "doctor"},
+    "engine": {"build", "steps", "verify", "publish", "doctor"},
     "cli": {"cli"},
 }
 ORDER = list(LAYERS)
