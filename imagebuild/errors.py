@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 
@@ -15,6 +16,8 @@ class ImageBuildError(Exception):
     """Base of every error that imagebuild raises on purpose."""
 
     exit_code: ClassVar[int] = 1
+    evidence: Path | None = None
+    """The folder with what a failed build left to read."""
 
     def __init__(self, message: str, hint: str | None = None) -> None:
         super().__init__(message)

@@ -26,8 +26,13 @@ def text(content: str) -> str:
 
 def code(*places: str) -> str:
     """The digest of our own source files at ``places``, files or folders relative to the package."""
+    return code_of(_sources(PACKAGE / place for place in places))
+
+
+def code_of(paths: Iterable[Path]) -> str:
+    """The digest of these source files, which lie in the package."""
     digest = hashlib.sha256()
-    for path in sorted(set(_sources(PACKAGE / place for place in places))):
+    for path in sorted(set(paths)):
         digest.update(f"{path.relative_to(PACKAGE)}\0".encode())
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()

@@ -1,0 +1,122 @@
+"""Builds a recipe: holds its plan against the store, and has what is missing made."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from imagebuild import evidence, fingerprint, hypervisor, log, tools
+from imagebuild import plan as plans
+from imagebuild.artifact import Artifact, Output
+from imagebuild.errors import HostError, ImageBuildError
+from imagebuild.kickstrap.mirror import host_mirror
+from imagebuild.plan import Plan, Step
+from imagebuild.progress import Reporter
+from imagebuild.recipe.model import MIB, Recipe
+from imagebuild.steps import Run, Settings, domain_name
+from imagebuild.store import Store, new_run
+
+_NEEDED = {
+    "runtime": 700 * MIB,
+    "payload": 900 * MIB,
+    "install": 2048 * MIB,
+    "customise": 1536 * MIB,
+    "convert": 512 * MIB,
+}
+"""Bytes that a step may take on the store's file system: what a Debian server takes, and half as much again."""
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """A plan held against the store: the finished artifact if it is there, else which steps must run and why."""
+
+    plan: Plan
+    artifact: Artifact | None
+    to_run: Mapping[str, str]
+    """Step name → why, in the order they run."""
+
+    @property
+    def cached(self) -> int:
+        return len(self.plan.steps) - len(self.to_run)
+
+
+def make_plan(recipe: Recipe, store: Store) -> Plan:
+    """The plan of ``recipe`` on this host."""
+    return plans.make(recipe, mirror=host_mirror(), tools=tools.deciding(), secret_key=store.key())
+
+
+def look_ahead(plan: Plan, settings: Settings) -> Outlook:
+    """What a build of ``plan`` would do now."""
+    latest = None if settings.refresh else Output(settings.output, plan.recipe.name).latest()
+    if latest is not None and latest.manifest().get("fingerprint") == plan.convert.fingerprint:
+        return Outlook(plan, latest, {})
+    needed: list[Step] = [plan.customise, plan.convert]
+    if not _there(settings, plan.install):
+        needed.insert(0, plan.install)
+        needed = [step for step in (plan.base, plan.tree, plan.payload) if step and not _there(settings, step)] + needed
+    return Outlook(plan, None, {step.name: _why(settings, plan, step) for step in needed})
+
+
+def _there(settings: Settings, step: Step) -> bool:
+    return not settings.refresh and settings.store.find(step.kind, step.fingerprint) is not None
+
+
+def _why(settings: Settings, plan: Plan, step: Step) -> str:
+    if settings.refresh:
+        return "asked for with --refresh"
+    before = settings.store.last_inputs(step.kind, plan.recipe.name)
+    if before is None:
+        return "not built yet"
+    differing = fingerprint.changed(before, step.inputs)
+    return f"changed: {', '.join(differing)}" if differing else "its result is not kept"
+
+
+def build(recipe: Recipe, settings: Settings, reporter: Reporter) -> Artifact:
+    """Build ``recipe``, or find that all is there. One build of a recipe into one folder at a time.
+
+    Raises ImageBuildError. On failure nothing is left but finished steps in the store and, in its folder
+    ``failures``, what tells what happened; the error's ``evidence`` attribute names that.
+    """
+    lock = f"build-{fingerprint.text(str(settings.output.absolute() / recipe.name))[:16]}"
+    tell = lambda pid: reporter.note(recipe.name, f"waiting for another build of it (process {pid})")  # noqa: E731
+    with settings.store.locked(lock, tell):
+        with reporter.step(recipe.name, "plan") as progress:
+            outlook = look_ahead(make_plan(recipe, settings.store), settings)
+            progress.summary(f"{len(outlook.plan.steps)} steps, {outlook.cached} cached")
+        if outlook.artifact is not None:
+            return outlook.artifact
+        _check_space(outlook, settings)
+        run = new_run(recipe.name)
+        with settings.store.workdir(run, shared=os.geteuid() == 0) as work:
+            (work / "logs").mkdir(mode=0o711)
+            try:
+                with log.to_file(work / "logs" / "build.log"):
+                    return Run(outlook.plan, settings, reporter, run, work).go()
+            except ImageBuildError as error:
+                error.evidence = evidence.keep(settings.store.failure_folder(recipe.name), work, error)
+                raise
+
+
+def clear_dead_runs(store: Store) -> None:
+    """End the domains and remove the folders of builds whose process died without doing so."""
+    dead = store.dead_runs()
+    if not dead:
+        return
+    with hypervisor.connected() as connection:
+        for run in dead:
+            connection.end(domain_name(run))
+    for run in dead:
+        store.bury(run)
+
+
+def _check_space(outlook: Outlook, settings: Settings) -> None:
+    """Raise HostError when the store's file system cannot hold what the steps make."""
+    needed = sum(_NEEDED.get(name, 0) for name in outlook.to_run)
+    free = shutil.disk_usage(settings.store.root).free
+    if free < needed:
+        raise HostError(
+            f"{settings.store.root} has {free // MIB} MiB free; this build may need {needed // MIB} MiB",
+            "free some space, or choose another file system with --store",
+        )

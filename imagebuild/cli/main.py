@@ -1,0 +1,103 @@
+"""The command ``imagebuild``: parse, call, print, exit code."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from types import FrameType
+from typing import Any
+
+import click
+
+import imagebuild
+from imagebuild.cli.build import build, plan
+from imagebuild.cli.doctor import doctor
+from imagebuild.cli.operations import operations
+from imagebuild.cli.recipes import lint, list_recipes, render
+from imagebuild.errors import ImageBuildError, InstallFailed, RecipeError
+from imagebuild.log import redact
+
+INTERRUPTED = 130
+_SHOWN_CONSOLE = 12
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    epilog="Exit codes: 0 done, 1 failed, 2 wrong recipe or usage, 3 this host cannot, 130 interrupted.",
+)
+@click.version_option(imagebuild.__version__, prog_name="imagebuild")
+def cli() -> None:
+    """Golden images for KVM: from a recipe to a compressed qcow2 that boots.
+
+    \b
+    imagebuild doctor              what this host can do, and what is missing
+    imagebuild build debian-13     build the image of a recipe
+    imagebuild plan debian-13      what a build would do, and why
+    """
+
+
+for command in (build, plan, lint, render, list_recipes, doctor, operations):
+    cli.add_command(command)
+
+
+def main() -> None:
+    """The entry point: every outcome becomes an exit code, every expected error a sentence."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGHUP, _interrupt)
+    as_json = "--json" in sys.argv[1:]
+    try:
+        cli.main(standalone_mode=False)
+    except click.exceptions.Exit as error:
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        _tell(as_json, {"message": "interrupted; nothing is left but finished steps", "exit_code": INTERRUPTED})
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(1)
+    except ImageBuildError as error:
+        _tell(as_json, _described(error))
+        sys.exit(error.exit_code)
+
+
+def _interrupt(_signum: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _described(error: ImageBuildError) -> dict[str, Any]:
+    described: dict[str, Any] = {"message": error.message, "exit_code": error.exit_code}
+    if error.hint:
+        described["hint"] = error.hint
+    if isinstance(error, RecipeError):
+        described["problems"] = [vars(problem) for problem in error.problems]
+    if isinstance(error, InstallFailed) and error.console:
+        described["console"] = list(error.console[-_SHOWN_CONSOLE:])
+    if error.evidence:
+        described["evidence"] = str(error.evidence)
+    return described
+
+
+def _tell(as_json: bool, described: dict[str, Any]) -> None:
+    """The error on standard error; with --json as the last object on standard output."""
+    if as_json:
+        sys.stdout.write(redact(json.dumps({"event": "error", **described})) + "\n")
+        return
+    lines: list[str] = []
+    for problem in described.get("problems", []):
+        place = f"{problem['file']}:{problem['line']}" if problem["line"] else problem["file"]
+        where = f"{problem['where']}: " if problem["where"] else ""
+        lines.append(f"{place}: {where}{problem['message']}")
+        if problem["hint"]:
+            lines.append(f"    hint: {problem['hint']}")
+    if not lines:
+        lines.append(f"imagebuild: {described['message']}")
+    lines += [f"    | {line}" for line in described.get("console", [])]
+    if "hint" in described:
+        lines.append(f"    hint: {described['hint']}")
+    if "evidence" in described:
+        lines.append(f"    logs: {described['evidence']}")
+    sys.stderr.write(redact("\n".join(lines)) + "\n")

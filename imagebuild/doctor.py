@@ -1,0 +1,138 @@
+"""What this host can and cannot do, and how to mend it. Looks only; starts a libvirt daemon where a build would."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from imagebuild import accel, hypervisor
+from imagebuild.errors import ImageBuildError
+from imagebuild.kickstrap.mirror import host_mirror, keyring
+from imagebuild.run import environment
+from imagebuild.store import Store
+
+Level = Literal["ok", "note", "missing"]
+_GIB = 1 << 30
+_PROGRAMS = {
+    "virt-install": "starts the installation",
+    "qemu-img": "converts the disk",
+    "mmdebstrap": "builds Debian root file systems",
+    "mksquashfs": "packs the installer's runtime",
+    "openssl": "hashes passwords",
+}
+_MODULES = {"guestfs": "python3-guestfs (python3-libguestfs)", "libvirt": "python3-libvirt"}
+_SETUP = "run `make setup`"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at: ``missing`` keeps builds from running, a ``note`` is worth knowing."""
+
+    level: Level
+    what: str
+    found: str
+    mend: str | None = None
+
+
+def examine(store: Store) -> Iterator[Finding]:
+    """Look at everything a build needs, one finding at a time."""
+    yield from _programs()
+    yield from _modules()
+    verdict = accel.Verdict("tcg", "QEMU is not installed")
+    try:
+        verdict = accel.verdict(store.root / "accelerator.json")
+        level: Level = "note" if verdict.emulated else "ok"
+        yield Finding(level, "accelerator", f"{'emulation' if verdict.emulated else 'KVM'}: {verdict.reason}")
+    except ImageBuildError as error:
+        yield _failed("accelerator", error)
+    yield _tried("libvirt", lambda: _libvirt(store, verdict))
+    yield _appliance_kernel()
+    yield _mirror()
+    yield _tried("Debian's keys", lambda: str(keyring()))
+    if os.geteuid() != 0:
+        yield _user_namespace()
+    yield _space(store)
+
+
+def _programs() -> Iterator[Finding]:
+    path = environment()["PATH"]
+    for program, purpose in _PROGRAMS.items():
+        found = shutil.which(program, path=path)
+        if found:
+            yield Finding("ok", program, found)
+        else:
+            yield Finding("missing", program, f"not installed; it {purpose}", _SETUP)
+
+
+def _modules() -> Iterator[Finding]:
+    for module, package in _MODULES.items():
+        if importlib.util.find_spec(module):
+            yield Finding("ok", f"Python module {module}", "importable")
+        else:
+            mend = f"{_SETUP}; it comes with the distribution's own Python: {package}"
+            yield Finding("missing", f"Python module {module}", "not there for this Python", mend)
+
+
+def _libvirt(store: Store, verdict: accel.Verdict) -> str:
+    with hypervisor.connected(hide_kvm=verdict.emulated) as connection:
+        virt_type = "qemu" if verdict.emulated else "kvm"
+        if not connection.can(virt_type):
+            raise ImageBuildError(f"{connection.uri} cannot run {virt_type} machines", "is qemu-system-x86 installed?")
+        hypervisor.check_reachable(store.root / "work", connection.qemu_uid())
+        return connection.uri
+
+
+def _appliance_kernel() -> Finding:
+    what = "kernel for libguestfs"
+    if chosen := os.environ.get("SUPERMIN_KERNEL"):
+        return Finding("ok", what, chosen)
+    for kernel in sorted(Path("/boot").glob("vmlinuz-*"), reverse=True):
+        version = kernel.name.removeprefix("vmlinuz-")
+        if os.access(kernel, os.R_OK) and Path("/lib/modules", version).is_dir():
+            return Finding("ok", what, str(kernel))
+    return Finding("missing", what, "no kernel in /boot that this user can read, with its modules", _SETUP)
+
+
+def _mirror() -> Finding:
+    mirror = host_mirror()
+    if mirror.main:
+        return Finding("ok", "Debian mirror", mirror.main)
+    return Finding("note", "Debian mirror", "this host's apt names none; mmdebstrap's default is taken")
+
+
+def _user_namespace() -> Finding:
+    what = "mmdebstrap as this user"
+    user = Path.home().owner()
+    granted = any(line.startswith((f"{user}:", f"{os.getuid()}:")) for line in _lines(Path("/etc/subuid")))
+    if shutil.which("newuidmap") is None:
+        return Finding("missing", what, "newuidmap is not installed", f"{_SETUP}; the package is uidmap")
+    if not granted:
+        mend = f"usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}"
+        return Finding("missing", what, f"{user} has no range in /etc/subuid", mend)
+    return Finding("ok", what, "in a user namespace")
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def _space(store: Store) -> Finding:
+    free = shutil.disk_usage(store.root).free
+    level: Level = "ok" if free > 8 * _GIB else "note"
+    return Finding(level, "space for the store", f"{free / _GIB:.1f} GiB free at {store.root}")
+
+
+def _tried(what: str, look: Callable[[], str]) -> Finding:
+    try:
+        return Finding("ok", what, look())
+    except ImageBuildError as error:
+        return _failed(what, error)
+
+
+def _failed(what: str, error: ImageBuildError) -> Finding:
+    return Finding("missing", what, error.message, error.hint)

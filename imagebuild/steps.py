@@ -1,0 +1,345 @@
+"""How each step of a plan is made: entries of the store in, an entry or the artifact out."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from imagebuild import accel, evidence, hypervisor, manifest, qemu_img, tools
+from imagebuild import customise as customisation
+from imagebuild import plan as plans
+from imagebuild.artifact import MANIFEST, Artifact, Output
+from imagebuild.customise import CustomiseResult
+from imagebuild.errors import HostError
+from imagebuild.files import sha256
+from imagebuild.install.supervise import install
+from imagebuild.install.virt_install import InstallMachine, SourceDisk
+from imagebuild.kickstart.render import LiveimgPayload, Payload
+from imagebuild.kickstrap import payload as payloads
+from imagebuild.kickstrap import runtime
+from imagebuild.manifest import Source
+from imagebuild.plan import Plan, Step
+from imagebuild.progress import Progress, Reporter
+from imagebuild.recipe.model import MIB, Recipe
+from imagebuild.recipe.secrets import RealSecrets
+from imagebuild.run import stop_all
+from imagebuild.store import Store
+
+T = TypeVar("T")
+DISK = "disk.raw"
+_SOURCES = "sources.json"
+_KERNEL, _INITRD, _INSTALL_IMAGE = "images/pxeboot/vmlinuz", "images/pxeboot/initrd.img", "images/install.img"
+"""Files of an install tree."""
+_KERNEL_ARGS = ("panic=-1", "mitigations=off")
+_CUSTOMISE_LIMIT = 1800.0
+"""Seconds after which customising counts as hung."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where a build keeps what it makes, and whether it may use what is there."""
+
+    store: Store
+    output: Path
+    refresh: bool = False
+
+
+def domain_name(run: str) -> str:
+    """The name of a run's domain."""
+    return f"imagebuild-{run}"
+
+
+class _Start(Protocol):
+    def __call__(self, function: Callable[[], T]) -> Future[T]: ...
+
+
+@contextmanager
+def _side_by_side(threads: int) -> Iterator[_Start]:
+    """Start functions side by side; at the end of the block all are waited for.
+
+    When one fails, or the wait is interrupted, the programs that the others run are ended.
+    """
+    futures: list[Future[Any]] = []
+    with ThreadPoolExecutor(threads) as pool:
+
+        def start(function: Callable[[], T]) -> Future[T]:
+            futures.append(pool.submit(function))
+            return futures[-1]
+
+        try:
+            yield start
+            for future in as_completed(futures):
+                future.result()
+        except BaseException:
+            stop_all()
+            raise
+
+
+@dataclass
+class Run:
+    """One run of a plan. Steps take the store's entries and give entries; the last gives the artifact."""
+
+    plan: Plan
+    settings: Settings
+    reporter: Reporter
+    run: str
+    work: Path
+    began: datetime = field(default_factory=lambda: datetime.now(UTC))
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def recipe(self) -> Recipe:
+        return self.plan.recipe
+
+    def go(self) -> Artifact:
+        installed = self._find(self.plan.install)
+        if installed is None:
+            tree, payload, verdict = self._prepare()
+            installed = self._install(tree, payload, verdict)
+        else:
+            verdict = self._verdict()
+        disk, customised = self._customise(installed, verdict)
+        return self._convert(disk, installed, customised, verdict)
+
+    def _find(self, step: Step) -> Path | None:
+        return None if self.settings.refresh else self.settings.store.find(step.kind, step.fingerprint)
+
+    @contextmanager
+    def _step(self, step: Step) -> Iterator[Progress]:
+        begin = time.monotonic()
+        with self.reporter.step(self.recipe.name, step.name) as progress:
+            yield progress
+        self.seconds[step.name] = time.monotonic() - begin
+
+    def _entry(self, step: Step, fill: Callable[[Path, Progress], str]) -> Path:
+        """The store's entry of a step; ``fill`` makes it in the folder it is given and says what it made."""
+        store = self.settings.store
+        if found := self._find(step):
+            return found
+        with self._step(step) as progress:
+            lock = f"{step.kind}-{step.fingerprint[:16]}"
+            with store.locked(lock, lambda pid: progress.update(f"process {pid} is making it")):
+                if found := self._find(step):
+                    progress.summary("made by another build meanwhile")
+                    return found
+                with store.make(
+                    step.kind,
+                    step.fingerprint,
+                    label=self.recipe.name,
+                    inputs=step.inputs,
+                    replace=self.settings.refresh,
+                ) as folder:
+                    progress.summary(fill(folder, progress))
+        made = store.find(step.kind, step.fingerprint)
+        assert made is not None
+        return made
+
+    # Preparation: the runtime, the root archive and the proof of the accelerator need nothing of each other.
+
+    def _prepare(self) -> tuple[Path, Path | None, accel.Verdict]:
+        with _side_by_side(3) as start:
+            tree = start(self._tree)
+            payload = start(self._payload)
+            verdict = start(self._verdict)
+        return tree.result(), payload.result(), verdict.result()
+
+    def _verdict(self) -> accel.Verdict:
+        wanted = self.recipe.vm.virt_type
+        if wanted == "qemu":
+            return accel.Verdict("tcg", "the recipe says so")
+        found = accel.verdict(self.settings.store.root / "accelerator.json")
+        if wanted == "kvm" and found.emulated:
+            raise HostError(
+                f"the recipe wants KVM, but {found.reason}",
+                "vm.virt_type: auto takes emulation where KVM does not work",
+            )
+        return found
+
+    def _tree(self) -> Path:
+        if found := self._find(self.plan.tree):
+            return found / "tree"
+
+        def make_base(folder: Path, progress: Progress) -> str:
+            made = runtime.build_base(self.plan.runtime_spec, folder / "base", progress)
+            return f"installer's runtime, {len(made.packages)} packages"
+
+        def make_tree(folder: Path, _progress: Progress) -> str:
+            runtime.build_tree(base / "base", folder / "tree")
+            return "install tree"
+
+        base = self._entry(self.plan.base, make_base)
+        return self._entry(self.plan.tree, make_tree) / "tree"
+
+    def _payload(self) -> Path | None:
+        step, spec = self.plan.payload, self.plan.payload_spec
+        if step is None or spec is None:
+            return None
+
+        def make(folder: Path, progress: Progress) -> str:
+            result = payloads.build(spec, folder, progress)
+            return f"root archive, {len(result.packages)} packages"
+
+        return self._entry(step, make)
+
+    # The installation.
+
+    def _install(self, tree: Path, payload: Path | None, verdict: accel.Verdict) -> Path:
+        def make(folder: Path, progress: Progress) -> str:
+            folder.chmod(0o700)
+            with hypervisor.connected(hide_kvm=verdict.emulated) as connection:
+                self._run_installer(connection, tree, payload, verdict, progress)
+            shutil.move(self.work / DISK, folder / DISK)
+            evidence.copy_logs(self.work / "logs", folder)
+            (folder / _SOURCES).write_text(json.dumps([asdict(source) for source in self._sources(tree, payload)]))
+            how = "emulated" if verdict.emulated else "KVM"
+            return f"virt-install, kickstart, {how}"
+
+        return self._entry(self.plan.install, make)
+
+    def _run_installer(
+        self,
+        connection: hypervisor.Hypervisor,
+        tree: Path,
+        payload: Path | None,
+        verdict: accel.Verdict,
+        progress: Progress,
+    ) -> None:
+        nonce = os.urandom(12).hex()
+        machine = self._machine(connection, tree, payload, verdict)
+        for path in (machine.target, machine.tree, *(source.path for source in machine.sources)):
+            hypervisor.check_reachable(path, connection.qemu_uid())
+        if not connection.can(machine.virt_type, machine.arch):
+            raise HostError(
+                f"libvirt at {connection.uri} cannot run {machine.virt_type} machines", "see `imagebuild doctor`"
+            )
+        qemu_img.create_raw(machine.target, self.recipe.disk.size)
+        text = self._final_kickstart(payload, nonce)
+        machine.kickstart.touch(mode=0o600)
+        machine.kickstart.write_text(text)
+        install(
+            connection,
+            machine,
+            nonce=nonce,
+            timeout=self.recipe.vm.timeout,
+            progress=progress,
+            evidence=self.work / "logs",
+        )
+
+    def _final_kickstart(self, payload: Path | None, nonce: str) -> str:
+        if payload is None:
+            source: Payload = plans.packages_payload(self.recipe, self.plan.mirror)
+        else:
+            source = LiveimgPayload(plans.PAYLOAD_URL, payloads.read(payload).sha256)
+        rendered, _ = plans.checked(self.recipe, source, nonce, RealSecrets())
+        return rendered.text
+
+    def _machine(
+        self, connection: hypervisor.Hypervisor, tree: Path, payload: Path | None, verdict: accel.Verdict
+    ) -> InstallMachine:
+        recipe, logs = self.recipe, self.work / "logs"
+        sources = [SourceDisk(tree / _INSTALL_IMAGE, "stage2")]
+        if payload is not None:
+            sources.append(SourceDisk(payloads.read(payload).path, "payload"))
+        return InstallMachine(
+            name=domain_name(self.run),
+            connect=connection.uri,
+            virt_type="qemu" if verdict.emulated else "kvm",
+            memory=recipe.vm.memory // MIB,
+            vcpus=recipe.vm.vcpus,
+            tree=tree,
+            kickstart=self.work / "ks.cfg",
+            target=self.work / DISK,
+            console_log=logs / "console.log",
+            installer_log=logs / "installer.log",
+            bus=recipe.disk.bus,
+            cache=recipe.disk.cache,
+            network=recipe.vm.network,
+            arch=recipe.os.arch,
+            kernel_args=_KERNEL_ARGS,
+            sources=tuple(sources),
+            osinfo=recipe.os.osinfo,
+        )
+
+    def _sources(self, tree: Path, payload: Path | None) -> list[Source]:
+        image = tree / _INSTALL_IMAGE
+        sources = [
+            Source("installer's runtime", sha256(image)),
+            Source("installer's kernel", sha256(tree / _KERNEL)),
+        ]
+        sources.append(Source("installer's initrd", sha256(tree / _INITRD)))
+        if payload is not None:
+            sources.append(Source("root archive", payloads.read(payload).sha256, self.plan.mirror.main))
+        return sources
+
+    # What comes after the installation.
+
+    def _customise(self, installed: Path, verdict: accel.Verdict) -> tuple[Path, CustomiseResult]:
+        disk = self.work / "customised.raw"
+        with self._step(self.plan.customise) as progress:
+            progress.update("copying the installed disk")
+            qemu_img.copy_raw(installed / DISK, disk)
+            result = customisation.run(
+                disk,
+                "raw",
+                self.recipe.operations,
+                accel=verdict.accelerator,
+                workdir=self.work,
+                network=True,
+                progress=progress,
+                timeout=_CUSTOMISE_LIMIT,
+            )
+            progress.summary(f"{len(result.operations)} operations, {result.changed_paths} files changed")
+        return disk, result
+
+    def _convert(self, disk: Path, installed: Path, customised: CustomiseResult, verdict: accel.Verdict) -> Artifact:
+        recipe = self.recipe
+        output = Output(self.settings.output, recipe.name)
+        with output.new(datetime.now().astimezone().date()) as artifact:
+            with self._step(self.plan.convert) as progress:
+                qemu_img.convert(disk, artifact.image, compression=recipe.output.compression, progress=progress)
+                qemu_img.check(artifact.image)
+                artifact.image.chmod(0o644)
+                facts = self._facts(artifact, installed, customised, verdict)
+                progress.summary(
+                    f"{recipe.disk.size / (1 << 30):.1f} GiB raw → {facts.image.size / MIB:.0f} MiB {recipe.output.format}"
+                    f" ({recipe.output.compression})"
+                )
+            (artifact.folder / MANIFEST).write_text(manifest.text(self.plan, facts))
+            (artifact.folder / "kickstart.cfg").write_text(self.plan.kickstart.text)
+            evidence.copy_logs(installed, artifact.folder)
+            evidence.copy_logs(self.work / "logs", artifact.folder)
+        made = output.latest()
+        assert made is not None
+        return made
+
+    def _facts(
+        self, artifact: Artifact, installed: Path, customised: CustomiseResult, verdict: accel.Verdict
+    ) -> manifest.Facts:
+        image = manifest.ImageFacts(
+            file=artifact.image.name,
+            format=self.recipe.output.format,
+            compression=self.recipe.output.compression,
+            size=artifact.image.stat().st_size,
+            virtual_size=self.recipe.disk.size,
+            sha256=sha256(artifact.image),
+        )
+        return manifest.Facts(
+            version=artifact.version,
+            accelerator=verdict.accelerator,
+            sources=[Source(**source) for source in json.loads((installed / _SOURCES).read_text())],
+            customised=customised,
+            image=image,
+            began=self.began,
+            ended=datetime.now(UTC),
+            seconds=self.seconds,
+            tools=tools.every(tools.deciding()),
+        )
