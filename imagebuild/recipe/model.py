@@ -148,7 +148,7 @@ def _variable(value: Any) -> str | int | bool | tuple[str, ...]:
 Variable = Annotated[
     str | int | bool | tuple[str, ...],
     PlainValidator(_variable),
-    PlainSerializer(lambda value: list(value) if isinstance(value, tuple) else value),
+    PlainSerializer(lambda value: list(value) if isinstance(value, tuple) else value, return_type=Any),
 ]
 
 
@@ -218,13 +218,20 @@ def _ssh_key(value: Any) -> str | SecretRef:
     return ssh_keys.public_key(value)
 
 
+SshKey = Annotated[
+    str | SecretRef,
+    PlainValidator(_ssh_key),
+    PlainSerializer(lambda key: key.model_dump() if isinstance(key, SecretRef) else key, return_type=Any),
+]
+
+
 class Root(Section):
     """The account root. Without a password it is locked."""
 
     password: SecretRef | None = Field(
         None, description="Reference to the password, plain or crypted: `{env: NAME}` or `{file: PATH}`."
     )
-    ssh_keys: tuple[Annotated[str | SecretRef, PlainValidator(_ssh_key)], ...] = Field(
+    ssh_keys: tuple[SshKey, ...] = Field(
         (), description="Public keys that may log in as root; each in full or as a reference."
     )
 
