@@ -13,6 +13,8 @@ from markupsafe import Markup
 
 from imagebuild.recipe.fields import forbidden_character
 
+_KINDS = {bool: "a truth value", type(None): "nothing", list: "a list", tuple: "a list", dict: "a mapping"}
+
 
 class ValueRefused(ValueError):
     """A value that cannot stand in a kickstart."""
@@ -21,10 +23,8 @@ class ValueRefused(ValueError):
 def token(value: object) -> str:
     """``value`` as one kickstart token. Raises ValueRefused for what is no single line of text and no number."""
     if isinstance(value, bool) or not isinstance(value, str | int):
-        kind = {bool: "a truth value", type(None): "nothing", list: "a list", tuple: "a list"}.get(type(value))
-        raise ValueRefused(
-            f"{kind or 'a mapping'} cannot stand in a kickstart; test it with 'if', or write its parts one by one"
-        )
+        kind = _KINDS.get(type(value), f"a {type(value).__name__}")
+        raise ValueRefused(f"{kind} cannot stand in a kickstart; test it with 'if', or write its parts one by one")
     text = str(value)
     bad = forbidden_character(text)
     if bad is not None:

@@ -6,8 +6,9 @@ differs: kickstart tokens, not HTML. So everything of Jinja2 that escapes HTML i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from jinja2 import FileSystemLoader, StrictUndefined, nodes, pass_context
@@ -20,6 +21,7 @@ from markupsafe import Markup
 
 from imagebuild.kickstart.encode import finalize
 from imagebuild.kickstart.quotes import NoValueInQuotes
+from imagebuild.recipe.findings import did_you_mean
 
 _FILTERS = (
     "abs", "capitalize", "default", "dictsort", "first", "format", "indent", "int", "items", "last", "length", "list",
@@ -27,6 +29,33 @@ _FILTERS = (
     "string", "sum", "trim", "unique", "upper",
 )  # fmt: skip
 _GLOBALS = ("dict", "namespace", "range")
+
+
+class Values(SimpleNamespace):
+    """A part of what templates see: ``locale`` with ``locale.language``.
+
+    No mapping, so that a variable may be called ``items``.
+    """
+
+    def __init__(self, label: str, values: Mapping[str, Any]) -> None:
+        super().__init__(**values)
+        self._label = label
+
+    def told_absent(self, name: str) -> str:
+        """The sentence for a name that is not here."""
+        known = [key for key in vars(self) if not key.startswith("_")]
+        hint = did_you_mean(name, known) or "nothing is defined there"
+        return f"{self._label}.{name} is not defined; {hint}"
+
+
+class _Undefined(StrictUndefined):
+    """Says what there is instead."""
+
+    @property
+    def _undefined_message(self) -> str:
+        if isinstance(self._undefined_obj, Values) and isinstance(self._undefined_name, str):
+            return self._undefined_obj.told_absent(self._undefined_name)
+        return super()._undefined_message
 
 
 class _Generator(CodeGenerator):
@@ -49,7 +78,7 @@ class KickstartEnvironment(ImmutableSandboxedEnvironment):
     def __init__(self, folders: Sequence[Path], extensions: Sequence[type[Extension]] = ()) -> None:
         super().__init__(
             loader=FileSystemLoader([str(folder) for folder in folders], followlinks=True),
-            undefined=StrictUndefined,
+            undefined=_Undefined,
             autoescape=True,
             finalize=_finalize,
             trim_blocks=True,

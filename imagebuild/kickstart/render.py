@@ -8,14 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, Literal
 
 from jinja2 import Template, TemplateError, TemplateNotFound, TemplateSyntaxError, UndefinedError
 
 from imagebuild.errors import Problem, RecipeError
 from imagebuild.kickstart.encode import ValueRefused
-from imagebuild.kickstart.environment import KickstartEnvironment
+from imagebuild.kickstart.environment import KickstartEnvironment, Values
 from imagebuild.kickstart.origins import Markers, Origin, origins
 from imagebuild.recipe.findings import did_you_mean
 from imagebuild.recipe.model import Recipe, SecretRef
@@ -90,8 +89,8 @@ def render(
     values = _values(recipe, payload, nonce, secrets)
     plain, marking = _environments(searched)
     template = _template(plain, recipe)
-    text = _render(template, values, recipe, searched)
-    marked = _render(marking.get_template(recipe.kickstart.template), values, recipe, searched)
+    text = _render(template, values, searched)
+    marked = _render(marking.get_template(recipe.kickstart.template), values, searched)
     return Rendered(text, Path(str(template.filename)), origins(marked, text))
 
 
@@ -101,24 +100,24 @@ def _environments(folders: tuple[Path, ...]) -> tuple[KickstartEnvironment, Kick
 
 
 def _values(recipe: Recipe, payload: Payload, nonce: str, secrets: Secrets) -> dict[str, Any]:
-    """What templates see. Namespaces and not mappings, so that a variable may be called ``items``."""
+    """What templates see; docs/recipes.md lists it."""
     ref = recipe.root.password
     password_hash = None if ref is None else secrets.password_hash(ref, recipe.place(("root", "password")))
     keys: list[str] = []
     for index, key in enumerate(recipe.root.ssh_keys):
         at = recipe.place(("root", "ssh_keys", index))
         keys += secrets.ssh_keys(key, at) if isinstance(key, SecretRef) else [key]
-    network = SimpleNamespace(**recipe.network.model_dump(mode="json"))
+    account = {"password_hash": password_hash, "ssh_keys": keys}
     return {
         "name": recipe.name,
         "description": recipe.description,
-        "os": SimpleNamespace(**recipe.os.model_dump()),
-        "locale": SimpleNamespace(**recipe.locale.model_dump()),
-        "network": network,
-        "root": SimpleNamespace(password_hash=password_hash, ssh_keys=keys),
+        "os": Values("os", recipe.os.model_dump()),
+        "locale": Values("locale", recipe.locale.model_dump()),
+        "network": Values("network", recipe.network.model_dump(mode="json")),
+        "root": Values("root", account),
         "kernel_arguments": recipe.kernel_arguments,
         "packages": recipe.packages,
-        "variables": SimpleNamespace(**recipe.kickstart.variables),
+        "variables": Values("kickstart.variables", recipe.kickstart.variables),
         "payload": payload,
         "nonce": nonce,
     }
@@ -141,7 +140,7 @@ def _template(environment: KickstartEnvironment, recipe: Recipe) -> Template:
         raise _at(name, None, "the template is not UTF-8 text") from error
 
 
-def _render(template: Template, values: dict[str, Any], recipe: Recipe, folders: Sequence[Path]) -> str:
+def _render(template: Template, values: dict[str, Any], folders: Sequence[Path]) -> str:
     try:
         return template.render(values)
     except TemplateSyntaxError as error:
@@ -153,7 +152,8 @@ def _render(template: Template, values: dict[str, Any], recipe: Recipe, folders:
         if isinstance(error, TemplateNotFound):
             message = f"there is no template {error.name!r}"
         elif isinstance(error, UndefinedError):
-            hint = _undefined_hint(message, values, recipe)
+            match = re.fullmatch(r"'(\w+)' is undefined", message)
+            hint = did_you_mean(match[1], values) if match else None
         raise _at(file, line, message, hint) from error
 
 
@@ -162,15 +162,6 @@ def _place(error: BaseException, folders: Sequence[Path]) -> tuple[str, int | No
     inside = tuple(f"{folder}/" for folder in folders)
     frames = traceback.extract_tb(error.__traceback__)
     return next(((f.filename, f.lineno) for f in reversed(frames) if f.filename.startswith(inside)), None)
-
-
-def _undefined_hint(message: str, values: dict[str, Any], recipe: Recipe) -> str | None:
-    match = re.search(r"(?:'|has no attribute ')([A-Za-z0-9_]+)'(?: is undefined)?$", message)
-    if match is None:
-        return None
-    if "SimpleNamespace" in message:
-        return f"the recipe's kickstart.variables are: {', '.join(recipe.kickstart.variables) or 'none'}"
-    return did_you_mean(match[1], values)
 
 
 def _at(file: str, line: int | None, message: str, hint: str | None = None) -> RecipeError:

@@ -1,0 +1,123 @@
+"""Secrets: read when needed, hidden, hashed by a real OpenSSL, never in a fingerprint."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from imagebuild import log
+from imagebuild.errors import RecipeError
+from imagebuild.recipe.document import Mark
+from imagebuild.recipe.model import SecretRef
+from imagebuild.recipe.secrets import FingerprintSecrets, RealSecrets, SampleSecrets, sha512_crypt
+
+AT = Mark("folder/r.yaml", 7, 8)
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f admin@example"
+CRYPTED = "$6$abcdefgh$" + "x" * 86
+
+
+def env(name: str) -> SecretRef:
+    return SecretRef(env=name, file=None)
+
+
+def told(secrets: RealSecrets | FingerprintSecrets, ref: SecretRef, at: Mark = AT) -> str:
+    with pytest.raises(RecipeError) as caught:
+        secrets.password_hash(ref, at)
+    assert caught.value.exit_code == 2
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("password", ["hunter2-hunter2", "a b'c\"d$e\\f", "pässwörd ✓", "-n", "$$", "#x", "x" * 256])
+def test_a_password_is_hashed_as_openssl_would_with_that_salt(password: str) -> None:
+    crypted = sha512_crypt(password)
+    salt = crypted.split("$")[2]
+    again = subprocess.run(
+        ["openssl", "passwd", "-6", "-stdin", "-salt", salt], input=password, capture_output=True, text=True, check=True
+    )
+    assert crypted == again.stdout.strip()
+    assert re.fullmatch(r"\$6\$[A-Za-z0-9./]{16}\$[A-Za-z0-9./]{86}", crypted)
+
+
+def test_the_values_reach_no_log() -> None:
+    crypted = RealSecrets({"PW": "correct horse"}).password_hash(env("PW"), AT)
+    assert log.redact(f"rootpw correct horse {crypted}") == "rootpw [secret] [secret]"
+
+
+def test_one_password_has_one_hash_in_a_build() -> None:
+    secrets = RealSecrets({"A": "same-value", "B": "same-value"})
+    assert secrets.password_hash(env("A"), AT) == secrets.password_hash(env("B"), AT)
+
+
+def test_a_crypted_password_stays_as_it_is() -> None:
+    assert RealSecrets({"PW": CRYPTED + "\n"}).password_hash(env("PW"), AT) == CRYPTED
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (None, "the environment variable PW is not set"),
+        ("", "environment variable PW is empty"),
+        ("\n", "environment variable PW is empty"),
+        ("a\nb", "the password in environment variable PW holds a line break or a control character"),
+        ("x" * 257, "the password in environment variable PW is longer than 256 bytes"),
+        ("$6$short", "the password in environment variable PW looks crypted, but is not whole"),
+    ],
+)
+def test_unfit_passwords_are_told_at_the_recipes_line_without_the_value(value: str | None, message: str) -> None:
+    environ = {} if value is None else {"PW": value}
+    assert told(RealSecrets(environ), env("PW")) == f"folder/r.yaml:8: {message}"
+
+
+def test_a_file_is_relative_to_the_recipe(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text(CRYPTED + "\n")
+    at = Mark(str(tmp_path / "r.yaml"), 1, 1)
+    assert RealSecrets({}).password_hash(SecretRef(file="secret", env=None), at) == CRYPTED
+
+
+@pytest.mark.parametrize(
+    ("name", "message"), [("absent", "No such file"), (".", "Is a directory"), ("big", "is larger")]
+)
+def test_unreadable_files(tmp_path: Path, name: str, message: str) -> None:
+    (tmp_path / "big").write_bytes(b"x" * 70_000)
+    at = Mark(str(tmp_path / "r.yaml"), 1, 3)
+    said = told(RealSecrets({}), SecretRef(file=name, env=None), at)
+    assert said.startswith(f"{tmp_path}/r.yaml:3: the file {tmp_path}")
+    assert message in said
+
+
+def test_ssh_keys_from_a_file_of_several() -> None:
+    secrets = RealSecrets({"KEYS": f"# admins\n{KEY}\n\n{KEY}2\n"})
+    assert secrets.ssh_keys(env("KEYS"), AT) == (KEY, f"{KEY}2")
+
+
+def test_a_wrong_ssh_key_is_not_shown() -> None:
+    with pytest.raises(RecipeError) as caught:
+        RealSecrets({"KEYS": "my-token-12345"}).ssh_keys(env("KEYS"), AT)
+    assert "expected an SSH public key" in str(caught.value)
+    assert "my-token" not in str(caught.value)
+
+
+def test_a_private_key_is_told_as_one() -> None:
+    with pytest.raises(RecipeError, match="this is a private key"):
+        RealSecrets({"KEYS": "-----BEGIN OPENSSH PRIVATE KEY-----\nabcd"}).ssh_keys(env("KEYS"), AT)
+
+
+def test_fingerprints_follow_the_value_and_need_the_key() -> None:
+    def stand_in(key: bytes, value: str) -> str:
+        return FingerprintSecrets(key, {"PW": value}).password_hash(env("PW"), AT)
+
+    assert stand_in(b"k", "one-password") == stand_in(b"k", "one-password")
+    assert stand_in(b"k", "one-password") != stand_in(b"k", "two-password")
+    assert stand_in(b"k", "one-password") != stand_in(b"l", "one-password")
+    assert "one-password" not in stand_in(b"k", "one-password")
+    (key,) = FingerprintSecrets(b"k", {"KEY": KEY}).ssh_keys(env("KEY"), AT)
+    assert KEY.split()[1] not in key
+    assert "PW is not set" in told(FingerprintSecrets(b"k", {}), env("PW"))
+
+
+def test_samples_need_no_values() -> None:
+    assert SampleSecrets().password_hash(env("ABSENT"), AT)
+    assert SampleSecrets().ssh_keys(env("ABSENT"), AT)
