@@ -6,7 +6,6 @@ import hashlib
 import hmac
 import os
 import re
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
@@ -17,7 +16,7 @@ from imagebuild.recipe.document import Mark
 from imagebuild.recipe.fields import forbidden_character
 from imagebuild.recipe.model import SecretRef
 from imagebuild.recipe.ssh_keys import public_key
-from imagebuild.run import started
+from imagebuild.run import TimeoutExpired, started
 
 _MAX_BYTES = 64 * 1024
 _LONGEST_PASSWORD = 256
@@ -92,7 +91,7 @@ def sha512_crypt(password: str) -> str:
     with started(["openssl", "passwd", "-6", "-stdin"], stdin=True) as process:  # not run(): that logs the output
         try:
             output, _ = process.communicate(password + "\n", timeout=30)
-        except subprocess.TimeoutExpired as error:
+        except TimeoutExpired as error:
             raise HostError("openssl did not hash a password within 30 s") from error
     crypted = output.strip()
     if process.returncode != 0 or not _CRYPTED.fullmatch(crypted):
