@@ -1,0 +1,102 @@
+"""Case files: what an operation makes of a guest.
+
+``tests/operations/NAME.yaml`` holds one document per case::
+
+    case: what is shown
+    params: {…}                     # parameters of the operation, if it takes any
+    before:                         # the guest's files
+      /etc/name: text               # a file with mode 0644
+      /etc/secret: {mode: 0600, text: …}
+      /etc/bytes: {hex: ff00}
+      /boot/grub2/grubenv: "text{fill:1024}"   # filled up with # to this size
+      /etc/link: {link: target}
+      /var/lib/empty/:              # a folder (folders of files need not be given)
+    after:                          # only what differs; everything else must be as before
+      /etc/name: other text         # the mode stays unless it is given
+      /etc/secret: null             # gone
+    changes: {/etc/name: what}      # the journal, if it matters
+    reason: text                    # the operation is not applicable, for this reason
+    error: text                     # the operation fails, and its message has this in it
+    xfs: true                       # run it on a real xfs too, not only on ext4
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.operations.memory import FOLDER, Node, Tree, with_folders
+
+HERE = Path(__file__).parent
+_KEYS = {"case", "params", "before", "after", "changes", "reason", "error", "xfs"}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One document of a case file."""
+
+    operation: str
+    title: str
+    before: Tree
+    after: Tree
+    params: Mapping[str, Any] = field(default_factory=dict)
+    changes: Mapping[str, str] | None = None
+    reason: str = ""
+    error: str = ""
+    xfs: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.operation}: {self.title}"
+
+
+def load(operation: str) -> list[Case]:
+    """All cases of an operation."""
+    path = HERE / f"{operation}.yaml"
+    return [_case(operation, document) for document in yaml.safe_load_all(path.read_text(encoding="utf-8"))]
+
+
+def operations_with_cases() -> set[str]:
+    """The names of the case files."""
+    return {path.stem for path in HERE.glob("*.yaml")}
+
+
+def _case(operation: str, document: dict[str, Any]) -> Case:
+    assert document.keys() <= _KEYS, f"{operation}: unknown keys {document.keys() - _KEYS}"
+    before = with_folders({path.rstrip("/"): _node(path, value) for path, value in (document["before"] or {}).items()})
+    after = dict(before)
+    for path, value in (document.get("after") or {}).items():
+        name = path.rstrip("/")
+        if value is None and not path.endswith("/"):
+            assert name in before, f"{operation}: {name} is said to go away and was never there"
+            after = {p: n for p, n in after.items() if p != name and not p.startswith(name + "/")}
+        else:
+            after = with_folders({name: _node(path, value, before.get(name))}) | after
+            after[name] = _node(path, value, before.get(name))
+    return Case(
+        operation,
+        document["case"],
+        before,
+        after,
+        params=document.get("params") or {},
+        changes=document.get("changes"),
+        reason=document.get("reason", ""),
+        error=document.get("error", ""),
+        xfs=document.get("xfs", False),
+    )
+
+
+def _node(path: str, value: Any, before: Node | None = None) -> Node:
+    if path.endswith("/"):
+        return FOLDER
+    mode = before.mode if before is not None and before.kind == "file" else 0o644
+    if isinstance(value, str):
+        text, fill, size = value.partition("{fill:")
+        return Node("file", mode, text.ljust(int(size.rstrip("}")), "#").encode() if fill else value.encode())
+    if "link" in value:
+        return Node("symlink", 0o777, value["link"].encode())
+    content = bytes.fromhex(value["hex"]) if "hex" in value else value.get("text", "").encode()
+    return Node("file", value.get("mode", mode), content)

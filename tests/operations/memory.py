@@ -1,0 +1,154 @@
+"""A guest's file system in memory: as much of POSIX as operations can notice."""
+
+from __future__ import annotations
+
+import fnmatch
+import posixpath
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from imagebuild.errors import GuestError
+from imagebuild.guest import Entry, Kind
+
+
+@dataclass(frozen=True)
+class Node:
+    """A file, folder or link: its kind, permission bits and content (a link's target)."""
+
+    kind: Kind
+    mode: int
+    content: bytes = b""
+
+
+FOLDER = Node("dir", 0o755)
+Tree = dict[str, Node]
+"""Path to node. Every node's folder is there too, except ``/``."""
+
+
+def with_folders(nodes: Mapping[str, Node]) -> Tree:
+    """``nodes`` with the folders that they are in."""
+    tree: Tree = {}
+    for path, node in nodes.items():
+        parts = path.strip("/").split("/")
+        for end in range(1, len(parts)):
+            tree.setdefault("/" + "/".join(parts[:end]), FOLDER)
+        tree[path] = node
+    return tree
+
+
+class MemoryDisk:
+    """Implements ``imagebuild.customise.guest.Files``. ``unused`` is what the next trim gives back, in bytes."""
+
+    def __init__(self, tree: Tree, *, unused: int = 0) -> None:
+        self.tree = dict(tree)
+        self.unused = unused
+
+    def realpath(self, path: str) -> str:
+        return self._resolved(path, follow_last=True)
+
+    def _resolved(self, path: str, *, follow_last: bool, hops: int = 40) -> str:
+        """``path`` without links: like the kernel, from the left, absolute targets from the guest's root."""
+        if hops == 0:
+            raise GuestError(f"{path}: too many levels of symbolic links")
+        done = "/"
+        parts = [part for part in path.split("/") if part not in ("", ".")]
+        for at, part in enumerate(parts):
+            if part == "..":
+                done = posixpath.dirname(done)
+                continue
+            here = posixpath.join(done, part)
+            node = self.tree.get(here)
+            last = at == len(parts) - 1
+            if node is not None and node.kind == "symlink" and (follow_last or not last):
+                onward = posixpath.join(done, node.content.decode(), *parts[at + 1 :])
+                return self._resolved(onward, follow_last=follow_last, hops=hops - 1)
+            if node is None and not last:
+                raise GuestError(f"{path}: No such file or directory")
+            if node is not None and node.kind != "dir" and not last:
+                raise GuestError(f"{path}: Not a directory")
+            done = here
+        if follow_last and done != "/" and done not in self.tree:
+            raise GuestError(f"{path}: No such file or directory")
+        return done
+
+    def _followed(self, path: str) -> str:
+        """Where a write to ``path`` ends: the target of a link, or a new name in an existing folder."""
+        try:
+            return self._resolved(path, follow_last=True)
+        except GuestError:
+            return self._resolved(path, follow_last=False)
+
+    def stat(self, path: str) -> Entry | None:
+        try:
+            real = self._resolved(path, follow_last=False)
+        except GuestError:
+            return None
+        node = FOLDER if real == "/" else self.tree.get(real)
+        return None if node is None else _entry(posixpath.basename(path), node)
+
+    def readlink(self, path: str) -> str:
+        return self.tree[self._resolved(path, follow_last=False)].content.decode()
+
+    def read(self, path: str, limit: int) -> bytes:
+        return self.tree[self.realpath(path)].content[:limit]
+
+    def listdir(self, path: str) -> list[Entry]:
+        real = self.realpath(path).rstrip("/")
+        return [_entry(posixpath.basename(p), n) for p, n in self.tree.items() if posixpath.dirname(p) == (real or "/")]
+
+    def glob(self, pattern: str) -> list[str]:
+        found = [""]
+        for part in pattern.strip("/").split("/"):
+            found = [f"{folder}/{name}" for folder in found for name in self._matching(folder or "/", part)]
+        return found
+
+    def _matching(self, folder: str, part: str) -> list[str]:
+        if not re.search(r"[*?[]", part):
+            return [part] if self.stat(posixpath.join(folder, part)) else []
+        try:
+            names = [entry.name for entry in self.listdir(folder)]
+        except GuestError:
+            return []
+        hidden = part.startswith(".")
+        return [name for name in names if fnmatch.fnmatchcase(name, part) and (hidden or not name.startswith("."))]
+
+    def write(self, path: str, content: bytes) -> None:
+        real = self._followed(path)
+        if posixpath.dirname(real) != "/" and posixpath.dirname(real) not in self.tree:
+            raise GuestError(f"{path}: No such file or directory")
+        self.tree[real] = replace(self.tree.get(real, Node("file", 0o644)), content=content)
+
+    def chmod(self, mode: int, path: str) -> None:
+        real = self.realpath(path)
+        self.tree[real] = replace(self.tree[real], mode=mode)
+
+    def mkdir(self, path: str) -> None:
+        parts = path.strip("/").split("/")
+        for end in range(1, len(parts) + 1):
+            real = self._followed("/" + "/".join(parts[:end]))
+            self.tree.setdefault(real, FOLDER)
+
+    def symlink(self, target: str, path: str) -> None:
+        self.tree[self._resolved(path, follow_last=False)] = Node("symlink", 0o777, target.encode())
+
+    def remove(self, path: str) -> None:
+        real = self._resolved(path, follow_last=False)
+        self.tree = {p: n for p, n in self.tree.items() if p != real and not p.startswith(real + "/")}
+
+    def truncate(self, path: str) -> None:
+        self.write(path, b"")
+
+    def run(self, argv: Sequence[str], env: Mapping[str, str]) -> str:
+        raise GuestError(f"{argv[0]} failed in the guest: no program runs in memory")
+
+    def mountpoints(self) -> list[str]:
+        return ["/"]
+
+    def trim(self, mountpoint: str) -> int:
+        freed, self.unused = self.unused, 0
+        return freed
+
+
+def _entry(name: str, node: Node) -> Entry:
+    return Entry(name, node.kind, node.mode, len(node.content))

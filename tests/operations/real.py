@@ -1,0 +1,72 @@
+"""Real file systems in libguestfs's appliance, filled and read back as a whole."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from imagebuild.guest import GuestDisk, Kind, _Translated
+from tests.operations.memory import Node, Tree
+
+_TYPES: dict[Kind, bytes] = {"file": tarfile.REGTYPE, "dir": tarfile.DIRTYPE, "symlink": tarfile.SYMTYPE}
+
+
+class Scratch:
+    """One disk of a running appliance with an empty file system for each case."""
+
+    def __init__(self, handle: Any, device: str, fstype: str, image: Path, exchange: Path) -> None:
+        self._handle = handle
+        self._device = device
+        self._image = image
+        self._exchange = exchange
+        handle.mkfs(fstype, device)
+
+    @contextmanager
+    def filled(self, tree: Tree) -> Iterator[GuestDisk]:
+        """The file system mounted, with nothing but ``tree`` on it."""
+        self._handle.mount(self._device, "/")
+        try:
+            for name in self._handle.ls("/"):
+                if name != "lost+found":
+                    self._handle.rm_rf(f"/{name}")
+            self._exchange.write_bytes(_tar(tree))
+            self._handle.tar_in(str(self._exchange), "/")
+            yield GuestDisk(_Translated(self._handle), self._image)
+        finally:
+            self._handle.umount_all()
+
+    def tree(self) -> Tree:
+        """What is on the mounted file system."""
+        self._handle.tar_out("/", str(self._exchange), excludes=["./lost+found"])
+        with tarfile.open(self._exchange) as archive:
+            return {f"/{m.name.removeprefix('./')}": _node(archive, m) for m in archive if m.name not in (".", "./")}
+
+
+def _tar(tree: Tree) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for path, node in tree.items():
+            member = tarfile.TarInfo(f".{path}")
+            member.type = _TYPES[node.kind]
+            member.mode = node.mode
+            if node.kind == "symlink":
+                member.linkname = node.content.decode()
+                archive.addfile(member)
+            else:
+                member.size = len(node.content)
+                archive.addfile(member, io.BytesIO(node.content))
+    return buffer.getvalue()
+
+
+def _node(archive: tarfile.TarFile, member: tarfile.TarInfo) -> Node:
+    if member.issym():
+        return Node("symlink", 0o777, member.linkname.encode())
+    if member.isdir():
+        return Node("dir", member.mode)
+    extracted = archive.extractfile(member)
+    assert extracted is not None
+    return Node("file", member.mode, extracted.read())

@@ -1,0 +1,78 @@
+"""Every case of every operation, in memory and on real file systems; a second run must change nothing."""
+
+from __future__ import annotations
+
+import pytest
+
+from imagebuild.customise import registry
+from imagebuild.customise.guest import Files
+from imagebuild.customise.result import OperationResult
+from imagebuild.customise.runner import apply_one
+from imagebuild.errors import GuestError
+from tests.operations import cases
+from tests.operations.cases import Case
+from tests.operations.memory import MemoryDisk
+from tests.operations.real import Scratch
+
+CASES = [case for name in sorted(cases.operations_with_cases()) for case in cases.load(name)]
+every_case = pytest.mark.parametrize("case", CASES, ids=str)
+
+
+def test_every_operation_has_cases_and_every_case_an_operation() -> None:
+    assert cases.operations_with_cases() == set(registry.names())
+
+
+@pytest.mark.parametrize("name", registry.names())
+def test_every_operation_is_documented(name: str) -> None:
+    operation = registry.get(name)
+    assert len(operation.summary) < 80
+    assert operation.description
+    for field, info in operation.params.model_fields.items():
+        assert info.description, f"parameter {field} of {name} has no description"
+
+
+@every_case
+def test_in_memory(case: Case) -> None:
+    disk = MemoryDisk(case.before)
+    _check(case, disk)
+    assert disk.tree == case.after
+
+
+@pytest.mark.guestfs
+@every_case
+def test_on_ext4(case: Case, ext4: Scratch) -> None:
+    with ext4.filled(case.before) as disk:
+        _check(case, disk)
+        assert ext4.tree() == case.after
+
+
+@pytest.mark.guestfs
+@pytest.mark.parametrize("case", [case for case in CASES if case.xfs], ids=str)
+def test_on_xfs(case: Case, xfs: Scratch) -> None:
+    with xfs.filled(case.before) as disk:
+        _check(case, disk)
+        assert xfs.tree() == case.after
+
+
+def _check(case: Case, disk: Files) -> None:
+    call = registry.call(case.operation, case.params)
+    if case.error:
+        with pytest.raises(GuestError) as caught:
+            apply_one(disk, call)
+        assert str(caught.value).startswith(f"{case.operation}: ")
+        assert case.error in str(caught.value)
+        return
+    first = apply_one(disk, call)
+    _check_result(case, first)
+    second = apply_one(disk, call)
+    assert not second.changes, "a second run changes something"
+    assert second.status != "changed"
+
+
+def _check_result(case: Case, result: OperationResult) -> None:
+    if case.reason:
+        assert (result.status, result.reason) == ("not applicable", case.reason)
+    elif case.before != case.after:
+        assert result.status == "changed"
+    if case.changes is not None:
+        assert {change.path: change.what for change in result.changes} == case.changes
