@@ -1,0 +1,67 @@
+"""The documents tell what is there: their links, their examples and their tables are held against the code."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from test_layers import LAYERS, PACKAGE
+
+from imagebuild.cli.main import cli
+from imagebuild.kickstrap.agent import supported
+from imagebuild.recipe.load import load
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+
+
+def text_of(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def table(text: str, head: str) -> dict[str, str]:
+    """The first two columns of the table whose first column is called ``head``."""
+    lines = text.split(f"\n| {head} |", 1)[1].splitlines()[2:]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[: lines.index("")]]
+    return {row[0].strip("`"): row[1] for row in rows}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_between_documents_lead_somewhere(document: Path) -> None:
+    targets = re.findall(r"\]\(([^)#\s]+)[^)]*\)", document.read_text(encoding="utf-8"))
+    missing = [target for target in targets if "://" not in target and not (document.parent / target).exists()]
+    assert not missing
+
+
+def test_the_recipe_in_the_readme_is_one(tmp_path: Path) -> None:
+    (example,) = re.findall(r"```yaml\n(.*?)```", text_of("README.md"), re.DOTALL)
+    path = tmp_path / "recipes" / "web.yaml"
+    path.parent.mkdir()
+    path.write_text(example, encoding="utf-8")
+    assert load(path).name == "web"
+
+
+def test_the_readme_names_every_command() -> None:
+    told = {line.split()[1] for line in table(text_of("README.md"), "command")}
+    assert told == set(cli.commands)
+
+
+@pytest.mark.parametrize(
+    ("head", "allowed"),
+    [("command", supported.COMMANDS), ("section", supported.SECTIONS)],
+    ids=["commands", "sections"],
+)
+def test_kickstraps_tables_are_what_it_carries_out(head: str, allowed: dict[str, frozenset[str]]) -> None:
+    told = {
+        name: frozenset(re.findall(r"--[a-z-]+", cell))
+        for name, cell in table(text_of("docs/kickstrap.md"), head).items()
+    }
+    assert told == allowed
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_every_module_stands_in_its_layer(layer: str) -> None:
+    (line,) = re.findall(rf"^    {layer} +(.*)$", text_of("docs/development.md"), re.MULTILINE)
+    there = {unit for unit in LAYERS[layer] if (PACKAGE / f"{unit}.py").exists() or (PACKAGE / unit).is_dir()}
+    assert there - {"cli"} <= set(re.findall(r"\w+", line))
