@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
+import shlex
 import threading
 import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from pykickstart.errors import KickstartError, KickstartParseWarning, KickstartVersionError
 from pykickstart.parser import KickstartParser
@@ -22,17 +22,35 @@ MAX_PROBLEMS = 20
 _lock = threading.Lock()
 """pykickstart keeps the version in class attributes, and catching warnings is not safe in threads either."""
 
+_SECTIONS = (
+    "%certificate",
+    "%onerror",
+    "%packages",
+    "%post",
+    "%pre",
+    "%pre-install",
+    "%traceback",
+    "%addon",
+    "%anaconda",
+)
+
 Supported = Callable[[Any, str], Iterable[tuple[int, str, str | None]]]
 """Given pykickstart's handler and the kickstart: what an installer does not carry out (line, message, hint)."""
 
 
 @dataclass(frozen=True)
 class ParsedKickstart:
-    """A kickstart that pykickstart accepts, and what it said along the way."""
+    """A kickstart that pykickstart accepts, as its ``handler``, and what it warned of.
+
+    ``packages`` and ``excluded`` are those of %packages; ``core`` is False with --nocore, ``weak_dependencies``
+    with --exclude-weakdeps.
+    """
 
     handler: Any
     packages: tuple[str, ...]
     excluded: tuple[str, ...]
+    core: bool
+    weak_dependencies: bool
     warnings: tuple[Problem, ...]
 
 
@@ -51,111 +69,157 @@ def check(rendered: Rendered, *, version: str, supported: Supported | None = Non
     if problems:
         raise RecipeError(problems)
     packages = handler.packages
-    return ParsedKickstart(handler, tuple(packages.packageList), tuple(packages.excludedList), said)
+    return ParsedKickstart(
+        handler,
+        packages=tuple(packages.packageList),
+        excluded=tuple(packages.excludedList),
+        core=not packages.nocore,
+        weak_dependencies=not packages.excludeWeakdeps,
+        warnings=said,
+    )
 
 
 def _parse_all(rendered: Rendered, version: str) -> tuple[Any, tuple[Problem, ...], list[Problem]]:
-    """Parse until nothing is wrong: pykickstart stops at an error, so its line is taken out and it is asked again."""
+    """Parse until nothing new is wrong: where pykickstart stops for good, the line is taken out and it is asked again."""
     lines = rendered.text.splitlines(keepends=True)
-    problems: list[Problem] = []
+    wrong: dict[_Said, None] = {}
     while True:
-        try:
-            handler, said = _parse("".join(lines), version)
-        except _Wrong as wrong:
-            line = wrong.line
-            problems.append(rendered.problem(line, wrong.message))
-            if (
-                line is None
-                or not 0 < line <= len(lines)
-                or len(problems) >= MAX_PROBLEMS
-                or not _take_out(lines, line)
-            ):
-                return None, (), problems
-        else:
-            return handler, tuple(rendered.problem(line, message) for line, message in said), problems
+        attempt = _parse("".join(lines), version)
+        wrong |= dict.fromkeys(attempt.wrong)
+        stopped = attempt.stopped_at
+        if stopped is None or len(wrong) >= MAX_PROBLEMS or not _take_out(lines, stopped):
+            break
+    found = sorted(wrong, key=lambda said: said.line or 0)[:MAX_PROBLEMS]
+    warned = tuple(rendered.problem(said.line, said.message) for said in attempt.warned)
+    return attempt.handler, warned, [rendered.problem(said.line, said.message) for said in found]
 
 
 def _take_out(lines: list[str], number: int) -> bool:
     """Blank a line, and with a section's first line the whole section; False if it is blank already."""
-    first = last = number - 1
-    if not lines[first].strip():
+    first = number - 1
+    if not 0 <= first < len(lines) or not lines[first].strip():
         return False
-    if lines[first].lstrip().startswith("%"):
-        ends = (i for i in range(first, len(lines)) if lines[i].split()[:1] == ["%end"])
-        last = next(ends, len(lines) - 1)
-    for index in range(first, last + 1):
+    section = _first_word(lines[first]).startswith("%")
+    lines[first] = "\n"
+    for index in range(first + 1, len(lines) if section else 0):
+        word = _first_word(lines[index])
+        if word in _SECTIONS:
+            break
         lines[index] = "\n"
+        if word == "%end":
+            break
     return True
 
 
-class _Wrong(Exception):
-    def __init__(self, message: str, line: int | None) -> None:
-        super().__init__(message)
-        self.message = message
-        self.line = line
+def _first_word(line: str) -> str:
+    return (line.split() or [""])[0]
+
+
+class _Said(NamedTuple):
+    """What pykickstart said of a line of the kickstart, as far as it told which."""
+
+    line: int | None
+    message: str
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    """One reading of a kickstart; ``stopped_at`` is the line that pykickstart could not get over."""
+
+    handler: Any
+    wrong: tuple[_Said, ...]
+    warned: tuple[_Said, ...]
+    stopped_at: int | None = None
+
+
+_BAD_INPUT = (KickstartError, ValueError, IndexError, TypeError, AttributeError, KeyError)
+"""pykickstart's own errors, and what its parser falls over."""
 
 
 class _Parser(KickstartParser):  # type: ignore[misc]  # pykickstart has no types
-    """Remembers which line it is at: shlex and argparse do not say."""
+    """Goes on after a wrong command, and remembers the line it is at: shlex and argparse do not say."""
 
     def __init__(self, handler: Any) -> None:
         super().__init__(handler, followIncludes=False)
         self.at: int | None = None
+        self.wrong: list[_Said] = []
+        self.warned: list[_Said] = []
+
+    def warn(self, message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
+        """Stands in for warnings.showwarning."""
+        if issubclass(category, KickstartParseWarning):
+            self.warned.append(_Said(self.at, _sentence(str(message))))
 
     def handleCommand(self, lineno: int, args: list[str]) -> Any:  # noqa: N802 - pykickstart's name
         self.at = lineno
         return super().handleCommand(lineno, args)
 
+    def _readSection(self, lineIter: Any, lineno: int) -> Any:  # noqa: N802, N803 - pykickstart's names
+        self.at = lineno
+        return super()._readSection(lineIter, lineno)
+
+    def _tryFunc(self, fn: Callable[[], Any]) -> None:  # noqa: N802 - pykickstart's name
+        try:
+            fn()
+        except _BAD_INPUT as error:
+            self.wrong.append(_said(error, self.at))
+
 
 @cache
 def _handler_class(version: str) -> Any:
     # Once per version: each call appends to sys.path.
-    return returnClassForVersion(version)
-
-
-def _parse(text: str, version: str) -> tuple[Any, list[tuple[int | None, str]]]:
     try:
-        handler = _handler_class(version)()
+        return returnClassForVersion(version)
     except KickstartVersionError as error:
         raise ValueError(f"pykickstart knows no version {version!r}") from error
+
+
+def _parse(text: str, version: str) -> _Attempt:
+    handler = _handler_class(version)()
     parser = _Parser(handler)
-    with warnings.catch_warnings(record=True) as caught:
+    stopped: _Said | None = None
+    with warnings.catch_warnings():
         warnings.simplefilter("always")
+        warnings.showwarning = parser.warn
         try:
             parser.readKickstartFromString(text)
         except KickstartError as error:
-            message = error.message if isinstance(error.message, str) else str(error)
-            raise _Wrong(_sentence(message or "this is not a kickstart"), error.lineno or parser.at) from error
-        except (ValueError, IndexError, TypeError, AttributeError, KeyError) as error:
-            line, message = _unreadable(text, parser.at)
-            raise _Wrong(message, line) from error
-    said = [str(w.message) for w in caught if issubclass(w.category, KickstartParseWarning)]
-    return handler, [(_line_in(message), _sentence(message)) for message in said]
+            stopped = _said(error, parser.at)
+        except _BAD_INPUT:
+            stopped = _unreadable(text, parser.at)
+    return _Attempt(
+        handler,
+        (*parser.wrong, *([stopped] if stopped else [])),
+        tuple(parser.warned),
+        stopped.line if stopped else None,
+    )
 
 
-def _unreadable(text: str, at: int | None) -> tuple[int | None, str]:
+def _said(error: Exception, at: int | None) -> _Said:
+    if not isinstance(error, KickstartError):
+        return _Said(at, "pykickstart cannot read this line")
+    message = _sentence(error.message if isinstance(error.message, str) else str(error))
+    # A section without an end is told at the end of the file: its begin is of more use.
+    line = at if "%end" in message else error.lineno or at
+    return _Said(line, message or "this is not a kickstart")
+
+
+def _unreadable(text: str, at: int | None) -> _Said:
     """The line that pykickstart stumbled over without saying so: an open quote, or an empty first word."""
-    import shlex
-
     in_section = False
     for number, line in enumerate(text.splitlines(), 1):
-        first = line.split()[:1]
+        word = _first_word(line)
         if in_section:
-            in_section = first != ["%end"]
+            in_section = word != "%end"
             continue
-        in_section = bool(first) and first[0].startswith("%") and first[0] not in ("%include", "%ksappend")
+        in_section = word in _SECTIONS
         try:
             words = shlex.split(line, comments=True)
         except ValueError:
-            return number, "a quote is opened and not closed"
+            return _Said(number, "a quote is opened and not closed")
         if words and not words[0]:
-            return number, "the line begins with an empty word"
-    return at, "pykickstart cannot read this line"
-
-
-def _line_in(message: str) -> int | None:
-    match = re.search(r"\bline ([0-9]+)", message)
-    return int(match[1]) if match else None
+            return _Said(number, "the line begins with an empty word")
+    return _Said(at, "pykickstart cannot read this line")
 
 
 def _sentence(message: str) -> str:
