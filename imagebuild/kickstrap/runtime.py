@@ -40,7 +40,7 @@ PACKAGES = (
     "mmdebstrap", "debian-archive-keyring", "ca-certificates",
 )  # fmt: skip
 
-_FIRST = ("virtio_pci", "virtio_blk", "squashfs", "overlay")
+_FIRST = ("virtio_pci", "virtio_blk", "virtio_rng", "squashfs", "overlay")
 """Modules without which the runtime cannot be reached."""
 _OTHERS = ("virtio_scsi", "ahci", "ata_piix", "sd_mod")
 """Modules for a target disk that is not virtio's; loaded only if none of virtio's is it."""
