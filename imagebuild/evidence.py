@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from contextlib import suppress
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from imagebuild.log import redact
 
 LOGS = ("build.log", "console.log", "installer.log")
 _KICKSTART = "ks.cfg"
+_NAMES = {_KICKSTART: "kickstart.cfg"}
 
 
 def copy_logs(source: Path, target: Path) -> None:
@@ -27,15 +27,18 @@ def keep(folder: Path, work: Path, error: ImageBuildError) -> Path:
 
     A full disk does not hide the error itself: what cannot be kept is left out.
     """
-    with suppress(OSError):
-        shutil.copytree(work / "logs", folder, dirs_exist_ok=True)
-    copies = [(work / _KICKSTART, folder / "kickstart.cfg"), *((folder / name, folder / name) for name in LOGS)]
-    for source, target in copies:
+    found = [work / _KICKSTART, *sorted((work / "logs").glob("*"))]
+    for path in found:
         with suppress(OSError):
-            target.write_text(redact(source.read_text(errors="replace")))
+            _write(folder / _NAMES.get(path.name, path.name), path.read_text(errors="replace"))
     with suppress(OSError):
-        (folder / "error.txt").write_text(redact(_told(error)))
+        _write(folder / "error.txt", _told(error))
     return folder
+
+
+def _write(path: Path, text: str) -> None:
+    path.touch(mode=0o600)
+    path.write_text(redact(text))
 
 
 def _told(error: ImageBuildError) -> str:

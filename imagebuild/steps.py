@@ -19,7 +19,7 @@ from imagebuild import customise as customisation
 from imagebuild import plan as plans
 from imagebuild.artifact import MANIFEST, Artifact, Output
 from imagebuild.customise import CustomiseResult
-from imagebuild.errors import HostError
+from imagebuild.errors import HostError, Problem, RecipeError
 from imagebuild.files import sha256
 from imagebuild.install.supervise import install
 from imagebuild.install.virt_install import InstallMachine, SourceDisk
@@ -104,6 +104,7 @@ class Run:
         installed = self._find(self.plan.install)
         if installed is None:
             tree, payload, verdict = self._prepare()
+            self._check_fits(payload)
             installed = self._install(tree, payload, verdict)
         else:
             verdict = self._verdict()
@@ -189,6 +190,14 @@ class Run:
             return f"root archive, {len(result.packages)} packages"
 
         return self._entry(step, make)
+
+    def _check_fits(self, payload: Path | None) -> None:
+        """Raise RecipeError where the root archive cannot fit the disk; a file system takes some 5 % for itself."""
+        needed = payloads.read(payload).path.stat().st_size * 1.05 + 64 * MIB if payload else 0
+        if needed > self.recipe.disk.size:
+            mark = self.recipe.place(("disk", "size"))
+            message = f"the packages need {needed / MIB:.0f} MiB, the disk has {self.recipe.disk.size // MIB}"
+            raise RecipeError([Problem(mark.file, mark.value, "disk.size", message, "make the disk larger")])
 
     # The installation.
 

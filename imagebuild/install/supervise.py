@@ -10,7 +10,7 @@ import signal
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from imagebuild.errors import CommandFailed, HostError, InstallFailed
@@ -79,12 +79,11 @@ def install(
     the command into the folder ``evidence`` (where the machine's logs are too). Whatever happens, the domain is gone.
     """
     begin = clock()
-    argv = command(machine)
     console = Console(nonce)
     xml = ""
     try:
         progress.update("virt-install")
-        run(argv, timeout=_START_LIMIT, stop_signal=signal.SIGINT, hint="imagebuild doctor tells what this host lacks")
+        _start(machine)
         xml = hypervisor.xml(machine.name)
         follower = _Follower(hypervisor, machine, console, progress, begin + timeout, Stall(stall, begin), clock)
         follower.follow()
@@ -99,6 +98,18 @@ def install(
         with suppress(OSError):
             hypervisor.qemu_log(machine.name).unlink()
     return Installed(clock() - begin, xml)
+
+
+def _start(machine: InstallMachine) -> None:
+    """Have virt-install start the domain. A libosinfo that does not know the guest yet is no reason to fail."""
+    hint = "imagebuild doctor tells what this host lacks"
+    try:
+        run(command(machine), timeout=_START_LIMIT, stop_signal=signal.SIGINT, hint=hint)
+    except CommandFailed as error:
+        if machine.osinfo is None or "Unknown OS name" not in error.output:
+            raise
+        logger.info("libosinfo does not know %s; every device is named anyway", machine.osinfo)
+        run(command(replace(machine, osinfo=None)), timeout=_START_LIMIT, stop_signal=signal.SIGINT, hint=hint)
 
 
 class _Follower:

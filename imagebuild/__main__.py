@@ -1,0 +1,5 @@
+"""``python -m imagebuild`` is the command ``imagebuild``."""
+
+from imagebuild.cli.main import main
+
+main()
