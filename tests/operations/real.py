@@ -19,7 +19,7 @@ class Scratch:
     """One disk of a running appliance with an empty file system for each case."""
 
     def __init__(self, handle: Any, device: str, fstype: str, image: Path, exchange: Path) -> None:
-        self._handle = handle
+        self.handle = handle
         self._device = device
         self._image = image
         self._exchange = exchange
@@ -28,20 +28,20 @@ class Scratch:
     @contextmanager
     def filled(self, tree: Tree) -> Iterator[GuestDisk]:
         """The file system mounted, with nothing but ``tree`` on it."""
-        self._handle.mount(self._device, "/")
+        self.handle.mount(self._device, "/")
         try:
-            for name in self._handle.ls("/"):
+            for name in self.handle.ls("/"):
                 if name != "lost+found":
-                    self._handle.rm_rf(f"/{name}")
+                    self.handle.rm_rf(f"/{name}")
             self._exchange.write_bytes(_tar(tree))
-            self._handle.tar_in(str(self._exchange), "/")
-            yield GuestDisk(_Translated(self._handle), self._image)
+            self.handle.tar_in(str(self._exchange), "/")
+            yield GuestDisk(_Translated(self.handle), self._image)
         finally:
-            self._handle.umount_all()
+            self.handle.umount_all()
 
     def tree(self) -> Tree:
         """What is on the mounted file system."""
-        self._handle.tar_out("/", str(self._exchange), excludes=["./lost+found"])
+        self.handle.tar_out("/", str(self._exchange), excludes=["./lost+found"])
         with tarfile.open(self._exchange) as archive:
             return {f"/{m.name.removeprefix('./')}": _node(archive, m) for m in archive if m.name not in (".", "./")}
 

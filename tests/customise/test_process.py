@@ -1,0 +1,175 @@
+"""The child process on a real disk: what it does, and that nothing is left of it however it ends."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from imagebuild import customise
+from imagebuild.customise import registry
+from imagebuild.errors import GuestError, ImageBuildError
+from imagebuild.run import run as run_program
+from tests.customise.conftest import LEFTOVER
+
+pytestmark = pytest.mark.guestfs
+T = TypeVar("T")
+OPERATIONS = ("trim-free-space", "clean-logs", "disable-selinux", "remove-udev-rules", "reset-machine-id")
+
+
+@pytest.fixture
+def disk(installed_disk: Path, tmp_path: Path) -> Path:
+    """A copy to work on, with holes where the original has them."""
+    copy = tmp_path / "copy.raw"
+    run_program(["cp", "--sparse=always", installed_disk, copy], timeout=60)
+    return copy
+
+
+@pytest.fixture
+def workdir(tmp_path: Path) -> Path:
+    folder = tmp_path / "work"
+    folder.mkdir()
+    return folder
+
+
+def customised(disk: Path, workdir: Path, *names: str) -> customise.CustomiseResult:
+    calls = [registry.call(name) for name in names]
+    return customise.run(disk, "raw", calls, accel="tcg", workdir=workdir, network=False)
+
+
+def test_changes_are_on_the_disk_and_in_the_journal(disk: Path, workdir: Path) -> None:
+    allocated = disk.stat().st_blocks * 512
+    first = customised(disk, workdir, *OPERATIONS)
+    journal = {one.name: {change.path: change.what for change in one.changes} for one in first.operations}
+    trimmed = journal.pop("trim-free-space")
+    assert journal == {
+        "disable-selinux": {
+            "/etc/selinux/config": "SELINUX=disabled",
+            "/boot/loader/entries/one.conf": "kernel argument selinux=0",
+        },
+        "clean-logs": {"/var/log/syslog": "emptied"},
+        "remove-udev-rules": {"/etc/udev/rules.d/70-persistent-net.rules": "removed"},
+        "reset-machine-id": {"/etc/machine-id": "emptied"},
+    }
+    assert trimmed.keys() <= {"/", "/boot"}
+    assert "/" in trimmed
+    assert allocated - disk.stat().st_blocks * 512 > LEFTOVER * 0.9
+    assert first.packages == {"vim": "2:9.1.1230-2"}
+    second = customised(disk, workdir, *OPERATIONS)
+    assert not any(one.changes for one in second.operations), "what the first run did is not on the disk"
+    assert list(workdir.iterdir()) == []
+
+
+def test_a_disk_without_guest(tmp_path: Path, workdir: Path) -> None:
+    empty = tmp_path / "empty.raw"
+    empty.write_bytes(bytes(1 << 20))
+    with pytest.raises(GuestError, match="there is no root file system on this disk"):
+        customised(empty, workdir, "clean-logs")
+    assert list(workdir.iterdir()) == []
+
+
+def test_no_time_left(disk: Path, workdir: Path) -> None:
+    with pytest.raises(GuestError, match=r"customising copy.raw did not end within 3 s"):
+        customise.run(disk, "raw", [registry.call("clean-logs")], accel="tcg", workdir=workdir, timeout=3)
+    assert list(workdir.iterdir()) == []
+    assert _users(disk) == []
+
+
+class _Once:
+    """Progress that does something when the work gets to ``detail``."""
+
+    def __init__(self, detail: str, act: Callable[[], None]) -> None:
+        self._detail = detail
+        self._act = act
+
+    def update(self, detail: str = "", fraction: float | None = None) -> None:
+        if detail == self._detail:
+            self._detail = ""
+            self._act()
+
+    def summary(self, text: str) -> None:
+        pass
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("moment", ["starting the appliance", "trim-free-space"])
+def test_the_child_is_killed(disk: Path, workdir: Path, moment: str, signum: signal.Signals) -> None:
+    sockets: list[Path] = []
+
+    def kill() -> None:
+        sockets.append(_socket_folder(disk))
+        # The child tells of the folder soon after it exists.
+        time.sleep(1)
+        (child,) = [pid for pid in _children(os.getpid()) if "imagebuild.customise" in _command(pid)]
+        os.kill(child, signum)
+
+    # So often that it takes a minute.
+    calls = [registry.call("trim-free-space")] * 100
+    with pytest.raises(ImageBuildError):
+        customise.run(disk, "raw", calls, accel="tcg", workdir=workdir, progress=_Once(moment, kill))
+    assert sockets
+    _eventually(lambda: _users(disk) == [])
+    assert not sockets[0].exists()
+    assert list(workdir.iterdir()) == []
+
+
+def test_the_parent_is_killed(disk: Path, workdir: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path; from imagebuild import customise; from imagebuild.customise import registry;"
+        "customise.run(Path(sys.argv[1]), 'raw', [registry.call('clean-logs')], accel='tcg', workdir=Path(sys.argv[2]))"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", program, str(disk), str(workdir)])
+    sockets = _socket_folder(disk)
+    (child,) = _children(parent.pid)
+    parent.kill()
+    parent.wait()
+    _eventually(lambda: _users(disk) == [])
+    _eventually(lambda: "imagebuild.customise" not in _command(child))
+    _eventually(lambda: not sockets.exists())
+
+
+def _socket_folder(disk: Path) -> Path:
+    """Where the libguestfs that has ``disk`` open keeps its sockets, once its QEMU runs."""
+
+    def find() -> Path | None:
+        for command in map(_command, _users(disk)):
+            if found := re.search(r"path=([^ ,]+)/guestfsd\.sock", command):
+                return Path(found[1])
+        return None
+
+    return _eventually(find)
+
+
+def _children(pid: int) -> list[int]:
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return [int(child) for task in tasks for child in (task / "children").read_text().split()]
+
+
+def _users(disk: Path) -> list[int]:
+    """The processes that have the name of ``disk`` on their command line."""
+    pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+    return [pid for pid in pids if pid != os.getpid() and str(disk) in _command(pid)]
+
+
+def _command(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    except OSError:
+        return ""
+
+
+def _eventually(look: Callable[[], T | None]) -> T:
+    """The first true answer of ``look`` within half a minute."""
+    for _ in range(300):
+        if found := look():
+            return found
+        time.sleep(0.1)
+    raise AssertionError("it never happened")

@@ -1,0 +1,38 @@
+"""Finding the root file system without inspection."""
+
+from __future__ import annotations
+
+import pytest
+
+from imagebuild.errors import GuestError
+from imagebuild.guest import _Translated, find_root
+from tests.operations.memory import Node, with_folders
+from tests.operations.real import Scratch
+
+pytestmark = pytest.mark.guestfs
+A_ROOT = with_folders({"/etc/os-release": Node("file", 0o644, b"ID=debian\n")})
+NO_ROOT = with_folders({"/data/file": Node("file", 0o644, b"")})
+
+
+def test_the_only_root(ext4: Scratch, xfs: Scratch) -> None:
+    with ext4.filled(NO_ROOT):
+        pass
+    with xfs.filled(A_ROOT):
+        pass
+    assert find_root(_Translated(ext4.handle)) == "/dev/sdb"
+
+
+def test_two_roots(ext4: Scratch, xfs: Scratch) -> None:
+    for scratch in (ext4, xfs):
+        with scratch.filled(A_ROOT):
+            pass
+    with pytest.raises(GuestError, match="more than one root file system: /dev/sda, /dev/sdb"):
+        find_root(_Translated(ext4.handle))
+
+
+def test_no_root(ext4: Scratch, xfs: Scratch) -> None:
+    for scratch in (ext4, xfs):
+        with scratch.filled(NO_ROOT):
+            pass
+    with pytest.raises(GuestError, match="no root file system"):
+        find_root(_Translated(ext4.handle))
