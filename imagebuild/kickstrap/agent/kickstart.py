@@ -30,7 +30,7 @@ def read(text: str) -> Any:
         try:
             KickstartParser(handler, followIncludes=False).readKickstartFromString(text)
         except (KickstartError, ValueError) as error:
-            raise InstallError(f"the kickstart cannot be read: {error}") from error
+            raise InstallError(f"the kickstart cannot be read: {' '.join(str(error).split())}") from error
     for finding in check(handler, text):
         raise InstallError(f"kickstart line {finding.line}: {finding.message}")
     return handler

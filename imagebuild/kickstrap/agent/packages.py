@@ -30,15 +30,17 @@ def mmdebstrap_command(packages: Packages, root: str) -> list[str]:
     """The command that installs into the mounted folder ``root``.
 
     Without --nocore the target gets what a plain Debian has (priority important), with it only
-    what apt needs. Weak dependencies are Debian's Recommends.
+    what every Debian must have (priority required). Weak dependencies are Debian's Recommends.
     """
     chosen = [*packages.packages, *(f"{name}-" for name in packages.excluded)]
     recommends = "true" if packages.weak_dependencies else "false"
     return [
         "mmdebstrap",
         "--mode=root",
-        f"--variant={'important' if packages.core else 'apt'}",
+        f"--variant={'important' if packages.core else 'required'}",
         f'--aptopt=APT::Install-Recommends "{recommends}"',
+        '--aptopt=Acquire::Languages "none"',
+        "--aptopt=Acquire::Retries 3",
         *([f"--include={','.join(chosen)}"] if chosen else []),
         # The target is a mounted file system: lost+found is there, and stays.
         "--skip=check/empty",

@@ -11,29 +11,30 @@ import hashlib
 import os
 import subprocess
 import threading
+from contextlib import ExitStack, contextmanager
 from typing import IO, TYPE_CHECKING
 
+from . import zstd
 from .command import ENVIRONMENT, Result, failure
 from .errors import InstallError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from .plan import Liveimg
 
 BLOCK = 1024 * 1024
-_ZSTD = b"\x28\xb5\x2f\xfd"
 _TAR = ["tar", "--extract", "--file=-", "--blocking-factor=512", "--numeric-owner", "--same-permissions"]
 _TAR += ["--acls", "--xattrs", "--xattrs-include=*"]
 
 
-def tar_command(head: bytes) -> list[str]:
-    """The command that unpacks an archive beginning with ``head`` from its standard input."""
-    if head[:4] == _ZSTD:
-        return [*_TAR, "--zstd"]
+def is_compressed(head: bytes) -> bool:
+    """Whether an archive that begins with ``head`` is compressed with zstd; InstallError if it is no archive."""
+    if head.startswith(zstd.MAGIC):
+        return True
     if head[257:262] == b"ustar":
-        return _TAR
+        return False
     raise InstallError("the payload is neither a tar archive nor one compressed with zstd")
 
 
@@ -55,10 +56,14 @@ def unpack(
             raise InstallError(
                 f"the payload does not fit: it is {size >> 20} MiB, the file systems hold {room >> 20} MiB"
             )
-        argv = [*tar_command(os.pread(source.fileno(), 512, 0)), "-C", str(root)]
+        argv = [*_TAR, "-C", str(root)]
         log(f"run: {' '.join(argv)} < {liveimg.path}")
         checksum = _Checksum(liveimg.path) if liveimg.sha256 else None
-        result = _extract(argv, source, lambda position: progress(position / size))
+        with ExitStack() as stack:
+            stream: IO[bytes] = source
+            if is_compressed(os.pread(source.fileno(), 512, 0)):
+                stream = stack.enter_context(_decompressed(source))
+            result = _extract(argv, stream, lambda: progress(os.lseek(source.fileno(), 0, os.SEEK_CUR) / size))
     for line in result.output.splitlines():
         log(f"tar: {line}")
     if checksum is not None and (digest := checksum.result()) != liveimg.sha256:
@@ -69,8 +74,24 @@ def unpack(
         raise InstallError(f"the payload cannot be unpacked: {failure('tar', result)}")
 
 
-def _extract(argv: list[str], source: IO[bytes], progress: Callable[[int], None]) -> Result:
-    """Run tar with ``source`` as its standard input; its place in the archive is ours too."""
+@contextmanager
+def _decompressed(source: IO[bytes]) -> Iterator[IO[bytes]]:
+    """What zstd makes of the frames in ``source``, without the zeros that pad it."""
+    length = zstd.length(lambda count, offset: os.pread(source.fileno(), count, offset))
+    head = subprocess.Popen(["head", f"--bytes={length}"], stdin=source, stdout=subprocess.PIPE, env=ENVIRONMENT)  # noqa: S603, S607
+    unzstd = subprocess.Popen(["zstd", "-dcq"], stdin=head.stdout, stdout=subprocess.PIPE, env=ENVIRONMENT)  # noqa: S607
+    assert head.stdout is not None
+    head.stdout.close()
+    with head, unzstd:
+        assert unzstd.stdout is not None
+        yield unzstd.stdout
+        unzstd.stdout.close()
+        if unzstd.wait() != 0:
+            raise InstallError("the payload's zstd stream is damaged")
+
+
+def _extract(argv: list[str], source: IO[bytes], progress: Callable[[], None]) -> Result:
+    """Run tar with ``source`` as its standard input; where tar has got to in it is seen there."""
     with subprocess.Popen(  # noqa: S603 - argv is a list
         argv, stdin=source, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=ENVIRONMENT
     ) as tar:
@@ -84,7 +105,7 @@ def _extract(argv: list[str], source: IO[bytes], progress: Callable[[int], None]
                 status = tar.wait(0.5)
                 break
             except subprocess.TimeoutExpired:
-                progress(os.lseek(source.fileno(), 0, os.SEEK_CUR))
+                progress()
         listener.join()
     return Result(status, b"".join(messages[:100]).decode("utf-8", "replace"))
 

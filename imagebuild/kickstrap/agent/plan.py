@@ -138,7 +138,7 @@ def make(handler: Any) -> Plan:
         bootloader=Bootloader(
             append=(handler.bootloader.appendLine or "").strip(),
             timeout=handler.bootloader.timeout,
-            install=handler.bootloader.location != "none",
+            install=not (handler.bootloader.seen and handler.bootloader.location == "none"),
         ),
         hostname=next((net.hostname for net in reversed(handler.network.network) if net.hostname), ""),
         interfaces=tuple(_interface(net) for net in handler.network.network if net.device),

@@ -1,0 +1,145 @@
+"""From a kickstart to plain values."""
+
+from __future__ import annotations
+
+import pytest
+
+from imagebuild.kickstrap.agent import kickstart, plan, sources
+from imagebuild.kickstrap.agent.errors import InstallError
+from imagebuild.kickstrap.agent.plan import (
+    Bootloader,
+    FileSystem,
+    Group,
+    Interface,
+    Keyboard,
+    Liveimg,
+    Packages,
+    Password,
+    Services,
+    User,
+)
+from imagebuild.kickstrap.agent.sources import Source
+from tests.kickstrap.test_agent_supported import GOOD
+
+SMALL = """\
+clearpart --all
+part / --size=100
+liveimg --url=file:///run/kickstrap/payload
+"""
+
+
+def made(text: str) -> plan.Plan:
+    return plan.make(kickstart.read(text))
+
+
+def test_a_full_kickstart() -> None:
+    got = made(GOOD)
+    assert got.file_systems == (
+        FileSystem("/", "ext4", 1024, True, 0, "root", "noatime"),
+        FileSystem("/var", "xfs", 512, True, 1024),
+    )
+    assert got.payload == Packages(
+        sources=(
+            Source("http://mirror.example/debian", "trixie"),
+            Source("http://mirror.example/debian", "trixie-updates"),
+        ),
+        packages=("vim",),
+        excluded=("nano",),
+        core=False,
+        weak_dependencies=False,
+    )
+    assert got.bootloader == Bootloader("console=ttyS0", 1, True)
+    assert got.hostname == "vm.example"
+    assert got.interfaces == (Interface("eth0", "192.0.2.5", "255.255.255.0", "192.0.2.1", ("192.0.2.1",)),)
+    assert got.languages == ("en_US.UTF-8", "de_DE.UTF-8")
+    assert got.keyboard == Keyboard(("us", "de (nodeadkeys)"), "us", ("grp:alt_shift_toggle",))
+    assert (got.timezone, got.utc) == ("Europe/Berlin", True)
+    assert got.root == Password("$6$salt$hash", crypted=True)
+    assert got.users == (User("ops", Password("x"), 1500, 2000, ("sudo", "adm"), "/srv/ops", "/bin/sh"),)
+    assert got.groups == (Group("staff2", 2000),)
+    assert got.ssh_keys == (("root", "ssh-ed25519 AAAA ops@example"),)
+    assert got.services == Services(("ssh",), ("cron",))
+    assert got.firewall is False
+    assert got.selinux == "disabled"
+    assert [script.chroot for script in got.post] == [False]
+    assert got.pre[0].log == "/tmp/pre.log"
+    assert got.pre[0].error_on_fail
+    assert GOOD.splitlines()[got.pre[0].line - 1].startswith("%pre")
+
+
+def test_what_is_not_said_is_left_alone() -> None:
+    got = made(SMALL)
+    assert got.payload == Liveimg("/run/kickstrap/payload")
+    assert got.root is None
+    assert got.firewall is None
+    assert got.selinux == ""
+    assert (got.hostname, got.timezone, got.languages, got.keyboard) == ("", "", (), Keyboard())
+    assert got.bootloader == Bootloader("", None, True)
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("keyboard us", Keyboard(("us",))),
+        ("keyboard --vckeymap=de-nodeadkeys", Keyboard(("de-nodeadkeys",), "de-nodeadkeys")),
+        ("keyboard --xlayouts=fr", Keyboard(("fr",))),
+    ],
+)
+def test_three_ways_to_say_the_keyboard(line: str, expected: Keyboard) -> None:
+    assert made(f"{SMALL}{line}\n").keyboard == expected
+
+
+def test_the_last_host_name_counts() -> None:
+    text = SMALL + "network --hostname=a\nnetwork --device=eth0 --bootproto=dhcp --hostname=b\n"
+    assert made(text).hostname == "b"
+    assert made(text).interfaces == (Interface("eth0"),)
+
+
+@pytest.mark.parametrize("line", ["poweroff", "shutdown", "halt", "reboot"])
+def test_every_end_is_read(line: str) -> None:
+    assert made(f"{SMALL}{line}\n") == made(SMALL)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("autopart\n", "the kickstart cannot be read: .*Unknown command: autopart"),
+        ("lang\n", "the kickstart cannot be read"),
+        ("lang 'C\n", "the kickstart cannot be read"),
+        (SMALL + "reboot --kexec\n", "kickstart line 4: reboot: --kexec is not carried out by kickstrap"),
+    ],
+)
+def test_what_the_vm_refuses_too(text: str, message: str) -> None:
+    with pytest.raises(InstallError, match=message):
+        kickstart.read(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "source"),
+    [
+        ("http://mirror.example/debian trixie", Source("http://mirror.example/debian", "trixie")),
+        (
+            "https://mirror.example/debian/ trixie main contrib",
+            Source("https://mirror.example/debian", "trixie", ("main", "contrib")),
+        ),
+        ("http://mirror.example/debian/dists/trixie", Source("http://mirror.example/debian", "trixie")),
+        (
+            "http://mirror.example/debian-security/dists/trixie-security/",
+            Source("http://mirror.example/debian-security", "trixie-security"),
+        ),
+    ],
+)
+def test_sources(text: str, source: Source) -> None:
+    assert sources.parse(text) == source
+    assert sources.parse(str(source).removeprefix("deb ")) == source
+
+
+@pytest.mark.parametrize("text", ["http://mirror.example/debian", "trixie main", "http://m.example/d ;reboot", "x"])
+def test_what_is_no_source(text: str) -> None:
+    with pytest.raises(ValueError, match=r"suite|address|component"):
+        sources.parse(text)
+
+
+def test_parents_are_mounted_first() -> None:
+    order = [FileSystem(path) for path in ("/var/log", "/", "/srv", "/var")]
+    assert [fs.mountpoint for fs in plan.mount_order(order)] == ["/", "/srv", "/var", "/var/log"]

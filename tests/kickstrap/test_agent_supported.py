@@ -1,0 +1,218 @@
+"""The allow-list: nothing that kickstrap does not carry out gets past it, whatever pykickstart knows."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+
+import pytest
+from pykickstart.errors import KickstartParseWarning
+from pykickstart.handlers.rhel10 import RHEL10Handler
+from pykickstart.parser import KickstartParser
+from pykickstart.version import makeVersion
+
+from imagebuild.kickstrap.agent.supported import COMMANDS, KICKSTART_VERSION, SECTIONS, Finding, check
+
+GOOD = """\
+text
+lang en_US.UTF-8 --addsupport=de_DE.UTF-8
+keyboard --vckeymap=us --xlayouts='us','de (nodeadkeys)' --switch=grp:alt_shift_toggle
+timezone Europe/Berlin --utc
+rootpw --iscrypted $6$salt$hash
+group --name=staff2 --gid=2000
+user --name=ops --groups=sudo,adm --password=x --plaintext --uid=1500 --gid=2000 --shell=/bin/sh --homedir=/srv/ops
+sshkey --username=root "ssh-ed25519 AAAA ops@example"
+network --device=eth0 --bootproto=static --ip=192.0.2.5 --netmask=255.255.255.0 --gateway=192.0.2.1 --nameserver=192.0.2.1
+network --hostname=vm.example
+firewall --disabled
+selinux --disabled
+services --enabled=ssh --disabled=cron
+firstboot --disabled
+skipx
+eula --agreed
+zerombr
+clearpart --all --initlabel --disklabel=msdos
+part / --fstype=ext4 --size=1024 --grow --label=root --fsoptions=noatime
+part /var --fstype=xfs --size=512 --maxsize=1024 --grow
+bootloader --location=mbr --timeout=1 --append="console=ttyS0"
+url --url="http://mirror.example/debian trixie main"
+repo --name=updates --baseurl="http://mirror.example/debian trixie-updates main"
+poweroff
+%packages --nocore --exclude-weakdeps
+vim
+-nano
+%end
+%pre --interpreter=/bin/sh --erroronfail --log=/tmp/pre.log
+true --anything=goes
+%end
+%post --nochroot
+true
+%end
+"""
+
+
+BLANK = makeVersion(KICKSTART_VERSION)
+"""A handler that nothing is parsed with: making one takes long."""
+KNOWN = RHEL10Handler.commandMap
+
+
+def findings(text: str) -> list[Finding]:
+    handler = RHEL10Handler(mapping={name: KNOWN[name] for name in COMMANDS}, dataMapping=RHEL10Handler.dataMap)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", KickstartParseWarning)
+        KickstartParser(handler, followIncludes=False).readKickstartFromString(text)
+    return check(handler, text)
+
+
+def messages(text: str) -> list[str]:
+    return [finding.message for finding in findings(text)]
+
+
+def replaced(start: str, line: str) -> str:
+    """GOOD with the line that begins with ``start`` replaced by ``line``."""
+    lines = [line if old.startswith(start) else old for old in GOOD.splitlines()]
+    assert line in lines
+    return "\n".join(lines) + "\n"
+
+
+def test_everything_supported_passes() -> None:
+    assert findings(GOOD) == []
+
+
+def test_a_liveimg_needs_no_mirror() -> None:
+    text = replaced("url", f"liveimg --url=file:///run/kickstrap/payload --checksum={'0a' * 32}")
+    assert findings(text.replace("repo --name", "#")) == []
+
+
+def known_options() -> Iterator[tuple[str, str]]:
+    """Every option of every command that pykickstart knows, by its own parsers."""
+    for name, command in BLANK.commands.items():
+        for action in command.op._actions if hasattr(command, "op") else ():
+            yield from ((name, option) for option in action.option_strings)
+
+
+def scan(line: str) -> list[str]:
+    """What is said of one line; the line need not make sense otherwise."""
+    return [finding.message for finding in check(BLANK, line + "\n")]
+
+
+@pytest.mark.parametrize("command", sorted(set(BLANK.commands) - set(COMMANDS)))
+def test_every_other_command_is_an_error(command: str) -> None:
+    assert f"{command} is not carried out by kickstrap" in scan(command)
+
+
+@pytest.mark.parametrize(("command", "option"), sorted(known_options()))
+def test_every_option_is_carried_out_or_an_error(command: str, option: str) -> None:
+    said = [message for message in scan(f"{command} {option}=1") if "not carried out" in message]
+    expected = command in COMMANDS and option in COMMANDS[command]
+    assert (said == []) is expected
+
+
+def test_the_list_holds_no_option_that_pykickstart_does_not_know() -> None:
+    known = set(known_options())
+    assert {(name, option) for name, options in COMMANDS.items() for option in options} <= known
+
+
+def test_sections_and_their_options_are_known_to_pykickstart() -> None:
+    parser = KickstartParser(BLANK)
+    for name, options in SECTIONS.items():
+        known = {string for action in parser.getSection(name)._getParser()._actions for string in action.option_strings}
+        assert options <= known
+
+
+@pytest.mark.parametrize(
+    "name", ["%addon x", "%anaconda", "%certificate --filename=a --dir=/b", "%onerror", "%pre-install"]
+)
+def test_other_sections_are_errors(name: str) -> None:
+    assert messages(f"{GOOD}{name}\ntext\n%end\n") == [f"{name.split()[0]} is not carried out by kickstrap"]
+
+
+def test_an_abbreviated_option_is_an_error() -> None:
+    assert "part: --lab is not carried out by kickstrap" in messages(GOOD.replace("--label=root", "--lab=root"))
+
+
+def test_the_line_is_told_where_a_script_stands_before_it() -> None:
+    text = "%pre\nautopart\n%end\n" + GOOD + "skipx --fast\n"
+    found = check(BLANK, text)
+    assert (len(text.splitlines()), "skipx: --fast is not carried out by kickstrap") in [f[:2] for f in found]
+    assert not any("autopart" in f.message for f in found)
+
+
+@pytest.mark.parametrize("line", ["%include /tmp/more", "%include http://x.example/ks", "%ksappend /tmp/more"])
+@pytest.mark.parametrize("where", ["{} \n{}", "{1}%packages\n{0}\n%end\n"])
+def test_inclusions_are_errors_wherever_they_stand(line: str, where: str) -> None:
+    found = check(BLANK, where.format(line, GOOD))
+    assert f"{line.split()[0]} is not carried out by kickstrap" in [finding.message for finding in found]
+
+
+@pytest.mark.parametrize(
+    ("start", "line", "message"),
+    [
+        ("part /var", "part swap --size=512", "part swap: this mount point is not carried out by kickstrap"),
+        ("part /var", "part pv.01 --size=512", "part pv.01: this mount point is not carried out by kickstrap"),
+        ("part /var", "part /var --size=512 --fstype=vfat", "part /var: --fstype=vfat is not carried out by kickstrap"),
+        ("part /var", "part /var", "part /var: --size is missing"),
+        ("part /var", "part /proc/x --size=5", "part /proc/x: this mount point belongs to the kernel"),
+        ("part /var", "part / --size=5", "part /: this mount point is already taken"),
+        ("part / ", "part /srv --size=5", "there is no root partition"),
+        ("part /var", "part /var --size=9 --maxsize=5", "part /var: --maxsize is smaller than --size"),
+        (
+            "part /var",
+            "part /var --size=9 --fstype=xfs --label=thirteenchars",
+            "part /var: --label is longer than the 12 bytes that xfs holds",
+        ),
+        ("part /var", "part /var --size=9 --fsoptions='a, b'", "part /var: --fsoptions holds a space"),
+        ("clearpart", "clearpart --initlabel", "clearpart --all is missing: kickstrap takes the whole disk"),
+        ("clearpart", "clearpart --all --disklabel=gpt", "clearpart: --disklabel=gpt is not carried out by kickstrap"),
+        ("bootloader", "bootloader --location=boot", "bootloader: --location=boot is not carried out by kickstrap"),
+        ("network --host", "network --bootproto=dhcp", "network: --device is missing"),
+        ("network --host", "network --device=link", "network: --device=link is not carried out by kickstrap"),
+        (
+            "network --host",
+            "network --device=eth1 --bootproto=query",
+            "network: --bootproto=query is not carried out by kickstrap",
+        ),
+        (
+            "network --host",
+            "network --device=eth1 --bootproto=static --ip=192.0.2.7",
+            "network: --bootproto=static needs --ip and --netmask",
+        ),
+        ("network --host", "network --hostname=a_b", "network: 'a_b' is no host name"),
+        ("url", "url --url=http://mirror.example/debian", "url: 'http://mirror.example/debian' does not say the suite"),
+        ("url", "url --url='ftp://mirror.example/d trixie'", "url: 'ftp://mirror.example/d' is not an http or https address"),
+        ("vim", "vim*", "%packages: 'vim*' is no Debian package name"),
+        ("vim", "@core", "%packages: @core: Debian has no package groups"),
+        ("vim", "@^server", "%packages: @^server: Debian has no package groups"),
+        ("sshkey", 'sshkey --username=root "hello"', "sshkey: the key of root is no public SSH key"),
+        ("user", "user --name=Big", "user: 'Big' is no Debian account name"),
+        ("lang", "lang 'en US'", "lang: 'en US' is no locale"),
+        ("timezone", "timezone ../../etc/passwd", "timezone: '../../etc/passwd' is no time zone"),
+        ("keyboard", "keyboard 'us;reboot'", "keyboard: 'us;reboot' is no layout"),
+    ],
+)  # fmt: skip
+def test_values_that_are_not_carried_out(start: str, line: str, message: str) -> None:
+    text = replaced(start, line)
+    number = text.splitlines().index(line) + 1
+    found = [finding for finding in findings(text) if finding.message == message]
+    assert len(found) == 1
+    assert found[0].line == number or "missing" in message or "no root" in message
+
+
+def test_two_payloads_exclude_each_other() -> None:
+    found = findings(f"{GOOD}liveimg --url=file:///p --checksum={'0' * 64}\n")
+    assert [finding.message for finding in found] == ["liveimg and url or repo exclude each other"]
+
+
+def test_the_version_is_the_one_whose_handler_is_used() -> None:
+    assert {name: type(command) for name, command in BLANK.commands.items()} == KNOWN
+
+
+def test_a_fifth_partition_is_one_too_many() -> None:
+    more = "".join(f"part /srv{i} --size=1\n" for i in range(3))
+    assert messages(GOOD + more) == ["part: there are more than 4 partitions"]
+
+
+def test_all_findings_come_at_once_in_the_order_of_lines() -> None:
+    lines = [finding.line for finding in check(BLANK, "autopart\nlogging --host=a\nnetwork --mtu=9\n")]
+    assert lines == sorted(lines)
+    assert set(lines) >= {1, 2, 3}

@@ -1,0 +1,244 @@
+"""What is written into the installed system: files, byte by byte, in a folder."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from imagebuild.kickstrap.agent import accounts, bootloader, network, system
+from imagebuild.kickstrap.agent.command import Commands
+from imagebuild.kickstrap.agent.errors import InstallError
+from imagebuild.kickstrap.agent.plan import (
+    Bootloader,
+    FileSystem,
+    Interface,
+    Keyboard,
+    Password,
+    Services,
+    User,
+)
+from imagebuild.kickstrap.agent.storage import Mounted
+from imagebuild.kickstrap.agent.target import Target, set_variables
+
+GOLDEN = Path(__file__).parent / "golden"
+STATIC = Interface("eth1", "192.0.2.5", "255.255.255.0", "192.0.2.1", ("192.0.2.1", "2001:db8::1"), onboot=False)
+
+
+@pytest.fixture
+def logged() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def target(tmp_path: Path, logged: list[str]) -> Target:
+    return Target(tmp_path, Commands(logged.append))
+
+
+def test_fstab_is_by_uuid_parents_first() -> None:
+    mounted = [
+        Mounted(FileSystem("/var/lib", "xfs"), "/dev/vda3", "c-c"),
+        Mounted(FileSystem("/"), "/dev/vda1", "a-a"),
+        Mounted(FileSystem("/var", options="noatime,nodev"), "/dev/vda2", "b-b"),
+    ]
+    assert system.fstab(mounted).splitlines()[1:] == [
+        "UUID=a-a / ext4 errors=remount-ro 0 1",
+        "UUID=b-b /var ext4 noatime,nodev 0 2",
+        "UUID=c-c /var/lib xfs defaults 0 0",
+    ]
+
+
+def test_a_host_name_resolves(target: Target) -> None:
+    target.write("/etc/hosts", "127.0.0.1 localhost\n127.0.1.1 old\n::1 localhost\n")
+    system.set_hostname(target, "vm.example.org")
+    assert target.read("/etc/hostname") == "vm.example.org\n"
+    assert target.read("/etc/hosts") == "127.0.0.1 localhost\n127.0.1.1 vm.example.org vm\n::1 localhost\n"
+
+
+def test_localhost_has_no_second_address(target: Target) -> None:
+    system.set_hostname(target, "localhost")
+    assert target.read("/etc/hosts") == "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n"
+
+
+def test_a_built_in_language_needs_nothing(target: Target, logged: list[str]) -> None:
+    system.set_language(target, ["C.UTF-8"])
+    assert target.read("/etc/default/locale") == "LANG=C.UTF-8\n"
+    assert logged == []
+
+
+def test_a_language_that_cannot_be_generated_is_an_error(target: Target) -> None:
+    with pytest.raises(InstallError, match=r"lang de_DE.UTF-8 needs the package locales"):
+        system.set_language(target, ["de_DE"])
+
+
+@pytest.mark.parametrize(
+    ("keyboard", "layout", "variant"),
+    [
+        (Keyboard(("us",)), "us", ""),
+        (Keyboard(("de-nodeadkeys",), "de-nodeadkeys"), "de", "nodeadkeys"),
+        (Keyboard(("us", "de (nodeadkeys)")), "us,de", ",nodeadkeys"),
+    ],
+)
+def test_keyboard(target: Target, keyboard: Keyboard, layout: str, variant: str) -> None:
+    system.set_keyboard(target, keyboard)
+    lines = target.read("/etc/default/keyboard").splitlines()
+    assert f'XKBLAYOUT="{layout}"' in lines
+    assert f'XKBVARIANT="{variant}"' in lines
+    assert target.read("/etc/vconsole.conf") == (
+        f"KEYMAP={keyboard.console_keymap}\n" if keyboard.console_keymap else ""
+    )
+
+
+def test_timezone(target: Target) -> None:
+    target.write("/usr/share/zoneinfo/Europe/Berlin", "")
+    target.write("/etc/localtime", "old")
+    system.set_timezone(target, "Europe/Berlin", utc=False)
+    assert str(target.path("/etc/localtime").readlink()) == "/usr/share/zoneinfo/Europe/Berlin"
+    assert target.read("/etc/timezone") == "Europe/Berlin\n"
+    assert target.read("/etc/adjtime").endswith("LOCAL\n")
+    system.set_timezone(target, "UTC", utc=True)
+    assert str(target.path("/etc/localtime").readlink()) == "/usr/share/zoneinfo/UTC"
+
+
+def test_an_unknown_timezone_is_an_error(target: Target) -> None:
+    with pytest.raises(InstallError, match="timezone Mars/Base is not in the target"):
+        system.set_timezone(target, "Mars/Base", utc=True)
+
+
+def test_selinux(target: Target, logged: list[str]) -> None:
+    system.set_selinux(target, "disabled")
+    assert logged == ["selinux --disabled: nothing to do, this system has no SELinux"]
+    with pytest.raises(InstallError, match="selinux --enforcing needs the package"):
+        system.set_selinux(target, "enforcing")
+    target.write("/etc/selinux/config", "# how\nSELINUX=permissive\nSELINUXTYPE=default\n")
+    system.set_selinux(target, "disabled")
+    assert target.read("/etc/selinux/config") == "# how\nSELINUX=disabled\nSELINUXTYPE=default\n"
+
+
+def test_firewall_is_said_in_services(target: Target) -> None:
+    assert system.with_firewall(target, Services(), firewall=False) == Services()
+    with pytest.raises(InstallError, match="firewall --enabled needs a firewall"):
+        system.with_firewall(target, Services(), firewall=True)
+    target.write("/usr/lib/systemd/system/nftables.service", "")
+    target.write("/usr/lib/systemd/system/ufw.service", "")
+    assert system.with_firewall(target, Services(), firewall=False) == Services((), ("ufw", "nftables"))
+    assert system.with_firewall(target, Services(("ssh",)), firewall=True) == Services(("ssh", "ufw"))
+
+
+def test_services_that_are_not_there(target: Target, logged: list[str]) -> None:
+    system.switch_services(target, Services(disabled=("cups",)))
+    assert logged == ["services --disabled=cups: nothing to do, there is no such service"]
+    with pytest.raises(InstallError, match="services --enabled=cups: there is no such service"):
+        system.switch_services(target, Services(enabled=("cups",)))
+
+
+def test_variables_are_set_where_they_stand() -> None:
+    text = "# A=commented\nB=1\n#C=2\nexport B=3\n"
+    assert set_variables(text, {"A": "x", "B": "y", "D": "z"}) == "A=x\n#C=2\nB=y\nD=z\n"
+    assert set_variables("", {"A": "x"}) == "A=x\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("interfaces", network.ifupdown([Interface("eth0"), STATIC])),
+        ("dhcp.network", network.networkd(Interface("eth0"))),
+        ("static.network", network.networkd(STATIC)),
+        ("dhcp.nmconnection", network.keyfile(Interface("eth0"))),
+        ("static.nmconnection", network.keyfile(STATIC)),
+    ],
+)
+def test_network_files(name: str, text: str, golden: Callable[[Path, str], None]) -> None:
+    golden(GOLDEN / name, text)
+    assert "uuid" not in text.lower()
+
+
+def test_the_network_is_written_for_what_is_there(target: Target) -> None:
+    with pytest.raises(InstallError, match="nothing in the target configures a network"):
+        network.configure(target, [STATIC])
+    target.write("/usr/sbin/ifup", "")
+    network.configure(target, [STATIC])
+    assert "iface eth1 inet static" in target.read("/etc/network/interfaces")
+    assert target.read("/etc/resolv.conf") == "nameserver 192.0.2.1\nnameserver 2001:db8::1\n"
+    target.write("/usr/sbin/NetworkManager", "")
+    network.configure(target, [STATIC])
+    keyfile = target.path("/etc/NetworkManager/system-connections/eth1.nmconnection")
+    assert stat.S_IMODE(keyfile.stat().st_mode) == 0o600
+
+
+def test_dhcp_needs_a_client(target: Target) -> None:
+    target.write("/usr/sbin/ifup", "")
+    with pytest.raises(InstallError, match="needs a DHCP client: add dhcpcd-base"):
+        network.configure(target, [Interface("eth0")])
+    target.write("/usr/sbin/dhcpcd", "")
+    network.configure(target, [Interface("eth0")])
+    assert "iface eth0 inet dhcp" in target.read("/etc/network/interfaces")
+
+
+def test_keys_are_private_to_their_owner(target: Target) -> None:
+    target.write("/etc/passwd", f"root:x:0:0:root:/root:/bin/sh\nme:x:{os.getuid()}:{os.getgid()}::/home/me:/bin/sh\n")
+    accounts.add_keys(target, "me", ["ssh-ed25519 AAAA one", "ssh-ed25519 BBBB two"])
+    accounts.add_keys(target, "me", ["ssh-ed25519 AAAA one"])
+    path = target.path("/home/me/.ssh/authorized_keys")
+    assert path.read_text() == "ssh-ed25519 AAAA one\nssh-ed25519 BBBB two\n"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    assert (path.stat().st_uid, path.parent.stat().st_gid) == (os.getuid(), os.getgid())
+    with pytest.raises(InstallError, match="there is no account nobody-here"):
+        accounts.add_keys(target, "nobody-here", ["x"])
+
+
+def test_a_locked_account_is_left_alone(target: Target, logged: list[str]) -> None:
+    target.write("/etc/shadow", "root:*:20000:0:99999:7:::\n")
+    accounts.set_passwords(target, [("root", Password(lock=True))])
+    assert logged == []
+    assert accounts.is_locked("a:!x:1\n", "a")
+    assert not accounts.is_locked("a:$6$x:1\nb:*:1\n", "a")
+    assert not accounts.is_locked("a::1\n", "a")
+
+
+def test_useradd() -> None:
+    user = User("ops", Password(), 1500, 100, ("sudo", "adm"), "/srv/ops", "/bin/sh", "The Ops")
+    assert accounts.useradd_command(user) == [
+        "useradd", "--create-home", "--shell", "/bin/sh", "--uid", "1500", "--gid", "100", "--groups", "sudo,adm",
+        "--home-dir", "/srv/ops", "--comment", "The Ops", "ops",
+    ]  # fmt: skip
+
+
+def test_grub_defaults() -> None:
+    values = bootloader.settings(Bootloader("quiet 'x' console=tty0 console=ttyS0,115200n8", 3))
+    assert values == {
+        "GRUB_CMDLINE_LINUX": "'quiet '\"'\"'x'\"'\"' console=tty0 console=ttyS0,115200n8'",
+        "GRUB_TIMEOUT": "3",
+        "GRUB_DISABLE_OS_PROBER": "true",
+        "GRUB_TERMINAL": '"console serial"',
+        "GRUB_SERIAL_COMMAND": '"serial --unit=0 --speed=115200 --parity=no --word=8"',
+    }
+    assert bootloader.settings(Bootloader()) == {"GRUB_CMDLINE_LINUX": '""', "GRUB_DISABLE_OS_PROBER": "true"}
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ([], "the target has no kernel: add linux-image"),
+        (["/boot/vmlinuz-6.1", "/boot/initrd.img-6.1"], "the target has no GRUB for a BIOS: add grub-pc"),
+    ],
+)
+def test_a_target_that_cannot_boot(target: Target, files: list[str], message: str) -> None:
+    for name in files:
+        target.write(name, "")
+    with pytest.raises(InstallError, match=message):
+        bootloader.install(target, Bootloader(), "/dev/vda")
+
+
+def test_a_link_is_replaced_and_not_followed(target: Target, tmp_path: Path) -> None:
+    outside = tmp_path.parent / "outside"
+    outside.write_text("untouched")
+    target.path("/etc").mkdir()
+    target.path("/etc/resolv.conf").symlink_to(outside)
+    target.write("/etc/resolv.conf", "mine")
+    assert outside.read_text() == "untouched"
+    assert target.read("/etc/resolv.conf") == "mine"
