@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable
+from dataclasses import dataclass
 from fractions import Fraction
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Annotated, Any
@@ -15,6 +16,14 @@ from pydantic import BeforeValidator, PlainSerializer, StrictInt
 from imagebuild.recipe.document import WrittenInt
 
 _SIZE_UNITS = {"KiB": 1024, "MiB": 1024**2, "GiB": 1024**3, "TiB": 1024**4}
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How the manual names a type, and how it writes a value of it."""
+
+    words: str
+    written: Callable[[Any], str] = str
 
 
 def shown(value: object) -> str:
@@ -182,7 +191,7 @@ def _as_text(value: object) -> Any:
 
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 
-Text = Annotated[str, BeforeValidator(text)]
+Text = Annotated[str, BeforeValidator(text), Kind("text")]
 Name = Annotated[
     str,
     BeforeValidator(
@@ -191,24 +200,41 @@ Name = Annotated[
             "a name of letters, digits, '.', '_' and '-' (at most 63, beginning with a letter or digit)",
         )
     ),
+    Kind("name"),
 ]
-Version = Annotated[str, BeforeValidator(matching(r"[0-9A-Za-z][0-9A-Za-z._-]{0,30}", "a version such as 13 or 9.4"))]
-Codename = Annotated[str, BeforeValidator(matching(r"[a-z][a-z0-9-]{0,30}", "a suite's name such as trixie"))]
-Osinfo = Annotated[str, BeforeValidator(matching(r"[a-z0-9][a-z0-9._-]*", "a short id of osinfo such as debian13"))]
+Version = Annotated[
+    str, BeforeValidator(matching(r"[0-9A-Za-z][0-9A-Za-z._-]{0,30}", "a version such as 13 or 9.4")), Kind("version")
+]
+Codename = Annotated[
+    str, BeforeValidator(matching(r"[a-z][a-z0-9-]{0,30}", "a suite's name such as trixie")), Kind("name")
+]
+Osinfo = Annotated[
+    str, BeforeValidator(matching(r"[a-z0-9][a-z0-9._-]*", "a short id of osinfo such as debian13")), Kind("id")
+]
 HostName = Annotated[
-    str, BeforeValidator(matching(rf"(?=.{{1,253}}$){_LABEL}(?:\.{_LABEL})*", "a host name such as web1.example.org"))
+    str,
+    BeforeValidator(matching(rf"(?=.{{1,253}}$){_LABEL}(?:\.{_LABEL})*", "a host name such as web1.example.org")),
+    Kind("host name"),
 ]
-DeviceName = Annotated[str, BeforeValidator(matching(r"(?!\.{1,2}$)[A-Za-z0-9_.-]{1,15}", "an interface such as eth0"))]
+DeviceName = Annotated[
+    str,
+    BeforeValidator(matching(r"(?!\.{1,2}$)[A-Za-z0-9_.-]{1,15}", "an interface such as eth0")),
+    Kind("interface"),
+]
 Language = Annotated[
     str,
     BeforeValidator(
         matching(r"[A-Za-z]{1,8}(?:_[A-Z]{2})?(?:\.[A-Za-z0-9-]+)?(?:@[a-z]+)?", "a locale such as C.UTF-8")
     ),
+    Kind("locale"),
 ]
-Keyboard = Annotated[str, BeforeValidator(matching(r"[A-Za-z0-9_-]{1,40}", "a keyboard layout such as us or de"))]
+Keyboard = Annotated[
+    str, BeforeValidator(matching(r"[A-Za-z0-9_-]{1,40}", "a keyboard layout such as us or de")), Kind("layout")
+]
 Timezone = Annotated[
     str,
     BeforeValidator(matching(r"[A-Za-z0-9_+-]+(?:/[A-Za-z0-9_+-]+){0,2}", "a time zone such as UTC or Europe/Paris")),
+    Kind("time zone"),
 ]
 KernelArgument = Annotated[
     str,
@@ -218,14 +244,18 @@ KernelArgument = Annotated[
             "one kernel argument such as console=ttyS0,115200n8 (no space, quote, backslash or shell character)",
         )
     ),
+    Kind("word"),
 ]
 PackageName = Annotated[
     str,
     BeforeValidator(
         matching(r"@?\^?[A-Za-z0-9][A-Za-z0-9+._-]{0,127}", "the name of a package such as openssh-server")
     ),
+    Kind("package"),
 ]
-Component = Annotated[str, BeforeValidator(matching(r"[a-z][a-z0-9-]*", "a component such as main or contrib"))]
+Component = Annotated[
+    str, BeforeValidator(matching(r"[a-z][a-z0-9-]*", "a component such as main or contrib")), Kind("name")
+]
 TemplateName = Annotated[
     str,
     BeforeValidator(
@@ -234,15 +264,30 @@ TemplateName = Annotated[
             "the name of a kickstart template that ends in .ks.j2, such as debian.ks.j2",
         )
     ),
+    Kind("template"),
 ]
 VariableName = Annotated[
-    str, BeforeValidator(matching(r"[a-z][a-z0-9_]*", "a variable's name of small letters, digits and '_'"))
+    str,
+    BeforeValidator(matching(r"[a-z][a-z0-9_]*", "a variable's name of small letters, digits and '_'")),
+    Kind("name"),
 ]
-Url = Annotated[str, BeforeValidator(url)]
-Ipv4 = Annotated[IPv4Address, BeforeValidator(ipv4), PlainSerializer(_as_text, return_type=str)]
-Netmask = Annotated[IPv4Address, BeforeValidator(netmask), PlainSerializer(_as_text, return_type=str)]
-AnyIp = Annotated[IPv4Address | IPv6Address, BeforeValidator(any_ip), PlainSerializer(_as_text, return_type=str)]
-Whole = Annotated[StrictInt, BeforeValidator(whole_number)]
+EnvironmentName = Annotated[
+    str, BeforeValidator(matching(r"[A-Za-z_][A-Za-z0-9_]*", "the name of an environment variable")), Kind("name")
+]
+Url = Annotated[str, BeforeValidator(url), Kind("URL")]
+Ipv4 = Annotated[IPv4Address, BeforeValidator(ipv4), PlainSerializer(_as_text, return_type=str), Kind("IPv4 address")]
+Netmask = Annotated[IPv4Address, BeforeValidator(netmask), PlainSerializer(_as_text, return_type=str), Kind("netmask")]
+AnyIp = Annotated[
+    IPv4Address | IPv6Address, BeforeValidator(any_ip), PlainSerializer(_as_text, return_type=str), Kind("IP address")
+]
+Whole = Annotated[StrictInt, BeforeValidator(whole_number), Kind("number")]
+DiskSize = Annotated[
+    int, BeforeValidator(sized(256 * 1024**2, 64 * 1024**4, byte_size, size_text)), Kind("size", size_text)
+]
+MemorySize = Annotated[
+    int, BeforeValidator(sized(256 * 1024**2, 1024**4, byte_size, size_text)), Kind("size", size_text)
+]
+Timeout = Annotated[int, BeforeValidator(sized(10, 7 * 86400, duration, duration_text)), Kind("time", duration_text)]
 
 DEBIAN_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+")
 """A package name by Debian policy 5.6.1."""

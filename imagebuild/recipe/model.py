@@ -39,13 +39,15 @@ def _without_none(value: Any) -> Any:
     return {} if value is None else value
 
 
+def _without_nothing(value: Any) -> Any:
+    """A list whose items are all commented out is empty."""
+    return () if value is None else value
+
+
 class SecretRef(Section):
     """Where a secret is to be read when it is needed: an environment variable or a file."""
 
-    env: (
-        Annotated[str, BeforeValidator(f.matching(r"[A-Za-z_][A-Za-z0-9_]*", "the name of an environment variable"))]
-        | None
-    ) = Field(None, description="Environment variable that holds the value.")
+    env: f.EnvironmentName | None = Field(None, description="Environment variable that holds the value.")
     file: f.Text | None = Field(None, description="File that holds the value; relative to the recipe's folder.")
 
     @model_validator(mode="before")
@@ -88,9 +90,7 @@ class Os(Section):
 class Disk(Section):
     """The disk of the template."""
 
-    size: Annotated[int, BeforeValidator(f.sized(256 * MIB, 64 * 1024 * GIB, f.byte_size, f.size_text))] = Field(
-        4 * GIB, description="Size of the disk, with a unit: `4GiB`, `512MiB`."
-    )
+    size: f.DiskSize = Field(4 * GIB, description="Size of the disk, with a unit: `4GiB`, `512MiB`.")
     format: Literal["raw"] = Field("raw", description="Format while the image is being built.")
     bus: Literal["virtio", "scsi", "sata", "ide"] = Field("virtio", description="Bus in the install VM.")
     cache: Literal["writethrough", "writeback", "none", "directsync", "unsafe"] = Field(
@@ -103,15 +103,11 @@ class Vm(Section):
     """The virtual machine that installs; nothing of it is in the image."""
 
     virt_type: Literal["auto", "kvm", "qemu"] = Field("auto", description="`auto` takes KVM where it really works.")
-    memory: Annotated[int, BeforeValidator(f.sized(256 * MIB, 1024 * GIB, f.byte_size, f.size_text))] = Field(
-        1536 * MIB, description="Memory of the VM, with a unit."
-    )
+    memory: f.MemorySize = Field(1536 * MIB, description="Memory of the VM, with a unit.")
     vcpus: Annotated[f.Whole, Field(ge=1, le=512)] = Field(2, description="Virtual CPUs of the VM.")
     network: Literal["user"] = Field("user", description="`user` is QEMU's own network; it needs nothing of the host.")
     graphics: Literal["none"] = Field("none", description="No display; the console is a log.")
-    timeout: Annotated[int, BeforeValidator(f.sized(10, 7 * 86400, f.duration, f.duration_text))] = Field(
-        1800, description="The installation is ended after this time: `30m`, `90s`, `1h30m`."
-    )
+    timeout: f.Timeout = Field(1800, description="The installation is ended after this time: `30m`, `90s`, `1h30m`.")
 
     @model_validator(mode="after")
     def _whole_megabytes(self) -> Self:
@@ -149,6 +145,7 @@ Variable = Annotated[
     str | int | bool | tuple[str, ...],
     PlainValidator(_variable),
     PlainSerializer(lambda value: list(value) if isinstance(value, tuple) else value, return_type=Any),
+    f.Kind("text, number, true, false or [text, …]"),
 ]
 
 
@@ -222,6 +219,7 @@ SshKey = Annotated[
     str | SecretRef,
     PlainValidator(_ssh_key),
     PlainSerializer(lambda key: key.model_dump() if isinstance(key, SecretRef) else key, return_type=Any),
+    f.Kind("public key or reference"),
 ]
 
 
@@ -262,11 +260,13 @@ class Recipe(Section):
     locale: Annotated[Locale, BeforeValidator(_without_none)] = Field(default_factory=Locale, description="Locale.")
     network: Annotated[Network, BeforeValidator(_without_none)] = Field(default_factory=Network, description="Network.")
     root: Annotated[Root, BeforeValidator(_without_none)] = Field(default_factory=Root, description="The account root.")
-    kernel_arguments: tuple[f.KernelArgument, ...] = Field(
+    kernel_arguments: Annotated[tuple[f.KernelArgument, ...], BeforeValidator(_without_nothing)] = Field(
         (), description="Arguments of the installed kernel, one per item."
     )
-    packages: tuple[f.PackageName, ...] = Field((), description="Packages beside those that the template names.")
-    operations: tuple[Operation, ...] = Field(
+    packages: Annotated[tuple[f.PackageName, ...], BeforeValidator(_without_nothing)] = Field(
+        (), description="Packages beside those that the template names."
+    )
+    operations: Annotated[tuple[Operation, ...], BeforeValidator(_without_nothing)] = Field(
         (), description="What is done to the installed disk, offline: a name, or a name with its parameters."
     )
     output: Annotated[Output, BeforeValidator(_without_none)] = Field(

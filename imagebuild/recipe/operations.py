@@ -9,7 +9,7 @@ from pydantic import PlainSerializer, PlainValidator, ValidationError
 from imagebuild.customise import registry
 from imagebuild.customise.operation import OperationCall
 from imagebuild.recipe.document import Route
-from imagebuild.recipe.fields import shown
+from imagebuild.recipe.fields import Kind, shown
 from imagebuild.recipe.findings import Finding, Refused, did_you_mean, findings
 
 
@@ -45,5 +45,8 @@ def _operation_data(call: OperationCall) -> dict[str, Any]:
 
 
 Operation = Annotated[
-    OperationCall, PlainValidator(_operation), PlainSerializer(_operation_data, return_type=dict[str, Any])
+    OperationCall,
+    PlainValidator(_operation),
+    PlainSerializer(_operation_data, return_type=dict[str, Any]),
+    Kind("operation"),
 ]

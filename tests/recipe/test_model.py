@@ -53,6 +53,7 @@ kickstart: {variables: {a: 1, b: true, c: [x, y], d: text}}
         ("disk: {size: 1.5GiB}", "disk.size", 1536 * 1024**2),
         ("disk: {size: 512 MiB}", "disk.size", 512 * 1024**2),
         ("disk:", "disk.size", 4 * 1024**3),
+        ("packages:\n  # - vim", "packages", ()),
         ("vm: {timeout: 1h30m}", "vm.timeout", 5400),
         ("vm: {timeout: 90s}", "vm.timeout", 90),
         ("vm: {vcpus: 0x4}", "vm.vcpus", 4),
