@@ -106,6 +106,11 @@ class Hypervisor:
         traffic = sum(value for key, value in figures.items() if key.endswith(".bytes"))
         return Usage(cpu=figures.get("cpu.time", 0) / 1e9, traffic=traffic)
 
+    def names(self) -> list[str]:
+        """The names of all domains, running or not."""
+        with self._translated("list libvirt's domains"):
+            return [str(domain.name()) for domain in self._connection.listAllDomains()]
+
     def xml(self, name: str) -> str:
         """The domain's XML as libvirt runs it, or an empty text when it is gone."""
         try:

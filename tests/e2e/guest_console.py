@@ -1,0 +1,89 @@
+"""A guest's serial console, driven the way a person would: wait for text, type, read."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from imagebuild.accel import Accelerator, emulator
+
+_PROMPT = "ready-for-the-next> "
+_ESCAPES = re.compile(r"\x1b(?:\[[0-9;?]*[a-zA-Z]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[=>])")
+
+
+class GuestConsole:
+    """What the guest prints, collected by a thread, and a way to type."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
+        self._text = ""
+        self._seen = 0
+        self._changed = threading.Condition()
+        threading.Thread(target=self._collect, daemon=True).start()
+
+    def _collect(self) -> None:
+        assert self._process.stdout is not None
+        while chunk := self._process.stdout.read1(4096):  # type: ignore[attr-defined]
+            with self._changed:
+                self._text += chunk.decode("utf-8", "replace")
+                self._changed.notify_all()
+
+    def expect(self, pattern: str, seconds: float) -> str:
+        """Wait until ``pattern`` comes, after what was seen before; the text up to its end."""
+        deadline = time.monotonic() + seconds
+        with self._changed:
+            while True:
+                if found := re.search(pattern, self._text[self._seen :]):
+                    text = self._text[self._seen : self._seen + found.end()]
+                    self._seen += found.end()
+                    return text
+                if not self._changed.wait(deadline - time.monotonic()) and time.monotonic() >= deadline:
+                    raise AssertionError(f"{pattern!r} did not come within {seconds} s:\n{self._text[-3000:]}")
+
+    def type(self, text: str) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{text}\n".encode())
+        self._process.stdin.flush()
+
+    def log_in(self, password: str, seconds: float) -> None:
+        """Wait for the login prompt, log in as root, and set a prompt that no output contains."""
+        self.expect(r"login: ", seconds)
+        self.type("root")
+        self.expect("Password: ", 60)
+        self.type(password)
+        self.expect(r"# ", 90)
+        self.type(f"stty -echo; TERM=dumb; PS1='{_PROMPT}'")
+        self.expect(f"\n{_PROMPT}", 60)
+
+    def run(self, command: str, seconds: float = 60) -> str:
+        """The output of a shell command in the guest, without terminal escapes."""
+        self.type(command)
+        output = self.expect(f"(?:^|\n){_PROMPT}", seconds).replace("\r", "")
+        return _ESCAPES.sub("", output).removesuffix(_PROMPT).strip()
+
+
+@contextmanager
+def booted(image: Path, overlay: Path, accelerator: Accelerator) -> Iterator[GuestConsole]:
+    """A throwaway VM of ``image``: what it writes goes to ``overlay``, its network is QEMU's own."""
+    create = ["qemu-img", "create", "-q", "-f", "qcow2", "-b", str(image.absolute()), "-F", "qcow2", str(overlay)]
+    subprocess.run(create, check=True, capture_output=True)
+    argv = [
+        emulator(), "-accel", accelerator, "-m", "768", "-smp", "1", "-nodefaults", "-no-user-config", "-display", "none",
+        "-no-reboot", "-serial", "stdio", "-drive", f"file={overlay},format=qcow2,if=virtio,cache=unsafe",
+        "-netdev", "user,id=net0", "-device", "virtio-net-pci,netdev=net0", "-device", "virtio-rng-pci",
+    ]  # fmt: skip
+    process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    try:
+        yield GuestConsole(process)
+    finally:
+        process.kill()
+        process.wait()
+        for pipe in (process.stdin, process.stdout):
+            assert pipe is not None
+            pipe.close()
+        overlay.unlink()

@@ -1,0 +1,134 @@
+"""The main job: from a recipe to a compressed qcow2 that boots, through virt-install and libguestfs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from imagebuild import accel
+
+from .conftest import PASSWORD, Ended, Project
+from .guest_console import booted
+
+pytestmark = [pytest.mark.vm, pytest.mark.timeout(1800)]
+
+BASE_PACKAGES = ("lrzsz", "net-tools", "screen", "tree", "vim", "wget")
+_QUESTIONS = {
+    "address": "until ip -4 -o addr show dev eth0 scope global | grep inet; do sleep 1; done",
+    "interfaces": "ls /sys/class/net",
+    "machine id": "cat /etc/machine-id",
+    "host keys": "until systemctl is-active ssh >/dev/null; do sleep 1; done; ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub",
+    "swap": "swapon --show --noheadings",
+    "packages": f"dpkg-query -W -f '${{Package}} ${{db:Status-Status}}\\n' {' '.join(BASE_PACKAGES)}",
+    "udev rules": "ls /etc/udev/rules.d",
+    "failed units": "systemctl is-system-running --wait; systemctl --failed --no-legend --plain",
+    "command line": "cat /proc/cmdline",
+    "root": "findmnt -n -o FSTYPE,SIZE /",
+}
+
+
+def asked(project: Project, image: Path, name: str) -> dict[str, str]:
+    """Boot a throwaway clone of the image, log in on its serial console, and ask it everything."""
+    accelerator = accel.verdict(project.store / "accelerator.json").accelerator
+    with booted(image, project.folder / f"{name}.qcow2", accelerator) as console:
+        console.log_in(PASSWORD, 600)
+        return {question: console.run(command, 300) for question, command in _QUESTIONS.items()}
+
+
+@pytest.fixture(scope="module")
+def image(project: Project, built: Ended) -> Path:
+    return project.folder / str(built.last("artifact")["image"])
+
+
+@pytest.fixture(scope="module")
+def clones(project: Project, image: Path) -> tuple[dict[str, str], dict[str, str]]:
+    """What two clones of the image say of themselves."""
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(lambda name: asked(project, image, name), ("first", "second"))
+    return first, second
+
+
+def test_the_image_boots_to_a_login_with_eth0_and_an_address(clones: tuple[dict[str, str], dict[str, str]]) -> None:
+    assert "inet 10.0.2." in clones[0]["address"]
+    assert clones[0]["interfaces"].split() == ["eth0", "lo"]
+    assert clones[0]["failed units"] == "running"
+
+
+def test_each_clone_has_an_identity_of_its_own(clones: tuple[dict[str, str], dict[str, str]]) -> None:
+    first, second = clones
+    assert len(first["machine id"]) == len(second["machine id"]) == 32
+    assert first["machine id"] != second["machine id"]
+    assert first["host keys"].startswith("256 SHA256:")
+    assert first["host keys"] != second["host keys"]
+
+
+def test_house_rules(clones: tuple[dict[str, str], dict[str, str]]) -> None:
+    told = clones[0]
+    assert told["swap"] == ""
+    assert told["packages"].splitlines() == [f"{name} installed" for name in BASE_PACKAGES]
+    assert "70-persistent" not in told["udev rules"]
+    assert "net.ifnames=0 biosdevname=0" in told["command line"]
+    assert told["root"].split()[0] == "ext4"
+
+
+def test_the_image_has_no_identity(image: Path, built: Ended) -> None:
+    manifest = json.loads((image.parent / "manifest.json").read_text())
+    changed = {one["name"]: one["status"] for one in manifest["operations"]}
+    assert changed["reset-machine-id"] == "changed"
+    assert changed["remove-ssh-host-keys"] == "changed"
+    assert list(changed) == [
+        one if isinstance(one, str) else next(iter(one)) for one in manifest["recipe"]["operations"]
+    ]
+
+
+def test_the_artifact_is_whole(image: Path) -> None:
+    folder = image.parent
+    subprocess.run(["sha256sum", "--check", "--strict", "SHA256SUMS"], cwd=folder, check=True, capture_output=True)
+    subprocess.run(["qemu-img", "check", "-f", "qcow2", image], check=True, capture_output=True)
+    info = json.loads(
+        subprocess.run(
+            ["qemu-img", "info", "-f", "qcow2", "--output=json", image], check=True, capture_output=True, text=True
+        ).stdout
+    )
+    assert info["virtual-size"] == 2 << 30
+    assert info["format-specific"]["data"]["compression-type"] == "zstd"
+    assert "backing-filename" not in info
+    assert {path.name for path in folder.iterdir()} == {
+        "small.qcow2", "manifest.json", "SHA256SUMS", "kickstart.cfg", "build.log", "console.log", "installer.log",
+    }  # fmt: skip
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert set(BASE_PACKAGES) < set(manifest["packages"])
+    assert {source["name"] for source in manifest["sources"]} >= {"root archive", "installer's kernel"}
+
+
+def test_no_secret_is_in_what_the_build_left(project: Project, image: Path) -> None:
+    left = [path for path in image.parent.iterdir() if path.suffix != ".qcow2"]
+    left += [
+        path for path in project.store.rglob("*") if path.is_file() and path.suffix in (".json", ".log", ".txt", ".cfg")
+    ]
+    assert left
+    for path in left:
+        text = path.read_text(errors="replace")
+        assert PASSWORD not in text, path
+        assert "$6$" not in text, path
+
+
+def test_a_second_build_finds_everything_there(project: Project, image: Path) -> None:
+    ended = project.run("build", "small", "--json")
+    assert ended.code == 0
+    assert ended.last("artifact")["image"] == str(image.relative_to(project.folder))
+    assert {event["step"] for event in ended.events if event["event"] == "step"} == {"plan"}
+
+
+def test_nothing_is_left_of_the_build(project: Project, image: Path, nothing_left: None) -> None:
+    assert image.exists()
+
+
+def test_another_output_folder_resumes_behind_the_installation(project: Project, image: Path) -> None:
+    ended = project.run("build", "small", "--json", "--output", "again")
+    assert ended.code == 0
+    assert {event["step"] for event in ended.events if event["event"] == "step"} == {"plan", "customise", "convert"}
