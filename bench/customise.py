@@ -1,0 +1,93 @@
+"""Customise and convert, beside the usual chain of tools on a copy of the same disk.
+
+    python -m bench.customise DISK.raw [--rounds N] [--workdir DIR]
+
+The chain: virt-sysprep; virt-customize (one command that does nothing); virt-sparsify --in-place;
+qemu-img convert -c. Ours: the default operations in one launch, then qemu-img convert -c with zstd.
+Copying the disk is not counted for either. The goal: at most 0.35 of the chain's time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from imagebuild import accel, customise, qemu_img
+from imagebuild.customise import registry
+from imagebuild.run import run
+
+GOAL = 0.35
+_LIMIT = 3600.0
+Seconds = dict[str, float]
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("disk", type=Path, help="a raw disk with an installed Debian; it is not changed")
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--workdir", type=Path, help="where copies are made; needs twice the disk's data")
+    arguments = parser.parse_args()
+    for number in range(1, arguments.rounds + 1):
+        with tempfile.TemporaryDirectory(prefix="bench-", dir=arguments.workdir) as folder:
+            measure(arguments.disk, Path(folder), number)
+
+
+def measure(disk: Path, folder: Path, number: int) -> None:
+    """One round of both, side by side."""
+    accelerator = accel.prove().accelerator
+    print(f"round {number}: {disk.name}, {disk.stat().st_blocks * 512 / (1 << 20):.0f} MiB of data, {accelerator}")
+    chain_image, our_image = folder / "chain.qcow2", folder / "ours.qcow2"
+    chain = _chain(_copy(disk, folder / "chain.raw"), chain_image, accelerator=accelerator)
+    ours = _ours(_copy(disk, folder / "ours.raw"), our_image, folder, accelerator=accelerator)
+    _report("the usual chain", chain, chain_image)
+    _report("imagebuild", ours, our_image)
+    ratio = sum(ours.values()) / sum(chain.values())
+    size = our_image.stat().st_size / chain_image.stat().st_size
+    print(f"  time {ratio:.2f} of the chain's (goal: {GOAL}), artifact {size:.2f} of the chain's")
+
+
+def _copy(disk: Path, copy: Path) -> Path:
+    qemu_img.copy_raw(disk, copy)
+    return copy
+
+
+def _chain(disk: Path, image: Path, *, accelerator: accel.Accelerator) -> Seconds:
+    env = {"LIBGUESTFS_BACKEND": "direct"} | (
+        {"LIBGUESTFS_BACKEND_SETTINGS": "force_tcg"} if accelerator == "tcg" else {}
+    )
+    commands: list[list[str | Path]] = [
+        ["virt-sysprep", "--format", "raw", "-a", disk],
+        ["virt-customize", "--format", "raw", "-a", disk, "--run-command", "true"],
+        ["virt-sparsify", "--in-place", "--format", "raw", disk],
+        ["qemu-img", "convert", "-c", "-f", "raw", "-O", "qcow2", disk, image],
+    ]
+    return {str(argv[0]): run(argv, timeout=_LIMIT, env=env).seconds for argv in commands}
+
+
+def _ours(disk: Path, image: Path, folder: Path, *, accelerator: accel.Accelerator) -> Seconds:
+    calls = [registry.call(name) for name in registry.DEFAULTS]
+    return {
+        "customise": _timed(
+            lambda: customise.run(disk, "raw", calls, accel=accelerator, workdir=folder, network=False)
+        ),
+        "convert": _timed(lambda: qemu_img.convert(disk, image, compression="zstd")),
+    }
+
+
+def _timed(work: Callable[[], object]) -> float:
+    begin = time.monotonic()
+    work()
+    return time.monotonic() - begin
+
+
+def _report(who: str, seconds: Seconds, image: Path) -> None:
+    parts = ", ".join(f"{name} {value:.1f}" for name, value in seconds.items())
+    print(f"  {who}: {sum(seconds.values()):.1f} s ({parts}), {image.stat().st_size / (1 << 20):.1f} MiB")
+
+
+if __name__ == "__main__":
+    main()
