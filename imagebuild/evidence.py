@@ -10,7 +10,6 @@ from imagebuild.log import redact
 
 LOGS = ("build.log", "console.log", "installer.log")
 _KICKSTART = "ks.cfg"
-_NAMES = {_KICKSTART: "kickstart.cfg"}
 
 
 def copy_logs(source: Path, target: Path) -> None:
@@ -30,7 +29,7 @@ def keep(folder: Path, work: Path, error: ImageBuildError) -> Path:
     found = [work / _KICKSTART, *sorted((work / "logs").glob("*"))]
     for path in found:
         with suppress(OSError):
-            _write(folder / _NAMES.get(path.name, path.name), path.read_text(errors="replace"))
+            _write(folder / path.name, path.read_text(errors="replace"))
     with suppress(OSError):
         _write(folder / "error.txt", _told(error))
     return folder

@@ -16,7 +16,7 @@ from pathlib import Path
 from imagebuild.errors import CommandFailed, HostError, InstallFailed
 from imagebuild.hypervisor import DomainState, Hypervisor, Usage
 from imagebuild.install.console import Console
-from imagebuild.install.virt_install import InstallMachine, command
+from imagebuild.install.virt_install import InstallMachine, command, repeat_script
 from imagebuild.log import logger
 from imagebuild.progress import Progress
 from imagebuild.run import run
@@ -85,7 +85,7 @@ def install(
         progress.update("virt-install")
         _start(machine)
         xml = hypervisor.xml(machine.name)
-        follower = _Follower(hypervisor, machine, console, progress, begin + timeout, Stall(stall, begin), clock)
+        follower = _Follower(hypervisor, machine, console, progress, timeout, Stall(stall, begin), clock)
         follower.follow()
         _judge(console, hypervisor.state(machine.name))
     except BaseException as error:
@@ -121,12 +121,13 @@ class _Follower:
         machine: InstallMachine,
         console: Console,
         progress: Progress,
-        deadline: float,
+        timeout: float,
         stall: Stall,
         clock: Callable[[], float],
     ) -> None:
         self.hypervisor, self.machine, self.console, self.progress = hypervisor, machine, console, progress
-        self.deadline, self.stall, self.clock = deadline, stall, clock
+        self.deadline, self.limit = clock() + timeout, f"{timeout // 60:.0f}:{timeout % 60:02.0f}"
+        self.stall, self.clock = stall, clock
         self.tail = Tail(machine.console_log)
         self.failed_at: float | None = None
 
@@ -158,7 +159,7 @@ class _Follower:
                 self.hypervisor.end(self.machine.name)
             return
         if now > self.deadline:
-            raise self._failed("did not end within its time limit", "vm.timeout in the recipe sets the limit")
+            raise self._failed(f"did not end within its time limit of {self.limit}", "vm.timeout in the recipe sets it")
         if self.stall.waits(now, self.hypervisor.usage(self.machine.name), console_moved=moved):
             raise self._failed(
                 f"has done nothing for {self.stall.limit:.0f} s", "the console's last lines tell what it waits for"
@@ -227,6 +228,7 @@ def _judge(console: Console, state: DomainState) -> None:
 
 def _keep_evidence(hypervisor: Hypervisor, machine: InstallMachine, xml: str, folder: Path) -> None:
     with suppress(OSError):  # the disk may be full, and that may be the very reason
+        (folder / "repeat.sh").write_text(repeat_script(machine))
         if xml:
             (folder / "domain.xml").write_text(xml)
         log = hypervisor.qemu_log(machine.name)

@@ -7,7 +7,7 @@ numbers of the disks (the installer finds them by these), no display, what ends 
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -79,6 +79,31 @@ def command(machine: InstallMachine) -> list[str]:
         "--noautoconsole",
     ]  # fmt: skip
     return argv
+
+
+def repeat_script(machine: InstallMachine) -> str:
+    """A shell script that runs the installation again by hand, with the kickstart beside it; prints the console."""
+    here = Path("@HERE@")
+    argv = command(
+        replace(
+            machine,
+            name=f"{machine.name}-again",
+            kickstart=here / machine.kickstart.name,
+            target=here / "disk.raw",
+            console_log=here / "console-again.log",
+            installer_log=here / "installer-again.log",
+        )
+    )
+    line = shlex.join(argv).replace("@HERE@", '"$here"')
+    size = machine.target.stat().st_size if machine.target.exists() else 0
+    return (
+        "#!/bin/sh -eu\n"
+        "# Runs the failed installation again; QEMU must be able to reach this folder. Secrets were taken out of ks.cfg.\n"
+        'here=$(cd "$(dirname "$0")" && pwd)\n'
+        f'truncate -s {size} "$here/disk.raw"\n'
+        f"{line}\n"
+        'tail -f "$here/console-again.log"\n'
+    )
 
 
 def _kernel_command_line(machine: InstallMachine) -> list[str]:
