@@ -1,0 +1,203 @@
+"""What goes wrong in a real build: a clear sentence, the right exit code, and nothing left behind."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from .conftest import Ended, Project
+
+pytestmark = [pytest.mark.vm, pytest.mark.timeout(1800), pytest.mark.usefixtures("nothing_left")]
+
+OPERATIONS = "operations:\n"
+NO_OPERATIONS = re.compile(r"operations:\n(?:  - .*\n)+")
+
+
+def with_post(project: Project, name: str, script: str) -> str:
+    """A kickstart template of the project's own: the shipped one with a %post before the proof of success."""
+    shipped = Path(__file__).parents[2] / "kickstart"
+    text = (shipped / "debian.ks.j2").read_text()
+    marker = "{{ imagebuild.success(nonce) }}"
+    assert marker in text
+    project.write(f"kickstart/{name}", text.replace(marker, f"%post --erroronfail\n{script}\n%end\n\n{marker}"))
+    return name
+
+
+def test_a_failing_post_script(project: Project, built: Ended, variant: Callable[..., str]) -> None:
+    template = with_post(project, "failing.ks.j2", "echo about to fail\nexit 7")
+    name = variant(("disk: ", f"kickstart: {{template: {template}}}\ndisk: "))
+    ended = project.run("build", name, "--json")
+    assert ended.code == 1
+    told = ended.last("error")
+    assert "%post" in told["message"]
+    assert "7" in told["message"]
+    left = {path.name for path in Path(told["evidence"]).iterdir()}
+    assert {
+        "build.log",
+        "console.log",
+        "installer.log",
+        "domain.xml",
+        "kickstart.cfg",
+        "repeat.sh",
+        "error.txt",
+    } <= left
+    assert "about to fail" in (Path(told["evidence"]) / "installer.log").read_text()
+    assert not (project.folder / "artifacts" / name).exists()
+
+
+def test_an_installation_that_never_ends(project: Project, built: Ended, variant: Callable[..., str]) -> None:
+    template = with_post(project, "endless.ks.j2", "while :; do sleep 1; done")
+    name = variant(("vm: {timeout: 20m}", f"vm: {{timeout: 30s}}\nkickstart: {{template: {template}}}"))
+    ended = project.run("build", name, "--json")
+    assert ended.code == 1
+    told = ended.last("error")
+    assert "did not end within its time limit of 0:30" in told["message"]
+    assert "vm.timeout" in told["hint"]
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+def test_interrupted_during_the_installation(
+    project: Project, built: Ended, variant: Callable[..., str], signum: signal.Signals
+) -> None:
+    name = variant(("disk: {size: 2GiB}", f"disk: {{size: {2049 + int(signum)}MiB}}"))
+    ended = project.interrupt_at(r'"install".*"running".*unpack', signum, "build", name)
+    assert ended.code == 130
+    assert "interrupted" in ended.last("error")["message"]
+
+
+def test_interrupted_while_packages_are_downloaded(project: Project, built: Ended, variant: Callable[..., str]) -> None:
+    name = variant(("packages: [", "packages: [less, "))
+    ended = project.interrupt_at(r'"payload".*"running".*packages', signal.SIGINT, "build", name)
+    assert ended.code == 130
+
+
+@pytest.mark.parametrize("step", ["customise", "convert"])
+def test_interrupted_behind_the_installation(project: Project, built: Ended, step: str) -> None:
+    pattern = {"customise": r'"customise".*"running".*(?!copying)', "convert": r'"convert".*"running"'}[step]
+    ended = project.interrupt_at(pattern, signal.SIGINT, "build", "small", "--output", f"interrupted-{step}")
+    assert ended.code == 130
+    assert not (project.folder / f"interrupted-{step}").exists() or not any(
+        (project.folder / f"interrupted-{step}").iterdir()
+    )
+
+
+def test_two_builds_at_once_make_one_image(project: Project, built: Ended) -> None:
+    both = [project.start("build", "small", "--json", "--output", "at-once") for _ in range(2)]
+    ended = [project.finish(process) for process in both]
+    assert [one.code for one in ended] == [0, 0]
+    images = {one.last("artifact")["image"] for one in ended}
+    assert len(images) == 1
+    notes = [event["text"] for one in ended for event in one.events if event["event"] == "note"]
+    assert [re.sub(r"\d+", "N", note) for note in notes] == ["waiting for another build of it (process N)"]
+
+
+def test_a_disk_too_small_for_the_packages(project: Project, built: Ended, variant: Callable[..., str]) -> None:
+    name = variant(("disk: {size: 2GiB}", "disk: {size: 300MiB}"))
+    ended = project.run("build", name, "--json")
+    assert ended.code == 2
+    (problem,) = ended.last("error")["problems"]
+    assert problem["file"].endswith(f"{name}.yaml")
+    assert (problem["line"], problem["where"]) == (3, "disk.size")
+
+
+def test_a_package_that_does_not_exist(project: Project, built: Ended, variant: Callable[..., str]) -> None:
+    ended = project.run("build", variant(("packages: [", "packages: [no-such-package-anywhere, ")), "--json")
+    assert ended.code == 2
+    assert "no-such-package-anywhere" in ended.last("error")["message"]
+
+
+def test_a_mirror_out_of_reach(project: Project, built: Ended, variant: Callable[..., str]) -> None:
+    name = variant(("disk: ", "installer: {mirror: 'http://127.0.0.1:9/debian'}\ndisk: "))
+    ended = project.run("build", name, "--json")
+    assert ended.code == 3
+    assert "cannot reach http://127.0.0.1:9/debian" in ended.last("error")["message"]
+
+
+def test_a_missing_secret(project: Project, built: Ended, variant: Callable[..., str]) -> None:
+    ended = project.run("build", variant(("SMALL_ROOT_PASSWORD", "NEVER_SET")), "--json")
+    assert ended.code == 2
+    (problem,) = ended.last("error")["problems"]
+    assert "NEVER_SET" in problem["message"]
+    assert problem["line"] == 6
+
+
+@pytest.fixture
+def small_file_system(project: Project, built: Ended) -> Iterator[Path]:
+    """A store of its own on a small file system that already holds the runtime and the root archive."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can mount a small file system to fill")
+    store = project.folder.parent / "small-store"
+    store.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4g,mode=755", "imagebuild-test", store], check=True)
+    try:
+        for kind in ("runtime", "tree", "payload", "key", "accelerator.json"):
+            subprocess.run(["cp", "-a", project.store / kind, store], check=True)
+        yield store
+    finally:
+        subprocess.run(["umount", store], check=True)
+        store.rmdir()
+
+
+def fill(folder: Path, leave: int) -> None:
+    """Take all space of the file system but ``leave`` bytes."""
+    status = os.statvfs(folder)
+    descriptor = os.open(folder / "filler", os.O_CREAT | os.O_WRONLY)
+    os.posix_fallocate(descriptor, 0, status.f_bavail * status.f_frsize - leave)
+    os.close(descriptor)
+
+
+def test_too_little_space_is_told_before(project: Project, small_file_system: Path) -> None:
+    fill(small_file_system, 100 << 20)
+    ended = project.run("build", "small", "--json", store=small_file_system)
+    assert ended.code == 3
+    assert re.search(r"has \d+ MiB free; this build may need \d+ MiB", ended.last("error")["message"])
+
+
+def test_space_runs_out_in_the_middle_of_the_installation(project: Project, small_file_system: Path) -> None:
+    process = project.start("build", "small", "--json", store=small_file_system)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if '"install"' in line and '"started"' in line:
+            fill(small_file_system, 150 << 20)
+            break
+    ended = project.finish(process)
+    assert ended.code == 3, ended.events[-2:]
+    told = ended.last("error")
+    assert "could not be written" in told["message"]
+    assert "full" in told["message"]
+    left = {path.name for path in small_file_system.iterdir()}
+    assert left <= {
+        "runtime",
+        "tree",
+        "payload",
+        "key",
+        "accelerator.json",
+        "filler",
+        "installed",
+        "work",
+        "locks",
+        "failures",
+    }
+    assert [*(small_file_system / "installed").iterdir(), *(small_file_system / "work").iterdir()] == []
+
+
+def test_a_killed_build_is_cleared_away_by_the_next(
+    project: Project, built: Ended, variant: Callable[..., str]
+) -> None:
+    name = variant(("disk: {size: 2GiB}", "disk: {size: 2500MiB}"))
+    process = project.start("build", name, "--json")
+    assert process.stdout is not None
+    for line in process.stdout:
+        if '"install"' in line and "unpack" in line:
+            process.kill()
+            break
+    project.finish(process)
+    assert list((project.store / "work").iterdir())
+    ended = project.run("build", "small", "--json")
+    assert ended.code == 0
