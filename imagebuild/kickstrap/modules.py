@@ -24,6 +24,10 @@ class ModuleIndex:
     paths: dict[str, str]
     builtin: frozenset[str]
 
+    def has(self, name: str) -> bool:
+        """Whether this kernel has ``name``, as a module or in itself."""
+        return name in self.builtin or name in self.paths
+
     def load_order(self, names: Sequence[str]) -> list[str]:
         """Paths of the modules to load for ``names``, each after those that it depends on.
 

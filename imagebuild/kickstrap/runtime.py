@@ -44,6 +44,14 @@ _FIRST = ("virtio_pci", "virtio_blk", "virtio_rng", "squashfs", "overlay")
 """Modules without which the runtime cannot be reached."""
 _OTHERS = ("virtio_scsi", "ahci", "ata_piix", "sd_mod")
 """Modules for a target disk that is not virtio's; loaded only if none of virtio's is it."""
+KERNEL_ARGS = ("quiet", "panic=-1", "mitigations=off")
+"""What the tree wants on its kernel's command line, beside inst.ks= and console=.
+
+quiet: the agent's events are lines of their own, and a slow serial console has less to write.
+panic=-1: a panic resets at once, which ends the domain, instead of hanging until the time limit.
+mitigations=off: nothing untrusted runs in the installer, and retpolines are dear under emulation.
+"""
+
 _APPLETS = (
     "sh", "mount", "insmod", "cat", "tail", "tr", "sleep", "mkdir", "ln", "cp", "switch_root", "poweroff",
 )  # fmt: skip
@@ -144,7 +152,9 @@ def _initrd_entries(parts: squashfs.Parts, version: str) -> Iterator[cpio.Entry]
     for mountpoint in ("proc", "sys"):
         yield cpio.directory(mountpoint)
     seen: set[str] = set()
-    for name, wanted in (("first", _FIRST), ("others", _OTHERS)):
+    # not every cloud kernel has drivers for real hardware
+    others = tuple(name for name in _OTHERS if index.has(name))
+    for name, wanted in (("first", _FIRST), ("others", others)):
         order = [path for path in index.load_order(wanted) if path not in seen]
         seen.update(order)
         yield cpio.file(f"modules/{name}", "".join(f"{modules.name_of(path)}\n" for path in order).encode())

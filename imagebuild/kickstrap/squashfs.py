@@ -32,7 +32,11 @@ _KEPT = re.compile(
     r"|usr/bin/python3\.\d+$|usr/lib/python3\.\d+/(?!test/|__pycache__|.*/__pycache__).*\.py$"
     r"|usr/lib/x86_64-linux-gnu/(ld-linux-x86-64|libc|libm|libresolv|libz|libexpat)\.so[.\d]*$|var/lib/dpkg/status$"
 )
-_OPTIONS = ("-comp", "lz4", "-b", "128K", "-no-xattrs", "-mkfs-time", "0", "-quiet", "-no-progress")
+_OPTIONS = (
+    "-comp", "lz4", "-b", "128K", "-no-xattrs", "-mkfs-time", "0",
+    "-root-uid", "0", "-root-gid", "0", "-root-mode", "0755",  # else they are those of whoever runs sqfstar
+    "-quiet", "-no-progress",
+)  # fmt: skip
 
 
 @dataclass

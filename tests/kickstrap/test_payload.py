@@ -1,0 +1,179 @@
+"""The root archive on the host: mmdebstrap's command line, its failures in one sentence, the bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+from pathlib import Path
+
+import pytest
+
+from imagebuild.errors import CommandFailed, HostError, ImageBuildError
+from imagebuild.kickstrap import bootstrap, dpkg, payload
+from imagebuild.kickstrap.bootstrap import Bootstrap, PackagesUnknown
+from imagebuild.kickstrap.mirror import Mirror
+from imagebuild.kickstrap.payload import PayloadSpec
+from imagebuild.progress import SILENT
+
+SPEC = Bootstrap("trixie", Mirror("http://mirror.example/debian"), ("main", "contrib"), "minbase", ("vim", "nano-"))
+STATUS = """\
+Package: bash
+Status: install ok installed
+Version: 5.2.37-2
+Description: a shell
+ Version: not this one
+
+Package: gone
+Status: deinstall ok config-files
+Version: 1.0
+
+Package: apt
+Status: install ok installed
+Version: 3.0.3
+"""
+
+
+def test_the_command_line() -> None:
+    argv = bootstrap.command(SPEC, Path("/store/root.tar"), Path("/s/debian.sources"), Path("/keys.gpg"), "unshare")
+    assert argv[0] == "mmdebstrap"
+    assert argv[-3:] == ["trixie", "/store/root.tar", "/s/debian.sources"]
+    assert "--mode=unshare" in argv
+    assert "--variant=minbase" in argv
+    assert "--include=vim,nano-" in argv
+    assert "--components=main,contrib" in argv
+    assert "--keyring=/keys.gpg" in argv
+
+
+def test_without_a_mirror_none_is_named() -> None:
+    argv = bootstrap.command(Bootstrap("trixie"), Path("/store/root.tar"), None, Path("/keys.gpg"), "root")
+    assert argv[-2:] == ["trixie", "/store/root.tar"]
+    assert not any(word.startswith("--include") for word in argv)
+
+
+@pytest.mark.parametrize(
+    ("output", "kind", "says"),
+    [
+        ("E: Unable to locate package vmi\nE: Unable to locate package htpo\n", PackagesUnknown, "htpo, vmi"),
+        ("E: Package 'telnetd' has no installation candidate", PackagesUnknown, "no package telnetd"),
+        ("Err:1 http://mirror.example Could not resolve 'mirror.example'", HostError, "cannot reach http://mirror"),
+        ("Could not connect to mirror.example:80 (192.0.2.1), connection timed out", HostError, "cannot reach"),
+        ("E: The repository 'x trixie Release' does not have a Release file.", HostError, "has no Debian trixie"),
+        ("404  Not Found [IP: 192.0.2.1 80]", HostError, "has no Debian trixie"),
+        ("W: GPG error: NO_PUBKEY 6ED0E7B82643E131", HostError, "do not prove"),
+        ("tar: write error: No space left on device", HostError, "no space left"),
+        ("E: newuidmap 12 0 1000 1 failed: ", HostError, "ordinary user"),
+    ],
+)
+def test_failures_of_mmdebstrap_in_one_sentence(output: str, kind: type[ImageBuildError], says: str) -> None:
+    told = bootstrap.explain(CommandFailed("mmdebstrap ended", command="mmdebstrap", output=output), SPEC)
+    assert isinstance(told, kind)
+    assert says in told.message
+    assert told.hint
+
+
+def test_an_unknown_failure_stays_what_it_is() -> None:
+    error = CommandFailed("mmdebstrap ended", command="mmdebstrap", output="E: something new")
+    assert bootstrap.explain(error, SPEC) is error
+
+
+def test_installed_packages() -> None:
+    assert dpkg.parse_status(STATUS) == {"apt": "3.0.3", "bash": "5.2.37-2"}
+
+
+@pytest.mark.parametrize(("size", "padded"), [(0, 0), (1, 512), (512, 512), (513, 1024)])
+def test_archives_are_whole_sectors(tmp_path: Path, size: int, padded: int) -> None:
+    archive = tmp_path / "root.tar"
+    archive.write_bytes(b"x" * size)
+    payload.pad(archive)
+    assert archive.read_bytes() == b"x" * size + bytes(padded - size)
+
+
+def _fake_mmdebstrap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
+    """An ``mmdebstrap`` that runs ``script`` with the target in $target."""
+    program = tmp_path / "bin" / "mmdebstrap"
+    program.parent.mkdir()
+    program.write_text(f"#!/bin/sh\nfor word; do case $word in *.tar) target=$word ;; esac; done\n{script}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:/usr/bin:/bin")
+
+
+def _tar(path: Path, name: str, text: str) -> None:
+    with tarfile.open(path, "w") as out:
+        member = tarfile.TarInfo(name)
+        member.size = len(text)
+        out.addfile(member, io.BytesIO(text.encode()))
+
+
+def test_the_result_tells_digest_and_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _tar(tmp_path / "made", "./var/lib/dpkg/status", STATUS)
+    _fake_mmdebstrap(tmp_path, monkeypatch, f'echo "$@" > {tmp_path}/argv; cp {tmp_path}/made "$target"')
+    spec = PayloadSpec("trixie", packages=("vim",), excluded=("nano",))
+    result = payload.build(spec, tmp_path / "into", SILENT)
+    assert result.path == tmp_path / "into" / "root.tar"
+    assert result.sha256 == hashlib.sha256(result.path.read_bytes()).hexdigest()
+    assert result.packages == {"apt": "3.0.3", "bash": "5.2.37-2"}
+    assert payload.read(tmp_path / "into") == result
+    assert result.path.stat().st_mode & 0o777 == 0o644
+    assert "--include=vim,nano-" in (tmp_path / "argv").read_text()
+    assert sorted(path.name for path in (tmp_path / "into").iterdir()) == ["payload.json", "root.tar"]
+
+
+def test_an_archive_without_dpkg_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _tar(tmp_path / "made", "./etc/os-release", "")
+    _fake_mmdebstrap(tmp_path, monkeypatch, f'cp {tmp_path}/made "$target"')
+    with pytest.raises(ImageBuildError, match="holds no Debian system"):
+        payload.build(PayloadSpec("trixie"), tmp_path / "into", SILENT)
+
+
+def test_a_failure_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _fake_mmdebstrap(
+        tmp_path,
+        monkeypatch,
+        'echo half > "$target"; touch "$TMPDIR/left"; echo "E: Unable to locate package vmi"; exit 25',
+    )
+    with pytest.raises(PackagesUnknown):
+        payload.build(PayloadSpec("trixie", packages=("vmi",)), tmp_path / "into", SILENT)
+    assert list((tmp_path / "into").iterdir()) == []
+
+
+def test_the_mirror_is_handed_over_in_a_file_others_can_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _tar(tmp_path / "made", "./var/lib/dpkg/status", STATUS)
+    _fake_mmdebstrap(
+        tmp_path,
+        monkeypatch,
+        f'for last; do :; done; cat "$last" > {tmp_path}/sources; stat -c %a "$TMPDIR" "$last" > {tmp_path}/modes\n'
+        f'cp {tmp_path}/made "$target"',
+    )
+    payload.build(PayloadSpec("trixie", Mirror("http://mirror.example/debian")), tmp_path / "into", SILENT)
+    assert "URIs: http://mirror.example/debian\n" in (tmp_path / "sources").read_text()
+    assert (tmp_path / "modes").read_text().split() == ["755", "644"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_mmdebstrap_leaves_no_mounts_and_no_files(tmp_path: Path, signum: signal.Signals) -> None:
+    into = tmp_path / "into"
+    code = (
+        "import signal, sys; from pathlib import Path; from imagebuild.kickstrap import mirror, payload\n"
+        "from imagebuild.progress import SILENT\n"
+        "signal.signal(signal.SIGTERM, signal.default_int_handler)\n"
+        "class Tell:\n"
+        "    def update(self, detail='', fraction=None): print(detail, flush=True)\n"
+        "    def summary(self, text): pass\n"
+        "payload.build(payload.PayloadSpec('trixie', mirror.host_mirror()), Path(sys.argv[1]), Tell())\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, into], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith("installing packages"):
+                break
+        time.sleep(1)
+        process.send_signal(signum)
+        assert process.wait(60) != 0
+    assert str(tmp_path) not in Path("/proc/mounts").read_text()
+    assert list(into.iterdir()) == []

@@ -1,0 +1,72 @@
+"""Taking the kernel out of the image that Debian ships."""
+
+from __future__ import annotations
+
+import lzma
+import struct
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from imagebuild.kickstrap import vmlinux
+
+XEN, PVH = b"Xen\0", 18
+
+
+def _note(name: bytes, number: int, data: bytes) -> bytes:
+    padded = data + b"\0" * (-len(data) % 4)
+    return struct.pack("<III", len(name), len(data), number) + name + b"\0" * (-len(name) % 4) + padded
+
+
+def _elf(*notes: bytes) -> bytes:
+    """A 64-bit ELF of one header, one note segment."""
+    segment = b"".join(notes)
+    header = (
+        b"\x7fELF\x02\x01\x01" + bytes(9) + struct.pack("<HHIQQQIHHHHHH", 2, 62, 1, 0, 64, 0, 0, 64, 56, 1, 0, 0, 0)
+    )
+    return header + struct.pack("<IIQQQQQQ", 4, 4, 120, 0, 0, len(segment), len(segment), 4) + segment
+
+
+def _bzimage(payload: bytes, *, version: int = 0x20F) -> bytes:
+    """A boot sector, one setup sector, and the payload with the length that the kernel's build appends."""
+    image = bytearray(1024)
+    image[0x1F1] = 1
+    image[0x202:0x206] = b"HdrS"
+    struct.pack_into("<H", image, 0x206, version)
+    struct.pack_into("<II", image, 0x248, 16, len(payload) + 4)
+    return bytes(image) + bytes(16) + payload + b"\0\0\0\1" + b"more code"
+
+
+def _zstd(data: bytes) -> bytes:
+    return subprocess.run(["zstd", "--stdout"], input=data, capture_output=True, check=True).stdout
+
+
+BOOTABLE = _elf(_note(b"Linux\0", 0x101, b"6.12\0"), _note(XEN, PVH, bytes(4)))
+
+
+@pytest.mark.parametrize("compress", [_zstd, lzma.compress], ids=["zstd", "xz"])
+def test_a_kernel_that_qemu_can_start_is_taken_out(tmp_path: Path, compress: object) -> None:
+    assert callable(compress)
+    (tmp_path / "bzImage").write_bytes(_bzimage(compress(BOOTABLE)))
+    assert vmlinux.extract(tmp_path / "bzImage", tmp_path / "vmlinuz")
+    assert (tmp_path / "vmlinuz").read_bytes() == BOOTABLE
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bzImage", "vmlinuz"]
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        b"",
+        b"\x7fELF" + bytes(2000),
+        _bzimage(b"\x1f\x8b" + bytes(100)),
+        _bzimage(_zstd(BOOTABLE), version=0x207),
+        _bzimage(_zstd(_elf(_note(XEN, 6, b"linux\0")))),
+        _bzimage(_zstd(b"not a kernel")),
+    ],
+    ids=["empty", "not a bzImage", "unknown compression", "old boot protocol", "no PVH entry", "no ELF"],
+)
+def test_what_cannot_be_started_directly_is_left_as_it_is(tmp_path: Path, image: bytes) -> None:
+    (tmp_path / "bzImage").write_bytes(image)
+    assert not vmlinux.extract(tmp_path / "bzImage", tmp_path / "vmlinuz")
+    assert [path.name for path in tmp_path.iterdir()] == ["bzImage"]
