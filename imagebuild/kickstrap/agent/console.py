@@ -25,7 +25,8 @@ def one_line(text: str) -> str:
 class Console:
     """Writes events to the descriptor ``events`` and log lines to the descriptors ``logs``.
 
-    A log that cannot be written to any more (a virtio port that nobody reads) is dropped.
+    A log that is full just now (a virtio port that nobody reads) loses the line; one that cannot
+    be written to at all is given up.
     """
 
     def __init__(self, events: int, logs: list[int] | None = None) -> None:
@@ -33,7 +34,6 @@ class Console:
         self._logs = list(logs or [])
         self._begin = time.monotonic()
         self._tail: deque[str] = deque(maxlen=_KEPT)
-        self._steps = (0, 0)
         self._percent = -1
 
     def started(self) -> None:
@@ -55,16 +55,22 @@ class Console:
         self._event(f"failed: {one_line(text)}")
 
     def log(self, text: str) -> None:
+        """A line for the log; the last ones are told on the console too if the installation fails."""
+        self._tail.append(self._write_log(text))
+
+    def _write_log(self, text: str) -> str:
         line = f"{time.monotonic() - self._begin:8.2f} {one_line(text)}"
-        self._tail.append(line)
         for log in list(self._logs):
             try:
                 self._write(log, line)
+            except BlockingIOError:
+                continue
             except OSError:
                 self._logs.remove(log)
+        return line
 
     def _event(self, text: str) -> None:
-        self.log(text)
+        self._write_log(text)
         with suppress(OSError):
             self._write(self._events, f"kickstrap: {text}")
 

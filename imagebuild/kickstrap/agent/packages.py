@@ -42,7 +42,9 @@ def mmdebstrap_command(packages: Packages, root: str) -> list[str]:
         '--aptopt=Acquire::Languages "none"',
         "--aptopt=Acquire::Retries 3",
         *([f"--include={','.join(chosen)}"] if chosen else []),
-        # The target is a mounted file system: lost+found is there, and stays.
+        # mmdebstrap copies both of these from where it runs; a stale resolv.conf keeps a guest from resolving names
+        '--customize-hook=rm -f "$1/etc/resolv.conf" "$1/etc/hostname"',
+        # the target is a mounted file system: lost+found is there, and stays
         "--skip=check/empty",
         packages.sources[0].suite,
         root,

@@ -82,7 +82,7 @@ def partition(commands: Commands, disk: str, file_systems: Sequence[FileSystem])
     boot = [fs.mountpoint for fs in file_systems]
     active = boot.index("/boot") if "/boot" in boot else boot.index("/")
     commands.run(
-        ["sfdisk", "--wipe", "always", "--wipe-partitions", "always", "--no-reread", disk],
+        ["sfdisk", "--quiet", "--wipe", "always", "--wipe-partitions", "always", "--no-reread", disk],
         input=layout.sfdisk_script(sizes, active),
     )
     devices = [partition_device(disk, number) for number in range(1, len(sizes) + 1)]
