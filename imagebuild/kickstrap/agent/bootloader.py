@@ -54,3 +54,11 @@ def install(target: Target, bootloader: Bootloader, disk: str) -> None:
     target.write("/etc/default/grub", text)
     target.commands.run(["grub-install", "--target=i386-pc", "--no-floppy", "--locales=", disk])
     target.commands.run(["grub-mkconfig", "-o", "/boot/grub/grub.cfg"])
+    remember_disk(target, disk)
+
+
+def remember_disk(target: Target, disk: str) -> None:
+    """Tell the package grub-pc where GRUB is, or its next upgrade stops and asks."""
+    if target.has("/var/lib/dpkg/info/grub-pc.postinst") and target.has("/usr/bin/debconf-set-selections"):
+        answer = f"grub-pc grub-pc/install_devices multiselect {disk}\n"
+        target.commands.run(["debconf-set-selections"], input=answer)

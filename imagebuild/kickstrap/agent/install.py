@@ -76,9 +76,10 @@ class Installation:
 
     def _payload(self) -> None:
         chosen, begin = self._plan.payload, self._percent
+        doing = "unpacking" if isinstance(chosen, Liveimg) else "installing packages"
 
         def progress(fraction: float) -> None:
-            self._console.progress(begin + int(fraction * (64 - begin)), "unpacking")
+            self._console.progress(begin + int(fraction * (64 - begin)), doing)
 
         if isinstance(chosen, Liveimg):
             room = storage.free_bytes(self._root, self._plan.file_systems)
