@@ -18,7 +18,7 @@ of libguestfs. They run by phase (configure, install, scrub, seal), within a pha
 that finds nothing to do changes nothing, so all can be applied again.
 
 This page is written from the operations' own files in `imagebuild/customise/operations/`
-(`pytest tests/customise/test_manual.py --regenerate`).
+(`pytest tests/customise/test_operations_manual.py --regenerate`).
 """
 
 
