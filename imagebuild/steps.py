@@ -39,7 +39,6 @@ DISK = "disk.raw"
 _SOURCES = "sources.json"
 _KERNEL, _INITRD, _INSTALL_IMAGE = "images/pxeboot/vmlinuz", "images/pxeboot/initrd.img", "images/install.img"
 """Files of an install tree."""
-_KERNEL_ARGS = ("panic=-1", "mitigations=off")
 _CUSTOMISE_LIMIT = 1800.0
 """Seconds after which customising counts as hung."""
 
@@ -273,7 +272,7 @@ class Run:
             cache=recipe.disk.cache,
             network=recipe.vm.network,
             arch=recipe.os.arch,
-            kernel_args=_KERNEL_ARGS,
+            kernel_args=runtime.KERNEL_ARGS,
             sources=tuple(sources),
             osinfo=recipe.os.osinfo,
         )

@@ -114,15 +114,21 @@ class Project:
 
 @pytest.fixture(scope="session")
 def project() -> Iterator[Project]:
-    """The project with its recipe ``small``, in a place that QEMU's own user can reach."""
-    folder = Path(tempfile.mkdtemp(prefix="imagebuild-e2e-", dir="/var/tmp"))
+    """The project with its recipe ``small``, in a place that QEMU's own user can reach.
+
+    IMAGEBUILD_E2E_FOLDER names a folder that stays: a second run of the tests then finds what the first built.
+    """
+    kept = os.environ.get("IMAGEBUILD_E2E_FOLDER")
+    folder = Path(kept or tempfile.mkdtemp(prefix="imagebuild-e2e-", dir="/var/tmp"))
+    folder.mkdir(exist_ok=True)
     folder.chmod(0o755)
     made = Project(folder / "project", folder / "store")
     made.write("recipes/small.yaml", RECIPE)
     try:
         yield made
     finally:
-        shutil.rmtree(folder)
+        if not kept:
+            shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="session")

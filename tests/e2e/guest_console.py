@@ -57,13 +57,14 @@ class GuestConsole:
         self.expect("Password: ", 60)
         self.type(password)
         self.expect(r"# ", 90)
-        self.type(f"stty -echo; TERM=dumb; PS1='{_PROMPT}'")
-        self.expect(f"\n{_PROMPT}", 60)
+        # in two pieces, so that the echo of this line is not taken for the prompt
+        self.type(f"stty -echo; bind 'set enable-bracketed-paste off'; PS1='{_PROMPT[:5]}''{_PROMPT[5:]}'")
+        self.expect(_PROMPT, 60)
 
     def run(self, command: str, seconds: float = 60) -> str:
         """The output of a shell command in the guest, without terminal escapes."""
         self.type(command)
-        output = self.expect(f"(?:^|\n){_PROMPT}", seconds).replace("\r", "")
+        output = self.expect(_PROMPT, seconds).replace("\r", "")
         return _ESCAPES.sub("", output).removesuffix(_PROMPT).strip()
 
 
