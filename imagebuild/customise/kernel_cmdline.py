@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from imagebuild.errors import GuestError
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -66,7 +68,11 @@ def _edit_default_grub(text: str, name: str, argument: str) -> str:
 
 
 def _edit_grubenv(text: str, words: Callable[[str], str]) -> str:
-    edited = _edit_lines(text.rstrip("#"), "kernelopts=", lambda line: words(line))
-    if edited == text.rstrip("#"):
+    before = text.rstrip("#")
+    edited = _edit_lines(before, "kernelopts=", words)
+    if edited == before:
         return text
-    return edited + "#" * (_GRUBENV_SIZE - len(edited.encode("utf-8", "surrogateescape")))
+    free = _GRUBENV_SIZE - len(edited.encode("utf-8", "surrogateescape"))
+    if free < 0:
+        raise GuestError("the guest's grubenv has no room for another kernel argument")
+    return edited + "#" * free

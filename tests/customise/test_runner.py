@@ -121,6 +121,13 @@ def test_an_absurdly_large_file_is_refused_and_not_read() -> None:
         run(appliance, registry.call("disable-selinux"))
 
 
+def test_a_full_grubenv_is_not_made_longer() -> None:
+    block = ("# GRUB Environment Block\nkernelopts=" + "x" * 980 + "\n").ljust(1024, "#")
+    files = {"/etc/selinux/config": "SELINUX=enforcing\n", "/boot/grub2/grubenv": block}
+    with pytest.raises(GuestError, match="disable-selinux: the guest's grubenv has no room"):
+        run(Appliance(guest(**files)), registry.call("disable-selinux"))
+
+
 def test_dpkg_status_with_odd_lines() -> None:
     text = "Package: a\nStatus: install ok half-configured\nVersion: 1\n\n\nnonsense\n\nPackage: b\nStatus:\n\n" + DPKG
     assert parse_dpkg_status(text).versions == {"vim": "2:9.1"}
