@@ -11,6 +11,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+from imagebuild.accel import EMULATED_KERNEL_ARGUMENT
+
 LOG_PORT = "org.fedoraproject.anaconda.log.0"
 """The virtio-serial port that Anaconda sends its logs to of its own accord; kickstrap does the same."""
 
@@ -108,7 +110,8 @@ def repeat_script(machine: InstallMachine) -> str:
 
 def _kernel_command_line(machine: InstallMachine) -> list[str]:
     ours = [f"inst.ks=file:/{machine.kickstart.name}", "console=ttyS0,115200"]
-    return [*ours, *machine.kernel_args]
+    emulated = [EMULATED_KERNEL_ARGUMENT] if machine.virt_type == "qemu" else []
+    return [*ours, *emulated, *machine.kernel_args]
 
 
 def _target(machine: InstallMachine) -> str:

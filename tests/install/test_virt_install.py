@@ -63,7 +63,7 @@ def test_virt_install_understands_it_as_meant(machine: InstallMachine, tmp_path:
     assert domain.findtext("name") == "imagebuild-test"
     assert domain.findtext("memory") == str(1536 * 1024)
     assert domain.findtext("vcpu") == "3"
-    assert domain.findtext("os/cmdline") == "inst.ks=file:/ks.cfg console=ttyS0,115200 quiet panic=-1"
+    assert domain.findtext("os/cmdline") == "inst.ks=file:/ks.cfg console=ttyS0,115200 clearcpuid=141 quiet panic=-1"
     assert [domain.findtext(f"on_{event}") for event in ("poweroff", "reboot", "crash")] == ["destroy"] * 3
     target, payload = domain.findall("devices/disk")
     assert target.find("source").attrib["file"] == str(machine.target)  # type: ignore[union-attr]
@@ -75,6 +75,11 @@ def test_virt_install_understands_it_as_meant(machine: InstallMachine, tmp_path:
     assert domain.find("devices/serial/source").attrib["path"] == str(machine.console_log)  # type: ignore[union-attr]
     assert domain.find("devices/channel/target").attrib["name"] == "org.fedoraproject.anaconda.log.0"  # type: ignore[union-attr]
     assert domain.find("devices/graphics") is None
+
+
+def test_only_an_emulated_kernel_is_kept_from_an_instruction(machine: InstallMachine) -> None:
+    assert any("clearcpuid" in word for word in command(machine))
+    assert not any("clearcpuid" in word for word in command(replace(machine, virt_type="kvm")))
 
 
 def test_it_comes_back_at_once_and_keeps_no_domain(machine: InstallMachine) -> None:
