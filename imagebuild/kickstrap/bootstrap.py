@@ -119,7 +119,7 @@ def make(spec: Bootstrap, target: Path, progress: Progress) -> None:
             sources = scratch / "debian.sources"
             sources.write_text(text)
             sources.chmod(0o644)
-        argv = command(spec, target, sources, mirrors.keyring(), mode)
+        argv = [*_own_mounts(), *command(spec, target, sources, mirrors.keyring(), mode)]
         try:
             run(argv, timeout=TIMEOUT, env={"TMPDIR": str(scratch)}, on_line=tell)
         except CommandFailed as error:
@@ -128,6 +128,15 @@ def make(spec: Bootstrap, target: Path, progress: Progress) -> None:
         except BaseException:
             target.unlink(missing_ok=True)
             raise
+
+
+def _own_mounts() -> list[str]:
+    """A prefix for a command line: what the program mounts is gone when it ends, even if it is killed.
+
+    Empty where that is not allowed (an ordinary user, for whom mmdebstrap does it itself; some containers).
+    """
+    prefix = ["unshare", "--mount"]
+    return prefix if os.geteuid() == 0 and run([*prefix, "true"], timeout=60, check=False).returncode == 0 else []
 
 
 @contextmanager
@@ -179,4 +188,5 @@ def explain(error: CommandFailed, spec: Bootstrap) -> ImageBuildError:
             "mmdebstrap cannot work as an ordinary user here",
             "install uidmap and give this user a range in /etc/subuid and /etc/subgid, or run as root",
         )
-    return error
+    message = re.sub("^unshare ", "mmdebstrap ", error.message)
+    return CommandFailed(message, command=error.command, output=output, hint=error.hint)

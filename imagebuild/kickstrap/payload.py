@@ -1,6 +1,8 @@
 """The root archive of a recipe's packages, built on this host and handed to the VM as ``liveimg``.
 
-It is not compressed: see docs/measurements for what each form costs in an emulated VM.
+It is not compressed. Measured on 351 MB, as CPU seconds of QEMU's emulation for unpacking and checksum
+together: 17 uncompressed, 24 as zstd -3 (150 MB), 29 as zstd -1; the checksum alone takes 7, beside tar on
+the other processor. In the store it costs disk space, which is cheaper.
 """
 
 from __future__ import annotations

@@ -77,8 +77,10 @@ def test_failures_of_mmdebstrap_in_one_sentence(output: str, kind: type[ImageBui
 
 
 def test_an_unknown_failure_stays_what_it_is() -> None:
-    error = CommandFailed("mmdebstrap ended", command="mmdebstrap", output="E: something new")
-    assert bootstrap.explain(error, SPEC) is error
+    error = CommandFailed("unshare ended with exit status 2", command="unshare", output="E: something new", hint="h")
+    told = bootstrap.explain(error, SPEC)
+    assert isinstance(told, CommandFailed)
+    assert (told.message, told.output, told.hint) == ("mmdebstrap ended with exit status 2", "E: something new", "h")
 
 
 def test_installed_packages() -> None:
