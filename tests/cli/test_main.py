@@ -1,0 +1,125 @@
+"""The command line: what it prints and how it ends."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+from imagebuild.cli.main import main
+
+ROOT = Path(__file__).parents[2]
+
+
+class Imagebuild(Protocol):
+    def __call__(self, *words: str) -> Done: ...
+
+
+@dataclass(frozen=True)
+class Done:
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def imagebuild(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Imagebuild]:
+    """The command line in this process, in the repository's folder, with a store of its own."""
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("IMAGEBUILD_STORE", str(tmp_path / "store"))
+    handlers = {signum: signal.getsignal(signum) for signum in (signal.SIGTERM, signal.SIGHUP)}
+
+    def run(*words: str) -> Done:
+        monkeypatch.setattr(sys, "argv", ["imagebuild", *words])
+        capsys.readouterr()
+        code: str | int | None = 0
+        try:
+            main()
+        except SystemExit as ended:
+            code = ended.code
+        told = capsys.readouterr()
+        return Done(int(code or 0), told.out, told.err)
+
+    yield run
+    for signum, handler in handlers.items():
+        signal.signal(signum, handler)
+
+
+def test_help_has_examples_and_exit_codes(imagebuild: Imagebuild) -> None:
+    told = imagebuild("--help").stdout
+    assert "imagebuild build debian-13" in told
+    assert "130 interrupted" in told
+    assert "Examples:" in imagebuild("build", "--help").stdout
+
+
+def test_an_unknown_recipe_is_a_usage_error_with_what_there_is(tmp_path: Path, imagebuild: Imagebuild) -> None:
+    done = imagebuild("plan", "debain-13")
+    assert done.returncode == 2
+    assert "debian-13" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.fixture
+def wrong(tmp_path: Path) -> Path:
+    path = tmp_path / "wrong.yaml"
+    path.write_text(
+        "name: wrong\nos: {family: debian, version: 13, codename: trixie}\ndisk:\n  sise: 4GiB\npackages: [-x]\n"
+    )
+    return path
+
+
+def test_all_errors_of_a_recipe_are_told_at_their_lines(wrong: Path, tmp_path: Path, imagebuild: Imagebuild) -> None:
+    for command in ("lint", "plan", "build", "render"):
+        done = imagebuild(command, str(wrong))
+        assert done.returncode == 2, command
+        assert f"{wrong}:4: disk.sise:" in done.stderr
+        assert "size" in done.stderr
+        assert f"{wrong}:5: packages[0]" in done.stderr
+
+
+def test_errors_are_json_on_request(wrong: Path, tmp_path: Path, imagebuild: Imagebuild) -> None:
+    done = imagebuild("build", str(wrong), "--json")
+    assert done.returncode == 2
+    assert done.stderr == ""
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert told["event"] == "error"
+    assert {problem["line"] for problem in told["problems"]} == {4, 5}
+
+
+def test_lint_of_all_shipped_recipes_finds_nothing(imagebuild: Imagebuild) -> None:
+    done = imagebuild("lint")
+    assert done.returncode == 0, done.stderr
+    assert "nothing wrong" in done.stdout
+
+
+def test_render_prints_the_kickstart_without_secrets(tmp_path: Path, imagebuild: Imagebuild) -> None:
+    done = imagebuild("render", "debian-13")
+    assert done.returncode == 0
+    assert "liveimg --url=file:///run/kickstrap/payload" in done.stdout
+    assert "rootpw --lock" in done.stdout
+
+
+def test_a_store_that_cannot_be_made_is_the_hosts_fault(tmp_path: Path, imagebuild: Imagebuild) -> None:
+    (tmp_path / "file").write_text("")
+    done = imagebuild("plan", "debian-13", "--store", str(tmp_path / "file" / "store"))
+    assert done.returncode == 3
+    assert "cannot make the store" in done.stderr
+
+
+def test_operations_are_listed_and_shown(imagebuild: Imagebuild) -> None:
+    assert "remove-ssh-host-keys" in imagebuild("operations", "list").stdout
+    assert "Parameters" in imagebuild("operations", "show", "install-packages").stdout
+    assert imagebuild("operations", "show", "no-such").returncode == 2
+
+
+def test_list_names_the_shipped_recipe(imagebuild: Imagebuild) -> None:
+    found = [json.loads(line) for line in imagebuild("list", "--json").stdout.splitlines()]
+    assert "debian-13" in {one["name"] for one in found}

@@ -1,0 +1,153 @@
+"""Plans: what changes which step, and what a plan says of the store."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from imagebuild import plan as plans
+from imagebuild.artifact import Output
+from imagebuild.build import Outlook, look_ahead
+from imagebuild.errors import HostError, RecipeError
+from imagebuild.kickstrap.mirror import Mirror
+from imagebuild.plan import Plan, Tools
+from imagebuild.recipe.load import load
+from imagebuild.steps import Settings
+from imagebuild.store import Store
+
+TOOLS = Tools(mmdebstrap="1.3.5", libguestfs="1.48.6", qemu="7.2.22")
+MIRROR = Mirror("http://mirror.example/debian", "http://mirror.example/security", updates=True)
+BASE = """\
+name: web
+os: {family: debian, version: 13, codename: trixie}
+disk: {size: 4GiB}
+vm: {memory: 1GiB, vcpus: 2}
+locale: {timezone: UTC}
+kernel_arguments: [net.ifnames=0]
+packages: [vim]
+operations: [reset-machine-id, clean-logs]
+"""
+
+
+def planned(tmp_path: Path, text: str = BASE, *, mirror: Mirror = MIRROR, tools: Tools = TOOLS) -> Plan:
+    path = tmp_path / "web.yaml"
+    path.write_text(text)
+    return plans.make(load(path), mirror=mirror, tools=tools, secret_key=b"k" * 32)
+
+
+def changed(before: Plan, after: Plan) -> set[str]:
+    pairs = zip(before.steps, after.steps, strict=True)
+    return {one.name for one, other in pairs if one.fingerprint != other.fingerprint}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "steps"),
+    [
+        ("memory: 1GiB, vcpus: 2", "memory: 2GiB, vcpus: 4", set()),
+        ("name: web\n", "name: web\ndescription: only words\n", set()),
+        ("packages: [vim]", "packages: [vim, tree]", {"payload", "install", "customise", "convert"}),
+        ("timezone: UTC", "timezone: Europe/Berlin", {"install", "customise", "convert"}),
+        ("size: 4GiB", "size: 5GiB", {"install", "customise", "convert"}),
+        ("[net.ifnames=0]", "[net.ifnames=0, quiet]", {"install", "customise", "convert"}),
+        ("[reset-machine-id, clean-logs]", "[reset-machine-id]", {"customise", "convert"}),
+        ("operations:", "output: {compression: zlib}\noperations:", {"convert"}),
+    ],
+)
+def test_an_edit_costs_what_it_touches(tmp_path: Path, old: str, new: str, steps: set[str]) -> None:
+    assert old in BASE
+    assert changed(planned(tmp_path), planned(tmp_path, BASE.replace(old, new))) == steps
+
+
+def test_the_mirror_and_the_tools_count(tmp_path: Path) -> None:
+    before = planned(tmp_path)
+    elsewhere = planned(tmp_path, mirror=Mirror("http://other.example/debian"))
+    assert "payload" in changed(before, elsewhere)
+    assert changed(before, planned(tmp_path, tools=replace(TOOLS, qemu="9.2"))) == {"convert"}
+    assert changed(before, planned(tmp_path, tools=replace(TOOLS, libguestfs="1.54"))) == {"customise", "convert"}
+
+
+def test_a_secret_counts_and_is_not_in_the_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = f"{BASE}root: {{password: {{env: WEB_PASSWORD}}}}\n"
+    monkeypatch.setenv("WEB_PASSWORD", "first secret")
+    before = planned(tmp_path, text)
+    assert "first secret" not in before.kickstart.text
+    assert "$6$" not in before.kickstart.text
+    assert changed(before, planned(tmp_path, text)) == set()
+    monkeypatch.setenv("WEB_PASSWORD", "second secret")
+    assert changed(before, planned(tmp_path, text)) == {"install", "customise", "convert"}
+
+
+def test_a_payload_in_the_vm_needs_a_mirror(tmp_path: Path) -> None:
+    text = f"{BASE}installer: {{payload: in-vm}}\n"
+    plan = planned(tmp_path, text)
+    assert plan.payload is None
+    assert "%packages" in plan.kickstart.text
+    assert "http://mirror.example/debian" in plan.kickstart.text
+    with pytest.raises(HostError, match="no Debian mirror is known"):
+        planned(tmp_path, text, mirror=Mirror())
+
+
+def test_a_command_that_the_installer_does_not_carry_out_is_told_before_anything_boots(tmp_path: Path) -> None:
+    (tmp_path / "kickstart").mkdir()
+    (tmp_path / "recipes").mkdir()
+    template = tmp_path / "kickstart" / "own.ks.j2"
+    template.write_text(
+        "text\nrootpw --lock\nvolgroup vg0 pv.01\nliveimg --url=file:///x\nclearpart --all\npart / --size=1 --grow\n"
+    )
+    path = tmp_path / "recipes" / "web.yaml"
+    path.write_text(f"{BASE}kickstart: {{template: own.ks.j2}}\n")
+    with pytest.raises(RecipeError) as wrong:
+        plans.make(load(path), mirror=MIRROR, tools=TOOLS, secret_key=b"k")
+    found = [problem for problem in wrong.value.problems if "volgroup" in problem.message]
+    assert found
+    assert (Path(found[0].file).name, found[0].line) == ("own.ks.j2", 3)
+
+
+def outlook(tmp_path: Path, plan: Plan, *, refresh: bool = False) -> Outlook:
+    return look_ahead(plan, Settings(Store(tmp_path / "store"), tmp_path / "artifacts", refresh))
+
+
+def keep(tmp_path: Path, plan: Plan, *names: str) -> None:
+    store = Store(tmp_path / "store")
+    for step in plan.steps:
+        if step.name in names:
+            with store.make(step.kind, step.fingerprint, label="web", inputs=step.inputs):
+                pass
+
+
+def test_a_build_begins_behind_what_is_there(tmp_path: Path) -> None:
+    plan = planned(tmp_path)
+    assert list(outlook(tmp_path, plan).to_run) == ["runtime", "tree", "payload", "install", "customise", "convert"]
+    keep(tmp_path, plan, "runtime", "tree")
+    assert list(outlook(tmp_path, plan).to_run) == ["payload", "install", "customise", "convert"]
+    keep(tmp_path, plan, "install")
+    assert list(outlook(tmp_path, plan).to_run) == ["customise", "convert"]
+    assert len(outlook(tmp_path, plan, refresh=True).to_run) == 6
+
+
+def test_it_says_why_a_step_runs(tmp_path: Path) -> None:
+    keep(tmp_path, planned(tmp_path), "runtime", "tree", "payload", "install")
+    after = planned(tmp_path, BASE.replace("size: 4GiB", "size: 5GiB"))
+    why = outlook(tmp_path, after).to_run
+    assert why["install"] == "changed: disk size"
+    assert why["customise"] == "not built yet"
+    assert "payload" not in why
+
+
+def test_a_finished_artifact_is_found(tmp_path: Path) -> None:
+    plan = planned(tmp_path)
+    from datetime import date
+
+    with Output(tmp_path / "artifacts", "web").new(date(2026, 1, 31)) as artifact:
+        artifact.image.write_bytes(b"image")
+        (artifact.folder / "manifest.json").write_text(
+            f'{{"fingerprint": "{plan.convert.fingerprint}", "image": {{"size": 5}}}}'
+        )
+    found = outlook(tmp_path, plan)
+    assert found.artifact is not None
+    assert found.to_run == {}
+    assert found.cached == 6
+    other = planned(tmp_path, BASE.replace("[vim]", "[tree]"))
+    assert outlook(tmp_path, other).artifact is None
