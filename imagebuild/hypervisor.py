@@ -50,10 +50,13 @@ class Hypervisor:
         self._connection = connection
         self.uri = uri
         self._stopped: dict[str, str] = {}
+        self._started: dict[str, float] = {}
         connection.domainEventRegisterAny(None, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, self._on_lifecycle, None)
 
     def _on_lifecycle(self, _connection: Any, domain: Any, event: int, detail: int, _opaque: Any) -> None:
-        if event == libvirt.VIR_DOMAIN_EVENT_STOPPED:
+        if event == libvirt.VIR_DOMAIN_EVENT_STARTED:
+            self._started[domain.name()] = time.monotonic()
+        elif event == libvirt.VIR_DOMAIN_EVENT_STOPPED:
             self._stopped[domain.name()] = _STOPPED.get(detail, f"stopped ({detail})")
 
     def can(self, virt_type: str, arch: str = "x86_64") -> bool:
@@ -69,6 +72,10 @@ class Hypervisor:
         capabilities = self._connection.getCapabilities()
         found = re.search(r"<model>dac</model>.*?<baselabel type='(?:kvm|qemu)'>\+(\d+):", capabilities, re.DOTALL)
         return int(found[1]) if found else os.geteuid()
+
+    def started_at(self, name: str) -> float:
+        """When the domain began to run, by time.monotonic(); now, if that was not seen."""
+        return self._started.get(name, time.monotonic())
 
     def state(self, name: str) -> DomainState:
         """What the domain is doing now. Raises HostError if the daemon does not answer."""

@@ -44,6 +44,8 @@ class Facts:
     version: str
     accelerator: str
     sources: Sequence[Source]
+    machine: Mapping[str, float]
+    """How long the install VM ran, and how long until its installer did: ``seconds``, ``seconds_to_installer``."""
     customised: CustomiseResult
     image: ImageFacts
     began: datetime
@@ -77,12 +79,17 @@ def _content(plan: Plan, facts: Facts) -> dict[str, Any]:
         "packages": dict(sorted(facts.customised.packages.items())),
         "tools": dict(facts.tools),
         "steps": {
-            step.name: {"fingerprint": step.fingerprint, "seconds": round(facts.seconds.get(step.name, 0.0), 1)}
-            for step in plan.steps
+            step.name: {"fingerprint": step.fingerprint, "seconds": _seconds(facts, step.name)} for step in plan.steps
         },
         "built": {
             "began": facts.began.isoformat(timespec="seconds"),
             "ended": facts.ended.isoformat(timespec="seconds"),
             "accelerator": facts.accelerator,
+            "machine": dict(facts.machine),
         },
     }
+
+
+def _seconds(facts: Facts, step: str) -> float | None:
+    """How long the step took in this build; None where its result was there already."""
+    return round(facts.seconds[step], 1) if step in facts.seconds else None

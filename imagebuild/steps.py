@@ -21,7 +21,7 @@ from imagebuild.artifact import MANIFEST, Artifact, Output
 from imagebuild.customise import CustomiseResult
 from imagebuild.errors import HostError, Problem, RecipeError
 from imagebuild.files import sha256
-from imagebuild.install.supervise import install
+from imagebuild.install.supervise import Installed, install
 from imagebuild.install.virt_install import InstallMachine, SourceDisk
 from imagebuild.kickstart.render import LiveimgPayload, Payload
 from imagebuild.kickstrap import payload as payloads
@@ -36,7 +36,7 @@ from imagebuild.store import Store
 
 T = TypeVar("T")
 DISK = "disk.raw"
-_SOURCES = "sources.json"
+_FACTS = "installation.json"
 _KERNEL, _INITRD, _INSTALL_IMAGE = "images/pxeboot/vmlinuz", "images/pxeboot/initrd.img", "images/install.img"
 """Files of an install tree."""
 _CUSTOMISE_LIMIT = 1800.0
@@ -83,6 +83,15 @@ def _side_by_side(threads: int) -> Iterator[_Start]:
             raise
 
 
+@dataclass(frozen=True)
+class _Prepared:
+    """What an installation needs: the install tree, the root archive's entry if there is one, the accelerator."""
+
+    tree: Path
+    payload: Path | None
+    verdict: accel.Verdict
+
+
 @dataclass
 class Run:
     """One run of a plan. Steps take the store's entries and give entries; the last gives the artifact."""
@@ -102,9 +111,9 @@ class Run:
     def go(self) -> Artifact:
         installed = self._find(self.plan.install)
         if installed is None:
-            tree, payload, verdict = self._prepare()
-            self._check_fits(payload)
-            installed = self._install(tree, payload, verdict)
+            prepared = self._prepare()
+            self._check_fits(prepared.payload)
+            installed, verdict = self._install(prepared), prepared.verdict
         else:
             verdict = self._verdict()
         disk, customised = self._customise(installed, verdict)
@@ -134,6 +143,7 @@ class Run:
                 with store.make(
                     step.kind,
                     step.fingerprint,
+                    within=self.work,
                     label=self.recipe.name,
                     inputs=step.inputs,
                     replace=self.settings.refresh,
@@ -145,12 +155,12 @@ class Run:
 
     # Preparation: the runtime, the root archive and the proof of the accelerator need nothing of each other.
 
-    def _prepare(self) -> tuple[Path, Path | None, accel.Verdict]:
+    def _prepare(self) -> _Prepared:
         with _side_by_side(3) as start:
             tree = start(self._tree)
             payload = start(self._payload)
             verdict = start(self._verdict)
-        return tree.result(), payload.result(), verdict.result()
+        return _Prepared(tree.result(), payload.result(), verdict.result())
 
     def _verdict(self) -> accel.Verdict:
         wanted = self.recipe.vm.virt_type
@@ -200,29 +210,29 @@ class Run:
 
     # The installation.
 
-    def _install(self, tree: Path, payload: Path | None, verdict: accel.Verdict) -> Path:
+    def _install(self, prepared: _Prepared) -> Path:
         def make(folder: Path, progress: Progress) -> str:
             folder.chmod(0o700)
-            with hypervisor.connected(hide_kvm=verdict.emulated) as connection:
-                self._run_installer(connection, tree, payload, verdict, progress)
+            with hypervisor.connected(hide_kvm=prepared.verdict.emulated) as connection:
+                done = self._run_installer(connection, prepared, progress)
             shutil.move(self.work / DISK, folder / DISK)
             evidence.copy_logs(self.work / "logs", folder)
-            (folder / _SOURCES).write_text(json.dumps([asdict(source) for source in self._sources(tree, payload)]))
-            how = "emulated" if verdict.emulated else "KVM"
+            facts = {
+                "sources": [asdict(source) for source in self._sources(prepared)],
+                "machine": {
+                    "seconds": round(done.seconds, 1),
+                    "seconds_to_installer": round(done.seconds_to_installer, 1),
+                },
+            }
+            (folder / _FACTS).write_text(json.dumps(facts))
+            how = "emulated" if prepared.verdict.emulated else "KVM"
             return f"virt-install, kickstart, {how}"
 
         return self._entry(self.plan.install, make)
 
-    def _run_installer(
-        self,
-        connection: hypervisor.Hypervisor,
-        tree: Path,
-        payload: Path | None,
-        verdict: accel.Verdict,
-        progress: Progress,
-    ) -> None:
+    def _run_installer(self, connection: hypervisor.Hypervisor, prepared: _Prepared, progress: Progress) -> Installed:
         nonce = os.urandom(12).hex()
-        machine = self._machine(connection, tree, payload, verdict)
+        machine = self._machine(connection, prepared)
         for path in (machine.target, machine.tree, *(source.path for source in machine.sources)):
             hypervisor.check_reachable(path, connection.qemu_uid())
         if not connection.can(machine.virt_type, machine.arch):
@@ -230,10 +240,10 @@ class Run:
                 f"libvirt at {connection.uri} cannot run {machine.virt_type} machines", "see `imagebuild doctor`"
             )
         qemu_img.create_raw(machine.target, self.recipe.disk.size)
-        text = self._final_kickstart(payload, nonce)
+        text = self._final_kickstart(prepared.payload, nonce)
         machine.kickstart.touch(mode=0o600)
         machine.kickstart.write_text(text)
-        install(
+        return install(
             connection,
             machine,
             nonce=nonce,
@@ -250,20 +260,18 @@ class Run:
         rendered, _ = plans.checked(self.recipe, source, nonce, RealSecrets())
         return rendered.text
 
-    def _machine(
-        self, connection: hypervisor.Hypervisor, tree: Path, payload: Path | None, verdict: accel.Verdict
-    ) -> InstallMachine:
+    def _machine(self, connection: hypervisor.Hypervisor, prepared: _Prepared) -> InstallMachine:
         recipe, logs = self.recipe, self.work / "logs"
-        sources = [SourceDisk(tree / _INSTALL_IMAGE, "stage2")]
-        if payload is not None:
-            sources.append(SourceDisk(payloads.read(payload).path, "payload"))
+        sources = [SourceDisk(prepared.tree / _INSTALL_IMAGE, "stage2")]
+        if prepared.payload is not None:
+            sources.append(SourceDisk(payloads.read(prepared.payload).path, "payload"))
         return InstallMachine(
             name=domain_name(self.run),
             connect=connection.uri,
-            virt_type="qemu" if verdict.emulated else "kvm",
+            virt_type="qemu" if prepared.verdict.emulated else "kvm",
             memory=recipe.vm.memory // MIB,
             vcpus=recipe.vm.vcpus,
-            tree=tree,
+            tree=prepared.tree,
             kickstart=self.work / "ks.cfg",
             target=self.work / DISK,
             console_log=logs / "console.log",
@@ -277,7 +285,8 @@ class Run:
             osinfo=recipe.os.osinfo,
         )
 
-    def _sources(self, tree: Path, payload: Path | None) -> list[Source]:
+    def _sources(self, prepared: _Prepared) -> list[Source]:
+        tree, payload = prepared.tree, prepared.payload
         image = tree / _INSTALL_IMAGE
         sources = [
             Source("installer's runtime", sha256(image)),
@@ -340,10 +349,12 @@ class Run:
             virtual_size=self.recipe.disk.size,
             sha256=sha256(artifact.image),
         )
+        installation = json.loads((installed / _FACTS).read_text())
         return manifest.Facts(
             version=artifact.version,
             accelerator=verdict.accelerator,
-            sources=[Source(**source) for source in json.loads((installed / _SOURCES).read_text())],
+            sources=[Source(**source) for source in installation["sources"]],
+            machine=installation["machine"],
             customised=customised,
             image=image,
             began=self.began,

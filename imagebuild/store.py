@@ -22,7 +22,7 @@ from pathlib import Path
 
 import platformdirs
 
-from imagebuild.errors import HostError, ImageBuildError
+from imagebuild.errors import HostError
 from imagebuild.files import sync_folder, sync_tree, write_atomically
 from imagebuild.log import logger
 
@@ -68,31 +68,31 @@ class Store:
 
     @contextmanager
     def make(
-        self, kind: str, fingerprint: str, *, label: str, inputs: Mapping[str, str], replace: bool = False
+        self, kind: str, fingerprint: str, *, within: Path, label: str, inputs: Mapping[str, str], replace: bool = False
     ) -> Iterator[Path]:
         """A folder to fill; leaving the block makes it the entry, an exception drops it.
 
+        Until then it stands in ``within``, the run's own folder, and is removed with that should the process die.
         Where another process was faster its entry stays, unless ``replace`` is given.
         """
         final = self.root / kind / fingerprint
-        aside = final.with_name(f".{fingerprint[:16]}.{secrets.token_hex(_NAME_BYTES)}")
-        aside.mkdir(parents=True)
+        final.parent.mkdir(exist_ok=True)
+        aside = within / f"{kind}-{secrets.token_hex(_NAME_BYTES)}"
+        aside.mkdir()
+        replaced = aside.with_name(f"{aside.name}.replaced")
         try:
             yield aside
             record = {"label": label, "made": datetime.now(UTC).isoformat(), "inputs": dict(inputs)}
             write_atomically(aside / _ENTRY, json.dumps(record, indent=1, sort_keys=True) + "\n")
             sync_tree(aside)
-            with suppress(FileNotFoundError):
-                if replace:
-                    final.rename(aside.with_name(f"{aside.name}.old"))
-            with suppress(FileExistsError, OSError):
+            if replace and final.exists():
+                final.rename(replaced)
+            if not final.exists():
                 aside.rename(final)
             sync_folder(final.parent)
-            if self.find(kind, fingerprint) is None:
-                raise ImageBuildError(f"the store entry {final} could not be put in place")
         finally:
             remove_tree(aside)
-            remove_tree(aside.with_name(f"{aside.name}.old"))
+            remove_tree(replaced)
 
     @contextmanager
     def locked(self, name: str, on_wait: Callable[[str], None]) -> Iterator[None]:

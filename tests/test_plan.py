@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -113,7 +114,7 @@ def keep(tmp_path: Path, plan: Plan, *names: str) -> None:
     store = Store(tmp_path / "store")
     for step in plan.steps:
         if step.name in names:
-            with store.make(step.kind, step.fingerprint, label="web", inputs=step.inputs):
+            with store.make(step.kind, step.fingerprint, within=tmp_path, label="web", inputs=step.inputs):
                 pass
 
 
@@ -138,8 +139,6 @@ def test_it_says_why_a_step_runs(tmp_path: Path) -> None:
 
 def test_a_finished_artifact_is_found(tmp_path: Path) -> None:
     plan = planned(tmp_path)
-    from datetime import date
-
     with Output(tmp_path / "artifacts", "web").new(date(2026, 1, 31)) as artifact:
         artifact.image.write_bytes(b"image")
         (artifact.folder / "manifest.json").write_text(

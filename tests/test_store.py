@@ -25,7 +25,7 @@ def store(tmp_path: Path) -> Store:
 
 
 def test_an_entry_is_there_once_its_block_has_ended(store: Store) -> None:
-    with store.make("payload", "abc", label="r", inputs={"x": "1"}) as folder:
+    with store.make("payload", "abc", within=store.root, label="r", inputs={"x": "1"}) as folder:
         (folder / "root.tar").write_text("data")
         assert store.find("payload", "abc") is None
     found = store.find("payload", "abc")
@@ -36,7 +36,10 @@ def test_an_entry_is_there_once_its_block_has_ended(store: Store) -> None:
 
 
 def test_a_failed_entry_leaves_nothing(store: Store) -> None:
-    with pytest.raises(KeyboardInterrupt), store.make("payload", "abc", label="r", inputs={}) as folder:
+    with (
+        pytest.raises(KeyboardInterrupt),
+        store.make("payload", "abc", within=store.root, label="r", inputs={}) as folder,
+    ):
         (folder / "half").write_text("x")
         raise KeyboardInterrupt
     assert store.find("payload", "abc") is None
@@ -46,7 +49,7 @@ def test_a_failed_entry_leaves_nothing(store: Store) -> None:
 @pytest.mark.parametrize(("replace", "kept"), [(False, "first"), (True, "second")])
 def test_two_makers_of_one_entry(store: Store, replace: bool, kept: str) -> None:
     for text in ("first", "second"):
-        with store.make("payload", "abc", label="r", inputs={}, replace=replace) as folder:
+        with store.make("payload", "abc", within=store.root, label="r", inputs={}, replace=replace) as folder:
             (folder / "by").write_text(text)
     found = store.find("payload", "abc")
     assert found is not None

@@ -37,11 +37,12 @@ _PROGRESS = re.compile(r"^kickstrap: progress (?P<percent>\d+) (?P<what>.*)")
 class Console:
     """Fed with the console's bytes as they come; tells what they mean so far.
 
-    ``success`` is True once this build's nonce was printed; ``failure`` is one sentence once a
+    ``started`` is True once kickstrap's agent runs, ``success`` once this build's nonce was printed; ``failure`` is one sentence once a
     sign of failure was seen; ``doing`` and ``fraction`` (0.0 to 1.0) are for a progress display.
     """
 
     nonce: str
+    started: bool = False
     success: bool = False
     failure: str | None = None
     waiting: bool = False
@@ -67,6 +68,8 @@ class Console:
     def _line(self, raw: str) -> None:
         line = _clean(raw)
         self.lines.append(line)
+        if line == "kickstrap: started":
+            self.started = True
         if f"{SUCCESS}:{self.nonce}" in line:
             self.success = True
         if match := _STEP.match(line):

@@ -162,6 +162,7 @@ def leftovers(project: Project) -> list[str]:
     found += Store(project.store).dead_runs()
     found += [str(path) for path in project.store.glob("work/*")]
     found += [str(path) for path in project.store.glob("*/.*")]
+    found += [str(path) for path in Path("/var/lib/libvirt/boot").glob("virtinst-*")]
     found += [str(path) for path in (project.folder / "artifacts").glob("*/.*")]
     found += [line for line in Path("/proc/mounts").read_text().splitlines() if str(project.folder.parent) in line]
     for command in Path("/proc").glob("[0-9]*/cmdline"):
