@@ -79,7 +79,9 @@ class Base:
 
 def base_sources() -> tuple[Path, ...]:
     """The code that decides what a base is: its fingerprint covers these files."""
-    return tuple(_HERE / f"{name}.py" for name in ("bootstrap", "cpio", "modules", "runtime", "squashfs", "vmlinux"))
+    return tuple(
+        _HERE / f"{name}.py" for name in ("bootstrap", "cpio", "mirror", "modules", "runtime", "squashfs", "vmlinux")
+    )
 
 
 def tree_sources() -> tuple[Path, ...]:
