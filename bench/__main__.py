@@ -1,0 +1,56 @@
+"""What a build takes on this machine: with empty caches, again with nothing changed, and beside the usual chain of tools.
+
+    python -m bench [RECIPE] [--workdir DIR]
+
+Nothing is asserted: figures depend on the machine and on what else it does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from bench import customise
+from imagebuild.run import run
+from imagebuild.steps import DISK
+
+_LIMIT = 7200.0
+
+
+def main() -> None:
+    """Build twice into a store of its own, then measure customising on the installed disk."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("recipe", nargs="?", default="debian-13")
+    parser.add_argument("--workdir", type=Path, default=Path("/var/tmp"), help="needs about 6 GiB")
+    arguments = parser.parse_args()
+    print(f"{os.cpu_count()} processors, load before: {os.getloadavg()[0]:.1f}")
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=arguments.workdir) as name:
+        folder = Path(name)
+        folder.chmod(0o711)  # QEMU's own user must reach the disks
+        manifest = _build(arguments.recipe, folder, "empty caches")
+        _build(arguments.recipe, folder, "nothing changed")
+        for step, made in manifest["steps"].items():
+            print(f"  {step:<10} {made['seconds']:6.1f} s")
+        print(f"  image      {manifest['image']['size'] / (1 << 20):6.1f} MiB")
+        installed = folder / "store" / "installed" / manifest["steps"]["install"]["fingerprint"]
+        customise.measure(installed / DISK, folder, 1)
+
+
+def _build(recipe: str, folder: Path, what: str) -> dict[str, Any]:
+    """Build, tell how long it took, and return the manifest."""
+    begin = time.monotonic()
+    argv = [sys.executable, "-m", "imagebuild", "build", recipe, "--json"]
+    done = run([*argv, "--store", folder / "store", "--output", folder / "artifacts"], timeout=_LIMIT)
+    print(f"{recipe}, {what}: {time.monotonic() - begin:.1f} s")
+    manifest: dict[str, Any] = json.loads(Path(json.loads(done.stdout.splitlines()[-1])["manifest"]).read_text())
+    return manifest
+
+
+if __name__ == "__main__":
+    main()
