@@ -93,8 +93,15 @@ def make(recipe: Recipe, *, mirror: Mirror, tools: Tools, secret_key: bytes) -> 
     payload_spec, payload = None, None
     kickstart = wanted[0]
     if recipe.installer.payload == "host":
+        parsed = wanted[1]
         payload_spec = PayloadSpec(
-            suite=suite, mirror=mirror, components=components, packages=wanted[1].packages, excluded=wanted[1].excluded
+            suite=suite,
+            mirror=mirror,
+            components=components,
+            packages=parsed.packages,
+            excluded=parsed.excluded,
+            core=parsed.core,
+            weak_dependencies=parsed.weak_dependencies,
         )
         payload = _payload_step(payload_spec, tools)
         kickstart, _ = checked(recipe, LiveimgPayload(PAYLOAD_URL, payload.fingerprint), _NONCE, secrets)
@@ -148,6 +155,8 @@ def _payload_step(spec: PayloadSpec, tools: Tools) -> Step:
         "components": " ".join(spec.components),
         "packages": " ".join(sorted(spec.packages)),
         "excluded packages": " ".join(sorted(spec.excluded)),
+        "standard system": str(spec.core),
+        "weak dependencies": str(spec.weak_dependencies),
         "code": fingerprint.code("kickstrap/payload.py", "kickstrap/bootstrap.py", "kickstrap/mirror.py"),
         "mmdebstrap": tools.mmdebstrap,
     }

@@ -70,6 +70,7 @@ class Bootstrap:
     components: tuple[str, ...] = ("main",)
     variant: str = "required"
     packages: tuple[str, ...] = ()
+    recommends: bool = False
     arch: str = "amd64"
     dpkg_options: tuple[str, ...] = ()
     """Options that hold while this root is made, and are not left in it."""
@@ -85,8 +86,7 @@ def command(spec: Bootstrap, target: Path, sources: Path | None, keyring: Path, 
         f"--architectures={spec.arch}",
         f"--components={','.join(spec.components)}",
         f"--keyring={keyring}",
-        # packages come from %packages and their dependencies, nothing else
-        '--aptopt=APT::Install-Recommends "false"',
+        f'--aptopt=APT::Install-Recommends "{str(spec.recommends).lower()}"',
         '--aptopt=Acquire::Languages "none"',
         "--aptopt=Acquire::Retries 3",
     ]

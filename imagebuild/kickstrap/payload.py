@@ -30,13 +30,19 @@ _ARCHITECTURES = {"x86_64": "amd64"}
 
 @dataclass(frozen=True)
 class PayloadSpec:
-    """Which packages, from where. ``packages`` and ``excluded`` are those of the kickstart's %packages."""
+    """Which packages, from where. ``packages`` and ``excluded`` are those of the kickstart's %packages.
+
+    ``core`` (no --nocore there) adds Debian's standard system, priority important, to the required packages;
+    ``weak_dependencies`` (no --exclude-weakdeps) adds what packages recommend. The agent does the same in the VM.
+    """
 
     suite: str
     mirror: Mirror = field(default_factory=Mirror)
     components: tuple[str, ...] = ("main",)
     packages: tuple[str, ...] = ()
     excluded: tuple[str, ...] = ()
+    core: bool = False
+    weak_dependencies: bool = False
     arch: str = "x86_64"
 
 
@@ -52,8 +58,7 @@ class PayloadResult:
 def build(spec: PayloadSpec, into: Path, progress: Progress) -> PayloadResult:
     """Make the root archive of ``spec`` in the folder ``into``: ``root.tar``, and ``payload.json`` about it.
 
-    The root has Debian's required packages, apt and what the kickstart lists. If it is interrupted, the
-    folder is left as it was. Raises bootstrap.PackagesUnknown, HostError, CommandFailed.
+    If it is interrupted, the folder is left as it was. Raises bootstrap.PackagesUnknown, HostError, CommandFailed.
     """
     into.mkdir(parents=True, exist_ok=True)
     archive = into / "root.tar"
@@ -62,7 +67,8 @@ def build(spec: PayloadSpec, into: Path, progress: Progress) -> PayloadResult:
             suite=spec.suite,
             mirror=spec.mirror,
             components=tuple(spec.components),
-            variant="minbase",
+            variant="important" if spec.core else "required",
+            recommends=spec.weak_dependencies,
             packages=(*spec.packages, *(f"{name}-" for name in spec.excluded)),
             arch=_ARCHITECTURES[spec.arch],
         ),

@@ -121,8 +121,20 @@ def test_the_result_tells_digest_and_packages(tmp_path: Path, monkeypatch: pytes
     assert result.packages == {"apt": "3.0.3", "bash": "5.2.37-2"}
     assert payload.read(tmp_path / "into") == result
     assert result.path.stat().st_mode & 0o777 == 0o644
-    assert "--include=vim,nano-" in (tmp_path / "argv").read_text()
+    argv = (tmp_path / "argv").read_text()
+    assert "--include=vim,nano-" in argv
+    assert "--variant=required" in argv
+    assert 'Install-Recommends "false"' in argv
     assert sorted(path.name for path in (tmp_path / "into").iterdir()) == ["payload.json", "root.tar"]
+
+
+def test_the_standard_system_and_recommended_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _tar(tmp_path / "made", "./var/lib/dpkg/status", STATUS)
+    _fake_mmdebstrap(tmp_path, monkeypatch, f'echo "$@" > {tmp_path}/argv; cp {tmp_path}/made "$target"')
+    payload.build(PayloadSpec("trixie", core=True, weak_dependencies=True), tmp_path / "into", SILENT)
+    argv = (tmp_path / "argv").read_text()
+    assert "--variant=important" in argv
+    assert 'Install-Recommends "true"' in argv
 
 
 def test_an_archive_without_dpkg_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
