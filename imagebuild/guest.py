@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from imagebuild import fstab
-from imagebuild.accel import EMULATED_KERNEL_ARGUMENT
+from imagebuild.accel import EMULATED_KERNEL_ARGUMENTS
 from imagebuild.errors import GuestError, HostError
 from imagebuild.log import logger
 
@@ -59,7 +59,7 @@ def opened(
         handle.set_tmpdir(str(tmpdir))
         if accel == "tcg":
             handle.set_backend_setting("force_tcg", "1")
-            handle.set_append(EMULATED_KERNEL_ARGUMENT)
+            handle.set_append(" ".join(EMULATED_KERNEL_ARGUMENTS))
             # Measured under emulation: 8.2 s to start with two processors, 9.4 s with one.
             handle.set_smp(2)
         handle.set_network(network)

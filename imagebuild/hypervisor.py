@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import stat
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -25,6 +26,7 @@ SESSION = "qemu:///session"
 _IDLE = "120"
 """Seconds without a client or a VM after which a daemon that we started ends by itself."""
 _DAEMONS = ("libvirtd", "virtqemud")
+_LOG_SOCKET = "/run/libvirt/virtlogd-sock"
 
 
 @dataclass(frozen=True)
@@ -171,16 +173,21 @@ def connected(*, hide_kvm: bool = False) -> Iterator[Hypervisor]:
     """
     _start_event_loop()
     uri = default_uri()
-    connection, reason = _open(uri)
-    if connection is None and uri == SYSTEM and not _has_systemd():
-        connection, reason = _start_daemons(hide_kvm=hide_kvm)
-    if connection is None:
-        raise HostError(f"libvirt does not answer at {uri}: {reason}", _mend(uri))
-    try:
-        yield Hypervisor(connection, uri)
-    finally:
-        with suppress(libvirt.libvirtError):
-            connection.close()
+    with ExitStack() as held:
+        if uri == SYSTEM and not _has_systemd():
+            held.enter_context(_log_daemon())
+            connection, reason = _open(uri)
+            if connection is None:
+                connection, reason = _start_daemon(hide_kvm=hide_kvm)
+        else:
+            connection, reason = _open(uri)
+        if connection is None:
+            raise HostError(f"libvirt does not answer at {uri}: {reason}", _mend(uri))
+        try:
+            yield Hypervisor(connection, uri)
+        finally:
+            with suppress(libvirt.libvirtError):
+                connection.close()
 
 
 def check_reachable(path: Path, uid: int) -> None:
@@ -214,25 +221,51 @@ def _mend(uri: str) -> str:
     return "run `make setup`, then look at `imagebuild doctor`"
 
 
-def _start_daemons(*, hide_kvm: bool) -> tuple[Any, str]:
-    """Start the log daemon and libvirt's own, as the machine has no service manager to do it, and connect."""
+@contextmanager
+def _log_daemon() -> Iterator[None]:
+    """Keep libvirt's log daemon running, which writes the consoles' logs: with a client it does not end as idle."""
+    client = _log_client()
+    if client is None:
+        _run_daemon("virtlogd")
+        client = _log_client()
+    if client is None:
+        raise HostError("libvirt's log daemon (virtlogd) does not answer", "run `make setup`")
+    with client:
+        yield
+
+
+def _log_client() -> socket.socket | None:
+    client = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        client.connect(_LOG_SOCKET)
+    except OSError:
+        client.close()
+        return None
+    return client
+
+
+def _start_daemon(*, hide_kvm: bool) -> tuple[Any, str]:
+    """Start libvirt's daemon, as the machine has no service manager to do it, and connect."""
     folders = environment()["PATH"].split(":")
     daemon = next((name for name in _DAEMONS if any((Path(f) / name).exists() for f in folders)), None)
     if daemon is None:
         raise HostError("no libvirt daemon is installed", "run `make setup`")
-    prefix: list[str] = []
+    prefix: tuple[str, ...] = ()
     if hide_kvm and Path("/dev/kvm").exists():
         script = resources.files("imagebuild") / "without-kvm.sh"
-        prefix = ["unshare", "--mount", "--propagation", "slave", "sh", str(script)]
-    for name in ("virtlogd", daemon):
-        logger.info("starting %s, which ends after %s s without work", name, _IDLE)
-        run([*prefix, name, "--daemon", "--timeout", _IDLE], timeout=30)
+        prefix = ("unshare", "--mount", "--propagation", "slave", "sh", str(script))
+    _run_daemon(daemon, prefix)
     for _ in range(100):
         connection, reason = _open(SYSTEM)
         if connection is not None:
             break
         time.sleep(0.1)
     return connection, reason
+
+
+def _run_daemon(name: str, prefix: Sequence[str] = ()) -> None:
+    logger.info("starting %s, which ends after %s s without work", name, _IDLE)
+    run([*prefix, name, "--daemon", "--timeout", _IDLE], timeout=30)
 
 
 _loop_started = threading.Lock()

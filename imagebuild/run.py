@@ -8,6 +8,7 @@ block that waits for it is left by an exception.
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -35,6 +36,7 @@ _PASSED = (
 )  # fmt: skip
 _SBIN = "/usr/local/sbin:/usr/sbin:/sbin"
 _GRACE = 10.0
+_ERROR = re.compile(r"E: |(?:\S+: )?error\b", re.IGNORECASE)
 _KEPT_OUTPUT = 200
 """Lines of a child's output kept for an error message."""
 
@@ -208,7 +210,8 @@ def _how_ended(returncode: int) -> str:
 
 def _failed(completed: Completed, env: Mapping[str, str] | None, how: str, hint: str | None) -> CommandFailed:
     output = redact("\n".join(completed.stdout.splitlines()[-_KEPT_OUTPUT:]))
-    told = [line for line in output.splitlines() if line.strip()][-3:]
+    lines = [line for line in output.splitlines() if line.strip()]
+    told = [line for line in lines if _ERROR.match(line)][-3:] or lines[-3:]
     message = f"{os.path.basename(completed.argv[0])} {how}"
     if told:
         message += ": " + " | ".join(line.strip() for line in told)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from imagebuild.accel import EMULATED_KERNEL_ARGUMENT
+from imagebuild.accel import EMULATED_KERNEL_ARGUMENTS
 
 LOG_PORT = "org.fedoraproject.anaconda.log.0"
 """The virtio-serial port that Anaconda sends its logs to of its own accord; kickstrap does the same."""
@@ -110,7 +110,7 @@ def repeat_script(machine: InstallMachine) -> str:
 
 def _kernel_command_line(machine: InstallMachine) -> list[str]:
     ours = [f"inst.ks=file:/{machine.kickstart.name}", "console=ttyS0,115200"]
-    emulated = [EMULATED_KERNEL_ARGUMENT] if machine.virt_type == "qemu" else []
+    emulated = EMULATED_KERNEL_ARGUMENTS if machine.virt_type == "qemu" else ()
     return [*ours, *emulated, *machine.kernel_args]
 
 

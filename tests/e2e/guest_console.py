@@ -79,7 +79,7 @@ def booted(image: Path, overlay: Path, accelerator: Accelerator) -> Iterator[Gue
         "-netdev", "user,id=net0", "-device", "virtio-net-pci,netdev=net0", "-device", "virtio-rng-pci",
     ]  # fmt: skip
     if accelerator == "tcg":
-        argv += ["-cpu", "qemu64,-cx16"]  # see EMULATED_KERNEL_ARGUMENT: the image has a command line of its own
+        argv += ["-cpu", "qemu64,-cx16"]  # see EMULATED_KERNEL_ARGUMENTS: the image has a command line of its own
     process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     try:
         yield GuestConsole(process)

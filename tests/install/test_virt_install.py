@@ -63,7 +63,10 @@ def test_virt_install_understands_it_as_meant(machine: InstallMachine, tmp_path:
     assert domain.findtext("name") == "imagebuild-test"
     assert domain.findtext("memory") == str(1536 * 1024)
     assert domain.findtext("vcpu") == "3"
-    assert domain.findtext("os/cmdline") == "inst.ks=file:/ks.cfg console=ttyS0,115200 clearcpuid=141 quiet panic=-1"
+    assert (
+        domain.findtext("os/cmdline")
+        == "inst.ks=file:/ks.cfg console=ttyS0,115200 clearcpuid=141 no_timer_check quiet panic=-1"
+    )
     assert [domain.findtext(f"on_{event}") for event in ("poweroff", "reboot", "crash")] == ["destroy"] * 3
     target, payload = domain.findall("devices/disk")
     assert target.find("source").attrib["file"] == str(machine.target)  # type: ignore[union-attr]
