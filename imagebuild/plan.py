@@ -14,6 +14,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from importlib import metadata
 
 from imagebuild import fingerprint
 from imagebuild.customise import registry
@@ -144,7 +145,11 @@ def _runtime_steps(spec: RuntimeSpec, tools: Tools) -> tuple[Step, Step]:
             "mmdebstrap": tools.mmdebstrap,
         },
     )
-    inputs = {"runtime": base.fingerprint, "installer's code": fingerprint.code_of(tree_sources())}
+    inputs = {
+        "runtime": base.fingerprint,
+        "installer's code": fingerprint.code_of(tree_sources()),
+        "pykickstart": metadata.version("pykickstart"),
+    }
     return base, Step("tree", "tree", "install tree", inputs)
 
 
