@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 STATUS = "Package: vim\nStatus: install ok installed\nVersion: 2:9.1.1230-2\n"
-LEFTOVER = 16 << 20
-"""Bytes of a file that was deleted without being discarded."""
+LEFTOVER = b"\x55" * 4096
+"""A block of a file that was deleted without being discarded."""
 
 
 @pytest.fixture(scope="session")
@@ -47,7 +47,7 @@ def installed_disk(tmp_path_factory: pytest.TempPathFactory) -> Path:
         g.mkdir_p(str(Path(path).parent))
         g.write(path, text)
     g.chmod(0o640, "/var/log/syslog")
-    g.fill(0x55, LEFTOVER, "/leftover")
+    g.fill(LEFTOVER[0], 16 << 20, "/leftover")
     g.sync()
     g.rm("/leftover")
     g.shutdown()
