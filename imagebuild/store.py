@@ -118,10 +118,11 @@ class Store:
                 if os.fstat(descriptor).st_nlink:
                     return descriptor  # still the file of that name, not one its holder removed meanwhile
             except BlockingIOError:
-                if not told:
-                    on_wait(os.pread(descriptor, 20, 0).decode(errors="replace").strip())
+                holder = os.pread(descriptor, 20, 0).decode(errors="replace").strip()
+                if holder and not told:  # it writes its number right after it got the lock
+                    on_wait(holder)
                     told = True
-                time.sleep(0.5)
+                time.sleep(0.25)
             except BaseException:
                 os.close(descriptor)
                 raise
