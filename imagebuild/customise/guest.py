@@ -219,9 +219,12 @@ class Guest:
         self.changes.append(Change(path, what))
 
     def trim(self, mountpoint: str) -> int:
-        """Give the unused blocks of a file system back to the disk image; how many bytes the image shrank by."""
+        """Give the unused blocks of a file system back to the disk image; how many bytes the image shrank by.
+
+        Less than 1 MiB is no change: the host's own bookkeeping of the image moves by some blocks.
+        """
         freed = self._files.trim(mountpoint)
-        if freed:
+        if freed >= 1 << 20:
             self.record(mountpoint, f"gave back {freed / (1 << 20):.1f} MiB")
         return freed
 
