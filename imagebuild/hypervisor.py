@@ -191,7 +191,11 @@ def connected(*, hide_kvm: bool = False) -> Iterator[Hypervisor]:
 
 
 def check_reachable(path: Path, uid: int) -> None:
-    """Raise HostError if QEMU's user cannot get to ``path``: each folder above must be searchable by it."""
+    """Raise HostError if QEMU's user cannot get to ``path``, or the daemon does not see it.
+
+    Each folder above must be searchable by that user; and a daemon that was started here has mounts of its own,
+    where what was mounted later is missing.
+    """
     if uid in (0, os.geteuid()):
         return
     for folder in path.resolve().parents:
@@ -201,6 +205,29 @@ def check_reachable(path: Path, uid: int) -> None:
                 f"QEMU (user {uid}) cannot reach {path}: {folder} may not be searched by other users",
                 f"chmod o+x {folder}, or choose another folder with --store",
             )
+    daemon = private_daemon()
+    if daemon is not None and not _sees(daemon, path.resolve().parent):
+        raise HostError(
+            f"the libvirt daemon (process {daemon}) was started before the file system of {path} was mounted",
+            f"it ends by itself after {_IDLE} s without work; then build again",
+        )
+
+
+def _sees(process: int, folder: Path) -> bool:
+    try:
+        return (Path(f"/proc/{process}/root") / folder.relative_to("/")).samefile(folder)
+    except FileNotFoundError:
+        return False
+
+
+def private_daemon() -> int | None:
+    """The process number of a running libvirt daemon that has mounts of its own, as one that was started here has."""
+    for name in _DAEMONS:
+        with suppress(OSError, ValueError):
+            pid = int(Path(f"/run/{name}.pid").read_text())
+            if Path(f"/proc/{pid}/ns/mnt").readlink() != Path("/proc/self/ns/mnt").readlink():
+                return pid
+    return None
 
 
 def _open(uri: str) -> tuple[Any, str]:

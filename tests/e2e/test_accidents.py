@@ -6,10 +6,14 @@ import os
 import re
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from imagebuild import hypervisor
+from imagebuild.errors import HostError
 
 from .conftest import Ended, Project
 
@@ -135,6 +139,7 @@ def small_file_system(project: Project, built: Ended) -> Iterator[Path]:
     store = project.folder.parent / "small-store"
     store.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8g,mode=755", "imagebuild-test", store], check=True)
+    end_private_daemon()  # it would not see what is mounted now
     try:
         for kind in ("runtime", "tree", "payload", "key", "accelerator.json"):
             subprocess.run(["cp", "-a", project.store / kind, store], check=True)
@@ -142,6 +147,30 @@ def small_file_system(project: Project, built: Ended) -> Iterator[Path]:
     finally:
         subprocess.run(["umount", store], check=True)
         store.rmdir()
+
+
+def end_private_daemon() -> None:
+    """End the libvirt daemon that these tests had imagebuild start; it has no domain now."""
+    daemon = hypervisor.private_daemon()
+    if daemon is not None:
+        os.kill(daemon, signal.SIGTERM)
+        while Path(f"/proc/{daemon}").exists():
+            time.sleep(0.1)
+
+
+def test_a_file_system_that_the_daemon_does_not_see(project: Project, small_file_system: Path) -> None:
+    with hypervisor.connected(hide_kvm=True):
+        if hypervisor.private_daemon() is None:
+            pytest.skip("this host's own libvirt daemon sees every mount")
+        inner = small_file_system / "mounted-later"
+        inner.mkdir()
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755", "imagebuild-test", inner], check=True)
+        try:
+            (inner / "disk").touch()
+            with pytest.raises(HostError, match="was started before the file system"):
+                hypervisor.check_reachable(inner / "disk", uid=65534)
+        finally:
+            subprocess.run(["umount", inner], check=True)
 
 
 def shrink(mounted: Path, leave: int) -> None:
