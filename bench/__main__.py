@@ -37,6 +37,10 @@ def main() -> None:
         _build(arguments.recipe, folder, "nothing changed")
         for step, made in manifest["steps"].items():
             print(f"  {step:<10} {made['seconds']:6.1f} s")
+        machine = manifest["built"]["machine"]
+        print(
+            f"  install VM {machine['seconds']:6.1f} s, of which {machine['seconds_to_installer']:.1f} s until its installer ran"
+        )
         print(f"  image      {manifest['image']['size'] / (1 << 20):6.1f} MiB")
         installed = folder / "store" / "installed" / manifest["steps"]["install"]["fingerprint"]
         customise.measure(installed / DISK, folder, 1)
