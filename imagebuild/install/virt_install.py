@@ -67,7 +67,7 @@ def command(machine: InstallMachine) -> list[str]:
         "--disk", _target(machine),
     ]  # fmt: skip
     for source in machine.sources:
-        argv += ["--disk", _source(source)]
+        argv += ["--disk", _source(source, machine)]
     argv += [
         "--network", f"{machine.network},model=virtio",
         "--graphics", "none",
@@ -126,12 +126,12 @@ def _target(machine: InstallMachine) -> str:
     return ",".join(f"{key}={value}" for key, value in options.items())
 
 
-def _source(disk: SourceDisk) -> str:
+def _source(disk: SourceDisk, machine: InstallMachine) -> str:
+    options = f"path={_value(disk.path)},format=raw,bus=virtio,readonly=on,serial={disk.serial}"
+    if machine.connect.endswith("/session"):
+        return options  # a user's own daemon runs QEMU as that user and knows no owners: it refuses the label
     # The file is shared between builds: libvirt must not give it to QEMU's user and back.
-    return (
-        f"path={_value(disk.path)},format=raw,bus=virtio,readonly=on,serial={disk.serial},"
-        "source.seclabel0.model=dac,source.seclabel0.relabel=no"
-    )
+    return f"{options},source.seclabel0.model=dac,source.seclabel0.relabel=no"
 
 
 def _value(path: Path) -> str:

@@ -80,6 +80,11 @@ def test_virt_install_understands_it_as_meant(machine: InstallMachine, tmp_path:
     assert domain.find("devices/graphics") is None
 
 
+def test_a_users_own_daemon_is_told_nothing_about_owners(machine: InstallMachine) -> None:
+    assert any("relabel=no" in word for word in command(replace(machine, connect="qemu:///system")))
+    assert not any("seclabel" in word for word in command(replace(machine, connect="qemu:///session")))
+
+
 def test_only_an_emulated_kernel_is_kept_from_an_instruction(machine: InstallMachine) -> None:
     assert any("clearcpuid" in word for word in command(machine))
     assert not any("clearcpuid" in word for word in command(replace(machine, virt_type="kvm")))
