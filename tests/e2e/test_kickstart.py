@@ -1,0 +1,118 @@
+"""Every kickstart command that kickstrap carries out, in one real installation, and the guest asked about each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from imagebuild import accel
+
+from .conftest import PASSWORD, Ended, Project
+from .guest_console import booted
+
+pytestmark = [pytest.mark.vm, pytest.mark.timeout(1800), pytest.mark.usefixtures("nothing_left")]
+
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGtWv8hXcN2mYc1Jm4G1Yg5g0m3cJm0yZ0m3cJm0yZ0m ops"
+TEMPLATE = f"""\
+{{% import "macros.ks.j2" as imagebuild %}}
+text
+lang C.UTF-8
+keyboard --vckeymap=de --xlayouts=de
+timezone Europe/Berlin --utc
+{{{{ imagebuild.source(payload) }}}}
+network --device=eth0 --bootproto=static --ip=10.0.2.77 --netmask=255.255.255.0 --gateway=10.0.2.2 --nameserver=10.0.2.3 --hostname=everything
+{{{{ imagebuild.root(root) }}}}
+group --name=operators --gid=2000
+user --name=ops --groups=operators,sudo --uid=2001 --shell=/bin/bash --gecos="Operations, first shift" --lock
+sshkey --username=ops "{KEY}"
+selinux --disabled
+firewall --disabled
+services --disabled=logrotate.timer --enabled=ssh
+firstboot --disable
+skipx
+eula --agreed
+zerombr
+clearpart --all --initlabel
+part / --fstype=xfs --size=1200 --label=system
+part /srv --fstype=ext4 --size=64 --grow --label=data --fsoptions="noatime,nodev"
+bootloader --location=mbr --timeout=1 --append={{{{ kernel_arguments | join(" ") }}}}
+reboot
+
+%packages --nocore --exclude-weakdeps
+grub-pc
+initramfs-tools
+linux-image-cloud-amd64
+systemd-sysv
+udev
+dbus
+ifupdown
+iproute2
+logrotate
+openssh-server
+sudo
+tzdata
+xfsprogs
+-nano
+%end
+
+%pre --interpreter=/usr/bin/python3 --erroronfail --log=/tmp/pre.log
+open("/tmp/from-pre", "w").write("pre was here")
+%end
+
+%post --nochroot --erroronfail
+cp /tmp/from-pre /mnt/sysimage/etc/from-pre
+%end
+
+%post --log=/root/post.log
+echo "told to the log"
+false
+%end
+
+%post --interpreter=/usr/bin/perl --erroronfail
+open(my $file, ">", "/etc/from-perl"); print $file "perl was here\\n"; close($file);
+%end
+
+{{{{ imagebuild.success(nonce) }}}}
+"""
+
+ASKED = {
+    "cat /etc/hostname": "everything",
+    "ip -4 -o addr show dev eth0 scope global | awk '{print $4}'": "10.0.2.77/24",
+    "ip route show default | awk '{print $3}'": "10.0.2.2",
+    "cat /etc/resolv.conf | grep nameserver": "nameserver 10.0.2.3",
+    "readlink -f /etc/localtime": "/usr/share/zoneinfo/Europe/Berlin",
+    "grep XKBLAYOUT /etc/default/keyboard": 'XKBLAYOUT="de"',
+    "findmnt -n -o FSTYPE,LABEL /": "xfs system",
+    "findmnt -n -o FSTYPE,LABEL /srv": "ext4 data",
+    "findmnt -n -o OPTIONS /srv | tr , '\\n' | grep -cE '^(noatime|nodev)$'": "2",
+    "getent group operators": "operators:x:2000:ops",
+    "getent passwd ops": "ops:x:2001:2001:Operations, first shift:/home/ops:/bin/bash",
+    "id -nG ops": "ops sudo operators",
+    "stat -c '%U %a' /home/ops/.ssh/authorized_keys": "ops 600",
+    "grep -c 'ed25519 AAAA.* ops' /home/ops/.ssh/authorized_keys": "1",
+    "getent shadow ops | cut -d: -f2 | head -c 1": "!",
+    "systemctl is-enabled logrotate.timer ssh": "disabled\nenabled",
+    "cat /etc/from-pre": "pre was here",
+    "cat /etc/from-perl": "perl was here",
+    "cat /root/post.log": "told to the log",
+    "swapon --show --noheadings": "",
+    "dpkg-query -W -f '${db:Status-Status}' nano 2>/dev/null": "",
+}
+
+
+def test_each_command_is_carried_out(project: Project, built: Ended, variant: Callable[..., str]) -> None:
+    project.write("kickstart/everything.ks.j2", TEMPLATE)
+    name = variant(
+        ("disk: ", "kickstart: {template: everything.ks.j2}\ndisk: "),
+        ("packages: [lrzsz, net-tools, screen, tree, vim, wget]\n", ""),
+    )
+    ended = project.run("build", name, "--json")
+    assert ended.code == 0, f"{ended.events[-3:]} {ended.stderr}"
+    image = project.folder / str(ended.last("artifact")["image"])
+    accelerator = accel.verdict(project.store / "accelerator.json").accelerator
+    with booted(image, project.folder / "everything.qcow2", accelerator) as console:
+        console.log_in(PASSWORD, 600)
+        console.run("systemctl is-system-running --wait", 300)
+        told = {command: console.run(command) for command in ASKED}
+    assert told == ASKED
