@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from imagebuild import evidence, fingerprint, hypervisor, log, tools
 from imagebuild import plan as plans
 from imagebuild.artifact import Artifact, Output
-from imagebuild.errors import HostError, ImageBuildError
+from imagebuild.errors import HostError, ImageBuildError, from_os
 from imagebuild.kickstrap.mirror import host_mirror
 from imagebuild.plan import Plan, Step
 from imagebuild.progress import Reporter
@@ -94,9 +96,16 @@ def build(recipe: Recipe, settings: Settings, reporter: Reporter) -> Artifact:
             try:
                 with log.to_file(work / "logs" / "build.log"):
                     return Run(outlook.plan, settings, reporter, run, work).go()
+            except OSError as error:
+                raise _with_evidence(from_os(error), recipe, settings, work) from error
             except ImageBuildError as error:
-                error.evidence = evidence.keep(settings.store.failure_folder(recipe.name), work, error)
-                raise
+                raise _with_evidence(error, recipe, settings, work) from error.__cause__
+
+
+def _with_evidence(error: ImageBuildError, recipe: Recipe, settings: Settings, work: Path) -> ImageBuildError:
+    with suppress(OSError):  # nothing that is kept matters more than the error itself
+        error.evidence = evidence.keep(settings.store.failure_folder(recipe.name), work, error)
+    return error
 
 
 def clear_dead_runs(store: Store) -> None:

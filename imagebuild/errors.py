@@ -6,6 +6,7 @@ The command line prints ``message`` and ``hint`` and ends with ``exit_code``:
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,6 +55,19 @@ class Problem:
         place = f"{self.file}:{self.line}" if self.line else self.file
         where = f"{self.where}: " if self.where else ""
         return f"{place}: {where}{self.message}"
+
+
+def from_os(error: OSError) -> ImageBuildError:
+    """The operating system's refusal as an error that a user can act on; a full file system is the host's fault."""
+    place = f" ({error.filename})" if error.filename else ""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return HostError(
+            f"no space left{place}", "free some space, or use another file system with --store or --output"
+        )
+    message = f"{error.strerror or error}{place}"
+    if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+        return HostError(message, "this user must be able to write the store and the folder for artifacts")
+    return ImageBuildError(message)
 
 
 class RecipeError(ImageBuildError):

@@ -15,7 +15,7 @@ from imagebuild.cli.build import build, plan
 from imagebuild.cli.doctor import doctor
 from imagebuild.cli.operations import operations
 from imagebuild.cli.recipes import lint, list_recipes, render
-from imagebuild.errors import ImageBuildError, InstallFailed, RecipeError
+from imagebuild.errors import ImageBuildError, InstallFailed, RecipeError, from_os
 from imagebuild.log import redact
 
 INTERRUPTED = 130
@@ -59,9 +59,10 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)
-    except ImageBuildError as error:
-        _tell(as_json, _described(error))
-        sys.exit(error.exit_code)
+    except (ImageBuildError, OSError) as error:
+        told = from_os(error) if isinstance(error, OSError) else error
+        _tell(as_json, _described(told))
+        sys.exit(told.exit_code)
 
 
 def _interrupt(_signum: int, _frame: FrameType | None) -> None:

@@ -123,3 +123,15 @@ def test_operations_are_listed_and_shown(imagebuild: Imagebuild) -> None:
 def test_list_names_the_shipped_recipe(imagebuild: Imagebuild) -> None:
     found = [json.loads(line) for line in imagebuild("list", "--json").stdout.splitlines()]
     assert "debian-13" in {one["name"] for one in found}
+
+
+def test_a_store_that_may_not_be_written_is_told_in_a_sentence(
+    imagebuild: Imagebuild, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> bytes:
+        raise PermissionError(13, "Permission denied", "/store/key")
+
+    monkeypatch.setattr("imagebuild.store.Store.key", refuse)
+    done = imagebuild("plan", "debian-13")
+    assert done.returncode == 3
+    assert "Permission denied (/store/key)" in done.stderr

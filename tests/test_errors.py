@@ -1,0 +1,24 @@
+"""What the operating system refuses becomes a sentence."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+import pytest
+
+from imagebuild.errors import from_os
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "sentence"),
+    [
+        (errno.ENOSPC, 3, "no space left (/store/x)"),
+        (errno.EDQUOT, 3, "no space left (/store/x)"),
+        (errno.EROFS, 3, "Read-only file system (/store/x)"),
+        (errno.EIO, 1, "Input/output error (/store/x)"),
+    ],
+)
+def test_errors_of_the_operating_system(number: int, code: int, sentence: str) -> None:
+    error = from_os(OSError(number, os.strerror(number), "/store/x"))
+    assert (error.exit_code, error.message) == (code, sentence)
