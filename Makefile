@@ -22,7 +22,7 @@ test: setup ## all tests but the slow ones; boots virtual machines (PYTEST_ARGS=
 	@$(python) -m pytest -m 'not slow' $(PYTEST_ARGS)
 
 test-unit: setup ## the tests that start neither libguestfs nor a virtual machine: seconds
-	@$(python) -m pytest -m 'not guestfs and not vm and not slow' $(PYTEST_ARGS)
+	@$(python) -m pytest -n logical -m 'not guestfs and not vm and not slow' $(PYTEST_ARGS)
 
 test-all: setup ## every test, the slow ones too
 	@$(python) -m pytest $(PYTEST_ARGS)

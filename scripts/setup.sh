@@ -57,7 +57,7 @@ openssl|hashes passwords
 END
 }
 
-# Package names as Fedora and EPEL spell them; written from their documentation, never run.
+# Package names as Fedora and EPEL spell them, to the best of our knowledge; never run.
 fedora_packages() {
     cat <<'END'
 ca-certificates|downloads over https

@@ -89,7 +89,7 @@ def test_no_script_is_left_in_tmp(run: Run) -> None:
 def root(tmp_path: Path) -> Path:
     """The smallest root that runs a shell: the host's, with the libraries it names."""
     if os.geteuid() != 0:
-        pytest.fail("only root may chroot; run this test in CI's container, or as root")
+        pytest.skip("only root may chroot; CI runs as root")
     shell = Path("/bin/sh").resolve()
     libraries = [word for word in subprocess.check_output(["ldd", shell], text=True).split() if word.startswith("/")]
     for path in [str(shell), *libraries]:

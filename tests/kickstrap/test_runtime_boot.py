@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from imagebuild.accel import EMULATED_KERNEL_ARGUMENTS
 from imagebuild.kickstrap import cpio, runtime
 from imagebuild.kickstrap.mirror import host_mirror
 from imagebuild.progress import SILENT
@@ -39,7 +40,10 @@ def _boot(tree: Path, tmp_path: Path, *, kickstart: bytes | None = KICKSTART, st
     argv = ["qemu-system-x86_64", "-accel", "tcg", "-m", "1024", "-nodefaults", "-display", "none", "-serial", "stdio"]
     argv += ["-no-reboot", "-device", "virtio-rng-pci", "-kernel", str(tree / "images/pxeboot/vmlinuz")]
     argv += ["-initrd", str(initrd)]
-    argv += ["-append", " ".join(("console=ttyS0,115200", "inst.ks=file:/ks.cfg", *runtime.KERNEL_ARGS))]
+    argv += [
+        "-append",
+        " ".join(("console=ttyS0,115200", "inst.ks=file:/ks.cfg", *EMULATED_KERNEL_ARGUMENTS, *runtime.KERNEL_ARGS)),
+    ]
     for path, serial, readonly in disks:
         argv += ["-drive", f"file={path},if=none,id={serial},format=raw,readonly={readonly}"]
         argv += ["-device", f"virtio-blk-pci,drive={serial},serial={serial}"]
