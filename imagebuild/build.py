@@ -16,7 +16,8 @@ from imagebuild.errors import HostError, ImageBuildError, from_os
 from imagebuild.kickstrap.mirror import host_mirror
 from imagebuild.plan import Plan, Step
 from imagebuild.progress import Reporter
-from imagebuild.recipe.model import MIB, Recipe
+from imagebuild.recipe.model import Recipe
+from imagebuild.recipe.section import MIB
 from imagebuild.steps import Run, Settings, domain_name
 from imagebuild.store import Store, new_run
 

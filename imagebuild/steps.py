@@ -29,8 +29,9 @@ from imagebuild.kickstrap import runtime
 from imagebuild.manifest import Source
 from imagebuild.plan import Plan, Step
 from imagebuild.progress import Progress, Reporter
-from imagebuild.recipe.model import MIB, Recipe
+from imagebuild.recipe.model import Recipe
 from imagebuild.recipe.secrets import RealSecrets
+from imagebuild.recipe.section import MIB
 from imagebuild.run import stop_all
 from imagebuild.store import Store
 

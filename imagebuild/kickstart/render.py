@@ -17,9 +17,10 @@ from imagebuild.kickstart.encode import ValueRefused
 from imagebuild.kickstart.environment import KickstartEnvironment, Values
 from imagebuild.kickstart.origins import Markers, Origin, origins
 from imagebuild.recipe.findings import did_you_mean
-from imagebuild.recipe.model import Recipe, SecretRef
+from imagebuild.recipe.model import Recipe
 from imagebuild.recipe.search import template_folders
 from imagebuild.recipe.secrets import Secrets
+from imagebuild.recipe.section import SecretRef
 
 _NONCE = re.compile(r"[0-9A-Za-z-]{8,64}")
 _ERRORS = (

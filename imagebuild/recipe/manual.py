@@ -10,7 +10,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from imagebuild.recipe.fields import Kind
-from imagebuild.recipe.model import Recipe, SecretRef
+from imagebuild.recipe.model import Recipe
+from imagebuild.recipe.section import SecretRef
 
 
 def table() -> str:

@@ -14,7 +14,7 @@ from imagebuild.errors import HostError, Problem, RecipeError
 from imagebuild.log import hide
 from imagebuild.recipe.document import Mark
 from imagebuild.recipe.fields import forbidden_character
-from imagebuild.recipe.model import SecretRef
+from imagebuild.recipe.section import SecretRef
 from imagebuild.recipe.ssh_keys import public_key
 from imagebuild.run import TimeoutExpired, started
 

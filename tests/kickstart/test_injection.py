@@ -17,8 +17,8 @@ from imagebuild.errors import RecipeError
 from imagebuild.kickstart.environment import KickstartEnvironment
 from imagebuild.recipe.document import Document
 from imagebuild.recipe.load import validate
-from imagebuild.recipe.model import SecretRef
 from imagebuild.recipe.secrets import SampleSecrets
+from imagebuild.recipe.section import SecretRef
 
 FEW = settings(max_examples=settings.default.max_examples // 3)  # pykickstart takes 20 ms and more to start
 NASTY = st.text(

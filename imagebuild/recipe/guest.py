@@ -1,0 +1,104 @@
+"""The guest: its system, language, network and accounts."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Interface
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, PlainSerializer, PlainValidator, ValidationError, model_validator
+
+from imagebuild.recipe import fields as f
+from imagebuild.recipe import ssh_keys
+from imagebuild.recipe.findings import Finding, Refused, findings
+from imagebuild.recipe.section import SecretRef, Section
+
+
+class Os(Section):
+    """The operating system that gets installed."""
+
+    family: Literal["debian", "redhat"] = Field(description="Family; decides installer, package names and operations.")
+    version: f.Version = Field(description="The release, as the distribution counts it: `13`.")
+    codename: f.Codename | None = Field(None, description="Debian family: the suite's name, `trixie`. Needed there.")
+    arch: Literal["x86_64"] = Field("x86_64", description="Architecture.")
+    osinfo: f.Osinfo | None = Field(
+        None, description="Short id of libosinfo, `debian13`; virt-install detects without."
+    )
+
+    @model_validator(mode="after")
+    def _codename(self) -> Self:
+        if self.family == "debian" and self.codename is None:
+            raise Refused([Finding((), "the key 'codename' is missing; the Debian family needs it, such as trixie")])
+        return self
+
+
+class Locale(Section):
+    """Language, keyboard and time zone of the guest."""
+
+    language: f.Language = Field("C.UTF-8", description="Locale.")
+    keyboard: f.Keyboard = Field("us", description="Keyboard layout.")
+    timezone: f.Timezone = Field("UTC", description="Time zone; the hardware clock always runs in UTC.")
+
+
+class Network(Section):
+    """The guest's network."""
+
+    hostname: f.HostName = Field("localhost", description="Host name in the template.")
+    device: f.DeviceName = Field("eth0", description="Interface.")
+    bootproto: Literal["dhcp", "static"] = Field("dhcp", description="How the interface gets its address.")
+    address: f.Ipv4 | None = Field(None, description="Static: IPv4 address.")
+    netmask: f.Netmask | None = Field(None, description="Static: netmask, `255.255.255.0`.")
+    gateway: f.Ipv4 | None = Field(None, description="Static: default gateway.")
+    nameservers: tuple[f.AnyIp, ...] = Field((), description="Static: name servers.")
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        wrong = list(self._static_findings() if self.bootproto == "static" else self._dhcp_findings())
+        if wrong:
+            raise Refused(wrong)
+        return self
+
+    def _dhcp_findings(self) -> list[Finding]:
+        given = [key for key in ("address", "netmask", "gateway", "nameservers") if getattr(self, key)]
+        hint = "write bootproto: static, or remove the key"
+        return [Finding((key,), "this has no meaning with bootproto: dhcp", hint, at_key=True) for key in given]
+
+    def _static_findings(self) -> list[Finding]:
+        if self.address is None or self.netmask is None:
+            absent = [key for key in ("address", "netmask") if getattr(self, key) is None]
+            return [Finding(("bootproto",), f"a static network needs {' and '.join(absent)}")]
+        interface = IPv4Interface(f"{self.address}/{self.netmask}")
+        network = interface.network
+        ends = (network.network_address, network.broadcast_address) if network.prefixlen < 31 else ()
+        if self.address in ends or self.address.is_multicast or self.address.is_loopback or self.address.is_unspecified:
+            return [Finding(("address",), f"{self.address} cannot be the address of a host in {network}")]
+        if self.gateway is not None and (self.gateway not in network or self.gateway == self.address):
+            return [Finding(("gateway",), f"the gateway {self.gateway} is not another host in {network}")]
+        return []
+
+
+def _ssh_key(value: Any) -> str | SecretRef:
+    if isinstance(value, dict | SecretRef):
+        try:
+            return SecretRef.model_validate(value)
+        except ValidationError as error:
+            raise Refused(findings(error, SecretRef)) from error
+    return ssh_keys.public_key(value)
+
+
+SshKey = Annotated[
+    str | SecretRef,
+    PlainValidator(_ssh_key),
+    PlainSerializer(lambda key: key.model_dump() if isinstance(key, SecretRef) else key, return_type=Any),
+    f.Kind("public key or reference"),
+]
+
+
+class Root(Section):
+    """The account root. Without a password it is locked."""
+
+    password: SecretRef | None = Field(
+        None, description="Reference to the password, plain or crypted: `{env: NAME}` or `{file: PATH}`."
+    )
+    ssh_keys: tuple[SshKey, ...] = Field(
+        (), description="Public keys that may log in as root; each in full or as a reference."
+    )
