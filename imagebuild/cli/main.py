@@ -14,6 +14,7 @@ import imagebuild
 from imagebuild.cli.build import build, plan
 from imagebuild.cli.doctor import doctor
 from imagebuild.cli.operations import operations
+from imagebuild.cli.project import schema
 from imagebuild.cli.recipes import lint, list_recipes, render
 from imagebuild.errors import ImageBuildError, InstallFailed, RecipeError, from_os
 from imagebuild.log import redact
@@ -37,7 +38,7 @@ def cli() -> None:
     """
 
 
-for command in (build, plan, lint, render, list_recipes, doctor, operations):
+for command in (build, plan, lint, render, list_recipes, doctor, operations, schema):
     cli.add_command(command)
 
 

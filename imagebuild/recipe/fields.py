@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from fractions import Fraction
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, PlainSerializer, StrictInt
+from pydantic import BeforeValidator, GetJsonSchemaHandler, PlainSerializer, StrictInt
+from pydantic_core import CoreSchema
 
 from imagebuild.recipe.document import WrittenInt
 
@@ -20,10 +21,23 @@ _SIZE_UNITS = {"KiB": 1024, "MiB": 1024**2, "GiB": 1024**3, "TiB": 1024**4}
 
 @dataclass(frozen=True)
 class Kind:
-    """How the manual names a type, and how it writes a value of it."""
+    """How the manual names a type and writes a value of it.
+
+    ``schema`` is its JSON Schema, or what makes it, where pydantic's would not fit.
+    """
 
     words: str
     written: Callable[[Any], str] = str
+    schema: Mapping[str, Any] | Callable[[], Mapping[str, Any]] | None = field(default=None, hash=False)
+
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """pydantic asks this; imagebuild.recipe.schema takes the mark away again."""
+        own = self.schema() if callable(self.schema) else self.schema
+        return {**(handler(core) if own is None else own), KIND: self}
+
+
+KIND = "x-kind"
+"""Marks the JSON Schema of a value with its Kind while the schema is being made."""
 
 
 def shown(value: object) -> str:
@@ -63,17 +77,23 @@ def text(value: object) -> str:
     return value
 
 
-def matching(pattern: str, expected: str) -> Callable[[object], str]:
+@dataclass(frozen=True)
+class matching:  # noqa: N801 - used as a function
     """A validator for text that matches ``pattern`` as a whole; ``expected`` says it in words."""
-    compiled = re.compile(pattern)
 
-    def check(value: object) -> str:
+    pattern: str
+    expected: str
+
+    def __call__(self, value: object) -> str:
         line = text(value)
-        if not compiled.fullmatch(line):
-            raise ValueError(f"expected {expected}, found {shown(line)}")
+        if not re.fullmatch(self.pattern, line):
+            raise ValueError(f"expected {self.expected}, found {shown(line)}")
         return line
 
-    return check
+    @property
+    def json_schema(self) -> dict[str, Any]:
+        """The same as JSON Schema; a number counts as it was written."""
+        return {"type": ["string", "number"], "pattern": f"^(?:{self.pattern})$"}
 
 
 def byte_size(value: object) -> int:
@@ -191,7 +211,10 @@ def _as_text(value: object) -> Any:
 
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 
-Text = Annotated[str, BeforeValidator(text), Kind("text")]
+_SIZE = {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)? ?[KMGT]iB$"}
+_TIME = {"type": "string", "pattern": "^([0-9]+h)?([0-9]+m)?([0-9]+s)?$", "minLength": 2}
+
+Text = Annotated[str, BeforeValidator(text), Kind("text", schema={"type": ["string", "number"]})]
 Name = Annotated[
     str,
     BeforeValidator(
@@ -274,7 +297,7 @@ VariableName = Annotated[
 EnvironmentName = Annotated[
     str, BeforeValidator(matching(r"[A-Za-z_][A-Za-z0-9_]*", "the name of an environment variable")), Kind("name")
 ]
-Url = Annotated[str, BeforeValidator(url), Kind("URL")]
+Url = Annotated[str, BeforeValidator(url), Kind("URL", schema={"type": "string", "pattern": "^https?://"})]
 Ipv4 = Annotated[IPv4Address, BeforeValidator(ipv4), PlainSerializer(_as_text, return_type=str), Kind("IPv4 address")]
 Netmask = Annotated[IPv4Address, BeforeValidator(netmask), PlainSerializer(_as_text, return_type=str), Kind("netmask")]
 AnyIp = Annotated[
@@ -282,12 +305,14 @@ AnyIp = Annotated[
 ]
 Whole = Annotated[StrictInt, BeforeValidator(whole_number), Kind("number")]
 DiskSize = Annotated[
-    int, BeforeValidator(sized(256 * 1024**2, 64 * 1024**4, byte_size, size_text)), Kind("size", size_text)
+    int, BeforeValidator(sized(256 * 1024**2, 64 * 1024**4, byte_size, size_text)), Kind("size", size_text, _SIZE)
 ]
 MemorySize = Annotated[
-    int, BeforeValidator(sized(256 * 1024**2, 1024**4, byte_size, size_text)), Kind("size", size_text)
+    int, BeforeValidator(sized(256 * 1024**2, 1024**4, byte_size, size_text)), Kind("size", size_text, _SIZE)
 ]
-Timeout = Annotated[int, BeforeValidator(sized(10, 7 * 86400, duration, duration_text)), Kind("time", duration_text)]
+Timeout = Annotated[
+    int, BeforeValidator(sized(10, 7 * 86400, duration, duration_text)), Kind("time", duration_text, _TIME)
+]
 
 DEBIAN_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+")
 """A package name by Debian policy 5.6.1."""

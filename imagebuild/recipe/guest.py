@@ -89,7 +89,10 @@ SshKey = Annotated[
     str | SecretRef,
     PlainValidator(_ssh_key),
     PlainSerializer(lambda key: key.model_dump() if isinstance(key, SecretRef) else key, return_type=Any),
-    f.Kind("public key or reference"),
+    f.Kind(
+        "public key or reference",
+        schema={"anyOf": [{"type": "string", "pattern": "^(ssh|ecdsa|sk)-"}, SecretRef.model_json_schema()]},
+    ),
 ]
 
 

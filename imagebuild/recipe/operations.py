@@ -44,9 +44,27 @@ def _operation_data(call: OperationCall) -> dict[str, Any]:
     return {call.name: call.params.model_dump(mode="json")}
 
 
+def _operation_schema() -> dict[str, Any]:
+    """JSON Schema: a name, or one name with its parameters."""
+    names = registry.names()
+    params = {name: registry.params_model(name).model_json_schema() for name in names}
+    described = {
+        name: {"description": registry.get(name).summary, "anyOf": [schema, {"type": "null"}]}
+        for name, schema in params.items()
+    }
+    one = {
+        "type": "object",
+        "properties": described,
+        "additionalProperties": False,
+        "minProperties": 1,
+        "maxProperties": 1,
+    }
+    return {"anyOf": [{"enum": list(names)}, one]}
+
+
 Operation = Annotated[
     OperationCall,
     PlainValidator(_operation),
     PlainSerializer(_operation_data, return_type=dict[str, Any]),
-    Kind("operation"),
+    Kind("operation", schema=_operation_schema),
 ]

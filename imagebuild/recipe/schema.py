@@ -1,0 +1,169 @@
+"""The language of recipes as a JSON Schema, for editors: they complete keys and values, and mark what is wrong.
+
+It is made from the model. A schema can say less than the loader: what belongs together is checked by `imagebuild lint`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core import core_schema
+
+import imagebuild
+from imagebuild.recipe.fields import KIND, Kind
+from imagebuild.recipe.model import Recipe
+from imagebuild.recipe.section import without_nothing
+
+DIALECT = "http://json-schema.org/draft-07/schema#"
+"""What the language servers of editors know best."""
+
+_VARIABLE = {"type": "string", "pattern": r"\$\{"}
+"""Any value may come from a variable."""
+_NOTHING = {"type": "null"}
+_SPELLED = {"ge": "minimum", "le": "maximum"}
+"""pydantic leaves its own words where a validator stands before a number's limits."""
+_SCALAR = {"type": ["string", "number", "boolean"]}
+_VALUE = {"anyOf": [_SCALAR, {"type": "array", "items": _SCALAR}]}
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of a recipe file, also of one that others extend: nothing is required at its top."""
+    made = Recipe.model_json_schema(schema_generator=_Generator)
+    definitions = {name: _section(section) for name, section in made.pop("$defs", {}).items()}
+    top = _section(made)
+    top["properties"] = {**_composition(), **top["properties"]}
+    about = {"title": f"Recipe of imagebuild {imagebuild.__version__}", "description": "What image is wanted."}
+    return {"$schema": DIALECT, **top, **about, "definitions": definitions}
+
+
+def text() -> str:
+    """The schema as JSON text."""
+    return json.dumps(schema(), indent=1, ensure_ascii=False) + "\n"
+
+
+class _Generator(GenerateJsonSchema):
+    """Asks our own validators what they take."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.ignored_warning_kinds = {"non-serializable-default"}
+
+    def function_before_schema(self, schema: core_schema.BeforeValidatorFunctionSchema) -> JsonSchemaValue:
+        function: Callable[..., Any] = schema["function"]["function"]
+        described = getattr(function, "json_schema", None)
+        if described is not None:
+            return dict(described)
+        inner = super().function_before_schema(schema)
+        return {"anyOf": [inner, _NOTHING]} if function is without_nothing else inner
+
+
+def _section(node: dict[str, Any]) -> dict[str, Any]:
+    """A mapping of the language. Any of its keys may come from a file that is extended, so none is required."""
+    section = {key: _plain(value) for key, value in node.items() if key not in ("title", "required", "properties")}
+    section["type"] = ["object", "null"]  # a key with nothing behind it means the defaults
+    if "properties" in node:
+        section["properties"] = {name: _property(value) for name, value in node["properties"].items()}
+    return section
+
+
+def _property(node: dict[str, Any]) -> dict[str, Any]:
+    """A key: its description and default, and what may stand there, a variable and a change of a list included."""
+    about: dict[str, Any] = {key: node[key] for key in ("description", "default") if key in node}
+    if about.get("default") in (None, "", [], {}):
+        about.pop("default", None)
+    elif (kind := next(_kinds(node), None)) is not None and kind.schema is not None:
+        about["default"] = kind.written(about["default"])
+    kinds = _alternatives({key: value for key, value in node.items() if key not in ("description", "default", "title")})
+    if any("$ref" in one for one in kinds):
+        kinds = [one for one in kinds if one != _NOTHING]  # a section takes it by itself
+    kinds += [_change(one) for one in kinds if one.get("type") == "array"]
+    if any(_is_narrow_scalar(one) for one in kinds):
+        kinds.append(_VARIABLE)
+    # draft 7 passes over what stands beside a reference
+    if len(kinds) > 1:
+        return {**about, "anyOf": kinds}
+    return {**about, **({"allOf": kinds} if "$ref" in kinds[0] else kinds[0])}
+
+
+def _is_narrow_scalar(node: dict[str, Any]) -> bool:
+    """Whether ``node`` takes text or numbers, but not any text."""
+    types = node.get("type", [])
+    if "$ref" in node or types in ("array", "object", "null"):
+        return False
+    return "string" not in types or any(key in node for key in ("enum", "const", "pattern"))
+
+
+def _alternatives(node: dict[str, Any]) -> list[dict[str, Any]]:
+    if set(node) - {KIND} == {"anyOf"}:
+        return [one for inner in node["anyOf"] for one in _alternatives(inner)]
+    return [_plain(node)]
+
+
+def _kinds(node: Any) -> Any:
+    if isinstance(node, dict):
+        if isinstance(node.get(KIND), Kind):
+            yield node[KIND]
+        for inner in node.get("anyOf", ()):
+            yield from _kinds(inner)
+
+
+def _change(array: dict[str, Any]) -> dict[str, Any]:
+    """How a list that a file extends is changed: ``{append: […], remove: […]}``."""
+    items = {"type": "array", "items": array.get("items", {})}
+    properties = {
+        "append": {**items, "description": "Items to add to the list of the file that is extended."},
+        "remove": {"type": "array", "items": _SCALAR, "description": "Items to take out of it."},
+    }
+    return {"type": "object", "properties": properties, "additionalProperties": False, "minProperties": 1}
+
+
+def _plain(node: Any) -> Any:
+    """Without pydantic's titles and our own marks, and with references as draft 7 has them."""
+    if isinstance(node, dict):
+        if "$ref" in node:
+            return {"$ref": node["$ref"].replace("#/$defs/", "#/definitions/")}
+        return {_SPELLED.get(key, key): _plain(value) for key, value in node.items() if key not in (KIND, "title")}
+    return [_plain(item) for item in node] if isinstance(node, list) else node
+
+
+def _composition() -> dict[str, Any]:
+    """The keys that are gone when a recipe has been put together: extends, variables, matrix."""
+    names = {"pattern": "^[a-z][a-z0-9_]*$"}
+    declaration = {
+        "type": "object",
+        "properties": {
+            "type": {"enum": ["text", "number", "boolean", "list"], "description": "Type of the value."},
+            "default": {**_VALUE, "description": "Value where nobody sets one; without it one must be set."},
+            "choices": {"type": "array", "items": _SCALAR, "description": "The only values there may be."},
+            "description": {"type": "string", "description": "One line for people."},
+        },
+        "additionalProperties": False,
+    }
+    axis = {"anyOf": [{"type": "array", "items": _SCALAR}, {"type": "object", "additionalProperties": {"$ref": "#"}}]}
+    cells = {"type": "array", "items": {"type": "object", "additionalProperties": _SCALAR}}
+    file = {"type": "string", "pattern": "\\.ya?ml$"}
+    return {
+        "extends": {
+            "description": "The file, or the files in order, that this one adds to: relative to it, or a shipped one.",
+            "anyOf": [file, {"type": "array", "items": file}],
+        },
+        "variables": {
+            "description": "Values of your own: text may say `${NAME}`, a kickstart template `variables.NAME`.",
+            "type": "object",
+            "propertyNames": names,
+            "additionalProperties": {"anyOf": [_VALUE, declaration]},
+        },
+        "matrix": {
+            "description": "Axes; each combination of their values is an image. An axis is a variable, too.",
+            "type": "object",
+            "propertyNames": names,
+            "properties": {
+                "include": {**cells, "description": "Further combinations."},
+                "exclude": {**cells, "description": "Combinations to leave out."},
+            },
+            "additionalProperties": axis,
+        },
+    }
