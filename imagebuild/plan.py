@@ -18,7 +18,7 @@ from importlib import metadata
 
 from imagebuild import fingerprint
 from imagebuild.customise import registry
-from imagebuild.errors import HostError
+from imagebuild.errors import HostError, UsageError
 from imagebuild.kickstart.lint import ParsedKickstart, check
 from imagebuild.kickstart.render import LiveimgPayload, PackagesPayload, Payload, Rendered, render
 from imagebuild.kickstrap.agent import supported
@@ -84,6 +84,8 @@ def make(recipe: Recipe, *, mirror: Mirror, tools: Tools, secret_key: bytes) -> 
 
     Raises RecipeError for everything that is wrong in the kickstart, HostError where no mirror is known.
     """
+    if recipe.installer.type != "kickstrap":
+        raise UsageError(f"there is no plan yet for the installer {recipe.installer.type}")
     if recipe.installer.mirror:
         mirror = Mirror(recipe.installer.mirror)
     suite, components = str(recipe.os.codename), recipe.installer.components

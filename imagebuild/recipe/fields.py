@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 import unicodedata
 from collections.abc import Callable, Mapping
@@ -200,9 +201,41 @@ def url(value: object) -> str:
         raise ValueError(f"expected {expected}, found {shown(line)}") from error
     if parts.scheme not in ("http", "https") or not parts.hostname or re.search(r"[\s\"'\\]", line):
         raise ValueError(f"expected {expected}, found {shown(line)}")
-    if parts.password is not None:
-        raise ValueError("a password does not belong in an address: it would stand in logs and manifests")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("a name or password does not belong in an address: it would stand in logs and manifests")
     return line.rstrip("/")
+
+
+def place(value: object) -> str:
+    """An address as :func:`url` takes it, or the path of a file or folder."""
+    line = text(value)
+    if "://" in line:
+        return url(line)
+    if not line.strip() or "\0" in line:
+        raise ValueError(f"expected an address or the path of a file, found {shown(line)}")
+    return line
+
+
+def file_path(value: object) -> str:
+    """The path of a file, relative to the recipe's folder."""
+    line = text(value)
+    if not line.strip() or "://" in line:
+        raise ValueError(f"expected the path of a file, found {shown(line)}")
+    return line
+
+
+def kickstart_syntax(value: object) -> str:
+    """A syntax of kickstarts, by the name that pykickstart has for it."""
+    from pykickstart.version import versionMap  # a seventh of a second, and few recipes name one
+
+    line = text(value)
+    if line not in versionMap:
+        near = difflib.get_close_matches(line, versionMap, n=1)
+        raise ValueError(
+            f"expected a version of pykickstart's such as RHEL9 or F43, found {shown(line)}"
+            + (f"; did you mean {near[0]}?" if near else "")
+        )
+    return line
 
 
 def _as_text(value: object) -> Any:
@@ -298,6 +331,14 @@ EnvironmentName = Annotated[
     str, BeforeValidator(matching(r"[A-Za-z_][A-Za-z0-9_]*", "the name of an environment variable")), Kind("name")
 ]
 Url = Annotated[str, BeforeValidator(url), Kind("URL", schema={"type": "string", "pattern": "^https?://"})]
+Place = Annotated[str, BeforeValidator(place), Kind("URL or path", schema={"type": "string", "minLength": 1})]
+FilePath = Annotated[str, BeforeValidator(file_path), Kind("path", schema={"type": "string", "minLength": 1})]
+Sha256 = Annotated[str, BeforeValidator(matching(r"[0-9a-f]{64}", "a SHA-256 of 64 digits 0-9a-f")), Kind("SHA-256")]
+Syntax = Annotated[
+    str,
+    BeforeValidator(kickstart_syntax),
+    Kind("name", schema={"type": "string", "pattern": r"^(FC[0-9]|F[0-9]+|RHEL[0-9]+|DEVEL)$"}),
+]
 Ipv4 = Annotated[IPv4Address, BeforeValidator(ipv4), PlainSerializer(_as_text, return_type=str), Kind("IPv4 address")]
 Netmask = Annotated[IPv4Address, BeforeValidator(netmask), PlainSerializer(_as_text, return_type=str), Kind("netmask")]
 AnyIp = Annotated[

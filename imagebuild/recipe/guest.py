@@ -17,6 +17,9 @@ class Os(Section):
     """The operating system that gets installed."""
 
     family: Literal["debian", "redhat"] = Field(description="Family; decides installer, package names and operations.")
+    distribution: Literal["debian", "fedora", "centos", "centos-stream", "rocky", "almalinux", "rhel"] | None = Field(
+        None, description="Distribution; decides the syntax of kickstarts, and what the install sources are called."
+    )
     version: f.Version = Field(description="The release, as the distribution counts it: `13`.")
     codename: f.Codename | None = Field(None, description="Debian family: the suite's name, `trixie`. Needed there.")
     arch: Literal["x86_64"] = Field("x86_64", description="Architecture.")
@@ -28,6 +31,8 @@ class Os(Section):
     def _codename(self) -> Self:
         if self.family == "debian" and self.codename is None:
             raise Refused([Finding((), "the key 'codename' is missing; the Debian family needs it, such as trixie")])
+        if self.distribution is not None and (self.distribution == "debian") != (self.family == "debian"):
+            raise Refused([Finding(("distribution",), f"{self.distribution} is not of the family {self.family}")])
         return self
 
 

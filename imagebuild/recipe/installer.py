@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, PlainSerializer, PlainValidator
+from pydantic import Field, PlainSerializer, PlainValidator, model_validator
 
 from imagebuild.recipe import fields as f
+from imagebuild.recipe.document import Route
+from imagebuild.recipe.findings import Finding, Refused
 from imagebuild.recipe.section import Section
+from imagebuild.recipe.source import Repository, Source
+
+_KICKSTRAP = ("payload", "mirror", "components")
+_ANACONDA = ("source", "repositories", "insecure")
 
 
 class Installer(Section):
     """What installs the system."""
 
-    type: Literal["kickstrap"] = Field("kickstrap", description="`kickstrap` is built in and installs Debian systems.")
+    type: Literal["kickstrap", "anaconda"] = Field(
+        "kickstrap",
+        description="`kickstrap` is built in and installs Debian systems; `anaconda` is the default of the family `redhat`.",
+    )
     payload: Literal["host", "in-vm"] = Field(
         "host", description="Where packages are unpacked: on the host into a root archive (fast, cached), or in the VM."
     )
@@ -21,6 +32,43 @@ class Installer(Section):
     components: Annotated[tuple[f.Component, ...], Field(min_length=1)] = Field(
         ("main",), description="Components of the archive."
     )
+    source: Source | None = Field(None, description="Anaconda: where it comes from.")
+    repositories: tuple[Repository, ...] = Field((), description="Anaconda: further package repositories.")
+    insecure: bool = Field(
+        default=False,
+        description="Anaconda: accept a source that nothing proves. Never for an image that others trust.",
+    )
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        wrong = list(self._findings())
+        if wrong:
+            raise Refused(wrong)
+        return self
+
+    def _findings(self) -> Iterator[Finding]:
+        for key in _KICKSTRAP if self.type == "anaconda" else _ANACONDA:
+            if getattr(self, key) != type(self).model_fields[key].default:
+                yield Finding((key,), f"this has no meaning with installer.type: {self.type}", at_key=True)
+        if self.type != "anaconda":
+            return
+        if self.source is None:
+            yield Finding(
+                (), "the key 'source' is missing: where Anaconda comes from", "docs/sources.md tells the kinds"
+            )
+        elif self.source.kind == "kernel" and not self.repositories:
+            hint = "write the address of the distribution's tree as the first of installer.repositories"
+            yield Finding(("source", "kernel"), "a kernel and its initrd bring no packages", hint)
+        if self.insecure:
+            return
+        if self.source is not None:
+            yield from _below(("source",), self.source.unverified())
+        for at, repository in enumerate(self.repositories):
+            yield from _below(("repositories", at), repository.unverified())
+
+
+def _below(route: Route, found: Iterable[Finding]) -> Iterator[Finding]:
+    return (replace(finding, route=(*route, *finding.route)) for finding in found)
 
 
 def _variable(value: Any) -> str | int | bool | tuple[str, ...]:
@@ -49,6 +97,9 @@ class Kickstart(Section):
     template: f.TemplateName = Field(
         "debian.ks.j2",
         description="A Jinja2 template, sought in the project's `kickstart/`, then among the shipped ones.",
+    )
+    syntax: f.Syntax | None = Field(
+        None, description="pykickstart's name of the syntax, `RHEL9`. Without it: by distribution and version."
     )
     variables: dict[f.VariableName, Variable] = Field(
         default_factory=dict, description="Values of your own; the template sees them as `variables.NAME`."

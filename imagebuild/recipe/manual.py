@@ -23,12 +23,22 @@ def table() -> str:
 
 def _rows(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, str, str, str]]:
     for name, field in model.model_fields.items():
-        section = field.annotation
-        if isinstance(section, type) and issubclass(section, BaseModel):
-            yield from _rows(section, f"{prefix}{name}.")
+        if section := _section(field.annotation):
+            yield from _rows(section[0], f"{prefix}{name}{section[1]}.")
             continue
         kind = _kind(Annotated[field.annotation, *field.metadata]) if field.metadata else _kind(field.annotation)
         yield prefix + name, kind.words, _default(field, kind), field.description or ""
+
+
+def _section(annotation: Any) -> tuple[type[BaseModel], str] | None:
+    """The mapping that a key holds, perhaps, or a list of; the second is what the key gets in the table."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return None if annotation is SecretRef else (annotation, "")
+    inner = [one for one in get_args(annotation) if one not in (NoneType, Ellipsis)]
+    if len(inner) != 1 or get_origin(annotation) not in (Union, UnionType, tuple):
+        return None
+    found = _section(inner[0])
+    return found and (found[0], "[]" if get_origin(annotation) is tuple else found[1])
 
 
 def _kind(annotation: Any) -> Kind:
@@ -50,6 +60,8 @@ def _kind(annotation: Any) -> Kind:
         return Kind(f"{{{_kind(inner[0]).words}: {_kind(inner[1]).words}, …}}")
     if annotation is SecretRef:
         return Kind("reference")
+    if annotation is bool:
+        return Kind("true or false", lambda value: str(value).lower())
     raise TypeError(f"{annotation} needs a Kind to be explained")
 
 
@@ -57,4 +69,4 @@ def _default(field: FieldInfo, kind: Kind) -> str:
     if field.is_required():
         return "required"
     value = field.get_default(call_default_factory=True, validated_data={})
-    return f"`{kind.written(value)}`" if value not in (None, (), {}, "") else "none"
+    return f"`{kind.written(value)}`" if value not in (None, (), {}, "") or value is False else "none"

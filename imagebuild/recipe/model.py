@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, PrivateAttr, model_validator
 
@@ -59,11 +59,24 @@ class Recipe(Section):
     _document: Document = PrivateAttr(default_factory=lambda: Document("recipe", None))
     _source: Path | None = PrivateAttr(default=None)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _installer_of_the_family(cls, data: Any) -> Any:
+        """The family decides what installs, unless the recipe does."""
+        if not isinstance(data, dict) or not isinstance(data.get("os"), dict) or data["os"].get("family") != "redhat":
+            return data
+        installer = {} if data.get("installer") is None else data["installer"]
+        if not isinstance(installer, dict) or "type" in installer:
+            return data
+        return {**data, "installer": {"type": "anaconda", **installer}}
+
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         wrong = [*self._package_findings(), *self._repeated()]
-        if self.installer.type == "kickstrap" and self.os.family != "debian":
-            wrong.append(Finding(("installer", "type"), "kickstrap installs the Debian family only"))
+        family = {"kickstrap": "debian", "anaconda": "redhat"}[self.installer.type]
+        if self.os.family != family:
+            message = f"{self.installer.type} installs the family {family}, and this is {self.os.family}"
+            wrong.append(Finding(("installer", "type"), message))
         if wrong:
             raise Refused(wrong)
         return self
