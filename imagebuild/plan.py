@@ -19,6 +19,8 @@ from importlib import metadata
 from imagebuild import fingerprint
 from imagebuild.customise import registry
 from imagebuild.errors import HostError, UsageError
+from imagebuild.install import anaconda
+from imagebuild.kickstart import syntax
 from imagebuild.kickstart.lint import ParsedKickstart, check
 from imagebuild.kickstart.render import LiveimgPayload, PackagesPayload, Payload, Rendered, render
 from imagebuild.kickstrap.agent import supported
@@ -26,11 +28,11 @@ from imagebuild.kickstrap.mirror import Mirror
 from imagebuild.kickstrap.payload import PayloadSpec
 from imagebuild.kickstrap.runtime import RuntimeSpec, base_sources, tree_sources
 from imagebuild.recipe.model import Recipe
-from imagebuild.recipe.secrets import FingerprintSecrets, Secrets
+from imagebuild.recipe.secrets import FingerprintSecrets, SampleSecrets, Secrets
 
 PAYLOAD_URL = "file:///run/kickstrap/payload"
 """Where the installer's init presents the disk that holds the root archive."""
-_NONCE = "stand-in-for-the-nonce"
+_NONCE = "nonce-of-the-build"
 
 
 @dataclass(frozen=True)
@@ -130,8 +132,17 @@ def packages_payload(recipe: Recipe, mirror: Mirror) -> PackagesPayload:
 def checked(recipe: Recipe, payload: Payload, nonce: str, secrets: Secrets) -> tuple[Rendered, ParsedKickstart]:
     """The recipe's kickstart, rendered and found good by pykickstart and by the installer's own list. Raises RecipeError."""
     rendered = render(recipe, payload=payload, nonce=nonce, secrets=secrets)
-    parsed = check(rendered, version=supported.KICKSTART_VERSION, supported=supported.check)
-    return rendered, parsed
+    ours = supported.check if recipe.installer.type == "kickstrap" else None
+    return rendered, check(rendered, version=syntax.of(recipe).name, supported=ours)
+
+
+def sample(recipe: Recipe, mirror: Mirror) -> Rendered:
+    """The recipe's kickstart, checked, with stand-ins for whatever only a build knows. Needs no network and no secret."""
+    wanted = anaconda.payload(recipe) if recipe.installer.type == "anaconda" else packages_payload(recipe, mirror)
+    rendered, _ = checked(recipe, wanted, _NONCE, SampleSecrets())
+    if recipe.installer.type == "kickstrap" and recipe.installer.payload == "host":
+        rendered, _ = checked(recipe, LiveimgPayload(PAYLOAD_URL, "0" * 64), _NONCE, SampleSecrets())
+    return rendered
 
 
 def _runtime_steps(spec: RuntimeSpec, tools: Tools) -> tuple[Step, Step]:

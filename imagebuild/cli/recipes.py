@@ -9,14 +9,10 @@ import click
 from imagebuild import plan as plans
 from imagebuild.cli.options import RecipeName, json_option
 from imagebuild.errors import Problem, RecipeError, UsageError
-from imagebuild.kickstart.render import LiveimgPayload, Payload
 from imagebuild.kickstrap.mirror import Mirror, host_mirror
 from imagebuild.recipe.load import load
 from imagebuild.recipe.model import Recipe
 from imagebuild.recipe.search import available, recipe_folders
-from imagebuild.recipe.secrets import SampleSecrets
-
-_NONCE = "nonce-of-the-build"
 
 
 @click.command("list")
@@ -83,11 +79,9 @@ def render(recipe: str, payload: str | None) -> None:
 
 
 def _rendered(recipe: Recipe, payload: str | None = None) -> str:
-    if recipe.installer.type != "kickstrap":
-        raise UsageError(f"installer {recipe.installer.type} has no kickstart")
+    if payload:
+        if recipe.installer.type != "kickstrap":
+            raise UsageError("--payload has no meaning for Anaconda")
+        recipe = recipe.model_copy(update={"installer": recipe.installer.model_copy(update={"payload": payload})})
     mirror = Mirror(recipe.installer.mirror) if recipe.installer.mirror else host_mirror()
-    wanted: Payload = plans.packages_payload(recipe, mirror)
-    text, _ = plans.checked(recipe, wanted, _NONCE, SampleSecrets())
-    if (payload or recipe.installer.payload) == "host":
-        text, _ = plans.checked(recipe, LiveimgPayload(plans.PAYLOAD_URL, "0" * 64), _NONCE, SampleSecrets())
-    return text.text
+    return plans.sample(recipe, mirror).text

@@ -54,7 +54,35 @@ class LiveimgPayload:
     kind: Literal["liveimg"] = "liveimg"
 
 
-Payload = PackagesPayload | LiveimgPayload
+@dataclass(frozen=True)
+class RepositoryValues:
+    """A package repository, as templates see it; one of the addresses is there."""
+
+    name: str
+    url: str | None = None
+    metalink: str | None = None
+    mirrorlist: str | None = None
+    install: bool = False
+
+
+@dataclass(frozen=True)
+class TreePayload:
+    """Anaconda installs from a tree on the network; ``tree`` is where, ``repositories`` are further ones."""
+
+    tree: RepositoryValues
+    repositories: tuple[RepositoryValues, ...] = ()
+    kind: Literal["tree"] = "tree"
+
+
+@dataclass(frozen=True)
+class CdromPayload:
+    """Anaconda installs from the ISO that is in the VM's drive."""
+
+    repositories: tuple[RepositoryValues, ...] = ()
+    kind: Literal["cdrom"] = "cdrom"
+
+
+Payload = PackagesPayload | LiveimgPayload | TreePayload | CdromPayload
 
 
 @dataclass(frozen=True)

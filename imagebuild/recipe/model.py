@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, PrivateAttr, model_validator
 
 from imagebuild.recipe import fields as f
+from imagebuild.recipe import syntax
 from imagebuild.recipe.document import Document, Mark, Route
 from imagebuild.recipe.findings import Finding, Refused
 from imagebuild.recipe.guest import Locale, Network, Os, Root
@@ -77,6 +78,8 @@ class Recipe(Section):
         if self.os.family != family:
             message = f"{self.installer.type} installs the family {family}, and this is {self.os.family}"
             wrong.append(Finding(("installer", "type"), message))
+        if self.installer.type == "kickstrap" and self.kickstart.syntax not in (None, syntax.KICKSTRAP):
+            wrong.append(Finding(("kickstart", "syntax"), f"kickstrap reads the syntax {syntax.KICKSTRAP}"))
         if wrong:
             raise Refused(wrong)
         return self

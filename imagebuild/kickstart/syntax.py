@@ -1,0 +1,13 @@
+"""Which syntax a recipe's kickstart is read by."""
+
+from __future__ import annotations
+
+from pykickstart.version import versionMap
+
+from imagebuild.recipe.model import Recipe
+from imagebuild.recipe.syntax import Syntax, default
+
+
+def of(recipe: Recipe) -> Syntax:
+    """The recipe's own choice, or the one of its distribution and version."""
+    return Syntax(recipe.kickstart.syntax) if recipe.kickstart.syntax else default(recipe.os, versionMap)

@@ -1,0 +1,69 @@
+"""What Anaconda is told: the kickstart's source, and the kernel's command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from imagebuild import plan as plans
+from imagebuild.errors import RecipeError
+from imagebuild.install import anaconda
+from imagebuild.kickstrap.mirror import Mirror
+from imagebuild.recipe.load import load
+from imagebuild.recipe.model import Recipe
+
+DIGEST = "0123456789abcdef" * 4
+TEMPLATE = """\
+{% import "macros.ks.j2" as imagebuild %}
+lang {{ locale.language }}
+{{ imagebuild.source(payload) }}
+poweroff
+"""
+
+
+def recipe(folder: Path, installer: str, version: str = "9") -> Recipe:
+    (folder / "recipes").mkdir()
+    (folder / "kickstart").mkdir()
+    (folder / "kickstart" / "own.ks.j2").write_text(TEMPLATE)
+    path = folder / "recipes" / "own.yaml"
+    path.write_text(
+        f"name: own\nos: {{family: redhat, distribution: rocky, version: {version}}}\n"
+        f"installer: {{{installer}}}\nkickstart: {{template: own.ks.j2}}\n"
+    )
+    return load(path)
+
+
+@pytest.mark.parametrize(
+    ("installer", "lines"),
+    [
+        ("source: {tree: https://m.example/os/}", ["url --url=https://m.example/os"]),
+        ("source: {tree: ../tree}", ["url --url=http://tree.invalid/"]),
+        (f"source: {{iso: a.iso, sha256: {DIGEST}}}", ["cdrom"]),
+        (f"source: {{iso: a.iso, sha256: {DIGEST}, attach: false}}", ["url --url=http://tree.invalid/"]),
+        (
+            f"source: {{kernel: k, kernel_sha256: {DIGEST}, initrd: i, initrd_sha256: {DIGEST}}}, repositories: "
+            + "[{name: os, metalink: 'https://m.example/?repo=os&arch=x86_64'}, {name: extras, url: https://m.example/x}]",
+            ["url --metalink='https://m.example/?repo=os&arch=x86_64'", "repo --name=extras --baseurl=https://m.example/x"],
+        ),
+        (
+            "source: {tree: https://m.example/os}, repositories: [{name: a, mirrorlist: https://m.example/l, install: true}]",
+            ["url --url=https://m.example/os", "repo --name=a --mirrorlist=https://m.example/l --install"],
+        ),
+    ],
+)  # fmt: skip
+def test_the_kickstart_names_the_source(tmp_path: Path, installer: str, lines: list[str]) -> None:
+    text = plans.sample(recipe(tmp_path, installer), Mirror()).text
+    assert [line for line in text.splitlines() if line.startswith(("url", "cdrom", "repo"))] == lines
+
+
+def test_the_syntax_is_that_of_the_guest(tmp_path: Path) -> None:
+    installer = "source: {tree: https://m.example/os}, repositories: [{name: a, metalink: https://m.example/l}]"
+    with pytest.raises(RecipeError, match="metalink"):  # what RHEL 7's Anaconda does not know
+        plans.sample(recipe(tmp_path, installer, version="7"), Mirror())
+
+
+def test_the_command_line_asks_nothing_and_finds_the_medium() -> None:
+    assert anaconda.kernel_arguments(None)[0] == "inst.cmdline"
+    assert anaconda.kernel_arguments("CentOS 7 x86_64")[0] == r"inst.stage2=hd:LABEL=CentOS\x207\x20x86_64"
+    assert anaconda.kernel_arguments("Rocky-9-4-x86_64-dvd")[0] == "inst.stage2=hd:LABEL=Rocky-9-4-x86_64-dvd"
