@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from imagebuild.errors import Problem, RecipeError
-from imagebuild.recipe import document as documents
+from imagebuild.recipe import reader
 from imagebuild.recipe.document import Document
 from imagebuild.recipe.findings import findings, problems
 from imagebuild.recipe.model import Recipe
@@ -25,7 +25,7 @@ def load(path_or_name: str | Path, *, search: Sequence[Path] | None = None) -> R
     path = path_or_name
     if isinstance(path, str):
         path = find(path, recipe_folders() if search is None else search)
-    return validate(documents.read(path), path)
+    return validate(reader.read(path), path)
 
 
 def validate(document: Document, source: Path) -> Recipe:

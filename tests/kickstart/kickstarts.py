@@ -8,9 +8,9 @@ from imagebuild.errors import RecipeError
 from imagebuild.kickstart.lint import ParsedKickstart, check
 from imagebuild.kickstart.render import LiveimgPayload, PackagesPayload, Payload, Rendered, render
 from imagebuild.kickstrap.agent import supported
-from imagebuild.recipe.document import parse
 from imagebuild.recipe.load import validate
 from imagebuild.recipe.model import Recipe
+from imagebuild.recipe.reader import parse
 from imagebuild.recipe.search import shipped
 from imagebuild.recipe.secrets import SampleSecrets, Secrets
 

@@ -50,7 +50,7 @@ def test_any_value_of_a_variable(tmp_path: Path, value: str) -> None:
     data = {"template": "t.ks.j2", "variables": {"value": value}}
     raw = {"name": "n", "os": {"family": "debian", "version": "13", "codename": "trixie"}, "kickstart": data}
     try:
-        made = validate(Document("small.yaml", raw), Path("small.yaml"))
+        made = validate(Document.of("small.yaml", raw), Path("small.yaml"))
     except RecipeError as error:
         (problem,) = error.problems
         assert problem.where == "kickstart.variables.value"
@@ -97,7 +97,7 @@ def test_any_value_of_the_recipe_itself(values: dict[str, str]) -> None:
         "kernel_arguments": [values["argument"]] if "argument" in values else [],
     }
     try:
-        made = validate(Document("small.yaml", data), Path("small.yaml"))
+        made = validate(Document.of("small.yaml", data), Path("small.yaml"))
         # The installer may be narrower than the language, but then it says so.
         parsed = checked(render_shipped(made))
     except RecipeError:

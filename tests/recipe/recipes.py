@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from imagebuild.errors import RecipeError
-from imagebuild.recipe.document import parse
 from imagebuild.recipe.load import validate
 from imagebuild.recipe.model import Recipe
+from imagebuild.recipe.reader import parse
 
 MINIMAL = """\
 name: small

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imagebuild.errors import RecipeError
-from imagebuild.recipe.document import MAX_BYTES, WrittenInt, dotted, parse, read
+from imagebuild.recipe.document import MAX_BYTES, WrittenInt, dotted
+from imagebuild.recipe.reader import parse, parse_slowly, read
 
 
 def problems(text: str) -> list[str]:
@@ -75,7 +76,7 @@ def test_anchors_are_followed() -> None:
         ("? [a, b]\n: 1\n", "r.yaml:1: a key must be plain text, not a list or a mapping"),
         ("a: &a {x: 1}\nb:\n  <<: *a\n", "r.yaml:3: b: merge keys (<<) are not part of the language"),
         ("ok: 1\na: \x07\n", "r.yaml:2: the character '\\x07' is not allowed in YAML"),
-        ("[" * 500, "r.yaml: the values are nested too deeply"),
+        ("[" * 500, "r.yaml:1: the values are nested too deeply"),
         ("a: 'x\n", "r.yaml:2: while scanning a quoted scalar: found unexpected end of stream"),
     ],
 )  # fmt: skip
@@ -129,6 +130,29 @@ def test_a_missing_file_and_a_folder(tmp_path: Path) -> None:
 def test_any_text_is_a_document_or_a_problem(text: str) -> None:
     with suppress(RecipeError):
         assert parse(text, "r.yaml").file == "r.yaml"
+
+
+YAMLISH = st.lists(
+    st.sampled_from([
+        "a: ", "b:\n", "\n", "  ", " ", "- ", "\n- ", "? ", "[", "]", "{", "}", "&x ", "*x", "|\n", ">-\n", "'x'", '"y"', " #c\n",
+        "1", "true", "~", ", ", ": ", "---\n", "!t ", "!!int ", "!!str ", "! ", "...\n", "é",
+    ]), max_size=12,
+).map("".join)  # fmt: skip
+
+
+@given(YAMLISH)
+def test_libyaml_and_pyyaml_read_the_same(text: str) -> None:
+    with suppress(RecipeError):
+        slowly, quickly = parse_slowly(text, "r.yaml"), parse(text, "r.yaml")
+        assert (slowly.data, slowly.problems) == (quickly.data, quickly.problems)
+        if slowly.data:
+            assert slowly == quickly
+
+
+@pytest.mark.parametrize("bomb", ["[", "- ", "{a: ", "? ", "[[{a: "])
+def test_deep_nesting_is_refused_at_once(bomb: str) -> None:
+    (problem,) = problems(bomb * 50_000)
+    assert problem.endswith("nested too deeply")
 
 
 def test_dotted() -> None:

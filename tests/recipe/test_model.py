@@ -12,7 +12,8 @@ from pydantic import ValidationError
 
 from imagebuild.customise import registry
 from imagebuild.errors import RecipeError, UsageError
-from imagebuild.recipe.load import load
+from imagebuild.recipe.document import Document
+from imagebuild.recipe.load import load, validate
 from imagebuild.recipe.model import Recipe
 from recipes import MINIMAL, problems, recipe
 
@@ -208,14 +209,9 @@ def test_a_recipe_knows_where_its_values_stand() -> None:
     max_leaves=12,
 ))  # fmt: skip
 def test_any_value_is_a_recipe_or_refused_with_problems(data: object) -> None:
-    from imagebuild.recipe.document import Document
-    from imagebuild.recipe.load import validate
-
+    raw = {"os": data, "packages": data, "root": data, "vm": data, "operations": data}
     with pytest.raises(RecipeError) as caught:
-        validate(
-            Document("r.yaml", {"os": data, "packages": data, "root": data, "vm": data, "operations": data}),
-            Path("r.yaml"),
-        )
+        validate(Document.of("r.yaml", raw), Path("r.yaml"))
     assert caught.value.problems
 
 

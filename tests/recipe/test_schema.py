@@ -12,8 +12,8 @@ import pytest
 from jsonschema import Draft7Validator
 
 from imagebuild.recipe import schema
-from imagebuild.recipe.document import parse, read
 from imagebuild.recipe.model import Recipe
+from imagebuild.recipe.reader import parse, read
 from imagebuild.recipe.search import shipped
 from recipes import MINIMAL, problems
 
