@@ -33,8 +33,12 @@ class Kind:
 
     def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         """pydantic asks this; imagebuild.recipe.schema takes the mark away again."""
+        return {**handler(core), KIND: self} if self.schema is None else self.own_schema()
+
+    def own_schema(self) -> dict[str, Any]:
+        """``schema``, marked as this kind's."""
         own = self.schema() if callable(self.schema) else self.schema
-        return {**(handler(core) if own is None else own), KIND: self}
+        return {**(own or {}), KIND: self}
 
 
 KIND = "x-kind"
@@ -244,7 +248,7 @@ def _as_text(value: object) -> Any:
 
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 
-_SIZE = {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)? ?[KMGT]iB$"}
+SIZE = {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)? ?[KMGT]iB$"}
 _TIME = {"type": "string", "pattern": "^([0-9]+h)?([0-9]+m)?([0-9]+s)?$", "minLength": 2}
 
 Text = Annotated[str, BeforeValidator(text), Kind("text", schema={"type": ["string", "number"]})]
@@ -346,10 +350,10 @@ AnyIp = Annotated[
 ]
 Whole = Annotated[StrictInt, BeforeValidator(whole_number), Kind("number")]
 DiskSize = Annotated[
-    int, BeforeValidator(sized(256 * 1024**2, 64 * 1024**4, byte_size, size_text)), Kind("size", size_text, _SIZE)
+    int, BeforeValidator(sized(256 * 1024**2, 64 * 1024**4, byte_size, size_text)), Kind("size", size_text, SIZE)
 ]
 MemorySize = Annotated[
-    int, BeforeValidator(sized(256 * 1024**2, 1024**4, byte_size, size_text)), Kind("size", size_text, _SIZE)
+    int, BeforeValidator(sized(256 * 1024**2, 16 * 1024**4, byte_size, size_text)), Kind("size", size_text, SIZE)
 ]
 Timeout = Annotated[
     int, BeforeValidator(sized(10, 7 * 86400, duration, duration_text)), Kind("time", duration_text, _TIME)

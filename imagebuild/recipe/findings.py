@@ -60,6 +60,8 @@ def _findings(detail: ErrorDetails, model: type[BaseModel]) -> Iterator[Finding]
         for inner in cause.findings:
             yield Finding((*route, *inner.route), inner.message, inner.hint, inner.at_key)
         return
+    if kind == "default_factory_not_called":  # what it depends on is wrong, and told already
+        return
     hint = None
     if kind == "extra_forbidden":
         key = str(route[-1])

@@ -22,7 +22,7 @@ class Os(Section):
     )
     version: f.Version = Field(description="The release, as the distribution counts it: `13`.")
     codename: f.Codename | None = Field(None, description="Debian family: the suite's name, `trixie`. Needed there.")
-    arch: Literal["x86_64"] = Field("x86_64", description="Architecture.")
+    arch: Literal["x86_64", "aarch64"] = Field("x86_64", description="Architecture.")
     osinfo: f.Osinfo | None = Field(
         None, description="Short id of libosinfo, `debian13`; virt-install detects without."
     )

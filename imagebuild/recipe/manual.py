@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from pydantic import BaseModel
+from pydantic import BaseModel, BeforeValidator
 from pydantic.fields import FieldInfo
 
 from imagebuild.recipe.fields import Kind
+from imagebuild.recipe.machine import Machine, Vm
 from imagebuild.recipe.model import Recipe
-from imagebuild.recipe.section import SecretRef
+from imagebuild.recipe.section import SecretRef, Short
 
 
 def table() -> str:
@@ -23,22 +24,49 @@ def table() -> str:
 
 def _rows(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, str, str, str]]:
     for name, field in model.model_fields.items():
-        if section := _section(field.annotation):
-            yield from _rows(section[0], f"{prefix}{name}{section[1]}.")
+        described = field.description or ""
+        short = next((short.kind for short in _shorts(field)), None)
+        section, inner = _section(field.annotation), f"{prefix}{name}."
+        if section is None or section is SecretRef:
+            kind = _kind(Annotated[field.annotation, *field.metadata]) if field.metadata else _kind(field.annotation)
+            yield prefix + name, kind.words, _default(field, kind), described
             continue
-        kind = _kind(Annotated[field.annotation, *field.metadata]) if field.metadata else _kind(field.annotation)
-        yield prefix + name, kind.words, _default(field, kind), field.description or ""
+        if get_origin(field.annotation) is tuple:
+            inner = f"{prefix}{name}[]."
+            item = short or Kind("keys")
+            kind = Kind(f"[{item.words}, …]", lambda values, item=item: f"[{', '.join(map(item.written, values))}]")  # type: ignore[misc]
+            yield prefix + name, kind.words, _default(field, kind), described
+        elif short is not None:
+            yield prefix + name, short.words, _default(field, short), described
+        if section is Vm:
+            yield from _differing(section, inner)
+        else:
+            yield from _rows(section, inner)
 
 
-def _section(annotation: Any) -> tuple[type[BaseModel], str] | None:
-    """The mapping that a key holds, perhaps, or a list of; the second is what the key gets in the table."""
+def _differing(vm: type[BaseModel], prefix: str) -> Iterator[tuple[str, str, str, str]]:
+    """The keys of the install VM that are not those of the machine, or not like them."""
+    known = set(_rows(Machine, prefix))
+    yield prefix + "…", "", "", "The keys of `machine` but `firmware`. These differ:"
+    yield from (row for row in _rows(vm, prefix) if row not in known)
+
+
+def _section(annotation: Any) -> type[BaseModel] | None:
+    """The mapping that a key holds, or that the items of its list are; None for plain values."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return None if annotation is SecretRef else (annotation, "")
+        return annotation
     inner = [one for one in get_args(annotation) if one not in (NoneType, Ellipsis)]
-    if len(inner) != 1 or get_origin(annotation) not in (Union, UnionType, tuple):
-        return None
-    found = _section(inner[0])
-    return found and (found[0], "[]" if get_origin(annotation) is tuple else found[1])
+    if get_origin(annotation) in (Union, UnionType, tuple, Annotated) and not any(isinstance(n, Kind) for n in inner):
+        return _section(inner[0])
+    return None
+
+
+def _shorts(field: FieldInfo) -> Iterator[Short]:
+    """The plain values that may stand for a section, or for the items of a list of sections."""
+    notes = [*field.metadata]
+    if get_origin(field.annotation) is tuple:
+        notes += getattr(get_args(field.annotation)[0], "__metadata__", ())
+    yield from (note.func for note in notes if isinstance(note, BeforeValidator) and isinstance(note.func, Short))
 
 
 def _kind(annotation: Any) -> Kind:
@@ -58,15 +86,17 @@ def _kind(annotation: Any) -> Kind:
         return Kind(f"[{item.words}, …]", lambda values: "[" + ", ".join(map(item.written, values)) + "]")
     if get_origin(annotation) is dict:
         return Kind(f"{{{_kind(inner[0]).words}: {_kind(inner[1]).words}, …}}")
+    if annotation is bool:
+        return Kind("`true`, `false`", lambda value: str(value).lower())
     if annotation is SecretRef:
         return Kind("reference")
-    if annotation is bool:
-        return Kind("true or false", lambda value: str(value).lower())
     raise TypeError(f"{annotation} needs a Kind to be explained")
 
 
 def _default(field: FieldInfo, kind: Kind) -> str:
     if field.is_required():
         return "required"
+    if field.default_factory is not None and field.default_factory_takes_validated_data:
+        return "none"  # it depends on other keys; the meaning tells how
     value = field.get_default(call_default_factory=True, validated_data={})
-    return f"`{kind.written(value)}`" if value not in (None, (), {}, "") or value is False else "none"
+    return "none" if value is None or value in ((), {}, "") else f"`{kind.written(value)}`"

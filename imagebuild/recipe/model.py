@@ -13,7 +13,8 @@ from imagebuild.recipe.document import Document, Mark, Route
 from imagebuild.recipe.findings import Finding, Refused
 from imagebuild.recipe.guest import Locale, Network, Os, Root
 from imagebuild.recipe.installer import Installer, Kickstart
-from imagebuild.recipe.machine import Disk, Vm
+from imagebuild.recipe.machine import Disk, ExtraDisk, Machine, Vm
+from imagebuild.recipe.machine_findings import machine_findings
 from imagebuild.recipe.operations import Operation
 from imagebuild.recipe.section import Section, without_none, without_nothing
 
@@ -33,7 +34,13 @@ class Recipe(Section):
     name: f.Name = Field(description="Name of the image; a file's and a folder's name too.")
     description: f.Text = Field("", description="One line for people.")
     os: Os = Field(description="The operating system.")
-    disk: Annotated[Disk, BeforeValidator(without_none)] = Field(default_factory=Disk, description="The disk.")
+    disk: Annotated[Disk, BeforeValidator(without_none)] = Field(default_factory=Disk, description="The system disk.")
+    extra_disks: Annotated[tuple[ExtraDisk, ...], BeforeValidator(without_nothing)] = Field(
+        (), description="Further disks, installed together with the first."
+    )
+    machine: Annotated[Machine, BeforeValidator(without_none)] = Field(
+        default_factory=Machine, description="What the guest runs on."
+    )
     vm: Annotated[Vm, BeforeValidator(without_none)] = Field(default_factory=Vm, description="The install VM.")
     installer: Annotated[Installer, BeforeValidator(without_none)] = Field(
         default_factory=Installer, description="What installs, and from where."
@@ -73,13 +80,15 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        wrong = [*self._package_findings(), *self._repeated()]
+        wrong = [*self._package_findings(), *self._repeated(), *machine_findings(self)]
         family = {"kickstrap": "debian", "anaconda": "redhat"}[self.installer.type]
         if self.os.family != family:
             message = f"{self.installer.type} installs the family {family}, and this is {self.os.family}"
             wrong.append(Finding(("installer", "type"), message))
         if self.installer.type == "kickstrap" and self.kickstart.syntax not in (None, syntax.KICKSTRAP):
             wrong.append(Finding(("kickstart", "syntax"), f"kickstrap reads the syntax {syntax.KICKSTRAP}"))
+        if self.installer.type == "kickstrap" and self.os.arch != "x86_64":
+            wrong.append(Finding(("os", "arch"), f"kickstrap installs x86_64 only, found {self.os.arch}"))
         if wrong:
             raise Refused(wrong)
         return self

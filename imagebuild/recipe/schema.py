@@ -15,7 +15,7 @@ from pydantic_core import core_schema
 import imagebuild
 from imagebuild.recipe.fields import KIND, Kind
 from imagebuild.recipe.model import Recipe
-from imagebuild.recipe.section import without_nothing
+from imagebuild.recipe.section import Short, without_nothing
 
 DIALECT = "http://json-schema.org/draft-07/schema#"
 """What the language servers of editors know best."""
@@ -57,6 +57,8 @@ class _Generator(GenerateJsonSchema):
         if described is not None:
             return dict(described)
         inner = super().function_before_schema(schema)
+        if isinstance(function, Short):
+            return {"anyOf": [function.kind.own_schema(), inner]}
         return {"anyOf": [inner, _NOTHING]} if function is without_nothing else inner
 
 
@@ -74,7 +76,7 @@ def _property(node: dict[str, Any]) -> dict[str, Any]:
     about: dict[str, Any] = {key: node[key] for key in ("description", "default") if key in node}
     if about.get("default") in (None, "", [], {}):
         about.pop("default", None)
-    elif (kind := next(_kinds(node), None)) is not None and kind.schema is not None:
+    elif (kind := next(_kinds(node), None)) is not None and kind.schema is not None and about["default"] is not False:
         about["default"] = kind.written(about["default"])
     kinds = _alternatives({key: value for key, value in node.items() if key not in ("description", "default", "title")})
     if any("$ref" in one for one in kinds):

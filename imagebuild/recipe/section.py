@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -27,6 +29,20 @@ def without_none(value: Any) -> Any:
 def without_nothing(value: Any) -> Any:
     """A list whose items are all commented out is empty."""
     return () if value is None else value
+
+
+@dataclass(frozen=True)
+class Short:
+    """A validator that takes a plain value where a section may stand: ``read`` makes the section's keys of it.
+
+    ``kind`` tells the manual and the schema what that value is; its ``written`` gets the section.
+    """
+
+    read: Callable[[object], dict[str, Any] | None]
+    kind: f.Kind
+
+    def __call__(self, value: Any) -> Any:
+        return value if isinstance(value, dict | Section) else self.read(value)
 
 
 class SecretRef(Section):

@@ -23,8 +23,14 @@ ED25519 = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWF
 def test_defaults() -> None:
     small = recipe()
     assert (small.os.version, small.os.codename, small.os.arch) == ("13", "trixie", "x86_64")
-    assert (small.disk.size, small.disk.bus, small.disk.cache) == (4 * 1024**3, "virtio", "unsafe")
-    assert (small.vm.memory, small.vm.vcpus, small.vm.timeout) == (1536 * 1024**2, 2, 1800)
+    assert (small.disk.size, small.disk.bus, small.extra_disks) == (4 * 1024**3, "virtio", ())
+    assert (small.vm.memory.maximum, small.vm.vcpus.maximum, small.vm.timeout) == (1536 * 1024**2, 2, 1800)
+    assert (small.vm.disk.cache, small.vm.networks[0].type, small.vm.balloon) == ("unsafe", "user", False)
+    assert (small.machine.memory.maximum, small.machine.firmware, small.machine.networks[0].type) == (
+        2 * 1024**3,
+        "bios",
+        "nat",
+    )
     assert (small.installer.type, small.installer.payload, small.installer.mirror) == ("kickstrap", "host", None)
     assert (small.network.hostname, small.network.device, small.network.bootproto) == ("localhost", "eth0", "dhcp")
     assert small.root.password is None
@@ -57,7 +63,7 @@ kickstart: {variables: {a: 1, b: true, c: [x, y], d: text}}
         ("packages:\n  # - vim", "packages", ()),
         ("vm: {timeout: 1h30m}", "vm.timeout", 5400),
         ("vm: {timeout: 90s}", "vm.timeout", 90),
-        ("vm: {vcpus: 0x4}", "vm.vcpus", 4),
+        ("vm: {vcpus: 0x4}", "vm.vcpus.maximum", 4),
         ("network: {hostname: 007}", "network.hostname", "007"),
         ("network: {hostname: no}", "network.hostname", "no"),
         ("description: 3.10", "description", "3.10"),
@@ -92,10 +98,10 @@ def test_accepted(more: str, route: str, value: object) -> None:
         ("disk: {size: 300.0001KiB}", "disk.size: 300.0001KiB is not a multiple of 512 bytes"),
         ("disk: {size: -4GiB}", "disk.size: expected a size with a unit, such as 4GiB or 512MiB, found '-4GiB'"),
         ("disk: {bus: [a]}", "disk.bus: expected 'virtio', 'scsi', 'sata' or 'ide', found a list"),
-        ("disk: {cache: unsave}", "disk.cache: expected 'writethrough', 'writeback', 'none', 'directsync' or 'unsafe', found 'unsave' [did you mean 'unsafe'?]"),
+        ("vm: {disk: {cache: unsave}}", "vm.disk.cache: expected 'writethrough', 'writeback', 'none', 'directsync' or 'unsafe', found 'unsave' [did you mean 'unsafe'?]"),
         ("vm: {vcpus: two}", "vm.vcpus: expected a whole number, found 'two'"),
         ("vm: {vcpus: true}", "vm.vcpus: expected a whole number, found the truth value true"),
-        ("vm: {vcpus: 0}", "vm.vcpus: expected at least 1, found 0"),
+        ("vm: {vcpus: 0}", "vm.vcpus: expected 1 to 512, found 0"),
         ("vm: {memory: 300.5MiB}", "vm.memory: the memory of a VM must be a multiple of 1MiB"),
         ("vm: {timeout: 1800}", "vm.timeout: expected a time with a unit, such as 30m, 90s or 1h30m, found 1800"),
         ("vm: {timeout: '0s'}", "vm.timeout: expected 10s to 168h, found '0s'"),
