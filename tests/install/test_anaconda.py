@@ -42,8 +42,10 @@ def recipe(folder: Path, installer: str, version: str = "9") -> Recipe:
         (f"source: {{iso: a.iso, sha256: {DIGEST}}}", ["cdrom"]),
         (f"source: {{iso: a.iso, sha256: {DIGEST}, attach: false}}", ["url --url=http://tree.invalid/"]),
         (
-            f"source: {{kernel: k, kernel_sha256: {DIGEST}, initrd: i, initrd_sha256: {DIGEST}}}, repositories: "
-            + "[{name: os, metalink: 'https://m.example/?repo=os&arch=x86_64'}, {name: extras, url: https://m.example/x}]",
+            (
+            f"source: {{kernel: k, kernel_sha256: {DIGEST}, initrd: i, initrd_sha256: {DIGEST}}}, "
+            "repositories: [{name: os, metalink: 'https://m.example/?repo=os&arch=x86_64'}, {name: extras, url: https://m.example/x}]"
+            ),
             ["url --metalink='https://m.example/?repo=os&arch=x86_64'", "repo --name=extras --baseurl=https://m.example/x"],
         ),
         (
