@@ -11,14 +11,15 @@ from imagebuild import build as engine
 from imagebuild.cli.options import (
     RecipeName,
     json_option,
+    loaded,
     log_to_stderr,
     opened,
     output_option,
     store_option,
+    var_option,
     verbose_option,
 )
 from imagebuild.cli.report import JsonReporter, reporter
-from imagebuild.recipe.load import load
 from imagebuild.steps import Settings
 
 
@@ -26,10 +27,11 @@ from imagebuild.steps import Settings
     epilog="""\b
 Examples:
   imagebuild build debian-13
-  imagebuild build ./recipes/web.yaml --output /srv/images
+  imagebuild build ./recipes/web.yaml --output /srv/images --var site=berlin
   imagebuild build debian-13 --json | jq -r 'select(.event == "artifact").image'"""
 )
 @click.argument("recipes", nargs=-1, required=True, type=RecipeName())
+@var_option
 @click.option("--refresh", is_flag=True, help="Make every step anew, whatever the store holds.")
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing but the paths of the images.")
 @output_option
@@ -37,20 +39,27 @@ Examples:
 @json_option
 @verbose_option
 def build(
-    recipes: tuple[str, ...], refresh: bool, quiet: bool, output: Path, store: Path | None, as_json: bool, verbose: bool
+    recipes: tuple[str, ...],
+    given: dict[str, str],
+    refresh: bool,
+    quiet: bool,
+    output: Path,
+    store: Path | None,
+    as_json: bool,
+    verbose: bool,
 ) -> None:
     """Build the images of RECIPES, one after the other.
 
-    A recipe is named (recipes/NAME.yaml, then the shipped ones) or given as a file. What an earlier build
-    finished is used again. The last line printed for a recipe is the path of its image.
+    A recipe is named (recipes/NAME.yaml, then the shipped ones) or given as a file; with a matrix it yields several
+    images, and the name of one of them builds just that. What an earlier build finished is used again. The last line printed for a recipe is the path of its image.
     """
     if verbose:
         log_to_stderr()
-    loaded = [load(name) for name in recipes]
+    wanted = loaded(recipes, given)
     settings = Settings(opened(store), output, refresh)
     engine.clear_dead_runs(settings.store)
     told = reporter(as_json=as_json, quiet=quiet)
-    for recipe in loaded:
+    for recipe in wanted:
         artifact = engine.build(recipe, settings, told)
         if isinstance(told, JsonReporter):
             told.tell(
@@ -71,15 +80,17 @@ Examples:
   imagebuild plan debian-13 --json | jq '.steps[] | select(.cached | not)'"""
 )
 @click.argument("recipes", nargs=-1, required=True, type=RecipeName())
+@var_option
 @click.option("--refresh", is_flag=True, help="Plan as `build --refresh` would.")
 @output_option
 @store_option
 @json_option
-def plan(recipes: tuple[str, ...], refresh: bool, output: Path, store: Path | None, as_json: bool) -> None:
+def plan(
+    recipes: tuple[str, ...], given: dict[str, str], refresh: bool, output: Path, store: Path | None, as_json: bool
+) -> None:
     """Show what a build of RECIPES would do, step by step, and why. Changes nothing."""
     settings = Settings(opened(store), output, refresh)
-    for name in recipes:
-        recipe = load(name)
+    for recipe in loaded(recipes, given):
         outlook = engine.look_ahead(engine.make_plan(recipe, settings.store), settings)
         if as_json:
             click.echo(json.dumps(_as_data(outlook)))

@@ -12,10 +12,11 @@ import click
 
 import imagebuild
 from imagebuild.cli.build import build, plan
+from imagebuild.cli.catalogue import list_recipes
 from imagebuild.cli.doctor import doctor
 from imagebuild.cli.operations import operations
 from imagebuild.cli.project import schema
-from imagebuild.cli.recipes import lint, list_recipes, render
+from imagebuild.cli.recipes import lint, render
 from imagebuild.errors import ImageBuildError, InstallFailed, RecipeError, from_os
 from imagebuild.log import redact
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,6 +12,11 @@ import click
 from click.shell_completion import CompletionItem
 
 from imagebuild import log
+from imagebuild.errors import UsageError
+from imagebuild.recipe.catalogue import catalogue
+from imagebuild.recipe.findings import did_you_mean
+from imagebuild.recipe.load import load_all
+from imagebuild.recipe.model import Recipe
 from imagebuild.recipe.search import available, recipe_folders
 from imagebuild.store import Store, default_root
 
@@ -19,12 +24,51 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class RecipeName(click.ParamType[str]):
-    """A recipe's name or file; completes the names there are."""
+    """The name of a recipe or of an image, or a file; completes the names there are."""
 
     name = "recipe"
 
     def shell_complete(self, _ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        return [CompletionItem(name) for name in available(recipe_folders()) if name.startswith(incomplete)]
+        folders = recipe_folders()
+        names = dict.fromkeys([*available(folders), *(one.name for one in catalogue(folders))])
+        return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+
+
+def _given(_ctx: click.Context, _param: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+    given: dict[str, str] = {}
+    for value in values:
+        name, equals, text = value.partition("=")
+        if not equals or not name:
+            raise click.BadParameter(f"expected NAME=VALUE, found {value!r}")
+        given[name] = text
+    return given
+
+
+def var_option(function: F) -> F:
+    """``--var``: values of the recipes' variables."""
+    return click.option(
+        "--var",
+        "given",
+        multiple=True,
+        metavar="NAME=VALUE",
+        callback=_given,
+        help="Set a variable of the recipe; repeatable. The items of a list are separated by commas.",
+    )(function)
+
+
+def loaded(names: Iterable[str], given: Mapping[str, str]) -> list[Recipe]:
+    """The recipes of all images that are meant. Raises UsageError for a ``--var`` that none of them knows."""
+    recipes = [recipe for name in names for recipe in load_all(name, given=given)]
+    refuse_unknown(given, recipes)
+    return recipes
+
+
+def refuse_unknown(given: Mapping[str, str], recipes: Iterable[Recipe]) -> None:
+    """Raise UsageError for a ``--var`` that no recipe knows."""
+    known = {name for recipe in recipes for name in recipe.variables}
+    for name in given:
+        if name not in known:
+            raise UsageError(f"--var {name}: no recipe here has such a variable", did_you_mean(name, known))
 
 
 def store_option(function: F) -> F:

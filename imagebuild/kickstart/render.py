@@ -146,7 +146,7 @@ def _values(recipe: Recipe, payload: Payload, nonce: str, secrets: Secrets) -> d
         "root": Values("root", account),
         "kernel_arguments": recipe.kernel_arguments,
         "packages": recipe.packages,
-        "variables": Values("kickstart.variables", recipe.kickstart.variables),
+        "variables": Values("variables", recipe.variables),
         "payload": payload,
         "nonce": nonce,
     }

@@ -105,18 +105,29 @@ class Document:
 
     def mark(self, route: Route) -> Mark:
         """The mark of ``route``, or of the nearest thing around it."""
+        mark = Mark(self.file, 1, 1)
         value = self.root
-        if value is None:
-            return Mark(self.file, 1, 1)
-        for step in route:
-            if isinstance(value.inner, dict):
-                inner = value.inner.get(str(step))
-            else:
-                inner = value.items[step] if isinstance(step, int) and 0 <= step < len(value.items) else None
-            if inner is None:
+        for step in (None, *route):
+            value = value if step is None else _inner(value, step)
+            if value is None:
                 break
-            value = inner
-        return value.mark
+            mark = value.mark
+        return mark
+
+    def value(self, route: Route) -> Value | None:
+        """The value at ``route``."""
+        value = self.root
+        for step in route:
+            value = _inner(value, step)
+        return value
+
+
+def _inner(value: Value | None, step: Key) -> Value | None:
+    if value is None:
+        return None
+    if isinstance(step, int):
+        return value.items[step] if 0 <= step < len(value.items) else None
+    return value.entries.get(step)
 
 
 def dotted(route: Route) -> str:

@@ -12,7 +12,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, GetJsonSchemaHandler, PlainSerializer, StrictInt
+from pydantic import BeforeValidator, GetJsonSchemaHandler, PlainSerializer, PlainValidator, StrictInt
 from pydantic_core import CoreSchema
 
 from imagebuild.recipe.document import WrittenInt
@@ -242,6 +242,19 @@ def kickstart_syntax(value: object) -> str:
     return line
 
 
+def variable(value: Any) -> str | int | bool | tuple[str, ...]:
+    """A variable's value, whatever its type is. Raises ValueError."""
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, list | tuple):
+        return tuple(text(item) for item in value)
+    if isinstance(value, str):
+        return text(value)
+    raise ValueError(f"expected text, a whole number, true, false or a list of texts, found {shown(value)}")
+
+
 def _as_text(value: object) -> Any:
     return str(value)
 
@@ -334,6 +347,8 @@ VariableName = Annotated[
 EnvironmentName = Annotated[
     str, BeforeValidator(matching(r"[A-Za-z_][A-Za-z0-9_]*", "the name of an environment variable")), Kind("name")
 ]
+PATHS = ("path", "URL or path")
+"""The kinds that are relative to the file that they are written in."""
 Url = Annotated[str, BeforeValidator(url), Kind("URL", schema={"type": "string", "pattern": "^https?://"})]
 Place = Annotated[str, BeforeValidator(place), Kind("URL or path", schema={"type": "string", "minLength": 1})]
 FilePath = Annotated[str, BeforeValidator(file_path), Kind("path", schema={"type": "string", "minLength": 1})]
@@ -357,6 +372,13 @@ MemorySize = Annotated[
 ]
 Timeout = Annotated[
     int, BeforeValidator(sized(10, 7 * 86400, duration, duration_text)), Kind("time", duration_text, _TIME)
+]
+
+Variable = Annotated[
+    str | int | bool | tuple[str, ...],
+    PlainValidator(variable),
+    PlainSerializer(lambda value: list(value) if isinstance(value, tuple) else value, return_type=Any),
+    Kind("text, number, true, false or [text, …]"),
 ]
 
 DEBIAN_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+")

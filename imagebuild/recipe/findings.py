@@ -65,7 +65,7 @@ def _findings(detail: ErrorDetails, model: type[BaseModel]) -> Iterator[Finding]
     hint = None
     if kind == "extra_forbidden":
         key = str(route[-1])
-        known = _keys(model, route[:-1])
+        known = [*_keys(model, route[:-1]), *(getattr(model, "BESIDE", ()) if len(route) == 1 else ())]
         hint = did_you_mean(key, known) if known else "no keys belong here"
         yield Finding(route, f"unknown key {key!r}", hint, at_key=True)
         return
@@ -111,18 +111,19 @@ def _keys(model: type[BaseModel], route: Sequence[Any]) -> list[str]:
         if isinstance(step, int):
             continue
         field = model.model_fields.get(str(step))
-        models = list(_models(field.annotation)) if field else []
-        if not models:
+        inner = list(models(field.annotation)) if field else []
+        if not inner:
             return []
-        model = models[0]
+        model = inner[0]
     return list(model.model_fields)
 
 
-def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+def models(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The models inside an annotation."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
     for inner in get_args(annotation):
-        yield from _models(inner)
+        yield from models(inner)
 
 
 def problems(found: Iterable[Finding], document: Document) -> Iterator[Problem]:

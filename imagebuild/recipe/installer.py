@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, PlainSerializer, PlainValidator, model_validator
+from pydantic import Field, model_validator
 
 from imagebuild.recipe import fields as f
 from imagebuild.recipe.document import Route
@@ -71,26 +71,6 @@ def _below(route: Route, found: Iterable[Finding]) -> Iterator[Finding]:
     return (replace(finding, route=(*route, *finding.route)) for finding in found)
 
 
-def _variable(value: Any) -> str | int | bool | tuple[str, ...]:
-    if isinstance(value, bool):
-        return value
-    if isinstance(value, int):
-        return int(value)
-    if isinstance(value, list | tuple):
-        return tuple(f.text(item) for item in value)
-    if isinstance(value, str):
-        return f.text(value)
-    raise ValueError(f"expected text, a whole number, true, false or a list of texts, found {f.shown(value)}")
-
-
-Variable = Annotated[
-    str | int | bool | tuple[str, ...],
-    PlainValidator(_variable),
-    PlainSerializer(lambda value: list(value) if isinstance(value, tuple) else value, return_type=Any),
-    f.Kind("text, number, true, false or [text, …]"),
-]
-
-
 class Kickstart(Section):
     """The kickstart template and what it is told."""
 
@@ -100,7 +80,4 @@ class Kickstart(Section):
     )
     syntax: f.Syntax | None = Field(
         None, description="pykickstart's name of the syntax, `RHEL9`. Without it: by distribution and version."
-    )
-    variables: dict[f.VariableName, Variable] = Field(
-        default_factory=dict, description="Values of your own; the template sees them as `variables.NAME`."
     )

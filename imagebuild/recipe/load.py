@@ -1,47 +1,111 @@
-"""From a name or a path to a checked recipe."""
+"""From a name or a path to checked recipes."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from imagebuild.errors import Problem, RecipeError
-from imagebuild.recipe import reader
+from imagebuild.errors import Problem, RecipeError, UsageError
+from imagebuild.recipe.catalogue import images_called, images_of
+from imagebuild.recipe.compose import Image, compose
 from imagebuild.recipe.document import Document
-from imagebuild.recipe.findings import findings, problems
+from imagebuild.recipe.findings import Finding, findings, problems
 from imagebuild.recipe.model import Recipe
-from imagebuild.recipe.search import find, recipe_folders
+from imagebuild.recipe.search import is_path, recipe_folders
 
 
-def load(path_or_name: str | Path, *, search: Sequence[Path] | None = None) -> Recipe:
-    """Load and check one recipe.
+def load(
+    path_or_name: str | Path, *, search: Sequence[Path] | None = None, given: Mapping[str, str] | None = None
+) -> Recipe:
+    """Load and check the recipe of one image.
 
-    A ``Path``, or text with a ``/`` or ending in ``.yaml``, is a file; any other text is looked up in ``search``
-    (default: ``./recipes``, then the shipped recipes). Raises RecipeError with all problems of the file, each with
-    its line, and UsageError when there is no recipe of that name.
+    A ``Path``, or text with a ``/`` or ending in ``.yaml``, is a file; any other text is the name of a file in
+    ``search`` (default: ``./recipes``, then the shipped recipes), or of an image that one of them yields. ``given``
+    are values of variables by name, as on the command line; names that a recipe does not know are passed over.
+    Raises RecipeError with all problems, each with its file and line, and UsageError when there is no recipe of
+    that name or the file yields several images.
     """
-    path = path_or_name
-    if isinstance(path, str):
-        path = find(path, recipe_folders() if search is None else search)
-    return validate(reader.read(path), path)
+    return checked(_only(select(path_or_name, search=search, given=given), str(path_or_name)))
+
+
+def load_all(
+    path_or_name: str | Path, *, search: Sequence[Path] | None = None, given: Mapping[str, str] | None = None
+) -> list[Recipe]:
+    """Load and check the recipes of all images that a file yields, or of the one image of that name.
+
+    Arguments and errors are those of ``load``, except that several images are no error.
+    """
+    return checked_all(select(path_or_name, search=search, given=given))
+
+
+def checked_all(images: Sequence[Image]) -> list[Recipe]:
+    """The recipes of several images, each problem of them told once. Raises RecipeError."""
+    recipes: list[Recipe] = []
+    found: dict[Problem, list[str]] = {}
+    for image in images:
+        try:
+            recipes.append(checked(image))
+        except RecipeError as error:
+            for problem in error.problems:
+                found.setdefault(problem, []).append(image.name or "")
+    if found:
+        raise RecipeError(_sorted(_in_images(problem, names, len(images)) for problem, names in found.items()))
+    return recipes
+
+
+def select(
+    path_or_name: str | Path, *, search: Sequence[Path] | None = None, given: Mapping[str, str] | None = None
+) -> tuple[Image, ...]:
+    """The images that ``load_all`` would load, put together but not checked."""
+    folders = recipe_folders() if search is None else search
+    if isinstance(path_or_name, Path) or is_path(path_or_name):
+        return images_of(Path(path_or_name), folders, given)
+    return images_called(path_or_name, folders, given)
 
 
 def validate(document: Document, source: Path) -> Recipe:
-    """Check what a document says against the model. Raises RecipeError with everything that is wrong."""
+    """The recipe that a document is, whose file is called ``source``. Raises RecipeError with everything that is wrong."""
+    return checked(_only(compose(document, source, ()).images(), str(source)))
+
+
+def checked(image: Image) -> Recipe:
+    """The recipe of an image, held against the model. Raises RecipeError with everything that is wrong."""
+    document = image.document()
     found = list(document.problems)
-    if not isinstance(document.data, dict):
-        if not found:
-            what = "the file is empty" if document.data is None else "expected a mapping of keys"
-            found.append(Problem(document.file, 1, "", f"{what}: a recipe begins with `name:`"))
-        raise RecipeError(found)
     try:
         recipe = Recipe.model_validate(document.data)
     except ValidationError as error:
-        found += problems(findings(error, Recipe), document)
-        found.sort(key=lambda problem: (problem.file, problem.line or 0))
-        raise RecipeError(found) from error
+        wrong = (one for one in findings(error, Recipe) if not (found and _is_open(document, one)))
+        found += problems(wrong, document)
+        raise RecipeError(_sorted(found)) from error
     if found:
-        raise RecipeError(found)
-    return recipe.attach(document, source)
+        raise RecipeError(_sorted(found))
+    return recipe.attach(document, image.source)
+
+
+def _is_open(document: Document, finding: Finding) -> bool:
+    """Whether a value is wrong for a reference in it, of which something was told already."""
+    value = document.value(finding.route)
+    return value is not None and isinstance(value.data, str) and "${" in value.data
+
+
+def _only(images: Sequence[Image], name: str) -> Image:
+    if len(images) == 1:
+        return images[0]
+    names = [image.name or "?" for image in images]
+    known = ", ".join(names[:12]) + (", …" if len(names) > 12 else "")
+    raise UsageError(f"{name} yields {len(images)} images, and one is wanted here", f"name one of them: {known}")
+
+
+def _in_images(problem: Problem, names: Sequence[str], images: int) -> Problem:
+    if len(names) == images:
+        return problem
+    others = f" and {len(names) - 1} more" if len(names) > 1 else ""
+    return replace(problem, message=f"{problem.message} (in image {names[0]}{others})")
+
+
+def _sorted(found: Iterator[Problem] | Sequence[Problem]) -> list[Problem]:
+    return sorted(dict.fromkeys(found), key=lambda problem: (problem.file, problem.line or 0))

@@ -12,14 +12,26 @@ from pydantic.fields import FieldInfo
 from imagebuild.recipe.fields import Kind
 from imagebuild.recipe.machine import Machine, Vm
 from imagebuild.recipe.model import Recipe
+from imagebuild.recipe.schema import composition
 from imagebuild.recipe.section import SecretRef, Short
 
 
 def table() -> str:
     """Every key with its type, its default and its meaning, as a Markdown table."""
     rows = ["| key | type | default | meaning |", "|---|---|---|---|"]
+    rows += [f"| `{key}` | {kind} | none | {meaning} |" for key, kind, meaning in _composing()]
     rows += [f"| `{key}` | {kind} | {default} | {meaning} |" for key, kind, default, meaning in _rows(Recipe, "")]
     return "\n".join(rows) + "\n"
+
+
+def _composing() -> Iterator[tuple[str, str, str]]:
+    """The keys that are gone when a recipe has been put together."""
+    keys = composition()
+    matrix = keys["matrix"]["properties"]
+    yield "extends", "path or [path, …]", keys["extends"]["description"]
+    yield "matrix.NAME", "[value, …] or {value: keys of a recipe, …}", keys["matrix"]["description"]
+    yield "matrix.include", "[{NAME: value, …}, …]", matrix["include"]["description"]
+    yield "matrix.exclude", "[{NAME: value, …}, …]", matrix["exclude"]["description"]
 
 
 def _rows(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, str, str, str]]:

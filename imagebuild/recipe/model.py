@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, PrivateAttr, model_validator
 
@@ -33,6 +33,9 @@ class Recipe(Section):
 
     name: f.Name = Field(description="Name of the image; a file's and a folder's name too.")
     description: f.Text = Field("", description="One line for people.")
+    variables: Annotated[dict[f.VariableName, f.Variable], BeforeValidator(without_none)] = Field(
+        default_factory=dict, description="Values of your own: text may say `${NAME}`, a template `variables.NAME`."
+    )
     os: Os = Field(description="The operating system.")
     disk: Annotated[Disk, BeforeValidator(without_none)] = Field(default_factory=Disk, description="The system disk.")
     extra_disks: Annotated[tuple[ExtraDisk, ...], BeforeValidator(without_nothing)] = Field(
@@ -63,6 +66,9 @@ class Recipe(Section):
     output: Annotated[Output, BeforeValidator(without_none)] = Field(
         default_factory=Output, description="The finished image."
     )
+
+    BESIDE: ClassVar = ("extends", "matrix")
+    """Keys of a file that are gone when its recipe has been put together."""
 
     _document: Document = PrivateAttr(default_factory=lambda: Document("recipe", None))
     _source: Path | None = PrivateAttr(default=None)
@@ -117,6 +123,11 @@ class Recipe(Section):
     def source(self) -> Path:
         """The file that the recipe was read from."""
         return self._source or Path("recipe.yaml")
+
+    @property
+    def document(self) -> Document:
+        """What the recipe says, put together, with the place of each value."""
+        return self._document
 
     def place(self, route: Route) -> Mark:
         """Where the value at ``route``, such as ("root", "password"), was written."""

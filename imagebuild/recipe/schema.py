@@ -34,7 +34,7 @@ def schema() -> dict[str, Any]:
     made = Recipe.model_json_schema(schema_generator=_Generator)
     definitions = {name: _section(section) for name, section in made.pop("$defs", {}).items()}
     top = _section(made)
-    top["properties"] = {**_composition(), **top["properties"]}
+    top["properties"] = {**top["properties"], **composition()}
     about = {"title": f"Recipe of imagebuild {imagebuild.__version__}", "description": "What image is wanted."}
     return {"$schema": DIALECT, **top, **about, "definitions": definitions}
 
@@ -131,7 +131,7 @@ def _plain(node: Any) -> Any:
     return [_plain(item) for item in node] if isinstance(node, list) else node
 
 
-def _composition() -> dict[str, Any]:
+def composition() -> dict[str, Any]:
     """The keys that are gone when a recipe has been put together: extends, variables, matrix."""
     names = {"pattern": "^[a-z][a-z0-9_]*$"}
     declaration = {

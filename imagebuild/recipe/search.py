@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import imagebuild
-from imagebuild.errors import UsageError
-from imagebuild.recipe.findings import did_you_mean
 
 SUFFIX = ".yaml"
 
@@ -50,16 +48,6 @@ def available(search: Sequence[Path]) -> dict[str, Path]:
     return found
 
 
-def find(path_or_name: str, search: Sequence[Path]) -> Path:
-    """The file of a recipe. A path (with a ``/`` or ``.yaml``) is taken as it is; a name is looked up.
-
-    Raises UsageError, with the names there are, when no recipe is called so.
-    """
-    if "/" in path_or_name or path_or_name.endswith((SUFFIX, ".yml")):
-        return Path(path_or_name)
-    found = available(search)
-    if path_or_name in found:
-        return found[path_or_name]
-    places = " and ".join(str(folder) for folder in search) or "any folder"
-    hint = did_you_mean(path_or_name, found) or (f"known: {', '.join(found)}" if found else "give the path of a file")
-    raise UsageError(f"there is no recipe {path_or_name!r} in {places}", hint)
+def is_path(path_or_name: str) -> bool:
+    """Whether a recipe is given by its path and not by a name."""
+    return "/" in path_or_name or path_or_name.endswith((SUFFIX, ".yml"))

@@ -49,7 +49,7 @@ class SecretRef(Section):
     """Where a secret is to be read when it is needed: an environment variable or a file."""
 
     env: f.EnvironmentName | None = Field(None, description="Environment variable that holds the value.")
-    file: f.Text | None = Field(None, description="File that holds the value; relative to the recipe's folder.")
+    file: f.FilePath | None = Field(None, description="File that holds the value; relative to the recipe's folder.")
 
     @model_validator(mode="before")
     @classmethod

@@ -47,20 +47,18 @@ def handler_class() -> Any:
 @given(NASTY)
 def test_any_value_of_a_variable(tmp_path: Path, value: str) -> None:
     (tmp_path / "t.ks.j2").write_text(TEMPLATE)
-    data = {"template": "t.ks.j2", "variables": {"value": value}}
-    raw = {"name": "n", "os": {"family": "debian", "version": "13", "codename": "trixie"}, "kickstart": data}
+    os = {"family": "debian", "version": "13", "codename": "trixie"}
+    raw = {"name": "n", "os": os, "kickstart": {"template": "t.ks.j2"}, "variables": {"value": value}}
     try:
         made = validate(Document.of("small.yaml", raw), Path("small.yaml"))
     except RecipeError as error:
         (problem,) = error.problems
-        assert problem.where == "kickstart.variables.value"
+        assert problem.where == "variables.value"
         return
     # No quoting keeps argparse from taking a word with a leading hyphen for an option.
     positional = "x" if value.startswith("-") else value
     text = (
-        KickstartEnvironment([tmp_path])
-        .get_template("t.ks.j2")
-        .render(variables=made.kickstart.variables, positional=positional)
+        KickstartEnvironment([tmp_path]).get_template("t.ks.j2").render(variables=made.variables, positional=positional)
     )
     handler = handler_class()()
     KickstartParser(handler).readKickstartFromString(text)

@@ -63,7 +63,7 @@ packages: [g++]
     ],
 )  # fmt: skip
 def test_values_are_encoded_once_and_as_a_whole(tmp_path: Path, template: str, line: str) -> None:
-    more = 'kickstart: {template: t.ks.j2, variables: {text: "a & b <c>", several: [x, y z], number: 7, yes: true, items: things}}'
+    more = 'kickstart: {template: t.ks.j2}\nvariables: {text: "a & b <c>", several: [x, y z], number: 7, yes: true, items: things}'
     assert rendered_with(tmp_path, template, more) == line
 
 
@@ -79,7 +79,7 @@ def rendered_with(folder: Path, template: str, kickstart: str) -> str:
         ("\nlang {{ langauge }}\n", "t.ks.j2:2: 'langauge' is undefined"),
         ("\n\nlang {{ locale.lang }}\n", "t.ks.j2:3: locale.lang is not defined; did you mean 'language'?"),
         ("\n\nlang {{ payload.nothing }}\n", "t.ks.j2:3: "),
-        ("lang {{ variables.absent }}\n", "t.ks.j2:1: kickstart.variables.absent is not defined; nothing is defined there"),
+        ("lang {{ variables.absent }}\n", "t.ks.j2:1: variables.absent is not defined; nothing is defined there"),
         ("\n{% if %}\n", "t.ks.j2:2: Expected an expression, got 'end of statement block'"),
         ("{% for x in packages %}\n", "t.ks.j2:1: Unexpected end of template"),
         ("lang {{ packages }}\n", "t.ks.j2:1: a list cannot stand in a kickstart; test it with 'if', or write its parts one by one"),

@@ -48,7 +48,7 @@ def test_the_order_of_a_dump_is_a_recipe_again() -> None:
 network: {bootproto: static, address: 192.0.2.10, netmask: 255.255.255.0, gateway: 192.0.2.1, nameservers: [192.0.2.53]}
 root: {password: {env: PW}, ssh_keys: [{file: key.pub}]}
 operations: [trim-free-space, install-packages: {packages: [vim]}]
-kickstart: {variables: {a: 1, b: true, c: [x, y], d: text}}
+variables: {a: 1, b: true, c: [x, y], d: text}
 """
     first = recipe(more)
     assert Recipe.model_validate(first.model_dump(mode="json")).model_dump() == first.model_dump()
@@ -129,8 +129,10 @@ def test_accepted(more: str, route: str, value: object) -> None:
         ("packages: [vim, vim]", "packages[1]: 'vim' stands here twice [remove one of the two]"),
         ("kernel_arguments: [a b]", "kernel_arguments[0]: expected one kernel argument such as console=ttyS0,115200n8 (no space, quote, backslash or shell character), found 'a b'"),
         ("kickstart: {template: ../../etc/x.ks.j2}", "kickstart.template: expected the name of a kickstart template that ends in .ks.j2, such as debian.ks.j2, found '../../etc/x.ks.j2'"),
-        ("kickstart: {variables: {A: 1}}", "kickstart.variables.A: expected a variable's name of small letters, digits and '_', found 'A'"),
-        ("kickstart: {variables: {a: {b: 1}}}", "kickstart.variables.a: expected text, a whole number, true, false or a list of texts, found a mapping"),
+        ("variables: {A: 1}", "variables.A: expected a variable's name of small letters, digits and '_', found 'A'"),
+        ("variables: {a: {b: 1}}", "variables.a.b: unknown key 'b' [known here: type, default, choices, description]"),
+        ("variables: {a: }", "variables.a: expected text, a whole number, true, false or a list of texts, found nothing"),
+        ("matrx: {a: [1]}", "matrx: unknown key 'matrx' [did you mean 'matrix'?]"),
         ("root: {password: hunter2}", "root.password: a secret does not stand in a recipe; write {env: NAME} or {file: PATH}"),
         ("root: {password: {env: A, file: b}}", "root.password: expected exactly one of env and file"),
         ("root: {password: {}}", "root.password: expected exactly one of env and file"),

@@ -1,0 +1,44 @@
+"""``imagebuild list``: the images that are known by name."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from imagebuild.cli.options import json_option, var_option
+from imagebuild.errors import RecipeError
+from imagebuild.recipe.catalogue import Listed, catalogue
+from imagebuild.recipe.load import checked
+from imagebuild.recipe.search import recipe_folders
+
+
+@click.command("list")
+@var_option
+@json_option
+def list_recipes(given: dict[str, str], as_json: bool) -> None:
+    """List the images that `build` knows by name, the project's own first.
+
+    A recipe with a matrix yields several.
+    """
+    for one in catalogue(recipe_folders(), given):
+        problems = _problems(one)
+        described = one.image.text("description") if one.image and not problems else ""
+        if as_json:
+            axes = one.image.axes if one.image else {}
+            data = {"name": one.name, "description": described, "file": str(one.file), "axes": axes}
+            click.echo(json.dumps({**data, "problems": problems}))
+            continue
+        if problems:
+            described = f"({problems} {'problem' if problems == 1 else 'problems'}, see `imagebuild lint {one.file}`)"
+        click.echo(f"{one.name:<24} {described:<52} {one.file}")
+
+
+def _problems(one: Listed) -> int:
+    error = one.error
+    try:
+        if one.image:
+            checked(one.image)
+    except RecipeError as found:
+        error = found
+    return len(error.problems) if error else 0

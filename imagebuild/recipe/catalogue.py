@@ -1,0 +1,94 @@
+"""The images that are known by name: those that the project's recipes yield, then those of the shipped ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from imagebuild.errors import Problem, RecipeError, UsageError
+from imagebuild.recipe import reader
+from imagebuild.recipe.compose import Image, compose
+from imagebuild.recipe.findings import did_you_mean
+from imagebuild.recipe.search import available
+
+
+@dataclass(frozen=True)
+class Listed:
+    """An image of the catalogue; or a recipe's file that yields none, and why."""
+
+    name: str
+    file: Path
+    image: Image | None = None
+    error: RecipeError | None = None
+
+
+def images_of(path: Path, search: Sequence[Path], given: Mapping[str, str] | None = None) -> tuple[Image, ...]:
+    """The images that a file yields. What it extends is sought in ``search`` too. Raises RecipeError."""
+    return compose(reader.read(path), path, search, given).images()
+
+
+def catalogue(search: Sequence[Path], given: Mapping[str, str] | None = None) -> Iterator[Listed]:
+    """Everything that the folders hold; what an earlier folder has hides what is called the same in a later one."""
+    names: set[str] = set()
+    files = available(search)
+    for folder in search:
+        listed = [
+            one
+            for path in files.values()
+            if path.parent == folder
+            for one in _listed(path, search, given)
+            if one.name not in names
+        ]
+        yield from listed
+        names |= {one.name for one in listed}
+
+
+def _listed(path: Path, search: Sequence[Path], given: Mapping[str, str] | None) -> Iterator[Listed]:
+    try:
+        for image in images_of(path, search, given):
+            yield Listed(image.name or path.stem, path, image)
+    except RecipeError as error:
+        yield Listed(path.stem, path, error=error)
+
+
+def images_called(name: str, search: Sequence[Path], given: Mapping[str, str] | None = None) -> tuple[Image, ...]:
+    """The images of the file ``name``, or the image of that name; an earlier folder's come first, a file before images.
+
+    Raises UsageError, with the nearest name, when nothing is called so, and RecipeError for a file that is wrong.
+    """
+    known: dict[str, None] = {}
+    broken: list[Path] = []
+    for folder in search:
+        files = available([folder])
+        if name in files:
+            return images_of(files[name], search, given)
+        listed = [one for path in files.values() for one in _listed(path, search, given)]
+        named = [one for one in listed if one.name == name and one.image]
+        if len(named) > 1:
+            places = " and ".join(str(one.file) for one in named)
+            raise UsageError(f"two recipes yield an image {name!r}: {places}", "change the name in one of them")
+        if named and named[0].image:
+            return (named[0].image,)
+        known |= dict.fromkeys([*files, *(one.name for one in listed)])
+        broken += [one.file for one in listed if one.error]
+    places = " and ".join(str(folder) for folder in search) or "any folder"
+    hint = did_you_mean(name, known) or ("`imagebuild list` shows all" if known else "give the path of a file")
+    if broken:
+        hint += (
+            f"; {', '.join(map(str, broken[:3]))}{', …' if len(broken) > 3 else ''} cannot be read: see imagebuild lint"
+        )
+    raise UsageError(f"there is no recipe {name!r} in {places}", hint)
+
+
+def clashes(images: Iterable[Image]) -> Iterator[Problem]:
+    """Images of one name that files of one folder yield: only one of them could be built by its name."""
+    first: dict[tuple[Path, str], Image] = {}
+    for image in images:
+        if image.name is None:
+            continue
+        other = first.setdefault((image.source.parent, image.name), image)
+        if other.source != image.source:
+            mark = image.document().mark(("name",))
+            message = f"{other.source} yields an image {image.name!r} too"
+            yield Problem(mark.file, mark.value, "name", message, "change the name in one of them")

@@ -1,0 +1,99 @@
+"""``${name}`` in the text of a recipe: each is replaced by the variable's value."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Container, Mapping
+
+from imagebuild.errors import Problem, RecipeError
+from imagebuild.recipe.document import MAX_BYTES, MAX_VALUES, Route, Value, WrittenInt, dotted
+from imagebuild.recipe.findings import did_you_mean
+
+_REFERENCE = re.compile(r"\$\$\{|\$\{(?P<name>[a-z][a-z0-9_]*)\}|\$\{")
+"""A literal ``${``, a variable, or what is neither."""
+
+
+def names_in(text: str) -> list[str]:
+    """The variables that a text refers to."""
+    return [match["name"] for match in _REFERENCE.finditer(text) if match["name"]]
+
+
+class References:
+    """Replaces references by the values of variables, and collects the problems that it meets.
+
+    ``broken`` are variables without a value, of which something was told already: their references stay.
+    """
+
+    def __init__(self, values: Mapping[str, Value], broken: Container[str] = ()) -> None:
+        self._values = values
+        self._broken = broken
+        self._left = MAX_BYTES
+        self.problems: list[Problem] = []
+
+    def replaced(self, value: Value, route: Route = ()) -> Value:
+        """``value`` with everything in it replaced; itself if it has no reference. Raises RecipeError for a bomb."""
+        if isinstance(value.inner, dict):
+            entries = {key: self.replaced(inner, (*route, key)) for key, inner in value.inner.items()}
+            if all(entries[key] is inner for key, inner in value.inner.items()):
+                return value
+            made = Value.mapping(entries, value.mark)
+        elif isinstance(value.inner, tuple):
+            items = tuple(self.replaced(item, (*route, at)) for at, item in enumerate(value.inner))
+            if all(one is other for one, other in zip(items, value.inner, strict=True)):
+                return value
+            made = Value.sequence(items, value.mark)
+        else:
+            return self._text(value, route) if isinstance(value.data, str) and "${" in value.data else value
+        if made.size > MAX_VALUES:
+            raise self._too_large(value, f"{MAX_VALUES} values")
+        return made
+
+    def _text(self, value: Value, route: Route) -> Value:
+        text = str(value.data)
+        whole = _REFERENCE.fullmatch(text)
+        if whole and whole["name"]:
+            found = self._look_up(whole["name"], value, route)
+            return value if found is None else found.at(value.mark)
+        parts: list[str] = []
+        end = 0
+        for match in _REFERENCE.finditer(text):
+            part = self._part(match, value, route)
+            parts += [text[end : match.start()], match[0] if part is None else part]
+            self._left -= len(parts[-1])
+            if self._left < 0:
+                raise self._too_large(value, f"{MAX_BYTES // 1024} KiB")
+            end = match.end()
+        return Value("".join([*parts, text[end:]]), value.mark)
+
+    def _part(self, match: re.Match[str], value: Value, route: Route) -> str | None:
+        """What a reference in the middle of a text becomes; None if that is not known."""
+        if match[0] == "$${":
+            return "${"
+        if not match["name"]:
+            self._tell(value, route, "expected ${name} of a variable", "a literal ${ is written $${")
+            return None
+        found = self._look_up(match["name"], value, route)
+        if found is None:
+            return None
+        if isinstance(found.data, bool):
+            return str(found.data).lower()
+        if isinstance(found.data, WrittenInt):
+            return found.data.written
+        if isinstance(found.data, list):
+            self._tell(value, route, f"the list {match['name']} cannot stand inside a text", "write it alone")
+            return None
+        return str(found.data)
+
+    def _look_up(self, name: str, value: Value, route: Route) -> Value | None:
+        found = self._values.get(name)
+        if found is None and name not in self._broken:
+            hint = did_you_mean(name, self._values) or "a literal ${ is written $${"
+            self._tell(value, route, f"there is no variable {name!r}", hint)
+        return found
+
+    def _tell(self, value: Value, route: Route, message: str, hint: str) -> None:
+        self.problems.append(Problem(value.mark.file, value.mark.value, dotted(route), message, hint))
+
+    def _too_large(self, value: Value, limit: str) -> RecipeError:
+        message = f"with its variables the recipe is larger than {limit}"
+        return RecipeError([Problem(value.mark.file, value.mark.value, "", message)])
