@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-_LOCAL = frozenset({"ext2", "ext3", "ext4", "xfs", "vfat", "msdos", "auto"})
+_LOCAL = frozenset({"ext2", "ext3", "ext4", "xfs", "btrfs", "vfat", "msdos", "auto"})
 _BY = {"by-uuid": "UUID", "by-label": "LABEL", "by-partuuid": "PARTUUID", "by-partlabel": "PARTLABEL"}
 
 
@@ -24,6 +24,12 @@ class Entry:
         is_device = self.spec.startswith("/dev/") or "=" in self.spec.split("/")[0]
         return is_device and self.fstype in _LOCAL and self.mountpoint.startswith("/") and "noauto" not in self.options
 
+    @property
+    def subvolume(self) -> str:
+        """The option that chooses a subvolume of a btrfs, such as ``subvol=root``; empty for the default one."""
+        chosen = [option for option in self.options if option.startswith(("subvol=", "subvolid="))]
+        return ",".join(chosen) if self.fstype == "btrfs" else ""
+
 
 def parse(text: str) -> list[Entry]:
     """The lines of an fstab, outer mountpoints before what is mounted inside them. Broken lines are left out."""
@@ -39,7 +45,8 @@ def parse(text: str) -> list[Entry]:
 def identifier(spec: str) -> tuple[str, str]:
     """What a first field identifies a device by: (``UUID``, ``LABEL``, ``PARTUUID``, ``PARTLABEL`` or ``device``, value).
 
-    Kernel names of a first disk (``/dev/vda2``) are given as libguestfs has them (``/dev/sda2``).
+    Kernel names of disks (``/dev/vdb2``) are given as libguestfs has them (``/dev/sdb2``), which is right as long as the
+    disks come in the guest's order.
     """
     kind, equals, value = spec.partition("=")
     if equals and kind in _BY.values():
@@ -47,8 +54,8 @@ def identifier(spec: str) -> tuple[str, str]:
     if link := re.fullmatch(r"/dev/disk/(by-[a-z]+)/(.+)", spec):
         if link[1] in _BY:
             return _BY[link[1]], link[2]
-    elif disk := re.fullmatch(r"/dev/(?:[vsh]|xv)da(\d*)", spec):
-        return "device", f"/dev/sda{disk[1]}"
+    elif disk := re.fullmatch(r"/dev/(?:[vsh]|xv)d([a-z]\d*)", spec):
+        return "device", f"/dev/sd{disk[1]}"
     return "device", spec
 
 

@@ -1,4 +1,4 @@
-"""A guest's disk through libguestfs: the only place that imports ``guestfs``.
+"""A guest's disks through libguestfs: the only place that imports ``guestfs``.
 
 Whatever a guest's disk holds is read by the appliance's kernel, never by the host's, and every path
 is resolved inside the guest.
@@ -10,7 +10,7 @@ import posixpath
 import stat as stat_bits
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from imagebuild import fstab
 from imagebuild.accel import EMULATED_KERNEL_ARGUMENTS
@@ -35,6 +35,13 @@ class Entry:
     kind: Kind
     mode: int
     size: int
+
+
+class Root(NamedTuple):
+    """Where a guest's root file system is: a device of the appliance's, and the mount options it takes."""
+
+    device: str
+    options: str = ""
 
 
 @contextmanager
@@ -115,25 +122,28 @@ class _Translated:
         return call
 
 
-def find_root(guestfs: Any) -> str:
-    """The device of the only root file system on the disk, found by looking for /etc/fstab or os-release.
+def find_root(guestfs: Any) -> Root:
+    """The only root file system on the disks, found by looking for /etc/fstab or os-release.
 
-    libguestfs's own inspection finds out much more, and takes 30 s under emulation. GuestError if
-    there is no root file system, or more than one.
+    Partitions, logical volumes, RAID arrays and subvolumes of a btrfs are looked at. libguestfs's own inspection finds
+    out much more, and takes 30 s under emulation. GuestError if there is no root file system, or more than one.
     """
     candidates = guestfs.list_partitions() or guestfs.list_devices()
-    roots, refused = [], []
-    for device in [*candidates, *guestfs.lvs()]:
+    roots: dict[str, Root] = {}
+    refused = []
+    for device in [*candidates, *guestfs.list_md_devices(), *guestfs.lvs()]:
         try:
             guestfs.mount_ro(device, "/")
         except GuestError as error:
             refused.append(str(error))
             continue
-        if any(guestfs.exists(path) for path in ("/etc/fstab", "/etc/os-release", "/usr/lib/os-release")):
-            roots.append(device)
+        # a btrfs is found once on each of its devices
+        name = guestfs.vfs_uuid(device) if guestfs.vfs_type(device) == "btrfs" else device
+        roots |= {f"{name} {options}": Root(device, options) for options in _roots_in(guestfs, device)}
         guestfs.umount_all()
     if len(roots) > 1:
-        raise GuestError(f"this disk has more than one root file system: {', '.join(roots)}")
+        found = ", ".join(f"{root.device} {root.options}".strip() for root in roots.values())
+        raise GuestError(f"this guest has more than one root file system: {found}")
     if not roots:
         for reason in refused:
             logger.debug("no root file system: %s", reason)
@@ -141,25 +151,36 @@ def find_root(guestfs: Any) -> str:
             "there is no root file system on this disk",
             "none of its partitions has an /etc/fstab; encrypted ones are not opened",
         )
-    return str(roots[0])
+    return next(iter(roots.values()))
 
 
-def _mount(guestfs: Any, root: str) -> None:
+def _roots_in(guestfs: Any, device: str) -> list[str]:
+    """The mount options of each root file system in the one that is mounted just now."""
+    places = {"": ""}
+    if guestfs.vfs_type(device) == "btrfs":
+        paths = [found["btrfssubvolume_path"] for found in guestfs.btrfs_subvolume_list("/")]
+        places |= {f"/{path}": f"subvol={path}" for path in paths}
+    marks = ("/etc/fstab", "/etc/os-release", "/usr/lib/os-release")
+    return [options for place, options in places.items() if any(guestfs.exists(place + mark) for mark in marks)]
+
+
+def _mount(guestfs: Any, root: Root) -> None:
     """Mount ``root`` and what its fstab names, writable."""
-    guestfs.mount(root, "/")
+    guestfs.mount_options(root.options, root.device, "/")
     text = guestfs.pread("/etc/fstab", _CHUNK, 0) if guestfs.is_file("/etc/fstab", followsymlinks=True) else b""
     for entry in fstab.parse(text.decode("utf-8", "replace")):
         if not entry.on_a_local_disk or entry.mountpoint == "/":
             continue
         try:
-            guestfs.mount(_find(guestfs, entry.spec), guestfs.realpath(entry.mountpoint))
+            place = guestfs.realpath(entry.mountpoint)
+            guestfs.mount_options(entry.subvolume, _find(guestfs, entry.spec), place)
         except GuestError as error:
             if "nofail" in entry.options:
                 logger.debug("not mounted: %s: %s", entry.mountpoint, error)
                 continue
             raise GuestError(
                 f"cannot mount {entry.spec} on {entry.mountpoint}, as the guest's /etc/fstab says: {error}",
-                "every file system that the guest mounts at boot must be on this one disk",
+                "every file system that the guest mounts at boot must be on the disks of its image",
             ) from error
 
 

@@ -40,6 +40,7 @@ def test_local_file_systems_outer_ones_first() -> None:
         ("/dev/disk/by-id/virtio-1", ("device", "/dev/disk/by-id/virtio-1")),
         ("/dev/vda2", ("device", "/dev/sda2")),
         ("/dev/xvda1", ("device", "/dev/sda1")),
+        ("/dev/vdb", ("device", "/dev/sdb")),
         ("/dev/sdb1", ("device", "/dev/sdb1")),
         ("/dev/mapper/vg-root", ("device", "/dev/mapper/vg-root")),
     ],
@@ -52,3 +53,10 @@ def test_identifier(spec: str, found: tuple[str, str]) -> None:
 def test_any_text_is_read_without_an_error(text: str) -> None:
     for entry in fstab.parse(text):
         fstab.identifier(entry.spec)
+
+
+def test_subvolumes_of_a_btrfs() -> None:
+    text = "UUID=a / btrfs defaults,subvol=root,compress=zstd:1 0 0\nUUID=b /x ext4 subvol=x 0 0\nUUID=a /y btrfs defaults 0 0\n"
+    assert [(entry.subvolume, entry.on_a_local_disk) for entry in fstab.parse(text)] == [
+        ("subvol=root", True), ("", True), ("", True),
+    ]  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from imagebuild.errors import GuestError
-from imagebuild.guest import _Translated, find_root
+from imagebuild.guest import Root, _Translated, find_root
 from tests.operations.memory import Node, with_folders
 from tests.operations.real import Scratch
 
@@ -19,7 +19,7 @@ def test_the_only_root(ext4: Scratch, xfs: Scratch) -> None:
         pass
     with xfs.filled(A_ROOT):
         pass
-    assert find_root(_Translated(ext4.handle)) == "/dev/sdb"
+    assert find_root(_Translated(ext4.handle)) == Root("/dev/sdb")
 
 
 def test_two_roots(ext4: Scratch, xfs: Scratch) -> None:
