@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from imagebuild.recipe.guest import Os
 
-KICKSTRAP = "RHEL10"
-"""The syntax that kickstrap reads, whatever it installs."""
+KICKSTRAP = "F43"
+"""The syntax that kickstrap reads, whatever it installs: RHEL's has no btrfs."""
 
 
 class Syntax(NamedTuple):

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from imagebuild.kickstrap.agent import kickstart, plan, sources
+from imagebuild.kickstrap.agent.disks import FileSystem, Partition
 from imagebuild.kickstrap.agent.errors import InstallError
 from imagebuild.kickstrap.agent.plan import (
     Bootloader,
-    FileSystem,
     Group,
     Interface,
     Keyboard,
@@ -34,9 +34,13 @@ def made(text: str) -> plan.Plan:
 
 def test_a_full_kickstart() -> None:
     got = made(GOOD)
-    assert got.file_systems == (
-        FileSystem("/", "ext4", 1024, True, 0, "root", "noatime"),
-        FileSystem("/var", "xfs", 512, True, 1024),
+    assert got.storage.partitions == (
+        Partition("/", 1024, grow=True, line=19),
+        Partition("/var", 512, grow=True, maxsize=1024, line=20),
+    )
+    assert got.storage.file_systems == (
+        FileSystem("/", "ext4", "/", "root", "noatime", line=19),
+        FileSystem("/var", "xfs", "/var", line=20),
     )
     assert got.payload == Packages(
         sources=(
@@ -103,7 +107,7 @@ def test_every_end_is_read(line: str) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("autopart\n", "the kickstart cannot be read: .*Unknown command: autopart"),
+        ("cdrom\n", "the kickstart cannot be read: .*Unknown command: cdrom"),
         ("lang\n", "the kickstart cannot be read"),
         ("lang 'C\n", "the kickstart cannot be read"),
         (SMALL + "reboot --kexec\n", "kickstart line 4: reboot: --kexec is not carried out by kickstrap"),
@@ -138,8 +142,3 @@ def test_sources(text: str, source: Source) -> None:
 def test_what_is_no_source(text: str) -> None:
     with pytest.raises(ValueError, match=r"suite|address|component"):
         sources.parse(text)
-
-
-def test_parents_are_mounted_first() -> None:
-    order = [FileSystem(path) for path in ("/var/log", "/", "/srv", "/var")]
-    assert [fs.mountpoint for fs in plan.mount_order(order)] == ["/", "/srv", "/var", "/var/log"]

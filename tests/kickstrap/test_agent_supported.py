@@ -7,10 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 from pykickstart.errors import KickstartParseWarning
-from pykickstart.handlers.rhel10 import RHEL10Handler
+from pykickstart.handlers.f43 import F43Handler
 from pykickstart.parser import KickstartParser
 from pykickstart.version import makeVersion
 
+from imagebuild.kickstrap.agent.machine import Machine
 from imagebuild.kickstrap.agent.supported import COMMANDS, KICKSTART_VERSION, SECTIONS, Finding, check
 
 GOOD = """\
@@ -53,15 +54,15 @@ true
 
 BLANK = makeVersion(KICKSTART_VERSION)
 """A handler that nothing is parsed with: making one takes long."""
-KNOWN = RHEL10Handler.commandMap
+KNOWN = F43Handler.commandMap
 
 
-def findings(text: str) -> list[Finding]:
-    handler = RHEL10Handler(mapping={name: KNOWN[name] for name in COMMANDS}, dataMapping=RHEL10Handler.dataMap)
+def findings(text: str, machine: Machine | None = None) -> list[Finding]:
+    handler = F43Handler(mapping={name: KNOWN[name] for name in COMMANDS}, dataMapping=F43Handler.dataMap)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", KickstartParseWarning)
         KickstartParser(handler, followIncludes=False).readKickstartFromString(text)
-    return check(handler, text)
+    return check(handler, text, machine)
 
 
 def messages(text: str) -> list[str]:
@@ -132,10 +133,10 @@ def test_an_abbreviated_option_is_an_error() -> None:
 
 
 def test_the_line_is_told_where_a_script_stands_before_it() -> None:
-    text = "%pre\nautopart\n%end\n" + GOOD + "skipx --fast\n"
+    text = "%pre\nmount\n%end\n" + GOOD + "skipx --fast\n"
     found = check(BLANK, text)
     assert (len(text.splitlines()), "skipx: --fast is not carried out by kickstrap") in [f[:2] for f in found]
-    assert not any("autopart" in f.message for f in found)
+    assert not any("mount" in f.message for f in found)
 
 
 @pytest.mark.parametrize("line", ["%include /tmp/more", "%include http://x.example/ks", "%ksappend /tmp/more"])
@@ -148,8 +149,17 @@ def test_inclusions_are_errors_wherever_they_stand(line: str, where: str) -> Non
 @pytest.mark.parametrize(
     ("start", "line", "message"),
     [
-        ("part /var", "part swap --size=512", "part swap: this mount point is not carried out by kickstrap"),
-        ("part /var", "part pv.01 --size=512", "part pv.01: this mount point is not carried out by kickstrap"),
+        ("part /var", "part prepboot --size=5", "part prepboot: this mount point is not carried out by kickstrap"),
+        ("part /var", "part pv.01 --size=512", "pv.01 is not used"),
+        ("part /var", "part swap --size=512 --fstype=ext4", "part swap: --fstype=ext4 is no swap space"),
+        ("part /var", "part /var --size=5 --fstype=efi", "part /var: --fstype=efi and /boot/efi belong together"),
+        ("part /var", "part /boot/efi --size=5", "part /boot/efi: --fstype=efi and /boot/efi belong together"),
+        ("part /var", "part biosboot --size=1", "part biosboot belongs on a GPT"),
+        ("part /var", "part /boot/efi --fstype=efi --size=50", "an EFI system partition belongs on a GPT"),
+        ("part /var", "part /var --size=5 --ondisk=vda1", "part /var: --ondisk: 'vda1' is no name of a disk here"),
+        ("skipx", "ignoredisk --only-use=nvme0n1", "ignoredisk: 'nvme0n1' is no name of a disk here"),
+        ("clearpart", "clearpart --all --drives=dm-0", "clearpart: --drives: 'dm-0' is no name of a disk here"),
+        ("bootloader", "bootloader --boot-drive=x", "bootloader: --boot-drive: 'x' is no name of a disk here"),
         ("part /var", "part /var --size=512 --fstype=vfat", "part /var: --fstype=vfat is not carried out by kickstrap"),
         ("part /var", "part /var", "part /var: --size is missing"),
         ("part /var", "part /proc/x --size=5", "part /proc/x: this mount point belongs to the kernel"),
@@ -162,8 +172,8 @@ def test_inclusions_are_errors_wherever_they_stand(line: str, where: str) -> Non
             "part /var: --label is longer than the 12 bytes that xfs holds",
         ),
         ("part /var", "part /var --size=9 --fsoptions='a, b'", "part /var: --fsoptions holds a space"),
-        ("clearpart", "clearpart --initlabel", "clearpart --all is missing: kickstrap takes the whole disk"),
-        ("clearpart", "clearpart --all --disklabel=gpt", "clearpart: --disklabel=gpt is not carried out by kickstrap"),
+        ("clearpart", "clearpart --initlabel", "clearpart --all is missing: kickstrap takes whole disks"),
+        ("clearpart", "clearpart --all --disklabel=dasd", "clearpart: --disklabel=dasd is not carried out by kickstrap"),
         ("bootloader", "bootloader --location=boot", "bootloader: --location=boot is not carried out by kickstrap"),
         ("network --host", "network --bootproto=dhcp", "network: --device is missing"),
         ("network --host", "network --device=link", "network: --device=link is not carried out by kickstrap"),
@@ -198,6 +208,129 @@ def test_values_that_are_not_carried_out(start: str, line: str, message: str) ->
     assert found[0].line == number or "missing" in message or "no root" in message
 
 
+LAYERS = """\
+clearpart --all --initlabel
+part raid.1 --size=100 --ondisk=vda
+part raid.2 --size=100 --ondisk=vdb
+part pv.1 --size=900 --ondisk=vda
+part pv.2 --size=900 --ondisk=vdb
+part btrfs.1 --size=300 --ondisk=vda
+part btrfs.2 --size=300 --ondisk=vdb
+raid /boot --level=1 --device=boot --fstype=ext4 raid.1 raid.2
+volgroup system pv.1 pv.2 --pesize=8192
+logvol / --vgname=system --name=root --size=500 --grow --fstype=xfs --label=root
+logvol swap --vgname=system --name=swap --percent=10
+btrfs none --label=pool --data=single --metadata=raid1 btrfs.1 btrfs.2
+btrfs /srv --subvol --name=srv LABEL=pool
+btrfs none --subvol --name=spare pool
+liveimg --url=file:///run/kickstrap/payload
+"""
+
+
+def layers(start: str, *lines: str) -> str:
+    """LAYERS with the line that begins with ``start`` replaced by ``lines``."""
+    old = LAYERS.splitlines()
+    assert any(line.startswith(start) for line in old)
+    kept = [new for line in old for new in (lines if line.startswith(start) else (line,))]
+    return "\n".join(kept) + "\n"
+
+
+def test_layers_pass() -> None:
+    assert findings(LAYERS) == []
+
+
+@pytest.mark.parametrize(
+    ("start", "line", "told", "message"),
+    [
+        ("volgroup", "volgroup system pv.1 pv.2 pv.3", 9, "volgroup system: there is no pv.3"),
+        ("volgroup", "volgroup system pv.1 pv.2 raid.1", 9, "volgroup system: raid.1 is not for it"),
+        ("volgroup", "volgroup system pv.1 pv.2 pv.1", 9, "volgroup system: pv.1 is already in use"),
+        ("volgroup", "volgroup system pv.1", 5, "pv.2 is not used"),
+        (
+            "volgroup",
+            "volgroup system pv.1 pv.2 --pesize=5000",
+            9,
+            "volgroup system: --pesize=5000 is no power of 2 from 4 KiB to 1 GiB",
+        ),
+        ("volgroup", "volgroup ../x pv.1 pv.2", 9, "volgroup: '../x' is no name of a volume group"),
+        ("logvol swap", "logvol swap --vgname=other --name=swap --size=9", 11, "logvol: there is no volgroup other"),
+        ("logvol swap", "logvol swap --vgname=system --name=root --size=9", 11, "logvol: the name system/root is already taken"),
+        ("logvol swap", "logvol swap --vgname=system --name=-x --size=9", 11, "logvol: '-x' is no name of a logical volume"),
+        ("logvol swap", "logvol /boot/efi --vgname=system --name=x --size=9 --fstype=efi", 11, "logvol /boot/efi: firmware does not read LVM"),
+        (
+            "logvol swap",
+            "logvol /x --vgname=system --name=x --size=2000",
+            11,
+            "logvol system/x: the volumes need 2504 MiB, but the group system has 1792 MiB",
+        ),
+        ("logvol swap", "logvol /x --vgname=system --name=x --size=5 --thin --poolname=p", 11, "logvol: --thin is not carried out by kickstrap"),
+        ("raid", "raid /boot --level=5 --device=boot raid.1 raid.2", 8, "raid /boot: --level=RAID5 is not carried out by kickstrap"),
+        ("raid", "raid /boot --level=1 --device=boot raid.1", 8, "raid /boot: an array needs two members or more, this has 1"),
+        ("raid", "raid /boot --level=1 --device=a/b raid.1 raid.2", 8, "raid /boot: --device=a/b is no name of an array"),
+        ("raid", "raid /boot/efi --fstype=efi --level=0 --device=efi raid.1 raid.2", 8, "raid /boot/efi: firmware reads a RAID 1 only"),
+        ("btrfs none --label", "btrfs none btrfs.1 btrfs.2", 12, "btrfs none: --label is missing"),
+        ("btrfs none --label", "btrfs none --label=pool --data=raid10 btrfs.1 btrfs.2", 12, "btrfs pool: raid10 needs 4 members or more"),
+        ("btrfs /srv", "btrfs /srv --subvol --name=srv other", 13, "btrfs --subvol: there is no btrfs volume with the label other"),
+        ("btrfs /srv", "btrfs /srv --subvol --name=spare pool", 13, "btrfs --subvol: the name spare is there twice"),
+        ("btrfs /srv", "btrfs /srv --subvol --name=../x pool", 13, "btrfs --subvol: '../x' is no name of a subvolume"),
+    ],
+)  # fmt: skip
+def test_layers_that_do_not_hold(start: str, line: str, told: int, message: str) -> None:
+    assert (told, message) in [finding[:2] for finding in findings(layers(start, line))]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("autopart --type=thinp", "autopart: --type=thinp is not carried out by kickstrap"),
+        ("autopart --fstype=jfs", "autopart: --fstype=jfs is not carried out by kickstrap"),
+        ("autopart --encrypted", "autopart: --encrypted is not carried out by kickstrap"),
+        ("autopart\nbtrfs none --label=x btrfs.1", "autopart and btrfs exclude each other"),
+    ],
+)
+def test_an_autopart_that_is_not_carried_out(line: str, message: str) -> None:
+    assert message in messages(GOOD.replace("part /", "#").replace("skipx", line))
+
+
+def test_what_the_machine_has_is_looked_at() -> None:
+    assert findings(LAYERS, Machine((1500, 1500))) == []
+    (found,) = findings(LAYERS, Machine((1200, 1500)))
+    assert found[:2] == (
+        6,
+        "part btrfs.1: the partitions need 1300 MiB, but the disk vda has 1199 MiB for them (it is 1200 MiB)",
+    )
+    (found,) = findings(LAYERS, Machine((1500,)))
+    assert found[:2] == (3, "part raid.2: there is no disk vdb; the machine has vda")
+    (found,) = findings(LAYERS, Machine((1500, 1500), "uefi"))
+    assert found.message == "the machine's firmware is UEFI, and there is no EFI system partition"
+
+
+PACKAGES = "%packages\n{}\n%end\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "machine", "missing"),
+    [
+        (LAYERS, None, ["btrfs-progs", "lvm2", "mdadm"]),
+        (replaced("part /var", "part /var --size=512 --fstype=btrfs"), None, ["btrfs-progs"]),
+        (GOOD.replace("part /", "#").replace("skipx", "autopart"), None, ["lvm2"]),
+        (GOOD.replace("part /", "#").replace("skipx", "autopart --type=btrfs"), None, ["btrfs-progs"]),
+        (GOOD.replace("part /", "#").replace("skipx", "autopart --type=plain"), None, []),
+        (
+            GOOD.replace("part /var", "reqpart #").replace(" --disklabel=msdos", ""),
+            Machine((4096,), "uefi-secure"),
+            ["grub-efi-amd64", "grub-efi-amd64-signed", "shim-signed"],
+        ),
+    ],
+)
+def test_packages_that_the_storage_needs(text: str, machine: Machine | None, missing: list[str]) -> None:
+    text = text if "%packages" in text else text + PACKAGES.format("vim")
+    found = [finding for finding in findings(text, machine) if "needs the package" in finding.message]
+    assert sorted(finding.hint or "" for finding in found) == [f"add {name} to %packages" for name in missing]
+    whole = text.replace("vim\n", "\n".join(["vim", *missing, ""]))
+    assert findings(whole, machine) == []
+
+
 def test_two_payloads_exclude_each_other() -> None:
     found = findings(f"{GOOD}liveimg --url=file:///p --checksum={'0' * 64}\n")
     assert [finding.message for finding in found] == ["liveimg and url or repo exclude each other"]
@@ -213,6 +346,6 @@ def test_a_fifth_partition_is_one_too_many() -> None:
 
 
 def test_all_findings_come_at_once_in_the_order_of_lines() -> None:
-    lines = [finding.line for finding in check(BLANK, "autopart\nlogging --host=a\nnetwork --mtu=9\n")]
+    lines = [finding.line for finding in check(BLANK, "cdrom\nlogging --host=a\nnetwork --mtu=9\n")]
     assert lines == sorted(lines)
     assert set(lines) >= {1, 2, 3}

@@ -11,17 +11,18 @@ import pytest
 
 from imagebuild.kickstrap.agent import accounts, bootloader, network, system
 from imagebuild.kickstrap.agent.command import Commands
+from imagebuild.kickstrap.agent.disks import FileSystem
 from imagebuild.kickstrap.agent.errors import InstallError
+from imagebuild.kickstrap.agent.filesystems import Mounted
+from imagebuild.kickstrap.agent.firmware import Start
 from imagebuild.kickstrap.agent.plan import (
     Bootloader,
-    FileSystem,
     Interface,
     Keyboard,
     Password,
     Services,
     User,
 )
-from imagebuild.kickstrap.agent.storage import Mounted
 from imagebuild.kickstrap.agent.target import Target, set_variables
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -231,7 +232,7 @@ def test_a_target_that_cannot_boot(target: Target, files: list[str], message: st
     for name in files:
         target.write(name, "")
     with pytest.raises(InstallError, match=message):
-        bootloader.install(target, Bootloader(), "/dev/vda")
+        bootloader.install(target, Bootloader(), Start((0,), efi=False), ["/dev/vda"])
 
 
 def test_a_link_is_replaced_and_not_followed(target: Target, tmp_path: Path) -> None:

@@ -100,7 +100,7 @@ def test_a_finding_is_at_the_line_of_its_key() -> None:
 @pytest.mark.parametrize(
     ("about", "name"),
     [
-        ({"family": "debian", "version": "13", "codename": "trixie"}, "RHEL10"),
+        ({"family": "debian", "version": "13", "codename": "trixie"}, "F43"),
         ({"family": "redhat", "distribution": "fedora", "version": "43"}, "F43"),
         ({"family": "redhat", "distribution": "rocky", "version": "9.4"}, "RHEL9"),
         ({"family": "redhat", "distribution": "centos-stream", "version": "10"}, "RHEL10"),

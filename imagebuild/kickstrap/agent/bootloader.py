@@ -1,4 +1,4 @@
-"""GRUB for a BIOS, on the target's disk, configured the way Debian's own tools keep it later."""
+"""GRUB, for a BIOS on the target's disks and for UEFI in its EFI system partition, configured the way Debian's own tools keep it later."""
 
 from __future__ import annotations
 
@@ -6,10 +6,14 @@ import re
 import shlex
 from typing import TYPE_CHECKING
 
+from . import efi
 from .errors import InstallError
 from .target import set_variables
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .firmware import Start
     from .plan import Bootloader
     from .target import Target
 
@@ -40,25 +44,29 @@ def kernels(target: Target) -> list[str]:
     return sorted(path.name.removeprefix("vmlinuz-") for path in boot.glob("vmlinuz-*"))
 
 
-def install(target: Target, bootloader: Bootloader, disk: str) -> None:
-    """Make sure that each kernel has its initramfs, and GRUB starts them from ``disk``."""
+def install(target: Target, bootloader: Bootloader, start: Start, disks: Sequence[str]) -> None:
+    """Make sure that each kernel has its initramfs, and GRUB starts them from ``disks`` and by UEFI, as ``start`` says."""
     versions = kernels(target)
     if not versions:
         raise InstallError("the target has no kernel: add linux-image-cloud-amd64 to %packages")
     for version in versions:
         if not target.has(f"/boot/initrd.img-{version}"):
             target.commands.run(["update-initramfs", "-c", "-k", version])
-    if not target.has("/usr/sbin/grub-install") or not target.has("/usr/lib/grub/i386-pc"):
+    if disks and not (target.has("/usr/sbin/grub-install") and target.has("/usr/lib/grub/i386-pc")):
         raise InstallError("the target has no GRUB for a BIOS: add grub-pc to %packages")
     text = set_variables(target.read("/etc/default/grub"), settings(bootloader))
     target.write("/etc/default/grub", text)
-    target.commands.run(["grub-install", "--target=i386-pc", "--no-floppy", "--locales=", disk])
+    for disk in disks:
+        target.commands.run(["grub-install", "--target=i386-pc", "--no-floppy", "--locales=", disk])
+    if start.efi:
+        efi.install(target, secure=start.secure)
     target.commands.run(["grub-mkconfig", "-o", "/boot/grub/grub.cfg"])
-    remember_disk(target, disk)
+    if disks:
+        remember_disks(target, disks)
 
 
-def remember_disk(target: Target, disk: str) -> None:
+def remember_disks(target: Target, disks: Sequence[str]) -> None:
     """Tell the package grub-pc where GRUB is, or its next upgrade stops and asks."""
     if target.has("/var/lib/dpkg/info/grub-pc.postinst") and target.has("/usr/bin/debconf-set-selections"):
-        answer = f"grub-pc grub-pc/install_devices multiselect {disk}\n"
+        answer = f"grub-pc grub-pc/install_devices multiselect {', '.join(disks)}\n"
         target.commands.run(["debconf-set-selections"], input=answer)

@@ -29,7 +29,7 @@ class Step(NamedTuple):
 
 
 class Installation:
-    """Carries out one plan on one disk."""
+    """Carries out one plan."""
 
     def __init__(self, plan: Plan, console: Console, commands: Commands, root: Path = SYSROOT) -> None:
         self._plan = plan
@@ -37,8 +37,7 @@ class Installation:
         self._commands = commands
         self._root = root
         self._target = Target(root, commands.inside(root))
-        self._disk = ""
-        self._mounted: list[storage.Mounted] = []
+        self._disks = storage.TargetDisks(commands, plan.storage, root)
         self._percent = 0
 
     def steps(self) -> list[Step]:
@@ -47,7 +46,7 @@ class Installation:
         from_archive = isinstance(plan.payload, Liveimg)
         steps = [
             Step("run %pre", 1, self._pre) if plan.pre else None,
-            Step("partition and format the disk", 5, self._storage),
+            Step("partition and format the disks", 5, self._storage),
             Step("unpack the root archive" if from_archive else "install packages", 65, self._payload),
             Step("configure the system", 72, self._configure),
             Step("install GRUB", 90, self._bootloader) if plan.bootloader.install else None,
@@ -69,10 +68,9 @@ class Installation:
         scripts.run_all(self._plan.pre, self._commands, root=None, section="%pre")
 
     def _storage(self) -> None:
-        self._disk = storage.find_disk()
-        devices = storage.partition(self._commands, self._disk, self._plan.file_systems)
+        self._disks.prepare(Path("/proc/cmdline").read_text(encoding="ascii", errors="replace"))
         self._root.mkdir(parents=True, exist_ok=True)
-        self._mounted = storage.format_and_mount(self._commands, devices, self._plan.file_systems, self._root)
+        self._disks.make()
 
     def _payload(self) -> None:
         chosen, begin = self._plan.payload, self._percent
@@ -82,22 +80,22 @@ class Installation:
             self._console.progress(begin + int(fraction * (64 - begin)), doing)
 
         if isinstance(chosen, Liveimg):
-            room = storage.free_bytes(self._root, self._plan.file_systems)
-            payload.unpack(chosen, self._root, room=room, log=self._console.log, progress=progress)
+            payload.unpack(chosen, self._root, room=self._disks.free_bytes(), log=self._console.log, progress=progress)
         else:
             packages.install(self._commands, chosen, self._root, progress)
         storage.bind_kernel(self._commands, self._root)
 
     def _configure(self) -> None:
-        system.configure(self._target, self._plan, self._mounted)
+        system.configure(self._target, self._plan, self._disks.mounted)
+        self._disks.describe(self._target)
         network.configure(self._target, self._plan.interfaces)
         accounts.configure(self._target, self._plan)
 
     def _bootloader(self) -> None:
-        bootloader.install(self._target, self._plan.bootloader, self._disk)
+        bootloader.install(self._target, self._plan.bootloader, self._disks.start, self._disks.boot_disks)
 
     def _post(self) -> None:
         scripts.run_all(self._plan.post, self._commands, root=self._root, section="%post")
 
     def _release(self) -> None:
-        storage.release(self._commands, self._root)
+        self._disks.release()

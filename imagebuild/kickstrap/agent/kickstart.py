@@ -14,10 +14,18 @@ from .supported import COMMANDS, KICKSTART_VERSION, check
 
 
 def read(text: str) -> Any:
-    """pykickstart's handler after parsing ``text``.
+    """pykickstart's handler after parsing ``text``; InstallError for the first thing that is wrong or not carried out."""
+    handler = parse(text)
+    for finding in check(handler, text):
+        raise InstallError(f"kickstart line {finding.line}: {finding.message}")
+    return handler
+
+
+def parse(text: str) -> Any:
+    """pykickstart's handler after parsing ``text``, whatever it asks for.
 
     Only the supported commands are registered: setting up the parsers of all eighty costs half a
-    second under emulation. Raises InstallError for the first thing that is wrong.
+    second under emulation. Raises InstallError for what pykickstart cannot read.
     """
     version = importlib.import_module(f"pykickstart.handlers.{KICKSTART_VERSION.lower()}")
     whole = getattr(version, f"{KICKSTART_VERSION}Handler")
@@ -31,6 +39,4 @@ def read(text: str) -> Any:
             KickstartParser(handler, followIncludes=False).readKickstartFromString(text)
         except (KickstartError, ValueError) as error:
             raise InstallError(f"the kickstart cannot be read: {' '.join(str(error).split())}") from error
-    for finding in check(handler, text):
-        raise InstallError(f"kickstart line {finding.line}: {finding.message}")
     return handler

@@ -4,22 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from . import sources
+from . import disks, sources
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-
-class FileSystem(NamedTuple):
-    """One ``part`` line. Sizes in MiB; ``maxsize`` 0 means no limit."""
-
-    mountpoint: str
-    fstype: str = "ext4"
-    size: int = 0
-    grow: bool = False
-    maxsize: int = 0
-    label: str = ""
-    options: str = ""
+    from .disks import Storage
 
 
 class Interface(NamedTuple):
@@ -103,7 +91,7 @@ class Services(NamedTuple):
 
 
 class Plan(NamedTuple):
-    file_systems: tuple[FileSystem, ...]
+    storage: Storage
     payload: Liveimg | Packages
     bootloader: Bootloader
     hostname: str
@@ -133,7 +121,7 @@ def make(handler: Any) -> Plan:
     """The plan of a kickstart that ``supported.check`` has nothing against."""
     languages = [handler.lang.lang, *(handler.lang.addsupport or [])]
     return Plan(
-        file_systems=tuple(_file_system(part) for part in handler.partition.partitions),
+        storage=disks.make(handler),
         payload=_payload(handler),
         bootloader=Bootloader(
             append=(handler.bootloader.appendLine or "").strip(),
@@ -155,18 +143,6 @@ def make(handler: Any) -> Plan:
         selinux=_SELINUX.get(handler.selinux.selinux, "") if handler.selinux.seen else "",
         pre=tuple(_script(script) for script in handler.scripts if script.type == _PRE),
         post=tuple(_script(script) for script in handler.scripts if script.type == _POST),
-    )
-
-
-def _file_system(part: Any) -> FileSystem:
-    return FileSystem(
-        mountpoint=part.mountpoint,
-        fstype=part.fstype or "ext4",
-        size=part.size or 0,
-        grow=bool(part.grow),
-        maxsize=part.maxSizeMB or 0,
-        label=part.label or "",
-        options=part.fsopts or "",
     )
 
 
@@ -233,8 +209,3 @@ def _script(script: Any) -> Script:
         error_on_fail=bool(script.errorOnFail),
         line=script.lineno or 0,
     )
-
-
-def mount_order(file_systems: Iterable[FileSystem]) -> list[FileSystem]:
-    """Parents first: / before /var before /var/log."""
-    return sorted(file_systems, key=lambda fs: [part for part in fs.mountpoint.split("/") if part])

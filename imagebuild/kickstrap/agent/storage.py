@@ -1,150 +1,140 @@
-"""The target disk: found, partitioned, formatted, mounted, and let go of in the end."""
+"""The target's disks: partitioned, put together, formatted, mounted, and let go of in the end."""
 
 from __future__ import annotations
 
 import os
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from . import layout
+from . import autopart, btrfs, devices, filesystems, firmware, layout, lvm, raid
+from .disks import mount_order
 from .errors import InstallError
-from .plan import FileSystem, mount_order
+from .filesystems import Mounted
+from .machine import Machine
+from .machine import firmware as named_firmware
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from .command import Commands
-
-TARGET_SERIAL = "target"
-_OURS = frozenset({"stage2", "payload"})
-_NO_DISK = ("fd", "loop", "md", "ram", "sr", "zram", "dm-")
-_UNPACK_OPTIONS = {"ext4": "noatime,data=writeback,noinit_itable", "xfs": "noatime"}
-"""While installing nothing has to survive a crash: a failed installation is thrown away."""
+    from .disks import Storage
+    from .layout import Placed
+    from .target import Target
 
 
-class Mounted(NamedTuple):
-    """A file system of the target: what was asked for, on which device, and its new UUID."""
+class TargetDisks:
+    """The disks of one installation. ``prepare`` looks at what is there, the others change it."""
 
-    file_system: FileSystem
-    device: str
-    uuid: str
+    def __init__(self, commands: Commands, wanted: Storage, root: Path) -> None:
+        self._commands = commands
+        self._wanted = wanted
+        self._root = root
+        self._disks: list[str] = []
+        self._placed: list[Placed] = []
+        self._devices: dict[str, str] = {}
+        self.mounted: list[Mounted] = []
+        self.start = firmware.Start((), efi=False)
 
+    @property
+    def boot_disks(self) -> list[str]:
+        """The disks that get GRUB for a BIOS."""
+        return [self._disks[number] for number in self.start.bios]
 
-def serial(disk: Path) -> str:
-    """The serial number of a disk under /sys/block: virtio's own, or SCSI's and SATA's page 0x80."""
-    plain = disk / "serial"
-    page = disk / "device" / "vpd_pg80"
-    try:
-        if plain.exists():
-            return plain.read_text(encoding="ascii", errors="replace").strip()
-        if page.exists():
-            return page.read_bytes()[4:].decode("ascii", "replace").strip("\0 ")
-    except OSError:
-        pass
-    return ""
+    def prepare(self, command_line: str = "") -> None:
+        """Find the disks and work out the layout. Raises InstallError."""
+        self._disks = devices.find_disks()
+        machine = Machine(tuple(devices.disk_size(disk) for disk in self._disks), named_firmware(command_line))
+        self._wanted = autopart.complete(self._wanted, machine)
+        self._placed = layout.place(self._wanted, machine)
+        layout.check_fits(self._wanted, self._placed)
+        self.start = firmware.start(self._wanted, self._placed, machine)
 
+    def make(self) -> None:
+        """Partitions, arrays, volume groups, file systems; mounted below the root in the end."""
+        wanted, commands = self._wanted, self._commands
+        self._partition()
+        if wanted.arrays:
+            raid.make(commands, wanted.arrays, self._devices)
+        if wanted.groups:
+            lvm.make(commands, wanted.groups, wanted.volumes, self._devices)
+        self._format()
+        self._mount()
 
-def find_disk(blocks: Path = Path("/sys/block")) -> str:
-    """The device to install on: the disk with serial ``target``, or else the only writable one."""
-    others = []
-    for disk in sorted(blocks.iterdir()):
-        if disk.name.startswith(_NO_DISK):
-            continue
-        name = serial(disk)
-        if name == TARGET_SERIAL:
-            return f"/dev/{disk.name}"
-        read_only = (disk / "ro").read_text().strip() == "1"
-        if name not in _OURS and not read_only:
-            others.append(disk.name)
-    if len(others) != 1:
-        seen = ", ".join(others) or "none"
-        raise InstallError(
-            f"no disk has the serial number {TARGET_SERIAL!r}, and of others there is not just one: {seen}"
+    def _partition(self) -> None:
+        """A new label on each disk that gets partitions."""
+        boot = "/boot" if "/boot" in self._wanted.mountpoints else "/"
+        for number, disk in enumerate(self._disks):
+            mine = [one for one in self._placed if one.disk == number]
+            if not mine:
+                continue
+            script = layout.sfdisk_script(mine, self._wanted.label, boot)
+            wipe = ["--wipe", "always", "--wipe-partitions", "always"]
+            self._commands.run(["sfdisk", "--quiet", *wipe, "--no-reread", disk], input=script)
+            for one in mine:
+                self._devices[one.partition.name] = devices.partition_device(disk, one.number)
+        devices.wait_for(list(self._devices.values()))
+
+    def _format(self) -> None:
+        wanted, commands = self._wanted, self._commands
+        uuids: dict[str, str] = {}
+        features = (
+            filesystems.readable_features(commands) if any(fs.fstype == "ext4" for fs in wanted.file_systems) else ""
         )
-    return f"/dev/{others[0]}"
+        for volume in wanted.btrfs:
+            uuids[volume.name] = _random_uuid()
+            members = [self._devices[name] for name in volume.members]
+            commands.run(btrfs.mkfs_command(volume, members, uuids[volume.name]))
+            btrfs.scan(commands, members)
+            self._devices[volume.name] = members[0]
+            subvolumes = [fs for fs in wanted.file_systems if fs.on == volume.name and fs.subvolume]
+            btrfs.make_subvolumes(commands, members[0], subvolumes)
+        for fs in wanted.file_systems:
+            device = self._devices[fs.on]
+            if fs.on not in uuids:
+                uuids[fs.on] = filesystems.uuid_for(fs.fstype, _random_uuid())
+                commands.run(filesystems.mkfs_command(fs, device, uuids[fs.on], features))
+            if fs.mountpoint != "none":
+                self.mounted.append(Mounted(fs, device, uuids[fs.on]))
+            devices.link_by_uuid(device, uuids[fs.on])
+
+    def _mount(self) -> None:
+        by_mountpoint = {item.file_system.mountpoint: item for item in self.mounted}
+        for fs in mount_order([item.file_system for item in self.mounted]):
+            place = self._root / fs.mountpoint.lstrip("/")
+            place.mkdir(parents=True, exist_ok=True)
+            options = filesystems.mount_options(fs)
+            self._commands.run(["mount", "-t", fs.fstype, "-o", options, by_mountpoint[fs.mountpoint].device, place])
+
+    def describe(self, target: Target) -> None:
+        """Let the target know its arrays, in its initramfs too: the root may be on one."""
+        if not self._wanted.arrays:
+            return
+        if not target.has("/usr/sbin/mdadm", "/sbin/mdadm"):
+            raise InstallError("raid needs the package mdadm in the target: add it to %packages")
+        target.write(raid.CONFIGURATION, raid.describe(self._commands, self._wanted.arrays))
+        raid.tell_initramfs(target)
+
+    def free_bytes(self) -> int:
+        """Room on all file systems of the target together."""
+        total = 0
+        places = {
+            item.device: item.file_system.mountpoint for item in self.mounted if item.file_system.fstype != "swap"
+        }
+        for mountpoint in places.values():
+            stat = os.statvfs(self._root / mountpoint.lstrip("/"))
+            total += stat.f_bavail * stat.f_frsize
+        return total
+
+    def release(self) -> None:
+        """Let go of everything, so that the guest finds it clean."""
+        unmount(self._commands, self._root)
+        if self._wanted.groups:
+            lvm.release(self._commands, self._wanted.groups)
+        if self._wanted.arrays:
+            raid.release(self._commands, self._wanted.arrays)
 
 
-def disk_size(disk: str) -> int:
-    """The size of a device or an image file in whole MiB."""
-    with open(disk, "rb") as file:  # noqa: PTH123 - a block device, measured by seeking
-        return file.seek(0, os.SEEK_END) // (1024 * 1024)
-
-
-def partition_device(disk: str, number: int) -> str:
-    """/dev/vda1, /dev/nvme0n1p1"""
-    return f"{disk}p{number}" if disk[-1].isdigit() else f"{disk}{number}"
-
-
-def partition(commands: Commands, disk: str, file_systems: Sequence[FileSystem]) -> list[str]:
-    """Write a new label with one partition per file system; returns their devices."""
-    sizes = layout.sizes(file_systems, disk_size(disk))
-    boot = [fs.mountpoint for fs in file_systems]
-    active = boot.index("/boot") if "/boot" in boot else boot.index("/")
-    commands.run(
-        ["sfdisk", "--quiet", "--wipe", "always", "--wipe-partitions", "always", "--no-reread", disk],
-        input=layout.sfdisk_script(sizes, active),
-    )
-    devices = [partition_device(disk, number) for number in range(1, len(sizes) + 1)]
-    _wait_for(devices)
-    return devices
-
-
-def _wait_for(devices: Sequence[str]) -> None:
-    for device in devices:
-        for _ in range(200):
-            if Path(device).exists():
-                break
-            time.sleep(0.05)
-        else:
-            raise InstallError(f"the kernel did not show the partition {device}")
-
-
-def mkfs_command(file_system: FileSystem, device: str, uuid: str, ext4_features: str = "") -> list[str]:
-    """The command that makes a file system; everything is initialised now, not in each clone."""
-    if file_system.fstype == "xfs":
-        label = ["-L", file_system.label] if file_system.label else []
-        return ["mkfs.xfs", "-q", "-f", "-m", f"uuid={uuid}", *label, device]
-    label = ["-L", file_system.label] if file_system.label else []
-    features = ["-O", ext4_features] if ext4_features else []
-    initialised = "lazy_itable_init=0,lazy_journal_init=0"
-    return ["mkfs.ext4", "-q", "-F", "-U", uuid, "-E", initialised, *features, *label, device]
-
-
-def readable_features(commands: Commands) -> str:
-    """What to switch off so that hosts older than this mkfs read the disk (e2fsprogs 1.47)."""
-    version = commands.run(["mkfs.ext4", "-V"], check=False).output
-    numbers = version.partition("mke2fs ")[2].split(" ")[0].split(".")[:2]
-    known = len(numbers) == 2 and all(n.isdigit() for n in numbers) and [int(n) for n in numbers] >= [1, 47]
-    return "^orphan_file,^metadata_csum_seed" if known else ""
-
-
-def format_and_mount(
-    commands: Commands, devices: Sequence[str], file_systems: Sequence[FileSystem], root: Path
-) -> list[Mounted]:
-    """Make the file systems and mount them below ``root``."""
-    features = readable_features(commands) if any(fs.fstype == "ext4" for fs in file_systems) else ""
-    mounted = []
-    for fs, device in zip(file_systems, devices, strict=True):
-        uuid = Path("/proc/sys/kernel/random/uuid").read_text().strip()
-        commands.run(mkfs_command(fs, device, uuid, features))
-        mounted.append(Mounted(fs, device, uuid))
-    by_mountpoint = {item.file_system.mountpoint: item for item in mounted}
-    for fs in mount_order(file_systems):
-        place = root / fs.mountpoint.lstrip("/")
-        place.mkdir(parents=True, exist_ok=True)
-        options = _UNPACK_OPTIONS[fs.fstype]
-        commands.run(["mount", "-t", fs.fstype, "-o", options, by_mountpoint[fs.mountpoint].device, place])
-    return mounted
-
-
-def free_bytes(root: Path, file_systems: Sequence[FileSystem]) -> int:
-    """Room on all file systems of the target together."""
-    total = 0
-    for fs in file_systems:
-        stat = os.statvfs(root / fs.mountpoint.lstrip("/"))
-        total += stat.f_bavail * stat.f_frsize
-    return total
+def _random_uuid() -> str:
+    return Path("/proc/sys/kernel/random/uuid").read_text().strip()
 
 
 def bind_kernel(commands: Commands, root: Path) -> None:
@@ -157,7 +147,7 @@ def bind_kernel(commands: Commands, root: Path) -> None:
     commands.run(["mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", root / "run"])
 
 
-def release(commands: Commands, root: Path) -> None:
+def unmount(commands: Commands, root: Path) -> None:
     """Unmount everything below ``root``; what still runs inside it is ended first."""
     for process in processes_inside(root):
         commands.log(f"ending process {process}, left behind in the target")

@@ -17,13 +17,18 @@ from . import values
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-KICKSTART_VERSION = "RHEL10"
+    from .machine import Machine
+
+KICKSTART_VERSION = "F43"
+"""Fedora's syntax: RHEL's has no btrfs since version 8."""
 
 COMMANDS: dict[str, frozenset[str]] = {
     name: frozenset(options.split())
     for name, options in {
-        "bootloader": "--append --timeout --location",
-        "clearpart": "--all --initlabel --disklabel",
+        "autopart": "--type --nolvm --fstype --noboot --nohome --noswap",
+        "bootloader": "--append --timeout --location --boot-drive",
+        "btrfs": "--label --data --metadata --subvol --name",
+        "clearpart": "--all --initlabel --disklabel --drives",
         "cmdline": "--non-interactive",
         "eula": "--agreed --agree --accepted --accept",
         "firewall": "--enable --enabled --disable --disabled",
@@ -31,16 +36,20 @@ COMMANDS: dict[str, frozenset[str]] = {
         "graphical": "--non-interactive",
         "group": "--name --gid",
         "halt": "",
+        "ignoredisk": "--only-use --drives",
         "keyboard": "--vckeymap --xlayouts --switch",
         "lang": "--addsupport",
         "liveimg": "--url --checksum",
+        "logvol": "--vgname --name --size --grow --maxsize --percent --fstype --label --fsoptions",
         "network": "--device --bootproto --ip --netmask --gateway --nameserver --hostname --onboot"
         " --activate --no-activate",
-        "part": "--size --grow --maxsize --fstype --type --label --fsoptions --asprimary",
-        "partition": "--size --grow --maxsize --fstype --type --label --fsoptions --asprimary",
+        "part": "--size --grow --maxsize --fstype --type --label --fsoptions --asprimary --ondisk --ondrive",
+        "partition": "--size --grow --maxsize --fstype --type --label --fsoptions --asprimary --ondisk --ondrive",
         "poweroff": "",
+        "raid": "--device --level --fstype --label --fsoptions",
         "reboot": "",
         "repo": "--name --baseurl --install",
+        "reqpart": "--add-boot",
         "rootpw": "--iscrypted --plaintext --lock",
         "selinux": "--disabled --enforcing --permissive",
         "services": "--enabled --disabled",
@@ -51,6 +60,7 @@ COMMANDS: dict[str, frozenset[str]] = {
         "timezone": "--utc",
         "url": "--url",
         "user": "--name --password --iscrypted --plaintext --lock --uid --gid --groups --homedir --shell --gecos",
+        "volgroup": "--pesize",
         "zerombr": "",
     }.items()
 }
@@ -62,23 +72,29 @@ SECTIONS: dict[str, frozenset[str]] = {
 }
 
 _INSTEAD = {
-    **dict.fromkeys(
-        ("autopart", "btrfs", "logvol", "mount", "raid", "reqpart", "volgroup"),
-        "write plain partitions: part / --fstype=ext4 --size=1024 --grow",
-    ),
+    "mount": "the disks are new: make file systems with part, logvol, raid or btrfs",
     **dict.fromkeys(
         ("bootc", "cdrom", "harddrive", "nfs", "ostreecontainer", "ostreesetup"),
         "install from a root archive (liveimg) or from a mirror (url, repo)",
     ),
     **dict.fromkeys(("%onerror", "%pre-install", "%traceback"), "only %pre and %post scripts are run"),
-    "ignoredisk": "leave it out: the VM has one disk to install on",
-    "--ondisk": "leave it out: the VM has one disk to install on",
-    "--ondrive": "leave it out: the VM has one disk to install on",
-    "--boot-drive": "leave it out: the VM has one disk to install on",
-    "--drives": "leave it out: the VM has one disk to install on",
-    "--linux": "write clearpart --all: the whole disk is taken",
-    "--none": "write clearpart --all: the whole disk is taken",
-    "%addon": "it belongs to Anaconda; leave it out",
+    **dict.fromkeys(("--linux", "--none", "--list"), "write clearpart --all: whole disks are taken"),
+    **dict.fromkeys(
+        ("--thin", "--thinpool", "--poolname", "--chunksize", "--metadatasize"),
+        "thin pools are not made: give each volume its --size, or --grow",
+    ),
+    **dict.fromkeys(
+        ("--encrypted", "--passphrase"),
+        "every clone of an image would have the same key: encrypt the host's storage instead",
+    ),
+    **dict.fromkeys(("--recommended", "--hibernation"), "give its --size in MiB: the guest's memory is not known here"),
+    **dict.fromkeys(
+        ("--onpart", "--usepart", "--noformat", "--useexisting", "--resize"),
+        "the disks are new: nothing is on them that could be used again",
+    ),
+    "--spares": "name all disks as members",
+    "--mkfsoptions": "file systems are made so that older hosts read them",
+    "%addon": "add-ons are programs of Anaconda's: do what it is for in a %post",
     "%anaconda": "it belongs to Anaconda; leave it out",
     "%include": "put the text into the kickstart template itself",
     "%ksappend": "put the text into the kickstart template itself",
@@ -93,15 +109,16 @@ class Finding(NamedTuple):
     hint: str | None = None
 
 
-def check(handler: Any, text: str) -> list[Finding]:
+def check(handler: Any, text: str, machine: Machine | None = None) -> list[Finding]:
     """Everything in the kickstart ``text`` that is not carried out, in the order of its lines.
 
-    ``handler`` is pykickstart's, after it has parsed ``text`` without an error.
+    ``handler`` is pykickstart's, after it has parsed ``text`` without an error. With ``machine`` it is also looked
+    whether everything fits its disks and its firmware.
     """
     scanner = _Scanner(handler)
     scanner.readKickstartFromString(text)
     findings = scanner.findings + _inclusions(text)
-    findings += [Finding(*problem) for problem in values.problems(handler, text)]
+    findings += [Finding(*problem) for problem in values.problems(handler, text, machine)]
     return sorted(set(findings), key=lambda finding: (finding.line, finding.message))
 
 

@@ -6,15 +6,16 @@ import re
 import shlex
 from typing import TYPE_CHECKING
 
+from .disks import mount_order
 from .errors import InstallError
-from .plan import mount_order
 from .target import set_variables
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from .disks import FileSystem
+    from .filesystems import Mounted
     from .plan import Keyboard, Plan, Services
-    from .storage import Mounted
     from .target import Target
 
 _FIREWALLS = ("firewalld", "ufw", "nftables", "netfilter-persistent")
@@ -22,15 +23,24 @@ _UNITS = ("/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system
 
 
 def fstab(mounted: Sequence[Mounted]) -> str:
-    """/etc/fstab: by UUID, so that the disk may have any name."""
+    """/etc/fstab: by UUID, so that the disks may have any name."""
     lines = ["# <file system> <mount point> <type> <options> <dump> <pass>"]
     by_mountpoint = {item.file_system.mountpoint: item for item in mounted}
     for fs in mount_order([item.file_system for item in mounted]):
-        usual = "errors=remount-ro" if fs.fstype == "ext4" and fs.mountpoint == "/" else "defaults"
-        check = 0 if fs.fstype == "xfs" else 1 if fs.mountpoint == "/" else 2
-        uuid = by_mountpoint[fs.mountpoint].uuid
-        lines.append(f"UUID={uuid} {fs.mountpoint} {fs.fstype} {fs.options or usual} 0 {check}")
+        options = fs.options or _usual_options(fs)
+        if fs.subvolume:
+            options = f"{options},subvol={fs.subvolume}"
+        check = 0 if fs.fstype != "ext4" else 1 if fs.mountpoint == "/" else 2
+        lines.append(f"UUID={by_mountpoint[fs.mountpoint].uuid} {fs.mountpoint} {fs.fstype} {options} 0 {check}")
+    swaps = [item for item in mounted if item.file_system.fstype == "swap"]
+    lines += [f"UUID={item.uuid} none swap {item.file_system.options or 'sw'} 0 0" for item in swaps]
     return "\n".join(lines) + "\n"
+
+
+def _usual_options(fs: FileSystem) -> str:
+    if fs.fstype == "vfat":
+        return "umask=0077"
+    return "errors=remount-ro" if fs.fstype == "ext4" and fs.mountpoint == "/" else "defaults"
 
 
 def configure(target: Target, plan: Plan, mounted: Sequence[Mounted]) -> None:

@@ -6,78 +6,35 @@ import ipaddress
 import re
 from typing import TYPE_CHECKING, Any
 
-from . import sources
+from . import efi, rules, sources
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from .machine import Machine
+
 Problem = tuple[int, str, str | None]
 """Line, message, hint."""
 
-MOST_PARTITIONS = 4
-"""What a DOS label holds without an extended partition."""
-_LONGEST_LABEL = {"ext4": 16, "xfs": 12}
-_NOT_FOR_FILES = ("/dev", "/proc", "/run", "/sys")
 _PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+")
 _ACCOUNT = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 _DEVICE = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,14}")
 _HOSTNAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*")
 
 
-def problems(handler: Any, text: str) -> Iterator[Problem]:
+def problems(handler: Any, text: str, machine: Machine | None) -> Iterator[Problem]:
     """Every value that kickstrap cannot do, and everything that must be there and is not.
 
     ``text`` is the kickstart itself: pykickstart keeps no lines of what %packages names.
     """
-    yield from _storage(handler)
+    yield from rules.problems(handler, machine)
     yield from _bootloader(handler.bootloader)
     yield from _network(handler.network.network)
     yield from _payload(handler)
     yield from _packages(handler.packages, text)
+    yield from _needed_packages(handler, machine)
     yield from _accounts(handler)
     yield from _locale(handler)
-
-
-def _storage(handler: Any) -> Iterator[Problem]:
-    clearpart, parts = handler.clearpart, handler.partition.partitions
-    if not clearpart.seen or clearpart.type != 1:  # pykickstart.constants.CLEARPART_TYPE_ALL
-        yield clearpart.lineno or 1, "clearpart --all is missing: kickstrap takes the whole disk", None
-    if clearpart.disklabel not in {"", None, "msdos", "dos"}:
-        yield (
-            clearpart.lineno,
-            f"clearpart: --disklabel={clearpart.disklabel} is not carried out by kickstrap",
-            ("only msdos is, for a BIOS boot"),
-        )
-    mountpoints = [part.mountpoint for part in parts]
-    if "/" not in mountpoints:
-        line = parts[0].lineno if parts else 1
-        yield line, "there is no root partition", "add: part / --fstype=ext4 --size=1024 --grow"
-    if len(parts) > MOST_PARTITIONS:
-        yield parts[MOST_PARTITIONS].lineno, f"part: there are more than {MOST_PARTITIONS} partitions", None
-    for index, part in enumerate(parts):
-        for message, hint in _partition(part):
-            yield part.lineno, f"part {part.mountpoint}: {message}", hint
-        if part.mountpoint in mountpoints[:index]:
-            yield part.lineno, f"part {part.mountpoint}: this mount point is already taken", None
-
-
-def _partition(part: Any) -> Iterator[tuple[str, str | None]]:
-    fstype = part.fstype or "ext4"
-    if not re.fullmatch(r"/|(/[A-Za-z0-9._-]+)+", part.mountpoint) or ".." in part.mountpoint.split("/"):
-        yield "this mount point is not carried out by kickstrap", "it makes file systems with a path like /var"
-        return
-    if any(part.mountpoint == place or part.mountpoint.startswith(place + "/") for place in _NOT_FOR_FILES):
-        yield "this mount point belongs to the kernel", None
-    if fstype not in _LONGEST_LABEL:
-        yield f"--fstype={fstype} is not carried out by kickstrap", "ext4 and xfs are"
-    elif len((part.label or "").encode()) > _LONGEST_LABEL[fstype]:
-        yield f"--label is longer than the {_LONGEST_LABEL[fstype]} bytes that {fstype} holds", None
-    if not part.size or part.size < 1:
-        yield "--size is missing", "give its size in MiB, and --grow to take what is left"
-    if part.maxSizeMB and part.maxSizeMB < (part.size or 0):
-        yield "--maxsize is smaller than --size", None
-    if re.search(r"\s", part.fsopts or ""):
-        yield "--fsoptions holds a space", "separate mount options by commas"
 
 
 def _bootloader(bootloader: Any) -> Iterator[Problem]:
@@ -168,6 +125,44 @@ def _packages(packages: Any, text: str) -> Iterator[Problem]:
     for name in [*packages.packageList, *packages.excludedList]:
         if not _PACKAGE.fullmatch(name):
             yield line_of(name), f"%packages: {name!r} is no Debian package name", None
+
+
+def _needed_packages(handler: Any, machine: Machine | None) -> Iterator[Problem]:
+    """What the storage and the firmware need in the guest, where the kickstart says what packages it gets."""
+    if not handler.packages.seen:
+        return
+    named = set(handler.packages.packageList)
+    for line, command, packages in [*_storage_packages(handler), *_efi_packages(handler, machine)]:
+        if not named & set(packages):
+            yield line, f"{command} needs the package {packages[0]} in the guest", f"add {packages[0]} to %packages"
+
+
+def _storage_packages(handler: Any) -> Iterator[tuple[int, str, tuple[str, ...]]]:
+    groups, arrays, btrfs = handler.volgroup.vgList, handler.raid.raidList, handler.btrfs.btrfsList
+    formatted = [*handler.partition.partitions, *arrays, *handler.logvol.lvList]
+    on_btrfs = [*btrfs, *(item for item in formatted if item.fstype == "btrfs")]
+    auto = handler.autopart
+    kind = {None: "lvm2", 1: "btrfs-progs", 2: "lvm2"}.get(auto.type) if auto.seen else None
+    if groups:
+        yield groups[0].lineno, "volgroup", ("lvm2",)
+    if arrays:
+        yield arrays[0].lineno, "raid", ("mdadm",)
+    if on_btrfs:
+        yield on_btrfs[0].lineno, "btrfs", ("btrfs-progs",)
+    if kind:
+        yield auto.lineno, "autopart", (kind,)
+
+
+def _efi_packages(handler: Any, machine: Machine | None) -> Iterator[tuple[int, str, tuple[str, ...]]]:
+    formatted = [*handler.partition.partitions, *handler.raid.raidList]
+    lines = [item.lineno for item in formatted if item.fstype == "efi"]
+    if machine is not None and machine.uefi:
+        lines += [command.lineno for command in (handler.reqpart, handler.autopart) if command.seen]
+    if lines and handler.bootloader.location != "none":
+        yield lines[0], "UEFI", efi.PACKAGES
+        if machine is not None and machine.secure:
+            for package in efi.SECURE_PACKAGES:
+                yield lines[0], "secure boot", (package,)
 
 
 def _accounts(handler: Any) -> Iterator[Problem]:

@@ -1,0 +1,38 @@
+"""btrfs over several devices, and subvolumes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .command import Commands
+    from .disks import Btrfs, FileSystem
+
+_TOP = Path("/run/kickstrap/btrfs")
+
+
+def mkfs_command(volume: Btrfs, members: Sequence[str], uuid: str) -> list[str]:
+    label = ["-L", volume.label] if volume.label else []
+    data = ["-d", volume.data] if volume.data else []
+    metadata = ["-m", volume.metadata] if volume.metadata else []
+    return ["mkfs.btrfs", "-q", "-f", "-U", uuid, *label, *data, *metadata, *members]
+
+
+def scan(commands: Commands, devices: Sequence[str]) -> None:
+    """Tell the kernel of all members: it mounts a btrfs by any one of them."""
+    commands.run(["modprobe", "-q", "btrfs"], check=False)
+    commands.run(["btrfs", "device", "scan", *devices])
+
+
+def make_subvolumes(commands: Commands, device: str, subvolumes: Sequence[FileSystem]) -> None:
+    """Make the subvolumes of a btrfs, outer ones first."""
+    _TOP.mkdir(parents=True, exist_ok=True)
+    commands.run(["mount", "-t", "btrfs", device, _TOP])
+    for fs in sorted(subvolumes, key=lambda fs: fs.subvolume.count("/")):
+        place = _TOP / fs.subvolume
+        place.parent.mkdir(parents=True, exist_ok=True)
+        commands.run(["btrfs", "subvolume", "create", place])
+    commands.run(["umount", _TOP])

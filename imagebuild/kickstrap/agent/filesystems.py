@@ -1,0 +1,63 @@
+"""The commands that make file systems and swap spaces, and how they are mounted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from .command import Commands
+    from .disks import FileSystem
+
+_UNPACK_OPTIONS = {
+    "ext4": "noatime,data=writeback,noinit_itable",
+    "xfs": "noatime",
+    "btrfs": "noatime",
+    "vfat": "umask=0077",
+}
+"""While installing nothing has to survive a crash: a failed installation is thrown away."""
+
+
+class Mounted(NamedTuple):
+    """A file system of the target: what was asked for, on which device, and its new UUID."""
+
+    file_system: FileSystem
+    device: str
+    uuid: str
+
+
+def mkfs_command(file_system: FileSystem, device: str, uuid: str, ext4_features: str = "") -> list[str]:
+    """The command that makes a file system; everything is initialised now, not in each clone."""
+    label = file_system.label
+    named = ["-L", label] if label else []
+    match file_system.fstype:
+        case "xfs":
+            return ["mkfs.xfs", "-q", "-f", "-m", f"uuid={uuid}", *named, device]
+        case "btrfs":
+            return ["mkfs.btrfs", "-q", "-f", "-U", uuid, *named, device]
+        case "vfat":
+            name = ["-n", label.upper()] if label and "/" not in label else []
+            return ["mkfs.vfat", "-F", "32", "-i", uuid.replace("-", ""), *name, device]
+        case "swap":
+            return ["mkswap", "-U", uuid, *named, device]
+    features = ["-O", ext4_features] if ext4_features else []
+    initialised = "lazy_itable_init=0,lazy_journal_init=0"
+    return ["mkfs.ext4", "-q", "-F", "-U", uuid, "-E", initialised, *features, *named, device]
+
+
+def uuid_for(fstype: str, random: str) -> str:
+    """The UUID of a new file system, from a random one: vfat has eight digits only."""
+    return f"{random[:4]}-{random[4:8]}".upper() if fstype == "vfat" else random
+
+
+def mount_options(file_system: FileSystem) -> str:
+    """The options of the mount while installing."""
+    options = _UNPACK_OPTIONS[file_system.fstype]
+    return f"{options},subvol={file_system.subvolume}" if file_system.subvolume else options
+
+
+def readable_features(commands: Commands) -> str:
+    """What to switch off so that hosts older than this mkfs read the disk (e2fsprogs 1.47)."""
+    version = commands.run(["mkfs.ext4", "-V"], check=False).output
+    numbers = version.partition("mke2fs ")[2].split(" ")[0].split(".")[:2]
+    known = len(numbers) == 2 and all(n.isdigit() for n in numbers) and [int(n) for n in numbers] >= [1, 47]
+    return "^orphan_file,^metadata_csum_seed" if known else ""

@@ -1,0 +1,79 @@
+"""How the installed system is started: which GRUB goes where, and what it needs of the layout. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from . import autopart
+from .disks import ESP
+from .errors import StorageError
+from .machine import disk_name
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .disks import Storage
+    from .layout import Placed
+    from .machine import Machine
+
+
+class Start(NamedTuple):
+    """``bios`` are the disks (from 0) that get GRUB for a BIOS; ``efi``: GRUB goes into the EFI system partition."""
+
+    bios: tuple[int, ...]
+    efi: bool
+    secure: bool = False
+
+
+def start(storage: Storage, placed: Sequence[Placed], machine: Machine) -> Start:
+    """What this layout is started by: an ESP means UEFI, a biosboot partition a BIOS; both are possible.
+
+    Raises StorageError when the layout lacks what the machine's firmware needs.
+    """
+    efi = ESP in storage.mountpoints
+    first = autopart.boot_disk(storage, machine)
+    biosboot = {one.disk for one in placed if one.partition.kind == "biosboot"}
+    if machine.uefi and not efi:
+        raise StorageError(
+            storage.line,
+            "the machine's firmware is UEFI, and there is no EFI system partition",
+            f"add: part {ESP} --fstype=efi --size=200, or reqpart",
+        )
+    wants_bios = not machine.uefi or bool(biosboot)
+    if not wants_bios:
+        return Start((), efi, machine.secure)
+    disks = {first, *_mirrors(storage, placed)}
+    if storage.label == "gpt" and (lacking := sorted(disks - biosboot)):
+        disk = disk_name(lacking[0])
+        raise StorageError(
+            storage.line,
+            f"GRUB for a BIOS needs a biosboot partition on {disk}, which has a GPT",
+            f"add: part biosboot --size=1 --ondisk={disk}, or set machine.firmware: uefi in the recipe",
+        )
+    return Start(tuple(sorted(disks)), efi, machine.secure)
+
+
+def _mirrors(storage: Storage, placed: Sequence[Placed]) -> set[int]:
+    """The disks of the RAID 1 that /boot is on: each must start without the others."""
+    boot = "/boot" if "/boot" in storage.mountpoints else "/"
+    on = {fs.on for fs in storage.file_systems if fs.mountpoint == boot}
+    groups = {volume.group for volume in storage.volumes if volume.name in on}
+    for group in storage.groups:
+        on |= set(group.members) if group.name in groups else set()
+    for btrfs in storage.btrfs:
+        on |= set(btrfs.members) if btrfs.name in on else set()
+    members = {name for array in storage.arrays if array.level == 1 and array.name in on for name in array.members}
+    return {one.disk for one in placed if one.partition.name in members}
+
+
+def check(storage: Storage, placed: Sequence[Placed], machine: Machine) -> None:
+    """Raise StorageError when the machine could not start, or would lose what it mirrors with one disk."""
+    for array in storage.arrays:
+        on = [one.disk for one in placed if one.partition.name in array.members]
+        if array.level == 1 and len(set(on)) < len(on) and len(machine.disks) > 1:
+            raise StorageError(
+                array.line,
+                f"raid {array.name}: two of its members are on one disk, so it mirrors nothing",
+                "put each member on a disk of its own with --ondisk",
+            )
+    start(storage, placed, machine)

@@ -1,0 +1,260 @@
+"""What is wrong with what a kickstart asks of the disks, each with its line. Pure.
+
+First what can be said of each line, then how they fit together, then whether all of it fits the machine.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from . import autopart, disks, firmware, layout
+from .errors import StorageError
+from .machine import UNLIMITED, Machine, disk_number
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from .disks import Storage
+
+Problem = tuple[int, str, str | None]
+"""Line, message, hint."""
+
+_LONGEST_LABEL = {"ext4": 16, "xfs": 12, "btrfs": 255, "vfat": 11, "swap": 15}
+_FILE_SYSTEMS = "ext4, xfs and btrfs are, and efi for /boot/efi"
+_NOT_FOR_FILES = ("/dev", "/proc", "/run", "/sys")
+_MEMBER = re.compile(r"(pv|raid|btrfs)\.[A-Za-z0-9_-]+")
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_+.-]{0,100}")
+_ARRAY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,30}")
+_USED_BY = {"pv": "volgroup", "raid": "raid", "btrfs": "btrfs"}
+
+
+def problems(handler: Any, machine: Machine | None) -> Iterator[Problem]:
+    """Everything; without ``machine`` its disks count as large enough, and nothing is said of its firmware."""
+    storage = disks.make(handler)
+    found = [*_clearpart(handler.clearpart, storage), *_autopart(storage), *_disk_names(handler, storage)]
+    formatted = {"part": handler.partition.partitions, "raid": handler.raid.raidList, "logvol": handler.logvol.lvList}
+    for command, items in formatted.items():
+        for item in items:
+            found += [(item.lineno, f"{command} {message}", hint) for message, hint in _formatted(item)]
+    found += [*_partitions(storage), *_arrays(storage, handler), *_groups(storage), *_btrfs(storage)]
+    found += [*_members(storage), *_mount_points(storage), *_subvolumes(storage)]
+    yield from found
+    if not found:
+        yield from _on_the_machine(storage, machine)
+
+
+def _clearpart(clearpart: Any, storage: Storage) -> Iterator[Problem]:
+    if not clearpart.seen or clearpart.type != 1:  # pykickstart.constants.CLEARPART_TYPE_ALL
+        yield clearpart.lineno or 1, "clearpart --all is missing: kickstrap takes whole disks", None
+    if storage.label not in {"", "msdos", "gpt"}:
+        label = f"clearpart: --disklabel={storage.label} is not carried out by kickstrap"
+        yield clearpart.lineno, label, "gpt and msdos are"
+
+
+def _autopart(storage: Storage) -> Iterator[Problem]:
+    """autopart makes the whole layout; pykickstart itself refuses other commands beside it, but for btrfs."""
+    if storage.autopart is None:
+        return
+    line, scheme, fstype = storage.autopart.line, storage.autopart.scheme, storage.autopart.fstype
+    if storage.btrfs:
+        yield storage.btrfs[0].line, "autopart and btrfs exclude each other", "leave one of them out"
+    if scheme not in {"plain", "lvm", "btrfs"}:
+        yield line, f"autopart: --type={scheme} is not carried out by kickstrap", "plain, lvm and btrfs are"
+    if fstype not in {"ext4", "xfs"}:
+        yield line, f"autopart: --fstype={fstype} is not carried out by kickstrap", "ext4 and xfs are"
+
+
+def _disk_names(handler: Any, storage: Storage) -> Iterator[Problem]:
+    named = [(part.line, f"part {part.name}: --ondisk", part.disk) for part in storage.partitions if part.disk]
+    named += [(handler.ignoredisk.lineno, "ignoredisk", name) for name in (*storage.only, *storage.ignored)]
+    named += [(handler.clearpart.lineno, "clearpart: --drives", name) for name in storage.cleared]
+    if storage.boot_disk:
+        named.append((handler.bootloader.lineno, "bootloader: --boot-drive", storage.boot_disk))
+    for line, where, name in named:
+        if disk_number(name) is None:
+            yield (
+                line,
+                f"{where}: {name!r} is no name of a disk here",
+                "vda, vdb, … are the disks in the recipe's order; so are disk/by-id/virtio-target, virtio-target2, …",
+            )
+
+
+def _formatted(item: Any) -> Iterator[tuple[str, str | None]]:
+    """What is wrong with one part, raid or logvol line by itself."""
+    where, fstype = item.mountpoint, disks.FILE_SYSTEM.get(item.fstype, item.fstype) or "ext4"
+    if where.startswith("/"):
+        if not re.fullmatch(r"/|(/[A-Za-z0-9._-]+)+", where) or ".." in where.split("/"):
+            yield f"{where}: this mount point is not carried out by kickstrap", "it takes a path like /var"
+        if any(where == place or where.startswith(place + "/") for place in _NOT_FOR_FILES):
+            yield f"{where}: this mount point belongs to the kernel", None
+        if (item.fstype == "efi") != (where == disks.ESP):
+            yield f"{where}: --fstype=efi and {disks.ESP} belong together", f"part {disks.ESP} --fstype=efi --size=200"
+        elif fstype not in {"ext4", "xfs", "btrfs"} and item.fstype != "efi":
+            yield f"{where}: --fstype={item.fstype} is not carried out by kickstrap", _FILE_SYSTEMS
+    elif where == "swap":
+        fstype = "swap"
+        if item.fstype not in {"", None, "swap"}:
+            yield f"swap: --fstype={item.fstype} is no swap space", None
+    elif where == "biosboot":
+        if item.fstype not in {"", None, "biosboot"}:
+            yield f"biosboot: --fstype={item.fstype} is not carried out by kickstrap", None
+    elif not _MEMBER.fullmatch(where):
+        yield (
+            f"{where}: this mount point is not carried out by kickstrap",
+            "it takes a path, swap, pv.1, raid.1 or btrfs.1",
+        )
+    if len((item.label or "").encode()) > _LONGEST_LABEL.get(fstype, 255):
+        yield f"{where}: --label is longer than the {_LONGEST_LABEL[fstype]} bytes that {fstype} holds", None
+    if re.search(r"\s", item.fsopts or ""):
+        yield f"{where}: --fsoptions holds a space", "separate mount options by commas"
+
+
+def _partitions(storage: Storage) -> Iterator[Problem]:
+    for part in storage.partitions:
+        if part.size < 1:
+            yield part.line, f"part {part.name}: --size is missing", "give it in MiB, and --grow to take what is left"
+        if part.maxsize and part.maxsize < part.size:
+            yield part.line, f"part {part.name}: --maxsize is smaller than --size", None
+        if part.kind == "biosboot" and storage.label == "msdos":
+            yield part.line, "part biosboot belongs on a GPT", "write clearpart --disklabel=gpt, or leave it out"
+        if part.kind == "esp" and storage.label == "msdos":
+            yield part.line, "an EFI system partition belongs on a GPT", "write clearpart --disklabel=gpt"
+
+
+def _arrays(storage: Storage, handler: Any) -> Iterator[Problem]:
+    for array, said in zip(storage.arrays, handler.raid.raidList, strict=True):
+        where = f"raid {array.name}"
+        if array.level < 0:
+            yield array.line, f"{where}: --level={said.level} is not carried out by kickstrap", "0 and 1 are"
+        if len(array.members) < 2:
+            yield array.line, f"{where}: an array needs two members or more, this has {len(array.members)}", None
+        if not _ARRAY.fullmatch(array.device):
+            yield array.line, f"{where}: --device={array.device} is no name of an array", "name it like md0 or data"
+        if array.kind == "esp" and array.level != 1:
+            yield array.line, f"{where}: firmware reads a RAID 1 only", "write --level=1"
+        if array.kind == "raid" or array.name == "biosboot":
+            yield array.line, f"{where}: an array on arrays is not carried out by kickstrap", None
+    for name, count in Counter(array.device for array in storage.arrays).items():
+        if count > 1:
+            line = [array.line for array in storage.arrays if array.device == name][1]
+            yield line, f"raid: the device {name} is already taken", None
+
+
+def _groups(storage: Storage) -> Iterator[Problem]:
+    groups = [group.name for group in storage.groups]
+    for index, group in enumerate(storage.groups):
+        if not _NAME.fullmatch(group.name) or group.name in {".", ".."}:
+            yield group.line, f"volgroup: {group.name!r} is no name of a volume group", None
+        if group.name in groups[:index]:
+            yield group.line, f"volgroup: the name {group.name} is already taken", None
+        if group.extent & (group.extent - 1) or not 4 <= group.extent <= 1 << 20:
+            yield (
+                group.line,
+                f"volgroup {group.name}: --pesize={group.extent} is no power of 2 from 4 KiB to 1 GiB",
+                None,
+            )
+    names = [volume.name for volume in storage.volumes]
+    for index, volume in enumerate(storage.volumes):
+        if volume.group not in groups:
+            yield volume.line, f"logvol: there is no volgroup {volume.group}", f"add: volgroup {volume.group} pv.1"
+        if not _NAME.fullmatch(volume.volume) or re.match(
+            r"snapshot|pvmove|.*_(mlog|mimage|rimage|rmeta|tdata|tmeta)", volume.volume
+        ):
+            yield volume.line, f"logvol: {volume.volume!r} is no name of a logical volume", None
+        if volume.name in names[:index]:
+            yield volume.line, f"logvol: the name {volume.name} is already taken", None
+        if volume.maxsize and volume.maxsize < volume.size:
+            yield volume.line, f"logvol {volume.name}: --maxsize is smaller than --size", None
+    for fs in storage.file_systems:
+        if fs.on in names and (
+            fs.mountpoint == disks.ESP or not (fs.mountpoint.startswith("/") or fs.mountpoint == "swap")
+        ):
+            yield fs.line, f"logvol {fs.mountpoint}: firmware does not read LVM", None
+
+
+def _btrfs(storage: Storage) -> Iterator[Problem]:
+    for index, volume in enumerate(storage.btrfs):
+        if volume.name in [other.name for other in storage.btrfs[:index]]:
+            yield volume.line, f"btrfs: a volume {volume.name} is already there", None
+        if volume.name == "none":
+            yield volume.line, "btrfs none: --label is missing", "subvolumes name their volume by its label"
+        for level in (volume.data, volume.metadata):
+            least = {"raid0": 2, "raid1": 2, "raid10": 4}.get(level, 1)
+            if len(volume.members) < least:
+                yield volume.line, f"btrfs {volume.name}: {level} needs {least} members or more", None
+
+
+def _subvolumes(storage: Storage) -> Iterator[Problem]:
+    volumes = {volume.label for volume in storage.btrfs if volume.label}
+    for fs in storage.file_systems:
+        if not fs.subvolume:
+            continue
+        if fs.on not in volumes:
+            yield fs.line, f"btrfs --subvol: there is no btrfs volume with the label {fs.on}", None
+        if not re.fullmatch(r"[A-Za-z0-9@_.-]+(/[A-Za-z0-9@_.-]+)*", fs.subvolume) or ".." in fs.subvolume.split("/"):
+            yield fs.line, f"btrfs --subvol: {fs.subvolume!r} is no name of a subvolume", None
+        if any(
+            other is not fs and (other.on, other.subvolume) == (fs.on, fs.subvolume) for other in storage.file_systems
+        ):
+            yield fs.line, f"btrfs --subvol: the name {fs.subvolume} is there twice", None
+
+
+def _members(storage: Storage) -> Iterator[Problem]:
+    """Everything that something stands on is there, is of the right kind, and is used once."""
+    parts = {part.name for part in storage.partitions}
+    arrays = {array.name for array in storage.arrays}
+    users: list[tuple[str, int, Sequence[str], str, set[str]]] = []
+    users += [(f"raid {array.name}", array.line, array.members, "raid", parts) for array in storage.arrays]
+    users += [(f"volgroup {group.name}", group.line, group.members, "pv", parts | arrays) for group in storage.groups]
+    users += [(f"btrfs {one.name}", one.line, one.members, "btrfs", parts | arrays) for one in storage.btrfs]
+    used: set[str] = set()
+    for where, line, members, word, there in users:
+        for name in members:
+            if name not in there:
+                yield line, f"{where}: there is no {name}", f"add: part {word}.1 --size=1024"
+            elif not name.startswith(f"{word}."):
+                yield line, f"{where}: {name} is not for it", f"its members are called {word}.1, {word}.2, …"
+            elif name in used:
+                yield line, f"{where}: {name} is already in use", None
+            used.add(name)
+    for item in storage.members:
+        if _MEMBER.fullmatch(item.name) and item.name not in used:
+            by = _USED_BY[item.name.partition(".")[0]]
+            yield item.line, f"{item.name} is not used", f"name it in a {by} line, or leave it out"
+    names = [item.name for item in storage.members if _MEMBER.fullmatch(item.name)]
+    for item in storage.members:
+        if names.count(item.name) > 1:
+            yield item.line, f"part {item.name}: this name is already taken", None
+
+
+def _mount_points(storage: Storage) -> Iterator[Problem]:
+    seen: set[str] = set()
+    for fs in storage.file_systems:
+        if fs.mountpoint.startswith("/") and fs.mountpoint in seen:
+            yield fs.line, f"part {fs.mountpoint}: this mount point is already taken", None
+        seen.add(fs.mountpoint)
+    if "/" not in seen and storage.autopart is None:
+        line = storage.partitions[0].line if storage.partitions else 1
+        yield line, "there is no root partition", "add: part / --fstype=ext4 --size=1024 --grow"
+
+
+def _on_the_machine(storage: Storage, machine: Machine | None) -> Iterator[Problem]:
+    """The first thing that does not fit the machine."""
+    try:
+        whole = autopart.complete(storage, machine or _roomy(storage))
+        placed = layout.place(whole, machine or _roomy(storage))
+        layout.check_fits(whole, placed)
+        if machine is not None:
+            firmware.check(whole, placed, machine)
+    except StorageError as error:
+        yield error.line, error.sentence, error.hint
+
+
+def _roomy(storage: Storage) -> Machine:
+    """A machine with all the disks that are named, as large as anybody wants them."""
+    names = [part.disk for part in storage.partitions if part.disk]
+    names += [*storage.only, *storage.ignored, *storage.cleared, *([storage.boot_disk] if storage.boot_disk else [])]
+    last = max((disk_number(name) or 0 for name in names), default=0) + bool(storage.ignored)
+    return Machine((UNLIMITED,) * (last + 1))

@@ -1,0 +1,305 @@
+"""Where partitions go, how they share what is left, and what fits on what: arithmetic."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imagebuild.kickstrap.agent import autopart, disks, firmware, kickstart, layout
+from imagebuild.kickstrap.agent.disks import ESP, LogicalVolume, Partition, Storage
+from imagebuild.kickstrap.agent.errors import StorageError
+from imagebuild.kickstrap.agent.layout import Placed
+from imagebuild.kickstrap.agent.machine import Machine, disk_number
+from imagebuild.kickstrap.agent.machine import firmware as named_firmware
+
+GIB = 1024
+
+
+def storage(*lines: str) -> Storage:
+    """What these storage lines ask for; clearpart and a payload are added."""
+    clearpart = () if any(line.startswith("clearpart") for line in lines) else ("clearpart --all",)
+    return disks.make(kickstart.parse("\n".join([*lines, *clearpart, "liveimg --url=file:///payload"]) + "\n"))
+
+
+def laid_out(machine: Machine, *lines: str) -> tuple[Storage, list[Placed]]:
+    whole = autopart.complete(storage(*lines), machine)
+    placed = layout.place(whole, machine)
+    layout.check_fits(whole, placed)
+    firmware.check(whole, placed, machine)
+    return whole, placed
+
+
+def table(placed: list[Placed]) -> list[tuple[str, int, int]]:
+    """Name, disk and size of each partition."""
+    return [(one.partition.name, one.disk, one.size) for one in placed]
+
+
+def test_one_file_system_takes_the_disk() -> None:
+    assert layout.sizes([Partition("/", 1024, grow=True)], 4096) == [4095]
+    assert layout.sizes([Partition("/", 1024, grow=True)], 4096, "gpt") == [4094]
+
+
+def test_what_does_not_grow_keeps_its_size() -> None:
+    assert layout.sizes([Partition("/", 1024), Partition("/var", 10)], 4096) == [1024, 10]
+
+
+def test_growth_is_shared_in_proportion_and_up_to_the_limit() -> None:
+    wanted = [
+        Partition("/", 100, grow=True),
+        Partition("/var", 200, grow=True, maxsize=250),
+        Partition("/srv", 300, grow=True),
+    ]
+    root, var, srv = layout.sizes(wanted, 2001)
+    assert var == 250
+    assert root + srv == 1750
+    assert srv > root > 100
+
+
+partitions = st.lists(
+    st.builds(
+        lambda size, grow, more: Partition("/x", size, grow=grow, maxsize=size + more if more else 0),
+        st.integers(1, 5000),
+        st.booleans(),
+        st.integers(0, 3000),
+    ),
+    min_size=1,
+    max_size=4,
+)
+
+
+@given(partitions, st.integers(2, 40_000))
+def test_sizes_fit_grow_and_leave_nothing_that_could_be_used(wanted: list[Partition], disk: int) -> None:
+    room = disk - layout.FIRST
+    if sum(part.size for part in wanted) > room:
+        with pytest.raises(StorageError):
+            layout.place(Storage(tuple(wanted)), Machine((disk,)))
+        return
+    got = layout.sizes(wanted, disk)
+    assert sum(got) <= room
+    for part, size in zip(wanted, got, strict=True):
+        assert size == part.size if not part.grow else part.size <= size <= (part.maxsize or room)
+    can_grow = any(
+        part.grow and (not part.maxsize or size < part.maxsize) for part, size in zip(wanted, got, strict=True)
+    )
+    assert sum(got) == room or not can_grow
+
+
+@pytest.mark.parametrize(
+    ("name", "number"),
+    [
+        ("vda", 0),
+        ("/dev/sdb", 1),
+        ("hdc", 2),
+        ("xvda", 0),
+        ("disk/by-id/virtio-target", 0),
+        ("/dev/disk/by-id/virtio-target3", 2),
+        ("disk/by-id/scsi-0QEMU_QEMU_HARDDISK_target2", 1),
+        ("vda1", None),
+        ("nvme0n1", None),
+        ("disk/by-path/pci-0000", None),
+        ("disk/by-id/virtio-target0", None),
+    ],
+)
+def test_names_of_disks(name: str, number: int | None) -> None:
+    assert disk_number(name) == number
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("console=ttyS0 kickstrap.firmware=uefi quiet", "uefi"),
+        ("kickstrap.firmware=uefi-secure", "uefi-secure"),
+        ("quiet", "bios"),
+        ("x.kickstrap.firmware=uefi kickstrap.firmware=uefix", "bios"),
+    ],
+)
+def test_the_firmware_is_named_on_the_kernels_command_line(line: str, expected: str) -> None:
+    assert named_firmware(line) == expected
+
+
+def test_partitions_go_where_they_are_told_or_to_the_first_disk_with_room() -> None:
+    _, placed = laid_out(
+        Machine((1000, 4000)),
+        "part / --size=800",
+        "part /var --size=500",
+        "part /srv --size=100 --grow",
+        "part /a --size=50 --ondisk=vdb",
+    )
+    assert table(placed) == [("/", 0, 800), ("/srv", 0, 199), ("/var", 1, 500), ("/a", 1, 50)]
+    assert [(one.number, one.start) for one in placed] == [(1, 1), (2, 801), (1, 1), (2, 501)]
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [("ignoredisk --drives=vda", [1]), ("ignoredisk --only-use=sdb", [1]), ("clearpart --all --drives=vda", [0])],
+)
+def test_disks_that_are_left_alone(line: str, expected: list[int]) -> None:
+    whole, placed = laid_out(Machine((2000, 2000)), "part / --size=800", line)
+    assert layout.usable(whole, Machine((2000, 2000))) == expected
+    assert [one.disk for one in placed] == expected
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (["part / --size=1024 --grow"], r"line 1: part /: the partitions need 1024 MiB, but the disk vda has 999 MiB"),
+        (["part / --size=10 --ondisk=vdc"], r"line 1: part /: there is no disk vdc; the machine has vda, vdb"),
+        (["part / --size=10 --ondisk=vda", "ignoredisk --only-use=vdb"], "leaves vda alone"),
+        (["part / --size=10", "ignoredisk --drives=vda,vdb"], "leave no disk to install on"),
+        (["part / --size=10", "ignoredisk --drives=vdq"], "ignoredisk: there is no disk vdq"),
+        (
+            ["part / --size=10", *(f"part /srv{i} --size=1 --ondisk=vda" for i in range(5))],
+            "line 6: part: there are more than 4 partitions",
+        ),
+        (
+            ["part / --size=10", "part pv.1 --size=100", "volgroup g pv.1", "logvol /x --vgname=g --name=x --size=97"],
+            "line 4: logvol g/x: the volumes need 100 MiB, but the group g has 96 MiB",
+        ),
+        (
+            ["part raid.1 --size=10", "part raid.2 --size=10", "raid / --level=1 --device=md0 raid.1 raid.2"],
+            "line 3: raid /: two of its members are on one disk",
+        ),
+        (["clearpart --all --disklabel=gpt", "part / --size=10"], "GRUB for a BIOS needs a biosboot partition on vda"),
+        (
+            [
+                "clearpart --all --disklabel=gpt",
+                "part biosboot --size=1",
+                "part raid.1 --size=10 --ondisk=vda",
+                "part raid.2 --size=10 --ondisk=vdb",
+                "raid / --level=1 --device=md0 raid.1 raid.2",
+            ],
+            "GRUB for a BIOS needs a biosboot partition on vdb",
+        ),
+    ],
+)
+def test_what_does_not_fit_is_told_with_its_line(lines: list[str], message: str) -> None:
+    with pytest.raises(StorageError, match=message):
+        laid_out(Machine((1000, 1000)), *lines)
+
+
+def test_uefi_needs_an_efi_system_partition() -> None:
+    with pytest.raises(StorageError, match="firmware is UEFI, and there is no EFI system partition"):
+        laid_out(Machine((1000,), "uefi"), "part / --size=10")
+    with pytest.raises(StorageError, match="GRUB for a BIOS needs a biosboot partition"):
+        laid_out(Machine((1000,)), "part / --size=10", "part /boot/efi --fstype=efi --size=50")
+
+
+def test_a_disk_that_both_firmwares_start() -> None:
+    lines = ("part biosboot --size=1", "part /boot/efi --fstype=efi --size=50", "part / --size=10 --grow")
+    whole, placed = laid_out(Machine((1000,)), *lines)
+    assert whole.label == "gpt"
+    assert firmware.start(whole, placed, Machine((1000,))) == firmware.Start((0,), efi=True)
+    assert firmware.start(whole, placed, Machine((1000,), "uefi-secure")) == firmware.Start((0,), efi=True, secure=True)
+
+
+def test_a_mirror_starts_from_each_of_its_disks() -> None:
+    machine = Machine((1000, 1000, 1000))
+    whole, placed = laid_out(
+        machine,
+        "part raid.1 --size=100 --ondisk=vda",
+        "part raid.2 --size=100 --ondisk=vdc",
+        "part raid.3 --size=100 --ondisk=vda",
+        "part raid.4 --size=100 --ondisk=vdb",
+        "raid /boot --level=1 --device=boot raid.1 raid.2",
+        "raid pv.1 --level=1 --device=rest raid.3 raid.4",
+        "volgroup system pv.1",
+        "logvol / --vgname=system --name=root --size=10 --grow",
+    )
+    assert firmware.start(whole, placed, machine) == firmware.Start((0, 2), efi=False)
+
+
+def test_the_boot_drive_may_be_another() -> None:
+    machine = Machine((1000, 1000))
+    whole, placed = laid_out(machine, "part / --size=10", "bootloader --boot-drive=vdb")
+    assert firmware.start(whole, placed, machine).bios == (1,)
+
+
+def test_logical_volumes_grow_into_their_group() -> None:
+    volumes = [
+        LogicalVolume("g", "fixed", 10),
+        LogicalVolume("g", "tenth", percent=10),
+        LogicalVolume("g", "rest", 1, grow=True),
+        LogicalVolume("g", "some", 1, grow=True, maxsize=8),
+    ]
+    assert layout.volume_extents(volumes, 4096, 100) == [3, 10, 85, 2]
+
+
+def test_sfdisk_scripts() -> None:
+    placed = [
+        Placed(Partition("/boot", kind="linux"), 0, 1, 1, 10),
+        Placed(Partition("pv.1", kind="lvm"), 0, 2, 11, 20),
+    ]
+    assert layout.sfdisk_script(placed, "msdos", "/boot").splitlines() == [
+        "label: dos",
+        "unit: sectors",
+        "",
+        "start=2048, size=20480, type=83, bootable",
+        "start=22528, size=40960, type=8e",
+    ]
+    assert layout.sfdisk_script(placed, "gpt", "/boot").splitlines()[0] == "label: gpt"
+    assert "bootable" not in layout.sfdisk_script(placed, "gpt", "/boot")
+
+
+# autopart and reqpart
+
+
+def test_autopart_plain() -> None:
+    whole, placed = laid_out(Machine((4 * GIB,)), "autopart --type=plain")
+    assert table(placed) == [("/boot", 0, 1024), ("/", 0, 2764), ("swap", 0, 307)]
+    assert [(fs.mountpoint, fs.fstype) for fs in whole.file_systems] == [
+        ("/boot", "ext4"), ("/", "ext4"), ("swap", "swap"),
+    ]  # fmt: skip
+
+
+def test_autopart_lvm_on_two_disks_for_uefi() -> None:
+    machine = Machine((4 * GIB, 2 * GIB), "uefi")
+    whole, placed = laid_out(machine, "autopart --fstype=xfs --noswap")
+    assert table(placed) == [(ESP, 0, 600), ("/boot", 0, 1024), ("pv.1", 0, 2470), ("pv.2", 1, 2046)]
+    assert whole.groups[0].members == ("pv.1", "pv.2")
+    assert [(fs.mountpoint, fs.fstype, fs.on) for fs in whole.file_systems] == [
+        (ESP, "vfat", ESP),
+        ("/boot", "xfs", "/boot"),
+        ("/", "xfs", "system/root"),
+    ]
+
+
+def test_autopart_btrfs_with_everything_left_out() -> None:
+    whole, placed = laid_out(Machine((4 * GIB,)), "autopart --type=btrfs --noswap --noboot --nohome")
+    assert table(placed) == [("btrfs.1", 0, 4095)]
+    assert [(fs.mountpoint, fs.subvolume) for fs in whole.file_systems] == [("/", "root")]
+
+
+@pytest.mark.parametrize("scheme", ["plain", "lvm", "btrfs"])
+def test_a_home_where_50_gib_are_free(scheme: str) -> None:
+    large, _ = laid_out(Machine((100 * GIB,)), f"autopart --type={scheme}")
+    assert "/home" in large.mountpoints
+    small, _ = laid_out(Machine((20 * GIB,)), f"autopart --type={scheme}")
+    assert "/home" not in small.mountpoints
+    none, _ = laid_out(Machine((100 * GIB,)), f"autopart --type={scheme} --nohome")
+    assert "/home" not in none.mountpoints
+
+
+def test_autopart_makes_a_biosboot_partition_on_a_gpt() -> None:
+    _, placed = laid_out(Machine((4 * GIB,)), "clearpart --all --disklabel=gpt", "autopart --type=plain --noboot")
+    assert [one.partition.name for one in placed] == ["biosboot", "/", "swap"]
+
+
+def test_a_disk_too_small_for_autopart() -> None:
+    with pytest.raises(
+        StorageError, match=r"line 1: part pv\.1: the partitions need 1524 MiB, but the disk vda has 1499"
+    ):
+        laid_out(Machine((1500,)), "autopart")
+
+
+@pytest.mark.parametrize(
+    ("machine", "line", "expected"),
+    [
+        (Machine((4096,)), "reqpart", ["/"]),
+        (Machine((4096,)), "reqpart --add-boot", ["/boot", "/"]),
+        (Machine((4096,), "uefi"), "reqpart", [ESP, "/"]),
+    ],
+)
+def test_reqpart(machine: Machine, line: str, expected: list[str]) -> None:
+    _, placed = laid_out(machine, line, "part / --size=100 --grow")
+    assert [one.partition.name for one in placed] == expected
