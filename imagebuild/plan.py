@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from importlib import metadata
 
 from imagebuild import fingerprint
@@ -24,11 +24,13 @@ from imagebuild.kickstart import syntax
 from imagebuild.kickstart.lint import ParsedKickstart, check
 from imagebuild.kickstart.render import LiveimgPayload, PackagesPayload, Payload, Rendered, render
 from imagebuild.kickstrap.agent import supported
+from imagebuild.kickstrap.agent.machine import Machine
 from imagebuild.kickstrap.mirror import Mirror
 from imagebuild.kickstrap.payload import PayloadSpec
 from imagebuild.kickstrap.runtime import RuntimeSpec, base_sources, tree_sources
 from imagebuild.recipe.model import Recipe
 from imagebuild.recipe.secrets import FingerprintSecrets, SampleSecrets, Secrets
+from imagebuild.recipe.section import MIB
 
 PAYLOAD_URL = "file:///run/kickstrap/payload"
 """Where the installer's init presents the disk that holds the root archive."""
@@ -132,8 +134,14 @@ def packages_payload(recipe: Recipe, mirror: Mirror) -> PackagesPayload:
 def checked(recipe: Recipe, payload: Payload, nonce: str, secrets: Secrets) -> tuple[Rendered, ParsedKickstart]:
     """The recipe's kickstart, rendered and found good by pykickstart and by the installer's own list. Raises RecipeError."""
     rendered = render(recipe, payload=payload, nonce=nonce, secrets=secrets)
-    ours = supported.check if recipe.installer.type == "kickstrap" else None
+    ours = partial(supported.check, machine=_machine(recipe)) if recipe.installer.type == "kickstrap" else None
     return rendered, check(rendered, version=syntax.of(recipe).name, supported=ours)
+
+
+def _machine(recipe: Recipe) -> Machine:
+    """What kickstrap's layout of the disks depends on."""
+    sizes = (recipe.disk.size, *(disk.size for disk in recipe.extra_disks))
+    return Machine(tuple(size // MIB for size in sizes), recipe.machine.firmware)
 
 
 def sample(recipe: Recipe, mirror: Mirror) -> Rendered:
