@@ -144,6 +144,7 @@ def _values(recipe: Recipe, payload: Payload, nonce: str, secrets: Secrets) -> d
         "locale": Values("locale", recipe.locale.model_dump()),
         "network": Values("network", recipe.network.model_dump(mode="json")),
         "root": Values("root", account),
+        "machine": Values("machine", recipe.machine.model_dump(mode="json")),
         "kernel_arguments": recipe.kernel_arguments,
         "packages": recipe.packages,
         "variables": Values("variables", recipe.variables),
