@@ -46,6 +46,7 @@ libvirt-daemon-driver-qemu|libvirtd's QEMU driver
 libvirt-daemon-system|the system-wide libvirtd: its user and its configuration
 qemu-system-x86|QEMU: the virtual machine itself
 qemu-utils|qemu-img: makes the compressed qcow2
+ovmf|UEFI firmware for virtual machines, with secure boot too
 mmdebstrap|builds the Debian root archive and the installer's runtime
 debian-archive-keyring|the keys that Debian's packages are checked with
 uidmap|lets an ordinary user run mmdebstrap
@@ -71,6 +72,7 @@ libvirt-client|virsh, for looking at a running installation
 libvirt-daemon-kvm|libvirt's daemon with its QEMU driver
 qemu-kvm|QEMU: the virtual machine itself
 qemu-img|qemu-img: makes the compressed qcow2
+edk2-ovmf|UEFI firmware for virtual machines, with secure boot too
 mmdebstrap|builds the Debian root archive and the installer's runtime
 debian-keyring|the keys that Debian's packages are checked with
 shadow-utils|lets an ordinary user run mmdebstrap
