@@ -281,7 +281,7 @@ class Run:
             cache=recipe.vm.disk.cache or "default",
             network="user",
             arch=recipe.os.arch,
-            kernel_args=runtime.KERNEL_ARGS,
+            kernel_args=runtime.kernel_arguments(self.recipe.machine.firmware),
             sources=tuple(sources),
             osinfo=recipe.os.osinfo,
         )

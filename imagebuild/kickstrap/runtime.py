@@ -45,12 +45,18 @@ _FIRST = ("virtio_pci", "virtio_blk", "virtio_rng", "squashfs", "overlay")
 _OTHERS = ("virtio_scsi", "ahci", "ata_piix", "sd_mod")
 """Modules for a target disk that is not virtio's; loaded only if none of virtio's is it."""
 KERNEL_ARGS = ("quiet", "panic=-1", "mitigations=off")
-"""What the tree wants on its kernel's command line, beside inst.ks= and console=.
+"""What the tree wants on its kernel's command line, beside inst.ks=, console= and the guest's firmware.
 
 quiet: the agent's events are lines of their own, and a slow serial console has less to write.
 panic=-1: a panic resets at once, which ends the domain, instead of hanging until the time limit.
 mitigations=off: nothing untrusted runs in the installer, and retpolines are dear under emulation.
 """
+
+
+def kernel_arguments(firmware: str) -> tuple[str, ...]:
+    """What the tree's kernel is told for a guest with this firmware: the agent makes the disks for that one."""
+    return KERNEL_ARGS if firmware == "bios" else (*KERNEL_ARGS, f"kickstrap.firmware={firmware}")
+
 
 _APPLETS = (
     "sh", "mount", "insmod", "cat", "tail", "tr", "sleep", "mkdir", "ln", "cp", "switch_root", "poweroff",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import configparser
 
-from imagebuild.kickstrap.runtime import KERNEL_ARGS, base_sources, tree_sources, treeinfo
+from imagebuild.kickstrap.agent.machine import firmware as named_firmware
+from imagebuild.kickstrap.runtime import KERNEL_ARGS, base_sources, kernel_arguments, tree_sources, treeinfo
 
 
 def test_virt_install_finds_kernel_initrd_and_image() -> None:
@@ -30,3 +31,8 @@ def test_fingerprints_cover_the_agent_and_the_first_programs() -> None:
 
 def test_a_panic_ends_the_machine() -> None:
     assert "panic=-1" in KERNEL_ARGS
+
+
+def test_the_agent_understands_what_the_kernel_is_told() -> None:
+    for firmware in ("bios", "uefi", "uefi-secure"):
+        assert named_firmware(" ".join(kernel_arguments(firmware))) == firmware
