@@ -24,6 +24,8 @@ _PROGRAMS = {
     "mmdebstrap": "builds Debian root file systems",
     "mksquashfs": "packs the installer's runtime",
     "openssl": "hashes passwords",
+    "gpgv": "checks who signed a distribution's checksums",
+    "xorriso": "reads and writes ISO images",
 }
 _MODULES = {"guestfs": "python3-guestfs (python3-libguestfs)", "libvirt": "python3-libvirt"}
 _SETUP = "run `make setup`"

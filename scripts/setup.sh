@@ -55,6 +55,10 @@ cpio|packs initial RAM disks
 zstd|packs the root archive
 fdisk|sfdisk: partition tables
 openssl|hashes passwords
+gpgv|checks who signed a distribution's checksums
+gpg|makes keys for the tests of signatures
+gpg-agent|without it gpg makes no keys
+xorriso|reads and writes ISO images
 END
 }
 
@@ -81,6 +85,8 @@ cpio|packs initial RAM disks
 zstd|packs the root archive
 util-linux|sfdisk: partition tables
 openssl|hashes passwords
+gnupg2|gpgv checks who signed a distribution's checksums
+xorriso|reads and writes ISO images
 END
 }
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from faulty_server import FaultyServer, serving
 from hypothesis import HealthCheck, settings
 
 settings.register_profile(
@@ -38,3 +40,39 @@ def golden(request: pytest.FixtureRequest) -> Callable[[Path, str], None]:
         assert text == path.read_text(encoding="utf-8"), "run pytest --regenerate if this change is meant"
 
     return compare
+
+
+@pytest.fixture
+def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What this machine's environment says of proxies is not for the loopback interface."""
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+@pytest.fixture
+def server(no_proxy: None) -> Iterator[FaultyServer]:
+    """A web server on the loopback interface."""
+    with serving() as about:
+        yield about
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate for 127.0.0.1 that is its own authority, with its key in the same file; alone in NAME.crt."""
+    path = tmp_path_factory.mktemp("tls") / "server.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1",
+         "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", path, "-out", f"{path}.crt"],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    with path.open("a") as both:
+        both.write(Path(f"{path}.crt").read_text())
+    return path
+
+
+@pytest.fixture
+def tls_server(certificate: Path, no_proxy: None) -> Iterator[FaultyServer]:
+    """The same over TLS."""
+    with serving(certificate) as about:
+        yield about

@@ -1,0 +1,57 @@
+"""ISO 9660 images: their label, what is in them, and making a small one. xorriso does it, as for virt-install itself.
+
+xorriso is also what writes images; bsdtar would read them only, and a mount on this host's kernel is out of the question
+for a file that came from elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from imagebuild.errors import CommandFailed, ImageBuildError
+from imagebuild.run import run
+
+_SECTOR = 2048
+_DESCRIPTOR = 16 * _SECTOR
+"""Where the volume descriptors begin, ECMA-119 section 8."""
+_LIMIT = 1800.0
+_HINT = "the package xorriso brings it; run `make setup`"
+
+
+def label(path: Path) -> str:
+    """The volume identifier, ECMA-119 section 8.4.7. Raises ImageBuildError for a file that is no ISO image."""
+    with path.open("rb") as file:
+        file.seek(_DESCRIPTOR)
+        descriptor = file.read(_SECTOR)
+    if len(descriptor) < _SECTOR or descriptor[:6] != b"\x01CD001":
+        raise ImageBuildError(f"{path} is no ISO image: there is no volume descriptor in it")
+    return descriptor[40:72].decode("ascii", "replace").rstrip(" \0")
+
+
+def extract(iso: Path, wanted: Sequence[tuple[str, Path]]) -> None:
+    """Copy files, or whole folders, out of an image; ``wanted`` are paths in it and where they go. Raises CommandFailed."""
+    argv: list[str | Path] = ["xorriso", "-osirrox", "on", "-indev", f"stdio:{iso}"]
+    for inside, outside in wanted:
+        argv += ["-extract", f"/{inside.lstrip('/')}", outside]
+    run([*argv, "-end"], timeout=_LIMIT, hint=_HINT)
+    for _, outside in wanted:
+        for path in (outside, *(outside.rglob("*") if outside.is_dir() else ())):
+            if not path.is_symlink():
+                path.chmod(0o755 if path.is_dir() else 0o644)
+
+
+def has(iso: Path, inside: str) -> bool:
+    """Whether there is such a file in the image."""
+    argv = ["xorriso", "-indev", f"stdio:{iso}", "-find", f"/{inside.lstrip('/')}", "-maxdepth", "0", "-exec", "echo"]
+    try:
+        return f"'/{inside.lstrip('/')}'" in run(argv, timeout=300, hint=_HINT).stdout
+    except CommandFailed:
+        return False
+
+
+def make(path: Path, volume: str, folder: Path) -> None:
+    """An image of what is in ``folder``, with this label; files may be larger than 4 GiB. Raises CommandFailed."""
+    argv: list[str | Path] = ["xorriso", "-as", "mkisofs", "-quiet", "-iso-level", "3", "-R", "-V", volume]
+    run([*argv, "-o", path, folder], timeout=_LIMIT, hint=_HINT)
+    path.chmod(0o644)
