@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import logging
+import re
 import shlex
 import threading
 from contextlib import contextmanager
@@ -49,12 +50,10 @@ def hide(secret: str) -> None:
 
 
 def redact(text: str) -> str:
-    """``text`` with every known secret replaced."""
+    """``text`` with every known secret replaced, in one pass: a secret may be part of the mask itself."""
     with _lock:
         spellings = sorted(_spellings, key=len, reverse=True)
-    for spelling in spellings:
-        text = text.replace(spelling, _MASK)
-    return text
+    return re.sub("|".join(map(re.escape, spellings)), _MASK, text) if spellings else text
 
 
 class _Formatter(logging.Formatter):

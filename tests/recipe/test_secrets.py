@@ -121,3 +121,9 @@ def test_fingerprints_follow_the_value_and_need_the_key() -> None:
 def test_samples_need_no_values() -> None:
     assert SampleSecrets().password_hash(env("ABSENT"), AT)
     assert SampleSecrets().ssh_keys(env("ABSENT"), AT)
+
+
+def test_a_secret_that_is_part_of_the_mask_does_not_mask_it_again() -> None:
+    log.hide("secret")
+    log.hide("open sesame")
+    assert log.redact("open sesame, secret") == "[secret], [secret]"
