@@ -35,6 +35,8 @@ LAYERS = {
         "artifact",
         "tools",
         "evidence",
+        "project",
+        "skeleton",
     },
     "engine": {"build", "steps", "verify", "publish", "doctor"},
     "cli": {"cli"},

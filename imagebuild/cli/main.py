@@ -15,7 +15,7 @@ from imagebuild.cli.build import build, plan
 from imagebuild.cli.catalogue import list_recipes
 from imagebuild.cli.doctor import doctor
 from imagebuild.cli.operations import operations
-from imagebuild.cli.project import schema
+from imagebuild.cli.project import init, schema
 from imagebuild.cli.recipes import lint, render
 from imagebuild.errors import ImageBuildError, InstallFailed, RecipeError, from_os
 from imagebuild.log import redact
@@ -39,7 +39,7 @@ def cli() -> None:
     """
 
 
-for command in (build, plan, lint, render, list_recipes, doctor, operations, schema):
+for command in (build, plan, lint, render, list_recipes, doctor, operations, init, schema):
     cli.add_command(command)
 
 

@@ -76,7 +76,8 @@ def store_option(function: F) -> F:
     return click.option(
         "--store",
         type=click.Path(path_type=Path, file_okay=False),
-        help=f"Folder for the results of steps; also IMAGEBUILD_STORE. [default: {default_root()}]",
+        help="Folder for the results of steps; also IMAGEBUILD_STORE. "
+        "[default: /var/cache/imagebuild for root, else ~/.cache/imagebuild]",
     )(function)
 
 

@@ -1,4 +1,4 @@
-"""``imagebuild schema``: the language of recipes, for editors."""
+"""``imagebuild init`` and ``imagebuild schema``: a project of one's own, and the language of recipes for editors."""
 
 from __future__ import annotations
 
@@ -6,8 +6,35 @@ from pathlib import Path
 
 import click
 
+from imagebuild import project
+from imagebuild.cli.options import RecipeName
 from imagebuild.files import write_atomically
 from imagebuild.recipe import schema as schemas
+from imagebuild.recipe.load import load
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  imagebuild init images
+  imagebuild init . --name web --from debian-12 --ci gitlab"""
+)
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--name", help="Name of the first image. [default: the folder's]")
+@click.option("--from", "base", type=RecipeName(), default="debian-13", show_default=True, help="Recipe it extends.")
+@click.option(
+    "--ci", type=click.Choice(["github", "gitlab", "none"]), default="github", show_default=True, help="Job for CI."
+)
+def init(folder: Path, name: str | None, base: str, ci: project.Ci) -> None:
+    """Start a project in FOLDER: a recipe that builds at once, a job for CI, the schema for editors.
+
+    Nothing that is there is overwritten.
+    """
+    base_file = load(base).source.stem
+    name = name or folder.resolve().name
+    for path in project.create(folder, name, base_file, ci):
+        click.echo(path)
+    click.echo(f"next: cd {folder} && imagebuild plan {name}")
 
 
 @click.command(

@@ -1,0 +1,53 @@
+"""A project of a user's own: recipes, a place for templates, the schema for editors, a job for CI."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Literal
+
+from imagebuild.errors import UsageError
+from imagebuild.files import write_atomically
+from imagebuild.recipe import schema
+
+Ci = Literal["github", "gitlab", "none"]
+SCHEMA = ".imagebuild/recipe.schema.json"
+_CI = {"github": ".github/workflows/images.yml", "gitlab": ".gitlab-ci.yml"}
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+
+
+def contents(name: str, base: str, ci: Ci) -> Mapping[str, str]:
+    """The files of a new project, by path: its first recipe is ``name``, which extends the recipe ``base``."""
+    sources = {
+        f"recipes/{name}.yaml": "recipe.yaml",
+        "kickstart/README.md": "kickstart.md",
+        "README.md": "README.md",
+        ".gitignore": "gitignore",
+    }
+    if ci != "none":
+        sources[_CI[ci]] = f"{ci}.yml"
+    skeleton = resources.files("imagebuild.skeleton")
+    written = {
+        path: (skeleton / source).read_text(encoding="utf-8").replace("@NAME@", name).replace("@BASE@", base)
+        for path, source in sources.items()
+    }
+    return {**written, SCHEMA: schema.text()}
+
+
+def create(folder: Path, name: str, base: str, ci: Ci) -> list[Path]:
+    """Write a new project into ``folder`` and return its files. Raises UsageError, before anything is written, where one is there."""
+    if not _NAME.fullmatch(name):
+        raise UsageError(
+            f"{name!r} cannot be the name of an image",
+            "choose one of letters, digits, '.', '_' and '-' with --name",
+        )
+    files = {folder / path: text for path, text in contents(name, base, ci).items()}
+    there = [str(path) for path in files if path.exists() or path.is_symlink()]
+    if there:
+        raise UsageError(f"there already: {', '.join(there)}", "choose another folder, or remove them")
+    for path, text in files.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, text)
+    return list(files)
