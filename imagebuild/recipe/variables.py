@@ -90,7 +90,8 @@ def declared(
         elif isinstance(said.inner, dict):
             entries[name] = replace(before, declaration=merger.merge(before.declaration, said, (*route, name)))
         else:
-            entries[name] = replace(before, value=said)
+            takes_back = said.data is None and before.declaration is not None
+            entries[name] = replace(before, value=None if takes_back else said)
     return entries
 
 

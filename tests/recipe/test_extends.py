@@ -105,7 +105,7 @@ def test_files_of_secrets_are_relative_to_where_they_are_written(
         },
     )
     (tmp_path / "p/keys").mkdir()
-    (tmp_path / "p/keys/password").write_text("secret\n")
+    (tmp_path / "p/keys/password").write_text("moonlight\n")
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     for path in (recipes / "a.yaml", Path("../p/recipes/a.yaml")):
