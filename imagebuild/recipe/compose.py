@@ -69,10 +69,16 @@ class Composition:
     def _lay_over(self, cell: Cell) -> _Overlaid:
         merger = Merger()
         body, entries = self.body, self.variables
-        for name, axis in (self.matrix.axes if self.matrix else {}).items():
+        axes = self.matrix.axes if self.matrix else {}
+        for name, axis in axes.items():
             for overlay in (axis.overlays or {}).get(matrix.written(cell[name].data), ()):
                 body = merger.merge(body, _without(overlay)).at(self.body.mark)
-                entries = variables.declared(entries, overlay.entries.get(variables.KEY), merger)
+                section = overlay.entries.get(variables.KEY)
+                for taken, value in section.entries.items() if section else ():
+                    if taken in axes:
+                        message = "this is an axis of the matrix, which gives its values"
+                        merger.tell_key(value, (variables.KEY, taken), message)
+                entries = variables.declared(entries, section, merger)
         return _Overlaid(body, entries, tuple(merger.problems))
 
     def resolved(self, entries: Mapping[str, Entry]) -> Resolved:
@@ -119,7 +125,12 @@ class Image:
             return None
         references = References(self._variables.values, self._variables.problems)
         data = references.replaced(value).data
-        return data if isinstance(data, str) and not references.problems else None
+        return data if isinstance(data, str) and "${" not in data else None
+
+    @property
+    def label(self) -> str:
+        """How messages name the image."""
+        return self.name or "{" + ", ".join(f"{name}: {matrix.written(v.data)}" for name, v in self.cell.items()) + "}"
 
     def text(self, key: str) -> str:
         """The text of a key at the top, for showing it; nothing if it cannot be made out."""

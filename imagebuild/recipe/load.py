@@ -50,7 +50,7 @@ def checked_all(images: Sequence[Image]) -> list[Recipe]:
             recipes.append(checked(image))
         except RecipeError as error:
             for problem in error.problems:
-                found.setdefault(problem, []).append(image.name or "")
+                found.setdefault(problem, []).append(image.label)
     if found:
         raise RecipeError(_sorted(_in_images(problem, names, len(images)) for problem, names in found.items()))
     return recipes
