@@ -1,0 +1,92 @@
+"""list, lint, render --recipe and --var, for projects with several files and images."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.shell_completion import ShellComplete
+from test_main import Imagebuild, imagebuild
+
+from imagebuild.cli.main import cli
+
+__all__ = ["imagebuild"]
+
+FILES = {
+    "base/debian.yaml": 'os: {family: debian, version: 13, codename: trixie}\nvariables: {site: {type: text, choices: [bonn, ulm]}}\n',
+    "web.yaml": "extends: base/debian.yaml\nname: web-${size}\ndescription: for ${site}\nmatrix: {size: [1, 2]}\n"
+    "variables: {site: {default: ulm}}\n",
+    "broken.yaml": "extends: base/debian.yaml\nname: broken\ndisk: {size: 4}\n",
+}  # fmt: skip
+
+
+@pytest.fixture
+def recipes(tmp_path: Path, imagebuild: Imagebuild, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project with a matrix, a base and a broken recipe, as the current folder."""
+    for name, text in FILES.items():
+        path = tmp_path / "project/recipes" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    monkeypatch.chdir(tmp_path / "project")
+    return tmp_path / "project/recipes"
+
+
+def test_list_shows_every_image(recipes: Path, imagebuild: Imagebuild) -> None:
+    lines = imagebuild("list").stdout.splitlines()
+    assert lines[0].split()[:5] == ["broken", "(2", "problems,", "see", "`imagebuild"]
+    assert [line.split() for line in lines[1:3]] == [
+        ["web-1", "for", "ulm", "recipes/web.yaml"],
+        ["web-2", "for", "ulm", "recipes/web.yaml"],
+    ]
+    found = [json.loads(line) for line in imagebuild("list", "--json", "--var", "site=bonn").stdout.splitlines()]
+    assert found[1] == {
+        "name": "web-1", "description": "for bonn", "file": "recipes/web.yaml", "axes": {"size": 1}, "problems": 0,
+    }  # fmt: skip
+    assert found[0]["problems"] == 1
+
+
+def test_lint_names_file_and_line(recipes: Path, imagebuild: Imagebuild) -> None:
+    done = imagebuild("lint", "web", "broken", "--var", "site=bonn")
+    assert done.returncode == 2
+    assert done.stderr.startswith("recipes/broken.yaml:3: disk.size: expected a size")
+    assert imagebuild("lint", "web").stdout == "1 recipe, 2 images, nothing wrong\n"
+    assert imagebuild("lint", "web-2").stdout == "1 recipe, 1 image, nothing wrong\n"
+
+
+def test_a_value_that_does_not_fit_or_is_not_known(recipes: Path, imagebuild: Imagebuild) -> None:
+    done = imagebuild("render", "web-1", "--var", "site=bon")
+    assert (done.returncode, done.stderr.splitlines()[:2]) == (
+        2,
+        [
+            "--var site=bon: variables.site: expected 'bonn' or 'ulm', found 'bon'",
+            "    hint: did you mean 'bonn'?",
+        ],
+    )
+    done = imagebuild("plan", "web-1", "--var", "sit=bonn")
+    assert (done.returncode, done.stderr) == (
+        2,
+        "imagebuild: --var sit: no recipe here has such a variable\n    hint: did you mean 'site'?\n",
+    )
+    assert imagebuild("render", "web-1", "--var", "site").returncode == 2
+    assert "yields 2 images, and one is wanted here" in imagebuild("render", "web").stderr
+
+
+def test_plan_goes_through_all_images(recipes: Path, imagebuild: Imagebuild) -> None:
+    told = [json.loads(line)["recipe"] for line in imagebuild("plan", "web", "--json").stdout.splitlines()]
+    assert told == ["web-1", "web-2"]
+
+
+def test_render_prints_the_recipe(recipes: Path, imagebuild: Imagebuild) -> None:
+    done = imagebuild("render", "web-2", "--recipe", "--var", "site=bonn")
+    assert "description: for bonn  # recipes/web.yaml:3\n" in done.stdout
+    assert "  site: bonn  # --var site=bonn\n" in done.stdout
+    (recipes / "copy.yaml").write_text(done.stdout)
+    assert imagebuild("render", "copy").stdout == imagebuild("render", "web-2", "--var", "site=bonn").stdout
+
+
+def test_the_shell_completes_names_of_files_and_images(recipes: Path) -> None:
+    shell = ShellComplete(cli, {}, "imagebuild", "_IMAGEBUILD_COMPLETE")
+    found = [item.value for item in shell.get_completions(["build"], "web")]
+    assert found == ["web", "web-1", "web-2"]
+    assert "broken" in [item.value for item in shell.get_completions(["lint"], "b")]
