@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -77,8 +78,9 @@ def parse_targets(lines: Iterable[str]) -> Mirror:
     return Mirror(main, security, updates and main is not None) if main else Mirror()
 
 
+@cache
 def host_mirror() -> Mirror:
-    """The mirror that this host's apt uses for Debian; ``Mirror()`` where there is none."""
+    """The mirror that this host's apt uses for Debian; ``Mirror()`` where there is none. Asked once."""
     try:
         completed = run(["apt-get", "indextargets", "--format", _FORMAT], timeout=60)
     except (HostError, CommandFailed):

@@ -81,8 +81,10 @@ def test_render_prints_the_recipe(recipes: Path, imagebuild: Imagebuild) -> None
     done = imagebuild("render", "web-2", "--recipe", "--var", "site=bonn")
     assert "description: for bonn  # recipes/web.yaml:3\n" in done.stdout
     assert "  site: bonn  # --var site=bonn\n" in done.stdout
+    kickstart = imagebuild("render", "web-2", "--var", "site=bonn").stdout
     (recipes / "copy.yaml").write_text(done.stdout)
-    assert imagebuild("render", "copy").stdout == imagebuild("render", "web-2", "--var", "site=bonn").stdout
+    assert kickstart.startswith("# web-2: Debian 13\n")
+    assert imagebuild("render", "recipes/copy.yaml").stdout == kickstart
 
 
 def test_the_shell_completes_names_of_files_and_images(recipes: Path) -> None:

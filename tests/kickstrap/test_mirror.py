@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,13 @@ def _apt_get(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> No
     program.write_text(f"#!/bin/sh\n{script}\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+
+
+@pytest.fixture(autouse=True)
+def asked_anew() -> Iterator[None]:
+    host_mirror.cache_clear()
+    yield
+    host_mirror.cache_clear()
 
 
 def test_host_mirror_asks_apt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
