@@ -1,16 +1,16 @@
-"""The guest: its system, language, network and accounts."""
+"""The guest: its system, language and network."""
 
 from __future__ import annotations
 
-from ipaddress import IPv4Interface
-from typing import Annotated, Any, Literal, Self
+import re
+from ipaddress import IPv4Interface, IPv4Network
+from typing import Literal, Self
 
-from pydantic import Field, PlainSerializer, PlainValidator, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from imagebuild.recipe import fields as f
-from imagebuild.recipe import ssh_keys
-from imagebuild.recipe.findings import Finding, Refused, findings
-from imagebuild.recipe.section import SecretRef, Section
+from imagebuild.recipe.findings import Finding, Refused
+from imagebuild.recipe.section import Section
 
 
 class Os(Section):
@@ -35,6 +35,11 @@ class Os(Section):
             raise Refused([Finding(("distribution",), f"{self.distribution} is not of the family {self.family}")])
         return self
 
+    @property
+    def major(self) -> int:
+        """The first number of the version; 0 where it begins with none."""
+        return int(re.match(r"[0-9]*", self.version)[0] or 0)  # type: ignore[index]  # it always matches
+
 
 class Locale(Section):
     """Language, keyboard and time zone of the guest."""
@@ -54,6 +59,11 @@ class Network(Section):
     netmask: f.Netmask | None = Field(None, description="Static: netmask, `255.255.255.0`.")
     gateway: f.Ipv4 | None = Field(None, description="Static: default gateway.")
     nameservers: tuple[f.AnyIp, ...] = Field((), description="Static: name servers.")
+
+    @property
+    def prefix(self) -> int | None:
+        """The netmask as a number of bits; None without one."""
+        return None if self.netmask is None else IPv4Network(f"0.0.0.0/{self.netmask}").prefixlen
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -79,34 +89,3 @@ class Network(Section):
         if self.gateway is not None and (self.gateway not in network or self.gateway == self.address):
             return [Finding(("gateway",), f"the gateway {self.gateway} is not another host in {network}")]
         return []
-
-
-def _ssh_key(value: Any) -> str | SecretRef:
-    if isinstance(value, dict | SecretRef):
-        try:
-            return SecretRef.model_validate(value)
-        except ValidationError as error:
-            raise Refused(findings(error, SecretRef)) from error
-    return ssh_keys.public_key(value)
-
-
-SshKey = Annotated[
-    str | SecretRef,
-    PlainValidator(_ssh_key),
-    PlainSerializer(lambda key: key.model_dump() if isinstance(key, SecretRef) else key, return_type=Any),
-    f.Kind(
-        "public key or reference",
-        schema={"anyOf": [{"type": "string", "pattern": "^(ssh|ecdsa|sk)-"}, SecretRef.model_json_schema()]},
-    ),
-]
-
-
-class Root(Section):
-    """The account root. Without a password it is locked."""
-
-    password: SecretRef | None = Field(
-        None, description="Reference to the password, plain or crypted: `{env: NAME}` or `{file: PATH}`."
-    )
-    ssh_keys: tuple[SshKey, ...] = Field(
-        (), description="Public keys that may log in as root; each in full or as a reference."
-    )

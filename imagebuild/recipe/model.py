@@ -9,14 +9,16 @@ from pydantic import BeforeValidator, Field, PrivateAttr, model_validator
 
 from imagebuild.recipe import fields as f
 from imagebuild.recipe import syntax
+from imagebuild.recipe.accounts import Root, User, user_findings
 from imagebuild.recipe.document import Document, Mark, Route
 from imagebuild.recipe.findings import Finding, Refused
-from imagebuild.recipe.guest import Locale, Network, Os, Root
+from imagebuild.recipe.guest import Locale, Network, Os
 from imagebuild.recipe.installer import Installer, Kickstart
 from imagebuild.recipe.machine import Disk, ExtraDisk, Machine, Vm
 from imagebuild.recipe.machine_findings import machine_findings
 from imagebuild.recipe.operations import Operation
 from imagebuild.recipe.section import Section, without_none, without_nothing
+from imagebuild.recipe.tuning import Services, Tuning, tuning_findings
 
 
 class Output(Section):
@@ -54,8 +56,17 @@ class Recipe(Section):
     locale: Annotated[Locale, BeforeValidator(without_none)] = Field(default_factory=Locale, description="Locale.")
     network: Annotated[Network, BeforeValidator(without_none)] = Field(default_factory=Network, description="Network.")
     root: Annotated[Root, BeforeValidator(without_none)] = Field(default_factory=Root, description="The account root.")
+    users: Annotated[tuple[User, ...], BeforeValidator(without_nothing)] = Field(
+        (), description="Accounts beside root."
+    )
+    services: Annotated[Services, BeforeValidator(without_none)] = Field(
+        default_factory=Services, description="Which services start with the guest."
+    )
+    tuning: Annotated[Tuning, BeforeValidator(without_none)] = Field(
+        default_factory=Tuning, description="How the guest is set up to run in a virtual machine."
+    )
     kernel_arguments: Annotated[tuple[f.KernelArgument, ...], BeforeValidator(without_nothing)] = Field(
-        (), description="Arguments of the installed kernel, one per item."
+        (), description="Arguments of the installed kernel, one per item, beside those that `tuning` brings."
     )
     packages: Annotated[tuple[f.PackageName, ...], BeforeValidator(without_nothing)] = Field(
         (), description="Packages beside those that the template names."
@@ -86,7 +97,8 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        wrong = [*self._package_findings(), *self._repeated(), *machine_findings(self)]
+        wrong = [*self._package_findings(), *self._repeated(), *machine_findings(self), *user_findings(self.users)]
+        wrong += tuning_findings(self.tuning, self.services, self.os, self.kernel_arguments)
         family = {"kickstrap": "debian", "anaconda": "redhat"}[self.installer.type]
         if self.os.family != family:
             message = f"{self.installer.type} installs the family {family}, and this is {self.os.family}"
@@ -118,6 +130,24 @@ class Recipe(Section):
                 if value in values[:i]
             ]
         return wrong
+
+    @property
+    def all_kernel_arguments(self) -> tuple[str, ...]:
+        """Those that tuning brings, then the recipe's own: of several consoles, /dev/console is the last."""
+        return tuple(dict.fromkeys((*self.tuning.kernel_arguments(self.os), *self.kernel_arguments)))
+
+    @property
+    def all_packages(self) -> tuple[str, ...]:
+        """The recipe's own, and what its other settings need."""
+        tuned = ("tuned",) if self.tuning.tuned_profile else ()
+        sudo = ("sudo",) if any(user.sudo for user in self.users) else ()
+        return tuple(dict.fromkeys((*self.packages, *tuned, *sudo)))
+
+    @property
+    def enabled_services(self) -> tuple[str, ...]:
+        """The recipe's own, and what its other settings need."""
+        tuned = ("tuned",) if self.tuning.tuned_profile else ()
+        return tuple(dict.fromkeys((*self.services.enabled, *tuned)))
 
     @property
     def source(self) -> Path:
