@@ -13,6 +13,7 @@ from typing import Any, Literal
 from jinja2 import Template, TemplateError, TemplateNotFound, TemplateSyntaxError, UndefinedError
 
 from imagebuild.errors import Problem, RecipeError
+from imagebuild.kickstart import accounts, syntax
 from imagebuild.kickstart.encode import ValueRefused
 from imagebuild.kickstart.environment import KickstartEnvironment, Values
 from imagebuild.kickstart.origins import Markers, Origin, origins
@@ -20,7 +21,7 @@ from imagebuild.recipe.findings import did_you_mean
 from imagebuild.recipe.model import Recipe
 from imagebuild.recipe.search import template_folders
 from imagebuild.recipe.secrets import Secrets
-from imagebuild.recipe.section import SecretRef
+from imagebuild.recipe.tuning import has_elevator
 
 _NONCE = re.compile(r"[0-9A-Za-z-]{8,64}")
 _ERRORS = (
@@ -130,23 +131,25 @@ def _environments(folders: tuple[Path, ...]) -> tuple[KickstartEnvironment, Kick
 
 def _values(recipe: Recipe, payload: Payload, nonce: str, secrets: Secrets) -> dict[str, Any]:
     """What templates see; docs/recipes.md lists it."""
-    ref = recipe.root.password
-    password_hash = None if ref is None else secrets.password_hash(ref, recipe.place(("root", "password")))
-    keys: list[str] = []
-    for index, key in enumerate(recipe.root.ssh_keys):
-        at = recipe.place(("root", "ssh_keys", index))
-        keys += secrets.ssh_keys(key, at) if isinstance(key, SecretRef) else [key]
-    account = {"password_hash": password_hash, "ssh_keys": keys}
+    root = {
+        "password_hash": accounts.password_hash(recipe, recipe.root.password, ("root", "password"), secrets),
+        "ssh_keys": accounts.ssh_keys(recipe, recipe.root.ssh_keys, ("root", "ssh_keys"), secrets),
+    }
+    udev_scheduler = None if has_elevator(recipe.os) else recipe.tuning.io_scheduler
     return {
         "name": recipe.name,
         "description": recipe.description,
-        "os": Values("os", recipe.os.model_dump()),
+        "os": Values("os", {**recipe.os.model_dump(), "major": recipe.os.major}),
         "locale": Values("locale", recipe.locale.model_dump()),
-        "network": Values("network", recipe.network.model_dump(mode="json")),
-        "root": Values("root", account),
+        "network": Values("network", {**recipe.network.model_dump(mode="json"), "prefix": recipe.network.prefix}),
+        "root": Values("root", root),
+        "users": accounts.users(recipe, secrets),
+        "services": Values("services", {"enabled": recipe.enabled_services, "disabled": recipe.services.disabled}),
+        "tuning": Values("tuning", {**recipe.tuning.model_dump(), "udev_scheduler": udev_scheduler}),
         "machine": Values("machine", recipe.machine.model_dump(mode="json")),
-        "kernel_arguments": recipe.kernel_arguments,
-        "packages": recipe.packages,
+        "syntax": syntax.of(recipe).name,
+        "kernel_arguments": recipe.all_kernel_arguments,
+        "packages": recipe.all_packages,
         "variables": Values("variables", recipe.variables),
         "payload": payload,
         "nonce": nonce,

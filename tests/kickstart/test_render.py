@@ -31,6 +31,11 @@ network:
   {{hostname: web1.example.org, device: eth1, bootproto: static, address: 192.0.2.10, netmask: 255.255.255.0,
     gateway: 192.0.2.1, nameservers: [192.0.2.53, '2001:db8::53']}}
 root: {{password: {{env: PW}}, ssh_keys: ['{KEY}', {{env: KEY}}]}}
+users:
+  - {{name: ops, password: {{env: PW}}, sudo: true, groups: [adm], uid: 2001, gid: 2002, gecos: "Ops, it's 100%"}}
+  - {{name: eve, sudo: true, ssh_keys: ['{KEY}'], shell: /bin/sh}}
+services: {{enabled: [ssh], disabled: [logrotate.timer]}}
+tuning: {{io_scheduler: bfq, transparent_huge_pages: never, tuned_profile: virtual-guest}}
 kernel_arguments: [net.ifnames=0, 'console=ttyS0,115200n8']
 packages: [g++]
 """
