@@ -88,6 +88,8 @@ def build(recipe: Recipe, settings: Settings, reporter: Reporter) -> Artifact:
         with reporter.step(recipe.name, "plan") as progress:
             outlook = look_ahead(make_plan(recipe, settings.store), settings)
             progress.summary(f"{len(outlook.plan.steps)} steps, {outlook.cached} cached")
+        for warning in outlook.plan.warnings:
+            reporter.note(recipe.name, str(warning))
         if outlook.artifact is not None:
             return outlook.artifact
         _check_space(outlook, settings)

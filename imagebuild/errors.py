@@ -10,7 +10,9 @@ import errno
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
+
+Severity = Literal["error", "warning"]
 
 
 class ImageBuildError(Exception):
@@ -43,18 +45,24 @@ class HostError(ImageBuildError):
 
 @dataclass(frozen=True)
 class Problem:
-    """One finding in a recipe or a kickstart, at a place the user can open."""
+    """One finding in a recipe or a kickstart, at a place the user can open.
+
+    ``rule`` is the name of the kickstart rule that found it, if it was one. A warning is told and hinders nothing.
+    """
 
     file: str
     line: int | None
     where: str
     message: str
     hint: str | None = None
+    rule: str | None = None
+    severity: Severity = "error"
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}" if self.line else self.file
+        warning = "warning: " if self.severity == "warning" else ""
         where = f"{self.where}: " if self.where else ""
-        return f"{place}: {where}{self.message}"
+        return f"{place}: {warning}{where}{self.message}"
 
 
 def from_os(error: OSError) -> ImageBuildError:

@@ -13,16 +13,17 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from importlib import metadata
 
 from imagebuild import fingerprint
 from imagebuild.customise import registry
-from imagebuild.errors import HostError, UsageError
+from imagebuild.errors import HostError, Problem, RecipeError, UsageError
 from imagebuild.install import anaconda
 from imagebuild.kickstart import syntax
-from imagebuild.kickstart.lint import ParsedKickstart, check
-from imagebuild.kickstart.render import LiveimgPayload, PackagesPayload, Payload, Rendered, render
+from imagebuild.kickstart.lint import ParsedKickstart, Report, Supported, lint
+from imagebuild.kickstart.render import LiveimgPayload, PackagesPayload, Payload, Rendered, TreePayload, render
+from imagebuild.kickstart.rule import Target
 from imagebuild.kickstrap.agent import supported
 from imagebuild.kickstrap.agent.machine import Machine
 from imagebuild.kickstrap.mirror import Mirror
@@ -66,6 +67,8 @@ class Plan:
     install: Step
     customise: Step
     convert: Step
+    warnings: tuple[Problem, ...] = ()
+    """What lint finds in the kickstart that hinders nothing."""
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -98,9 +101,8 @@ def make(recipe: Recipe, *, mirror: Mirror, tools: Tools, secret_key: bytes) -> 
     runtime_spec = RuntimeSpec(suite=suite, mirror=mirror)
     base, tree = _runtime_steps(runtime_spec, tools)
     payload_spec, payload = None, None
-    kickstart = wanted[0]
+    kickstart, parsed = wanted
     if recipe.installer.payload == "host":
-        parsed = wanted[1]
         payload_spec = PayloadSpec(
             suite=suite,
             mirror=mirror,
@@ -111,12 +113,12 @@ def make(recipe: Recipe, *, mirror: Mirror, tools: Tools, secret_key: bytes) -> 
             weak_dependencies=parsed.weak_dependencies,
         )
         payload = _payload_step(payload_spec, tools)
-        kickstart, _ = checked(recipe, LiveimgPayload(PAYLOAD_URL, payload.fingerprint), _NONCE, secrets)
+        kickstart, parsed = checked(recipe, LiveimgPayload(PAYLOAD_URL, payload.fingerprint), _NONCE, secrets)
     install = _install_step(recipe, kickstart, tree, payload)
     customise = _customise_step(recipe, install, tools)
     return Plan(
         recipe, kickstart, mirror, runtime_spec, payload_spec, base, tree, payload, install, customise,
-        _convert_step(recipe, customise, tools),
+        _convert_step(recipe, customise, tools), parsed.warnings,
     )  # fmt: skip
 
 
@@ -132,10 +134,41 @@ def packages_payload(recipe: Recipe, mirror: Mirror) -> PackagesPayload:
 
 
 def checked(recipe: Recipe, payload: Payload, nonce: str, secrets: Secrets) -> tuple[Rendered, ParsedKickstart]:
-    """The recipe's kickstart, rendered and found good by pykickstart and by the installer's own list. Raises RecipeError."""
+    """The recipe's kickstart, rendered and found good by pykickstart, by the installer's own list and by all rules.
+
+    Raises RecipeError with the errors; warnings are in the result.
+    """
+    rendered, report = linted(recipe, payload, nonce, secrets)
+    if report.parsed is None:
+        raise RecipeError(report.errors)
+    return rendered, report.parsed
+
+
+def linted(recipe: Recipe, payload: Payload, nonce: str, secrets: Secrets) -> tuple[Rendered, Report]:
+    """The recipe's kickstart, rendered, and what is found in it. Raises RecipeError when it cannot be rendered."""
     rendered = render(recipe, payload=payload, nonce=nonce, secrets=secrets)
-    ours = partial(supported.check, machine=_machine(recipe)) if recipe.installer.type == "kickstrap" else None
-    return rendered, check(rendered, version=syntax.of(recipe).name, supported=ours)
+    kickstrap = recipe.installer.type == "kickstrap"
+    return rendered, lint(
+        rendered,
+        version=syntax.of(recipe).name,
+        target=Target(recipe.installer.type, nonce, recipe.installer.insecure, _addresses(payload)),
+        supported=_carried_out(_machine(recipe)) if kickstrap else None,
+        ignore={name: recipe.place(("lint", "ignore", name)) for name in recipe.lint.ignore},
+    )
+
+
+def _addresses(payload: Payload) -> frozenset[str]:
+    """The addresses that a payload brings: the recipe's model has held them against what proves them."""
+    if isinstance(payload, PackagesPayload | LiveimgPayload):
+        return frozenset()
+    repositories = [*payload.repositories, *([payload.tree] if isinstance(payload, TreePayload) else [])]
+    return frozenset(one for each in repositories for one in (each.url, each.metalink, each.mirrorlist) if one)
+
+
+@cache
+def _carried_out(machine: Machine) -> Supported:
+    """kickstrap's own check, for a machine; the same one for machines that are alike."""
+    return partial(supported.check, machine=machine)
 
 
 def _machine(recipe: Recipe) -> Machine:

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from imagebuild import build as engine
+from imagebuild.cli import problems
 from imagebuild.cli.options import (
     RecipeName,
     json_option,
@@ -95,6 +96,8 @@ def plan(
         if as_json:
             click.echo(json.dumps(_as_data(outlook)))
             continue
+        for line in problems.lines(outlook.plan.warnings):
+            click.echo(line, err=True)
         click.echo(f"{recipe.name}  {len(outlook.plan.steps)} steps, {outlook.cached} cached")
         for step in outlook.plan.steps:
             why = outlook.to_run.get(step.name)
@@ -115,4 +118,5 @@ def _as_data(outlook: engine.Outlook) -> dict[str, object]:
         for step in outlook.plan.steps
     ]
     image = str(outlook.artifact.image) if outlook.artifact else None
-    return {"recipe": outlook.plan.recipe.name, "steps": steps, "image": image}
+    warnings = [problems.as_data(warning) for warning in outlook.plan.warnings]
+    return {"recipe": outlook.plan.recipe.name, "steps": steps, "image": image, "warnings": warnings}

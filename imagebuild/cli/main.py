@@ -5,19 +5,21 @@ from __future__ import annotations
 import json
 import signal
 import sys
+from collections.abc import Sequence
 from types import FrameType
 from typing import Any
 
 import click
 
 import imagebuild
+from imagebuild.cli import problems
 from imagebuild.cli.build import build, plan
 from imagebuild.cli.catalogue import list_recipes
 from imagebuild.cli.doctor import doctor
 from imagebuild.cli.operations import operations
 from imagebuild.cli.project import init, schema
 from imagebuild.cli.recipes import lint, render
-from imagebuild.errors import ImageBuildError, InstallFailed, RecipeError, from_os
+from imagebuild.errors import ImageBuildError, InstallFailed, Problem, RecipeError, from_os
 from imagebuild.log import redact
 
 INTERRUPTED = 130
@@ -63,7 +65,7 @@ def main() -> None:
         sys.exit(1)
     except (ImageBuildError, OSError) as error:
         told = from_os(error) if isinstance(error, OSError) else error
-        _tell(as_json, _described(told))
+        _tell(as_json, _described(told), told.problems if isinstance(told, RecipeError) else ())
         sys.exit(told.exit_code)
 
 
@@ -76,7 +78,7 @@ def _described(error: ImageBuildError) -> dict[str, Any]:
     if error.hint:
         described["hint"] = error.hint
     if isinstance(error, RecipeError):
-        described["problems"] = [vars(problem) for problem in error.problems]
+        described["problems"] = [problems.as_data(problem) for problem in error.problems]
     if isinstance(error, InstallFailed) and error.console:
         described["console"] = list(error.console[-_SHOWN_CONSOLE:])
     if error.evidence:
@@ -84,18 +86,12 @@ def _described(error: ImageBuildError) -> dict[str, Any]:
     return described
 
 
-def _tell(as_json: bool, described: dict[str, Any]) -> None:
+def _tell(as_json: bool, described: dict[str, Any], found: Sequence[Problem] = ()) -> None:
     """The error on standard error; with --json as the last object on standard output."""
     if as_json:
         sys.stdout.write(redact(json.dumps({"event": "error", **described})) + "\n")
         return
-    lines: list[str] = []
-    for problem in described.get("problems", []):
-        place = f"{problem['file']}:{problem['line']}" if problem["line"] else problem["file"]
-        where = f"{problem['where']}: " if problem["where"] else ""
-        lines.append(f"{place}: {where}{problem['message']}")
-        if problem["hint"]:
-            lines.append(f"    hint: {problem['hint']}")
+    lines = problems.lines(found)
     if not lines:
         lines.append(f"imagebuild: {described['message']}")
     lines += [f"    | {line}" for line in described.get("console", [])]

@@ -1,41 +1,28 @@
-"""Is a rendered kickstart one that the installer will understand? pykickstart says so, before anything boots."""
+"""Is a rendered kickstart one that the installer will understand, and the house will like? Told before anything boots."""
 
 from __future__ import annotations
 
-import shlex
-import threading
-import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from typing import Any, NamedTuple
 
-from pykickstart.errors import KickstartError, KickstartParseWarning, KickstartVersionError
-from pykickstart.parser import KickstartParser
-from pykickstart.version import returnClassForVersion
-
-from imagebuild.errors import Problem, RecipeError
+from imagebuild.errors import Problem, RecipeError, Severity
+from imagebuild.kickstart import rule as rules
+from imagebuild.kickstart.parse import Kickstart, Said, parse
 from imagebuild.kickstart.render import Rendered
-from imagebuild.log import redact
-
-MAX_PROBLEMS = 20
-_lock = threading.Lock()
-"""pykickstart keeps the version in class attributes, and catching warnings is not safe in threads either."""
-
-_SECTIONS = (
-    "%certificate",
-    "%onerror",
-    "%packages",
-    "%post",
-    "%pre",
-    "%pre-install",
-    "%traceback",
-    "%addon",
-    "%anaconda",
-)
+from imagebuild.kickstart.rule import Target
+from imagebuild.kickstart.silence import Silence, silences, without_comments
+from imagebuild.recipe.document import Mark
+from imagebuild.recipe.findings import did_you_mean
 
 Supported = Callable[[Any, str], Iterable[tuple[int, str, str | None]]]
 """Given pykickstart's handler and the kickstart: what an installer does not carry out (line, message, hint)."""
+Place = tuple[str, int | None, str]
+MAX_FINDINGS = 100
+"""Findings of rules in one kickstart: more are of no use to anybody."""
+_KEPT = 32
+"""Kickstarts that are remembered: images of a matrix often differ in comments only."""
 
 
 @dataclass(frozen=True)
@@ -54,174 +41,151 @@ class ParsedKickstart:
     warnings: tuple[Problem, ...]
 
 
+@dataclass(frozen=True)
+class Report:
+    """What a kickstart was found to be: ``parsed`` unless there are errors; all findings, and the silences that served.
+
+    ``findings`` are in the order of the kickstart. ``used`` are the places of silences (file, line, rule).
+    """
+
+    parsed: ParsedKickstart | None
+    findings: tuple[Problem, ...]
+    used: frozenset[Place]
+
+    @property
+    def errors(self) -> list[Problem]:
+        """What hinders a build."""
+        return [problem for problem in self.findings if problem.severity == "error"]
+
+
 def check(rendered: Rendered, *, version: str, supported: Supported | None = None) -> ParsedKickstart:
     """Parse a rendered kickstart by the syntax of ``version`` (pykickstart's name of it, such as ``RHEL10``).
 
-    ``supported`` is asked too: an installer's own list of what it carries out. Raises RecipeError with what is
+    ``supported`` is asked too: an installer's own list of what it carries out. No rule is. Raises RecipeError with what is
     wrong, each problem at the line of the template.
     """
-    with _lock:
-        handler, said, problems = _parse_all(rendered, version)
-        if not problems and supported is not None:
-            problems = [
-                rendered.problem(line, message, hint) for line, message, hint in supported(handler, rendered.text)
-            ]
-    if problems:
-        raise RecipeError(problems)
-    packages = handler.packages
+    kickstart, found = _read(without_comments(rendered.text), version, supported)
+    if found:
+        raise RecipeError([_problem(rendered, one) for one in found])
+    warned = (*kickstart.deprecated, *kickstart.repeated)
+    return _parsed(kickstart, tuple(rendered.problem(*said, severity="warning") for said in warned))
+
+
+def lint(
+    rendered: Rendered,
+    *,
+    version: str,
+    target: Target,
+    supported: Supported | None = None,
+    ignore: Mapping[str, Mark] | None = None,
+) -> Report:
+    """Parse a kickstart as ``check`` does, and hold it against all rules. ``ignore`` are silenced rules, and where it says so."""
+    kickstart, found = _read(without_comments(rendered.text), version, supported)
+    held = [*found, *_by_rules(without_comments(rendered.text), version, supported, target)]
+    silenced = _Silenced(rendered, ignore or {})
+    told = [_problem(rendered, one) for one in held if not silenced.covers(one)]
+    findings = (*told, *silenced.problems())
+    wrong = any(problem.severity == "error" for problem in findings)
+    warned = tuple(problem for problem in findings if problem.severity == "warning")
+    parsed = None if wrong else _parsed(kickstart, warned)
+    return Report(parsed, findings, frozenset(silenced.used()))
+
+
+class _Found(NamedTuple):
+    rule: str
+    severity: Severity
+    said: Said
+
+
+def _problem(rendered: Rendered, found: _Found) -> Problem:
+    return rendered.problem(*found.said, rule=found.rule, severity=found.severity)
+
+
+@lru_cache(maxsize=_KEPT)
+def _read(text: str, version: str, supported: Supported | None) -> tuple[Kickstart, tuple[_Found, ...]]:
+    """A kickstart, and what pykickstart and the installer say against it."""
+    kickstart = parse(text, version)
+    found = [_Found(rules.SYNTAX, "error", said) for said in kickstart.wrong]
+    if not found and supported is not None:
+        told = supported(kickstart.handler, text)
+        found = [_Found(rules.UNSUPPORTED, "error", Said(*one)) for one in told]
+    return kickstart, tuple(found)
+
+
+@lru_cache(maxsize=_KEPT)
+def _by_rules(text: str, version: str, supported: Supported | None, target: Target) -> tuple[_Found, ...]:
+    kickstart, _ = _read(text, version, supported)
+    if kickstart.handler is None:  # too large to be read
+        return ()
+    found = [_Found(rule.name, rule.severity, said) for rule in rules.every() for said in rule.find(kickstart, target)]
+    return tuple(sorted(found, key=lambda one: one.said.line or 0)[:MAX_FINDINGS])
+
+
+class _Silenced:
+    """The silences of a kickstart and its recipe, and which of them were of use."""
+
+    def __init__(self, rendered: Rendered, ignore: Mapping[str, Mark]) -> None:
+        self._rendered = rendered
+        self._ignore = ignore
+        self._comments = [(one, self._wrong(one)) for one in silences(rendered.text)]
+        self._used: set[Silence | str] = set()
+
+    def covers(self, found: _Found) -> bool:
+        """Whether a finding is silenced."""
+        if found.rule in rules.OWN:
+            return False
+        by: list[Silence | str] = [found.rule] if found.rule in self._ignore else []
+        by += [
+            one
+            for one, wrong in self._comments
+            if not wrong and one.rule == found.rule and found.said.line in one.covers
+        ]
+        self._used.update(by)
+        return bool(by)
+
+    def problems(self) -> Iterator[Problem]:
+        """What is wrong with the silences themselves."""
+        for one, wrong in self._comments:
+            if wrong:
+                yield self._rendered.problem(one.line, *wrong, rule=rules.SILENCE)
+            elif one not in self._used:
+                yield self._rendered.problem(one.line, *_unused(one.rule), rule=rules.SILENCE, severity="warning")
+        for name, mark in self._ignore.items():
+            if name not in self._used:
+                where = f"lint.ignore.{name}"
+                yield Problem(mark.file, mark.key, where, *_unused(name), rule=rules.SILENCE, severity="warning")
+
+    def used(self) -> Iterator[Place]:
+        """The places of the silences that served."""
+        for name, mark in self._ignore.items():
+            if name in self._used:
+                yield mark.file, mark.key, name
+        for one, _ in self._comments:
+            if one in self._used:
+                told = self._rendered.problem(one.line, "")
+                yield told.file, told.line, one.rule
+
+    @staticmethod
+    def _wrong(silence: Silence) -> tuple[str, str | None] | None:
+        if silence.rule not in rules.names():
+            hint = did_you_mean(silence.rule, rules.names()) or "`imagebuild lint --list-rules` lists them"
+            return f"there is no rule {silence.rule!r} to silence", hint
+        if not silence.reason:
+            return "a silence needs a reason", f"write: # imagebuild: ignore {silence.rule}: why it may be so"
+        return None
+
+
+def _unused(rule: str) -> tuple[str, str]:
+    return f"this silences {rule}, which finds nothing here", "remove it"
+
+
+def _parsed(kickstart: Kickstart, warnings: tuple[Problem, ...]) -> ParsedKickstart:
+    packages = kickstart.handler.packages
     return ParsedKickstart(
-        handler,
+        kickstart.handler,
         packages=tuple(packages.packageList),
         excluded=tuple(packages.excludedList),
         core=not packages.nocore,
         weak_dependencies=not packages.excludeWeakdeps,
-        warnings=said,
+        warnings=warnings,
     )
-
-
-def _parse_all(rendered: Rendered, version: str) -> tuple[Any, tuple[Problem, ...], list[Problem]]:
-    """Parse until nothing new is wrong: where pykickstart stops for good, the line is taken out and it is asked again."""
-    lines = rendered.text.splitlines(keepends=True)
-    wrong: dict[_Said, None] = {}
-    while True:
-        attempt = _parse("".join(lines), version)
-        wrong |= dict.fromkeys(attempt.wrong)
-        stopped = attempt.stopped_at
-        if stopped is None or len(wrong) >= MAX_PROBLEMS or not _take_out(lines, stopped):
-            break
-    found = sorted(wrong, key=lambda said: said.line or 0)[:MAX_PROBLEMS]
-    warned = tuple(rendered.problem(said.line, said.message) for said in attempt.warned)
-    return attempt.handler, warned, [rendered.problem(said.line, said.message) for said in found]
-
-
-def _take_out(lines: list[str], number: int) -> bool:
-    """Blank a line, and with a section's first line the whole section; False if it is blank already."""
-    first = number - 1
-    if not 0 <= first < len(lines) or not lines[first].strip():
-        return False
-    section = _first_word(lines[first]).startswith("%")
-    lines[first] = "\n"
-    for index in range(first + 1, len(lines) if section else 0):
-        word = _first_word(lines[index])
-        if word in _SECTIONS:
-            break
-        lines[index] = "\n"
-        if word == "%end":
-            break
-    return True
-
-
-def _first_word(line: str) -> str:
-    return (line.split() or [""])[0]
-
-
-class _Said(NamedTuple):
-    """What pykickstart said of a line of the kickstart, as far as it told which."""
-
-    line: int | None
-    message: str
-
-
-@dataclass(frozen=True)
-class _Attempt:
-    """One reading of a kickstart; ``stopped_at`` is the line that pykickstart could not get over."""
-
-    handler: Any
-    wrong: tuple[_Said, ...]
-    warned: tuple[_Said, ...]
-    stopped_at: int | None = None
-
-
-_BAD_INPUT = (KickstartError, ValueError, IndexError, TypeError, AttributeError, KeyError)
-"""pykickstart's own errors, and what its parser falls over."""
-
-
-class _Parser(KickstartParser):  # type: ignore[misc]  # pykickstart has no types
-    """Goes on after a wrong command, and remembers the line it is at: shlex and argparse do not say."""
-
-    def __init__(self, handler: Any) -> None:
-        super().__init__(handler, followIncludes=False)
-        self.at: int | None = None
-        self.wrong: list[_Said] = []
-        self.warned: list[_Said] = []
-
-    def warn(self, message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
-        """Stands in for warnings.showwarning."""
-        if issubclass(category, KickstartParseWarning):
-            self.warned.append(_Said(self.at, _sentence(str(message))))
-
-    def handleCommand(self, lineno: int, args: list[str]) -> Any:  # noqa: N802 - pykickstart's name
-        self.at = lineno
-        return super().handleCommand(lineno, args)
-
-    def _readSection(self, lineIter: Any, lineno: int) -> Any:  # noqa: N802, N803 - pykickstart's names
-        self.at = lineno
-        return super()._readSection(lineIter, lineno)
-
-    def _tryFunc(self, fn: Callable[[], Any]) -> None:  # noqa: N802 - pykickstart's name
-        try:
-            fn()
-        except _BAD_INPUT as error:
-            self.wrong.append(_said(error, self.at))
-
-
-@cache
-def _handler_class(version: str) -> Any:
-    # Once per version: each call appends to sys.path.
-    try:
-        return returnClassForVersion(version)
-    except KickstartVersionError as error:
-        raise ValueError(f"pykickstart knows no version {version!r}") from error
-
-
-def _parse(text: str, version: str) -> _Attempt:
-    handler = _handler_class(version)()
-    parser = _Parser(handler)
-    stopped: _Said | None = None
-    with warnings.catch_warnings():
-        warnings.simplefilter("always")
-        warnings.showwarning = parser.warn
-        try:
-            parser.readKickstartFromString(text)
-        except KickstartError as error:
-            stopped = _said(error, parser.at)
-        except _BAD_INPUT:
-            stopped = _unreadable(text, parser.at)
-    return _Attempt(
-        handler,
-        (*parser.wrong, *([stopped] if stopped else [])),
-        tuple(parser.warned),
-        stopped.line if stopped else None,
-    )
-
-
-def _said(error: Exception, at: int | None) -> _Said:
-    if not isinstance(error, KickstartError):
-        return _Said(at, "pykickstart cannot read this line")
-    message = _sentence(error.message if isinstance(error.message, str) else str(error))
-    # A section without an end is told at the end of the file: its begin is of more use.
-    line = at if "%end" in message else error.lineno or at
-    return _Said(line, message or "this is not a kickstart")
-
-
-def _unreadable(text: str, at: int | None) -> _Said:
-    """The line that pykickstart stumbled over without saying so: an open quote, or an empty first word."""
-    in_section = False
-    for number, line in enumerate(text.splitlines(), 1):
-        word = _first_word(line)
-        if in_section:
-            in_section = word != "%end"
-            continue
-        in_section = word in _SECTIONS
-        try:
-            words = shlex.split(line, comments=True)
-        except ValueError:
-            return _Said(number, "a quote is opened and not closed")
-        if words and not words[0]:
-            return _Said(number, "the line begins with an empty word")
-    return _Said(at, "pykickstart cannot read this line")
-
-
-def _sentence(message: str) -> str:
-    """pykickstart's message on one line, without secrets."""
-    return redact(" ".join(message.split()))

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import re
 import traceback
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
 from jinja2 import Template, TemplateError, TemplateNotFound, TemplateSyntaxError, UndefinedError
 
-from imagebuild.errors import Problem, RecipeError
+from imagebuild.errors import Problem, RecipeError, Severity
 from imagebuild.kickstart import accounts, syntax
 from imagebuild.kickstart.encode import ValueRefused
 from imagebuild.kickstart.environment import KickstartEnvironment, Values
@@ -86,22 +86,43 @@ class CdromPayload:
 Payload = PackagesPayload | LiveimgPayload | TreePayload | CdromPayload
 
 
+def _unknown() -> tuple[Origin | None, ...]:
+    return ()
+
+
 @dataclass(frozen=True)
 class Rendered:
-    """A kickstart: its text, the template's file, and for each line where it came from (None: not known)."""
+    """A kickstart: its text, and the file it came from.
+
+    ``trace`` tells for each line where it came from (None: not known). It is asked only when something is to be told.
+    """
 
     text: str
     template: Path
-    line_origins: tuple[Origin | None, ...]
+    trace: Callable[[], tuple[Origin | None, ...]] = field(default=_unknown, compare=False, repr=False)
 
-    def problem(self, line: int | None, message: str, hint: str | None = None) -> Problem:
+    @cached_property
+    def line_origins(self) -> tuple[Origin | None, ...]:
+        """For each line of the text its origin."""
+        return self.trace()
+
+    def problem(
+        self,
+        line: int | None,
+        message: str,
+        hint: str | None = None,
+        *,
+        rule: str | None = None,
+        severity: Severity = "error",
+    ) -> Problem:
         """A problem at a rendered line (from 1), told at the template's line."""
-        origin = self.line_origins[line - 1] if line and 0 < line <= len(self.line_origins) else None
+        origins = self.line_origins if line else ()
+        origin = origins[line - 1] if line and 0 < line <= len(origins) else None
         if origin is None:
             where = f"line {line} of the kickstart" if line else ""
-            return Problem(str(self.template), None, where, message, hint)
+            return Problem(str(self.template), None, where, message, hint, rule, severity)
         via = "".join(f", used by {file}:{number}" for file, number in origin.via)
-        return Problem(origin.file, origin.line, "", f"{message}{via}", hint)
+        return Problem(origin.file, origin.line, "", f"{message}{via}", hint, rule, severity)
 
 
 def render(
@@ -120,8 +141,11 @@ def render(
     plain, marking = _environments(searched)
     template = _template(plain, recipe)
     text = _render(template, values, searched)
-    marked = _render(marking.get_template(recipe.kickstart.template), values, searched)
-    return Rendered(text, Path(str(template.filename)), origins(marked, text))
+
+    def trace() -> tuple[Origin | None, ...]:
+        return origins(_render(marking.get_template(recipe.kickstart.template), values, searched), text)
+
+    return Rendered(text, Path(str(template.filename)), trace)
 
 
 @lru_cache(maxsize=16)

@@ -14,6 +14,7 @@ from imagebuild.recipe.document import Document, Mark, Route
 from imagebuild.recipe.findings import Finding, Refused
 from imagebuild.recipe.guest import Locale, Network, Os
 from imagebuild.recipe.installer import Installer, Kickstart
+from imagebuild.recipe.lint import Lint
 from imagebuild.recipe.machine import Disk, ExtraDisk, Machine, Vm
 from imagebuild.recipe.machine_findings import machine_findings
 from imagebuild.recipe.operations import Operation
@@ -76,6 +77,9 @@ class Recipe(Section):
     )
     output: Annotated[Output, BeforeValidator(without_none)] = Field(
         default_factory=Output, description="The finished image."
+    )
+    lint: Annotated[Lint, BeforeValidator(without_none)] = Field(
+        default_factory=Lint, description="The rules for kickstarts."
     )
 
     BESIDE: ClassVar = ("extends", "matrix")

@@ -17,8 +17,14 @@ DIGEST = "0123456789abcdef" * 4
 TEMPLATE = """\
 {% import "macros.ks.j2" as imagebuild %}
 lang {{ locale.language }}
+keyboard {{ locale.keyboard }}
+timezone {{ locale.timezone }}
+rootpw --lock
 {{ imagebuild.source(payload) }}
+clearpart --all
+part / --size=1024 --grow
 poweroff
+{{ imagebuild.success(nonce) }}
 """
 
 

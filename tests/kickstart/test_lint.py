@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from kickstarts import checked, problems, render_shipped, rendered
 
 from imagebuild.errors import RecipeError
-from imagebuild.kickstart.lint import MAX_PROBLEMS, check
+from imagebuild.kickstart.lint import check
+from imagebuild.kickstart.parse import MAX_PROBLEMS
 from imagebuild.kickstart.render import Rendered
 from imagebuild.recipe.load import load
 
@@ -124,7 +125,7 @@ _WORDS = st.sampled_from([
 @settings(max_examples=settings.default.max_examples // 3)  # an attempt takes 20 ms and more
 @given(st.lists(st.lists(_WORDS, max_size=5).map(" ".join), max_size=12).map("\n".join))
 def test_any_text_is_a_kickstart_or_has_findings(text: str) -> None:
-    kickstart = Rendered(text, Path("t.ks.j2"), tuple(None for _ in text.splitlines()))
+    kickstart = Rendered(text, Path("t.ks.j2"))
     try:
         checked(kickstart)
     except RecipeError as error:

@@ -1,0 +1,95 @@
+"""pykickstart's handlers, made quickly.
+
+A handler of pykickstart's has some eighty commands, and making each one's argparse parser takes most of the time that
+reading a kickstart takes. So only those that a text uses are made, and a command is used again for the next text, with its state as it was when it was new.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+from pykickstart.base import BaseHandler
+from pykickstart.errors import KickstartVersionError
+from pykickstart.version import returnClassForVersion
+
+
+class Handler(BaseHandler):  # type: ignore[misc]  # pykickstart has no types
+    """A handler whose commands are made when a text uses them, or somebody asks for them."""
+
+    def __init__(self, version: str) -> None:
+        self.commands: dict[str, Any] = {}
+        self._whole = handler_class(version)
+        self.version = self._whole.version
+        super().__init__()
+
+    def _registerCommands(self, *_: Any) -> None:  # noqa: N802 - pykickstart's name
+        for name, its_class in self._whole.dataMap.items():
+            self.registerData(name, its_class)
+
+    def dispatcher(self, args: list[str], lineno: int) -> Any:
+        if args[0] not in self.commands and args[0] in self._whole.commandMap:
+            self._make(self._whole.commandMap[args[0]])
+        return super().dispatcher(args, lineno)
+
+    def __getattr__(self, name: str) -> Any:
+        """A command that the text does not use, with pykickstart's defaults."""
+        known = self.__dict__["_whole"].commandMap if "_whole" in self.__dict__ else {}
+        for command in known.values():
+            if command.__name__.split("_", 1)[-1].lower() == name:
+                self._make(command)
+                return self.__dict__[name]
+        raise AttributeError(name)
+
+    def _make(self, command: type[Any]) -> None:
+        made = _fresh(command)
+        made.handler = self
+        self._setCommand(made)
+        # By all its names: part is partition, too.
+        self.commands.update({name: made for name, one in self._whole.commandMap.items() if one is command})
+
+    def detach(self) -> None:
+        """Take copies of the commands, for those themselves serve the next text."""
+        copies = {id(one): copy.copy(one) for one in self.commands.values()}
+        self.commands = {name: copies[id(one)] for name, one in self.commands.items()}
+        for made in copies.values():
+            self._setCommand(made)
+
+
+@contextmanager
+def reading(version: str) -> Iterator[Handler]:
+    """A handler to read one text with; it stays good afterwards. Not for two threads at a time."""
+    handler = Handler(version)
+    try:
+        yield handler
+    finally:
+        handler.detach()
+
+
+@cache
+def handler_class(version: str) -> Any:
+    """pykickstart's class for a version of the syntax. Raises ValueError for a name that it does not know."""
+    # Once per version: each call appends to sys.path.
+    try:
+        return returnClassForVersion(version)
+    except KickstartVersionError as error:
+        raise ValueError(f"pykickstart knows no version {version!r}") from error
+
+
+_made: dict[type[Any], tuple[Any, dict[str, Any]]] = {}
+"""Commands, and their state when they were new."""
+
+
+def _fresh(command: type[Any]) -> Any:
+    if command not in _made:
+        new = command()
+        _made[command] = new, {key: value for key, value in vars(new).items() if key != "op"}
+    one, state = _made[command]
+    # Its option parser stays, and that refers to this very command for the number of the line.
+    kept = {"op": one.op} if "op" in vars(one) else {}
+    vars(one).clear()
+    vars(one).update(copy.deepcopy(state) | kept)
+    return one

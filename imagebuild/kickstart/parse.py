@@ -1,0 +1,342 @@
+"""pykickstart reads a kickstart; all that is wrong with it is found at once, and any text comes to an end quickly."""
+
+from __future__ import annotations
+
+import shlex
+import threading
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from pykickstart.errors import KickstartDeprecationWarning, KickstartError, KickstartParseWarning
+from pykickstart.parser import KickstartParser
+
+from imagebuild.kickstart import handler as handlers
+from imagebuild.log import redact
+
+MAX_PROBLEMS = 20
+MAX_BYTES = 512 * 1024
+MAX_LINES = 20_000
+MAX_LINE = 8 * 1024
+"""Characters of a line outside of scripts: shlex takes time by the square of it."""
+_MAX_READ = 2 * 1024 * 1024
+"""Characters that are read again and again while looking for more errors."""
+_lock = threading.Lock()
+"""pykickstart keeps the version in class attributes, and catching warnings is not safe in threads either."""
+
+SCRIPTS = ("%pre", "%pre-install", "%post", "%onerror", "%traceback")
+SECTIONS = ("%addon", "%anaconda", "%certificate", "%packages", *SCRIPTS)
+
+
+class Said(NamedTuple):
+    """What is to be said of a line of the kickstart (from 1), as far as it is known which."""
+
+    line: int | None
+    message: str
+    hint: str | None = None
+
+
+class Command(NamedTuple):
+    """A command at its line: its words as shlex splits them, the name first; ``data`` is what pykickstart made of it.
+
+    ``data`` is None for a command that pykickstart refused. Of a command that counts once it is that of the last one.
+    """
+
+    line: int
+    words: tuple[str, ...]
+    data: Any = None
+
+    @property
+    def name(self) -> str:
+        return self.words[0]
+
+    def option(self, *names: str) -> str | None:
+        """The value of an option, by any of its names: the text after = or the next word. "" for one without."""
+        for index, word in enumerate(self.words[1:], 1):
+            name, equals, value = word.partition("=")
+            if name in names:
+                following = self.words[index + 1] if index + 1 < len(self.words) else ""
+                return value if equals or following.startswith("-") else following
+        return None
+
+    def has(self, *names: str) -> bool:
+        """Whether one of these options is there."""
+        return self.option(*names) is not None
+
+
+class Section(NamedTuple):
+    """A section: the line of its header, the words of that, and its lines with their numbers."""
+
+    line: int
+    words: tuple[str, ...]
+    body: tuple[tuple[int, str], ...]
+
+    @property
+    def name(self) -> str:
+        return self.words[0]
+
+    def has(self, option: str) -> bool:
+        return any(word.partition("=")[0] == option for word in self.words[1:])
+
+
+@dataclass(frozen=True)
+class Kickstart:
+    """A kickstart as pykickstart's ``handler``, and its commands and sections in the order of the text.
+
+    ``wrong`` is what pykickstart refuses, ``deprecated`` and ``repeated`` are what it warns of.
+    """
+
+    text: str
+    version: str
+    handler: Any
+    commands: tuple[Command, ...]
+    sections: tuple[Section, ...]
+    wrong: tuple[Said, ...]
+    deprecated: tuple[Said, ...] = ()
+    repeated: tuple[Said, ...] = ()
+
+    def named(self, *names: str) -> Iterator[Command]:
+        """The commands of these names."""
+        return (command for command in self.commands if command.name in names)
+
+    def includes(self) -> Iterator[tuple[int, str]]:
+        """The lines that include another file, which is not read, and its name."""
+        for number, line in enumerate(self.text.splitlines(), 1):
+            words = line.split()
+            if words[:1] in (["%include"], ["%ksappend"]):
+                yield number, " ".join(words)
+
+
+def parse(text: str, version: str) -> Kickstart:
+    """Read ``text`` by the syntax of ``version``, pykickstart's name of it, such as ``RHEL10``.
+
+    What is wrong is in the result. Raises ValueError for a version that pykickstart does not know.
+    """
+    handlers.handler_class(version)
+    size = _size(text)
+    if size is not None:
+        return Kickstart(text, version, None, (), (), (size,))
+    with _lock:
+        return _parse_all(text, version)
+
+
+def _size(text: str) -> Said | None:
+    if len(text) > MAX_BYTES:
+        return Said(None, f"the text has more than {MAX_BYTES // 1024} KiB: this is no kickstart")
+    if text.count("\n") > MAX_LINES:
+        return Said(None, f"the text has more than {MAX_LINES} lines: this is no kickstart")
+    return None
+
+
+def _parse_all(text: str, version: str) -> Kickstart:
+    """Parse until nothing new is wrong: where pykickstart stops for good, the line is taken out and it is asked again."""
+    lines = text.splitlines(keepends=True)
+    wrong: dict[Said, None] = dict.fromkeys(_without_long_lines(lines))
+    read = 0
+    while True:
+        attempt = _parse("".join(lines), version)
+        read += len(text)
+        wrong |= dict.fromkeys(attempt.wrong)
+        stopped = attempt.stopped_at
+        if stopped is None or len(wrong) >= MAX_PROBLEMS or read > _MAX_READ or not _take_out(lines, stopped):
+            break
+    found = sorted(wrong, key=lambda said: said.line or 0)[:MAX_PROBLEMS]
+    parser = attempt.parser
+    return Kickstart(
+        text,
+        version,
+        attempt.handler,
+        tuple(parser.commands),
+        tuple(_sections(text)),
+        tuple(found),
+        tuple(dict.fromkeys(parser.deprecated)),
+        tuple(dict.fromkeys(parser.repeated)),
+    )
+
+
+def _without_long_lines(lines: list[str]) -> Iterator[Said]:
+    """Blank the lines that would take too long, except in scripts, which are not read by words."""
+    in_script = False
+    for index, line in enumerate(lines):
+        word = _first_word(line[:MAX_LINE])
+        in_script = word in SCRIPTS or (in_script and word != "%end" and word not in SECTIONS)
+        if len(line) > MAX_LINE and (not in_script or word.startswith("%")):
+            lines[index] = "\n"
+            yield Said(index + 1, f"the line has more than {MAX_LINE} characters")
+
+
+def _take_out(lines: list[str], number: int) -> bool:
+    """Blank a line, and with a section's first line the whole section; False if it is blank already."""
+    first = number - 1
+    if not 0 <= first < len(lines) or not lines[first].strip():
+        return False
+    section = _first_word(lines[first]).startswith("%")
+    lines[first] = "\n"
+    for index in range(first + 1, len(lines) if section else 0):
+        word = _first_word(lines[index])
+        if word in SECTIONS:
+            break
+        lines[index] = "\n"
+        if word == "%end":
+            break
+    return True
+
+
+def _first_word(line: str) -> str:
+    return (line.split(maxsplit=1) or [""])[0]
+
+
+def _sections(text: str) -> Iterator[Section]:
+    """The sections of a text, as pykickstart divides it; one without an end reaches to the next."""
+    header: tuple[int, tuple[str, ...]] | None = None
+    body: list[tuple[int, str]] = []
+    for number, line in enumerate(text.splitlines(), 1):
+        word = _first_word(line[:MAX_LINE])
+        if word in SECTIONS or (word == "%end" and header):
+            if header:
+                yield Section(*header, tuple(body))
+            header, body = (None if word == "%end" else (number, _words(line))), []
+        elif header:
+            body.append((number, line))
+    if header:
+        yield Section(*header, tuple(body))
+
+
+def _words(line: str) -> tuple[str, ...]:
+    try:
+        return tuple(shlex.split(line[:MAX_LINE], comments=True)) or (_first_word(line),)
+    except ValueError:
+        return tuple(line[:MAX_LINE].split())
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    """One reading of a kickstart; ``stopped_at`` is the line that pykickstart could not get over."""
+
+    handler: Any
+    parser: _Parser
+    wrong: tuple[Said, ...]
+    stopped_at: int | None = None
+
+
+_BAD_INPUT = (
+    KickstartError,
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    NameError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+"""pykickstart's own errors, and what its parser falls over."""
+
+
+class _Parser(KickstartParser):  # type: ignore[misc]  # pykickstart has no types
+    """Goes on after a wrong command, and remembers the line it is at: shlex and argparse do not say."""
+
+    def __init__(self, handler: Any) -> None:
+        super().__init__(handler, followIncludes=False)
+        self.at: int | None = None
+        self.commands: list[Command] = []
+        self.wrong: list[Said] = []
+        self.deprecated: list[Said] = []
+        self.repeated: list[Said] = []
+
+    def warn(self, message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
+        """Stands in for warnings.showwarning."""
+        if not issubclass(category, KickstartParseWarning):
+            return
+        old = issubclass(category, KickstartDeprecationWarning) or "deprecated" in str(message)
+        (self.deprecated if old else self.repeated).append(Said(self.at, _sentence(str(message))))
+
+    def setupSections(self) -> None:  # noqa: N802 - pykickstart's name
+        super().setupSections()
+        for section in self._sections.values():
+            if hasattr(section, "_getParser"):
+                section._getParser = _kept(section)  # noqa: SLF001
+
+    def handleCommand(self, lineno: int, args: list[str]) -> Any:  # noqa: N802 - pykickstart's name
+        self.at = lineno
+        data = None
+        try:
+            data = super().handleCommand(lineno, args)
+        finally:
+            self.commands.append(Command(lineno, tuple(args), data))
+        return data
+
+    def _readSection(self, lineIter: Any, lineno: int) -> Any:  # noqa: N802, N803 - pykickstart's names
+        self.at = lineno
+        return super()._readSection(lineIter, lineno)
+
+    def _tryFunc(self, fn: Callable[[], Any]) -> None:  # noqa: N802 - pykickstart's name
+        try:
+            fn()
+        except _BAD_INPUT as error:
+            self.wrong.append(_said(error, self.at))
+
+
+_option_parsers: dict[tuple[type[Any], int], Any] = {}
+"""Of sections, for each version of the syntax: making one takes longer than all else about a section."""
+
+
+def _kept(section: Any) -> Callable[[], Any]:
+    make = section._getParser  # noqa: SLF001 - pykickstart's place for this
+
+    def get() -> Any:
+        key = type(section), section.version
+        if key not in _option_parsers:
+            _option_parsers[key] = make()
+        return _option_parsers[key]
+
+    return get
+
+
+def _parse(text: str, version: str) -> _Attempt:
+    with handlers.reading(version) as handler, warnings.catch_warnings():
+        parser = _Parser(handler)
+        stopped: Said | None = None
+        warnings.simplefilter("always")
+        warnings.showwarning = parser.warn
+        try:
+            parser.readKickstartFromString(text)
+        except KickstartError as error:
+            stopped = _said(error, parser.at)
+        except _BAD_INPUT:
+            stopped = _unreadable(text, parser.at)
+    wrong: Sequence[Said] = (*parser.wrong, *([stopped] if stopped else []))
+    return _Attempt(handler, parser, tuple(wrong), stopped.line if stopped else None)
+
+
+def _said(error: Exception, at: int | None) -> Said:
+    if not isinstance(error, KickstartError):
+        return Said(at, "pykickstart cannot read this line")
+    message = _sentence(error.message if isinstance(error.message, str) else str(error))
+    # A section without an end is told at the end of the file: its begin is of more use.
+    line = at if "%end" in message else error.lineno or at
+    return Said(line, message or "this is not a kickstart")
+
+
+def _unreadable(text: str, at: int | None) -> Said:
+    """The line that pykickstart stumbled over without saying so: an open quote, or an empty first word."""
+    in_section = False
+    for number, line in enumerate(text.splitlines(), 1):
+        word = _first_word(line)
+        if in_section:
+            in_section = word != "%end"
+            continue
+        in_section = word in SECTIONS
+        try:
+            words = shlex.split(line, comments=True)
+        except ValueError:
+            return Said(number, "a quote is opened and not closed")
+        if words and not words[0]:
+            return Said(number, "the line begins with an empty word")
+    return Said(at, "pykickstart cannot read this line")
+
+
+def _sentence(message: str) -> str:
+    """pykickstart's message on one line, without secrets."""
+    return redact(" ".join(message.split()))

@@ -1,0 +1,36 @@
+"""A package, group or environment that is both wanted and excluded.
+
+Which of the two wins depends on the installer, on the order and on what else needs it. Keep one of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from imagebuild.errors import Severity
+from imagebuild.kickstart.parse import Kickstart, Said
+from imagebuild.kickstart.rule import Target
+
+SEVERITY: Severity = "error"
+
+
+def find(kickstart: Kickstart, target: Target) -> Iterator[Said]:
+    """The later of the two lines."""
+    seen: dict[str, tuple[int, bool]] = {}
+    for line, name, wanted in _entries(kickstart):
+        earlier, was_wanted = seen.setdefault(name, (line, wanted))
+        if was_wanted != wanted:
+            first, second = ("wanted", "excluded") if was_wanted else ("excluded", "wanted")
+            yield Said(line, f"{name} is {second}, and {first} in line {earlier} of the kickstart", "keep one of them")
+
+
+def _entries(kickstart: Kickstart) -> Iterator[tuple[int, str, bool]]:
+    """Line, name, and whether it is wanted, of every line of %packages."""
+    for section in kickstart.sections:
+        for number, text in section.body if section.name == "%packages" else ():
+            words = text.partition("#")[0].split()
+            if words and not words[0].startswith(("--", "%")):
+                excluded = words[0].startswith("-")
+                # A group may follow its sign after a space: @ core.
+                name = " ".join(word for word in words if not word.startswith("--")).removeprefix("-")
+                yield number, "@" + name[1:].strip() if name.startswith("@") else name, not excluded

@@ -1,0 +1,51 @@
+"""A password or passphrase in plain text.
+
+The kickstart is kept: by the installer in the guest (`/root/anaconda-ks.cfg`, `/root/original-ks.cfg`), in logs, in version
+control; whoever reads it has the password of every clone. Without `--iscrypted` a password counts as plain. In a recipe write
+`root: {password: {env: NAME}}`, which is hashed before it gets into the kickstart; else lock the account (`rootpw --lock`)
+and let keys in, or write what `openssl passwd -6` makes, with `--iscrypted`. A passphrase of a disk has no crypted form, and
+all clones of a template would share it: encrypt after cloning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from imagebuild.errors import Severity
+from imagebuild.kickstart.parse import Command, Kickstart, Said
+from imagebuild.kickstart.rule import Target
+
+SEVERITY: Severity = "error"
+_HASHED = ("rootpw", "user", "bootloader", "sshpw")
+_OTHERS = {
+    "vnc": ("--password",),
+    "autopart": ("--passphrase",),
+    "part": ("--passphrase",),
+    "partition": ("--passphrase",),
+    "logvol": ("--passphrase",),
+    "raid": ("--passphrase",),
+    "iscsi": ("--password", "--reverse-password"),
+    "realm": ("--one-time-password",),
+}
+_HASH_OPTIONS = ("--iscrypted", "--md5pass")
+
+
+def find(kickstart: Kickstart, target: Target) -> Iterator[Said]:
+    """Every command with one, without telling it."""
+    for command in kickstart.named(*_HASHED):
+        if _has_password(command) and (not command.has(*_HASH_OPTIONS) or command.has("--plaintext")):
+            yield Said(command.line, f"{command.name} holds a password in plain text", "write a hash, with --iscrypted")
+    for command in kickstart.named(*_OTHERS):
+        for option in _OTHERS[command.name]:
+            if command.option(option):
+                yield Said(command.line, f"{command.name} {option} holds a secret in plain text", "leave it out")
+
+
+def _has_password(command: Command) -> bool:
+    if command.name in ("user", "bootloader"):
+        return bool(command.option("--password"))
+    if command.name == "sshpw" and command.has("--sshkey"):
+        return False
+    if command.name == "rootpw":  # what pykickstart made of it is of the last rootpw
+        return any(not word.startswith("-") for word in command.words[1:])
+    return bool(getattr(command.data, "password", ""))

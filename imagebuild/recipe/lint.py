@@ -1,0 +1,54 @@
+"""What a recipe says to the rules for kickstarts: which of them it silences, and why."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, PlainValidator
+
+from imagebuild.kickstart import rule as rules
+from imagebuild.recipe import fields as f
+from imagebuild.recipe.findings import Finding, Refused, did_you_mean
+from imagebuild.recipe.section import Section, without_none
+
+
+def _reasons(value: Any) -> dict[str, str]:
+    """Names of rules with a reason for each. Raises Refused with everything that is wrong."""
+    if not isinstance(value, dict):
+        raise ValueError(f"expected a mapping of rules to reasons, found {f.shown(value)}")
+    known = rules.names()
+    wrong: list[Finding] = []
+    reasons: dict[str, str] = {}
+    for name, reason in value.items():
+        if name not in known:
+            hint = did_you_mean(str(name), known) or "`imagebuild lint --list-rules` lists them"
+            wrong.append(Finding((name,), f"there is no rule {name!r}", hint, at_key=True))
+            continue
+        try:
+            reasons[name] = f.text("" if reason is None else reason)
+        except ValueError as error:
+            wrong.append(Finding((name,), str(error)))
+            continue
+        if not reasons[name].strip():
+            wrong.append(Finding((name,), "a silence needs a reason", "say why this recipe may do so"))
+    if wrong:
+        raise Refused(wrong)
+    return reasons
+
+
+def _schema() -> dict[str, Any]:
+    reason = {"type": "string", "pattern": r"\S"}
+    return {"type": "object", "properties": dict.fromkeys(rules.names(), reason), "additionalProperties": False}
+
+
+Ignored = Annotated[
+    dict[str, str], BeforeValidator(without_none), PlainValidator(_reasons), f.Kind("{rule: reason, …}", schema=_schema)
+]
+
+
+class Lint(Section):
+    """The rules that the rendered kickstart is held against."""
+
+    ignore: Ignored = Field(
+        default_factory=dict, description="Rules that are silenced for this recipe, each with the reason: see lint.md."
+    )
