@@ -1,6 +1,6 @@
 """Artifacts: finished images with their manifest, checksums and logs, one folder per version.
 
-    OUTPUT/<recipe>/<version>/<recipe>.qcow2, manifest.json, SHA256SUMS, kickstart.cfg, *.log
+    OUTPUT/<recipe>/<version>/<recipe>.qcow2, <recipe>.xml, manifest.json, SHA256SUMS, kickstart.cfg, *.log
     OUTPUT/<recipe>/latest -> <version>
 
 A version is the date and a counter (``2026-11-22.1``). The folder is filled aside, fsynced and
@@ -38,6 +38,11 @@ class Artifact:
     @property
     def image(self) -> Path:
         return self.folder / f"{self.recipe}.qcow2"
+
+    @property
+    def domain(self) -> Path:
+        """The libvirt domain definition of the machine that the image is for."""
+        return self.folder / f"{self.recipe}.xml"
 
     def manifest(self) -> dict[str, Any]:
         """The manifest as parsed JSON."""

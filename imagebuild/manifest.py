@@ -48,6 +48,9 @@ class Facts:
     """How long the install VM ran, and how long until its installer did: ``seconds``, ``seconds_to_installer``."""
     customised: CustomiseResult
     image: ImageFacts
+    extra_images: Sequence[ImageFacts]
+    domain: str
+    """The file of the domain definition beside the image."""
     began: datetime
     ended: datetime
     seconds: Mapping[str, float]
@@ -68,6 +71,8 @@ def _content(plan: Plan, facts: Facts) -> dict[str, Any]:
         "description": recipe.description,
         "fingerprint": plan.convert.fingerprint,
         "image": asdict(facts.image),
+        "extra_images": [asdict(image) for image in facts.extra_images],
+        "domain": facts.domain,
         "recipe": recipe.model_dump(mode="json"),
         "kickstart": {
             "template": plan.kickstart.template.name,

@@ -18,6 +18,7 @@ from importlib import metadata
 
 from imagebuild import fingerprint
 from imagebuild.customise import registry
+from imagebuild.domain.definition import definition
 from imagebuild.errors import HostError, Problem, RecipeError, UsageError
 from imagebuild.install import anaconda
 from imagebuild.kickstart import syntax
@@ -230,7 +231,10 @@ def _install_step(recipe: Recipe, kickstart: Rendered, tree: Step, payload: Step
         "disk size": str(recipe.disk.size),
         "disk bus": recipe.disk.bus,
         "architecture": recipe.os.arch,
+        "firmware": recipe.machine.firmware,
     }
+    for at, disk in enumerate(recipe.extra_disks, start=2):
+        inputs[f"disk {at}"] = f"{disk.size} {disk.bus}"
     return Step("install", "installed", "virt-install, kickstart", inputs)
 
 
@@ -253,6 +257,7 @@ def _convert_step(recipe: Recipe, customise: Step, tools: Tools) -> Step:
         "customised disk": customise.fingerprint,
         "format": recipe.output.format,
         "compression": recipe.output.compression,
+        "domain definition": fingerprint.text(definition(recipe)),
         "qemu-img": tools.qemu,
     }
     return Step("convert", "artifact", f"{recipe.output.format} ({recipe.output.compression})", inputs)

@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -19,8 +19,10 @@ from imagebuild import customise as customisation
 from imagebuild import plan as plans
 from imagebuild.artifact import MANIFEST, Artifact, Output
 from imagebuild.customise import CustomiseResult
+from imagebuild.domain import definition as domain
 from imagebuild.errors import HostError, Problem, RecipeError
 from imagebuild.files import sha256
+from imagebuild.install.machine import disk_names, disk_sizes, install_machine
 from imagebuild.install.supervise import Installed, install
 from imagebuild.install.virt_install import InstallMachine, SourceDisk
 from imagebuild.kickstart.render import LiveimgPayload, Payload
@@ -36,7 +38,6 @@ from imagebuild.run import stop_all
 from imagebuild.store import Store
 
 T = TypeVar("T")
-DISK = "disk.raw"
 _FACTS = "installation.json"
 _KERNEL, _INITRD, _INSTALL_IMAGE = "images/pxeboot/vmlinuz", "images/pxeboot/initrd.img", "images/install.img"
 """Files of an install tree."""
@@ -117,8 +118,8 @@ class Run:
             installed, verdict = self._install(prepared), prepared.verdict
         else:
             verdict = self._verdict()
-        disk, customised = self._customise(installed, verdict)
-        return self._convert(disk, installed, customised, verdict)
+        disks, customised = self._customise(installed, verdict)
+        return self._convert(disks, installed, customised, verdict)
 
     def _find(self, step: Step) -> Path | None:
         return None if self.settings.refresh else self.settings.store.find(step.kind, step.fingerprint)
@@ -167,6 +168,11 @@ class Run:
         wanted = self.recipe.vm.virt_type
         if wanted == "qemu":
             return accel.Verdict("tcg", "the recipe says so")
+        if wanted == "xen":
+            raise HostError(
+                "the recipe wants to install under Xen, which imagebuild does not start machines with",
+                "install with vm.virt_type: auto; machine.virt_type: xen describes a machine for Xen all the same",
+            )
         found = accel.verdict(self.settings.store.root / "accelerator.json")
         if wanted == "kvm" and found.emulated:
             raise HostError(
@@ -216,7 +222,8 @@ class Run:
             folder.chmod(0o700)
             with hypervisor.connected(hide_kvm=prepared.verdict.emulated) as connection:
                 done = self._run_installer(connection, prepared, progress)
-            shutil.move(self.work / DISK, folder / DISK)
+            for name in disk_names(self.recipe):
+                shutil.move(self.work / name, folder / name)
             evidence.copy_logs(self.work / "logs", folder)
             facts = {
                 "sources": [asdict(source) for source in self._sources(prepared)],
@@ -234,13 +241,15 @@ class Run:
     def _run_installer(self, connection: hypervisor.Hypervisor, prepared: _Prepared, progress: Progress) -> Installed:
         nonce = os.urandom(12).hex()
         machine = self._machine(connection, prepared)
-        for path in (machine.target, machine.tree, *(source.path for source in machine.sources)):
+        disks = [target.path for target in machine.targets]
+        for path in (*disks, machine.tree, *(source.path for source in machine.sources)):
             hypervisor.check_reachable(path, connection.qemu_uid())
         if not connection.can(machine.virt_type, machine.arch):
             raise HostError(
                 f"libvirt at {connection.uri} cannot run {machine.virt_type} machines", "see `imagebuild doctor`"
             )
-        qemu_img.create_raw(machine.target, self.recipe.disk.size)
+        for path, size in zip(disks, disk_sizes(self.recipe), strict=True):
+            qemu_img.create_raw(path, size)
         text = self._final_kickstart(prepared.payload, nonce)
         machine.kickstart.touch(mode=0o600)
         machine.kickstart.write_text(text)
@@ -262,28 +271,19 @@ class Run:
         return rendered.text
 
     def _machine(self, connection: hypervisor.Hypervisor, prepared: _Prepared) -> InstallMachine:
-        recipe, logs = self.recipe, self.work / "logs"
         sources = [SourceDisk(prepared.tree / _INSTALL_IMAGE, "stage2")]
         if prepared.payload is not None:
             sources.append(SourceDisk(payloads.read(prepared.payload).path, "payload"))
-        return InstallMachine(
+        return install_machine(
+            self.recipe,
             name=domain_name(self.run),
             connect=connection.uri,
             virt_type="qemu" if prepared.verdict.emulated else "kvm",
-            memory=recipe.vm.memory.maximum // MIB,
-            vcpus=recipe.vm.vcpus.maximum,
             tree=prepared.tree,
-            kickstart=self.work / "ks.cfg",
-            target=self.work / DISK,
-            console_log=logs / "console.log",
-            installer_log=logs / "installer.log",
-            bus=recipe.disk.bus,
-            cache=recipe.vm.disk.cache or "default",
-            network="user",
-            arch=recipe.os.arch,
+            folder=self.work,
+            logs=self.work / "logs",
             kernel_args=runtime.kernel_arguments(self.recipe.machine.firmware),
-            sources=tuple(sources),
-            osinfo=recipe.os.osinfo,
+            sources=sources,
         )
 
     def _sources(self, prepared: _Prepared) -> list[Source]:
@@ -300,38 +300,45 @@ class Run:
 
     # What comes after the installation.
 
-    def _customise(self, installed: Path, verdict: accel.Verdict) -> tuple[Path, CustomiseResult]:
-        disk = self.work / "customised.raw"
+    def _customise(self, installed: Path, verdict: accel.Verdict) -> tuple[list[Path], CustomiseResult]:
+        disks = [self.work / f"customised-{name}" for name in disk_names(self.recipe)]
         with self._step(self.plan.customise) as progress:
             progress.update("copying the installed disk")
-            qemu_img.copy_raw(installed / DISK, disk)
+            for name, disk in zip(disk_names(self.recipe), disks, strict=True):
+                qemu_img.copy_raw(installed / name, disk)
             result = customisation.run(
-                disk,
+                disks[0],
                 "raw",
                 self.recipe.operations,
                 accel=verdict.accelerator,
                 workdir=self.work,
+                more=disks[1:],
                 network=True,
                 progress=progress,
                 timeout=_CUSTOMISE_LIMIT,
             )
             progress.summary(f"{len(result.operations)} operations, {result.changed_paths} files changed")
-        return disk, result
+        return disks, result
 
-    def _convert(self, disk: Path, installed: Path, customised: CustomiseResult, verdict: accel.Verdict) -> Artifact:
+    def _convert(
+        self, disks: Sequence[Path], installed: Path, customised: CustomiseResult, verdict: accel.Verdict
+    ) -> Artifact:
         recipe = self.recipe
         output = Output(self.settings.output, recipe.name)
         with output.new(datetime.now().astimezone().date()) as artifact:
             with self._step(self.plan.convert) as progress:
-                qemu_img.convert(disk, artifact.image, compression=recipe.output.compression, progress=progress)
-                qemu_img.check(artifact.image)
-                artifact.image.chmod(0o644)
+                for disk, name in zip(disks, domain.image_names(recipe), strict=True):
+                    image = artifact.folder / name
+                    qemu_img.convert(disk, image, compression=recipe.output.compression, progress=progress)
+                    qemu_img.check(image)
+                    image.chmod(0o644)
                 facts = self._facts(artifact, installed, customised, verdict)
                 progress.summary(
                     f"{recipe.disk.size / (1 << 30):.1f} GiB raw → {facts.image.size / MIB:.0f} MiB {recipe.output.format}"
                     f" ({recipe.output.compression})"
                 )
             (artifact.folder / MANIFEST).write_text(manifest.text(self.plan, facts))
+            artifact.domain.write_text(domain.definition(recipe))
             (artifact.folder / "kickstart.cfg").write_text(self.plan.kickstart.text)
             evidence.copy_logs(installed, artifact.folder)
             evidence.copy_logs(self.work / "logs", artifact.folder)
@@ -342,14 +349,17 @@ class Run:
     def _facts(
         self, artifact: Artifact, installed: Path, customised: CustomiseResult, verdict: accel.Verdict
     ) -> manifest.Facts:
-        image = manifest.ImageFacts(
-            file=artifact.image.name,
-            format=self.recipe.output.format,
-            compression=self.recipe.output.compression,
-            size=artifact.image.stat().st_size,
-            virtual_size=self.recipe.disk.size,
-            sha256=sha256(artifact.image),
-        )
+        images = [
+            manifest.ImageFacts(
+                file=name,
+                format=self.recipe.output.format,
+                compression=self.recipe.output.compression,
+                size=(artifact.folder / name).stat().st_size,
+                virtual_size=size,
+                sha256=sha256(artifact.folder / name),
+            )
+            for name, size in zip(domain.image_names(self.recipe), disk_sizes(self.recipe), strict=True)
+        ]
         installation = json.loads((installed / _FACTS).read_text())
         return manifest.Facts(
             version=artifact.version,
@@ -357,7 +367,9 @@ class Run:
             sources=[Source(**source) for source in installation["sources"]],
             machine=installation["machine"],
             customised=customised,
-            image=image,
+            image=images[0],
+            extra_images=images[1:],
+            domain=artifact.domain.name,
             began=self.began,
             ended=datetime.now(UTC),
             seconds=self.seconds,

@@ -29,6 +29,7 @@ LAYERS = {
         "install",
         "kickstrap",
         "customise",
+        "domain",
         "convert",
         "manifest",
         "store",

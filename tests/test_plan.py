@@ -54,6 +54,9 @@ def changed(before: Plan, after: Plan) -> set[str]:
         ("[net.ifnames=0]", "[net.ifnames=0, quiet]", {"install", "customise", "convert"}),
         ("[reset-machine-id, clean-logs]", "[reset-machine-id]", {"customise", "convert"}),
         ("operations:", "output: {compression: zlib}\noperations:", {"convert"}),
+        ("operations:", "machine: {vcpus: 4}\noperations:", {"convert"}),
+        ("operations:", "machine: {firmware: uefi}\noperations:", {"install", "customise", "convert"}),
+        ("operations:", "extra_disks: [{size: 1GiB}]\noperations:", {"install", "customise", "convert"}),
     ],
 )
 def test_an_edit_costs_what_it_touches(tmp_path: Path, old: str, new: str, steps: set[str]) -> None:

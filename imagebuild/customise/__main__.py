@@ -57,7 +57,12 @@ def main() -> int:
 
 def _carry_out(order: dict[str, Any]) -> int:
     open_guest = partial(
-        guest.opened, Path(order["disk"]), order["fmt"], accel=order["accel"], tmpdir=Path(order["tmpdir"])
+        guest.opened,
+        Path(order["disk"]),
+        order["fmt"],
+        accel=order["accel"],
+        tmpdir=Path(order["tmpdir"]),
+        more=[Path(path) for path in order["more"]],
     )
     try:
         calls = [registry.call(name, params) for name, params in order["operations"]]

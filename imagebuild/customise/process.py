@@ -36,6 +36,7 @@ class Order:
     """What the child reads from its standard input, as JSON."""
 
     disk: str
+    more: tuple[str, ...]
     fmt: Literal["raw", "qcow2"]
     accel: Literal["kvm", "tcg"]
     network: bool
@@ -75,20 +76,22 @@ def run(
     *,
     accel: Literal["kvm", "tcg"],
     workdir: Path,
+    more: Sequence[Path] = (),
     network: bool = True,
     progress: Progress = SILENT,
     timeout: float = 1800.0,
 ) -> CustomiseResult:
     """Apply ``operations`` to the guest on ``disk``, which must be a working copy or an overlay.
 
-    After an error the content of ``disk`` is undefined. ``network`` allows a network card if packages are
+    ``more`` are the guest's further disks, of the same format. After an error the content of all of them is undefined. ``network`` allows a network card if packages are
     missing; ``timeout`` is in seconds. Raises HostError when libguestfs's appliance does not start,
     GuestError when there is no guest on the disk, an operation fails or the time is over.
     """
     reader = _Reader(progress)
     with tempfile.TemporaryDirectory(prefix="customise-", dir=workdir) as tmpdir:
         calls = tuple((call.name, call.params.model_dump(mode="json")) for call in operations)
-        order = Order(str(disk.absolute()), fmt, accel, network, tmpdir, calls)
+        others = tuple(str(path.absolute()) for path in more)
+        order = Order(str(disk.absolute()), others, fmt, accel, network, tmpdir, calls)
         try:
             completed = run_program(
                 [sys.executable, "-P", "-m", "imagebuild.customise"],

@@ -74,7 +74,7 @@ def install(
     evidence: Path,
     stall: float = STALL,
 ) -> Installed:
-    """Install into ``machine.target``. Times in seconds.
+    """Install into the targets of ``machine``. Times in seconds.
 
     Raises InstallFailed with one sentence of what happened, after writing domain XML, QEMU's log and
     the command into the folder ``evidence`` (where the machine's logs are too). Whatever happens, the domain is gone.
@@ -171,7 +171,7 @@ class _Follower:
     def _paused(self, state: DomainState) -> None:
         if "I/O" in state.why:
             raise HostError(
-                f"the VM's disk {self.machine.target} could not be written: the host's file system is full or failing",
+                f"the VM's disk {self.machine.targets[0].path} could not be written: the host's file system is full or failing",
                 "free some space, or use another file system with --store",
             )
         raise self._failed(f"was paused ({state.why})", None)

@@ -7,14 +7,31 @@ numbers of the disks (the installer finds them by these), no display, what ends 
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 from imagebuild.accel import EMULATED_KERNEL_ARGUMENTS
+from imagebuild.domain import choices
+from imagebuild.domain.choices import VirtType
+from imagebuild.install import options
+from imagebuild.recipe.cpu import Cpu
+from imagebuild.recipe.machine import Vm
 
 LOG_PORT = "org.fedoraproject.anaconda.log.0"
 """The virtio-serial port that Anaconda sends its logs to of its own accord; kickstrap does the same."""
+
+_HERE = "@HERE @"
+"""Stands for a folder that only the shell knows. The space has virt-install's and the shell's quotes put around it."""
+
+
+@dataclass(frozen=True)
+class TargetDisk:
+    """A raw disk that is installed to, and its bus in the recipe's words."""
+
+    path: Path
+    bus: str = "virtio"
 
 
 @dataclass(frozen=True)
@@ -27,22 +44,26 @@ class SourceDisk:
 
 @dataclass(frozen=True)
 class InstallMachine:
-    """The VM in which an installation runs. Memory in MiB, paths on the host."""
+    """The VM in which an installation runs: what it is made of, and its files on the host.
+
+    ``virt_type`` is what really runs, whatever ``hardware`` wishes. ``targets`` come first and in order, so that they are vda,
+    vdb and so on at one bus; their serial numbers are target, target2, …. ``firmware`` boots the *installer*;
+    ``nvram`` is where UEFI keeps its variables meanwhile. ``cpu`` is the model where the recipe names none.
+    """
 
     name: str
     connect: str
-    virt_type: Literal["kvm", "qemu"]
-    memory: int
-    vcpus: int
+    virt_type: VirtType
+    hardware: Vm
     tree: Path
     kickstart: Path
-    target: Path
+    targets: tuple[TargetDisk, ...]
     console_log: Path
     installer_log: Path
-    bus: str = "virtio"
-    cache: str = "unsafe"
-    network: str = "user"
     arch: str = "x86_64"
+    firmware: Literal["bios", "uefi"] = "bios"
+    nvram: Path | None = None
+    cpu: Cpu | None = None
     kernel_args: tuple[str, ...] = ()
     sources: tuple[SourceDisk, ...] = field(default=())
     osinfo: str | None = None
@@ -50,62 +71,76 @@ class InstallMachine:
 
 def command(machine: InstallMachine) -> list[str]:
     """The argv that starts the installation and comes back at once; the domain is transient."""
-    osinfo = f"name={machine.osinfo},require=off" if machine.osinfo else "detect=on,require=off"
+    hardware, kind, arch = machine.hardware, machine.virt_type, machine.arch
+    buses = [choices.bus(target.bus, kind) for target in machine.targets]
+    source_bus = choices.bus("virtio", kind)
     argv = [
         "virt-install",
         "--connect", machine.connect,
         "--name", machine.name,
         "--transient",
-        "--virt-type", machine.virt_type,
-        "--arch", machine.arch,
-        "--memory", str(machine.memory),
-        "--vcpus", str(machine.vcpus),
-        "--osinfo", osinfo,
+        "--virt-type", kind,
+        "--arch", arch,
+        "--machine", choices.chipset(kind, arch, buses),
+        *options.resources(hardware, _cpu(machine)),
+        "--osinfo", f"name={machine.osinfo},require=off" if machine.osinfo else "detect=on,require=off",
         "--location", str(machine.tree),
         "--initrd-inject", str(machine.kickstart),
         "--extra-args", " ".join(_kernel_command_line(machine)),
-        "--disk", _target(machine),
+        *options.boot(machine.firmware, machine.nvram),
     ]  # fmt: skip
+    for serial, target, bus in zip(serials(len(buses)), machine.targets, buses, strict=True):
+        argv += options.disk(target.path, "raw", bus, hardware.disk, [("serial", serial)])
     for source in machine.sources:
-        argv += ["--disk", _source(source, machine)]
+        argv += ["--disk", _source(source, machine, source_bus)]
     argv += [
-        "--network", f"{machine.network},model=virtio",
-        "--graphics", "none",
-        "--video", "none",
-        "--serial", f"file,path={_value(machine.console_log)}",
-        "--channel", f"file,path={_value(machine.installer_log)},target.type=virtio,target.name={LOG_PORT}",
-        "--rng", "/dev/urandom",
-        "--controller", "type=usb,model=none",
-        "--memballoon", "none",
+        *options.controllers(buses, hardware.disk, kind),
+        *options.networks(hardware.networks, kind),
+        *options.display(hardware.graphics, arch, kind),
+        "--serial", options.join([("path", options.file(machine.console_log))], "file"),
+        *_log_channel(machine),
+        *options.other_devices(hardware, arch, kind),
+        *([] if hardware.graphics.type != "none" else ["--controller", "type=usb,model=none"]),
         "--events", "on_poweroff=destroy,on_reboot=destroy,on_crash=destroy",
         "--noautoconsole",
     ]  # fmt: skip
-    return argv
+    return ["virt-install", "--hvm", *argv[1:]] if kind == "xen" else argv
+
+
+def serials(count: int) -> tuple[str, ...]:
+    """The serial numbers of the disks that are installed to: target, target2, target3."""
+    return ("target", *(f"target{number}" for number in range(2, count + 1)))[:count]
 
 
 def repeat_script(machine: InstallMachine) -> str:
     """A shell script that runs the installation again by hand, with the kickstart beside it; prints the console."""
-    here = Path("@HERE@")
+    here = Path(_HERE)
     argv = command(
         replace(
             machine,
             name=f"{machine.name}-again",
             kickstart=here / machine.kickstart.name,
-            target=here / "disk.raw",
+            targets=tuple(replace(target, path=here / target.path.name) for target in machine.targets),
+            nvram=here / "nvram.fd" if machine.nvram else None,
             console_log=here / "console-again.log",
             installer_log=here / "installer-again.log",
         )
     )
-    line = shlex.join(argv).replace("@HERE@", '"$here"')
-    size = machine.target.stat().st_size if machine.target.exists() else 0
+    line = shlex.join(argv).replace(_HERE, "'\"$here\"'")
+    disks = "".join(_empty_disk(target.path) for target in machine.targets)
     return (
         "#!/bin/sh -eu\n"
         "# Runs the failed installation again; QEMU must be able to reach this folder. Secrets were taken out of ks.cfg.\n"
         'here=$(cd "$(dirname "$0")" && pwd)\n'
-        f'truncate -s {size} "$here/disk.raw"\n'
-        f"{line}\n"
+        f"{disks}{line}\n"
         'tail -f "$here/console-again.log"\n'
     )
+
+
+def _empty_disk(path: Path) -> str:
+    """The line of the shell that makes a disk like ``path``, empty."""
+    size = path.stat().st_size if path.exists() else 0
+    return f'truncate -s {size} "$here"/{shlex.quote(path.name)}\n'
 
 
 def _kernel_command_line(machine: InstallMachine) -> list[str]:
@@ -114,26 +149,31 @@ def _kernel_command_line(machine: InstallMachine) -> list[str]:
     return [*ours, *emulated, *machine.kernel_args]
 
 
-def _target(machine: InstallMachine) -> str:
-    options = {
-        "path": _value(machine.target),
-        "format": "raw",
-        "bus": machine.bus,
-        "cache": machine.cache,
-        "discard": "unmap",
-        "serial": "target",
-    }
-    return ",".join(f"{key}={value}" for key, value in options.items())
+def _cpu(machine: InstallMachine) -> Cpu | None:
+    """The recipe's CPU, or the installer's. What follows the host cannot be emulated: all that QEMU can do is nearest."""
+    wanted = machine.hardware.cpu or machine.cpu
+    if wanted is not None and machine.virt_type == "qemu" and wanted.model in ("host-passthrough", "host-model"):
+        return wanted.model_copy(update={"model": "maximum"})
+    return None if machine.virt_type == "xen" and machine.hardware.cpu is None else wanted
 
 
-def _source(disk: SourceDisk, machine: InstallMachine) -> str:
-    options = f"path={_value(disk.path)},format=raw,bus=virtio,readonly=on,serial={disk.serial}"
-    if machine.connect.endswith("/session"):
-        return options  # a user's own daemon runs QEMU as that user and knows no owners: it refuses the label
-    # The file is shared between builds: libvirt must not give it to QEMU's user and back.
-    return f"{options},source.seclabel0.model=dac,source.seclabel0.relabel=no"
+def _log_channel(machine: InstallMachine) -> Sequence[str]:
+    if machine.virt_type == "xen":
+        return ()  # it has no virtio
+    pairs = [("path", options.file(machine.installer_log)), ("target.type", "virtio"), ("target.name", LOG_PORT)]
+    return "--channel", options.join(pairs, "file")
 
 
-def _value(path: Path) -> str:
-    """A path as one value of a comma-separated option, which virt-install splits as a shell would."""
-    return shlex.quote(str(path))
+def _source(disk: SourceDisk, machine: InstallMachine, bus: str) -> str:
+    pairs: list[tuple[str, object]] = [
+        ("path", options.file(disk.path)),
+        ("format", "raw"),
+        ("bus", bus),
+        ("readonly", "on"),
+    ]
+    pairs.append(("serial", disk.serial))
+    if not machine.connect.endswith("/session"):
+        # The file is shared between builds: libvirt must not give it to QEMU's user and back. A user's own daemon
+        # runs QEMU as that user and knows no owners: it refuses the label.
+        pairs += [("source.seclabel0.model", "dac"), ("source.seclabel0.relabel", "no")]
+    return options.join(pairs)

@@ -154,6 +154,11 @@ class Recipe(Section):
         return tuple(dict.fromkeys((*self.services.enabled, *tuned)))
 
     @property
+    def disks(self) -> tuple[Disk | ExtraDisk, ...]:
+        """All disks, the system's first."""
+        return self.disk, *self.extra_disks
+
+    @property
     def source(self) -> Path:
         """The file that the recipe was read from."""
         return self._source or Path("recipe.yaml")

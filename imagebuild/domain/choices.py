@@ -1,0 +1,70 @@
+"""What a recipe leaves open about a machine, decided once for virt-install and for the domain definition. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal
+
+from imagebuild.recipe.cpu import Cpu
+from imagebuild.recipe.machine import Hardware
+
+VirtType = Literal["kvm", "qemu", "xen"]
+AGENT_PORT = "org.qemu.guest_agent.0"
+"""The virtio-serial port that QEMU's guest agent listens on (qemu-ga(8))."""
+SPICE_PORT = "com.redhat.spice.0"
+"""The virtio-serial port of SPICE's agent."""
+RANDOM_SOURCE = "/dev/urandom"
+IOTHREAD = "1"
+"""The one I/O thread that all disks share."""
+
+
+def chipset(virt_type: VirtType, arch: str, buses: Iterable[str]) -> str:
+    """libvirt's machine: q35, or the older pc where a disk is at IDE, which q35 has not."""
+    if virt_type == "xen":
+        return "xenfv"
+    if arch == "aarch64":
+        return "virt"
+    return "pc" if "ide" in buses else "q35"
+
+
+def cpu(hardware: Hardware, virt_type: VirtType, arch: str) -> Cpu | None:
+    """The CPU model of a machine that people will use; None leaves it to the hypervisor."""
+    if hardware.cpu is not None or virt_type == "xen":
+        return hardware.cpu
+    if virt_type == "qemu":
+        return Cpu(model="maximum")
+    return Cpu(model="host-passthrough" if arch == "aarch64" else "host-model")
+
+
+def bus(name: str, virt_type: VirtType) -> str:
+    """The bus of a disk: virtio is the paravirtual one, and under Xen that is Xen's own."""
+    return "xen" if name == "virtio" and virt_type == "xen" else name
+
+
+def card_model(name: str, virt_type: VirtType) -> str:
+    """The model of a network card, likewise."""
+    return "netfront" if name == "virtio" and virt_type == "xen" else name
+
+
+def video(arch: str) -> str:
+    """The display adapter: what every guest has a driver for; ARM firmware knows virtio's only."""
+    return "virtio" if arch == "aarch64" else "vga"
+
+
+def tpm_model(arch: str) -> str:
+    """The TPM's interface: CRB is x86's only."""
+    return "tpm-tis-device" if arch == "aarch64" else "tpm-crb"
+
+
+def balloon_model(hardware: Hardware, virt_type: VirtType) -> str:
+    """The balloon, or libvirt's word for no balloon."""
+    if not hardware.balloon:
+        return "none"
+    return "xen" if virt_type == "xen" else "virtio"
+
+
+def firmware_features(firmware: str) -> tuple[tuple[str, bool], ...]:
+    """Features of the UEFI firmware that libvirt shall choose: Secure Boot with Microsoft's keys, or none of it."""
+    if firmware == "uefi-secure":
+        return (("secure-boot", True), ("enrolled-keys", True))
+    return (("secure-boot", False),)
