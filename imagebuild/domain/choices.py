@@ -53,7 +53,7 @@ def video(arch: str) -> str:
 
 def tpm_model(arch: str) -> str:
     """The TPM's interface: CRB is x86's only."""
-    return "tpm-tis-device" if arch == "aarch64" else "tpm-crb"
+    return "tpm-tis" if arch == "aarch64" else "tpm-crb"
 
 
 def balloon_model(hardware: Hardware, virt_type: VirtType) -> str:

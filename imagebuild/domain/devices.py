@@ -79,15 +79,13 @@ def _channel(devices: ET.Element, kind: str, name: str) -> None:
 
 
 def _display(devices: ET.Element, graphics: Graphics, arch: str) -> None:
-    video = ET.Element("video")
     if graphics.type == "none":
-        ET.SubElement(video, "model", type="none")
-    else:
-        ET.SubElement(devices, "input", type="tablet", bus="usb")
-        if arch == "aarch64":  # without x86's PS/2
-            ET.SubElement(devices, "input", type="keyboard", bus="usb")
-        port = {"autoport": "yes"} if graphics.port is None else {"autoport": "no", "port": str(graphics.port)}
-        element = ET.SubElement(devices, "graphics", {"type": graphics.type, **port, "listen": str(graphics.listen)})
-        ET.SubElement(element, "listen", type="address", address=str(graphics.listen))
-        ET.SubElement(video, "model", type=choices.video(arch))
-    devices.append(video)
+        return
+    ET.SubElement(devices, "input", type="tablet", bus="usb")
+    if arch == "aarch64":  # without x86's PS/2
+        ET.SubElement(devices, "input", type="keyboard", bus="usb")
+    port = {"autoport": "yes"} if graphics.port is None else {"autoport": "no", "port": str(graphics.port)}
+    element = ET.SubElement(devices, "graphics", {"type": graphics.type, **port, "listen": str(graphics.listen)})
+    ET.SubElement(element, "listen", type="address", address=str(graphics.listen))
+    video = ET.SubElement(devices, "video")
+    ET.SubElement(video, "model", type=choices.video(arch))
