@@ -93,6 +93,7 @@ def _cpu(hardware: Hardware, cpu: Cpu | None) -> Iterator[tuple[str, object]]:
         if cpu.mode == "custom":
             yield "match", "exact"
             yield "model", cpu.model
+            yield "secure", "off"  # else virt-install adds features of its own choice
     if hardware.vcpus.topology is not None:
         for part, number in zip(("sockets", "cores", "threads"), hardware.vcpus.topology, strict=True):
             yield f"topology.{part}", number
