@@ -77,7 +77,7 @@ def _cpu_model(value: object) -> str:
         raise ValueError(
             f"expected a CPU model, found {f.shown(line)}; libvirt's words are host-model and host-passthrough"
         )
-    if line in ("none", "hv-default", "hypervisor-default"):
+    if line in ("none", "default", "clear", "hv-default", "hypervisor-default"):  # virt-install's words
         raise ValueError(f"expected a CPU model, found {f.shown(line)}; leave the key out for the default")
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}", line):
         raise ValueError(f"expected a CPU model such as host-model, EPYC-Rome or maximum, found {f.shown(line)}")

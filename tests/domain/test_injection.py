@@ -21,7 +21,36 @@ BASE = {"name": "small", "os": {"family": "debian", "version": "13", "codename":
 MIB = 1024**2
 
 ODD = st.text(max_size=12) | st.sampled_from(
-    ["a,b", "x=y", "'", '"', "a b", "<x/>", "&amp;", "none", "default", "-", "--network", "RANDOM", "host", "br0,model=rtl8139", "br0'", "br0\\", "$(id)", "`id`", "]]>", "-->", "on", "~", "%n", "", "a\nb", "a\u2028", "\x00", "�"]
+    [
+        "a,b",
+        "x=y",
+        "'",
+        '"',
+        "a b",
+        "<x/>",
+        "&amp;",
+        "none",
+        "default",
+        "-",
+        "--network",
+        "RANDOM",
+        "host",
+        "br0,model=rtl8139",
+        "br0'",
+        "br0\\",
+        "$(id)",
+        "`id`",
+        "]]>",
+        "-->",
+        "on",
+        "~",
+        "%n",
+        "",
+        "a\nb",
+        "a\u2028",
+        "\x00",
+        "�",
+    ]
 )
 """Text that means something to a shell, to virt-install, or to XML."""
 NAMES = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,14}", fullmatch=True)
