@@ -55,7 +55,7 @@ def changed(before: Plan, after: Plan) -> set[str]:
         ("[reset-machine-id, clean-logs]", "[reset-machine-id]", {"customise", "convert"}),
         ("operations:", "output: {compression: zlib}\noperations:", {"convert"}),
         ("operations:", "machine: {vcpus: 4}\noperations:", {"convert"}),
-        ("operations:", "machine: {firmware: uefi}\noperations:", {"install", "customise", "convert"}),
+        ("operations:", "machine: {firmware: uefi}\noperations:", {"payload", "install", "customise", "convert"}),
         ("operations:", "extra_disks: [{size: 1GiB}]\noperations:", {"install", "customise", "convert"}),
     ],
 )
