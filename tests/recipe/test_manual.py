@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from imagebuild.cli.main import cli
 from imagebuild.kickstart.lint import check
 from imagebuild.kickstart.render import LiveimgPayload, PackagesPayload, Payload, render
 from imagebuild.kickstrap.agent import supported
@@ -30,9 +31,31 @@ def test_the_keys_are_those_of_the_model(golden: Callable[[Path, str], None]) ->
     golden(PAGE, page[: begin.end()] + table() + page[end:])
 
 
-@pytest.mark.parametrize("text", examples("yaml"), ids=lambda text: text.partition(":")[0])
+FILES = {text.partition("\n")[0].removeprefix("# "): text for text in examples("yaml") if text.startswith("# recipes/")}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [text for text in examples("yaml") if text not in FILES.values()],
+    ids=lambda text: text.partition(":")[0],
+)
 def test_every_recipe_in_it_is_one(text: str) -> None:
     assert problems(text, base="" if text.startswith("name:") else MINIMAL) == []
+
+
+def test_the_project_in_it_yields_what_it_shows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, text in FILES.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("imagebuild.recipe.search.shipped", lambda _: None)
+    for shown in examples("console"):
+        command, output = shown.removeprefix("$ imagebuild ").split("\n", 1)
+        cli.main(command.split(), standalone_mode=False)
+        assert capsys.readouterr().out == output
 
 
 def test_the_problems_it_shows_are_told_in_these_words() -> None:
