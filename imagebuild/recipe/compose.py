@@ -186,7 +186,7 @@ class Image:
         if "${" in text:
             return body
         text = "-".join([text, *(f"${{{axis}}}" for axis in self.cell)])
-        return Value.mapping({**body.entries, "name": Value(text, name.mark)}, body.mark)
+        return Value.mapping({**body.entries, "name": Value.scalar(text, name.mark)}, body.mark)
 
 
 def compose(

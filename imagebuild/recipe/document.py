@@ -44,22 +44,30 @@ class Value:
     """A value with its mark, and the values inside it. Values never change, so several documents may share them.
 
     ``data`` is the plain value: text, WrittenInt, truth value, None, or a dict or list of such. ``inner`` holds the
-    parts of a mapping or a list. ``size`` counts the values, this one included.
+    parts of a mapping or a list. ``size`` counts the values, this one included. ``refers`` is whether a text in it
+    may refer to a variable.
     """
 
     data: Any
     mark: Mark
     inner: dict[str, Value] | tuple[Value, ...] | None = None
     size: int = 1
+    refers: bool = False
 
     @classmethod
     def mapping(cls, entries: dict[str, Value], mark: Mark) -> Value:
         data = {key: value.data for key, value in entries.items()}
-        return cls(data, mark, entries, 1 + sum(value.size for value in entries.values()))
+        inner = entries.values()
+        return cls(data, mark, entries, 1 + sum(v.size for v in inner), any(v.refers for v in inner))
 
     @classmethod
     def sequence(cls, items: tuple[Value, ...], mark: Mark) -> Value:
-        return cls([item.data for item in items], mark, items, 1 + sum(item.size for item in items))
+        data = [item.data for item in items]
+        return cls(data, mark, items, 1 + sum(i.size for i in items), any(i.refers for i in items))
+
+    @classmethod
+    def scalar(cls, data: Any, mark: Mark) -> Value:
+        return cls(data, mark, refers=isinstance(data, str) and "${" in data)
 
     @classmethod
     def of(cls, data: Any, mark: Mark) -> Value:
@@ -68,7 +76,7 @@ class Value:
             return cls.mapping({key: cls.of(inner, mark) for key, inner in data.items()}, mark)
         if isinstance(data, list | tuple):
             return cls.sequence(tuple(cls.of(item, mark) for item in data), mark)
-        return cls(data, mark)
+        return cls.scalar(data, mark)
 
     @property
     def entries(self) -> Mapping[str, Value]:
@@ -82,7 +90,7 @@ class Value:
 
     def at(self, mark: Mark) -> Value:
         """The same value, written elsewhere."""
-        return Value(self.data, mark, self.inner, self.size)
+        return Value(self.data, mark, self.inner, self.size, self.refers)
 
 
 @dataclass(frozen=True)

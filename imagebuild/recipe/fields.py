@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import re
-import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -61,9 +60,14 @@ def shown(value: object) -> str:
     return text if len(text) <= 60 else f"{text[:50]}…{text[-1]}"
 
 
+_FORBIDDEN = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\u2028\\u2029\\ud800-\\udfff]")
+"""Unicode's categories Cc, Zl, Zp and Cs."""
+
+
 def forbidden_character(text: str) -> str | None:
     """The first character that no single-line field may hold: controls, line and paragraph separators, surrogates."""
-    return next((c for c in text if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp")), None)
+    found = _FORBIDDEN.search(text)
+    return found[0] if found else None
 
 
 def text(value: object) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Annotated, Any
 
 from pydantic import PlainSerializer, PlainValidator, ValidationError
@@ -11,6 +12,11 @@ from imagebuild.customise.operation import OperationCall
 from imagebuild.recipe.document import Route
 from imagebuild.recipe.fields import Kind, shown
 from imagebuild.recipe.findings import Finding, Refused, did_you_mean, findings
+
+
+@cache
+def _without_params(name: str) -> OperationCall:
+    return registry.call(name)
 
 
 def _operation(value: Any) -> OperationCall:
@@ -34,7 +40,7 @@ def _operation(value: Any) -> OperationCall:
     if not isinstance(params, dict):
         raise Refused([Finding(inner, f"expected a mapping of parameters, found {shown(params)}")])
     try:
-        return registry.call(name, params)
+        return registry.call(name, params) if params else _without_params(name)
     except ValidationError as error:
         nested = [Finding((*inner, *x.route), x.message, x.hint, x.at_key) for x in findings(error, model)]
         raise Refused(nested) from error

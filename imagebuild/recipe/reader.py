@@ -143,7 +143,7 @@ class _Builder:
         mark = Mark(self._file, key_line, key_line)
         if isinstance(event, yaml.ScalarEvent):
             at = Mark(self._file, key_line, line) if line > key_line and event.value else mark
-            value = Value(self._scalar(event, route), at)
+            value = Value.scalar(self._scalar(event, route), at)
         elif isinstance(event, yaml.AliasEvent):
             value = self._alias(event, route).at(mark)
         elif len(route) >= MAX_DEPTH:

@@ -32,18 +32,16 @@ class References:
 
     def replaced(self, value: Value, route: Route = ()) -> Value:
         """``value`` with everything in it replaced; itself if it has no reference. Raises RecipeError for a bomb."""
+        if not value.refers:
+            return value
         if isinstance(value.inner, dict):
             entries = {key: self.replaced(inner, (*route, key)) for key, inner in value.inner.items()}
-            if all(entries[key] is inner for key, inner in value.inner.items()):
-                return value
             made = Value.mapping(entries, value.mark)
         elif isinstance(value.inner, tuple):
             items = tuple(self.replaced(item, (*route, at)) for at, item in enumerate(value.inner))
-            if all(one is other for one, other in zip(items, value.inner, strict=True)):
-                return value
             made = Value.sequence(items, value.mark)
         else:
-            return self._text(value, route) if isinstance(value.data, str) and "${" in value.data else value
+            return self._text(value, route)
         if made.size > MAX_VALUES:
             raise self._too_large(value, f"{MAX_VALUES} values")
         return made

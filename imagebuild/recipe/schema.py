@@ -146,7 +146,7 @@ def composition() -> dict[str, Any]:
     }
     axis = {"anyOf": [{"type": "array", "items": _SCALAR}, {"type": "object", "additionalProperties": {"$ref": "#"}}]}
     cells = {"type": "array", "items": {"type": "object", "additionalProperties": _SCALAR}}
-    file = {"type": "string", "pattern": "\\.ya?ml$"}
+    file = {"type": "string", "minLength": 1}
     return {
         "extends": {
             "description": "The file, or the files in order, that this one adds to: relative to it, or a shipped one.",

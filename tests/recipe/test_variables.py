@@ -174,7 +174,7 @@ def test_a_bomb_of_references_is_refused(variables: str, text: str | None) -> No
 def test_any_text_is_replaced_or_refused(text: str, value: str) -> None:
     mark = Mark("r.yaml", 1, 1)
     references = References({"a": Value(value, mark), "b": Value([], mark, ())})
-    made = references.replaced(Value(text, mark))
+    made = references.replaced(Value.scalar(text, mark))
     if not references.problems and made.data != []:
         assert made.data == text.replace("$${", "\0").replace("${a}", value).replace("\0", "${") or "$$" in text
     assert Document("r.yaml", made).mark(()) == mark
