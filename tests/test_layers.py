@@ -39,7 +39,7 @@ LAYERS = {
         "project",
         "skeleton",
     },
-    "engine": {"build", "steps", "verify", "publish", "doctor"},
+    "engine": {"build", "by_hand", "steps", "verify", "publish", "doctor"},
     "cli": {"cli"},
 }
 ORDER = list(LAYERS)

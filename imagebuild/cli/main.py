@@ -18,7 +18,8 @@ from imagebuild.cli.catalogue import list_recipes
 from imagebuild.cli.doctor import doctor
 from imagebuild.cli.operations import operations
 from imagebuild.cli.project import init, schema
-from imagebuild.cli.recipes import lint, render
+from imagebuild.cli.recipes import lint
+from imagebuild.cli.render import render
 from imagebuild.errors import ImageBuildError, InstallFailed, Problem, RecipeError, from_os
 from imagebuild.log import redact
 

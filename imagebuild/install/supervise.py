@@ -15,7 +15,8 @@ from pathlib import Path
 from imagebuild.errors import CommandFailed, HostError, InstallFailed
 from imagebuild.hypervisor import DomainState, Hypervisor, Usage
 from imagebuild.install.console import Console
-from imagebuild.install.virt_install import InstallMachine, command, repeat_script
+from imagebuild.install.script import repeat_script
+from imagebuild.install.virt_install import InstallMachine, command
 from imagebuild.log import logger
 from imagebuild.progress import Progress
 from imagebuild.run import run

@@ -6,9 +6,8 @@ numbers of the disks (the installer finds them by these), no display, what ends 
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -21,9 +20,6 @@ from imagebuild.recipe.machine import Vm
 
 LOG_PORT = "org.fedoraproject.anaconda.log.0"
 """The virtio-serial port that Anaconda sends its logs to of its own accord; kickstrap does the same."""
-
-_HERE = "@HERE @"
-"""Stands for a folder that only the shell knows. The space has virt-install's and the shell's quotes put around it."""
 
 
 @dataclass(frozen=True)
@@ -110,37 +106,6 @@ def command(machine: InstallMachine) -> list[str]:
 def serials(count: int) -> tuple[str, ...]:
     """The serial numbers of the disks that are installed to: target, target2, target3."""
     return ("target", *(f"target{number}" for number in range(2, count + 1)))[:count]
-
-
-def repeat_script(machine: InstallMachine) -> str:
-    """A shell script that runs the installation again by hand, with the kickstart beside it; prints the console."""
-    here = Path(_HERE)
-    argv = command(
-        replace(
-            machine,
-            name=f"{machine.name}-again",
-            kickstart=here / machine.kickstart.name,
-            targets=tuple(replace(target, path=here / target.path.name) for target in machine.targets),
-            nvram=here / "nvram.fd" if machine.nvram else None,
-            console_log=here / "console-again.log",
-            installer_log=here / "installer-again.log",
-        )
-    )
-    line = shlex.join(argv).replace(_HERE, "'\"$here\"'")
-    disks = "".join(_empty_disk(target.path) for target in machine.targets)
-    return (
-        "#!/bin/sh -eu\n"
-        "# Runs the failed installation again; QEMU must be able to reach this folder. Secrets were taken out of ks.cfg.\n"
-        'here=$(cd "$(dirname "$0")" && pwd)\n'
-        f"{disks}{line}\n"
-        'tail -f "$here/console-again.log"\n'
-    )
-
-
-def _empty_disk(path: Path) -> str:
-    """The line of the shell that makes a disk like ``path``, empty."""
-    size = path.stat().st_size if path.exists() else 0
-    return f'truncate -s {size} "$here"/{shlex.quote(path.name)}\n'
 
 
 def _kernel_command_line(machine: InstallMachine) -> list[str]:

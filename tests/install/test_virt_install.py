@@ -10,7 +10,8 @@ import pytest
 
 from imagebuild.domain.choices import VirtType
 from imagebuild.errors import HostError
-from imagebuild.install.virt_install import InstallMachine, SourceDisk, TargetDisk, command, repeat_script
+from imagebuild.install.script import repeat_script
+from imagebuild.install.virt_install import InstallMachine, SourceDisk, TargetDisk, command
 from imagebuild.recipe.cpu import Cpu
 from imagebuild.recipe.machine import Vm
 from tests.virt_install_parser import connection, parsed, real

@@ -1,0 +1,93 @@
+"""``imagebuild render``: what a recipe becomes, without building anything."""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+
+import click
+
+from imagebuild import by_hand
+from imagebuild import plan as plans
+from imagebuild.cli.options import RecipeName, opened, refuse_unknown, store_option, var_option
+from imagebuild.domain.definition import IMAGES, definition
+from imagebuild.errors import UsageError
+from imagebuild.kickstrap.mirror import Mirror, host_mirror
+from imagebuild.recipe.load import load
+from imagebuild.recipe.model import Recipe
+from imagebuild.recipe.written import written
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  imagebuild render debian-13
+  imagebuild render debian-13 --payload in-vm
+  imagebuild render debian-13 --recipe
+  imagebuild render debian-13 --domain --name web1 --images /srv/images | virsh define /dev/stdin
+  imagebuild render debian-13 --into /var/tmp/by-hand && sh /var/tmp/by-hand/virt-install.sh"""
+)
+@click.argument("recipe", type=RecipeName())
+@click.option("--recipe", "what", flag_value="recipe", help="Print the recipe itself, put together.")
+@click.option("--command", "what", flag_value="command", help="Print the virt-install command of the installation.")
+@click.option("--domain", "what", flag_value="domain", help="Print the libvirt domain definition of the machine.")
+@click.option(
+    "--into",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Write kickstart, virt-install.sh and domain definition into this folder; with --command: the folder it names.",
+)
+@click.option(
+    "--payload", type=click.Choice(["host", "in-vm"]), help="Render as if the recipe's installer.payload were this."
+)
+@click.option("--name", help="With --domain: the domain's name instead of the recipe's.")
+@click.option("--images", help=f"With --domain: the folder of the images.  [default: {IMAGES}]")
+@store_option
+@var_option
+def render(
+    recipe: str,
+    what: str | None,
+    into: Path | None,
+    payload: str | None,
+    name: str | None,
+    images: str | None,
+    store: Path | None,
+    given: dict[str, str],
+) -> None:
+    """Print the kickstart of RECIPE, checked, with stand-ins for secrets, nonce and digest.
+
+    With --recipe, print the recipe with all that it extends and with its variables put in: a whole recipe again,
+    each value with the file and line that it comes from.
+
+    With --command, print the virt-install command. The files it names are those that --into writes; without --into
+    they are named in a folder called like the recipe, in the current one.
+    """
+    wanted = _wanted(load(recipe, given=given), payload)
+    refuse_unknown(given, [wanted])
+    if what != "domain" and (name or images):
+        raise UsageError("--name and --images belong to --domain")
+    if what == "recipe":
+        click.echo(written(wanted), nl=False)
+    elif what == "domain":
+        folder = PurePosixPath(Path(images).absolute()) if images else IMAGES
+        click.echo(definition(wanted, name=name, images=folder), nl=False)
+    elif what == "command":
+        kind = by_hand.virt_type(wanted, opened(store))
+        click.echo(by_hand.command(by_hand.as_known_here(wanted), into or Path(wanted.name), kind), nl=False)
+    elif into is not None:
+        for path in by_hand.write(wanted, into, opened(store)):
+            click.echo(path)
+    else:
+        click.echo(rendered(wanted), nl=False)
+
+
+def rendered(recipe: Recipe) -> str:
+    """The recipe's kickstart with stand-ins for what only a build knows. Raises RecipeError for all that is wrong."""
+    mirror = Mirror(recipe.installer.mirror) if recipe.installer.mirror else host_mirror()
+    return plans.sample(recipe, mirror).text
+
+
+def _wanted(recipe: Recipe, payload: str | None) -> Recipe:
+    if payload is None:
+        return recipe
+    if recipe.installer.type != "kickstrap":
+        raise UsageError("--payload has no meaning for Anaconda")
+    return recipe.model_copy(update={"installer": recipe.installer.model_copy(update={"payload": payload})})

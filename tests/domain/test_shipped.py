@@ -1,0 +1,56 @@
+"""The shipped recipes' machines: golden files, valid by libvirt's schema, understood by virt-install."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from imagebuild import by_hand
+from imagebuild.domain.definition import definition
+from imagebuild.recipe.load import load_all
+from imagebuild.recipe.model import Recipe
+from imagebuild.recipe.search import available, shipped
+from tests.domain.test_definition import valid
+from tests.virt_install_parser import connection, parsed
+
+GOLDEN = Path(__file__).with_name("golden")
+FOLDER = Path("/var/tmp/by-hand")
+RECIPES = [recipe for path in available([Path(str(shipped("recipes")))]).values() for recipe in load_all(path)]
+
+
+def pasted(command: str) -> list[str]:
+    """The words of a command as a shell sees them."""
+    said = subprocess.run(["sh", "-c", f"printf '%s\\0' {command}"], capture_output=True, text=True, check=True)
+    return said.stdout.split("\0")[:-1]
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.name)
+def test_domain_definition(recipe: Recipe, golden: Callable[[Path, str], None]) -> None:
+    text = definition(recipe)
+    golden(GOLDEN / f"{recipe.name}.xml", text)
+    assert valid(text) == ""
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.name)
+def test_virt_install_command(
+    recipe: Recipe, golden: Callable[[Path, str], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("imagebuild.hypervisor.default_uri", lambda: "qemu:///system")
+    golden(GOLDEN / f"{recipe.name}.virt-install", by_hand.command(recipe, FOLDER, "kvm"))
+    for name in ("tree/images/pxeboot/vmlinuz", "tree/images/pxeboot/initrd.img", "tree/images/install.img", "ks.cfg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"\0" * 512)
+    (tmp_path / "tree/.treeinfo").write_text(
+        "[general]\nfamily = kickstrap\nversion = 13\narch = x86_64\n[tree]\narch = x86_64\n[images-x86_64]\n"
+        "kernel = images/pxeboot/vmlinuz\ninitrd = images/pxeboot/initrd.img\n"
+    )
+    for name in ("payload", "disk.raw", *(f"disk{number}.raw" for number in range(2, 9))):
+        (tmp_path / name).write_bytes(b"\0" * 512)
+    words = pasted(by_hand.command(by_hand.as_known_here(recipe), tmp_path, "kvm"))
+    words[words.index("--connect") + 1] = connection(tmp_path)
+    domain = parsed(words)
+    assert domain.findtext("vcpu") == str(recipe.vm.vcpus.maximum)
+    assert next(disk.attrib["file"] for disk in domain.findall("devices/disk/source")) == str(tmp_path / "disk.raw")

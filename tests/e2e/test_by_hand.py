@@ -1,0 +1,53 @@
+"""What `render --into` writes really installs."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+
+import pytest
+
+from imagebuild import hypervisor
+from tests.e2e.conftest import Ended, Project
+
+pytestmark = pytest.mark.vm
+
+
+def test_the_script_installs(project: Project, built: Ended, nothing_left: None) -> None:
+    place = project.folder / "by, hand"
+    assert project.run("render", "small", "--into", str(place)).code == 0
+    assert (place / "ks.cfg").stat().st_mode & 0o777 == 0o600
+    with hypervisor.connected(hide_kvm=True):
+        process = subprocess.Popen(["sh", place / "virt-install.sh"], stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        try:
+            for line in process.stdout:
+                if "imagebuild-success:" in line:
+                    break
+            else:
+                pytest.fail(f"no marker of success: {(place / 'console.log').read_text()[-2000:]}")
+        finally:
+            process.kill()
+            process.wait()
+        with hypervisor.connected(hide_kvm=True) as connection:
+            for _ in range(240):
+                if connection.state("imagebuild-small").status == "gone":
+                    break
+                time.sleep(0.5)
+            connection.end("imagebuild-small")
+    assert (place / "disk.raw").stat().st_blocks * 512 > 100 * 1024**2
+
+
+def test_libvirt_takes_the_domain_definition(project: Project, built: Ended) -> None:
+    """Defined for an emulated machine, as there may be no KVM; with the schema's check, and gone again."""
+    text, _ = project.start("render", "small", "--domain", "--name", "imagebuild-definition").communicate()
+    with hypervisor.connected(hide_kvm=True) as connection:
+        virsh = ["virsh", "--connect", connection.uri]
+        emulated = text.replace('type="kvm"', 'type="qemu"').replace('mode="host-model"', 'mode="maximum"')
+        subprocess.run([*virsh, "define", "--validate", "/dev/stdin"], input=emulated, text=True, check=True)
+        try:
+            native = ["domxml-to-native", "qemu-argv", "--domain", "imagebuild-definition"]
+            argv = subprocess.run([*virsh, *native], capture_output=True, text=True, check=True).stdout
+        finally:
+            subprocess.run([*virsh, "undefine", "imagebuild-definition"], check=True)
+    assert "virtio-blk" in argv
