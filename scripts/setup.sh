@@ -40,7 +40,8 @@ libguestfs-tools|guestfish tells libguestfs's version; virt-sysprep and others a
 libguestfs-xfs|XFS file systems in libguestfs
 virtinst|virt-install: starts the installation
 python3-libvirt|libvirt's Python binding: watches the installation
-libvirt-clients|virsh, for looking at a running installation
+libvirt-clients|virsh, for looking at a running installation; virt-xml-validate
+libxml2-utils|xmllint: virt-xml-validate holds domain definitions against libvirt's schema with it
 libvirt-daemon|libvirtd: runs the virtual machine
 libvirt-daemon-driver-qemu|libvirtd's QEMU driver
 libvirt-daemon-system|the system-wide libvirtd: its user and its configuration
@@ -72,7 +73,8 @@ libguestfs|guestfish tells libguestfs's version
 guestfs-tools|virt-sysprep and others, for the benchmark
 virt-install|virt-install: starts the installation
 python3-libvirt|libvirt's Python binding: watches the installation
-libvirt-client|virsh, for looking at a running installation
+libvirt-client|virsh, for looking at a running installation; virt-xml-validate
+libxml2|xmllint: virt-xml-validate holds domain definitions against libvirt's schema with it
 libvirt-daemon-kvm|libvirt's daemon with its QEMU driver
 qemu-kvm|QEMU: the virtual machine itself
 qemu-img|qemu-img: makes the compressed qcow2
