@@ -25,6 +25,8 @@ Kind = Literal["file", "dir", "symlink", "other"]
 _KINDS: dict[int, Kind] = {stat_bits.S_IFREG: "file", stat_bits.S_IFDIR: "dir", stat_bits.S_IFLNK: "symlink"}
 _CHUNK = 1 << 20
 """Bytes per read; libguestfs's messages hold less than 4 MiB."""
+_NO_FILE_SYSTEM = frozenset({"LVM2_member", "linux_raid_member", "swap", "crypto_LUKS"})
+"""blkid's names of what is on a partition and cannot be mounted."""
 
 
 @dataclass(frozen=True)
@@ -134,14 +136,17 @@ def find_root(guestfs: Any) -> Root:
     roots: dict[str, Root] = {}
     refused = []
     for device in [*candidates, *guestfs.list_md_devices(), *guestfs.lvs()]:
+        fstype = guestfs.vfs_type(device)
+        if fstype in _NO_FILE_SYSTEM:
+            continue  # a mount would try every type there is
         try:
             guestfs.mount_ro(device, "/")
         except GuestError as error:
             refused.append(str(error))
             continue
         # a btrfs is found once on each of its devices
-        name = guestfs.vfs_uuid(device) if guestfs.vfs_type(device) == "btrfs" else device
-        roots |= {f"{name} {options}": Root(device, options) for options in _roots_in(guestfs, device)}
+        name = guestfs.vfs_uuid(device) if fstype == "btrfs" else device
+        roots |= {f"{name} {options}": Root(device, options) for options in _roots_in(guestfs, fstype)}
         guestfs.umount_all()
     if len(roots) > 1:
         found = ", ".join(f"{root.device} {root.options}".strip() for root in roots.values())
@@ -156,10 +161,10 @@ def find_root(guestfs: Any) -> Root:
     return next(iter(roots.values()))
 
 
-def _roots_in(guestfs: Any, device: str) -> list[str]:
+def _roots_in(guestfs: Any, fstype: str) -> list[str]:
     """The mount options of each root file system in the one that is mounted just now."""
     places = {"": ""}
-    if guestfs.vfs_type(device) == "btrfs":
+    if fstype == "btrfs":
         paths = [found["btrfssubvolume_path"] for found in guestfs.btrfs_subvolume_list("/")]
         places |= {f"/{path}": f"subvol={path}" for path in paths}
     marks = ("/etc/fstab", "/etc/os-release", "/usr/lib/os-release")

@@ -36,3 +36,21 @@ def test_no_root(ext4: Scratch, xfs: Scratch) -> None:
             pass
     with pytest.raises(GuestError, match="no root file system"):
         find_root(_Translated(ext4.handle))
+
+
+def test_a_root_in_a_subvolume(ext4: Scratch, xfs: Scratch) -> None:
+    with ext4.filled(NO_ROOT):
+        pass
+    guestfs = _Translated(xfs.handle)
+    try:
+        xfs.handle.mkfs("btrfs", "/dev/sdb")
+        guestfs.mount("/dev/sdb", "/")
+        guestfs.btrfs_subvolume_create("/system")
+        guestfs.mkdir("/system/etc")
+        guestfs.write("/system/etc/fstab", b"UUID=x / btrfs subvol=system 0 0\n")
+        guestfs.umount_all()
+        assert find_root(guestfs) == Root("/dev/sdb", "subvol=system")
+    finally:
+        guestfs.umount_all()
+        xfs.handle.wipefs("/dev/sdb")
+        xfs.handle.mkfs("xfs", "/dev/sdb")
