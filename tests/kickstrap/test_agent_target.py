@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from imagebuild.kickstrap.agent import accounts, bootloader, network, system
+from imagebuild.kickstrap.agent import accounts, bootloader, efi, network, system
 from imagebuild.kickstrap.agent.command import Commands
 from imagebuild.kickstrap.agent.disks import FileSystem
 from imagebuild.kickstrap.agent.errors import InstallError
@@ -49,6 +49,21 @@ def test_fstab_is_by_uuid_parents_first() -> None:
         "UUID=a-a / ext4 errors=remount-ro 0 1",
         "UUID=b-b /var ext4 noatime,nodev 0 2",
         "UUID=c-c /var/lib xfs defaults 0 0",
+    ]
+
+
+def test_fstab_of_swap_subvolumes_and_the_efi_system_partition() -> None:
+    mounted = [
+        Mounted(FileSystem("swap", "swap"), "/dev/vda3", "s-s"),
+        Mounted(FileSystem("/home", "btrfs", options="noatime", subvolume="home"), "/dev/vda2", "b-b"),
+        Mounted(FileSystem("/", "btrfs", subvolume="root"), "/dev/vda2", "b-b"),
+        Mounted(FileSystem("/boot/efi", "vfat"), "/dev/vda1", "AB-CD"),
+    ]
+    assert system.fstab(mounted).splitlines()[1:] == [
+        "UUID=b-b / btrfs defaults,subvol=root 0 0",
+        "UUID=AB-CD /boot/efi vfat umask=0077 0 0",
+        "UUID=b-b /home btrfs noatime,subvol=home 0 0",
+        "UUID=s-s none swap sw 0 0",
     ]
 
 
@@ -233,6 +248,38 @@ def test_a_target_that_cannot_boot(target: Target, files: list[str], message: st
         target.write(name, "")
     with pytest.raises(InstallError, match=message):
         bootloader.install(target, Bootloader(), Start((0,), efi=False), ["/dev/vda"])
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ([], "the target has no GRUB for UEFI: add grub-efi-amd64"),
+        (["/usr/sbin/grub-install"], "the target has no GRUB for UEFI: add grub-efi-amd64"),
+    ],
+)
+def test_a_target_that_uefi_cannot_start(target: Target, files: list[str], message: str) -> None:
+    for name in files:
+        target.write(name, "")
+    with pytest.raises(InstallError, match=message):
+        efi.install(target, secure=False)
+
+
+def test_secure_boot_starts_shim_and_debians_grub(target: Target) -> None:
+    with pytest.raises(InstallError, match=r"needs /usr/lib/shim/shimx64\.efi\.signed in the target: add shim-signed"):
+        efi.install_signed(target, "some-uuid", "/boot/grub")
+    target.write("/boot/efi/EFI/BOOT/BOOTX64.EFI", "GRUB without a signature")
+    target.write("/usr/lib/shim/shimx64.efi.signed", "shim")
+    target.write("/usr/lib/shim/mmx64.efi.signed", "MOK manager")
+    target.write("/usr/lib/grub/x86_64-efi-signed/grubx64.efi.signed", "signed GRUB")
+    efi.install_signed(target, "some-uuid", "/boot/grub")
+    found = {path.name: path.read_text() for path in target.path("/boot/efi").rglob("*") if path.is_file()}
+    assert found == {
+        "BOOTX64.EFI": "shim",
+        "mmx64.efi": "MOK manager",
+        "grubx64.efi": "signed GRUB",
+        "grub.cfg": "search.fs_uuid some-uuid root\nset prefix=($root)'/boot/grub'\nconfigfile $prefix/grub.cfg\n",
+    }
+    assert target.has("/boot/efi/EFI/debian/grub.cfg")
 
 
 def test_a_link_is_replaced_and_not_followed(target: Target, tmp_path: Path) -> None:

@@ -39,22 +39,19 @@ def install(target: Target, *, secure: bool) -> None:
         "--no-uefi-secure-boot", "--locales=",
     ])  # fmt: skip
     if secure:
-        _install_signed(target)
+        uuid = target.commands.run(["grub-probe", "--target=fs_uuid", "/boot/grub"]).output.split()[-1]
+        folder = target.commands.run(["grub-mkrelpath", "/boot/grub"]).output.split()[-1]
+        install_signed(target, uuid, folder)
     if target.has("/var/lib/dpkg/info/grub-efi-amd64.postinst") and target.has("/usr/bin/debconf-set-selections"):
         # an upgrade must write the removable path too, and no variables of the machine it happens on
         target.commands.run(["debconf-set-selections"], input=_ANSWERS)
 
 
-def _install_signed(target: Target) -> None:
+def install_signed(target: Target, uuid: str, folder: str) -> None:
+    """The signed programs, and the configuration that the signed GRUB finds: it leads to ``folder`` on that file system."""
     for source, (name, package) in _SIGNED.items():
         if not target.has(source):
             raise InstallError(f"secure boot needs {source} in the target: add {package} to %packages")
         shutil.copyfile(target.path(source), target.path(f"{_BOOT}/{name}"))
-    uuid = target.commands.run(["grub-probe", "--target=fs_uuid", "/boot/grub"]).output.split()[-1]
-    folder = target.commands.run(["grub-mkrelpath", "/boot/grub"]).output.split()[-1]
-    target.write(f"{ESP}/EFI/debian/grub.cfg", leading_config(uuid, folder))
-
-
-def leading_config(uuid: str, folder: str) -> str:
-    """The configuration that the signed GRUB finds: it goes on with the one in ``folder`` of that file system."""
-    return f"search.fs_uuid {uuid} root\nset prefix=($root)'{folder}'\nconfigfile $prefix/grub.cfg\n"
+    leading = f"search.fs_uuid {uuid} root\nset prefix=($root)'{folder}'\nconfigfile $prefix/grub.cfg\n"
+    target.write(f"{ESP}/EFI/debian/grub.cfg", leading)
