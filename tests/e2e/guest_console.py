@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -68,16 +69,43 @@ class GuestConsole:
         return _ESCAPES.sub("", output).removesuffix(_PROMPT).strip()
 
 
+OVMF = Path("/usr/share/OVMF")
+_FIRMWARE = {
+    "uefi": ("OVMF_CODE_4M.fd", "OVMF_VARS_4M.fd"),
+    "uefi-secure": ("OVMF_CODE_4M.secboot.fd", "OVMF_VARS_4M.ms.fd"),
+}
+"""Debian's builds: the program, and variables that begin empty, or with Microsoft's keys and secure boot on."""
+
+
+def _firmware(name: str, variables: Path) -> list[str]:
+    """QEMU's options for a firmware; what it remembers goes to ``variables``."""
+    if name == "bios":
+        return []
+    code, empty = (OVMF / file for file in _FIRMWARE[name])
+    shutil.copyfile(empty, variables)
+    machine = "q35,smm=on" if name == "uefi-secure" else "q35"
+    options = ["-machine", machine, "-drive", f"if=pflash,format=raw,unit=0,file={code},readonly=on"]
+    options += ["-drive", f"if=pflash,format=raw,unit=1,file={variables}"]
+    return [*options, "-global", "driver=cfi.pflash01,property=secure,value=on"] if name == "uefi-secure" else options
+
+
 @contextmanager
-def booted(image: Path, overlay: Path, accelerator: Accelerator) -> Iterator[GuestConsole]:
-    """A throwaway VM of ``image``: what it writes goes to ``overlay``, its network is QEMU's own."""
-    create = ["qemu-img", "create", "-q", "-f", "qcow2", "-b", str(image.absolute()), "-F", "qcow2", str(overlay)]
-    subprocess.run(create, check=True, capture_output=True)
+def booted(
+    image: Path, overlay: Path, accelerator: Accelerator, *, more: Sequence[Path] = (), firmware: str = "bios"
+) -> Iterator[GuestConsole]:
+    """A throwaway VM of ``image`` and its further disks: what it writes goes to ``overlay``, its network is QEMU's own."""
+    overlays = [overlay, *(overlay.with_suffix(f".{at}.qcow2") for at in range(2, len(more) + 2))]
+    for below, above in zip([image, *more], overlays, strict=True):
+        create = ["qemu-img", "create", "-q", "-f", "qcow2", "-b", str(below.absolute()), "-F", "qcow2", str(above)]
+        subprocess.run(create, check=True, capture_output=True)
+    variables = overlay.with_suffix(".vars")
     argv = [
-        emulator(), "-accel", accelerator, "-m", "768", "-smp", "1", "-nodefaults", "-no-user-config", "-display", "none",
-        "-no-reboot", "-serial", "stdio", "-drive", f"file={overlay},format=qcow2,if=virtio,cache=unsafe",
+        emulator(), *_firmware(firmware, variables), "-accel", accelerator, "-m", "768", "-smp", "1", "-nodefaults",
+        "-no-user-config", "-display", "none", "-no-reboot", "-serial", "stdio",
         "-netdev", "user,id=net0", "-device", "virtio-net-pci,netdev=net0", "-device", "virtio-rng-pci",
     ]  # fmt: skip
+    for above in overlays:
+        argv += ["-drive", f"file={above},format=qcow2,if=virtio,cache=unsafe"]
     if accelerator == "tcg":
         argv += ["-cpu", "qemu64,-cx16"]  # see EMULATED_KERNEL_ARGUMENTS: the image has a command line of its own
     process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
@@ -89,4 +117,5 @@ def booted(image: Path, overlay: Path, accelerator: Accelerator) -> Iterator[Gue
         for pipe in (process.stdin, process.stdout):
             assert pipe is not None
             pipe.close()
-        overlay.unlink()
+        for path in (*overlays, variables):
+            path.unlink(missing_ok=True)

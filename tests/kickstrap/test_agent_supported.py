@@ -6,7 +6,9 @@ import warnings
 from collections.abc import Iterator
 
 import pytest
-from pykickstart.errors import KickstartParseWarning
+from hypothesis import given
+from hypothesis import strategies as st
+from pykickstart.errors import KickstartError, KickstartParseWarning
 from pykickstart.handlers.f43 import F43Handler
 from pykickstart.parser import KickstartParser
 from pykickstart.version import makeVersion
@@ -349,3 +351,57 @@ def test_all_findings_come_at_once_in_the_order_of_lines() -> None:
     lines = [finding.line for finding in check(BLANK, "cdrom\nlogging --host=a\nnetwork --mtu=9\n")]
     assert lines == sorted(lines)
     assert set(lines) >= {1, 2, 3}
+
+
+names = st.sampled_from(
+    [
+        "/",
+        "/boot",
+        "/boot/efi",
+        "/var",
+        "swap",
+        "biosboot",
+        "none",
+        "pv.1",
+        "pv.2",
+        "raid.1",
+        "raid.2",
+        "raid.3",
+        "btrfs.1",
+        "x",
+    ]
+)
+some_options = {
+    "part": ["--size=9", "--size=0", "--grow", "--maxsize=5", "--ondisk=vdb", "--ondisk=x", "--fstype=efi", "--fstype=btrfs", "--label=l"],
+    "raid": ["--level=1", "--level=0", "--level=5", "--device=md0", "--device=/x", "--fstype=efi", "raid.1", "raid.2", "raid.3"],
+    "volgroup": ["pv.1", "pv.2", "raid.1", "--pesize=7", "--pesize=8192"],
+    "logvol": ["--vgname=/", "--vgname=x", "--name=a", "--name=b", "--size=7", "--percent=200", "--percent=30", "--grow"],
+    "btrfs": ["--label=x", "--subvol", "--name=a", "--name=b/c", "btrfs.1", "LABEL=x", "--data=1", "--metadata=raid10"],
+    "clearpart": ["--all", "--disklabel=gpt", "--disklabel=msdos", "--drives=vda", "--drives=sdb"],
+    "ignoredisk": ["--drives=vda", "--only-use=vdb"],
+    "autopart": ["--type=lvm", "--type=btrfs", "--type=plain", "--noswap", "--fstype=xfs"],
+    "reqpart": ["--add-boot"],
+    "bootloader": ["--boot-drive=vdb", "--location=none"],
+}  # fmt: skip
+
+
+@st.composite
+def storage_line(draw: st.DrawFn) -> str:
+    command = draw(st.sampled_from(sorted(some_options)))
+    words = draw(st.lists(st.sampled_from(some_options[command]), max_size=6))
+    named = command in ("part", "raid", "volgroup", "logvol", "btrfs")
+    return " ".join([command, *([draw(names)] if named else []), *words])
+
+
+@given(
+    st.lists(storage_line(), max_size=12),
+    st.sampled_from([None, Machine((100,)), Machine((5000, 200), "uefi"), Machine((60_000,) * 3, "uefi-secure")]),
+)
+def test_storage_lines_are_refused_or_fit(lines: list[str], machine: Machine | None) -> None:
+    """Whatever pykickstart can read: a finding with a line of the kickstart, or a layout that holds."""
+    text = "\n".join([*lines, "liveimg --url=file:///payload", ""])
+    try:
+        found = findings(text, machine)
+    except (KickstartError, ValueError):
+        return
+    assert all(1 <= finding.line <= len(lines) + 1 for finding in found)

@@ -1,0 +1,142 @@
+"""Several disks, arrays, volume groups, subvolumes and UEFI: installed for real, booted, and the guest asked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from imagebuild import accel
+
+from .conftest import PASSWORD, Ended, Project
+from .guest_console import booted
+
+pytestmark = [pytest.mark.vm, pytest.mark.timeout(2400), pytest.mark.usefixtures("nothing_left")]
+
+TEMPLATE = """\
+{% import "macros.ks.j2" as imagebuild %}
+cmdline
+lang C.UTF-8
+keyboard us
+timezone --utc UTC
+{{ imagebuild.source(payload) }}
+{{ imagebuild.root(root) }}
+zerombr
+STORAGE
+bootloader --location=mbr --timeout=1 --append={{ kernel_arguments | join(" ") }}
+poweroff
+%packages --nocore --exclude-weakdeps
+btrfs-progs
+dbus
+{{ imagebuild.grub(machine.firmware) -}}
+initramfs-tools
+linux-image-cloud-amd64
+lvm2
+mdadm
+systemd-sysv
+udev
+xfsprogs
+%end
+{{ imagebuild.success(nonce) }}
+"""
+LAYERS = """\
+clearpart --all --initlabel
+part raid.1 --size=300 --ondisk=vda
+part raid.2 --size=300 --ondisk=vdb
+part pv.1 --size=600 --grow --ondisk=vda
+part pv.2 --size=600 --grow --ondisk=disk/by-id/virtio-target2
+part btrfs.1 --size=300 --ondisk=vda
+part btrfs.2 --size=300 --ondisk=vdb
+raid /boot --level=1 --device=boot --fstype=ext4 --label=boot raid.1 raid.2
+volgroup system pv.1 pv.2
+logvol / --vgname=system --name=root --size=1000 --grow --fstype=xfs --label=root
+logvol swap --vgname=system --name=swap --size=64
+logvol /var/log --vgname=system --name=the-logs --percent=5 --fstype=ext4
+btrfs none --label=pool --data=single --metadata=raid1 btrfs.1 btrfs.2
+btrfs /srv --subvol --name=srv LABEL=pool
+btrfs /home --subvol --name=home pool"""
+LAYERS_ASKED = {
+    "findmnt -n -o SOURCE,FSTYPE,LABEL /": "/dev/mapper/system-root xfs root",
+    "findmnt -n -o FSTYPE,LABEL /boot": "ext4 boot",
+    "findmnt -n -o SOURCE,FSTYPE /var/log": "/dev/mapper/system-the--logs ext4",
+    "findmnt -n -o FSTYPE,FSROOT /srv": "btrfs /srv",
+    "findmnt -n -o FSTYPE,FSROOT /home": "btrfs /home",
+    "lvs --noheadings -o lv_name --sort lv_name | tr -d ' '": "root\nswap\nthe-logs",
+    "pvs --noheadings -o pv_name,vg_name | sort | tr -s ' '": "/dev/vda2 system\n /dev/vdb2 system",
+    "swapon --show=TYPE,SIZE --noheadings": "partition 64M",
+    "cat /sys/block/$(basename $(readlink -f /dev/md/boot))/md/level": "raid1",
+    "mdadm --detail /dev/md/boot | grep -cE 'active sync +/dev/vd[ab]1'": "2",
+    "grep -c '\\[UU\\]' /proc/mdstat": "1",
+    "btrfs subvolume list /srv | sed 's/.* path //' | sort": "home\nsrv",
+    "btrfs filesystem show pool | grep -c devid": "2",
+    "for disk in vda vdb; do dd if=/dev/$disk bs=512 count=1 status=none | grep -ac GRUB; done": "1\n1",
+    "systemctl is-system-running --wait; systemctl --failed --no-legend --plain": "running",
+}
+DEBIAN_12 = (
+    "os: {family: debian, version: 13, codename: trixie}",
+    "os: {family: debian, version: 12, codename: bookworm}",
+)
+
+
+def build(project: Project, name: str) -> tuple[Path, dict[str, object]]:
+    ended = project.run("build", name, "--json")
+    assert ended.code == 0, f"{ended.events[-3:]} {ended.stderr}"
+    image = project.folder / str(ended.last("artifact")["image"])
+    return image, json.loads((image.parent / "manifest.json").read_text())
+
+
+def test_raid_lvm_and_btrfs_on_two_disks(project: Project, built: Ended, variant: Callable[..., str]) -> None:
+    project.write("kickstart/layers.ks.j2", TEMPLATE.replace("STORAGE", LAYERS))
+    name = variant(
+        (
+            "disk: {size: 2GiB}",
+            "disk: {size: 2GiB}\nextra_disks: [{size: 1536MiB}]\nkickstart: {template: layers.ks.j2}",
+        ),
+        ("packages: [lrzsz, net-tools, screen, tree, vim, wget]\n", ""),
+    )
+    image, manifest = build(project, name)
+    second = image.with_name(f"{name}-2.qcow2")
+    assert second.exists()
+    trimmed = [one for one in manifest["operations"] if one["name"] == "trim-free-space"]  # type: ignore[attr-defined]
+    assert {change["path"] for change in trimmed[0]["changes"]} <= {"/", "/boot", "/home", "/srv", "/var/log"}
+    accelerator = accel.verdict(project.store / "accelerator.json").accelerator
+    with booted(image, project.folder / "layers.qcow2", accelerator, more=[second]) as console:
+        console.log_in(PASSWORD, 600)
+        console.run("systemctl is-system-running --wait", 300)
+        told = {command: console.run(command) for command in LAYERS_ASKED}
+    assert told == LAYERS_ASKED
+
+
+def test_debian_12_starts_by_uefi(project: Project, built: Ended, variant: Callable[..., str]) -> None:
+    """The shipped template, and no part of it changed for this release."""
+    name = variant(DEBIAN_12, ("disk: {size: 2GiB}", "disk: {size: 2GiB}\nmachine: {firmware: uefi}"))
+    image, _ = build(project, name)
+    accelerator = accel.verdict(project.store / "accelerator.json").accelerator
+    with booted(image, project.folder / "uefi.qcow2", accelerator, firmware="uefi") as console:
+        console.log_in(PASSWORD, 600)
+        assert (
+            console.run("systemctl is-system-running --wait; systemctl --failed --no-legend --plain", 300) == "running"
+        )
+        assert console.run("cat /etc/debian_version").startswith("12")
+        assert console.run("ls -d /sys/firmware/efi") == "/sys/firmware/efi"
+        assert console.run("findmnt -n -o FSTYPE /boot/efi") == "vfat"
+        assert console.run("ls /sys/class/net").split() == ["eth0", "lo"]
+        assert "inet 10.0.2." in console.run(
+            "until ip -4 -o addr show dev eth0 scope global | grep inet; do sleep 1; done"
+        )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("release", ["12", "13"])
+def test_secure_boot(project: Project, built: Ended, variant: Callable[..., str], release: str) -> None:
+    firmware = ("disk: {size: 2GiB}", "disk: {size: 2GiB}\nmachine: {firmware: uefi-secure}")
+    name = variant(*([DEBIAN_12] if release == "12" else []), firmware)
+    image, _ = build(project, name)
+    accelerator = accel.verdict(project.store / "accelerator.json").accelerator
+    with booted(image, project.folder / "secure.qcow2", accelerator, firmware="uefi-secure") as console:
+        console.log_in(PASSWORD, 900)
+        state = "/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
+        assert console.run(f"od -An -tu1 -j4 {state}").strip() == "1"
+        assert console.run("systemctl is-system-running --wait", 300) == "running"
