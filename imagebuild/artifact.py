@@ -62,7 +62,9 @@ class Output:
         with suppress(OSError, ValueError, KeyError, TypeError):
             folder = self.folder / (self.folder / LATEST).readlink()
             artifact = Artifact(folder, self.recipe, folder.name)
-            if artifact.image.stat().st_size == artifact.manifest()["image"]["size"]:
+            told = artifact.manifest()
+            images = [told["image"], *told.get("extra_images", [])]
+            if all((folder / image["file"]).stat().st_size == image["size"] for image in images):
                 return artifact
         return None
 

@@ -56,10 +56,10 @@ def opened(
     network: bool = False,
     more: Sequence[Path] = (),
 ) -> Iterator[GuestDisk]:
-    """The guest on ``disk`` and the disks ``more`` beside it, mounted for writing as its /etc/fstab says, in an appliance of its own.
+    """The guest on ``disk`` and its further disks ``more``, mounted for writing as its /etc/fstab says, in an appliance.
 
-    ``disk`` must be a copy that may be thrown away: nothing is flushed to it before the end, and after an
-    exception its content is undefined. Temporary files go to ``tmpdir``. Raises HostError when the
+    They must be copies that may be thrown away: nothing is flushed to them before the end, and after an
+    exception their content is undefined. Temporary files go to ``tmpdir``. Raises HostError when the
     appliance does not start, GuestError when there is no guest or it cannot be written.
     """
     handle = _handle()
@@ -77,7 +77,7 @@ def opened(
             guestfs.add_drive_opts(str(path), format=fmt, discard="enable", cachemode="unsafe")
         _launch(handle)
         _mount(guestfs, find_root(guestfs))
-        yield GuestDisk(guestfs, disk)
+        yield GuestDisk(guestfs, (disk, *more))
         # Only a shutdown tells whether the last writes arrived; close() would hide that.
         guestfs.shutdown()
     finally:
@@ -210,9 +210,9 @@ def _find(guestfs: Any, spec: str) -> str:
 class GuestDisk:
     """The primitives that ``imagebuild.customise.guest.Guest`` builds on; see its ``Files`` protocol."""
 
-    def __init__(self, guestfs: Any, disk: Path) -> None:
+    def __init__(self, guestfs: Any, disks: Sequence[Path]) -> None:
         self._g = guestfs
-        self._disk = disk
+        self._disks = tuple(disks)
 
     def stat(self, path: str) -> Entry | None:
         folder, name = posixpath.split(path)
@@ -293,6 +293,9 @@ class GuestDisk:
 
     def trim(self, mountpoint: str) -> int:
         self._g.sync()
-        before = self._disk.stat().st_blocks
+        before = self._blocks()
         self._g.fstrim(mountpoint)
-        return max(0, before - self._disk.stat().st_blocks) * 512
+        return max(0, before - self._blocks()) * 512
+
+    def _blocks(self) -> int:
+        return sum(disk.stat().st_blocks for disk in self._disks)

@@ -174,8 +174,7 @@ def _carried_out(machine: Machine) -> Supported:
 
 def _machine(recipe: Recipe) -> Machine:
     """What kickstrap's layout of the disks depends on."""
-    sizes = (recipe.disk.size, *(disk.size for disk in recipe.extra_disks))
-    return Machine(tuple(size // MIB for size in sizes), recipe.machine.firmware)
+    return Machine(tuple(disk.size // MIB for disk in recipe.disks), recipe.machine.firmware)
 
 
 def sample(recipe: Recipe, mirror: Mirror) -> Rendered:

@@ -208,11 +208,13 @@ class Run:
         return self._entry(step, make)
 
     def _check_fits(self, payload: Path | None) -> None:
-        """Raise RecipeError where the root archive cannot fit the disk; a file system takes some 5 % for itself."""
+        """Raise RecipeError where the root archive cannot fit the disks; a file system takes some 5 % for itself."""
         needed = payloads.read(payload).path.stat().st_size * 1.05 + 64 * MIB if payload else 0
-        if needed > self.recipe.disk.size:
+        sizes = disk_sizes(self.recipe)
+        if needed > sum(sizes):
             mark = self.recipe.place(("disk", "size"))
-            message = f"the packages need {needed / MIB:.0f} MiB, the disk has {self.recipe.disk.size // MIB}"
+            what = "the disk has" if len(sizes) == 1 else "the disks together have"
+            message = f"the packages need {needed / MIB:.0f} MiB, {what} {sum(sizes) // MIB}"
             raise RecipeError([Problem(mark.file, mark.value, "disk.size", message, "make the disk larger")])
 
     # The installation.

@@ -145,7 +145,7 @@ def test_a_finished_artifact_is_found(tmp_path: Path) -> None:
     with Output(tmp_path / "artifacts", "web").new(date(2026, 1, 31)) as artifact:
         artifact.image.write_bytes(b"image")
         (artifact.folder / "manifest.json").write_text(
-            f'{{"fingerprint": "{plan.convert.fingerprint}", "image": {{"size": 5}}}}'
+            f'{{"fingerprint": "{plan.convert.fingerprint}", "image": {{"file": "web.qcow2", "size": 5}}}}'
         )
     found = outlook(tmp_path, plan)
     assert found.artifact is not None

@@ -102,7 +102,8 @@ def test_the_key_stays(store: Store) -> None:
 def build(output: Output, content: str) -> None:
     with output.new(DAY) as artifact:
         artifact.image.write_text(content)
-        (artifact.folder / "manifest.json").write_text(json.dumps({"image": {"size": len(content)}}))
+        image = {"file": artifact.image.name, "size": len(content)}
+        (artifact.folder / "manifest.json").write_text(json.dumps({"image": image}))
 
 
 def test_versions_count_up_and_latest_follows(tmp_path: Path) -> None:
@@ -114,6 +115,22 @@ def test_versions_count_up_and_latest_follows(tmp_path: Path) -> None:
     assert latest is not None
     assert (latest.version, latest.image.read_text()) == ("2026-01-31.2", "two!")
     assert (tmp_path / "debian/2026-01-31.1/debian.qcow2").read_text() == "one"
+
+
+def test_an_artifact_without_one_of_its_disks_is_none(tmp_path: Path) -> None:
+    output = Output(tmp_path, "debian")
+    with output.new(DAY) as artifact:
+        images = [{"file": name, "size": 3} for name in ("debian.qcow2", "debian-2.qcow2")]
+        for image in images:
+            (artifact.folder / str(image["file"])).write_text("one")
+        manifest = {"image": images[0], "extra_images": images[1:]}
+        (artifact.folder / "manifest.json").write_text(json.dumps(manifest))
+    latest = output.latest()
+    assert latest is not None
+    (latest.folder / "debian-2.qcow2").write_text("cut")
+    assert output.latest() is not None
+    (latest.folder / "debian-2.qcow2").unlink()
+    assert output.latest() is None
 
 
 def test_sha256sum_agrees(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ class Scratch:
                     self.handle.rm_rf(f"/{name}")
             self._exchange.write_bytes(_tar(tree))
             self.handle.tar_in(str(self._exchange), "/")
-            yield GuestDisk(_Translated(self.handle), self._image)
+            yield GuestDisk(_Translated(self.handle), [self._image])
         finally:
             self.handle.umount_all()
 
