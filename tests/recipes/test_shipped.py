@@ -1,0 +1,157 @@
+"""Every image that imagebuild brings along: what is rendered of it, and the house rules that all of them keep."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import pytest
+from pykickstart import constants
+
+from imagebuild import plan as plans
+from imagebuild.kickstart import syntax
+from imagebuild.kickstart.lint import ParsedKickstart, check
+from imagebuild.kickstart.render import Rendered
+from imagebuild.kickstrap.agent import supported
+from imagebuild.kickstrap.mirror import Mirror
+from imagebuild.recipe.catalogue import catalogue
+from imagebuild.recipe.load import load
+from imagebuild.recipe.model import Recipe
+from imagebuild.recipe.search import shipped
+
+GOLDEN = Path(__file__).parent / "golden"
+MIRROR = Mirror("http://mirror.example/debian")
+FOLDER = shipped("recipes")
+assert FOLDER is not None
+IMAGES = [listed.name for listed in catalogue([FOLDER])]
+EXPECTED = {
+    "rocky-9", "rocky-10", "almalinux-9", "almalinux-10", "centos-stream-9", "centos-stream-10", "fedora-45", "centos-7",
+    "debian-12", "debian-12-server", "debian-13", "debian-13-server",
+}  # fmt: skip
+BASE = {"lrzsz", "net-tools", "screen", "tree"}
+SYNTAX = {"centos-7": "RHEL7", "fedora-45": "F45"}
+every_image = pytest.mark.parametrize("name", IMAGES)
+
+
+@cache
+def recipe(name: str) -> Recipe:
+    assert FOLDER is not None
+    return load(name, search=[FOLDER])
+
+
+@cache
+def rendered(name: str) -> Rendered:
+    return plans.sample(recipe(name), MIRROR)
+
+
+@cache
+def kickstart(name: str) -> ParsedKickstart:
+    made = recipe(name)
+    ours = supported.check if made.installer.type == "kickstrap" else None
+    return check(rendered(name), version=syntax.of(made).name, supported=ours)
+
+
+def test_these_are_there() -> None:
+    assert set(IMAGES) == EXPECTED
+    assert len(IMAGES) == len(EXPECTED)
+
+
+def test_no_golden_file_is_left_over() -> None:
+    assert {path.name for path in GOLDEN.iterdir()} == EXPECTED
+
+
+@every_image
+def test_the_kickstart(name: str, golden: Callable[[Path, str], None]) -> None:
+    golden(GOLDEN / name / "kickstart.ks", rendered(name).text)
+
+
+@every_image
+def test_its_installer_understands_it(name: str) -> None:
+    """Held against the syntax of the release that installs, or against kickstrap's list; and no warning remains."""
+    major = recipe(name).os.major
+    if recipe(name).installer.type == "anaconda":
+        assert syntax.of(recipe(name)).name == SYNTAX.get(name, f"RHEL{major}")
+    assert syntax.of(recipe(name)).note is None
+    assert kickstart(name).warnings == ()
+
+
+@every_image
+def test_one_root_file_system_and_no_swap(name: str) -> None:
+    parts = kickstart(name).handler.partition.partitions
+    assert [part.mountpoint for part in parts] == ["/"]
+    assert parts[0].grow
+    for command in ("logvol", "volgroup", "raid", "btrfs", "autopart"):
+        found = getattr(kickstart(name).handler, command, None)
+        assert found is None or not found.seen
+    assert "swap" not in rendered(name).text
+
+
+@every_image
+def test_selinux_and_firewall_are_off(name: str) -> None:
+    handler = kickstart(name).handler
+    assert handler.selinux.selinux == constants.SELINUX_DISABLED
+    assert handler.firewall.enabled is False
+    assert {"disable-selinux", "disable-firewall"} <= {call.name for call in recipe(name).operations}
+
+
+@every_image
+def test_the_base_packages_are_there(name: str) -> None:
+    packages = set(kickstart(name).packages)
+    assert packages >= BASE
+    assert len(packages & {"vim", "vim-enhanced"}) == 1
+    assert len(packages & {"wget", "wget2-wget"}) == 1
+    assert "qemu-guest-agent" in packages
+    assert not packages & set(kickstart(name).excluded)
+
+
+@every_image
+def test_the_interface_is_eth0_on_any_hardware(name: str) -> None:
+    arguments = kickstart(name).handler.bootloader.appendLine.split()
+    assert {"net.ifnames=0", "biosdevname=0"} <= set(arguments)
+    assert [argument for argument in arguments if argument.startswith("console=")] == [
+        "console=tty0", "console=ttyS0,115200n8",
+    ]  # fmt: skip
+    (network,) = kickstart(name).handler.network.network
+    assert (network.device, network.bootProto, network.onboot) == ("eth0", "dhcp", True)
+
+
+@every_image
+def test_nothing_names_one_machine(name: str) -> None:
+    text = rendered(name).text
+    assert not re.search(r"UUID|HWADDR|([0-9a-f]{2}:){5}[0-9a-f]{2}", text, re.IGNORECASE)
+    operations = {call.name for call in recipe(name).operations}
+    assert operations >= {
+        "remove-network-identity", "remove-udev-rules", "reset-machine-id", "remove-random-seed", "remove-ssh-host-keys",
+        "clean-package-caches", "clean-logs", "clean-temporary-files", "trim-free-space",
+    }  # fmt: skip
+
+
+@every_image
+def test_it_ends_switched_off_and_proved(name: str) -> None:
+    handler = kickstart(name).handler
+    assert handler.reboot.action == constants.KS_SHUTDOWN
+    assert all(script.errorOnFail for script in handler.scripts)
+    assert "success" in handler.scripts[-1].script
+    assert handler.displaymode.displayMode == constants.DISPLAY_MODE_CMDLINE
+    assert handler.rootpw.lock
+
+
+@every_image
+def test_what_is_fetched_is_proved(name: str) -> None:
+    made = recipe(name)
+    assert made.installer.insecure is False
+    if made.installer.type == "anaconda":
+        assert made.installer.source is not None
+        assert str(made.installer.source.tree).startswith("https://")
+        assert not re.search(r"\bhttp://", rendered(name).text)
+
+
+@every_image
+def test_nobody_is_let_in(name: str) -> None:
+    """No password, no key and no digest stands in a shipped recipe."""
+    made = recipe(name)
+    assert (made.root.password, made.root.ssh_keys, made.users) == (None, (), ())
+    files = [Path(FOLDER, *path.relative_to(FOLDER).parts) for path in FOLDER.rglob("*.yaml")]  # type: ignore[union-attr,arg-type]
+    assert not any(re.search(r"[0-9a-fA-F]{32}", path.read_text(encoding="utf-8")) for path in files)
