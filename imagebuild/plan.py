@@ -21,7 +21,7 @@ from imagebuild.customise import registry
 from imagebuild.domain.definition import definition
 from imagebuild.errors import HostError, Problem, RecipeError, UsageError
 from imagebuild.install import anaconda
-from imagebuild.kickstart import syntax
+from imagebuild.kickstart import heeded, syntax
 from imagebuild.kickstart.lint import ParsedKickstart, Report, Supported, lint
 from imagebuild.kickstart.render import LiveimgPayload, PackagesPayload, Payload, Rendered, TreePayload, render
 from imagebuild.kickstart.rule import Target
@@ -149,13 +149,14 @@ def linted(recipe: Recipe, payload: Payload, nonce: str, secrets: Secrets) -> tu
     """The recipe's kickstart, rendered, and what is found in it. Raises RecipeError when it cannot be rendered."""
     rendered = render(recipe, payload=payload, nonce=nonce, secrets=secrets)
     kickstrap = recipe.installer.type == "kickstrap"
-    return rendered, lint(
+    report = lint(
         rendered,
         version=syntax.of(recipe).name,
         target=Target(recipe.installer.type, nonce, recipe.installer.insecure, _addresses(payload)),
         supported=_carried_out(_machine(recipe)) if kickstrap else None,
         ignore={name: recipe.place(("lint", "ignore", name)) for name in recipe.lint.ignore},
     )
+    return rendered, report.joined(heeded.problems(recipe, rendered))
 
 
 def _addresses(payload: Payload) -> frozenset[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -56,6 +56,11 @@ class Report:
     def errors(self) -> list[Problem]:
         """What hinders a build."""
         return [problem for problem in self.findings if problem.severity == "error"]
+
+    def joined(self, errors: Iterable[Problem]) -> Report:
+        """The report with further errors, found elsewhere."""
+        more = tuple(errors)
+        return replace(self, parsed=None, findings=(*self.findings, *more)) if more else self
 
 
 def check(rendered: Rendered, *, version: str, supported: Supported | None = None) -> ParsedKickstart:

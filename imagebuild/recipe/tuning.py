@@ -71,19 +71,22 @@ class Tuning(Section):
         "predictable", description="`classic`: eth0, eth1, … on any hardware; `predictable`: the guest's own choice."
     )
 
+    def brought(self, os: Os) -> Iterator[tuple[str, str]]:
+        """The arguments of the installed kernel that these settings bring, each with the key that brings it."""
+        if self.interface_names == "classic":
+            yield "interface_names", "net.ifnames=0"
+            yield "interface_names", "biosdevname=0"
+        if self.serial_console:
+            yield "serial_console", "console=tty0"
+            yield "serial_console", "console=ttyAMA0" if os.arch == "aarch64" else "console=ttyS0,115200n8"
+        if self.transparent_huge_pages:
+            yield "transparent_huge_pages", f"transparent_hugepage={self.transparent_huge_pages}"
+        if self.io_scheduler and has_elevator(os):
+            yield "io_scheduler", f"elevator={self.io_scheduler}"
+
     def kernel_arguments(self, os: Os) -> tuple[str, ...]:
         """The arguments of the installed kernel that these settings bring."""
-        brought: list[str] = []
-        if self.interface_names == "classic":
-            brought += ["net.ifnames=0", "biosdevname=0"]
-        if self.serial_console:
-            serial = "ttyAMA0" if os.arch == "aarch64" else "ttyS0,115200n8"
-            brought += ["console=tty0", f"console={serial}"]
-        if self.transparent_huge_pages:
-            brought.append(f"transparent_hugepage={self.transparent_huge_pages}")
-        if self.io_scheduler and has_elevator(os):
-            brought.append(f"elevator={self.io_scheduler}")
-        return tuple(brought)
+        return tuple(argument for _, argument in self.brought(os))
 
 
 def has_elevator(os: Os) -> bool:

@@ -1,0 +1,57 @@
+"""Does a template do anything with what its recipe says? One that knows no users would leave them out in silence."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from imagebuild.errors import Problem
+from imagebuild.kickstart.render import Rendered
+from imagebuild.recipe.document import Route, dotted
+from imagebuild.recipe.model import Recipe
+from imagebuild.recipe.tuning import has_elevator
+
+_MACROS = {
+    "users": "write {{ guest.accounts(users, os) }} into it, with guest.ks.j2 imported as guest",
+    "services": "write {{ guest.services(services) }} into it, with guest.ks.j2 imported as guest",
+    "tuning": "write {{ guest.settings(users, tuning) }} into it, with guest.ks.j2 imported as guest",
+    "kernel_arguments": 'write --append={{ kernel_arguments | join(" ") }} behind bootloader',
+    "packages": "loop over packages in %packages",
+}
+
+
+def problems(recipe: Recipe, kickstart: Rendered) -> Iterator[Problem]:
+    """What the recipe says and its kickstart does not mention with a word; told at the recipe's line."""
+    words = _words(kickstart.text)
+    for route, value in _wanted(recipe):
+        if value not in words:
+            mark = recipe.place(route)
+            message = f"the template {recipe.kickstart.template} does nothing with {value}"
+            yield Problem(mark.file, mark.value, dotted(route), message, _MACROS[str(route[0])])
+
+
+def _words(text: str) -> set[str]:
+    """Every word, every value of an option, and every item of a list in one."""
+    found: set[str] = set()
+    for word in re.findall(r"[^\s'\"]+", text):
+        value = word.partition("=")[2]
+        found.update((word, value, *word.split(","), *value.split(",")))
+    return found
+
+
+def _wanted(recipe: Recipe) -> Iterator[tuple[Route, str]]:
+    for at, user in enumerate(recipe.users):
+        yield ("users", at, "name"), user.name
+    for key in ("enabled", "disabled"):
+        for at, name in enumerate(getattr(recipe.services, key)):
+            yield ("services", key, at), name
+    for key in ("packages", "kernel_arguments"):
+        for at, value in enumerate(getattr(recipe, key)):
+            yield (key, at), value
+    tuning = recipe.tuning
+    if tuning.tuned_profile:
+        yield ("tuning", "tuned_profile"), tuning.tuned_profile
+    if tuning.io_scheduler and not has_elevator(recipe.os):
+        yield ("tuning", "io_scheduler"), tuning.io_scheduler
+    for key, argument in tuning.brought(recipe.os):
+        yield ("tuning", key), argument

@@ -1,0 +1,58 @@
+"""A template that leaves out what the recipe says is told of."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from kickstarts import recipe, rendered
+
+from imagebuild.kickstart import heeded
+
+ALL = """\
+packages: [vim, g++]
+kernel_arguments: [quiet, 'console=ttyS0,115200n8']
+users: [{name: ops}]
+services: {enabled: [ssh], disabled: [logrotate.timer]}
+tuning: {interface_names: classic, io_scheduler: none, tuned_profile: virtual-guest}
+"""
+TEMPLATE = """\
+{% import "guest.ks.j2" as guest %}
+{{ guest.accounts(users, os) }}
+{{ guest.services(services) }}
+bootloader --append={{ kernel_arguments | join(" ") }}
+%packages
+{% for package in packages %}
+{{ package }}
+{% endfor %}
+%end
+{{ guest.settings(users, tuning) }}
+"""
+
+
+def told(folder: Path, template: str) -> list[str]:
+    return [str(problem) for problem in heeded.problems(recipe(ALL), rendered(folder, template, ALL))]
+
+
+def test_a_template_that_heeds_everything(tmp_path: Path) -> None:
+    assert told(tmp_path, TEMPLATE) == []
+
+
+@pytest.mark.parametrize(
+    ("without", "where"),
+    [
+        ("{{ guest.accounts(users, os) }}\n", ["6: users[0].name: {}ops"]),
+        ("{{ guest.services(services) }}\n", ["7: services.enabled[0]: {}ssh", "7: services.disabled[0]: {}logrotate.timer"]),
+        ("{{ package }}\n", ["4: packages[0]: {}vim", "4: packages[1]: {}g++"]),
+        ("{{ guest.settings(users, tuning) }}\n", ["8: tuning.tuned_profile: {}virtual-guest", "8: tuning.io_scheduler: {}none"]),
+        (
+            'bootloader --append={{ kernel_arguments | join(" ") }}\n',
+            ["5: kernel_arguments[0]: {}quiet", "5: kernel_arguments[1]: {}console=ttyS0,115200n8",
+             "8: tuning.interface_names: {}net.ifnames=0", "8: tuning.interface_names: {}biosdevname=0"],
+        ),
+    ],
+)  # fmt: skip
+def test_what_it_leaves_out_is_told_at_the_recipes_line(tmp_path: Path, without: str, where: list[str]) -> None:
+    assert without in TEMPLATE
+    does_nothing = "the template t.ks.j2 does nothing with "
+    assert told(tmp_path, TEMPLATE.replace(without, "")) == [f"small.yaml:{one.format(does_nothing)}" for one in where]
