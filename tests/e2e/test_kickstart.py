@@ -16,6 +16,7 @@ pytestmark = [pytest.mark.vm, pytest.mark.timeout(1800), pytest.mark.usefixtures
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGtWv8hXcN2mYc1Jm4G1Yg5g0m3cJm0yZ0m3cJm0yZ0m ops"
 TEMPLATE = f"""\
 {{% import "macros.ks.j2" as imagebuild %}}
+{{% import "guest.ks.j2" as guest %}}
 text
 lang C.UTF-8
 keyboard --vckeymap=de --xlayouts=de
@@ -26,9 +27,10 @@ network --device=eth0 --bootproto=static --ip=10.0.2.77 --netmask=255.255.255.0 
 group --name=operators --gid=2000
 user --name=ops --groups=operators,sudo --uid=2001 --shell=/bin/bash --gecos="Operations, first shift" --lock
 sshkey --username=ops "{KEY}"
+{{{{ guest.accounts(users, os) }}}}
+{{{{ guest.services(services) }}}}
 selinux --disabled
 firewall --disabled
-services --disabled=logrotate.timer --enabled=ssh
 firstboot --disable
 skipx
 eula --agreed
@@ -50,9 +52,11 @@ ifupdown
 iproute2
 logrotate
 openssh-server
-sudo
 tzdata
 xfsprogs
+{{% for package in packages %}}
+{{{{ package }}}}
+{{% endfor %}}
 -nano
 %end
 
@@ -73,7 +77,23 @@ false
 open(my $file, ">", "/etc/from-perl"); print $file "perl was here\\n"; close($file);
 %end
 
+{{{{ guest.settings(users, tuning) }}}}
 {{{{ imagebuild.success(nonce) }}}}
+"""
+
+# What the recipe says of accounts and tuning, written by the macros of guest.ks.j2.
+SAID = f"""\
+kickstart: {{template: everything.ks.j2}}
+users:
+  - {{name: admin, password: {{env: SMALL_ROOT_PASSWORD}}, sudo: true, uid: 2003, gid: 2004, gecos: "Ann, it's 100%"}}
+  - {{name: deploy, sudo: true, groups: [adm], shell: /bin/sh, ssh_keys: ["{KEY}"]}}
+services: {{enabled: [ssh], disabled: [logrotate.timer]}}
+tuning:
+  interface_names: classic
+  serial_console: true
+  io_scheduler: bfq
+  transparent_huge_pages: never
+  tuned_profile: virtual-guest
 """
 
 ASKED = {
@@ -93,6 +113,23 @@ ASKED = {
     "grep -c 'ed25519 AAAA.* ops' /home/ops/.ssh/authorized_keys": "1",
     "getent shadow ops | cut -d: -f2 | head -c 1": "!",
     "systemctl is-enabled logrotate.timer ssh": "disabled\nenabled",
+    "getent passwd admin": "admin:x:2003:2004:Ann, it's 100%:/home/admin:/bin/bash",
+    "getent group admin": "admin:x:2004:",
+    "id -nG admin": "admin sudo",
+    # sudo asks admin for the password, and gets it; deploy has none and is not asked
+    f"printf '%s\\n' '{PASSWORD}' | su admin -c 'sudo -S -p \"\" id -un'": "root",
+    "su admin -c 'sudo -n id -un' >/dev/null 2>&1 || echo asks": "asks",
+    "su deploy -c 'sudo -n id -un'": "root",
+    "getent shadow deploy | cut -d: -f2 | head -c 1": "!",
+    "id -nG deploy": "deploy adm",
+    "stat -c '%U %a' /home/deploy/.ssh/authorized_keys": "deploy 600",
+    "visudo -c -q && echo sound": "sound",
+    "grep -o '\\[.*\\]' /sys/block/vda/queue/scheduler": "[bfq]",
+    "grep -o '\\[.*\\]' /sys/kernel/mm/transparent_hugepage/enabled": "[never]",
+    "tuned-adm active": "Current active profile: virtual-guest",
+    "cat /proc/sys/vm/swappiness": "30",
+    "systemctl is-enabled tuned": "enabled",
+    "cat /sys/class/tty/console/active": "tty0 ttyS0",
     "cat /etc/from-pre": "pre was here",
     "cat /etc/from-perl": "perl was here",
     "cat /root/post.log": "told to the log",
@@ -104,7 +141,7 @@ ASKED = {
 def test_each_command_is_carried_out(project: Project, built: Ended, variant: Callable[..., str]) -> None:
     project.write("kickstart/everything.ks.j2", TEMPLATE)
     name = variant(
-        ("disk: ", "kickstart: {template: everything.ks.j2}\ndisk: "),
+        ("disk: ", f"{SAID}disk: "),
         ("packages: [lrzsz, net-tools, screen, tree, vim, wget]\n", ""),
     )
     ended = project.run("build", name, "--json")
