@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from pykickstart import constants
 
 from imagebuild import plan as plans
+from imagebuild.domain.definition import definition
 from imagebuild.kickstart import syntax
 from imagebuild.kickstart.lint import ParsedKickstart, check
 from imagebuild.kickstart.render import Rendered
@@ -22,6 +24,7 @@ from imagebuild.recipe.model import Recipe
 from imagebuild.recipe.search import shipped
 
 GOLDEN = Path(__file__).parent / "golden"
+PAGE = Path(__file__).parents[2] / "docs" / "images.md"
 MIRROR = Mirror("http://mirror.example/debian")
 FOLDER = shipped("recipes")
 assert FOLDER is not None
@@ -65,6 +68,14 @@ def test_no_golden_file_is_left_over() -> None:
 @every_image
 def test_the_kickstart(name: str, golden: Callable[[Path, str], None]) -> None:
     golden(GOLDEN / name / "kickstart.ks", rendered(name).text)
+
+
+@every_image
+def test_the_domain_definition(name: str, golden: Callable[[Path, str], None]) -> None:
+    text = definition(recipe(name))
+    golden(GOLDEN / name / "domain.xml", text)
+    done = subprocess.run(["virt-xml-validate", "-", "domain"], input=text, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @every_image
@@ -155,3 +166,28 @@ def test_nobody_is_let_in(name: str) -> None:
     assert (made.root.password, made.root.ssh_keys, made.users) == (None, (), ())
     files = [Path(FOLDER, *path.relative_to(FOLDER).parts) for path in FOLDER.rglob("*.yaml")]  # type: ignore[union-attr,arg-type]
     assert not any(re.search(r"[0-9a-fA-F]{32}", path.read_text(encoding="utf-8")) for path in files)
+
+
+def table() -> str:
+    """What docs/images.md shows: each image with its installer, its source and its syntax."""
+    rows = ["| image | installer | source | syntax |", "|---|---|---|---|"]
+    for name in IMAGES:
+        made = recipe(name)
+        source = made.installer.source
+        where = f"tree, `{source.tree}`" if source else f"Debian {made.os.codename}, the host's mirror"
+        rows.append(f"| `{name}` | {made.installer.type} | {where} | {syntax.of(made).name} |")
+    return "\n".join(rows) + "\n"
+
+
+def test_the_manual_shows_all_of_them(golden: Callable[[Path, str], None]) -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    begin, end = re.search(r"<!-- images: begin .*? -->\n", text), text.index("<!-- images: end -->")
+    assert begin is not None
+    golden(PAGE, text[: begin.end()] + table() + text[end:])
+
+
+def test_the_manuals_example_is_a_recipe(tmp_path: Path) -> None:
+    (example,) = re.findall(r"```yaml\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    (tmp_path / "web.yaml").write_text(example, encoding="utf-8")
+    assert FOLDER is not None
+    assert load(tmp_path / "web.yaml", search=[FOLDER]).name == "web-9"
