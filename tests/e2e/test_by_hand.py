@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -36,6 +38,33 @@ def test_the_script_installs(project: Project, built: Ended, nothing_left: None)
                 time.sleep(0.5)
             connection.end("imagebuild-small")
     assert (place / "disk.raw").stat().st_blocks * 512 > 100 * 1024**2
+
+
+def test_a_machine_of_the_domain_definition_boots(project: Project, built: Ended, variant: Callable[..., str]) -> None:
+    """Emulated, as there may be no KVM, and with its serial console in a file."""
+    name = variant(
+        ("disk: {size: 2GiB}", "disk: {size: 2GiB}\nmachine: {virt_type: qemu, networks: [user], memory: 1GiB}")
+    )
+    place = project.folder / "machine"
+    place.mkdir()
+    shutil.copy(built.last("artifact")["image"], place / f"{name}.qcow2")
+    text, _ = project.start("render", name, "--domain", "--images", str(place)).communicate()
+    log = place / "console.log"
+    text = text.replace('<serial type="pty">', f'<serial type="file"><source path="{log}" />')
+    text = text.replace('<console type="pty">', f'<console type="file"><source path="{log}" />')
+    with hypervisor.connected(hide_kvm=True) as connection:
+        virsh = ["virsh", "--connect", connection.uri, "create", "--validate", "/dev/stdin"]
+        subprocess.run(virsh, input=text, text=True, check=True)
+        try:
+            for _ in range(600):
+                if log.exists() and b" login: " in log.read_bytes():
+                    break
+                assert connection.state(name).status == "running"
+                time.sleep(0.5)
+            else:
+                pytest.fail(f"no login: {log.read_text()[-2000:]}")
+        finally:
+            connection.end(name)
 
 
 def test_libvirt_takes_the_domain_definition(project: Project, built: Ended) -> None:
