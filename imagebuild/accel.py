@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import shutil
 import threading
 from dataclasses import asdict, dataclass
@@ -58,8 +59,13 @@ def emulator() -> str:
     return path
 
 
-def verdict(cache: Path) -> Verdict:
-    """The verdict for this boot of the host, proved now if ``cache`` (a JSON file) does not hold it yet."""
+def verdict(cache: Path, arch: str | None = None) -> Verdict:
+    """The verdict for this boot of the host, proved now if ``cache`` (a JSON file) does not hold it yet.
+
+    ``arch`` is the guest's architecture: KVM runs no other than the host's own.
+    """
+    if arch is not None and arch != platform.machine():
+        return Verdict("tcg", f"the guest is for {arch}, this host is {platform.machine()}")
     key = _circumstances()
     try:
         known = json.loads(cache.read_text())

@@ -173,7 +173,7 @@ class Run:
                 "the recipe wants to install under Xen, which imagebuild does not start machines with",
                 "install with vm.virt_type: auto; machine.virt_type: xen describes a machine for Xen all the same",
             )
-        found = accel.verdict(self.settings.store.root / "accelerator.json")
+        found = accel.verdict(self.settings.store.root / "accelerator.json", self.recipe.os.arch)
         if wanted == "kvm" and found.emulated:
             raise HostError(
                 f"the recipe wants KVM, but {found.reason}",

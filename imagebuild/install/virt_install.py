@@ -109,8 +109,9 @@ def serials(count: int) -> tuple[str, ...]:
 
 
 def _kernel_command_line(machine: InstallMachine) -> list[str]:
-    ours = [f"inst.ks=file:/{machine.kickstart.name}", "console=ttyS0,115200"]
-    emulated = EMULATED_KERNEL_ARGUMENTS if machine.virt_type == "qemu" else ()
+    serial = "ttyAMA0" if machine.arch == "aarch64" else "ttyS0"
+    ours = [f"inst.ks=file:/{machine.kickstart.name}", f"console={serial},115200"]
+    emulated = EMULATED_KERNEL_ARGUMENTS if (machine.virt_type, machine.arch) == ("qemu", "x86_64") else ()
     return [*ours, *emulated, *machine.kernel_args]
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import platform
 import subprocess
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from imagebuild import accel
 from imagebuild.domain.choices import VirtType
 from imagebuild.errors import HostError
 from imagebuild.install.script import repeat_script
@@ -164,6 +166,14 @@ def test_uefi_keeps_its_variables_where_it_is_told(machine: InstallMachine, tmp_
 def test_arm(machine: InstallMachine, tmp_path: Path) -> None:
     domain = parsed(command(replace(machine, arch="aarch64", firmware="uefi", nvram=tmp_path / "nvram.fd")))
     assert domain.find("os/type").attrib == {"arch": "aarch64", "machine": "virt"}  # type: ignore[union-attr]
+    assert domain.findtext("os/cmdline") == "inst.ks=file:/ks.cfg console=ttyAMA0,115200 quiet panic=-1"
+
+
+def test_a_guest_of_another_architecture_is_emulated(tmp_path: Path) -> None:
+    other = "x86_64" if platform.machine() == "aarch64" else "aarch64"
+    found = accel.verdict(tmp_path / "accelerator.json", other)
+    assert found.emulated
+    assert other in found.reason
 
 
 def test_xen_has_devices_of_its_own(machine: InstallMachine, tmp_path: Path) -> None:

@@ -195,3 +195,30 @@ def test_a_set_of_cpus_means_what_it_says(cpus: set[int], data: st.DataObject) -
         holes = [hole for hole in range(cpu, end + 1) if hole not in cpus]
         parts += [f"{cpu}-{end}" if end > cpu else str(cpu), *(f"^{hole}" for hole in holes)]
     assert mf.cpus(",".join(parts)) == tuple(sorted(cpus))
+
+
+def test_findings_are_told_at_their_line() -> None:
+    more = """\
+machine:
+  memory:
+    maximum: 2GiB
+    current: 3GiB
+  vcpus:
+    maximum: 2
+    pin:
+      0: 1
+      5: 2
+  networks:
+    - nat
+    - type: bridge
+      mac: 53:54:00:00:00:01
+extra_disks:
+  - size: 1GiB
+    bus: virtoi
+"""
+    assert [problem.split(": ")[:2] for problem in problems(more)] == [
+        ["small.yaml:6", "machine.memory.current"],
+        ["small.yaml:11", "machine.vcpus.pin.5"],
+        ["small.yaml:15", "machine.networks[1].mac"],
+        ["small.yaml:18", "extra_disks[0].bus"],
+    ]
