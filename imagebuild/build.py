@@ -12,18 +12,23 @@ from pathlib import Path
 from imagebuild import evidence, fingerprint, hypervisor, log, tools
 from imagebuild import plan as plans
 from imagebuild.artifact import Artifact, Output
+from imagebuild.entries import Settings
 from imagebuild.errors import HostError, ImageBuildError, from_os
+from imagebuild.fetch import shown
+from imagebuild.install import sources
 from imagebuild.kickstrap.mirror import host_mirror
-from imagebuild.plan import Plan, Step
+from imagebuild.plan import Plan
+from imagebuild.preparation import SourcePreparation, Step
 from imagebuild.progress import Reporter
 from imagebuild.recipe.model import Recipe
 from imagebuild.recipe.section import MIB
-from imagebuild.steps import Run, Settings, domain_name
+from imagebuild.steps import Run, domain_name
 from imagebuild.store import Store, new_run
 
 _NEEDED = {
     "runtime": 700 * MIB,
     "payload": 900 * MIB,
+    "source": 2048 * MIB,
     "install": 2048 * MIB,
     "customise": 1536 * MIB,
     "convert": 512 * MIB,
@@ -44,10 +49,17 @@ class Outlook:
     def cached(self) -> int:
         return len(self.plan.steps) - len(self.to_run)
 
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """The addresses that were looked at for this plan."""
+        preparation = self.plan.preparation
+        return tuple(map(shown, preparation.found.asked)) if isinstance(preparation, SourcePreparation) else ()
+
 
 def make_plan(recipe: Recipe, store: Store) -> Plan:
-    """The plan of ``recipe`` on this host."""
-    return plans.make(recipe, mirror=host_mirror(), tools=tools.deciding(), secret_key=store.key())
+    """The plan of ``recipe`` on this host. An install source on the network is looked at: see ``Found.asked``."""
+    found = sources.look_up(recipe) if recipe.installer.type == "anaconda" else None
+    return plans.make(recipe, mirror=host_mirror(), tools=tools.deciding(), secret_key=store.key(), found=found)
 
 
 def look_ahead(plan: Plan, settings: Settings) -> Outlook:
@@ -58,7 +70,7 @@ def look_ahead(plan: Plan, settings: Settings) -> Outlook:
     needed: list[Step] = [plan.customise, plan.convert]
     if not _there(settings, plan.install):
         needed.insert(0, plan.install)
-        needed = [step for step in (plan.base, plan.tree, plan.payload) if step and not _there(settings, step)] + needed
+        needed = [step for step in plan.preparation.steps if not _there(settings, step)] + needed
     return Outlook(plan, None, {step.name: _why(settings, plan, step) for step in needed})
 
 

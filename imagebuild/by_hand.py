@@ -14,13 +14,14 @@ from imagebuild.build import make_plan
 from imagebuild.domain.choices import VirtType
 from imagebuild.domain.definition import definition
 from imagebuild.errors import HostError
-from imagebuild.install import anaconda
+from imagebuild.install import anaconda, medium
 from imagebuild.install.machine import disk_sizes, install_machine
 from imagebuild.install.script import HERE, pasteable, script
 from imagebuild.install.virt_install import InstallMachine, SourceDisk
-from imagebuild.kickstart.render import LiveimgPayload
+from imagebuild.kickstart.render import LiveimgPayload, Payload
 from imagebuild.kickstrap import payload as payloads
 from imagebuild.kickstrap import runtime
+from imagebuild.preparation import Preparation, SourcePreparation
 from imagebuild.recipe.model import Recipe
 from imagebuild.recipe.secrets import RealSecrets
 from imagebuild.run import run
@@ -28,18 +29,21 @@ from imagebuild.store import Store
 
 XEN = "xen:///system"
 KICKSTART, SCRIPT = "ks.cfg", "virt-install.sh"
-TREE, PAYLOAD = "tree", "payload"
-"""Links beside the script: the install tree, the root archive."""
+TREE, PAYLOAD, MEDIUM = "tree", "payload", "medium.iso"
+"""Links beside the script: the install tree, the root archive, what is in the VM's drive."""
 _INSTALL_IMAGE = f"{TREE}/images/install.img"
 
 
 def machine(recipe: Recipe, folder: Path, virt_type: VirtType) -> InstallMachine:
     """The install VM with all its files in ``folder``. Pure."""
-    kickstrap = recipe.installer.type == "kickstrap"
-    sources = [SourceDisk(folder / _INSTALL_IMAGE, "stage2")] if kickstrap else []
-    if kickstrap and recipe.installer.payload == "host":
-        sources.append(SourceDisk(folder / PAYLOAD, "payload"))
-    firmware = recipe.machine.firmware
+    if recipe.installer.type == "kickstrap":
+        arguments = runtime.kernel_arguments(recipe.machine.firmware)
+        sources = [SourceDisk(folder / _INSTALL_IMAGE, "stage2")]
+        if recipe.installer.payload == "host":
+            sources.append(SourceDisk(folder / PAYLOAD, "payload"))
+    else:
+        arguments = anaconda.kernel_arguments(recipe)
+        sources = [SourceDisk(folder / MEDIUM, "medium", cdrom=True)] if anaconda.has_medium(recipe) else []
     return install_machine(
         recipe,
         name=f"imagebuild-{recipe.name}",
@@ -48,7 +52,7 @@ def machine(recipe: Recipe, folder: Path, virt_type: VirtType) -> InstallMachine
         tree=folder / TREE,
         folder=folder,
         logs=folder,
-        kernel_args=runtime.kernel_arguments(firmware) if kickstrap else anaconda.kernel_arguments(None),
+        kernel_args=arguments,
         sources=sources,
     )
 
@@ -85,32 +89,50 @@ def command(recipe: Recipe, folder: Path, virt_type: VirtType) -> str:
 def write(recipe: Recipe, folder: Path, store: Store) -> list[Path]:
     """Fill ``folder``: kickstart with the real secrets (mode 0600), script, domain definition, links to tree and archive.
 
-    Raises HostError where the install tree is not in the store yet.
+    Raises HostError where what the installation needs is not in the store yet.
     """
-    plan = make_plan(recipe, store)
-    tree = store.find(plan.tree.kind, plan.tree.fingerprint)
-    archive = plan.payload and store.find(plan.payload.kind, plan.payload.fingerprint)
-    if tree is None or (plan.payload and archive is None):
-        missing = "install tree" if tree is None else "root archive"
-        raise HostError(f"the {missing} of {recipe.name} is not in the store", f"run `imagebuild build {recipe.name}`")
-    source = plans.packages_payload(recipe, plan.mirror)
-    wanted = LiveimgPayload(plans.PAYLOAD_URL, payloads.read(archive).sha256) if archive else source
-    rendered, _ = plans.checked(recipe, wanted, os.urandom(12).hex(), RealSecrets())
+    files, payload = _from_store(recipe, make_plan(recipe, store).preparation, store)
+    rendered, _ = plans.checked(recipe, payload, os.urandom(12).hex(), RealSecrets())
     folder.mkdir(parents=True, exist_ok=True)
     made = [folder / name for name in (KICKSTART, SCRIPT, f"{recipe.name}.xml")]
     _private(made[0], rendered.text)
     made[1].write_text(_script(as_known_here(recipe), virt_type(recipe, store)))
     made[1].chmod(0o755)
     made[2].write_text(definition(recipe))
-    _link(folder / TREE, tree / "tree")
-    if archive:
-        _link(folder / PAYLOAD, payloads.read(archive).path)
+    for name, path in files.items():
+        _link(folder / name, path)
     return made
+
+
+def _from_store(recipe: Recipe, preparation: Preparation, store: Store) -> tuple[dict[str, Path], Payload]:
+    """What an earlier build has left there, by the name it gets beside the script; and what the kickstart says of it."""
+    entries = {}
+    for step in preparation.steps:
+        found = store.find(step.kind, step.fingerprint)
+        if found is None and step.name != "runtime":
+            raise HostError(
+                f"the {step.what} of {recipe.name} is not in the store", f"run `imagebuild build {recipe.name}`"
+            )
+        if found is not None:
+            entries[step.name] = found
+    if isinstance(preparation, SourcePreparation):
+        there = medium.read(entries["source"], preparation.found)
+        if there.served is not None:
+            raise HostError(
+                f"{recipe.name} installs from {there.served}, which is served to the VM only while a build runs"
+            )
+        files = {TREE: there.tree, **({MEDIUM: there.image} if there.image else {})}
+        return files, anaconda.payload(recipe)
+    files = {TREE: entries["tree"] / "tree"}
+    if "payload" not in entries:
+        return files, plans.packages_payload(recipe, preparation.mirror)
+    archive = payloads.read(entries["payload"])
+    return {**files, PAYLOAD: archive.path}, LiveimgPayload(plans.PAYLOAD_URL, archive.sha256)
 
 
 def _script(recipe: Recipe, kind: VirtType) -> str:
     here = replace(machine(recipe, HERE, kind), name=f"imagebuild-{recipe.name}")
-    needed = [KICKSTART, TREE, *(source.path.name for source in here.sources if source.serial == "payload")]
+    needed = [KICKSTART, TREE, *(source.path.name for source in here.sources if source.serial != "stage2")]
     comments = (
         f"Installs {recipe.name} in a VM, from the files beside this script, and prints its console; ^C ends the printing.",
         "QEMU must be able to reach this folder. The kickstart holds the hashes of passwords.",

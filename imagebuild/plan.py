@@ -1,8 +1,6 @@
 """From a recipe to the steps that build it, each with its inputs and its fingerprint. Nothing is run or changed.
 
-    runtime ─┐
-             ├─▶ install ─▶ customise ─▶ convert
-    payload ─┘
+    preparation ─▶ install ─▶ customise ─▶ convert
 
 The kickstart is rendered here already, with stand-ins for what is not known yet or must not be kept: the
 nonce, secrets, the digest of a payload that may still have to be built.
@@ -11,16 +9,16 @@ nonce, secrets, the digest of a payload that may still have to be built.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache, cached_property, partial
-from importlib import metadata
+from functools import cache, partial
 
 from imagebuild import fingerprint
+from imagebuild import preparation as preparations
 from imagebuild.customise import registry
 from imagebuild.domain.definition import definition
-from imagebuild.errors import HostError, Problem, RecipeError, UsageError
+from imagebuild.errors import HostError, Problem, RecipeError
 from imagebuild.install import anaconda
+from imagebuild.install.sources import Found
 from imagebuild.kickstart import heeded, syntax
 from imagebuild.kickstart.lint import ParsedKickstart, Report, Supported, lint
 from imagebuild.kickstart.render import LiveimgPayload, PackagesPayload, Payload, Rendered, TreePayload, render
@@ -28,8 +26,7 @@ from imagebuild.kickstart.rule import Target
 from imagebuild.kickstrap.agent import supported
 from imagebuild.kickstrap.agent.machine import Machine
 from imagebuild.kickstrap.mirror import Mirror
-from imagebuild.kickstrap.payload import PayloadSpec
-from imagebuild.kickstrap.runtime import RuntimeSpec, base_sources, tree_sources
+from imagebuild.preparation import Preparation, Step, Tools
 from imagebuild.recipe.model import Recipe
 from imagebuild.recipe.secrets import FingerprintSecrets, SampleSecrets, Secrets
 from imagebuild.recipe.section import MIB
@@ -40,31 +37,12 @@ _NONCE = "nonce-of-the-build"
 
 
 @dataclass(frozen=True)
-class Step:
-    """One step of a build. ``kind`` is the store's name for its results."""
-
-    name: str
-    kind: str
-    what: str
-    inputs: Mapping[str, str]
-
-    @cached_property
-    def fingerprint(self) -> str:
-        return fingerprint.of(self.inputs)
-
-
-@dataclass(frozen=True)
 class Plan:
-    """What a build will do. ``payload`` and its spec are None where the VM fetches the packages itself."""
+    """What a build will do. The preparation is of one of two kinds, by the recipe's installer."""
 
     recipe: Recipe
     kickstart: Rendered
-    mirror: Mirror
-    runtime_spec: RuntimeSpec
-    payload_spec: PayloadSpec | None
-    base: Step
-    tree: Step
-    payload: Step | None
+    preparation: Preparation
     install: Step
     customise: Step
     convert: Step
@@ -74,53 +52,42 @@ class Plan:
     @property
     def steps(self) -> tuple[Step, ...]:
         """The steps in their order."""
-        every = (self.base, self.tree, self.payload, self.install, self.customise, self.convert)
-        return tuple(step for step in every if step is not None)
+        return (*self.preparation.steps, self.install, self.customise, self.convert)
 
 
-@dataclass(frozen=True)
-class Tools:
-    """Versions of the programs that decide what a step's result is."""
-
-    mmdebstrap: str
-    libguestfs: str
-    qemu: str
-
-
-def make(recipe: Recipe, *, mirror: Mirror, tools: Tools, secret_key: bytes) -> Plan:
+def make(recipe: Recipe, *, mirror: Mirror, tools: Tools, secret_key: bytes, found: Found | None = None) -> Plan:
     """The plan of ``recipe`` on a host with this Debian mirror and these tools.
 
-    Raises RecipeError for everything that is wrong in the kickstart, HostError where no mirror is known.
+    ``found`` is the install source of a recipe whose installer is Anaconda. Raises RecipeError for everything that is
+    wrong in the kickstart, HostError where no mirror is known.
     """
-    if recipe.installer.type != "kickstrap":
-        raise UsageError(f"there is no plan yet for the installer {recipe.installer.type}")
+    secrets = FingerprintSecrets(secret_key)
+    if found is not None:
+        kickstart, preparation = _with_anaconda(recipe, found, secrets)
+    else:
+        kickstart, preparation = _with_kickstrap(recipe, mirror, tools, secrets)
+    rendered, parsed = kickstart
+    install = _install_step(recipe, rendered, preparation)
+    customise = _customise_step(recipe, install, tools)
+    convert = _convert_step(recipe, customise, tools)
+    return Plan(recipe, rendered, preparation, install, customise, convert, parsed.warnings)
+
+
+Checked = tuple[Rendered, ParsedKickstart]
+
+
+def _with_anaconda(recipe: Recipe, found: Found, secrets: Secrets) -> tuple[Checked, Preparation]:
+    return checked(recipe, anaconda.payload(recipe), _NONCE, secrets), preparations.source(recipe, found)
+
+
+def _with_kickstrap(recipe: Recipe, mirror: Mirror, tools: Tools, secrets: Secrets) -> tuple[Checked, Preparation]:
     if recipe.installer.mirror:
         mirror = Mirror(recipe.installer.mirror)
-    suite, components = str(recipe.os.codename), recipe.installer.components
-    secrets = FingerprintSecrets(secret_key)
-    wanted = checked(recipe, packages_payload(recipe, mirror), _NONCE, secrets)
-    runtime_spec = RuntimeSpec(suite=suite, mirror=mirror)
-    base, tree = _runtime_steps(runtime_spec, tools)
-    payload_spec, payload = None, None
-    kickstart, parsed = wanted
-    if recipe.installer.payload == "host":
-        payload_spec = PayloadSpec(
-            suite=suite,
-            mirror=mirror,
-            components=components,
-            packages=parsed.packages,
-            excluded=parsed.excluded,
-            core=parsed.core,
-            weak_dependencies=parsed.weak_dependencies,
-        )
-        payload = _payload_step(payload_spec, tools)
-        kickstart, parsed = checked(recipe, LiveimgPayload(PAYLOAD_URL, payload.fingerprint), _NONCE, secrets)
-    install = _install_step(recipe, kickstart, tree, payload)
-    customise = _customise_step(recipe, install, tools)
-    return Plan(
-        recipe, kickstart, mirror, runtime_spec, payload_spec, base, tree, payload, install, customise,
-        _convert_step(recipe, customise, tools), parsed.warnings,
-    )  # fmt: skip
+    kickstart = checked(recipe, packages_payload(recipe, mirror), _NONCE, secrets)
+    preparation = preparations.kickstrap(recipe, mirror, tools, kickstart[1])
+    if preparation.payload is not None:
+        kickstart = checked(recipe, LiveimgPayload(PAYLOAD_URL, preparation.payload.fingerprint), _NONCE, secrets)
+    return kickstart, preparation
 
 
 def packages_payload(recipe: Recipe, mirror: Mirror) -> PackagesPayload:
@@ -187,47 +154,10 @@ def sample(recipe: Recipe, mirror: Mirror) -> Rendered:
     return rendered
 
 
-def _runtime_steps(spec: RuntimeSpec, tools: Tools) -> tuple[Step, Step]:
-    base = Step(
-        "runtime",
-        "runtime",
-        f"installer's runtime, Debian {spec.suite}",
-        {
-            "suite": spec.suite,
-            "mirror": _mirror(spec.mirror),
-            "components": " ".join(spec.components),
-            "code": fingerprint.code_of(base_sources()),
-            "mmdebstrap": tools.mmdebstrap,
-        },
-    )
-    inputs = {
-        "runtime": base.fingerprint,
-        "installer's code": fingerprint.code_of(tree_sources()),
-        "pykickstart": metadata.version("pykickstart"),
-    }
-    return base, Step("tree", "tree", "install tree", inputs)
-
-
-def _payload_step(spec: PayloadSpec, tools: Tools) -> Step:
-    inputs = {
-        "suite": spec.suite,
-        "mirror": _mirror(spec.mirror),
-        "components": " ".join(spec.components),
-        "packages": " ".join(sorted(spec.packages)),
-        "excluded packages": " ".join(sorted(spec.excluded)),
-        "standard system": str(spec.core),
-        "weak dependencies": str(spec.weak_dependencies),
-        "code": fingerprint.code("kickstrap/payload.py", "kickstrap/bootstrap.py", "kickstrap/mirror.py"),
-        "mmdebstrap": tools.mmdebstrap,
-    }
-    return Step("payload", "payload", f"root archive of {len(spec.packages)} named packages", inputs)
-
-
-def _install_step(recipe: Recipe, kickstart: Rendered, tree: Step, payload: Step | None) -> Step:
+def _install_step(recipe: Recipe, kickstart: Rendered, preparation: Preparation) -> Step:
     inputs = {
         "kickstart": fingerprint.text(kickstart.text),
-        "installer": tree.fingerprint,
-        "payload": payload.fingerprint if payload else "in the VM",
+        **preparation.inputs(),
         "disk size": str(recipe.disk.size),
         "disk bus": recipe.disk.bus,
         "architecture": recipe.os.arch,
@@ -261,7 +191,3 @@ def _convert_step(recipe: Recipe, customise: Step, tools: Tools) -> Step:
         "qemu-img": tools.qemu,
     }
     return Step("convert", "artifact", f"{recipe.output.format} ({recipe.output.compression})", inputs)
-
-
-def _mirror(mirror: Mirror) -> str:
-    return f"{mirror.main or 'default'} {mirror.security or ''} {'updates' if mirror.updates else ''}".strip()

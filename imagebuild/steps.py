@@ -5,14 +5,11 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
 
 from imagebuild import accel, evidence, hypervisor, manifest, qemu_img, tools
 from imagebuild import customise as customisation
@@ -20,78 +17,29 @@ from imagebuild import plan as plans
 from imagebuild.artifact import MANIFEST, Artifact, Output
 from imagebuild.customise import CustomiseResult
 from imagebuild.domain import definition as domain
+from imagebuild.entries import Entries, Settings
 from imagebuild.errors import HostError, Problem, RecipeError
 from imagebuild.files import sha256
 from imagebuild.install.machine import disk_names, disk_sizes, install_machine
+from imagebuild.install.serve import served
 from imagebuild.install.supervise import Installed, install
-from imagebuild.install.virt_install import InstallMachine, SourceDisk
-from imagebuild.kickstart.render import LiveimgPayload, Payload
-from imagebuild.kickstrap import payload as payloads
-from imagebuild.kickstrap import runtime
+from imagebuild.install.virt_install import InstallMachine
 from imagebuild.manifest import Source
-from imagebuild.plan import Plan, Step
+from imagebuild.plan import Plan
+from imagebuild.prepare import Prepared, prepare
 from imagebuild.progress import Progress, Reporter
 from imagebuild.recipe.model import Recipe
 from imagebuild.recipe.secrets import RealSecrets
 from imagebuild.recipe.section import MIB
-from imagebuild.run import stop_all
-from imagebuild.store import Store
 
-T = TypeVar("T")
 _FACTS = "installation.json"
-_KERNEL, _INITRD, _INSTALL_IMAGE = "images/pxeboot/vmlinuz", "images/pxeboot/initrd.img", "images/install.img"
-"""Files of an install tree."""
 _CUSTOMISE_LIMIT = 1800.0
 """Seconds after which customising counts as hung."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Where a build keeps what it makes, and whether it may use what is there."""
-
-    store: Store
-    output: Path
-    refresh: bool = False
 
 
 def domain_name(run: str) -> str:
     """The name of a run's domain."""
     return f"imagebuild-{run}"
-
-
-class _Start(Protocol):
-    def __call__(self, function: Callable[[], T]) -> Future[T]: ...
-
-
-@contextmanager
-def _side_by_side(threads: int) -> Iterator[_Start]:
-    """Start functions side by side; at the end of the block all are waited for.
-
-    When one fails, or the wait is interrupted, the programs that the others run are ended.
-    """
-    futures: list[Future[Any]] = []
-    with ThreadPoolExecutor(threads) as pool:
-
-        def start(function: Callable[[], T]) -> Future[T]:
-            futures.append(pool.submit(function))
-            return futures[-1]
-
-        try:
-            yield start
-            for future in as_completed(futures):
-                future.result()
-        except BaseException:
-            stop_all()
-            raise
-
-
-@dataclass(frozen=True)
-class _Prepared:
-    """What an installation needs: the install tree, the root archive's entry if there is one, the accelerator."""
-
-    tree: Path
-    payload: Path | None
-    verdict: accel.Verdict
 
 
 @dataclass
@@ -104,65 +52,25 @@ class Run:
     run: str
     work: Path
     began: datetime = field(default_factory=lambda: datetime.now(UTC))
-    seconds: dict[str, float] = field(default_factory=dict)
+    entries: Entries = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.entries = Entries(self.plan.recipe.name, self.settings, self.reporter, self.work)
 
     @property
     def recipe(self) -> Recipe:
         return self.plan.recipe
 
     def go(self) -> Artifact:
-        installed = self._find(self.plan.install)
+        installed = self.entries.find(self.plan.install)
         if installed is None:
-            prepared = self._prepare()
-            self._check_fits(prepared.payload)
+            prepared = prepare(self.recipe, self.plan, self.entries, self._verdict)
+            self._check_fits(prepared.room)
             installed, verdict = self._install(prepared), prepared.verdict
         else:
             verdict = self._verdict()
         disks, customised = self._customise(installed, verdict)
         return self._convert(disks, installed, customised, verdict)
-
-    def _find(self, step: Step) -> Path | None:
-        return None if self.settings.refresh else self.settings.store.find(step.kind, step.fingerprint)
-
-    @contextmanager
-    def _step(self, step: Step) -> Iterator[Progress]:
-        begin = time.monotonic()
-        with self.reporter.step(self.recipe.name, step.name) as progress:
-            yield progress
-        self.seconds[step.name] = time.monotonic() - begin
-
-    def _entry(self, step: Step, fill: Callable[[Path, Progress], str]) -> Path:
-        """The store's entry of a step; ``fill`` makes it in the folder it is given and says what it made."""
-        store = self.settings.store
-        if found := self._find(step):
-            return found
-        with self._step(step) as progress:
-            lock = f"{step.kind}-{step.fingerprint[:16]}"
-            with store.locked(lock, lambda pid: progress.update(f"process {pid} is making it")):
-                if found := self._find(step):
-                    progress.summary("made by another build meanwhile")
-                    return found
-                with store.make(
-                    step.kind,
-                    step.fingerprint,
-                    within=self.work,
-                    label=self.recipe.name,
-                    inputs=step.inputs,
-                    replace=self.settings.refresh,
-                ) as folder:
-                    progress.summary(fill(folder, progress))
-        made = store.find(step.kind, step.fingerprint)
-        assert made is not None
-        return made
-
-    # Preparation: the runtime, the root archive and the proof of the accelerator need nothing of each other.
-
-    def _prepare(self) -> _Prepared:
-        with _side_by_side(3) as start:
-            tree = start(self._tree)
-            payload = start(self._payload)
-            verdict = start(self._verdict)
-        return _Prepared(tree.result(), payload.result(), verdict.result())
 
     def _verdict(self) -> accel.Verdict:
         wanted = self.recipe.vm.virt_type
@@ -181,45 +89,18 @@ class Run:
             )
         return found
 
-    def _tree(self) -> Path:
-        if found := self._find(self.plan.tree):
-            return found / "tree"
-
-        def make_base(folder: Path, progress: Progress) -> str:
-            made = runtime.build_base(self.plan.runtime_spec, folder / "base", progress)
-            return f"installer's runtime, {len(made.packages)} packages"
-
-        def make_tree(folder: Path, _progress: Progress) -> str:
-            runtime.build_tree(base / "base", folder / "tree")
-            return "install tree"
-
-        base = self._entry(self.plan.base, make_base)
-        return self._entry(self.plan.tree, make_tree) / "tree"
-
-    def _payload(self) -> Path | None:
-        step, spec = self.plan.payload, self.plan.payload_spec
-        if step is None or spec is None:
-            return None
-
-        def make(folder: Path, progress: Progress) -> str:
-            result = payloads.build(spec, folder, progress)
-            return f"root archive, {len(result.packages)} packages"
-
-        return self._entry(step, make)
-
-    def _check_fits(self, payload: Path | None) -> None:
-        """Raise RecipeError where the root archive cannot fit the disks; a file system takes some 5 % for itself."""
-        needed = payloads.read(payload).path.stat().st_size * 1.05 + 64 * MIB if payload else 0
+    def _check_fits(self, room: int) -> None:
+        """Raise RecipeError where what gets installed cannot fit the disks."""
         sizes = disk_sizes(self.recipe)
-        if needed > sum(sizes):
+        if room > sum(sizes):
             mark = self.recipe.place(("disk", "size"))
             what = "the disk has" if len(sizes) == 1 else "the disks together have"
-            message = f"the packages need {needed / MIB:.0f} MiB, {what} {sum(sizes) // MIB}"
+            message = f"the packages need {room / MIB:.0f} MiB, {what} {sum(sizes) // MIB}"
             raise RecipeError([Problem(mark.file, mark.value, "disk.size", message, "make the disk larger")])
 
     # The installation.
 
-    def _install(self, prepared: _Prepared) -> Path:
+    def _install(self, prepared: Prepared) -> Path:
         def make(folder: Path, progress: Progress) -> str:
             folder.chmod(0o700)
             with hypervisor.connected(hide_kvm=prepared.verdict.emulated) as connection:
@@ -228,7 +109,7 @@ class Run:
                 shutil.move(self.work / name, folder / name)
             evidence.copy_logs(self.work / "logs", folder)
             facts = {
-                "sources": [asdict(source) for source in self._sources(prepared)],
+                "sources": [asdict(source) for source in prepared.made_from],
                 "machine": {
                     "seconds": round(done.seconds, 1),
                     "seconds_to_installer": round(done.seconds_to_installer, 1),
@@ -238,9 +119,9 @@ class Run:
             how = "emulated" if prepared.verdict.emulated else "KVM"
             return f"virt-install, kickstart, {how}"
 
-        return self._entry(self.plan.install, make)
+        return self.entries.make(self.plan.install, make)
 
-    def _run_installer(self, connection: hypervisor.Hypervisor, prepared: _Prepared, progress: Progress) -> Installed:
+    def _run_installer(self, connection: hypervisor.Hypervisor, prepared: Prepared, progress: Progress) -> Installed:
         nonce = os.urandom(12).hex()
         machine = self._machine(connection, prepared)
         disks = [target.path for target in machine.targets]
@@ -252,30 +133,20 @@ class Run:
             )
         for path, size in zip(disks, disk_sizes(self.recipe), strict=True):
             qemu_img.create_raw(path, size)
-        text = self._final_kickstart(prepared.payload, nonce)
-        machine.kickstart.touch(mode=0o600)
-        machine.kickstart.write_text(text)
-        return install(
-            connection,
-            machine,
-            nonce=nonce,
-            timeout=self.recipe.vm.timeout,
-            progress=progress,
-            evidence=self.work / "logs",
-        )
+        with served(prepared.served) if prepared.served else nullcontext("") as address:
+            kickstart, _ = plans.checked(self.recipe, prepared.payload(address), nonce, RealSecrets())
+            machine.kickstart.touch(mode=0o600)
+            machine.kickstart.write_text(kickstart.text)
+            return install(
+                connection,
+                machine,
+                nonce=nonce,
+                timeout=self.recipe.vm.timeout,
+                progress=progress,
+                evidence=self.work / "logs",
+            )
 
-    def _final_kickstart(self, payload: Path | None, nonce: str) -> str:
-        if payload is None:
-            source: Payload = plans.packages_payload(self.recipe, self.plan.mirror)
-        else:
-            source = LiveimgPayload(plans.PAYLOAD_URL, payloads.read(payload).sha256)
-        rendered, _ = plans.checked(self.recipe, source, nonce, RealSecrets())
-        return rendered.text
-
-    def _machine(self, connection: hypervisor.Hypervisor, prepared: _Prepared) -> InstallMachine:
-        sources = [SourceDisk(prepared.tree / _INSTALL_IMAGE, "stage2")]
-        if prepared.payload is not None:
-            sources.append(SourceDisk(payloads.read(prepared.payload).path, "payload"))
+    def _machine(self, connection: hypervisor.Hypervisor, prepared: Prepared) -> InstallMachine:
         return install_machine(
             self.recipe,
             name=domain_name(self.run),
@@ -284,27 +155,15 @@ class Run:
             tree=prepared.tree,
             folder=self.work,
             logs=self.work / "logs",
-            kernel_args=runtime.kernel_arguments(self.recipe.machine.firmware),
-            sources=sources,
+            kernel_args=prepared.kernel_arguments,
+            sources=prepared.disks,
         )
-
-    def _sources(self, prepared: _Prepared) -> list[Source]:
-        tree, payload = prepared.tree, prepared.payload
-        image = tree / _INSTALL_IMAGE
-        sources = [
-            Source("installer's runtime", sha256(image)),
-            Source("installer's kernel", sha256(tree / _KERNEL)),
-        ]
-        sources.append(Source("installer's initrd", sha256(tree / _INITRD)))
-        if payload is not None:
-            sources.append(Source("root archive", payloads.read(payload).sha256, self.plan.mirror.main))
-        return sources
 
     # What comes after the installation.
 
     def _customise(self, installed: Path, verdict: accel.Verdict) -> tuple[list[Path], CustomiseResult]:
         disks = [self.work / f"customised-{name}" for name in disk_names(self.recipe)]
-        with self._step(self.plan.customise) as progress:
+        with self.entries.under_way(self.plan.customise) as progress:
             progress.update("copying the installed disk")
             for name, disk in zip(disk_names(self.recipe), disks, strict=True):
                 qemu_img.copy_raw(installed / name, disk)
@@ -328,7 +187,7 @@ class Run:
         recipe = self.recipe
         output = Output(self.settings.output, recipe.name)
         with output.new(datetime.now().astimezone().date()) as artifact:
-            with self._step(self.plan.convert) as progress:
+            with self.entries.under_way(self.plan.convert) as progress:
                 for disk, name in zip(disks, domain.image_names(recipe), strict=True):
                     image = artifact.folder / name
                     qemu_img.convert(disk, image, compression=recipe.output.compression, progress=progress)
@@ -374,6 +233,6 @@ class Run:
             domain=artifact.domain.name,
             began=self.began,
             ended=datetime.now(UTC),
-            seconds=self.seconds,
+            seconds=self.entries.seconds,
             tools=tools.every(tools.deciding()),
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from importlib import metadata
 
-from imagebuild.plan import Tools
+from imagebuild.preparation import Tools
 from imagebuild.run import run
 
 _VERSION = re.compile(r"\d+[\w.+~:-]*")

@@ -25,6 +25,7 @@ LAYERS = {
         "recipe",
         "kickstart",
         "plan",
+        "preparation",
         "fingerprint",
         "install",
         "kickstrap",
@@ -39,7 +40,7 @@ LAYERS = {
         "project",
         "skeleton",
     },
-    "engine": {"build", "by_hand", "steps", "verify", "publish", "doctor"},
+    "engine": {"build", "by_hand", "steps", "prepare", "entries", "verify", "publish", "doctor"},
     "cli": {"cli"},
 }
 ORDER = list(LAYERS)

@@ -11,11 +11,14 @@ import pytest
 from imagebuild import plan as plans
 from imagebuild.artifact import Output
 from imagebuild.build import Outlook, look_ahead
+from imagebuild.entries import Settings
 from imagebuild.errors import HostError, RecipeError
+from imagebuild.fetch import Digest
+from imagebuild.install.sources import File, Found
 from imagebuild.kickstrap.mirror import Mirror
-from imagebuild.plan import Plan, Tools
+from imagebuild.plan import Plan
+from imagebuild.preparation import KickstrapPreparation, Tools
 from imagebuild.recipe.load import load
-from imagebuild.steps import Settings
 from imagebuild.store import Store
 
 TOOLS = Tools(mmdebstrap="1.3.5", libguestfs="1.48.6", qemu="7.2.22")
@@ -86,7 +89,8 @@ def test_a_secret_counts_and_is_not_in_the_plan(tmp_path: Path, monkeypatch: pyt
 def test_a_payload_in_the_vm_needs_a_mirror(tmp_path: Path) -> None:
     text = f"{BASE}installer: {{payload: in-vm}}\n"
     plan = planned(tmp_path, text)
-    assert plan.payload is None
+    assert isinstance(plan.preparation, KickstrapPreparation)
+    assert plan.preparation.payload is None
     assert "%packages" in plan.kickstart.text
     assert "http://mirror.example/debian" in plan.kickstart.text
     with pytest.raises(HostError, match="no Debian mirror is known"):
@@ -153,3 +157,33 @@ def test_a_finished_artifact_is_found(tmp_path: Path) -> None:
     assert found.cached == 6
     other = planned(tmp_path, BASE.replace("[vim]", "[tree]"))
     assert outlook(tmp_path, other).artifact is None
+
+
+ANACONDA = """\
+name: web
+os: {family: redhat, distribution: rocky, version: 9}
+installer: {source: {iso: a.iso, sha256: "%s"}}
+kickstart: {template: redhat.ks.j2}
+locale: {language: en_US.UTF-8}
+operations: [reset-machine-id]
+"""
+
+
+def anaconda_plan(tmp_path: Path, found: Found) -> Plan:
+    path = tmp_path / "web.yaml"
+    path.write_text(ANACONDA % ("0" * 64))
+    return plans.make(load(path), mirror=Mirror(), tools=TOOLS, secret_key=b"k", found=found)
+
+
+def test_anaconda_has_a_source_in_place_of_what_kickstrap_needs(tmp_path: Path) -> None:
+    one = Found("iso", "ISO image a.iso", (File("image.iso", "/a.iso", Digest("sha256", "0" * 64)),))
+    before = anaconda_plan(tmp_path, one)
+    assert [step.name for step in before.steps] == ["source", "install", "customise", "convert"]
+    assert before.steps[0].what == "ISO image a.iso"
+    elsewhere = replace(one, files=(replace(one.files[0], place="https://mirror.example/a.iso"),), asked=("https://x",))
+    assert changed(before, anaconda_plan(tmp_path, elsewhere)) == set()
+    other = replace(one, files=(replace(one.files[0], digest=Digest("sha256", "1" * 64)),))
+    assert changed(before, anaconda_plan(tmp_path, other)) == {"source", "install", "customise", "convert"}
+    assert list(outlook(tmp_path, before).to_run) == ["source", "install", "customise", "convert"]
+    keep(tmp_path, before, "source")
+    assert list(outlook(tmp_path, before).to_run) == ["install", "customise", "convert"]

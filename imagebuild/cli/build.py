@@ -21,7 +21,7 @@ from imagebuild.cli.options import (
     verbose_option,
 )
 from imagebuild.cli.report import JsonReporter, reporter
-from imagebuild.steps import Settings
+from imagebuild.entries import Settings
 
 
 @click.command(
@@ -102,6 +102,8 @@ def plan(
         for step in outlook.plan.steps:
             why = outlook.to_run.get(step.name)
             click.echo(f"  {step.name:<10} {'to run' if why else 'cached':<7} {step.what:<44} {why or ''}".rstrip())
+        for address in outlook.asked:
+            click.echo(f"  looked at {address}")
         if outlook.artifact:
             click.echo(f"  {outlook.artifact.image}")
 
@@ -119,4 +121,5 @@ def _as_data(outlook: engine.Outlook) -> dict[str, object]:
     ]
     image = str(outlook.artifact.image) if outlook.artifact else None
     warnings = [problems.as_data(warning) for warning in outlook.plan.warnings]
-    return {"recipe": outlook.plan.recipe.name, "steps": steps, "image": image, "warnings": warnings}
+    found = {"steps": steps, "image": image, "warnings": warnings, "asked": list(outlook.asked)}
+    return {"recipe": outlook.plan.recipe.name, **found}

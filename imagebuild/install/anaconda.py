@@ -5,12 +5,12 @@ The boot options are those of Anaconda's own documentation, docs/boot-options.rs
 
 from __future__ import annotations
 
-import re
-
 from imagebuild.kickstart.render import CdromPayload, Payload, RepositoryValues, TreePayload
 from imagebuild.recipe.model import Recipe
 from imagebuild.recipe.source import Repository
 
+LABEL = "IMAGEBUILD"
+"""The label of the image that is made for Anaconda's runtime image."""
 FOLDER_URL = "http://tree.invalid/"
 """Stands in for the address at which the VM reaches a folder of this host: that is known once the VM starts."""
 
@@ -35,20 +35,24 @@ def is_url(place: str | None) -> bool:
     return place is not None and "://" in place
 
 
-def kernel_arguments(label: str | None) -> tuple[str, ...]:
+def has_medium(recipe: Recipe) -> bool:
+    """Whether the VM has something in its drive: the ISO image, or the one that is made for the runtime image."""
+    source = recipe.installer.source
+    return source is not None and bool(source.tree or source.stage2 or (source.iso and source.attach))
+
+
+def kernel_arguments(recipe: Recipe) -> tuple[str, ...]:
     """What goes onto the installer kernel's command line, beside inst.ks= and console=.
 
-    ``label`` is the volume label of the medium with Anaconda's runtime image, or None where Anaconda is to take it
-    from the kickstart's repository. inst.cmdline: ask nothing, whatever the kickstart says of the display.
-    inst.nosave: the kickstart, which may hold password hashes, does not stay in the image.
+    inst.stage2: the runtime image is in the drive; without it Anaconda takes it from the kickstart's repository.
+    inst.cmdline: ask nothing, whatever the kickstart says of the display. inst.nosave: the kickstart, which may hold
+    password hashes, does not stay in the image.
     """
-    stage2 = (f"inst.stage2=hd:LABEL={_escaped(label)}",) if label else ()
+    source = recipe.installer.source
+    stage2: tuple[str, ...] = ()
+    if source is not None and has_medium(recipe):
+        stage2 = ("inst.stage2=cdrom",) if source.iso else (f"inst.stage2=hd:LABEL={LABEL}",)
     return (*stage2, "inst.cmdline", "inst.nosave=all_ks", "inst.noshell")
-
-
-def _escaped(label: str) -> str:
-    """A label as udev names its link in /dev/disk/by-label, where Anaconda looks."""
-    return re.sub(r"[^A-Za-z0-9#+.:=@_-]", lambda found: "".join(f"\\x{byte:02x}" for byte in found[0].encode()), label)
 
 
 def _values(repository: Repository) -> RepositoryValues:

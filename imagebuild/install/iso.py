@@ -1,4 +1,4 @@
-"""ISO 9660 images: their label, what is in them, and making a small one. xorriso does it, as for virt-install itself.
+"""ISO 9660 images: what is in them, and making a small one. xorriso does it, as for virt-install itself.
 
 xorriso is also what writes images; bsdtar would read them only, and a mount on this host's kernel is out of the question
 for a file that came from elsewhere.
@@ -12,21 +12,18 @@ from pathlib import Path
 from imagebuild.errors import CommandFailed, ImageBuildError
 from imagebuild.run import run
 
-_SECTOR = 2048
-_DESCRIPTOR = 16 * _SECTOR
-"""Where the volume descriptors begin, ECMA-119 section 8."""
+_DESCRIPTOR = 16 * 2048
+"""Where the volume descriptors begin."""
 _LIMIT = 1800.0
 _HINT = "the package xorriso brings it; run `make setup`"
 
 
-def label(path: Path) -> str:
-    """The volume identifier, ECMA-119 section 8.4.7. Raises ImageBuildError for a file that is no ISO image."""
+def check(path: Path) -> None:
+    """Raise ImageBuildError for a file that is no ISO image: without a volume descriptor, ECMA-119 section 8.4."""
     with path.open("rb") as file:
         file.seek(_DESCRIPTOR)
-        descriptor = file.read(_SECTOR)
-    if len(descriptor) < _SECTOR or descriptor[:6] != b"\x01CD001":
-        raise ImageBuildError(f"{path} is no ISO image: there is no volume descriptor in it")
-    return descriptor[40:72].decode("ascii", "replace").rstrip(" \0")
+        if file.read(6) != b"\x01CD001":
+            raise ImageBuildError(f"{path} is no ISO image: there is no volume descriptor in it")
 
 
 def extract(iso: Path, wanted: Sequence[tuple[str, Path]]) -> None:

@@ -16,13 +16,11 @@ from imagebuild import fetch
 from imagebuild.errors import ImageBuildError
 from imagebuild.files import sha256
 from imagebuild.install import iso, treeinfo
-from imagebuild.install.anaconda import is_url
+from imagebuild.install.anaconda import LABEL, is_url
 from imagebuild.install.sources import File, Found
 from imagebuild.progress import Progress
 from imagebuild.store import Store
 
-LABEL = "IMAGEBUILD"
-"""The label of the image that is made for the runtime image."""
 _FACTS, _TREE, _MEDIUM, _SERVED = "medium.json", "tree", "medium.iso", "served"
 _BOOT = (("images/pxeboot/vmlinuz", "images/pxeboot/initrd.img"), ("isolinux/vmlinuz", "isolinux/initrd.img"))
 """Where ISO images without a ``.treeinfo`` have kernel and initrd."""
@@ -30,11 +28,10 @@ _BOOT = (("images/pxeboot/vmlinuz", "images/pxeboot/initrd.img"), ("isolinux/vml
 
 @dataclass(frozen=True)
 class Medium:
-    """What the VM gets. ``label`` is that of the image in its drive, ``served`` a folder that it reaches as a tree."""
+    """What the VM gets: ``image`` is in its drive, ``served`` a folder that it reaches as a tree."""
 
     tree: Path
     image: Path | None
-    label: str | None
     served: Path | None
 
 
@@ -72,44 +69,44 @@ def make(found: Found, folder: Path, cache: Cache, progress: Progress, arch: str
     tree = folder / _TREE
     (tree / treeinfo.KERNEL).parent.mkdir(parents=True)
     (tree / ".treeinfo").write_text(treeinfo.own(arch))
-    label = _from_iso(found, files, folder, arch) if found.kind == "iso" else _from_files(found, files, folder)
-    facts = {"label": label, "sources": [_told(file, files[file.name]) for file in found.files]}
+    if found.kind == "iso":
+        _from_iso(found, files, folder, arch)
+    else:
+        _from_files(found, files, folder)
+    facts = {"made from": [_told(file, files[file.name]) for file in found.files]}
     (folder / _FACTS).write_text(json.dumps(facts))
     return f"{found.what}, {sum(path.stat().st_size for path in files.values()) >> 20} MiB"
 
 
-def _told(file: File, path: Path) -> dict[str, str | None]:
+def _told(file: File, path: Path) -> tuple[str, str, str | None]:
     """A file as a manifest tells it, with the SHA-256 of what was really there."""
     known = file.digest.value if file.digest is not None and file.digest.algorithm == "sha256" else sha256(path)
-    return {"name": file.name, "sha256": known, "url": fetch.shown(file.place) if is_url(file.place) else None}
+    return file.name, known, fetch.shown(file.place) if is_url(file.place) else None
 
 
-def _from_files(found: Found, files: Mapping[str, Path], folder: Path) -> str | None:
-    """Kernel and initrd where virt-install finds them, all else on an image; its label, or None if nothing else is there."""
+def _from_files(found: Found, files: Mapping[str, Path], folder: Path) -> None:
+    """Kernel and initrd where virt-install finds them, all else on an image."""
     content = folder / "content"
     for name, path in files.items():
         target = (folder / _TREE if name in (treeinfo.KERNEL, treeinfo.INITRD) else content) / name
         target.parent.mkdir(parents=True, exist_ok=True)
         _link(path, target)
-    if not content.is_dir():
-        return None
-    if found.about:
-        (content / ".treeinfo").write_text(found.about)
-    iso.make(folder / _MEDIUM, LABEL, content)
-    shutil.rmtree(content)
-    return LABEL
+    if content.is_dir():
+        if found.about:
+            (content / ".treeinfo").write_text(found.about)
+        iso.make(folder / _MEDIUM, LABEL, content)
+        shutil.rmtree(content)
 
 
-def _from_iso(found: Found, files: Mapping[str, Path], folder: Path, arch: str) -> str | None:
+def _from_iso(found: Found, files: Mapping[str, Path], folder: Path, arch: str) -> None:
     (image,) = files.values()
-    label = iso.label(image)
+    iso.check(image)
     pair = _kernel_and_initrd(image, folder, arch)
     iso.extract(image, [(pair[0], folder / _TREE / treeinfo.KERNEL), (pair[1], folder / _TREE / treeinfo.INITRD)])
     if found.attach:
         _link(image, folder / _MEDIUM)
-        return label or None
-    iso.extract(image, [("/", folder / _SERVED)])
-    return None
+    else:
+        iso.extract(image, [("/", folder / _SERVED)])
 
 
 def _kernel_and_initrd(image: Path, folder: Path, arch: str) -> tuple[str, str]:
@@ -138,13 +135,12 @@ def _link(source: Path, target: Path) -> None:
 
 def read(folder: Path, found: Found) -> Medium:
     """What :func:`make` put there."""
-    facts = json.loads((folder / _FACTS).read_text())
     image = folder / _MEDIUM
     served = folder / _SERVED if (folder / _SERVED).is_dir() else found.folder
-    return Medium(folder / _TREE, image if image.exists() else None, facts["label"], served)
+    return Medium(folder / _TREE, image if image.exists() else None, served)
 
 
-def sources(folder: Path) -> list[dict[str, str | None]]:
+def made_from(folder: Path) -> list[tuple[str, str, str | None]]:
     """The files that an entry was made from: name, SHA-256, and address."""
-    listed: list[dict[str, str | None]] = json.loads((folder / _FACTS).read_text())["sources"]
-    return listed
+    facts = json.loads((folder / _FACTS).read_text())
+    return [(name, digest, url) for name, digest, url in facts["made from"]]

@@ -34,14 +34,14 @@ class Treeinfo:
     version: str
     kernel: str
     initrd: str
-    stage2: str | None
+    stage2: str
     beside: tuple[str, ...]
     checksums: Mapping[str, Digest]
 
     @property
     def wanted(self) -> tuple[str, ...]:
         """The files that an installation needs before it reaches for packages."""
-        return (self.kernel, self.initrd, *([self.stage2] if self.stage2 else []), *self.beside)
+        return (self.kernel, self.initrd, self.stage2, *self.beside)
 
     def unproved(self) -> tuple[str, ...]:
         """Those of them of which it gives no digest."""
@@ -61,13 +61,13 @@ def parse(text: str, arch: str) -> Treeinfo:
         there = sorted(name.removeprefix("images-") for name in ini.sections() if name.startswith("images-"))
         raise ValueError(f"it has no installer for {arch}" + (f", only for {', '.join(there)}" if there else ""))
     checksums = _checksums(ini)
-    stage2 = ini.get("stage2", "mainimage", fallback=None) or next((path for path in STAGE2 if path in checksums), None)
+    listed = next((path for path in STAGE2 if path in checksums), STAGE2[0])
     return Treeinfo(
         family=ini.get("release", "name", fallback=ini.get("general", "family", fallback="")),
         version=ini.get("release", "version", fallback=ini.get("general", "version", fallback="")),
         kernel=_path(ini, images, "kernel"),
         initrd=_path(ini, images, "initrd"),
-        stage2=None if stage2 is None else _inside(stage2, "stage2"),
+        stage2=_inside(ini.get("stage2", "mainimage", fallback="") or listed, "stage2"),
         beside=tuple(path for path in _BESIDE if path in checksums),
         checksums=checksums,
     )

@@ -36,6 +36,7 @@ class SourceDisk:
 
     path: Path
     serial: str
+    cdrom: bool = False
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,7 @@ def _source(disk: SourceDisk, machine: InstallMachine, bus: str) -> str:
     pairs: list[tuple[str, object]] = [
         ("path", options.file(disk.path)),
         ("format", "raw"),
-        ("bus", bus),
+        ("device", "cdrom") if disk.cdrom else ("bus", bus),  # virt-install knows which bus a drive has on this machine
         ("readonly", "on"),
     ]
     pairs.append(("serial", disk.serial))

@@ -71,7 +71,18 @@ def test_the_syntax_is_that_of_the_guest(tmp_path: Path) -> None:
         plans.sample(recipe(tmp_path, installer, version="7"), Mirror())
 
 
-def test_the_command_line_asks_nothing_and_finds_the_medium() -> None:
-    assert anaconda.kernel_arguments(None)[0] == "inst.cmdline"
-    assert anaconda.kernel_arguments("CentOS 7 x86_64")[0] == r"inst.stage2=hd:LABEL=CentOS\x207\x20x86_64"
-    assert anaconda.kernel_arguments("Rocky-9-4-x86_64-dvd")[0] == "inst.stage2=hd:LABEL=Rocky-9-4-x86_64-dvd"
+@pytest.mark.parametrize(
+    ("source", "stage2"),
+    [
+        ("{tree: https://m.example/os}", ["inst.stage2=hd:LABEL=IMAGEBUILD"]),
+        (f"{{iso: a.iso, sha256: {DIGEST}}}", ["inst.stage2=cdrom"]),
+        (f"{{iso: a.iso, sha256: {DIGEST}, attach: false}}", []),
+        (f"{{kernel: k, kernel_sha256: {DIGEST}, initrd: i, initrd_sha256: {DIGEST}}}", []),
+    ],
+)
+def test_the_command_line_asks_nothing_and_names_the_medium(tmp_path: Path, source: str, stage2: list[str]) -> None:
+    asked = recipe(tmp_path, f"source: {source}, repositories: [{{name: os, url: https://m.example/os}}]")
+    *first, _, _, _ = arguments = anaconda.kernel_arguments(asked)
+    assert first == stage2
+    assert arguments[-3:] == ("inst.cmdline", "inst.nosave=all_ks", "inst.noshell")
+    assert anaconda.has_medium(asked) is bool(stage2)

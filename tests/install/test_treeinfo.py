@@ -125,7 +125,7 @@ def test_any_text_gives_a_treeinfo_or_a_sentence(text: str) -> None:
 
 def test_our_own_is_one_too() -> None:
     info = treeinfo.parse(treeinfo.own("x86_64"), "x86_64")
-    assert (info.kernel, info.initrd, info.stage2) == (treeinfo.KERNEL, treeinfo.INITRD, None)
+    assert (info.kernel, info.initrd, info.stage2) == (treeinfo.KERNEL, treeinfo.INITRD, "images/install.img")
 
 
 LISTING = f"""\

@@ -1,0 +1,69 @@
+"""The store's entries for the steps of one run: found there, or made."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from imagebuild.preparation import Step
+from imagebuild.progress import Progress, Reporter
+from imagebuild.store import Store
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where a build keeps what it makes, and whether it may use what is there."""
+
+    store: Store
+    output: Path
+    refresh: bool = False
+
+
+@dataclass(frozen=True)
+class Entries:
+    """``label`` is the recipe's name, ``work`` the run's own folder; ``seconds`` fills with what each step took."""
+
+    label: str
+    settings: Settings
+    reporter: Reporter
+    work: Path
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def find(self, step: Step) -> Path | None:
+        """The entry of a step, if there is one that may be used."""
+        return None if self.settings.refresh else self.settings.store.find(step.kind, step.fingerprint)
+
+    @contextmanager
+    def under_way(self, step: Step) -> Iterator[Progress]:
+        """Tell of a step while it is being made."""
+        begin = time.monotonic()
+        with self.reporter.step(self.label, step.name) as progress:
+            yield progress
+        self.seconds[step.name] = time.monotonic() - begin
+
+    def make(self, step: Step, fill: Callable[[Path, Progress], str]) -> Path:
+        """The entry of a step; ``fill`` makes it in the folder it is given and says what it made."""
+        store = self.settings.store
+        if found := self.find(step):
+            return found
+        with self.under_way(step) as progress:
+            lock = f"{step.kind}-{step.fingerprint[:16]}"
+            with store.locked(lock, lambda pid: progress.update(f"process {pid} is making it")):
+                if found := self.find(step):
+                    progress.summary("made by another build meanwhile")
+                    return found
+                with store.make(
+                    step.kind,
+                    step.fingerprint,
+                    within=self.work,
+                    label=self.label,
+                    inputs=step.inputs,
+                    replace=self.settings.refresh,
+                ) as folder:
+                    progress.summary(fill(folder, progress))
+        made = store.find(step.kind, step.fingerprint)
+        assert made is not None
+        return made

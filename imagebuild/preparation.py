@@ -1,0 +1,158 @@
+"""What must be there before an installation can start, as steps of a plan: two kinds, one for each installer.
+
+kickstrap   runtime ─▶ tree, payload      made from Debian packages
+Anaconda    source                        fetched and proved
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import metadata
+
+from imagebuild import fingerprint
+from imagebuild.install import anaconda
+from imagebuild.install.sources import Found
+from imagebuild.kickstart.lint import ParsedKickstart
+from imagebuild.kickstrap.mirror import Mirror
+from imagebuild.kickstrap.payload import PayloadSpec
+from imagebuild.kickstrap.runtime import RuntimeSpec, base_sources, tree_sources
+from imagebuild.recipe.model import Recipe
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a build. ``kind`` is the store's name for its results."""
+
+    name: str
+    kind: str
+    what: str
+    inputs: Mapping[str, str]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        return fingerprint.of(self.inputs)
+
+
+@dataclass(frozen=True)
+class Tools:
+    """Versions of the programs that decide what a step's result is."""
+
+    mmdebstrap: str
+    libguestfs: str
+    qemu: str
+
+
+@dataclass(frozen=True)
+class KickstrapPreparation:
+    """The install tree, and the root archive; without ``payload`` and its spec the VM fetches the packages itself."""
+
+    mirror: Mirror
+    runtime_spec: RuntimeSpec
+    base: Step
+    tree: Step
+    payload_spec: PayloadSpec | None = None
+    payload: Step | None = None
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """The steps in their order."""
+        return (self.base, self.tree, *([self.payload] if self.payload else []))
+
+    def inputs(self) -> Mapping[str, str]:
+        """What of it can change an installation."""
+        return {
+            "installer": self.tree.fingerprint,
+            "payload": self.payload.fingerprint if self.payload else "in the VM",
+        }
+
+
+@dataclass(frozen=True)
+class SourcePreparation:
+    """Anaconda's install source, looked up; the step fetches it."""
+
+    found: Found
+    command_line: str
+    source: Step
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """The one step."""
+        return (self.source,)
+
+    def inputs(self) -> Mapping[str, str]:
+        """What of it can change an installation: what the source is, not how it is kept."""
+        return {
+            "installer": fingerprint.of(self.found.inputs()),
+            "installer's command line": self.command_line,
+        }
+
+
+Preparation = KickstrapPreparation | SourcePreparation
+
+
+def kickstrap(recipe: Recipe, mirror: Mirror, tools: Tools, kickstart: ParsedKickstart) -> KickstrapPreparation:
+    """What kickstrap needs, for the %packages of ``kickstart``."""
+    suite, components = str(recipe.os.codename), recipe.installer.components
+    runtime_spec = RuntimeSpec(suite=suite, mirror=mirror)
+    base, tree = _runtime_steps(runtime_spec, tools)
+    if recipe.installer.payload != "host":
+        return KickstrapPreparation(mirror, runtime_spec, base, tree)
+    payload_spec = PayloadSpec(
+        suite=suite,
+        mirror=mirror,
+        components=components,
+        packages=kickstart.packages,
+        excluded=kickstart.excluded,
+        core=kickstart.core,
+        weak_dependencies=kickstart.weak_dependencies,
+    )
+    return KickstrapPreparation(mirror, runtime_spec, base, tree, payload_spec, _payload_step(payload_spec, tools))
+
+
+def source(recipe: Recipe, found: Found) -> SourcePreparation:
+    """What Anaconda needs."""
+    code = fingerprint.code("install/medium.py", "install/iso.py", "install/treeinfo.py")
+    line = " ".join(anaconda.kernel_arguments(recipe))
+    return SourcePreparation(found, line, Step("source", "source", found.what, {**found.inputs(), "code": code}))
+
+
+def _runtime_steps(spec: RuntimeSpec, tools: Tools) -> tuple[Step, Step]:
+    base = Step(
+        "runtime",
+        "runtime",
+        f"installer's runtime, Debian {spec.suite}",
+        {
+            "suite": spec.suite,
+            "mirror": _mirror(spec.mirror),
+            "components": " ".join(spec.components),
+            "code": fingerprint.code_of(base_sources()),
+            "mmdebstrap": tools.mmdebstrap,
+        },
+    )
+    inputs = {
+        "runtime": base.fingerprint,
+        "installer's code": fingerprint.code_of(tree_sources()),
+        "pykickstart": metadata.version("pykickstart"),
+    }
+    return base, Step("tree", "tree", "install tree", inputs)
+
+
+def _payload_step(spec: PayloadSpec, tools: Tools) -> Step:
+    inputs = {
+        "suite": spec.suite,
+        "mirror": _mirror(spec.mirror),
+        "components": " ".join(spec.components),
+        "packages": " ".join(sorted(spec.packages)),
+        "excluded packages": " ".join(sorted(spec.excluded)),
+        "standard system": str(spec.core),
+        "weak dependencies": str(spec.weak_dependencies),
+        "code": fingerprint.code("kickstrap/payload.py", "kickstrap/bootstrap.py", "kickstrap/mirror.py"),
+        "mmdebstrap": tools.mmdebstrap,
+    }
+    return Step("payload", "payload", f"root archive of {len(spec.packages)} named packages", inputs)
+
+
+def _mirror(mirror: Mirror) -> str:
+    return f"{mirror.main or 'default'} {mirror.security or ''} {'updates' if mirror.updates else ''}".strip()
