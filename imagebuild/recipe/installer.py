@@ -9,8 +9,11 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from imagebuild.recipe import fields as f
+from imagebuild.recipe import syntax
 from imagebuild.recipe.document import Route
 from imagebuild.recipe.findings import Finding, Refused
+from imagebuild.recipe.guest import Os
+from imagebuild.recipe.machine import Vm
 from imagebuild.recipe.section import Section
 from imagebuild.recipe.source import Repository, Source
 
@@ -81,3 +84,24 @@ class Kickstart(Section):
     syntax: f.Syntax | None = Field(
         None, description="pykickstart's name of the syntax, `RHEL9`. Without it: by distribution and version."
     )
+
+
+def installer_findings(installer: Installer, kickstart: Kickstart, os: Os, vm: Vm) -> list[Finding]:
+    """What the installer cannot do for this guest, or not in this VM."""
+    wrong = []
+    family = {"kickstrap": "debian", "anaconda": "redhat"}[installer.type]
+    if os.family != family:
+        message = f"{installer.type} installs the family {family}, and this is {os.family}"
+        wrong.append(Finding(("installer", "type"), message))
+    if installer.type == "kickstrap" and kickstart.syntax not in (None, syntax.KICKSTRAP):
+        wrong.append(Finding(("kickstart", "syntax"), f"kickstrap reads the syntax {syntax.KICKSTRAP}"))
+    if installer.type == "kickstrap" and os.arch != "x86_64":
+        wrong.append(Finding(("os", "arch"), f"kickstrap installs x86_64 only, found {os.arch}"))
+    if (
+        installer.source is not None
+        and installer.source.is_served
+        and "user" not in {card.type for card in vm.networks}
+    ):
+        message = "the VM reaches what this host serves over a card of the type user only"
+        wrong.append(Finding(("vm", "networks"), message, "add a card of the type user, or use an address, or an ISO"))
+    return wrong

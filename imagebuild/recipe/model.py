@@ -8,12 +8,11 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import BeforeValidator, Field, PrivateAttr, model_validator
 
 from imagebuild.recipe import fields as f
-from imagebuild.recipe import syntax
 from imagebuild.recipe.accounts import Root, User, user_findings
 from imagebuild.recipe.document import Document, Mark, Route
 from imagebuild.recipe.findings import Finding, Refused
 from imagebuild.recipe.guest import Locale, Network, Os
-from imagebuild.recipe.installer import Installer, Kickstart
+from imagebuild.recipe.installer import Installer, Kickstart, installer_findings
 from imagebuild.recipe.lint import Lint
 from imagebuild.recipe.machine import Disk, ExtraDisk, Machine, Vm
 from imagebuild.recipe.machine_findings import machine_findings
@@ -103,14 +102,7 @@ class Recipe(Section):
     def _fits_together(self) -> Self:
         wrong = [*self._package_findings(), *self._repeated(), *machine_findings(self), *user_findings(self.users)]
         wrong += tuning_findings(self.tuning, self.services, self.os, self.kernel_arguments)
-        family = {"kickstrap": "debian", "anaconda": "redhat"}[self.installer.type]
-        if self.os.family != family:
-            message = f"{self.installer.type} installs the family {family}, and this is {self.os.family}"
-            wrong.append(Finding(("installer", "type"), message))
-        if self.installer.type == "kickstrap" and self.kickstart.syntax not in (None, syntax.KICKSTRAP):
-            wrong.append(Finding(("kickstart", "syntax"), f"kickstrap reads the syntax {syntax.KICKSTRAP}"))
-        if self.installer.type == "kickstrap" and self.os.arch != "x86_64":
-            wrong.append(Finding(("os", "arch"), f"kickstrap installs x86_64 only, found {self.os.arch}"))
+        wrong += installer_findings(self.installer, self.kickstart, self.os, self.vm)
         if wrong:
             raise Refused(wrong)
         return self

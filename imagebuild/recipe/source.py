@@ -60,6 +60,11 @@ class Source(Section):
         """Which kind of source this is."""
         return next(kind for kind in _KINDS if getattr(self, kind) is not None)
 
+    @property
+    def is_served(self) -> bool:
+        """Whether the VM gets its packages from a folder of this host."""
+        return not self.attach or (self.tree is not None and "://" not in self.tree)
+
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
         wrong = list(self._kind_findings())

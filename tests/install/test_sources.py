@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import subprocess
 import threading
 from collections.abc import Callable
@@ -27,6 +28,8 @@ FILES = {
     "images/pxeboot/initrd.img": b"an initial RAM disk",
     "images/install.img": b"a runtime image" * 1000,
 }
+DOCUMENTATION = Path(__file__).parents[2] / "docs" / "sources.md"
+EXAMPLES = re.findall(r"```yaml\n(.*?)```", DOCUMENTATION.read_text(), re.DOTALL)
 QUICK = fetch.Limits(connect=2, read=2, pause=0.01, attempts=2)
 
 
@@ -335,3 +338,12 @@ def test_what_the_vm_can_reach(tmp_path: Path) -> None:
                 urlopen(f"{url}{path}")
     with pytest.raises(OSError, match="refused"):
         urlopen(f"{url}Packages/a.rpm")
+
+
+@pytest.mark.parametrize("text", EXAMPLES)
+def test_examples_of_the_documentation(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "example.yaml"
+    path.write_text(text)
+    source = load(path).installer.source
+    assert source is not None
+    assert list(source.unverified()) == []

@@ -72,6 +72,8 @@ def test_a_key_file_is_a_list_of_one() -> None:
         (source("tree: t", ", repositories: [{name: b, url: http://m.example/o}]"), "installer.repositories[0].url: a repository over http proves nothing"),
         (source("tree: t", ", repositories: [{name: b}]"), "installer.repositories[0]: expected exactly one of url, metalink and mirrorlist"),
         (source("tree: t", ", mirror: http://mirror.example/debian"), "installer.mirror: this has no meaning with installer.type: anaconda"),
+        (source("tree: t") + "\nvm: {networks: [nat]}", "vm.networks: the VM reaches what this host serves over a card of the type user only"),
+        (source(f"{ISO}, sha256: {DIGEST}, attach: false") + "\nvm: {networks: [none]}", "vm.networks: the VM reaches what"),
         ("", "installer: the key 'source' is missing: where Anaconda comes from"),
         ("installer: {type: kickstrap}", "installer.type: kickstrap installs the family debian, and this is redhat"),
         ("kickstart: {syntax: RHEL99}", "kickstart.syntax: expected a version of pykickstart's such as RHEL9 or F43, found 'RHEL99'"),
