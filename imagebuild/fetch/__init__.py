@@ -22,6 +22,8 @@ __all__ = ["LIMITS", "Digest", "Limits", "NotThere", "copy", "download", "shown"
 
 _MIB = 1 << 20
 _TEXT_LIMIT = 16 * _MIB
+LOOK = Limits(attempts=3)
+"""For a look at what a server has: somebody waits for the answer."""
 _HASHES = {"sha256": 64, "sha384": 96, "sha512": 128}
 
 
@@ -40,7 +42,7 @@ class Digest:
         return f"{self.algorithm}:{self.value}"
 
 
-def text(url: str, limits: Limits = LIMITS) -> bytes:
+def text(url: str, limits: Limits = LOOK) -> bytes:
     """What is at ``url`` now, at most 16 MiB. Raises NotThere, and HostError when it is out of reach."""
 
     def once(transfer: Transfer) -> bytes:
@@ -55,7 +57,7 @@ def text(url: str, limits: Limits = LIMITS) -> bytes:
     return persist(url, limits, once, "what may change on a server is looked up anew for each build")
 
 
-def version(url: str, limits: Limits = LIMITS) -> str:
+def version(url: str, limits: Limits = LOOK) -> str:
     """What the server says of the version of the file at ``url``: all that tells whether an unverified file changed."""
 
     def once(transfer: Transfer) -> str:
