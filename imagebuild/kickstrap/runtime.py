@@ -44,6 +44,8 @@ _FIRST = ("virtio_pci", "virtio_blk", "virtio_rng", "squashfs", "overlay")
 """Modules without which the runtime cannot be reached."""
 _OTHERS = ("virtio_scsi", "ahci", "ata_piix", "sd_mod")
 """Modules for a target disk that is not virtio's; loaded only if none of virtio's is it."""
+_MEDIUM = ("isofs", "loop", "sr_mod")
+"""Modules for a runtime that is in an ISO image; loaded, after the others, only if inst.stage2= names one."""
 KERNEL_ARGS = ("quiet", "panic=-1", "mitigations=off")
 """What the tree wants on its kernel's command line, beside inst.ks=, console= and the guest's firmware.
 
@@ -59,7 +61,7 @@ def kernel_arguments(firmware: str) -> tuple[str, ...]:
 
 
 _APPLETS = (
-    "sh", "mount", "insmod", "cat", "tail", "tr", "sleep", "mkdir", "ln", "cp", "switch_root", "poweroff",
+    "sh", "mount", "insmod", "cat", "dd", "printf", "tail", "tr", "sleep", "mkdir", "ln", "cp", "switch_root", "poweroff",
 )  # fmt: skip
 
 
@@ -161,8 +163,8 @@ def _initrd_entries(parts: squashfs.Parts, version: str) -> Iterator[cpio.Entry]
         yield cpio.directory(mountpoint)
     seen: set[str] = set()
     # not every cloud kernel has drivers for real hardware
-    others = tuple(name for name in _OTHERS if index.has(name))
-    for name, wanted in (("first", _FIRST), ("others", others)):
+    others, medium = (tuple(name for name in names if index.has(name)) for names in (_OTHERS, _MEDIUM))
+    for name, wanted in (("first", _FIRST), ("others", others), ("medium", medium)):
         order = [path for path in index.load_order(wanted) if path not in seen]
         seen.update(order)
         yield cpio.file(f"modules/{name}", "".join(f"{modules.name_of(path)}\n" for path in order).encode())

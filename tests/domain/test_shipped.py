@@ -47,7 +47,7 @@ def test_virt_install_command(
         "[general]\nfamily = kickstrap\nversion = 13\narch = x86_64\n[tree]\narch = x86_64\n[images-x86_64]\n"
         "kernel = images/pxeboot/vmlinuz\ninitrd = images/pxeboot/initrd.img\n"
     )
-    for name in ("payload", "disk.raw", *(f"disk{number}.raw" for number in range(2, 9))):
+    for name in ("payload", "medium.iso", "disk.raw", *(f"disk{number}.raw" for number in range(2, 9))):
         (tmp_path / name).write_bytes(b"\0" * 512)
     words = pasted(by_hand.command(by_hand.as_known_here(recipe), tmp_path, "kvm"))
     words[words.index("--connect") + 1] = connection(tmp_path)
