@@ -88,6 +88,15 @@ def test_virt_install_understands_it_as_meant(machine: InstallMachine, tmp_path:
     assert domain.find("devices/memballoon").attrib == {"model": "none"}  # type: ignore[union-attr]
 
 
+def test_an_iso_image_is_in_the_machines_drive(machine: InstallMachine) -> None:
+    iso = replace(machine.sources[0], serial="medium", cdrom=True)
+    _, drive = parsed(command(replace(machine, sources=(iso,)))).findall("devices/disk")
+    assert drive.attrib["device"] == "cdrom"
+    assert drive.find("target").attrib["bus"] == "sata"  # type: ignore[union-attr]
+    assert drive.find("source").attrib["file"] == str(iso.path)  # type: ignore[union-attr]
+    assert drive.find("readonly") is not None
+
+
 def test_the_real_command_understands_it_too(machine: InstallMachine) -> None:
     """Through the program itself, with nothing but libvirt's test driver, which knows one architecture and type."""
     argv = command(replace(machine, connect="test:///default"))
