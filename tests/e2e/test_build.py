@@ -98,11 +98,14 @@ def test_the_artifact_is_whole(image: Path) -> None:
     assert info["format-specific"]["data"]["compression-type"] == "zstd"
     assert "backing-filename" not in info
     assert {path.name for path in folder.iterdir()} == {
-        "small.qcow2", "manifest.json", "SHA256SUMS", "kickstart.cfg", "build.log", "console.log", "installer.log",
+        "small.qcow2", "small.xml", "manifest.json", "SHA256SUMS", "kickstart.cfg", "build.log", "console.log",
+        "installer.log",
     }  # fmt: skip
     manifest = json.loads((folder / "manifest.json").read_text())
     assert set(BASE_PACKAGES) < set(manifest["packages"])
     assert {source["name"] for source in manifest["sources"]} >= {"root archive", "installer's kernel"}
+    assert (manifest["domain"], manifest["extra_images"]) == ("small.xml", [])
+    subprocess.run(["virt-xml-validate", folder / "small.xml", "domain"], check=True, capture_output=True)
 
 
 def test_no_secret_is_in_what_the_build_left(project: Project, image: Path) -> None:
