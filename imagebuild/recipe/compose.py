@@ -9,7 +9,7 @@ from pathlib import Path
 
 from imagebuild.errors import Problem, RecipeError
 from imagebuild.recipe import extends, matrix, variables
-from imagebuild.recipe.document import MAX_VALUES, Document, Mark, Value, WrittenInt
+from imagebuild.recipe.document import Document, Mark, Value, WrittenInt
 from imagebuild.recipe.extends import layers
 from imagebuild.recipe.matrix import Matrix
 from imagebuild.recipe.merge import Merger
@@ -148,9 +148,8 @@ class Image:
             mark = next(iter(resolved.values.values())).mark
             section = Value.mapping(dict(resolved.values), Mark(self.composition.file, mark.key, mark.key))
             root = Value.mapping({**root.entries, variables.KEY: section}, root.mark)
-        if root.size > MAX_VALUES:
-            message = f"put together, the recipe has more than {MAX_VALUES} values"
-            raise RecipeError([Problem(self.composition.file, None, "", message)])
+        if excess := root.excess():
+            raise RecipeError([Problem(self.composition.file, None, "", f"put together, the recipe has {excess}")])
         of_variables = (problem for told in resolved.problems.values() for problem in told)
         told = (*self.composition.problems, *self._overlaid.problems, *of_variables, *references.problems)
         return Document(self.composition.file, root, told)
@@ -169,7 +168,7 @@ class Image:
             if name in self.cell:
                 message = "this variable is an axis of the matrix, which gives its values"
                 hint = "name the image that you want"
-                taken[name] = (Problem(f"--var {name}={text}", None, f"variables.{name}", message, hint),)
+                taken[name] = (Problem(f"--var {name}", None, f"variables.{name}", message, hint),)
             elif name in entries:
                 entries[name] = variables.given(name, text, entries[name])
         resolved = self.composition.resolved(entries)
@@ -207,8 +206,8 @@ def compose(
         body = merger.merge(body, _without(layer.root))
         entries = variables.declared(entries, layer.root.entries.get(variables.KEY), merger)
         spread = matrix.extended(spread, layer.root.entries.get(matrix.KEY), merger)
-        if body.size > MAX_VALUES:
-            message = f"with what it extends, the recipe has more than {MAX_VALUES} values"
+        if excess := body.excess():
+            message = f"with what it extends, the recipe has {excess}"
             raise RecipeError([Problem(document.file, None, "", message)])
     assert body is not None
     problems += merger.problems

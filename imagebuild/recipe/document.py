@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,30 +44,33 @@ class Value:
     """A value with its mark, and the values inside it. Values never change, so several documents may share them.
 
     ``data`` is the plain value: text, WrittenInt, truth value, None, or a dict or list of such. ``inner`` holds the
-    parts of a mapping or a list. ``size`` counts the values, this one included. ``refers`` is whether a text in it
-    may refer to a variable.
+    parts of a mapping or a list. ``size`` counts the values, this one included, ``length`` the characters of all text.
+    ``refers`` is whether a text in it may refer to a variable.
     """
 
     data: Any
     mark: Mark
     inner: dict[str, Value] | tuple[Value, ...] | None = None
     size: int = 1
+    length: int = 0
     refers: bool = False
 
     @classmethod
     def mapping(cls, entries: dict[str, Value], mark: Mark) -> Value:
         data = {key: value.data for key, value in entries.items()}
-        inner = entries.values()
-        return cls(data, mark, entries, 1 + sum(v.size for v in inner), any(v.refers for v in inner))
+        size, length, refers = _sums(entries.values())
+        return cls(data, mark, entries, size, length + sum(map(len, entries)), refers)
 
     @classmethod
     def sequence(cls, items: tuple[Value, ...], mark: Mark) -> Value:
         data = [item.data for item in items]
-        return cls(data, mark, items, 1 + sum(i.size for i in items), any(i.refers for i in items))
+        return cls(data, mark, items, *_sums(items))
 
     @classmethod
     def scalar(cls, data: Any, mark: Mark) -> Value:
-        return cls(data, mark, refers=isinstance(data, str) and "${" in data)
+        if isinstance(data, str):
+            return cls(data, mark, None, 1, len(data), "${" in data)
+        return cls(data, mark)
 
     @classmethod
     def of(cls, data: Any, mark: Mark) -> Value:
@@ -90,7 +93,18 @@ class Value:
 
     def at(self, mark: Mark) -> Value:
         """The same value, written elsewhere."""
-        return Value(self.data, mark, self.inner, self.size, self.refers)
+        return Value(self.data, mark, self.inner, self.size, self.length, self.refers)
+
+    def excess(self) -> str | None:
+        """What it has too much of for a recipe, if anything."""
+        if self.size > MAX_VALUES:
+            return f"more than {MAX_VALUES} values"
+        return f"more than {MAX_BYTES // 1024} KiB of text" if self.length > MAX_BYTES else None
+
+
+def _sums(inner: Collection[Value]) -> tuple[int, int, bool]:
+    """``size``, ``length`` and ``refers`` of what holds ``inner``."""
+    return 1 + sum(v.size for v in inner), sum(v.length for v in inner), any(v.refers for v in inner)
 
 
 @dataclass(frozen=True)

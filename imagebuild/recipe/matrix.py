@@ -16,6 +16,9 @@ from imagebuild.recipe.reader import scalar
 
 KEY = "matrix"
 MAX_IMAGES = 10_000
+MAX_AXES = 16
+MAX_CONDITIONS = 500
+"""Entries of include and of exclude, each of which is held against every image."""
 _INCLUDE, _EXCLUDE = "include", "exclude"
 
 
@@ -75,7 +78,7 @@ def _axis(known: Axis | None, said: Value, merger: Merger, route: Route) -> Axis
     overlays = dict(known.overlays) if known and known.overlays is not None else {}
     values = dict(known.values) if known and known.overlays is not None else {}
     for key, overlay in said.inner.items():
-        values[key] = Value(scalar(key), Mark(overlay.mark.file, overlay.mark.key, overlay.mark.key))
+        values[key] = Value.scalar(scalar(key), Mark(overlay.mark.file, overlay.mark.key, overlay.mark.key))
         overlays[key] = (*overlays.get(key, ()), *_overlay(overlay, merger, (*route, key)))
         if values[key].data is None:
             merger.tell_key(overlay, (*route, key), f"expected a value of the axis, found {key!r}")
@@ -121,6 +124,9 @@ def cells(matrix: Matrix, merger: Merger) -> list[dict[str, Value]]:
     for name, axis in matrix.axes.items():
         if not axis.values:
             merger.tell_key(Value(None, axis.mark), (*route, name), "an axis has at least one value")
+    if len(matrix.axes) > MAX_AXES:
+        merger.tell_key(at, route, f"{len(matrix.axes)} axes are more than the {MAX_AXES} that are allowed")
+        return []
     count = math.prod(len(axis.values) for axis in matrix.axes.values())
     if count > MAX_IMAGES:
         merger.tell_key(at, route, f"this makes {count} images, and at most {MAX_IMAGES} are allowed")
@@ -153,6 +159,9 @@ def _conditions(
         return
     if not isinstance(section.inner, tuple):
         merger.tell(section, (KEY, key), f"expected a list of combinations, found {shown(section.data)}")
+        return
+    if len(section.items) > MAX_CONDITIONS:
+        merger.tell(section, (KEY, key), f"expected at most {MAX_CONDITIONS} combinations, found {len(section.items)}")
         return
     for at, entry in enumerate(section.items):
         route: Route = (KEY, key, at)

@@ -20,7 +20,6 @@ from imagebuild.errors import Problem, RecipeError
 from imagebuild.recipe.document import (
     MAX_BYTES,
     MAX_DEPTH,
-    MAX_VALUES,
     Document,
     Mark,
     Route,
@@ -153,8 +152,8 @@ class _Builder:
                 self._anchors[event.anchor] = None
             collection = self._mapping if isinstance(event, yaml.MappingStartEvent) else self._sequence
             value = collection(event, route, mark)
-        if value.size > MAX_VALUES:
-            raise self._refuse(key_line, f"the file expands to more than {MAX_VALUES} values")
+        if excess := value.excess():
+            raise self._refuse(key_line, f"the file expands to {excess}")
         if not isinstance(event, yaml.AliasEvent) and event.anchor:
             self._anchors[event.anchor] = value
         return value

@@ -6,7 +6,7 @@ import re
 from collections.abc import Container, Mapping
 
 from imagebuild.errors import Problem, RecipeError
-from imagebuild.recipe.document import MAX_BYTES, MAX_VALUES, Route, Value, WrittenInt, dotted
+from imagebuild.recipe.document import MAX_BYTES, Route, Value, WrittenInt, dotted
 from imagebuild.recipe.findings import did_you_mean
 
 _REFERENCE = re.compile(r"\$\$\{|\$\{(?P<name>[a-z][a-z0-9_]*)\}|\$\{")
@@ -42,8 +42,8 @@ class References:
             made = Value.sequence(items, value.mark)
         else:
             return self._text(value, route)
-        if made.size > MAX_VALUES:
-            raise self._too_large(value, f"{MAX_VALUES} values")
+        if excess := made.excess():
+            raise self._too_large(value, excess)
         return made
 
     def _text(self, value: Value, route: Route) -> Value:
@@ -59,9 +59,9 @@ class References:
             parts += [text[end : match.start()], match[0] if part is None else part]
             self._left -= len(parts[-1])
             if self._left < 0:
-                raise self._too_large(value, f"{MAX_BYTES // 1024} KiB")
+                raise self._too_large(value, f"more than {MAX_BYTES // 1024} KiB of text")
             end = match.end()
-        return Value("".join([*parts, text[end:]]), value.mark)
+        return Value.scalar("".join([*parts, text[end:]]), value.mark)
 
     def _part(self, match: re.Match[str], value: Value, route: Route) -> str | None:
         """What a reference in the middle of a text becomes; None if that is not known."""
@@ -92,6 +92,6 @@ class References:
     def _tell(self, value: Value, route: Route, message: str, hint: str) -> None:
         self.problems.append(Problem(value.mark.file, value.mark.value, dotted(route), message, hint))
 
-    def _too_large(self, value: Value, limit: str) -> RecipeError:
-        message = f"with its variables the recipe is larger than {limit}"
+    def _too_large(self, value: Value, excess: str) -> RecipeError:
+        message = f"with its variables the recipe has {excess}"
         return RecipeError([Problem(value.mark.file, value.mark.value, "", message)])

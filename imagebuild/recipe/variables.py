@@ -151,7 +151,7 @@ def _resolve(name: str, entry: Entry) -> Value:
 def _typed(value: Value, wanted: Type | None, route: Route) -> Value:
     """``value`` as one of the type; a number counts as text as it was written."""
     if wanted == "text" and isinstance(value.data, WrittenInt):
-        return Value(value.data.written, value.mark)
+        return Value.scalar(value.data.written, value.mark)
     if wanted is not None and type_of(value.data) != wanted:
         raise Refused([Finding(route, f"expected {_EXPECTED[wanted]}, found {f.shown(value.data)}")])
     try:
@@ -183,4 +183,4 @@ def given(name: str, text: str, entry: Entry) -> Entry:
         data = text == "true"
     elif entry.type == "list":
         data = text.split(",") if text else []
-    return replace(entry, value=Value.of(data, Mark(f"--var {name}={text}", 0, 0)))
+    return replace(entry, value=Value.of(data, Mark(f"--var {name}", 0, 0)))

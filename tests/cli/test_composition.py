@@ -59,7 +59,7 @@ def test_a_value_that_does_not_fit_or_is_not_known(recipes: Path, imagebuild: Im
     assert (done.returncode, done.stderr.splitlines()[:2]) == (
         2,
         [
-            "--var site=bon: variables.site: expected 'bonn' or 'ulm', found 'bon'",
+            "--var site: variables.site: expected 'bonn' or 'ulm', found 'bon'",
             "    hint: did you mean 'bonn'?",
         ],
     )
@@ -80,7 +80,7 @@ def test_plan_goes_through_all_images(recipes: Path, imagebuild: Imagebuild) -> 
 def test_render_prints_the_recipe(recipes: Path, imagebuild: Imagebuild) -> None:
     done = imagebuild("render", "web-2", "--recipe", "--var", "site=bonn")
     assert "description: for bonn  # recipes/web.yaml:3\n" in done.stdout
-    assert "  site: bonn  # --var site=bonn\n" in done.stdout
+    assert "  site: bonn  # --var site\n" in done.stdout
     kickstart = imagebuild("render", "web-2", "--var", "site=bonn").stdout
     (recipes / "copy.yaml").write_text(done.stdout)
     assert kickstart.startswith("# web-2: Debian 13\n")

@@ -92,7 +92,9 @@ def test_a_bomb_of_aliases_is_refused() -> None:
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 12)]
     (problem,) = problems("\n".join(lines))
-    assert "expands to more than" in problem
+    assert "expands to more than 20000 values" in problem
+    (problem,) = problems(f"a: &a {'x' * 10_000}\nb: [{'*a, ' * 200}]\n")
+    assert problem == "r.yaml:2: the file expands to more than 1024 KiB of text"
 
 
 @pytest.mark.parametrize(

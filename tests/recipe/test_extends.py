@@ -191,6 +191,12 @@ def test_what_grows_too_large_is_refused(tmp_path: Path) -> None:
     assert "more than 20000 values" in problem
 
 
+def test_long_texts_add_up(tmp_path: Path) -> None:
+    text = "x" * 600_000
+    (problem,) = told(tmp_path, {"b.yaml": f"b: {text}\n", "a.yaml": f"extends: b.yaml\na: {text}\n"})
+    assert "with what it extends, the recipe has more than 1024 KiB of text" in problem
+
+
 def test_links_in_a_circle_and_special_files_are_told(tmp_path: Path) -> None:
     recipes = project(tmp_path, {"a.yaml": "extends: loop.yaml\n"})
     (recipes / "loop.yaml").symlink_to("loop.yaml")

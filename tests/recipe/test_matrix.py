@@ -171,9 +171,24 @@ def test_too_many_images_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert "50 images of 6 values each are more than imagebuild takes" in problem
 
 
+@pytest.mark.parametrize(
+    ("matrix", "problem"),
+    [
+        ("".join(f"  a{n}: [x]\n" for n in range(17)), "matrix: 17 axes are more than the 16 that are allowed"),
+        (
+            f"  a: [x]\n  exclude: [{'{a: y}, ' * 501}]\n",
+            "matrix.exclude: expected at most 500 combinations, found 501",
+        ),
+    ],
+)
+def test_a_matrix_has_limits(tmp_path: Path, matrix: str, problem: str) -> None:
+    (found,) = told(tmp_path, {"a.yaml": f"name: n\n{OS}matrix:\n{matrix}"})
+    assert found.split(": ", 1)[1] == problem
+
+
 def test_the_command_line_does_not_set_an_axis(tmp_path: Path) -> None:
     (problem,) = told(tmp_path, {"a.yaml": f"name: n\n{OS}matrix: {{a: [x, y]}}\n"}, a="x")
-    assert problem.startswith("--var a=x: variables.a: this variable is an axis of the matrix")
+    assert problem.startswith("--var a: variables.a: this variable is an axis of the matrix")
 
 
 def test_load_wants_one_image(tmp_path: Path) -> None:
