@@ -6,7 +6,7 @@ import json
 
 import click
 
-from imagebuild.cli.options import json_option, var_option
+from imagebuild.cli.options import json_option, refuse_unknown, var_option
 from imagebuild.errors import RecipeError
 from imagebuild.recipe.catalogue import Listed, catalogue
 from imagebuild.recipe.load import checked
@@ -21,7 +21,9 @@ def list_recipes(given: dict[str, str], as_json: bool) -> None:
 
     A recipe with a matrix yields several.
     """
-    for one in catalogue(recipe_folders(), given):
+    listed = list(catalogue(recipe_folders(), given))
+    refuse_unknown(given, (one.image.variables for one in listed if one.image))
+    for one in listed:
         problems = _problems(one)
         described = one.image.text("description") if one.image and not problems else ""
         if as_json:

@@ -59,13 +59,13 @@ def var_option(function: F) -> F:
 def loaded(names: Iterable[str], given: Mapping[str, str]) -> list[Recipe]:
     """The recipes of all images that are meant. Raises UsageError for a ``--var`` that none of them knows."""
     recipes = [recipe for name in names for recipe in load_all(name, given=given)]
-    refuse_unknown(given, recipes)
+    refuse_unknown(given, (recipe.variables for recipe in recipes))
     return recipes
 
 
-def refuse_unknown(given: Mapping[str, str], recipes: Iterable[Recipe]) -> None:
-    """Raise UsageError for a ``--var`` that no recipe knows."""
-    known = {name for recipe in recipes for name in recipe.variables}
+def refuse_unknown(given: Mapping[str, str], variables: Iterable[Iterable[str]]) -> None:
+    """Raise UsageError for a ``--var`` that is none of the recipes' ``variables``."""
+    known = {name for names in variables for name in names}
     for name in given:
         if name not in known:
             raise UsageError(f"--var {name}: no recipe here has such a variable", did_you_mean(name, known))

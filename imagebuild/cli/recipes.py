@@ -48,7 +48,7 @@ def lint(recipes: tuple[str, ...], given: dict[str, str], as_json: bool) -> None
             problems += error.problems
     problems = [*dict.fromkeys([*problems, *clashes(images)])]
     if not problems:
-        refuse_unknown(given, checked)
+        refuse_unknown(given, (recipe.variables for recipe in checked))
     if as_json:
         for problem in problems:
             click.echo(json.dumps(vars(problem)))

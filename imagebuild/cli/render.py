@@ -61,7 +61,7 @@ def render(
     they are named in a folder called like the recipe, in the current one.
     """
     wanted = _wanted(load(recipe, given=given), payload)
-    refuse_unknown(given, [wanted])
+    refuse_unknown(given, [wanted.variables])
     if what != "domain" and (name or images):
         raise UsageError("--name and --images belong to --domain")
     if what == "recipe":

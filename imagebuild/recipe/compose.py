@@ -117,6 +117,11 @@ class Image:
         """The value of each axis."""
         return {name: value.data for name, value in self.cell.items()}
 
+    @property
+    def variables(self) -> frozenset[str]:
+        """The names of all its variables."""
+        return frozenset((*self._overlaid.variables, *self.cell))
+
     @cached_property
     def name(self) -> str | None:
         """The image's name, if the recipe tells one that can be made out."""

@@ -44,6 +44,7 @@ def test_list_shows_every_image(recipes: Path, imagebuild: Imagebuild) -> None:
         "name": "web-1", "description": "for bonn", "file": "recipes/web.yaml", "axes": {"size": 1}, "problems": 0,
     }  # fmt: skip
     assert found[0]["problems"] == 1
+    assert imagebuild("list", "--var", "sit=bonn").returncode == 2
 
 
 def test_lint_names_file_and_line(recipes: Path, imagebuild: Imagebuild) -> None:
