@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -12,7 +13,7 @@ from pydantic import Field, ValidationError
 from imagebuild.errors import Problem
 from imagebuild.recipe import fields as f
 from imagebuild.recipe.document import Document, Mark, Route, Value, WrittenInt
-from imagebuild.recipe.findings import Finding, Refused, did_you_mean, findings, problems
+from imagebuild.recipe.findings import Finding, Refused, findings, problems
 from imagebuild.recipe.merge import Merger, is_change
 from imagebuild.recipe.section import Section
 
@@ -135,10 +136,9 @@ def _resolve(name: str, entry: Entry) -> Value:
         except ValidationError as error:
             raise Refused(findings(error, Declaration)) from error
     wanted = entry.type
-    choices = entry.part("choices")
-    allowed = [_typed(choice, wanted, ("choices", at)) for at, choice in enumerate(choices.items if choices else ())]
+    allowed = _allowed(entry.part("choices"), "text" if wanted == "list" else wanted)
     values = [
-        _chosen(_typed(value, wanted, route), allowed if choices else None, route)
+        _chosen(_typed(value, wanted, route), allowed, route)
         for value, route in ((entry.part("default"), ("default",)), (entry.value, ("=",)))
         if value is not None
     ]
@@ -161,13 +161,21 @@ def _typed(value: Value, wanted: Type | None, route: Route) -> Value:
     return value
 
 
-def _chosen(value: Value, allowed: list[Value] | None, route: Route) -> Value:
-    known = None if allowed is None else [f.shown(choice.data) for choice in allowed]
-    if known is not None and f.shown(value.data) not in known:
-        near = did_you_mean(str(value.data), [str(choice.data) for choice in allowed or ()])
-        hint = near if near and near.startswith("did") else None
-        expected = " or ".join(filter(None, (", ".join(known[:-1]), known[-1] if known else "nothing")))
-        raise Refused([Finding(route, f"expected {expected}, found {f.shown(value.data)}", hint)])
+def _allowed(choices: Value | None, wanted: Type | None) -> list[str] | None:
+    """The choices as they are shown, each of the type."""
+    if choices is None:
+        return None
+    return [f.shown(_typed(one, wanted, ("choices", at)).data) for at, one in enumerate(choices.items)]
+
+
+def _chosen(value: Value, allowed: list[str] | None, route: Route) -> Value:
+    """``value``, if it is one of the choices; a list, if all its items are."""
+    for data in value.data if isinstance(value.data, list) else [value.data]:
+        if allowed is not None and f.shown(data) not in allowed:
+            near = difflib.get_close_matches(str(data), [one.strip("'") for one in allowed], n=1)
+            expected = " or ".join(filter(None, (", ".join(allowed[:-1]), allowed[-1] if allowed else "nothing")))
+            hint = f"did you mean {near[0]!r}?" if near else None
+            raise Refused([Finding(route, f"expected {expected}, found {f.shown(data)}", hint)])
     return value
 
 

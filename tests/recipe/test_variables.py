@@ -62,6 +62,8 @@ def test_a_declaration_can_be_changed_in_parts(tmp_path: Path) -> None:
     [
         ("tier: brass", "a.yaml:5: variables.tier: expected 'gold' or 'silver', found 'brass'"),
         ("tier: gld", "a.yaml:5: variables.tier: expected 'gold' or 'silver', found 'gld' [did you mean 'gold'?]"),
+        ("extra: {choices: [vim, tree], default: [tree, vmi]}", "a.yaml:5: variables.extra.default: expected 'vim' or 'tree', found 'vmi' [did you mean 'vim'?]"),
+        ("extra: {choices: [tree]}", "b.yaml:5: variables.extra.default: expected 'tree', found 'vim'"),
         ("cpus: two", "a.yaml:5: variables.cpus: expected a whole number, found 'two'"),
         ("gui: 1", "a.yaml:5: variables.gui: expected true or false, found 1"),
         ("extra: vim", "a.yaml:5: variables.extra: expected a list of texts, found 'vim'"),
