@@ -10,7 +10,7 @@ import pytest
 
 from imagebuild import accel
 
-from .conftest import PASSWORD, Ended, Project
+from .conftest import PASSWORD, Project
 from .guest_console import booted
 
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(2400), pytest.mark.usefixtures("nothing_left")]
@@ -87,7 +87,7 @@ def build(project: Project, name: str) -> tuple[Path, dict[str, object]]:
     return image, json.loads((image.parent / "manifest.json").read_text())
 
 
-def test_raid_lvm_and_btrfs_on_two_disks(project: Project, built: Ended, variant: Callable[..., str]) -> None:
+def test_raid_lvm_and_btrfs_on_two_disks(project: Project, variant: Callable[..., str]) -> None:
     project.write("kickstart/layers.ks.j2", TEMPLATE.replace("STORAGE", LAYERS))
     name = variant(
         (
@@ -109,7 +109,7 @@ def test_raid_lvm_and_btrfs_on_two_disks(project: Project, built: Ended, variant
     assert told == LAYERS_ASKED
 
 
-def test_debian_12_starts_by_uefi(project: Project, built: Ended, variant: Callable[..., str]) -> None:
+def test_debian_12_starts_by_uefi(project: Project, variant: Callable[..., str]) -> None:
     """The shipped template, and no part of it changed for this release."""
     name = variant(DEBIAN_12, ("disk: {size: 2GiB}", "disk: {size: 2GiB}\nmachine: {firmware: uefi}"))
     image, _ = build(project, name)
@@ -130,7 +130,7 @@ def test_debian_12_starts_by_uefi(project: Project, built: Ended, variant: Calla
 
 @pytest.mark.slow
 @pytest.mark.parametrize("release", ["12", "13"])
-def test_secure_boot(project: Project, built: Ended, variant: Callable[..., str], release: str) -> None:
+def test_secure_boot(project: Project, variant: Callable[..., str], release: str) -> None:
     firmware = ("disk: {size: 2GiB}", "disk: {size: 2GiB}\nmachine: {firmware: uefi-secure}")
     name = variant(*([DEBIAN_12] if release == "12" else []), firmware)
     image, _ = build(project, name)
