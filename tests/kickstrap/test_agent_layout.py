@@ -185,6 +185,17 @@ def test_uefi_needs_an_efi_system_partition() -> None:
         laid_out(Machine((1000,)), "part / --size=10", "part /boot/efi --fstype=efi --size=50")
 
 
+def test_uefi_needs_a_gpt() -> None:
+    with pytest.raises(StorageError, match="line 1: UEFI starts from a GPT"):
+        laid_out(Machine((4096,), "uefi"), "clearpart --all --disklabel=msdos", "autopart")
+
+
+def test_without_a_boot_loader_the_firmware_does_not_matter() -> None:
+    machine = Machine((1000,), "uefi")
+    whole, placed = laid_out(machine, "part / --size=10", "bootloader --location=none")
+    assert firmware.start(whole, placed, machine) == firmware.Start((), efi=False)
+
+
 def test_a_disk_that_both_firmwares_start() -> None:
     lines = ("part biosboot --size=1", "part /boot/efi --fstype=efi --size=50", "part / --size=10 --grow")
     whole, placed = laid_out(Machine((1000,)), *lines)

@@ -314,6 +314,11 @@ PACKAGES = "%packages\n{}\n%end\n"
     ("text", "machine", "missing"),
     [
         (LAYERS, None, ["btrfs-progs", "lvm2", "mdadm"]),
+        (
+            "clearpart --all\npart /boot/efi --fstype=efi --size=50\npart / --size=9\nliveimg --url=file:///payload\n",
+            Machine((4096,), "uefi"),
+            ["grub-efi-amd64"],
+        ),
         (replaced("part /var", "part /var --size=512 --fstype=btrfs"), None, ["btrfs-progs"]),
         (GOOD.replace("part /", "#").replace("skipx", "autopart"), None, ["lvm2"]),
         (GOOD.replace("part /", "#").replace("skipx", "autopart --type=btrfs"), None, ["btrfs-progs"]),

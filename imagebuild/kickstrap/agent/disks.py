@@ -110,7 +110,7 @@ class Reqpart(NamedTuple):
 
 
 class Storage(NamedTuple):
-    """All of it. ``label``: gpt, msdos, or empty where the kickstart leaves it to us."""
+    """All of it. ``label``: gpt, msdos, or empty where the kickstart leaves it to us; ``boots``: it gets a boot loader."""
 
     partitions: tuple[Partition, ...] = ()
     arrays: tuple[Array, ...] = ()
@@ -123,6 +123,7 @@ class Storage(NamedTuple):
     ignored: tuple[str, ...] = ()
     cleared: tuple[str, ...] = ()
     boot_disk: str = ""
+    boots: bool = True
     autopart: Autopart | None = None
     reqpart: Reqpart | None = None
     line: int = 1
@@ -164,6 +165,7 @@ def make(handler: Any) -> Storage:
         ignored=tuple(ignoredisk.ignoredisk or ()),
         cleared=tuple(clearpart.drives or ()),
         boot_disk=handler.bootloader.bootDrive or "",
+        boots=not (handler.bootloader.seen and handler.bootloader.location == "none"),
         autopart=_autopart(handler.autopart),
         reqpart=Reqpart(bool(handler.reqpart.addBoot), handler.reqpart.lineno) if handler.reqpart.seen else None,
         line=clearpart.lineno or 1,

@@ -30,6 +30,8 @@ def start(storage: Storage, placed: Sequence[Placed], machine: Machine) -> Start
 
     Raises StorageError when the layout lacks what the machine's firmware needs.
     """
+    if not storage.boots:
+        return Start((), efi=False)
     efi = ESP in storage.mountpoints
     first = autopart.boot_disk(storage, machine)
     biosboot = {one.disk for one in placed if one.partition.kind == "biosboot"}
@@ -39,6 +41,8 @@ def start(storage: Storage, placed: Sequence[Placed], machine: Machine) -> Start
             "the machine's firmware is UEFI, and there is no EFI system partition",
             f"add: part {ESP} --fstype=efi --size=200, or reqpart",
         )
+    if efi and storage.label == "msdos":
+        raise StorageError(storage.line, "UEFI starts from a GPT", "write clearpart --disklabel=gpt, or leave it out")
     wants_bios = not machine.uefi or bool(biosboot)
     if not wants_bios:
         return Start((), efi, machine.secure)

@@ -158,7 +158,7 @@ def _efi_packages(handler: Any, machine: Machine | None) -> Iterator[tuple[int, 
     lines = [item.lineno for item in formatted if item.fstype == "efi"]
     if machine is not None and machine.uefi:
         lines += [command.lineno for command in (handler.reqpart, handler.autopart) if command.seen]
-    if lines and handler.bootloader.location != "none":
+    if lines and not (handler.bootloader.seen and handler.bootloader.location == "none"):
         yield lines[0], "UEFI", efi.PACKAGES
         if machine is not None and machine.secure:
             for package in efi.SECURE_PACKAGES:
