@@ -74,6 +74,7 @@ LAYERS_ASKED = {
     "for disk in vda vdb; do dd if=/dev/$disk bs=512 count=1 status=none | grep -ac GRUB; done": "1\n1",
     "systemctl is-system-running --wait; systemctl --failed --no-legend --plain": "running",
 }
+LINT = "lint: {ignore: {swap: it is tested, several-root-file-systems: they are tested}}\n"
 DEBIAN_12 = (
     "os: {family: debian, version: 13, codename: trixie}",
     "os: {family: debian, version: 12, codename: bookworm}",
@@ -90,6 +91,7 @@ def build(project: Project, name: str) -> tuple[Path, dict[str, object]]:
 def test_raid_lvm_and_btrfs_on_two_disks(project: Project, variant: Callable[..., str]) -> None:
     project.write("kickstart/layers.ks.j2", TEMPLATE.replace("STORAGE", LAYERS))
     name = variant(
+        ("os: ", LINT + "os: "),
         (
             "disk: {size: 2GiB}",
             "disk: {size: 2GiB}\nextra_disks: [{size: 1536MiB}]\nkickstart: {template: layers.ks.j2}",

@@ -1,4 +1,7 @@
-"""Every kickstart command that kickstrap carries out, in one real installation, and the guest asked about each."""
+"""The kickstart commands that kickstrap carries out, in one real installation, and the guest asked about each.
+
+Those that put disks together are in test_disks.py.
+"""
 
 from __future__ import annotations
 
