@@ -20,7 +20,7 @@ from imagebuild.errors import HostError, Problem, RecipeError
 from imagebuild.install import anaconda
 from imagebuild.install.sources import Found
 from imagebuild.kickstart import heeded, syntax
-from imagebuild.kickstart.lint import ParsedKickstart, Report, Supported, lint
+from imagebuild.kickstart.lint import ParsedKickstart, Report, Supported, lint, merged
 from imagebuild.kickstart.render import LiveimgPayload, PackagesPayload, Payload, Rendered, TreePayload, render
 from imagebuild.kickstart.rule import Target
 from imagebuild.kickstrap.agent import supported
@@ -147,11 +147,22 @@ def _machine(recipe: Recipe) -> Machine:
 
 def sample(recipe: Recipe, mirror: Mirror) -> Rendered:
     """The recipe's kickstart, checked, with stand-ins for whatever only a build knows. Needs no network and no secret."""
-    wanted = anaconda.payload(recipe) if recipe.installer.type == "anaconda" else packages_payload(recipe, mirror)
-    rendered, _ = checked(recipe, wanted, _NONCE, SampleSecrets())
-    if recipe.installer.type == "kickstrap" and recipe.installer.payload == "host":
-        rendered, _ = checked(recipe, LiveimgPayload(PAYLOAD_URL, "0" * 64), _NONCE, SampleSecrets())
+    for payload in _sample_payloads(recipe, mirror):
+        rendered, _ = checked(recipe, payload, _NONCE, SampleSecrets())
     return rendered
+
+
+def survey(recipe: Recipe, mirror: Mirror) -> Report:
+    """All that is found in the recipe's kickstart, as ``sample`` renders it. Raises RecipeError when it cannot be rendered."""
+    return merged([linted(recipe, one, _NONCE, SampleSecrets())[1] for one in _sample_payloads(recipe, mirror)])
+
+
+def _sample_payloads(recipe: Recipe, mirror: Mirror) -> list[Payload]:
+    """What the kickstart is rendered with: a payload that is made on the host takes two kickstarts, the last one installs."""
+    if recipe.installer.type == "anaconda":
+        return [anaconda.payload(recipe)]
+    packages = packages_payload(recipe, Mirror(recipe.installer.mirror) if recipe.installer.mirror else mirror)
+    return [packages, LiveimgPayload(PAYLOAD_URL, "0" * 64)] if recipe.installer.payload == "host" else [packages]
 
 
 def _install_step(recipe: Recipe, kickstart: Rendered, preparation: Preparation) -> Step:

@@ -16,9 +16,9 @@ from imagebuild.cli import problems
 from imagebuild.cli.build import build, plan
 from imagebuild.cli.catalogue import list_recipes
 from imagebuild.cli.doctor import doctor
+from imagebuild.cli.lint import lint
 from imagebuild.cli.operations import operations
 from imagebuild.cli.project import init, schema
-from imagebuild.cli.recipes import lint
 from imagebuild.cli.render import render
 from imagebuild.errors import ImageBuildError, InstallFailed, Problem, RecipeError, from_os
 from imagebuild.log import redact
@@ -52,9 +52,9 @@ def main() -> None:
     signal.signal(signal.SIGHUP, _interrupt)
     as_json = "--json" in sys.argv[1:]
     try:
-        cli.main(standalone_mode=False)
-    except click.exceptions.Exit as error:
-        sys.exit(error.exit_code)
+        code = cli.main(standalone_mode=False)  # click gives back the code of an Exit, and does not raise it
+        if isinstance(code, int) and code:
+            sys.exit(code)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)

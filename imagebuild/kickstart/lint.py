@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import islice
 from typing import Any, NamedTuple
 
 from imagebuild.errors import Problem, RecipeError, Severity
@@ -61,6 +62,23 @@ class Report:
         """The report with further errors, found elsewhere."""
         more = tuple(errors)
         return replace(self, parsed=None, findings=(*self.findings, *more)) if more else self
+
+
+def merged(reports: Sequence[Report]) -> Report:
+    """The reports of one image's kickstarts as one: a finding once, and a silence is of no use only if it is so in all."""
+    used = frozenset(place for report in reports for place in report.used)
+    findings = dict.fromkeys(problem for report in reports for problem in report.findings)
+    told = tuple(problem for problem in findings if not (is_unused(problem) and _place_in(problem, used)))
+    return Report(reports[-1].parsed, told, used)
+
+
+def is_unused(problem: Problem) -> bool:
+    """Whether this tells of a silence that silences nothing."""
+    return problem.rule == rules.SILENCE and problem.severity == "warning"
+
+
+def _place_in(problem: Problem, used: Iterable[Place]) -> bool:
+    return any((problem.file, problem.line) == (file, line) for file, line, _ in used)
 
 
 def check(rendered: Rendered, *, version: str, supported: Supported | None = None) -> ParsedKickstart:
@@ -132,7 +150,7 @@ class _Silenced:
     def __init__(self, rendered: Rendered, ignore: Mapping[str, Mark]) -> None:
         self._rendered = rendered
         self._ignore = ignore
-        self._comments = [(one, self._wrong(one)) for one in silences(rendered.text)]
+        self._comments = [(one, self._wrong(one)) for one in islice(silences(rendered.text), MAX_FINDINGS)]
         self._used: set[Silence | str] = set()
 
     def covers(self, found: _Found) -> bool:

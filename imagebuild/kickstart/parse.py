@@ -18,10 +18,14 @@ from imagebuild.log import redact
 MAX_PROBLEMS = 20
 MAX_BYTES = 512 * 1024
 MAX_LINES = 20_000
+MAX_COMMANDS = 1_000
+"""Commands: of some kinds pykickstart compares each with all before it."""
 MAX_LINE = 8 * 1024
 """Characters of a line outside of scripts: shlex takes time by the square of it."""
-_MAX_READ = 2 * 1024 * 1024
-"""Characters that are read again and again while looking for more errors."""
+MAX_GLOBS = 100
+"""Excluded packages with a wildcard: pykickstart compares each with all packages."""
+_MAX_READ = 5 * MAX_COMMANDS
+"""Commands that are read again and again while looking for more errors."""
 _lock = threading.Lock()
 """pykickstart keeps the version in class attributes, and catching warnings is not safe in threads either."""
 
@@ -124,22 +128,45 @@ def parse(text: str, version: str) -> Kickstart:
 def _size(text: str) -> Said | None:
     if len(text) > MAX_BYTES:
         return Said(None, f"the text has more than {MAX_BYTES // 1024} KiB: this is no kickstart")
-    if text.count("\n") > MAX_LINES:
+    if len(text.splitlines()) > MAX_LINES:
         return Said(None, f"the text has more than {MAX_LINES} lines: this is no kickstart")
+    if "\0" in text:
+        return Said(text[: text.index("\0")].count("\n") + 1, "the line holds a NUL: this is no text")
+    commands = _command_lines(text)
+    if len(commands) > MAX_COMMANDS:
+        return Said(commands[MAX_COMMANDS], f"the text has more than {MAX_COMMANDS} commands: this is no kickstart")
+    globs = [
+        number for number, line in enumerate(text.splitlines(), 1) if line.lstrip().startswith("-") and "*" in line
+    ]
+    if len(globs) > MAX_GLOBS:
+        message = f"more than {MAX_GLOBS} wildcards are excluded: this is no kickstart"
+        return Said(globs[MAX_GLOBS], message)
     return None
+
+
+def _command_lines(text: str) -> list[int]:
+    """The lines outside of sections that are no comments."""
+    found, inside = [], False
+    for number, line in enumerate(text.splitlines(), 1):
+        word = _first_word(line[:MAX_LINE])
+        if inside or word in SECTIONS:
+            inside = word != "%end"
+        elif word and not word.startswith("#"):
+            found.append(number)
+    return found
 
 
 def _parse_all(text: str, version: str) -> Kickstart:
     """Parse until nothing new is wrong: where pykickstart stops for good, the line is taken out and it is asked again."""
     lines = text.splitlines(keepends=True)
     wrong: dict[Said, None] = dict.fromkeys(_without_long_lines(lines))
-    read = 0
+    commands, read = len(_command_lines(text)), 0
     while True:
         attempt = _parse("".join(lines), version)
-        read += len(text)
+        read += commands
         wrong |= dict.fromkeys(attempt.wrong)
         stopped = attempt.stopped_at
-        if stopped is None or len(wrong) >= MAX_PROBLEMS or read > _MAX_READ or not _take_out(lines, stopped):
+        if stopped is None or len(wrong) >= MAX_PROBLEMS or read >= _MAX_READ or not _take_out(lines, stopped):
             break
     found = sorted(wrong, key=lambda said: said.line or 0)[:MAX_PROBLEMS]
     parser = attempt.parser

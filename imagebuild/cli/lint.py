@@ -1,0 +1,149 @@
+"""``imagebuild lint``: recipes, the kickstarts they give, and kickstart files, without building anything."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from imagebuild import plan as plans
+from imagebuild.cli import problems, sarif
+from imagebuild.cli.options import RecipeName, json_option, refuse_unknown, var_option
+from imagebuild.errors import Problem, RecipeError
+from imagebuild.kickstart import foreign
+from imagebuild.kickstart import rule as rules
+from imagebuild.kickstart.gathered import Gathered
+from imagebuild.kickstrap.mirror import host_mirror
+from imagebuild.log import redact
+from imagebuild.recipe.catalogue import clashes
+from imagebuild.recipe.compose import Image
+from imagebuild.recipe.load import checked_all, select
+from imagebuild.recipe.model import Recipe
+from imagebuild.recipe.search import available, recipe_folders
+
+_KICKSTARTS = (".ks", ".cfg", ".ks.in")
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  imagebuild lint                            all recipes that are known by name
+  imagebuild lint recipes/web.yaml
+  imagebuild lint --syntax RHEL9 old.ks      a kickstart that no recipe renders
+  imagebuild lint --sarif >lint.sarif        for annotations in a merge request"""
+)
+@click.argument("recipes", nargs=-1, type=RecipeName())
+@click.option(
+    "--kickstart",
+    "files",
+    multiple=True,
+    metavar="FILE",
+    help="Check a kickstart file, whatever it is called; - is standard input; repeatable.",
+)
+@click.option(
+    "--syntax", metavar="VERSION", help="Read kickstart files by this syntax, such as RHEL9. [default: newest]"
+)
+@click.option("--list-rules", is_flag=True, help="List the rules for kickstarts and stop.")
+@click.option("--sarif", "as_sarif", is_flag=True, help="Print a SARIF 2.1.0 log, for annotations in CI.")
+@var_option
+@json_option
+def lint(
+    recipes: tuple[str, ...],
+    files: tuple[str, ...],
+    syntax: str | None,
+    list_rules: bool,
+    as_sarif: bool,
+    given: dict[str, str],
+    as_json: bool,
+) -> None:
+    """Check RECIPES and the kickstarts they give, or kickstart files, without building.
+
+    A name that ends in .ks or .cfg, and -, is a kickstart file. Each finding is told as file:line: where: what. Secrets are not needed. Exit code 2 if anything is wrong; warnings do not count.
+    """
+    if list_rules:
+        _list_rules(as_json=as_json)
+        return
+    kickstarts = [*files, *(name for name in recipes if _is_kickstart(name))]
+    names: tuple[str, ...] = tuple(name for name in recipes if not _is_kickstart(name))
+    if not kickstarts:
+        names = names or tuple(str(path) for path in available(recipe_folders()).values())
+    found = Gathered()
+    version = foreign.known_syntax(syntax) if syntax else None
+    for name in kickstarts:
+        stdin = name == foreign.STDIN
+        found.add(foreign.read(sys.stdin.buffer, name, version) if stdin else foreign.read_file(Path(name), version))
+    images = _lint_recipes(names, given, found)
+    counted = [
+        f"{_counted(number, what)}"
+        for number, what in ((len(names), "recipe"), (images, "image"), (len(kickstarts), "kickstart"))
+        if number or (what != "kickstart" and names)
+    ]
+    _tell(found, counted, as_json=as_json, as_sarif=as_sarif)
+
+
+def _is_kickstart(name: str) -> bool:
+    return name == foreign.STDIN or name.endswith(_KICKSTARTS)
+
+
+def _lint_recipes(names: tuple[str, ...], given: dict[str, str], found: Gathered) -> int:
+    """Gather what is found in the recipes of these names; returns the number of images that they yield."""
+    images: list[Image] = []
+    checked: list[Recipe] = []
+    for name in names:
+        try:
+            selected = select(name, given=given)
+            images += selected
+            checked += checked_all(selected)
+        except RecipeError as error:
+            found.tell(error.problems)
+    mirror = host_mirror() if checked else None
+    for recipe in checked:
+        assert mirror is not None
+        try:
+            found.add(plans.survey(recipe, mirror))
+        except RecipeError as error:
+            found.tell(error.problems)
+    found.tell(clashes(images))
+    if not found.images:
+        refuse_unknown(given, (recipe.variables for recipe in checked))
+    return len(images)
+
+
+def _tell(found: Gathered, counted: list[str], *, as_json: bool, as_sarif: bool) -> None:
+    """Print the findings; exit code 2 when there are errors among them."""
+    told = [_clean(problem) for problem in (found.problems() if as_json else found.described())]
+    number = {kind: sum(problem.severity == kind for problem in told) for kind in ("error", "warning")}
+    if as_sarif:
+        click.echo(json.dumps(sarif.log(told, Path.cwd()), indent=1))
+    elif as_json:
+        for problem, images in zip(told, (found.images[one] for one in found.problems()), strict=True):
+            click.echo(json.dumps({**problems.as_data(problem), "images": images}))
+        summary = {"event": "summary", "errors": number["error"], "warnings": number["warning"]}
+        click.echo(json.dumps({**summary, "checked": counted}))
+    else:
+        for line in problems.lines(told):
+            click.echo(line, err=True)
+        results = [_counted(count, what) for what, count in number.items() if count]
+        click.echo(", ".join([*counted, *(results or ["nothing wrong"])]))
+    if number["error"]:
+        raise click.exceptions.Exit(RecipeError.exit_code)
+
+
+def _clean(problem: Problem) -> Problem:
+    return replace(problem, message=redact(problem.message))
+
+
+def _list_rules(*, as_json: bool) -> None:
+    for rule in rules.every():
+        if as_json:
+            data = {"name": rule.name, "severity": rule.severity, "summary": rule.summary, "help": rule.description}
+            click.echo(json.dumps(data))
+        else:
+            click.echo(f"{rule.name:<28} {rule.severity:<8} {rule.summary}")
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"

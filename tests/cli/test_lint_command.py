@@ -1,0 +1,207 @@
+# ruff: noqa: F811 - the fixture imagebuild is imported, and an argument
+"""``imagebuild lint``: recipes and kickstart files, for people, for programs and for CI."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft7Validator
+from test_main import Imagebuild, imagebuild  # noqa: F401 - a fixture
+
+from imagebuild.kickstart import rule as rules
+
+RECIPE = "name: web\nos: {family: debian, version: 13, codename: trixie}\nkickstart: {template: web.ks.j2}\n"
+TEMPLATE = """\
+{% import "macros.ks.j2" as imagebuild %}
+{{ imagebuild.source(payload) }}
+zerombr
+clearpart --all --initlabel
+part / --size=1024 --grow --fstype=ext4
+bootloader --location=mbr
+rootpw --lock
+poweroff
+%packages --nocore
+linux-image-cloud-amd64
+%end
+"""
+PROOF = "{{ imagebuild.success(nonce) }}\n"
+
+
+@pytest.fixture
+def project(tmp_path: Path, imagebuild: Imagebuild, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "recipes").mkdir()
+    (tmp_path / "kickstart").mkdir()
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def write(project: Path, template: str, more: str = "") -> None:
+    (project / "recipes/web.yaml").write_text(RECIPE + more)
+    (project / "kickstart/web.ks.j2").write_text(template)
+
+
+def test_a_rule_is_told_with_its_name_and_hint(project: Path, imagebuild: Imagebuild) -> None:
+    write(project, TEMPLATE + "rootpw sesame\n" + PROOF)
+    done = imagebuild("lint", "web")
+    assert done.returncode == 2
+    assert (
+        f"{Path('kickstart/web.ks.j2')}:12: rootpw holds a password in plain text [plaintext-password]" in done.stderr
+    )
+    assert "hint: write a hash" in done.stderr
+    assert "sesame" not in done.stderr + done.stdout
+    assert done.stdout == "1 recipe, 1 image, 1 error\n"
+    for command in ("render", "plan"):
+        assert imagebuild(command, "web").returncode == 2
+
+
+def test_a_warning_is_told_and_hinders_nothing(project: Path, imagebuild: Imagebuild) -> None:
+    write(project, TEMPLATE + "%post\necho\n%end\n" + PROOF)
+    done = imagebuild("lint", "web")
+    assert (done.returncode, done.stdout) == (0, "1 recipe, 1 image, 1 warning\n")
+    assert ":12: warning: %post without --erroronfail" in done.stderr
+    planned = imagebuild("plan", "web", "--json")
+    assert planned.returncode == 0
+    assert [warning["rule"] for warning in json.loads(planned.stdout)["warnings"]] == ["post-without-erroronfail"]
+
+
+def test_what_many_images_have_in_common_is_told_once(project: Path, imagebuild: Imagebuild) -> None:
+    silence = "lint: {ignore: {post-without-erroronfail: only one image has such a script}}\n"
+    script = "{% if variables.site == 'a' %}\n%post\necho\n%end\n{% endif %}\n"
+    write(project, TEMPLATE + "rootpw x\n" + script + PROOF, "matrix: {site: [a, b, c]}\n" + silence)
+    done = imagebuild("lint", "web", "--json")
+    (finding, summary) = map(json.loads, done.stdout.splitlines())
+    assert (finding["rule"], finding["images"], finding["severity"]) == ("plaintext-password", 3, "error")
+    assert summary == {"event": "summary", "errors": 1, "warnings": 0, "checked": ["1 recipe", "3 images"]}
+    assert "(in 3 images)" in imagebuild("lint", "web").stderr
+
+
+def test_a_silence_that_serves_no_image_is_a_warning(project: Path, imagebuild: Imagebuild) -> None:
+    write(project, TEMPLATE + PROOF, "matrix: {site: [a, b]}\nlint: {ignore: {swap: once upon a time}}\n")
+    done = imagebuild("lint", "web")
+    assert done.returncode == 0
+    assert "web.yaml:5: warning: lint.ignore.swap: this silences swap, which finds nothing here" in done.stderr
+
+
+def test_kickstart_files_need_no_recipe(
+    project: Path,
+    imagebuild: Imagebuild,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (project / "old.ks").write_text("lnag C\n")
+    (project / "plain").write_text("part swap --size=1\n")
+    done = imagebuild("lint", "old.ks", "--kickstart", "plain", "--syntax", "rhel9")
+    assert done.returncode == 2
+    assert "old.ks:1: Unknown command: lnag [syntax]" in done.stderr
+    assert "plain:1: part makes swap [swap]" in done.stderr
+    assert done.stdout.startswith("2 kickstarts, ")
+
+    class Stdin:
+        buffer = io.BytesIO(b"autopart\n")
+
+    monkeypatch.setattr("sys.stdin", Stdin)
+    assert "-:1: autopart makes swap [swap]" in imagebuild("lint", "-").stderr
+    assert imagebuild("lint", "old.ks", "--syntax", "RHEL99").returncode == 2
+
+
+def test_the_rules_are_listed(imagebuild: Imagebuild) -> None:
+    listed = imagebuild("lint", "--list-rules").stdout
+    assert [line.split()[0] for line in listed.splitlines()] == list(rules.names())
+    data = [json.loads(line) for line in imagebuild("lint", "--list-rules", "--json").stdout.splitlines()]
+    assert all(one["help"] and one["severity"] in ("error", "warning") for one in data)
+
+
+# What GitHub and GitLab read of SARIF 2.1.0, with the names and types of its specification (sections 3.13 to 3.52).
+_TEXT = {"type": "object", "required": ["text"], "properties": {"text": {"type": "string", "minLength": 1}}}
+_LEVEL = {"enum": ["none", "note", "warning", "error"]}
+_RULE = {
+    "type": "object",
+    "required": ["id", "shortDescription", "help", "defaultConfiguration"],
+    "properties": {
+        "id": {"type": "string"}, "shortDescription": _TEXT, "fullDescription": _TEXT, "help": _TEXT,
+        "defaultConfiguration": {"type": "object", "properties": {"level": _LEVEL}},
+    },
+}  # fmt: skip
+_PLACE = {
+    "type": "object",
+    "required": ["artifactLocation"],
+    "properties": {
+        "artifactLocation": {"type": "object", "required": ["uri"], "properties": {"uri": {"type": "string", "format": "uri-reference"}}},
+        "region": {"type": "object", "required": ["startLine"], "properties": {"startLine": {"type": "integer", "minimum": 1}}},
+    },
+}  # fmt: skip
+_RESULT = {
+    "type": "object",
+    "required": ["ruleId", "ruleIndex", "level", "message", "locations"],
+    "properties": {
+        "level": _LEVEL, "message": _TEXT, "ruleIndex": {"type": "integer", "minimum": 0},
+        "locations": {"type": "array", "minItems": 1, "items": {"type": "object", "properties": {"physicalLocation": _PLACE}}},
+    },
+}  # fmt: skip
+SARIF = {
+    "type": "object",
+    "required": ["version", "runs"],
+    "properties": {
+        "version": {"const": "2.1.0"},
+        "runs": {
+            "type": "array", "minItems": 1, "maxItems": 1,
+            "items": {
+                "type": "object", "required": ["tool", "results"],
+                "properties": {
+                    "tool": {"type": "object", "required": ["driver"], "properties": {"driver": {
+                        "type": "object", "required": ["name", "rules"],
+                        "properties": {"name": {"type": "string"}, "rules": {"type": "array", "items": _RULE}},
+                    }}},
+                    "results": {"type": "array", "items": _RESULT},
+                },
+            },
+        },
+    },
+}  # fmt: skip
+
+
+def sarif(text: str) -> dict[str, Any]:
+    log = json.loads(text)
+    Draft7Validator(SARIF).validate(log)
+    (run,) = log["runs"]
+    described = run["tool"]["driver"]["rules"]
+    assert len({rule["id"] for rule in described}) == len(described)
+    for result in run["results"]:
+        assert described[result["ruleIndex"]]["id"] == result["ruleId"]
+    return dict(run)
+
+
+def test_sarif_points_at_the_templates_lines(project: Path, imagebuild: Imagebuild) -> None:
+    write(project, TEMPLATE + "rootpw x\n%post\necho\n%end\n" + PROOF)
+    done = imagebuild("lint", "web", "--sarif")
+    assert done.returncode == 2
+    first, second = sarif(done.stdout)["results"]
+    place = first["locations"][0]["physicalLocation"]
+    assert place == {
+        "artifactLocation": {"uri": "kickstart/web.ks.j2", "uriBaseId": "%SRCROOT%"},
+        "region": {"startLine": 12},
+    }
+    assert (first["ruleId"], first["level"], second["level"]) == ("plaintext-password", "error", "warning")
+
+
+def test_sarif_of_a_wrong_recipe_and_of_files_elsewhere(
+    project: Path,
+    imagebuild: Imagebuild,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    write(project, TEMPLATE + PROOF, "packages: ['two words']\n")
+    other = tmp_path_factory.mktemp("else where") / "a.ks"
+    other.write_text("lnag\n")
+    results = sarif(imagebuild("lint", "web", str(other), "--sarif").stdout)["results"]
+    uris = {one["ruleId"]: one["locations"][0]["physicalLocation"]["artifactLocation"] for one in results}
+    assert uris["recipe"] == {"uri": "recipes/web.yaml", "uriBaseId": "%SRCROOT%"}
+    assert uris["syntax"] == {"uri": other.as_uri()}
+
+
+def test_sarif_of_nothing_wrong(project: Path, imagebuild: Imagebuild) -> None:
+    write(project, TEMPLATE + PROOF)
+    done = imagebuild("lint", "web", "--sarif")
+    assert (done.returncode, sarif(done.stdout)["results"]) == (0, [])
