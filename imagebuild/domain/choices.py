@@ -63,8 +63,13 @@ def balloon_model(hardware: Hardware, virt_type: VirtType) -> str:
     return "xen" if virt_type == "xen" else "virtio"
 
 
-def firmware_features(firmware: str) -> tuple[tuple[str, bool], ...]:
-    """Features of the UEFI firmware that libvirt shall choose: Secure Boot with Microsoft's keys, or none of it."""
+def firmware_features(firmware: str, virt_type: VirtType) -> tuple[tuple[str, bool], ...]:
+    """Features of the UEFI firmware that libvirt shall choose: Secure Boot with Microsoft's keys, or none of it.
+
+    Xen has one firmware, and nothing to choose from.
+    """
+    if virt_type == "xen":
+        return ()
     if firmware == "uefi-secure":
         return (("secure-boot", True), ("enrolled-keys", True))
     return (("secure-boot", False),)

@@ -135,8 +135,9 @@ def _os(domain: ET.Element, recipe: Recipe, kind: VirtType, buses: Sequence[str]
     ET.SubElement(system, "type", arch=arch, machine=choices.chipset(kind, arch, buses)).text = "hvm"
     if firmware != "bios":
         system.set("firmware", "efi")
-        wanted = ET.SubElement(system, "firmware")
-        for feature, enabled in choices.firmware_features(firmware):
+        features = choices.firmware_features(firmware, kind)
+        wanted = ET.SubElement(system, "firmware") if features else system
+        for feature, enabled in features:
             ET.SubElement(wanted, "feature", enabled="yes" if enabled else "no", name=feature)
         if firmware == "uefi-secure":
             ET.SubElement(system, "loader", secure="yes")

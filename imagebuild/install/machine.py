@@ -55,7 +55,7 @@ def install_machine(
         installer_log=logs / "installer.log",
         arch=recipe.os.arch,
         firmware="uefi" if uefi else "bios",
-        nvram=folder / "nvram.fd" if uefi else None,
+        nvram=folder / "nvram.fd" if uefi and virt_type != "xen" else None,  # Xen keeps none
         # RHEL 9 and 10 need a newer CPU than QEMU's default, x86-64-v2 and -v3.
         cpu=Cpu(model="maximum") if anaconda else None,
         kernel_args=tuple(kernel_args),

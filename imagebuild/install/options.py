@@ -106,12 +106,12 @@ def _cpu(hardware: Hardware, cpu: Cpu | None) -> Iterator[tuple[str, object]]:
         yield f"numa.cell{at}.unit", "KiB"
 
 
-def boot(firmware: str, nvram: Path | None) -> list[str]:
+def boot(firmware: str, kind: VirtType, nvram: Path | None) -> list[str]:
     """The firmware. ``nvram`` is the file for its variables; without it libvirt makes one of its own and keeps it."""
     if firmware == "bios":
         return []
     pairs: list[tuple[str, object]] = [("firmware", "efi")]
-    for at, (feature, enabled) in enumerate(choices.firmware_features(firmware)):
+    for at, (feature, enabled) in enumerate(choices.firmware_features(firmware, kind)):
         pairs += [
             (f"firmware.feature{at}.name", feature),
             (f"firmware.feature{at}.enabled", "yes" if enabled else "no"),

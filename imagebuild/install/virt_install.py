@@ -84,7 +84,7 @@ def command(machine: InstallMachine) -> list[str]:
         "--location", str(machine.tree),
         "--initrd-inject", str(machine.kickstart),
         "--extra-args", " ".join(_kernel_command_line(machine)),
-        *options.boot(machine.firmware, machine.nvram),
+        *options.boot(machine.firmware, kind, machine.nvram),
     ]  # fmt: skip
     for serial, target, bus in zip(serials(len(buses)), machine.targets, buses, strict=True):
         argv += options.disk(target.path, "raw", bus, hardware.disk, [("serial", serial)])

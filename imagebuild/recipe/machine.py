@@ -90,6 +90,10 @@ _CARD = Short(_card, f.Kind("`user`, `nat`, `none`", lambda card: card.type, {"e
 Card = Annotated[NetworkCard, BeforeValidator(_CARD)]
 
 
+def _under_xen(data: dict[str, Any]) -> bool:
+    return bool(data.get("virt_type") == "xen")
+
+
 def _not_under_xen(data: dict[str, Any]) -> bool:
     return bool(data.get("virt_type") != "xen")
 
@@ -177,7 +181,10 @@ class Vm(Hardware):
         description="Network cards: each its type, or the keys that follow.",
     )
     guest_agent: bool = Field(False, description="The channel of QEMU's guest agent.")  # noqa: FBT003
-    balloon: bool = Field(False, description="The balloon, by which the host takes memory and gives it back.")  # noqa: FBT003
+    balloon: bool = Field(
+        default_factory=_under_xen,
+        description="The balloon. Without the key: `false`, `true` under Xen, which has no other way.",
+    )
     timeout: f.Timeout = Field(1800, description="The installation is ended after this time: `30m`, `90s`, `1h30m`.")
 
     @model_validator(mode="before")

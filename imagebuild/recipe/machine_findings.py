@@ -68,6 +68,8 @@ def _xen_findings(hardware: Hardware) -> Iterator[Finding]:
     ):
         if getattr(hardware, key):
             yield missing((key,), what, f"write {key}: false")
+    if not hardware.balloon:
+        yield Finding(("balloon",), "Xen's balloon cannot be switched off", "write balloon: true")
     if not hardware.memory_sharing:
         yield missing(("memory_sharing",), "KSM that could merge pages", "leave the key out")
     if hardware.disk.io is not None:
@@ -143,5 +145,5 @@ def _firmware_findings(recipe: Recipe, machine: Machine) -> Iterator[Finding]:
         )
     elif recipe.os.arch == "aarch64" and firmware == "uefi-secure":
         yield Finding(route, "libvirt has Secure Boot for x86_64 only", "write firmware: uefi")
-    elif machine.virt_type == "xen" and firmware != "bios":
-        yield Finding(route, "libvirt chooses UEFI firmware for QEMU and KVM only", "write firmware: bios")
+    elif machine.virt_type == "xen" and firmware == "uefi-secure":
+        yield Finding(route, "libvirt has Secure Boot for QEMU and KVM only", "write firmware: uefi")

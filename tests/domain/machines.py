@@ -67,6 +67,7 @@ MACHINES = {
     "bare": "machine: {serial: false, guest_agent: false, rng: false}",
     "all of it": "machine: {serial: true, guest_agent: true, rng: true}",
     "Xen": "machine: {virt_type: xen, graphics: vnc, vcpus: {maximum: 4, current: 2, cpuset: 0-3}}\nextra_disks: [{size: 1GiB}]",
+    "Xen with UEFI": "machine: {virt_type: xen, firmware: uefi}",
     "Xen with emulated disks": "machine: {virt_type: xen, cpu: host-passthrough}\ndisk: {bus: ide}",
 }
 ARM_MACHINES = {
@@ -96,7 +97,7 @@ def import_command(recipe: Recipe, folder: Path) -> list[str]:
     argv = ["virt-install", "--connect", connection(folder, "xen" if kind == "xen" else "qemu"), "--name", recipe.name]
     argv += ["--hvm", "--virt-type", kind, "--arch", arch, "--machine", choices.chipset(kind, arch, buses)]
     argv += options.resources(machine, choices.cpu(machine, kind, arch))
-    argv += ["--osinfo", "detect=off,require=off", "--import", *options.boot(machine.firmware, None)]
+    argv += ["--osinfo", "detect=off,require=off", "--import", *options.boot(machine.firmware, kind, None)]
     for name, bus in zip(image_names(recipe), buses, strict=True):
         (folder / name).touch()
         argv += options.disk(folder / name, recipe.output.format, bus, machine.disk)
