@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from gpg_key import Signer, signer
 
 from imagebuild.errors import HostError, ImageBuildError
 from imagebuild.install import signature
@@ -15,36 +14,16 @@ from imagebuild.install import signature
 TEXT = b"SHA256 (a.iso) = 00\n- a line that is dash-escaped\n"
 
 
-@dataclass(frozen=True)
-class Signer:
-    """A key in a home of its own."""
-
-    home: Path
-
-    def gpg(self, *arguments: str | Path, content: bytes = b"") -> bytes:
-        argv = ["gpg", "--homedir", self.home, "--batch", "--quiet", "--passphrase", "", *arguments]
-        return subprocess.run(argv, input=content, capture_output=True, check=True).stdout
-
-    def keys(self, path: Path, *, armoured: bool) -> Path:
-        path.write_bytes(self.gpg("--export", *(["--armor"] if armoured else [])))
-        return path
-
-
-def signer(home: Path, name: str) -> Signer:
-    home.mkdir(mode=0o700)
-    made = Signer(home)
-    made.gpg("--quick-generate-key", name, "ed25519", "sign", "never")
-    return made
+@pytest.fixture(scope="module")
+def ours(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Signer]:
+    with signer(tmp_path_factory.mktemp("gpg") / "ours", "ours@example") as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
-def ours(tmp_path_factory: pytest.TempPathFactory) -> Signer:
-    return signer(tmp_path_factory.mktemp("gpg") / "ours", "ours@example")
-
-
-@pytest.fixture(scope="module")
-def theirs(tmp_path_factory: pytest.TempPathFactory) -> Signer:
-    return signer(tmp_path_factory.mktemp("gpg") / "theirs", "theirs@example")
+def theirs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Signer]:
+    with signer(tmp_path_factory.mktemp("gpg") / "theirs", "theirs@example") as made:
+        yield made
 
 
 @pytest.mark.parametrize("armoured", [True, False], ids=["armoured", "binary"])
@@ -100,12 +79,13 @@ def test_a_good_signature_of_somebody_else(ours: Signer, theirs: Signer, tmp_pat
 
 
 def test_a_key_that_was_revoked(tmp_path: Path) -> None:
-    one = signer(tmp_path / "gone", "gone@example")
-    signed = one.gpg("--clear-sign", content=TEXT)
-    (written,) = (one.home / "openpgp-revocs.d").iterdir()
-    one.gpg("--import", content=written.read_bytes().replace(b":-----BEGIN", b"-----BEGIN"))
+    with signer(tmp_path / "gone", "gone@example") as one:
+        signed = one.gpg("--clear-sign", content=TEXT)
+        (written,) = (one.home / "openpgp-revocs.d").iterdir()
+        one.gpg("--import", content=written.read_bytes().replace(b":-----BEGIN", b"-----BEGIN"))
+        keys = one.keys(tmp_path / "keys", armoured=True)
     with pytest.raises(ImageBuildError, match="it is signed with a key that was revoked"):
-        signature.verified(signed, None, one.keys(tmp_path / "keys", armoured=True), "CHECKSUM")
+        signature.verified(signed, None, keys, "CHECKSUM")
 
 
 def test_the_first_file_of_keys_that_is_there(tmp_path: Path) -> None:

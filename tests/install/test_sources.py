@@ -6,12 +6,13 @@ import hashlib
 import re
 import subprocess
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
 from faulty_server import FaultyServer
+from gpg_key import signer
 
 from imagebuild import fetch
 from imagebuild.errors import HostError, ImageBuildError, RecipeError
@@ -238,17 +239,10 @@ def test_an_iso_without_an_installer(recipe: Callable[[str], Recipe], tmp_path: 
 
 
 @pytest.fixture(scope="module")
-def key(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., bytes]:
+def key(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., bytes]]:
     """gpg with a key of its own."""
-    home = tmp_path_factory.mktemp("gpg") / "home"
-    home.mkdir(mode=0o700)
-
-    def gpg(*arguments: str, content: bytes = b"") -> bytes:
-        argv = ["gpg", "--homedir", str(home), "--batch", "--quiet", "--passphrase", "", *arguments]
-        return subprocess.run(argv, input=content, capture_output=True, check=True).stdout
-
-    gpg("--quick-generate-key", "distribution@example", "ed25519", "sign", "never")
-    return gpg
+    with signer(tmp_path_factory.mktemp("gpg") / "home", "distribution@example") as made:
+        yield made.gpg
 
 
 @pytest.mark.parametrize("form", ["inside", "beside", "named"])
