@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from bench import customise, lint
+from imagebuild.install.machine import disk_names
+from imagebuild.recipe.load import load
 from imagebuild.run import run
-from imagebuild.steps import DISK
 
 _LIMIT = 7200.0
 
@@ -45,7 +46,7 @@ def main() -> None:
         )
         print(f"  image      {manifest['image']['size'] / (1 << 20):6.1f} MiB")
         installed = folder / "store" / "installed" / manifest["steps"]["install"]["fingerprint"]
-        customise.measure(installed / DISK, folder, 1)
+        customise.measure(installed / disk_names(load(arguments.recipe))[0], folder, 1)
 
 
 def _build(recipe: str, folder: Path, what: str) -> dict[str, Any]:
