@@ -14,6 +14,8 @@ LABEL = "IMAGEBUILD"
 FOLDER_URL = "http://tree.invalid/"
 """Stands in for the address at which the VM reaches a folder of this host: that is known once the VM starts."""
 
+_NAMING = ("net.ifnames=", "biosdevname=")
+
 
 def payload(recipe: Recipe, folder_url: str = FOLDER_URL) -> Payload:
     """Where the packages come from, for a recipe whose installer is Anaconda. Needs no network."""
@@ -46,13 +48,14 @@ def kernel_arguments(recipe: Recipe) -> tuple[str, ...]:
 
     inst.stage2: the runtime image is in the drive; without it Anaconda takes it from the kickstart's repository.
     inst.cmdline: ask nothing, whatever the kickstart says of the display. inst.nosave: the kickstart, which may hold
-    password hashes, does not stay in the image.
+    password hashes, does not stay in the image. The names of interfaces are the guest's: the kickstart speaks of eth0.
     """
     source = recipe.installer.source
     stage2: tuple[str, ...] = ()
     if source is not None and has_medium(recipe):
         stage2 = ("inst.stage2=cdrom",) if source.iso else (f"inst.stage2=hd:LABEL={LABEL}",)
-    return (*stage2, "inst.cmdline", "inst.nosave=all_ks", "inst.noshell")
+    names = tuple(one for one in recipe.all_kernel_arguments if one.startswith(_NAMING))
+    return (*stage2, "inst.cmdline", "inst.nosave=all_ks", "inst.noshell", *names)
 
 
 def _values(repository: Repository) -> RepositoryValues:

@@ -86,3 +86,19 @@ def test_the_command_line_asks_nothing_and_names_the_medium(tmp_path: Path, sour
     assert first == stage2
     assert arguments[-3:] == ("inst.cmdline", "inst.nosave=all_ks", "inst.noshell")
     assert anaconda.has_medium(asked) is bool(stage2)
+
+
+@pytest.mark.parametrize(
+    ("more", "names"),
+    [
+        ("", []),
+        ("tuning: {interface_names: classic, serial_console: true}\n", ["net.ifnames=0", "biosdevname=0"]),
+        ("kernel_arguments: [quiet, net.ifnames=0]\n", ["net.ifnames=0"]),
+    ],
+)
+def test_the_installer_calls_interfaces_as_the_guest_does(tmp_path: Path, more: str, names: list[str]) -> None:
+    made = recipe(tmp_path, "source: {tree: https://m.example/os}")
+    with made.source.open("a") as file:
+        file.write(more)
+    arguments = anaconda.kernel_arguments(load(made.source))
+    assert [argument for argument in arguments if "names" in argument or "devname" in argument] == names
