@@ -5,14 +5,17 @@ from __future__ import annotations
 import re
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 import pytest
 from pykickstart import constants
 
+from imagebuild import by_hand
 from imagebuild import plan as plans
 from imagebuild.domain.definition import definition
+from imagebuild.install.virt_install import command
 from imagebuild.kickstart import syntax
 from imagebuild.kickstart.lint import ParsedKickstart, check
 from imagebuild.kickstart.render import Rendered
@@ -22,6 +25,7 @@ from imagebuild.recipe.catalogue import catalogue
 from imagebuild.recipe.load import load
 from imagebuild.recipe.model import Recipe
 from imagebuild.recipe.search import shipped
+from tests.virt_install_parser import real
 
 GOLDEN = Path(__file__).parent / "golden"
 PAGE = Path(__file__).parents[2] / "docs" / "images.md"
@@ -35,6 +39,17 @@ EXPECTED = {
 }  # fmt: skip
 BASE = {"lrzsz", "net-tools", "screen", "tree"}
 SYNTAX = {"centos-7": "RHEL7", "fedora-45": "F45"}
+TREEINFO = """\
+[general]
+family = kickstrap
+version = 13
+arch = x86_64
+[tree]
+arch = x86_64
+[images-x86_64]
+kernel = images/pxeboot/vmlinuz
+initrd = images/pxeboot/initrd.img
+"""
 every_image = pytest.mark.parametrize("name", IMAGES)
 
 
@@ -79,6 +94,26 @@ def test_the_domain_definition(name: str, golden: Callable[[Path, str], None]) -
 
 
 @every_image
+def test_the_real_virt_install_takes_the_command(name: str, tmp_path: Path) -> None:
+    """The program itself, with libvirt's test driver, which knows one architecture and type and no UEFI."""
+    machine = by_hand.machine(by_hand.as_known_here(recipe(name)), tmp_path, "qemu")
+    argv = command(replace(machine, connect="test:///default", firmware="bios", nvram=None))
+    for option, known in (("--virt-type", "test"), ("--arch", "i686")):
+        argv[argv.index(option) + 1] = known
+    del argv[argv.index("--machine") : argv.index("--machine") + 2]
+    for file in ("tree/images/pxeboot/vmlinuz", "tree/images/pxeboot/initrd.img", "tree/images/install.img"):
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).write_bytes(b"\0" * 512)
+    (tmp_path / "tree/.treeinfo").write_text(TREEINFO)
+    for file in ("ks.cfg", "payload", "medium.iso", "disk.raw"):
+        (tmp_path / file).write_bytes(b"\0" * 512)
+    domain = real(argv)
+    assert domain.findtext("name") == f"imagebuild-{name}"
+    assert domain.findtext("memory") == str(recipe(name).vm.memory.maximum // 1024)
+    assert "inst.ks=file:/ks.cfg" in str(domain.findtext("os/cmdline")).split()
+
+
+@every_image
 def test_its_installer_understands_it(name: str) -> None:
     """Held against the syntax of the release that installs, or against kickstrap's list; and no warning remains."""
     major = recipe(name).os.major
@@ -93,8 +128,8 @@ def test_one_root_file_system_and_no_swap(name: str) -> None:
     parts = kickstart(name).handler.partition.partitions
     assert [part.mountpoint for part in parts] == ["/"]
     assert parts[0].grow
-    for command in ("logvol", "volgroup", "raid", "btrfs", "autopart"):
-        found = getattr(kickstart(name).handler, command, None)
+    for other in ("logvol", "volgroup", "raid", "btrfs", "autopart"):
+        found = getattr(kickstart(name).handler, other, None)
         assert found is None or not found.seen
     assert "swap" not in rendered(name).text
 
