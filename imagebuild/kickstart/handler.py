@@ -36,19 +36,18 @@ class Handler(BaseHandler):  # type: ignore[misc]  # pykickstart has no types
 
     def __getattr__(self, name: str) -> Any:
         """A command that the text does not use, with pykickstart's defaults."""
-        known = self.__dict__["_whole"].commandMap if "_whole" in self.__dict__ else {}
-        for command in known.values():
-            if command.__name__.split("_", 1)[-1].lower() == name:
-                self._make(command)
-                return self.__dict__[name]
-        raise AttributeError(name)
+        command = _attributes(self.__dict__["_whole"]).get(name) if "_whole" in self.__dict__ else None
+        if command is None:
+            raise AttributeError(name)
+        self._make(command)
+        return self.__dict__[name]
 
     def _make(self, command: type[Any]) -> None:
         made = _fresh(command)
         made.handler = self
         self._setCommand(made)
         # By all its names: part is partition, too.
-        self.commands.update({name: made for name, one in self._whole.commandMap.items() if one is command})
+        self.commands.update(dict.fromkeys(_names(self._whole)[command], made))
 
     def detach(self) -> None:
         """Take copies of the commands, for those themselves serve the next text."""
@@ -77,6 +76,21 @@ def handler_class(version: str) -> Any:
     return returnClassForVersion(versionMap[version])
 
 
+@cache
+def _names(whole: Any) -> dict[type[Any], list[str]]:
+    """The names of each command of a version."""
+    names: dict[type[Any], list[str]] = {}
+    for name, command in whole.commandMap.items():
+        names.setdefault(command, []).append(name)
+    return names
+
+
+@cache
+def _attributes(whole: Any) -> dict[str, type[Any]]:
+    """The attributes of a handler, by which pykickstart gives its commands."""
+    return {command.__name__.split("_", 1)[-1].lower(): command for command in whole.commandMap.values()}
+
+
 _made: dict[type[Any], tuple[Any, dict[str, Any]]] = {}
 """Commands, and their state when they were new."""
 
@@ -89,5 +103,10 @@ def _fresh(command: type[Any]) -> Any:
     # Its option parser stays, and that refers to this very command for the number of the line.
     kept = {"op": one.op} if "op" in vars(one) else {}
     vars(one).clear()
-    vars(one).update(copy.deepcopy(state) | kept)
+    vars(one).update({key: _copied(value) for key, value in state.items()} | kept)
     return one
+
+
+def _copied(value: Any) -> Any:
+    # Most of a state are plain values, and deepcopy takes its time to see that.
+    return value if value is None or isinstance(value, str | int) else copy.deepcopy(value)

@@ -1,7 +1,7 @@
 """Packages or an image from an address that proves nothing.
 
-What comes over http, ftp or nfs can be changed on its way, and Anaconda does not check the packages' signatures: whoever
-sits in between installs what he likes. So does whoever answers when `--noverifyssl` is given. Write https; for `liveimg`
+What comes over http, ftp or nfs can be changed on its way, and no option of `url` or `repo` has the packages' signatures
+checked: whoever sits in between installs what he likes. So does whoever answers when `--noverifyssl` is given. Write https; for `liveimg`
 `--checksum`; for a repository `--metalink` by https, which brings checksums. What a build proves by itself is no finding: a
 folder or an ISO of the recipe, and whatever the recipe accepts with `insecure: true`. Nor is a Debian mirror of
 kickstrap's (`url --url="http://mirror suite components"`): apt and mmdebstrap check the archive's signature, and by it the
