@@ -71,8 +71,6 @@ class Graphics(Section):
             wrong.append(Finding(("listen",), "this has no meaning with type: none", at_key=True))
         if self.type == "none" and self.port is not None:
             wrong.append(Finding(("port",), "this has no meaning with type: none", at_key=True))
-        if self.type == "vnc" and self.port is not None and self.port < 5900:
-            wrong.append(Finding(("port",), f"VNC counts its displays from port 5900, found {self.port}"))
         if wrong:
             raise Refused(wrong)
         return self

@@ -85,10 +85,11 @@ def _cpu_model(value: object) -> str:
 
 
 def _port(value: object) -> int | None:
+    """A display's TCP port: VNC counts from 5900, and virt-install wants the same of SPICE."""
     if value is None or value == "auto":
         return None
-    if isinstance(value, bool) or not isinstance(value, int) or not 1024 <= value <= 65535:
-        raise ValueError(f"expected auto or a port from 1024 to 65535, found {f.shown(value)}")
+    if isinstance(value, bool) or not isinstance(value, int) or not 5900 <= value <= 65535:
+        raise ValueError(f"expected auto or a port from 5900 to 65535, found {f.shown(value)}")
     return int(value)
 
 
@@ -137,7 +138,7 @@ Port = Annotated[
     BeforeValidator(_port),
     f.Kind(
         "`auto` or number",
-        schema={"anyOf": [{"const": "auto"}, {"type": "integer", "minimum": 1024, "maximum": 65535}]},
+        schema={"anyOf": [{"const": "auto"}, {"type": "integer", "minimum": 5900, "maximum": 65535}]},
     ),
 ]
 HugePages = Annotated[
