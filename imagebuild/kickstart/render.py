@@ -172,6 +172,7 @@ def _values(recipe: Recipe, payload: Payload, nonce: str, secrets: Secrets) -> d
         "tuning": Values("tuning", {**recipe.tuning.model_dump(), "udev_scheduler": udev_scheduler}),
         "machine": Values("machine", recipe.machine.model_dump(mode="json")),
         "syntax": syntax.of(recipe).name,
+        "system_disk": "vda" if recipe.disk.bus == "virtio" else "sda",
         "kernel_arguments": recipe.all_kernel_arguments,
         "packages": recipe.all_packages,
         "variables": Values("variables", recipe.variables),

@@ -211,6 +211,12 @@ def test_any_comment_arrives_or_is_refused(tmp_path: Path, gecos: str, release: 
     assert user.gecos == gecos
 
 
+@pytest.mark.parametrize(("bus", "name"), [("virtio", "vda"), ("scsi", "sda"), ("sata", "sda")])
+def test_only_the_system_disk_is_installed_on(tmp_path: Path, bus: str, name: str) -> None:
+    more = f"disk: {{bus: {bus}}}\nextra_disks: [{{size: 1GiB, bus: {bus}}}]\n"
+    assert parsed(tmp_path, more, "rocky", 10).handler.ignoredisk.onlyuse == [name]
+
+
 def test_a_users_secrets_are_in_no_fingerprint_and_change_it(tmp_path: Path) -> None:
     def text(password: str, key: str) -> str:
         secrets = FingerprintSecrets(b"key", {"PW": password, "KEYS": key})
