@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sysconfig
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 import imagebuild
@@ -13,11 +14,15 @@ SUFFIX = ".yaml"
 
 def shipped(folder: str) -> Path | None:
     """imagebuild's own ``recipes`` or ``kickstart``: beside the package in a checkout, else under share/imagebuild."""
-    beside = Path(str(imagebuild.__file__)).resolve().parent.parent
+    return next((base / folder for base in _bases(str(imagebuild.__file__)) if (base / folder).is_dir()), None)
+
+
+@cache
+def _bases(package: str) -> tuple[Path, ...]:
+    beside = Path(package).resolve().parent.parent
     bases = [beside] if (beside / "pyproject.toml").is_file() else []
     schemes = (sysconfig.get_default_scheme(), sysconfig.get_preferred_scheme("user"))
-    bases += [Path(sysconfig.get_path("data", scheme)) / "share" / "imagebuild" for scheme in schemes]
-    return next((base / folder for base in bases if (base / folder).is_dir()), None)
+    return (*bases, *(Path(sysconfig.get_path("data", scheme)) / "share" / "imagebuild" for scheme in schemes))
 
 
 def recipe_folders(project: Path | None = None) -> tuple[Path, ...]:
