@@ -8,6 +8,7 @@ command line and kickstart are those that Anaconda gets; only who reads them is 
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -65,20 +66,23 @@ busybox wget -q -O /run/{ARCHIVE} "$url"{ARCHIVE}
 """
 
 
+def newest(kind: Path) -> Path:
+    return max(kind.iterdir(), key=lambda entry: entry.stat().st_mtime)
+
+
 @pytest.fixture(scope="module")
 def tree(project: Project, built: Ended) -> Path:
     """kickstrap's install tree as a folder, with the root archive beside it where a distribution has packages."""
     assert built.code == 0
-    made = next(project.store.glob("tree/*/tree"))
+    made = newest(project.store / "tree") / "tree"
     folder = project.folder / "tree"
+    shutil.rmtree(folder, ignore_errors=True)  # of an earlier run, where the folder stays
     for path in made.rglob("*"):
         if path.is_file():
             target = folder / path.relative_to(made)
             target.parent.mkdir(parents=True, exist_ok=True)
-            if not target.exists():
-                target.hardlink_to(path)
-    if not (folder / ARCHIVE).exists():
-        (folder / ARCHIVE).hardlink_to(payloads.read(next(project.store.glob("payload/*"))).path)
+            target.hardlink_to(path)
+    (folder / ARCHIVE).hardlink_to(payloads.read(newest(project.store / "payload")).path)
     return folder
 
 
