@@ -88,7 +88,7 @@ def tree(project: Project, built: Ended) -> Path:
 
 def install(project: Project, name: str, source: str, *, archive: str, before: str = "") -> Ended:
     project.write(f"recipes/{name}.yaml", RECIPE.format(name=name, source=source))
-    project.write(f"kickstart/{name}.ks.j2", TEMPLATE.format(name=name, archive=archive, before=FETCH))
+    project.write(f"kickstart/{name}.ks.j2", TEMPLATE.format(name=name, archive=archive, before=before))
     ended = project.run("build", name, "--json")
     assert ended.code == 0, f"{ended.events[-3:]} {ended.stderr}"
     return ended
