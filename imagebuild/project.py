@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from importlib import resources
@@ -18,8 +19,11 @@ _CI = {"github": ".github/workflows/images.yml", "gitlab": ".gitlab-ci.yml"}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
 
-def contents(name: str, base: str, ci: Ci) -> Mapping[str, str]:
-    """The files of a new project, by path: its first recipe is ``name``, which extends the recipe ``base``."""
+def contents(name: str, base: str, ci: Ci, axes: Mapping[str, object] | None = None) -> Mapping[str, str]:
+    """The files of a new project, by path: its first recipe is ``name``, which extends the recipe ``base``.
+
+    ``axes`` choose one of the images that a ``base`` with a matrix yields.
+    """
     sources = {
         f"recipes/{name}.yaml": "recipe.yaml",
         "kickstart/README.md": "kickstart.md",
@@ -33,17 +37,22 @@ def contents(name: str, base: str, ci: Ci) -> Mapping[str, str]:
         path: (skeleton / source).read_text(encoding="utf-8").replace("@NAME@", name).replace("@BASE@", base)
         for path, source in sources.items()
     }
+    if axes:
+        lines = [f"  {axis}: [{json.dumps(value)}]" for axis, value in axes.items()]
+        written[f"recipes/{name}.yaml"] += "\n".join(
+            ["", f"matrix:       # one of the images of {base}.yaml", *lines, ""]
+        )
     return {**written, SCHEMA: schema.text()}
 
 
-def create(folder: Path, name: str, base: str, ci: Ci) -> list[Path]:
+def create(folder: Path, name: str, base: str, ci: Ci, axes: Mapping[str, object] | None = None) -> list[Path]:
     """Write a new project into ``folder`` and return its files. Raises UsageError, before anything is written, where one is there."""
     if not _NAME.fullmatch(name):
         raise UsageError(
             f"{name!r} cannot be the name of an image",
             "choose one of letters, digits, '.', '_' and '-' with --name",
         )
-    files = {folder / path: text for path, text in contents(name, base, ci).items()}
+    files = {folder / path: text for path, text in contents(name, base, ci, axes).items()}
     there = [str(path) for path in files if path.exists() or path.is_symlink()]
     if there:
         raise UsageError(f"there already: {', '.join(there)}", "choose another folder, or remove them")

@@ -49,6 +49,14 @@ def test_its_recipe_adds_to_what_it_extends(made: Path) -> None:
     assert "\ntree\n" in kickstart
 
 
+def test_one_image_of_a_recipe_with_a_matrix(tmp_path: Path) -> None:
+    assert imagebuild("init", "p", "--name", "web", "--from", "rocky-10", folder=tmp_path).returncode == 0
+    ran = imagebuild("list", "--json", folder=tmp_path / "p")
+    own = [one for one in map(json.loads, ran.stdout.splitlines()) if one["file"].startswith("recipes/")]
+    assert [(one["name"], one["axes"], one["problems"]) for one in own] == [("web-10", {"version": 10}, 0)]
+    assert imagebuild("lint", "web", folder=tmp_path / "p").returncode == 0
+
+
 def test_the_schema_is_where_its_recipe_says(made: Path) -> None:
     first = (made / "recipes/web.yaml").read_text().splitlines()[0]
     schema = made / "recipes" / first.partition("$schema=")[2]

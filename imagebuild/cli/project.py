@@ -10,7 +10,7 @@ from imagebuild import project
 from imagebuild.cli.options import RecipeName
 from imagebuild.files import write_atomically
 from imagebuild.recipe import schema as schemas
-from imagebuild.recipe.load import load
+from imagebuild.recipe.load import one_image
 
 
 @click.command(
@@ -30,9 +30,9 @@ def init(folder: Path, name: str | None, base: str, ci: project.Ci) -> None:
 
     Nothing that is there is overwritten.
     """
-    base_file = load(base).source.stem
+    image = one_image(base)
     name = name or folder.resolve().name
-    for path in project.create(folder, name, base_file, ci):
+    for path in project.create(folder, name, image.source.stem, ci, image.axes):
         click.echo(path)
     click.echo(f"next: cd {folder} && imagebuild plan {name}")
 

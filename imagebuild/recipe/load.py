@@ -28,7 +28,14 @@ def load(
     Raises RecipeError with all problems, each with its file and line, and UsageError when there is no recipe of
     that name or the file yields several images.
     """
-    return checked(_only(select(path_or_name, search=search, given=given), str(path_or_name)))
+    return checked(one_image(path_or_name, search=search, given=given))
+
+
+def one_image(
+    path_or_name: str | Path, *, search: Sequence[Path] | None = None, given: Mapping[str, str] | None = None
+) -> Image:
+    """The image that ``load`` would load, put together but not checked."""
+    return _only(select(path_or_name, search=search, given=given), str(path_or_name))
 
 
 def load_all(
