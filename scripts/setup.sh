@@ -56,6 +56,7 @@ cpio|packs initial RAM disks
 zstd|packs the root archive
 fdisk|sfdisk: partition tables
 openssl|hashes passwords
+groff-base|formats the man page
 gpgv|checks who signed a distribution's checksums
 gpg|makes keys for the tests of signatures
 gpg-agent|without it gpg makes no keys
@@ -87,6 +88,7 @@ cpio|packs initial RAM disks
 zstd|packs the root archive
 util-linux|sfdisk: partition tables
 openssl|hashes passwords
+groff-base|formats the man page
 gnupg2|gpgv checks who signed a distribution's checksums
 xorriso|reads and writes ISO images
 END

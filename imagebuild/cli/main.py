@@ -17,6 +17,7 @@ from imagebuild.cli.build import build, plan
 from imagebuild.cli.catalogue import list_recipes
 from imagebuild.cli.doctor import doctor
 from imagebuild.cli.lint import lint
+from imagebuild.cli.manual import completion
 from imagebuild.cli.operations import operations
 from imagebuild.cli.project import init, schema
 from imagebuild.cli.render import render
@@ -42,7 +43,7 @@ def cli() -> None:
     """
 
 
-for command in (build, plan, lint, render, list_recipes, doctor, operations, init, schema):
+for command in (build, plan, lint, render, list_recipes, doctor, operations, init, schema, completion):
     cli.add_command(command)
 
 
