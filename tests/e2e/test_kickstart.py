@@ -119,10 +119,10 @@ ASKED = {
     "getent passwd admin": "admin:x:2003:2004:Ann, it's 100%:/home/admin:/bin/bash",
     "getent group admin": "admin:x:2004:",
     "id -nG admin": "admin sudo",
-    # sudo asks admin for the password, and gets it; deploy has none and is not asked
-    f"printf '%s\\n' '{PASSWORD}' | su admin -c 'sudo -S -p \"\" id -un'": "root",
+    # sudo asks admin for the password, and takes it; deploy has none and is not asked
     "su admin -c 'sudo -n id -un' >/dev/null 2>&1 || echo asks": "asks",
-    "su deploy -c 'sudo -n id -un'": "root",
+    f"printf '%s\\n' '{PASSWORD}' | su admin -c 'sudo -S -p \"\" id -un 2>/dev/null'": "root",
+    "su deploy -c 'sudo -n id -un 2>/dev/null'": "root",
     "getent shadow deploy | cut -d: -f2 | head -c 1": "!",
     "id -nG deploy": "deploy adm",
     "stat -c '%U %a' /home/deploy/.ssh/authorized_keys": "deploy 600",
