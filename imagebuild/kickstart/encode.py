@@ -6,6 +6,7 @@ option and a word in a %post script.
 
 from __future__ import annotations
 
+import re
 import shlex
 
 from jinja2 import Undefined
@@ -33,6 +34,23 @@ def token(value: object) -> str:
         )
     # A line that begins with a % is a section's begin or end, even inside a script.
     return f"'{text}'" if text.startswith("%") and shlex.quote(text) == text else shlex.quote(text)
+
+
+def ini(value: object) -> str:
+    """``value`` as the text behind ``key=`` in an INI file, which readers of that format give back unchanged.
+
+    It still has to be written by a shell, so it becomes a token afterwards. What the readers do not agree on is refused:
+    white space at the ends, quotes and backslashes, and what begins a comment. Raises ValueRefused.
+    """
+    text = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else None
+    if text is None or forbidden_character(text):
+        token(value)  # says what is wrong
+        raise ValueRefused("a value for an INI file is text or a number")
+    if text != text.strip() or re.search(r"""[\\"';#]""", text):
+        raise ValueRefused(
+            "a value in an INI file has no space at its ends and no quote, backslash, ';' or '#': readers differ about them"
+        )
+    return text
 
 
 def finalize(value: object) -> Markup:

@@ -19,7 +19,7 @@ from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markupsafe import Markup
 
-from imagebuild.kickstart.encode import finalize
+from imagebuild.kickstart.encode import finalize, ini
 from imagebuild.kickstart.quotes import NoValueInQuotes
 from imagebuild.recipe.findings import did_you_mean
 
@@ -86,7 +86,7 @@ class KickstartEnvironment(ImmutableSandboxedEnvironment):
             keep_trailing_newline=True,
             extensions=[NoValueInQuotes, *extensions],
         )
-        self.filters = {name: FILTERS[name] for name in _FILTERS} | {"join": _join}
+        self.filters = {name: FILTERS[name] for name in _FILTERS} | {"join": _join, "ini": ini}
         self.globals = {name: self.globals[name] for name in _GLOBALS}
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import configparser
 import shlex
 import subprocess
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagebuild.kickstart.encode import ValueRefused, token
+from imagebuild.kickstart.encode import ValueRefused, ini, token
 
 
 @given(st.text(max_size=20))
@@ -52,3 +54,23 @@ def test_only_texts_and_numbers_are_values(value: object, told: str) -> None:
 
 def test_a_number() -> None:
     assert token(13) == "13"
+
+
+@given(st.text(st.characters() | st.sampled_from("'\"\\;#=[]% \n\t$`"), max_size=12))
+def test_a_value_of_an_ini_file_arrives_unchanged_or_is_refused(tmp_path: Path, text: str) -> None:
+    try:
+        line = token("key=" + ini(text))
+    except ValueRefused:
+        return
+    written = tmp_path / "x.ini"
+    subprocess.run(["/bin/sh", "-c", f"printf '%s\\n' [a] {line} >\"$0\"", written], check=True)
+    for inline in (None, (";", "#")):
+        reader = configparser.RawConfigParser(inline_comment_prefixes=inline)
+        reader.read_string(written.read_text(encoding="utf-8"))
+        assert dict(reader["a"]) == {"key": text}
+
+
+@pytest.mark.parametrize("value", ["a;b", "#a", " a", "a ", "'a'", '"', "a\\b", "a\nb", True, None, ["a"]])
+def test_what_readers_of_ini_files_differ_about_is_refused(value: object) -> None:
+    with pytest.raises(ValueRefused):
+        ini(value)
