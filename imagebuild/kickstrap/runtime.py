@@ -40,8 +40,8 @@ PACKAGES = (
     "mmdebstrap", "debian-archive-keyring", "ca-certificates",
 )  # fmt: skip
 
-_FIRST = ("virtio_pci", "virtio_blk", "virtio_rng", "squashfs", "overlay")
-"""Modules without which the runtime cannot be reached."""
+_FIRST = ("virtio_pci", "virtio_blk", "virtio_rng", "virtio_console", "squashfs", "overlay")
+"""Modules without which the runtime cannot be reached, and the log cannot leave it (a module up to Debian 12)."""
 _OTHERS = ("virtio_scsi", "ahci", "ata_piix", "sd_mod")
 """Modules for a target disk that is not virtio's; loaded only if none of virtio's is it."""
 _MEDIUM = ("isofs", "loop", "sr_mod")

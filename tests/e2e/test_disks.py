@@ -115,6 +115,7 @@ def test_debian_12_starts_by_uefi(project: Project, variant: Callable[..., str])
     """The shipped template, and no part of it changed for this release."""
     name = variant(DEBIAN_12, ("disk: {size: 2GiB}", "disk: {size: 2GiB}\nmachine: {firmware: uefi}"))
     image, _ = build(project, name)
+    assert "run: sfdisk" in (image.parent / "installer.log").read_text()
     accelerator = accel.verdict(project.store / "accelerator.json").accelerator
     with booted(image, project.folder / "uefi.qcow2", accelerator, firmware="uefi") as console:
         console.log_in(PASSWORD, 600)
