@@ -21,13 +21,18 @@ _MACROS = {
 
 
 def problems(recipe: Recipe, kickstart: Rendered) -> Iterator[Problem]:
-    """What the recipe says and its kickstart does not mention with a word; told at the recipe's line."""
+    """What the recipe says and its kickstart does not mention with a word: for each macro that would, at the first line."""
     words = _words(kickstart.text)
-    for route, value in _wanted(recipe):
+    missing: dict[str, list[tuple[Route, str]]] = {}
+    for macro, route, value in _wanted(recipe):
         if value not in words:
-            mark = recipe.place(route)
-            message = f"the template {recipe.kickstart.template} does nothing with {value}"
-            yield Problem(mark.file, mark.value, dotted(route), message, _MACROS[str(route[0])])
+            missing.setdefault(macro, []).append((route, value))
+    for macro, told in missing.items():
+        route, value = told[0]
+        mark = recipe.place(route)
+        more = f" and {len(told) - 1} more" if len(told) > 1 else ""
+        message = f"the template {recipe.kickstart.template} does nothing with {value}{more}"
+        yield Problem(mark.file, mark.value, dotted(route), message, _MACROS[macro])
 
 
 def _words(text: str) -> set[str]:
@@ -39,19 +44,20 @@ def _words(text: str) -> set[str]:
     return found
 
 
-def _wanted(recipe: Recipe) -> Iterator[tuple[Route, str]]:
+def _wanted(recipe: Recipe) -> Iterator[tuple[str, Route, str]]:
+    """The macro that should write a value, where the recipe says it, and the value."""
     for at, user in enumerate(recipe.users):
-        yield ("users", at, "name"), user.name
+        yield "users", ("users", at, "name"), user.name
     for key in ("enabled", "disabled"):
         for at, name in enumerate(getattr(recipe.services, key)):
-            yield ("services", key, at), name
+            yield "services", ("services", key, at), name
     for key in ("packages", "kernel_arguments"):
         for at, value in enumerate(getattr(recipe, key)):
-            yield (key, at), value
+            yield key, (key, at), value
     tuning = recipe.tuning
     if tuning.tuned_profile:
-        yield ("tuning", "tuned_profile"), tuning.tuned_profile
+        yield "tuning", ("tuning", "tuned_profile"), tuning.tuned_profile
     if tuning.io_scheduler and not has_elevator(recipe.os):
-        yield ("tuning", "io_scheduler"), tuning.io_scheduler
+        yield "tuning", ("tuning", "io_scheduler"), tuning.io_scheduler
     for key, argument in tuning.brought(recipe.os):
-        yield ("tuning", key), argument
+        yield "kernel_arguments", ("tuning", key), argument

@@ -39,20 +39,16 @@ def test_a_template_that_heeds_everything(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("without", "where"),
+    ("without", "told_once"),
     [
-        ("{{ guest.accounts(users, os) }}\n", ["6: users[0].name: {}ops"]),
-        ("{{ guest.services(services) }}\n", ["7: services.enabled[0]: {}ssh", "7: services.disabled[0]: {}logrotate.timer"]),
-        ("{{ package }}\n", ["4: packages[0]: {}vim", "4: packages[1]: {}g++"]),
-        ("{{ guest.settings(users, tuning) }}\n", ["8: tuning.tuned_profile: {}virtual-guest", "8: tuning.io_scheduler: {}none"]),
-        (
-            'bootloader --append={{ kernel_arguments | join(" ") }}\n',
-            ["5: kernel_arguments[0]: {}quiet", "5: kernel_arguments[1]: {}console=ttyS0,115200n8",
-             "8: tuning.interface_names: {}net.ifnames=0", "8: tuning.interface_names: {}biosdevname=0"],
-        ),
+        ("{{ guest.accounts(users, os) }}\n", "6: users[0].name: {}ops"),
+        ("{{ guest.services(services) }}\n", "7: services.enabled[0]: {}ssh and 1 more"),
+        ("{{ package }}\n", "4: packages[0]: {}vim and 1 more"),
+        ("{{ guest.settings(users, tuning) }}\n", "8: tuning.tuned_profile: {}virtual-guest and 1 more"),
+        ('bootloader --append={{ kernel_arguments | join(" ") }}\n', "5: kernel_arguments[0]: {}quiet and 3 more"),
     ],
 )  # fmt: skip
-def test_what_it_leaves_out_is_told_at_the_recipes_line(tmp_path: Path, without: str, where: list[str]) -> None:
+def test_what_it_leaves_out_is_told_at_the_recipes_line(tmp_path: Path, without: str, told_once: str) -> None:
     assert without in TEMPLATE
     does_nothing = "the template t.ks.j2 does nothing with "
-    assert told(tmp_path, TEMPLATE.replace(without, "")) == [f"small.yaml:{one.format(does_nothing)}" for one in where]
+    assert told(tmp_path, TEMPLATE.replace(without, "")) == [f"small.yaml:{told_once.format(does_nothing)}"]
