@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import tarfile
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
@@ -33,7 +34,7 @@ _KEPT = re.compile(
     r"|usr/lib/x86_64-linux-gnu/(ld-linux-x86-64|libc|libm|libresolv|libz|libexpat)\.so[.\d]*$|var/lib/dpkg/status$"
 )
 _OPTIONS = (
-    "-comp", "lz4", "-b", "128K", "-no-xattrs", "-mkfs-time", "0",
+    "-comp", "lz4", "-b", "128K", "-no-xattrs",
     "-root-uid", "0", "-root-gid", "0", "-root-mode", "0755",  # else they are those of whoever runs sqfstar
     "-quiet", "-no-progress",
 )  # fmt: skip
@@ -65,10 +66,11 @@ def pack(archive: Path, into: Path, progress: Progress) -> Parts:
     parts = Parts()
     argv = ["sqfstar", *_OPTIONS, str(into)]
     size = archive.stat().st_size
-    with (
-        started(argv, stdin=True) as process,
-        tarfile.open(archive) as source,
-    ):
+    with ExitStack() as opened:
+        source = opened.enter_context(tarfile.open(archive))
+        # sqfstar gives the root folder the time of day, and no file a later time than this
+        newest = max((member.mtime for member in source.getmembers()), default=0)
+        process = opened.enter_context(started(argv, stdin=True, env={"SOURCE_DATE_EPOCH": str(int(newest))}))
         assert process.stdin is not None
         assert process.stdout is not None
         try:
