@@ -10,7 +10,7 @@ from test_layers import LAYERS, PACKAGE
 
 from imagebuild.cli.main import cli
 from imagebuild.kickstrap.agent import supported
-from imagebuild.recipe.load import load
+from imagebuild.recipe.load import load_all
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -34,12 +34,15 @@ def test_links_between_documents_lead_somewhere(document: Path) -> None:
     assert not missing
 
 
-def test_the_recipe_in_the_readme_is_one(tmp_path: Path) -> None:
-    (example,) = re.findall(r"```yaml\n(.*?)```", text_of("README.md"), re.DOTALL)
-    path = tmp_path / "recipes" / "web.yaml"
-    path.parent.mkdir()
-    path.write_text(example, encoding="utf-8")
-    assert load(path).name == "web"
+def test_the_recipes_in_the_readme_are_some(tmp_path: Path) -> None:
+    examples = re.findall(r"```yaml\n(.*?)```", text_of("README.md"), re.DOTALL)
+    names = []
+    for number, example in enumerate(examples):
+        path = tmp_path / "recipes" / f"{number}.yaml"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(example, encoding="utf-8")
+        names += [recipe.name for recipe in load_all(path)]
+    assert names == ["web", "shop-12-minimal", "shop-13-minimal", "shop-13-web"]
 
 
 def test_the_readme_names_every_command() -> None:
