@@ -24,7 +24,7 @@ from imagebuild.errors import HostError, ImageBuildError
 from imagebuild.fetch import Digest, Limits
 from imagebuild.progress import SILENT
 
-QUICK = Limits(connect=2, read=2, window=0.4, slowest=64, pause=0.01, attempts=3)
+QUICK = Limits(connect=10, read=10, window=10, slowest=64, pause=0.01, attempts=3)
 BODY = random.Random(1).randbytes(3 * 1024 * 1024 + 17)
 OTHER = random.Random(2).randbytes(len(BODY))
 
