@@ -59,7 +59,9 @@ class GuestConsole:
         self.type(password)
         self.expect(r"# ", 90)
         # in two pieces, so that the echo of this line is not taken for the prompt
-        self.type(f"stty -echo; export PAGER=cat; bind 'set enable-bracketed-paste off'; PS1='{_PROMPT[:5]}''{_PROMPT[5:]}'")
+        self.type(
+            f"stty -echo; export PAGER=cat; bind 'set enable-bracketed-paste off'; PS1='{_PROMPT[:5]}''{_PROMPT[5:]}'"
+        )
         self.expect(_PROMPT, 60)
 
     def run(self, command: str, seconds: float = 60) -> str:
