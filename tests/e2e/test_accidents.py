@@ -17,6 +17,7 @@ from imagebuild.errors import HostError
 
 from .conftest import Ended, Project
 
+ROOT = Path(__file__).parents[2]
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(1800), pytest.mark.usefixtures("nothing_left")]
 
 OPERATIONS = "operations:\n"
@@ -25,8 +26,7 @@ NO_OPERATIONS = re.compile(r"operations:\n(?:  - .*\n)+")
 
 def with_post(project: Project, name: str, script: str) -> str:
     """A kickstart template of the project's own: the shipped one with a %post before the proof of success."""
-    shipped = Path(__file__).parents[2] / "kickstart"
-    text = (shipped / "debian.ks.j2").read_text()
+    text = (ROOT / "kickstart/debian.ks.j2").read_text()
     marker = "{{ imagebuild.success(nonce) }}"
     assert marker in text
     project.write(f"kickstart/{name}", text.replace(marker, f"%post --erroronfail\n{script}\n%end\n\n{marker}"))
@@ -101,8 +101,22 @@ def test_two_builds_at_once_make_one_image(project: Project, built: Ended) -> No
     assert [re.sub(r"\d+", "N", note) for note in notes] == ["waiting for another build of it (process N)"]
 
 
+def test_a_disk_too_small_for_the_partitions(project: Project, built: Ended, variant: Callable[..., str]) -> None:
+    ended = project.run("build", variant(("disk: {size: 2GiB}", "disk: {size: 300MiB}")), "--json")
+    assert ended.code == 2
+    (problem,) = ended.last("error")["problems"]
+    assert problem["file"].endswith("macros.ks.j2")
+    assert "the partitions need 1024 MiB, but the disk vda has 299 MiB for them" in problem["message"]
+
+
 def test_a_disk_too_small_for_the_packages(project: Project, built: Ended, variant: Callable[..., str]) -> None:
-    name = variant(("disk: {size: 2GiB}", "disk: {size: 300MiB}"))
+    """Told of before anything boots, when the root archive is there: before that nobody knows its size."""
+    template = (ROOT / "kickstart/debian.ks.j2").read_text()
+    macro = "{{ imagebuild.disk(machine.firmware) }}"
+    assert macro in template
+    small = "zerombr\nclearpart --all --initlabel\npart / --fstype=ext4 --size=200 --grow"
+    project.write("kickstart/tight.ks.j2", template.replace(macro, small))
+    name = variant(("disk: {size: 2GiB}", "disk: {size: 300MiB}\nkickstart: {template: tight.ks.j2}"))
     ended = project.run("build", name, "--json")
     assert ended.code == 2
     (problem,) = ended.last("error")["problems"]
