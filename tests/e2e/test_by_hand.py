@@ -20,17 +20,13 @@ def test_the_script_installs(project: Project, built: Ended, nothing_left: None)
     assert project.run("render", "small", "--into", str(place)).code == 0
     assert (place / "ks.cfg").stat().st_mode & 0o777 == 0o600
     with hypervisor.connected(hide_kvm=True):
-        process = subprocess.Popen(["sh", place / "virt-install.sh"], stdout=subprocess.PIPE, text=True)
-        assert process.stdout is not None
-        try:
-            for line in process.stdout:
-                if "imagebuild-success:" in line:
-                    break
-            else:
-                pytest.fail(f"no marker of success: {(place / 'console.log').read_text()[-2000:]}")
-        finally:
-            process.kill()
-            process.wait()
+        with subprocess.Popen(["sh", place / "virt-install.sh"], stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            try:
+                seen = any("imagebuild-success:" in line for line in process.stdout)
+            finally:
+                process.kill()
+        assert seen, (place / "console.log").read_text()[-2000:]
         with hypervisor.connected(hide_kvm=True) as connection:
             for _ in range(240):
                 if connection.state("imagebuild-small").status == "gone":
