@@ -36,6 +36,7 @@ def test_the_script_installs(project: Project, built: Ended, nothing_left: None)
     assert (place / "disk.raw").stat().st_blocks * 512 > 100 * 1024**2
 
 
+@pytest.mark.slow
 def test_a_machine_of_the_domain_definition_boots(project: Project, built: Ended, variant: Callable[..., str]) -> None:
     """Emulated, as there may be no KVM (without cx16: see EMULATED_KERNEL_ARGUMENTS), its serial console in a file."""
     name = variant(
