@@ -146,7 +146,7 @@ def test_no_module_waits_for_itself() -> None:
 
 @pytest.mark.parametrize(
     ("outside", "only"),
-    [("subprocess", "run"), ("guestfs", "guest"), ("libvirt", "hypervisor"), ("requests", "fetch.transfer")],
+    [("subprocess", "run"), ("guestfs", "guest.launch"), ("libvirt", "hypervisor"), ("requests", "fetch.transfer")],
     ids=lambda value: value,
 )
 def test_one_module_touches_each_outside_world(outside: str, only: str) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 import posixpath
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from imagebuild.customise.facts import GuestOs, Home, homes, identify
 from imagebuild.errors import GuestError
 
 if TYPE_CHECKING:
@@ -14,16 +16,30 @@ if TYPE_CHECKING:
 
     from imagebuild.guest import Entry
 
+_LONGEST_DIFFERENCE = 256 << 10
+"""Characters of the longest text that a difference is made of."""
 LARGEST_TEXT = 1 << 20
 """Bytes of the largest file that is read as a text. A guest's file may be of any size; no configuration is."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """One thing that was changed in a guest."""
+    """One thing that was changed in a guest; ``diff`` is a unified diff if a text was and differences are asked for."""
 
     path: str
     what: str
+    diff: str = ""
+
+
+def _diff(path: str, before: str | bytes, after: str | bytes) -> str:
+    """A unified diff of two texts; nothing if either is no text or the two are long."""
+    old, new = (
+        part.decode("utf-8", "surrogateescape") if isinstance(part, bytes) else part for part in (before, after)
+    )
+    if "\0" in old + new or max(len(old), len(new)) > _LONGEST_DIFFERENCE:
+        return ""
+    lines = difflib.unified_diff(old.splitlines(), new.splitlines(), path, path, lineterm="", n=1)
+    return "\n".join(line.encode("utf-8", "replace").decode() for line in lines)
 
 
 class Files(Protocol):
@@ -41,6 +57,7 @@ class Files(Protocol):
     def glob(self, pattern: str) -> list[str]: ...
     def write(self, path: str, content: bytes) -> None: ...
     def chmod(self, mode: int, path: str) -> None: ...
+    def chown(self, uid: int, gid: int, path: str) -> None: ...
     def mkdir(self, path: str) -> None: ...
     def symlink(self, target: str, path: str) -> None: ...
     def remove(self, path: str) -> None: ...
@@ -59,6 +76,8 @@ class Guest:
     def __init__(self, files: Files) -> None:
         self._files = files
         self.changes: list[Change] = []
+        self.ran_programs = False
+        """Whether code of the guest has run: then more may have changed than is on record."""
 
     # -- look ------------------------------------------------------------------------------------
 
@@ -132,6 +151,18 @@ class Guest:
                 found += self.walk(inner)
         return found
 
+    def stat(self, path: str) -> Entry | None:
+        """What is at ``path``, links not followed; None if nothing is."""
+        return self._files.stat(path)
+
+    def os(self) -> GuestOs:
+        """Which distribution this is, by its os-release or the release files of older ones."""
+        return identify(self)
+
+    def homes(self) -> list[Home]:
+        """The home folders that exist, of every account in /etc/passwd and root's; each folder once."""
+        return homes(self)
+
     def mountpoints(self) -> list[str]:
         """Where the guest's file systems are mounted, ``/`` first."""
         return self._files.mountpoints()
@@ -151,22 +182,51 @@ class Guest:
         if after == before:
             return False
         self._files.write(real, after.encode("utf-8", "surrogateescape"))
-        self.record(real, what)
+        self.record(real, what, _diff(real, before, after))
         return True
 
-    def create(self, path: str, text: str, mode: int = 0o644, what: str = "") -> None:
-        """Make sure that a regular file with this text and mode is at ``path``, with its folders."""
+    def create(
+        self, path: str, content: str | bytes, mode: int = 0o644, what: str = "", owner: tuple[int, int] | None = None
+    ) -> None:
+        """Make sure that a regular file with this content and mode is at ``path``, with its folders.
+
+        ``owner`` is a user id and a group id; without it a file keeps its owner, and a new one is root's.
+        """
         found = self._files.stat(path)
-        content = text.encode("utf-8", "surrogateescape")
+        if isinstance(content, str):
+            content = content.encode("utf-8", "surrogateescape")
+        before = b""
         if found is not None and found.kind == "file":
-            if found.mode == mode and found.size == len(content) and self._files.read(path, len(content)) == content:
+            before = self._files.read(path, LARGEST_TEXT)
+            same = found.size == len(content) and (before if len(before) == found.size else None) == content
+            if same and found.mode == mode and owner in (None, (found.uid, found.gid)):
                 return
         elif found is not None:
             self._files.remove(path)
         self._folders(path)
         self._files.write(path, content)
         self._files.chmod(mode, path)
-        self.record(path, what or ("replaced" if found else "created"))
+        if owner is not None:
+            self._files.chown(*owner, path)
+        self.record(path, what or ("replaced" if found else "created"), _diff(path, before, content))
+
+    def chmod(self, path: str, mode: int) -> None:
+        """Give what is at ``path`` these permission bits. GuestError if it is not there or a link."""
+        found = self._files.stat(path)
+        if found is None or found.kind == "symlink":
+            raise GuestError(f"{path} in the guest is not there, or is a link")
+        if found.mode != mode:
+            self._files.chmod(mode, path)
+            self.record(path, f"mode {mode:04o}")
+
+    def chown(self, path: str, uid: int, gid: int) -> None:
+        """Give what is at ``path``, a link itself and not its target, to a user id and a group id."""
+        found = self._files.stat(path)
+        if found is None:
+            raise GuestError(f"{path} is not there in the guest")
+        if (found.uid, found.gid) != (uid, gid):
+            self._files.chown(uid, gid, path)
+            self.record(path, f"owner {uid}:{gid}")
 
     def symlink(self, target: str, path: str) -> None:
         """Make sure that ``path`` is a symbolic link to ``target``, with its folders."""
@@ -214,9 +274,9 @@ class Guest:
         """
         return self._files.run(argv, env or {})
 
-    def record(self, path: str, what: str) -> None:
+    def record(self, path: str, what: str, diff: str = "") -> None:
         """Put a change on record that was not made through the methods above."""
-        self.changes.append(Change(path, what))
+        self.changes.append(Change(path, what, diff))
 
     def trim(self, mountpoint: str) -> int:
         """Give the unused blocks of a file system back to the disk image; how many bytes the image shrank by.

@@ -14,7 +14,7 @@ _INTRODUCTION = """\
 
 An operation changes a guest's disk offline, through libguestfs. A recipe lists operations by name under
 `operations:`; one with parameters is a mapping of its name to them. All operations of a recipe share one launch
-of libguestfs. They run by phase (configure, install, scrub, seal), within a phase in the recipe's order. An operation
+of libguestfs. They run by phase (customise, configure, scrub, seal), within a phase in the recipe's order. An operation
 that finds nothing to do changes nothing, so all can be applied again.
 
 This page is written from the operations' own files in `imagebuild/customise/operations/`

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -13,13 +13,18 @@ if TYPE_CHECKING:
     from imagebuild.customise.guest import Guest
 
 
+Carries = Literal["identity", "secret", "trace", ""]
+"""What a guest has that a template must not have: what tells one machine from another, what must stay
+unknown, what was left behind by using or building it; or nothing of the kind."""
+
+
 class Phase(IntEnum):
     """When an operation runs: all of one phase before any of the next, in the given order within it."""
 
-    CONFIGURE = 1
-    """Settings of the guest."""
-    INSTALL = 2
-    """Software is added; the only phase that may need the network."""
+    CUSTOMISE = 1
+    """What the recipe adds: packages, files, accounts, commands. The only phase that may need the network."""
+    CONFIGURE = 2
+    """Settings that hold whatever was added before, such as no firewall."""
     SCRUB = 3
     """What belongs to one machine, or was left behind by building it, goes away."""
     SEAL = 4
@@ -47,6 +52,8 @@ class Operation:
     ``summary`` and ``description`` are the first line and the rest of its file's docstring.
     ``apply`` changes a guest; it raises NotApplicable or GuestError. ``needs_network`` looks at
     a guest, without changing it, and says whether ``apply`` would have to download something.
+    ``carries`` is what a template still has as long as the operation finds something to do; ``replaces``
+    are the operations of virt-sysprep that it does the work of.
     """
 
     name: str
@@ -56,6 +63,8 @@ class Operation:
     params: type[Params]
     apply: Callable[[Guest, Any], None]
     needs_network: Callable[[Guest, Any], bool] | None = None
+    carries: Carries = ""
+    replaces: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

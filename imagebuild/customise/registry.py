@@ -2,7 +2,7 @@
 
 A file of that folder has a docstring (its documentation: a summary line, then prose), a
 ``PHASE``, a ``Params`` model and ``apply(guest, params)``; ``needs_network(guest, params)`` if it
-ever downloads something.
+ever downloads something; ``CARRIES`` and ``REPLACES`` if it scrubs (see ``Operation``).
 """
 
 from __future__ import annotations
@@ -67,7 +67,11 @@ def code_digest(name: str) -> str:
     """SHA-256 over the code that decides what ``name`` does: its own file, and what all operations stand on."""
     package = Path(str(imagebuild.__file__)).parent
     own = Path(inspect.getfile(_module(name)))
-    shared = [package / "guest.py", package / "fstab.py", *sorted((package / "customise").glob("*.py"))]
+    shared = [
+        package / "fstab.py",
+        *sorted((package / "guest").glob("*.py")),
+        *sorted((package / "customise").glob("*.py")),
+    ]
     digest = hashlib.sha256()
     for path in (own, *shared):
         content = path.read_bytes()
@@ -110,4 +114,6 @@ def _operation(name: str) -> Operation:
         params=params,
         apply=module.apply,
         needs_network=getattr(module, "needs_network", None),
+        carries=getattr(module, "CARRIES", ""),
+        replaces=getattr(module, "REPLACES", ()),
     )

@@ -7,6 +7,7 @@
     before:                         # the guest's files
       /etc/name: text               # a file with mode 0644
       /etc/secret: {mode: 0600, text: …}
+      /home/ann/file: {owner: 1000:1000, text: …}
       /etc/bytes: {hex: ff00}
       /boot/grub2/grubenv: "text{fill:1024}"   # filled up with # to this size
       /etc/link: {link: target}
@@ -29,7 +30,7 @@ from typing import Any
 
 import yaml
 
-from tests.operations.memory import FOLDER, Node, Tree, with_folders
+from tests.operations.memory import Node, Tree, with_folders
 
 HERE = Path(__file__).parent
 _KEYS = {"case", "params", "before", "after", "changes", "reason", "error", "xfs"}
@@ -91,12 +92,22 @@ def _case(operation: str, document: dict[str, Any]) -> Case:
 
 def _node(path: str, value: Any, before: Node | None = None) -> Node:
     if path.endswith("/"):
-        return FOLDER
+        mode, uid, gid = value.get("mode", 0o755) if value else 0o755, *_owner(value or {}, None)
+        return Node("dir", mode, b"", uid, gid)
     mode = before.mode if before is not None and before.kind == "file" else 0o644
     if isinstance(value, str):
         text, fill, size = value.partition("{fill:")
-        return Node("file", mode, text.ljust(int(size.rstrip("}")), "#").encode() if fill else value.encode())
+        content = text.ljust(int(size.rstrip("}")), "#").encode() if fill else value.encode()
+        return Node("file", mode, content, *_owner({}, before))
     if "link" in value:
-        return Node("symlink", 0o777, value["link"].encode())
+        return Node("symlink", 0o777, value["link"].encode(), *_owner(value, None))
     content = bytes.fromhex(value["hex"]) if "hex" in value else value.get("text", "").encode()
-    return Node("file", value.get("mode", mode), content)
+    return Node("file", value.get("mode", mode), content, *_owner(value, before))
+
+
+def _owner(value: Mapping[str, Any], before: Node | None) -> tuple[int, int]:
+    """``1000:1000`` as two ids; without it those of the file before, or root's."""
+    if "owner" in value:
+        uid, gid = str(value["owner"]).split(":")
+        return int(uid), int(gid)
+    return (before.uid, before.gid) if before is not None else (0, 0)

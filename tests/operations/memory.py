@@ -14,11 +14,13 @@ from imagebuild.guest import Entry, Kind
 
 @dataclass(frozen=True)
 class Node:
-    """A file, folder or link: its kind, permission bits and content (a link's target)."""
+    """A file, folder or link: its kind, permission bits, content (a link's target) and owner."""
 
     kind: Kind
     mode: int
     content: bytes = b""
+    uid: int = 0
+    gid: int = 0
 
 
 FOLDER = Node("dir", 0o755)
@@ -123,6 +125,10 @@ class MemoryDisk:
         real = self.realpath(path)
         self.tree[real] = replace(self.tree[real], mode=mode)
 
+    def chown(self, uid: int, gid: int, path: str) -> None:
+        real = self._resolved(path, follow_last=False)
+        self.tree[real] = replace(self.tree[real], uid=uid, gid=gid)
+
     def mkdir(self, path: str) -> None:
         parts = path.strip("/").split("/")
         for end in range(1, len(parts) + 1):
@@ -151,4 +157,4 @@ class MemoryDisk:
 
 
 def _entry(name: str, node: Node) -> Entry:
-    return Entry(name, node.kind, node.mode, len(node.content))
+    return Entry(name, node.kind, node.mode, len(node.content), node.uid, node.gid)

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from imagebuild.guest import GuestDisk, Kind, _Translated
+from imagebuild.guest import GuestDisk, Kind
+from imagebuild.guest.calls import Translated
 from tests.operations.memory import Node, Tree
 
 _TYPES: dict[Kind, bytes] = {"file": tarfile.REGTYPE, "dir": tarfile.DIRTYPE, "symlink": tarfile.SYMTYPE}
@@ -35,7 +36,7 @@ class Scratch:
                     self.handle.rm_rf(f"/{name}")
             self._exchange.write_bytes(_tar(tree))
             self.handle.tar_in(str(self._exchange), "/")
-            yield GuestDisk(_Translated(self.handle), [self._image])
+            yield GuestDisk(Translated(self.handle), [self._image])
         finally:
             self.handle.umount_all()
 
@@ -53,6 +54,7 @@ def _tar(tree: Tree) -> bytes:
             member = tarfile.TarInfo(f".{path}")
             member.type = _TYPES[node.kind]
             member.mode = node.mode
+            member.uid, member.gid = node.uid, node.gid
             if node.kind == "symlink":
                 member.linkname = node.content.decode()
                 archive.addfile(member)
@@ -63,10 +65,11 @@ def _tar(tree: Tree) -> bytes:
 
 
 def _node(archive: tarfile.TarFile, member: tarfile.TarInfo) -> Node:
+    owner = (member.uid, member.gid)
     if member.issym():
-        return Node("symlink", 0o777, member.linkname.encode())
+        return Node("symlink", 0o777, member.linkname.encode(), *owner)
     if member.isdir():
-        return Node("dir", member.mode)
+        return Node("dir", member.mode, b"", *owner)
     extracted = archive.extractfile(member)
     assert extracted is not None
-    return Node("file", member.mode, extracted.read())
+    return Node("file", member.mode, extracted.read(), *owner)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from imagebuild.errors import GuestError
-from imagebuild.guest import Root, _Translated, find_root
+from imagebuild.guest import Root, find_root
+from imagebuild.guest.calls import Translated
 from tests.operations.memory import Node, with_folders
 from tests.operations.real import Scratch
 
@@ -19,7 +20,7 @@ def test_the_only_root(ext4: Scratch, xfs: Scratch) -> None:
         pass
     with xfs.filled(A_ROOT):
         pass
-    assert find_root(_Translated(ext4.handle)) == Root("/dev/sdb")
+    assert find_root(Translated(ext4.handle)) == Root("/dev/sdb")
 
 
 def test_two_roots(ext4: Scratch, xfs: Scratch) -> None:
@@ -27,7 +28,7 @@ def test_two_roots(ext4: Scratch, xfs: Scratch) -> None:
         with scratch.filled(A_ROOT):
             pass
     with pytest.raises(GuestError, match="more than one root file system: /dev/sda, /dev/sdb"):
-        find_root(_Translated(ext4.handle))
+        find_root(Translated(ext4.handle))
 
 
 def test_no_root(ext4: Scratch, xfs: Scratch) -> None:
@@ -35,13 +36,13 @@ def test_no_root(ext4: Scratch, xfs: Scratch) -> None:
         with scratch.filled(NO_ROOT):
             pass
     with pytest.raises(GuestError, match="no root file system"):
-        find_root(_Translated(ext4.handle))
+        find_root(Translated(ext4.handle))
 
 
 def test_a_root_in_a_subvolume(ext4: Scratch, xfs: Scratch) -> None:
     with ext4.filled(NO_ROOT):
         pass
-    guestfs = _Translated(xfs.handle)
+    guestfs = Translated(xfs.handle)
     try:
         xfs.handle.mkfs("btrfs", "/dev/sdb")
         guestfs.mount("/dev/sdb", "/")

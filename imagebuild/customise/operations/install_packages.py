@@ -19,7 +19,7 @@ from imagebuild.errors import GuestError
 if TYPE_CHECKING:
     from imagebuild.customise.guest import Guest
 
-PHASE = Phase.INSTALL
+PHASE = Phase.CUSTOMISE
 
 PackageName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9+._-]*$")]
 

@@ -1,0 +1,130 @@
+"""The files of a guest that is mounted in an appliance."""
+
+from __future__ import annotations
+
+import posixpath
+import stat as stat_bits
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from imagebuild.errors import GuestError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+Kind = Literal["file", "dir", "symlink", "other"]
+_KINDS: dict[int, Kind] = {stat_bits.S_IFREG: "file", stat_bits.S_IFDIR: "dir", stat_bits.S_IFLNK: "symlink"}
+_CHUNK = 1 << 20
+"""Bytes per read; libguestfs's messages hold less than 4 MiB."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What is at a path of a guest, links not followed: its last name, kind, permission bits, size in bytes, owner."""
+
+    name: str
+    kind: Kind
+    mode: int
+    size: int
+    uid: int = 0
+    gid: int = 0
+
+
+class GuestDisk:
+    """The primitives that ``imagebuild.customise.guest.Guest`` builds on; see its ``Files`` protocol."""
+
+    def __init__(self, guestfs: Any, disks: Sequence[Path]) -> None:
+        self._g = guestfs
+        self._disks = tuple(disks)
+
+    def stat(self, path: str) -> Entry | None:
+        folder, name = posixpath.split(path)
+        if not name:
+            return Entry("", "dir", 0o755, 0)
+        try:
+            found = self._entries(folder, [name])
+        except GuestError:
+            if self._g.is_dir(folder, followsymlinks=True):
+                raise
+            return None
+        return found[0] if found else None
+
+    def _entries(self, folder: str, names: list[str]) -> list[Entry]:
+        stats = self._g.lstatnslist(folder, names)
+        return [
+            Entry(
+                name,
+                _KINDS.get(stat_bits.S_IFMT(found["st_mode"]), "other"),
+                stat_bits.S_IMODE(found["st_mode"]),
+                found["st_size"],
+                found["st_uid"],
+                found["st_gid"],
+            )
+            for name, found in zip(names, stats, strict=True)
+            if found["st_ino"] != -1
+        ]
+
+    def listdir(self, path: str) -> list[Entry]:
+        names = self._g.ls(path)
+        return self._entries(path, names) if names else []
+
+    def realpath(self, path: str) -> str:
+        return str(self._g.realpath(path))
+
+    def readlink(self, path: str) -> str:
+        return str(self._g.readlink(path))
+
+    def read(self, path: str, limit: int) -> bytes:
+        # Not read_file(): that takes 138 ms under emulation where pread() takes 3.
+        content = b""
+        while len(content) < limit:
+            more = self._g.pread(path, min(_CHUNK, limit - len(content)), len(content))
+            if not more:
+                break
+            content += more
+        return content
+
+    def glob(self, pattern: str) -> list[str]:
+        return list(self._g.glob_expand(pattern, directoryslash=False))
+
+    def write(self, path: str, content: bytes) -> None:
+        self._g.write(path, content)
+
+    def chmod(self, mode: int, path: str) -> None:
+        self._g.chmod(mode, path)
+
+    def chown(self, uid: int, gid: int, path: str) -> None:
+        self._g.lchown(uid, gid, path)
+
+    def mkdir(self, path: str) -> None:
+        self._g.mkdir_p(path)
+
+    def symlink(self, target: str, path: str) -> None:
+        self._g.ln_s(target, path)
+
+    def remove(self, path: str) -> None:
+        self._g.rm_rf(path)
+
+    def truncate(self, path: str) -> None:
+        self._g.truncate(path)
+
+    def run(self, argv: Sequence[str], env: Mapping[str, str]) -> str:
+        variables = [f"{name}={value}" for name, value in env.items()]
+        try:
+            return str(self._g.command([*(["env", *variables] if variables else []), *argv]))
+        except GuestError as error:
+            lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+            raise GuestError(f"{argv[0]} failed in the guest: {' | '.join(lines[-3:])}") from error
+
+    def mountpoints(self) -> list[str]:
+        return sorted(self._g.mountpoints().values())
+
+    def trim(self, mountpoint: str) -> int:
+        self._g.sync()
+        before = self._blocks()
+        self._g.fstrim(mountpoint)
+        return max(0, before - self._blocks()) * 512
+
+    def _blocks(self) -> int:
+        return sum(disk.stat().st_blocks for disk in self._disks)

@@ -1,0 +1,102 @@
+"""Where a guest's root file system is, and what is mounted in it."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from imagebuild import fstab
+from imagebuild.errors import GuestError
+from imagebuild.log import logger
+
+_CHUNK = 1 << 20
+"""Bytes that are read of an fstab."""
+_NO_FILE_SYSTEM = frozenset({"LVM2_member", "linux_raid_member", "swap", "crypto_LUKS"})
+"""blkid's names of what is on a partition and cannot be mounted."""
+
+
+class Root(NamedTuple):
+    """Where a guest's root file system is: a device of the appliance's, and the mount options it takes."""
+
+    device: str
+    options: str = ""
+
+
+def find_root(guestfs: Any) -> Root:
+    """The only root file system on the disks, found by looking for /etc/fstab or os-release.
+
+    Partitions, logical volumes, RAID arrays and subvolumes of a btrfs are looked at. libguestfs's own inspection finds
+    out much more, and takes 30 s under emulation. GuestError if there is no root file system, or more than one.
+    """
+    candidates = guestfs.list_partitions() or guestfs.list_devices()
+    roots: dict[str, Root] = {}
+    refused = []
+    for device in [*candidates, *guestfs.list_md_devices(), *guestfs.lvs()]:
+        fstype = guestfs.vfs_type(device)
+        if fstype in _NO_FILE_SYSTEM:
+            continue  # a mount would try every type there is
+        try:
+            guestfs.mount_ro(device, "/")
+        except GuestError as error:
+            refused.append(str(error))
+            continue
+        # a btrfs is found once on each of its devices
+        name = guestfs.vfs_uuid(device) if fstype == "btrfs" else device
+        roots |= {f"{name} {options}": Root(device, options) for options in _roots_in(guestfs, fstype)}
+        guestfs.umount_all()
+    if len(roots) > 1:
+        found = ", ".join(f"{root.device} {root.options}".strip() for root in roots.values())
+        raise GuestError(f"this guest has more than one root file system: {found}")
+    if not roots:
+        for reason in refused:
+            logger.debug("no root file system: %s", reason)
+        raise GuestError(
+            "there is no root file system on this disk",
+            "none of its partitions has an /etc/fstab; encrypted ones are not opened",
+        )
+    return next(iter(roots.values()))
+
+
+def _roots_in(guestfs: Any, fstype: str) -> list[str]:
+    """The mount options of each root file system in the one that is mounted just now."""
+    places = {"": ""}
+    if fstype == "btrfs":
+        paths = [found["btrfssubvolume_path"] for found in guestfs.btrfs_subvolume_list("/")]
+        places |= {f"/{path}": f"subvol={path}" for path in paths}
+    marks = ("/etc/fstab", "/etc/os-release", "/usr/lib/os-release")
+    return [options for place, options in places.items() if any(guestfs.exists(place + mark) for mark in marks)]
+
+
+def mount(guestfs: Any, root: Root) -> None:
+    """Mount ``root`` and what its fstab names, writable."""
+    guestfs.mount_options(root.options, root.device, "/")
+    text = guestfs.pread("/etc/fstab", _CHUNK, 0) if guestfs.is_file("/etc/fstab", followsymlinks=True) else b""
+    for entry in fstab.parse(text.decode("utf-8", "replace")):
+        if not entry.on_a_local_disk or entry.mountpoint == "/":
+            continue
+        try:
+            place = guestfs.realpath(entry.mountpoint)
+            guestfs.mount_options(entry.subvolume, _find(guestfs, entry.spec), place)
+        except GuestError as error:
+            if "nofail" in entry.options:
+                logger.debug("not mounted: %s: %s", entry.mountpoint, error)
+                continue
+            raise GuestError(
+                f"cannot mount {entry.spec} on {entry.mountpoint}, as the guest's /etc/fstab says: {error}",
+                "every file system that the guest mounts at boot must be on the disks of its image",
+            ) from error
+
+
+def _find(guestfs: Any, spec: str) -> str:
+    """The appliance's device for the first field of an fstab line."""
+    kind, value = fstab.identifier(spec)
+    if kind == "UUID":
+        return str(guestfs.findfs_uuid(value))
+    if kind == "LABEL":
+        return str(guestfs.findfs_label(value))
+    if kind == "device":
+        return value
+    tag = {"PARTUUID": "PART_ENTRY_UUID", "PARTLABEL": "PART_ENTRY_NAME"}[kind]
+    for device in guestfs.list_partitions():
+        if guestfs.blkid(device).get(tag, "").lower() == value.lower():
+            return str(device)
+    raise GuestError(f"no partition has {kind} {value}")
