@@ -10,6 +10,7 @@ from imagebuild.customise.guest import Guest
 from imagebuild.customise.operation import NoParams, NotApplicable, OperationCall, Phase
 from imagebuild.customise.result import CustomiseResult, OperationResult, Status
 from imagebuild.errors import GuestError
+from imagebuild.log import logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -66,7 +67,7 @@ def apply_all(files: Files, calls: Sequence[OperationCall], tell: Callable[[str,
     for done, call in enumerate(before_seal):
         tell(call.name, done / len(ordered))
         results.append(apply_one(files, call))
-    installed = packages.installed(Guest(files)).versions
+    installed = _installed(files)
     if any(result.changes for result in results):
         relabelling = apply_one(files, OperationCall("relabel-selinux", NoParams()))
         results += [relabelling] if relabelling.changes else []
@@ -74,6 +75,15 @@ def apply_all(files: Files, calls: Sequence[OperationCall], tell: Callable[[str,
         tell(call.name, done / len(ordered))
         results.append(apply_one(files, call))
     return CustomiseResult(tuple(results), installed)
+
+
+def _installed(files: Files) -> dict[str, str]:
+    """The guest's packages, as far as they can be found out: a guest whose rpm does not run here is no error."""
+    try:
+        return packages.installed(Guest(files)).versions
+    except GuestError as error:
+        logger.debug("the guest's packages are not known: %s", error)
+        return {}
 
 
 def apply_one(files: Files, call: OperationCall) -> OperationResult:
