@@ -4,7 +4,8 @@
 
 The chain: virt-sysprep; virt-customize (one command that does nothing); virt-sparsify --in-place;
 qemu-img convert -c. Ours: the default operations in one launch, then qemu-img convert -c with zstd.
-Copying the disk is not counted for either. The goal: at most 0.35 of the chain's time.
+Copying the disk is not counted for either. The goals: the operations in at most 0.3 of the time of the
+chain's first three, everything in at most 0.35 of the whole chain's.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from imagebuild.customise import registry
 from imagebuild.run import run
 
 GOAL = 0.35
+GOAL_OF_OPERATIONS = 0.3
 _LIMIT = 3600.0
 Seconds = dict[str, float]
 
@@ -45,9 +47,11 @@ def measure(disk: Path, folder: Path, number: int) -> None:
     ours = _ours(_copy(disk, folder / "ours.raw"), our_image, folder, accelerator=accelerator)
     _report("the usual chain", chain, chain_image)
     _report("imagebuild", ours, our_image)
+    tools = sum(seconds for name, seconds in chain.items() if name != "qemu-img")
+    print(f"  operations alone: {ours['customise'] / tools:.2f} of the chain's (goal: {GOAL_OF_OPERATIONS})")
     ratio = sum(ours.values()) / sum(chain.values())
     size = our_image.stat().st_size / chain_image.stat().st_size
-    print(f"  time {ratio:.2f} of the chain's (goal: {GOAL}), artifact {size:.2f} of the chain's")
+    print(f"  with conversion: {ratio:.2f} of the chain's (goal: {GOAL}), artifact {size:.2f} of the chain's")
 
 
 def _copy(disk: Path, copy: Path) -> Path:
