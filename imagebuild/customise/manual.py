@@ -21,10 +21,46 @@ This page is written from the operations' own files in `imagebuild/customise/ope
 (`pytest tests/customise/test_operations_manual.py --regenerate`).
 """
 
+_BESIDE_SYSPREP = """\
+## Beside virt-sysprep
+
+virt-sysprep has these operations (version 1.48, `virt-sysprep --list-operations`), and these of ours do their work:
+"""
+
+SYSPREP = (
+    "abrt-data", "backup-files", "bash-history", "blkid-tab", "ca-certificates", "crash-data", "cron-spool",
+    "customize", "dhcp-client-state", "dhcp-server-state", "dovecot-data", "firewall-rules", "flag-reconfiguration",
+    "fs-uuids", "ipa-client", "kerberos-data", "kerberos-hostkeytab", "logfiles", "lvm-system-devices", "lvm-uuids",
+    "machine-id", "mail-spool", "net-hostname", "net-hwaddr", "net-nmconn", "pacct-log", "package-manager-cache",
+    "pam-data", "passwd-backups", "puppet-data-log", "rh-subscription-manager", "rhn-systemid", "rpm-db",
+    "samba-db-log", "script", "smolt-uuid", "ssh-hostkeys", "ssh-userdir", "sssd-db-log", "tmp-files",
+    "udev-persistent-net", "user-account", "utmp", "yum-uuid",
+)  # fmt: skip
+"""virt-sysprep's operations in version 1.48, and lvm-system-devices of later ones."""
+_KINDS = {"identity": "an identity", "secret": "a secret", "trace": "a trace"}
+NOT_AN_OPERATION: dict[str, str] = {
+    "customize": "the operations of the phase `customise`",
+    "firewall-rules": "[disable-firewall](#disable-firewall) switches it off; its rules stay",
+    "fs-uuids": "not yet",
+    "lvm-uuids": "not yet",
+    "script": "not yet",
+}
+"""What stands in place of an operation."""
+
 
 def page() -> str:
     """``docs/operations.md``: every operation with its phase and parameters."""
-    return "\n".join([_INTRODUCTION, *(section(registry.get(name)) for name in registry.names())])
+    return "\n".join([_INTRODUCTION, _beside_sysprep(), *(section(registry.get(name)) for name in registry.names())])
+
+
+def _beside_sysprep() -> str:
+    """The table of virt-sysprep's operations and ours."""
+    ours = {name: registry.get(name).replaces for name in registry.names()}
+    rows = []
+    for theirs in SYSPREP:
+        found = ", ".join(f"[{name}](#{name})" for name, replaced in ours.items() if theirs in replaced)
+        rows.append(f"| `{theirs}` | {found or NOT_AN_OPERATION[theirs]} |")
+    return "\n".join([_BESIDE_SYSPREP, "| virt-sysprep | imagebuild |", "|---|---|", *rows, ""])
 
 
 def section(operation: Operation) -> str:
@@ -37,6 +73,8 @@ def section(operation: Operation) -> str:
         "",
         operation.description.replace("``", "`"),
     ]
+    if operation.carries:
+        lines += ["", f"What it removes counts as {_KINDS[operation.carries]} in `imagebuild audit`."]
     parameters = _parameters(operation)
     if parameters:
         lines += ["", "| parameter | default | meaning |", "|---|---|---|", *parameters]

@@ -1,7 +1,8 @@
-"""Empty the caches of apt, dnf and yum.
+"""Empty the caches of the package manager.
 
-Package lists, downloaded packages and what was computed from them, and the backup copies that dpkg
-and debconf keep. All of it comes back with the next ``apt-get update`` or ``dnf`` run.
+Package lists, downloaded packages and what was computed from them, of apt, dnf, yum, zypper, apk and
+pacman; the backup copies that dpkg and debconf keep, and the indexes that rpm's older database makes for one
+machine. All of it comes back with the next run of the package manager.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from imagebuild.customise.guest import Guest
 
 PHASE = Phase.SCRUB
+CARRIES = "trace"
+REPLACES = ("package-manager-cache", "rpm-db")
 Params = NoParams
 
 # apt expects its `partial` folders and `lock` files: they stay.
@@ -26,16 +29,24 @@ _APT = (
     "/var/cache/debconf/*-old",
     "/var/lib/dpkg/*-old",
 )
-_DNF = (
+_OTHERS = (
     "/var/cache/dnf/*",
     "/var/cache/libdnf5/*",
     "/var/cache/yum/*",
     "/var/cache/PackageKit/*",
+    "/var/lib/rpm/__db.*",
+    "/var/cache/zypp/*",
+    "/var/cache/zypper/*",
+    "/var/cache/apk/*",
+    "/var/cache/pacman/pkg/*",
 )
-_FOLDERS = ("/var/lib/apt", "/var/cache/apt", "/var/cache/dnf", "/var/cache/libdnf5", "/var/cache/yum")
+_FOLDERS = (
+    "/var/lib/apt", "/var/cache/apt", "/var/cache/dnf", "/var/cache/libdnf5", "/var/cache/yum",
+    "/var/lib/rpm", "/var/cache/zypp", "/var/cache/apk", "/var/cache/pacman",
+)  # fmt: skip
 
 
 def apply(guest: Guest, params: NoParams) -> None:
     if not any(guest.is_dir(folder) for folder in _FOLDERS):
-        raise NotApplicable("neither apt nor dnf nor yum in this guest")
-    guest.remove(guest.glob(*_APT, *_DNF))
+        raise NotApplicable("no package manager with a cache in this guest")
+    guest.remove(guest.glob(*_APT, *_OTHERS))

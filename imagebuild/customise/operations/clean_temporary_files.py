@@ -1,7 +1,6 @@
-"""Remove temporary files, shell histories and crash dumps.
+"""Remove temporary files.
 
-Everything in ``/tmp`` and ``/var/tmp``, the histories of shells and of editors in the home folders, and
-what ``/var/crash`` and systemd-coredump have collected.
+Everything in ``/tmp`` and ``/var/tmp``, the caches in the home folders of all accounts, and the thumbnails and trash of desktops.
 """
 
 from __future__ import annotations
@@ -14,17 +13,16 @@ if TYPE_CHECKING:
     from imagebuild.customise.guest import Guest
 
 PHASE = Phase.SCRUB
+CARRIES = "trace"
+REPLACES = ("tmp-files",)
 Params = NoParams
 
-_FOLDERS = ("/tmp", "/var/tmp", "/var/crash", "/var/lib/systemd/coredump")  # noqa: S108 - of the guest
-_HISTORIES = (
-    ".bash_history", ".sh_history", ".ash_history", ".zsh_history", ".python_history", ".lesshst", ".viminfo",
-    ".wget-hsts",
-)  # fmt: skip
+_FOLDERS = ("/tmp", "/var/tmp")  # noqa: S108 - of the guest
+_IN_HOMES = (".cache", ".thumbnails", ".local/share/Trash")
 
 
 def apply(guest: Guest, params: NoParams) -> None:
-    for folder in _FOLDERS:
+    inner = [f"{home.path}/{name}" for home in guest.homes() for name in _IN_HOMES]
+    for folder in (*_FOLDERS, *inner):
         if guest.is_dir(folder):
             guest.remove(f"{folder}/{entry.name}" for entry in guest.listdir(folder))
-    guest.remove(guest.glob(*(f"{home}/{name}" for home in ("/root", "/home/*") for name in _HISTORIES)))

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from imagebuild.customise.guest import Guest
 
 PHASE = Phase.SCRUB
+CARRIES = "secret"
 Params = NoParams
 
 _SECRETS = (
@@ -26,6 +27,9 @@ _SECRETS = (
     "/boot/loader/random-seed",
     "/boot/efi/loader/random-seed",
     "/efi/loader/random-seed",
+    "/var/lib/misc/random-seed",
+    "/var/lib/seedrng/seed.credit",
+    "/var/lib/seedrng/seed.no-credit",
 )
 
 

@@ -3,12 +3,13 @@
 Without host keys sshd does not start. Fedora and RHEL bring units that create missing keys
 (``sshd-keygen@.service``). Debian and Ubuntu create them when the package is installed, and Debian 13's
 ``sshd-keygen.service`` only on what systemd takes for a first boot, which that of a clone with an empty
-machine id is not. So unless the guest has a unit that creates missing keys on any boot, this operation
-brings ``regenerate-ssh-host-keys.service``: it runs ``ssh-keygen -A`` before sshd whenever a key is missing.
+machine id is not. On SUSE, Alpine and RHEL 6 the start of sshd makes them. So unless something in the guest
+creates missing keys on any boot, this operation brings ``regenerate-ssh-host-keys.service``: it runs ``ssh-keygen -A`` before sshd whenever a key is missing.
 """
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from imagebuild.customise import units
@@ -19,10 +20,13 @@ if TYPE_CHECKING:
     from imagebuild.customise.guest import Guest
 
 PHASE = Phase.SCRUB
+CARRIES = "secret"
+REPLACES = ("ssh-hostkeys",)
 Params = NoParams
 
 _SERVERS = ("/usr/sbin/sshd", "/usr/bin/sshd", "/sbin/sshd")
 _THEIRS = ("sshd-keygen@.service", "sshd-keygen.service", "sshdgenkeys.service")
+_MAKES_KEYS = re.compile(r"^[^#\n]*(ssh-keygen|sshd-keygen|sshd-gen-keys-start)", re.MULTILINE)
 _UNIT = "regenerate-ssh-host-keys.service"
 # Not ordered after basic.target as services are by default: ssh.socket is part of it.
 _UNIT_TEXT = """\
@@ -55,7 +59,7 @@ def apply(guest: Guest, params: NoParams) -> None:
     served = any(guest.exists(path) for path in _SERVERS)
     if not keys and not served:
         raise NotApplicable("no SSH server in this guest")
-    if served and not any(_on_any_boot(guest, unit) for unit in _THEIRS):
+    if served and not any(_on_any_boot(guest, unit) for unit in _THEIRS) and not _by_the_start_of_sshd(guest):
         if not units.has_systemd(guest):
             raise GuestError(
                 "nothing in this guest would create new SSH host keys: it does not start with systemd",
@@ -64,6 +68,14 @@ def apply(guest: Guest, params: NoParams) -> None:
         guest.create(f"{units.OWN}/{_UNIT}", _UNIT_TEXT)
         units.enable(guest, _UNIT, wanted_by="multi-user.target")
     guest.remove(keys)
+
+
+def _by_the_start_of_sshd(guest: Guest) -> bool:
+    """Whether sshd's own init script or unit makes keys first, as on RHEL 6, Alpine and SUSE."""
+    scripts = (path for path in ("/etc/init.d/sshd", "/etc/rc.d/init.d/sshd") if guest.real_file(path))
+    unit = units.find(guest, "sshd.service")
+    starts = [*scripts, *([unit] if unit else [])]
+    return any(_MAKES_KEYS.search(guest.read(path)) for path in starts)
 
 
 def _on_any_boot(guest: Guest, unit: str) -> bool:

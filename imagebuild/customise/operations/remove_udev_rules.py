@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from imagebuild.customise.guest import Guest
 
 PHASE = Phase.SCRUB
+CARRIES = "identity"
+REPLACES = ("udev-persistent-net",)
 Params = NoParams
 
 _RULES = ("70-persistent-net.rules", "70-persistent-ipoib.rules", "70-persistent-cd.rules")

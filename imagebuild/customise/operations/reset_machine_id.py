@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from imagebuild.customise.guest import Guest
 
 PHASE = Phase.SCRUB
+CARRIES = "identity"
+REPLACES = ("machine-id",)
 Params = NoParams
 
 _ID = "/etc/machine-id"

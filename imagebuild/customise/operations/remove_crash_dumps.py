@@ -1,0 +1,34 @@
+"""Remove the memory dumps of crashed programs and kernels.
+
+A dump holds whatever the program had in memory, keys and passwords too. Covers kdump, ABRT, apport and
+systemd-coredump. The folders themselves stay.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from imagebuild.customise.operation import NoParams, Phase
+
+if TYPE_CHECKING:
+    from imagebuild.customise.guest import Guest
+
+PHASE = Phase.SCRUB
+CARRIES = "secret"
+REPLACES = ("abrt-data", "crash-data")
+Params = NoParams
+
+_DUMPS = (
+    "/var/crash/*",
+    "/var/spool/abrt/*",
+    "/var/spool/abrt-upload/*",
+    "/var/cache/abrt-di/*",
+    "/var/log/dump/*",
+    "/var/lib/systemd/coredump/*",
+    "/var/lib/systemd/pstore/*",
+    "/var/lib/apport/coredump/*",
+)
+
+
+def apply(guest: Guest, params: NoParams) -> None:
+    guest.remove(guest.glob(*_DUMPS))

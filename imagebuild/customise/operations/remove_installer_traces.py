@@ -1,0 +1,45 @@
+"""Remove what an installer left behind.
+
+The kickstarts that Anaconda and kickstrap copy into ``/root`` may hold passwords. They go, with the logs of
+Anaconda, of debian-installer, of AutoYaST and of kickstrap.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from imagebuild.customise.operation import NoParams, Phase
+
+if TYPE_CHECKING:
+    from imagebuild.customise.guest import Guest
+
+PHASE = Phase.SCRUB
+CARRIES = "secret"
+REPLACES = ()
+Params = NoParams
+
+_LEFT = (
+    "/root/anaconda-ks.cfg",
+    "/root/original-ks.cfg",
+    "/root/initial-setup-ks.cfg",
+    "/root/ks-*.log",
+    "/root/ks-post*.log",
+    "/root/install.log*",
+    "/root/upgrade.log*",
+    "/root/autoinst.xml",
+    "/root/inst-sys",
+    "/var/log/anaconda",
+    "/var/log/anaconda.*",
+    "/var/log/installer",
+    "/var/log/bootstrap.log",
+    "/var/log/kickstrap*",
+    "/var/log/YaST2",
+    "/var/adm/autoinstall/cache",
+    "/var/adm/autoinstall/logs",
+    "/var/lib/preseed",
+    "/var/lib/install",
+)
+
+
+def apply(guest: Guest, params: NoParams) -> None:
+    guest.remove(guest.glob(*_LEFT))

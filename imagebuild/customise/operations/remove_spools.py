@@ -1,0 +1,55 @@
+"""Remove waiting mail, print jobs and the jobs of users.
+
+Mail boxes and queues, jobs of at and batch, users' crontabs, what waits at CUPS. ``/etc/crontab`` and ``/etc/cron.d`` belong to
+the system and stay, and so do the folders and at's own counter.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from imagebuild.customise.operation import NoParams, Phase
+
+if TYPE_CHECKING:
+    from imagebuild.customise.guest import Guest
+
+PHASE = Phase.SCRUB
+CARRIES = "trace"
+REPLACES = ("cron-spool", "mail-spool")
+Params = NoParams
+
+_QUEUES = (
+    "active", "bounce", "corrupt", "defer", "deferred", "flush", "hold", "incoming", "maildrop", "saved", "input",
+    "msglog", "db",
+)  # fmt: skip
+_STAY = (".SEQ", ".placeholder", ".keep")
+"""at's counter, and what keeps an empty folder in a package."""
+_SPOOLS = (
+    "/var/mail",
+    "/var/spool/mail",
+    "/var/spool/mqueue",
+    "/var/spool/clientmqueue",
+    "/var/spool/cron",
+    "/var/spool/cron/crontabs",
+    "/var/spool/cron/tabs",
+    "/var/spool/at",
+    "/var/spool/atjobs",
+    "/var/spool/cron/atjobs",
+    "/var/spool/atspool",
+    "/var/spool/cron/atspool",
+    "/var/spool/at/spool",
+    "/var/spool/anacron",
+    "/var/spool/cups",
+    "/var/spool/cups/tmp",
+)
+_HASHED = tuple(f"/var/spool/{mta}/{queue}" for mta in ("postfix", "exim4", "exim") for queue in _QUEUES)
+"""Queues whose files are spread over folders."""
+
+
+def apply(guest: Guest, params: NoParams) -> None:
+    for folder in _SPOOLS:
+        if guest.is_dir(folder):
+            entries = guest.listdir(folder)
+            guest.remove(f"{folder}/{one.name}" for one in entries if one.kind == "file" and one.name not in _STAY)
+    for queue in _HASHED:
+        guest.remove(path for path, entry in guest.walk(queue) if entry.kind == "file")

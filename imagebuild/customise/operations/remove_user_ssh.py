@@ -1,0 +1,37 @@
+"""Remove the SSH keys and the known hosts of every account.
+
+Private keys, their public halves, known hosts and everything else below ``~/.ssh`` except ``config`` and the keys that may
+log in: those are put into a template on purpose. ``authorized_keys: true`` removes these too.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from imagebuild.customise.operation import Params as BaseParams
+from imagebuild.customise.operation import Phase
+
+if TYPE_CHECKING:
+    from imagebuild.customise.guest import Guest
+
+PHASE = Phase.SCRUB
+CARRIES = "secret"
+REPLACES = ("ssh-userdir",)
+
+
+class Params(BaseParams):
+    authorized_keys: bool = Field(default=False, description="also remove the keys that may log in")
+
+
+_STAY = ("config", "config.d")
+_KEYS = ("authorized_keys", "authorized_keys2")
+
+
+def apply(guest: Guest, params: Params) -> None:
+    stay = _STAY if params.authorized_keys else (*_STAY, *_KEYS)
+    for home in guest.homes():
+        folder = f"{home.path}/.ssh"
+        if guest.is_dir(folder):
+            guest.remove(f"{folder}/{entry.name}" for entry in guest.listdir(folder) if entry.name not in stay)

@@ -1,0 +1,84 @@
+"""Give the guest a hostname that says nothing.
+
+``localhost``, so that a clone takes the name that it is given by DHCP, by cloud-init or by its administrator. Changes
+``/etc/hostname`` (``/etc/HOSTNAME`` on SUSE), ``HOSTNAME`` in ``/etc/sysconfig/network``, ``hostname`` in ``/etc/conf.d/hostname`` and
+``/etc/mailname``; removes ``DHCP_HOSTNAME`` from the interfaces' files, the pretty name from ``/etc/machine-info`` and the old
+name from the loopback lines of ``/etc/hosts``.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field, StringConstraints
+
+from imagebuild.customise.operation import Params as BaseParams
+from imagebuild.customise.operation import Phase
+
+if TYPE_CHECKING:
+    from imagebuild.customise.guest import Guest
+
+PHASE = Phase.SCRUB
+CARRIES = "identity"
+REPLACES = ("net-hostname",)
+
+Hostname = Annotated[
+    str,
+    StringConstraints(pattern=r"^[A-Za-z0-9]([A-Za-z0-9-]{0,62})(\.[A-Za-z0-9]([A-Za-z0-9-]{0,62}))*$", max_length=253),
+]
+
+
+class Params(BaseParams):
+    hostname: Hostname = Field(default="localhost", description="the name that the guest has instead")
+
+
+_FILES = ("/etc/hostname", "/etc/HOSTNAME", "/etc/mailname")
+_SETTINGS = {
+    "/etc/sysconfig/network": re.compile(r"^([ \t]*HOSTNAME=)(.*)$", re.MULTILINE),
+    "/etc/conf.d/hostname": re.compile(r"^([ \t]*hostname=)(.*)$", re.MULTILINE),
+}
+_INTERFACES = ("/etc/sysconfig/network-scripts/ifcfg-*", "/etc/sysconfig/network/ifcfg-*")
+_DHCP_LINE = re.compile(r"^[ \t]*(DHCP_HOSTNAME|DHCP_FQDN|DHCLIENT_HOSTNAME_OPTION)=.*\n?", re.MULTILINE)
+_PRETTY_LINE = re.compile(r"^[ \t]*PRETTY_HOSTNAME=.*\n?", re.MULTILINE)
+
+
+def apply(guest: Guest, params: Params) -> None:
+    what = f"hostname {params.hostname}"
+    old = _names(guest) - {params.hostname, "localhost", "localhost.localdomain"}
+    for path in _FILES:
+        if guest.real_file(path) and (path != "/etc/mailname" or guest.read(path).strip() in old):
+            guest.edit(path, lambda text: text if text.strip() == params.hostname else params.hostname + "\n", what)
+    for path, setting in _SETTINGS.items():
+        if guest.real_file(path):
+            guest.edit(path, lambda text, setting=setting: setting.sub(rf"\g<1>{params.hostname}", text), what)  # type: ignore[misc]
+    for path in guest.glob(*_INTERFACES):
+        if guest.real_file(path):
+            guest.edit(path, lambda text: _DHCP_LINE.sub("", text), "removed the hostname for DHCP")
+    if guest.real_file("/etc/machine-info"):
+        guest.edit("/etc/machine-info", lambda text: _PRETTY_LINE.sub("", text), "removed the pretty hostname")
+    if old and guest.real_file("/etc/hosts"):
+        guest.edit("/etc/hosts", lambda text: _without(text, old), "removed the old hostname")
+
+
+def _names(guest: Guest) -> set[str]:
+    """What the guest calls itself so far, with and without its domain."""
+    found = [guest.read(path).strip() for path in _FILES if guest.real_file(path)]
+    for path, setting in _SETTINGS.items():
+        if guest.real_file(path):
+            found += [match[2].strip("\"' \t") for match in setting.finditer(guest.read(path))]
+    return {name for whole in found for name in (whole, whole.split(".")[0]) if name}
+
+
+def _without(hosts: str, names: set[str]) -> str:
+    """The text of /etc/hosts without ``names`` on loopback lines, which go when no name is left."""
+    kept = []
+    for line in hosts.split("\n"):
+        fields = line.split("#")[0].split()
+        if len(fields) > 1 and (fields[0].startswith("127.") or fields[0] == "::1") and names & set(fields[1:]):
+            stay = [name for name in fields[1:] if name not in names and name.split(".")[0] not in names]
+            if not stay:
+                continue
+            line = " ".join([fields[0], *stay])
+        kept.append(line)
+    return "\n".join(kept)
