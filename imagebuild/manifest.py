@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from imagebuild import fingerprint
-from imagebuild.customise import CustomiseResult
+from imagebuild.customise import CustomiseResult, OperationResult
 from imagebuild.plan import Plan
 
 SCHEMA = 1
@@ -80,7 +80,7 @@ def _content(plan: Plan, facts: Facts) -> dict[str, Any]:
             "sha256": fingerprint.text(plan.kickstart.text),
         },
         "sources": [asdict(source) for source in facts.sources],
-        "operations": [asdict(result) for result in facts.customised.operations],
+        "operations": [_operation(result) for result in facts.customised.operations],
         "packages": dict(sorted(facts.customised.packages.items())),
         "tools": dict(facts.tools),
         "steps": {
@@ -98,3 +98,9 @@ def _content(plan: Plan, facts: Facts) -> dict[str, Any]:
 def _seconds(facts: Facts, step: str) -> float | None:
     """How long the step took in this build; None where its result was there already."""
     return round(facts.seconds[step], 1) if step in facts.seconds else None
+
+
+def _operation(result: OperationResult) -> dict[str, Any]:
+    """What an operation did; differences of texts are for eyes, not for the record."""
+    changes = [{"path": change.path, "what": change.what} for change in result.changes]
+    return {**asdict(result), "changes": changes}

@@ -10,6 +10,7 @@ from typing import Literal
 from imagebuild.progress import SILENT, Progress
 from imagebuild.run import run
 
+Format = Literal["raw", "qcow2"]
 Compression = Literal["zstd", "zlib"]
 _LIMIT = 3600.0
 _PERCENT = re.compile(r"\(([\d.]+)/100%\)")
@@ -25,6 +26,18 @@ def create_raw(path: Path, size: int) -> None:
 def copy_raw(source: Path, target: Path) -> None:
     """A sparse copy of a raw disk, sharing its blocks where the file system can."""
     run(["cp", "--sparse=always", "--reflink=auto", source, target], timeout=_LIMIT, hint="is there space left?")
+
+
+def create_overlay(backing: Path, backing_format: Format, overlay: Path) -> None:
+    """An empty qcow2, readable by its owner alone, that takes what is written and leaves ``backing`` alone."""
+    names: list[str | Path] = ["-F", backing_format, "-b", backing.absolute(), overlay]
+    run(["qemu-img", "create", "-q", "-f", "qcow2", *names], timeout=60)
+    overlay.chmod(0o600)
+
+
+def commit(overlay: Path) -> None:
+    """Write what the overlay holds into its backing file. Can be repeated: the overlay stays as it was."""
+    run(["qemu-img", "commit", "-q", "-d", "-f", "qcow2", overlay], timeout=_LIMIT, hint="is there space left?")
 
 
 def convert(source: Path, target: Path, *, compression: Compression, progress: Progress = SILENT) -> None:
@@ -60,7 +73,7 @@ def check(image: Path) -> None:
     run(["qemu-img", "check", "-f", "qcow2", image], timeout=_LIMIT)
 
 
-def virtual_size(image: Path, image_format: Literal["raw", "qcow2"]) -> int:
+def virtual_size(image: Path, image_format: Format) -> int:
     """The size of the disk that a guest sees, in bytes."""
     told = run(["qemu-img", "info", "-f", image_format, "--output", "json", image], timeout=60)
     return int(json.loads(told.stdout)["virtual-size"])

@@ -20,7 +20,7 @@ PACKAGE = Path(imagebuild.__file__).parent
 # From the bottom up. A module may import its own layer and those below it.
 LAYERS = {
     "base": {"errors", "progress", "log", "files", "fstab"},
-    "adapters": {"run", "guest", "hypervisor", "qemu_img", "fetch", "accel"},
+    "adapters": {"run", "disk_image", "guest", "hypervisor", "qemu_img", "fetch", "accel"},
     "domain": {
         "recipe",
         "kickstart",
@@ -40,7 +40,7 @@ LAYERS = {
         "project",
         "skeleton",
     },
-    "engine": {"build", "by_hand", "steps", "prepare", "entries", "verify", "publish", "doctor"},
+    "engine": {"build", "scrubbing", "by_hand", "steps", "prepare", "entries", "verify", "publish", "doctor"},
     "cli": {"cli"},
 }
 ORDER = list(LAYERS)

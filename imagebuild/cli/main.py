@@ -21,6 +21,7 @@ from imagebuild.cli.manual import completion
 from imagebuild.cli.operations import operations
 from imagebuild.cli.project import init, schema
 from imagebuild.cli.render import render
+from imagebuild.cli.scrub import audit, scrub
 from imagebuild.errors import ImageBuildError, InstallFailed, Problem, RecipeError, from_os
 from imagebuild.log import redact
 
@@ -40,10 +41,12 @@ def cli() -> None:
     imagebuild doctor              what this host can do, and what is missing
     imagebuild build debian-13     build the image of a recipe
     imagebuild plan debian-13      what a build would do, and why
+    imagebuild scrub IMAGE         make a template of an image that exists
+    imagebuild audit IMAGE         tell what a template still carries of one machine
     """
 
 
-for command in (build, plan, lint, render, list_recipes, doctor, operations, init, schema, completion):
+for command in (build, plan, lint, render, list_recipes, scrub, audit, doctor, operations, init, schema, completion):
     cli.add_command(command)
 
 

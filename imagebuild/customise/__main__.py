@@ -66,17 +66,20 @@ def _carry_out(order: dict[str, Any]) -> int:
     )
     try:
         calls = [registry.call(name, params) for name, params in order["operations"]]
-        result = runner.customise(
-            open_guest,
-            calls,
-            network=order["network"],
-            tell=lambda detail, fraction: _emit("progress", detail=detail, fraction=fraction),
-        )
+        if order["task"] == "audit":
+            result = runner.audit(open_guest, tell=_tell)
+        else:
+            differences = order["task"] == "differences"
+            result = runner.customise(open_guest, calls, network=order["network"], tell=_tell, differences=differences)
     except ImageBuildError as error:
         _emit("failed", host=isinstance(error, HostError), message=error.message, hint=error.hint)
         return 1
     _emit("result", result=asdict(result))
     return 0
+
+
+def _tell(detail: str, fraction: float) -> None:
+    _emit("progress", detail=detail, fraction=fraction)
 
 
 def _emit(event: str, **fields: Any) -> None:

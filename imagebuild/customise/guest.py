@@ -24,7 +24,7 @@ LARGEST_TEXT = 1 << 20
 
 @dataclass(frozen=True)
 class Change:
-    """One thing that was changed in a guest; ``diff`` is a unified diff if a text was and differences are asked for."""
+    """One thing that was changed in a guest; ``diff`` is a unified diff of a text, if differences are asked for."""
 
     path: str
     what: str
@@ -73,8 +73,9 @@ class Guest:
     Texts are UTF-8 with everything else kept as it is (surrogateescape). Paths are absolute.
     """
 
-    def __init__(self, files: Files) -> None:
+    def __init__(self, files: Files, *, differences: bool = False) -> None:
         self._files = files
+        self._differences = differences
         self.changes: list[Change] = []
         self.ran_programs = False
         """Whether code of the guest has run: then more may have changed than is on record."""
@@ -182,7 +183,7 @@ class Guest:
         if after == before:
             return False
         self._files.write(real, after.encode("utf-8", "surrogateescape"))
-        self.record(real, what, _diff(real, before, after))
+        self.record(real, what, self._difference(real, before, after))
         return True
 
     def create(
@@ -208,7 +209,7 @@ class Guest:
         self._files.chmod(mode, path)
         if owner is not None:
             self._files.chown(*owner, path)
-        self.record(path, what or ("replaced" if found else "created"), _diff(path, before, content))
+        self.record(path, what or ("replaced" if found else "created"), self._difference(path, before, content))
 
     def chmod(self, path: str, mode: int) -> None:
         """Give what is at ``path`` these permission bits. GuestError if it is not there or a link."""
@@ -273,6 +274,11 @@ class Guest:
         it changed must be told with ``record``.
         """
         return self._files.run(argv, env or {})
+
+    def _difference(self, path: str, before: str | bytes, after: str | bytes) -> str:
+        """A unified diff, if asked for, of a file that everybody in the guest may read; others may hold secrets."""
+        found = self._files.stat(path) if self._differences else None
+        return _diff(path, before, after) if found is not None and found.mode & 0o004 else ""
 
     def record(self, path: str, what: str, diff: str = "") -> None:
         """Put a change on record that was not made through the methods above."""

@@ -31,6 +31,10 @@ if TYPE_CHECKING:
 _RESULT = TypeAdapter(CustomiseResult)
 
 
+Task = Literal["customise", "differences", "audit"]
+"""Apply the operations; apply them and tell the differences of texts; or only look what scrubbing would find."""
+
+
 @dataclass(frozen=True)
 class Order:
     """What the child reads from its standard input, as JSON."""
@@ -42,6 +46,7 @@ class Order:
     network: bool
     tmpdir: str
     operations: tuple[tuple[str, dict[str, Any]], ...]
+    task: Task = "customise"
 
 
 class _Reader:
@@ -80,18 +85,19 @@ def run(
     network: bool = True,
     progress: Progress = SILENT,
     timeout: float = 1800.0,
+    task: Task = "customise",
 ) -> CustomiseResult:
     """Apply ``operations`` to the guest on ``disk``, which must be a working copy or an overlay.
 
     ``more`` are the guest's further disks, of the same format. After an error the content of all of them is undefined. ``network`` allows a network card if packages are
-    missing; ``timeout`` is in seconds. Raises HostError when libguestfs's appliance does not start,
+    missing; ``timeout`` is in seconds. An audit takes no operations, and its result tells what each would find. Raises HostError when libguestfs's appliance does not start,
     GuestError when there is no guest on the disk, an operation fails or the time is over.
     """
     reader = _Reader(progress)
     with tempfile.TemporaryDirectory(prefix="customise-", dir=workdir) as tmpdir:
         calls = tuple((call.name, call.params.model_dump(mode="json")) for call in operations)
         others = tuple(str(path.absolute()) for path in more)
-        order = Order(str(disk.absolute()), others, fmt, accel, network, tmpdir, calls)
+        order = Order(str(disk.absolute()), others, fmt, accel, network, tmpdir, calls, task)
         try:
             completed = run_program(
                 [sys.executable, "-P", "-m", "imagebuild.customise"],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Protocol
 
-from imagebuild.customise import packages, registry
+from imagebuild.customise import detectors, packages, registry
 from imagebuild.customise.guest import Guest
 from imagebuild.customise.operation import NoParams, NotApplicable, OperationCall, Phase
 from imagebuild.customise.result import CustomiseResult, OperationResult, Status
@@ -26,7 +26,12 @@ class OpenGuest(Protocol):
 
 
 def customise(
-    open_guest: OpenGuest, calls: Sequence[OperationCall], *, network: bool, tell: Callable[[str, float], None]
+    open_guest: OpenGuest,
+    calls: Sequence[OperationCall],
+    *,
+    network: bool,
+    tell: Callable[[str, float], None],
+    differences: bool = False,
 ) -> CustomiseResult:
     """Apply ``calls`` in one launch without a network card, or in a second one with it if a download is needed.
 
@@ -38,7 +43,7 @@ def customise(
     with open_guest(network=False) as files:
         downloading = _downloading(files, calls)
         if not downloading:
-            return apply_all(files, calls, tell)
+            return apply_all(files, calls, tell, differences=differences)
     if not network:
         raise GuestError(
             f"{', '.join(downloading)} would have to download something, and the network is switched off",
@@ -46,7 +51,7 @@ def customise(
         )
     tell("starting the appliance with a network card", 0.0)
     with open_guest(network=True) as files:
-        return apply_all(files, calls, tell)
+        return apply_all(files, calls, tell, differences=differences)
 
 
 def _downloading(files: Files, calls: Sequence[OperationCall]) -> list[str]:
@@ -59,22 +64,44 @@ def _downloading(files: Files, calls: Sequence[OperationCall]) -> list[str]:
     return found
 
 
-def apply_all(files: Files, calls: Sequence[OperationCall], tell: Callable[[str, float], None]) -> CustomiseResult:
-    """Apply ``calls`` to an opened guest; GuestError names the operation that failed."""
+def apply_all(
+    files: Files, calls: Sequence[OperationCall], tell: Callable[[str, float], None], *, differences: bool = False
+) -> CustomiseResult:
+    """Apply ``calls`` to an opened guest; GuestError names the operation that failed.
+
+    ``differences`` are on record for texts that everybody in the guest may read.
+    """
     ordered = sorted(calls, key=lambda call: registry.get(call.name).phase)
     before_seal = [call for call in ordered if registry.get(call.name).phase < Phase.SEAL]
     results = []
     for done, call in enumerate(before_seal):
         tell(call.name, done / len(ordered))
-        results.append(apply_one(files, call))
+        results.append(apply_one(files, call, differences=differences))
     installed = _installed(files)
     if any(result.changes for result in results):
         relabelling = apply_one(files, OperationCall("relabel-selinux", NoParams()))
         results += [relabelling] if relabelling.changes else []
     for done, call in enumerate(ordered[len(before_seal) :], start=len(before_seal)):
         tell(call.name, done / len(ordered))
-        results.append(apply_one(files, call))
+        results.append(apply_one(files, call, differences=differences))
     return CustomiseResult(tuple(results), installed)
+
+
+def audit(open_guest: OpenGuest, *, tell: Callable[[str, float], None]) -> CustomiseResult:
+    """What every scrubbing operation would find to do, and what is told besides; the disk must be one to throw away."""
+    tell("starting the appliance", 0.0)
+    names = [name for name in registry.names() if registry.get(name).carries]
+    with open_guest(network=False) as files:
+        guest = Guest(files)
+        # First: what is told besides must not have been scrubbed by the operations.
+        beside = [
+            OperationResult(name, "changed", "", found, 0.0) for name, found in detectors.look(guest).items() if found
+        ]
+        results = []
+        for done, name in enumerate(names):
+            tell(name, done / len(names))
+            results.append(apply_one(files, registry.call(name)))
+    return CustomiseResult((*results, *beside), {})
 
 
 def _installed(files: Files) -> dict[str, str]:
@@ -86,9 +113,9 @@ def _installed(files: Files) -> dict[str, str]:
         return {}
 
 
-def apply_one(files: Files, call: OperationCall) -> OperationResult:
+def apply_one(files: Files, call: OperationCall, *, differences: bool = False) -> OperationResult:
     """Apply one operation; GuestError names it."""
-    guest = Guest(files)
+    guest = Guest(files, differences=differences)
     begin = time.monotonic()
     status: Status = "nothing to do"
     reason = ""

@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from imagebuild import hypervisor
+from imagebuild.customise import registry
 from imagebuild.store import Store
 
 PASSWORD = "only for this test"
@@ -32,18 +33,8 @@ root:
 kernel_arguments: [net.ifnames=0, biosdevname=0, console=tty0, "console=ttyS0,115200n8"]
 packages: [lrzsz, net-tools, screen, tree, vim, wget]
 operations:
-  - disable-selinux
-  - disable-firewall
-  - remove-network-identity
-  - remove-udev-rules
-  - reset-machine-id
-  - remove-random-seed
-  - remove-ssh-host-keys
-  - clean-package-caches
-  - clean-logs
-  - clean-temporary-files
-  - trim-free-space
 """
+RECIPE += "".join(f"  - {name}\n" for name in registry.DEFAULTS)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,205 @@
+"""``imagebuild scrub`` and ``imagebuild audit``: operations on images that exist."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+from click.shell_completion import CompletionItem
+from pydantic import ValidationError
+
+from imagebuild import accel, scrubbing
+from imagebuild.cli.options import json_option, log_to_stderr, opened, store_option, verbose_option
+from imagebuild.cli.report import JsonReporter, reporter
+from imagebuild.customise import CustomiseResult, OperationCall, OperationResult, detectors, registry
+from imagebuild.disk_image import Format
+from imagebuild.errors import UsageError
+from imagebuild.scrubbing import Way
+
+_IMAGES = click.argument(
+    "images", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True, dir_okay=False), metavar="IMAGE..."
+)
+_FORMAT = click.option(
+    "--format",
+    "given",
+    type=click.Choice(["raw", "qcow2"]),
+    help="Format of the images. [default: what their first bytes say]",
+)
+
+
+class OperationName(click.ParamType[str]):
+    """An operation, with parameters as JSON after an equals sign; completes the names."""
+
+    name = "operation"
+
+    def shell_complete(self, _ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        return [
+            CompletionItem(name, help=registry.get(name).summary)
+            for name in registry.names()
+            if name.startswith(incomplete)
+        ]
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  imagebuild scrub template.qcow2
+  imagebuild scrub template.qcow2 --dry-run
+  imagebuild scrub cloud.qcow2 --output template.qcow2 --without reset-cloud-init
+  imagebuild scrub system.raw data.raw --operation reset-machine-id --operation 'reset-hostname={"hostname": "web"}'"""
+)
+@_IMAGES
+@_FORMAT
+@click.option("--dry-run", is_flag=True, help="Tell what would change, with the differences of texts. Changes nothing.")
+@click.option("--in-place", is_flag=True, help="Write into the image instead of swapping a copy in. Needs less space.")
+@click.option("--output", type=click.Path(path_type=Path), help="Write the result there and leave IMAGE as it is.")
+@click.option(
+    "--operation", "wanted", multiple=True, type=OperationName(), metavar="NAME[=JSON]",
+    help="Apply this operation, with these parameters, and not the default set; repeatable.",
+)  # fmt: skip
+@click.option("--without", multiple=True, type=OperationName(), metavar="NAME", help="Leave this operation out.")
+@click.option("--network", is_flag=True, help="Let operations that must download something do so.")
+@store_option
+@json_option
+@verbose_option
+def scrub(
+    images: tuple[Path, ...],
+    given: Format | None,
+    dry_run: bool,
+    in_place: bool,
+    output: Path | None,
+    wanted: tuple[str, ...],
+    without: tuple[str, ...],
+    network: bool,
+    store: Path | None,
+    as_json: bool,
+    verbose: bool,
+) -> None:
+    """Make a template of IMAGE: remove what belongs to one machine, offline.
+
+    Further IMAGEs are further disks of the same guest, in their order. The guest must be switched off. A failure or an interruption leaves
+    every image as it was; `imagebuild operations` lists what can be done.
+    """
+    if verbose:
+        log_to_stderr()
+    way = _way(dry_run=dry_run, in_place=in_place, output=output)
+    operations = _operations(wanted, without)
+    disks = scrubbing.recognised(images, given)
+    told = reporter(as_json=as_json, quiet=False)
+    with told.step(images[0].name, "dry run" if dry_run else "scrub") as progress:
+        result = scrubbing.scrub(
+            disks, operations, accel=_accelerator(store), way=way, output=output, network=network, progress=progress
+        )
+        progress.summary(f"{len(result.operations)} operations, {result.changed_paths} files changed")
+    if isinstance(told, JsonReporter):
+        told.tell(event="scrubbed", image=str(output or images[0]), dry_run=dry_run, operations=_data(result))
+    else:
+        _show(result, in_full=dry_run)
+
+
+@click.command(
+    epilog="""\b
+Exit codes: 0 nothing found, 1 something is carried (or the audit failed), 2 wrong usage, 3 this host cannot.
+\b
+Examples:
+  imagebuild audit template.qcow2
+  imagebuild audit template.qcow2 --ignore clean-logs
+  imagebuild audit template.qcow2 --json | jq -r 'select(.event == "audited").findings[].path'"""
+)
+@_IMAGES
+@_FORMAT
+@click.option("--ignore", multiple=True, metavar="NAME", help="Leave out what this operation would remove; repeatable.")
+@store_option
+@json_option
+@verbose_option
+@click.pass_context
+def audit(
+    ctx: click.Context,
+    images: tuple[Path, ...],
+    given: Format | None,
+    ignore: tuple[str, ...],
+    store: Path | None,
+    as_json: bool,
+    verbose: bool,
+) -> None:
+    """Tell which identities and secrets IMAGE still carries, with the path of each. Changes nothing."""
+    if verbose:
+        log_to_stderr()
+    known = {*registry.names(), *detectors.KINDS}
+    for name in ignore:
+        if name not in known:
+            raise UsageError(f"--ignore {name}: there is no such operation", "`imagebuild operations list` lists them")
+    told = reporter(as_json=as_json, quiet=False)
+    with told.step(images[0].name, "audit") as progress:
+        result = scrubbing.audit(scrubbing.recognised(images, given), accel=_accelerator(store), progress=progress)
+        found = [
+            {"kind": _kind(one), "operation": one.name, "path": change.path, "what": change.what}
+            for one in result.operations
+            for change in one.changes
+            if one.name not in ignore
+        ]
+        carried = sum(1 for one in found if one["kind"] != "note")
+        progress.summary(f"{carried} findings" if carried else "nothing found")
+    if isinstance(told, JsonReporter):
+        told.tell(event="audited", image=str(images[0]), findings=found, carried=carried)
+    else:
+        for one in found:
+            click.echo(f"{one['kind']:<9} {one['path']}  ({one['operation']}: {one['what']})")
+    ctx.exit(1 if carried else 0)
+
+
+def _way(*, dry_run: bool, in_place: bool, output: Path | None) -> Way:
+    if dry_run + in_place + (output is not None) > 1:
+        raise UsageError("--dry-run, --in-place and --output exclude each other")
+    return "dry-run" if dry_run else "in-place" if in_place else "swap"
+
+
+def _operations(wanted: tuple[str, ...], without: tuple[str, ...]) -> list[OperationCall]:
+    calls = [_call(one) for one in wanted] or [registry.call(name) for name in registry.DEFAULTS]
+    for name in without:
+        if name not in {call.name for call in calls}:
+            registry.get(name)
+            raise UsageError(f"--without {name}: it would not be applied anyway")
+    return [call for call in calls if call.name not in without]
+
+
+def _call(text: str) -> OperationCall:
+    name, equals, params = text.partition("=")
+    try:
+        data = json.loads(params) if equals else {}
+        if not isinstance(data, dict):
+            raise UsageError(f"--operation {name}: expected a JSON object after the equals sign")
+        return registry.call(name, data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise UsageError(
+            f"--operation {name}: {where}: {first['msg']}", f"`imagebuild operations show {name}` lists its parameters"
+        ) from error
+    except ValueError as error:
+        raise UsageError(f"--operation {name}: what follows the equals sign is no JSON: {error}") from error
+
+
+def _accelerator(store: Path | None) -> accel.Accelerator:
+    return accel.verdict(opened(store).root / "accelerator.json").accelerator
+
+
+def _kind(result: OperationResult) -> str:
+    return detectors.KINDS.get(result.name) or registry.get(result.name).carries
+
+
+def _data(result: CustomiseResult) -> list[dict[str, object]]:
+    return [asdict(one) for one in result.operations]
+
+
+def _show(result: CustomiseResult, *, in_full: bool) -> None:
+    for one in result.operations:
+        paths = len({change.path for change in one.changes})
+        status = f"{paths} changed" if one.status == "changed" else one.status
+        click.echo(f"  {one.name:<32} {status}{': ' + one.reason if one.reason else ''}")
+        for change in one.changes if in_full else ():
+            click.echo(f"      {change.path}: {change.what}")
+            for line in change.diff.splitlines()[2:]:
+                click.echo(f"        {line}")

@@ -1,0 +1,67 @@
+"""What `scrub` and `audit` refuse before any appliance starts."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from imagebuild.cli.main import cli
+from imagebuild.errors import ImageBuildError
+
+
+def refused(*words: str | Path) -> ImageBuildError:
+    result = CliRunner().invoke(cli, [str(word) for word in words])
+    assert isinstance(result.exception, ImageBuildError), result.output
+    return result.exception
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    path = tmp_path / "disk.raw"
+    path.write_bytes(b"\0" * 4096)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--in-place", "--dry-run"], "exclude each other"),
+        (["--operation", "clean-log"], "no operation 'clean-log'"),
+        (["--operation", "reset-hostname={"], "is no JSON"),
+        (["--operation", "reset-hostname=[]"], "expected a JSON object"),
+        (["--operation", 'reset-hostname={"hostname": "a b"}'], "reset-hostname: hostname"),
+        (["--operation", 'reset-hostname={"name": "x"}'], "reset-hostname: name"),
+        (["--without", "remove-accounts"], "would not be applied anyway"),
+        (["--format", "qcow2"], "is no qcow2 image"),
+        (["--output", "nowhere/x.raw"], "the folder of nowhere/x.raw is not there"),
+    ],
+)
+def test_wrong_usage(image: Path, words: list[str], said: str) -> None:
+    error = refused("scrub", image, *words)
+    assert said in str(error)
+    assert error.exit_code == 2
+    assert sorted(path.name for path in image.parent.iterdir()) == ["disk.raw"]
+
+
+def test_the_same_image_twice(image: Path) -> None:
+    assert "named twice" in str(refused("scrub", image, image))
+
+
+def test_several_names_of_one_image(image: Path) -> None:
+    os.link(image, image.with_name("other.raw"))
+    error = refused("scrub", image)
+    assert "several names" in str(error)
+    assert "--in-place" in str(error.hint)
+
+
+def test_an_output_that_is_there(image: Path) -> None:
+    there = image.with_name("new.raw")
+    there.touch()
+    assert "is there already" in str(refused("scrub", image, "--output", there))
+
+
+def test_audit_ignores_only_what_there_is(image: Path) -> None:
+    assert "--ignore clean-log" in str(refused("audit", image, "--ignore", "clean-log"))

@@ -1,0 +1,208 @@
+"""Scrubbing images that exist: on a copy, in place, as a dry run; what dies in the middle, and what is in the way."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from imagebuild import scrubbing
+from imagebuild.customise import registry
+from imagebuild.errors import GuestError, HostError
+from imagebuild.scrubbing import Image, recognised, scrub
+from tests.customise.conftest import installed_disk
+
+__all__ = ["installed_disk"]
+
+CALLS = [registry.call(name) for name in ("reset-machine-id", "remove-udev-rules", "clean-logs")]
+FAILING = [*CALLS, registry.call("remove-accounts", {"users": ["root"]})]
+
+
+@pytest.fixture
+def raw(installed_disk: Path, tmp_path: Path) -> Path:
+    path = tmp_path / "disk.raw"
+    subprocess.run(["cp", "--sparse=always", installed_disk, path], check=True)
+    path.chmod(0o640)
+    return path
+
+
+@pytest.fixture
+def qcow2(installed_disk: Path, tmp_path: Path) -> Path:
+    path = tmp_path / "disk.qcow2"
+    subprocess.run(["qemu-img", "convert", "-c", "-f", "raw", "-O", "qcow2", installed_disk, path], check=True)
+    return path
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_left(tmp_path: Path) -> Iterator[None]:
+    yield
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def changed(images: tuple[Image, ...], way: scrubbing.Way = "dry-run") -> dict[str, set[str]]:
+    result = scrub(images, CALLS, accel="tcg", way=way)
+    return {one.name: {change.path for change in one.changes} for one in result.operations if one.changes}
+
+
+@pytest.mark.guestfs
+def test_a_raw_image_is_swapped_and_a_second_run_finds_nothing(raw: Path) -> None:
+    before, inode = digest(raw), raw.stat().st_ino
+    first = changed(recognised([raw]), "swap")
+    assert first["reset-machine-id"] == {"/etc/machine-id"}
+    assert digest(raw) != before
+    assert raw.stat().st_ino != inode
+    assert raw.stat().st_mode & 0o777 == 0o640
+    assert "reset-machine-id" not in changed(recognised([raw]))
+
+
+@pytest.mark.guestfs
+def test_a_compressed_qcow2_in_place(qcow2: Path) -> None:
+    inode = qcow2.stat().st_ino
+    assert "reset-machine-id" in changed(recognised([qcow2]), "in-place")
+    assert qcow2.stat().st_ino == inode
+    subprocess.run(["qemu-img", "check", "-q", "-f", "qcow2", qcow2], check=True)
+    assert "reset-machine-id" not in changed(recognised([qcow2]))
+
+
+@pytest.mark.guestfs
+def test_a_dry_run_tells_differences_and_changes_nothing(raw: Path) -> None:
+    before = digest(raw)
+    calls = [registry.call("disable-selinux"), *CALLS]
+    result = scrub(recognised([raw]), calls, accel="tcg", way="dry-run")
+    selinux = next(one for one in result.operations if one.name == "disable-selinux")
+    config = next(change for change in selinux.changes if change.path == "/etc/selinux/config")
+    assert config.diff.splitlines()[-2:] == ["-SELINUX=enforcing", "+SELINUX=disabled"]
+    assert digest(raw) == before
+
+
+@pytest.mark.guestfs
+@pytest.mark.parametrize("way", ["swap", "in-place"])
+def test_a_failing_operation_leaves_the_image_as_it_was(raw: Path, way: scrubbing.Way) -> None:
+    before = digest(raw)
+    with pytest.raises(GuestError, match="remove-accounts"):
+        scrub(recognised([raw]), FAILING, accel="tcg", way=way)
+    assert digest(raw) == before
+
+
+@pytest.mark.guestfs
+def test_output_leaves_the_image_alone(raw: Path, tmp_path: Path) -> None:
+    before = digest(raw)
+    scrub(recognised([raw]), CALLS, accel="tcg", output=tmp_path / "new.raw")
+    assert digest(raw) == before
+    assert "reset-machine-id" not in changed(recognised([tmp_path / "new.raw"]))
+
+
+@pytest.mark.guestfs
+def test_audit_names_what_is_carried_and_changes_nothing(raw: Path) -> None:
+    before = digest(raw)
+    result = scrubbing.audit(recognised([raw]), accel="tcg")
+    found = {one.name: {change.path for change in one.changes} for one in result.operations if one.changes}
+    assert found["reset-machine-id"] == {"/etc/machine-id"}
+    assert found["remove-udev-rules"] == {"/etc/udev/rules.d/70-persistent-net.rules"}
+    assert digest(raw) == before
+
+
+# What dies in the middle: the state that a killed run leaves is made by hand, at each of its steps.
+
+
+def journal(image: Path, task: str, pairs: list[tuple[Path, Path]]) -> Path:
+    work = image.with_name(f".{image.name}.imagebuild")
+    work.mkdir(exist_ok=True)
+    (work / "journal.json").write_text(json.dumps({"task": task, "pairs": [[str(a), str(b)] for a, b in pairs]}))
+    return work
+
+
+def locked(image: Path) -> None:
+    """What every run does first."""
+    with scrubbing._locked(recognised([image])):
+        pass
+
+
+def test_a_run_that_died_before_its_journal_never_was(tmp_path: Path) -> None:
+    image = tmp_path / "disk.raw"
+    image.write_bytes(b"old" * 512)
+    work = image.with_name(".disk.raw.imagebuild")
+    work.mkdir()
+    (work / "0.raw").write_bytes(b"half")
+    locked(image)
+    with scrubbing._workshop(recognised([image]), None) as again:
+        assert list(again.iterdir()) == []
+    assert image.read_bytes() == b"old" * 512
+
+
+@pytest.mark.parametrize("moved", [0, 1, 2])
+def test_a_swap_of_two_disks_that_died_is_finished(tmp_path: Path, moved: int) -> None:
+    images = [tmp_path / "a.raw", tmp_path / "b.raw"]
+    work = tmp_path / ".a.raw.imagebuild"
+    work.mkdir()
+    copies = [work / "0.raw", work / "1.raw"]
+    for at, (image, copy) in enumerate(zip(images, copies, strict=True)):
+        image.write_bytes(b"old" * 512)
+        copy.write_bytes(b"new" * 512)
+        if at < moved:
+            copy.replace(image)
+    journal(images[0], "swap", list(zip(copies, images, strict=True)))
+    locked(images[0])
+    assert [image.read_bytes() for image in images] == [b"new" * 512] * 2
+
+
+def test_a_commit_that_died_is_finished(tmp_path: Path) -> None:
+    image = tmp_path / "disk.raw"
+    image.write_bytes(b"old!" * 16384)
+    work = tmp_path / ".disk.raw.imagebuild"
+    work.mkdir()
+    overlay = work / "0.overlay"
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", image, overlay], check=True)
+    subprocess.run(["qemu-io", "-f", "qcow2", "-c", "write -P 0x61 0 32k", overlay], check=True, capture_output=True)
+    with image.open("r+b") as half:
+        half.write(b"a" * 512)  # the commit had begun
+    journal(image, "commit", [(overlay, image)])
+    locked(image)
+    assert image.read_bytes() == b"a" * 32768 + b"old!" * 8192
+
+
+# What is in the way.
+
+
+def test_an_image_that_another_run_works_on(tmp_path: Path) -> None:
+    image = tmp_path / "disk.raw"
+    image.write_bytes(b"\0" * 4096)
+    with image.open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(HostError, match="another imagebuild works on"):
+            locked(image)
+
+
+def test_an_image_that_a_machine_uses(tmp_path: Path) -> None:
+    image = tmp_path / "disk.qcow2"
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", image, "16M"], check=True)
+    with subprocess.Popen(["qemu-io", "-f", "qcow2", image], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as machine:
+        assert machine.stdin is not None
+        assert machine.stdout is not None
+        machine.stdin.write(b"length\n")
+        machine.stdin.flush()
+        machine.stdout.readline()  # it has opened the image
+        try:
+            with pytest.raises(HostError, match="in use"):
+                locked(image)
+        finally:
+            machine.stdin.close()
+            machine.wait(10)
+
+
+def test_too_little_space_is_told_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = tmp_path / "disk.raw"
+    image.write_bytes(b"x" * (1 << 20))
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(0, 0, 1 << 20))
+    with pytest.raises(HostError, match="1 MiB free"):
+        scrub(recognised([image]), CALLS, accel="tcg")
