@@ -22,16 +22,21 @@ _GRUBENV_SIZE = 1024
 """GRUB writes its environment block in place: it is always this long, filled up with #."""
 
 
-def set_argument(guest: Guest, name: str, value: str) -> None:
-    """Make every kernel that is installed or will be installed boot with ``name=value``."""
-    argument = f"{name}={value}"
-    what = f"kernel argument {argument}"
+def set_argument(guest: Guest, name: str, value: str | None) -> None:
+    """Make every kernel that is installed or will be installed boot with ``name=value``, or ``name`` without a value."""
+    argument = name if value is None else f"{name}={value}"
+    _change(guest, lambda line: _with_argument(line, name, argument), f"kernel argument {argument}", argument)
 
-    def words(line: str) -> str:
-        return _with_argument(line, name, argument)
 
+def remove_argument(guest: Guest, name: str) -> None:
+    """Let no kernel boot with the argument ``name``, whatever its value."""
+    _change(guest, lambda line: _without_argument(line, name), f"no kernel argument {name}")
+
+
+def _change(guest: Guest, words: Callable[[str], str], what: str, default: str = "") -> None:
+    """Change command lines everywhere; ``default`` is what GRUB_CMDLINE_LINUX gets where it is not set."""
     if guest.real_file("/etc/default/grub"):
-        guest.edit("/etc/default/grub", lambda text: _edit_default_grub(text, name, argument), what)
+        guest.edit("/etc/default/grub", lambda text: _edit_default_grub(text, words, default), what)
     if guest.real_file("/etc/kernel/cmdline"):
         guest.edit("/etc/kernel/cmdline", lambda text: words(text.strip()) + "\n", what)
     for path in guest.glob("/boot/loader/entries/*.conf"):
@@ -45,8 +50,13 @@ def set_argument(guest: Guest, name: str, value: str) -> None:
 
 
 def _with_argument(line: str, name: str, argument: str) -> str:
-    kept = re.sub(rf"(?<!\S){re.escape(name)}=\S*[ \t]*", "", line).rstrip()
-    return line if re.search(rf"(?<!\S){re.escape(argument)}(?!\S)", line) else f"{kept} {argument}"
+    there = re.search(rf"(?<!\S){re.escape(argument)}(?!\S)", line)
+    return line if there else f"{_without_argument(line, name).rstrip()} {argument}"
+
+
+def _without_argument(line: str, name: str) -> str:
+    pattern = rf"(?<!\S){re.escape(name)}(=\S*)?(?!\S)[ \t]*"
+    return re.sub(pattern, "", line).rstrip() if re.search(pattern, line) else line
 
 
 def _edit_lines(text: str, start: str, words: Callable[[str], str]) -> str:
@@ -57,14 +67,18 @@ def _edit_lines(text: str, start: str, words: Callable[[str], str]) -> str:
     return "\n".join(edited(line) for line in text.split("\n"))
 
 
-def _edit_default_grub(text: str, name: str, argument: str) -> str:
-    pattern = re.compile(r"""^(GRUB_CMDLINE_LINUX=)(["']?)(.*?)\2[ \t]*$""", re.MULTILINE)
-    found = pattern.search(text)
-    if found is None:
-        return text + ("" if text.endswith("\n") or not text else "\n") + f'GRUB_CMDLINE_LINUX="{argument}"\n'
-    value = _with_argument(found[3], name, argument).strip()
-    quote = found[2] or '"'
-    return f"{text[: found.start()]}{found[1]}{quote}{value}{quote}{text[found.end() :]}"
+def _edit_default_grub(text: str, words: Callable[[str], str], default: str) -> str:
+    """What is added is added to GRUB_CMDLINE_LINUX; what is removed is removed from GRUB_CMDLINE_LINUX_DEFAULT too."""
+    keys = "GRUB_CMDLINE_LINUX" if default else "GRUB_CMDLINE_LINUX(?:_DEFAULT)?"
+    pattern = re.compile(rf"""^({keys}=)(["']?)(.*?)\2[ \t]*$""", re.MULTILINE)
+
+    def edited(found: re.Match[str]) -> str:
+        quote, changed = found[2] or '"', words(found[3])
+        return found[0] if changed == found[3] else f"{found[1]}{quote}{changed.strip()}{quote}"
+
+    if default and not pattern.search(text):
+        return text + ("" if text.endswith("\n") or not text else "\n") + f'GRUB_CMDLINE_LINUX="{default}"\n'
+    return pattern.sub(edited, text)
 
 
 def _edit_grubenv(text: str, words: Callable[[str], str]) -> str:

@@ -43,7 +43,6 @@ NOT_AN_OPERATION: dict[str, str] = {
     "firewall-rules": "[disable-firewall](#disable-firewall) switches it off; its rules stay",
     "fs-uuids": "not yet",
     "lvm-uuids": "not yet",
-    "script": "not yet",
 }
 """What stands in place of an operation."""
 

@@ -6,6 +6,8 @@ import posixpath
 import re
 from typing import TYPE_CHECKING
 
+from imagebuild.errors import GuestError
+
 if TYPE_CHECKING:
     from imagebuild.customise.guest import Guest
 
@@ -57,3 +59,23 @@ def disable_init_script(guest: Guest, name: str) -> None:
             target = guest.readlink(link) if guest.is_symlink(link) else f"../init.d/{name}"
             guest.remove(link, f"disabled init script {name}")
             guest.symlink(target, f"{posixpath.dirname(link)}/K01{name}")
+
+
+def unit_name(service: str) -> str:
+    """``sshd`` as the name of its unit; a name with a unit's ending stays."""
+    known = (".service", ".socket", ".timer", ".target", ".path", ".mount", ".slice")
+    return service if service.endswith(known) else f"{service}.service"
+
+
+def enable_as_installed(guest: Guest, unit: str) -> None:
+    """Enable ``unit`` as its own [Install] section says; GuestError if that says nothing."""
+    path = find(guest, unit)
+    settings = re.findall(
+        r"^[ \t]*(WantedBy|RequiredBy|Alias)[ \t]*=[ \t]*(.*)$", guest.read(path) if path else "", re.MULTILINE
+    )
+    targets = [(kind, name) for kind, names in settings for name in names.split()]
+    if not targets:
+        raise GuestError(f"{unit} in the guest has no [Install] section: nothing can start it with the system")
+    for kind, name in targets:
+        places = {"WantedBy": f"{name}.wants/{unit}", "RequiredBy": f"{name}.requires/{unit}", "Alias": name}
+        guest.symlink(str(path), f"{OWN}/{places[kind]}")

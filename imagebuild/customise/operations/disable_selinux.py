@@ -6,11 +6,10 @@ from RHEL 9 on, the file alone leaves the kernel's part of SELinux active, with 
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
-from imagebuild.customise import kernel_cmdline
-from imagebuild.customise.operation import NoParams, NotApplicable, Phase
+from imagebuild.customise.operation import NoParams, Phase
+from imagebuild.customise.operations import set_selinux
 
 if TYPE_CHECKING:
     from imagebuild.customise.guest import Guest
@@ -18,18 +17,6 @@ if TYPE_CHECKING:
 PHASE = Phase.CONFIGURE
 Params = NoParams
 
-_CONFIG = "/etc/selinux/config"
-_SETTING = re.compile(r"^[ \t]*SELINUX[ \t]*=.*$", re.MULTILINE)
-
 
 def apply(guest: Guest, params: NoParams) -> None:
-    if guest.real_file(_CONFIG) is None:
-        raise NotApplicable("no SELinux in this guest")
-    guest.edit(_CONFIG, _disabled, "SELINUX=disabled")
-    kernel_cmdline.set_argument(guest, "selinux", "0")
-
-
-def _disabled(text: str) -> str:
-    if _SETTING.search(text):
-        return _SETTING.sub("SELINUX=disabled", text)
-    return text + ("" if text.endswith("\n") or not text else "\n") + "SELINUX=disabled\n"
+    set_selinux.apply(guest, set_selinux.Params(mode="disabled"))

@@ -1,0 +1,44 @@
+"""Let SSH keys log in to an account.
+
+Adds public keys to the account's ``authorized_keys`` that are not there yet; folder and file belong to the account and are for it
+alone. An account that the guest does not have is an error.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
+
+from imagebuild.customise.operation import Params as BaseParams
+from imagebuild.customise.operation import Phase
+from imagebuild.customise.text import with_line_at_end
+from imagebuild.customise.values import Line
+from imagebuild.errors import GuestError
+
+if TYPE_CHECKING:
+    from imagebuild.customise.guest import Guest
+
+PHASE = Phase.CUSTOMISE
+
+Key = Annotated[Line, Field(pattern=r"^((ssh|ecdsa|sk-)[a-z0-9@.-]+) [A-Za-z0-9+/=]+( .*)?$")]
+
+
+class Params(BaseParams):
+    user: str = Field(default="root", pattern=r"^[a-z_][a-z0-9_-]{0,31}$", description="the account")
+    keys: tuple[Key, ...] = Field(min_length=1, description="public keys, one line each")
+
+
+def apply(guest: Guest, params: Params) -> None:
+    home = next((home for home in guest.homes() if home.user == params.user), None)
+    if home is None:
+        raise GuestError(f"the guest has no account {params.user} with a home folder")
+    folder, path = f"{home.path}/.ssh", f"{home.path}/.ssh/authorized_keys"
+    before = guest.read(path) if guest.real_file(path) else ""
+    text = before
+    for key in params.keys:
+        known = {" ".join(line.split()[:2]) for line in text.splitlines()}
+        text = text if " ".join(key.split()[:2]) in known else with_line_at_end(text, key)
+    guest.create(path, text, mode=0o600, what="added SSH keys", owner=(home.uid, home.gid))
+    guest.chown(folder, home.uid, home.gid)
+    guest.chmod(folder, 0o700)

@@ -1,0 +1,34 @@
+"""Let services not start with the guest.
+
+As ``systemctl disable`` and ``update-rc.d disable`` do. Nothing is masked: a service can be enabled again, and one that another service
+needs is started nevertheless. A service that is not there is no error.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from imagebuild.customise import units
+from imagebuild.customise.operation import Params as BaseParams
+from imagebuild.customise.operation import Phase
+from imagebuild.customise.values import Unit
+
+if TYPE_CHECKING:
+    from imagebuild.customise.guest import Guest
+
+PHASE = Phase.CUSTOMISE
+
+
+class Params(BaseParams):
+    services: tuple[Unit, ...] = Field(min_length=1, description="names such as sshd, or of units such as fstrim.timer")
+
+
+def apply(guest: Guest, params: Params) -> None:
+    for name in params.services:
+        unit = units.unit_name(name)
+        if units.installed(guest, unit):
+            units.disable(guest, unit)
+        if guest.exists(f"/etc/init.d/{name}"):
+            units.disable_init_script(guest, name)

@@ -1,0 +1,34 @@
+"""Run a command in the guest.
+
+A program of the guest with its arguments, or one text for the guest's ``/bin/sh``, run as root in the appliance. A list is passed on word by
+word. Another exit status than 0 is an error with what the program said. There is no network, and no service runs. What a command
+changes is not on record, so each run counts as a change.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from imagebuild.customise.operation import Params as BaseParams
+from imagebuild.customise.operation import Phase
+from imagebuild.customise.values import Line
+
+if TYPE_CHECKING:
+    from imagebuild.customise.guest import Guest
+
+PHASE = Phase.CUSTOMISE
+REPLACES = ("script",)
+
+
+class Params(BaseParams):
+    command: str | tuple[Line, ...] = Field(min_length=1, description="words, or a text for the guest's shell")
+
+
+def apply(guest: Guest, params: Params) -> None:
+    text = isinstance(params.command, str)
+    argv = ["/bin/sh", "-e", "-c", str(params.command)] if text else list(params.command)
+    guest.run(argv, {"LC_ALL": "C.UTF-8", "HOME": "/root"})
+    shown = str(params.command).strip().splitlines()[0] if text else " ".join(argv)
+    guest.record("/", f"ran {shown[:80]}")

@@ -1,0 +1,37 @@
+"""Set the system's locale.
+
+``LANG`` in ``/etc/locale.conf``, and in the files of Debian (``/etc/default/locale``), RHEL 6 (``/etc/sysconfig/i18n``) and SUSE
+(``RC_LANG`` in ``/etc/sysconfig/language``) where they are. Nothing is generated: C.UTF-8 is always there, others come with packages.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from imagebuild.customise.operation import Params as BaseParams
+from imagebuild.customise.operation import Phase
+from imagebuild.customise.text import with_key
+
+if TYPE_CHECKING:
+    from imagebuild.customise.guest import Guest
+
+PHASE = Phase.CUSTOMISE
+
+
+class Params(BaseParams):
+    locale: str = Field(pattern=r"^[A-Za-z_]+(\.[A-Za-z0-9-]+)?(@[a-z]+)?$", description="a name such as de_DE.UTF-8")
+
+
+_FILES = {"/etc/default/locale": "LANG", "/etc/sysconfig/i18n": "LANG", "/etc/sysconfig/language": "RC_LANG"}
+
+
+def apply(guest: Guest, params: Params) -> None:
+    there = [path for path in _FILES if guest.real_file(path)]
+    for path in there:
+        guest.edit(path, lambda text, key=_FILES[path]: with_key(text, key, params.locale), f"locale {params.locale}")  # type: ignore[misc]
+    if guest.real_file("/etc/locale.conf"):
+        guest.edit("/etc/locale.conf", lambda text: with_key(text, "LANG", params.locale), f"locale {params.locale}")
+    elif not there:
+        guest.create("/etc/locale.conf", f"LANG={params.locale}\n")

@@ -1,0 +1,38 @@
+"""Set the permissions or the owner of files.
+
+Of what is at a path, links not followed. A path that is not there is an error.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from imagebuild.customise.operation import Params as BaseParams
+from imagebuild.customise.operation import Phase
+from imagebuild.customise.values import GuestPath, Mode, Owner, owner_ids
+
+if TYPE_CHECKING:
+    from imagebuild.customise.guest import Guest
+
+PHASE = Phase.CUSTOMISE
+
+
+class Params(BaseParams):
+    path: GuestPath = Field(description="the file or folder in the guest")
+    mode: Mode | None = Field(default=None, description='permission bits, such as "0750"')
+    owner: Owner | None = Field(default=None, description="user, or user:group, by name or number")
+    recursive: bool = Field(
+        default=False, description="the owner of everything below it, too; the mode is the path's alone"
+    )
+
+
+def apply(guest: Guest, params: Params) -> None:
+    if params.owner:
+        ids = owner_ids(guest, params.owner)
+        guest.chown(params.path, *ids)
+        for path, _ in guest.walk(params.path) if params.recursive else []:
+            guest.chown(path, *ids)
+    if params.mode is not None:
+        guest.chmod(params.path, params.mode)

@@ -1,0 +1,69 @@
+"""Types of values that operations take: what could end a line or leave the guest is refused here."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+import unicodedata
+from typing import Annotated
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from imagebuild.customise.guest import Guest
+from imagebuild.errors import GuestError
+
+
+def _single_line(text: str) -> str:
+    if any(unicodedata.category(one) in ("Cc", "Zl", "Zp") and one != "\t" for one in text):
+        raise ValueError("must be a single line without control characters")
+    return text
+
+
+def _absolute(path: str) -> str:
+    _single_line(path)
+    if not path.startswith("/") or posixpath.normpath(path) != path or path == "/":
+        raise ValueError("must be an absolute path of the guest, written without '.', '..' and double slashes")
+    return path
+
+
+def _mode(value: object) -> object:
+    """0644 of YAML is a number already; so is "0644" in quotes read as octal."""
+    if isinstance(value, str):
+        if not re.fullmatch(r"[0-7]{3,4}", value):
+            raise ValueError('must be permission bits in octal, such as "0644"')
+        return int(value, 8)
+    return value
+
+
+def _owner(value: str) -> str:
+    if not re.fullmatch(r"[a-z0-9_][a-z0-9_-]{0,31}(:[a-z0-9_][a-z0-9_-]{0,31})?", value):
+        raise ValueError("must be a user, or a user and a group such as www-data:www-data")
+    return value
+
+
+Line = Annotated[str, AfterValidator(_single_line)]
+GuestPath = Annotated[str, AfterValidator(_absolute)]
+Mode = Annotated[int, BeforeValidator(_mode), Field(ge=0, le=0o7777)]
+Owner = Annotated[str, AfterValidator(_owner)]
+Unit = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9:_.@-]{0,200}$")]
+
+
+def owner_ids(guest: Guest, owner: str) -> tuple[int, int]:
+    """The user id and group id of ``user`` or ``user:group``, by the guest's own accounts; without a group the user's.
+
+    GuestError if the guest does not know them.
+    """
+    user, _, group = owner.partition(":")
+    account = _entry(guest, "/etc/passwd", user, "user")
+    uid = int(account[2])
+    return uid, int(_entry(guest, "/etc/group", group, "group")[2]) if group else int(account[3])
+
+
+def _entry(guest: Guest, path: str, name: str, what: str) -> list[str]:
+    lines = guest.read(path).splitlines() if guest.real_file(path) else []
+    for fields in (line.split(":") for line in lines):
+        if len(fields) > 2 and name in (fields[0], fields[2]):
+            return [*fields, "0"]
+    if name.isdigit():
+        return [name, "", name, name]
+    raise GuestError(f"the guest has no {what} {name!r}", f"create it before, or see {path} in the guest")
