@@ -174,6 +174,8 @@ def _locked(images: Sequence[Image]) -> Iterator[None]:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 raise HostError(f"another imagebuild works on {image.path}", "wait until it has ended") from error
+            if not os.path.samestat(os.fstat(file.fileno()), image.path.stat()):
+                raise HostError(f"another imagebuild has just replaced {image.path}", "start again")
         _finish_interrupted(images)
         for image in images:
             try:

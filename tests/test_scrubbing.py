@@ -183,6 +183,19 @@ def test_an_image_that_another_run_works_on(tmp_path: Path) -> None:
             locked(image)
 
 
+def test_an_image_that_was_replaced_while_it_was_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = tmp_path / "disk.raw"
+    image.write_bytes(b"\0" * 4096)
+
+    def replaced(_descriptor: int, _operation: int) -> None:
+        (tmp_path / "new").write_bytes(b"\0" * 4096)
+        (tmp_path / "new").replace(image)
+
+    monkeypatch.setattr(fcntl, "flock", replaced)
+    with pytest.raises(HostError, match="has just replaced"):
+        locked(image)
+
+
 def test_an_image_that_a_machine_uses(tmp_path: Path) -> None:
     image = tmp_path / "disk.qcow2"
     subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", image, "16M"], check=True)

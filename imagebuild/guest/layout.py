@@ -12,6 +12,9 @@ _CHUNK = 1 << 20
 """Bytes that are read of an fstab."""
 _NO_FILE_SYSTEM = frozenset({"LVM2_member", "linux_raid_member", "swap", "crypto_LUKS"})
 """blkid's names of what is on a partition and cannot be mounted."""
+_WINDOWS = frozenset({"ntfs", "BitLocker"})
+_SNAPSHOTS = frozenset({".snapshots", "timeshift-btrfs"})
+"""Folders where snapper and Timeshift keep earlier states of a system."""
 
 
 class Root(NamedTuple):
@@ -30,8 +33,10 @@ def find_root(guestfs: Any) -> Root:
     candidates = guestfs.list_partitions() or guestfs.list_devices()
     roots: dict[str, Root] = {}
     refused = []
+    seen = set()
     for device in [*candidates, *guestfs.list_md_devices(), *guestfs.lvs()]:
         fstype = guestfs.vfs_type(device)
+        seen.add(fstype)
         if fstype in _NO_FILE_SYSTEM:
             continue  # a mount would try every type there is
         try:
@@ -49,21 +54,40 @@ def find_root(guestfs: Any) -> Root:
     if not roots:
         for reason in refused:
             logger.debug("no root file system: %s", reason)
-        raise GuestError(
-            "there is no root file system on this disk",
-            "none of its partitions has an /etc/fstab; encrypted ones are not opened",
-        )
+        raise _without_root(seen)
     return next(iter(roots.values()))
 
 
+def _without_root(seen: set[str]) -> GuestError:
+    """The error for disks without a root file system, by blkid's names of what is on them instead."""
+    if "crypto_LUKS" in seen:
+        return GuestError("this guest's disk is encrypted with LUKS, and cannot be opened yet")
+    if seen & _WINDOWS:
+        return GuestError("this looks like a Windows guest; only Linux guests can be worked on")
+    if "iso9660" in seen:
+        return GuestError("this is an installation or live medium, not the disk of an installed guest")
+    if not any(seen):
+        return GuestError("this disk is empty: it has no file system", "is it the guest's first disk?")
+    return GuestError("there is no root file system on this disk", "none of its file systems has an /etc/fstab")
+
+
 def _roots_in(guestfs: Any, fstype: str) -> list[str]:
-    """The mount options of each root file system in the one that is mounted just now."""
-    places = {"": ""}
-    if fstype == "btrfs":
-        paths = [found["btrfssubvolume_path"] for found in guestfs.btrfs_subvolume_list("/")]
-        places |= {f"/{path}": f"subvol={path}" for path in paths}
-    marks = ("/etc/fstab", "/etc/os-release", "/usr/lib/os-release")
-    return [options for place, options in places.items() if any(guestfs.exists(place + mark) for mark in marks)]
+    """The mount options of each root file system in the one that is mounted just now.
+
+    A btrfs is mounted by its default subvolume. If that is a system, it is the one that boots: openSUSE makes a snapshot the default
+    one. If it is not, other subvolumes are looked at, but for the earlier states that snapper and Timeshift keep.
+    """
+    if _is_root(guestfs, ""):
+        return [""]
+    if fstype != "btrfs":
+        return []
+    paths = [str(found["btrfssubvolume_path"]) for found in guestfs.btrfs_subvolume_list("/")]
+    current = [path for path in paths if not _SNAPSHOTS & set(path.split("/"))]
+    return [f"subvol={path}" for path in current if _is_root(guestfs, f"/{path}")]
+
+
+def _is_root(guestfs: Any, place: str) -> bool:
+    return any(guestfs.exists(place + mark) for mark in ("/etc/fstab", "/etc/os-release", "/usr/lib/os-release"))
 
 
 def mount(guestfs: Any, root: Root) -> None:

@@ -72,7 +72,7 @@ def test_changes_are_on_the_disk_and_in_the_journal(disk: Path, workdir: Path) -
 def test_a_disk_without_guest(tmp_path: Path, workdir: Path) -> None:
     empty = tmp_path / "empty.raw"
     empty.write_bytes(bytes(1 << 20))
-    with pytest.raises(GuestError, match="there is no root file system on this disk"):
+    with pytest.raises(GuestError, match="this disk is empty"):
         customised(empty, workdir, "clean-logs")
     assert list(workdir.iterdir()) == []
 

@@ -49,8 +49,15 @@ def test_a_root_in_a_subvolume(ext4: Scratch, xfs: Scratch) -> None:
         guestfs.btrfs_subvolume_create("/system")
         guestfs.mkdir("/system/etc")
         guestfs.write("/system/etc/fstab", b"UUID=x / btrfs subvol=system 0 0\n")
+        guestfs.mkdir("/system/.snapshots")
+        guestfs.btrfs_subvolume_snapshot("/system", "/system/.snapshots/1")
         guestfs.umount_all()
         assert find_root(guestfs) == Root("/dev/sdb", "subvol=system")
+        guestfs.mount("/dev/sdb", "/")
+        ids = {one["btrfssubvolume_path"]: one["btrfssubvolume_id"] for one in guestfs.btrfs_subvolume_list("/")}
+        guestfs.btrfs_subvolume_set_default(ids["system/.snapshots/1"], "/")
+        guestfs.umount_all()
+        assert find_root(guestfs) == Root("/dev/sdb"), "the default subvolume is the one that boots"
     finally:
         guestfs.umount_all()
         xfs.handle.wipefs("/dev/sdb")
