@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from imagebuild.guest import Entry
+    from imagebuild.guest.block import Identifier
 
 _LONGEST_DIFFERENCE = 256 << 10
 """Characters of the longest text that a difference is made of."""
@@ -58,6 +59,9 @@ class Files(Protocol):
     def write(self, path: str, content: bytes) -> None: ...
     def chmod(self, mode: int, path: str) -> None: ...
     def chown(self, uid: int, gid: int, path: str) -> None: ...
+    def rename(self, path: str, new: str) -> None: ...
+    def identifiers(self) -> list[Identifier]: ...
+    def renew_identifiers(self, pairs: Sequence[tuple[Identifier, str]]) -> None: ...
     def mkdir(self, path: str) -> None: ...
     def symlink(self, target: str, path: str) -> None: ...
     def remove(self, path: str) -> None: ...
@@ -124,6 +128,10 @@ class Guest:
 
     def read(self, path: str, limit: int = LARGEST_TEXT) -> str:
         """The text of a file, links followed; GuestError if it is none, or larger than ``limit`` bytes."""
+        return self.read_bytes(path, limit).decode("utf-8", "surrogateescape")
+
+    def read_bytes(self, path: str, limit: int = LARGEST_TEXT) -> bytes:
+        """The content of a file, links followed; GuestError if it is none, or larger than ``limit`` bytes."""
         real = self.real_file(path)
         if real is None:
             # Opening a pipe or a device would wait for ever.
@@ -131,7 +139,7 @@ class Guest:
         content = self._files.read(real, limit + 1)
         if len(content) > limit:
             raise GuestError(f"{path} in the guest is larger than {limit} bytes, which no such file should be")
-        return content.decode("utf-8", "surrogateescape")
+        return content
 
     def glob(self, *patterns: str) -> list[str]:
         """The paths that match any of the shell patterns, sorted, each once."""
@@ -210,6 +218,31 @@ class Guest:
         if owner is not None:
             self._files.chown(*owner, path)
         self.record(path, what or ("replaced" if found else "created"), self._difference(path, before, content))
+
+    def replace(self, path: str, content: bytes, what: str) -> None:
+        """Give an existing file, links not followed, another content; mode, owner and label stay."""
+        self._files.write(path, content)
+        self.record(path, what)
+
+    def rename(self, path: str, new: str) -> None:
+        """Give what is at ``path`` another path on the same file system."""
+        self._files.rename(path, new)
+        self.record(path, f"renamed to {posixpath.basename(new)}")
+
+    def identifiers(self) -> list[Identifier]:
+        """The identifiers of the file systems, swap areas and partitions on the guest's disks."""
+        return self._files.identifiers()
+
+    def renew_identifiers(self, pairs: Sequence[tuple[Identifier, str]]) -> None:
+        """Give what has the first of each pair the second as its identifier. All is unmounted for it, and mounted again.
+
+        What the guest's fstab mounts must be named there by its new identifier already.
+        """
+        self._files.renew_identifiers(pairs)
+        for old, new in pairs:
+            self.record(
+                f"{old.device}{f' partition {old.number}' if old.number else ''}", f"{old.type} {old.value} is {new}"
+            )
 
     def chmod(self, path: str, mode: int) -> None:
         """Give what is at ``path`` these permission bits. GuestError if it is not there or a link."""

@@ -41,8 +41,7 @@ _KINDS = {"identity": "an identity", "secret": "a secret", "trace": "a trace"}
 NOT_AN_OPERATION: dict[str, str] = {
     "customize": "the operations of the phase `customise`",
     "firewall-rules": "[disable-firewall](#disable-firewall) switches it off; its rules stay",
-    "fs-uuids": "not yet",
-    "lvm-uuids": "not yet",
+    "lvm-uuids": "not yet: they stay",
 }
 """What stands in place of an operation."""
 

@@ -46,8 +46,9 @@ def opened(
         for path in (disk, *more):
             guestfs.add_drive_opts(str(path), format=fmt, discard="enable", cachemode="unsafe")
         _launch(handle)
-        mount(guestfs, find_root(guestfs))
-        yield GuestDisk(guestfs, (disk, *more))
+        root = find_root(guestfs)
+        mount(guestfs, root)
+        yield GuestDisk(guestfs, (disk, *more), lambda: mount(guestfs, root))
         # Only a shutdown tells whether the last writes arrived; close() would hide that.
         guestfs.shutdown()
     finally:

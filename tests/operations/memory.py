@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from imagebuild.errors import GuestError
 from imagebuild.guest import Entry, Kind
+from imagebuild.guest.block import Identifier
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class MemoryDisk:
     def __init__(self, tree: Tree, *, unused: int = 0) -> None:
         self.tree = dict(tree)
         self.unused = unused
+        self.devices: list[Identifier] = []
 
     def realpath(self, path: str) -> str:
         return self._resolved(path, follow_last=True)
@@ -128,6 +130,19 @@ class MemoryDisk:
     def chown(self, uid: int, gid: int, path: str) -> None:
         real = self._resolved(path, follow_last=False)
         self.tree[real] = replace(self.tree[real], uid=uid, gid=gid)
+
+    def rename(self, path: str, new: str) -> None:
+        real, onward = self._resolved(path, follow_last=False), self._resolved(new, follow_last=False)
+        moved = {p: n for p, n in self.tree.items() if p == real or p.startswith(real + "/")}
+        self.tree = {p: n for p, n in self.tree.items() if p not in moved}
+        self.tree |= {onward + p[len(real) :]: node for p, node in moved.items()}
+
+    def identifiers(self) -> list[Identifier]:
+        return list(self.devices)
+
+    def renew_identifiers(self, pairs: Sequence[tuple[Identifier, str]]) -> None:
+        new = dict(pairs)
+        self.devices = [replace(one, value=new.get(one, one.value)) for one in self.devices]
 
     def mkdir(self, path: str) -> None:
         parts = path.strip("/").split("/")

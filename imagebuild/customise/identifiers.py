@@ -1,0 +1,64 @@
+"""Identifiers of a guest's disks in what refers to them: every spelling, replaced byte by byte. Pure."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Iterable, Mapping
+from secrets import token_hex
+
+from imagebuild.guest.block import Identifier
+
+
+def fresh(old: Identifier) -> str:
+    """A new identifier of the same kind and the same length, by random."""
+    if re.fullmatch(r"[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}", old.value):
+        new = token_hex(4).upper()
+        return f"{new[:4]}-{new[4:]}"
+    if re.fullmatch(r"[0-9A-Fa-f]{8}", old.value):
+        return token_hex(4)
+    return str(uuid.uuid4())
+
+
+def spellings(pairs: Mapping[str, str]) -> dict[bytes, bytes]:
+    """Every way to write the keys of ``pairs``, with the values written the same way.
+
+    As they are, in upper and lower case, without hyphens as GRUB has them, and with hyphens escaped as in systemd's names of units.
+    What is too short to be told from other text without its hyphen is not sought without it.
+    """
+    found: dict[bytes, bytes] = {}
+    for old, new in pairs.items():
+        for case in (str, str.lower, str.upper):
+            a, b = case(old), case(new)
+            found[a.encode()] = b.encode()
+            if len(old) > 12:
+                found[a.replace("-", "").encode()] = b.replace("-", "").encode()
+            if "-" in old:
+                found[a.replace("-", r"\x2d").encode()] = b.replace("-", r"\x2d").encode()
+    return found
+
+
+class Renaming:
+    """Old identifiers to new ones, as a change of bytes that keeps their length."""
+
+    def __init__(self, pairs: Mapping[str, str]) -> None:
+        self._spellings = spellings(pairs)
+        alternatives = sorted(self._spellings, key=len, reverse=True)
+        self._pattern = re.compile(b"|".join(map(re.escape, alternatives))) if alternatives else None
+
+    def __call__(self, content: bytes) -> bytes:
+        """``content`` with new identifiers in place of old ones; the same object if it names none."""
+        if self._pattern is None or not self._pattern.search(content):
+            return content
+        return self._pattern.sub(lambda found: self._spellings[found[0]], content)
+
+    def names(self, content: bytes) -> bool:
+        """Whether ``content`` has an old identifier in it."""
+        return self._pattern is not None and self._pattern.search(content) is not None
+
+
+def known(found: Iterable[Identifier], kinds: Iterable[str]) -> list[Identifier]:
+    """Those of ``kinds``, each value once: partitions of one MBR share theirs."""
+    chosen = set(kinds)
+    once = {one.value: one for one in found if one.kind in chosen}
+    return list(once.values())

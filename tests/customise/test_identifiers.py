@@ -1,0 +1,162 @@
+"""New identifiers in every place and spelling, and inside of initramfs images."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import lzma
+import re
+from collections.abc import Callable
+
+import pytest
+import zstandard
+
+from imagebuild.customise import initramfs, registry
+from imagebuild.customise.identifiers import Renaming, fresh
+from imagebuild.customise.runner import apply_one
+from imagebuild.errors import GuestError
+from imagebuild.guest.block import Identifier
+from tests.operations.memory import MemoryDisk, Node, with_folders
+
+ROOT = "5b2844d4-1449-4f8b-95ae-38a06d1bd955"
+ESP = "7B77-95E7"
+MBR = "c2d1c03e"
+DEVICES = [
+    Identifier("/dev/sda1", "file systems", "vfat", ESP),
+    Identifier("/dev/sda2", "file systems", "ext4", ROOT),
+    Identifier("/dev/sda", "partitions", "mbr", MBR),
+]
+
+
+def cpio(name: str, content: bytes) -> bytes:
+    """A cpio archive (newc) of one file."""
+
+    def entry(name: str, content: bytes) -> bytes:
+        fields = [1, 0o100644, 0, 0, 1, 0, len(content), 0, 0, 0, 0, len(name) + 1, 0]
+        head = b"070701" + b"".join(b"%08X" % field for field in fields) + name.encode() + b"\0"
+        return _padded(_padded(head) + content)
+
+    return entry(name, content) + entry("TRAILER!!!", b"")
+
+
+def _padded(data: bytes) -> bytes:
+    return data + b"\0" * (-len(data) % 4)
+
+
+EARLY = cpio("kernel/x86/microcode/AuthenticAMD.bin", b"\1\2\3").ljust(1024, b"\0")
+MAIN = cpio("etc/cmdline.d/95root.conf", f"root=UUID={ROOT}\n".encode())
+CHANGED = MAIN.replace(ROOT.encode(), b"0" * 36)
+PACK: dict[str, tuple[Callable[[bytes], bytes], Callable[[bytes], bytes]]] = {
+    "plain": (lambda data: data, lambda data: data),
+    "gzip": (gzip.compress, gzip.decompress),
+    "xz": (lambda data: lzma.compress(data, check=lzma.CHECK_CRC32), lzma.decompress),
+    "bzip2": (bz2.compress, bz2.decompress),
+    "zstd": (
+        zstandard.ZstdCompressor().compress,
+        lambda data: zstandard.ZstdDecompressor().decompress(data, max_output_size=1 << 20),
+    ),
+}
+
+
+def rename(data: bytes) -> bytes:
+    return data.replace(ROOT.encode(), b"0" * 36)
+
+
+@pytest.mark.parametrize("kind", PACK)
+@pytest.mark.parametrize("early", [b"", EARLY], ids=["alone", "behind microcode"])
+def test_an_initramfs_is_changed_inside(kind: str, early: bytes) -> None:
+    pack, unpack = PACK[kind]
+    content = early + pack(MAIN)
+    changed = initramfs.rewritten(content, rename)
+    assert changed.startswith(early)
+    assert unpack(changed[len(early) :]) == CHANGED
+    assert initramfs.rewritten(changed, rename) == changed
+
+
+@pytest.mark.parametrize("kind", PACK)
+def test_an_initramfs_that_names_nothing_stays_byte_by_byte(kind: str) -> None:
+    content = EARLY + PACK[kind][0](cpio("init", b"#!/bin/sh\n"))
+    assert initramfs.rewritten(content, rename) is content
+
+
+@pytest.mark.parametrize("content", [b"\x02!L\x18lz4", EARLY + b"what", gzip.compress(MAIN)[:-30], EARLY[:130]])
+def test_an_initramfs_that_cannot_be_read_is_an_error(content: bytes) -> None:
+    with pytest.raises(GuestError, match="initramfs"):
+        initramfs.rewritten(content, rename)
+
+
+@pytest.mark.parametrize("one", DEVICES, ids=lambda one: one.type)
+def test_a_new_identifier_looks_like_the_old_one(one: Identifier) -> None:
+    new = fresh(one)
+    assert len(new) == len(one.value)
+    assert new != one.value
+    assert re.sub("[0-9A-Fa-f]", "x", new) == re.sub("[0-9A-Fa-f]", "x", one.value)
+
+
+def test_every_spelling_is_found() -> None:
+    renaming = Renaming({ROOT: "0" * 8 + "-0000-0000-0000-" + "0" * 12})
+    text = f"{ROOT} {ROOT.upper()} {ROOT.replace('-', '')} dev-disk-by\\x2duuid-" + ROOT.replace("-", "\\x2d")
+    assert not re.search(rb"[1-9a-wyzA-F]{4}", renaming(text.encode()).replace(b"dev-disk-by\\x2duuid", b""))
+    assert renaming.names(text.encode())
+    assert not renaming.names(b"5b2844d4-1449-4f8b-95ae-38a06d1bd95")
+
+
+def guest() -> MemoryDisk:
+    escaped = ROOT.replace("-", "\\x2d")
+    texts = {
+        "/etc/fstab": f"UUID={ROOT} / ext4 defaults 0 1\nUUID={ESP} /boot/efi vfat umask=0077 0 1\n",
+        "/etc/default/grub": f'GRUB_CMDLINE_LINUX="resume=UUID={ROOT}"\n',
+        "/boot/grub2/grubenv": f"# GRUB Environment Block\nkernelopts=root=UUID={ROOT} ro\n".ljust(1024, "#"),
+        "/boot/loader/entries/one.conf": f"options root=UUID={ROOT} ro\n",
+        "/boot/efi/EFI/debian/grub.cfg": f"search.fs_uuid {ROOT} root\n",
+        f"/etc/systemd/system/dev-disk-by\\x2duuid-{escaped}.device.d/own.conf": "[Unit]\n",
+        "/etc/hostname": "template\n",
+    }
+    files = {path: Node("file", 0o644, text.encode()) for path, text in texts.items()}
+    files["/boot/initrd.img-6.1"] = Node("file", 0o600, EARLY + gzip.compress(MAIN))
+    disk = MemoryDisk(with_folders(files))
+    disk.devices = list(DEVICES)
+    return disk
+
+
+def test_nothing_in_etc_and_boot_names_an_old_identifier_afterwards() -> None:
+    disk = guest()
+    before = dict(disk.tree)
+    result = apply_one(disk, registry.call("renew-disk-identifiers"))
+    assert result.status == "changed"
+    new = {one.type: one.value for one in disk.devices}
+    assert set(new.values()).isdisjoint({ROOT, ESP, MBR})
+    assert disk.tree["/etc/fstab"].content.startswith(f"UUID={new['ext4']} / ext4".encode())
+    assert f"UUID={new['vfat']} /boot/efi".encode() in disk.tree["/etc/fstab"].content
+    assert len(disk.tree["/boot/grub2/grubenv"].content) == 1024
+    assert disk.tree["/boot/initrd.img-6.1"].mode == 0o600
+    image = disk.tree["/boot/initrd.img-6.1"].content
+    assert new["ext4"].encode() in gzip.decompress(image[len(EARLY) :])
+    for path, node in disk.tree.items():
+        assert ROOT.encode() not in node.content
+        assert ROOT.replace("-", "\\x2d") not in path
+    assert disk.tree["/etc/hostname"] == before["/etc/hostname"]
+
+
+def test_only_what_is_asked_for() -> None:
+    disk = guest()
+    apply_one(disk, registry.call("renew-disk-identifiers", {"kinds": ["partitions"]}))
+    assert [one.value for one in disk.devices[:2]] == [ESP, ROOT]
+    assert disk.devices[2].value != MBR
+
+
+@pytest.mark.parametrize(
+    ("path", "content", "said"),
+    [
+        ("/boot/grub/i386-pc/load.cfg", f"search.fs_uuid {ROOT} root\n".encode(), "compiled in"),
+        ("/boot/initrd.img-6.2", b"\x02!L\x18", "not known here"),
+    ],
+)
+def test_what_cannot_be_done_is_told_before_anything_changes(path: str, content: bytes, said: str) -> None:
+    disk = guest()
+    disk.tree |= with_folders({path: Node("file", 0o644, content)})
+    before = dict(disk.tree)
+    with pytest.raises(GuestError, match=said):
+        apply_one(disk, registry.call("renew-disk-identifiers"))
+    assert disk.tree == before
+    assert disk.devices == DEVICES
