@@ -57,6 +57,9 @@ def _of_table(guestfs: Any, disk: str) -> list[Identifier]:
 
 def renew(guestfs: Any, old: Identifier, new: str) -> None:
     """Give what has ``old`` the identifier ``new``. Nothing on the device may be mounted. GuestError if that fails."""
+    if old.type.startswith("ext"):
+        # tune2fs wants it checked right before: it writes all checksums anew.
+        guestfs.e2fsck(old.device, forceall=True)
     if old.type in _BY_LIBGUESTFS:
         guestfs.set_uuid(old.device, new)
     elif old.type == "vfat":

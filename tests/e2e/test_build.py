@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -27,6 +28,7 @@ _QUESTIONS = {
     "udev rules": "ls /etc/udev/rules.d",
     "failed units": "systemctl is-system-running --wait; systemctl --failed --no-legend --plain",
     "command line": "cat /proc/cmdline",
+    "identifiers": "findmnt -n -o UUID,PARTUUID / | xargs",
     "root": "findmnt -n -o FSTYPE,SIZE /",
 }
 
@@ -46,9 +48,14 @@ def image(project: Project, built: Ended) -> Path:
 
 @pytest.fixture(scope="module")
 def clones(project: Project, image: Path) -> tuple[dict[str, str], dict[str, str]]:
-    """What two clones of the image say of themselves."""
+    """What two clones say of themselves: one of the image, one of the image with other identifiers on its disk."""
+    renewed = project.folder / "renewed.qcow2"
+    ended = project.run(
+        "scrub", str(image), "--output", str(renewed), "--operation", "renew-disk-identifiers", "--json"
+    )
+    assert ended.code == 0, ended.stderr
     with ThreadPoolExecutor(2) as pool:
-        first, second = pool.map(lambda name: asked(project, image, name), ("first", "second"))
+        first, second = pool.map(lambda one: asked(project, *one), ((image, "first"), (renewed, "second")))
     return first, second
 
 
@@ -64,6 +71,14 @@ def test_each_clone_has_an_identity_of_its_own(clones: tuple[dict[str, str], dic
     assert first["machine id"] != second["machine id"]
     assert first["host keys"].startswith("256 SHA256:")
     assert first["host keys"] != second["host keys"]
+
+
+def test_new_identifiers_of_the_disk_boot(clones: tuple[dict[str, str], dict[str, str]]) -> None:
+    first, second = clones
+    assert re.fullmatch(r"[0-9a-f-]{36} [0-9a-f]{8}-01", second["identifiers"])
+    assert set(first["identifiers"].split()).isdisjoint(second["identifiers"].split())
+    assert f"root=UUID={second['identifiers'].split()[0]} " in second["command line"]
+    assert second["failed units"] == "running"
 
 
 def test_house_rules(clones: tuple[dict[str, str], dict[str, str]]) -> None:
