@@ -1,39 +1,83 @@
 """Switch the firewall off.
 
-Disables firewalld, the iptables, ip6tables and nftables services, netfilter-persistent and ufw, as
-``systemctl disable`` and ``update-rc.d disable`` do, and sets ``ENABLED=no`` for ufw. The packages and
-their rules stay, and nothing is masked: a firewall can be enabled again.
+Disables firewalld, the iptables, ip6tables and nftables services, netfilter-persistent, ufw and SuSEfirewall2, as
+``systemctl disable``, ``update-rc.d disable`` and ``rc-update del`` do, and sets ``ENABLED=no`` for ufw. The packages stay, and
+nothing is masked: a firewall can be enabled again. The rules that were saved stay too, unless ``rules: remove`` is said: zones and
+policies of firewalld, and what iptables, netfilter-persistent, nftables and ufw have saved. Then a firewall that is enabled again starts
+with the rules of its package.
 """
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
 
 from imagebuild.customise import units
-from imagebuild.customise.operation import NoParams, NotApplicable, Phase
+from imagebuild.customise.operation import NotApplicable, Phase
+from imagebuild.customise.operation import Params as BaseParams
 
 if TYPE_CHECKING:
     from imagebuild.customise.guest import Guest
 
 PHASE = Phase.CONFIGURE
-Params = NoParams
+REPLACES = ("firewall-rules",)
 
-_SERVICES = ("firewalld", "iptables", "ip6tables", "nftables", "netfilter-persistent", "ufw")
+
+class Params(BaseParams):
+    rules: Literal["keep", "remove"] = Field(default="keep", description="whether saved rules stay: `keep` or `remove`")
+
+
+_SERVICES = (
+    "firewalld",
+    "iptables",
+    "ip6tables",
+    "nftables",
+    "netfilter-persistent",
+    "ufw",
+    "SuSEfirewall2",
+    "SuSEfirewall2_init",
+)
+_RULES = (
+    "/etc/firewalld/direct.xml",
+    "/etc/firewalld/zones/*",
+    "/etc/firewalld/policies/*",
+    "/etc/firewalld/services/*",
+    "/etc/firewalld/ipsets/*",
+    "/etc/sysconfig/iptables",
+    "/etc/sysconfig/ip6tables",
+    "/etc/sysconfig/*tables.save",
+    "/etc/sysconfig/*tables.old",
+    "/etc/iptables/rules.v4",
+    "/etc/iptables/rules.v6",
+    "/etc/iptables/rules-save",
+    "/etc/iptables/rules6-save",
+    "/etc/nftables.d/*",
+    "/etc/ufw/user.rules",
+    "/etc/ufw/user6.rules",
+    "/var/lib/iptables/rules-save",
+    "/var/lib/ip6tables/rules-save",
+)
+_OPENRC = ("iptables", "ip6tables", "nftables", "ufw", "awall")
 _UFW = "/etc/ufw/ufw.conf"
 _ENABLED = re.compile(r"^[ \t]*ENABLED[ \t]*=.*$", re.MULTILINE)
 
 
-def apply(guest: Guest, params: NoParams) -> None:
+def apply(guest: Guest, params: Params) -> None:
     found = [name for name in _SERVICES if units.installed(guest, f"{name}.service")]
     scripts = [name for name in _SERVICES if guest.exists(f"/etc/init.d/{name}")]
     ufw = guest.real_file(_UFW)
-    if not found and not scripts and ufw is None:
+    openrc = guest.glob(*(f"/etc/runlevels/*/{name}" for name in _OPENRC))
+    if not found and not scripts and ufw is None and not openrc:
         raise NotApplicable("no firewall in this guest")
     for name in found:
         units.disable(guest, f"{name}.service")
     for name in scripts:
         units.disable_init_script(guest, name)
+    guest.remove(openrc, "disabled")
+    if params.rules == "remove":
+        guest.remove(guest.glob(*_RULES), "removed rules")
     if ufw is not None:
         guest.edit(ufw, _not_enabled, "ENABLED=no")
 
