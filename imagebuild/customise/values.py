@@ -45,6 +45,7 @@ Line = Annotated[str, AfterValidator(_single_line)]
 GuestPath = Annotated[str, AfterValidator(_absolute)]
 Mode = Annotated[int, BeforeValidator(_mode), Field(ge=0, le=0o7777)]
 Owner = Annotated[str, AfterValidator(_owner)]
+PackageName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9+._-]*$")]
 Unit = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9:_.@-]{0,200}$")]
 
 

@@ -1,0 +1,38 @@
+"""Remove packages that the guest has, with their configuration.
+
+Uses the guest's own apt, dnf, yum, zypper or apk. What needs a removed package goes with it, and is on record. A package that is not
+there is no error; when none is there, nothing is run. Needs no network.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from imagebuild.customise import package_manager, packages
+from imagebuild.customise.operation import Params as BaseParams
+from imagebuild.customise.operation import Phase
+from imagebuild.customise.values import PackageName
+from imagebuild.errors import GuestError
+
+if TYPE_CHECKING:
+    from imagebuild.customise.guest import Guest
+
+PHASE = Phase.CUSTOMISE
+
+
+class Params(BaseParams):
+    packages: tuple[PackageName, ...] = Field(min_length=1, description="names of the packages that must not be there")
+
+
+def apply(guest: Guest, params: Params) -> None:
+    before = packages.installed(guest)
+    there = [name for name in params.packages if name in before.versions]
+    if not there:
+        return
+    package_manager.remove(guest, there)
+    left = [name for name in there if name in packages.installed(guest).versions]
+    if left:
+        raise GuestError(f"the guest's package manager ended well but did not remove {', '.join(left)}")
+    package_manager.record(guest, before)

@@ -1,0 +1,28 @@
+"""Bring all packages of the guest up to date.
+
+Uses the guest's own apt, dnf, yum, zypper or apk with the guest's own sources, and always needs the network. Services are
+not started; a new kernel is what the guest boots next.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from imagebuild.customise import package_manager, packages
+from imagebuild.customise.operation import NoParams, Phase
+
+if TYPE_CHECKING:
+    from imagebuild.customise.guest import Guest
+
+PHASE = Phase.CUSTOMISE
+Params = NoParams
+
+
+def needs_network(guest: Guest, params: NoParams) -> bool:
+    return True
+
+
+def apply(guest: Guest, params: NoParams) -> None:
+    before = packages.installed(guest)
+    package_manager.update(guest)
+    package_manager.record(guest, before)
