@@ -81,8 +81,6 @@ class Guest:
         self._files = files
         self._differences = differences
         self.changes: list[Change] = []
-        self.ran_programs = False
-        """Whether code of the guest has run: then more may have changed than is on record."""
 
     # -- look ------------------------------------------------------------------------------------
 
