@@ -34,6 +34,8 @@ def apply(guest: Guest, params: Params) -> None:
     if home is None:
         raise GuestError(f"the guest has no account {params.user} with a home folder")
     folder, path = f"{home.path}/.ssh", f"{home.path}/.ssh/authorized_keys"
+    if guest.exists(folder) and not guest.is_dir(folder):
+        raise GuestError(f"{folder} in the guest is not a folder")
     before = guest.read(path) if guest.real_file(path) else ""
     text = before
     for key in params.keys:

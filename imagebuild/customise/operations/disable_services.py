@@ -1,6 +1,6 @@
 """Let services not start with the guest.
 
-As ``systemctl disable`` and ``update-rc.d disable`` do. Nothing is masked: a service can be enabled again, and one that another service
+As ``systemctl disable``, ``update-rc.d disable`` and OpenRC's ``rc-update del`` do. Nothing is masked: a service can be enabled again, and one that another service
 needs is started nevertheless. A service that is not there is no error.
 """
 
@@ -32,3 +32,4 @@ def apply(guest: Guest, params: Params) -> None:
             units.disable(guest, unit)
         if guest.exists(f"/etc/init.d/{name}"):
             units.disable_init_script(guest, name)
+            guest.remove(guest.glob(f"/etc/runlevels/*/{name}"), f"disabled {name}")

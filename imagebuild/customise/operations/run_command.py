@@ -30,5 +30,5 @@ def apply(guest: Guest, params: Params) -> None:
     text = isinstance(params.command, str)
     argv = ["/bin/sh", "-e", "-c", str(params.command)] if text else list(params.command)
     guest.run(argv, {"LC_ALL": "C.UTF-8", "HOME": "/root"})
-    shown = str(params.command).strip().splitlines()[0] if text else " ".join(argv)
+    shown = " ".join(str(params.command).split()) if text else " ".join(argv)
     guest.record("/", f"ran {shown[:80]}")

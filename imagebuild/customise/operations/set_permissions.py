@@ -5,9 +5,9 @@ Of what is at a path, links not followed. A path that is not there is an error.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from imagebuild.customise.operation import Params as BaseParams
 from imagebuild.customise.operation import Phase
@@ -26,6 +26,12 @@ class Params(BaseParams):
     recursive: bool = Field(
         default=False, description="the owner of everything below it, too; the mode is the path's alone"
     )
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if self.mode is None and self.owner is None:
+            raise ValueError("needs a mode or an owner")
+        return self
 
 
 def apply(guest: Guest, params: Params) -> None:
