@@ -18,12 +18,11 @@ setup: ## install what is missing: system packages and .venv (never asks, repeat
 image: setup ## build a recipe into artifacts/ (RECIPE=debian-13)
 	@.venv/bin/imagebuild build $(RECIPE)
 
-# The quick ones on all processors first; then those that boot something: virtual machines one by one, and beside
-# them what needs libguestfs alone. Both are run, whatever fails.
+# The quick ones on all processors first; then those that boot something, one by one. Both are run, whatever fails.
 test: setup ## all tests but the slow ones; boots virtual machines (PYTEST_ARGS=…)
 	@status=0; \
 	$(python) -m pytest -n logical -m 'not guestfs and not vm and not slow' --none-will-do $(PYTEST_ARGS) || status=1; \
-	$(python) -m pytest -n 2 --dist loadgroup -m '(guestfs or vm) and not slow' --none-will-do $(PYTEST_ARGS) || status=1; \
+	$(python) -m pytest -m '(guestfs or vm) and not slow' --none-will-do $(PYTEST_ARGS) || status=1; \
 	exit $$status
 
 test-unit: setup ## the tests that start neither libguestfs nor a virtual machine: seconds

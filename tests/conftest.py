@@ -29,15 +29,6 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
         session.exitstatus = pytest.ExitCode.OK
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """For `--dist loadgroup`: virtual machines one after the other, and beside them the tests of libguestfs."""
-    for item in items:
-        if item.get_closest_marker("vm"):
-            item.add_marker(pytest.mark.xdist_group("vm"))
-        elif item.get_closest_marker("guestfs"):
-            item.add_marker(pytest.mark.xdist_group("guestfs"))
-
-
 def pytest_collection_finish() -> None:
     """What was imported stays: the collector need not walk it again and again."""
     gc.collect()
