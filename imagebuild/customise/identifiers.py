@@ -30,12 +30,17 @@ def spellings(pairs: Mapping[str, str]) -> dict[bytes, bytes]:
     for old, new in pairs.items():
         for case in (str, str.lower, str.upper):
             a, b = case(old), case(new)
-            found[a.encode()] = b.encode()
+            found.setdefault(a.encode(), b.encode())
             if len(old) > 12:
-                found[a.replace("-", "").encode()] = b.replace("-", "").encode()
+                found.setdefault(a.replace("-", "").encode(), b.replace("-", "").encode())
             if "-" in old:
-                found[a.replace("-", r"\x2d").encode()] = b.replace("-", r"\x2d").encode()
+                found.setdefault(a.replace("-", r"\x2d").encode(), b.replace("-", r"\x2d").encode())
     return found
+
+
+_START = rb"(?:(?<![0-9A-Fa-f])|(?<=\\x2d)|(?<=\\x2f))"
+_END = rb"(?![0-9A-Fa-f])"
+"""No longer number begins or ends with an identifier, such as a field of a cpio header; an escaped character may come before."""
 
 
 class Renaming:
@@ -44,7 +49,11 @@ class Renaming:
     def __init__(self, pairs: Mapping[str, str]) -> None:
         self._spellings = spellings(pairs)
         alternatives = sorted(self._spellings, key=len, reverse=True)
-        self._pattern = re.compile(b"|".join(map(re.escape, alternatives))) if alternatives else None
+        self._pattern = (
+            re.compile(_START + b"(?:" + b"|".join(map(re.escape, alternatives)) + b")" + _END)
+            if alternatives
+            else None
+        )
 
     def __call__(self, content: bytes) -> bytes:
         """``content`` with new identifiers in place of old ones; the same object if it names none."""

@@ -138,6 +138,27 @@ def test_nothing_in_etc_and_boot_names_an_old_identifier_afterwards() -> None:
     assert disk.tree["/etc/hostname"] == before["/etc/hostname"]
 
 
+def test_links_to_what_is_renamed_lead_there() -> None:
+    disk = guest()
+    unit = f"dev-disk-by\\x2duuid-{ROOT.replace('-', chr(92) + 'x2d')}.swap"
+    disk.tree |= with_folders(
+        {
+            f"/etc/systemd/system/{unit}": Node("file", 0o644, b"[Swap]\n"),
+            f"/etc/systemd/system/swap.target.wants/{unit}": Node("symlink", 0o777, f"../{unit}".encode()),
+        }
+    )
+    apply_one(disk, registry.call("renew-disk-identifiers"))
+    (link,) = [path for path in disk.tree if "/swap.target.wants/" in path]
+    assert disk.realpath(link) in disk.tree
+    assert disk.tree[link].content == f"../{link.rpartition('/')[2]}".encode()
+
+
+def test_a_number_that_only_looks_like_a_signature_stays() -> None:
+    renaming = Renaming({"00000001": "abcdef01"})
+    assert renaming(MAIN) == MAIN
+    assert renaming(b"root=PARTUUID=00000001-02") == b"root=PARTUUID=abcdef01-02"
+
+
 def test_only_what_is_asked_for() -> None:
     disk = guest()
     apply_one(disk, registry.call("renew-disk-identifiers", {"kinds": ["partitions"]}))

@@ -3,8 +3,8 @@
 Disables firewalld, the iptables, ip6tables and nftables services, netfilter-persistent, ufw and SuSEfirewall2, as
 ``systemctl disable``, ``update-rc.d disable`` and ``rc-update del`` do, and sets ``ENABLED=no`` for ufw. The packages stay, and
 nothing is masked: a firewall can be enabled again. The rules that were saved stay too, unless ``rules: remove`` is said: zones and
-policies of firewalld, and what iptables, netfilter-persistent, nftables and ufw have saved. Then a firewall that is enabled again starts
-with the rules of its package.
+policies of firewalld, and what iptables and netfilter-persistent have saved; ufw gets the rules of its package again, and RHEL's iptables
+services, which do not start without a file, rules that accept everything. ``/etc/nftables.conf`` is configuration and stays.
 """
 
 from __future__ import annotations
@@ -45,8 +45,6 @@ _RULES = (
     "/etc/firewalld/policies/*",
     "/etc/firewalld/services/*",
     "/etc/firewalld/ipsets/*",
-    "/etc/sysconfig/iptables",
-    "/etc/sysconfig/ip6tables",
     "/etc/sysconfig/*tables.save",
     "/etc/sysconfig/*tables.old",
     "/etc/iptables/rules.v4",
@@ -54,12 +52,13 @@ _RULES = (
     "/etc/iptables/rules-save",
     "/etc/iptables/rules6-save",
     "/etc/nftables.d/*",
-    "/etc/ufw/user.rules",
-    "/etc/ufw/user6.rules",
     "/var/lib/iptables/rules-save",
     "/var/lib/ip6tables/rules-save",
 )
 _OPENRC = ("iptables", "ip6tables", "nftables", "ufw", "awall")
+_NEEDED = ("/etc/sysconfig/iptables", "/etc/sysconfig/ip6tables")
+"""Files without which a service does not start: they get rules that accept everything."""
+_ACCEPT = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n"
 _UFW = "/etc/ufw/ufw.conf"
 _ENABLED = re.compile(r"^[ \t]*ENABLED[ \t]*=.*$", re.MULTILINE)
 
@@ -77,9 +76,21 @@ def apply(guest: Guest, params: Params) -> None:
         units.disable_init_script(guest, name)
     guest.remove(openrc, "disabled")
     if params.rules == "remove":
-        guest.remove(guest.glob(*_RULES), "removed rules")
+        _forget_rules(guest)
     if ufw is not None:
         guest.edit(ufw, _not_enabled, "ENABLED=no")
+
+
+def _forget_rules(guest: Guest) -> None:
+    guest.remove(guest.glob(*_RULES), "removed rules")
+    for path in _NEEDED:
+        if guest.real_file(path):
+            guest.edit(path, lambda text: text if text == _ACCEPT else _ACCEPT, "rules that accept everything")
+    for name in ("user.rules", "user6.rules"):
+        fresh = guest.real_file(f"/usr/share/ufw/iptables/{name}")
+        if fresh and guest.real_file(f"/etc/ufw/{name}"):
+            text = guest.read(fresh)
+            guest.edit(f"/etc/ufw/{name}", lambda _, text=text: text, "the rules of its package")  # type: ignore[misc]
 
 
 def _not_enabled(text: str) -> str:

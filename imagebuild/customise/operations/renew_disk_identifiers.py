@@ -60,11 +60,13 @@ def apply(guest: Guest, params: Params) -> None:
     changes = _changes(guest, renaming)
     for path, content in changes.items():
         guest.replace(path, content, "new identifiers")
+    for path, target in _links(guest, renaming).items():
+        guest.symlink(_renamed(target, renaming), path)
     for path in reversed(_named(guest, renaming)):
         folder, name = posixpath.split(path)
-        guest.rename(path, posixpath.join(folder, renaming(name.encode()).decode()))
+        guest.rename(path, posixpath.join(folder, _renamed(name, renaming)))
     guest.renew_identifiers([(one, pairs[one.value]) for one in old])
-    left = [*_changes(guest, renaming), *_named(guest, renaming)]
+    left = [*_changes(guest, renaming), *_links(guest, renaming), *_named(guest, renaming)]
     if left:
         raise GuestError(f"old identifiers are left in {', '.join(left[:5])}")
 
@@ -84,10 +86,25 @@ def _changes(guest: Guest, renaming: Renaming) -> dict[str, bytes]:
     return found
 
 
+def _renamed(text: str, renaming: Renaming) -> str:
+    return renaming(_bytes(text)).decode("utf-8", "surrogateescape")
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _links(guest: Guest, renaming: Renaming) -> dict[str, str]:
+    """Every symbolic link whose target names an old identifier, with the target."""
+    links = [path for folder in _FOLDERS for path, entry in guest.walk(folder) if entry.kind == "symlink"]
+    targets = {path: guest.readlink(path) for path in links}
+    return {path: target for path, target in targets.items() if renaming.names(_bytes(target))}
+
+
 def _named(guest: Guest, renaming: Renaming) -> list[str]:
     """Every path whose last part names an old identifier, folders before what is in them."""
     paths = [path for folder in _FOLDERS for path, _ in guest.walk(folder)]
-    return [path for path in paths if renaming.names(posixpath.basename(path).encode("utf-8", "surrogateescape"))]
+    return [path for path in paths if renaming.names(_bytes(posixpath.basename(path)))]
 
 
 def _is_module(path: str) -> bool:
