@@ -55,7 +55,7 @@ def measure(disk: Path, folder: Path, number: int) -> None:
 
 
 def _copy(disk: Path, copy: Path) -> Path:
-    qemu_img.copy_raw(disk, copy)
+    qemu_img.copy_file(disk, copy)
     return copy
 
 

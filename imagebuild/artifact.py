@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from imagebuild.errors import HostError
-from imagebuild.files import sha256, sync_folder, sync_tree
+from imagebuild.files import sha256, sync, sync_tree
 from imagebuild.store import remove_tree
 
 MANIFEST = "manifest.json"
@@ -113,7 +113,7 @@ class Output:
         link = self.folder / f".latest.{secrets.token_hex(4)}"
         link.symlink_to(version)
         link.rename(self.folder / LATEST)
-        sync_folder(self.folder)
+        sync(self.folder)
 
 
 def _write_checksums(folder: Path) -> None:

@@ -27,12 +27,12 @@ def write_atomically(path: Path, content: str | bytes, mode: int = 0o644) -> Non
         with suppress(FileNotFoundError):
             aside.unlink()
         raise
-    sync_folder(path.parent)
+    sync(path.parent)
 
 
-def sync_folder(folder: Path) -> None:
-    """Make the names in ``folder`` durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+def sync(path: Path) -> None:
+    """Make the content of a file, or the names in a folder, durable."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
@@ -46,12 +46,8 @@ def sync_tree(folder: Path) -> None:
             path = Path(parent) / name
             if path.is_symlink():
                 continue
-            descriptor = os.open(path, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-        sync_folder(Path(parent))
+            sync(path)
+        sync(Path(parent))
 
 
 def sha256(path: Path) -> str:

@@ -7,10 +7,10 @@ import re
 from pathlib import Path
 from typing import Literal
 
+from imagebuild.disk_image import Format
 from imagebuild.progress import SILENT, Progress
 from imagebuild.run import run
 
-Format = Literal["raw", "qcow2"]
 Compression = Literal["zstd", "zlib"]
 _LIMIT = 3600.0
 _PERCENT = re.compile(r"\(([\d.]+)/100%\)")
@@ -23,8 +23,8 @@ def create_raw(path: Path, size: int) -> None:
         file.truncate(size)
 
 
-def copy_raw(source: Path, target: Path) -> None:
-    """A sparse copy of a raw disk, sharing its blocks where the file system can."""
+def copy_file(source: Path, target: Path) -> None:
+    """A sparse copy of an image's file, sharing its blocks where the file system can."""
     run(["cp", "--sparse=always", "--reflink=auto", source, target], timeout=_LIMIT, hint="is there space left?")
 
 

@@ -21,10 +21,9 @@ from imagebuild import customise as customisation
 from imagebuild import disk_image, qemu_img
 from imagebuild.accel import Accelerator
 from imagebuild.customise import CustomiseResult, OperationCall
-from imagebuild.customise.process import Task
 from imagebuild.disk_image import Format
 from imagebuild.errors import CommandFailed, HostError, UsageError
-from imagebuild.files import allocated, sync_folder, write_atomically
+from imagebuild.files import allocated, sync, write_atomically
 from imagebuild.progress import SILENT, Progress
 
 Way = Literal["swap", "in-place", "dry-run"]
@@ -74,54 +73,49 @@ def scrub(
 
     Whatever happens, each image is as before or whole and done. Raises UsageError, HostError or GuestError.
     """
-    _check_links(images, way if output is None else "dry-run")
+    if way == "swap" and output is None:
+        _check_links(images)
     _check_output(images, output)
     with _locked(images), _workshop(images, output) as work:
         _check_room(images, work, way)
         if way == "swap":
-            copies = [_copied(image, work / f"{at}.{image.format}", progress) for at, image in enumerate(images)]
-            result = _applied(copies, images[0].format, operations, accel, work, network=network, progress=progress)
-            targets = [output.absolute()] if output is not None else [image.path for image in images]
-            _swap(work, copies, images, targets)
-            return result
-        overlays = _overlays(images, work)
-        task: Task = "differences" if way == "dry-run" else "customise"
-        result = _applied(overlays, "qcow2", operations, accel, work, network=network, progress=progress, task=task)
-        if way == "in-place":
-            _commit(work, overlays, images)
+            fmt, disks = images[0].format, _copies(images, work, progress)
+        else:
+            fmt, disks = "qcow2", _overlays(images, work)
+        result = customisation.run(
+            disks[0],
+            fmt,
+            operations,
+            accel=accel,
+            workdir=work,
+            more=disks[1:],
+            network=network,
+            progress=progress,
+            task="differences" if way == "dry-run" else "customise",
+        )
+        if way == "swap":
+            _swap(work, disks, images, [output.absolute()] if output else [image.path for image in images])
+        elif way == "in-place":
+            _commit(work, disks, images)
         return result
 
 
 def audit(images: Sequence[Image], *, accel: Accelerator, progress: Progress = SILENT) -> CustomiseResult:
     """What scrubbing the guest on ``images`` would find, and what is worth a look besides; nothing is changed."""
     with _locked(images), _workshop(images, None) as work:
-        return _applied(
-            _overlays(images, work), "qcow2", (), accel, work, network=False, progress=progress, task="audit"
+        first, *more = _overlays(images, work)
+        return customisation.run(
+            first, "qcow2", (), accel=accel, workdir=work, more=more, network=False, progress=progress, task="audit"
         )
 
 
-def _applied(
-    disks: Sequence[Path],
-    fmt: Format,
-    operations: Sequence[OperationCall],
-    accel: Accelerator,
-    work: Path,
-    *,
-    network: bool,
-    progress: Progress,
-    task: Task = "customise",
-) -> CustomiseResult:
-    return customisation.run(
-        disks[0],
-        fmt,
-        operations,
-        accel=accel,
-        workdir=work,
-        more=disks[1:],
-        network=network,
-        progress=progress,
-        task=task,
-    )
+def _copies(images: Sequence[Image], work: Path, progress: Progress) -> list[Path]:
+    progress.update("copying the image")
+    copies = [work / f"{at}.{image.format}" for at, image in enumerate(images)]
+    for image, copy in zip(images, copies, strict=True):
+        copy.touch(mode=0o600)
+        qemu_img.copy_file(image.path, copy)
+    return copies
 
 
 def _overlays(images: Sequence[Image], work: Path) -> list[Path]:
@@ -134,9 +128,9 @@ def _overlays(images: Sequence[Image], work: Path) -> list[Path]:
 # -- before ------------------------------------------------------------------------------------------
 
 
-def _check_links(images: Sequence[Image], way: Way) -> None:
+def _check_links(images: Sequence[Image]) -> None:
     for image in images:
-        if way == "swap" and image.path.stat().st_nlink > 1:
+        if image.path.stat().st_nlink > 1:
             raise UsageError(
                 f"{image.path} has several names (hard links), and only one of them would get the new image",
                 "--in-place changes it for all of them",
@@ -206,27 +200,20 @@ def _workshop_of(path: Path) -> Path:
     return path.with_name(f".{path.name}.imagebuild")
 
 
-def _copied(image: Image, copy: Path, progress: Progress) -> Path:
-    progress.update("copying the image")
-    copy.touch(mode=0o600)
-    qemu_img.copy_raw(image.path, copy)
-    return copy
-
-
 # -- the end: a journal, then steps that can be repeated --------------------------------------------------
 
 
 def _swap(work: Path, copies: Sequence[Path], images: Sequence[Image], targets: Sequence[Path]) -> None:
     for copy, image in zip(copies, images, strict=True):
         _take_after(copy, image.path)
-        _synced(copy)
+        sync(copy)
     pairs = [[str(copy), str(target)] for copy, target in zip(copies, targets, strict=True)]
     _finish(work, {"task": "swap", "pairs": pairs})
 
 
 def _commit(work: Path, overlays: Sequence[Path], images: Sequence[Image]) -> None:
     for overlay in overlays:
-        _synced(overlay)
+        sync(overlay)
     pairs = [[str(overlay), str(image.path)] for overlay, image in zip(overlays, images, strict=True)]
     _finish(work, {"task": "commit", "pairs": pairs})
 
@@ -248,13 +235,13 @@ def _carry_out(work: Path) -> None:
     for source, target in ((Path(source), Path(target)) for source, target in journal["pairs"]):
         if journal["task"] == "swap" and source.exists():
             source.replace(target)
-            sync_folder(target.parent)
+            sync(target.parent)
         elif journal["task"] == "commit":
             qemu_img.commit(source)
-            _synced(target)
+            sync(target)
     (work / _JOURNAL).unlink()
     shutil.rmtree(work, ignore_errors=True)
-    sync_folder(work.parent)
+    sync(work.parent)
 
 
 def _take_after(copy: Path, image: Path) -> None:
@@ -266,11 +253,3 @@ def _take_after(copy: Path, image: Path) -> None:
         if name not in os.listxattr(copy):
             os.setxattr(copy, name, os.getxattr(image, name))
     copy.chmod(was.st_mode & 0o7777)
-
-
-def _synced(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -166,7 +166,7 @@ class Run:
         with self.entries.under_way(self.plan.customise) as progress:
             progress.update("copying the installed disk")
             for name, disk in zip(disk_names(self.recipe), disks, strict=True):
-                qemu_img.copy_raw(installed / name, disk)
+                qemu_img.copy_file(installed / name, disk)
             result = customisation.run(
                 disks[0],
                 "raw",

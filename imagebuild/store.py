@@ -23,7 +23,7 @@ from pathlib import Path
 import platformdirs
 
 from imagebuild.errors import HostError
-from imagebuild.files import sync_folder, sync_tree, write_atomically
+from imagebuild.files import sync, sync_tree, write_atomically
 from imagebuild.log import logger
 
 _ENTRY = "entry.json"
@@ -89,7 +89,7 @@ class Store:
                 final.rename(replaced)
             if not final.exists():
                 aside.rename(final)
-            sync_folder(final.parent)
+            sync(final.parent)
         finally:
             remove_tree(aside)
             remove_tree(replaced)

@@ -58,7 +58,7 @@ def test_conversion_tells_its_progress(disk: Path, tmp_path: Path) -> None:
 
 def test_a_copy_stays_sparse(disk: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy.raw"
-    qemu_img.copy_raw(disk, copy)
+    qemu_img.copy_file(disk, copy)
     assert copy.read_bytes() == disk.read_bytes()
     assert allocated(copy) < 8 * MIB
 

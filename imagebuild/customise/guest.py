@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from imagebuild.customise.facts import GuestOs, Home, homes, identify
+from imagebuild.customise.facts import Account, accounts, homes
 from imagebuild.errors import GuestError
 
 if TYPE_CHECKING:
@@ -162,12 +162,16 @@ class Guest:
         """What is at ``path``, links not followed; None if nothing is."""
         return self._files.stat(path)
 
-    def os(self) -> GuestOs:
-        """Which distribution this is, by its os-release or the release files of older ones."""
-        return identify(self)
+    def real_files(self, *patterns: str) -> list[str]:
+        """The paths that match any of the shell patterns and are, or lead to, a regular file."""
+        return [path for path in self.glob(*patterns) if self.real_file(path)]
 
-    def homes(self) -> list[Home]:
-        """The home folders that exist, of every account in /etc/passwd and root's; each folder once."""
+    def accounts(self) -> list[Account]:
+        """All accounts of the guest."""
+        return accounts(self)
+
+    def homes(self) -> list[Account]:
+        """Root and all accounts whose home folder exists; each folder once."""
         return homes(self)
 
     def mountpoints(self) -> list[str]:
@@ -204,9 +208,8 @@ class Guest:
             content = content.encode("utf-8", "surrogateescape")
         before = b""
         if found is not None and found.kind == "file":
-            before = self._files.read(path, LARGEST_TEXT)
-            same = found.size == len(content) and (before if len(before) == found.size else None) == content
-            if same and found.mode == mode and owner in (None, (found.uid, found.gid)):
+            before = self._files.read(path, max(LARGEST_TEXT, len(content) + 1))
+            if before == content and found.mode == mode and owner in (None, (found.uid, found.gid)):
                 return
         elif found is not None:
             self._files.remove(path)
@@ -277,6 +280,11 @@ class Guest:
             if self._files.stat(path) is not None:
                 self._files.remove(path)
                 self.record(path, what)
+
+    def remove_files(self, *patterns: str) -> None:
+        """Remove what matches any of the shell patterns, except folders."""
+        found = [(path, self._files.stat(path)) for path in self.glob(*patterns)]
+        self.remove(path for path, entry in found if entry is not None and entry.kind != "dir")
 
     def empty(self, path: str) -> None:
         """Make a regular file zero bytes long; its mode, owner and label stay."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from imagebuild.customise.text import with_line_at_end
 from imagebuild.errors import GuestError
 
 if TYPE_CHECKING:
@@ -41,12 +42,10 @@ def _change(guest: Guest, words: Callable[[str], str], what: str, default: str =
         guest.edit("/etc/kernel/cmdline", lambda text: words(text.strip()) + "\n", what)
     for path in guest.glob("/boot/loader/entries/*.conf"):
         guest.edit(path, lambda text: _edit_lines(text, r"options\s", words), what)
-    for path in guest.glob(*(f"{folder}/grubenv" for folder in _GRUB_FOLDERS)):
-        if guest.real_file(path):
-            guest.edit(path, lambda text: _edit_grubenv(text, words), what)
-    for path in guest.glob(*(f"{folder}/grub.cfg" for folder in _GRUB_FOLDERS)):
-        if guest.real_file(path):
-            guest.edit(path, lambda text: _edit_lines(text, r"\s*linux(16|efi)?\s", words), what)
+    for path in guest.real_files(*(f"{folder}/grubenv" for folder in _GRUB_FOLDERS)):
+        guest.edit(path, lambda text: _edit_grubenv(text, words), what)
+    for path in guest.real_files(*(f"{folder}/grub.cfg" for folder in _GRUB_FOLDERS)):
+        guest.edit(path, lambda text: _edit_lines(text, r"\s*linux(16|efi)?\s", words), what)
 
 
 def _with_argument(line: str, name: str, argument: str) -> str:
@@ -77,7 +76,7 @@ def _edit_default_grub(text: str, words: Callable[[str], str], default: str) -> 
         return found[0] if changed == found[3] else f"{found[1]}{quote}{changed.strip()}{quote}"
 
     if default and not pattern.search(text):
-        return text + ("" if text.endswith("\n") or not text else "\n") + f'GRUB_CMDLINE_LINUX="{default}"\n'
+        return with_line_at_end(text, f'GRUB_CMDLINE_LINUX="{default}"')
     return pattern.sub(edited, text)
 
 

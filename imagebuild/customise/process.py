@@ -19,6 +19,7 @@ from pydantic import TypeAdapter
 
 import imagebuild
 from imagebuild.customise.result import CustomiseResult
+from imagebuild.disk_image import Format
 from imagebuild.errors import CommandFailed, GuestError, HostError
 from imagebuild.progress import SILENT, Progress
 from imagebuild.run import run as run_program
@@ -41,7 +42,7 @@ class Order:
 
     disk: str
     more: tuple[str, ...]
-    fmt: Literal["raw", "qcow2"]
+    fmt: Format
     accel: Literal["kvm", "tcg"]
     network: bool
     tmpdir: str
@@ -76,7 +77,7 @@ class _Reader:
 
 def run(
     disk: Path,
-    fmt: Literal["raw", "qcow2"],
+    fmt: Format,
     operations: Sequence[OperationCall],
     *,
     accel: Literal["kvm", "tcg"],

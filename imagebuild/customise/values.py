@@ -9,8 +9,12 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from imagebuild.customise.facts import ACCOUNTS
 from imagebuild.customise.guest import Guest
+from imagebuild.customise.operation import Params as BaseParams
 from imagebuild.errors import GuestError
+
+_GROUP = "/etc/group"
 
 
 def _single_line(text: str) -> str:
@@ -46,7 +50,14 @@ GuestPath = Annotated[str, AfterValidator(_absolute)]
 Mode = Annotated[int, BeforeValidator(_mode), Field(ge=0, le=0o7777)]
 Owner = Annotated[str, AfterValidator(_owner)]
 PackageName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9+._-]*$")]
+UserName = Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_-]{0,31}$")]
 Unit = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9:_.@-]{0,200}$")]
+
+
+class ServicesParams(BaseParams):
+    """Parameters of the operations on services."""
+
+    services: tuple[Unit, ...] = Field(min_length=1, description="names such as sshd, or of units such as fstrim.timer")
 
 
 def owner_ids(guest: Guest, owner: str) -> tuple[int, int]:
@@ -55,16 +66,21 @@ def owner_ids(guest: Guest, owner: str) -> tuple[int, int]:
     GuestError if the guest does not know them.
     """
     user, _, group = owner.partition(":")
-    account = _entry(guest, "/etc/passwd", user, "user")
-    uid = int(account[2])
-    return uid, int(_entry(guest, "/etc/group", group, "group")[2]) if group else int(account[3])
+    users = {key: (one.uid, one.gid) for one in guest.accounts() for key in (str(one.uid), one.user)}
+    uid, gid = _looked_up(users, user, "user", ACCOUNTS)
+    return uid, _looked_up(_groups(guest), group, "group", _GROUP)[0] if group else gid
 
 
-def _entry(guest: Guest, path: str, name: str, what: str) -> list[str]:
-    lines = guest.read(path).splitlines() if guest.real_file(path) else []
-    for fields in (line.split(":") for line in lines):
-        if len(fields) > 2 and name in (fields[0], fields[2]):
-            return [*fields, "0"]
+def _groups(guest: Guest) -> dict[str, tuple[int, int]]:
+    lines = guest.read(_GROUP).splitlines() if guest.real_file(_GROUP) else []
+    found = (line.split(":") for line in lines)
+    ids = [(fields[0], int(fields[2])) for fields in found if len(fields) > 2 and fields[2].isdigit()]
+    return {name: (gid, gid) for name, gid in ids}
+
+
+def _looked_up(known: dict[str, tuple[int, int]], name: str, what: str, path: str) -> tuple[int, int]:
+    if name in known:
+        return known[name]
     if name.isdigit():
-        return [name, "", name, name]
+        return int(name), int(name)
     raise GuestError(f"the guest has no {what} {name!r}", f"create it before, or see {path} in the guest")

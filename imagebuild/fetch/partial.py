@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imagebuild.fetch.transfer import BLOCK, Passing
-from imagebuild.files import sync_folder, write_atomically
+from imagebuild.files import sync, write_atomically
 
 if TYPE_CHECKING:
     import requests
@@ -90,4 +90,4 @@ class Part:
         self.path.chmod(0o644)
         self.path.rename(self.target)
         self._about.unlink(missing_ok=True)
-        sync_folder(self.target.parent)
+        sync(self.target.parent)

@@ -15,11 +15,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from imagebuild.disk_image import Format
+
 
 @contextmanager
 def opened(
     disk: Path,
-    fmt: Literal["raw", "qcow2"],
+    fmt: Format,
     *,
     accel: Literal["kvm", "tcg"],
     tmpdir: Path,

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.appliance import appliance
+
 STATUS = "Package: vim\nStatus: install ok installed\nVersion: 2:9.1.1230-2\n"
 LEFTOVER = b"\x55" * 4096
 """A block of a file that was deleted without being discarded."""
@@ -14,42 +16,29 @@ LEFTOVER = b"\x55" * 4096
 @pytest.fixture(scope="session")
 def installed_disk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A raw disk; use an overlay or a copy of it."""
-    import guestfs
-
-    folder = tmp_path_factory.mktemp("installed")
-    disk = folder / "disk.raw"
-    with disk.open("wb") as image:
-        image.truncate(256 << 20)
-    g = guestfs.GuestFS(python_return_dict=True)
-    g.set_backend("direct")
-    g.set_backend_setting("force_tcg", "1")
-    g.set_tmpdir(str(folder))
-    g.add_drive_opts(str(disk), format="raw", cachemode="unsafe")
-    g.launch()
-    g.part_init("/dev/sda", "gpt")
-    g.part_add("/dev/sda", "p", 2048, 2048 * 32)
-    g.part_add("/dev/sda", "p", 2048 * 33, -2048)
-    g.part_set_name("/dev/sda", 1, "boot")
-    g.mkfs("ext4", "/dev/sda1")
-    g.mkfs("ext4", "/dev/sda2", label="root")
-    g.mount("/dev/sda2", "/")
-    g.mkdir_p("/boot")
-    g.mount("/dev/sda1", "/boot")
-    for path, text in {
-        "/etc/fstab": "LABEL=root / ext4 defaults 0 1\nPARTLABEL=boot /boot ext4 defaults 0 2\n",
-        "/etc/machine-id": "4fb1a1c2d3e4f5061728394a5b6c7d8e\n",
-        "/etc/udev/rules.d/70-persistent-net.rules": 'NAME="eth0"\n',
-        "/etc/selinux/config": "SELINUX=enforcing\n",
-        "/boot/loader/entries/one.conf": "title One\noptions root=LABEL=root ro\n",
-        "/var/lib/dpkg/status": STATUS,
-        "/var/log/syslog": "booted\n",
-    }.items():
-        g.mkdir_p(str(Path(path).parent))
-        g.write(path, text)
-    g.chmod(0o640, "/var/log/syslog")
-    g.fill(LEFTOVER[0], 16 << 20, "/leftover")
-    g.sync()
-    g.rm("/leftover")
-    g.shutdown()
-    g.close()
+    with appliance(tmp_path_factory.mktemp("installed"), 256 << 20) as (g, (disk,)):
+        g.part_init("/dev/sda", "gpt")
+        g.part_add("/dev/sda", "p", 2048, 2048 * 32)
+        g.part_add("/dev/sda", "p", 2048 * 33, -2048)
+        g.part_set_name("/dev/sda", 1, "boot")
+        g.mkfs("ext4", "/dev/sda1")
+        g.mkfs("ext4", "/dev/sda2", label="root")
+        g.mount("/dev/sda2", "/")
+        g.mkdir_p("/boot")
+        g.mount("/dev/sda1", "/boot")
+        for path, text in {
+            "/etc/fstab": "LABEL=root / ext4 defaults 0 1\nPARTLABEL=boot /boot ext4 defaults 0 2\n",
+            "/etc/machine-id": "4fb1a1c2d3e4f5061728394a5b6c7d8e\n",
+            "/etc/udev/rules.d/70-persistent-net.rules": 'NAME="eth0"\n',
+            "/etc/selinux/config": "SELINUX=enforcing\n",
+            "/boot/loader/entries/one.conf": "title One\noptions root=LABEL=root ro\n",
+            "/var/lib/dpkg/status": STATUS,
+            "/var/log/syslog": "booted\n",
+        }.items():
+            g.mkdir_p(str(Path(path).parent))
+            g.write(path, text)
+        g.chmod(0o640, "/var/log/syslog")
+        g.fill(LEFTOVER[0], 16 << 20, "/leftover")
+        g.sync()
+        g.rm("/leftover")
     return disk

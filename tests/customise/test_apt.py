@@ -11,6 +11,7 @@ from imagebuild.customise import registry
 from imagebuild.errors import GuestError
 from imagebuild.kickstrap.mirror import host_mirror
 from imagebuild.run import run as run_program
+from tests.appliance import appliance
 
 pytestmark = [pytest.mark.guestfs, pytest.mark.slow]
 
@@ -18,26 +19,15 @@ pytestmark = [pytest.mark.guestfs, pytest.mark.slow]
 @pytest.fixture
 def debian(tmp_path: Path) -> Path:
     """A raw disk with the smallest Debian that has apt, from the host's mirror; no partition table."""
-    import guestfs
-
-    archive, disk = tmp_path / "root.tar", tmp_path / "disk.raw"
+    archive = tmp_path / "root.tar"
     mirror = host_mirror().main
     argv = ["mmdebstrap", "--variant=apt", "trixie", archive, *([mirror] if mirror else [])]
     run_program(argv, timeout=600)
-    with disk.open("wb") as image:
-        image.truncate(2 << 30)
-    g = guestfs.GuestFS(python_return_dict=True)
-    g.set_backend("direct")
-    g.set_backend_setting("force_tcg", "1")
-    g.set_tmpdir(str(tmp_path))
-    g.add_drive_opts(str(disk), format="raw", cachemode="unsafe")
-    g.launch()
-    g.mkfs("ext4", "/dev/sda")
-    g.mount("/dev/sda", "/")
-    g.tar_in(str(archive), "/")
-    g.write("/etc/fstab", "/dev/vda / ext4 defaults 0 1\n")
-    g.shutdown()
-    g.close()
+    with appliance(tmp_path, 2 << 30) as (g, (disk,)):
+        g.mkfs("ext4", "/dev/sda")
+        g.mount("/dev/sda", "/")
+        g.tar_in(str(archive), "/")
+        g.write("/etc/fstab", "/dev/vda / ext4 defaults 0 1\n")
     return disk
 
 

@@ -10,6 +10,7 @@ import pytest
 from imagebuild import guest
 from imagebuild.customise import registry
 from imagebuild.customise.runner import apply_one
+from tests.appliance import appliance
 
 pytestmark = pytest.mark.guestfs
 MIB = 2048
@@ -26,45 +27,34 @@ def identifiers(g: Any) -> dict[str, str]:
 @pytest.fixture
 def layout(tmp_path: Path) -> tuple[Path, dict[str, str]]:
     """The disk, and its identifiers."""
-    import guestfs
-
-    disk = tmp_path / "disk.raw"
-    with disk.open("wb") as image:
-        image.truncate(640 << 20)
-    g = guestfs.GuestFS(python_return_dict=True)
-    g.set_backend("direct")
-    g.set_backend_setting("force_tcg", "1")
-    g.add_drive_opts(str(disk), format="raw", cachemode="unsafe")
-    g.launch()
-    g.part_init("/dev/sda", "gpt")
-    start = MIB
-    for number, (fstype, size) in enumerate(_PARTS.items(), start=1):
-        g.part_add("/dev/sda", "p", start, start + size * MIB - 1)
-        start += size * MIB
-        device = f"/dev/sda{number}"
-        g.mkswap(device) if fstype == "swap" else g.mkfs(fstype, device)
-    old = identifiers(g)
-    for device, place in (
-        ("/dev/sda3", "/"),
-        ("/dev/sda2", "/boot"),
-        ("/dev/sda1", "/boot/efi"),
-        ("/dev/sda4", "/srv"),
-    ):
-        if place != "/":
-            g.mkdir_p(place)
-        g.mount(device, place)
-    places = {"xfs": "/", "ext4": "/boot", "vfat": "/boot/efi", "btrfs": "/srv", "swap": "none"}
-    fstab = "".join(f"UUID={old[fstype]} {place} {fstype} defaults 0 0\n" for fstype, place in places.items())
-    for path, text in {
-        "/etc/fstab": fstab,
-        "/etc/crypttab": f"data PARTUUID={old['partition 4'].lower()} none luks\n",
-        "/boot/loader/entries/one.conf": f"options root=UUID={old['xfs']} ro resume=UUID={old['swap']}\n",
-        "/boot/efi/EFI/fedora/grub.cfg": f"search --fs-uuid --set=dev {old['ext4']}\n",
-    }.items():
-        g.mkdir_p(str(Path(path).parent))
-        g.write(path, text)
-    g.shutdown()
-    g.close()
+    with appliance(tmp_path, 640 << 20) as (g, (disk,)):
+        g.part_init("/dev/sda", "gpt")
+        start = MIB
+        for number, (fstype, size) in enumerate(_PARTS.items(), start=1):
+            g.part_add("/dev/sda", "p", start, start + size * MIB - 1)
+            start += size * MIB
+            device = f"/dev/sda{number}"
+            g.mkswap(device) if fstype == "swap" else g.mkfs(fstype, device)
+        old = identifiers(g)
+        for device, place in (
+            ("/dev/sda3", "/"),
+            ("/dev/sda2", "/boot"),
+            ("/dev/sda1", "/boot/efi"),
+            ("/dev/sda4", "/srv"),
+        ):
+            if place != "/":
+                g.mkdir_p(place)
+            g.mount(device, place)
+        places = {"xfs": "/", "ext4": "/boot", "vfat": "/boot/efi", "btrfs": "/srv", "swap": "none"}
+        fstab = "".join(f"UUID={old[fstype]} {place} {fstype} defaults 0 0\n" for fstype, place in places.items())
+        for path, text in {
+            "/etc/fstab": fstab,
+            "/etc/crypttab": f"data PARTUUID={old['partition 4'].lower()} none luks\n",
+            "/boot/loader/entries/one.conf": f"options root=UUID={old['xfs']} ro resume=UUID={old['swap']}\n",
+            "/boot/efi/EFI/fedora/grub.cfg": f"search --fs-uuid --set=dev {old['ext4']}\n",
+        }.items():
+            g.mkdir_p(str(Path(path).parent))
+            g.write(path, text)
     return disk, old
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.appliance import appliance
 from tests.operations.real import Scratch
 
 _EXT4_SIZE = 128 << 20
@@ -15,31 +16,22 @@ _XFS_SIZE = 512 << 20
 """Bytes; mkfs.xfs refuses less than 300 MiB. The files are sparse."""
 
 
-@pytest.fixture(scope="session")
-def appliance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Any, Path]]:
-    import guestfs
-
-    folder = tmp_path_factory.mktemp("appliance")
-    handle = guestfs.GuestFS(python_return_dict=True)
-    handle.set_backend("direct")
-    handle.set_backend_setting("force_tcg", "1")
-    handle.set_tmpdir(str(folder))
-    for name, size in (("ext4", _EXT4_SIZE), ("xfs", _XFS_SIZE)):
-        with (folder / name).open("wb") as image:
-            image.truncate(size)
-        handle.add_drive_opts(str(folder / name), format="raw", discard="enable", cachemode="unsafe")
-    handle.launch()
-    yield handle, folder
-    handle.close()
+Disks = tuple[Any, list[Path]]
 
 
 @pytest.fixture(scope="session")
-def ext4(appliance: tuple[Any, Path]) -> Scratch:
-    handle, folder = appliance
-    return Scratch(handle, "/dev/sda", "ext4", folder / "ext4", folder / "exchange.tar")
+def disks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Disks]:
+    with appliance(tmp_path_factory.mktemp("appliance"), _EXT4_SIZE, _XFS_SIZE) as started:
+        yield started
 
 
 @pytest.fixture(scope="session")
-def xfs(appliance: tuple[Any, Path]) -> Scratch:
-    handle, folder = appliance
-    return Scratch(handle, "/dev/sdb", "xfs", folder / "xfs", folder / "exchange.tar")
+def ext4(disks: Disks) -> Scratch:
+    handle, (image, _) = disks
+    return Scratch(handle, "/dev/sda", "ext4", image, image.with_name("exchange.tar"))
+
+
+@pytest.fixture(scope="session")
+def xfs(disks: Disks) -> Scratch:
+    handle, (_, image) = disks
+    return Scratch(handle, "/dev/sdb", "xfs", image, image.with_name("exchange.tar"))

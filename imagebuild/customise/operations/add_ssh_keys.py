@@ -13,7 +13,7 @@ from pydantic import Field
 from imagebuild.customise.operation import Params as BaseParams
 from imagebuild.customise.operation import Phase
 from imagebuild.customise.text import with_line_at_end
-from imagebuild.customise.values import Line
+from imagebuild.customise.values import Line, UserName
 from imagebuild.errors import GuestError
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ Key = Annotated[Line, Field(pattern=r"^((ssh|ecdsa|sk-)[a-z0-9@.-]+) [A-Za-z0-9+
 
 
 class Params(BaseParams):
-    user: str = Field(default="root", pattern=r"^[a-z_][a-z0-9_-]{0,31}$", description="the account")
+    user: UserName = Field(default="root", description="the account")
     keys: tuple[Key, ...] = Field(min_length=1, description="public keys, one line each")
 
 

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from imagebuild.customise.operation import Params as BaseParams
 from imagebuild.customise.operation import Phase
+from imagebuild.customise.text import with_line_at_end
 from imagebuild.customise.values import GuestPath
 
 if TYPE_CHECKING:
@@ -30,6 +31,6 @@ def apply(guest: Guest, params: Params) -> None:
     def added(text: str) -> str:
         if f"\n{block}" in f"\n{text}":
             return text
-        return text + ("" if text.endswith("\n") or not text else "\n") + block
+        return with_line_at_end(text, block.removesuffix("\n"))
 
     guest.edit(params.path, added, "added text")

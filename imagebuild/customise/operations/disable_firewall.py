@@ -9,6 +9,7 @@ services, which do not start without a file, rules that accept everything. ``/et
 
 from __future__ import annotations
 
+import posixpath
 import re
 from typing import TYPE_CHECKING, Literal
 
@@ -17,6 +18,7 @@ from pydantic import Field
 from imagebuild.customise import units
 from imagebuild.customise.operation import NotApplicable, Phase
 from imagebuild.customise.operation import Params as BaseParams
+from imagebuild.customise.text import with_line_at_end
 
 if TYPE_CHECKING:
     from imagebuild.customise.guest import Guest
@@ -83,17 +85,15 @@ def apply(guest: Guest, params: Params) -> None:
 
 def _forget_rules(guest: Guest) -> None:
     guest.remove(guest.glob(*_RULES), "removed rules")
-    for path in _NEEDED:
-        if guest.real_file(path):
-            guest.edit(path, lambda text: text if text == _ACCEPT else _ACCEPT, "rules that accept everything")
-    for name in ("user.rules", "user6.rules"):
-        fresh = guest.real_file(f"/usr/share/ufw/iptables/{name}")
-        if fresh and guest.real_file(f"/etc/ufw/{name}"):
-            text = guest.read(fresh)
-            guest.edit(f"/etc/ufw/{name}", lambda _, text=text: text, "the rules of its package")  # type: ignore[misc]
+    for path in guest.real_files(*_NEEDED):
+        guest.edit(path, lambda _: _ACCEPT, "rules that accept everything")
+    for path in guest.real_files("/etc/ufw/user.rules", "/etc/ufw/user6.rules"):
+        shipped = f"/usr/share/ufw/iptables/{posixpath.basename(path)}"
+        if guest.real_file(shipped):
+            guest.edit(path, lambda _: guest.read(shipped), "the rules of its package")  # noqa: B023 - called at once
 
 
 def _not_enabled(text: str) -> str:
     if _ENABLED.search(text):
         return _ENABLED.sub("ENABLED=no", text)
-    return text + ("" if text.endswith("\n") or not text else "\n") + "ENABLED=no\n"
+    return with_line_at_end(text, "ENABLED=no")

@@ -8,25 +8,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pydantic import Field
-
 from imagebuild.customise import units
-from imagebuild.customise.operation import Params as BaseParams
 from imagebuild.customise.operation import Phase
-from imagebuild.customise.values import Unit
+from imagebuild.customise.values import ServicesParams
 from imagebuild.errors import GuestError
 
 if TYPE_CHECKING:
     from imagebuild.customise.guest import Guest
 
 PHASE = Phase.CUSTOMISE
+Params = ServicesParams
 
 
-class Params(BaseParams):
-    services: tuple[Unit, ...] = Field(min_length=1, description="names such as sshd, or of units such as fstrim.timer")
-
-
-def apply(guest: Guest, params: Params) -> None:
+def apply(guest: Guest, params: ServicesParams) -> None:
     for name in params.services:
         unit = units.unit_name(name)
         if units.find(guest, unit) is None:

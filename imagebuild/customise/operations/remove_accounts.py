@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import re
 from functools import partial
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-from pydantic import Field, StringConstraints
+from pydantic import Field
 
+from imagebuild.customise.facts import ACCOUNTS
 from imagebuild.customise.operation import Params as BaseParams
 from imagebuild.customise.operation import Phase
+from imagebuild.customise.values import UserName
 from imagebuild.errors import GuestError
 
 if TYPE_CHECKING:
@@ -23,8 +25,6 @@ if TYPE_CHECKING:
 PHASE = Phase.SCRUB
 REPLACES = ("user-account",)
 
-UserName = Annotated[str, StringConstraints(pattern=r"^[a-z_][a-z0-9_-]{0,31}$")]
-
 
 class Params(BaseParams):
     users: tuple[UserName, ...] = Field(default=(), description="the accounts; none means all of people")
@@ -32,7 +32,7 @@ class Params(BaseParams):
 
 
 _PEOPLE = range(1000, 60000)
-_BY_NAME = ("/etc/passwd", "/etc/shadow", "/etc/subuid", "/etc/subgid")
+_BY_NAME = (ACCOUNTS, "/etc/shadow", "/etc/subuid", "/etc/subgid")
 _GROUPS = ("/etc/group", "/etc/gshadow")
 _FILES = (
     "/var/mail/{}",
@@ -44,28 +44,21 @@ _FILES = (
 
 
 def apply(guest: Guest, params: Params) -> None:
-    if guest.real_file("/etc/passwd") is None:
-        raise GuestError("this guest has no /etc/passwd")
-    homes = {fields[0]: (int(fields[2]), fields[5].rstrip("/")) for fields in _accounts(guest.read("/etc/passwd"))}
-    everyone = {name for name, (uid, _) in homes.items() if uid in _PEOPLE and name not in params.keep}
-    names = set(params.users) & homes.keys() if params.users else everyone
+    if guest.real_file(ACCOUNTS) is None:
+        raise GuestError(f"this guest has no {ACCOUNTS}")
+    accounts = {account.user: account for account in guest.accounts()}
+    everyone = {name for name, account in accounts.items() if account.uid in _PEOPLE and name not in params.keep}
+    names = set(params.users) & accounts.keys() if params.users else everyone
     if "root" in names:
         raise GuestError("the account root cannot be removed")
-    for path in (*_BY_NAME, *_GROUPS):
-        if guest.real_file(path):
-            guest.edit(
-                path, partial(_without, names=names, groups=path in _GROUPS), f"removed {', '.join(sorted(names))}"
-            )
+    what = f"removed {', '.join(sorted(names))}"
+    for path in guest.real_files(*_BY_NAME, *_GROUPS):
+        guest.edit(path, partial(_without, names=names, groups=path in _GROUPS), what)
     for name in sorted(names):
-        home = homes[name][1]
+        home = accounts[name].path
         if re.fullmatch(r"/(home|srv|opt)/.+|/var/lib/.+", home) and ".." not in home.split("/"):
             guest.remove(home)
         guest.remove(pattern.format(name) for pattern in _FILES)
-
-
-def _accounts(text: str) -> list[list[str]]:
-    lines = (line.split(":") for line in text.splitlines())
-    return [fields for fields in lines if len(fields) >= 7 and fields[2].isdigit()]
 
 
 def _without(text: str, names: set[str], *, groups: bool) -> str:

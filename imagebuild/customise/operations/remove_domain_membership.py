@@ -44,5 +44,4 @@ _MEMBERSHIP = (
 
 
 def apply(guest: Guest, params: NoParams) -> None:
-    found = [(path, guest.stat(path)) for path in guest.glob(*_MEMBERSHIP)]
-    guest.remove(path for path, entry in found if entry is not None and entry.kind != "dir")
+    guest.remove_files(*_MEMBERSHIP)

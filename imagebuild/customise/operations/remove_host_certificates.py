@@ -28,5 +28,4 @@ _KEYS = (
 
 
 def apply(guest: Guest, params: NoParams) -> None:
-    found = [(path, guest.stat(path)) for path in guest.glob(*_KEYS)]
-    guest.remove(path for path, entry in found if entry is not None and entry.kind != "dir")
+    guest.remove_files(*_KEYS)

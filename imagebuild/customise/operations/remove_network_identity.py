@@ -72,28 +72,24 @@ _KEYFILE_UUID = re.compile(r"^uuid=[ \t]*(\S+)[ \t]*\n?", re.MULTILINE)
 
 def apply(guest: Guest, params: NoParams) -> None:
     what = "removed UUID and hardware address"
-    for path in _files(guest, *_IFCFG):
+    for path in guest.real_files(*_IFCFG):
         guest.edit(path, lambda text: _IFCFG_LINE.sub("", text), what)
-    for path in _files(guest, *_INTERFACES):
+    for path in guest.real_files(*_INTERFACES):
         guest.edit(path, lambda text: _INTERFACES_LINE.sub("", text), "removed hardware address")
-    for path in _files(guest, *_NETPLAN):
+    for path in guest.real_files(*_NETPLAN):
         guest.edit(path, netplan.without_addresses, "removed hardware address")
-    for path in _files(guest, *_NETWORKD):
+    for path in guest.real_files(*_NETWORKD):
         guest.edit(path, _for_any_card, "removed hardware address")
     guest.remove(
-        [path for path in _files(guest, *_LINKS) if _is_for_one_card(guest.read(path))], "removed a card's name"
+        [path for path in guest.real_files(*_LINKS) if _is_for_one_card(guest.read(path))], "removed a card's name"
     )
-    for path in _files(guest, *_MANAGER):
+    for path in guest.real_files(*_MANAGER):
         guest.edit(path, lambda text: _MANAGER_ADDRESS.sub("", text), "removed hardware address")
-    keyfiles = {path: guest.read(path) for path in _files(guest, _KEYFILES)}
+    keyfiles = {path: guest.read(path) for path in guest.real_files(_KEYFILES)}
     for path in keyfiles:
         others = "\n".join(text for other, text in keyfiles.items() if other != path)
         guest.edit(path, partial(_without_identity, others=others), what)
     guest.remove(guest.glob(*_STATE))
-
-
-def _files(guest: Guest, *patterns: str) -> list[str]:
-    return [path for path in guest.glob(*patterns) if guest.real_file(path)]
 
 
 def _for_any_card(text: str) -> str:

@@ -34,14 +34,11 @@ _DATA = (
     "/var/run/faillock/*",
     "/var/run/sepermit/*",
     "/var/lib/faillock/*",
-    "/var/log/tallylog",
-    "/var/log/faillog",
 )
+_RECORDS = ("/var/log/tallylog", "/var/log/faillog")
 
 
 def apply(guest: Guest, params: NoParams) -> None:
-    found = [(path, guest.stat(path)) for path in guest.glob(*_DATA)]
-    records = ("/var/log/tallylog", "/var/log/faillog")
-    guest.remove(path for path, entry in found if entry is not None and path not in records)
-    for path in records:
+    guest.remove(guest.glob(*_DATA))
+    for path in _RECORDS:
         guest.empty(path)

@@ -13,6 +13,7 @@ run gives new ones. Identifiers of LVM and RAID stay. Where GRUB's core image on
 from __future__ import annotations
 
 import posixpath
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
@@ -51,60 +52,54 @@ def apply(guest: Guest, params: Params) -> None:
         raise NotApplicable("nothing on its disks has an identifier that can be renewed")
     pairs = {one.value: fresh(one) for one in old}
     renaming = Renaming(pairs)
-    for path in guest.glob(_COMPILED_IN):
-        if guest.real_file(path) and renaming.names(guest.read_bytes(path)):
+    for path in guest.real_files(_COMPILED_IN):
+        if renaming.names(guest.read_bytes(path)):
             raise GuestError(
                 f"GRUB's core image finds /boot by an identifier that is compiled in ({path})",
                 "`kinds` can leave it out; GRUB would have to be installed again",
             )
-    changes = _changes(guest, renaming)
-    for path, content in changes.items():
+    found = _look(guest, renaming)
+    for path, content in found.contents.items():
         guest.replace(path, content, "new identifiers")
-    for path, target in _links(guest, renaming).items():
-        guest.symlink(_renamed(target, renaming), path)
-    for path in reversed(_named(guest, renaming)):
-        folder, name = posixpath.split(path)
-        guest.rename(path, posixpath.join(folder, _renamed(name, renaming)))
+    for path, target in found.targets.items():
+        guest.symlink(target, path)
+    for path, name in reversed(found.names.items()):
+        guest.rename(path, posixpath.join(posixpath.dirname(path), name))
     guest.renew_identifiers([(one, pairs[one.value]) for one in old])
-    left = [*_changes(guest, renaming), *_links(guest, renaming), *_named(guest, renaming)]
-    if left:
-        raise GuestError(f"old identifiers are left in {', '.join(left[:5])}")
+    left = _look(guest, renaming)
+    paths = [*left.contents, *left.targets, *left.names]
+    if paths:
+        raise GuestError(f"old identifiers are left in {', '.join(paths[:5])}")
 
 
-def _changes(guest: Guest, renaming: Renaming) -> dict[str, bytes]:
-    """Every file that names an old identifier, with its new content. GuestError before anything is changed."""
-    found = {}
-    for folder in _FOLDERS:
-        for path, entry in guest.walk(folder):
-            if entry.kind != "file" or not 0 < entry.size <= _LARGEST or _is_module(path):
-                continue
+@dataclass
+class _Found:
+    """What names an old identifier, by its path: files with their new content, links with their new target, new last names."""
+
+    contents: dict[str, bytes] = field(default_factory=dict)
+    targets: dict[str, str] = field(default_factory=dict)
+    names: dict[str, str] = field(default_factory=dict)
+
+
+def _look(guest: Guest, renaming: Renaming) -> _Found:
+    """Look at everything in /etc and /boot. GuestError for an initramfs that cannot be read; changes nothing."""
+
+    def text(old: str) -> str:
+        return renaming(old.encode("utf-8", "surrogateescape")).decode("utf-8", "surrogateescape")
+
+    found = _Found()
+    for path, entry in (one for folder in _FOLDERS for one in guest.walk(folder)):
+        if (name := text(entry.name)) != entry.name:
+            found.names[path] = name
+        if entry.kind == "symlink" and (target := text(old := guest.readlink(path))) != old:
+            found.targets[path] = target
+        if entry.kind == "file" and 0 < entry.size <= _LARGEST and not _is_module(path):
             content = guest.read_bytes(path, _LARGEST)
-            is_initramfs = folder == "/boot" and entry.name.startswith(_INITRAMFS)
-            new = initramfs.rewritten(content, renaming) if is_initramfs else renaming(content)
+            inside = path.startswith("/boot/") and entry.name.startswith(_INITRAMFS)
+            new = initramfs.rewritten(content, renaming) if inside else renaming(content)
             if new != content:
-                found[path] = new
+                found.contents[path] = new
     return found
-
-
-def _renamed(text: str, renaming: Renaming) -> str:
-    return renaming(_bytes(text)).decode("utf-8", "surrogateescape")
-
-
-def _bytes(text: str) -> bytes:
-    return text.encode("utf-8", "surrogateescape")
-
-
-def _links(guest: Guest, renaming: Renaming) -> dict[str, str]:
-    """Every symbolic link whose target names an old identifier, with the target."""
-    links = [path for folder in _FOLDERS for path, entry in guest.walk(folder) if entry.kind == "symlink"]
-    targets = {path: guest.readlink(path) for path in links}
-    return {path: target for path, target in targets.items() if renaming.names(_bytes(target))}
-
-
-def _named(guest: Guest, renaming: Renaming) -> list[str]:
-    """Every path whose last part names an old identifier, folders before what is in them."""
-    paths = [path for folder in _FOLDERS for path, _ in guest.walk(folder)]
-    return [path for path in paths if renaming.names(_bytes(posixpath.basename(path)))]
 
 
 def _is_module(path: str) -> bool:

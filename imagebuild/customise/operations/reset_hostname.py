@@ -9,6 +9,7 @@ name from the loopback lines of ``/etc/hosts``.
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field, StringConstraints
@@ -46,27 +47,25 @@ _PRETTY_LINE = re.compile(r"^[ \t]*PRETTY_HOSTNAME=.*\n?", re.MULTILINE)
 def apply(guest: Guest, params: Params) -> None:
     what = f"hostname {params.hostname}"
     old = _names(guest) - {params.hostname, "localhost", "localhost.localdomain"}
-    for path in _FILES:
-        if guest.real_file(path) and (path != "/etc/mailname" or guest.read(path).strip() in old):
-            guest.edit(path, lambda text: text if text.strip() == params.hostname else params.hostname + "\n", what)
-    for path, setting in _SETTINGS.items():
-        if guest.real_file(path):
-            guest.edit(path, lambda text, setting=setting: setting.sub(rf"\g<1>{params.hostname}", text), what)  # type: ignore[misc]
-    for path in guest.glob(*_INTERFACES):
-        if guest.real_file(path):
-            guest.edit(path, lambda text: _DHCP_LINE.sub("", text), "removed the hostname for DHCP")
-    if guest.real_file("/etc/machine-info"):
-        guest.edit("/etc/machine-info", lambda text: _PRETTY_LINE.sub("", text), "removed the pretty hostname")
-    if old and guest.real_file("/etc/hosts"):
-        guest.edit("/etc/hosts", lambda text: _without(text, old), "removed the old hostname")
+    for path in guest.real_files(*_FILES):
+        name = guest.read(path).strip()
+        if name != params.hostname and (path != "/etc/mailname" or name in old):
+            guest.edit(path, lambda _: params.hostname + "\n", what)
+    for path in guest.real_files(*_SETTINGS):
+        guest.edit(path, partial(_SETTINGS[path].sub, rf"\g<1>{params.hostname}"), what)
+    for path in guest.real_files(*_INTERFACES):
+        guest.edit(path, partial(_DHCP_LINE.sub, ""), "removed the hostname for DHCP")
+    for path in guest.real_files("/etc/machine-info"):
+        guest.edit(path, partial(_PRETTY_LINE.sub, ""), "removed the pretty hostname")
+    for path in guest.real_files("/etc/hosts"):
+        guest.edit(path, lambda text: _without(text, old), "removed the old hostname")
 
 
 def _names(guest: Guest) -> set[str]:
     """What the guest calls itself so far, with and without its domain."""
-    found = [guest.read(path).strip() for path in _FILES if guest.real_file(path)]
-    for path, setting in _SETTINGS.items():
-        if guest.real_file(path):
-            found += [match[2].strip("\"' \t") for match in setting.finditer(guest.read(path))]
+    found = [guest.read(path).strip() for path in guest.real_files(*_FILES)]
+    for path in guest.real_files(*_SETTINGS):
+        found += [match[2].strip("\"' \t") for match in _SETTINGS[path].finditer(guest.read(path))]
     return {name for whole in found for name in (whole, whole.split(".")[0]) if name}
 
 

@@ -31,8 +31,7 @@ _SETTING = re.compile(r"^([ \t]*set timeout=)\d+[ \t]*$", re.MULTILINE)
 
 
 def apply(guest: Guest, params: Params) -> None:
-    there = [path for path in guest.glob(*_CONFIGURATIONS) if guest.real_file(path)]
-    found = [path for path in there if _SETTING.search(guest.read(path))]
+    found = [path for path in guest.real_files(*_CONFIGURATIONS) if _SETTING.search(guest.read(path))]
     if not found and guest.real_file(_DEFAULT) is None:
         raise GuestError("this guest has no GRUB 2 whose timeout could be set")
     what = f"timeout {params.seconds} s"

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from pydantic import Field
@@ -24,14 +25,17 @@ class Params(BaseParams):
     locale: str = Field(pattern=r"^[A-Za-z_]+(\.[A-Za-z0-9-]+)?(@[a-z]+)?$", description="a name such as de_DE.UTF-8")
 
 
-_FILES = {"/etc/default/locale": "LANG", "/etc/sysconfig/i18n": "LANG", "/etc/sysconfig/language": "RC_LANG"}
+_KEYS = {
+    "/etc/locale.conf": "LANG",
+    "/etc/default/locale": "LANG",
+    "/etc/sysconfig/i18n": "LANG",
+    "/etc/sysconfig/language": "RC_LANG",
+}
 
 
 def apply(guest: Guest, params: Params) -> None:
-    there = [path for path in _FILES if guest.real_file(path)]
+    there = guest.real_files(*_KEYS)
     for path in there:
-        guest.edit(path, lambda text, key=_FILES[path]: with_key(text, key, params.locale), f"locale {params.locale}")  # type: ignore[misc]
-    if guest.real_file("/etc/locale.conf"):
-        guest.edit("/etc/locale.conf", lambda text: with_key(text, "LANG", params.locale), f"locale {params.locale}")
-    elif not there:
+        guest.edit(path, partial(with_key, key=_KEYS[path], value=params.locale), f"locale {params.locale}")
+    if not there:
         guest.create("/etc/locale.conf", f"LANG={params.locale}\n")

@@ -16,9 +16,6 @@ from imagebuild import scrubbing
 from imagebuild.customise import registry
 from imagebuild.errors import GuestError, HostError
 from imagebuild.scrubbing import Image, recognised, scrub
-from tests.customise.conftest import installed_disk
-
-__all__ = ["installed_disk"]
 
 CALLS = [registry.call(name) for name in ("reset-machine-id", "remove-udev-rules", "clean-logs")]
 FAILING = [*CALLS, registry.call("remove-accounts", {"users": ["root"]})]
