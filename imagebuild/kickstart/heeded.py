@@ -1,4 +1,7 @@
-"""Does a template do anything with what its recipe says? One that knows no users would leave them out in silence."""
+"""Does a template do anything with what its recipe says? One that knows no users would leave them out in silence.
+
+And the other way round: does an operation undo what the kickstart says?
+"""
 
 from __future__ import annotations
 
@@ -22,6 +25,7 @@ _MACROS = {
 
 def problems(recipe: Recipe, kickstart: Rendered) -> Iterator[Problem]:
     """What the recipe says and its kickstart does not mention with a word: for each macro that would, at the first line."""
+    yield from _renamed(recipe, kickstart)
     words = _words(kickstart.text)
     missing: dict[str, list[tuple[Route, str]]] = {}
     for macro, route, value in _wanted(recipe):
@@ -33,6 +37,21 @@ def problems(recipe: Recipe, kickstart: Rendered) -> Iterator[Problem]:
         more = f" and {len(told) - 1} more" if len(told) > 1 else ""
         message = f"the template {recipe.kickstart.template} does nothing with {value}{more}"
         yield Problem(mark.file, mark.value, dotted(route), message, _MACROS[macro])
+
+
+def _renamed(recipe: Recipe, kickstart: Rendered) -> Iterator[Problem]:
+    """A hostname of the kickstart that the operation reset-hostname would replace by another."""
+    said = re.search(r"^network\s[^#\n]*--hostname(?:=|\s+)[\"']?([^\s\"']+)", kickstart.text, re.MULTILINE)
+    for at, call in enumerate(recipe.operations):
+        if said is None or call.name != "reset-hostname":
+            continue
+        becomes = call.params.model_dump()["hostname"]
+        if becomes != said[1]:
+            route: Route = ("operations", at)
+            mark = recipe.place(route)
+            message = f"the kickstart names the guest {said[1]}, and reset-hostname names it {becomes} again"
+            hint = f"give it the name: reset-hostname: {{hostname: {said[1]}}}; or remove one of the two"
+            yield Problem(mark.file, mark.value, dotted(route), message, hint)
 
 
 def _words(text: str) -> set[str]:

@@ -52,3 +52,24 @@ def test_what_it_leaves_out_is_told_at_the_recipes_line(tmp_path: Path, without:
     assert without in TEMPLATE
     does_nothing = "the template t.ks.j2 does nothing with "
     assert told(tmp_path, TEMPLATE.replace(without, "")) == [f"small.yaml:{told_once.format(does_nothing)}"]
+
+
+NAMED = TEMPLATE + "network --device=eth0 --bootproto=dhcp --hostname={{ network.hostname }}\n"
+
+
+@pytest.mark.parametrize(
+    "operations", ["[reset-machine-id]", "[{reset-hostname: {hostname: web1.example.org}}]"], ids=["none", "the same"]
+)
+def test_a_hostname_that_stays(tmp_path: Path, operations: str) -> None:
+    said = f"{ALL}network: {{hostname: web1.example.org}}\noperations: {operations}\n"
+    assert list(heeded.problems(recipe(said), rendered(tmp_path, NAMED, said))) == []
+
+
+def test_a_hostname_that_an_operation_takes_away_is_told(tmp_path: Path) -> None:
+    said = f"{ALL}network: {{hostname: web1}}\noperations:\n  - reset-machine-id\n  - reset-hostname\n"
+    (problem,) = heeded.problems(recipe(said), rendered(tmp_path, NAMED, said))
+    assert str(problem).startswith(
+        "small.yaml:12: operations[1]: the kickstart names the guest web1, and reset-hostname names it localhost again"
+    )
+    assert problem.hint is not None
+    assert "reset-hostname: {hostname: web1}" in problem.hint
