@@ -20,7 +20,8 @@ _LARGEST = 1 << 30
 """Bytes that an initramfs may unpack to."""
 _PIECE = 256 << 10
 """Bytes that are unpacked at once: what a bomb may grow to between two looks at its size is bounded by it."""
-_CPIO = (b"070701", b"070702")
+_WITH_SUMS = b"070702"
+_CPIO = (b"070701", _WITH_SUMS)
 _HEADER = 110
 Change = Callable[[bytes], bytes]
 
@@ -38,7 +39,7 @@ def rewritten(content: bytes, change: Change) -> bytes:
         at += zeros
         if content[at : at + 6] in _CPIO:
             end = _end_of_archive(content, at)
-            parts.append(change(content[at:end]))
+            parts.append(_changed(content[at:end], change))
             at = end
         elif at < len(content):
             new, used = _compressed(content[at:], change)
@@ -46,6 +47,15 @@ def rewritten(content: bytes, change: Change) -> bytes:
             at += used
     joined = b"".join(parts)
     return content if joined == content else joined
+
+
+def _changed(archive: bytes, change: Change) -> bytes:
+    new = change(archive)
+    if new != archive and archive.startswith(_WITH_SUMS):
+        raise GuestError(
+            "an initramfs of the guest has a checksum for each file, which is not known here to be changed"
+        )
+    return new
 
 
 def _end_of_archive(content: bytes, start: int) -> int:
@@ -84,7 +94,7 @@ def _compressed(content: bytes, change: Change) -> tuple[bytes, int]:
                 plain, used = _unpacked(content, unpacker())
             except (zlib.error, lzma.LZMAError, OSError, EOFError, zstandard.ZstdError) as error:
                 raise GuestError(f"an initramfs of the guest is damaged: {error}") from error
-            changed = change(plain)
+            changed = _changed(plain, change)
             return (content[:used] if changed == plain else pack(changed)), used
     raise GuestError(
         "an initramfs of the guest is compressed in a way that is not known here",

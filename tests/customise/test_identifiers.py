@@ -171,7 +171,10 @@ def test_only_what_is_asked_for() -> None:
     [
         ("/boot/grub/i386-pc/load.cfg", f"search.fs_uuid {ROOT} root\n".encode(), "compiled in"),
         ("/boot/initrd.img-6.2", b"\x02!L\x18", "not known here"),
+        ("/boot/initrd.img-6.2", gzip.compress(MAIN.replace(b"070701", b"070702")), "a checksum for each file"),
+        ("/boot/large.img", b"\0" * ((256 << 20) + 1), "larger than 268435456 bytes"),
     ],
+    ids=["in GRUB's core", "lz4", "with checksums", "large"],
 )
 def test_what_cannot_be_done_is_told_before_anything_changes(path: str, content: bytes, said: str) -> None:
     disk = guest()
@@ -181,3 +184,22 @@ def test_what_cannot_be_done_is_told_before_anything_changes(path: str, content:
         apply_one(disk, registry.call("renew-disk-identifiers"))
     assert disk.tree == before
     assert disk.devices == DEVICES
+
+
+@pytest.mark.parametrize(
+    "copy", [Identifier("/dev/sdb2", "file systems", "ext4", ROOT), Identifier("/dev/sdb", "partitions", "mbr", MBR)]
+)
+def test_a_copy_of_a_disk_beside_it_is_an_error(copy: Identifier) -> None:
+    disk = guest()
+    disk.devices = [*DEVICES, copy]
+    before = dict(disk.tree)
+    with pytest.raises(GuestError, match=f"and {copy.device} both have the {copy.type} identifier {copy.value}"):
+        apply_one(disk, registry.call("renew-disk-identifiers"))
+    assert disk.tree == before
+
+
+def test_btrfs_on_several_devices_is_one_file_system() -> None:
+    disk = guest()
+    disk.devices = [Identifier(f"/dev/sd{letter}", "file systems", "btrfs", ROOT) for letter in "ab"]
+    apply_one(disk, registry.call("renew-disk-identifiers"))
+    assert sum(one.value != ROOT for one in disk.devices) == 1, "it is told once, for all its devices"

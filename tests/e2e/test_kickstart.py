@@ -150,6 +150,7 @@ def test_each_command_is_carried_out(project: Project, built: Ended, variant: Ca
     name = variant(
         ("disk: ", f"{SAID}disk: "),
         ("packages: [lrzsz, net-tools, screen, tree, vim, wget]\n", ""),
+        ("  - reset-hostname\n", "  - reset-hostname: {hostname: everything}\n"),
     )
     ended = project.run("build", name, "--json")
     assert ended.code == 0, f"{ended.events[-3:]} {ended.stderr}"

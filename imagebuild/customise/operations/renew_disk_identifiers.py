@@ -6,7 +6,7 @@ and environment, Boot Loader Specification entries, the kernel's command line, t
 device, and what is inside of the initramfs images. Afterwards nothing there names an old one, or the operation fails.
 
 Not in the default set: clones of one template may share these, as long as no two disks of the same origin are in one machine. Each
-run gives new ones. Identifiers of LVM and RAID stay. Where GRUB's core image on a BIOS machine has one compiled in (it says so in
+run gives new ones. Identifiers of LVM and RAID stay. Two things with one identifier, and a file of more than 256 MiB there, are errors. Where GRUB's core image on a BIOS machine has one compiled in (it says so in
 ``load.cfg``, mostly with ``/boot`` on RAID or LVM), the operation fails before it changes anything.
 """
 
@@ -26,6 +26,7 @@ from imagebuild.errors import GuestError
 
 if TYPE_CHECKING:
     from imagebuild.customise.guest import Guest
+    from imagebuild.guest.block import Identifier
 
 PHASE = Phase.SCRUB
 REPLACES = ("fs-uuids",)
@@ -47,7 +48,9 @@ _COMPILED_IN = "/boot/grub*/*-pc/load.cfg"
 
 
 def apply(guest: Guest, params: Params) -> None:
-    old = known(guest.identifiers(), params.kinds)
+    identifiers = guest.identifiers()
+    _check_once(identifiers, params.kinds)
+    old = known(identifiers, params.kinds)
     if not old:
         raise NotApplicable("nothing on its disks has an identifier that can be renewed")
     pairs = {one.value: fresh(one) for one in old}
@@ -72,6 +75,20 @@ def apply(guest: Guest, params: Params) -> None:
         raise GuestError(f"old identifiers are left in {', '.join(paths[:5])}")
 
 
+def _check_once(identifiers: list[Identifier], kinds: tuple[Kind, ...]) -> None:
+    """GuestError if two things have the same identifier: what the guest means by it nobody can tell."""
+    places: dict[tuple[str, str, int], str] = {}
+    for one in identifiers:
+        # btrfs on several devices has the same on each.
+        if one.kind in kinds and one.type != "btrfs":
+            other = places.setdefault((one.type, one.value, one.number), one.device)
+            if other != one.device:
+                raise GuestError(
+                    f"{other} and {one.device} both have the {one.type} identifier {one.value}",
+                    "one is a copy of the other: leave its disk out, or give it another identifier first",
+                )
+
+
 @dataclass
 class _Found:
     """What names an old identifier, by its path: files with their new content, links with their new target, new last names."""
@@ -93,7 +110,7 @@ def _look(guest: Guest, renaming: Renaming) -> _Found:
             found.names[path] = name
         if entry.kind == "symlink" and (target := text(old := guest.readlink(path))) != old:
             found.targets[path] = target
-        if entry.kind == "file" and 0 < entry.size <= _LARGEST and not _is_module(path):
+        if entry.kind == "file" and entry.size > 0 and not _is_module(path):
             content = guest.read_bytes(path, _LARGEST)
             inside = path.startswith("/boot/") and entry.name.startswith(_INITRAMFS)
             new = initramfs.rewritten(content, renaming) if inside else renaming(content)
