@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 OWN = "/etc/systemd/system"
 """Where units are enabled, and where an administrator's own units are."""
+_OPENRC = "/etc/runlevels"
 FOLDERS = (OWN, "/usr/lib/systemd/system", "/lib/systemd/system")
 
 
@@ -59,6 +60,28 @@ def disable_init_script(guest: Guest, name: str) -> None:
             target = guest.readlink(link) if guest.is_symlink(link) else f"../init.d/{name}"
             guest.remove(link, f"disabled init script {name}")
             guest.symlink(target, f"{posixpath.dirname(link)}/K01{name}")
+
+
+def enable_init_script(guest: Guest, name: str) -> None:
+    """Start ``/etc/init.d/NAME`` with the guest, as ``rc-update add`` and ``chkconfig on`` do; GuestError elsewhere."""
+    if guest.is_dir(_OPENRC):
+        if not guest.exists(f"{_OPENRC}/boot/{name}") and not guest.exists(f"{_OPENRC}/sysinit/{name}"):
+            guest.symlink(f"/etc/init.d/{name}", f"{_OPENRC}/default/{name}")
+        return
+    header = re.search(
+        r"^#\s*chkconfig:\s*(?:-|[0-6]+)\s+(\d{1,2})\s+\d{1,2}\s*$", guest.read(f"/etc/init.d/{name}"), re.MULTILINE
+    )
+    if header is None or not guest.is_dir("/etc/rc.d/rc3.d"):
+        raise GuestError(
+            f"what decides in this guest when the init script {name} starts is not known here",
+            f"run-command can ask the guest itself: update-rc.d {name} enable",
+        )
+    link = f"S{int(header[1]):02}{name}"
+    for level in "2345":
+        folder = f"/etc/rc.d/rc{level}.d"
+        others = [path for path in guest.glob(f"{folder}/[SK]??{name}") if posixpath.basename(path) != link]
+        guest.remove(others, f"enabled init script {name}")
+        guest.symlink(f"../init.d/{name}", f"{folder}/{link}")
 
 
 def unit_name(service: str) -> str:

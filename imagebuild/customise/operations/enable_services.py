@@ -1,7 +1,8 @@
 """Let services start with the guest.
 
-systemd units, as ``systemctl enable`` links them: wanted by the targets and under the aliases that the unit's file names. A
-service that the guest does not have is an error, and so is a unit that says nothing of when it starts.
+systemd units, as ``systemctl enable`` links them: wanted by the targets and under the aliases that the unit's file names. Where systemd
+has no such unit, init scripts: in OpenRC's runlevel default, or as ``chkconfig on`` links them. A service that the guest does not have is
+an error, and so is one that says nothing of when it starts.
 """
 
 from __future__ import annotations
@@ -23,8 +24,11 @@ Params = ServicesParams
 def apply(guest: Guest, params: ServicesParams) -> None:
     for name in params.services:
         unit = units.unit_name(name)
-        if units.find(guest, unit) is None:
+        if units.find(guest, unit) is not None:
+            units.enable_as_installed(guest, unit)
+        elif guest.real_file(f"/etc/init.d/{name}"):
+            units.enable_init_script(guest, name)
+        else:
             raise GuestError(
                 f"the guest has no service {name}", "install its package before, or see its name in the guest"
             )
-        units.enable_as_installed(guest, unit)
