@@ -11,11 +11,12 @@ from click.shell_completion import CompletionItem
 from pydantic import ValidationError
 
 from imagebuild import accel, scrubbing
-from imagebuild.cli.options import json_option, log_to_stderr, opened, store_option, verbose_option
+from imagebuild.cli.options import RecipeName, json_option, log_to_stderr, opened, store_option, verbose_option
 from imagebuild.cli.report import JsonReporter, reporter
 from imagebuild.customise import CustomiseResult, OperationCall, OperationResult, detectors, registry
 from imagebuild.disk_image import Format
 from imagebuild.errors import UsageError
+from imagebuild.recipe.load import load
 from imagebuild.scrubbing import Way
 
 _IMAGES = click.argument(
@@ -48,6 +49,7 @@ Examples:
   imagebuild scrub template.qcow2
   imagebuild scrub template.qcow2 --dry-run
   imagebuild scrub cloud.qcow2 --output template.qcow2 --without reset-cloud-init
+  imagebuild scrub foreign.qcow2 --recipe debian-13
   imagebuild scrub system.raw data.raw --operation reset-machine-id --operation 'reset-hostname={"hostname": "web"}'"""
 )
 @_IMAGES
@@ -59,6 +61,7 @@ Examples:
     "--operation", "wanted", multiple=True, type=OperationName(), metavar="NAME[=JSON]",
     help="Apply this operation, with these parameters, and not the default set; repeatable.",
 )  # fmt: skip
+@click.option("--recipe", type=RecipeName(), help="Apply the operations of this recipe, and not the default set.")
 @click.option("--without", multiple=True, type=OperationName(), metavar="NAME", help="Leave this operation out.")
 @click.option("--network", is_flag=True, help="Let operations that must download something do so.")
 @store_option
@@ -71,6 +74,7 @@ def scrub(
     in_place: bool,
     output: Path | None,
     wanted: tuple[str, ...],
+    recipe: str | None,
     without: tuple[str, ...],
     network: bool,
     store: Path | None,
@@ -85,7 +89,7 @@ def scrub(
     if verbose:
         log_to_stderr()
     way = _way(dry_run=dry_run, in_place=in_place, output=output)
-    operations = _operations(wanted, without)
+    operations = _operations(wanted, recipe, without)
     disks = scrubbing.recognised(images, given)
     told = reporter(as_json=as_json, quiet=False)
     with told.step(images[0].name, "dry run" if dry_run else "scrub") as progress:
@@ -156,8 +160,13 @@ def _way(*, dry_run: bool, in_place: bool, output: Path | None) -> Way:
     return "dry-run" if dry_run else "in-place" if in_place else "swap"
 
 
-def _operations(wanted: tuple[str, ...], without: tuple[str, ...]) -> list[OperationCall]:
-    calls = [_call(one) for one in wanted] or [registry.call(name) for name in registry.DEFAULTS]
+def _operations(wanted: tuple[str, ...], recipe: str | None, without: tuple[str, ...]) -> list[OperationCall]:
+    if recipe is not None and wanted:
+        raise UsageError("--recipe and --operation exclude each other")
+    calls = list(load(recipe).operations) if recipe is not None else [_call(one) for one in wanted]
+    if recipe is not None and not calls:
+        raise UsageError(f"--recipe {recipe}: it has no operations")
+    calls = calls or [registry.call(name) for name in registry.DEFAULTS]
     for name in without:
         if name not in {call.name for call in calls}:
             registry.get(name)
