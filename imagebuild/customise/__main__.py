@@ -1,8 +1,8 @@
 """The process that makes the calls to libguestfs: an order as JSON comes in, events as lines of JSON go out.
 
-The calls are made in a thread. The main thread waits for a signal to end, or for the other end of
-standard output to go away, and then ends the appliance, so that the call in progress fails and
-the handle is closed in the regular way.
+The calls are made in a thread. The main thread waits for a signal to end, for the other end of
+standard output to go away, or for a full disk, and then ends the appliance, so that the call in progress
+fails and the handle is closed in the regular way. QEMU waits for ever when it cannot write its image.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
@@ -31,6 +32,9 @@ _LOOK = 0.2
 _GRACE = 8.0
 """Seconds that the appliance gets to end, less than what the parent gives this process."""
 
+_FULL = 1 << 20
+"""Bytes: a file system with fewer free ones counts as full."""
+
 _writing = threading.Lock()
 
 
@@ -44,7 +48,8 @@ def main() -> int:
     thread = threading.Thread(target=lambda: statuses.append(_carry_out(order)), daemon=True)
     thread.start()
     told = ""
-    while thread.is_alive() and not ending.is_set() and not _unheard():
+    folders = {Path(path).parent for path in (order["disk"], *order["more"])} | {Path(order["tmpdir"])}
+    while thread.is_alive() and not ending.is_set() and not _unheard() and not _told_full(folders):
         thread.join(_LOOK)
         told = told or _tell_socket_folder()
     if not thread.is_alive():
@@ -93,6 +98,17 @@ def _unheard() -> bool:
     poll = select.poll()
     poll.register(sys.stdout.fileno(), 0)
     return bool(poll.poll(0))
+
+
+def _told_full(folders: Iterable[Path]) -> bool:
+    """Whether one of the file systems is full; then that is told as the failure."""
+    for folder in folders:
+        with suppress(FileNotFoundError):
+            if shutil.disk_usage(folder).free < _FULL:
+                hint = "make room there, and start again"
+                _emit("failed", host=True, message=f"the file system of {folder} is full", hint=hint)
+                return True
+    return False
 
 
 def _tell_socket_folder() -> str:

@@ -72,7 +72,8 @@ class _Reader:
             case {"event": "result", "result": result}:
                 self.result = _RESULT.validate_python(result)
             case {"event": "failed", "host": bool(host), "message": str(message), "hint": hint}:
-                self.failure = (HostError if host else GuestError)(message, hint)
+                # The first is the reason; what fails after it is what the reason does to a call in progress.
+                self.failure = self.failure or (HostError if host else GuestError)(message, hint)
 
 
 def run(

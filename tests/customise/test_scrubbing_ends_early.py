@@ -39,13 +39,13 @@ def start(image: Path, *words: str) -> subprocess.Popen[str]:
     )
 
 
-def at_work(process: subprocess.Popen[str]) -> None:
-    """Wait until the first operations are being applied."""
+def at_work(process: subprocess.Popen[str], word: str = WORKING) -> None:
+    """Wait until it tells that it does this."""
     assert process.stdout is not None
     seen = []
     for line in process.stdout:
         seen.append(line)
-        if WORKING in line:
+        if word in line:
             return
     pytest.fail(f"it ended before any operation: {seen}")
 
@@ -106,3 +106,28 @@ def test_killed_outright_and_begun_again(image: Path, words: tuple[str, ...]) ->
     assert again.code == 0
     assert again.events[-1]["event"] == "scrubbed"
     assert digest(image) != before
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small file system is for root")
+def test_a_file_system_that_gets_full_ends_it_soon(installed_disk: Path, tmp_path: Path) -> None:
+    """Without a look at the space that is left, QEMU would wait for it until the time is over."""
+    small = tmp_path / "small"
+    small.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=640m", "imagebuild-test", small], check=True)
+    try:
+        image, filler = small / "disk.raw", small / "filler"
+        subprocess.run(["cp", "--sparse=always", installed_disk, image], check=True)
+        before = digest(image)
+        process = start(image, "--in-place")
+        at_work(process, "starting the appliance")
+        with pytest.raises(OSError, match="No space"), filler.open("wb", buffering=0) as file:
+            while True:
+                file.write(bytes(1 << 20))
+        failed = ended(process)
+        assert failed.code == 3
+        assert "is full" in failed.events[-1]["message"]
+        assert digest(image) == before
+        assert sorted(one.name for one in small.iterdir()) == ["disk.raw", "filler", "store"]
+        assert processes(tmp_path) == []
+    finally:
+        subprocess.run(["umount", small], check=True)
