@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from functools import cache, partial
+from typing import TYPE_CHECKING
 
 from imagebuild import fingerprint
 from imagebuild import preparation as preparations
@@ -27,9 +28,15 @@ from imagebuild.kickstrap.agent import supported
 from imagebuild.kickstrap.agent.machine import Machine
 from imagebuild.kickstrap.mirror import Mirror
 from imagebuild.preparation import Preparation, Step, Tools
+from imagebuild.recipe import supplies
 from imagebuild.recipe.model import Recipe
 from imagebuild.recipe.secrets import FingerprintSecrets, SampleSecrets, Secrets
 from imagebuild.recipe.section import MIB
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from imagebuild.customise import OperationCall
 
 PAYLOAD_URL = "file:///run/kickstrap/payload"
 """Where the installer's init presents the disk that holds the root archive."""
@@ -46,6 +53,8 @@ class Plan:
     install: Step
     customise: Step
     convert: Step
+    operations: tuple[OperationCall, ...]
+    """The recipe's, with the files of this host that they name; without secrets."""
     warnings: tuple[Problem, ...] = ()
     """What lint finds in the kickstart that hinders nothing."""
 
@@ -67,10 +76,11 @@ def make(recipe: Recipe, *, mirror: Mirror, tools: Tools, secret_key: bytes, fou
     else:
         kickstart, preparation = _with_kickstrap(recipe, mirror, tools, secrets)
     rendered, parsed = kickstart
+    operations = supplies.planned(recipe)
     install = _install_step(recipe, rendered, preparation)
-    customise = _customise_step(recipe, install, tools)
+    customise = _customise_step(supplies.opened(recipe, operations, secrets), install, tools)
     convert = _convert_step(recipe, customise, tools)
-    return Plan(recipe, rendered, preparation, install, customise, convert, parsed.warnings)
+    return Plan(recipe, rendered, preparation, install, customise, convert, operations, parsed.warnings)
 
 
 Checked = tuple[Rendered, ParsedKickstart]
@@ -123,7 +133,7 @@ def linted(recipe: Recipe, payload: Payload, nonce: str, secrets: Secrets) -> tu
         supported=_carried_out(_machine(recipe)) if kickstrap else None,
         ignore={name: recipe.place(("lint", "ignore", name)) for name in recipe.lint.ignore},
     )
-    return rendered, report.joined(heeded.problems(recipe, rendered))
+    return rendered, report.joined([*heeded.problems(recipe, rendered), *supplies.missing(recipe)])
 
 
 def _addresses(payload: Payload) -> frozenset[str]:
@@ -179,18 +189,19 @@ def _install_step(recipe: Recipe, kickstart: Rendered, preparation: Preparation)
     return Step("install", "installed", "virt-install, kickstart", inputs)
 
 
-def _customise_step(recipe: Recipe, install: Step, tools: Tools) -> Step:
-
+def _customise_step(operations: Sequence[OperationCall], install: Step, tools: Tools) -> Step:
+    """``operations`` with stand-ins for their secrets."""
     inputs = {"installed disk": install.fingerprint, "libguestfs": tools.libguestfs}
-    for at, call in enumerate(recipe.operations):
-        key = f"operation {at + 1}, {call.name}"
-        inputs[key] = fingerprint.of(
-            {
-                "params": json.dumps(call.params.model_dump(mode="json"), sort_keys=True),
-                "code": registry.code_digest(call.name),
-            }
-        )
-    return Step("customise", "customised", f"{len(recipe.operations)} operations", inputs)
+    for at, call in enumerate(operations):
+        content = {
+            "params": json.dumps(call.params.model_dump(mode="json"), sort_keys=True),
+            "code": registry.code_digest(call.name),
+        }
+        # A path of this host is no input, what is there is.
+        content |= {f"file {name}": sha256 for name, (_, sha256) in call.supplies.paths.items()}
+        content |= {f"secret {name}": json.dumps(words) for name, words in call.supplies.secrets.items()}
+        inputs[f"operation {at + 1}, {call.name}"] = fingerprint.of(content)
+    return Step("customise", "customised", f"{len(operations)} operations", inputs)
 
 
 def _convert_step(recipe: Recipe, customise: Step, tools: Tools) -> Step:

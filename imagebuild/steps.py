@@ -28,6 +28,7 @@ from imagebuild.manifest import Source
 from imagebuild.plan import Plan
 from imagebuild.prepare import Prepared, prepare
 from imagebuild.progress import Progress, Reporter
+from imagebuild.recipe import supplies
 from imagebuild.recipe.model import Recipe
 from imagebuild.recipe.secrets import RealSecrets
 from imagebuild.recipe.section import MIB
@@ -170,7 +171,7 @@ class Run:
             result = customisation.run(
                 disks[0],
                 "raw",
-                self.recipe.operations,
+                supplies.opened(self.recipe, self.plan.operations, RealSecrets()),
                 accel=verdict.accelerator,
                 workdir=self.work,
                 more=disks[1:],

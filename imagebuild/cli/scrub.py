@@ -16,7 +16,10 @@ from imagebuild.cli.report import JsonReporter, reporter
 from imagebuild.customise import CustomiseResult, OperationCall, OperationResult, detectors, registry
 from imagebuild.disk_image import Format
 from imagebuild.errors import UsageError
+from imagebuild.recipe import supplies
+from imagebuild.recipe.document import Mark
 from imagebuild.recipe.load import load
+from imagebuild.recipe.secrets import RealSecrets
 from imagebuild.scrubbing import Way
 
 _IMAGES = click.argument(
@@ -163,15 +166,22 @@ def _way(*, dry_run: bool, in_place: bool, output: Path | None) -> Way:
 def _operations(wanted: tuple[str, ...], recipe: str | None, without: tuple[str, ...]) -> list[OperationCall]:
     if recipe is not None and wanted:
         raise UsageError("--recipe and --operation exclude each other")
-    calls = list(load(recipe).operations) if recipe is not None else [_call(one) for one in wanted]
-    if recipe is not None and not calls:
-        raise UsageError(f"--recipe {recipe}: it has no operations")
-    calls = calls or [registry.call(name) for name in registry.DEFAULTS]
+    if recipe is not None:
+        calls = _of_recipe(recipe)
+    else:
+        calls = [_call(one) for one in wanted] or [registry.call(name) for name in registry.DEFAULTS]
     for name in without:
         if name not in {call.name for call in calls}:
             registry.get(name)
             raise UsageError(f"--without {name}: it would not be applied anyway")
     return [call for call in calls if call.name not in without]
+
+
+def _of_recipe(name: str) -> list[OperationCall]:
+    recipe = load(name)
+    if not recipe.operations:
+        raise UsageError(f"--recipe {name}: it has no operations")
+    return list(supplies.opened(recipe, supplies.planned(recipe), RealSecrets()))
 
 
 def _call(text: str) -> OperationCall:
@@ -180,7 +190,9 @@ def _call(text: str) -> OperationCall:
         data = json.loads(params) if equals else {}
         if not isinstance(data, dict):
             raise UsageError(f"--operation {name}: expected a JSON object after the equals sign")
-        return registry.call(name, data)
+        call = registry.call(name, data)
+        mark = Mark(f"--operation {name}", 0, 0)
+        return supplies.with_secrets(supplies.with_paths(call, lambda _: mark), lambda _: mark, RealSecrets())
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])

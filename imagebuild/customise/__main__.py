@@ -25,6 +25,7 @@ from typing import Any
 
 from imagebuild import guest
 from imagebuild.customise import registry, runner
+from imagebuild.customise.supplies import Supplies
 from imagebuild.errors import HostError, ImageBuildError
 
 _LOOK = 0.2
@@ -70,7 +71,7 @@ def _carry_out(order: dict[str, Any]) -> int:
         more=[Path(path) for path in order["more"]],
     )
     try:
-        calls = [registry.call(name, params) for name, params in order["operations"]]
+        calls = [registry.call(name, params, Supplies(**supplies)) for name, params, supplies in order["operations"]]
         if order["task"] == "audit":
             result = runner.audit(open_guest, tell=_tell)
         else:

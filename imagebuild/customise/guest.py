@@ -9,10 +9,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from imagebuild.customise.facts import Account, accounts, homes
+from imagebuild.customise.supplies import NOTHING, Supplies
 from imagebuild.errors import GuestError
+from imagebuild.files import sha256
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from imagebuild.guest import Entry
     from imagebuild.guest.block import Identifier
@@ -30,6 +33,11 @@ class Change:
     path: str
     what: str
     diff: str = ""
+
+
+def _stands(found: Entry, mode: int, owner: tuple[int, int] | None) -> bool:
+    """Whether what was found has the mode and the owner that are asked for."""
+    return found.mode == mode and owner in (None, (found.uid, found.gid))
 
 
 def _diff(path: str, before: str | bytes, after: str | bytes) -> str:
@@ -56,7 +64,9 @@ class Files(Protocol):
     def read(self, path: str, limit: int) -> bytes: ...
     def listdir(self, path: str) -> list[Entry]: ...
     def glob(self, pattern: str) -> list[str]: ...
+    def sha256(self, path: str) -> str: ...
     def write(self, path: str, content: bytes) -> None: ...
+    def upload(self, source: Path, path: str) -> None: ...
     def chmod(self, mode: int, path: str) -> None: ...
     def chown(self, uid: int, gid: int, path: str) -> None: ...
     def rename(self, path: str, new: str) -> None: ...
@@ -77,8 +87,10 @@ class Guest:
     Texts are UTF-8 with everything else kept as it is (surrogateescape). Paths are absolute.
     """
 
-    def __init__(self, files: Files, *, differences: bool = False) -> None:
+    def __init__(self, files: Files, supplies: Supplies = NOTHING, *, differences: bool = False) -> None:
+        """``supplies`` is what stands behind the names of the host's files and secrets in the operation's parameters."""
         self._files = files
+        self.supplies = supplies
         self._differences = differences
         self.changes: list[Change] = []
 
@@ -95,6 +107,13 @@ class Guest:
     def is_dir(self, path: str) -> bool:
         """True for a folder (not for a link to one)."""
         return self._is(path, "dir")
+
+    def leads_to_folder(self, path: str) -> bool:
+        """True for a folder and for a link to one."""
+        try:
+            return self._is(self._files.realpath(path), "dir")
+        except GuestError:
+            return False
 
     def is_symlink(self, path: str) -> bool:
         """True for a symbolic link, dangling or not."""
@@ -209,16 +228,50 @@ class Guest:
         before = b""
         if found is not None and found.kind == "file":
             before = self._files.read(path, max(LARGEST_TEXT, len(content) + 1))
-            if before == content and found.mode == mode and owner in (None, (found.uid, found.gid)):
+            if before == content and _stands(found, mode, owner):
                 return
-        elif found is not None:
-            self._files.remove(path)
-        self._folders(path)
+        self._make_way(path, found)
         self._files.write(path, content)
-        self._files.chmod(mode, path)
+        self._settle(path, mode, owner)
+        self.record(path, what or ("replaced" if found else "created"), self._difference(path, before, content))
+
+    def put(self, path: str, source: Path, mode: int, owner: tuple[int, int] | None = None) -> None:
+        """Make sure that ``path`` is a regular file with the content of the host's file ``source``, of any size. Else as ``create``."""
+        found = self._files.stat(path)
+        if found is not None and found.kind == "file" and found.size == source.stat().st_size:
+            same = self._files.sha256(path) == sha256(source)
+            if same and _stands(found, mode, owner):
+                return
+        self._make_way(path, found)
+        self._files.upload(source, path)
+        self._settle(path, mode, owner)
+        self.record(path, "replaced" if found else "created")
+
+    def _make_way(self, path: str, found: Entry | None) -> None:
+        """Let a file be written at ``path``: what is there is no folder and no link, and it has a folder to be in."""
+        if found is not None and found.kind == "dir":
+            raise GuestError(f"{path} in the guest is a folder")
+        if found is not None and found.kind != "file":
+            self._files.remove(path)
+        folder = posixpath.dirname(path)
+        if self._files.stat(folder) is None:
+            self._files.mkdir(folder)
+
+    def _settle(self, path: str, mode: int, owner: tuple[int, int] | None) -> None:
         if owner is not None:
             self._files.chown(*owner, path)
-        self.record(path, what or ("replaced" if found else "created"), self._difference(path, before, content))
+        # Last: a change of owner takes the bits for set-user-id away.
+        self._files.chmod(mode, path)
+
+    def create_folder(self, path: str, mode: int = 0o755, owner: tuple[int, int] = (0, 0)) -> None:
+        """Make sure that a folder, or a link to one, is at ``path``; a new one gets this mode and owner."""
+        found = self._files.stat(path)
+        if found is None:
+            self._files.mkdir(path)
+            self._settle(path, mode, owner)
+            self.record(path, "created")
+        elif not self.leads_to_folder(path):
+            raise GuestError(f"{path} in the guest is not a folder")
 
     def replace(self, path: str, content: bytes, what: str) -> None:
         """Give an existing file, links not followed, another content; mode, owner and label stay."""
@@ -269,8 +322,9 @@ class Guest:
         if found is not None:
             if found.kind == "symlink" and self._files.readlink(path) == target:
                 return
-            self._files.remove(path)
-        self._folders(path)
+            if found.kind == "file":
+                self._files.remove(path)
+        self._make_way(path, found)
         self._files.symlink(target, path)
         self.record(path, f"{'replaced by a' if found else 'created a'} link to {target}")
 
@@ -294,12 +348,12 @@ class Guest:
             self.record(path, "emptied")
 
     @contextmanager
-    def temporary_file(self, path: str, text: str, mode: int) -> Iterator[None]:
+    def temporary_file(self, path: str, content: str | bytes, mode: int) -> Iterator[None]:
         """Have a file in the guest while the block runs, off the record; one that is there already is left alone."""
         if self._files.stat(path) is not None:
             yield
             return
-        self._files.write(path, text.encode())
+        self._files.write(path, content.encode() if isinstance(content, str) else content)
         self._files.chmod(mode, path)
         try:
             yield
@@ -332,8 +386,3 @@ class Guest:
         if freed >= 1 << 20:
             self.record(mountpoint, f"gave back {freed / (1 << 20):.1f} MiB")
         return freed
-
-    def _folders(self, path: str) -> None:
-        folder = posixpath.dirname(path)
-        if self._files.stat(folder) is None:
-            self._files.mkdir(folder)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from imagebuild.customise.supplies import NOTHING, Supplies
+
 if TYPE_CHECKING:
     from imagebuild.customise.guest import Guest
 
@@ -69,7 +71,8 @@ class Operation:
 
 @dataclass(frozen=True)
 class OperationCall:
-    """An operation's name with its validated parameters: what a recipe asks for."""
+    """An operation's name with its validated parameters: what a recipe asks for, and what stands behind their names."""
 
     name: str
     params: Params
+    supplies: Supplies = NOTHING

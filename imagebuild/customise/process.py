@@ -19,6 +19,7 @@ from pydantic import TypeAdapter
 
 import imagebuild
 from imagebuild.customise.result import CustomiseResult
+from imagebuild.customise.supplies import Supplies
 from imagebuild.disk_image import Format
 from imagebuild.errors import CommandFailed, GuestError, HostError
 from imagebuild.progress import SILENT, Progress
@@ -46,7 +47,7 @@ class Order:
     accel: Literal["kvm", "tcg"]
     network: bool
     tmpdir: str
-    operations: tuple[tuple[str, dict[str, Any]], ...]
+    operations: tuple[tuple[str, dict[str, Any], Supplies], ...]
     task: Task = "customise"
 
 
@@ -97,7 +98,7 @@ def run(
     """
     reader = _Reader(progress)
     with tempfile.TemporaryDirectory(prefix="customise-", dir=workdir) as tmpdir:
-        calls = tuple((call.name, call.params.model_dump(mode="json")) for call in operations)
+        calls = tuple((call.name, call.params.model_dump(mode="json"), call.supplies) for call in operations)
         others = tuple(str(path.absolute()) for path in more)
         order = Order(str(disk.absolute()), others, fmt, accel, network, tmpdir, calls, task)
         try:

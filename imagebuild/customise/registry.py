@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import imagebuild
 from imagebuild.customise import operations
 from imagebuild.customise.operation import Operation, OperationCall, Params, Phase
+from imagebuild.customise.supplies import NOTHING, Supplies
 from imagebuild.errors import UsageError
 
 if TYPE_CHECKING:
@@ -73,9 +74,9 @@ def params_model(name: str) -> type[Params]:
     return get(name).params
 
 
-def call(name: str, params: Mapping[str, Any] | None = None) -> OperationCall:
+def call(name: str, params: Mapping[str, Any] | None = None, supplies: Supplies = NOTHING) -> OperationCall:
     """``name`` with ``params`` checked; pydantic's ValidationError if they are wrong."""
-    return OperationCall(name, params_model(name).model_validate(dict(params or {})))
+    return OperationCall(name, params_model(name).model_validate(dict(params or {})), supplies)
 
 
 def code_digest(name: str) -> str:

@@ -55,11 +55,10 @@ def customise(
 
 
 def _downloading(files: Files, calls: Sequence[OperationCall]) -> list[str]:
-    guest = Guest(files)
     found = []
     for call in calls:
         asks = registry.get(call.name).needs_network
-        if asks is not None and asks(guest, call.params):
+        if asks is not None and asks(Guest(files, call.supplies), call.params):
             found.append(call.name)
     return found
 
@@ -115,7 +114,7 @@ def _installed(files: Files) -> dict[str, str]:
 
 def apply_one(files: Files, call: OperationCall, *, differences: bool = False) -> OperationResult:
     """Apply one operation; GuestError names it."""
-    guest = Guest(files, differences=differences)
+    guest = Guest(files, call.supplies, differences=differences)
     begin = time.monotonic()
     status: Status = "nothing to do"
     reason = ""

@@ -7,7 +7,7 @@ import re
 import unicodedata
 from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from imagebuild.customise.facts import ACCOUNTS
 from imagebuild.customise.guest import Guest
@@ -46,8 +46,17 @@ def _owner(value: str) -> str:
 
 
 Line = Annotated[str, AfterValidator(_single_line)]
+HOST_PATH = "file or folder of this machine, relative to the file that names it"
+"""How the parameters of type HostPath are described."""
 GuestPath = Annotated[str, AfterValidator(_absolute)]
-Mode = Annotated[int, BeforeValidator(_mode), Field(ge=0, le=0o7777)]
+Mode = Annotated[
+    int,
+    BeforeValidator(_mode),
+    Field(ge=0, le=0o7777),
+    WithJsonSchema(
+        {"anyOf": [{"type": "integer", "minimum": 0, "maximum": 0o7777}, {"type": "string", "pattern": "^[0-7]{3,4}$"}]}
+    ),
+]
 Owner = Annotated[str, AfterValidator(_owner)]
 PackageName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9+._-]*$")]
 UserName = Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_-]{0,31}$")]

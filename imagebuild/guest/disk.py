@@ -101,6 +101,12 @@ class GuestDisk:
                 written = self._g.pwrite(path, part, at)
                 part, at = part[written:], at + written
 
+    def sha256(self, path: str) -> str:
+        return str(self._g.checksum("sha256", path))
+
+    def upload(self, source: Path, path: str) -> None:
+        self._g.upload(str(source), path)
+
     def chmod(self, mode: int, path: str) -> None:
         self._g.chmod(mode, path)
 

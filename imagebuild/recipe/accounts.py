@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field, PlainSerializer, PlainValidator, Va
 from imagebuild.recipe import fields as f
 from imagebuild.recipe import ssh_keys
 from imagebuild.recipe.findings import Finding, Refused, findings
-from imagebuild.recipe.section import SecretRef, Section, without_nothing
+from imagebuild.recipe.section import KeysRef, SecretRef, Section, without_nothing
 
 _HIGHEST_ID = 2**31 - 2
 """The most that tools agree upon: some take a uid for a signed number of 32 bits."""
@@ -19,9 +19,9 @@ _HIGHEST_ID = 2**31 - 2
 def _ssh_key(value: Any) -> str | SecretRef:
     if isinstance(value, dict | SecretRef):
         try:
-            return SecretRef.model_validate(value)
+            return KeysRef.model_validate(value)
         except ValidationError as error:
-            raise Refused(findings(error, SecretRef)) from error
+            raise Refused(findings(error, KeysRef)) from error
     return ssh_keys.public_key(value)
 
 

@@ -53,7 +53,7 @@ def _operation_data(call: OperationCall) -> dict[str, Any]:
 def _operation_schema() -> dict[str, Any]:
     """JSON Schema: a name, or one name with its parameters."""
     names = registry.names()
-    params = {name: registry.params_model(name).model_json_schema() for name in names}
+    params = {name: _without_references(registry.params_model(name).model_json_schema()) for name in names}
     described = {
         name: {"description": registry.get(name).summary, "anyOf": [schema, {"type": "null"}]}
         for name, schema in params.items()
@@ -66,6 +66,21 @@ def _operation_schema() -> dict[str, Any]:
         "maxProperties": 1,
     }
     return {"anyOf": [{"enum": list(names)}, one]}
+
+
+def _without_references(schema: dict[str, Any]) -> dict[str, Any]:
+    """``schema`` with its definitions in place of the references to them: it becomes a part of another schema."""
+    definitions = schema.pop("$defs", {})
+
+    def resolved(node: Any) -> Any:
+        if isinstance(node, dict):
+            if "$ref" in node:
+                return resolved(definitions[node["$ref"].removeprefix("#/$defs/")])
+            return {key: resolved(value) for key, value in node.items()}
+        return [resolved(item) for item in node] if isinstance(node, list) else node
+
+    made: dict[str, Any] = resolved(schema)
+    return made
 
 
 Operation = Annotated[

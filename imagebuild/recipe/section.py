@@ -68,3 +68,7 @@ class SecretRef(Section):
 
     def __str__(self) -> str:
         return f"environment variable {self.env}" if self.env else f"file {self.file}"
+
+
+class KeysRef(SecretRef):
+    """Where public SSH keys are to be read, one per line. They are no secret, but come the same way."""

@@ -4,6 +4,11 @@
 
     case: what is shown
     params: {…}                     # parameters of the operation, if it takes any
+    host:                           # files beside the recipe, on the machine that builds
+      motd.txt: text
+      site/run: {mode: 0755, text: …}
+      site/link: {link: target}
+    environment: {NAME: value}      # where secrets come from
     before:                         # the guest's files
       /etc/name: text               # a file with mode 0644
       /etc/secret: {mode: 0600, text: …}
@@ -30,10 +35,15 @@ from typing import Any
 
 import yaml
 
+from imagebuild.customise import registry
+from imagebuild.customise.operation import OperationCall
+from imagebuild.recipe import supplies
+from imagebuild.recipe.document import Mark
+from imagebuild.recipe.secrets import RealSecrets
 from tests.operations.memory import Node, Tree, with_folders
 
 HERE = Path(__file__).parent
-_KEYS = {"case", "params", "before", "after", "changes", "reason", "error", "xfs"}
+_KEYS = {"case", "params", "host", "environment", "before", "after", "changes", "reason", "error", "xfs"}
 
 
 @dataclass(frozen=True)
@@ -49,6 +59,24 @@ class Case:
     reason: str = ""
     error: str = ""
     xfs: bool = False
+    host: Tree = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    def call(self, folder: Path) -> OperationCall:
+        """The operation with its parameters; the host's files are put into ``folder``, an empty one."""
+        for path, node in with_folders(self.host).items():
+            place = folder / path.strip("/")
+            if node.kind == "dir":
+                place.mkdir()
+            elif node.kind == "symlink":
+                place.symlink_to(node.content.decode())
+            else:
+                place.write_bytes(node.content)
+                place.chmod(node.mode)
+        mark = Mark(str(folder / "recipe.yaml"), 1, 1)
+        call = registry.call(self.operation, self.params)
+        with_paths = supplies.with_paths(call, lambda _: mark)
+        return supplies.with_secrets(with_paths, lambda _: mark, RealSecrets(self.environment))
 
     def __str__(self) -> str:
         return f"{self.operation}: {self.title}"
@@ -87,6 +115,8 @@ def _case(operation: str, document: dict[str, Any]) -> Case:
         reason=document.get("reason", ""),
         error=document.get("error", ""),
         xfs=document.get("xfs", False),
+        host={f"/{path}": _node(path, value) for path, value in document.get("host", {}).items()},
+        environment=document.get("environment", {}),
     )
 
 

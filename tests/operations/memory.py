@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import fnmatch
+import hashlib
 import posixpath
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from imagebuild.errors import GuestError
 from imagebuild.guest import Entry, Kind
@@ -122,6 +124,12 @@ class MemoryDisk:
         if posixpath.dirname(real) != "/" and posixpath.dirname(real) not in self.tree:
             raise GuestError(f"{path}: No such file or directory")
         self.tree[real] = replace(self.tree.get(real, Node("file", 0o644)), content=content)
+
+    def sha256(self, path: str) -> str:
+        return hashlib.sha256(self.tree[self.realpath(path)].content).hexdigest()
+
+    def upload(self, source: Path, path: str) -> None:
+        self.write(path, source.read_bytes())
 
     def chmod(self, mode: int, path: str) -> None:
         real = self.realpath(path)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from imagebuild.customise import registry
@@ -32,30 +34,30 @@ def test_every_operation_is_documented(name: str) -> None:
 
 
 @every_case
-def test_in_memory(case: Case) -> None:
+def test_in_memory(case: Case, tmp_path: Path) -> None:
     disk = MemoryDisk(case.before)
-    _check(case, disk)
+    _check(case, disk, tmp_path)
     assert disk.tree == case.after
 
 
 @pytest.mark.guestfs
 @every_case
-def test_on_ext4(case: Case, ext4: Scratch) -> None:
+def test_on_ext4(case: Case, ext4: Scratch, tmp_path: Path) -> None:
     with ext4.filled(case.before) as disk:
-        _check(case, disk)
+        _check(case, disk, tmp_path)
         assert ext4.tree() == case.after
 
 
 @pytest.mark.guestfs
 @pytest.mark.parametrize("case", [case for case in CASES if case.xfs], ids=str)
-def test_on_xfs(case: Case, xfs: Scratch) -> None:
+def test_on_xfs(case: Case, xfs: Scratch, tmp_path: Path) -> None:
     with xfs.filled(case.before) as disk:
-        _check(case, disk)
+        _check(case, disk, tmp_path)
         assert xfs.tree() == case.after
 
 
-def _check(case: Case, disk: Files) -> None:
-    call = registry.call(case.operation, case.params)
+def _check(case: Case, disk: Files, folder: Path) -> None:
+    call = case.call(folder)
     if case.error:
         with pytest.raises(GuestError) as caught:
             apply_one(disk, call)

@@ -6,27 +6,29 @@ alone. An account that the guest does not have is an error.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
 from imagebuild.customise.operation import Params as BaseParams
 from imagebuild.customise.operation import Phase
 from imagebuild.customise.text import with_line_at_end
-from imagebuild.customise.values import Line, UserName
+from imagebuild.customise.values import UserName
 from imagebuild.errors import GuestError
+from imagebuild.recipe.accounts import SshKey
+from imagebuild.recipe.section import SecretRef
 
 if TYPE_CHECKING:
     from imagebuild.customise.guest import Guest
 
 PHASE = Phase.CUSTOMISE
 
-Key = Annotated[Line, Field(pattern=r"^((ssh|ecdsa|sk-)[a-z0-9@.-]+) [A-Za-z0-9+/=]+( .*)?$")]
-
 
 class Params(BaseParams):
     user: UserName = Field(default="root", description="the account")
-    keys: tuple[Key, ...] = Field(min_length=1, description="public keys, one line each")
+    keys: tuple[SshKey, ...] = Field(
+        min_length=1, description="public keys, each in full or as a reference: `{env: NAME}` or `{file: PATH}`"
+    )
 
 
 def apply(guest: Guest, params: Params) -> None:
@@ -38,9 +40,16 @@ def apply(guest: Guest, params: Params) -> None:
         raise GuestError(f"{folder} in the guest is not a folder")
     before = guest.read(path) if guest.real_file(path) else ""
     text = before
-    for key in params.keys:
+    for key in _keys(guest, params):
         known = {" ".join(line.split()[:2]) for line in text.splitlines()}
         text = text if " ".join(key.split()[:2]) in known else with_line_at_end(text, key)
     guest.create(path, text, mode=0o600, what="added SSH keys", owner=(home.uid, home.gid))
     guest.chown(folder, home.uid, home.gid)
     guest.chmod(folder, 0o700)
+
+
+def _keys(guest: Guest, params: Params) -> list[str]:
+    found: list[str] = []
+    for key in params.keys:
+        found += guest.supplies.words(key) if isinstance(key, SecretRef) else [key]
+    return found

@@ -1,0 +1,54 @@
+"""Copy a file or a folder of this machine into the guest.
+
+A file gets the name that ``path`` gives it; of a folder all that is in it comes to be in the folder ``path``, beside what is there. What is copied
+belongs to root, and has mode 0755 if its owner may run it, else 0644, folders 0755: the rest depends on who checked it out. Links are copied as links. What is there
+with the same content stays as it is.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from imagebuild.customise import supplies
+from imagebuild.customise.operation import Params as BaseParams
+from imagebuild.customise.operation import Phase
+from imagebuild.customise.supplies import HostPath
+from imagebuild.customise.values import HOST_PATH, GuestPath, Mode, Owner, owner_ids
+from imagebuild.errors import GuestError
+
+if TYPE_CHECKING:
+    from imagebuild.customise.guest import Guest
+
+PHASE = Phase.CUSTOMISE
+
+
+class Params(BaseParams):
+    source: HostPath = Field(description=HOST_PATH)
+    path: GuestPath = Field(description="where it comes to be in the guest")
+    mode: Mode | None = Field(default=None, description='permission bits of the file, such as "0640"; not for a folder')
+    owner: Owner = Field(default="0:0", description="user, or user:group, by name or number")
+
+
+_RUNNABLE, _PLAIN, _FOLDER = 0o755, 0o644, 0o755
+
+
+def apply(guest: Guest, params: Params) -> None:
+    owner = owner_ids(guest, params.owner)
+    found = supplies.entries(guest.supplies.path(params.source))
+    if params.mode is not None and found[0].kind == "dir":
+        raise GuestError(
+            f"{params.source} is a folder, and mode is for a file", "set-permissions can change them afterwards"
+        )
+    for entry in found:
+        path = posixpath.join(params.path, entry.name) if entry.name else params.path
+        if entry.kind == "dir":
+            guest.create_folder(path, _FOLDER, owner)
+        elif entry.kind == "symlink":
+            guest.symlink(str(entry.path.readlink()), path)
+            guest.chown(path, *owner)
+        else:
+            mode = params.mode if params.mode is not None else _RUNNABLE if entry.executable else _PLAIN
+            guest.put(path, entry.path, mode, owner)

@@ -1,0 +1,30 @@
+"""Let no password open an account.
+
+As ``passwd -l`` does: what stands for the password is kept behind an exclamation mark. SSH keys still open the account. One
+that is locked stays as it is; one that the guest does not have is an error.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from imagebuild.customise import account_files
+from imagebuild.customise.operation import Params as BaseParams
+from imagebuild.customise.operation import Phase
+from imagebuild.customise.values import UserName
+
+if TYPE_CHECKING:
+    from imagebuild.customise.guest import Guest
+
+PHASE = Phase.CUSTOMISE
+
+
+class Params(BaseParams):
+    user: UserName = Field(default="root", description="the account")
+
+
+def apply(guest: Guest, params: Params) -> None:
+    account_files.check(guest, params.user)
+    account_files.lock(guest, params.user)

@@ -1,0 +1,45 @@
+"""Run a script of this machine in the guest.
+
+It is copied into the guest, run as root in the appliance by what its first line names, and removed again. Another exit
+status than 0 is an error with what the script said. There is no network, and no service runs. What a script changes is not on record, so each run counts
+as a change.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from imagebuild.customise.operation import Params as BaseParams
+from imagebuild.customise.operation import Phase
+from imagebuild.customise.supplies import HostPath
+from imagebuild.customise.values import HOST_PATH, Line
+from imagebuild.errors import GuestError
+
+if TYPE_CHECKING:
+    from imagebuild.customise.guest import Guest
+
+PHASE = Phase.CUSTOMISE
+REPLACES = ("script",)
+
+
+class Params(BaseParams):
+    script: HostPath = Field(description=HOST_PATH)
+    arguments: tuple[Line, ...] = Field(default=(), description="words that the script gets")
+
+
+_PLACE = "/root/.imagebuild-script"
+_LARGEST = 1 << 20
+"""Bytes."""
+
+
+def apply(guest: Guest, params: Params) -> None:
+    source = guest.supplies.path(params.script)
+    content = source.read_bytes() if source.is_file() and source.stat().st_size <= _LARGEST else b""
+    if not content.startswith(b"#!"):
+        raise GuestError(f"{source} is no script: its first line does not say what runs it, such as #!/bin/sh")
+    guest.remove(_PLACE)
+    with guest.temporary_file(_PLACE, content, 0o700):
+        guest.run([_PLACE, *params.arguments], {"LC_ALL": "C.UTF-8", "HOME": "/root"})
+    guest.record("/", f"ran {params.script}")

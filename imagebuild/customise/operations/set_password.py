@@ -1,0 +1,32 @@
+"""Set the password of an account.
+
+By reference only: an environment variable or a file of the machine that builds, with the password itself or its crypt(5) form. A password in plain is
+hashed (SHA-512) before it gets near the guest. An account that the guest does not have is an error.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from imagebuild.customise import account_files
+from imagebuild.customise.operation import Params as BaseParams
+from imagebuild.customise.operation import Phase
+from imagebuild.customise.values import UserName
+from imagebuild.recipe.section import SecretRef
+
+if TYPE_CHECKING:
+    from imagebuild.customise.guest import Guest
+
+PHASE = Phase.CUSTOMISE
+
+
+class Params(BaseParams):
+    user: UserName = Field(default="root", description="the account")
+    password: SecretRef = Field(description="its password, plain or crypted: `{env: NAME}` or `{file: PATH}`")
+
+
+def apply(guest: Guest, params: Params) -> None:
+    account_files.check(guest, params.user)
+    account_files.set_password(guest, params.user, guest.supplies.words(params.password)[0])
