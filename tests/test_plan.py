@@ -75,6 +75,54 @@ def test_the_mirror_and_the_tools_count(tmp_path: Path) -> None:
     assert changed(before, planned(tmp_path, tools=replace(TOOLS, libguestfs="1.54"))) == {"customise", "convert"}
 
 
+COPYING = f"{BASE.rstrip()}\n".replace(
+    "[reset-machine-id, clean-logs]",
+    """
+  - copy-in: {source: site, path: /srv/site}
+  - set-password: {password: {env: WEB_PASSWORD}}""",
+)
+
+
+def test_files_and_secrets_of_operations_count_by_what_is_in_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def made(name: str, *, content: str = "a", password: str = "first secret", mode: int = 0o644) -> Plan:
+        folder = tmp_path / name
+        (folder / "site").mkdir(parents=True)
+        (folder / "site/index").write_text(content)
+        (folder / "site/index").chmod(mode)
+        monkeypatch.setenv("WEB_PASSWORD", password)
+        return planned(folder, COPYING)
+
+    before = made("one")
+    assert "first secret" not in repr(before)
+    assert changed(before, made("elsewhere")) == set()
+    assert changed(before, made("group-writable", mode=0o664)) == set()
+    assert changed(before, made("content", content="b")) == {"customise", "convert"}
+    assert changed(before, made("executable", mode=0o755)) == {"customise", "convert"}
+    assert changed(before, made("password", password="second secret")) == {"customise", "convert"}
+
+
+def test_files_of_operations_that_are_not_there_are_told_at_their_lines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = BASE.replace(
+        "[reset-machine-id, clean-logs]",
+        """
+  - copy-in: {source: site, path: /srv/site}
+  - run-script: {script: setup.sh}""",
+    )
+    path = tmp_path / "web.yaml"
+    with pytest.raises(RecipeError) as caught:
+        planned(tmp_path, text)
+    assert [(one.line, one.where) for one in caught.value.problems] == [
+        (9, "copy-in.source"),
+        (10, "run-script.script"),
+    ]
+    assert f"{tmp_path / 'setup.sh'} cannot be read: No such file or directory" in str(caught.value)
+    assert [one.line for one in plans.survey(load(path), MIRROR).errors] == [9, 10]
+
+
 def test_a_secret_counts_and_is_not_in_the_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = f"{BASE}root: {{password: {{env: WEB_PASSWORD}}}}\n"
     monkeypatch.setenv("WEB_PASSWORD", "first secret")

@@ -34,6 +34,12 @@ def image(tmp_path: Path) -> Path:
         (["--operation", "reset-hostname=[]"], "expected a JSON object"),
         (["--operation", 'reset-hostname={"hostname": "a b"}'], "reset-hostname: hostname"),
         (["--operation", 'reset-hostname={"name": "x"}'], "reset-hostname: name"),
+        (
+            ["--operation", 'copy-in={"source": "nowhere", "path": "/srv"}'],
+            f"--operation copy-in: copy-in.source: {Path.cwd()}/nowhere cannot be read: No such file or directory",
+        ),
+        (["--operation", 'set-password={"password": {"env": "NO_SUCH"}}'], "environment variable NO_SUCH is not set"),
+        (["--operation", 'set-password={"password": "plain"}'], "a secret does not stand in a recipe"),
         (["--without", "remove-accounts"], "would not be applied anyway"),
         (["--recipe", "debian-13", "--operation", "clean-logs"], "exclude each other"),
         (["--recipe", "debian-13", "--without", "remove-accounts"], "would not be applied anyway"),

@@ -14,9 +14,12 @@ from typing import TypeVar
 
 import pytest
 
-from imagebuild import customise
+from imagebuild import customise, guest
 from imagebuild.customise import registry
-from imagebuild.errors import GuestError, ImageBuildError
+from imagebuild.errors import GuestError, HostError, ImageBuildError
+from imagebuild.recipe import supplies
+from imagebuild.recipe.document import Mark
+from imagebuild.recipe.secrets import RealSecrets
 from imagebuild.run import run as run_program
 from tests.customise.conftest import LEFTOVER
 
@@ -67,6 +70,36 @@ def test_changes_are_on_the_disk_and_in_the_journal(disk: Path, workdir: Path) -
     second = customised(disk, workdir, *OPERATIONS)
     assert not any(one.changes for one in second.operations), "what the first run did is not on the disk"
     assert list(workdir.iterdir()) == []
+
+
+def test_files_and_secrets_of_the_host(disk: Path, workdir: Path, tmp_path: Path) -> None:
+    (tmp_path / "large").write_bytes(os.urandom(5 << 20))
+    place = Mark(str(tmp_path / "recipe.yaml"), 1, 1)
+
+    def supplied(name: str, **params: object) -> customise.OperationCall:
+        with_paths = supplies.with_paths(registry.call(name, params), lambda _: place)
+        return supplies.with_secrets(with_paths, lambda _: place, RealSecrets({"PASSWORD": "open sesame"}))
+
+    copy = supplied("copy-in", source="large", path="/srv/large")
+    password = supplied("set-password", password={"env": "PASSWORD"})
+    accounts = [
+        registry.call("write-file", {"path": "/etc/passwd", "text": "root:x:0:0::/root:/bin/sh\n"}),
+        registry.call("write-file", {"path": "/etc/shadow", "text": "root:!:::::::\n", "mode": 0o600}),
+    ]
+    customise.run(disk, "raw", [copy, *accounts, password], accel="tcg", workdir=workdir, network=False)
+    tmp = tmp_path / "look"
+    tmp.mkdir()
+    with guest.opened(disk, "raw", accel="tcg", tmpdir=tmp) as opened:
+        assert opened.read("/srv/large", 6 << 20) == (tmp_path / "large").read_bytes()
+        crypted = opened.read("/etc/shadow", 4096).decode().split(":")[1]
+    # In one word: the same salt gives the same hash.
+    salt = crypted.split("$")[2]
+    again = run_program(["openssl", "passwd", "-6", "-salt", salt, "-stdin"], timeout=30, input="open sesame\n")
+    assert crypted == again.stdout.strip()
+
+    (tmp_path / "large").write_bytes(b"other")
+    with pytest.raises(HostError, match="large has changed since this work was planned"):
+        customise.run(disk, "raw", [copy], accel="tcg", workdir=workdir, network=False)
 
 
 def test_a_disk_without_guest(tmp_path: Path, workdir: Path) -> None:
