@@ -348,12 +348,24 @@ class Guest:
             self.record(path, "emptied")
 
     @contextmanager
-    def temporary_file(self, path: str, content: str | bytes, mode: int) -> Iterator[None]:
+    def scratch(self, folder: str) -> Iterator[None]:
+        """Have an empty folder of root's in the guest while the block runs; what is made in it is off the record."""
+        if self._files.stat(folder) is not None:
+            self._files.remove(folder)
+        try:
+            self.create_folder(folder, 0o755)
+            yield
+        finally:
+            self._files.remove(folder)
+            self.changes = [one for one in self.changes if not f"{one.path}/".startswith(f"{folder}/")]
+
+    @contextmanager
+    def temporary_file(self, path: str, text: str, mode: int) -> Iterator[None]:
         """Have a file in the guest while the block runs, off the record; one that is there already is left alone."""
         if self._files.stat(path) is not None:
             yield
             return
-        self._files.write(path, content.encode() if isinstance(content, str) else content)
+        self._files.write(path, text.encode())
         self._files.chmod(mode, path)
         try:
             yield

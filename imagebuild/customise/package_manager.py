@@ -6,11 +6,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from imagebuild.customise import packages
+from imagebuild.customise import local_repository, packages
+from imagebuild.customise.local_repository import Manager
 from imagebuild.errors import GuestError
 
 if TYPE_CHECKING:
     from imagebuild.customise.guest import Guest
+    from imagebuild.customise.supplies import HostPath
 
 _POLICY = "/usr/sbin/policy-rc.d"
 _POLICY_TEXT = "#!/bin/sh\nexit 101\n"
@@ -22,24 +24,37 @@ _APT = (
 _ZYPPER = ("zypper", "--non-interactive", "--quiet")
 
 
-def install(guest: Guest, names: Sequence[str], *, recommends: bool) -> None:
-    """Install packages with the guest's own sources. GuestError with what the package manager said if that fails."""
+def install(guest: Guest, names: Sequence[str], *, recommends: bool, repository: HostPath | None = None) -> None:
+    """Install packages with the guest's own sources, or from a folder of the host and from nowhere else.
+
+    GuestError with what the package manager said if that fails.
+    """
     kind = _kind(guest, f"install {', '.join(names)}")
+    if repository is None:
+        _install(guest, kind, names, [], recommends=recommends)
+        return
+    with local_repository.offered(guest, kind, repository) as sources:
+        _install(guest, kind, names, sources, recommends=recommends)
+
+
+def _install(guest: Guest, kind: Manager, names: Sequence[str], sources: Sequence[str], *, recommends: bool) -> None:
+    """``sources`` are options that tell the package manager where to look."""
     if kind == "apt":
         weak = "--install-recommends" if recommends else "--no-install-recommends"
         with _services_stay_off(guest):
             # An unreachable source is only a warning to apt unless told otherwise.
-            guest.run(["apt-get", "--quiet", "--error-on=any", "update"], _APT_ENVIRONMENT)
-            guest.run([*_APT, weak, "install", "--", *names], _APT_ENVIRONMENT)
+            guest.run(["apt-get", *sources, "--quiet", "--error-on=any", "update"], _APT_ENVIRONMENT)
+            guest.run([*_APT, *sources, weak, "install", "--", *names], _APT_ENVIRONMENT)
     elif kind == "dnf":
-        guest.run(["dnf", "--assumeyes", f"--setopt=install_weak_deps={recommends}", "install", *names])
+        guest.run(["dnf", "--assumeyes", *sources, f"--setopt=install_weak_deps={recommends}", "install", *names])
     elif kind == "yum":
-        guest.run(["yum", "--assumeyes", "install", *names])
+        guest.run(["yum", "--assumeyes", *sources, "install", *names])
     elif kind == "zypper":
         weak = "--recommends" if recommends else "--no-recommends"
-        guest.run([*_ZYPPER, "install", "--auto-agree-with-licenses", weak, *names])
+        guest.run([*_ZYPPER, *sources, "install", "--auto-agree-with-licenses", weak, *names])
     else:
-        guest.run(["apk", "--no-progress", "add", "--update-cache", *names])
+        fresh = [] if sources else ["--update-cache"]
+        guest.run(["apk", "--no-progress", *sources, "add", *fresh, *names])
 
 
 def remove(guest: Guest, names: Sequence[str]) -> None:
@@ -82,11 +97,12 @@ def record(guest: Guest, before: packages.Installed) -> None:
             guest.record(f"package {name}", what)
 
 
-def _kind(guest: Guest, purpose: str) -> str:
+def _kind(guest: Guest, purpose: str) -> Manager:
     if packages.is_debian(guest):
         return "apt"
     if packages.is_redhat(guest):
-        for name in ("zypper", "dnf", "yum"):
+        managers: tuple[Manager, ...] = ("zypper", "dnf", "yum")
+        for name in managers:
             if guest.exists(f"/usr/bin/{name}"):
                 return name
     if packages.is_alpine(guest):

@@ -3,6 +3,10 @@
 Uses the guest's own apt, dnf, yum, zypper or apk with the guest's own sources. When everything is there
 already, nothing is run and no network is needed. Services of new packages are not started. A package
 that cannot be installed is an error.
+
+With a ``repository`` nothing is downloaded and no other source is asked: it is a folder of this machine with the packages and all that they need.
+It is copied into the guest for as long as the installation takes, so the guest's disk must have room for it. For dnf, yum and zypper ``createrepo_c`` makes its index, for apk
+``apk index``; a folder of .deb files needs none. Its packages are trusted whoever signed them.
 """
 
 from __future__ import annotations
@@ -14,6 +18,7 @@ from pydantic import Field
 from imagebuild.customise import package_manager, packages
 from imagebuild.customise.operation import Params as BaseParams
 from imagebuild.customise.operation import Phase
+from imagebuild.customise.supplies import HostPath
 from imagebuild.customise.values import PackageName
 from imagebuild.errors import GuestError
 
@@ -25,11 +30,14 @@ PHASE = Phase.CUSTOMISE
 
 class Params(BaseParams):
     packages: tuple[PackageName, ...] = Field(min_length=1, description="names of the packages that must be there")
+    repository: HostPath | None = Field(
+        default=None, description="folder of packages of this machine, relative to the file that names it"
+    )
     recommends: bool = Field(default=False, description="also install what they recommend (weak dependencies)")
 
 
 def needs_network(guest: Guest, params: Params) -> bool:
-    return bool(packages.installed(guest).missing(params.packages))
+    return params.repository is None and bool(packages.installed(guest).missing(params.packages))
 
 
 def apply(guest: Guest, params: Params) -> None:
@@ -37,7 +45,7 @@ def apply(guest: Guest, params: Params) -> None:
     missing = before.missing(params.packages)
     if not missing:
         return
-    package_manager.install(guest, missing, recommends=params.recommends)
+    package_manager.install(guest, missing, recommends=params.recommends, repository=params.repository)
     still = packages.installed(guest).missing(missing)
     if still:
         raise GuestError(f"the guest's package manager ended well but did not install {', '.join(still)}")

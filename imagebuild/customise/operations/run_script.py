@@ -29,7 +29,7 @@ class Params(BaseParams):
     arguments: tuple[Line, ...] = Field(default=(), description="words that the script gets")
 
 
-_PLACE = "/root/.imagebuild-script"
+_PLACE = "/.imagebuild-script"
 _LARGEST = 1 << 20
 """Bytes."""
 
@@ -39,7 +39,8 @@ def apply(guest: Guest, params: Params) -> None:
     content = source.read_bytes() if source.is_file() and source.stat().st_size <= _LARGEST else b""
     if not content.startswith(b"#!"):
         raise GuestError(f"{source} is no script: its first line does not say what runs it, such as #!/bin/sh")
-    guest.remove(_PLACE)
-    with guest.temporary_file(_PLACE, content, 0o700):
-        guest.run([_PLACE, *params.arguments], {"LC_ALL": "C.UTF-8", "HOME": "/root"})
+    script = f"{_PLACE}/script"
+    with guest.scratch(_PLACE):
+        guest.create(script, content, mode=0o700)
+        guest.run([script, *params.arguments], {"LC_ALL": "C.UTF-8", "HOME": "/root"})
     guest.record("/", f"ran {params.script}")
