@@ -1,6 +1,6 @@
 """Changes a guest's disk offline: one launch of libguestfs's appliance, many small operations."""
 
-from imagebuild.customise.guest import Change
+from imagebuild.customise.files import Change
 from imagebuild.customise.operation import OperationCall
 from imagebuild.customise.process import run
 from imagebuild.customise.result import CustomiseResult, OperationResult

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from imagebuild.customise.guest import Change
+from imagebuild.customise.files import Change
 
 if TYPE_CHECKING:
     from imagebuild.customise.guest import Guest

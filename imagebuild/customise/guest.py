@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import posixpath
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from imagebuild.customise.facts import Account, accounts, homes
+from imagebuild.customise.files import Change, Files, difference
 from imagebuild.customise.supplies import NOTHING, Supplies
 from imagebuild.errors import GuestError
 from imagebuild.files import sha256
@@ -20,65 +19,8 @@ if TYPE_CHECKING:
     from imagebuild.guest import Entry
     from imagebuild.guest.block import Identifier
 
-_LONGEST_DIFFERENCE = 256 << 10
-"""Characters of the longest text that a difference is made of."""
 LARGEST_TEXT = 1 << 20
 """Bytes of the largest file that is read as a text. A guest's file may be of any size; no configuration is."""
-
-
-@dataclass(frozen=True)
-class Change:
-    """One thing that was changed in a guest; ``diff`` is a unified diff of a text, if differences are asked for."""
-
-    path: str
-    what: str
-    diff: str = ""
-
-
-def _stands(found: Entry, mode: int, owner: tuple[int, int] | None) -> bool:
-    """Whether what was found has the mode and the owner that are asked for."""
-    return found.mode == mode and owner in (None, (found.uid, found.gid))
-
-
-def _diff(path: str, before: str | bytes, after: str | bytes) -> str:
-    """A unified diff of two texts; nothing if either is no text or the two are long."""
-    old, new = (
-        part.decode("utf-8", "surrogateescape") if isinstance(part, bytes) else part for part in (before, after)
-    )
-    if "\0" in old + new or max(len(old), len(new)) > _LONGEST_DIFFERENCE:
-        return ""
-    lines = difflib.unified_diff(old.splitlines(), new.splitlines(), path, path, lineterm="", n=1)
-    return "\n".join(line.encode("utf-8", "replace").decode() for line in lines)
-
-
-class Files(Protocol):
-    """The primitives a guest's disk offers. Links in the folders of a path are followed inside the guest.
-
-    The last part of a path is not followed, except by ``read``, ``write``, ``chmod`` and ``listdir``.
-    Everything raises GuestError when the guest's file system refuses.
-    """
-
-    def stat(self, path: str) -> Entry | None: ...
-    def realpath(self, path: str) -> str: ...
-    def readlink(self, path: str) -> str: ...
-    def read(self, path: str, limit: int) -> bytes: ...
-    def listdir(self, path: str) -> list[Entry]: ...
-    def glob(self, pattern: str) -> list[str]: ...
-    def sha256(self, path: str) -> str: ...
-    def write(self, path: str, content: bytes) -> None: ...
-    def upload(self, source: Path, path: str) -> None: ...
-    def chmod(self, mode: int, path: str) -> None: ...
-    def chown(self, uid: int, gid: int, path: str) -> None: ...
-    def rename(self, path: str, new: str) -> None: ...
-    def identifiers(self) -> list[Identifier]: ...
-    def renew_identifiers(self, pairs: Sequence[tuple[Identifier, str]]) -> None: ...
-    def mkdir(self, path: str) -> None: ...
-    def symlink(self, target: str, path: str) -> None: ...
-    def remove(self, path: str) -> None: ...
-    def truncate(self, path: str) -> None: ...
-    def run(self, argv: Sequence[str], env: Mapping[str, str]) -> str: ...
-    def mountpoints(self) -> list[str]: ...
-    def trim(self, mountpoint: str) -> int: ...
 
 
 class Guest:
@@ -228,7 +170,7 @@ class Guest:
         before = b""
         if found is not None and found.kind == "file":
             before = self._files.read(path, max(LARGEST_TEXT, len(content) + 1))
-            if before == content and _stands(found, mode, owner):
+            if before == content and self._same(path, found, mode, owner):
                 return
         self._make_way(path, found)
         self._files.write(path, content)
@@ -240,12 +182,19 @@ class Guest:
         found = self._files.stat(path)
         if found is not None and found.kind == "file" and found.size == source.stat().st_size:
             same = self._files.sha256(path) == sha256(source)
-            if same and _stands(found, mode, owner):
+            if same and self._same(path, found, mode, owner):
                 return
         self._make_way(path, found)
         self._files.upload(source, path)
         self._settle(path, mode, owner)
         self.record(path, "replaced" if found else "created")
+
+    def _same(self, path: str, found: Entry, mode: int, owner: tuple[int, int] | None) -> bool:
+        """Whether what was found has the mode and the owner that are asked for, as far as its file system can keep them."""
+        if found.mode == mode and owner in (None, (found.uid, found.gid)):
+            return True
+        self._settle(path, mode, owner)
+        return self._files.stat(path) == found
 
     def _make_way(self, path: str, found: Entry | None) -> None:
         """Let a file be written at ``path``: what is there is no folder and no link, and it has a folder to be in."""
@@ -305,6 +254,10 @@ class Guest:
             raise GuestError(f"{path} in the guest is not there, or is a link")
         if found.mode != mode:
             self._files.chmod(mode, path)
+            if self._files.stat(path) == found:
+                raise GuestError(
+                    f"{path} in the guest is on a file system that keeps no permission bits, such as a FAT"
+                )
             self.record(path, f"mode {mode:04o}")
 
     def chown(self, path: str, uid: int, gid: int) -> None:
@@ -383,7 +336,7 @@ class Guest:
     def _difference(self, path: str, before: str | bytes, after: str | bytes) -> str:
         """A unified diff, if asked for, of a file that everybody in the guest may read; others may hold secrets."""
         found = self._files.stat(path) if self._differences else None
-        return _diff(path, before, after) if found is not None and found.mode & 0o004 else ""
+        return difference(path, before, after) if found is not None and found.mode & 0o004 else ""
 
     def record(self, path: str, what: str, diff: str = "") -> None:
         """Put a change on record that was not made through the methods above."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from imagebuild.customise.guest import Change
+from imagebuild.customise.files import Change
 
 Status = Literal["changed", "nothing to do", "not applicable"]
 

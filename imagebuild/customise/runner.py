@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
 
-    from imagebuild.customise.guest import Files
+    from imagebuild.customise.files import Files
 
 
 class OpenGuest(Protocol):

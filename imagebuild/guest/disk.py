@@ -33,7 +33,7 @@ class Entry:
 
 
 class GuestDisk:
-    """The primitives that ``imagebuild.customise.guest.Guest`` builds on; see its ``Files`` protocol."""
+    """The primitives that ``imagebuild.customise.guest.Guest`` builds on: ``imagebuild.customise.files.Files``."""
 
     def __init__(self, guestfs: Any, disks: Sequence[Path], mount: Callable[[], None] = lambda: None) -> None:
         """``mount`` mounts the guest's file systems again after they have been unmounted."""

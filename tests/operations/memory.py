@@ -43,7 +43,7 @@ def with_folders(nodes: Mapping[str, Node]) -> Tree:
 
 
 class MemoryDisk:
-    """Implements ``imagebuild.customise.guest.Files``. ``unused`` is what the next trim gives back, in bytes."""
+    """Implements ``imagebuild.customise.files.Files``. ``unused`` is what the next trim gives back, in bytes."""
 
     def __init__(self, tree: Tree, *, unused: int = 0) -> None:
         self.tree = dict(tree)

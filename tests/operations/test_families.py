@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from imagebuild.customise import registry
-from imagebuild.customise.guest import Files
+from imagebuild.customise.files import Files
 from imagebuild.customise.runner import apply_all, apply_one
 from tests.operations import families as guests
 from tests.operations.families import Family

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from imagebuild.customise import registry
-from imagebuild.customise.guest import Files
+from imagebuild.customise.files import Files
 from imagebuild.customise.result import OperationResult
 from imagebuild.customise.runner import apply_one
 from imagebuild.errors import GuestError
