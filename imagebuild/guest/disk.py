@@ -130,7 +130,8 @@ class GuestDisk:
         try:
             return str(self._g.command([*(["env", *variables] if variables else []), *argv]))
         except GuestError as error:
-            lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+            said = str(error).removeprefix("libguestfs: command: ")
+            lines = [line.strip() for line in said.splitlines() if line.strip()]
             raise GuestError(f"{argv[0]} failed in the guest: {' | '.join(lines[-3:])}") from error
 
     def rename(self, path: str, new: str) -> None:

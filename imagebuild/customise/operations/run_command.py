@@ -1,8 +1,10 @@
 """Run a command in the guest.
 
 A program of the guest with its arguments, or one text for the guest's ``/bin/sh``, run as root in the appliance. A list is passed on word by
-word. Another exit status than 0 is an error with what the program said. There is no network, and no service runs. What a command
-changes is not on record, so each run counts as a change.
+word. Another exit status than 0 is an error with what the program said. No service runs. What a command changes is not on record, so each run counts as a change.
+
+There is no network unless ``network`` says so. Then the appliance has a card for as long as the customising takes, and names are resolved by the host;
+the guest's own settings stay as they are.
 """
 
 from __future__ import annotations
@@ -11,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from imagebuild.customise.operation import Params as BaseParams
+from imagebuild.customise import commands
+from imagebuild.customise.commands import CommandParams
 from imagebuild.customise.operation import Phase
 from imagebuild.customise.values import Line
 
@@ -22,13 +25,15 @@ PHASE = Phase.CUSTOMISE
 REPLACES = ("script",)
 
 
-class Params(BaseParams):
+class Params(CommandParams):
     command: str | tuple[Line, ...] = Field(min_length=1, description="words, or a text for the guest's shell")
+
+
+def needs_network(guest: Guest, params: Params) -> bool:
+    return params.network
 
 
 def apply(guest: Guest, params: Params) -> None:
     text = isinstance(params.command, str)
     argv = ["/bin/sh", "-e", "-c", str(params.command)] if text else list(params.command)
-    guest.run(argv, {"LC_ALL": "C.UTF-8", "HOME": "/root"})
-    shown = " ".join(str(params.command).split()) if text else " ".join(argv)
-    guest.record("/", f"ran {shown[:80]}")
+    commands.run(guest, argv, " ".join(str(params.command).split()) if text else " ".join(argv))

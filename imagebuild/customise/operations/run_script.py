@@ -1,8 +1,8 @@
 """Run a script of this machine in the guest.
 
 It is copied into the guest, run as root in the appliance by what its first line names, and removed again. Another exit
-status than 0 is an error with what the script said. There is no network, and no service runs. What a script changes is not on record, so each run counts
-as a change.
+status than 0 is an error with what the script said. No service runs, and there is no network unless ``network`` says so, as with run-command. What a script changes is not on record, so
+each run counts as a change.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from imagebuild.customise.operation import Params as BaseParams
+from imagebuild.customise import commands
+from imagebuild.customise.commands import CommandParams
 from imagebuild.customise.operation import Phase
 from imagebuild.customise.supplies import HostPath
 from imagebuild.customise.values import HOST_PATH, Line
@@ -24,7 +25,7 @@ PHASE = Phase.CUSTOMISE
 REPLACES = ("script",)
 
 
-class Params(BaseParams):
+class Params(CommandParams):
     script: HostPath = Field(description=HOST_PATH)
     arguments: tuple[Line, ...] = Field(default=(), description="words that the script gets")
 
@@ -34,13 +35,16 @@ _LARGEST = 1 << 20
 """Bytes."""
 
 
+def needs_network(guest: Guest, params: Params) -> bool:
+    return params.network
+
+
 def apply(guest: Guest, params: Params) -> None:
     source = guest.supplies.path(params.script)
     content = source.read_bytes() if source.is_file() and source.stat().st_size <= _LARGEST else b""
     if not content.startswith(b"#!"):
         raise GuestError(f"{source} is no script: its first line does not say what runs it, such as #!/bin/sh")
-    script = f"{_PLACE}/script"
+    script = f"{_PLACE}/{source.name}"
     with guest.scratch(_PLACE):
         guest.create(script, content, mode=0o700)
-        guest.run([script, *params.arguments], {"LC_ALL": "C.UTF-8", "HOME": "/root"})
-    guest.record("/", f"ran {params.script}")
+        commands.run(guest, [script, *params.arguments], params.script)

@@ -1,8 +1,12 @@
-"""Packages from a folder of the host and from nowhere else, by each family's own package manager in a real root."""
+"""What runs programs of the guest, in a real root: scripts, and packages from a folder of the host by each family's own package manager."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -17,6 +21,9 @@ from tests.appliance import appliance
 
 pytestmark = pytest.mark.guestfs
 
+REPOSITORY = "repository"
+THE_HOST = "169.254.2.2"
+"""Where libguestfs's appliance finds the host's loopback."""
 DEBS = {
     "greeter": "Depends: greeting-data\nProvides: says-hello\n",
     "greeting-data": "Multi-Arch: foreign\n",
@@ -45,6 +52,25 @@ echo hello >%{buildroot}/usr/share/greeting/words
 """
 
 
+@contextmanager
+def serving(content: bytes) -> Iterator[int]:
+    """The port of a server on the loopback that answers everything with ``content``."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_port
+        server.shutdown()
+
+
 def real_root(tmp_path: Path, *options: str) -> Path:
     """A raw disk without a partition table, with a Debian of apt and what ``options`` of mmdebstrap add."""
     archive = tmp_path / "root.tar"
@@ -60,23 +86,38 @@ def real_root(tmp_path: Path, *options: str) -> Path:
 
 
 class Guest:
-    """A disk, and a folder of packages beside it."""
+    """A disk to work on, in a folder with the files of a recipe."""
 
-    def __init__(self, disk: Path, repository: Path) -> None:
+    def __init__(self, disk: Path, folder: Path) -> None:
         self.disk = disk
-        self.repository = repository
-        self.work = disk.with_name("work")
+        self.folder = folder
+        self.work = folder / "work"
         self.work.mkdir()
 
-    def install(self, *names: str) -> customise.OperationCall:
-        mark = Mark(str(self.repository.with_name("recipe.yaml")), 1, 1)
-        call = registry.call("install-packages", {"packages": names, "repository": self.repository.name})
-        return supplies.with_paths(call, lambda _: mark)
+    def call(self, name: str, **params: object) -> customise.OperationCall:
+        mark = Mark(str(self.folder / "recipe.yaml"), 1, 1)
+        return supplies.with_paths(registry.call(name, params), lambda _: mark)
 
-    def applied(self, *calls: customise.OperationCall) -> list[customise.OperationResult]:
-        """What each of ``calls`` did, without a network."""
-        done = customise.run(self.disk, "raw", calls, accel="tcg", workdir=self.work, network=False)
+    def install(self, *names: str) -> customise.OperationCall:
+        return self.call("install-packages", packages=names, repository=REPOSITORY)
+
+    def applied(self, *calls: customise.OperationCall, network: bool = False) -> list[customise.OperationResult]:
+        """What each of ``calls`` did."""
+        done = customise.run(self.disk, "raw", calls, accel="tcg", workdir=self.work, network=network)
         return list(done.operations)
+
+
+@pytest.fixture(scope="module")
+def debian(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return real_root(tmp_path_factory.mktemp("debian"))
+
+
+@pytest.fixture
+def guest(debian: Path, tmp_path: Path) -> Guest:
+    """Debian with apt, in a copy of its own."""
+    disk = tmp_path / "guest.raw"
+    run_program(["cp", "--sparse=always", debian, disk], timeout=120)
+    return Guest(disk, tmp_path)
 
 
 def command(text: str) -> customise.OperationCall:
@@ -87,9 +128,27 @@ def changes(result: customise.OperationResult) -> dict[str, str]:
     return {change.path: change.what for change in result.changes}
 
 
-def test_apt(tmp_path: Path) -> None:
-    disk = real_root(tmp_path)
-    repository = tmp_path / "debs"
+def test_scripts_and_the_network(guest: Guest) -> None:
+    (guest.folder / "setup.sh").write_text('#!/bin/bash\ntest "$1 $HOME" = "one /root" && echo made >/etc/made\n')
+    (guest.folder / "bad.sh").write_text("#!/bin/sh\necho this went wrong >&2\nexit 3\n")
+    with serving(b"hello") as port:
+        fetch = f"exec 3<>/dev/tcp/{THE_HOST}/{port}; printf 'GET / HTTP/1.0\\r\\n\\r\\n' >&3; grep -q hello <&3"
+        script, _, fetched = guest.applied(
+            guest.call("run-script", script="setup.sh", arguments=["one"]),
+            command("grep -q made /etc/made && ! find / -xdev -name '*imagebuild*' | grep ."),
+            guest.call("run-command", command=["bash", "-ec", fetch], network=True),
+            network=True,
+        )
+        assert changes(script) == {"/": "ran setup.sh"}
+        assert fetched.status == "changed"
+        with pytest.raises(GuestError, match=r"run-command: bash failed in the guest: .*[Nn]etwork is unreachable"):
+            guest.applied(guest.call("run-command", command=["bash", "-ec", fetch]), network=True)
+    with pytest.raises(GuestError, match=r"run-script: /.*/bad\.sh failed in the guest: this went wrong"):
+        guest.applied(guest.call("run-script", script="bad.sh"))
+
+
+def test_apt(guest: Guest, tmp_path: Path) -> None:
+    repository = tmp_path / REPOSITORY
     repository.mkdir()
     for name, fields in DEBS.items():
         control = tmp_path / name / "DEBIAN/control"
@@ -99,7 +158,6 @@ def test_apt(tmp_path: Path) -> None:
             f"{fields}Description: {name}\n"
         )
         run_program(["dpkg-deb", "--root-owner-group", "--build", tmp_path / name, repository], timeout=60)
-    guest = Guest(disk, repository)
     _, done, _, again = guest.applied(
         command("find /var/lib/apt /var/cache/apt /etc/apt -type f | xargs sha256sum >/before"),
         guest.install("greeter"),
@@ -116,7 +174,7 @@ def test_apt(tmp_path: Path) -> None:
 def test_dnf_and_zypper(tmp_path: Path) -> None:
     """Both are packages of Debian's too; a guest without dpkg's status is one of rpm's."""
     (tmp_path / "greeter.spec").write_text(SPEC)
-    repository = tmp_path / "repository"
+    repository = tmp_path / REPOSITORY
     disk = real_root(
         tmp_path,
         "--include=dnf,zypper,rpm,createrepo-c",
@@ -128,7 +186,7 @@ def test_dnf_and_zypper(tmp_path: Path) -> None:
     )
     (tmp_path / "noarch").rename(repository)
     expected = {"package greeter": "installed 1.0-1", "package greeting-data": "installed 1.0-1"}
-    guest = Guest(disk, repository)
+    guest = Guest(disk, tmp_path)
     zypper, _, dnf, _ = guest.applied(
         guest.install("greeter"),
         command("rpm -e greeter greeting-data; rm /usr/bin/zypper"),
