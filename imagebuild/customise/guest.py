@@ -12,10 +12,10 @@ from imagebuild.customise.facts import Account, accounts, homes
 from imagebuild.errors import GuestError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from imagebuild.guest import Entry
-    from imagebuild.guest.block import Identifier
+    from imagebuild.guest.block import Identifier, Kind
 
 _LONGEST_DIFFERENCE = 256 << 10
 """Characters of the longest text that a difference is made of."""
@@ -60,7 +60,8 @@ class Files(Protocol):
     def chmod(self, mode: int, path: str) -> None: ...
     def chown(self, uid: int, gid: int, path: str) -> None: ...
     def rename(self, path: str, new: str) -> None: ...
-    def identifiers(self) -> list[Identifier]: ...
+    def device(self, path: str) -> str: ...
+    def identifiers(self, kinds: Collection[Kind]) -> list[Identifier]: ...
     def renew_identifiers(self, pairs: Sequence[tuple[Identifier, str]]) -> None: ...
     def mkdir(self, path: str) -> None: ...
     def symlink(self, target: str, path: str) -> None: ...
@@ -174,6 +175,10 @@ class Guest:
         """Root and all accounts whose home folder exists; each folder once."""
         return homes(self)
 
+    def device(self, path: str) -> str:
+        """The device, by its name here, of the file system that a folder is on."""
+        return self._files.device(path)
+
     def mountpoints(self) -> list[str]:
         """Where the guest's file systems are mounted, ``/`` first."""
         return self._files.mountpoints()
@@ -230,9 +235,9 @@ class Guest:
         self._files.rename(path, new)
         self.record(path, f"renamed to {posixpath.basename(new)}")
 
-    def identifiers(self) -> list[Identifier]:
-        """The identifiers of the file systems, swap areas and partitions on the guest's disks."""
-        return self._files.identifiers()
+    def identifiers(self, kinds: Collection[Kind]) -> list[Identifier]:
+        """The identifiers of these kinds on the guest's disks."""
+        return self._files.identifiers(kinds)
 
     def renew_identifiers(self, pairs: Sequence[tuple[Identifier, str]]) -> None:
         """Give what has the first of each pair the second as its identifier. All is unmounted for it, and mounted again.

@@ -11,7 +11,7 @@ from imagebuild.errors import GuestError
 from imagebuild.guest import block
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from pathlib import Path
 
 Kind = Literal["file", "dir", "symlink", "other"]
@@ -35,10 +35,17 @@ class Entry:
 class GuestDisk:
     """The primitives that ``imagebuild.customise.guest.Guest`` builds on; see its ``Files`` protocol."""
 
-    def __init__(self, guestfs: Any, disks: Sequence[Path], mount: Callable[[], None] = lambda: None) -> None:
-        """``mount`` mounts the guest's file systems again after they have been unmounted."""
+    def __init__(
+        self,
+        guestfs: Any,
+        disks: Sequence[Path],
+        mount: Callable[[], None] = lambda: None,
+        restart: Callable[[], None] = lambda: None,
+    ) -> None:
+        """``mount`` mounts the guest's file systems again, and ``restart`` starts the appliance again with nothing mounted or opened."""
         self._g = guestfs
         self._mount = mount
+        self._restart = restart
         self._disks = tuple(disks)
 
     def stat(self, path: str) -> Entry | None:
@@ -130,14 +137,24 @@ class GuestDisk:
     def rename(self, path: str, new: str) -> None:
         self._g.mv(path, new)
 
-    def identifiers(self) -> list[block.Identifier]:
-        return block.identifiers(self._g)
+    def identifiers(self, kinds: Collection[block.Kind]) -> list[block.Identifier]:
+        return block.identifiers(self._g, kinds)
 
     def renew_identifiers(self, pairs: Sequence[tuple[block.Identifier, str]]) -> None:
         self._g.umount_all()
-        for old, new in pairs:
-            block.renew(self._g, old, new)
+        block.renew_contents(self._g, pairs)
+        volumes = any(old.kind == "volumes" for old, _ in pairs)
+        if volumes:
+            self._restart()
+        block.renew_below(self._g, pairs)
+        if volumes:
+            self._restart()
         self._mount()
+
+    def device(self, path: str) -> str:
+        real = f"{self.realpath(path)}/"
+        found = {str(place): str(device) for device, place in self._g.mountpoints().items()}
+        return found[max((place for place in found if real.startswith(place.rstrip("/") + "/")), key=len)]
 
     def mountpoints(self) -> list[str]:
         return sorted(self._g.mountpoints().values())
