@@ -22,7 +22,8 @@ def encrypt(g: Any, device: str, passphrase: str, version: int) -> None:
     """LUKS with as few rounds as there can be, which libguestfs's own call cannot be told."""
     rounds = "--pbkdf pbkdf2 --pbkdf-force-iterations 1000"
     shell(
-        g, f"echo -n {passphrase} | cryptsetup -q luksFormat --type luks{version} {rounds} {device} - && udevadm settle"
+        g,
+        f"echo -n '{passphrase}' | cryptsetup -q luksFormat --type luks{version} {rounds} {device} - && udevadm settle",
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict
 from pathlib import Path
 
@@ -16,7 +17,10 @@ from imagebuild.cli.report import JsonReporter, reporter
 from imagebuild.customise import CustomiseResult, OperationCall, OperationResult, detectors, registry
 from imagebuild.disk_image import Format
 from imagebuild.errors import UsageError
+from imagebuild.guest import Key
+from imagebuild.recipe import secrets
 from imagebuild.recipe.load import load
+from imagebuild.recipe.section import SecretRef
 from imagebuild.scrubbing import Way
 
 _IMAGES = click.argument(
@@ -28,6 +32,30 @@ _FORMAT = click.option(
     type=click.Choice(["raw", "qcow2"]),
     help="Format of the images. [default: what their first bytes say]",
 )
+
+
+def _key(_ctx: click.Context, _param: click.Parameter, values: tuple[str, ...]) -> tuple[Key, ...]:
+    """The keys with their values. What is wrong is not repeated: it may be a passphrase."""
+    keys = []
+    for value in values:
+        parts = re.fullmatch(r"(.+?):(env|file):(.+)", value)
+        if not parts:
+            raise UsageError(
+                "--key: expected DEVICE:env:NAME or DEVICE:file:PATH", "a passphrase is never written there"
+            )
+        try:
+            ref = SecretRef.model_validate({parts[2]: parts[3]})
+        except ValidationError as error:
+            raise UsageError(f"--key {parts[1]}: what follows {parts[2]}: cannot be the name of one") from error
+        keys.append(Key(parts[1], secrets.read(ref, Path())))
+    return tuple(keys)
+
+
+_KEYS = click.option(
+    "--key", "keys", multiple=True, callback=_key, metavar="DEVICE:env:NAME|DEVICE:file:PATH",
+    help="Where the passphrase of an encrypted (LUKS) DEVICE is read: an environment variable or a file. DEVICE is a name"
+    " as the guest has it (/dev/vda3), a LUKS UUID or all; repeatable.",
+)  # fmt: skip
 
 
 class OperationName(click.ParamType[str]):
@@ -50,6 +78,7 @@ Examples:
   imagebuild scrub template.qcow2 --dry-run
   imagebuild scrub cloud.qcow2 --output template.qcow2 --without reset-cloud-init
   imagebuild scrub foreign.qcow2 --recipe debian-13
+  imagebuild scrub encrypted.qcow2 --key /dev/vda3:file:passphrase
   imagebuild scrub system.raw data.raw --operation reset-machine-id --operation 'reset-hostname={"hostname": "web"}'"""
 )
 @_IMAGES
@@ -63,6 +92,7 @@ Examples:
 )  # fmt: skip
 @click.option("--recipe", type=RecipeName(), help="Apply the operations of this recipe, and not the default set.")
 @click.option("--without", multiple=True, type=OperationName(), metavar="NAME", help="Leave this operation out.")
+@_KEYS
 @click.option("--network", is_flag=True, help="Let operations that must download something do so.")
 @store_option
 @json_option
@@ -76,6 +106,7 @@ def scrub(
     wanted: tuple[str, ...],
     recipe: str | None,
     without: tuple[str, ...],
+    keys: tuple[Key, ...],
     network: bool,
     store: Path | None,
     as_json: bool,
@@ -94,7 +125,14 @@ def scrub(
     told = reporter(as_json=as_json, quiet=False)
     with told.step(images[0].name, "dry run" if dry_run else "scrub") as progress:
         result = scrubbing.scrub(
-            disks, operations, accel=_accelerator(store), way=way, output=output, network=network, progress=progress
+            disks,
+            operations,
+            accel=_accelerator(store),
+            way=way,
+            output=output,
+            network=network,
+            progress=progress,
+            keys=keys,
         )
         progress.summary(f"{len(result.operations)} operations, {result.changed_paths} files changed")
     if isinstance(told, JsonReporter):
@@ -115,6 +153,7 @@ Examples:
 @_IMAGES
 @_FORMAT
 @click.option("--ignore", multiple=True, metavar="NAME", help="Leave out what this operation would remove; repeatable.")
+@_KEYS
 @store_option
 @json_option
 @verbose_option
@@ -124,6 +163,7 @@ def audit(
     images: tuple[Path, ...],
     given: Format | None,
     ignore: tuple[str, ...],
+    keys: tuple[Key, ...],
     store: Path | None,
     as_json: bool,
     verbose: bool,
@@ -137,7 +177,8 @@ def audit(
             raise UsageError(f"--ignore {name}: there is no such operation", "`imagebuild operations list` lists them")
     told = reporter(as_json=as_json, quiet=False)
     with told.step(images[0].name, "audit") as progress:
-        result = scrubbing.audit(scrubbing.recognised(images, given), accel=_accelerator(store), progress=progress)
+        disks = scrubbing.recognised(images, given)
+        result = scrubbing.audit(disks, accel=_accelerator(store), progress=progress, keys=keys)
         found = [
             {"kind": _kind(one), "operation": one.name, "path": change.path, "what": change.what}
             for one in result.operations
