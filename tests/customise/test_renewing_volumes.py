@@ -18,12 +18,14 @@ from tests.volumes import encrypt, partition, shell
 pytestmark = pytest.mark.guestfs
 KEYS = [Key("/dev/vda2", "rootpass"), Key("all", "datapass")]
 CONTENT = b"what is on the volume\n"
-PLACES = {"/": "/dev/fedora/root", "/boot": "/dev/md127", "/home": "/dev/data/home", "/srv": "/dev/mapper/luks-{luks1}"}
+PLACES = {"/": "/dev/fedora/root", "/boot": "LABEL=boot", "/home": "/dev/data/home", "/srv": "/dev/mapper/luks-{luks1}"}
 
 
 def identifiers(g: Any) -> dict[str, str]:
     """As the volumes' own programs tell them."""
-    found = {"array": re.search(r"UUID=(\S+)", shell(g, "mdadm --detail --brief /dev/md127"))[1]}  # type: ignore[index]
+    found = {}
+    for name, device in (("array", "/dev/sda1"), ("array at the end", "/dev/sda5")):
+        found |= {name: one for one in re.findall(r" UUID=(\S+)", shell(g, f"mdadm --examine --brief {device}"))}
     for version, device in ((2, "/dev/sda2"), (1, "/dev/sda3")):
         found[f"luks{version}"] = shell(g, f"cryptsetup luksUUID {device}").strip()
     for line in shell(g, "lvm lvs --noheadings -o vg_name,vg_uuid,lv_name,lv_uuid").splitlines():
@@ -33,6 +35,12 @@ def identifiers(g: Any) -> dict[str, str]:
         name, value = line.split()
         found["pv in luks" if "mapper" in name else name] = value
     return found
+
+
+def actual(g: Any, device: str) -> str:
+    if device.startswith("LABEL="):
+        return str(g.findfs_label(device.removeprefix("LABEL=")))
+    return "/dev/mapper/two" if "luks1" in device else device
 
 
 def texts(old: dict[str, str]) -> dict[str, str]:
@@ -59,10 +67,12 @@ def texts(old: dict[str, str]) -> dict[str, str]:
 def disks(tmp_path: Path) -> tuple[list[Path], dict[str, str]]:
     """The disks, and their identifiers."""
     with appliance(tmp_path, 640 << 20, 192 << 20) as (g, paths):
-        partition(g, "/dev/sda", (64, 400, 48, 64))
-        partition(g, "/dev/sdb", (64, 64))
+        partition(g, "/dev/sda", (64, 400, 48, 64, 32))
+        partition(g, "/dev/sdb", (64, 64, 32))
         g.md_create("boot0", ["/dev/sda1", "/dev/sdb1"], level="raid1")
         shell(g, "mdadm --grow --bitmap=internal /dev/md127")
+        at_the_end = "--metadata=1.0 --level=1 --raid-devices=2 --bitmap=internal --run"
+        shell(g, f"mdadm --create /dev/md126 {at_the_end} /dev/sda5 /dev/sdb3 2>&1")
         encrypt(g, "/dev/sda2", "rootpass", 2)
         g.cryptsetup_open("/dev/sda2", "rootpass", "one")
         encrypt(g, "/dev/sda3", "datapass", 1)
@@ -74,15 +84,20 @@ def disks(tmp_path: Path) -> tuple[list[Path], dict[str, str]]:
             g.pvcreate(device)
         g.vgcreate("data", ["/dev/sda4", "/dev/sdb2"])
         g.lvcreate("home", "data", 80)
+        # The ring of texts, 1 MiB, is gone through more than once: one text of 100 KB and more for each change.
+        shell(g, 'lvm vgchange -qq data $(seq 120 | sed "s/.*/--addtag t&$(printf x%.0s $(seq 900))/")')
+        for number in range(15):
+            shell(g, f"lvm vgchange -qq --addtag number{number} data")
         g.mkfs("xfs", "/dev/fedora/root")
         g.mkfs("ext4", "/dev/md127", label="boot")
+        g.mkfs("ext4", "/dev/md126", label="other")
         g.mkfs("ext4", "/dev/data/home")
         g.mkfs("ext4", "/dev/mapper/two")
         old = identifiers(g)
         for place, device in PLACES.items():
             if place != "/":
                 g.mkdir_p(place)
-            g.mount("/dev/mapper/two" if "luks1" in device else device, place)
+            g.mount(actual(g, device), place)
             g.write(f"{place}/content", CONTENT)
         for path, text in texts(old).items():
             g.mkdir_p(str(Path(path).parent))
@@ -109,11 +124,10 @@ def test_everything_is_new_and_works_again(disks: tuple[list[Path], dict[str, st
         assert [name for name in old if new[name] == old[name]] == []
         assert written == texts(new)
         shell(g, "lvm vgck fedora data")
-        assert "clean" in shell(g, "mdadm --detail /dev/md127")
-        assert "[UU]" in shell(g, "cat /proc/mdstat")
-        assert "bitmap" in shell(g, "cat /proc/mdstat")
+        for word in ("[UU]", "bitmap"):
+            assert shell(g, "cat /proc/mdstat").count(word) == 2
         for device in PLACES.values():
-            g.mount("/dev/mapper/two" if "luks1" in device else device, "/")
+            g.mount(actual(g, device), "/")
             assert g.read_file("/content") == CONTENT
             g.umount_all()
         shell(g, "lvm lvrename data home house")  # it still writes its metadata
