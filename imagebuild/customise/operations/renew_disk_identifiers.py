@@ -1,4 +1,4 @@
-"""Give file systems, partitions and volumes new identifiers, with all that names them.
+"""Give file systems, partitions and volumes new identifiers, wherever they stand.
 
 Every file system (ext2 to 4, xfs, btrfs, vfat) and swap area gets a new UUID, every GPT and its partitions new GUIDs, every MBR a new
 signature, and so do LVM's physical volumes, volume groups and logical volumes, RAID arrays (md, superblock 1) and LUKS1 and LUKS2 headers.
