@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 import stat as stat_bits
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 from imagebuild.errors import GuestError
@@ -41,11 +42,14 @@ class GuestDisk:
         disks: Sequence[Path],
         mount: Callable[[], None] = lambda: None,
         restart: Callable[[], None] = lambda: None,
+        places: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        """``mount`` mounts the guest's file systems again, and ``restart`` starts the appliance again with nothing mounted or opened."""
+        """``mount`` mounts the guest's file systems again, and ``restart`` starts the appliance again with nothing mounted or opened.
+        ``places`` tells which device is mounted where."""
         self._g = guestfs
         self._mount = mount
         self._restart = restart
+        self._places = places
         self._disks = tuple(disks)
 
     def stat(self, path: str) -> Entry | None:
@@ -152,9 +156,9 @@ class GuestDisk:
         self._mount()
 
     def device(self, path: str) -> str:
+        # Not by libguestfs's mountpoints(): that tells one place of a device, and a btrfs has several.
         real = f"{self.realpath(path)}/"
-        found = {str(place): str(device) for device, place in self._g.mountpoints().items()}
-        return found[max((place for place in found if real.startswith(place.rstrip("/") + "/")), key=len)]
+        return self._places[max((p for p in self._places if real.startswith(p.rstrip("/") + "/")), key=len)]
 
     def mountpoints(self) -> list[str]:
         return sorted(self._g.mountpoints().values())

@@ -10,7 +10,7 @@ from imagebuild.errors import HostError
 from imagebuild.guest.calls import Translated
 from imagebuild.guest.disk import GuestDisk
 from imagebuild.guest.encryption import Key, open_all
-from imagebuild.guest.layout import Root, find_root, mount, refuse_hibernated
+from imagebuild.guest.layout import Root, find_root, mount
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -50,7 +50,7 @@ def opened(
         session = _Session(handle, (disk, *more), fmt, keys)
         session.launch()
         session.mount()
-        yield GuestDisk(guestfs, (disk, *more), session.mount, session.restart)
+        yield GuestDisk(guestfs, (disk, *more), session.mount, session.restart, session.places)
         # Only a shutdown tells whether the last writes arrived; close() would hide that.
         guestfs.shutdown()
     finally:
@@ -77,6 +77,8 @@ class _Session:
         self._fmt = fmt
         self._keys = keys
         self._root: Root | None = None
+        self.places: dict[str, str] = {}
+        """The device that is mounted at each place."""
 
     def launch(self) -> None:
         guestfs = Translated(self._handle)
@@ -93,9 +95,8 @@ class _Session:
         guestfs = Translated(self._handle)
         if self._root is None:
             self._keys = open_all(guestfs, self._keys)  # by device: that is how they fit if the UUIDs are others later
-            refuse_hibernated(guestfs)
             self._root = find_root(guestfs)
-        mount(guestfs, self._root)
+        self.places |= mount(guestfs, self._root)
 
 
 def _launch(handle: Any) -> None:

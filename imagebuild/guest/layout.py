@@ -32,14 +32,8 @@ _SIGNATURES = (4096 - 10, 65536 - 10)
 """Where it stands, at the end of a page of 4 or of 64 KiB."""
 
 
-def refuse_hibernated(guestfs: Any) -> None:
-    """GuestError if a swap area holds a machine's memory: that machine would go on with file systems that are others by then."""
-    for device in devices(guestfs):
-        if guestfs.vfs_type(device) == "swsuspend":
-            raise _hibernated(device)
-
-
 def _hibernated(place: str) -> GuestError:
+    """That machine would go on with file systems that are others by then."""
     return GuestError(f"this guest is hibernated: {place} holds its memory", "resume it, and shut it down")
 
 
@@ -47,13 +41,16 @@ def find_root(guestfs: Any) -> Root:
     """The only root file system on the disks, found by looking for /etc/fstab or os-release.
 
     Partitions, logical volumes, RAID arrays and subvolumes of a btrfs are looked at. libguestfs's own inspection finds
-    out much more, and takes 30 s under emulation. GuestError if there is no root file system, or more than one.
+    out much more, and takes 30 s under emulation. GuestError if there is no root file system, or more than one, or if a
+    swap area holds the memory of a hibernated machine; then nothing has been mounted.
     """
     roots: dict[str, Root] = {}
     refused = []
-    seen: dict[str, str] = {}
-    for device in devices(guestfs):
-        fstype = seen[device] = guestfs.vfs_type(device)
+    seen: dict[str, str] = {device: guestfs.vfs_type(device) for device in devices(guestfs)}
+    for device, fstype in seen.items():
+        if fstype == "swsuspend":
+            raise _hibernated(device)
+    for device, fstype in seen.items():
         if fstype in _NO_FILE_SYSTEM:
             continue  # a mount would try every type there is
         try:
@@ -106,8 +103,9 @@ def _is_root(guestfs: Any, place: str) -> bool:
     return any(guestfs.exists(place + mark) for mark in ("/etc/fstab", "/etc/os-release", "/usr/lib/os-release"))
 
 
-def mount(guestfs: Any, root: Root) -> None:
-    """Mount ``root`` and what its fstab names, writable."""
+def mount(guestfs: Any, root: Root) -> dict[str, str]:
+    """Mount ``root`` and what its fstab names, writable. Returns the device at each place."""
+    places = {"/": root.device}
     guestfs.mount_options(root.options, root.device, "/")
     table = fstab.crypttab(_text(guestfs, "/etc/crypttab"))
     entries = fstab.parse(_text(guestfs, "/etc/fstab"))
@@ -116,7 +114,9 @@ def mount(guestfs: Any, root: Root) -> None:
             continue
         try:
             place = guestfs.realpath(entry.mountpoint)
-            guestfs.mount_options(entry.subvolume, _find(guestfs, entry.spec, table), place)
+            device = _find(guestfs, entry.spec, table)
+            guestfs.mount_options(entry.subvolume, device, place)
+            places[place] = device
         except GuestError as error:
             if "nofail" in entry.options:
                 logger.debug("not mounted: %s: %s", entry.mountpoint, error)
@@ -128,6 +128,7 @@ def mount(guestfs: Any, root: Root) -> None:
     for entry in entries:
         if entry.fstype == "swap" and not entry.spec.startswith("/dev/") and _is_suspended(guestfs, entry.spec):
             raise _hibernated(entry.spec)
+    return places
 
 
 def _is_suspended(guestfs: Any, path: str) -> bool:

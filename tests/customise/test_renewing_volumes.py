@@ -11,6 +11,9 @@ import pytest
 from imagebuild import guest
 from imagebuild.customise import registry
 from imagebuild.customise.runner import apply_one
+from imagebuild.errors import GuestError
+from imagebuild.guest import block, luks
+from imagebuild.guest.calls import Translated
 from imagebuild.guest.encryption import Key
 from tests.appliance import appliance, started
 from tests.volumes import encrypt, partition, shell
@@ -23,9 +26,9 @@ PLACES = {"/": "/dev/fedora/root", "/boot": "LABEL=boot", "/home": "/dev/data/ho
 
 def identifiers(g: Any) -> dict[str, str]:
     """As the volumes' own programs tell them."""
-    found = {}
+    found: dict[str, str] = {}
     for name, device in (("array", "/dev/sda1"), ("array at the end", "/dev/sda5")):
-        found |= {name: one for one in re.findall(r" UUID=(\S+)", shell(g, f"mdadm --examine --brief {device}"))}
+        (found[name],) = re.findall(r" UUID=(\S+)", shell(g, f"mdadm --examine --brief {device}"))
     for version, device in ((2, "/dev/sda2"), (1, "/dev/sda3")):
         found[f"luks{version}"] = shell(g, f"cryptsetup luksUUID {device}").strip()
     for line in shell(g, "lvm lvs --noheadings -o vg_name,vg_uuid,lv_name,lv_uuid").splitlines():
@@ -112,6 +115,7 @@ def test_everything_is_new_and_works_again(disks: tuple[list[Path], dict[str, st
     with guest.opened(first, "raw", accel="tcg", tmpdir=tmp_path, more=more, keys=KEYS) as opened:
         apply_one(opened, registry.call("renew-disk-identifiers"))
         assert opened.mountpoints() == ["/", "/boot", "/home", "/srv"]  # by what fstab says now
+        assert opened.device("/home/") == "/dev/mapper/data-home"
         assert [opened.read(f"{place}/content", 4096) for place in PLACES] == [CONTENT] * 4
         written = {path: opened.read(path, 4096).decode() for path in texts(old)}
     with started(tmp_path, [first, *more]) as g:
@@ -149,3 +153,31 @@ def piece(disk: Path, at: int) -> bytes:
     with disk.open("rb") as content:
         content.seek(at << 20)
         return content.read(2 << 20)
+
+
+def test_what_cannot_be_renewed_is_told(tmp_path: Path) -> None:
+    with appliance(tmp_path, 128 << 20, 48 << 20) as (g, (first, _)):
+        guestfs = Translated(g)
+        partition(g, "/dev/sda", (24, 24, 32, 24))
+        partition(g, "/dev/sdb", (32,))
+        array = "/dev/md90 --metadata=0.90 --level=1 --raid-devices=2 --run"
+        shell(g, f"mdadm --create {array} /dev/sda1 /dev/sda2 2>&1 && udevadm settle")
+        with pytest.raises(GuestError, match="the RAID superblock of /dev/sda1 is not of version 1"):
+            block.identifiers(guestfs, ["volumes"])
+        assert block.identifiers(guestfs, ["file systems"]) == []
+        g.md_stop("/dev/md90")
+        shell(g, "mdadm --zero-superblock /dev/sda1 /dev/sda2")
+        encrypt(g, "/dev/sda4", "pass", 2)
+        before = g.luks_uuid("/dev/sda4")
+        g.pwrite_device("/dev/sda4", b"\0" * 512, 16384)
+        with pytest.raises(GuestError, match="the LUKS header of /dev/sda4 is damaged"):
+            luks.renew(guestfs, "/dev/sda4", "5b2844d4-1449-4f8b-95ae-38a06d1bd955")
+        assert g.pread_device("/dev/sda4", 36, 168) == before.encode()
+        for device in ("/dev/sda3", "/dev/sdb1"):
+            g.pvcreate(device)
+        g.vgcreate("data", ["/dev/sda3", "/dev/sdb1"])
+    with (
+        started(tmp_path, [first]) as g,
+        pytest.raises(GuestError, match=r"the disk of LVM's physical volume data/pv\d is not here"),
+    ):
+        block.identifiers(Translated(g), ["volumes"])
