@@ -1,4 +1,4 @@
-"""Reading /etc/fstab (fstab(5)): pure, for guests whose disk somebody else wrote."""
+"""Reading /etc/fstab (fstab(5)) and /etc/crypttab (crypttab(5)): pure, for guests whose disk somebody else wrote."""
 
 from __future__ import annotations
 
@@ -40,6 +40,12 @@ def parse(text: str) -> list[Entry]:
             options = tuple(fields[3].split(",")) if len(fields) > 3 else ()
             found.append(Entry(fields[0], fields[1], fields[2], options))
     return sorted(found, key=lambda entry: entry.mountpoint.rstrip("/").count("/"))
+
+
+def crypttab(text: str) -> dict[str, str]:
+    """The name under /dev/mapper of what each line opens, and the device it is on. Broken lines are left out."""
+    lines = [line.split() for line in text.splitlines()]
+    return {fields[0]: fields[1] for fields in lines if len(fields) > 1 and not fields[0].startswith("#")}
 
 
 def identifier(spec: str) -> tuple[str, str]:

@@ -24,6 +24,7 @@ from imagebuild.customise import CustomiseResult, OperationCall
 from imagebuild.disk_image import Format
 from imagebuild.errors import CommandFailed, HostError, UsageError
 from imagebuild.files import allocated, sync, write_atomically
+from imagebuild.guest import Key
 from imagebuild.progress import SILENT, Progress
 
 Way = Literal["swap", "in-place", "dry-run"]
@@ -68,8 +69,11 @@ def scrub(
     output: Path | None = None,
     network: bool = False,
     progress: Progress = SILENT,
+    keys: Sequence[Key] = (),
 ) -> CustomiseResult:
     """Apply ``operations`` to the guest on ``images``; ``output`` takes the result of one image, which then stays.
+
+    ``keys`` open what is encrypted.
 
     Whatever happens, each image is as before or whole and done. Raises UsageError, HostError or GuestError.
     """
@@ -92,6 +96,7 @@ def scrub(
             network=network,
             progress=progress,
             task="differences" if way == "dry-run" else "customise",
+            keys=keys,
         )
         if way == "swap":
             _swap(work, disks, images, [output.absolute()] if output else [image.path for image in images])
@@ -100,12 +105,23 @@ def scrub(
         return result
 
 
-def audit(images: Sequence[Image], *, accel: Accelerator, progress: Progress = SILENT) -> CustomiseResult:
+def audit(
+    images: Sequence[Image], *, accel: Accelerator, progress: Progress = SILENT, keys: Sequence[Key] = ()
+) -> CustomiseResult:
     """What scrubbing the guest on ``images`` would find, and what is worth a look besides; nothing is changed."""
     with _locked(images), _workshop(images, None) as work:
         first, *more = _overlays(images, work)
         return customisation.run(
-            first, "qcow2", (), accel=accel, workdir=work, more=more, network=False, progress=progress, task="audit"
+            first,
+            "qcow2",
+            (),
+            accel=accel,
+            workdir=work,
+            more=more,
+            network=False,
+            progress=progress,
+            task="audit",
+            keys=keys,
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,20 +11,28 @@ from typing import Any
 @contextmanager
 def appliance(tmpdir: Path, *sizes: int) -> Iterator[tuple[Any, list[Path]]]:
     """A running appliance with new raw disks of ``sizes`` bytes in ``tmpdir``, and their files; it is shut down in the end."""
+    disks = [tmpdir / f"disk{number}.raw" for number in range(len(sizes))]
+    for disk, size in zip(disks, sizes, strict=True):
+        with disk.open("wb") as image:
+            image.truncate(size)
+    with started(tmpdir, disks) as g:
+        yield g, disks
+
+
+@contextmanager
+def started(tmpdir: Path, disks: Sequence[Path]) -> Iterator[Any]:
+    """A running appliance with these raw disks; it is shut down in the end."""
     import guestfs
 
-    disks = [tmpdir / f"disk{number}.raw" for number in range(len(sizes))]
     g = guestfs.GuestFS(python_return_dict=True)
     g.set_backend("direct")
     g.set_backend_setting("force_tcg", "1")
     g.set_tmpdir(str(tmpdir))
-    for disk, size in zip(disks, sizes, strict=True):
-        with disk.open("wb") as image:
-            image.truncate(size)
+    for disk in disks:
         g.add_drive_opts(str(disk), format="raw", discard="enable", cachemode="unsafe")
     try:
         g.launch()
-        yield g, disks
+        yield g
         g.shutdown()
     finally:
         g.close()

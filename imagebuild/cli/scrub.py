@@ -11,11 +11,13 @@ from click.shell_completion import CompletionItem
 from pydantic import ValidationError
 
 from imagebuild import accel, scrubbing
+from imagebuild.cli.keys import key_option
 from imagebuild.cli.options import RecipeName, json_option, log_to_stderr, opened, store_option, verbose_option
 from imagebuild.cli.report import JsonReporter, reporter
 from imagebuild.customise import CustomiseResult, OperationCall, OperationResult, detectors, registry
 from imagebuild.disk_image import Format
 from imagebuild.errors import UsageError
+from imagebuild.guest import Key
 from imagebuild.recipe import supplies
 from imagebuild.recipe.document import Mark
 from imagebuild.recipe.load import load
@@ -53,6 +55,7 @@ Examples:
   imagebuild scrub template.qcow2 --dry-run
   imagebuild scrub cloud.qcow2 --output template.qcow2 --without reset-cloud-init
   imagebuild scrub foreign.qcow2 --recipe debian-13
+  imagebuild scrub encrypted.qcow2 --key /dev/vda3:file:passphrase
   imagebuild scrub system.raw data.raw --operation reset-machine-id --operation 'reset-hostname={"hostname": "web"}'"""
 )
 @_IMAGES
@@ -66,6 +69,7 @@ Examples:
 )  # fmt: skip
 @click.option("--recipe", type=RecipeName(), help="Apply the operations of this recipe, and not the default set.")
 @click.option("--without", multiple=True, type=OperationName(), metavar="NAME", help="Leave this operation out.")
+@key_option
 @click.option("--network", is_flag=True, help="Let operations that must download something do so.")
 @store_option
 @json_option
@@ -79,6 +83,7 @@ def scrub(
     wanted: tuple[str, ...],
     recipe: str | None,
     without: tuple[str, ...],
+    keys: tuple[Key, ...],
     network: bool,
     store: Path | None,
     as_json: bool,
@@ -97,7 +102,14 @@ def scrub(
     told = reporter(as_json=as_json, quiet=False)
     with told.step(images[0].name, "dry run" if dry_run else "scrub") as progress:
         result = scrubbing.scrub(
-            disks, operations, accel=_accelerator(store), way=way, output=output, network=network, progress=progress
+            disks,
+            operations,
+            accel=_accelerator(store),
+            way=way,
+            output=output,
+            network=network,
+            progress=progress,
+            keys=keys,
         )
         progress.summary(f"{len(result.operations)} operations, {result.changed_paths} files changed")
     if isinstance(told, JsonReporter):
@@ -118,6 +130,7 @@ Examples:
 @_IMAGES
 @_FORMAT
 @click.option("--ignore", multiple=True, metavar="NAME", help="Leave out what this operation would remove; repeatable.")
+@key_option
 @store_option
 @json_option
 @verbose_option
@@ -127,6 +140,7 @@ def audit(
     images: tuple[Path, ...],
     given: Format | None,
     ignore: tuple[str, ...],
+    keys: tuple[Key, ...],
     store: Path | None,
     as_json: bool,
     verbose: bool,
@@ -140,7 +154,8 @@ def audit(
             raise UsageError(f"--ignore {name}: there is no such operation", "`imagebuild operations list` lists them")
     told = reporter(as_json=as_json, quiet=False)
     with told.step(images[0].name, "audit") as progress:
-        result = scrubbing.audit(scrubbing.recognised(images, given), accel=_accelerator(store), progress=progress)
+        disks = scrubbing.recognised(images, given)
+        result = scrubbing.audit(disks, accel=_accelerator(store), progress=progress, keys=keys)
         found = [
             {"kind": _kind(one), "operation": one.name, "path": change.path, "what": change.what}
             for one in result.operations

@@ -69,6 +69,7 @@ def _carry_out(order: dict[str, Any]) -> int:
         accel=order["accel"],
         tmpdir=Path(order["tmpdir"]),
         more=[Path(path) for path in order["more"]],
+        keys=[guest.Key(**key) for key in order["keys"]],
     )
     try:
         calls = [registry.call(name, params, Supplies(**supplies)) for name, params, supplies in order["operations"]]

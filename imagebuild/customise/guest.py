@@ -13,11 +13,11 @@ from imagebuild.errors import GuestError
 from imagebuild.files import sha256
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from imagebuild.guest import Entry
-    from imagebuild.guest.block import Identifier
+    from imagebuild.guest.block import Identifier, Kind
 
 LARGEST_TEXT = 1 << 20
 """Bytes of the largest file that is read as a text. A guest's file may be of any size; no configuration is."""
@@ -135,6 +135,10 @@ class Guest:
         """Root and all accounts whose home folder exists; each folder once."""
         return homes(self)
 
+    def device(self, path: str) -> str:
+        """The device, by its name here, of the file system that a folder is on."""
+        return self._files.device(path)
+
     def mountpoints(self) -> list[str]:
         """Where the guest's file systems are mounted, ``/`` first."""
         return self._files.mountpoints()
@@ -232,9 +236,9 @@ class Guest:
         self._files.rename(path, new)
         self.record(path, f"renamed to {posixpath.basename(new)}")
 
-    def identifiers(self) -> list[Identifier]:
-        """The identifiers of the file systems, swap areas and partitions on the guest's disks."""
-        return self._files.identifiers()
+    def identifiers(self, kinds: Collection[Kind]) -> list[Identifier]:
+        """The identifiers of these kinds on the guest's disks."""
+        return self._files.identifiers(kinds)
 
     def renew_identifiers(self, pairs: Sequence[tuple[Identifier, str]]) -> None:
         """Give what has the first of each pair the second as its identifier. All is unmounted for it, and mounted again.

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+import string
 import uuid
 from collections.abc import Iterable, Mapping
-from secrets import token_hex
+from secrets import choice, token_hex
 
 from imagebuild.guest.block import Identifier
+
+_IN_LVM = string.ascii_letters + string.digits
 
 
 def fresh(old: Identifier) -> str:
@@ -17,14 +20,16 @@ def fresh(old: Identifier) -> str:
         return f"{new[:4]}-{new[4:]}"
     if re.fullmatch(r"[0-9A-Fa-f]{8}", old.value):
         return token_hex(4)
+    if old.type in ("pv", "vg", "lv"):
+        return "-".join("".join(choice(_IN_LVM) for _ in part) for part in old.value.split("-"))
     return str(uuid.uuid4())
 
 
 def spellings(pairs: Mapping[str, str]) -> dict[bytes, bytes]:
     """Every way to write the keys of ``pairs``, with the values written the same way.
 
-    As they are, in upper and lower case, without hyphens as GRUB has them, and with hyphens escaped as in systemd's names of units.
-    What is too short to be told from other text without its hyphen is not sought without it.
+    As they are, in upper and lower case, without hyphens as GRUB has them, with hyphens escaped as in systemd's names of units, and
+    UUIDs as mdadm has them, with colons. What is too short to be told from other text without its hyphen is not sought without it.
     """
     found: dict[bytes, bytes] = {}
     for old, new in pairs.items():
@@ -33,14 +38,21 @@ def spellings(pairs: Mapping[str, str]) -> dict[bytes, bytes]:
             found.setdefault(a.encode(), b.encode())
             if len(old) > 12:
                 found.setdefault(a.replace("-", "").encode(), b.replace("-", "").encode())
+                found.setdefault(_with_colons(a).encode(), _with_colons(b).encode())
             if "-" in old:
                 found.setdefault(a.replace("-", r"\x2d").encode(), b.replace("-", r"\x2d").encode())
     return found
 
 
+def _with_colons(value: str) -> str:
+    plain = value.replace("-", "")
+    return ":".join(plain[at : at + 8] for at in range(0, len(plain), 8))
+
+
 _START = rb"(?:(?<![0-9A-Fa-f])|(?<=\\x2d)|(?<=\\x2f))"
 _END = rb"(?![0-9A-Fa-f])"
-"""No longer number begins or ends with an identifier, such as a field of a cpio header; an escaped character may come before."""
+"""No longer number begins or ends with a short identifier, such as a field of a cpio header; an escaped character may come before.
+A long one is not there by chance, and device-mapper writes two of LVM's without anything between."""
 
 
 class Renaming:
@@ -48,12 +60,11 @@ class Renaming:
 
     def __init__(self, pairs: Mapping[str, str]) -> None:
         self._spellings = spellings(pairs)
-        alternatives = sorted(self._spellings, key=len, reverse=True)
-        self._pattern = (
-            re.compile(_START + b"(?:" + b"|".join(map(re.escape, alternatives)) + b")" + _END)
-            if alternatives
-            else None
-        )
+        alternatives = [
+            re.escape(one) if len(one) >= 32 else _START + re.escape(one) + _END
+            for one in sorted(self._spellings, key=len, reverse=True)
+        ]
+        self._pattern = re.compile(b"|".join(alternatives)) if alternatives else None
 
     def __call__(self, content: bytes) -> bytes:
         """``content`` with new identifiers in place of old ones; the same object if it names none."""
@@ -66,8 +77,6 @@ class Renaming:
         return self._pattern is not None and self._pattern.search(content) is not None
 
 
-def known(found: Iterable[Identifier], kinds: Iterable[str]) -> list[Identifier]:
-    """Those of ``kinds``, each value once: partitions of one MBR share theirs."""
-    chosen = set(kinds)
-    once = {one.value: one for one in found if one.kind in chosen}
-    return list(once.values())
+def once(found: Iterable[Identifier]) -> list[Identifier]:
+    """Each value once: partitions of one MBR share theirs."""
+    return list({one.value: one for one in found}.values())

@@ -40,7 +40,6 @@ SYSPREP = (
 _KINDS = {"identity": "an identity", "secret": "a secret", "trace": "a trace"}
 NOT_AN_OPERATION: dict[str, str] = {
     "customize": "the operations of the phase `customise`",
-    "lvm-uuids": "not yet: they stay",
 }
 """What stands in place of an operation."""
 

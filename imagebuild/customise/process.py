@@ -22,6 +22,7 @@ from imagebuild.customise.result import CustomiseResult
 from imagebuild.customise.supplies import Supplies
 from imagebuild.disk_image import Format
 from imagebuild.errors import CommandFailed, GuestError, HostError
+from imagebuild.guest import Key
 from imagebuild.progress import SILENT, Progress
 from imagebuild.run import run as run_program
 
@@ -49,6 +50,7 @@ class Order:
     tmpdir: str
     operations: tuple[tuple[str, dict[str, Any], Supplies], ...]
     task: Task = "customise"
+    keys: tuple[Key, ...] = ()
 
 
 class _Reader:
@@ -89,18 +91,19 @@ def run(
     progress: Progress = SILENT,
     timeout: float = 1800.0,
     task: Task = "customise",
+    keys: Sequence[Key] = (),
 ) -> CustomiseResult:
     """Apply ``operations`` to the guest on ``disk``, which must be a working copy or an overlay.
 
     ``more`` are the guest's further disks, of the same format. After an error the content of all of them is undefined. ``network`` allows a network card if packages are
-    missing; ``timeout`` is in seconds. An audit takes no operations, and its result tells what each would find. Raises HostError when libguestfs's appliance does not start,
+    missing; ``keys`` open what is encrypted; ``timeout`` is in seconds. An audit takes no operations, and its result tells what each would find. Raises HostError when libguestfs's appliance does not start,
     GuestError when there is no guest on the disk, an operation fails or the time is over.
     """
     reader = _Reader(progress)
     with tempfile.TemporaryDirectory(prefix="customise-", dir=workdir) as tmpdir:
         calls = tuple((call.name, call.params.model_dump(mode="json"), call.supplies) for call in operations)
         others = tuple(str(path.absolute()) for path in more)
-        order = Order(str(disk.absolute()), others, fmt, accel, network, tmpdir, calls, task)
+        order = Order(str(disk.absolute()), others, fmt, accel, network, tmpdir, calls, task, tuple(keys))
         try:
             completed = run_program(
                 [sys.executable, "-P", "-m", "imagebuild.customise"],

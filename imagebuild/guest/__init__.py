@@ -5,7 +5,8 @@ is resolved inside the guest.
 """
 
 from imagebuild.guest.disk import Entry, GuestDisk, Kind
+from imagebuild.guest.encryption import Key
 from imagebuild.guest.launch import opened
 from imagebuild.guest.layout import Root, find_root
 
-__all__ = ["Entry", "GuestDisk", "Kind", "Root", "find_root", "opened"]
+__all__ = ["Entry", "GuestDisk", "Key", "Kind", "Root", "find_root", "opened"]

@@ -1,14 +1,16 @@
-"""Identifiers of what is on a guest's disks: file systems, swap, partition tables and partitions."""
+"""Identifiers of what is on a guest's disks: file systems, swap, partition tables, partitions, LVM, RAID and LUKS."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from imagebuild.errors import GuestError
+from imagebuild.guest import luks, lvm, raid
 
-Kind = Literal["file systems", "partitions"]
+Kind = Literal["file systems", "partitions", "volumes"]
 _BY_LIBGUESTFS = ("ext2", "ext3", "ext4", "xfs", "btrfs", "swap")
 _MBR_SIGNATURE = 440
 """Where a disk with an MBR keeps its 4 bytes of identity, little endian; partitions' PARTUUIDs begin with it."""
@@ -28,15 +30,51 @@ class Identifier:
     number: int = 0
 
 
-def identifiers(guestfs: Any) -> list[Identifier]:
-    """All that is known how to renew, on every device of the appliance."""
-    found = []
-    for device in [*guestfs.list_partitions(), *guestfs.list_devices(), *guestfs.lvs(), *guestfs.list_md_devices()]:
-        type_ = guestfs.vfs_type(device)
-        if type_ in (*_BY_LIBGUESTFS, "vfat") and (value := guestfs.vfs_uuid(device)):
-            found.append(Identifier(device, "file systems", type_, value))
-    for disk in guestfs.list_devices():
-        found += _of_table(guestfs, disk)
+def devices(guestfs: Any) -> list[str]:
+    """Everything in the appliance that can hold a file system or a part of a volume."""
+    partitions = guestfs.list_partitions()
+    divided = {guestfs.part_to_dev(partition) for partition in partitions}
+    whole = [disk for disk in guestfs.list_devices() if disk not in divided]
+    return [*partitions, *whole, *guestfs.lvs(), *guestfs.list_md_devices(), *guestfs.list_dm_devices()]
+
+
+def identifiers(guestfs: Any, kinds: Collection[Kind]) -> list[Identifier]:
+    """All of ``kinds`` that is known how to renew, on every device of the appliance. GuestError for volumes that are not."""
+    found: list[Identifier] = []
+    if "file systems" in kinds:
+        for device in devices(guestfs):
+            type_ = guestfs.vfs_type(device)
+            if type_ in (*_BY_LIBGUESTFS, "vfat") and (value := guestfs.vfs_uuid(device)):
+                found.append(Identifier(device, "file systems", type_, value))
+    if "partitions" in kinds:
+        for disk in guestfs.list_devices():
+            found += _of_table(guestfs, disk)
+    if "volumes" in kinds:
+        found += _of_volumes(guestfs)
+    return found
+
+
+def _of_volumes(guestfs: Any) -> list[Identifier]:
+    everywhere = devices(guestfs)
+    types = {device: guestfs.vfs_type(device) for device in everywhere}
+    arrays = raid.members(guestfs, everywhere)
+    found = [
+        Identifier(device, "volumes", "luks", guestfs.luks_uuid(device))
+        for device, type_ in types.items()
+        if type_ == "crypto_LUKS"
+    ]
+    found += [Identifier(f"RAID {value}", "volumes", "raid", value) for value in dict.fromkeys(arrays.values())]
+    physical = [device for device, type_ in types.items() if type_ == "LVM2_member"]
+    volumes = dict.fromkeys(one for device in physical for one in lvm.volumes(guestfs, device))
+    here = {one.value for one in volumes if one.name in physical}
+    for one in volumes:
+        if one.type == "pv" and one.value not in here:
+            raise GuestError(
+                f"the disk of LVM's physical volume {one.name} is not here ({one.value})",
+                "name all disks of the guest, and open what is encrypted with `--key`",
+            )
+        if one.type != "pv" or one.name in physical:
+            found.append(Identifier(one.name, "volumes", one.type, one.value))
     return found
 
 
@@ -55,16 +93,58 @@ def _of_table(guestfs: Any, disk: str) -> list[Identifier]:
     return []
 
 
-def renew(guestfs: Any, old: Identifier, new: str) -> None:
-    """Give what has ``old`` the identifier ``new``. Nothing on the device may be mounted. GuestError if that fails."""
+Pairs = Sequence[tuple[Identifier, str]]
+"""What has an identifier, and its new one."""
+
+
+def renew_contents(guestfs: Any, pairs: Pairs) -> None:
+    """Renew file systems, LUKS and LVM. Nothing may be mounted. GuestError if that fails.
+
+    If volumes are among ``pairs``, the appliance goes on with their old identifiers, and must be started again.
+    """
+    for old, new in pairs:
+        if old.kind == "file systems":
+            _renew_file_system(guestfs, old, new)
+        elif old.type == "luks":
+            luks.renew(guestfs, old.device, new)
+    volumes = _volumes(pairs)
+    for device in devices(guestfs) if volumes else []:
+        if guestfs.vfs_type(device) == "LVM2_member":
+            lvm.renew(guestfs, device, volumes)
+
+
+def renew_below(guestfs: Any, pairs: Pairs) -> None:
+    """Renew what the others lie on: RAID, partitions and their tables. If volumes are among ``pairs``, they are stopped for it."""
+    volumes = _volumes(pairs)
+    if volumes:
+        members = raid.members(guestfs, devices(guestfs))
+        guestfs.vg_activate_all(activate=False)
+        for array in guestfs.list_md_devices():
+            guestfs.md_stop(array)  # a running one would write its superblock again
+        for device, value in members.items():
+            if value in volumes:
+                raid.renew(guestfs, device, volumes[value])
+    for old, new in pairs:
+        if old.kind == "partitions":
+            _renew_partition(guestfs, old, new)
+
+
+def _volumes(pairs: Pairs) -> dict[str, str]:
+    return {old.value: new for old, new in pairs if old.kind == "volumes"}
+
+
+def _renew_file_system(guestfs: Any, old: Identifier, new: str) -> None:
     if old.type.startswith("ext"):
         # tune2fs wants it checked right before: it writes all checksums anew.
         guestfs.e2fsck(old.device, forceall=True)
-    if old.type in _BY_LIBGUESTFS:
-        guestfs.set_uuid(old.device, new)
-    elif old.type == "vfat":
+    if old.type == "vfat":
         _renew_fat(guestfs, old.device, new)
-    elif old.type == "gpt" and old.number:
+    else:
+        guestfs.set_uuid(old.device, new)
+
+
+def _renew_partition(guestfs: Any, old: Identifier, new: str) -> None:
+    if old.type == "gpt" and old.number:
         guestfs.part_set_gpt_guid(old.device, old.number, new)
     elif old.type == "gpt":
         guestfs.part_set_disk_guid(old.device, new)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import posixpath
 import stat as stat_bits
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 from imagebuild.errors import GuestError
 from imagebuild.guest import block
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from pathlib import Path
 
 Kind = Literal["file", "dir", "symlink", "other"]
@@ -35,10 +36,20 @@ class Entry:
 class GuestDisk:
     """The primitives that ``imagebuild.customise.guest.Guest`` builds on: ``imagebuild.customise.files.Files``."""
 
-    def __init__(self, guestfs: Any, disks: Sequence[Path], mount: Callable[[], None] = lambda: None) -> None:
-        """``mount`` mounts the guest's file systems again after they have been unmounted."""
+    def __init__(
+        self,
+        guestfs: Any,
+        disks: Sequence[Path],
+        mount: Callable[[], None] = lambda: None,
+        restart: Callable[[], None] = lambda: None,
+        places: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        """``mount`` mounts the guest's file systems again, and ``restart`` starts the appliance again with nothing mounted or opened.
+        ``places`` tells which device is mounted where."""
         self._g = guestfs
         self._mount = mount
+        self._restart = restart
+        self._places = places
         self._disks = tuple(disks)
 
     def stat(self, path: str) -> Entry | None:
@@ -137,14 +148,24 @@ class GuestDisk:
     def rename(self, path: str, new: str) -> None:
         self._g.mv(path, new)
 
-    def identifiers(self) -> list[block.Identifier]:
-        return block.identifiers(self._g)
+    def identifiers(self, kinds: Collection[block.Kind]) -> list[block.Identifier]:
+        return block.identifiers(self._g, kinds)
 
     def renew_identifiers(self, pairs: Sequence[tuple[block.Identifier, str]]) -> None:
         self._g.umount_all()
-        for old, new in pairs:
-            block.renew(self._g, old, new)
+        block.renew_contents(self._g, pairs)
+        volumes = any(old.kind == "volumes" for old, _ in pairs)
+        if volumes:
+            self._restart()
+        block.renew_below(self._g, pairs)
+        if volumes:
+            self._restart()
         self._mount()
+
+    def device(self, path: str) -> str:
+        # Not by libguestfs's mountpoints(): that tells one place of a device, and a btrfs has several.
+        real = f"{self.realpath(path)}/"
+        return self._places[max((p for p in self._places if real.startswith(p.rstrip("/") + "/")), key=len)]
 
     def mountpoints(self) -> list[str]:
         return sorted(self._g.mountpoints().values())

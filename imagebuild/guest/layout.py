@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 
 from imagebuild import fstab
 from imagebuild.errors import GuestError
+from imagebuild.guest import encryption
+from imagebuild.guest.block import devices
 from imagebuild.log import logger
 
 _CHUNK = 1 << 20
@@ -24,19 +26,31 @@ class Root(NamedTuple):
     options: str = ""
 
 
+_SUSPENDED = (b"S1SUSPEND", b"S2SUSPEND", b"ULSUSPEND")
+"""What a swap area has in place of its signature while it holds the memory of a machine."""
+_SIGNATURES = (4096 - 10, 65536 - 10)
+"""Where it stands, at the end of a page of 4 or of 64 KiB."""
+
+
+def _hibernated(place: str) -> GuestError:
+    """That machine would go on with file systems that are others by then."""
+    return GuestError(f"this guest is hibernated: {place} holds its memory", "resume it, and shut it down")
+
+
 def find_root(guestfs: Any) -> Root:
     """The only root file system on the disks, found by looking for /etc/fstab or os-release.
 
     Partitions, logical volumes, RAID arrays and subvolumes of a btrfs are looked at. libguestfs's own inspection finds
-    out much more, and takes 30 s under emulation. GuestError if there is no root file system, or more than one.
+    out much more, and takes 30 s under emulation. GuestError if there is no root file system, or more than one, or if a
+    swap area holds the memory of a hibernated machine; then nothing has been mounted.
     """
-    candidates = guestfs.list_partitions() or guestfs.list_devices()
     roots: dict[str, Root] = {}
     refused = []
-    seen = set()
-    for device in [*candidates, *guestfs.list_md_devices(), *guestfs.lvs()]:
-        fstype = guestfs.vfs_type(device)
-        seen.add(fstype)
+    seen: dict[str, str] = {device: guestfs.vfs_type(device) for device in devices(guestfs)}
+    for device, fstype in seen.items():
+        if fstype == "swsuspend":
+            raise _hibernated(device)
+    for device, fstype in seen.items():
         if fstype in _NO_FILE_SYSTEM:
             continue  # a mount would try every type there is
         try:
@@ -54,14 +68,13 @@ def find_root(guestfs: Any) -> Root:
     if not roots:
         for reason in refused:
             logger.debug("no root file system: %s", reason)
-        raise _without_root(seen)
+        shut = [one for one, type_ in seen.items() if type_ == "crypto_LUKS" and not encryption.mapped(guestfs, one)]
+        raise encryption.locked(guestfs, shut) if shut else _without_root(set(seen.values()))
     return next(iter(roots.values()))
 
 
 def _without_root(seen: set[str]) -> GuestError:
     """The error for disks without a root file system, by blkid's names of what is on them instead."""
-    if "crypto_LUKS" in seen:
-        return GuestError("this guest's disk is encrypted with LUKS, and cannot be opened yet")
     if seen & _WINDOWS:
         return GuestError("this looks like a Windows guest; only Linux guests can be worked on")
     if "iso9660" in seen:
@@ -90,28 +103,53 @@ def _is_root(guestfs: Any, place: str) -> bool:
     return any(guestfs.exists(place + mark) for mark in ("/etc/fstab", "/etc/os-release", "/usr/lib/os-release"))
 
 
-def mount(guestfs: Any, root: Root) -> None:
-    """Mount ``root`` and what its fstab names, writable."""
+def mount(guestfs: Any, root: Root) -> dict[str, str]:
+    """Mount ``root`` and what its fstab names, writable. Returns the device at each place."""
+    places = {"/": root.device}
     guestfs.mount_options(root.options, root.device, "/")
-    text = guestfs.pread("/etc/fstab", _CHUNK, 0) if guestfs.is_file("/etc/fstab", followsymlinks=True) else b""
-    for entry in fstab.parse(text.decode("utf-8", "replace")):
+    table = fstab.crypttab(_text(guestfs, "/etc/crypttab"))
+    entries = fstab.parse(_text(guestfs, "/etc/fstab"))
+    for entry in entries:
         if not entry.on_a_local_disk or entry.mountpoint == "/":
             continue
         try:
             place = guestfs.realpath(entry.mountpoint)
-            guestfs.mount_options(entry.subvolume, _find(guestfs, entry.spec), place)
+            device = _find(guestfs, entry.spec, table)
+            guestfs.mount_options(entry.subvolume, device, place)
+            places[place] = device
         except GuestError as error:
             if "nofail" in entry.options:
                 logger.debug("not mounted: %s: %s", entry.mountpoint, error)
                 continue
             raise GuestError(
                 f"cannot mount {entry.spec} on {entry.mountpoint}, as the guest's /etc/fstab says: {error}",
-                "every file system that the guest mounts at boot must be on the disks of its image",
+                error.hint or "every file system that the guest mounts at boot must be on the disks of its image",
             ) from error
+    for entry in entries:
+        if entry.fstype == "swap" and not entry.spec.startswith("/dev/") and _is_suspended(guestfs, entry.spec):
+            raise _hibernated(entry.spec)
+    return places
 
 
-def _find(guestfs: Any, spec: str) -> str:
-    """The appliance's device for the first field of an fstab line."""
+def _is_suspended(guestfs: Any, path: str) -> bool:
+    if not path.startswith("/") or not guestfs.is_file(path, followsymlinks=True):
+        return False
+    return any(guestfs.pread(path, 9, at) in _SUSPENDED for at in _SIGNATURES)
+
+
+def _text(guestfs: Any, path: str) -> str:
+    found = guestfs.pread(path, _CHUNK, 0) if guestfs.is_file(path, followsymlinks=True) else b""
+    return str(found.decode("utf-8", "replace"))
+
+
+def _find(guestfs: Any, spec: str, crypttab: dict[str, str]) -> str:
+    """The appliance's device for the first field of a line of fstab or crypttab."""
+    if (name := spec.removeprefix("/dev/mapper/")) in crypttab and name != spec:
+        device = _find(guestfs, crypttab[name], {})
+        opened = encryption.mapped(guestfs, device)
+        if opened is None:
+            raise encryption.locked(guestfs, [device])
+        return opened
     kind, value = fstab.identifier(spec)
     if kind == "UUID":
         return str(guestfs.findfs_uuid(value))

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
-from imagebuild.errors import HostError, Problem, RecipeError
+from imagebuild.errors import HostError, Problem, RecipeError, UsageError
 from imagebuild.log import hide
 from imagebuild.recipe.document import Mark
 from imagebuild.recipe.fields import forbidden_character
@@ -120,32 +120,46 @@ def _ssh_keys(ref: SecretRef, at: Mark, environ: Mapping[str, str]) -> tuple[str
 
 
 def _read(ref: SecretRef, at: Mark, environ: Mapping[str, str]) -> str:
-    value = _from_environment(ref.env, at, environ) if ref.env else _from_file(Path(ref.file or ""), at)
+    try:
+        return read(ref, Path(at.file).parent, environ)
+    except UsageError as error:
+        raise _problem(at, error.message, error.hint) from error
+
+
+def read(ref: SecretRef, folder: Path, environ: Mapping[str, str] | None = None) -> str:
+    """The value without the line breaks at its end, hidden from every log from now on; files are relative to ``folder``.
+
+    Raises UsageError when it is missing or empty.
+    """
+    value = (
+        _from_environment(ref.env, os.environ if environ is None else environ)
+        if ref.env
+        else _from_file(folder / Path(ref.file or "").expanduser())
+    )
     value = value.rstrip("\r\n")
     if not value:
-        raise _problem(at, f"{ref} is empty")
+        raise UsageError(f"{ref} is empty")
     hide(value)
     return value
 
 
-def _from_environment(name: str, at: Mark, environ: Mapping[str, str]) -> str:
+def _from_environment(name: str, environ: Mapping[str, str]) -> str:
     if name not in environ:
-        raise _problem(at, f"the environment variable {name} is not set", f"export {name}=… before the build")
+        raise UsageError(f"the environment variable {name} is not set", f"export {name}=… first")
     return environ[name]
 
 
-def _from_file(name: Path, at: Mark) -> str:
-    path = Path(at.file).parent / name.expanduser()
+def _from_file(path: Path) -> str:
     try:
         with path.open("rb") as stream:
             raw = stream.read(_MAX_BYTES + 1)
         if len(raw) > _MAX_BYTES:
-            raise _problem(at, f"the file {path} is larger than {_MAX_BYTES // 1024} KiB: this is no secret")
+            raise UsageError(f"the file {path} is larger than {_MAX_BYTES // 1024} KiB: this is no secret")
         return raw.decode()
     except OSError as error:
-        raise _problem(at, f"the file {path} cannot be read: {error.strerror}") from error
+        raise UsageError(f"the file {path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise _problem(at, f"the file {path} is not UTF-8 text") from error
+        raise UsageError(f"the file {path} is not UTF-8 text") from error
 
 
 def _problem(at: Mark, message: str, hint: str | None = None) -> RecipeError:

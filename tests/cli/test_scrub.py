@@ -55,6 +55,25 @@ def test_wrong_usage(image: Path, words: list[str], said: str) -> None:
     assert sorted(path.name for path in image.parent.iterdir()) == ["disk.raw"]
 
 
+@pytest.mark.parametrize(
+    ("key", "said"),
+    [
+        ("hunter22", "expected DEVICE:env:NAME or DEVICE:file:PATH"),
+        ("all:key:hunter22", "expected DEVICE:env:NAME or DEVICE:file:PATH"),
+        ("all:env:hunter 22", "cannot be the name of one"),
+        ("/dev/vda3:env:NOT_SET_ANYWHERE", "the environment variable NOT_SET_ANYWHERE is not set"),
+        ("/dev/vda3:file:/nowhere/key", "the file /nowhere/key cannot be read: No such file or directory"),
+        ("/dev/vda3:file:/dev/null", "file /dev/null is empty"),
+    ],
+)
+@pytest.mark.parametrize("command", ["scrub", "audit"])
+def test_a_key_that_cannot_be_read(command: str, image: Path, key: str, said: str) -> None:
+    error = refused(command, image, "--key", key)
+    assert said in str(error)
+    assert error.exit_code == 2
+    assert "hunter" not in f"{error} {error.hint}"
+
+
 def test_the_same_image_twice(image: Path) -> None:
     assert "named twice" in str(refused("scrub", image, image))
 

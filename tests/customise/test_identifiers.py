@@ -101,6 +101,21 @@ def test_every_spelling_is_found() -> None:
     assert not renaming.names(b"5b2844d4-1449-4f8b-95ae-38a06d1bd95")
 
 
+def test_spellings_of_volumes() -> None:
+    group, volume = "7CL8Vb-0cKS-PLwP-MJZr-tkol-2da6-Ng1i2u", "a3CPjx-KGPh-52L1-YFaZ-S1vA-dISM-UQ3Kot"
+    pairs = {one: fresh(Identifier("data", "volumes", "vg", one)) for one in (group, volume)} | {ROOT: ROOT[::-1]}
+    new_group, new_volume = pairs[group], pairs[volume]
+    assert [len(part) for part in new_group.split("-")] == [6, 4, 4, 4, 4, 4, 6]
+    renaming = Renaming(pairs)
+    plain = (group + volume).replace("-", "").encode()
+    assert renaming(b"dm-uuid-LVM-" + plain) == b"dm-uuid-LVM-" + (new_group + new_volume).replace("-", "").encode()
+    assert renaming(f"lvmid/{group}/{volume}".encode()) == f"lvmid/{new_group}/{new_volume}".encode()
+    assert (
+        renaming(b"rd.md.uuid=5b2844d4:14494f8b:95ae38a0:6d1bd955") == b"rd.md.uuid=559db1d6:0a83ea59:b8f49441:4d4482b5"
+    )
+    assert renaming(f"luks-{ROOT}".encode()) == f"luks-{ROOT[::-1]}".encode()
+
+
 def guest() -> MemoryDisk:
     escaped = ROOT.replace("-", "\\x2d")
     texts = {
@@ -184,6 +199,19 @@ def test_what_cannot_be_done_is_told_before_anything_changes(path: str, content:
         apply_one(disk, registry.call("renew-disk-identifiers"))
     assert disk.tree == before
     assert disk.devices == DEVICES
+
+
+@pytest.mark.parametrize("device", ["/dev/system/boot", "/dev/md127", "/dev/mapper/luks-1"])
+def test_boot_on_a_volume_that_grubs_core_image_names(device: str) -> None:
+    disk = guest()
+    disk.devices += [Identifier("system/boot", "volumes", "lv", "7CL8Vb-0cKS-PLwP-MJZr-tkol-2da6-Ng1i2u")]
+    disk.tree |= with_folders({"/boot/grub/i386-pc/core.img": Node("file", 0o644, b"compressed")})
+    disk.boot_device = device
+    with pytest.raises(GuestError, match=r"compiled in \(/boot/grub/i386-pc/core.img\)"):
+        apply_one(disk, registry.call("renew-disk-identifiers"))
+    apply_one(disk, registry.call("renew-disk-identifiers", {"kinds": ["file systems", "partitions"]}))
+    disk.boot_device = "/dev/sda1"
+    apply_one(disk, registry.call("renew-disk-identifiers"))
 
 
 @pytest.mark.parametrize(

@@ -58,6 +58,14 @@ logvol /var/log --vgname=system --name=the-logs --percent=5 --fstype=ext4
 btrfs none --label=pool --data=single --metadata=raid1 btrfs.1 btrfs.2
 btrfs /srv --subvol --name=srv LABEL=pool
 btrfs /home --subvol --name=home pool"""
+RENEWED = """\
+clearpart --all --initlabel
+part /boot --size=300 --ondisk=vda --fstype=ext4
+part raid.1 --size=1000 --grow --ondisk=vda
+part raid.2 --size=1000 --grow --ondisk=vdb
+raid pv.1 --level=1 --device=storage raid.1 raid.2
+volgroup system pv.1
+logvol / --vgname=system --name=root --size=1000 --grow --fstype=xfs"""
 LAYERS_ASKED = {
     "findmnt -n -o SOURCE,FSTYPE,LABEL /": "/dev/mapper/system-root xfs root",
     "findmnt -n -o FSTYPE,LABEL /boot": "ext4 boot",
@@ -110,6 +118,36 @@ def test_raid_lvm_and_btrfs_on_two_disks(project: Project, variant: Callable[...
         console.run("systemctl is-system-running --wait", 300)
         told = {command: console.run(command) for command in LAYERS_ASKED}
     assert told == LAYERS_ASKED
+
+
+def test_renewed_identifiers_of_raid_and_lvm_start(project: Project, variant: Callable[..., str]) -> None:
+    """The root on LVM on an array, everything renewed after the installation; GRUB finds /boot on a partition."""
+    project.write("kickstart/renewed.ks.j2", TEMPLATE.replace("STORAGE", RENEWED))
+    name = variant(
+        ("os: ", LINT + "os: "),
+        (
+            "disk: {size: 2GiB}",
+            "disk: {size: 2GiB}\nextra_disks: [{size: 1792MiB}]\nkickstart: {template: renewed.ks.j2}",
+        ),
+        ("packages: [lrzsz, net-tools, screen, tree, vim, wget]\n", ""),
+        ("operations:\n", "operations:\n  - renew-disk-identifiers\n"),
+    )
+    image, manifest = build(project, name)
+    second = image.with_name(manifest["extra_images"][0]["file"])
+    (renewed,) = [one for one in manifest["operations"] if one["name"] == "renew-disk-identifiers"]
+    new = {what[0]: what[-1] for what in (change["what"].split() for change in renewed["changes"]) if "is" in what}
+    assert new.keys() >= {"raid", "pv", "vg", "lv", "xfs", "ext4"}
+    accelerator = accel.verdict(project.store / "accelerator.json").accelerator
+    with booted(image, project.folder / "renewed.qcow2", accelerator, more=[second]) as console:
+        console.log_in(PASSWORD, 600)
+        assert console.run("systemctl is-system-running --wait", 300) == "running"
+        assert console.run("findmnt -n -o SOURCE,UUID /") == f"/dev/mapper/system-root {new['xfs']}"
+        assert console.run("vgs --noheadings -o vg_uuid,pv_uuid").split() == [new["vg"], new["pv"]]
+        assert console.run("lvs --noheadings -o lv_uuid").strip() == new["lv"]
+        array = console.run("mdadm --detail --brief /dev/md/storage").rpartition("UUID=")[2]
+        assert array.replace(":", "") == new["raid"].replace("-", "")
+        assert f"UUID={array}" in console.run("cat /etc/mdadm/mdadm.conf")
+        assert console.run("grep -c '\\[UU\\]' /proc/mdstat") == "1"
 
 
 def test_debian_12_starts_by_uefi(project: Project, variant: Callable[..., str]) -> None:

@@ -6,12 +6,12 @@ import fnmatch
 import hashlib
 import posixpath
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from imagebuild.errors import GuestError
-from imagebuild.guest import Entry, Kind
+from imagebuild.guest import Entry, Kind, block
 from imagebuild.guest.block import Identifier
 
 
@@ -49,6 +49,7 @@ class MemoryDisk:
         self.tree = dict(tree)
         self.unused = unused
         self.devices: list[Identifier] = []
+        self.boot_device = "/dev/sda1"
 
     def realpath(self, path: str) -> str:
         return self._resolved(path, follow_last=True)
@@ -145,8 +146,11 @@ class MemoryDisk:
         self.tree = {p: n for p, n in self.tree.items() if p not in moved}
         self.tree |= {onward + p[len(real) :]: node for p, node in moved.items()}
 
-    def identifiers(self) -> list[Identifier]:
-        return list(self.devices)
+    def device(self, path: str) -> str:
+        return self.boot_device
+
+    def identifiers(self, kinds: Collection[block.Kind]) -> list[Identifier]:
+        return [one for one in self.devices if one.kind in kinds]
 
     def renew_identifiers(self, pairs: Sequence[tuple[Identifier, str]]) -> None:
         new = dict(pairs)

@@ -23,14 +23,15 @@ class Disks:
         return self.types[device]
 
     def __getattr__(self, name: str) -> Any:
-        nothing = {"exists": False, "list_md_devices": [], "lvs": [], "mount_ro": None, "umount_all": None}
-        return lambda *_args: nothing[name]
+        nothing = {"exists": False, "mount_ro": None, "umount_all": None, "part_to_dev": "/dev/sda", "luks_uuid": "1"}
+        lists = ("list_devices", "list_md_devices", "list_dm_devices", "lvs")
+        return lambda *_args: [] if name in lists else nothing[name]
 
 
 @pytest.mark.parametrize(
     ("types", "told"),
     [
-        (["vfat", "ext4", "crypto_LUKS"], "encrypted with LUKS"),
+        (["vfat", "ext4", "crypto_LUKS"], "/dev/sda3 in this guest is encrypted with LUKS"),
         (["vfat", "", "ntfs", "ntfs"], "Windows"),
         (["vfat", "BitLocker"], "Windows"),
         (["iso9660", "vfat"], "installation or live medium"),
