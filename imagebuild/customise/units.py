@@ -1,4 +1,4 @@
-"""systemd units and init scripts of a guest, switched on and off as ``systemctl`` and ``update-rc.d`` do it."""
+"""systemd units of a guest, switched on and off as ``systemctl`` does it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
 OWN = "/etc/systemd/system"
 """Where units are enabled, and where an administrator's own units are."""
-_OPENRC = "/etc/runlevels"
 FOLDERS = (OWN, "/usr/lib/systemd/system", "/lib/systemd/system")
 
 
@@ -24,12 +23,24 @@ def has_systemd(guest: Guest) -> bool:
 
 def installed(guest: Guest, unit: str) -> bool:
     """Whether the guest knows a unit of this name."""
-    return any(guest.exists(f"{folder}/{unit}") for folder in FOLDERS)
+    return any(guest.exists(f"{folder}/{name}") for folder in FOLDERS for name in _files_of(unit))
 
 
 def find(guest: Guest, unit: str) -> str | None:
     """The file that defines a unit, as systemd looks for it; None if there is none."""
-    return next((path for folder in FOLDERS if (path := guest.real_file(f"{folder}/{unit}"))), None)
+    found = (guest.real_file(f"{folder}/{name}") for name in _files_of(unit) for folder in FOLDERS)
+    return next((path for path in found if path), None)
+
+
+def _files_of(unit: str) -> tuple[str, ...]:
+    """The names of the files that may define a unit: ``getty@tty1.service`` is an instance of ``getty@.service``."""
+    template = re.sub(r"@[^@]+(\.\w+)$", r"@\1", unit)
+    return (unit,) if template == unit else (unit, template)
+
+
+def is_masked(guest: Guest, unit: str) -> bool:
+    """Whether ``systemctl mask`` keeps a unit from starting at all."""
+    return guest.is_symlink(f"{OWN}/{unit}") and guest.readlink(f"{OWN}/{unit}") == "/dev/null"
 
 
 def enable(guest: Guest, unit: str, wanted_by: str) -> None:
@@ -53,37 +64,6 @@ def disable(guest: Guest, unit: str) -> None:
     guest.remove([*links, *aliases], f"disabled {unit}")
 
 
-def disable_init_script(guest: Guest, name: str) -> None:
-    """Turn the start links of ``/etc/init.d/NAME`` into stop links, which also keeps upgrades from adding them again."""
-    for link in guest.glob(f"/etc/rc[S2345].d/S??{name}", f"/etc/rc.d/rc[2345].d/S??{name}"):
-        if re.fullmatch(rf"S\d\d{re.escape(name)}", posixpath.basename(link)):
-            target = guest.readlink(link) if guest.is_symlink(link) else f"../init.d/{name}"
-            guest.remove(link, f"disabled init script {name}")
-            guest.symlink(target, f"{posixpath.dirname(link)}/K01{name}")
-
-
-def enable_init_script(guest: Guest, name: str) -> None:
-    """Start ``/etc/init.d/NAME`` with the guest, as ``rc-update add`` and ``chkconfig on`` do; GuestError elsewhere."""
-    if guest.is_dir(_OPENRC):
-        if not guest.exists(f"{_OPENRC}/boot/{name}") and not guest.exists(f"{_OPENRC}/sysinit/{name}"):
-            guest.symlink(f"/etc/init.d/{name}", f"{_OPENRC}/default/{name}")
-        return
-    header = re.search(
-        r"^#\s*chkconfig:\s*(?:-|[0-6]+)\s+(\d{1,2})\s+\d{1,2}\s*$", guest.read(f"/etc/init.d/{name}"), re.MULTILINE
-    )
-    if header is None or not guest.is_dir("/etc/rc.d/rc3.d"):
-        raise GuestError(
-            f"what decides in this guest when the init script {name} starts is not known here",
-            f"run-command can ask the guest itself: update-rc.d {name} enable",
-        )
-    link = f"S{int(header[1]):02}{name}"
-    for level in "2345":
-        folder = f"/etc/rc.d/rc{level}.d"
-        others = [path for path in guest.glob(f"{folder}/[SK]??{name}") if posixpath.basename(path) != link]
-        guest.remove(others, f"enabled init script {name}")
-        guest.symlink(f"../init.d/{name}", f"{folder}/{link}")
-
-
 def unit_name(service: str) -> str:
     """``sshd`` as the name of its unit; a name with a unit's ending stays."""
     known = (".service", ".socket", ".timer", ".target", ".path", ".mount", ".slice")
@@ -91,14 +71,26 @@ def unit_name(service: str) -> str:
 
 
 def enable_as_installed(guest: Guest, unit: str) -> None:
-    """Enable ``unit`` as its own [Install] section says; GuestError if that says nothing."""
-    path = find(guest, unit)
-    settings = re.findall(
-        r"^[ \t]*(WantedBy|RequiredBy|Alias)[ \t]*=[ \t]*(.*)$", guest.read(path) if path else "", re.MULTILINE
-    )
-    targets = [(kind, name) for kind, names in settings for name in names.split()]
-    if not targets:
+    """Enable ``unit`` as its own [Install] section says, with the units it names there; GuestError if that says nothing."""
+    if not _enable_all(guest, unit, set()):
         raise GuestError(f"{unit} in the guest has no [Install] section: nothing can start it with the system")
-    for kind, name in targets:
+
+
+def _enable_all(guest: Guest, unit: str, seen: set[str]) -> bool:
+    """Enable ``unit`` and those that its ``Also=`` names; whether there was anything to enable."""
+    path = find(guest, unit)
+    if path is None or unit in seen:
+        return False
+    if is_masked(guest, unit):
+        raise GuestError(
+            f"{unit} in the guest is masked: nothing can start it", f"remove-files can take away {OWN}/{unit} before"
+        )
+    settings = re.findall(r"^[ \t]*(WantedBy|RequiredBy|Alias|Also)[ \t]*=[ \t]*(.*)$", guest.read(path), re.MULTILINE)
+    names = [(kind, name) for kind, values in settings for name in values.split()]
+    for kind, name in names:
         places = {"WantedBy": f"{name}.wants/{unit}", "RequiredBy": f"{name}.requires/{unit}", "Alias": name}
-        guest.symlink(str(path), f"{OWN}/{places[kind]}")
+        if kind in places:
+            guest.symlink(path, f"{OWN}/{places[kind]}")
+    # One of these that is not there, or says nothing itself, is no error to systemctl either.
+    also = [_enable_all(guest, name, {*seen, unit}) for kind, name in names if kind == "Also"]
+    return any(kind != "Also" for kind, _ in names) or any(also)

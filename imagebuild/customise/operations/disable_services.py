@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from imagebuild.customise import units
+from imagebuild.customise import init_scripts, units
 from imagebuild.customise.operation import Phase
 from imagebuild.customise.values import ServicesParams
 
@@ -25,5 +25,5 @@ def apply(guest: Guest, params: ServicesParams) -> None:
         if units.installed(guest, unit):
             units.disable(guest, unit)
         if guest.exists(f"/etc/init.d/{name}"):
-            units.disable_init_script(guest, name)
+            init_scripts.disable(guest, name)
             guest.remove(guest.glob(f"/etc/runlevels/*/{name}"), f"disabled {name}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from imagebuild.customise import units
+from imagebuild.customise import init_scripts, units
 from imagebuild.customise.operation import Phase
 from imagebuild.customise.values import ServicesParams
 from imagebuild.errors import GuestError
@@ -27,7 +27,7 @@ def apply(guest: Guest, params: ServicesParams) -> None:
         if units.find(guest, unit) is not None:
             units.enable_as_installed(guest, unit)
         elif guest.real_file(f"/etc/init.d/{name}"):
-            units.enable_init_script(guest, name)
+            init_scripts.enable(guest, name)
         else:
             raise GuestError(
                 f"the guest has no service {name}", "install its package before, or see its name in the guest"
