@@ -19,27 +19,43 @@ _APT_ENVIRONMENT = {"DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
 _APT = (
     "apt-get", "--yes", "--quiet", "-o", "Dpkg::Use-Pty=0", "-o", "Dpkg::Options::=--force-confold",
 )  # fmt: skip
+# An unreachable source is only a warning to apt unless told otherwise.
+_APT_UPDATE = ("apt-get", "--quiet", "--error-on=any", "update")
 _ZYPPER = ("zypper", "--non-interactive", "--quiet")
+
+
+def installing(guest: Guest, names: Sequence[str], *, recommends: bool) -> tuple[tuple[str, ...], ...]:
+    """The commands by which the guest's package manager installs packages. GuestError if it cannot."""
+    kind = _kind(guest, f"install {', '.join(names)}")
+    foreign = [name for name in names if name[0] in "/@" and kind not in ("dnf", "yum")]
+    if foreign:
+        raise GuestError(
+            f"{kind} installs nothing by a group or a path: {', '.join(foreign)}", "name the packages themselves"
+        )
+    if kind == "apt":
+        weak = "--install-recommends" if recommends else "--no-install-recommends"
+        return _APT_UPDATE, (*_APT, weak, "install", "--", *names)
+    if kind == "dnf":
+        return (("dnf", "--assumeyes", f"--setopt=install_weak_deps={recommends}", "install", *names),)
+    if kind == "yum":
+        return (("yum", "--assumeyes", "install", *names),)
+    if kind == "zypper":
+        weak = "--recommends" if recommends else "--no-recommends"
+        return ((*_ZYPPER, "install", "--auto-agree-with-licenses", weak, *names),)
+    return (("apk", "--no-progress", "add", "--update-cache", *names),)
+
+
+def environment(guest: Guest) -> dict[str, str]:
+    """The variables with which the commands of ``installing`` ask no questions."""
+    return _APT_ENVIRONMENT if packages.is_debian(guest) else {}
 
 
 def install(guest: Guest, names: Sequence[str], *, recommends: bool) -> None:
     """Install packages with the guest's own sources. GuestError with what the package manager said if that fails."""
-    kind = _kind(guest, f"install {', '.join(names)}")
-    if kind == "apt":
-        weak = "--install-recommends" if recommends else "--no-install-recommends"
-        with _services_stay_off(guest):
-            # An unreachable source is only a warning to apt unless told otherwise.
-            guest.run(["apt-get", "--quiet", "--error-on=any", "update"], _APT_ENVIRONMENT)
-            guest.run([*_APT, weak, "install", "--", *names], _APT_ENVIRONMENT)
-    elif kind == "dnf":
-        guest.run(["dnf", "--assumeyes", f"--setopt=install_weak_deps={recommends}", "install", *names])
-    elif kind == "yum":
-        guest.run(["yum", "--assumeyes", "install", *names])
-    elif kind == "zypper":
-        weak = "--recommends" if recommends else "--no-recommends"
-        guest.run([*_ZYPPER, "install", "--auto-agree-with-licenses", weak, *names])
-    else:
-        guest.run(["apk", "--no-progress", "add", "--update-cache", *names])
+    commands = installing(guest, names, recommends=recommends)
+    with _services_stay_off(guest):
+        for argv in commands:
+            guest.run(argv, environment(guest))
 
 
 def remove(guest: Guest, names: Sequence[str]) -> None:
@@ -61,7 +77,7 @@ def update(guest: Guest) -> None:
     kind = _kind(guest, "update the packages")
     if kind == "apt":
         with _services_stay_off(guest):
-            guest.run(["apt-get", "--quiet", "--error-on=any", "update"], _APT_ENVIRONMENT)
+            guest.run(_APT_UPDATE, _APT_ENVIRONMENT)
             guest.run([*_APT, "dist-upgrade"], _APT_ENVIRONMENT)
     elif kind in ("dnf", "yum"):
         guest.run([kind, "--assumeyes", "upgrade"])
@@ -96,5 +112,9 @@ def _kind(guest: Guest, purpose: str) -> str:
 
 @contextmanager
 def _services_stay_off(guest: Guest) -> Iterator[None]:
+    """Keep the scripts of Debian's packages from starting services; no other package manager asks."""
+    if not packages.is_debian(guest):
+        yield
+        return
     with guest.temporary_file(_POLICY, _POLICY_TEXT, mode=0o755):
         yield
