@@ -13,6 +13,7 @@ from imagebuild.errors import GuestError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from imagebuild.guest import Entry
     from imagebuild.guest.block import Identifier
@@ -67,6 +68,7 @@ class Files(Protocol):
     def remove(self, path: str) -> None: ...
     def truncate(self, path: str) -> None: ...
     def run(self, argv: Sequence[str], env: Mapping[str, str]) -> str: ...
+    def network(self) -> AbstractContextManager[None]: ...
     def mountpoints(self) -> list[str]: ...
     def trim(self, mountpoint: str) -> int: ...
 
@@ -313,6 +315,14 @@ class Guest:
         it changed must be told with ``record``.
         """
         return self._files.run(argv, env or {})
+
+    def network(self) -> AbstractContextManager[None]:
+        """Have a network while the block runs, in an appliance that was started with a network card.
+
+        What ``run`` starts then reaches others and resolves names: libguestfs lends the guest the appliance's
+        /etc/resolv.conf for the time of each ``run``. An operation that uses this says so with ``needs_network``.
+        """
+        return self._files.network()
 
     def _difference(self, path: str, before: str | bytes, after: str | bytes) -> str:
         """A unified diff, if asked for, of a file that everybody in the guest may read; others may hold secrets."""

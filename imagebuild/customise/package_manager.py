@@ -52,10 +52,7 @@ def environment(guest: Guest) -> dict[str, str]:
 
 def install(guest: Guest, names: Sequence[str], *, recommends: bool) -> None:
     """Install packages with the guest's own sources. GuestError with what the package manager said if that fails."""
-    commands = installing(guest, names, recommends=recommends)
-    with _services_stay_off(guest):
-        for argv in commands:
-            guest.run(argv, environment(guest))
+    _download(guest, installing(guest, names, recommends=recommends))
 
 
 def remove(guest: Guest, names: Sequence[str]) -> None:
@@ -75,17 +72,20 @@ def remove(guest: Guest, names: Sequence[str]) -> None:
 def update(guest: Guest) -> None:
     """Bring all packages up to date. GuestError with what the package manager said if that fails."""
     kind = _kind(guest, "update the packages")
-    if kind == "apt":
-        with _services_stay_off(guest):
-            guest.run(_APT_UPDATE, _APT_ENVIRONMENT)
-            guest.run([*_APT, "dist-upgrade"], _APT_ENVIRONMENT)
-    elif kind in ("dnf", "yum"):
-        guest.run([kind, "--assumeyes", "upgrade"])
-    elif kind == "zypper":
-        guest.run([*_ZYPPER, "refresh"])
-        guest.run([*_ZYPPER, "update", "--auto-agree-with-licenses"])
-    else:
-        guest.run(["apk", "--no-progress", "upgrade", "--update-cache"])
+    commands: dict[str, tuple[tuple[str, ...], ...]] = {
+        "apt": (_APT_UPDATE, (*_APT, "dist-upgrade")),
+        "dnf": (("dnf", "--assumeyes", "upgrade"),),
+        "yum": (("yum", "--assumeyes", "upgrade"),),
+        "zypper": ((*_ZYPPER, "refresh"), (*_ZYPPER, "update", "--auto-agree-with-licenses")),
+        "apk": (("apk", "--no-progress", "upgrade", "--update-cache"),),
+    }
+    _download(guest, commands[kind])
+
+
+def _download(guest: Guest, commands: tuple[tuple[str, ...], ...]) -> None:
+    with _services_stay_off(guest), guest.network():
+        for argv in commands:
+            guest.run(argv, environment(guest))
 
 
 def record(guest: Guest, before: packages.Installed) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import stat as stat_bits
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,6 +14,8 @@ from imagebuild.guest import block
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
+
+    from imagebuild.guest.network import Network
 
 Kind = Literal["file", "dir", "symlink", "other"]
 _KINDS: dict[int, Kind] = {stat_bits.S_IFREG: "file", stat_bits.S_IFDIR: "dir", stat_bits.S_IFLNK: "symlink"}
@@ -35,10 +38,17 @@ class Entry:
 class GuestDisk:
     """The primitives that ``imagebuild.customise.guest.Guest`` builds on; see its ``Files`` protocol."""
 
-    def __init__(self, guestfs: Any, disks: Sequence[Path], mount: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        guestfs: Any,
+        disks: Sequence[Path],
+        mount: Callable[[], None] = lambda: None,
+        network: Network | None = None,
+    ) -> None:
         """``mount`` mounts the guest's file systems again after they have been unmounted."""
         self._g = guestfs
         self._mount = mount
+        self._network = network
         self._disks = tuple(disks)
 
     def stat(self, path: str) -> Entry | None:
@@ -126,6 +136,9 @@ class GuestDisk:
         except GuestError as error:
             lines = [line.strip() for line in str(error).splitlines() if line.strip()]
             raise GuestError(f"{argv[0]} failed in the guest: {' | '.join(lines[-3:])}") from error
+
+    def network(self) -> AbstractContextManager[None]:
+        return self._network.open() if self._network is not None else nullcontext()
 
     def rename(self, path: str, new: str) -> None:
         self._g.mv(path, new)

@@ -10,6 +10,7 @@ from imagebuild.errors import HostError
 from imagebuild.guest.calls import Translated
 from imagebuild.guest.disk import GuestDisk
 from imagebuild.guest.layout import find_root, mount
+from imagebuild.guest.network import Network
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -50,7 +51,7 @@ def opened(
         _launch(handle)
         root = find_root(guestfs)
         mount(guestfs, root)
-        yield GuestDisk(guestfs, (disk, *more), lambda: mount(guestfs, root))
+        yield GuestDisk(guestfs, (disk, *more), lambda: mount(guestfs, root), Network(guestfs) if network else None)
         # Only a shutdown tells whether the last writes arrived; close() would hide that.
         guestfs.shutdown()
     finally:

@@ -56,7 +56,6 @@ class Family(MemoryDisk):
             self.has(dict.fromkeys(self.versions, "3"))
         return ""
 
-
     def rpm(self, argv: Sequence[str]) -> str:
         if "--all" in argv:
             return "".join(f"{name}\t{version}\tx86_64\n" for name, version in self.versions.items())

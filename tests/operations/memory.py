@@ -6,6 +6,7 @@ import fnmatch
 import posixpath
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
 from imagebuild.errors import GuestError
@@ -162,6 +163,9 @@ class MemoryDisk:
 
     def run(self, argv: Sequence[str], env: Mapping[str, str]) -> str:
         raise GuestError(f"{argv[0]} failed in the guest: no program runs in memory")
+
+    def network(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def mountpoints(self) -> list[str]:
         return ["/"]

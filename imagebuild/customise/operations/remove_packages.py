@@ -33,7 +33,8 @@ def apply(guest: Guest, params: Params) -> None:
     provided = [name for name in params.packages if name not in there and name in before.provided]
     if provided:
         raise GuestError(
-            f"the guest has no package called {', '.join(provided)}, only others that provide it", "name these themselves"
+            f"the guest has no package called {', '.join(provided)}, only others that provide it",
+            "name these themselves",
         )
     if not there:
         return

@@ -1,12 +1,14 @@
 """Run a command in the guest.
 
 A program of the guest with its arguments, or one text for the guest's ``/bin/sh``, run as root in the appliance. A list is passed on word by
-word. Another exit status than 0 is an error with what the program said. There is no network, and no service runs. What a command
+word. Another exit status than 0 is an error with what the program said. No service runs. There is no network unless `network` asks for it;
+then the guest can connect to others and resolves names while the command runs, and not before and after. What a command
 changes is not on record, so each run counts as a change.
 """
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from pydantic import Field
@@ -24,11 +26,17 @@ REPLACES = ("script",)
 
 class Params(BaseParams):
     command: str | tuple[Line, ...] = Field(min_length=1, description="words, or a text for the guest's shell")
+    network: bool = Field(default=False, description="whether the command can reach the network")
+
+
+def needs_network(guest: Guest, params: Params) -> bool:
+    return params.network
 
 
 def apply(guest: Guest, params: Params) -> None:
     text = isinstance(params.command, str)
     argv = ["/bin/sh", "-e", "-c", str(params.command)] if text else list(params.command)
-    guest.run(argv, {"LC_ALL": "C.UTF-8", "HOME": "/root"})
+    with guest.network() if params.network else nullcontext():
+        guest.run(argv, {"LC_ALL": "C.UTF-8", "HOME": "/root"})
     shown = " ".join(str(params.command).split()) if text else " ".join(argv)
     guest.record("/", f"ran {shown[:80]}")
