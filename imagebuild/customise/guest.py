@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import posixpath
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from imagebuild.customise.facts import Account, accounts, homes
@@ -63,6 +63,8 @@ class Files(Protocol):
     def rename(self, path: str, new: str) -> None: ...
     def identifiers(self) -> list[Identifier]: ...
     def renew_identifiers(self, pairs: Sequence[tuple[Identifier, str]]) -> None: ...
+    def copy(self, path: str, new: str) -> None: ...
+    def same(self, path: str, other: str) -> bool: ...
     def mkdir(self, path: str) -> None: ...
     def symlink(self, target: str, path: str) -> None: ...
     def remove(self, path: str) -> None: ...
@@ -228,9 +230,33 @@ class Guest:
         self.record(path, what)
 
     def rename(self, path: str, new: str) -> None:
-        """Give what is at ``path`` another path on the same file system."""
+        """Give what is at ``path`` another path, at which nothing is, with its folders."""
+        self._folders(new)
         self._files.rename(path, new)
-        self.record(path, f"renamed to {posixpath.basename(new)}")
+        stays = posixpath.dirname(path) == posixpath.dirname(new)
+        self.record(path, f"renamed to {posixpath.basename(new)}" if stays else f"moved to {new}")
+
+    def copy(self, path: str, new: str) -> None:
+        """Make ``new`` a copy of the regular file at ``path``, with its mode and owner, and with its folders."""
+        found, there = self._files.stat(path), self._files.stat(new)
+        if there is not None and there.kind == "dir":
+            raise GuestError(f"{new} in the guest is a folder, and {path} is none")
+        if found is not None and there == replace(found, name=posixpath.basename(new)) and self._files.same(path, new):
+            return
+        if there is not None and there.kind != "file":
+            self._files.remove(new)
+        self._folders(new)
+        self._files.copy(path, new)
+        self.record(new, f"copied from {path}")
+
+    def create_folder(self, path: str) -> None:
+        """Make sure that a folder, or a link to one, is at ``path``, with its folders. A new one has mode 0755."""
+        found = self._files.stat(path)
+        if found is None:
+            self._files.mkdir(path)
+            self.record(path, "created")
+        elif found.kind != "dir" and not (found.kind == "symlink" and self.is_dir(self._files.realpath(path))):
+            raise GuestError(f"{path} in the guest is not a folder")
 
     def identifiers(self) -> list[Identifier]:
         """The identifiers of the file systems, swap areas and partitions on the guest's disks."""

@@ -121,10 +121,10 @@ class GuestDisk:
         self._g.mkdir_p(path)
 
     def symlink(self, target: str, path: str) -> None:
-        self._g.ln_s(target, path)
+        self._g.ln_s(target, self._plain(path))
 
     def remove(self, path: str) -> None:
-        self._g.rm_rf(path)
+        self._g.rm_rf(self._plain(path))
 
     def truncate(self, path: str) -> None:
         self._g.truncate(path)
@@ -141,7 +141,18 @@ class GuestDisk:
         return self._network.open() if self._network is not None else nullcontext()
 
     def rename(self, path: str, new: str) -> None:
-        self._g.mv(path, new)
+        self._g.mv(self._plain(path), self._plain(new))
+
+    def copy(self, path: str, new: str) -> None:
+        self._g.cp_a(self._plain(path), self._plain(new))
+
+    def same(self, path: str, other: str) -> bool:
+        return bool(self._g.equal(self._plain(path), self._plain(other)))
+
+    def _plain(self, path: str) -> str:
+        """``path`` without links in its folders. Programs of the appliance would follow an absolute one into the appliance."""
+        folder, name = posixpath.split(path)
+        return posixpath.join(self.realpath(folder), name)
 
     def identifiers(self) -> list[block.Identifier]:
         return block.identifiers(self._g)

@@ -138,6 +138,12 @@ class MemoryDisk:
         self.tree = {p: n for p, n in self.tree.items() if p not in moved}
         self.tree |= {onward + p[len(real) :]: node for p, node in moved.items()}
 
+    def copy(self, path: str, new: str) -> None:
+        self.tree[self._followed(new)] = self.tree[self._resolved(path, follow_last=False)]
+
+    def same(self, path: str, other: str) -> bool:
+        return self.tree[self.realpath(path)].content == self.tree[self.realpath(other)].content
+
     def identifiers(self) -> list[Identifier]:
         return list(self.devices)
 
