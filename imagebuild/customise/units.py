@@ -51,17 +51,19 @@ def enable(guest: Guest, unit: str, wanted_by: str) -> None:
 def disable(guest: Guest, unit: str) -> None:
     """Nothing starts ``unit`` by itself any more: links that want it and its aliases go away.
 
-    The unit is not masked: whoever runs the machine can enable it again.
+    So do those of the units that it names in ``Also=``, and a template's instances. Nothing is masked: whoever runs the machine can enable it again.
     """
-    links = guest.glob(f"{OWN}/*.wants/{unit}", f"{OWN}/*.requires/{unit}")
-    aliases = [
-        path
-        for path in guest.glob(f"{OWN}/*.service")
-        if posixpath.basename(path) != unit
-        and guest.is_symlink(path)
-        and posixpath.basename(guest.readlink(path)) == unit
-    ]
-    guest.remove([*links, *aliases], f"disabled {unit}")
+    for one in dict.fromkeys((unit, *_with_others(guest, unit))):
+        instances = re.sub(r"@(\.\w+)$", r"@*\1", one)
+        links = guest.glob(f"{OWN}/*.wants/{instances}", f"{OWN}/*.requires/{instances}")
+        aliases = [
+            path
+            for path in guest.glob(f"{OWN}/*{posixpath.splitext(one)[1]}")
+            if posixpath.basename(path) != one
+            and guest.is_symlink(path)
+            and posixpath.basename(guest.readlink(path)) == one
+        ]
+        guest.remove([*links, *aliases], f"disabled {one}")
 
 
 def unit_name(service: str) -> str:
@@ -72,25 +74,49 @@ def unit_name(service: str) -> str:
 
 def enable_as_installed(guest: Guest, unit: str) -> None:
     """Enable ``unit`` as its own [Install] section says, with the units it names there; GuestError if that says nothing."""
-    if not _enable_all(guest, unit, set()):
-        raise GuestError(f"{unit} in the guest has no [Install] section: nothing can start it with the system")
-
-
-def _enable_all(guest: Guest, unit: str, seen: set[str]) -> bool:
-    """Enable ``unit`` and those that its ``Also=`` names; whether there was anything to enable."""
-    path = find(guest, unit)
-    if path is None or unit in seen:
-        return False
     if is_masked(guest, unit):
         raise GuestError(
             f"{unit} in the guest is masked: nothing can start it", f"remove-files can take away {OWN}/{unit} before"
         )
-    settings = re.findall(r"^[ \t]*(WantedBy|RequiredBy|Alias|Also)[ \t]*=[ \t]*(.*)$", guest.read(path), re.MULTILINE)
-    names = [(kind, name) for kind, values in settings for name in values.split()]
+    enabled = False
+    for one, path in _with_others(guest, unit).items():
+        names = _install_section(guest, path)
+        if re.search(r"@\.\w+$", one):
+            one = one.replace("@.", f"@{_default_instance(one, names)}.")
+        for kind, name in names:
+            places = {"WantedBy": f"{name}.wants/{one}", "RequiredBy": f"{name}.requires/{one}", "Alias": name}
+            if kind in places:
+                guest.symlink(path, f"{OWN}/{places[kind]}")
+                enabled = True
+    if not enabled:
+        raise GuestError(f"{unit} in the guest has no [Install] section: nothing can start it with the system")
+
+
+def _with_others(guest: Guest, unit: str) -> dict[str, str]:
+    """``unit`` and the units that ``Also=`` names, there and further on, with their files; those that are not there left out."""
+    found: dict[str, str] = {}
+    waiting = [unit]
+    while waiting:
+        one = waiting.pop(0)
+        path = None if one in found or is_masked(guest, one) else find(guest, one)
+        if path is not None:
+            found[one] = path
+            waiting += [name for kind, name in _install_section(guest, path) if kind == "Also"]
+    return found
+
+
+def _install_section(guest: Guest, path: str) -> list[tuple[str, str]]:
+    """What a unit's file says of enabling it: the settings, each with one name."""
+    kinds = "WantedBy|RequiredBy|Alias|Also|DefaultInstance"
+    settings = re.findall(rf"^[ \t]*({kinds})[ \t]*=[ \t]*(.*)$", guest.read(path), re.MULTILINE)
+    return [(kind, name) for kind, values in settings for name in values.split()]
+
+
+def _default_instance(template: str, names: list[tuple[str, str]]) -> str:
     for kind, name in names:
-        places = {"WantedBy": f"{name}.wants/{unit}", "RequiredBy": f"{name}.requires/{unit}", "Alias": name}
-        if kind in places:
-            guest.symlink(path, f"{OWN}/{places[kind]}")
-    # One of these that is not there, or says nothing itself, is no error to systemctl either.
-    also = [_enable_all(guest, name, {*seen, unit}) for kind, name in names if kind == "Also"]
-    return any(kind != "Also" for kind, _ in names) or any(also)
+        if kind == "DefaultInstance":
+            return name
+    raise GuestError(
+        f"{template} in the guest is a template of units, and does not say which one is enabled",
+        f"name one, such as {template.replace('@.', '@NAME.')}",
+    )

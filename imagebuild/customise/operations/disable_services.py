@@ -1,6 +1,6 @@
 """Let services not start with the guest.
 
-As ``systemctl disable``, ``update-rc.d disable`` and OpenRC's ``rc-update del`` do. Nothing is masked: a service can be enabled again, and one that another service
+As ``systemctl disable``, ``update-rc.d disable`` and OpenRC's ``rc-update del`` do; systemd's with the units that it names in ``Also=``. Nothing is masked: a service can be enabled again, and one that another service
 needs is started nevertheless. A service that is not there is no error.
 """
 

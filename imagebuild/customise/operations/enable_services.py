@@ -1,8 +1,9 @@
 """Let services start with the guest.
 
-systemd units, as ``systemctl enable`` links them: wanted by the targets and under the aliases that the unit's file names. Where systemd
-has no such unit, init scripts: in OpenRC's runlevel default, or as ``chkconfig on`` links them. A service that the guest does not have is
-an error, and so is one that says nothing of when it starts.
+systemd units, as ``systemctl enable`` links them: wanted by the targets and under the aliases that the unit's file names, with the units that
+it names in ``Also=``. Where systemd has no such unit, init scripts: in OpenRC's runlevel default, as ``chkconfig on`` links them, or on Debian as
+``update-rc.d`` does, for systemd to make a unit of it. A service that the guest does not have is an error, and so is one that is masked or says
+nothing of when it starts.
 """
 
 from __future__ import annotations
