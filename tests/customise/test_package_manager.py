@@ -46,7 +46,8 @@ class Family(MemoryDisk):
     def run(self, argv: Sequence[str], env: Mapping[str, str]) -> str:
         if argv[0] == "rpm":
             return self.rpm(argv)
-        self.calls.append(list(argv))
+        argv = list(argv)
+        self.calls.append(argv)
         self.policies.append("/usr/sbin/policy-rc.d" in self.tree)
         if {"install", "add"} & set(argv):
             self.has({**self.versions, argv[-1]: "2"})
