@@ -29,3 +29,14 @@ def test_install(debian: Path, tmp_path: Path) -> None:
         install("no-such-package")
     with pytest.raises(GuestError, match=r"apt-get failed in the guest: .*'httpd' has no installation candidate"):
         install("httpd")
+
+
+def test_what_the_first_boot_will_do(debian: Path, tmp_path: Path) -> None:
+    calls = [
+        # As much of systemd as decides how a script is started.
+        registry.call("write-file", {"path": "/usr/lib/systemd/systemd", "text": "", "mode": "0755"}),
+        registry.call("install-packages-at-first-boot", {"packages": ["tree"]}),
+        registry.call("run-command", {"command": ["/usr/local/sbin/first-boot-packages"], "network": True}),
+    ]
+    result = customise.run(debian, "raw", calls, accel="tcg", workdir=tmp_path)
+    assert "tree" in result.packages
