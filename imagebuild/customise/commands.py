@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from pydantic import Field
@@ -20,10 +21,11 @@ _LONGEST_SHOWN = 80
 class CommandParams(BaseParams):
     """Parameters of the operations that run something."""
 
-    network: bool = Field(default=False, description="let it reach the network, through the host")
+    network: bool = Field(default=False, description="let it reach the network while it runs")
 
 
-def run(guest: Guest, argv: Sequence[str], shown: str) -> None:
+def run(guest: Guest, argv: Sequence[str], params: CommandParams, shown: str) -> None:
     """Run a program as root; GuestError with what it said if it fails. What it changes nobody knows: it counts as one change."""
-    guest.run(argv, _ENVIRONMENT)
+    with guest.network() if params.network else nullcontext():
+        guest.run(argv, _ENVIRONMENT)
     guest.record("/", f"ran {shown[:_LONGEST_SHOWN]}")

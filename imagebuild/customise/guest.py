@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from imagebuild.customise.facts import Account, accounts, homes
@@ -14,6 +15,7 @@ from imagebuild.files import sha256
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from imagebuild.guest import Entry
@@ -206,6 +208,9 @@ class Guest:
             raise GuestError(f"{path} in the guest is a folder")
         if found is not None and found.kind != "file":
             self._files.remove(path)
+        self._folders(path)
+
+    def _folders(self, path: str) -> None:
         folder = posixpath.dirname(path)
         if self._files.stat(folder) is None:
             self._files.mkdir(folder)
@@ -232,9 +237,20 @@ class Guest:
         self.record(path, what)
 
     def rename(self, path: str, new: str) -> None:
-        """Give what is at ``path`` another path on the same file system."""
+        """Give what is at ``path`` another path, at which nothing is, with its folders."""
+        self._folders(new)
         self._files.rename(path, new)
-        self.record(path, f"renamed to {posixpath.basename(new)}")
+        stays = posixpath.dirname(path) == posixpath.dirname(new)
+        self.record(path, f"renamed to {posixpath.basename(new)}" if stays else f"moved to {new}")
+
+    def copy(self, path: str, new: str) -> None:
+        """Make ``new`` a copy of the regular file at ``path``, with its mode and owner, and with its folders."""
+        found, there = self._files.stat(path), self._files.stat(new)
+        if found is not None and there == replace(found, name=posixpath.basename(new)) and self._files.same(path, new):
+            return
+        self._make_way(new, there)
+        self._files.copy(path, new)
+        self.record(new, f"copied from {path}")
 
     def identifiers(self, kinds: Collection[Kind]) -> list[Identifier]:
         """The identifiers of these kinds on the guest's disks."""
@@ -336,6 +352,14 @@ class Guest:
         it changed must be told with ``record``.
         """
         return self._files.run(argv, env or {})
+
+    def network(self) -> AbstractContextManager[None]:
+        """Have a network while the block runs, in an appliance that was started with a network card.
+
+        What ``run`` starts then reaches others and resolves names: libguestfs lends the guest the appliance's
+        /etc/resolv.conf for the time of each ``run``. An operation that uses this says so with ``needs_network``.
+        """
+        return self._files.network()
 
     def _difference(self, path: str, before: str | bytes, after: str | bytes) -> str:
         """A unified diff, if asked for, of a file that everybody in the guest may read; others may hold secrets."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from imagebuild.customise import registry
@@ -43,10 +44,65 @@ NOT_AN_OPERATION: dict[str, str] = {
 }
 """What stands in place of an operation."""
 
+_BESIDE_CUSTOMIZE = """\
+## Beside virt-customize
+
+What virt-customize's options do (version 1.48, and `--chown` of later ones), and what does it here. A recipe lists operations in the order of
+the options.
+"""
+CUSTOMIZE: dict[str, str] = {
+    "append-line": "`append-to-file`",
+    "chmod": "`set-permissions`",
+    "chown": "`set-permissions`",
+    "commands-from-file": "a recipe's `operations:`, and `scrub --recipe`",
+    "copy": "`copy-file`",
+    "copy-in": "not yet",
+    "delete": "`remove-files`",
+    "edit": "`edit-line`, `set-key`; `run-command` for the guest's own sed or perl",
+    "firstboot": "`run-at-first-boot`",
+    "firstboot-command": "`run-at-first-boot`",
+    "firstboot-install": "`install-packages-at-first-boot`",
+    "hostname": "`reset-hostname`",
+    "install": "`install-packages`",
+    "link": "`create-link`",
+    "mkdir": "`create-folder`",
+    "move": "`move-file`",
+    "no-logfile": "no log is written into the guest",
+    "password": "not yet",
+    "password-crypto": "not yet",
+    "root-password": "not yet",
+    "run": "`run-command`, with the script as its text",
+    "run-command": "`run-command`; `network: true` where the command needs the network",
+    "scrub": "`remove-files`, and `trim-free-space` for what it leaves on the disk",
+    "selinux-relabel": "`relabel-selinux`, which runs by itself",
+    "sm-attach": "`run-at-first-boot`: a template is not registered, its clones are",
+    "sm-credentials": "`run-at-first-boot`: a template is not registered, its clones are",
+    "sm-register": "`run-at-first-boot`: a template is not registered, its clones are",
+    "sm-remove": "`remove-subscriptions`",
+    "sm-unregister": "`remove-subscriptions`; the vendor is not told",
+    "ssh-inject": "`add-ssh-keys`",
+    "timezone": "`set-timezone`",
+    "touch": "`write-file` without text, for a new file",
+    "truncate": "`empty-files`",
+    "truncate-recursive": "`empty-files`",
+    "uninstall": "`remove-packages`",
+    "update": "`update-packages`",
+    "upload": "not yet",
+    "write": "`write-file`",
+}
+"""virt-customize's options that change a guest, and what stands in their place: operations in backquotes, or words."""
+
 
 def page() -> str:
     """``docs/operations.md``: every operation with its phase and parameters."""
-    return "\n".join([_INTRODUCTION, _beside_sysprep(), *(section(registry.get(name)) for name in registry.names())])
+    return "\n".join(
+        [
+            _INTRODUCTION,
+            _beside_sysprep(),
+            _beside_customize(),
+            *(section(registry.get(name)) for name in registry.names()),
+        ]
+    )
 
 
 def _beside_sysprep() -> str:
@@ -57,6 +113,17 @@ def _beside_sysprep() -> str:
         found = ", ".join(f"[{name}](#{name})" for name, replaced in ours.items() if theirs in replaced)
         rows.append(f"| `{theirs}` | {found or NOT_AN_OPERATION[theirs]} |")
     return "\n".join([_BESIDE_SYSPREP, "| virt-sysprep | imagebuild |", "|---|---|", *rows, ""])
+
+
+def _beside_customize() -> str:
+    """The table of virt-customize's options and our operations."""
+    known = registry.names()
+
+    def linked(found: re.Match[str]) -> str:
+        return f"[{found[1]}](#{found[1]})" if found[1] in known else found[0]
+
+    rows = [f"| `--{option}` | {re.sub(r'`([a-z-]+)`', linked, ours)} |" for option, ours in CUSTOMIZE.items()]
+    return "\n".join([_BESIDE_CUSTOMIZE, "| virt-customize | imagebuild |", "|---|---|", *rows, ""])
 
 
 def section(operation: Operation) -> str:

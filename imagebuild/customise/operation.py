@@ -53,7 +53,7 @@ class Operation:
 
     ``summary`` and ``description`` are the first line and the rest of its file's docstring.
     ``apply`` changes a guest; it raises NotApplicable or GuestError. ``needs_network`` looks at
-    a guest, without changing it, and says whether ``apply`` would have to download something.
+    a guest, without changing it, and says whether ``apply`` would have to use the network.
     ``carries`` is what a template still has as long as the operation finds something to do; ``replaces``
     are the operations of virt-sysprep that it does the work of.
     """

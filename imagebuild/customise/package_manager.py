@@ -21,6 +21,8 @@ _APT_ENVIRONMENT = {"DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
 _APT = (
     "apt-get", "--yes", "--quiet", "-o", "Dpkg::Use-Pty=0", "-o", "Dpkg::Options::=--force-confold",
 )  # fmt: skip
+# An unreachable source is only a warning to apt unless told otherwise.
+_APT_UPDATE = ("apt-get", "--quiet", "--error-on=any", "update")
 _ZYPPER = ("zypper", "--non-interactive", "--quiet")
 
 
@@ -29,32 +31,43 @@ def install(guest: Guest, names: Sequence[str], *, recommends: bool, repository:
 
     GuestError with what the package manager said if that fails.
     """
-    kind = _kind(guest, f"install {', '.join(names)}")
     if repository is None:
-        _install(guest, kind, names, [], recommends=recommends)
+        with guest.network():
+            _run(guest, installing(guest, names, recommends=recommends))
         return
+    kind = _kind(guest, f"install {', '.join(names)}")
     with local_repository.offered(guest, kind, repository) as sources:
-        _install(guest, kind, names, sources, recommends=recommends)
+        _run(guest, installing(guest, names, recommends=recommends, sources=sources))
 
 
-def _install(guest: Guest, kind: Manager, names: Sequence[str], sources: Sequence[str], *, recommends: bool) -> None:
-    """``sources`` are options that tell the package manager where to look."""
+def installing(guest: Guest, names: Sequence[str], *, recommends: bool, sources: Sequence[str] = ()) -> list[list[str]]:
+    """The commands by which the guest's package manager installs packages. GuestError if it cannot.
+
+    ``sources`` are options that tell it where to look, and nowhere else.
+    """
+    kind = _kind(guest, f"install {', '.join(names)}")
+    foreign = [name for name in names if name[0] in "/@" and kind not in ("dnf", "yum")]
+    if foreign:
+        raise GuestError(
+            f"{kind} installs nothing by a group or a path: {', '.join(foreign)}", "name the packages themselves"
+        )
     if kind == "apt":
         weak = "--install-recommends" if recommends else "--no-install-recommends"
-        with _services_stay_off(guest):
-            # An unreachable source is only a warning to apt unless told otherwise.
-            guest.run(["apt-get", *sources, "--quiet", "--error-on=any", "update"], _APT_ENVIRONMENT)
-            guest.run([*_APT, *sources, weak, "install", "--", *names], _APT_ENVIRONMENT)
-    elif kind == "dnf":
-        guest.run(["dnf", "--assumeyes", *sources, f"--setopt=install_weak_deps={recommends}", "install", *names])
-    elif kind == "yum":
-        guest.run(["yum", "--assumeyes", *sources, "install", *names])
-    elif kind == "zypper":
+        return [[*_APT_UPDATE, *sources], [*_APT, *sources, weak, "install", "--", *names]]
+    if kind == "dnf":
+        return [["dnf", "--assumeyes", *sources, f"--setopt=install_weak_deps={recommends}", "install", *names]]
+    if kind == "yum":
+        return [["yum", "--assumeyes", *sources, "install", *names]]
+    if kind == "zypper":
         weak = "--recommends" if recommends else "--no-recommends"
-        guest.run([*_ZYPPER, *sources, "install", "--auto-agree-with-licenses", weak, *names])
-    else:
-        fresh = [] if sources else ["--update-cache"]
-        guest.run(["apk", "--no-progress", *sources, "add", *fresh, *names])
+        return [[*_ZYPPER, *sources, "install", "--auto-agree-with-licenses", weak, *names]]
+    fresh = [] if sources else ["--update-cache"]
+    return [["apk", "--no-progress", *sources, "add", *fresh, *names]]
+
+
+def environment(guest: Guest) -> dict[str, str]:
+    """The variables with which the commands of ``installing`` ask no questions."""
+    return _APT_ENVIRONMENT if packages.is_debian(guest) else {}
 
 
 def remove(guest: Guest, names: Sequence[str]) -> None:
@@ -74,17 +87,21 @@ def remove(guest: Guest, names: Sequence[str]) -> None:
 def update(guest: Guest) -> None:
     """Bring all packages up to date. GuestError with what the package manager said if that fails."""
     kind = _kind(guest, "update the packages")
-    if kind == "apt":
-        with _services_stay_off(guest):
-            guest.run(["apt-get", "--quiet", "--error-on=any", "update"], _APT_ENVIRONMENT)
-            guest.run([*_APT, "dist-upgrade"], _APT_ENVIRONMENT)
-    elif kind in ("dnf", "yum"):
-        guest.run([kind, "--assumeyes", "upgrade"])
-    elif kind == "zypper":
-        guest.run([*_ZYPPER, "refresh"])
-        guest.run([*_ZYPPER, "update", "--auto-agree-with-licenses"])
-    else:
-        guest.run(["apk", "--no-progress", "upgrade", "--update-cache"])
+    commands: dict[Manager, list[list[str]]] = {
+        "apt": [[*_APT_UPDATE], [*_APT, "dist-upgrade"]],
+        "dnf": [["dnf", "--assumeyes", "upgrade"]],
+        "yum": [["yum", "--assumeyes", "upgrade"]],
+        "zypper": [[*_ZYPPER, "refresh"], [*_ZYPPER, "update", "--auto-agree-with-licenses"]],
+        "apk": [["apk", "--no-progress", "upgrade", "--update-cache"]],
+    }
+    with guest.network():
+        _run(guest, commands[kind])
+
+
+def _run(guest: Guest, commands: Sequence[Sequence[str]]) -> None:
+    with _services_stay_off(guest):
+        for argv in commands:
+            guest.run(argv, environment(guest))
 
 
 def record(guest: Guest, before: packages.Installed) -> None:
@@ -112,5 +129,9 @@ def _kind(guest: Guest, purpose: str) -> Manager:
 
 @contextmanager
 def _services_stay_off(guest: Guest) -> Iterator[None]:
+    """Keep the scripts of Debian's packages from starting services; no other package manager asks."""
+    if not packages.is_debian(guest):
+        yield
+        return
     with guest.temporary_file(_POLICY, _POLICY_TEXT, mode=0o755):
         yield

@@ -5,7 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from imagebuild.errors import GuestError
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from imagebuild.customise.guest import Guest
 
 DPKG_STATUS = "/var/lib/dpkg/status"
@@ -16,14 +20,19 @@ _LARGEST_STATUS = 64 << 20
 
 @dataclass(frozen=True)
 class Installed:
-    """The packages of a guest: name to version, and the names that some of them provide."""
+    """The packages of a guest: name to version; the same names with the architecture; and what they provide."""
 
     versions: dict[str, str]
-    provided: frozenset[str]
+    provided: frozenset[str] = frozenset()
+    qualified: frozenset[str] = frozenset()
 
-    def missing(self, wanted: tuple[str, ...]) -> tuple[str, ...]:
+    def has(self, name: str) -> bool:
+        """Whether a package is installed by this name, with or without an architecture."""
+        return name in self.versions or name in self.qualified
+
+    def missing(self, wanted: Sequence[str]) -> tuple[str, ...]:
         """Those of ``wanted`` that are neither installed nor provided by a package that is."""
-        return tuple(name for name in wanted if name not in self.versions and name not in self.provided)
+        return tuple(name for name in wanted if not self.has(name) and name not in self.provided)
 
 
 def is_debian(guest: Guest) -> bool:
@@ -49,21 +58,31 @@ def installed(guest: Guest) -> Installed:
         return _rpm(guest)
     if is_alpine(guest):
         return parse_apk_installed(guest.read(APK_INSTALLED, _LARGEST_STATUS))
-    return Installed({}, frozenset())
+    return Installed({})
+
+
+def missing(guest: Guest, wanted: Sequence[str], among: Installed) -> tuple[str, ...]:
+    """Those of ``wanted`` that are neither in ``among``, which is all that the guest has, nor provided by that."""
+    left = among.missing(wanted)
+    if is_debian(guest) or not is_redhat(guest):
+        return left
+    return tuple(name for name in left if not _rpm_knows(guest, name))
 
 
 def parse_dpkg_status(text: str) -> Installed:
     """The installed packages of a dpkg status file (deb822 paragraphs; see dpkg-query(1) for the states)."""
     versions: dict[str, str] = {}
     provided: set[str] = set()
+    qualified: set[str] = set()
     for paragraph in text.split("\n\n"):
         fields = dict(
             line.split(": ", 1) for line in paragraph.splitlines() if ": " in line and not line.startswith(" ")
         )
         if "Package" in fields and fields.get("Status", "").split()[-1:] == ["installed"]:
             versions[fields["Package"]] = fields.get("Version", "")
+            qualified.add(f"{fields['Package']}:{fields.get('Architecture', '')}")
             provided.update(one.split()[0] for one in fields.get("Provides", "").split(",") if one.strip())
-    return Installed(versions, frozenset(provided))
+    return Installed(versions, frozenset(provided), frozenset(qualified))
 
 
 def parse_apk_installed(text: str) -> Installed:
@@ -79,8 +98,20 @@ def parse_apk_installed(text: str) -> Installed:
 
 
 def _rpm(guest: Guest) -> Installed:
-    query = "%{NAME}\\t%{EVR}\\n"
+    query = "%{NAME}\\t%{EVR}\\t%{ARCH}\\n"
     lines = guest.run(["rpm", "--query", "--all", "--queryformat", query]).splitlines()
-    versions = dict(line.split("\t", 1) for line in lines if "\t" in line)
-    versions.pop("gpg-pubkey", None)
-    return Installed(versions, frozenset())
+    found = [fields for line in lines if len(fields := line.split("\t")) == 3 and fields[0] != "gpg-pubkey"]
+    versions = {name: version for name, version, _ in found}
+    return Installed(versions, qualified=frozenset(f"{name}.{arch}" for name, _, arch in found))
+
+
+def _rpm_knows(guest: Guest, name: str) -> bool:
+    """Whether rpm has a package that provides this, a path included, or that is called so with its version."""
+    for query in (["--whatprovides", name], [name]):
+        try:
+            guest.run(["rpm", "--query", *query])
+        except GuestError:
+            # rpm works, or nothing would be known of the guest's packages: this is its way to say no.
+            continue
+        return True
+    return False

@@ -33,7 +33,7 @@ def customise(
     tell: Callable[[str, float], None],
     differences: bool = False,
 ) -> CustomiseResult:
-    """Apply ``calls`` in one launch without a network card, or in a second one with it if a download is needed.
+    """Apply ``calls`` in one launch without a network card, or in a second one with it if one needs it.
 
     A template's packages come with its installation, so nearly always nothing is missing; then no
     code of the guest ever meets a network. ``network=False`` forbids it: a GuestError then says what
@@ -46,8 +46,8 @@ def customise(
             return apply_all(files, calls, tell, differences=differences)
     if not network:
         raise GuestError(
-            f"{', '.join(downloading)} would have to download something, and the network is switched off",
-            "let the installation bring these packages, or allow the network while customising",
+            f"{', '.join(downloading)} would have to use the network, and that is switched off",
+            "let the installation bring what is missing, or allow the network while customising",
         )
     tell("starting the appliance with a network card", 0.0)
     with open_guest(network=True) as files:

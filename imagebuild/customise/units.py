@@ -1,4 +1,4 @@
-"""systemd units and init scripts of a guest, switched on and off as ``systemctl`` and ``update-rc.d`` do it."""
+"""systemd units of a guest, switched on and off as ``systemctl`` does it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
 OWN = "/etc/systemd/system"
 """Where units are enabled, and where an administrator's own units are."""
-_OPENRC = "/etc/runlevels"
 FOLDERS = (OWN, "/usr/lib/systemd/system", "/lib/systemd/system")
 
 
@@ -24,12 +23,24 @@ def has_systemd(guest: Guest) -> bool:
 
 def installed(guest: Guest, unit: str) -> bool:
     """Whether the guest knows a unit of this name."""
-    return any(guest.exists(f"{folder}/{unit}") for folder in FOLDERS)
+    return any(guest.exists(f"{folder}/{name}") for folder in FOLDERS for name in _files_of(unit))
 
 
 def find(guest: Guest, unit: str) -> str | None:
     """The file that defines a unit, as systemd looks for it; None if there is none."""
-    return next((path for folder in FOLDERS if (path := guest.real_file(f"{folder}/{unit}"))), None)
+    found = (guest.real_file(f"{folder}/{name}") for name in _files_of(unit) for folder in FOLDERS)
+    return next((path for path in found if path), None)
+
+
+def _files_of(unit: str) -> tuple[str, ...]:
+    """The names of the files that may define a unit: ``getty@tty1.service`` is an instance of ``getty@.service``."""
+    template = re.sub(r"@[^@]+(\.\w+)$", r"@\1", unit)
+    return (unit,) if template == unit else (unit, template)
+
+
+def is_masked(guest: Guest, unit: str) -> bool:
+    """Whether ``systemctl mask`` keeps a unit from starting at all."""
+    return guest.is_symlink(f"{OWN}/{unit}") and guest.readlink(f"{OWN}/{unit}") == "/dev/null"
 
 
 def enable(guest: Guest, unit: str, wanted_by: str) -> None:
@@ -40,48 +51,19 @@ def enable(guest: Guest, unit: str, wanted_by: str) -> None:
 def disable(guest: Guest, unit: str) -> None:
     """Nothing starts ``unit`` by itself any more: links that want it and its aliases go away.
 
-    The unit is not masked: whoever runs the machine can enable it again.
+    So do those of the units that it names in ``Also=``, and a template's instances. Nothing is masked: whoever runs the machine can enable it again.
     """
-    links = guest.glob(f"{OWN}/*.wants/{unit}", f"{OWN}/*.requires/{unit}")
-    aliases = [
-        path
-        for path in guest.glob(f"{OWN}/*.service")
-        if posixpath.basename(path) != unit
-        and guest.is_symlink(path)
-        and posixpath.basename(guest.readlink(path)) == unit
-    ]
-    guest.remove([*links, *aliases], f"disabled {unit}")
-
-
-def disable_init_script(guest: Guest, name: str) -> None:
-    """Turn the start links of ``/etc/init.d/NAME`` into stop links, which also keeps upgrades from adding them again."""
-    for link in guest.glob(f"/etc/rc[S2345].d/S??{name}", f"/etc/rc.d/rc[2345].d/S??{name}"):
-        if re.fullmatch(rf"S\d\d{re.escape(name)}", posixpath.basename(link)):
-            target = guest.readlink(link) if guest.is_symlink(link) else f"../init.d/{name}"
-            guest.remove(link, f"disabled init script {name}")
-            guest.symlink(target, f"{posixpath.dirname(link)}/K01{name}")
-
-
-def enable_init_script(guest: Guest, name: str) -> None:
-    """Start ``/etc/init.d/NAME`` with the guest, as ``rc-update add`` and ``chkconfig on`` do; GuestError elsewhere."""
-    if guest.is_dir(_OPENRC):
-        if not guest.exists(f"{_OPENRC}/boot/{name}") and not guest.exists(f"{_OPENRC}/sysinit/{name}"):
-            guest.symlink(f"/etc/init.d/{name}", f"{_OPENRC}/default/{name}")
-        return
-    header = re.search(
-        r"^#\s*chkconfig:\s*(?:-|[0-6]+)\s+(\d{1,2})\s+\d{1,2}\s*$", guest.read(f"/etc/init.d/{name}"), re.MULTILINE
-    )
-    if header is None or not guest.is_dir("/etc/rc.d/rc3.d"):
-        raise GuestError(
-            f"what decides in this guest when the init script {name} starts is not known here",
-            f"run-command can ask the guest itself: update-rc.d {name} enable",
-        )
-    link = f"S{int(header[1]):02}{name}"
-    for level in "2345":
-        folder = f"/etc/rc.d/rc{level}.d"
-        others = [path for path in guest.glob(f"{folder}/[SK]??{name}") if posixpath.basename(path) != link]
-        guest.remove(others, f"enabled init script {name}")
-        guest.symlink(f"../init.d/{name}", f"{folder}/{link}")
+    for one in dict.fromkeys((unit, *_with_others(guest, unit))):
+        instances = re.sub(r"@(\.\w+)$", r"@*\1", one)
+        links = guest.glob(f"{OWN}/*.wants/{instances}", f"{OWN}/*.requires/{instances}")
+        aliases = [
+            path
+            for path in guest.glob(f"{OWN}/*{posixpath.splitext(one)[1]}")
+            if posixpath.basename(path) != one
+            and guest.is_symlink(path)
+            and posixpath.basename(guest.readlink(path)) == one
+        ]
+        guest.remove([*links, *aliases], f"disabled {one}")
 
 
 def unit_name(service: str) -> str:
@@ -91,14 +73,50 @@ def unit_name(service: str) -> str:
 
 
 def enable_as_installed(guest: Guest, unit: str) -> None:
-    """Enable ``unit`` as its own [Install] section says; GuestError if that says nothing."""
-    path = find(guest, unit)
-    settings = re.findall(
-        r"^[ \t]*(WantedBy|RequiredBy|Alias)[ \t]*=[ \t]*(.*)$", guest.read(path) if path else "", re.MULTILINE
-    )
-    targets = [(kind, name) for kind, names in settings for name in names.split()]
-    if not targets:
+    """Enable ``unit`` as its own [Install] section says, with the units it names there; GuestError if that says nothing."""
+    if is_masked(guest, unit):
+        raise GuestError(
+            f"{unit} in the guest is masked: nothing can start it", f"remove-files can take away {OWN}/{unit} before"
+        )
+    enabled = False
+    for one, path in _with_others(guest, unit).items():
+        names = _install_section(guest, path)
+        if re.search(r"@\.\w+$", one):
+            one = one.replace("@.", f"@{_default_instance(one, names)}.")
+        for kind, name in names:
+            places = {"WantedBy": f"{name}.wants/{one}", "RequiredBy": f"{name}.requires/{one}", "Alias": name}
+            if kind in places:
+                guest.symlink(path, f"{OWN}/{places[kind]}")
+                enabled = True
+    if not enabled:
         raise GuestError(f"{unit} in the guest has no [Install] section: nothing can start it with the system")
-    for kind, name in targets:
-        places = {"WantedBy": f"{name}.wants/{unit}", "RequiredBy": f"{name}.requires/{unit}", "Alias": name}
-        guest.symlink(str(path), f"{OWN}/{places[kind]}")
+
+
+def _with_others(guest: Guest, unit: str) -> dict[str, str]:
+    """``unit`` and the units that ``Also=`` names, there and further on, with their files; those that are not there left out."""
+    found: dict[str, str] = {}
+    waiting = [unit]
+    while waiting:
+        one = waiting.pop(0)
+        path = None if one in found or is_masked(guest, one) else find(guest, one)
+        if path is not None:
+            found[one] = path
+            waiting += [name for kind, name in _install_section(guest, path) if kind == "Also"]
+    return found
+
+
+def _install_section(guest: Guest, path: str) -> list[tuple[str, str]]:
+    """What a unit's file says of enabling it: the settings, each with one name."""
+    kinds = "WantedBy|RequiredBy|Alias|Also|DefaultInstance"
+    settings = re.findall(rf"^[ \t]*({kinds})[ \t]*=[ \t]*(.*)$", guest.read(path), re.MULTILINE)
+    return [(kind, name) for kind, values in settings for name in values.split()]
+
+
+def _default_instance(template: str, names: list[tuple[str, str]]) -> str:
+    for kind, name in names:
+        if kind == "DefaultInstance":
+            return name
+    raise GuestError(
+        f"{template} in the guest is a template of units, and does not say which one is enabled",
+        f"name one, such as {template.replace('@.', '@NAME.')}",
+    )

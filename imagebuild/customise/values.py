@@ -58,7 +58,14 @@ Mode = Annotated[
     ),
 ]
 Owner = Annotated[str, AfterValidator(_owner)]
-PackageName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9+._-]*$")]
+PackageName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9+._:-]*$")]
+Installable = Annotated[
+    str,
+    Field(
+        pattern=r"^([A-Za-z0-9][A-Za-z0-9+._:()-]*|@\^?[A-Za-z0-9][A-Za-z0-9._-]*|(/[A-Za-z0-9_][A-Za-z0-9+._-]*)+)$"
+    ),
+]
+"""A package, or what packages provide; a group of packages; a file that a package brings."""
 UserName = Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_-]{0,31}$")]
 Unit = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9:_.@-]{0,200}$")]
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 import posixpath
 import stat as stat_bits
 from dataclasses import dataclass
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from imagebuild.errors import GuestError
 from imagebuild.guest import block
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
+
+    from imagebuild.guest.session import Session
 
 Kind = Literal["file", "dir", "symlink", "other"]
 _KINDS: dict[int, Kind] = {stat_bits.S_IFREG: "file", stat_bits.S_IFDIR: "dir", stat_bits.S_IFLNK: "symlink"}
@@ -36,21 +38,9 @@ class Entry:
 class GuestDisk:
     """The primitives that ``imagebuild.customise.guest.Guest`` builds on: ``imagebuild.customise.files.Files``."""
 
-    def __init__(
-        self,
-        guestfs: Any,
-        disks: Sequence[Path],
-        mount: Callable[[], None] = lambda: None,
-        restart: Callable[[], None] = lambda: None,
-        places: Mapping[str, str] = MappingProxyType({}),
-    ) -> None:
-        """``mount`` mounts the guest's file systems again, and ``restart`` starts the appliance again with nothing mounted or opened.
-        ``places`` tells which device is mounted where."""
-        self._g = guestfs
-        self._mount = mount
-        self._restart = restart
-        self._places = places
-        self._disks = tuple(disks)
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._g = session.g
 
     def stat(self, path: str) -> Entry | None:
         folder, name = posixpath.split(path)
@@ -128,10 +118,10 @@ class GuestDisk:
         self._g.mkdir_p(path)
 
     def symlink(self, target: str, path: str) -> None:
-        self._g.ln_s(target, path)
+        self._g.ln_s(target, self._plain(path))
 
     def remove(self, path: str) -> None:
-        self._g.rm_rf(path)
+        self._g.rm_rf(self._plain(path))
 
     def truncate(self, path: str) -> None:
         self._g.truncate(path)
@@ -145,8 +135,22 @@ class GuestDisk:
             lines = [line.strip() for line in said.splitlines() if line.strip()]
             raise GuestError(f"{argv[0]} failed in the guest: {' | '.join(lines[-3:])}") from error
 
+    def network(self) -> AbstractContextManager[None]:
+        return self._session.network()
+
     def rename(self, path: str, new: str) -> None:
-        self._g.mv(path, new)
+        self._g.mv(self._plain(path), self._plain(new))
+
+    def copy(self, path: str, new: str) -> None:
+        self._g.cp_a(self._plain(path), self._plain(new))
+
+    def same(self, path: str, other: str) -> bool:
+        return bool(self._g.equal(self._plain(path), self._plain(other)))
+
+    def _plain(self, path: str) -> str:
+        """``path`` without links in its folders. Programs of the appliance would follow an absolute one into the appliance."""
+        folder, name = posixpath.split(path)
+        return posixpath.join(self.realpath(folder), name)
 
     def identifiers(self, kinds: Collection[block.Kind]) -> list[block.Identifier]:
         return block.identifiers(self._g, kinds)
@@ -156,16 +160,17 @@ class GuestDisk:
         block.renew_contents(self._g, pairs)
         volumes = any(old.kind == "volumes" for old, _ in pairs)
         if volumes:
-            self._restart()
+            self._session.restart()
         block.renew_below(self._g, pairs)
         if volumes:
-            self._restart()
-        self._mount()
+            self._session.restart()
+        self._session.mount()
 
     def device(self, path: str) -> str:
         # Not by libguestfs's mountpoints(): that tells one place of a device, and a btrfs has several.
         real = f"{self.realpath(path)}/"
-        return self._places[max((p for p in self._places if real.startswith(p.rstrip("/") + "/")), key=len)]
+        places = self._session.places
+        return places[max((place for place in places if real.startswith(place.rstrip("/") + "/")), key=len)]
 
     def mountpoints(self) -> list[str]:
         return sorted(self._g.mountpoints().values())
@@ -177,4 +182,4 @@ class GuestDisk:
         return max(0, before - self._blocks()) * 512
 
     def _blocks(self) -> int:
-        return sum(disk.stat().st_blocks for disk in self._disks)
+        return sum(disk.stat().st_blocks for disk in self._session.disks)

@@ -7,16 +7,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from imagebuild.accel import EMULATED_KERNEL_ARGUMENTS
 from imagebuild.errors import HostError
-from imagebuild.guest.calls import Translated
 from imagebuild.guest.disk import GuestDisk
-from imagebuild.guest.encryption import Key, open_all
-from imagebuild.guest.layout import Root, find_root, mount
+from imagebuild.guest.session import Session
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from imagebuild.disk_image import Format
+    from imagebuild.guest.encryption import Key
 
 
 @contextmanager
@@ -38,7 +37,6 @@ def opened(
     """
     handle = _handle()
     try:
-        guestfs = Translated(handle)
         handle.set_backend("direct")
         handle.set_tmpdir(str(tmpdir))
         if accel == "tcg":
@@ -46,13 +44,12 @@ def opened(
             handle.set_append(" ".join(EMULATED_KERNEL_ARGUMENTS))
             # Measured under emulation: 8.2 s to start with two processors, 9.4 s with one.
             handle.set_smp(2)
-        handle.set_network(network)
-        session = _Session(handle, (disk, *more), fmt, keys)
+        session = Session(handle, (disk, *more), fmt, keys=keys, network=network)
         session.launch()
         session.mount()
-        yield GuestDisk(guestfs, (disk, *more), session.mount, session.restart, session.places)
+        yield GuestDisk(session)
         # Only a shutdown tells whether the last writes arrived; close() would hide that.
-        guestfs.shutdown()
+        session.g.shutdown()
     finally:
         handle.close()
 
@@ -66,45 +63,3 @@ def _handle() -> Any:
             "run `make setup`; the virtual environment must see the system's packages (python3-guestfs)",
         ) from error
     return guestfs.GuestFS(python_return_dict=True)
-
-
-class _Session:
-    """An appliance with a guest's disks, which can be started again."""
-
-    def __init__(self, handle: Any, disks: Sequence[Path], fmt: Format, keys: Sequence[Key]) -> None:
-        self._handle = handle
-        self._disks = disks
-        self._fmt = fmt
-        self._keys = keys
-        self._root: Root | None = None
-        self.places: dict[str, str] = {}
-        """The device that is mounted at each place."""
-
-    def launch(self) -> None:
-        guestfs = Translated(self._handle)
-        for path in self._disks:
-            guestfs.add_drive_opts(str(path), format=self._fmt, discard="enable", cachemode="unsafe")
-        _launch(self._handle)
-
-    def restart(self) -> None:
-        Translated(self._handle).shutdown()
-        self._root = None
-        self.launch()
-
-    def mount(self) -> None:
-        guestfs = Translated(self._handle)
-        if self._root is None:
-            self._keys = open_all(guestfs, self._keys)  # by device: that is how they fit if the UUIDs are others later
-            self._root = find_root(guestfs)
-        self.places |= mount(guestfs, self._root)
-
-
-def _launch(handle: Any) -> None:
-    try:
-        handle.launch()
-    except RuntimeError as error:
-        told = str(error).strip().splitlines() or ["no reason given"]
-        raise HostError(
-            f"libguestfs's appliance did not start: {told[0]}",
-            "it needs a kernel that is readable in /boot, and its modules; `libguestfs-test-tool` tells more",
-        ) from error

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from jinja2 import Template, TemplateError, TemplateNotFound, TemplateSyntaxError, UndefinedError
 
+from imagebuild.customise import io_scheduler
 from imagebuild.errors import Problem, RecipeError, Severity
 from imagebuild.kickstart import accounts, syntax
 from imagebuild.kickstart.encode import ValueRefused
@@ -159,7 +160,12 @@ def _values(recipe: Recipe, payload: Payload, nonce: str, secrets: Secrets) -> d
         "password_hash": accounts.password_hash(recipe, recipe.root.password, ("root", "password"), secrets),
         "ssh_keys": accounts.ssh_keys(recipe, recipe.root.ssh_keys, ("root", "ssh_keys"), secrets),
     }
-    udev_scheduler = None if has_elevator(recipe.os) else recipe.tuning.io_scheduler
+    scheduler = None if has_elevator(recipe.os) else recipe.tuning.io_scheduler
+    udev = {
+        "udev_scheduler": scheduler,
+        "udev_rules": io_scheduler.path(),
+        "udev_rule": io_scheduler.rule(scheduler) if scheduler else None,
+    }
     return {
         "name": recipe.name,
         "description": recipe.description,
@@ -169,7 +175,7 @@ def _values(recipe: Recipe, payload: Payload, nonce: str, secrets: Secrets) -> d
         "root": Values("root", root),
         "users": accounts.users(recipe, secrets),
         "services": Values("services", {"enabled": recipe.enabled_services, "disabled": recipe.services.disabled}),
-        "tuning": Values("tuning", {**recipe.tuning.model_dump(), "udev_scheduler": udev_scheduler}),
+        "tuning": Values("tuning", {**recipe.tuning.model_dump(), **udev}),
         "machine": Values("machine", recipe.machine.model_dump(mode="json")),
         "syntax": syntax.of(recipe).name,
         "system_disk": "vda" if recipe.disk.bus == "virtio" else "sda",

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from imagebuild.kickstrap.mirror import host_mirror
+from imagebuild.run import run as run_program
 from tests.appliance import appliance
 
 STATUS = "Package: vim\nStatus: install ok installed\nVersion: 2:9.1.1230-2\n"
@@ -42,3 +44,27 @@ def installed_disk(tmp_path_factory: pytest.TempPathFactory) -> Path:
         g.sync()
         g.rm("/leftover")
     return disk
+
+
+@pytest.fixture(scope="session")
+def debian_disk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A raw disk with the smallest Debian that has apt, from the host's mirror; no partition table. Use ``debian``."""
+    folder = tmp_path_factory.mktemp("debian")
+    archive = folder / "root.tar"
+    mirror = host_mirror().main
+    argv = ["mmdebstrap", "--variant=apt", "--include=rpm", "trixie", archive, *([mirror] if mirror else [])]
+    run_program(argv, timeout=600)
+    with appliance(folder, 2 << 30) as (g, (disk,)):
+        g.mkfs("ext4", "/dev/sda")
+        g.mount("/dev/sda", "/")
+        g.tar_in(str(archive), "/")
+        g.write("/etc/fstab", "/dev/vda / ext4 defaults 0 1\n")
+    return disk
+
+
+@pytest.fixture
+def debian(debian_disk: Path, tmp_path: Path) -> Path:
+    """A copy of that disk."""
+    copy = tmp_path / "debian.raw"
+    run_program(["cp", "--sparse=always", "--reflink=auto", debian_disk, copy], timeout=120)
+    return copy

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -30,3 +31,26 @@ def test_the_list_is_that_of_the_installed_virt_sysprep() -> None:
     listed = subprocess.run(["virt-sysprep", "--list-operations"], check=True, capture_output=True, text=True).stdout
     names = {line.split()[0] for line in listed.splitlines()}
     assert names - set(manual.SYSPREP) == set()
+
+
+# Options of virt-customize about the program itself or the disk.
+OF_THE_PROGRAM = {
+    "add", "attach", "attach-format", "color", "colors", "colour", "colours", "connect", "debug-gc", "domain", "dry-run", "dryrun",
+    "echo-keys", "format", "help", "key", "keys-from-stdin", "memsize", "network", "no-network", "quiet", "smp", "verbose", "version",
+    "wrap",
+}  # fmt: skip
+
+
+def test_what_stands_for_an_option_of_virt_customize_is_an_operation_or_words() -> None:
+    assert list(manual.CUSTOMIZE) == sorted(manual.CUSTOMIZE)
+    for option, ours in manual.CUSTOMIZE.items():
+        named = set(re.findall(r"`([a-z-]+)`", ours))
+        assert named <= set(registry.names()), option
+        assert ours.startswith(("`", "not yet", "no log", "a recipe")), option
+
+
+@pytest.mark.skipif(shutil.which("virt-customize") is None, reason="virt-customize is not installed")
+def test_every_option_of_the_installed_virt_customize_has_a_row() -> None:
+    told = subprocess.run(["virt-customize", "--long-options"], check=True, capture_output=True, text=True).stdout
+    options = {line.removeprefix("--") for line in told.split()}
+    assert options - OF_THE_PROGRAM - set(manual.CUSTOMIZE) == set()

@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 import pytest
 
 from imagebuild.customise import registry
+from imagebuild.customise.guest import Guest
 from imagebuild.customise.packages import parse_apk_installed
 from imagebuild.customise.runner import apply_one
+from imagebuild.errors import GuestError
 from tests.operations.memory import MemoryDisk, Node, with_folders
 
 PROGRAM = Node("file", 0o755, b"x")
@@ -34,6 +36,7 @@ class Family(MemoryDisk):
 
     def has(self, versions: dict[str, str]) -> None:
         self.versions = versions
+        self.provided = {"editor": "vim", "/usr/bin/vim": "vim", "perl(JSON)": "tree"}
         dpkg = "\n".join(f"Package: {n}\nStatus: install ok installed\nVersion: {v}\n" for n, v in versions.items())
         apk = "\n".join(f"P:{n}\nV:{v}\n" for n, v in versions.items())
         path, text = ("/var/lib/dpkg/status", dpkg) if self.kind == "apt" else ("/lib/apk/db/installed", apk)
@@ -42,8 +45,9 @@ class Family(MemoryDisk):
 
     def run(self, argv: Sequence[str], env: Mapping[str, str]) -> str:
         if argv[0] == "rpm":
-            return "".join(f"{name}\t{version}\n" for name, version in self.versions.items())
-        self.calls.append(list(argv))
+            return self.rpm(argv)
+        argv = list(argv)
+        self.calls.append(argv)
         self.policies.append("/usr/sbin/policy-rc.d" in self.tree)
         if {"install", "add"} & set(argv):
             self.has({**self.versions, argv[-1]: "2"})
@@ -52,6 +56,14 @@ class Family(MemoryDisk):
         elif {"upgrade", "dist-upgrade"} & set(argv) or argv[:1] + argv[3:4] == ["zypper", "update"]:
             self.has(dict.fromkeys(self.versions, "3"))
         return ""
+
+    def rpm(self, argv: Sequence[str]) -> str:
+        if "--all" in argv:
+            return "".join(f"{name}\t{version}\tx86_64\n" for name, version in self.versions.items())
+        name = self.provided.get(argv[-1], argv[-1]) if "--whatprovides" in argv else argv[-1].partition("-")[0]
+        if name not in self.versions:
+            raise GuestError(f"rpm failed in the guest: no package provides {argv[-1]}")
+        return f"{name}-{self.versions[name]}.x86_64\n"
 
 
 @pytest.mark.parametrize("kind", FAMILIES)
@@ -84,6 +96,32 @@ def test_nothing_asks_questions(kind: str) -> None:
         "apk": "add",
     }
     assert quiet[disk.calls[-1][0]] in disk.calls[-1]
+
+
+@pytest.mark.parametrize("kind", ["dnf", "yum", "zypper"])
+@pytest.mark.parametrize("name", ["vim", "editor", "/usr/bin/vim", "vim.x86_64", "vim-1"])
+def test_what_rpm_knows_is_there(kind: str, name: str) -> None:
+    disk = Family(kind, "vim")
+    call = registry.call("install-packages", {"packages": [name]})
+    asks = registry.get("install-packages").needs_network
+    assert asks is not None
+    assert not asks(Guest(disk), call.params)
+    apply_one(disk, call)
+    assert not disk.calls
+
+
+def test_what_a_new_package_provides_is_there_afterwards() -> None:
+    disk = Family("dnf")
+    disk.provided["perl(JSON)"] = "perl(JSON)"
+    apply_one(disk, registry.call("install-packages", {"packages": ["perl(JSON)"]}))
+    assert disk.calls[-1][-1] == "perl(JSON)"
+
+
+def test_a_group_is_left_to_the_package_manager() -> None:
+    disk = Family("dnf", "vim")
+    for _ in range(2):
+        apply_one(disk, registry.call("install-packages", {"packages": ["@core", "vim"]}))
+        assert disk.calls[-1][-1] == "@core"
 
 
 def test_the_database_of_apk() -> None:

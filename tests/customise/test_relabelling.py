@@ -11,7 +11,7 @@ from imagebuild.customise import OperationCall, registry
 from imagebuild.customise.result import CustomiseResult
 from imagebuild.customise.runner import apply_all
 from imagebuild.guest import GuestDisk
-from imagebuild.guest.calls import Translated
+from imagebuild.guest.session import Session
 from imagebuild.kickstrap.mirror import host_mirror
 from imagebuild.run import run as run_program
 from tests.appliance import appliance
@@ -49,7 +49,7 @@ def guest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Any, Guest
                 g.tar_in(str(archive), "/")
         g.write("/etc/fstab", FSTAB)
         g.write("/etc/selinux/config", CONFIG)
-        yield g, GuestDisk(Translated(g), disks)
+        yield g, GuestDisk(Session(g, disks, "raw"))
 
 
 def label(g: Any, path: str) -> str:

@@ -77,7 +77,7 @@ def test_a_missing_package_is_an_error_when_the_network_is_forbidden() -> None:
     appliance = Appliance(guest())
     before = dict(appliance.disk.tree)
     calls = [registry.call("reset-machine-id"), registry.call("install-packages", {"packages": ["tree"]})]
-    with pytest.raises(GuestError, match="install-packages would have to download") as caught:
+    with pytest.raises(GuestError, match="install-packages would have to use the network") as caught:
         run(appliance, *calls, network=False)
     assert caught.value.hint
     assert appliance.disk.tree == before, "nothing may change before this is known"

@@ -7,6 +7,7 @@ import hashlib
 import posixpath
 import re
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -152,6 +153,12 @@ class MemoryDisk:
     def identifiers(self, kinds: Collection[block.Kind]) -> list[Identifier]:
         return [one for one in self.devices if one.kind in kinds]
 
+    def copy(self, path: str, new: str) -> None:
+        self.tree[self._followed(new)] = self.tree[self._resolved(path, follow_last=False)]
+
+    def same(self, path: str, other: str) -> bool:
+        return self.tree[self.realpath(path)].content == self.tree[self.realpath(other)].content
+
     def renew_identifiers(self, pairs: Sequence[tuple[Identifier, str]]) -> None:
         new = dict(pairs)
         self.devices = [replace(one, value=new.get(one, one.value)) for one in self.devices]
@@ -174,6 +181,9 @@ class MemoryDisk:
 
     def run(self, argv: Sequence[str], env: Mapping[str, str]) -> str:
         raise GuestError(f"{argv[0]} failed in the guest: no program runs in memory")
+
+    def network(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def mountpoints(self) -> list[str]:
         return ["/"]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from imagebuild.guest import GuestDisk, Kind
-from imagebuild.guest.calls import Translated
+from imagebuild.guest.session import Session
 from tests.operations.memory import Node, Tree
 
 _TYPES: dict[Kind, bytes] = {"file": tarfile.REGTYPE, "dir": tarfile.DIRTYPE, "symlink": tarfile.SYMTYPE}
@@ -38,7 +38,7 @@ class Scratch:
                 self.handle.rm_rf(f"/{name}")
         self._exchange.write_bytes(_tar(tree))
         self.handle.tar_in(str(self._exchange), "/")
-        yield GuestDisk(Translated(self.handle), [self._image])
+        yield GuestDisk(Session(self.handle, [self._image], "raw"))
 
     def tree(self) -> Tree:
         """What is on the mounted file system."""

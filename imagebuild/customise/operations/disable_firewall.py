@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from imagebuild.customise import units
+from imagebuild.customise import init_scripts, units
 from imagebuild.customise.operation import NotApplicable, Phase
 from imagebuild.customise.operation import Params as BaseParams
 from imagebuild.customise.text import with_line_at_end
@@ -75,7 +75,7 @@ def apply(guest: Guest, params: Params) -> None:
     for name in found:
         units.disable(guest, f"{name}.service")
     for name in scripts:
-        units.disable_init_script(guest, name)
+        init_scripts.disable(guest, name)
     guest.remove(openrc, "disabled")
     if params.rules == "remove":
         _forget_rules(guest)

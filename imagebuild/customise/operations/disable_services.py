@@ -1,6 +1,6 @@
 """Let services not start with the guest.
 
-As ``systemctl disable``, ``update-rc.d disable`` and OpenRC's ``rc-update del`` do. Nothing is masked: a service can be enabled again, and one that another service
+As ``systemctl disable``, ``update-rc.d disable`` and OpenRC's ``rc-update del`` do; systemd's with the units that it names in ``Also=``. Nothing is masked: a service can be enabled again, and one that another service
 needs is started nevertheless. A service that is not there is no error.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from imagebuild.customise import units
+from imagebuild.customise import init_scripts, units
 from imagebuild.customise.operation import Phase
 from imagebuild.customise.values import ServicesParams
 
@@ -25,5 +25,5 @@ def apply(guest: Guest, params: ServicesParams) -> None:
         if units.installed(guest, unit):
             units.disable(guest, unit)
         if guest.exists(f"/etc/init.d/{name}"):
-            units.disable_init_script(guest, name)
+            init_scripts.disable(guest, name)
             guest.remove(guest.glob(f"/etc/runlevels/*/{name}"), f"disabled {name}")

@@ -1,7 +1,8 @@
 """Remove packages that the guest has, with their configuration.
 
 Uses the guest's own apt, dnf, yum, zypper or apk. What needs a removed package goes with it, and is on record. A package that is not
-there is no error; when none is there, nothing is run. Needs no network.
+there is no error; when none is there, nothing is run. A name that packages only provide, such as `mail-transport-agent`, is an error. Needs no
+network.
 """
 
 from __future__ import annotations
@@ -28,11 +29,18 @@ class Params(BaseParams):
 
 def apply(guest: Guest, params: Params) -> None:
     before = packages.installed(guest)
-    there = [name for name in params.packages if name in before.versions]
+    there = [name for name in params.packages if before.has(name)]
+    provided = [name for name in params.packages if name not in there and name in before.provided]
+    if provided:
+        raise GuestError(
+            f"the guest has no package called {', '.join(provided)}, only others that provide it",
+            "name these themselves",
+        )
     if not there:
         return
     package_manager.remove(guest, there)
-    left = [name for name in there if name in packages.installed(guest).versions]
+    after = packages.installed(guest)
+    left = [name for name in there if after.has(name)]
     if left:
         raise GuestError(f"the guest's package manager ended well but did not remove {', '.join(left)}")
     package_manager.record(guest, before)

@@ -1,10 +1,9 @@
 """Run a command in the guest.
 
 A program of the guest with its arguments, or one text for the guest's ``/bin/sh``, run as root in the appliance. A list is passed on word by
-word. Another exit status than 0 is an error with what the program said. No service runs. What a command changes is not on record, so each run counts as a change.
-
-There is no network unless ``network`` says so. Then the appliance has a card for as long as the customising takes, and names are resolved by the host;
-the guest's own settings stay as they are.
+word. Another exit status than 0 is an error with what the program said. No service runs. There is no network unless `network` asks for it;
+then the guest can connect to others and resolves names while the command runs, and not before and after. What a command
+changes is not on record, so each run counts as a change.
 """
 
 from __future__ import annotations
@@ -36,4 +35,4 @@ def needs_network(guest: Guest, params: Params) -> bool:
 def apply(guest: Guest, params: Params) -> None:
     text = isinstance(params.command, str)
     argv = ["/bin/sh", "-e", "-c", str(params.command)] if text else list(params.command)
-    commands.run(guest, argv, " ".join(str(params.command).split()) if text else " ".join(argv))
+    commands.run(guest, argv, params, " ".join(str(params.command).split()) if text else " ".join(argv))

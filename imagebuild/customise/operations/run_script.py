@@ -47,4 +47,4 @@ def apply(guest: Guest, params: Params) -> None:
     script = f"{_PLACE}/{source.name}"
     with guest.scratch(_PLACE):
         guest.create(script, content, mode=0o700)
-        commands.run(guest, [script, *params.arguments], params.script)
+        commands.run(guest, [script, *params.arguments], params, params.script)

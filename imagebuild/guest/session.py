@@ -1,0 +1,114 @@
+"""A running appliance with a guest's disks: started, started again, its guest mounted, its network opened and closed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from imagebuild.errors import HostError
+from imagebuild.guest.calls import Translated
+from imagebuild.guest.encryption import Key, open_all
+from imagebuild.guest.layout import Root, find_root, mount
+from imagebuild.guest.network import Network
+from imagebuild.log import logger
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from imagebuild.disk_image import Format
+
+PATIENCE = (300.0, 300.0, 600.0)
+"""Seconds that each attempt to start the appliance has. It takes 3 s with KVM and 10 to 60 s without; building it, the first time on a host, a minute more."""
+
+
+class Session:
+    """``handle`` is libguestfs's, configured and without disks; ``g`` is the same with errors of our own.
+
+    ``keys`` open what is encrypted; with ``network`` the appliance has a card, which is down but for ``network()``.
+    """
+
+    def __init__(
+        self, handle: Any, disks: Sequence[Path], fmt: Format, *, keys: Sequence[Key] = (), network: bool = False
+    ) -> None:
+        self.g: Any = Translated(handle)
+        self.disks = tuple(disks)
+        self.places: dict[str, str] = {}
+        """The device that is mounted at each place."""
+        self._handle = handle
+        self._fmt = fmt
+        self._keys = keys
+        self._has_network = network
+        self._network: Network | None = None
+        self._root: Root | None = None
+
+    def launch(self) -> None:
+        """Start the appliance. Raises HostError if it does not."""
+        for path in self.disks:
+            self.g.add_drive_opts(str(path), format=self._fmt, discard="enable", cachemode="unsafe")
+        self._handle.set_network(self._has_network)
+        _launch(self._handle)
+        if self._has_network:
+            self._network = Network(self.g)
+
+    def restart(self) -> None:
+        """Start the appliance again, with nothing mounted or opened."""
+        self.g.shutdown()
+        self._root = None
+        self.launch()
+
+    def mount(self) -> None:
+        """Open what there is a key for, and mount the guest's file systems. Raises GuestError if there is no guest."""
+        if self._root is None:
+            self._keys = open_all(self.g, self._keys)  # by device: that is how they fit if the UUIDs are others later
+            self._root = find_root(self.g)
+        self.places |= mount(self.g, self._root)
+
+    def network(self) -> AbstractContextManager[None]:
+        """The network for as long as a block runs, if the appliance has a card."""
+        return self._network.open() if self._network is not None else nullcontext()
+
+
+def _launch(handle: Any) -> None:
+    """Start the appliance, once more if it hangs: emulated kernels do, about once in some hundred starts on a busy host."""
+    for attempt, seconds in enumerate(PATIENCE, 1):
+        with _ended_after(seconds) as ended:
+            try:
+                handle.launch()
+            except RuntimeError as error:
+                told = str(error).strip().splitlines() or ["no reason given"]
+                reason = f"nothing came from it in {seconds:.0f} s" if ended.is_set() else told[0]
+                failure = HostError(
+                    f"libguestfs's appliance did not start: {reason}",
+                    "it needs a kernel that is readable in /boot, and its modules; `libguestfs-test-tool` tells more",
+                )
+                if not ended.is_set() or attempt == len(PATIENCE):
+                    raise failure from error
+                logger.warning("%s; it is started again", failure.message)
+            else:
+                return
+
+
+@contextmanager
+def _ended_after(seconds: float) -> Iterator[threading.Event]:
+    """Kill what this thread starts in a block that takes longer than ``seconds``; the event tells whether that was done."""
+    task = Path(f"/proc/self/task/{threading.get_native_id()}/children")
+    before = task.read_text().split()
+    ended = threading.Event()
+
+    def end() -> None:
+        ended.set()
+        for pid in set(task.read_text().split()).difference(before):
+            with suppress(ProcessLookupError):
+                os.kill(int(pid), signal.SIGKILL)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield ended
+    finally:
+        timer.cancel()
