@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from imagebuild.guest import launch
+
 
 @contextmanager
 def appliance(tmpdir: Path, *sizes: int) -> Iterator[tuple[Any, list[Path]]]:
@@ -22,17 +24,5 @@ def appliance(tmpdir: Path, *sizes: int) -> Iterator[tuple[Any, list[Path]]]:
 @contextmanager
 def started(tmpdir: Path, disks: Sequence[Path]) -> Iterator[Any]:
     """A running appliance with these raw disks; it is shut down in the end."""
-    import guestfs
-
-    g = guestfs.GuestFS(python_return_dict=True)
-    g.set_backend("direct")
-    g.set_backend_setting("force_tcg", "1")
-    g.set_tmpdir(str(tmpdir))
-    for disk in disks:
-        g.add_drive_opts(str(disk), format="raw", discard="enable", cachemode="unsafe")
-    try:
-        g.launch()
-        yield g
-        g.shutdown()
-    finally:
-        g.close()
+    with launch.started(disks, "raw", accel="tcg", tmpdir=tmpdir) as session:
+        yield session.handle

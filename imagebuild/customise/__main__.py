@@ -48,16 +48,16 @@ def main() -> int:
     statuses: list[int] = []
     thread = threading.Thread(target=lambda: statuses.append(_carry_out(order)), daemon=True)
     thread.start()
-    told = ""
+    told: set[str] = set()
     folders = {Path(path).parent for path in (order["disk"], *order["more"])} | {Path(order["tmpdir"])}
     while thread.is_alive() and not ending.is_set() and not _unheard() and not _told_full(folders):
         thread.join(_LOOK)
-        told = told or _tell_socket_folder()
+        _tell_socket_folder(told)
     if not thread.is_alive():
         return statuses[0] if statuses else 1
     _end(thread)
-    if told:
-        shutil.rmtree(told, ignore_errors=True)
+    for folder in told:
+        shutil.rmtree(folder, ignore_errors=True)
     os._exit(3)
 
 
@@ -113,8 +113,8 @@ def _told_full(folders: Iterable[Path]) -> bool:
     return False
 
 
-def _tell_socket_folder() -> str:
-    """Tell the parent, once it exists, in which folder outside of ``tmpdir`` libguestfs keeps its sockets.
+def _tell_socket_folder(told: set[str]) -> None:
+    """Tell the parent, once it exists, in which folder outside of ``tmpdir`` libguestfs keeps its sockets. ``told`` are those of before.
 
     For root libguestfs takes /tmp and nothing else. The folder is the one where this process listens.
     """
@@ -126,9 +126,9 @@ def _tell_socket_folder() -> str:
         fields = line.split(maxsplit=7)
         if len(fields) == 8 and fields[6] in ours and fields[7].endswith("/guestfsd.sock"):
             folder = str(Path(fields[7]).parent)
-            _emit("temporary", path=folder)
-            return folder
-    return ""
+            if folder not in told:
+                told.add(folder)
+                _emit("temporary", path=folder)
 
 
 def _end(thread: threading.Thread) -> None:

@@ -56,7 +56,7 @@ CUSTOMIZE: dict[str, str] = {
     "chown": "`set-permissions`",
     "commands-from-file": "a recipe's `operations:`, and `scrub --recipe`",
     "copy": "`copy-file`",
-    "copy-in": "not yet",
+    "copy-in": "`copy-in`",
     "delete": "`remove-files`",
     "edit": "`edit-line`, `set-key`; `run-command` for the guest's own sed or perl",
     "firstboot": "`run-at-first-boot`",
@@ -68,10 +68,10 @@ CUSTOMIZE: dict[str, str] = {
     "mkdir": "`create-folder`",
     "move": "`move-file`",
     "no-logfile": "no log is written into the guest",
-    "password": "not yet",
-    "password-crypto": "not yet",
-    "root-password": "not yet",
-    "run": "`run-command`, with the script as its text",
+    "password": "`set-password`, `lock-password`",
+    "password-crypto": "`set-password`: always SHA-512",
+    "root-password": "`set-password`",
+    "run": "`run-script`, or `run-command` with the script as its text",
     "run-command": "`run-command`; `network: true` where the command needs the network",
     "scrub": "`remove-files`, and `trim-free-space` for what it leaves on the disk",
     "selinux-relabel": "`relabel-selinux`, which runs by itself",
@@ -87,7 +87,7 @@ CUSTOMIZE: dict[str, str] = {
     "truncate-recursive": "`empty-files`",
     "uninstall": "`remove-packages`",
     "update": "`update-packages`",
-    "upload": "not yet",
+    "upload": "`copy-in`",
     "write": "`write-file`",
 }
 """virt-customize's options that change a guest, and what stands in their place: operations in backquotes, or words."""
@@ -146,6 +146,11 @@ def section(operation: Operation) -> str:
 
 def _parameters(operation: Operation) -> list[str]:
     return [
-        f"| `{name}` | {'required' if field.is_required() else f'`{field.default}`'} | {field.description} |"
+        f"| `{name}` | {'required' if field.is_required() else f'`{_shown(name, field.default)}`'} | {field.description} |"
         for name, field in operation.params.model_fields.items()
     ]
+
+
+def _shown(name: str, value: object) -> object:
+    """A default as a recipe has it: permission bits are octal."""
+    return f'"{value:04o}"' if name == "mode" and isinstance(value, int) else value

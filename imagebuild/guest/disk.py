@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 import stat as stat_bits
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from imagebuild.errors import GuestError
 from imagebuild.guest import block
@@ -40,7 +40,10 @@ class GuestDisk:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._g = session.g
+
+    @property
+    def _g(self) -> Any:
+        return self._session.g
 
     def stat(self, path: str) -> Entry | None:
         folder, name = posixpath.split(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from imagebuild.accel import EMULATED_KERNEL_ARGUMENTS
@@ -35,26 +36,34 @@ def opened(
     exception their content is undefined. ``keys`` open what is encrypted. Temporary files go to ``tmpdir``. Raises HostError when the
     appliance does not start, GuestError when there is no guest or it cannot be written.
     """
-    handle = _handle()
-    try:
-        handle.set_backend("direct")
-        handle.set_tmpdir(str(tmpdir))
-        if accel == "tcg":
-            handle.set_backend_setting("force_tcg", "1")
-            handle.set_append(" ".join(EMULATED_KERNEL_ARGUMENTS))
-            # Measured under emulation: 8.2 s to start with two processors, 9.4 s with one.
-            handle.set_smp(2)
-        session = Session(handle, (disk, *more), fmt, keys=keys, network=network)
-        session.launch()
+    with started((disk, *more), fmt, accel=accel, tmpdir=tmpdir, network=network, keys=keys) as session:
         session.mount()
         yield GuestDisk(session)
+
+
+@contextmanager
+def started(
+    disks: Sequence[Path],
+    fmt: Format,
+    *,
+    accel: Literal["kvm", "tcg"],
+    tmpdir: Path,
+    network: bool = False,
+    keys: Sequence[Key] = (),
+) -> Iterator[Session]:
+    """An appliance with these disks, with nothing mounted or opened. As ``opened`` besides."""
+    session = Session(partial(_handle, accel, tmpdir), disks, fmt, keys=keys, network=network)
+    try:
+        session.launch()
+        yield session
         # Only a shutdown tells whether the last writes arrived; close() would hide that.
         session.g.shutdown()
     finally:
-        handle.close()
+        session.close()
 
 
-def _handle() -> Any:
+def _handle(accel: Literal["kvm", "tcg"], tmpdir: Path) -> Any:
+    """A handle of libguestfs's that is configured and not launched."""
     try:
         import guestfs
     except ImportError as error:
@@ -62,4 +71,12 @@ def _handle() -> Any:
             "libguestfs's Python binding is not there",
             "run `make setup`; the virtual environment must see the system's packages (python3-guestfs)",
         ) from error
-    return guestfs.GuestFS(python_return_dict=True)
+    handle = guestfs.GuestFS(python_return_dict=True)
+    handle.set_backend("direct")
+    handle.set_tmpdir(str(tmpdir))
+    if accel == "tcg":
+        handle.set_backend_setting("force_tcg", "1")
+        handle.set_append(" ".join(EMULATED_KERNEL_ARGUMENTS))
+        # Measured under emulation: 8.2 s to start with two processors, 9.4 s with one.
+        handle.set_smp(2)
+    return handle

@@ -17,28 +17,37 @@ from imagebuild.guest.network import Network
 from imagebuild.log import logger
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from imagebuild.disk_image import Format
 
 PATIENCE = (300.0, 300.0, 600.0)
 """Seconds that each attempt to start the appliance has. It takes 3 s with KVM and 10 to 60 s without; building it, the first time on a host, a minute more."""
 
+_HINT = "it needs a kernel that is readable in /boot, and its modules; `libguestfs-test-tool` tells more"
+
 
 class Session:
-    """``handle`` is libguestfs's, configured and without disks; ``g`` is the same with errors of our own.
+    """``handles`` makes libguestfs's handles, configured and without disks; ``handle`` is the one in use, and ``g`` the same with errors of our own.
 
     ``keys`` open what is encrypted; with ``network`` the appliance has a card, which is down but for ``network()``.
     """
 
     def __init__(
-        self, handle: Any, disks: Sequence[Path], fmt: Format, *, keys: Sequence[Key] = (), network: bool = False
+        self,
+        handles: Callable[[], Any],
+        disks: Sequence[Path],
+        fmt: Format,
+        *,
+        keys: Sequence[Key] = (),
+        network: bool = False,
     ) -> None:
-        self.g: Any = Translated(handle)
+        self.handle = handles()
+        self.g: Any = Translated(self.handle)
         self.disks = tuple(disks)
         self.places: dict[str, str] = {}
         """The device that is mounted at each place."""
-        self._handle = handle
+        self._handles = handles
         self._fmt = fmt
         self._keys = keys
         self._has_network = network
@@ -46,13 +55,41 @@ class Session:
         self._root: Root | None = None
 
     def launch(self) -> None:
-        """Start the appliance. Raises HostError if it does not."""
-        for path in self.disks:
-            self.g.add_drive_opts(str(path), format=self._fmt, discard="enable", cachemode="unsafe")
-        self._handle.set_network(self._has_network)
-        _launch(self._handle)
+        """Start the appliance, and once more if it hangs: an emulated kernel may, about once in some hundred starts on a busy host.
+
+        Raises HostError if it does not start.
+        """
+        for seconds in PATIENCE[:-1]:
+            if self._launched(seconds):
+                break
+            logger.warning("libguestfs's appliance did not start in %.0f s; it is started again", seconds)
+            self.handle.close()
+            self.handle = self._handles()
+            self.g = Translated(self.handle)
+        else:
+            if not self._launched(PATIENCE[-1]):
+                raise HostError(f"libguestfs's appliance did not start in {PATIENCE[-1]:.0f} s", _HINT)
         if self._has_network:
             self._network = Network(self.g)
+
+    def _launched(self, seconds: float) -> bool:
+        """Whether the appliance starts in this time. HostError if it fails before."""
+        for path in self.disks:
+            self.g.add_drive_opts(str(path), format=self._fmt, discard="enable", cachemode="unsafe")
+        self.handle.set_network(self._has_network)
+        with _ended_after(seconds) as ended:
+            try:
+                self.handle.launch()
+            except RuntimeError as error:
+                if ended.is_set():
+                    return False
+                told = str(error).strip().splitlines() or ["no reason given"]
+                raise HostError(f"libguestfs's appliance did not start: {told[0]}", _HINT) from error
+        return True
+
+    def close(self) -> None:
+        """End the appliance, whatever it does."""
+        self.handle.close()
 
     def restart(self) -> None:
         """Start the appliance again, with nothing mounted or opened."""
@@ -70,26 +107,6 @@ class Session:
     def network(self) -> AbstractContextManager[None]:
         """The network for as long as a block runs, if the appliance has a card."""
         return self._network.open() if self._network is not None else nullcontext()
-
-
-def _launch(handle: Any) -> None:
-    """Start the appliance, once more if it hangs: emulated kernels do, about once in some hundred starts on a busy host."""
-    for attempt, seconds in enumerate(PATIENCE, 1):
-        with _ended_after(seconds) as ended:
-            try:
-                handle.launch()
-            except RuntimeError as error:
-                told = str(error).strip().splitlines() or ["no reason given"]
-                reason = f"nothing came from it in {seconds:.0f} s" if ended.is_set() else told[0]
-                failure = HostError(
-                    f"libguestfs's appliance did not start: {reason}",
-                    "it needs a kernel that is readable in /boot, and its modules; `libguestfs-test-tool` tells more",
-                )
-                if not ended.is_set() or attempt == len(PATIENCE):
-                    raise failure from error
-                logger.warning("%s; it is started again", failure.message)
-            else:
-                return
 
 
 @contextmanager

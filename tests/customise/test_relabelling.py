@@ -49,7 +49,7 @@ def guest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Any, Guest
                 g.tar_in(str(archive), "/")
         g.write("/etc/fstab", FSTAB)
         g.write("/etc/selinux/config", CONFIG)
-        yield g, GuestDisk(Session(g, disks, "raw"))
+        yield g, GuestDisk(Session(lambda: g, disks, "raw"))
 
 
 def label(g: Any, path: str) -> str:

@@ -38,7 +38,7 @@ class Scratch:
                 self.handle.rm_rf(f"/{name}")
         self._exchange.write_bytes(_tar(tree))
         self.handle.tar_in(str(self._exchange), "/")
-        yield GuestDisk(Session(self.handle, [self._image], "raw"))
+        yield GuestDisk(Session(lambda: self.handle, [self._image], "raw"))
 
     def tree(self) -> Tree:
         """What is on the mounted file system."""
