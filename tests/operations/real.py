@@ -36,7 +36,7 @@ class Scratch:
         for name in self.handle.ls("/"):
             if name != "lost+found":
                 self.handle.rm_rf(f"/{name}")
-        self._exchange.write_bytes(_tar(tree))
+        self._exchange.write_bytes(archive(tree))
         self.handle.tar_in(str(self._exchange), "/")
         yield GuestDisk(Session(lambda: self.handle, [self._image], "raw"))
 
@@ -47,7 +47,8 @@ class Scratch:
             return {f"/{m.name.removeprefix('./')}": _node(archive, m) for m in archive if m.name not in (".", "./")}
 
 
-def _tar(tree: Tree) -> bytes:
+def archive(tree: Tree) -> bytes:
+    """``tree`` as a tar archive."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         for path, node in tree.items():
