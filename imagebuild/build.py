@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -109,8 +109,8 @@ def build(recipe: Recipe, settings: Settings, reporter: Reporter) -> Artifact:
         with settings.store.workdir(run, shared=os.geteuid() == 0) as work:
             (work / "logs").mkdir(mode=0o711)
             try:
-                with log.to_file(work / "logs" / "build.log"):
-                    return Run(outlook.plan, settings, reporter, run, work).go()
+                with log.to_file(work / "logs" / "build.log"), ExitStack() as held:
+                    return Run(outlook.plan, settings, reporter, run, work, held).go()
             except OSError as error:
                 raise _with_evidence(from_os(error), recipe, settings, work) from error
             except ImageBuildError as error:

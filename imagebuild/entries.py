@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from imagebuild.errors import HostError
 from imagebuild.preparation import Step
 from imagebuild.progress import Progress, Reporter
 from imagebuild.store import Store
@@ -24,17 +25,21 @@ class Settings:
 
 @dataclass(frozen=True)
 class Entries:
-    """``label`` is the recipe's name, ``work`` the run's own folder; ``seconds`` fills with what each step took."""
+    """``label`` is the recipe's name, ``work`` the run's own folder; ``seconds`` fills with what each step took.
+
+    ``held`` keeps others from removing what was taken, until it is closed.
+    """
 
     label: str
     settings: Settings
     reporter: Reporter
     work: Path
+    held: ExitStack
     seconds: dict[str, float] = field(default_factory=dict)
 
     def find(self, step: Step) -> Path | None:
-        """The entry of a step, if there is one that may be used."""
-        return None if self.settings.refresh else self.settings.store.find(step.kind, step.fingerprint)
+        """The entry of a step, proved, if there is one that may be used."""
+        return None if self.settings.refresh else self.settings.store.take(step.kind, step.fingerprint, self.held)
 
     @contextmanager
     def under_way(self, step: Step) -> Iterator[Progress]:
@@ -64,6 +69,9 @@ class Entries:
                     replace=self.settings.refresh,
                 ) as folder:
                     progress.summary(fill(folder, progress))
-        made = store.find(step.kind, step.fingerprint)
-        assert made is not None
+        made = store.take(step.kind, step.fingerprint, self.held)
+        if made is None:
+            raise HostError(
+                f"the {step.name} that was just made is damaged, or gone", f"is the disk of {store.root} in order?"
+            )
         return made

@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -52,11 +52,13 @@ class Run:
     reporter: Reporter
     run: str
     work: Path
+    held: ExitStack
+    """Closed when the run is over: until then nobody removes what it has taken from the store."""
     began: datetime = field(default_factory=lambda: datetime.now(UTC))
     entries: Entries = field(init=False)
 
     def __post_init__(self) -> None:
-        self.entries = Entries(self.plan.recipe.name, self.settings, self.reporter, self.work)
+        self.entries = Entries(self.plan.recipe.name, self.settings, self.reporter, self.work, self.held)
 
     @property
     def recipe(self) -> Recipe:
