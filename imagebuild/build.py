@@ -9,7 +9,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from imagebuild import evidence, fingerprint, hypervisor, log, tools
+from imagebuild import customising, evidence, fingerprint, hypervisor, log, tools
 from imagebuild import plan as plans
 from imagebuild.artifact import Artifact, Output
 from imagebuild.entries import Settings
@@ -67,10 +67,12 @@ def look_ahead(plan: Plan, settings: Settings) -> Outlook:
     latest = None if settings.refresh else Output(settings.output, plan.recipe.name).latest()
     if latest is not None and latest.manifest().get("fingerprint") == plan.convert.fingerprint:
         return Outlook(plan, latest, {})
-    needed: list[Step] = [plan.customise, plan.convert]
-    if not _there(settings, plan.install):
-        needed.insert(0, plan.install)
-        needed = [step for step in plan.preparation.steps if not _there(settings, step)] + needed
+    needed: list[Step] = [plan.convert]
+    if not _there(settings, plan.customise):
+        needed.insert(0, plan.customise)
+        if not _there(settings, plan.install):
+            missing = [step for step in plan.preparation.steps if not _there(settings, step)]
+            needed = [*missing, plan.install, *needed]
     return Outlook(plan, None, {step.name: _why(settings, plan, step) for step in needed})
 
 
@@ -81,6 +83,11 @@ def _there(settings: Settings, step: Step) -> bool:
 def _why(settings: Settings, plan: Plan, step: Step) -> str:
     if settings.refresh:
         return "asked for with --refresh"
+    layer = customising.layer(plan, settings) if step is plan.customise else None
+    return _difference(settings, plan, step) + (f"; goes on {layer}" if layer else "")
+
+
+def _difference(settings: Settings, plan: Plan, step: Step) -> str:
     before = settings.store.last_inputs(step.kind, plan.recipe.name)
     if before is None:
         return "not built yet"

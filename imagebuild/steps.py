@@ -5,17 +5,14 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from imagebuild import accel, evidence, hypervisor, manifest, qemu_img, tools
-from imagebuild import customise as customisation
+from imagebuild import accel, customising, evidence, hypervisor, manifest, qemu_img, tools
 from imagebuild import plan as plans
 from imagebuild.artifact import MANIFEST, Artifact, Output
-from imagebuild.customise import CustomiseResult
 from imagebuild.domain import definition as domain
 from imagebuild.entries import Entries, Settings
 from imagebuild.errors import HostError, Problem, RecipeError
@@ -34,8 +31,6 @@ from imagebuild.recipe.secrets import RealSecrets
 from imagebuild.recipe.section import MIB
 
 _FACTS = "installation.json"
-_CUSTOMISE_LIMIT = 1800.0
-"""Seconds after which customising counts as hung."""
 
 
 def domain_name(run: str) -> str:
@@ -65,15 +60,22 @@ class Run:
         return self.plan.recipe
 
     def go(self) -> Artifact:
+        customised = self.entries.find(self.plan.customise)
+        if customised is None:
+            installed, verdict = self._installed()
+            operations = supplies.opened(self.recipe, self.plan.operations, RealSecrets())
+            customised = customising.make(
+                self.plan, installed, operations, entries=self.entries, accelerator=verdict.accelerator, facts=_FACTS
+            )
+        return self._convert(customised)
+
+    def _installed(self) -> tuple[Path, accel.Verdict]:
         installed = self.entries.find(self.plan.install)
-        if installed is None:
-            prepared = prepare(self.recipe, self.plan, self.entries, self._verdict)
-            self._check_fits(prepared.room)
-            installed, verdict = self._install(prepared), prepared.verdict
-        else:
-            verdict = self._verdict()
-        disks, customised = self._customise(installed, verdict)
-        return self._convert(disks, installed, customised, verdict)
+        if installed is not None:
+            return installed, self._verdict()
+        prepared = prepare(self.recipe, self.plan, self.entries, self._verdict)
+        self._check_fits(prepared.room)
+        return self._install(prepared), prepared.verdict
 
     def _verdict(self) -> accel.Verdict:
         wanted = self.recipe.vm.virt_type
@@ -109,10 +111,12 @@ class Run:
             with hypervisor.connected(hide_kvm=prepared.verdict.emulated) as connection:
                 done = self._run_installer(connection, prepared, progress)
             for name in disk_names(self.recipe):
+                qemu_img.dig_holes(self.work / name)
                 shutil.move(self.work / name, folder / name)
             evidence.copy_logs(self.work / "logs", folder)
             facts = {
                 "sources": [asdict(source) for source in prepared.made_from],
+                "accelerator": prepared.verdict.accelerator,
                 "machine": {
                     "seconds": round(done.seconds, 1),
                     "seconds_to_installer": round(done.seconds_to_installer, 1),
@@ -164,39 +168,17 @@ class Run:
 
     # What comes after the installation.
 
-    def _customise(self, installed: Path, verdict: accel.Verdict) -> tuple[list[Path], CustomiseResult]:
-        disks = [self.work / f"customised-{name}" for name in disk_names(self.recipe)]
-        with self.entries.under_way(self.plan.customise) as progress:
-            progress.update("copying the installed disk")
-            for name, disk in zip(disk_names(self.recipe), disks, strict=True):
-                qemu_img.copy_file(installed / name, disk)
-            result = customisation.run(
-                disks[0],
-                "raw",
-                supplies.opened(self.recipe, self.plan.operations, RealSecrets()),
-                accel=verdict.accelerator,
-                workdir=self.work,
-                more=disks[1:],
-                network=True,
-                progress=progress,
-                timeout=_CUSTOMISE_LIMIT,
-            )
-            progress.summary(f"{len(result.operations)} operations, {result.changed_paths} files changed")
-        return disks, result
-
-    def _convert(
-        self, disks: Sequence[Path], installed: Path, customised: CustomiseResult, verdict: accel.Verdict
-    ) -> Artifact:
+    def _convert(self, customised: Path) -> Artifact:
         recipe = self.recipe
         output = Output(self.settings.output, recipe.name)
         with output.new(datetime.now().astimezone().date()) as artifact:
             with self.entries.under_way(self.plan.convert) as progress:
-                for disk, name in zip(disks, domain.image_names(recipe), strict=True):
-                    image = artifact.folder / name
-                    qemu_img.convert(disk, image, compression=recipe.output.compression, progress=progress)
+                for name, image_name in zip(disk_names(recipe), domain.image_names(recipe), strict=True):
+                    image = artifact.folder / image_name
+                    qemu_img.convert(customised / name, image, compression=recipe.output.compression, progress=progress)
                     qemu_img.check(image)
                     image.chmod(0o644)
-                facts = self._facts(artifact, installed, customised, verdict)
+                facts = self._facts(artifact, customised)
                 progress.summary(
                     f"{recipe.disk.size / (1 << 30):.1f} GiB raw → {facts.image.size / MIB:.0f} MiB {recipe.output.format}"
                     f" ({recipe.output.compression})"
@@ -204,15 +186,13 @@ class Run:
             (artifact.folder / MANIFEST).write_text(manifest.text(self.plan, facts))
             artifact.domain.write_text(domain.definition(recipe))
             (artifact.folder / "kickstart.cfg").write_text(self.plan.kickstart.text)
-            evidence.copy_logs(installed, artifact.folder)
+            evidence.copy_logs(customised, artifact.folder)
             evidence.copy_logs(self.work / "logs", artifact.folder)
         made = output.latest()
         assert made is not None
         return made
 
-    def _facts(
-        self, artifact: Artifact, installed: Path, customised: CustomiseResult, verdict: accel.Verdict
-    ) -> manifest.Facts:
+    def _facts(self, artifact: Artifact, customised: Path) -> manifest.Facts:
         images = [
             manifest.ImageFacts(
                 file=name,
@@ -224,13 +204,13 @@ class Run:
             )
             for name, size in zip(domain.image_names(self.recipe), disk_sizes(self.recipe), strict=True)
         ]
-        installation = json.loads((installed / _FACTS).read_text())
+        installation = json.loads((customised / _FACTS).read_text())
         return manifest.Facts(
             version=artifact.version,
-            accelerator=verdict.accelerator,
+            accelerator=installation["accelerator"],
             sources=[Source(**source) for source in installation["sources"]],
             machine=installation["machine"],
-            customised=customised,
+            customised=customising.result(customised),
             image=images[0],
             extra_images=images[1:],
             domain=artifact.domain.name,

@@ -40,7 +40,18 @@ LAYERS = {
         "project",
         "skeleton",
     },
-    "engine": {"build", "scrubbing", "by_hand", "steps", "prepare", "entries", "verify", "publish", "doctor"},
+    "engine": {
+        "build",
+        "customising",
+        "scrubbing",
+        "by_hand",
+        "steps",
+        "prepare",
+        "entries",
+        "verify",
+        "publish",
+        "doctor",
+    },
     "cli": {"cli"},
 }
 ORDER = list(LAYERS)
