@@ -16,6 +16,7 @@ import threading
 import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from imagebuild.errors import CommandFailed, HostError
@@ -23,7 +24,6 @@ from imagebuild.log import logger, redact
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
-    from pathlib import Path
 
 TimeoutExpired = subprocess.TimeoutExpired
 """For whoever waits for a program from :func:`started` with a limit of their own."""
@@ -40,6 +40,9 @@ _ERROR = re.compile(r"E: |(?:\S+: )?error\b", re.IGNORECASE)
 _KEPT_OUTPUT = 200
 """Lines of a child's output kept for an error message."""
 
+MARK = "IMAGEBUILD_RUN"
+"""The variable by which the programs of a run, and what they start in turn, can be found."""
+_mark: dict[str, str] = {}
 _children: set[subprocess.Popen[str]] = set()
 _children_lock = threading.Lock()
 
@@ -59,8 +62,39 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     env = {name: os.environ[name] for name in _PASSED if name in os.environ}
     env["PATH"] = f"{env.get('PATH', '/usr/local/bin:/usr/bin:/bin')}:{_SBIN}"
     env["LC_ALL"] = "C.UTF-8"
+    env.update(_mark)
     env.update(extra or {})
     return env
+
+
+@contextmanager
+def marked(run: str) -> Iterator[None]:
+    """Let all programs that are started in the block carry the name of a run. One run in a process at a time."""
+    _mark[MARK] = run
+    try:
+        yield
+    finally:
+        del _mark[MARK]
+
+
+def end_marked(run: str) -> None:
+    """Kill whatever a dead run has started and is still there, as far as it is ours to kill."""
+    wanted = f"{MARK}={run}".encode()
+    for _ in range(10):  # one may have started another meanwhile
+        found = [pid for pid, variables in _environments() if wanted in variables]
+        for pid in found:
+            logger.info("ending process %d of the dead run %s", pid, run)
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+        if not found:
+            return
+        time.sleep(0.1)
+
+
+def _environments() -> Iterator[tuple[int, list[bytes]]]:
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            yield int(folder.name), (folder / "environ").read_bytes().split(b"\0")
 
 
 def pasteable(argv: Sequence[str | Path], env: Mapping[str, str] | None = None) -> str:

@@ -31,6 +31,8 @@ from imagebuild.files import allocated, content_digest, sync, sync_tree, write_a
 from imagebuild.log import logger
 
 DAMAGED = "damaged"
+ELSEWHERE = "elsewhere"
+"""The file in a run's folder that names temporary folders of its programs in other places, a line for each."""
 _ENTRY = "entry.json"
 _NAME_BYTES = 4
 
@@ -109,6 +111,10 @@ class Store:
                 size = sum(allocated(one) for one in folder.rglob("*") if one.is_file() and not one.is_symlink())
                 yield Entry(folder.parent.name, folder.name, folder, label, used, size)
 
+    def damaged(self) -> list[Path]:
+        """What was set aside."""
+        return sorted((self.root / DAMAGED).glob("*"))
+
     def remove(self, entry: Entry, *, dry_run: bool = False) -> bool:
         """Remove an entry unless somebody has taken it; whether that was, or with ``dry_run`` could be, done."""
         with suppress(FileNotFoundError):
@@ -120,7 +126,7 @@ class Store:
                 aside = self.root / DAMAGED / secrets.token_hex(8)
                 aside.parent.mkdir(exist_ok=True)
                 entry.folder.rename(aside)  # at once: nobody finds half an entry
-                remove_tree(aside)
+                remove_tree(aside) if aside.is_dir() else aside.unlink()
             except BlockingIOError:
                 return False
             finally:
@@ -207,11 +213,12 @@ class Store:
         ``shared`` lets another user (QEMU's) pass through it to a file it was given; it can list nothing.
         """
         folder = self.root / "work" / run
-        folder.mkdir(parents=True)
-        folder.chmod(0o711 if shared else 0o700)
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
+        with self._work_locked():  # or it would look like one of a dead run, until it is locked
+            folder.mkdir()
+            folder.chmod(0o711 if shared else 0o700)
+            descriptor = os.open(folder, os.O_RDONLY)
             fcntl.flock(descriptor, fcntl.LOCK_EX)
+        try:
             yield folder
         finally:
             remove_tree(folder)
@@ -219,23 +226,44 @@ class Store:
 
     def dead_runs(self) -> list[str]:
         """The runs whose process died without removing its folder."""
-        dead = []
-        for folder in (self.root / "work").glob("*"):
+        with self._work_locked():
+            return [folder.name for folder in (self.root / "work").iterdir() if _is_free(folder)]
+
+    @contextmanager
+    def _work_locked(self) -> Iterator[None]:
+        folder = self.root / "work"
+        folder.mkdir(exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def living_runs(self) -> list[str]:
+        """The runs that are under way."""
+        with self._work_locked():
+            return [folder.name for folder in (self.root / "work").iterdir() if not _is_free(folder)]
+
+    def clear_locks(self) -> None:
+        """Remove the lock files that killed processes left. They lock nothing."""
+        for path in (self.root / "locks").glob("*"):
             with suppress(OSError):
-                descriptor = os.open(folder, os.O_RDONLY)
+                descriptor = os.open(path, os.O_RDWR)
                 try:
                     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    dead.append(folder.name)
-                except BlockingIOError:
-                    pass
+                    path.unlink()  # while holding it: see _acquire
                 finally:
                     os.close(descriptor)
-        return dead
 
     def bury(self, run: str) -> None:
-        """Remove what a dead run left in its folder."""
+        """Remove what a dead run left: its folder, and the folders elsewhere that it noted there."""
         logger.info("removing what the dead run %s left", run)
-        remove_tree(self.root / "work" / run)
+        folder = self.root / "work" / run
+        with suppress(OSError):
+            for line in (folder / ELSEWHERE).read_text().splitlines():
+                remove_tree(Path(line))
+        remove_tree(folder)
 
     def failure_folder(self, recipe: str) -> Path:
         """An empty folder for what a failed build of ``recipe`` leaves; the one of the time before is gone."""
@@ -251,6 +279,21 @@ class Store:
             return path.read_bytes()
         write_atomically(path, secrets.token_bytes(32), mode=0o600)
         return path.read_bytes()
+
+
+def _is_free(folder: Path) -> bool:
+    """Whether nobody has locked the folder."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
 
 
 def _is_still(descriptor: int, folder: Path) -> bool:

@@ -43,6 +43,7 @@ LAYERS = {
     "engine": {
         "build",
         "customising",
+        "gc",
         "scrubbing",
         "by_hand",
         "steps",

@@ -16,6 +16,7 @@ from imagebuild.cli import problems
 from imagebuild.cli.build import build, plan
 from imagebuild.cli.catalogue import list_recipes
 from imagebuild.cli.doctor import doctor
+from imagebuild.cli.gc import gc
 from imagebuild.cli.lint import lint
 from imagebuild.cli.manual import completion
 from imagebuild.cli.operations import operations
@@ -46,7 +47,21 @@ def cli() -> None:
     """
 
 
-for command in (build, plan, lint, render, list_recipes, scrub, audit, doctor, operations, init, schema, completion):
+for command in (
+    build,
+    plan,
+    lint,
+    render,
+    list_recipes,
+    scrub,
+    audit,
+    doctor,
+    operations,
+    init,
+    schema,
+    completion,
+    gc,
+):
     cli.add_command(command)
 
 
