@@ -150,9 +150,14 @@ def clear_dead_runs(store: Store) -> None:
         store.bury(run)
 
 
+def space_needed(outlook: Outlook) -> int:
+    """Bytes that the steps to run may take on the store's file system."""
+    return sum(_NEEDED.get(name, 0) for name in outlook.to_run)
+
+
 def _check_space(outlook: Outlook, settings: Settings) -> None:
     """Raise HostError when the store's file system cannot hold what the steps make."""
-    needed = sum(_NEEDED.get(name, 0) for name in outlook.to_run)
+    needed = space_needed(outlook)
     free = shutil.disk_usage(settings.store.root).free
     if free < needed:
         raise HostError(

@@ -25,6 +25,7 @@ from imagebuild.log import logger, redact
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+Process = subprocess.Popen[str]
 TimeoutExpired = subprocess.TimeoutExpired
 """For whoever waits for a program from :func:`started` with a limit of their own."""
 
@@ -104,9 +105,9 @@ def pasteable(argv: Sequence[str | Path], env: Mapping[str, str] | None = None) 
     return redact(" ".join(words))
 
 
-def stop(process: subprocess.Popen[str], first: signal.Signals = signal.SIGTERM) -> None:
-    """End ``process`` and its group: ``first``, ten seconds of grace, then SIGKILL."""
-    for signum, patience in ((first, _GRACE), (signal.SIGKILL, None)):
+def stop(process: subprocess.Popen[str], first: signal.Signals = signal.SIGTERM, grace: float = _GRACE) -> None:
+    """End ``process`` and its group: ``first``, seconds of grace, then SIGKILL."""
+    for signum, patience in ((first, grace), (signal.SIGKILL, None)):
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signum)
         with suppress(subprocess.TimeoutExpired):
@@ -134,11 +135,14 @@ def started(
     stdin: bool = False,
     stderr: IO[str] | None = None,
     stop_signal: signal.Signals = signal.SIGTERM,
+    grace: float = _GRACE,
+    whole_environment: bool = False,
     hint: str | None = None,
 ) -> Iterator[subprocess.Popen[str]]:
-    """Start a program and make sure that it has ended when the block is left.
+    """Start a program and make sure that it has ended when the block is left, after ``grace`` seconds the hard way.
 
-    stdout is a pipe of text lines; stderr goes the same way unless a file is given.
+    stdout is a pipe of text lines; stderr goes the same way unless a file is given. ``whole_environment`` is for ourselves: the
+    program gets all variables that we have.
     Raises HostError if the program is not there.
     """
     words = [str(word) for word in argv]
@@ -149,7 +153,7 @@ def started(
             stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=stderr or subprocess.STDOUT,
-            env=environment(env),
+            env={**os.environ, **environment(env)} if whole_environment else environment(env),
             cwd=cwd,
             text=True,
             encoding="utf-8",
@@ -168,7 +172,7 @@ def started(
         yield process
     finally:
         if process.poll() is None:
-            stop(process, stop_signal)
+            stop(process, stop_signal, grace)
         with _children_lock:
             _children.discard(process)
         for pipe in (process.stdin, process.stdout):

@@ -44,6 +44,7 @@ LAYERS = {
         "build",
         "customising",
         "gc",
+        "parallel",
         "scrubbing",
         "by_hand",
         "steps",
