@@ -217,20 +217,25 @@ class Store:
             remove_tree(folder)
             os.close(descriptor)
 
+    def is_alive(self, run: str) -> bool:
+        """Whether the process of a run lives, holding the lock of the run's folder."""
+        try:
+            descriptor = os.open(self.root / "work" / run, os.O_RDONLY)
+        except PermissionError:
+            return True  # of another user, who alone may bury it
+        except OSError:
+            return False
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: who else looks is not the run
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(descriptor)
+        return False
+
     def dead_runs(self) -> list[str]:
         """The runs whose process died without removing its folder."""
-        dead = []
-        for folder in (self.root / "work").glob("*"):
-            with suppress(OSError):
-                descriptor = os.open(folder, os.O_RDONLY)
-                try:
-                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    dead.append(folder.name)
-                except BlockingIOError:
-                    pass
-                finally:
-                    os.close(descriptor)
-        return dead
+        return [folder.name for folder in (self.root / "work").glob("*") if not self.is_alive(folder.name)]
 
     def bury(self, run: str) -> None:
         """Remove what a dead run left in its folder."""
