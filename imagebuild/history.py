@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import sqlite3
 import statistics
-from collections.abc import Collection, Iterable, Sequence
-from contextlib import closing
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -136,12 +136,9 @@ class History:
             return []
         chosen = f"WHERE recipe IN ({_marks(recipes)}) " if recipes else ""
         query = f"SELECT {', '.join(_COLUMNS)} FROM builds {chosen}ORDER BY began DESC, rowid DESC LIMIT ?"  # noqa: S608
-        try:
-            with closing(self._open()) as database:
-                rows = database.execute(query, (*recipes, -1 if limit is None else limit)).fetchall()
-                return [_build(database, row) for row in rows]
-        except (sqlite3.Error, OSError) as error:
-            raise HostError(f"cannot read the history {self.path}: {error}") from error
+        with self._reading() as database:
+            rows = database.execute(query, (*recipes, -1 if limit is None else limit)).fetchall()
+            return [_build(database, row) for row in rows]
 
     def expected(self, recipe: str, steps: Iterable[str], accelerator: str | None = None) -> dict[str, float]:
         """Seconds that each of these steps is likely to take: the median of its last runs. Never raises.
@@ -152,7 +149,7 @@ class History:
         found: dict[str, float] = {}
         try:
             if self.path.exists():
-                with closing(self._open()) as database:
+                with self._reading() as database:
                     for step in steps:
                         about: dict[str, object] = {
                             "step": step,
@@ -163,7 +160,7 @@ class History:
                         last = _last(database, about, own=True) or _last(database, about, own=False)
                         if last:
                             found[step] = statistics.median(last)
-        except (HostError, sqlite3.Error, OSError) as error:
+        except HostError as error:
             logger.warning("nothing is known of how long steps take: %s", error)
         return found
 
@@ -173,9 +170,17 @@ class History:
             return build.outcome
         if self._store.is_alive(build.run):
             return "running"
-        with closing(self._open()) as database:  # it may have ended after it was read
+        with self._reading() as database:  # it may have ended after it was read
             (outcome,) = database.execute("SELECT outcome FROM builds WHERE run = ?", (build.run,)).fetchone()
         return outcome or "died"
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        try:
+            with closing(self._open()) as database:
+                yield database
+        except (sqlite3.Error, OSError) as error:
+            raise HostError(f"cannot read the history {self.path}: {error}") from error
 
     def _open(self) -> sqlite3.Connection:
         """The database, of this version of the schema. Raises Damaged, HostError, and the errors of SQLite and the system."""

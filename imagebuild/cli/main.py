@@ -16,6 +16,7 @@ from imagebuild.cli import problems
 from imagebuild.cli.build import build, plan
 from imagebuild.cli.catalogue import list_recipes
 from imagebuild.cli.doctor import doctor
+from imagebuild.cli.history import history
 from imagebuild.cli.lint import lint
 from imagebuild.cli.manual import completion
 from imagebuild.cli.operations import operations
@@ -41,12 +42,27 @@ def cli() -> None:
     imagebuild doctor              what this host can do, and what is missing
     imagebuild build debian-13     build the image of a recipe
     imagebuild plan debian-13      what a build would do, and why
+    imagebuild history             which builds there were, and how they ended
     imagebuild scrub IMAGE         make a template of an image that exists
     imagebuild audit IMAGE         tell what a template still carries of one machine
     """
 
 
-for command in (build, plan, lint, render, list_recipes, scrub, audit, doctor, operations, init, schema, completion):
+for command in (
+    build,
+    plan,
+    history,
+    lint,
+    render,
+    list_recipes,
+    scrub,
+    audit,
+    doctor,
+    operations,
+    init,
+    schema,
+    completion,
+):
     cli.add_command(command)
 
 
