@@ -46,7 +46,7 @@ class Recording:
 
     def ended(self, outcome: Outcome, error: BaseException | None = None) -> None:
         """Tell how the build ended."""
-        told = None if error is None else redact((str(error) or type(error).__name__).splitlines()[0])
+        told = None if error is None else _first_line(error)
         self.build = replace(self.build, ended=_now(), outcome=outcome, error=told)
         self._write()
 
@@ -77,6 +77,12 @@ def recorded(recipe: Recipe, store: Store, run: str) -> Iterator[Recording]:
     except BaseException as error:
         recording.ended("failed", error)
         raise
+
+
+def _first_line(error: BaseException) -> str:
+    """What an error says, without secrets, and without what of a file's name is no text."""
+    line = (str(error) or type(error).__name__).splitlines()[0]
+    return redact(line).encode(errors="replace").decode()
 
 
 def _now() -> str:

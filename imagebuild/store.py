@@ -207,15 +207,26 @@ class Store:
         ``shared`` lets another user (QEMU's) pass through it to a file it was given; it can list nothing.
         """
         folder = self.root / "work" / run
-        folder.mkdir(parents=True)
-        folder.chmod(0o711 if shared else 0o700)
-        descriptor = os.open(folder, os.O_RDONLY)
+        folder.parent.mkdir(exist_ok=True)
+        descriptor = self._own(folder, 0o711 if shared else 0o700)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield folder
         finally:
             remove_tree(folder)
             os.close(descriptor)
+
+    @staticmethod
+    def _own(folder: Path, mode: int) -> int:
+        """Make and lock a folder. Until it is locked, another process may take it for a dead run's and bury it."""
+        while True:
+            folder.mkdir()
+            with suppress(FileNotFoundError):
+                folder.chmod(mode)
+                descriptor = os.open(folder, os.O_RDONLY)
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+                if _is_still(descriptor, folder):
+                    return descriptor
+                os.close(descriptor)
 
     def is_alive(self, run: str) -> bool:
         """Whether the process of a run lives, holding the lock of the run's folder."""
@@ -239,8 +250,15 @@ class Store:
 
     def bury(self, run: str) -> None:
         """Remove what a dead run left in its folder."""
-        logger.info("removing what the dead run %s left", run)
-        remove_tree(self.root / "work" / run)
+        folder = self.root / "work" / run
+        with suppress(FileNotFoundError, BlockingIOError):  # another process was faster; it lives after all
+            descriptor = os.open(folder, os.O_RDONLY)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                logger.info("removing what the dead run %s left", run)
+                remove_tree(folder)
+            finally:
+                os.close(descriptor)
 
     def failure_folder(self, recipe: str) -> Path:
         """An empty folder for what a failed build of ``recipe`` leaves; the one of the time before is gone."""

@@ -155,6 +155,18 @@ def test_what_fails_before_there_is_a_plan_is_recorded(
     assert (found.outcome, found.error, found.steps) == ("failed", "the source cannot be reached", ())
 
 
+def test_an_error_may_name_a_file_whose_name_is_no_text(
+    recipe: Recipe, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreadable() -> None:
+        raise ImageBuildError("cannot read a\udcffb")
+
+    pretend(monkeypatch, "install", unreadable)
+    with pytest.raises(ImageBuildError, match="cannot read"):
+        built(recipe, settings)
+    assert [one.error for one in History(settings.store).builds()] == ["cannot read a?b"]
+
+
 def test_a_build_under_way_is_in_the_history(
     recipe: Recipe, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
