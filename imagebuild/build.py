@@ -24,6 +24,7 @@ from imagebuild.progress import Reporter
 from imagebuild.recipe.model import Recipe
 from imagebuild.recipe.section import MIB
 from imagebuild.recording import recorded
+from imagebuild.run import end_marked, marked
 from imagebuild.steps import Run, domain_name, known_accelerator
 from imagebuild.store import Store, new_run
 
@@ -119,11 +120,10 @@ def build(recipe: Recipe, settings: Settings, reporter: Reporter) -> Artifact:
     Raises ImageBuildError. On failure nothing is left but finished steps in the store and, in its folder
     ``failures``, what tells what happened; the error's ``evidence`` attribute names that.
     """
-    lock = f"build-{fingerprint.text(str(settings.output.absolute() / recipe.name))[:16]}"
     tell = lambda pid: reporter.note(recipe.name, f"waiting for another build of it (process {pid})")  # noqa: E731
-    with settings.store.locked(lock, tell):
+    with settings.store.locked(lock_name(settings.output, recipe.name), tell):
         run = new_run(recipe.name)
-        with settings.store.workdir(run, shared=os.geteuid() == 0) as work:
+        with settings.store.workdir(run, shared=os.geteuid() == 0) as work, marked(run):
             (work / "logs").mkdir(mode=0o711)
             with log.to_file(work / "logs" / "build.log"), recorded(recipe, settings.store, run) as recording:
                 outlook = _planned(recipe, settings, reporter)
@@ -152,6 +152,11 @@ def _planned(recipe: Recipe, settings: Settings, reporter: Reporter) -> Outlook:
     return outlook
 
 
+def lock_name(output: Path, recipe: str) -> str:
+    """The store's lock that whoever changes the artifacts of a recipe in ``output`` holds."""
+    return f"build-{fingerprint.text(str(output.absolute() / recipe))[:16]}"
+
+
 def _with_evidence(error: ImageBuildError, recipe: Recipe, settings: Settings, work: Path) -> ImageBuildError:
     with suppress(OSError):  # nothing that is kept matters more than the error itself
         error.evidence = evidence.keep(settings.store.failure_folder(recipe.name), work, error)
@@ -159,10 +164,13 @@ def _with_evidence(error: ImageBuildError, recipe: Recipe, settings: Settings, w
 
 
 def clear_dead_runs(store: Store) -> None:
-    """End the domains and remove the folders of builds whose process died without doing so."""
+    """End the programs and domains, and remove the files, of builds whose process died without doing so."""
+    store.clear_locks()
     dead = store.dead_runs()
     if not dead:
         return
+    for run in dead:
+        end_marked(run)  # first: a virt-install may be about to make the domain
     with hypervisor.connected() as connection:
         for run in dead:
             connection.end(domain_name(run))
@@ -170,9 +178,14 @@ def clear_dead_runs(store: Store) -> None:
         store.bury(run)
 
 
+def space_needed(outlook: Outlook) -> int:
+    """Bytes that the steps to run may take on the store's file system."""
+    return sum(_NEEDED.get(name, 0) for name in outlook.to_run)
+
+
 def _check_space(outlook: Outlook, settings: Settings) -> None:
     """Raise HostError when the store's file system cannot hold what the steps make."""
-    needed = sum(_NEEDED.get(name, 0) for name in outlook.to_run)
+    needed = space_needed(outlook)
     free = shutil.disk_usage(settings.store.root).free
     if free < needed:
         raise HostError(

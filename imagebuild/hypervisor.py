@@ -19,7 +19,7 @@ import libvirt
 
 from imagebuild.errors import HostError
 from imagebuild.log import logger
-from imagebuild.run import environment, run
+from imagebuild.run import MARK, environment, run
 
 SYSTEM = "qemu:///system"
 SESSION = "qemu:///session"
@@ -296,7 +296,8 @@ def _without_kvm() -> tuple[str, ...]:
 
 def _run_daemon(name: str, prefix: Sequence[str] = ()) -> None:
     logger.info("starting %s, which ends after %s s without work", name, _IDLE)
-    run([*prefix, name, "--daemon", "--timeout", _IDLE], timeout=30)
+    # It serves other runs too, and must not be taken for a program of this one.
+    run([*prefix, name, "--daemon", "--timeout", _IDLE], timeout=30, env={MARK: ""})
 
 
 _loop_started = threading.Lock()

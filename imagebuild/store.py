@@ -31,6 +31,8 @@ from imagebuild.files import allocated, content_digest, sync, sync_tree, write_a
 from imagebuild.log import logger
 
 DAMAGED = "damaged"
+ELSEWHERE = "elsewhere"
+"""The file in a run's folder that names temporary folders of its programs in other places, a line for each."""
 _ENTRY = "entry.json"
 _NAME_BYTES = 4
 
@@ -109,6 +111,10 @@ class Store:
                 size = sum(allocated(one) for one in folder.rglob("*") if one.is_file() and not one.is_symlink())
                 yield Entry(folder.parent.name, folder.name, folder, label, used, size)
 
+    def damaged(self) -> list[Path]:
+        """What was set aside."""
+        return sorted((self.root / DAMAGED).glob("*"))
+
     def remove(self, entry: Entry, *, dry_run: bool = False) -> bool:
         """Remove an entry unless somebody has taken it; whether that was, or with ``dry_run`` could be, done."""
         with suppress(FileNotFoundError):
@@ -120,7 +126,7 @@ class Store:
                 aside = self.root / DAMAGED / secrets.token_hex(8)
                 aside.parent.mkdir(exist_ok=True)
                 entry.folder.rename(aside)  # at once: nobody finds half an entry
-                remove_tree(aside)
+                remove_tree(aside) if aside.is_dir() else aside.unlink()
             except BlockingIOError:
                 return False
             finally:
@@ -207,58 +213,68 @@ class Store:
         ``shared`` lets another user (QEMU's) pass through it to a file it was given; it can list nothing.
         """
         folder = self.root / "work" / run
-        folder.parent.mkdir(exist_ok=True)
-        descriptor = self._own(folder, 0o711 if shared else 0o700)
+        with self._work_locked():  # or it would look like one of a dead run, until it is locked
+            folder.mkdir()
+            folder.chmod(0o711 if shared else 0o700)
+            descriptor = os.open(folder, os.O_RDONLY)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
         try:
             yield folder
         finally:
             remove_tree(folder)
             os.close(descriptor)
 
-    @staticmethod
-    def _own(folder: Path, mode: int) -> int:
-        """Make and lock a folder. Until it is locked, another process may take it for a dead run's and bury it."""
-        while True:
-            folder.mkdir()
-            with suppress(FileNotFoundError):
-                folder.chmod(mode)
-                descriptor = os.open(folder, os.O_RDONLY)
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
-                if _is_still(descriptor, folder):
-                    return descriptor
-                os.close(descriptor)
-
-    def is_alive(self, run: str) -> bool:
-        """Whether the process of a run lives, holding the lock of the run's folder."""
-        try:
-            descriptor = os.open(self.root / "work" / run, os.O_RDONLY)
-        except PermissionError:
-            return True  # of another user, who alone may bury it
-        except OSError:
-            return False
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: who else looks is not the run
-        except BlockingIOError:
-            return True
-        finally:
-            os.close(descriptor)
-        return False
-
     def dead_runs(self) -> list[str]:
         """The runs whose process died without removing its folder."""
-        return [folder.name for folder in (self.root / "work").glob("*") if not self.is_alive(folder.name)]
+        with self._work_locked():
+            return [folder.name for folder in (self.root / "work").iterdir() if _is_free(folder)]
+
+    @contextmanager
+    def _work_locked(self) -> Iterator[None]:
+        folder = self.root / "work"
+        folder.mkdir(exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def living_runs(self) -> list[str]:
+        """The runs that are under way."""
+        with self._work_locked():
+            return [folder.name for folder in (self.root / "work").iterdir() if not _is_free(folder)]
+
+    def is_living(self, run: str) -> bool:
+        """Whether a run is under way; one of another user, which cannot be looked at, is taken to be."""
+        folder = self.root / "work" / run
+        try:
+            if not folder.is_dir():
+                return False
+            with self._work_locked():
+                return folder.is_dir() and not _is_free(folder)
+        except PermissionError:
+            return True
+
+    def clear_locks(self) -> None:
+        """Remove the lock files that killed processes left. They lock nothing."""
+        for path in (self.root / "locks").glob("*"):
+            with suppress(OSError):
+                descriptor = os.open(path, os.O_RDWR)
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    path.unlink()  # while holding it: see _acquire
+                finally:
+                    os.close(descriptor)
 
     def bury(self, run: str) -> None:
-        """Remove what a dead run left in its folder."""
+        """Remove what a dead run left: its folder, and the folders elsewhere that it noted there."""
+        logger.info("removing what the dead run %s left", run)
         folder = self.root / "work" / run
-        with suppress(FileNotFoundError, BlockingIOError):  # another process was faster; it lives after all
-            descriptor = os.open(folder, os.O_RDONLY)
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                logger.info("removing what the dead run %s left", run)
-                remove_tree(folder)
-            finally:
-                os.close(descriptor)
+        with suppress(OSError):
+            for line in (folder / ELSEWHERE).read_text().splitlines():
+                remove_tree(Path(line))
+        remove_tree(folder)
 
     def failure_folder(self, recipe: str) -> Path:
         """An empty folder for what a failed build of ``recipe`` leaves; the one of the time before is gone."""
@@ -274,6 +290,21 @@ class Store:
             return path.read_bytes()
         write_atomically(path, secrets.token_bytes(32), mode=0o600)
         return path.read_bytes()
+
+
+def _is_free(folder: Path) -> bool:
+    """Whether nobody has locked the folder."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
 
 
 def _is_still(descriptor: int, folder: Path) -> bool:

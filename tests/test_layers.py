@@ -44,6 +44,8 @@ LAYERS = {
     "engine": {
         "build",
         "customising",
+        "gc",
+        "parallel",
         "scrubbing",
         "by_hand",
         "steps",

@@ -191,30 +191,10 @@ def test_a_dead_run_is_told_from_a_living_one(store: Store) -> None:
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
         (store.root / "work" / "dead").mkdir()
         assert store.dead_runs() == ["dead"]
+        assert [store.is_living(run) for run in ("alive", "dead", "never")] == [True, False, False]
         store.bury("dead")
         assert store.dead_runs() == []
     assert list((store.root / "work").iterdir()) == []
-
-
-def test_a_folder_that_is_buried_before_it_is_locked_is_made_again(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    buried: list[str] = []
-    chmod = Path.chmod
-
-    def bury_first(folder: Path, mode: int) -> None:
-        if not buried:
-            buried.append(folder.name)
-            store.bury(folder.name)
-        chmod(folder, mode)
-
-    monkeypatch.setattr(Path, "chmod", bury_first)
-    with store.workdir("new", shared=False) as folder:
-        assert buried == ["new"]
-        assert folder.is_dir()
-        store.bury("new")
-        assert folder.is_dir()
-        assert store.is_alive("new")
 
 
 def test_the_key_stays(store: Store) -> None:

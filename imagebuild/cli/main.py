@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import sys
-from collections.abc import Sequence
 from types import FrameType
 from typing import Any
 
@@ -16,6 +15,7 @@ from imagebuild.cli import problems
 from imagebuild.cli.build import build, plan
 from imagebuild.cli.catalogue import list_recipes
 from imagebuild.cli.doctor import doctor
+from imagebuild.cli.gc import gc
 from imagebuild.cli.history import history
 from imagebuild.cli.lint import lint
 from imagebuild.cli.manual import completion
@@ -23,7 +23,7 @@ from imagebuild.cli.operations import operations
 from imagebuild.cli.project import init, schema
 from imagebuild.cli.render import render
 from imagebuild.cli.scrub import audit, scrub
-from imagebuild.errors import ImageBuildError, InstallFailed, Problem, RecipeError, from_os
+from imagebuild.errors import ImageBuildError, InstallFailed, RecipeError, from_os
 from imagebuild.log import redact
 
 INTERRUPTED = 130
@@ -62,6 +62,7 @@ for command in (
     init,
     schema,
     completion,
+    gc,
 ):
     cli.add_command(command)
 
@@ -86,7 +87,7 @@ def main() -> None:
         sys.exit(1)
     except (ImageBuildError, OSError) as error:
         told = from_os(error) if isinstance(error, OSError) else error
-        _tell(as_json, _described(told), told.problems if isinstance(told, RecipeError) else ())
+        _tell(as_json, _described(told))
         sys.exit(told.exit_code)
 
 
@@ -107,17 +108,9 @@ def _described(error: ImageBuildError) -> dict[str, Any]:
     return described
 
 
-def _tell(as_json: bool, described: dict[str, Any], found: Sequence[Problem] = ()) -> None:
+def _tell(as_json: bool, described: dict[str, Any]) -> None:
     """The error on standard error; with --json as the last object on standard output."""
     if as_json:
         sys.stdout.write(redact(json.dumps({"event": "error", **described})) + "\n")
-        return
-    lines = problems.lines(found)
-    if not lines:
-        lines.append(f"imagebuild: {described['message']}")
-    lines += [f"    | {line}" for line in described.get("console", [])]
-    if "hint" in described:
-        lines.append(f"    hint: {described['hint']}")
-    if "evidence" in described:
-        lines.append(f"    logs: {described['evidence']}")
-    sys.stderr.write(redact("\n".join(lines)) + "\n")
+    else:
+        sys.stderr.write(redact("\n".join(problems.described(described))) + "\n")

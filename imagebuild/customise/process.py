@@ -23,6 +23,7 @@ from imagebuild.errors import CommandFailed, GuestError, HostError
 from imagebuild.guest import Key
 from imagebuild.progress import SILENT, Progress
 from imagebuild.run import run as run_program
+from imagebuild.store import ELSEWHERE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,7 +60,8 @@ class KeepLayer(Protocol):
 class _Reader:
     """Reads the child's events: one JSON object per line. Lines that are none come from libguestfs or QEMU."""
 
-    def __init__(self, progress: Progress, keep_layer: KeepLayer | None) -> None:
+    def __init__(self, progress: Progress, keep_layer: KeepLayer | None, note: Path) -> None:
+        self._note = note
         self._progress = progress
         self._keep_layer = keep_layer
         self.result: CustomiseResult | None = None
@@ -76,6 +78,8 @@ class _Reader:
                 self._progress.update(detail, fraction)
             case {"event": "temporary", "path": str(path)}:
                 self.temporary.append(Path(path))
+                with self._note.open("a") as note:
+                    note.write(f"{path}\n")
             case {"event": "layer", "folder": str(folder), "results": results}:
                 if self._keep_layer is not None:
                     self._keep_layer(Path(folder), RESULTS.validate_python(results))
@@ -105,11 +109,11 @@ def run(
     """Apply ``operations`` to the guest on ``disk``, which must be a working copy or an overlay.
 
     ``more`` are the guest's further disks, of the same format. After an error the content of all of them is undefined. ``network`` allows a network card if packages are
-    missing; ``keys`` open what is encrypted; ``timeout`` is in seconds. ``before`` is what was done to a raw disk already, and ``keep_layer`` is called whenever it is worth
+    missing; the folder ``workdir`` is for temporary files; ``keys`` open what is encrypted; ``timeout`` is in seconds. ``before`` is what was done to a raw disk already, and ``keep_layer`` is called whenever it is worth
     keeping what it has become. An audit takes no operations, and its result tells what each would find. Raises HostError when libguestfs's appliance does not start,
     GuestError when there is no guest on the disk, an operation fails or the time is over.
     """
-    reader = _Reader(progress, keep_layer)
+    reader = _Reader(progress, keep_layer, workdir / ELSEWHERE)
     with tempfile.TemporaryDirectory(prefix="customise-", dir=workdir) as tmpdir:
         calls = tuple((call.name, call.params.model_dump(mode="json"), call.supplies) for call in operations)
         others = tuple(str(path.absolute()) for path in more)
