@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import sqlite3
 import statistics
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
@@ -149,18 +149,13 @@ class History:
         found: dict[str, float] = {}
         try:
             if self.path.exists():
+                about: dict[str, object] = {"recipe": recipe, "accelerator": accelerator, "runs": _RUNS}
                 with self._reading() as database:
                     for step in steps:
-                        about: dict[str, object] = {
-                            "step": step,
-                            "recipe": recipe,
-                            "accelerator": accelerator,
-                            "runs": _RUNS,
-                        }
-                        last = _last(database, about, own=True) or _last(database, about, own=False)
+                        last = _last(database, step, about, own=True) or _last(database, step, about, own=False)
                         if last:
                             found[step] = statistics.median(last)
-        except HostError as error:
+        except (HostError, OSError) as error:
             logger.warning("nothing is known of how long steps take: %s", error)
         return found
 
@@ -171,8 +166,8 @@ class History:
         if self._store.is_living(build.run):
             return "running"
         with self._reading() as database:  # it may have ended after it was read
-            (outcome,) = database.execute("SELECT outcome FROM builds WHERE run = ?", (build.run,)).fetchone()
-        return outcome or "died"
+            ended = database.execute("SELECT outcome FROM builds WHERE run = ?", (build.run,)).fetchone()
+        return ended[0] if ended and ended[0] else "died"
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
@@ -265,5 +260,6 @@ def _build(database: sqlite3.Connection, row: Sequence[object]) -> Build:
     return replace(build, steps=tuple(StepRecord(*one) for one in database.execute(query, (build.run,))))
 
 
-def _last(database: sqlite3.Connection, about: dict[str, object], *, own: bool) -> list[float]:
-    return [seconds for (seconds,) in database.execute(_LAST, {**about, "own": own})]
+def _last(database: sqlite3.Connection, step: str, about: Mapping[str, object], *, own: bool) -> list[float]:
+    """The seconds of a step's last runs, for the recipe itself or for the others."""
+    return [seconds for (seconds,) in database.execute(_LAST, {**about, "step": step, "own": own})]
