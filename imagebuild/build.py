@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from imagebuild import customising, evidence, fingerprint, hypervisor, log, tools
@@ -15,6 +15,7 @@ from imagebuild.artifact import Artifact, Output
 from imagebuild.entries import Settings
 from imagebuild.errors import HostError, ImageBuildError, from_os
 from imagebuild.fetch import shown
+from imagebuild.history import History
 from imagebuild.install import sources
 from imagebuild.kickstrap.mirror import host_mirror
 from imagebuild.plan import Plan
@@ -22,8 +23,9 @@ from imagebuild.preparation import SourcePreparation, Step
 from imagebuild.progress import Reporter
 from imagebuild.recipe.model import Recipe
 from imagebuild.recipe.section import MIB
+from imagebuild.recording import recorded
 from imagebuild.run import end_marked, marked
-from imagebuild.steps import Run, domain_name
+from imagebuild.steps import Run, domain_name, known_accelerator
 from imagebuild.store import Store, new_run
 
 _NEEDED = {
@@ -45,10 +47,24 @@ class Outlook:
     artifact: Artifact | None
     to_run: Mapping[str, str]
     """Step name → why, in the order they run."""
+    expected: Mapping[str, float] = field(default_factory=dict)
+    """Step name → the seconds that it may take, for those to run of which the history knows."""
 
     @property
     def cached(self) -> int:
         return len(self.plan.steps) - len(self.to_run)
+
+    @property
+    def expected_seconds(self) -> float | None:
+        """How long all that must run may take; None while that is not known of each step."""
+        if self.to_run.keys() - self.expected.keys():
+            return None
+        plan = self.plan
+        preparation = max(map(self._expected, plan.preparation.chains))
+        return preparation + self._expected((plan.install, plan.customise, plan.convert))
+
+    def _expected(self, steps: Iterable[Step]) -> float:
+        return sum(self.expected.get(step.name, 0.0) for step in steps)
 
     @property
     def asked(self) -> tuple[str, ...]:
@@ -74,7 +90,9 @@ def look_ahead(plan: Plan, settings: Settings) -> Outlook:
         if not _there(settings, plan.install):
             missing = [step for step in plan.preparation.steps if not _there(settings, step)]
             needed = [*missing, plan.install, *needed]
-    return Outlook(plan, None, {step.name: _why(settings, plan, step) for step in needed})
+    to_run = {step.name: _why(settings, plan, step) for step in needed}
+    accelerator = known_accelerator(plan.recipe, settings.store)
+    return Outlook(plan, None, to_run, History(settings.store).expected(plan.recipe.name, to_run, accelerator))
 
 
 def _there(settings: Settings, step: Step) -> bool:
@@ -104,24 +122,34 @@ def build(recipe: Recipe, settings: Settings, reporter: Reporter) -> Artifact:
     """
     tell = lambda pid: reporter.note(recipe.name, f"waiting for another build of it (process {pid})")  # noqa: E731
     with settings.store.locked(lock_name(settings.output, recipe.name), tell):
-        with reporter.step(recipe.name, "plan") as progress:
-            outlook = look_ahead(make_plan(recipe, settings.store), settings)
-            progress.summary(f"{len(outlook.plan.steps)} steps, {outlook.cached} cached")
-        for warning in outlook.plan.warnings:
-            reporter.note(recipe.name, str(warning))
-        if outlook.artifact is not None:
-            return outlook.artifact
-        _check_space(outlook, settings)
         run = new_run(recipe.name)
         with settings.store.workdir(run, shared=os.geteuid() == 0) as work, marked(run):
             (work / "logs").mkdir(mode=0o711)
-            try:
-                with log.to_file(work / "logs" / "build.log"), ExitStack() as held:
-                    return Run(outlook.plan, settings, reporter, run, work, held).go()
-            except OSError as error:
-                raise _with_evidence(from_os(error), recipe, settings, work) from error
-            except ImageBuildError as error:
-                raise _with_evidence(error, recipe, settings, work) from error.__cause__
+            with log.to_file(work / "logs" / "build.log"), recorded(recipe, settings.store, run) as recording:
+                outlook = _planned(recipe, settings, reporter)
+                recording.planned(outlook.plan, outlook.to_run)
+                if outlook.artifact is not None:
+                    return recording.finished(outlook.artifact)
+                _check_space(outlook, settings)
+                try:
+                    with ExitStack() as held:
+                        steps = Run(outlook.plan, settings, reporter, run, work, held, outlook.expected)
+                        recording.seconds = steps.entries.seconds
+                        return recording.finished(steps.go())
+                except OSError as error:
+                    raise _with_evidence(from_os(error), recipe, settings, work) from error
+                except ImageBuildError as error:
+                    raise _with_evidence(error, recipe, settings, work) from error.__cause__
+
+
+def _planned(recipe: Recipe, settings: Settings, reporter: Reporter) -> Outlook:
+    """What the build of ``recipe`` will do, and the reporter told of it."""
+    with reporter.step(recipe.name, "plan") as progress:
+        outlook = look_ahead(make_plan(recipe, settings.store), settings)
+        progress.summary(f"{len(outlook.plan.steps)} steps, {outlook.cached} cached")
+    for warning in outlook.plan.warnings:
+        reporter.note(recipe.name, str(warning))
+    return outlook
 
 
 def lock_name(output: Path, recipe: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,9 +25,10 @@ class Settings:
 
 @dataclass(frozen=True)
 class Entries:
-    """``label`` is the recipe's name, ``work`` the run's own folder; ``seconds`` fills with what each step took.
+    """``label`` is the recipe's name, ``work`` the run's own folder; ``expected`` are the seconds that steps may take.
 
-    ``held`` keeps others from removing what was taken, until it is closed.
+    ``held`` keeps others from removing what was taken, until it is closed. ``seconds`` fills with what each step took,
+    ``elsewhere`` with the steps that another build made meanwhile.
     """
 
     label: str
@@ -35,7 +36,9 @@ class Entries:
     reporter: Reporter
     work: Path
     held: ExitStack
+    expected: Mapping[str, float] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
+    elsewhere: set[str] = field(default_factory=set)
 
     def find(self, step: Step) -> Path | None:
         """The entry of a step, proved, if there is one that may be used."""
@@ -45,9 +48,10 @@ class Entries:
     def under_way(self, step: Step) -> Iterator[Progress]:
         """Tell of a step while it is being made."""
         begin = time.monotonic()
-        with self.reporter.step(self.label, step.name) as progress:
+        with self.reporter.step(self.label, step.name, self.expected.get(step.name)) as progress:
             yield progress
-        self.seconds[step.name] = time.monotonic() - begin
+        if step.name not in self.elsewhere:
+            self.seconds[step.name] = time.monotonic() - begin
 
     def make(self, step: Step, fill: Callable[[Path, Progress], str]) -> Path:
         """The entry of a step; ``fill`` makes it in the folder it is given and says what it made."""
@@ -59,6 +63,7 @@ class Entries:
             with store.locked(lock, lambda pid: progress.update(f"process {pid} is making it")):
                 if found := self.find(step):
                     progress.summary("made by another build meanwhile")
+                    self.elsewhere.add(step.name)
                     return found
                 with store.make(
                     step.kind,

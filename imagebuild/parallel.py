@@ -206,7 +206,7 @@ class _Relay:
 
     def _step(self, name: str, state: str, event: Mapping[str, Any]) -> None:
         if state == "started":
-            step = self._reporter.step(self._recipe, name)
+            step = self._reporter.step(self._recipe, name, event.get("expected_seconds"))
             self._steps[name] = step, step.__enter__()
             return
         step, progress = self._steps[name]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from contextlib import ExitStack, nullcontext
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -29,6 +30,7 @@ from imagebuild.recipe import supplies
 from imagebuild.recipe.model import Recipe
 from imagebuild.recipe.secrets import RealSecrets
 from imagebuild.recipe.section import MIB
+from imagebuild.store import Store
 
 _FACTS = "installation.json"
 
@@ -36,6 +38,18 @@ _FACTS = "installation.json"
 def domain_name(run: str) -> str:
     """The name of a run's domain."""
     return f"imagebuild-{run}"
+
+
+def known_accelerator(recipe: Recipe, store: Store) -> accel.Accelerator | None:
+    """What the machines of a build run with, or None where that would have to be proved."""
+    if recipe.vm.virt_type == "qemu":
+        return "tcg"
+    found = accel.known(_accelerator_file(store), recipe.os.arch)
+    return found.accelerator if found else None
+
+
+def _accelerator_file(store: Store) -> Path:
+    return store.root / "accelerator.json"
 
 
 @dataclass
@@ -49,11 +63,13 @@ class Run:
     work: Path
     held: ExitStack
     """Closed when the run is over: until then nobody removes what it has taken from the store."""
+    expected: Mapping[str, float] = field(default_factory=dict)
     began: datetime = field(default_factory=lambda: datetime.now(UTC))
     entries: Entries = field(init=False)
 
     def __post_init__(self) -> None:
-        self.entries = Entries(self.plan.recipe.name, self.settings, self.reporter, self.work, self.held)
+        name = self.plan.recipe.name
+        self.entries = Entries(name, self.settings, self.reporter, self.work, self.held, self.expected)
 
     @property
     def recipe(self) -> Recipe:
@@ -86,7 +102,7 @@ class Run:
                 "the recipe wants to install under Xen, which imagebuild does not start machines with",
                 "install with vm.virt_type: auto; machine.virt_type: xen describes a machine for Xen all the same",
             )
-        found = accel.verdict(self.settings.store.root / "accelerator.json", self.recipe.os.arch)
+        found = accel.verdict(_accelerator_file(self.settings.store), self.recipe.os.arch)
         if wanted == "kvm" and found.emulated:
             raise HostError(
                 f"the recipe wants KVM, but {found.reason}",

@@ -245,6 +245,17 @@ class Store:
         with self._work_locked():
             return [folder.name for folder in (self.root / "work").iterdir() if not _is_free(folder)]
 
+    def is_living(self, run: str) -> bool:
+        """Whether a run is under way; one of another user, which cannot be looked at, is taken to be."""
+        folder = self.root / "work" / run
+        try:
+            if not folder.is_dir():
+                return False
+            with self._work_locked():
+                return folder.is_dir() and not _is_free(folder)
+        except PermissionError:
+            return True
+
     def clear_locks(self) -> None:
         """Remove the lock files that killed processes left. They lock nothing."""
         for path in (self.root / "locks").glob("*"):

@@ -34,6 +34,7 @@ LAYERS = {
         "convert",
         "manifest",
         "store",
+        "history",
         "artifact",
         "tools",
         "evidence",
@@ -50,6 +51,7 @@ LAYERS = {
         "steps",
         "prepare",
         "entries",
+        "recording",
         "verify",
         "publish",
         "doctor",
@@ -159,7 +161,13 @@ def test_no_module_waits_for_itself() -> None:
 
 @pytest.mark.parametrize(
     ("outside", "only"),
-    [("subprocess", "run"), ("guestfs", "guest.launch"), ("libvirt", "hypervisor"), ("requests", "fetch.transfer")],
+    [
+        ("subprocess", "run"),
+        ("guestfs", "guest.launch"),
+        ("libvirt", "hypervisor"),
+        ("requests", "fetch.transfer"),
+        ("sqlite3", "history"),
+    ],
     ids=lambda value: value,
 )
 def test_one_module_touches_each_outside_world(outside: str, only: str) -> None:

@@ -39,7 +39,7 @@ def interrupted(*_):
 signal.signal(signal.SIGTERM, interrupted)
 (folder / f"{name}.began").write_text(f"{os.getpid()} {' '.join(sys.argv[1:])}")
 print("a line of somebody else")
-tell(event="step", step="install", state="started")
+tell(event="step", step="install", state="started", expected_seconds=35.2)
 if "slow" in name:
     time.sleep(60)
 if "killed" in name:
@@ -65,7 +65,8 @@ class Told:
         self.lines: list[str] = []
 
     @contextmanager
-    def step(self, recipe: str, name: str) -> Iterator[Progress]:
+    def step(self, recipe: str, name: str, expected: float | None = None) -> Iterator[Progress]:
+        assert expected == (35.2 if name == "install" else None)
         told = self
 
         class Step:

@@ -191,6 +191,7 @@ def test_a_dead_run_is_told_from_a_living_one(store: Store) -> None:
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
         (store.root / "work" / "dead").mkdir()
         assert store.dead_runs() == ["dead"]
+        assert [store.is_living(run) for run in ("alive", "dead", "never")] == [True, False, False]
         store.bury("dead")
         assert store.dead_runs() == []
     assert list((store.root / "work").iterdir()) == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from imagebuild.cli.options import (
     var_option,
     verbose_option,
 )
-from imagebuild.cli.report import JsonReporter, minutes, reporter
+from imagebuild.cli.report import JsonReporter, minutes, reporter, rounded
 from imagebuild.entries import Settings
 from imagebuild.progress import Reporter
 from imagebuild.recipe.model import Recipe
@@ -164,14 +164,22 @@ def plan(
             continue
         for line in problems.lines(outlook.plan.warnings):
             click.echo(line, err=True)
-        click.echo(f"{recipe.name}  {len(outlook.plan.steps)} steps, {outlook.cached} cached")
-        for step in outlook.plan.steps:
-            why = outlook.to_run.get(step.name)
-            click.echo(f"  {step.name:<10} {'to run' if why else 'cached':<7} {step.what:<44} {why or ''}".rstrip())
+        click.echo("\n".join(_lines(outlook)))
         for address in outlook.asked:
             click.echo(f"  looked at {address}")
         if outlook.artifact:
             click.echo(f"  {outlook.artifact.image}")
+
+
+def _lines(outlook: engine.Outlook) -> Iterator[str]:
+    """A line for the whole, and one for each step; the column of times is there when one of them is known."""
+    total = outlook.expected_seconds
+    took = f", ~{minutes(total)} to go" if total else ""
+    yield f"{outlook.plan.recipe.name}  {len(outlook.plan.steps)} steps, {outlook.cached} cached{took}"
+    for step in outlook.plan.steps:
+        why, seconds = outlook.to_run.get(step.name), outlook.expected.get(step.name)
+        time = f"{'' if seconds is None else f'~{minutes(seconds)}':>7}  " if outlook.expected else ""
+        yield f"  {step.name:<10} {'to run' if why else 'cached':<7} {step.what:<44} {time}{why or ''}".rstrip()
 
 
 def _as_data(outlook: engine.Outlook) -> dict[str, object]:
@@ -182,10 +190,17 @@ def _as_data(outlook: engine.Outlook) -> dict[str, object]:
             "cached": step.name not in outlook.to_run,
             "why": outlook.to_run.get(step.name),
             "fingerprint": step.fingerprint,
+            "expected_seconds": rounded(outlook.expected.get(step.name)),
         }
         for step in outlook.plan.steps
     ]
     image = str(outlook.artifact.image) if outlook.artifact else None
     warnings = [problems.as_data(warning) for warning in outlook.plan.warnings]
-    found = {"steps": steps, "image": image, "warnings": warnings, "asked": list(outlook.asked)}
-    return {"recipe": outlook.plan.recipe.name, **found}
+    return {
+        "recipe": outlook.plan.recipe.name,
+        "steps": steps,
+        "expected_seconds": rounded(outlook.expected_seconds),
+        "image": image,
+        "warnings": warnings,
+        "asked": list(outlook.asked),
+    }

@@ -16,6 +16,7 @@ from imagebuild.cli.build import build, plan
 from imagebuild.cli.catalogue import list_recipes
 from imagebuild.cli.doctor import doctor
 from imagebuild.cli.gc import gc
+from imagebuild.cli.history import history
 from imagebuild.cli.lint import lint
 from imagebuild.cli.manual import completion
 from imagebuild.cli.operations import operations
@@ -41,6 +42,7 @@ def cli() -> None:
     imagebuild doctor              what this host can do, and what is missing
     imagebuild build debian-13     build the image of a recipe
     imagebuild plan debian-13      what a build would do, and why
+    imagebuild history             which builds there were, and how they ended
     imagebuild scrub IMAGE         make a template of an image that exists
     imagebuild audit IMAGE         tell what a template still carries of one machine
     """
@@ -49,6 +51,7 @@ def cli() -> None:
 for command in (
     build,
     plan,
+    history,
     lint,
     render,
     list_recipes,
