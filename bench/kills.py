@@ -129,8 +129,10 @@ class Rounds:
         found = []
         for path in Path("/proc").glob("[0-9]*/environ"):
             try:
-                if f"{MARK}=".encode() in (told := path.read_bytes()) and str(self.folder).encode() in told:
-                    found.append(f"process {path.parent.name}")
+                told = path.read_bytes()
+                if any(f"{MARK}={name}-".encode() in told for name in ("one", "two")):
+                    command = (path.parent / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                    found.append(f"process {path.parent.name}: {command}")
             except OSError:
                 continue
         return found
@@ -152,7 +154,9 @@ class Rounds:
         told, _ = process.communicate()
         images = [json.loads(line)["image"] for line in told.splitlines() if '"event": "artifact"' in line]
         if process.returncode or len(images) != 2:
-            self.left.append(f"round {number}: the build in peace failed: {told[-2000:]}")
+            errors = [line for line in told.splitlines() if '"event": "error"' in line] or [told[-2000:]]
+            self.left.append(f"round {number}: the build in peace failed: {errors}")
+            print(self.left[-1], flush=True)
         for image in images:
             path = self.folder / image
             subprocess.run(["sha256sum", "--quiet", "-c", "SHA256SUMS"], cwd=path.parent, check=True)
