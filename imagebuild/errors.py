@@ -107,3 +107,7 @@ class InstallFailed(ImageBuildError):
     def __init__(self, message: str, *, console: Sequence[str] = (), hint: str | None = None) -> None:
         super().__init__(message, hint)
         self.console = tuple(console)
+
+
+class InstallStalled(InstallFailed):
+    """The VM did nothing any more."""

@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +16,7 @@ from imagebuild import plan as plans
 from imagebuild.artifact import MANIFEST, Artifact, Output
 from imagebuild.domain import definition as domain
 from imagebuild.entries import Entries, Settings
-from imagebuild.errors import HostError, Problem, RecipeError
+from imagebuild.errors import HostError, InstallStalled, Problem, RecipeError
 from imagebuild.files import sha256
 from imagebuild.install.machine import disk_names, disk_sizes, install_machine
 from imagebuild.install.serve import served
@@ -125,7 +125,15 @@ class Run:
         def make(folder: Path, progress: Progress) -> str:
             folder.chmod(0o700)
             with hypervisor.connected(hide_kvm=prepared.verdict.emulated) as connection:
-                done = self._run_installer(connection, prepared, progress)
+                try:
+                    done = self._run_installer(connection, prepared, progress)
+                except InstallStalled as error:
+                    if not prepared.verdict.emulated:
+                        raise
+                    # Emulated processors get stuck, seldom, and mostly on a busy host: see docs/development.md.
+                    self.reporter.note(self.recipe.name, f"{error.message}; it is begun again")
+                    self._clear_installation()
+                    done = self._run_installer(connection, prepared, progress)
             for name in disk_names(self.recipe):
                 qemu_img.dig_holes(self.work / name)
                 shutil.move(self.work / name, folder / name)
@@ -143,6 +151,14 @@ class Run:
             return f"virt-install, kickstart, {how}"
 
         return self.entries.make(self.plan.install, make)
+
+    def _clear_installation(self) -> None:
+        """Remove what an installation that was given up left in the run's folder. Its console stays, as the first one."""
+        for name in (*disk_names(self.recipe), "ks.cfg"):
+            (self.work / name).unlink(missing_ok=True)
+        for log in ("console.log", "installer.log"):
+            with suppress(FileNotFoundError):
+                (self.work / "logs" / log).rename(self.work / "logs" / f"first-{log}")
 
     def _run_installer(self, connection: hypervisor.Hypervisor, prepared: Prepared, progress: Progress) -> Installed:
         nonce = os.urandom(12).hex()

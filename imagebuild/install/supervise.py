@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from imagebuild.errors import CommandFailed, HostError, InstallFailed
+from imagebuild.errors import CommandFailed, HostError, InstallFailed, InstallStalled
 from imagebuild.hypervisor import DomainState, Hypervisor, Usage
 from imagebuild.install.console import Console
 from imagebuild.install.script import repeat_script
@@ -26,8 +26,10 @@ _START_LIMIT = 180.0
 """Seconds virt-install may take to start the domain: it only copies a kernel and an initrd."""
 _LAST_WORDS = 15.0
 """Seconds a failing installer has to print its reasons and power off."""
-STALL = 600.0
+STALL = 300.0
 """Seconds without console output, traffic and CPU use after which a VM counts as waiting for nothing."""
+_WINDOW = 20.0
+"""Seconds over which use of the CPU is measured: an idle QEMU takes 2 % of one, in bursts."""
 
 
 @dataclass
@@ -45,12 +47,13 @@ class Stall:
     def waits(self, now: float, usage: Usage | None, *, console_moved: bool) -> bool:
         """Whether nothing has happened for ``limit`` seconds. Times in seconds, of one clock."""
         before, elapsed = self.usage, now - self.now
-        self.usage, self.now = usage, now
-        busy = console_moved or before is None or usage is None or elapsed <= 0
-        if not busy and before is not None and usage is not None:
-            busy = usage.traffic != before.traffic or (usage.cpu - before.cpu) / elapsed > 0.05
-        if busy or self._since < 0:
-            self._since = now
+        if console_moved or before is None or usage is None or self._since < 0:
+            self._since = self.now = now
+            self.usage = usage
+        elif elapsed >= _WINDOW:
+            if usage.traffic != before.traffic or (usage.cpu - before.cpu) / elapsed > 0.05:
+                self._since = now
+            self.usage, self.now = usage, now
         return now - self._since >= self.limit
 
 
@@ -166,7 +169,9 @@ class _Follower:
             raise self._failed(f"did not end within its time limit of {self.limit}", "vm.timeout in the recipe sets it")
         if self.stall.waits(now, self.hypervisor.usage(self.machine.name), console_moved=moved):
             raise self._failed(
-                f"has done nothing for {self.stall.limit:.0f} s", "the console's last lines tell what it waits for"
+                f"has done nothing for {self.stall.limit:.0f} s",
+                "the console's last lines tell what it waits for",
+                InstallStalled,
             )
 
     def _paused(self, state: DomainState) -> None:
@@ -177,9 +182,9 @@ class _Follower:
             )
         raise self._failed(f"was paused ({state.why})", None)
 
-    def _failed(self, what: str, hint: str | None) -> InstallFailed:
+    def _failed(self, what: str, hint: str | None, kind: type[InstallFailed] = InstallFailed) -> InstallFailed:
         message = f"the installation {what}; it was at: {self.console.doing}"
-        return InstallFailed(message, console=self.console.last_lines(), hint=hint)
+        return kind(message, console=self.console.last_lines(), hint=hint)
 
 
 class Tail:

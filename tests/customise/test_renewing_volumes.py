@@ -75,7 +75,8 @@ def disks(tmp_path: Path) -> tuple[list[Path], dict[str, str]]:
         g.md_create("boot0", ["/dev/sda1", "/dev/sdb1"], level="raid1")
         shell(g, "mdadm --grow --bitmap=internal /dev/md127")
         at_the_end = "--metadata=1.0 --level=1 --raid-devices=2 --bitmap=internal --run"
-        shell(g, f"mdadm --create /dev/md126 {at_the_end} /dev/sda5 /dev/sdb3 2>&1")
+        # Making an array has udev look at the whole disk again, and partitions are gone for a moment.
+        shell(g, f"udevadm settle; mdadm --create /dev/md126 {at_the_end} /dev/sda5 /dev/sdb3 2>&1")
         encrypt(g, "/dev/sda2", "rootpass", 2)
         g.cryptsetup_open("/dev/sda2", "rootpass", "one")
         encrypt(g, "/dev/sda3", "datapass", 1)

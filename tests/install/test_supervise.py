@@ -19,6 +19,14 @@ def test_a_vm_that_does_nothing_at_all_is_noticed() -> None:
     assert waits == [False, False, False, True]
 
 
+def test_the_bursts_of_an_idle_qemu_are_no_life() -> None:
+    """2 % of a processor, looked at four times a second: now and then a look sees a burst."""
+    stall = Stall(limit=60, now=0)
+    looks = [at / 4 for at in range(4 * 100)]
+    waits = [stall.waits(at, Usage(cpu=at // 15 * 0.3, traffic=5), console_moved=False) for at in looks]
+    assert looks[waits.index(True)] == 60
+
+
 @pytest.mark.parametrize(
     ("usage", "moved"),
     [(Usage(10.0, 6), False), (Usage(40.0, 5), False), (Usage(10.0, 5), True), (None, False)],
