@@ -15,11 +15,12 @@ from imagebuild import accel, evidence, hypervisor, manifest, qemu_img, tools
 from imagebuild import customise as customisation
 from imagebuild import plan as plans
 from imagebuild.artifact import MANIFEST, Artifact, Output
+from imagebuild.convert.conversion import convert
+from imagebuild.convert.formats import Image
 from imagebuild.customise import CustomiseResult
 from imagebuild.domain import definition as domain
 from imagebuild.entries import Entries, Settings
 from imagebuild.errors import HostError, Problem, RecipeError
-from imagebuild.files import sha256
 from imagebuild.install.machine import disk_names, disk_sizes, install_machine
 from imagebuild.install.serve import served
 from imagebuild.install.supervise import Installed, install
@@ -189,16 +190,10 @@ class Run:
         output = Output(self.settings.output, recipe.name)
         with output.new(datetime.now().astimezone().date()) as artifact:
             with self.entries.under_way(self.plan.convert) as progress:
-                for disk, name in zip(disks, domain.image_names(recipe), strict=True):
-                    image = artifact.folder / name
-                    qemu_img.convert(disk, image, compression=recipe.output.compression, progress=progress)
-                    qemu_img.check(image)
-                    image.chmod(0o644)
-                facts = self._facts(artifact, installed, customised, verdict)
-                progress.summary(
-                    f"{recipe.disk.size / (1 << 30):.1f} GiB raw → {facts.image.size / MIB:.0f} MiB {recipe.output.format}"
-                    f" ({recipe.output.compression})"
-                )
+                images = self._images(disks, artifact.folder, progress)
+                facts = self._facts(artifact, installed, customised, verdict, images)
+                sizes = (f"{image.size / MIB:.0f} MiB {image.format}" for image in images)
+                progress.summary(f"{sum(disk_sizes(recipe)) / (1 << 30):.1f} GiB raw → {', '.join(sizes)}")
             (artifact.folder / MANIFEST).write_text(manifest.text(self.plan, facts))
             artifact.domain.write_text(domain.definition(recipe))
             (artifact.folder / "kickstart.cfg").write_text(self.plan.kickstart.text)
@@ -208,20 +203,28 @@ class Run:
         assert made is not None
         return made
 
+    def _images(self, disks: Sequence[Path], folder: Path, progress: Progress) -> list[manifest.ImageFacts]:
+        """All disks in the primary format, then in each of the others."""
+        output, images = self.recipe.output, []
+        formats = (output.primary, *output.further)
+        names = {each: domain.image_names(self.recipe, each) for each in formats}
+        for at, disk in enumerate(disks):
+            targets = {each: folder / names[each][at] for each in formats}
+            made = convert(disk, targets, compression=output.compression, progress=progress)
+            images.append([_image_facts(made[each], disk.stat().st_size) for each in formats])
+        for path in folder.iterdir():
+            path.chmod(0o644)
+        return [image for of_format in zip(*images, strict=True) for image in of_format]
+
     def _facts(
-        self, artifact: Artifact, installed: Path, customised: CustomiseResult, verdict: accel.Verdict
+        self,
+        artifact: Artifact,
+        installed: Path,
+        customised: CustomiseResult,
+        verdict: accel.Verdict,
+        images: Sequence[manifest.ImageFacts],
     ) -> manifest.Facts:
-        images = [
-            manifest.ImageFacts(
-                file=name,
-                format=self.recipe.output.format,
-                compression=self.recipe.output.compression,
-                size=(artifact.folder / name).stat().st_size,
-                virtual_size=size,
-                sha256=sha256(artifact.folder / name),
-            )
-            for name, size in zip(domain.image_names(self.recipe), disk_sizes(self.recipe), strict=True)
-        ]
+        disks = len(self.recipe.disks)
         installation = json.loads((installed / _FACTS).read_text())
         return manifest.Facts(
             version=artifact.version,
@@ -230,10 +233,22 @@ class Run:
             machine=installation["machine"],
             customised=customised,
             image=images[0],
-            extra_images=images[1:],
+            extra_images=images[1:disks],
+            other_formats=images[disks:],
             domain=artifact.domain.name,
             began=self.began,
             ended=datetime.now(UTC),
             seconds=self.entries.seconds,
             tools=tools.every(tools.deciding()),
         )
+
+
+def _image_facts(image: Image, virtual_size: int) -> manifest.ImageFacts:
+    return manifest.ImageFacts(
+        file=image.path.name,
+        format=image.format,
+        compression=image.compression,
+        size=image.size,
+        virtual_size=virtual_size,
+        sha256=image.sha256,
+    )

@@ -11,11 +11,14 @@ from __future__ import annotations
 
 import errno
 import os
+import zlib
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
+
+import zstandard
 
 from imagebuild import qemu_img
 from imagebuild.convert.formats import CHUNK, Compression, Format, Image, Writer, compression_of, is_zero
@@ -59,6 +62,11 @@ def convert(
             error.filename = error.filename or str(next(iter(targets.values())).parent)
             raise from_os(error) from error
         raise
+
+
+def compressors() -> str:
+    """The versions of the libraries that decide what compressed data looks like."""
+    return f"zlib {zlib.ZLIB_RUNTIME_VERSION}, zstd {'.'.join(map(str, zstandard.ZSTD_VERSION))}"
 
 
 def _written(

@@ -34,6 +34,12 @@ def compression_of(name: Format, wanted: Compression) -> str:
     return known.get(name, "none")
 
 
+def described(name: Format, wanted: Compression) -> str:
+    """A format and its compression: ``qcow2 (zstd)``, ``raw``."""
+    compression = compression_of(name, wanted)
+    return name if compression == "none" or name == "raw.zst" else f"{name} ({compression})"
+
+
 class Writer(Protocol):
     """An image under way. What :meth:`add` never gets is zero."""
 
