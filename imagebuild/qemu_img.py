@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+
 from imagebuild.disk_image import Format
 from imagebuild.progress import SILENT, Progress
 from imagebuild.run import run

@@ -13,7 +13,7 @@ import errno
 import os
 import zlib
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
@@ -31,6 +31,8 @@ from imagebuild.progress import SILENT, Progress
 
 _AHEAD = 3
 """Chunks under way for each thread: enough that none waits while another's is being written."""
+
+_STREAMED: dict[str, Callable[[Path, int], Writer]] = {"raw": Raw, "raw.zst": RawZst, "vmdk": Vmdk}
 
 _Parts = Sequence[Sequence[bytes]]
 """A chunk's parts for each of the images; none at all if it is zero."""
@@ -92,7 +94,7 @@ def _written(
 def _writer(name: Format, path: Path, size: int, compression: Compression) -> Writer:
     if name == "qcow2":
         return Qcow2(path, size, compression)
-    return {"raw": Raw, "raw.zst": RawZst, "vmdk": Vmdk}[name](path, size)
+    return _STREAMED[name](path, size)
 
 
 def _image(name: Format, path: Path, compression: Compression, digest: str) -> Image:

@@ -25,7 +25,7 @@ _OVERHEAD = 128
 """Sectors before the first grain."""
 _AT_END = (1 << 64) - 1
 """The header's offset of the grain directory: it is the footer that tells."""
-_HEADER = struct.Struct("<4sIIQQQQIQQQ?4sH433x")
+_HEADER = struct.Struct("<4sIIQQQQIQQQB4sH433x")
 _FLAGS = 1 << 0 | 1 << 16 | 1 << 17
 """Line ends can be tested, grains are compressed, there are markers."""
 _DEFLATE = 1
@@ -112,7 +112,7 @@ class Vmdk:
     def _header(self, directory: int) -> bytes:
         return _HEADER.pack(
             b"KDMV", 3, _FLAGS, self._sectors, _GRAIN, 1, _DESCRIPTOR_SECTORS, _IN_TABLE, 0, directory, _OVERHEAD,
-            False, b"\n \r\n", _DEFLATE,
+            0, b"\n \r\n", _DEFLATE,
         )  # fmt: skip
 
     def _descriptor(self, name: str) -> bytes:
