@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from imagebuild.convert.formats import Compression, Format
 from imagebuild.recipe.fields import Kind
+from imagebuild.recipe.findings import Finding, Refused
 from imagebuild.recipe.section import Section
 
 _NAMES = get_args(Format)
@@ -18,10 +19,9 @@ def _listed(value: Any) -> Any:
 
 
 def _distinct(value: tuple[Format, ...]) -> tuple[Format, ...]:
-    if not value:
-        raise ValueError("expected at least one format, found an empty list")
-    if twice := [name for at, name in enumerate(value) if name in value[:at]]:
-        raise ValueError(f"{twice[0]!r} stands here twice")
+    twice = [(at, name) for at, name in enumerate(value) if name in value[:at]]
+    if twice:
+        raise Refused([Finding((at,), f"{name!r} stands here twice", "remove one of the two") for at, name in twice])
     return value
 
 
@@ -38,6 +38,7 @@ Formats = Annotated[
     tuple[Format, ...],
     BeforeValidator(_listed),
     AfterValidator(_distinct),
+    Field(min_length=1),
     Kind(f"{', '.join(f'`{name}`' for name in _NAMES)}, or a list of them", _written, _schema),
 ]
 

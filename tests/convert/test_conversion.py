@@ -131,7 +131,7 @@ def test_any_disk_comes_out_as_it_went_in(made: tuple[int, list[tuple[int, bytes
     with TemporaryDirectory() as name:
         size, parts = made
         disk = written(Path(name) / "disk.raw", size, *parts)
-        for image in convert(disk, targets(Path(name), *OURS[:1], *OURS[2:]), compression=compression).values():
+        for image in convert(disk, targets(Path(name) / "out", *OURS), compression=compression).values():
             prove(disk, image)
 
 
@@ -144,8 +144,8 @@ def test_a_size_that_is_no_number_of_sectors_is_rounded_up(tmp_path: Path) -> No
         prove(disk, image)
 
 
-def test_a_disk_of_two_tebibytes(tmp_path: Path) -> None:
-    size = 2 << 40
+def test_a_large_disk_with_little_in_it(tmp_path: Path) -> None:
+    size = 64 << 30
     disk = written(tmp_path / "disk.raw", size, (0, TEXT), (size // 2, noise(70 * CLUSTER)), (size - 3, b"end"))
     for name, image in convert(disk, targets(tmp_path / "out", "qcow2", "vmdk")).items():
         prove(disk, image)
