@@ -58,12 +58,12 @@ def prove(disk: Path, image: Image) -> None:
         plain = subprocess.run(["zstd", "-dc", image.path], check=True, capture_output=True).stdout
         assert plain == disk.read_bytes()
     else:
-        compare = ["qemu-img", "compare", "-f", "raw", "-F", image.format, disk, image.path]
+        compare: list[str | Path] = ["qemu-img", "compare", "-f", "raw", "-F", image.format, disk, image.path]
         subprocess.run(compare, check=True, capture_output=True)
 
 
 def info(image: Image) -> dict[str, Any]:
-    told = ["qemu-img", "info", "-f", image.format, "--output=json", image.path]
+    told: list[str | Path] = ["qemu-img", "info", "-f", image.format, "--output=json", image.path]
     found: dict[str, Any] = json.loads(subprocess.run(told, check=True, capture_output=True).stdout)
     return found
 
