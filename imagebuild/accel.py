@@ -12,6 +12,7 @@ import os
 import platform
 import shutil
 import threading
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -64,20 +65,25 @@ def verdict(cache: Path, arch: str | None = None) -> Verdict:
 
     ``arch`` is the guest's architecture: KVM runs no other than the host's own.
     """
-    if arch is not None and arch != platform.machine():
-        return Verdict("tcg", f"the guest is for {arch}, this host is {platform.machine()}")
+    if (kept := known(cache, arch)) is not None:
+        return kept
     key = _circumstances()
-    try:
-        known = json.loads(cache.read_text())
-        if known.pop("circumstances") == key:
-            return Verdict(**known)
-    except (OSError, ValueError, KeyError, TypeError):
-        pass
     found = prove()
     logger.info("accelerator: %s (%s)", found.accelerator, found.reason)
     cache.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(cache, json.dumps({"circumstances": key, **asdict(found)}) + "\n")
     return found
+
+
+def known(cache: Path, arch: str | None = None) -> Verdict | None:
+    """The same, but None where it would have to be proved."""
+    if arch is not None and arch != platform.machine():
+        return Verdict("tcg", f"the guest is for {arch}, this host is {platform.machine()}")
+    with suppress(OSError, ValueError, KeyError, TypeError, HostError):
+        kept = json.loads(cache.read_text())
+        if kept.pop("circumstances") == _circumstances():
+            return Verdict(**kept)
+    return None
 
 
 def prove() -> Verdict:

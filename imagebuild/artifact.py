@@ -10,6 +10,7 @@ renamed; ``latest`` switches last.
 from __future__ import annotations
 
 import json
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -25,6 +26,7 @@ from imagebuild.store import remove_tree
 MANIFEST = "manifest.json"
 CHECKSUMS = "SHA256SUMS"
 LATEST = "latest"
+_VERSION = re.compile(r"\d{4}-\d{2}-\d{2}\.\d+")
 
 
 @dataclass(frozen=True)
@@ -101,9 +103,19 @@ class Output:
                 self.folder.rmdir()  # only if nothing else is in it
             raise
 
+    def unfinished(self) -> list[Path]:
+        """What killed builds left, if the caller holds the lock of this folder: nobody else writes here then."""
+        return sorted(self.folder.glob(".*"))
+
+    def superfluous(self, keep: int) -> list[Path]:
+        """The folders of all versions but the ``keep`` newest; never that of ``latest``."""
+        found = [path for path in self.folder.iterdir() if _VERSION.fullmatch(path.name) and path.is_dir()]
+        latest = self.latest()
+        old = sorted(found, key=_version, reverse=True)[keep:]
+        return [path for path in old if latest is None or path != latest.folder]
+
     def _remove_unfinished(self) -> None:
-        """Remove what killed builds left. The caller holds the lock of this folder: nobody else writes here."""
-        for left in self.folder.glob(".*"):
+        for left in self.unfinished():
             if left.is_dir() and not left.is_symlink():
                 remove_tree(left)
             else:
@@ -119,6 +131,11 @@ class Output:
         link.symlink_to(version)
         link.rename(self.folder / LATEST)
         sync(self.folder)
+
+
+def _version(folder: Path) -> tuple[str, int]:
+    day, _, number = folder.name.rpartition(".")
+    return day, int(number)
 
 
 def _write_checksums(artifact: Artifact) -> None:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from imagebuild import evidence, fingerprint, hypervisor, log, tools
+from imagebuild import customising, evidence, fingerprint, hypervisor, log, tools
 from imagebuild import plan as plans
 from imagebuild.artifact import Artifact, Output
 from imagebuild.entries import Settings
 from imagebuild.errors import HostError, ImageBuildError, from_os
 from imagebuild.fetch import shown
+from imagebuild.history import History
 from imagebuild.install import sources
 from imagebuild.kickstrap.mirror import host_mirror
 from imagebuild.plan import Plan
@@ -22,7 +23,9 @@ from imagebuild.preparation import SourcePreparation, Step
 from imagebuild.progress import Reporter
 from imagebuild.recipe.model import Recipe
 from imagebuild.recipe.section import MIB
-from imagebuild.steps import Run, domain_name
+from imagebuild.recording import recorded
+from imagebuild.run import end_marked, marked
+from imagebuild.steps import Run, domain_name, known_accelerator
 from imagebuild.store import Store, new_run
 
 _NEEDED = {
@@ -44,10 +47,24 @@ class Outlook:
     artifact: Artifact | None
     to_run: Mapping[str, str]
     """Step name → why, in the order they run."""
+    expected: Mapping[str, float] = field(default_factory=dict)
+    """Step name → the seconds that it may take, for those to run of which the history knows."""
 
     @property
     def cached(self) -> int:
         return len(self.plan.steps) - len(self.to_run)
+
+    @property
+    def expected_seconds(self) -> float | None:
+        """How long all that must run may take; None while that is not known of each step."""
+        if self.to_run.keys() - self.expected.keys():
+            return None
+        plan = self.plan
+        preparation = max(map(self._expected, plan.preparation.chains))
+        return preparation + self._expected((plan.install, plan.customise, plan.convert))
+
+    def _expected(self, steps: Iterable[Step]) -> float:
+        return sum(self.expected.get(step.name, 0.0) for step in steps)
 
     @property
     def asked(self) -> tuple[str, ...]:
@@ -67,11 +84,15 @@ def look_ahead(plan: Plan, settings: Settings) -> Outlook:
     latest = None if settings.refresh else Output(settings.output, plan.recipe.name).latest()
     if latest is not None and latest.manifest().get("fingerprint") == plan.convert.fingerprint:
         return Outlook(plan, latest, {})
-    needed: list[Step] = [plan.customise, plan.convert]
-    if not _there(settings, plan.install):
-        needed.insert(0, plan.install)
-        needed = [step for step in plan.preparation.steps if not _there(settings, step)] + needed
-    return Outlook(plan, None, {step.name: _why(settings, plan, step) for step in needed})
+    needed: list[Step] = [plan.convert]
+    if not _there(settings, plan.customise):
+        needed.insert(0, plan.customise)
+        if not _there(settings, plan.install):
+            missing = [step for step in plan.preparation.steps if not _there(settings, step)]
+            needed = [*missing, plan.install, *needed]
+    to_run = {step.name: _why(settings, plan, step) for step in needed}
+    accelerator = known_accelerator(plan.recipe, settings.store)
+    return Outlook(plan, None, to_run, History(settings.store).expected(plan.recipe.name, to_run, accelerator))
 
 
 def _there(settings: Settings, step: Step) -> bool:
@@ -81,6 +102,11 @@ def _there(settings: Settings, step: Step) -> bool:
 def _why(settings: Settings, plan: Plan, step: Step) -> str:
     if settings.refresh:
         return "asked for with --refresh"
+    layer = customising.layer(plan, settings) if step is plan.customise else None
+    return _difference(settings, plan, step) + (f"; goes on {layer}" if layer else "")
+
+
+def _difference(settings: Settings, plan: Plan, step: Step) -> str:
     before = settings.store.last_inputs(step.kind, plan.recipe.name)
     if before is None:
         return "not built yet"
@@ -94,27 +120,41 @@ def build(recipe: Recipe, settings: Settings, reporter: Reporter) -> Artifact:
     Raises ImageBuildError. On failure nothing is left but finished steps in the store and, in its folder
     ``failures``, what tells what happened; the error's ``evidence`` attribute names that.
     """
-    lock = f"build-{fingerprint.text(str(settings.output.absolute() / recipe.name))[:16]}"
     tell = lambda pid: reporter.note(recipe.name, f"waiting for another build of it (process {pid})")  # noqa: E731
-    with settings.store.locked(lock, tell):
-        with reporter.step(recipe.name, "plan") as progress:
-            outlook = look_ahead(make_plan(recipe, settings.store), settings)
-            progress.summary(f"{len(outlook.plan.steps)} steps, {outlook.cached} cached")
-        for warning in outlook.plan.warnings:
-            reporter.note(recipe.name, str(warning))
-        if outlook.artifact is not None:
-            return outlook.artifact
-        _check_space(outlook, settings)
+    with settings.store.locked(lock_name(settings.output, recipe.name), tell):
         run = new_run(recipe.name)
-        with settings.store.workdir(run, shared=os.geteuid() == 0) as work:
+        with settings.store.workdir(run, shared=os.geteuid() == 0) as work, marked(run):
             (work / "logs").mkdir(mode=0o711)
-            try:
-                with log.to_file(work / "logs" / "build.log"):
-                    return Run(outlook.plan, settings, reporter, run, work).go()
-            except OSError as error:
-                raise _with_evidence(from_os(error), recipe, settings, work) from error
-            except ImageBuildError as error:
-                raise _with_evidence(error, recipe, settings, work) from error.__cause__
+            with log.to_file(work / "logs" / "build.log"), recorded(recipe, settings.store, run) as recording:
+                outlook = _planned(recipe, settings, reporter)
+                recording.planned(outlook.plan, outlook.to_run)
+                if outlook.artifact is not None:
+                    return recording.finished(outlook.artifact)
+                _check_space(outlook, settings)
+                try:
+                    with ExitStack() as held:
+                        steps = Run(outlook.plan, settings, reporter, run, work, held, outlook.expected)
+                        recording.seconds = steps.entries.seconds
+                        return recording.finished(steps.go())
+                except OSError as error:
+                    raise _with_evidence(from_os(error), recipe, settings, work) from error
+                except ImageBuildError as error:
+                    raise _with_evidence(error, recipe, settings, work) from error.__cause__
+
+
+def _planned(recipe: Recipe, settings: Settings, reporter: Reporter) -> Outlook:
+    """What the build of ``recipe`` will do, and the reporter told of it."""
+    with reporter.step(recipe.name, "plan") as progress:
+        outlook = look_ahead(make_plan(recipe, settings.store), settings)
+        progress.summary(f"{len(outlook.plan.steps)} steps, {outlook.cached} cached")
+    for warning in outlook.plan.warnings:
+        reporter.note(recipe.name, str(warning))
+    return outlook
+
+
+def lock_name(output: Path, recipe: str) -> str:
+    """The store's lock that whoever changes the artifacts of a recipe in ``output`` holds."""
+    return f"build-{fingerprint.text(str(output.absolute() / recipe))[:16]}"
 
 
 def _with_evidence(error: ImageBuildError, recipe: Recipe, settings: Settings, work: Path) -> ImageBuildError:
@@ -124,10 +164,13 @@ def _with_evidence(error: ImageBuildError, recipe: Recipe, settings: Settings, w
 
 
 def clear_dead_runs(store: Store) -> None:
-    """End the domains and remove the folders of builds whose process died without doing so."""
+    """End the programs and domains, and remove the files, of builds whose process died without doing so."""
+    store.clear_locks()
     dead = store.dead_runs()
     if not dead:
         return
+    for run in dead:
+        end_marked(run)  # first: a virt-install may be about to make the domain
     with hypervisor.connected() as connection:
         for run in dead:
             connection.end(domain_name(run))
@@ -135,9 +178,14 @@ def clear_dead_runs(store: Store) -> None:
         store.bury(run)
 
 
+def space_needed(outlook: Outlook) -> int:
+    """Bytes that the steps to run may take on the store's file system."""
+    return sum(_NEEDED.get(name, 0) for name in outlook.to_run)
+
+
 def _check_space(outlook: Outlook, settings: Settings) -> None:
     """Raise HostError when the store's file system cannot hold what the steps make."""
-    needed = sum(_NEEDED.get(name, 0) for name in outlook.to_run)
+    needed = space_needed(outlook)
     free = shutil.disk_usage(settings.store.root).free
     if free < needed:
         raise HostError(

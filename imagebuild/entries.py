@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from imagebuild.errors import HostError
 from imagebuild.preparation import Step
 from imagebuild.progress import Progress, Reporter
 from imagebuild.store import Store
@@ -24,25 +25,33 @@ class Settings:
 
 @dataclass(frozen=True)
 class Entries:
-    """``label`` is the recipe's name, ``work`` the run's own folder; ``seconds`` fills with what each step took."""
+    """``label`` is the recipe's name, ``work`` the run's own folder; ``expected`` are the seconds that steps may take.
+
+    ``held`` keeps others from removing what was taken, until it is closed. ``seconds`` fills with what each step took,
+    ``elsewhere`` with the steps that another build made meanwhile.
+    """
 
     label: str
     settings: Settings
     reporter: Reporter
     work: Path
+    held: ExitStack
+    expected: Mapping[str, float] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
+    elsewhere: set[str] = field(default_factory=set)
 
     def find(self, step: Step) -> Path | None:
-        """The entry of a step, if there is one that may be used."""
-        return None if self.settings.refresh else self.settings.store.find(step.kind, step.fingerprint)
+        """The entry of a step, proved, if there is one that may be used."""
+        return None if self.settings.refresh else self.settings.store.take(step.kind, step.fingerprint, self.held)
 
     @contextmanager
     def under_way(self, step: Step) -> Iterator[Progress]:
         """Tell of a step while it is being made."""
         begin = time.monotonic()
-        with self.reporter.step(self.label, step.name) as progress:
+        with self.reporter.step(self.label, step.name, self.expected.get(step.name)) as progress:
             yield progress
-        self.seconds[step.name] = time.monotonic() - begin
+        if step.name not in self.elsewhere:
+            self.seconds[step.name] = time.monotonic() - begin
 
     def make(self, step: Step, fill: Callable[[Path, Progress], str]) -> Path:
         """The entry of a step; ``fill`` makes it in the folder it is given and says what it made."""
@@ -54,6 +63,7 @@ class Entries:
             with store.locked(lock, lambda pid: progress.update(f"process {pid} is making it")):
                 if found := self.find(step):
                     progress.summary("made by another build meanwhile")
+                    self.elsewhere.add(step.name)
                     return found
                 with store.make(
                     step.kind,
@@ -64,6 +74,9 @@ class Entries:
                     replace=self.settings.refresh,
                 ) as folder:
                     progress.summary(fill(folder, progress))
-        made = store.find(step.kind, step.fingerprint)
-        assert made is not None
+        made = store.take(step.kind, step.fingerprint, self.held)
+        if made is None:
+            raise HostError(
+                f"the {step.name} that was just made is damaged, or gone", f"is the disk of {store.root} in order?"
+            )
         return made

@@ -37,7 +37,7 @@ def keep(folder: Path, work: Path, error: ImageBuildError) -> Path:
 
 def _write(path: Path, text: str) -> None:
     path.touch(mode=0o600)
-    path.write_text(redact(text))
+    path.write_text(redact(text), errors="replace")
 
 
 def _told(error: ImageBuildError) -> str:

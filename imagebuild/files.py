@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import tempfile
@@ -9,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 _BLOCK = 1 << 20
+_ZEROES = bytes(_BLOCK)
 
 
 def write_atomically(path: Path, content: str | bytes, mode: int = 0o644) -> None:
@@ -54,6 +56,30 @@ def sha256(path: Path) -> str:
     """The file's SHA-256 in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def content_digest(path: Path) -> str:
+    """A digest of the file's content, in hexadecimal, that reads no holes: SHA-256 over its size and all blocks that are not zero, by number."""
+    digest = hashlib.sha256()
+    with path.open("rb", buffering=0) as file:
+        size = os.fstat(file.fileno()).st_size
+        digest.update(size.to_bytes(8))
+        at = 0
+        while at < size:
+            try:
+                at = os.lseek(file.fileno(), at, os.SEEK_DATA) // _BLOCK * _BLOCK
+            except OSError as error:
+                if error.errno != errno.ENXIO:
+                    raise
+                break  # a hole up to the end
+            block = os.pread(file.fileno(), _BLOCK, at)
+            if not block:
+                break
+            if block != _ZEROES[: len(block)]:
+                digest.update(at.to_bytes(8))
+                digest.update(block)
+            at += _BLOCK
+    return digest.hexdigest()
 
 
 def allocated(path: Path) -> int:

@@ -8,18 +8,20 @@ import socket
 import stat
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import libvirt
 
-from imagebuild.errors import HostError
+from imagebuild.errors import CommandFailed, HostError
 from imagebuild.log import logger
-from imagebuild.run import environment, run
+from imagebuild.run import MARK, environment, run
+
+T = TypeVar("T")
 
 SYSTEM = "qemu:///system"
 SESSION = "qemu:///session"
@@ -251,10 +253,7 @@ def _mend(uri: str) -> str:
 @contextmanager
 def _log_daemon() -> Iterator[None]:
     """Keep libvirt's log daemon running, which writes the consoles' logs: with a client it does not end as idle."""
-    client = _log_client()
-    if client is None:
-        _run_daemon("virtlogd")
-        client = _log_client()
+    client = _log_client() or _started("virtlogd", (), _log_client)
     if client is None:
         raise HostError("libvirt's log daemon (virtlogd) does not answer", "run `make setup`")
     with client:
@@ -277,13 +276,15 @@ def _start_daemon(*, hide_kvm: bool) -> tuple[Any, str]:
     daemon = next((name for name in _DAEMONS if any((Path(f) / name).exists() for f in folders)), None)
     if daemon is None:
         raise HostError("no libvirt daemon is installed", "run `make setup`")
-    _run_daemon(daemon, _without_kvm() if hide_kvm and Path("/dev/kvm").exists() else ())
-    for _ in range(100):
+    reason = ""
+
+    def connect() -> Any:
+        nonlocal reason
         connection, reason = _open(SYSTEM)
-        if connection is not None:
-            break
-        time.sleep(0.1)
-    return connection, reason
+        return connection
+
+    prefix = _without_kvm() if hide_kvm and Path("/dev/kvm").exists() else ()
+    return _started(daemon, prefix, connect), reason
 
 
 def _without_kvm() -> tuple[str, ...]:
@@ -294,9 +295,22 @@ def _without_kvm() -> tuple[str, ...]:
     return (*own_mounts, "sh", str(resources.files("imagebuild") / "without-kvm.sh"))
 
 
-def _run_daemon(name: str, prefix: Sequence[str] = ()) -> None:
+def _started(name: str, prefix: Sequence[str], connect: Callable[[], T | None]) -> T | None:
+    """Start a daemon, and connect to it. Another build may be starting it at this moment: then this one's ends, which is no failure."""
     logger.info("starting %s, which ends after %s s without work", name, _IDLE)
-    run([*prefix, name, "--daemon", "--timeout", _IDLE], timeout=30)
+    failure = None
+    try:
+        # It serves other runs too, and must not be taken for a program of this one.
+        run([*prefix, name, "--daemon", "--timeout", _IDLE], timeout=30, env={MARK: ""})
+    except CommandFailed as error:
+        failure = error
+    for _ in range(100):
+        if (client := connect()) is not None:
+            return client
+        time.sleep(0.1)
+    if failure is not None:
+        raise failure
+    return None
 
 
 _loop_started = threading.Lock()

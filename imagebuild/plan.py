@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import cache, partial
 from typing import TYPE_CHECKING
 
+from imagebuild import customise as customisation
 from imagebuild import fingerprint
 from imagebuild import preparation as preparations
 from imagebuild.convert.conversion import compressors
@@ -55,6 +56,8 @@ class Plan:
     install: Step
     customise: Step
     convert: Step
+    layers: tuple[Step, ...]
+    """What customising may leave on its way: the disk after one operation, after two, and so on, in the order in which they are applied."""
     operations: tuple[OperationCall, ...]
     """The recipe's, with the files of this host that they name; without secrets."""
     warnings: tuple[Problem, ...] = ()
@@ -80,9 +83,20 @@ def make(recipe: Recipe, *, mirror: Mirror, tools: Tools, secret_key: bytes, fou
     rendered, parsed = kickstart
     operations = supplies.planned(recipe)
     install = _install_step(recipe, rendered, preparation)
-    customise = _customise_step(supplies.opened(recipe, operations, secrets), install, tools)
+    opened = supplies.opened(recipe, operations, secrets)
+    customise = _customise_step(opened, install, tools)
     convert = _convert_step(recipe, customise, tools)
-    return Plan(recipe, rendered, preparation, install, customise, convert, operations, parsed.warnings)
+    return Plan(
+        recipe,
+        rendered,
+        preparation,
+        install,
+        customise,
+        convert,
+        _layers(opened, install, tools),
+        operations,
+        parsed.warnings,
+    )
 
 
 Checked = tuple[Rendered, ParsedKickstart]
@@ -194,16 +208,31 @@ def _install_step(recipe: Recipe, kickstart: Rendered, preparation: Preparation)
 def _customise_step(operations: Sequence[OperationCall], install: Step, tools: Tools) -> Step:
     """``operations`` with stand-ins for their secrets."""
     inputs = {"installed disk": install.fingerprint, "libguestfs": tools.libguestfs}
-    for at, call in enumerate(operations):
-        content = {
-            "params": json.dumps(call.params.model_dump(mode="json"), sort_keys=True),
-            "code": registry.code_digest(call.name),
-        }
-        # A path of this host is no input, what is there is.
-        content |= {f"file {name}": sha256 for name, (_, sha256) in call.supplies.paths.items()}
-        content |= {f"secret {name}": json.dumps(words) for name, words in call.supplies.secrets.items()}
-        inputs[f"operation {at + 1}, {call.name}"] = fingerprint.of(content)
+    for at, call in enumerate(operations, start=1):
+        inputs[f"operation {at}, {call.name}"] = _operation(call)
     return Step("customise", "customised", f"{len(operations)} operations", inputs)
+
+
+def _layers(operations: Sequence[OperationCall], install: Step, tools: Tools) -> tuple[Step, ...]:
+    """As ``_customise_step``, for the first operations that are applied. What seals a guest comes after all layers."""
+    inputs = {"installed disk": install.fingerprint, "libguestfs": tools.libguestfs}
+    layers = []
+    for at, call in enumerate(customisation.ordered(operations)[0], start=1):
+        inputs[f"operation {at}, {call.name}"] = _operation(call)
+        layers.append(Step("customise", "layer", f"after {call.name}", dict(inputs)))
+    return tuple(layers)
+
+
+def _operation(call: OperationCall) -> str:
+    """The fingerprint of one operation."""
+    content = {
+        "params": json.dumps(call.params.model_dump(mode="json"), sort_keys=True),
+        "code": registry.code_digest(call.name),
+    }
+    # A path of this host is no input, what is there is.
+    content |= {f"file {name}": sha256 for name, (_, sha256) in call.supplies.paths.items()}
+    content |= {f"secret {name}": json.dumps(words) for name, words in call.supplies.secrets.items()}
+    return fingerprint.of(content)
 
 
 def _convert_step(recipe: Recipe, customise: Step, tools: Tools) -> Step:

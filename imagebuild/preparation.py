@@ -56,9 +56,14 @@ class KickstrapPreparation:
     payload: Step | None = None
 
     @property
+    def chains(self) -> tuple[tuple[Step, ...], ...]:
+        """The steps: those of a chain one after the other, the chains side by side."""
+        return ((self.base, self.tree), *([(self.payload,)] if self.payload else []))
+
+    @property
     def steps(self) -> tuple[Step, ...]:
         """The steps in their order."""
-        return (self.base, self.tree, *([self.payload] if self.payload else []))
+        return tuple(step for chain in self.chains for step in chain)
 
     def inputs(self) -> Mapping[str, str]:
         """What of it can change an installation."""
@@ -75,6 +80,11 @@ class SourcePreparation:
     found: Found
     command_line: str
     source: Step
+
+    @property
+    def chains(self) -> tuple[tuple[Step, ...], ...]:
+        """The one step."""
+        return ((self.source,),)
 
     @property
     def steps(self) -> tuple[Step, ...]:

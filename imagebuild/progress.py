@@ -22,8 +22,11 @@ class Progress(Protocol):
 class Reporter(Protocol):
     """What a build tells while it runs."""
 
-    def step(self, recipe: str, name: str) -> AbstractContextManager[Progress]:
-        """Enter when a step starts; leaving it ends the step, an exception marks it failed."""
+    def step(self, recipe: str, name: str, expected: float | None = None) -> AbstractContextManager[Progress]:
+        """Enter when a step starts; leaving it ends the step, an exception marks it failed.
+
+        ``expected`` is how many seconds it is likely to take, if that is known.
+        """
 
     def note(self, recipe: str, text: str) -> None:
         """Say one thing worth knowing that belongs to no step."""
@@ -39,7 +42,7 @@ class _SilentProgress:
 
 class _SilentReporter:
     @contextmanager
-    def step(self, recipe: str, name: str) -> Iterator[Progress]:
+    def step(self, recipe: str, name: str, expected: float | None = None) -> Iterator[Progress]:
         yield SILENT
 
     def note(self, recipe: str, text: str) -> None:

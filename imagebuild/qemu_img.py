@@ -26,6 +26,11 @@ def copy_file(source: Path, target: Path) -> None:
     run(["cp", "--sparse=always", "--reflink=auto", source, target], timeout=_LIMIT, hint="is there space left?")
 
 
+def dig_holes(path: Path) -> None:
+    """Free the blocks of a file that hold nothing but zeros, where the file system can."""
+    run(["fallocate", "--dig-holes", path], timeout=_LIMIT, check=False)
+
+
 def create_overlay(backing: Path, backing_format: Format, overlay: Path) -> None:
     """An empty qcow2, readable by its owner alone, that takes what is written and leaves ``backing`` alone."""
     names: list[str | Path] = ["-F", backing_format, "-b", backing.absolute(), overlay]

@@ -16,6 +16,7 @@ import threading
 import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from imagebuild.errors import CommandFailed, HostError
@@ -23,8 +24,8 @@ from imagebuild.log import logger, redact
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
-    from pathlib import Path
 
+Process = subprocess.Popen[str]
 TimeoutExpired = subprocess.TimeoutExpired
 """For whoever waits for a program from :func:`started` with a limit of their own."""
 
@@ -40,6 +41,9 @@ _ERROR = re.compile(r"E: |(?:\S+: )?error\b", re.IGNORECASE)
 _KEPT_OUTPUT = 200
 """Lines of a child's output kept for an error message."""
 
+MARK = "IMAGEBUILD_RUN"
+"""The variable by which the programs of a run, and what they start in turn, can be found."""
+_mark: dict[str, str] = {}
 _children: set[subprocess.Popen[str]] = set()
 _children_lock = threading.Lock()
 
@@ -59,8 +63,39 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     env = {name: os.environ[name] for name in _PASSED if name in os.environ}
     env["PATH"] = f"{env.get('PATH', '/usr/local/bin:/usr/bin:/bin')}:{_SBIN}"
     env["LC_ALL"] = "C.UTF-8"
+    env.update(_mark)
     env.update(extra or {})
     return env
+
+
+@contextmanager
+def marked(run: str) -> Iterator[None]:
+    """Let all programs that are started in the block carry the name of a run. One run in a process at a time."""
+    _mark[MARK] = run
+    try:
+        yield
+    finally:
+        del _mark[MARK]
+
+
+def end_marked(run: str) -> None:
+    """Kill whatever a dead run has started and is still there, as far as it is ours to kill."""
+    wanted = f"{MARK}={run}".encode()
+    for _ in range(10):  # one may have started another meanwhile
+        found = [pid for pid, variables in _environments() if wanted in variables]
+        for pid in found:
+            logger.info("ending process %d of the dead run %s", pid, run)
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+        if not found:
+            return
+        time.sleep(0.1)
+
+
+def _environments() -> Iterator[tuple[int, list[bytes]]]:
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            yield int(folder.name), (folder / "environ").read_bytes().split(b"\0")
 
 
 def pasteable(argv: Sequence[str | Path], env: Mapping[str, str] | None = None) -> str:
@@ -70,9 +105,9 @@ def pasteable(argv: Sequence[str | Path], env: Mapping[str, str] | None = None) 
     return redact(" ".join(words))
 
 
-def stop(process: subprocess.Popen[str], first: signal.Signals = signal.SIGTERM) -> None:
-    """End ``process`` and its group: ``first``, ten seconds of grace, then SIGKILL."""
-    for signum, patience in ((first, _GRACE), (signal.SIGKILL, None)):
+def stop(process: subprocess.Popen[str], first: signal.Signals = signal.SIGTERM, grace: float = _GRACE) -> None:
+    """End ``process`` and its group: ``first``, seconds of grace, then SIGKILL."""
+    for signum, patience in ((first, grace), (signal.SIGKILL, None)):
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signum)
         with suppress(subprocess.TimeoutExpired):
@@ -100,11 +135,14 @@ def started(
     stdin: bool = False,
     stderr: IO[str] | None = None,
     stop_signal: signal.Signals = signal.SIGTERM,
+    grace: float = _GRACE,
+    whole_environment: bool = False,
     hint: str | None = None,
 ) -> Iterator[subprocess.Popen[str]]:
-    """Start a program and make sure that it has ended when the block is left.
+    """Start a program and make sure that it has ended when the block is left, after ``grace`` seconds the hard way.
 
-    stdout is a pipe of text lines; stderr goes the same way unless a file is given.
+    stdout is a pipe of text lines; stderr goes the same way unless a file is given. ``whole_environment`` is for ourselves: the
+    program gets all variables that we have.
     Raises HostError if the program is not there.
     """
     words = [str(word) for word in argv]
@@ -115,7 +153,7 @@ def started(
             stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=stderr or subprocess.STDOUT,
-            env=environment(env),
+            env={**os.environ, **environment(env)} if whole_environment else environment(env),
             cwd=cwd,
             text=True,
             encoding="utf-8",
@@ -134,7 +172,7 @@ def started(
         yield process
     finally:
         if process.poll() is None:
-            stop(process, stop_signal)
+            stop(process, stop_signal, grace)
         with _children_lock:
             _children.discard(process)
         for pipe in (process.stdin, process.stdout):

@@ -5,19 +5,17 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, nullcontext
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from imagebuild import accel, evidence, hypervisor, manifest, qemu_img, tools
-from imagebuild import customise as customisation
+from imagebuild import accel, customising, evidence, hypervisor, manifest, qemu_img, tools
 from imagebuild import plan as plans
 from imagebuild.artifact import MANIFEST, Artifact, Output
 from imagebuild.convert.conversion import convert
 from imagebuild.convert.formats import Image
-from imagebuild.customise import CustomiseResult
 from imagebuild.domain import definition as domain
 from imagebuild.entries import Entries, Settings
 from imagebuild.errors import HostError, Problem, RecipeError
@@ -33,15 +31,26 @@ from imagebuild.recipe import supplies
 from imagebuild.recipe.model import Recipe
 from imagebuild.recipe.secrets import RealSecrets
 from imagebuild.recipe.section import MIB
+from imagebuild.store import Store
 
 _FACTS = "installation.json"
-_CUSTOMISE_LIMIT = 1800.0
-"""Seconds after which customising counts as hung."""
 
 
 def domain_name(run: str) -> str:
     """The name of a run's domain."""
     return f"imagebuild-{run}"
+
+
+def known_accelerator(recipe: Recipe, store: Store) -> accel.Accelerator | None:
+    """What the machines of a build run with, or None where that would have to be proved."""
+    if recipe.vm.virt_type == "qemu":
+        return "tcg"
+    found = accel.known(_accelerator_file(store), recipe.os.arch)
+    return found.accelerator if found else None
+
+
+def _accelerator_file(store: Store) -> Path:
+    return store.root / "accelerator.json"
 
 
 @dataclass
@@ -53,26 +62,37 @@ class Run:
     reporter: Reporter
     run: str
     work: Path
+    held: ExitStack
+    """Closed when the run is over: until then nobody removes what it has taken from the store."""
+    expected: Mapping[str, float] = field(default_factory=dict)
     began: datetime = field(default_factory=lambda: datetime.now(UTC))
     entries: Entries = field(init=False)
 
     def __post_init__(self) -> None:
-        self.entries = Entries(self.plan.recipe.name, self.settings, self.reporter, self.work)
+        name = self.plan.recipe.name
+        self.entries = Entries(name, self.settings, self.reporter, self.work, self.held, self.expected)
 
     @property
     def recipe(self) -> Recipe:
         return self.plan.recipe
 
     def go(self) -> Artifact:
+        customised = self.entries.find(self.plan.customise)
+        if customised is None:
+            installed, verdict = self._installed()
+            operations = supplies.opened(self.recipe, self.plan.operations, RealSecrets())
+            customised = customising.make(
+                self.plan, installed, operations, entries=self.entries, accelerator=verdict.accelerator, facts=_FACTS
+            )
+        return self._convert(customised)
+
+    def _installed(self) -> tuple[Path, accel.Verdict]:
         installed = self.entries.find(self.plan.install)
-        if installed is None:
-            prepared = prepare(self.recipe, self.plan, self.entries, self._verdict)
-            self._check_fits(prepared.room)
-            installed, verdict = self._install(prepared), prepared.verdict
-        else:
-            verdict = self._verdict()
-        disks, customised = self._customise(installed, verdict)
-        return self._convert(disks, installed, customised, verdict)
+        if installed is not None:
+            return installed, self._verdict()
+        prepared = prepare(self.recipe, self.plan, self.entries, self._verdict)
+        self._check_fits(prepared.room)
+        return self._install(prepared), prepared.verdict
 
     def _verdict(self) -> accel.Verdict:
         wanted = self.recipe.vm.virt_type
@@ -83,7 +103,7 @@ class Run:
                 "the recipe wants to install under Xen, which imagebuild does not start machines with",
                 "install with vm.virt_type: auto; machine.virt_type: xen describes a machine for Xen all the same",
             )
-        found = accel.verdict(self.settings.store.root / "accelerator.json", self.recipe.os.arch)
+        found = accel.verdict(_accelerator_file(self.settings.store), self.recipe.os.arch)
         if wanted == "kvm" and found.emulated:
             raise HostError(
                 f"the recipe wants KVM, but {found.reason}",
@@ -108,10 +128,12 @@ class Run:
             with hypervisor.connected(hide_kvm=prepared.verdict.emulated) as connection:
                 done = self._run_installer(connection, prepared, progress)
             for name in disk_names(self.recipe):
+                qemu_img.dig_holes(self.work / name)
                 shutil.move(self.work / name, folder / name)
             evidence.copy_logs(self.work / "logs", folder)
             facts = {
                 "sources": [asdict(source) for source in prepared.made_from],
+                "accelerator": prepared.verdict.accelerator,
                 "machine": {
                     "seconds": round(done.seconds, 1),
                     "seconds_to_installer": round(done.seconds_to_installer, 1),
@@ -163,52 +185,31 @@ class Run:
 
     # What comes after the installation.
 
-    def _customise(self, installed: Path, verdict: accel.Verdict) -> tuple[list[Path], CustomiseResult]:
-        disks = [self.work / f"customised-{name}" for name in disk_names(self.recipe)]
-        with self.entries.under_way(self.plan.customise) as progress:
-            progress.update("copying the installed disk")
-            for name, disk in zip(disk_names(self.recipe), disks, strict=True):
-                qemu_img.copy_file(installed / name, disk)
-            result = customisation.run(
-                disks[0],
-                "raw",
-                supplies.opened(self.recipe, self.plan.operations, RealSecrets()),
-                accel=verdict.accelerator,
-                workdir=self.work,
-                more=disks[1:],
-                network=True,
-                progress=progress,
-                timeout=_CUSTOMISE_LIMIT,
-            )
-            progress.summary(f"{len(result.operations)} operations, {result.changed_paths} files changed")
-        return disks, result
-
-    def _convert(
-        self, disks: Sequence[Path], installed: Path, customised: CustomiseResult, verdict: accel.Verdict
-    ) -> Artifact:
+    def _convert(self, customised: Path) -> Artifact:
         recipe = self.recipe
         output = Output(self.settings.output, recipe.name)
         with output.new(datetime.now().astimezone().date()) as artifact:
             with self.entries.under_way(self.plan.convert) as progress:
-                images = self._images(disks, artifact.folder, progress)
-                facts = self._facts(artifact, installed, customised, verdict, images)
+                images = self._images(customised, artifact.folder, progress)
+                facts = self._facts(artifact, customised, images)
                 sizes = (f"{image.size / MIB:.0f} MiB {image.format}" for image in images)
                 progress.summary(f"{sum(disk_sizes(recipe)) / (1 << 30):.1f} GiB raw → {', '.join(sizes)}")
             (artifact.folder / MANIFEST).write_text(manifest.text(self.plan, facts))
             artifact.domain.write_text(domain.definition(recipe))
             (artifact.folder / "kickstart.cfg").write_text(self.plan.kickstart.text)
-            evidence.copy_logs(installed, artifact.folder)
+            evidence.copy_logs(customised, artifact.folder)
             evidence.copy_logs(self.work / "logs", artifact.folder)
         made = output.latest()
         assert made is not None
         return made
 
-    def _images(self, disks: Sequence[Path], folder: Path, progress: Progress) -> list[manifest.ImageFacts]:
+    def _images(self, customised: Path, folder: Path, progress: Progress) -> list[manifest.ImageFacts]:
         """All disks in the primary format, then in each of the others."""
         output, images = self.recipe.output, []
         formats = (output.primary, *output.further)
         names = {each: domain.image_names(self.recipe, each) for each in formats}
-        for at, disk in enumerate(disks):
+        for at, name in enumerate(disk_names(self.recipe)):
+            disk = customised / name
             targets = {each: folder / names[each][at] for each in formats}
             made = convert(disk, targets, compression=output.compression, progress=progress)
             images.append([_image_facts(made[each], disk.stat().st_size) for each in formats])
@@ -216,22 +217,15 @@ class Run:
             path.chmod(0o644)
         return [image for of_format in zip(*images, strict=True) for image in of_format]
 
-    def _facts(
-        self,
-        artifact: Artifact,
-        installed: Path,
-        customised: CustomiseResult,
-        verdict: accel.Verdict,
-        images: Sequence[manifest.ImageFacts],
-    ) -> manifest.Facts:
+    def _facts(self, artifact: Artifact, customised: Path, images: Sequence[manifest.ImageFacts]) -> manifest.Facts:
         disks = len(self.recipe.disks)
-        installation = json.loads((installed / _FACTS).read_text())
+        installation = json.loads((customised / _FACTS).read_text())
         return manifest.Facts(
             version=artifact.version,
-            accelerator=verdict.accelerator,
+            accelerator=installation["accelerator"],
             sources=[Source(**source) for source in installation["sources"]],
             machine=installation["machine"],
-            customised=customised,
+            customised=customising.result(customised),
             image=images[0],
             extra_images=images[1:disks],
             other_formats=images[disks:],

@@ -1,10 +1,12 @@
 """The store: the result of every step, under the step's fingerprint, whole or not there.
 
-    STORE/<kind>/<fingerprint>/…        an entry; entry.json says which inputs it was made from
+    STORE/<kind>/<fingerprint>/…        an entry; entry.json says which inputs it was made from, and the digest of each file
+    STORE/damaged/…                     entries that were not what their digests say
     STORE/work/<run>/                   a running build's own folder, locked while it lives
     STORE/failures/<recipe>/            what the last failed build of a recipe left to read
 
-Entries are written aside, fsynced and renamed. Locks are flock(2): they end with their process.
+Entries are written aside, fsynced and renamed, and proved when they are taken. Locks are flock(2): they end with their process,
+whatever ends it, and hold across containers on one host. Who has taken an entry holds its folder's lock, shared.
 """
 
 from __future__ import annotations
@@ -16,16 +18,21 @@ import secrets
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import platformdirs
 
 from imagebuild.errors import HostError
-from imagebuild.files import sync, sync_tree, write_atomically
+from imagebuild.files import allocated, content_digest, sync, sync_tree, write_atomically
 from imagebuild.log import logger
 
+DAMAGED = "damaged"
+ELSEWHERE = "elsewhere"
+"""The file in a run's folder that names temporary folders of its programs in other places, a line for each."""
 _ENTRY = "entry.json"
 _NAME_BYTES = 4
 
@@ -37,6 +44,18 @@ def default_root() -> Path:
     if os.geteuid() == 0:
         return Path(platformdirs.site_cache_dir("imagebuild"))
     return Path(platformdirs.user_cache_dir("imagebuild"))
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An entry of the store: for which recipe it was made first, when it was used last, and the bytes that it takes."""
+
+    kind: str
+    fingerprint: str
+    folder: Path
+    label: str
+    used: float
+    size: int
 
 
 class Store:
@@ -55,6 +74,64 @@ class Store:
         """The entry's folder, or None."""
         folder = self.root / kind / fingerprint
         return folder if (folder / _ENTRY).is_file() else None
+
+    def take(self, kind: str, fingerprint: str, held: ExitStack) -> Path | None:
+        """The folder of an entry, proved; nobody removes it until ``held`` is closed. None if it is not there.
+
+        One that is damaged is set aside, which the log tells.
+        """
+        while (folder := self.find(kind, fingerprint)) is not None:
+            descriptor = os.open(folder, os.O_RDONLY)
+            held.callback(os.close, descriptor)
+            fcntl.flock(descriptor, fcntl.LOCK_SH)
+            if not _is_still(descriptor, folder):
+                continue  # removed or replaced meanwhile
+            damage = _damage(folder)
+            if damage is None:
+                with suppress(OSError):  # a store that cannot be written to
+                    os.utime(folder / _ENTRY)
+                return folder
+            self.set_aside(folder, damage)
+        return None
+
+    def set_aside(self, path: Path, damage: str) -> None:
+        """Move what is not what it should be out of the way; ``gc`` removes it."""
+        logger.warning("%s in the store is damaged, and is made again: %s", path.relative_to(self.root), damage)
+        aside = self.root / DAMAGED / f"{path.parent.name}-{path.name[:16]}-{secrets.token_hex(_NAME_BYTES)}"
+        aside.parent.mkdir(exist_ok=True)
+        with suppress(FileNotFoundError):  # another process was faster
+            path.rename(aside)
+
+    def entries(self) -> Iterator[Entry]:
+        """All entries, in no order."""
+        for path in self.root.glob(f"*/*/{_ENTRY}"):
+            with suppress(OSError, ValueError, KeyError, TypeError):
+                label, used = json.loads(path.read_text())["label"], path.stat().st_mtime
+                folder = path.parent
+                size = sum(allocated(one) for one in folder.rglob("*") if one.is_file() and not one.is_symlink())
+                yield Entry(folder.parent.name, folder.name, folder, label, used, size)
+
+    def damaged(self) -> list[Path]:
+        """What was set aside."""
+        return sorted((self.root / DAMAGED).glob("*"))
+
+    def remove(self, entry: Entry, *, dry_run: bool = False) -> bool:
+        """Remove an entry unless somebody has taken it; whether that was, or with ``dry_run`` could be, done."""
+        with suppress(FileNotFoundError):
+            descriptor = os.open(entry.folder, os.O_RDONLY)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if dry_run:
+                    return True
+                aside = self.root / DAMAGED / secrets.token_hex(8)
+                aside.parent.mkdir(exist_ok=True)
+                entry.folder.rename(aside)  # at once: nobody finds half an entry
+                remove_tree(aside) if aside.is_dir() else aside.unlink()
+            except BlockingIOError:
+                return False
+            finally:
+                os.close(descriptor)
+        return True
 
     def last_inputs(self, kind: str, label: str) -> Mapping[str, str] | None:
         """The inputs of the newest entry of this kind that was made for ``label``, or None."""
@@ -82,7 +159,8 @@ class Store:
         replaced = aside.with_name(f"{aside.name}.replaced")
         try:
             yield aside
-            record = {"label": label, "made": datetime.now(UTC).isoformat(), "inputs": dict(inputs)}
+            record: dict[str, Any] = {"label": label, "made": datetime.now(UTC).isoformat(), "inputs": dict(inputs)}
+            record["files"] = {name: [size, digest] for name, size, digest in _content(aside)}
             write_atomically(aside / _ENTRY, json.dumps(record, indent=1, sort_keys=True) + "\n")
             sync_tree(aside)
             if replace and final.exists():
@@ -135,11 +213,12 @@ class Store:
         ``shared`` lets another user (QEMU's) pass through it to a file it was given; it can list nothing.
         """
         folder = self.root / "work" / run
-        folder.mkdir(parents=True)
-        folder.chmod(0o711 if shared else 0o700)
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
+        with self._work_locked():  # or it would look like one of a dead run, until it is locked
+            folder.mkdir()
+            folder.chmod(0o711 if shared else 0o700)
+            descriptor = os.open(folder, os.O_RDONLY)
             fcntl.flock(descriptor, fcntl.LOCK_EX)
+        try:
             yield folder
         finally:
             remove_tree(folder)
@@ -147,23 +226,55 @@ class Store:
 
     def dead_runs(self) -> list[str]:
         """The runs whose process died without removing its folder."""
-        dead = []
-        for folder in (self.root / "work").glob("*"):
+        with self._work_locked():
+            return [folder.name for folder in (self.root / "work").iterdir() if _is_free(folder)]
+
+    @contextmanager
+    def _work_locked(self) -> Iterator[None]:
+        folder = self.root / "work"
+        folder.mkdir(exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def living_runs(self) -> list[str]:
+        """The runs that are under way."""
+        with self._work_locked():
+            return [folder.name for folder in (self.root / "work").iterdir() if not _is_free(folder)]
+
+    def is_living(self, run: str) -> bool:
+        """Whether a run is under way; one of another user, which cannot be looked at, is taken to be."""
+        folder = self.root / "work" / run
+        try:
+            if not folder.is_dir():
+                return False
+            with self._work_locked():
+                return folder.is_dir() and not _is_free(folder)
+        except PermissionError:
+            return True
+
+    def clear_locks(self) -> None:
+        """Remove the lock files that killed processes left. They lock nothing."""
+        for path in (self.root / "locks").glob("*"):
             with suppress(OSError):
-                descriptor = os.open(folder, os.O_RDONLY)
+                descriptor = os.open(path, os.O_RDWR)
                 try:
                     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    dead.append(folder.name)
-                except BlockingIOError:
-                    pass
+                    path.unlink()  # while holding it: see _acquire
                 finally:
                     os.close(descriptor)
-        return dead
 
     def bury(self, run: str) -> None:
-        """Remove what a dead run left in its folder."""
+        """Remove what a dead run left: its folder, and the folders elsewhere that it noted there."""
         logger.info("removing what the dead run %s left", run)
-        remove_tree(self.root / "work" / run)
+        folder = self.root / "work" / run
+        with suppress(OSError):
+            for line in (folder / ELSEWHERE).read_text().splitlines():
+                remove_tree(Path(line))
+        remove_tree(folder)
 
     def failure_folder(self, recipe: str) -> Path:
         """An empty folder for what a failed build of ``recipe`` leaves; the one of the time before is gone."""
@@ -179,6 +290,54 @@ class Store:
             return path.read_bytes()
         write_atomically(path, secrets.token_bytes(32), mode=0o600)
         return path.read_bytes()
+
+
+def _is_free(folder: Path) -> bool:
+    """Whether nobody has locked the folder."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def _is_still(descriptor: int, folder: Path) -> bool:
+    """Whether the open folder is the one of this name."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), folder.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _content(folder: Path) -> Iterator[tuple[str, int, str]]:
+    """Each file of an entry: its name, its size in bytes and its digest; of a link what it leads to."""
+    for path in sorted(folder.rglob("*")):
+        name = str(path.relative_to(folder))
+        if path.is_symlink():
+            yield name, 0, str(path.readlink())
+        elif path.is_file() and name != _ENTRY:
+            yield name, path.stat().st_size, content_digest(path)
+
+
+def _damage(folder: Path) -> str | None:
+    """What of an entry is not as it was made; None if all is."""
+    try:
+        files: dict[str, list[Any]] = json.loads((folder / _ENTRY).read_text())["files"]
+        found = {name: [size, digest] for name, size, digest in _content(folder)}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        return f"{_ENTRY} or a file cannot be read ({error})"
+    for name, told in files.items():
+        if name not in found:
+            return f"{name} is gone"
+        if found[name] != told:
+            return f"{name} has another content"
+    return None
 
 
 def remove_tree(folder: Path) -> None:

@@ -34,13 +34,28 @@ LAYERS = {
         "convert",
         "manifest",
         "store",
+        "history",
         "artifact",
         "tools",
         "evidence",
         "project",
         "skeleton",
     },
-    "engine": {"build", "scrubbing", "by_hand", "steps", "prepare", "entries", "verify", "publish", "doctor"},
+    "engine": {
+        "build",
+        "customising",
+        "gc",
+        "parallel",
+        "scrubbing",
+        "by_hand",
+        "steps",
+        "prepare",
+        "entries",
+        "recording",
+        "verify",
+        "publish",
+        "doctor",
+    },
     "cli": {"cli"},
 }
 ORDER = list(LAYERS)
@@ -146,7 +161,13 @@ def test_no_module_waits_for_itself() -> None:
 
 @pytest.mark.parametrize(
     ("outside", "only"),
-    [("subprocess", "run"), ("guestfs", "guest.launch"), ("libvirt", "hypervisor"), ("requests", "fetch.transfer")],
+    [
+        ("subprocess", "run"),
+        ("guestfs", "guest.launch"),
+        ("libvirt", "hypervisor"),
+        ("requests", "fetch.transfer"),
+        ("sqlite3", "history"),
+    ],
     ids=lambda value: value,
 )
 def test_one_module_touches_each_outside_world(outside: str, only: str) -> None:

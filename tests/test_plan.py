@@ -185,6 +185,31 @@ def test_a_build_begins_behind_what_is_there(tmp_path: Path) -> None:
     assert len(outlook(tmp_path, plan, refresh=True).to_run) == 6
 
 
+def test_a_customised_disk_needs_no_installed_one(tmp_path: Path) -> None:
+    plan = planned(tmp_path)
+    keep(tmp_path, plan, "customise")
+    assert list(outlook(tmp_path, plan).to_run) == ["convert"]
+
+
+def test_layers_are_those_of_the_operations_up_to_there(tmp_path: Path) -> None:
+    """In the order in which they are applied: what seals comes last, and is in no layer."""
+    operations = "operations: [trim-free-space, disable-firewall, reset-machine-id, clean-logs]"
+    before = planned(tmp_path, BASE.replace("operations: [reset-machine-id, clean-logs]", operations))
+    after = planned(tmp_path, BASE.replace("operations: [reset-machine-id, clean-logs]", operations.replace("clean-logs", "remove-spools")))  # fmt: skip
+    assert [one.what for one in before.layers] == [
+        "after disable-firewall",
+        "after reset-machine-id",
+        "after clean-logs",
+    ]
+    same = [one.fingerprint == other.fingerprint for one, other in zip(before.layers, after.layers, strict=True)]
+    assert same == [True, True, False]
+    store = Store(tmp_path / "store")
+    for one in before.layers[:2]:
+        with store.make(one.kind, one.fingerprint, within=tmp_path, label="web", inputs=one.inputs):
+            pass
+    assert outlook(tmp_path, after).to_run["customise"] == "not built yet; goes on after reset-machine-id"
+
+
 def test_it_says_why_a_step_runs(tmp_path: Path) -> None:
     keep(tmp_path, planned(tmp_path), "runtime", "tree", "payload", "install")
     after = planned(tmp_path, BASE.replace("size: 4GiB", "size: 5GiB"))

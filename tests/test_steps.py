@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import subprocess
 import xml.etree.ElementTree as ET
+from contextlib import ExitStack
 from pathlib import Path
 
 from imagebuild import plan as plans
 from imagebuild import qemu_img
-from imagebuild.accel import Verdict
 from imagebuild.artifact import Artifact
-from imagebuild.customise import CustomiseResult
+from imagebuild.customise import RESULT, CustomiseResult
 from imagebuild.entries import Settings
 from imagebuild.files import sha256
+from imagebuild.install.machine import disk_names, disk_sizes
 from imagebuild.kickstrap.mirror import Mirror
 from imagebuild.preparation import Tools
 from imagebuild.progress import SILENT_REPORTER
@@ -34,19 +35,20 @@ output: {format: [vmdk, qcow2, raw.zst], compression: zlib}
 def converted(folder: Path) -> Artifact:
     """What becomes of two disks with little on them."""
     (folder / "web.yaml").write_text(RECIPE)
-    installed, disks = folder / "installed", [folder / "disk.raw", folder / "disk2.raw"]
+    recipe = load(folder / "web.yaml")
     (folder / "logs").mkdir()
-    installed.mkdir()
-    (installed / "installation.json").write_text(json.dumps({"sources": [], "machine": {}}))
-    for disk, size in zip(disks, (2048 * MIB, 256 * MIB), strict=True):
-        qemu_img.create_raw(disk, size)
-        with disk.open("r+b") as file:
-            file.write(disk.name.encode())
+    facts = {"sources": [], "machine": {}, "accelerator": "tcg"}
+    (folder / "installation.json").write_text(json.dumps(facts))
+    (folder / "customised.json").write_bytes(RESULT.dump_json(CustomiseResult((), {})))
+    for name, size in zip(disk_names(recipe), disk_sizes(recipe), strict=True):
+        qemu_img.create_raw(folder / name, size)
+        with (folder / name).open("r+b") as file:
+            file.write(name.encode())
     tools = Tools(mmdebstrap="1", libguestfs="1", qemu="7")
-    mirror = Mirror("http://mirror.example/debian")
-    plan = plans.make(load(folder / "web.yaml"), mirror=mirror, tools=tools, secret_key=b"k" * 32)
-    run = Run(plan, Settings(Store(folder / "store"), folder / "artifacts"), SILENT_REPORTER, "web-1", folder)
-    return run._convert(disks, installed, CustomiseResult((), {}), Verdict("tcg", "a test"))
+    plan = plans.make(recipe, mirror=Mirror("http://mirror.example/debian"), tools=tools, secret_key=b"k" * 32)
+    settings = Settings(Store(folder / "store"), folder / "artifacts")
+    with ExitStack() as held:
+        return Run(plan, settings, SILENT_REPORTER, "web-1", folder, held)._convert(folder)
 
 
 def test_every_disk_comes_in_every_format(tmp_path: Path) -> None:
@@ -63,7 +65,15 @@ def test_every_disk_comes_in_every_format(tmp_path: Path) -> None:
         path = artifact.folder / image["file"]
         assert (image["size"], image["sha256"]) == (path.stat().st_size, sha256(path))
         assert path.stat().st_mode & 0o777 == 0o644
-    compare: list[str | Path] = ["qemu-img", "compare", "-f", "raw", "-F", "qcow2", tmp_path / "disk2.raw"]
+    compare: list[str | Path] = [
+        "qemu-img",
+        "compare",
+        "-f",
+        "raw",
+        "-F",
+        "qcow2",
+        tmp_path / disk_names(load(tmp_path / "web.yaml"))[1],
+    ]
     subprocess.run([*compare, artifact.folder / "web-disk2.qcow2"], check=True, capture_output=True)
 
 

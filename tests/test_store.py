@@ -6,17 +6,33 @@ import json
 import os
 import stat
 import subprocess
+import sys
 import threading
+from collections.abc import Callable
+from contextlib import ExitStack
 from datetime import date
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from imagebuild.artifact import Output
-from imagebuild.files import sha256
+from imagebuild.files import content_digest, sha256
 from imagebuild.store import Store
 
+HOLDING = """
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from imagebuild.store import Store
+
+with ExitStack() as held:
+    print(Store(Path(sys.argv[1])).take("payload", "abc", held), flush=True)
+    sys.stdin.read()
+"""
 DAY = date(2026, 1, 31)
 
 
@@ -58,6 +74,92 @@ def test_two_makers_of_one_entry(store: Store, replace: bool, kept: str) -> None
     assert [path.name for path in (store.root / "payload").iterdir()] == ["abc"]
 
 
+def make(store: Store, fingerprint: str = "abc", label: str = "r") -> Path:
+    with store.make("payload", fingerprint, within=store.root, label=label, inputs={}) as folder:
+        (folder / "tree").mkdir()
+        (folder / "tree" / "kernel").write_bytes(bytes(1 << 20) + b"data")
+        (folder / "link").symlink_to("tree/kernel")
+    found = store.find("payload", fingerprint)
+    assert found is not None
+    return found
+
+
+def cut(folder: Path) -> None:
+    (folder / "tree/kernel").write_bytes(b"")
+
+
+def flip(folder: Path) -> None:
+    with (folder / "tree/kernel").open("r+b") as file:
+        file.seek(4096)
+        file.write(b"x")
+
+
+def leave_out(folder: Path) -> None:
+    (folder / "tree/kernel").unlink()
+
+
+def lead_elsewhere(folder: Path) -> None:
+    (folder / "link").unlink()
+    (folder / "link").symlink_to("/etc/passwd")
+
+
+def forget(folder: Path) -> None:
+    (folder / "entry.json").write_text('{"label": "r", "made": "2026", "inputs": {}}')
+
+
+@pytest.mark.parametrize("damage", [cut, flip, leave_out, lead_elsewhere, forget])
+def test_a_damaged_entry_is_set_aside(
+    store: Store, damage: Callable[[Path], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = make(store)
+    with ExitStack() as held:
+        assert store.take("payload", "abc", held) == folder
+    damage(folder)
+    with ExitStack() as held:
+        assert store.take("payload", "abc", held) is None
+    assert "payload/abc in the store is damaged, and is made again" in caplog.text
+    assert store.find("payload", "abc") is None
+    assert len(list((store.root / "damaged").iterdir())) == 1
+    make(store)
+    with ExitStack() as held:
+        assert store.take("payload", "abc", held) == folder
+
+
+def test_what_is_taken_is_not_removed(store: Store) -> None:
+    make(store)
+    (entry,) = store.entries()
+    assert (entry.kind, entry.fingerprint, entry.label) == ("payload", "abc", "r")
+    held = subprocess.Popen([sys.executable, "-c", HOLDING, store.root], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert held.stdout is not None
+    assert b"abc" in held.stdout.readline()
+    assert not store.remove(entry, dry_run=True)
+    assert not store.remove(entry)
+    assert store.find("payload", "abc")
+    held.kill()
+    held.communicate()
+    assert store.remove(entry, dry_run=True)
+    assert store.find("payload", "abc")
+    assert store.remove(entry)
+    assert store.find("payload", "abc") is None
+    assert list((store.root / "damaged").iterdir()) == []
+
+
+@given(st.lists(st.tuples(st.integers(0, 40), st.binary(min_size=1, max_size=10)), max_size=4), st.integers(0, 5 << 20))
+def test_the_digest_of_a_file_does_not_depend_on_its_holes(pieces: list[tuple[int, bytes]], size: int) -> None:
+    with TemporaryDirectory() as folder:
+        sparse, full = Path(folder, "sparse"), Path(folder, "full")
+        with sparse.open("wb") as file:
+            file.truncate(size)
+            for at, content in pieces:
+                file.seek(at * 131072)
+                file.write(content)
+        full.write_bytes(sparse.read_bytes())
+        assert content_digest(sparse) == content_digest(full)
+        with full.open("ab") as file:
+            file.write(b"\0")
+        assert content_digest(sparse) != content_digest(full)
+
+
 def test_the_second_waits_and_is_told_for_whom(store: Store) -> None:
     waited_for: list[str] = []
     order: list[str] = []
@@ -90,6 +192,7 @@ def test_a_dead_run_is_told_from_a_living_one(store: Store) -> None:
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
         (store.root / "work" / "dead").mkdir()
         assert store.dead_runs() == ["dead"]
+        assert [store.is_living(run) for run in ("alive", "dead", "never")] == [True, False, False]
         store.bury("dead")
         assert store.dead_runs() == []
     assert list((store.root / "work").iterdir()) == []

@@ -16,6 +16,7 @@ def partition(g: Any, disk: str, sizes: Sequence[int]) -> None:
     for size in sizes:
         g.part_add(disk, "p", start, start + size * _MIB - 1)
         start += size * _MIB
+    shell(g, "udevadm settle")
 
 
 def encrypt(g: Any, device: str, passphrase: str, version: int) -> None:

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
 from imagebuild import build as engine
+from imagebuild import parallel
+from imagebuild.artifact import Artifact
 from imagebuild.cli import problems
 from imagebuild.cli.options import (
     RecipeName,
@@ -20,19 +26,30 @@ from imagebuild.cli.options import (
     var_option,
     verbose_option,
 )
-from imagebuild.cli.report import JsonReporter, reporter
+from imagebuild.cli.report import JsonReporter, minutes, reporter, rounded
 from imagebuild.entries import Settings
+from imagebuild.progress import Reporter
+from imagebuild.recipe.model import Recipe
 
 
 @click.command(
     epilog="""\b
 Examples:
   imagebuild build debian-13
+  imagebuild build debian-13 debian-13-server web --jobs 2
   imagebuild build ./recipes/web.yaml --output /srv/images --var site=berlin
   imagebuild build debian-13 --json | jq -r 'select(.event == "artifact").image'"""
 )
 @click.argument("recipes", nargs=-1, required=True, type=RecipeName())
 @var_option
+@click.option("--image", "only", multiple=True, metavar="NAME", help="Of what RECIPES yield, only this; repeatable.")
+@click.option(
+    "-j", "--jobs", type=click.IntRange(min=1), metavar="N",
+    help="Build so many at once, if memory, processors and disk space are there for them. [default: one per processor]",
+)  # fmt: skip
+@click.option(
+    "--keep-going/--fail-fast", default=True, show_default=True, help="When a build fails, go on with the others, or end them."
+)  # fmt: skip
 @click.option("--refresh", is_flag=True, help="Make every step anew, whatever the store holds.")
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing but the paths of the images.")
 @output_option
@@ -42,6 +59,9 @@ Examples:
 def build(
     recipes: tuple[str, ...],
     given: dict[str, str],
+    only: tuple[str, ...],
+    jobs: int | None,
+    keep_going: bool,
     refresh: bool,
     quiet: bool,
     output: Path,
@@ -49,29 +69,75 @@ def build(
     as_json: bool,
     verbose: bool,
 ) -> None:
-    """Build the images of RECIPES, one after the other.
+    """Build the images of RECIPES, several at once where the host has room for them.
 
     A recipe is named (recipes/NAME.yaml, then the shipped ones) or given as a file; with a matrix it yields several
     images, and the name of one of them builds just that. What an earlier build finished is used again. The last line printed for a recipe is the path of its image.
     """
     if verbose:
         log_to_stderr()
-    wanted = loaded(recipes, given)
+    wanted = loaded(recipes, given, only)
     settings = Settings(opened(store), output, refresh)
     engine.clear_dead_runs(settings.store)
     told = reporter(as_json=as_json, quiet=quiet)
-    for recipe in wanted:
-        artifact = engine.build(recipe, settings, told)
-        if isinstance(told, JsonReporter):
-            told.tell(
-                event="artifact",
-                recipe=recipe.name,
-                version=artifact.version,
-                image=str(artifact.image),
-                manifest=str(artifact.folder / "manifest.json"),
-            )
-        else:
-            click.echo(artifact.image)
+    if len(wanted) == 1:
+        _tell(told, _event(engine.build(wanted[0], settings, told)))
+        return
+    builds = parallel.Builds(
+        wanted,
+        settings,
+        lambda recipe: _words(recipe, settings, given, verbose=verbose),
+        told,
+        jobs=jobs or len(os.sched_getaffinity(0)),
+        fail_fast=not keep_going,
+        ended=lambda outcome: _tell(
+            told, outcome.artifact or {"event": "error", "recipe": outcome.recipe, **(outcome.error or {})}
+        ),
+    )
+    outcomes = builds.go()
+    if not as_json and not quiet:
+        _table(outcomes)
+    failures = {one.exit_code for one in outcomes if one.error}
+    if failures:
+        sys.exit(failures.pop() if len(failures) == 1 else 1)
+
+
+def _words(recipe: Recipe, settings: Settings, given: Mapping[str, str], *, verbose: bool) -> list[str]:
+    """The options by which a process of its own builds ``recipe`` as this one would."""
+    words = ["--store", str(settings.store.root), "--output", str(settings.output)]
+    words += [word for name, text in given.items() if name in recipe.variables for word in ("--var", f"{name}={text}")]
+    return words + ["--refresh"] * settings.refresh + ["--verbose"] * verbose
+
+
+def _event(artifact: Artifact) -> dict[str, str]:
+    return {
+        "event": "artifact",
+        "recipe": artifact.recipe,
+        "version": artifact.version,
+        "image": str(artifact.image),
+        "manifest": str(artifact.folder / "manifest.json"),
+    }
+
+
+def _tell(told: Reporter, event: Mapping[str, Any]) -> None:
+    """What a build led to: its image, or why there is none."""
+    if isinstance(told, JsonReporter):
+        told.tell(**event)
+    elif "image" in event:
+        click.echo(event["image"])
+    else:
+        click.echo("\n".join(problems.described(event)), err=True)
+
+
+def _table(outcomes: Sequence[parallel.Outcome]) -> None:
+    """The end of several builds, a line for each."""
+    width = max(len(one.recipe) for one in outcomes)
+    click.echo()
+    for one in outcomes:
+        what = one.artifact["version"] if one.artifact else str((one.error or {})["message"]).splitlines()[0]
+        click.echo(
+            f"{one.recipe:<{width}}  {'built' if one.artifact else 'failed':<7} {minutes(one.seconds):>6}  {what}"
+        )
 
 
 @click.command(
@@ -98,14 +164,22 @@ def plan(
             continue
         for line in problems.lines(outlook.plan.warnings):
             click.echo(line, err=True)
-        click.echo(f"{recipe.name}  {len(outlook.plan.steps)} steps, {outlook.cached} cached")
-        for step in outlook.plan.steps:
-            why = outlook.to_run.get(step.name)
-            click.echo(f"  {step.name:<10} {'to run' if why else 'cached':<7} {step.what:<44} {why or ''}".rstrip())
+        click.echo("\n".join(_lines(outlook)))
         for address in outlook.asked:
             click.echo(f"  looked at {address}")
         if outlook.artifact:
             click.echo(f"  {outlook.artifact.image}")
+
+
+def _lines(outlook: engine.Outlook) -> Iterator[str]:
+    """A line for the whole, and one for each step; the column of times is there when one of them is known."""
+    total = outlook.expected_seconds
+    took = f", ~{minutes(total)} to go" if total else ""
+    yield f"{outlook.plan.recipe.name}  {len(outlook.plan.steps)} steps, {outlook.cached} cached{took}"
+    for step in outlook.plan.steps:
+        why, seconds = outlook.to_run.get(step.name), outlook.expected.get(step.name)
+        time = f"{'' if seconds is None else f'~{minutes(seconds)}':>7}  " if outlook.expected else ""
+        yield f"  {step.name:<10} {'to run' if why else 'cached':<7} {step.what:<44} {time}{why or ''}".rstrip()
 
 
 def _as_data(outlook: engine.Outlook) -> dict[str, object]:
@@ -116,10 +190,17 @@ def _as_data(outlook: engine.Outlook) -> dict[str, object]:
             "cached": step.name not in outlook.to_run,
             "why": outlook.to_run.get(step.name),
             "fingerprint": step.fingerprint,
+            "expected_seconds": rounded(outlook.expected.get(step.name)),
         }
         for step in outlook.plan.steps
     ]
     image = str(outlook.artifact.image) if outlook.artifact else None
     warnings = [problems.as_data(warning) for warning in outlook.plan.warnings]
-    found = {"steps": steps, "image": image, "warnings": warnings, "asked": list(outlook.asked)}
-    return {"recipe": outlook.plan.recipe.name, **found}
+    return {
+        "recipe": outlook.plan.recipe.name,
+        "steps": steps,
+        "expected_seconds": rounded(outlook.expected_seconds),
+        "image": image,
+        "warnings": warnings,
+        "asked": list(outlook.asked),
+    }

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import sys
-from collections.abc import Sequence
 from types import FrameType
 from typing import Any
 
@@ -16,13 +15,15 @@ from imagebuild.cli import problems
 from imagebuild.cli.build import build, plan
 from imagebuild.cli.catalogue import list_recipes
 from imagebuild.cli.doctor import doctor
+from imagebuild.cli.gc import gc
+from imagebuild.cli.history import history
 from imagebuild.cli.lint import lint
 from imagebuild.cli.manual import completion
 from imagebuild.cli.operations import operations
 from imagebuild.cli.project import init, schema
 from imagebuild.cli.render import render
 from imagebuild.cli.scrub import audit, scrub
-from imagebuild.errors import ImageBuildError, InstallFailed, Problem, RecipeError, from_os
+from imagebuild.errors import ImageBuildError, InstallFailed, RecipeError, from_os
 from imagebuild.log import redact
 
 INTERRUPTED = 130
@@ -41,12 +42,28 @@ def cli() -> None:
     imagebuild doctor              what this host can do, and what is missing
     imagebuild build debian-13     build the image of a recipe
     imagebuild plan debian-13      what a build would do, and why
+    imagebuild history             which builds there were, and how they ended
     imagebuild scrub IMAGE         make a template of an image that exists
     imagebuild audit IMAGE         tell what a template still carries of one machine
     """
 
 
-for command in (build, plan, lint, render, list_recipes, scrub, audit, doctor, operations, init, schema, completion):
+for command in (
+    build,
+    plan,
+    history,
+    lint,
+    render,
+    list_recipes,
+    scrub,
+    audit,
+    doctor,
+    operations,
+    init,
+    schema,
+    completion,
+    gc,
+):
     cli.add_command(command)
 
 
@@ -70,7 +87,7 @@ def main() -> None:
         sys.exit(1)
     except (ImageBuildError, OSError) as error:
         told = from_os(error) if isinstance(error, OSError) else error
-        _tell(as_json, _described(told), told.problems if isinstance(told, RecipeError) else ())
+        _tell(as_json, _described(told))
         sys.exit(told.exit_code)
 
 
@@ -91,17 +108,9 @@ def _described(error: ImageBuildError) -> dict[str, Any]:
     return described
 
 
-def _tell(as_json: bool, described: dict[str, Any], found: Sequence[Problem] = ()) -> None:
+def _tell(as_json: bool, described: dict[str, Any]) -> None:
     """The error on standard error; with --json as the last object on standard output."""
     if as_json:
         sys.stdout.write(redact(json.dumps({"event": "error", **described})) + "\n")
-        return
-    lines = problems.lines(found)
-    if not lines:
-        lines.append(f"imagebuild: {described['message']}")
-    lines += [f"    | {line}" for line in described.get("console", [])]
-    if "hint" in described:
-        lines.append(f"    hint: {described['hint']}")
-    if "evidence" in described:
-        lines.append(f"    logs: {described['evidence']}")
-    sys.stderr.write(redact("\n".join(lines)) + "\n")
+    else:
+        sys.stderr.write(redact("\n".join(problems.described(described))) + "\n")

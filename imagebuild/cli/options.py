@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -56,9 +56,15 @@ def var_option(function: F) -> F:
     )(function)
 
 
-def loaded(names: Iterable[str], given: Mapping[str, str]) -> list[Recipe]:
-    """The recipes of all images that are meant. Raises UsageError for a ``--var`` that none of them knows."""
-    recipes = [recipe for name in names for recipe in load_all(name, given=given)]
+def loaded(names: Iterable[str], given: Mapping[str, str], only: Sequence[str] = ()) -> list[Recipe]:
+    """The recipes of all images that are meant, ``only`` those if any are named.
+
+    Raises UsageError for a ``--var`` that none of them knows, and for a name that none has.
+    """
+    recipes = [recipe for name in names for recipe in load_all(name, given=given, only=only)]
+    for name in only:
+        if name not in (found := [recipe.name for recipe in recipes]):
+            raise UsageError(f"--image {name}: no recipe here yields such an image", did_you_mean(name, found))
     refuse_unknown(given, (recipe.variables for recipe in recipes))
     return recipes
 

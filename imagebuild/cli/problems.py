@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from imagebuild.errors import Problem
@@ -22,3 +22,11 @@ def lines(problems: Iterable[Problem]) -> list[str]:
 def as_data(problem: Problem) -> dict[str, Any]:
     """A problem as JSON has it."""
     return dict(vars(problem))
+
+
+def described(error: Mapping[str, Any]) -> list[str]:
+    """An error, as JSON has it, in lines for people."""
+    told = lines(Problem(**problem) for problem in error.get("problems", ())) or [f"imagebuild: {error['message']}"]
+    told += [f"    | {line}" for line in error.get("console", ())]
+    told += [f"    hint: {error['hint']}"] if "hint" in error else []
+    return told + ([f"    logs: {error['evidence']}"] if "evidence" in error else [])

@@ -39,8 +39,18 @@ def minutes(seconds: float) -> str:
     return f"{whole // 60}:{whole % 60:02d}"
 
 
-def _line(recipe: str, step: str, text: str, seconds: float) -> str:
-    return f"{recipe}  {step:<9} {text:<48} {minutes(seconds):>6}"
+def rounded(seconds: float | None) -> float | None:
+    """Seconds as JSON has them."""
+    return None if seconds is None else round(seconds, 1)
+
+
+def clock(seconds: float, expected: float | None) -> str:
+    """``0:14 of ~0:35``, or only ``0:14`` where nothing is expected."""
+    return minutes(seconds) if expected is None else f"{minutes(seconds)} of ~{minutes(expected)}"
+
+
+def _line(recipe: str, step: str, text: str, seconds: float, expected: float | None = None) -> str:
+    return f"{recipe}  {step:<9} {text:<48} {clock(seconds, expected):>6}"
 
 
 @dataclass
@@ -49,6 +59,7 @@ class _Step:
 
     recipe: str
     name: str
+    expected: float | None = None
     began: float = field(default_factory=time.monotonic)
     text: str = ""
     detail: str = ""
@@ -72,8 +83,8 @@ class PlainReporter:
         self._console = console
 
     @contextmanager
-    def step(self, recipe: str, name: str) -> Iterator[_Step]:
-        step = _PlainStep(recipe, name, console=self._console)
+    def step(self, recipe: str, name: str, expected: float | None = None) -> Iterator[_Step]:
+        step = _PlainStep(recipe, name, expected, console=self._console)
         try:
             yield step
         except BaseException:
@@ -99,7 +110,8 @@ class _PlainStep(_Step):
         if now - self._told >= _HEARTBEAT:
             self._told = now
             percent = f" ({fraction:.0%})" if fraction is not None else ""
-            self.console.print(Text(_line(self.recipe, self.name, f"… {self.detail}{percent}", self.seconds)))
+            text = f"… {self.detail}{percent}"
+            self.console.print(Text(_line(self.recipe, self.name, text, self.seconds, self.expected)))
 
 
 class TerminalReporter:
@@ -112,10 +124,10 @@ class TerminalReporter:
         self._lock = threading.Lock()
 
     @contextmanager
-    def step(self, recipe: str, name: str) -> Iterator[_Step]:
+    def step(self, recipe: str, name: str, expected: float | None = None) -> Iterator[_Step]:
         progress = self._enter()
-        task = progress.add_task(f"{recipe}  {name:<9}", total=None, detail="", clock="0:00")
-        step = _TerminalStep(recipe, name, progress=progress, task=task)
+        task = progress.add_task(f"{recipe}  {name:<9}", total=None, detail="", expected=expected)
+        step = _TerminalStep(recipe, name, expected, progress=progress, task=task)
         try:
             yield step
         except BaseException:
@@ -132,7 +144,7 @@ class TerminalReporter:
                 self._progress = Progress(
                     TextColumn("{task.description}"),
                     TextColumn("{task.fields[detail]:<48}", markup=False),
-                    _Elapsed("{task.fields[clock]:>6}"),
+                    _Elapsed(""),
                     BarColumn(bar_width=20),
                     console=self._console,
                     transient=True,
@@ -155,7 +167,7 @@ class TerminalReporter:
 
 class _Elapsed(TextColumn):
     def render(self, task: Any) -> Text:
-        return Text(minutes(task.elapsed or 0).rjust(6))
+        return Text(clock(task.elapsed or 0, task.fields["expected"]).rjust(6))
 
 
 @dataclass(kw_only=True)
@@ -176,9 +188,9 @@ class JsonReporter:
         self._lock = threading.Lock()
 
     @contextmanager
-    def step(self, recipe: str, name: str) -> Iterator[_Step]:
-        step = _JsonStep(recipe, name, tell=self.tell)
-        self.tell(event="step", recipe=recipe, step=name, state="started")
+    def step(self, recipe: str, name: str, expected: float | None = None) -> Iterator[_Step]:
+        step = _JsonStep(recipe, name, expected, tell=self.tell)
+        self.tell(event="step", recipe=recipe, step=name, state="started", expected_seconds=rounded(expected))
         try:
             yield step
         except BaseException as error:

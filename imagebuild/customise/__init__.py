@@ -3,6 +3,7 @@
 from imagebuild.customise.files import Change
 from imagebuild.customise.operation import OperationCall
 from imagebuild.customise.process import run
-from imagebuild.customise.result import CustomiseResult, OperationResult
+from imagebuild.customise.result import RESULT, RESULTS, CustomiseResult, OperationResult
+from imagebuild.customise.runner import ordered
 
-__all__ = ["Change", "CustomiseResult", "OperationCall", "OperationResult", "run"]
+__all__ = ["RESULT", "RESULTS", "Change", "CustomiseResult", "OperationCall", "OperationResult", "ordered", "run"]

@@ -16,7 +16,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
@@ -25,6 +25,8 @@ from typing import Any
 
 from imagebuild import guest
 from imagebuild.customise import registry, runner
+from imagebuild.customise.files import Files
+from imagebuild.customise.result import RESULTS, OperationResult
 from imagebuild.customise.supplies import Supplies
 from imagebuild.errors import HostError, ImageBuildError
 
@@ -77,12 +79,28 @@ def _carry_out(order: dict[str, Any]) -> int:
             result = runner.audit(open_guest, tell=_tell)
         else:
             differences = order["task"] == "differences"
-            result = runner.customise(open_guest, calls, network=order["network"], tell=_tell, differences=differences)
+            result = runner.customise(
+                open_guest,
+                calls,
+                network=order["network"],
+                tell=_tell,
+                differences=differences,
+                before=RESULTS.validate_python(order["before"]),
+                layer=partial(_keep_layer, Path(order["layers"])) if order["layers"] else None,
+            )
     except ImageBuildError as error:
         _emit("failed", host=isinstance(error, HostError), message=error.message, hint=error.hint)
         return 1
     _emit("result", result=asdict(result))
     return 0
+
+
+def _keep_layer(layers: Path, files: Files, results: Sequence[OperationResult]) -> None:
+    """Copy the disks into a new folder, and tell the parent of it."""
+    folder = layers / f"layer-{len(results)}"
+    folder.mkdir()
+    files.copy_disks(folder)
+    _emit("layer", folder=str(folder), results=[asdict(one) for one in results])
 
 
 def _tell(detail: str, fraction: float) -> None:

@@ -13,26 +13,22 @@ import sys
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
-
-from pydantic import TypeAdapter
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import imagebuild
-from imagebuild.customise.result import CustomiseResult
+from imagebuild.customise.result import RESULT, RESULTS, CustomiseResult, OperationResult
 from imagebuild.customise.supplies import Supplies
 from imagebuild.disk_image import Format
 from imagebuild.errors import CommandFailed, GuestError, HostError
 from imagebuild.guest import Key
 from imagebuild.progress import SILENT, Progress
 from imagebuild.run import run as run_program
+from imagebuild.store import ELSEWHERE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from imagebuild.customise.operation import OperationCall
-
-_RESULT = TypeAdapter(CustomiseResult)
-
 
 Task = Literal["customise", "differences", "audit"]
 """Apply the operations; apply them and tell the differences of texts; or only look what scrubbing would find."""
@@ -51,13 +47,23 @@ class Order:
     operations: tuple[tuple[str, dict[str, Any], Supplies], ...]
     task: Task = "customise"
     keys: tuple[Key, ...] = ()
+    before: tuple[OperationResult, ...] = ()
+    layers: str = ""
+
+
+class KeepLayer(Protocol):
+    """Gets a folder with copies of the disks, to take them away, and what the operations so far did."""
+
+    def __call__(self, folder: Path, results: Sequence[OperationResult]) -> None: ...
 
 
 class _Reader:
     """Reads the child's events: one JSON object per line. Lines that are none come from libguestfs or QEMU."""
 
-    def __init__(self, progress: Progress) -> None:
+    def __init__(self, progress: Progress, keep_layer: KeepLayer | None, note: Path) -> None:
+        self._note = note
         self._progress = progress
+        self._keep_layer = keep_layer
         self.result: CustomiseResult | None = None
         self.failure: HostError | GuestError | None = None
         self.temporary: list[Path] = []
@@ -72,8 +78,13 @@ class _Reader:
                 self._progress.update(detail, fraction)
             case {"event": "temporary", "path": str(path)}:
                 self.temporary.append(Path(path))
+                with self._note.open("a") as note:
+                    note.write(f"{path}\n")
+            case {"event": "layer", "folder": str(folder), "results": results}:
+                if self._keep_layer is not None:
+                    self._keep_layer(Path(folder), RESULTS.validate_python(results))
             case {"event": "result", "result": result}:
-                self.result = _RESULT.validate_python(result)
+                self.result = RESULT.validate_python(result)
             case {"event": "failed", "host": bool(host), "message": str(message), "hint": hint}:
                 # The first is the reason; what fails after it is what the reason does to a call in progress.
                 self.failure = self.failure or (HostError if host else GuestError)(message, hint)
@@ -92,18 +103,24 @@ def run(
     timeout: float = 1800.0,
     task: Task = "customise",
     keys: Sequence[Key] = (),
+    before: Sequence[OperationResult] = (),
+    keep_layer: KeepLayer | None = None,
 ) -> CustomiseResult:
     """Apply ``operations`` to the guest on ``disk``, which must be a working copy or an overlay.
 
     ``more`` are the guest's further disks, of the same format. After an error the content of all of them is undefined. ``network`` allows a network card if packages are
-    missing; ``keys`` open what is encrypted; ``timeout`` is in seconds. An audit takes no operations, and its result tells what each would find. Raises HostError when libguestfs's appliance does not start,
+    missing; the folder ``workdir`` is for temporary files; ``keys`` open what is encrypted; ``timeout`` is in seconds. ``before`` is what was done to a raw disk already, and ``keep_layer`` is called whenever it is worth
+    keeping what it has become. An audit takes no operations, and its result tells what each would find. Raises HostError when libguestfs's appliance does not start,
     GuestError when there is no guest on the disk, an operation fails or the time is over.
     """
-    reader = _Reader(progress)
+    reader = _Reader(progress, keep_layer, workdir / ELSEWHERE)
     with tempfile.TemporaryDirectory(prefix="customise-", dir=workdir) as tmpdir:
         calls = tuple((call.name, call.params.model_dump(mode="json"), call.supplies) for call in operations)
         others = tuple(str(path.absolute()) for path in more)
-        order = Order(str(disk.absolute()), others, fmt, accel, network, tmpdir, calls, task, tuple(keys))
+        layers = tmpdir if keep_layer is not None else ""
+        order = Order(
+            str(disk.absolute()), others, fmt, accel, network, tmpdir, calls, task, tuple(keys), tuple(before), layers
+        )
         try:
             completed = run_program(
                 [sys.executable, "-P", "-m", "imagebuild.customise"],

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from pydantic import TypeAdapter
+
 from imagebuild.customise.files import Change
 
 Status = Literal["changed", "nothing to do", "not applicable"]
@@ -32,3 +34,8 @@ class CustomiseResult:
     def changed_paths(self) -> int:
         """How many files, links and folders were changed."""
         return len({change.path for one in self.operations for change in one.changes})
+
+
+RESULT = TypeAdapter(CustomiseResult)
+RESULTS = TypeAdapter(tuple[OperationResult, ...])
+"""To and from JSON."""

@@ -19,10 +19,20 @@ if TYPE_CHECKING:
     from imagebuild.customise.files import Files
 
 
+LAYER_PAYS = 5.0
+"""Seconds of operations. To keep a disk of 500 MiB takes about one, most of it beside the next operation."""
+
+
 class OpenGuest(Protocol):
     """Starts an appliance with the guest's disk."""
 
     def __call__(self, *, network: bool) -> AbstractContextManager[Files]: ...
+
+
+class Layer(Protocol):
+    """Keeps the guest's disks as they are, and what the operations so far did."""
+
+    def __call__(self, files: Files, results: Sequence[OperationResult]) -> None: ...
 
 
 def customise(
@@ -32,18 +42,21 @@ def customise(
     network: bool,
     tell: Callable[[str, float], None],
     differences: bool = False,
+    before: Sequence[OperationResult] = (),
+    layer: Layer | None = None,
 ) -> CustomiseResult:
     """Apply ``calls`` in one launch without a network card, or in a second one with it if one needs it.
 
     A template's packages come with its installation, so nearly always nothing is missing; then no
     code of the guest ever meets a network. ``network=False`` forbids it: a GuestError then says what
     would have been downloaded for. ``tell`` gets what is being done and how much is done (0 to 1).
+    ``before`` and ``layer`` are those of ``apply_all``.
     """
     tell("starting the appliance", 0.0)
     with open_guest(network=False) as files:
         downloading = _downloading(files, calls)
         if not downloading:
-            return apply_all(files, calls, tell, differences=differences)
+            return apply_all(files, calls, tell, differences=differences, before=before, layer=layer)
     if not network:
         raise GuestError(
             f"{', '.join(downloading)} would have to use the network, and that is switched off",
@@ -51,7 +64,7 @@ def customise(
         )
     tell("starting the appliance with a network card", 0.0)
     with open_guest(network=True) as files:
-        return apply_all(files, calls, tell, differences=differences)
+        return apply_all(files, calls, tell, differences=differences, before=before, layer=layer)
 
 
 def _downloading(files: Files, calls: Sequence[OperationCall]) -> list[str]:
@@ -63,25 +76,42 @@ def _downloading(files: Files, calls: Sequence[OperationCall]) -> list[str]:
     return found
 
 
+def ordered(calls: Sequence[OperationCall]) -> tuple[list[OperationCall], list[OperationCall]]:
+    """``calls`` in the order in which they are applied: those before the guest is sealed, and those that seal it."""
+    by_phase = sorted(calls, key=lambda call: registry.get(call.name).phase)
+    before_seal = [call for call in by_phase if registry.get(call.name).phase < Phase.SEAL]
+    return before_seal, by_phase[len(before_seal) :]
+
+
 def apply_all(
-    files: Files, calls: Sequence[OperationCall], tell: Callable[[str, float], None], *, differences: bool = False
+    files: Files,
+    calls: Sequence[OperationCall],
+    tell: Callable[[str, float], None],
+    *,
+    differences: bool = False,
+    before: Sequence[OperationResult] = (),
+    layer: Layer | None = None,
 ) -> CustomiseResult:
     """Apply ``calls`` to an opened guest; GuestError names the operation that failed.
 
-    ``differences`` are on record for texts that everybody in the guest may read.
+    ``differences`` are on record for texts that everybody in the guest may read. ``before`` is what other operations
+    have done to it already. ``layer`` gets the results so far whenever those that are new took long enough for keeping the disks as they are then.
     """
-    ordered = sorted(calls, key=lambda call: registry.get(call.name).phase)
-    before_seal = [call for call in ordered if registry.get(call.name).phase < Phase.SEAL]
-    results = []
+    before_seal, sealing = ordered(calls)
+    results, kept = list(before), len(before)
     for done, call in enumerate(before_seal):
-        tell(call.name, done / len(ordered))
+        tell(call.name, done / len(calls))
         results.append(apply_one(files, call, differences=differences))
+        if layer is not None and sum(one.seconds for one in results[kept:]) >= LAYER_PAYS:
+            tell("keeping the disk as it is now", (done + 1) / len(calls))
+            layer(files, results)
+            kept = len(results)
     installed = _installed(files)
     if any(result.changes for result in results):
         relabelling = apply_one(files, OperationCall("relabel-selinux", NoParams()))
         results += [relabelling] if relabelling.changes else []
-    for done, call in enumerate(ordered[len(before_seal) :], start=len(before_seal)):
-        tell(call.name, done / len(ordered))
+    for done, call in enumerate(sealing, start=len(before_seal)):
+        tell(call.name, done / len(calls))
         results.append(apply_one(files, call, differences=differences))
     return CustomiseResult(tuple(results), installed)
 

@@ -7,6 +7,7 @@ import stat as stat_bits
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from imagebuild import qemu_img
 from imagebuild.errors import GuestError
 from imagebuild.guest import block
 
@@ -167,6 +168,14 @@ class GuestDisk:
         block.renew_below(self._g, pairs)
         if volumes:
             self._session.restart()
+        self._session.mount()
+
+    def copy_disks(self, folder: Path) -> None:
+        """Have copies of the raw disks, as after a shutdown, in a folder of the host."""
+        self._g.umount_all()
+        self._g.sync()
+        for disk in self._session.disks:
+            qemu_img.copy_file(disk, folder / disk.name)
         self._session.mount()
 
     def device(self, path: str) -> str:

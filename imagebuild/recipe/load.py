@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -39,13 +39,18 @@ def one_image(
 
 
 def load_all(
-    path_or_name: str | Path, *, search: Sequence[Path] | None = None, given: Mapping[str, str] | None = None
+    path_or_name: str | Path,
+    *,
+    search: Sequence[Path] | None = None,
+    given: Mapping[str, str] | None = None,
+    only: Collection[str] = (),
 ) -> list[Recipe]:
     """Load and check the recipes of all images that a file yields, or of the one image of that name.
 
-    Arguments and errors are those of ``load``, except that several images are no error.
+    Arguments and errors are those of ``load``, except that several images are no error. ``only`` are the names of those that are wanted.
     """
-    return checked_all(select(path_or_name, search=search, given=given))
+    images = select(path_or_name, search=search, given=given)
+    return checked_all([image for image in images if not only or image.name in only])
 
 
 def checked_all(images: Sequence[Image]) -> list[Recipe]:

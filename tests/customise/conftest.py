@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from imagebuild.kickstrap.mirror import host_mirror
 from imagebuild.run import run as run_program
+from tests import debian_root as debian_roots
 from tests.appliance import appliance
 
 STATUS = "Package: vim\nStatus: install ok installed\nVersion: 2:9.1.1230-2\n"
@@ -47,19 +47,17 @@ def installed_disk(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def debian_disk(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A raw disk with the smallest Debian that has apt, from the host's mirror; no partition table. Use ``debian``."""
-    folder = tmp_path_factory.mktemp("debian")
-    archive = folder / "root.tar"
-    mirror = host_mirror().main
-    argv = ["mmdebstrap", "--variant=apt", "--include=rpm", "trixie", archive, *([mirror] if mirror else [])]
-    run_program(argv, timeout=600)
-    with appliance(folder, 2 << 30) as (g, (disk,)):
-        g.mkfs("ext4", "/dev/sda")
-        g.mount("/dev/sda", "/")
-        g.tar_in(str(archive), "/")
-        g.write("/etc/fstab", "/dev/vda / ext4 defaults 0 1\n")
-    return disk
+def debian_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The archive of a small Debian with apt, rpm and what labels files for SELinux."""
+    folder = tmp_path_factory.mktemp("debian-root")
+    hook = '--customize-hook=rm -f "$1/etc/selinux/config"'  # without it SELinux is off
+    return debian_roots.archive(folder, "--include=rpm,policycoreutils,selinux-policy-default", hook)
+
+
+@pytest.fixture(scope="session")
+def debian_disk(debian_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A raw disk with that Debian and without a partition table. Use ``debian``."""
+    return debian_roots.disk(debian_root, tmp_path_factory.mktemp("debian"))
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,8 +13,6 @@ from imagebuild.customise.result import CustomiseResult
 from imagebuild.customise.runner import apply_all
 from imagebuild.guest import GuestDisk
 from imagebuild.guest.session import Session
-from imagebuild.kickstrap.mirror import host_mirror
-from imagebuild.run import run as run_program
 from tests.appliance import appliance
 
 pytestmark = pytest.mark.guestfs
@@ -32,13 +31,9 @@ WRITE = (
 
 
 @pytest.fixture(scope="module")
-def guest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Any, GuestDisk]]:
+def guest(debian_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Any, GuestDisk]]:
     """A guest with SELinux, mounted in an appliance, and the appliance."""
     folder = tmp_path_factory.mktemp("selinux")
-    archive = folder / "root.tar"
-    mirror = host_mirror().main
-    argv = ["mmdebstrap", "--variant=essential", "--include=policycoreutils,selinux-policy-default"]
-    run_program([*argv, "trixie", str(archive), *([mirror] if mirror else [])], timeout=600)
     with appliance(folder, 1 << 30, 320 << 20, 40 << 20) as (g, disks):
         for device, fstype, place in (("a", "ext4", "/"), ("b", "xfs", "/srv"), ("c", "vfat", "/boot/efi")):
             g.mkfs(fstype, f"/dev/sd{device}")
@@ -46,7 +41,7 @@ def guest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Any, Guest
                 g.mkdir_p(place)
             g.mount(f"/dev/sd{device}", place)
             if place == "/":
-                g.tar_in(str(archive), "/")
+                g.tar_in(str(debian_root), "/")
         g.write("/etc/fstab", FSTAB)
         g.write("/etc/selinux/config", CONFIG)
         yield g, GuestDisk(Session(lambda: g, disks, "raw"))

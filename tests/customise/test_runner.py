@@ -7,13 +7,13 @@ from contextlib import contextmanager
 
 import pytest
 
-from imagebuild.customise import registry
+from imagebuild.customise import registry, runner
 from imagebuild.customise.operation import OperationCall
 from imagebuild.customise.packages import parse_dpkg_status
-from imagebuild.customise.result import CustomiseResult
-from imagebuild.customise.runner import customise
+from imagebuild.customise.result import CustomiseResult, OperationResult
+from imagebuild.customise.runner import apply_all, customise, ordered
 from imagebuild.errors import GuestError, UsageError
-from tests.operations.memory import MemoryDisk, Node, with_folders
+from tests.operations.memory import MemoryDisk, Node, Tree, with_folders
 
 DPKG = "Package: vim\nStatus: install ok installed\nVersion: 2:9.1\nProvides: editor\n"
 
@@ -131,3 +131,48 @@ def test_a_full_grubenv_is_not_made_longer() -> None:
 def test_dpkg_status_with_odd_lines() -> None:
     text = "Package: a\nStatus: install ok half-configured\nVersion: 1\n\n\nnonsense\n\nPackage: b\nStatus:\n\n" + DPKG
     assert parse_dpkg_status(text).versions == {"vim": "2:9.1"}
+
+
+def test_each_layer_leads_to_the_same_guest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "LAYER_PAYS", 0.0)
+    calls = [
+        registry.call("write-file", {"path": "/etc/one", "text": "1"}),
+        registry.call("trim-free-space"),
+        registry.call("append-to-file", {"path": "/etc/one", "text": "2\n"}),
+        registry.call("reset-machine-id"),
+        registry.call("clean-logs"),
+    ]
+    layers: list[tuple[Tree, tuple[OperationResult, ...]]] = []
+    disk = guest()
+    whole = apply_all(
+        disk,
+        calls,
+        lambda detail, fraction: None,
+        layer=lambda files, results: layers.append((dict(disk.tree), tuple(results))),
+    )
+    assert [[one.name for one in results] for _, results in layers] == [
+        ["write-file"],
+        ["write-file", "append-to-file"],
+        ["write-file", "append-to-file", "reset-machine-id"],
+        ["write-file", "append-to-file", "reset-machine-id", "clean-logs"],
+    ]
+    before_seal, sealing = ordered(calls)
+    for tree, results in layers:
+        again = MemoryDisk(tree)
+        left = [*before_seal[len(results) :], *sealing]
+        resumed = apply_all(again, left, lambda detail, fraction: None, before=results)
+        assert again.tree == disk.tree
+        assert [(one.name, one.changes) for one in resumed.operations] == [
+            (one.name, one.changes) for one in whole.operations
+        ]
+
+
+def test_what_takes_no_time_is_no_layer() -> None:
+    layers = []
+    apply_all(
+        guest(),
+        [registry.call("reset-machine-id"), registry.call("clean-logs")],
+        lambda detail, fraction: None,
+        layer=lambda files, results: layers.append(results),
+    )
+    assert layers == []

@@ -220,6 +220,7 @@ def test_space_runs_out_in_the_middle_of_the_installation(project: Project, smal
         "key",
         "accelerator.json",
         "filler",
+        "history.sqlite",
         "installed",
         "work",
         "locks",

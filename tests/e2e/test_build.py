@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from imagebuild import accel
+from imagebuild import accel, guest, qemu_img
+from imagebuild.customise import registry
 
-from .conftest import PASSWORD, Ended, Project
+from .conftest import PASSWORD, RECIPE, Ended, Project
 from .guest_console import booted
 
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(1800)]
@@ -146,7 +147,32 @@ def test_nothing_is_left_of_the_build(project: Project, image: Path, nothing_lef
     assert image.exists()
 
 
-def test_another_output_folder_resumes_behind_the_installation(project: Project, image: Path) -> None:
+def test_another_output_folder_resumes_behind_the_operations(project: Project, image: Path) -> None:
     ended = project.run("build", "small", "--json", "--output", "again")
     assert ended.code == 0
-    assert {event["step"] for event in ended.events if event["event"] == "step"} == {"plan", "customise", "convert"}
+    assert {event["step"] for event in ended.events if event["event"] == "step"} == {"plan", "convert"}
+
+
+def test_an_edit_of_the_last_operation_goes_on_from_a_layer(project: Project, image: Path, tmp_path: Path) -> None:
+    """The first operation takes long enough to be kept. It runs once."""
+    slow = "  - run-command: {command: sleep 6; echo ran >>/etc/ran}\n"
+    last = "  - write-file: {path: /etc/edited, text: TEXT}\n"
+    for text in ("first", "second"):
+        project.write(
+            "edited/small.yaml", RECIPE.replace("operations:\n", "operations:\n" + slow + last).replace("TEXT", text)
+        )
+        planned = project.run("plan", "edited/small.yaml", "--json", "--output", "edited")
+        ended = project.run("build", "edited/small.yaml", "--json", "--output", "edited")
+        assert ended.code == 0, ended.stderr
+    (customise,) = [step for step in planned.events[-1]["steps"] if step["step"] == "customise"]
+    assert customise["why"] == "changed: operation 2, write-file; goes on after run-command"
+    (done,) = [one for one in ended.events if one.get("step") == "customise" and one["state"] == "done"]
+    assert "the first 1 of them kept from before" in done["summary"]
+    edited = project.folder / str(ended.last("artifact")["image"])
+    told = json.loads((edited.parent / "manifest.json").read_text())
+    assert [one["name"] for one in told["operations"]][:3] == ["run-command", "write-file", registry.DEFAULTS[0]]
+    overlay = tmp_path / "overlay.qcow2"
+    qemu_img.create_overlay(edited, "qcow2", overlay)
+    with guest.opened(overlay, "qcow2", accel="tcg", tmpdir=tmp_path) as opened:
+        assert opened.read("/etc/ran", 100) == b"ran\n"
+        assert opened.read("/etc/edited", 100) == b"second"

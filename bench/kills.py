@@ -1,0 +1,188 @@
+"""Kill builds at random instants, and look what the next start finds: nothing may be left, and nothing damaged.
+
+    python -m bench.kills --count 100 [--workdir DIR] [--seed N] [--store STORE]
+
+Each round starts a build of one of two recipes at once or both, kills its process outright (SIGKILL, as the kernel does when memory is short) at a random
+instant or just when a step begins or ends, and then looks after `imagebuild gc`. Every few rounds a build is left in peace: it must succeed.
+Everything is real: virt-install, libguestfs, mmdebstrap.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from imagebuild import hypervisor
+from imagebuild.run import MARK
+
+RECIPE = """\
+extends: debian-13
+name: {name}
+locale: {{timezone: {timezone}}}
+operations:
+  append:
+    - run-command: {{command: "sleep 6; echo {number} >/etc/number"}}
+"""
+ZONES = ("Europe/Berlin", "Europe/Paris", "UTC", "Asia/Tokyo")
+PEACE = 12
+"""Every so many rounds a build is left in peace."""
+
+
+@dataclass
+class Rounds:
+    """The rounds: a project and its store below ``folder``."""
+
+    folder: Path
+    random: random.Random
+    limit: float
+    """Seconds of the longest wait before a kill."""
+    killed_at: Counter[str] = field(default_factory=Counter)
+    left: list[str] = field(default_factory=list)
+    before: frozenset[str] = frozenset()
+
+    def go(self, count: int) -> None:
+        """``count`` kills, and the builds in peace between them."""
+        (self.folder / "out").mkdir()
+        self.before = frozenset(self._temporary())
+        self._edit(0)
+        self._peace(0)  # so that not most kills hit the packages' download
+        for number in range(1, count + 1):
+            if number % 3 == 1:
+                self._edit(number)
+            self._kill()
+            self._look(number)
+            if number % PEACE == 0:
+                self._peace(number)
+        self._peace(count)
+
+    def _edit(self, number: int) -> None:
+        """Change what the next build must make: sometimes the installation, always an operation."""
+        zone = ZONES[number // PEACE % len(ZONES)]
+        for name in ("one", "two"):
+            path = self.folder / "recipes" / f"{name}.yaml"
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(RECIPE.format(name=name, timezone=zone, number=number))
+
+    def _start(self, *names: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "imagebuild", "build", *names, "--json"],
+            cwd=self.folder, env=self._environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+        )  # fmt: skip
+
+    def _environment(self) -> dict[str, str]:
+        return {
+            **os.environ,
+            "IMAGEBUILD_STORE": str(self.folder / "store"),
+            "IMAGEBUILD_OUTPUT": str(self.folder / "out"),
+        }
+
+    def _kill(self) -> None:
+        process = self._start(self.random.choice(("one", "two")))
+        boundary = self.random.random() < 0.4
+        steps = self.random.randint(1, 6)
+        timer = threading.Timer(self.random.uniform(0, self.limit), process.kill)
+        timer.start()
+        at, seen = "the start", 0
+        assert process.stdout is not None
+        for line in process.stdout:
+            event = json.loads(line) if line.startswith("{") else {}
+            if event.get("event") == "step":
+                at = f"{event['step']} {event['state'] if event['state'] != 'running' else ''}".strip()
+                seen += event["state"] != "running"
+            if boundary and seen >= steps:
+                process.kill()
+                break
+        timer.cancel()
+        process.kill() if process.poll() is None else None
+        process.wait()
+        self.killed_at[at if process.returncode == -signal.SIGKILL else "ended before"] += 1
+
+    def _look(self, number: int) -> None:
+        subprocess.run(
+            [sys.executable, "-m", "imagebuild", "gc", "--keep", "2", "--output", self.folder / "out"],
+            cwd=self.folder, env=self._environment(), check=True, stdout=subprocess.DEVNULL,
+        )  # fmt: skip
+        found = [*self._domains(), *self._processes(), *self._files(), *(set(self._temporary()) - self.before)]
+        self.left += [f"round {number}: {one}" for one in found]
+        print(f"{number:4} killed at {dict(self.killed_at)}, left: {found}", flush=True)
+
+    def _domains(self) -> list[str]:
+        with hypervisor.connected() as connection:
+            return [
+                f"domain {name}"
+                for name in connection.names()
+                if name.startswith(("imagebuild-one-", "imagebuild-two-"))
+            ]
+
+    def _processes(self) -> list[str]:
+        found = []
+        for path in Path("/proc").glob("[0-9]*/environ"):
+            try:
+                told = path.read_bytes()
+                if any(f"{MARK}={name}-".encode() in told for name in ("one", "two")):
+                    command = (path.parent / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                    found.append(f"process {path.parent.name}: {command}")
+            except OSError:
+                continue
+        return found
+
+    def _files(self) -> list[str]:
+        store, out = self.folder / "store", self.folder / "out"
+        hidden = list(out.glob("*/.*"))
+        return [
+            str(path) for path in (*store.glob("work/*"), *store.glob("locks/*"), *store.glob("damaged/*"), *hidden)
+        ]
+
+    def _temporary(self) -> list[str]:
+        used = Path("/proc/net/unix").read_text(errors="replace")
+        return [str(path) for path in Path(tempfile.gettempdir()).glob("libguestfs*") if f"{path}/" not in used]
+
+    def _peace(self, number: int) -> None:
+        begin = time.monotonic()
+        process = self._start("one", "two")
+        told, _ = process.communicate()
+        images = [json.loads(line)["image"] for line in told.splitlines() if '"event": "artifact"' in line]
+        if process.returncode or len(images) != 2:
+            errors = [line for line in told.splitlines() if '"event": "error"' in line] or [told[-2000:]]
+            self.left.append(f"round {number}: the build in peace failed: {errors}")
+            print(self.left[-1], flush=True)
+        for image in images:
+            path = self.folder / image
+            subprocess.run(["sha256sum", "--quiet", "-c", "SHA256SUMS"], cwd=path.parent, check=True)
+            subprocess.run(["qemu-img", "check", "-q", "-f", "qcow2", path], check=True)
+        print(f"{number:4} in peace: {time.monotonic() - begin:.0f} s, {len(images)} images whole", flush=True)
+
+
+def main() -> int:
+    """Kill, look, and tell. The exit status is 1 if anything was left or damaged."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--count", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--limit", type=float, default=40.0, help="seconds of the longest wait before a kill")
+    parser.add_argument("--store", type=Path, help="begin with a copy of this store")
+    parser.add_argument("--workdir", type=Path, default=Path("/var/tmp"), help="needs about 8 GiB")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="kills-", dir=arguments.workdir) as name:
+        Path(name).chmod(0o711)  # QEMU's own user must reach the disks
+        if arguments.store:
+            subprocess.run(["cp", "-a", "--sparse=always", arguments.store, Path(name) / "store"], check=True)
+        rounds = Rounds(Path(name), random.Random(arguments.seed), arguments.limit)
+        rounds.go(arguments.count)
+    print(f"killed {sum(rounds.killed_at.values())} times at {dict(rounds.killed_at)}")
+    print("\n".join(rounds.left) or "nothing was left, nothing was damaged")
+    return bool(rounds.left)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

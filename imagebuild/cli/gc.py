@@ -1,0 +1,67 @@
+"""``imagebuild gc``."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from imagebuild import gc as collector
+from imagebuild.cli.options import json_option, opened, store_option
+from imagebuild.recipe.fields import byte_size
+
+
+class Size(click.ParamType[int]):
+    """Bytes, with a binary unit."""
+
+    name = "size"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        try:
+            return byte_size(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  imagebuild gc --dry-run
+  imagebuild gc --keep 1 --max-size 20GiB
+  imagebuild gc --output /srv/images --keep 5"""
+)
+@click.option(
+    "--keep", type=click.IntRange(min=1), default=2, show_default=True,
+    help="Of each recipe, keep this many results of each kind: those that were used last.",
+)  # fmt: skip
+@click.option("--max-size", type=Size(), metavar="SIZE", help="Let the store take no more than this, such as 50GiB.")
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    help="Also remove versions of the images in this folder, all but the newest of --keep.",
+)
+@click.option("--dry-run", is_flag=True, help="Tell what would be removed. Removes nothing.")
+@store_option
+@json_option
+def gc(keep: int, max_size: int | None, output: Path | None, dry_run: bool, store: Path | None, as_json: bool) -> None:
+    """Remove from the store what nobody needs any more.
+
+    That is what dead builds left (their machines, programs and files), what is damaged, and old results of steps. What a
+    running build uses stays, and so does the newest version of each image.
+    """
+    there = opened(store)
+    report = collector.collect(there, keep=keep, max_size=max_size, dry_run=dry_run)
+    removed = list(report.removed)
+    if output is not None:
+        removed += collector.versions(output, there, keep=keep, dry_run=dry_run)
+    freed = sum(one.size for one in removed)
+    if as_json:
+        found = {"removed": [asdict(one) for one in removed], "freed": freed, "kept": report.kept, "dry_run": dry_run}
+        click.echo(json.dumps(found))
+        return
+    for one in removed:
+        click.echo(f"{one.what:<60} {one.size >> 20:>7} MiB  {one.why}")
+    verb = "would be freed" if dry_run else "freed"
+    click.echo(f"{freed >> 20} MiB {verb}, {report.kept >> 20} MiB kept in {there.root}")

@@ -1,0 +1,87 @@
+"""``imagebuild history``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+
+import click
+
+from imagebuild.cli.options import RecipeName, json_option, opened, store_option
+from imagebuild.cli.report import minutes, rounded
+from imagebuild.errors import RecipeError, UsageError
+from imagebuild.history import Build, History
+from imagebuild.recipe.load import select
+from imagebuild.recipe.section import MIB
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  imagebuild history
+  imagebuild history debian-13 --limit 5
+  imagebuild history --json --limit 100 | jq -r 'select(.outcome == "failed") | "\\(.recipe): \\(.error)"'"""
+)
+@click.argument("recipes", nargs=-1, type=RecipeName())
+@click.option(
+    "--limit", type=click.IntRange(min=1), default=20, show_default=True, metavar="N", help="Show the last N builds."
+)
+@store_option
+@json_option
+def history(recipes: tuple[str, ...], limit: int, store: Path | None, as_json: bool) -> None:
+    """Show the last builds in the store, the newest first; with RECIPES only theirs.
+
+    That is when each began, its version, how it ended and how long that took, the size of the image, and which steps were run. A
+    build without an end is running, or died. With --json each has all its steps, with their fingerprints and seconds.
+    """
+    known = History(opened(store))
+    names = {image for name in recipes for image in _images(known, name)}
+    builds = [(build, known.state(build)) for build in known.builds(names, limit)]
+    if as_json:
+        for build, outcome in builds:
+            steps = [{**asdict(step), "seconds": rounded(step.seconds)} for step in build.steps]
+            seconds = rounded(build.seconds)
+            click.echo(json.dumps({**asdict(build), "outcome": outcome, "seconds": seconds, "steps": steps}))
+    elif builds:
+        click.echo(_table([_row(build, outcome) for build, outcome in builds]))
+    else:
+        click.echo(f"no build of {', '.join(recipes)} is known" if recipes else "no build is known")
+
+
+def _images(known: History, name: str) -> list[str]:
+    """The images that are meant: the recipe's, or those of a name that only the history knows by now."""
+    try:
+        return [image.name or name for image in select(name)]
+    except (RecipeError, UsageError):
+        if known.builds([name], 1):
+            return [name]
+        raise
+
+
+_HEAD = ("began", "recipe", "version", "outcome", "time", "size", "run")
+
+
+def _row(build: Build, outcome: str) -> tuple[str, ...]:
+    ran = ", ".join(step.name for step in build.steps if step.state == "run")
+    return (
+        f"{datetime.fromisoformat(build.began).astimezone():%Y-%m-%d %H:%M}",
+        build.recipe,
+        build.version or "",
+        outcome,
+        "" if build.seconds is None else minutes(build.seconds),
+        "" if build.size is None else f"{build.size / MIB:.0f} MiB",
+        f"{ran}{'; ' if ran and build.error else ''}{build.error or ''}",
+    )
+
+
+def _table(rows: Sequence[tuple[str, ...]]) -> str:
+    widths = [max(map(len, column)) for column in zip(_HEAD, *rows, strict=True)]
+    aligned = ("<", "<", "<", "<", ">", ">", "<")
+    lines = [
+        "  ".join(f"{cell:{side}{width}}" for cell, side, width in zip(row, aligned, widths, strict=True)).rstrip()
+        for row in (_HEAD, *rows)
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,198 @@
+"""What the store may lose, and what it may not."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from contextlib import ExitStack
+from datetime import date
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from imagebuild import run as programs
+from imagebuild.artifact import Output
+from imagebuild.build import clear_dead_runs
+from imagebuild.cli.main import cli
+from imagebuild.gc import collect, versions
+from imagebuild.store import ELSEWHERE, Store, new_run
+
+DAY = date(2026, 1, 31)
+SIZE = 1 << 20
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "store")
+
+
+def make(store: Store, name: str, *, kind: str = "installed", label: str = "web", used: float = 0) -> None:
+    with store.make(kind, name, within=store.root, label=label, inputs={}) as folder:
+        (folder / "disk.raw").write_bytes(os.urandom(SIZE))
+    found = store.find(kind, name)
+    assert found
+    os.utime(found / "entry.json", (used, used))
+
+
+def left(store: Store) -> set[str]:
+    return {entry.fingerprint for entry in store.entries()}
+
+
+def test_of_each_recipe_and_kind_the_ones_used_last_stay(store: Store) -> None:
+    for number in range(4):
+        make(store, f"web-{number}", used=100 + number)
+        make(store, f"db-{number}", label="db", used=50 - number)
+    make(store, "payload", kind="payload", used=1)
+    told = collect(store, keep=2, dry_run=True)
+    assert len(left(store)) == 9
+    done = collect(store, keep=2)
+    assert done == told
+    assert left(store) == {"web-2", "web-3", "db-0", "db-1", "payload"}
+    assert [one.size >= SIZE for one in done.removed] == [True] * 4
+    assert SIZE * 5 <= done.kept <= SIZE * 6
+    assert collect(store, keep=2).removed == ()
+
+
+def test_the_size_is_kept_by_removing_what_was_not_used_for_longest(store: Store) -> None:
+    for number in range(4):
+        make(store, f"web-{number}", label=f"web-{number}", used=100 - number)
+    collect(store, keep=2, max_size=SIZE * 5 // 2)
+    assert left(store) == {"web-0", "web-1"}
+
+
+def test_what_a_build_has_taken_stays(store: Store) -> None:
+    for number in range(3):
+        make(store, f"web-{number}", used=100 + number)
+    with ExitStack() as held:
+        assert store.take("installed", "web-0", held)  # and so it is the one that was used last
+        assert collect(store, keep=1, max_size=0).kept >= SIZE
+        assert left(store) == {"web-0"}
+    collect(store, keep=1, max_size=0)
+    assert left(store) == set()
+
+
+def test_downloads_go_while_no_build_runs(store: Store) -> None:
+    source = store.root / "sources" / "sha256-abc"
+    source.parent.mkdir()
+    source.write_bytes(bytes(SIZE))
+    with store.workdir(new_run("web"), shared=False):
+        collect(store, keep=1, max_size=0)
+        assert source.exists()
+    collect(store, keep=1)
+    assert source.exists()
+    collect(store, keep=1, max_size=0)
+    assert not source.exists()
+
+
+def test_what_is_damaged_goes(store: Store) -> None:
+    make(store, "web-0")
+    found = store.find("installed", "web-0")
+    assert found
+    (found / "disk.raw").write_bytes(b"")
+    with ExitStack() as held:
+        store.take("installed", "web-0", held)
+    (removed,) = collect(store, keep=1).removed
+    assert removed.what.startswith("damaged installed-web-0")
+    assert store.damaged() == []
+
+
+DYING = """
+import os, signal, subprocess, sys, tempfile
+from pathlib import Path
+from imagebuild.run import marked, started
+from imagebuild.store import ELSEWHERE, Store
+
+with Store(Path(sys.argv[1])).workdir("web-1", shared=False) as work, marked("web-1"):
+    with started(["sh", "-c", "sleep 600 & sleep 600"]), Store(Path(sys.argv[1])).locked("some", print):
+        (work / ELSEWHERE).write_text(sys.argv[2])
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_programs_files_and_locks_of_a_killed_build_go(store: Store, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "libguestfs123456"
+    elsewhere.mkdir()
+    with (
+        store.workdir("web-2", shared=False) as living,
+        programs.marked("web-2"),
+        programs.started(["sleep", "600"]) as other,
+    ):
+        subprocess.run([sys.executable, "-c", DYING, store.root, elsewhere], check=False)
+        assert store.dead_runs() == ["web-1"]
+        assert len(marked("web-1")) == 3
+        assert [one.what for one in collect(store, keep=1, dry_run=True).removed] == ["dead build web-1"]
+        assert elsewhere.exists()
+        clear_dead_runs(store)
+        assert store.dead_runs() == []
+        assert [pid for pid in marked("web-1") if running(pid)] == []
+        assert other.poll() is None
+        assert living.exists()
+    assert not elsewhere.exists()
+    assert list((store.root / "locks").iterdir()) == []
+    assert not (store.root / "work" / "web-1" / ELSEWHERE).exists()
+
+
+def marked(run: str) -> list[int]:
+    wanted = f"{programs.MARK}={run}".encode()
+    return [pid for pid, variables in programs._environments() if wanted in variables]
+
+
+def running(pid: int) -> bool:
+    """A killed process stays as a zombie until its new parent has looked."""
+    for _ in range(50):
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except FileNotFoundError:
+            return False
+        if state == "Z":
+            return False
+        time.sleep(0.1)
+    return True
+
+
+def image(output: Output) -> None:
+    with output.new(DAY) as artifact:
+        (artifact.folder / "web.qcow2").write_text("image")
+        told = {"image": {"file": "web.qcow2", "size": 5, "sha256": "0"}}
+        (artifact.folder / "manifest.json").write_text(json.dumps(told))
+
+
+def test_old_versions_go_and_never_the_latest(store: Store, tmp_path: Path) -> None:
+    output = Output(tmp_path / "out", "web")
+    for _ in range(11):
+        image(output)
+    (output.folder / ".2026-01-31.12.abc").mkdir()
+    (output.folder / "notes").mkdir()
+    (output.folder / "latest").unlink()
+    (output.folder / "latest").symlink_to("2026-01-31.3")  # taken back by hand
+    told = versions(tmp_path / "out", store, keep=2, dry_run=True)
+    assert versions(tmp_path / "out", store, keep=2) == told
+    assert {path.name for path in output.folder.iterdir()} == {
+        "2026-01-31.3",
+        "2026-01-31.10",
+        "2026-01-31.11",
+        "latest",
+        "notes",
+    }
+
+
+def test_the_command(store: Store, tmp_path: Path) -> None:
+    for number in range(3):
+        make(store, f"web-{number}", used=100 + number)
+    image(Output(tmp_path / "out", "web"))
+    words = ["gc", "--store", str(store.root), "--output", str(tmp_path / "out"), "--keep", "1"]
+    dry = CliRunner().invoke(cli, [*words, "--dry-run"])
+    assert dry.exit_code == 0
+    assert "installed web-0 of web" in dry.output
+    assert "would be freed" in dry.output
+    done = CliRunner().invoke(cli, [*words, "--max-size", "1GiB", "--json"])
+    told = json.loads(done.output)
+    assert (len(told["removed"]), told["dry_run"]) == (2, False)
+    assert told["freed"] >= 2 * SIZE
+    wrong = CliRunner().invoke(cli, [*words, "--max-size", "50G"])
+    assert wrong.exit_code == 2
+    assert "did you mean 50GiB?" in wrong.output
