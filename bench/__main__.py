@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from bench import customise, lint
+from bench import convert, customise, lint
 from imagebuild.install.machine import disk_names
 from imagebuild.recipe.load import load
 from imagebuild.run import run
@@ -26,7 +26,7 @@ _LIMIT = 7200.0
 
 
 def main() -> None:
-    """Lint a large project, build twice into a store of its own, then measure customising on the installed disk."""
+    """Lint a large project, build twice into a store of its own, then measure converting and customising on the installed disk."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("recipe", nargs="?", default="debian-13")
     parser.add_argument("--workdir", type=Path, default=Path("/var/tmp"), help="needs about 6 GiB")
@@ -46,7 +46,9 @@ def main() -> None:
         )
         print(f"  image      {manifest['image']['size'] / (1 << 20):6.1f} MiB")
         installed = folder / "store" / "installed" / manifest["steps"]["install"]["fingerprint"]
-        customise.measure(installed / disk_names(load(arguments.recipe))[0], folder, 1)
+        disk = installed / disk_names(load(arguments.recipe))[0]
+        convert.measure(disk, folder, 1)
+        customise.measure(disk, folder, 1)
 
 
 def _build(recipe: str, folder: Path, what: str) -> dict[str, Any]:

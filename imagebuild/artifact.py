@@ -1,6 +1,6 @@
 """Artifacts: finished images with their manifest, checksums and logs, one folder per version.
 
-    OUTPUT/<recipe>/<version>/<recipe>.qcow2, <recipe>.xml, manifest.json, SHA256SUMS, kickstart.cfg, *.log
+    OUTPUT/<recipe>/<version>/<recipe>.qcow2 (or other formats), <recipe>.xml, manifest.json, SHA256SUMS, kickstart.cfg, *.log
     OUTPUT/<recipe>/latest -> <version>
 
 A version is the date and a counter (``2026-11-22.1``). The folder is filled aside, fsynced and
@@ -39,7 +39,8 @@ class Artifact:
 
     @property
     def image(self) -> Path:
-        return self.folder / f"{self.recipe}.qcow2"
+        """The system disk, in the first of its formats."""
+        return self.folder / str(self.images()[0]["file"])
 
     @property
     def domain(self) -> Path:
@@ -50,6 +51,11 @@ class Artifact:
         """The manifest as parsed JSON."""
         content: dict[str, Any] = json.loads((self.folder / MANIFEST).read_text())
         return content
+
+    def images(self) -> list[dict[str, Any]]:
+        """What the manifest says of each image, the system disk's first."""
+        told = self.manifest()
+        return [told["image"], *told.get("extra_images", []), *told.get("other_formats", [])]
 
 
 class Output:
@@ -64,9 +70,7 @@ class Output:
         with suppress(OSError, ValueError, KeyError, TypeError):
             folder = self.folder / (self.folder / LATEST).readlink()
             artifact = Artifact(folder, self.recipe, folder.name)
-            told = artifact.manifest()
-            images = [told["image"], *told.get("extra_images", [])]
-            if all((folder / image["file"]).stat().st_size == image["size"] for image in images):
+            if all((folder / image["file"]).stat().st_size == image["size"] for image in artifact.images()):
                 return artifact
         return None
 
@@ -87,8 +91,9 @@ class Output:
         aside = self.folder / f".{version}.{secrets.token_hex(4)}"
         aside.mkdir()
         try:
-            yield Artifact(aside, self.recipe, version)
-            _write_checksums(aside)
+            artifact = Artifact(aside, self.recipe, version)
+            yield artifact
+            _write_checksums(artifact)
             sync_tree(aside)
             aside.rename(self.folder / version)
             self._point_latest(version)
@@ -133,7 +138,9 @@ def _version(folder: Path) -> tuple[str, int]:
     return day, int(number)
 
 
-def _write_checksums(folder: Path) -> None:
-    """The format of sha256sum(1), so that ``sha256sum -c SHA256SUMS`` checks the folder."""
-    paths = sorted(path for path in folder.iterdir() if path.is_file() and path.name != CHECKSUMS)
-    (folder / CHECKSUMS).write_text("".join(f"{sha256(path)}  {path.name}\n" for path in paths))
+def _write_checksums(artifact: Artifact) -> None:
+    """The format of sha256sum(1), so that ``sha256sum -c SHA256SUMS`` checks the folder. Images are not read again."""
+    known = {image["file"]: image["sha256"] for image in artifact.images()}
+    paths = sorted(path for path in artifact.folder.iterdir() if path.is_file() and path.name != CHECKSUMS)
+    lines = (f"{known.get(path.name) or sha256(path)}  {path.name}\n" for path in paths)
+    (artifact.folder / CHECKSUMS).write_text("".join(lines))

@@ -20,7 +20,7 @@ Level = Literal["ok", "note", "missing"]
 _GIB = 1 << 30
 _PROGRAMS = {
     "virt-install": "starts the installation",
-    "qemu-img": "converts the disk",
+    "qemu-img": "checks images, makes vhdx",
     "mmdebstrap": "builds Debian root file systems",
     "mksquashfs": "packs the installer's runtime",
     "openssl": "hashes passwords",

@@ -27,7 +27,7 @@ class Source:
 
 @dataclass(frozen=True)
 class ImageFacts:
-    """The finished image: sizes in bytes."""
+    """A finished image: sizes in bytes."""
 
     file: str
     format: str
@@ -49,6 +49,9 @@ class Facts:
     customised: CustomiseResult
     image: ImageFacts
     extra_images: Sequence[ImageFacts]
+    """Those of further disks, in the same format."""
+    other_formats: Sequence[ImageFacts]
+    """All disks in the recipe's further formats."""
     domain: str
     """The file of the domain definition beside the image."""
     began: datetime
@@ -72,6 +75,7 @@ def _content(plan: Plan, facts: Facts) -> dict[str, Any]:
         "fingerprint": plan.convert.fingerprint,
         "image": asdict(facts.image),
         "extra_images": [asdict(image) for image in facts.extra_images],
+        "other_formats": [asdict(image) for image in facts.other_formats],
         "domain": facts.domain,
         "recipe": recipe.model_dump(mode="json"),
         "kickstart": {

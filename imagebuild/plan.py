@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 from imagebuild import customise as customisation
 from imagebuild import fingerprint
 from imagebuild import preparation as preparations
+from imagebuild.convert.conversion import compressors
+from imagebuild.convert.formats import described
 from imagebuild.customise import registry
 from imagebuild.domain.definition import definition
 from imagebuild.errors import HostError, Problem, RecipeError
@@ -236,9 +238,16 @@ def _operation(call: OperationCall) -> str:
 def _convert_step(recipe: Recipe, customise: Step, tools: Tools) -> Step:
     inputs = {
         "customised disk": customise.fingerprint,
-        "format": recipe.output.format,
+        "format": " ".join(recipe.output.format),
         "compression": recipe.output.compression,
+        "code": fingerprint.code("convert"),
+        "compressors": compressors(),
         "domain definition": fingerprint.text(definition(recipe)),
         "qemu-img": tools.qemu,
     }
-    return Step("convert", "artifact", f"{recipe.output.format} ({recipe.output.compression})", inputs)
+    return Step(
+        "convert",
+        "artifact",
+        ", ".join(described(name, recipe.output.compression) for name in recipe.output.format),
+        inputs,
+    )

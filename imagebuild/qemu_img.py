@@ -1,17 +1,15 @@
-"""qemu-img: copy, convert, check. The format is always named, never probed."""
+"""qemu-img: copy, convert, check. The format is always named, never probed. What is compressed, imagebuild.convert writes."""
 
 from __future__ import annotations
 
 import json
 import re
 from pathlib import Path
-from typing import Literal
 
 from imagebuild.disk_image import Format
 from imagebuild.progress import SILENT, Progress
 from imagebuild.run import run
 
-Compression = Literal["zstd", "zlib"]
 _LIMIT = 3600.0
 _PERCENT = re.compile(r"\(([\d.]+)/100%\)")
 
@@ -45,37 +43,20 @@ def commit(overlay: Path) -> None:
     run(["qemu-img", "commit", "-q", "-d", "-f", "qcow2", overlay], timeout=_LIMIT, hint="is there space left?")
 
 
-def convert(source: Path, target: Path, *, compression: Compression, progress: Progress = SILENT) -> None:
-    """Write the raw disk ``source`` as a compressed qcow2.
-
-    Compressed clusters are written in order (no ``-W``), so that the same disk gives the same bytes.
-    """
+def convert(source: Path, target: Path, target_format: str, *, progress: Progress = SILENT) -> None:
+    """Write the raw disk ``source`` in another format, uncompressed."""
 
     def told(line: str) -> None:
         if match := _PERCENT.search(line):
-            progress.update("compressing", float(match[1]) / 100)
+            progress.update(f"writing {target_format}", float(match[1]) / 100)
 
-    options = f"compression_type={compression},compat=1.1"
-    argv: list[str | Path] = [
-        "qemu-img",
-        "convert",
-        "-p",
-        "-c",
-        "-f",
-        "raw",
-        "-O",
-        "qcow2",
-        "-o",
-        options,
-        source,
-        target,
-    ]
+    argv: list[str | Path] = ["qemu-img", "convert", "-p", "-f", "raw", "-O", target_format, source, target]
     run(argv, timeout=_LIMIT, on_line=told, hint="is there space left on the file system of the artifact?")
 
 
-def check(image: Path) -> None:
-    """Raise CommandFailed if the qcow2 is damaged."""
-    run(["qemu-img", "check", "-f", "qcow2", image], timeout=_LIMIT)
+def check(image: Path, image_format: str) -> None:
+    """Raise CommandFailed if the image is damaged."""
+    run(["qemu-img", "check", "-f", image_format, image], timeout=_LIMIT)
 
 
 def virtual_size(image: Path, image_format: Format) -> int:

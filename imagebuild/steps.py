@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -14,10 +14,11 @@ from pathlib import Path
 from imagebuild import accel, customising, evidence, hypervisor, manifest, qemu_img, tools
 from imagebuild import plan as plans
 from imagebuild.artifact import MANIFEST, Artifact, Output
+from imagebuild.convert.conversion import convert
+from imagebuild.convert.formats import Image
 from imagebuild.domain import definition as domain
 from imagebuild.entries import Entries, Settings
 from imagebuild.errors import HostError, InstallStalled, Problem, RecipeError
-from imagebuild.files import sha256
 from imagebuild.install.machine import disk_names, disk_sizes, install_machine
 from imagebuild.install.serve import served
 from imagebuild.install.supervise import Installed, install
@@ -205,16 +206,10 @@ class Run:
         output = Output(self.settings.output, recipe.name)
         with output.new(datetime.now().astimezone().date()) as artifact:
             with self.entries.under_way(self.plan.convert) as progress:
-                for name, image_name in zip(disk_names(recipe), domain.image_names(recipe), strict=True):
-                    image = artifact.folder / image_name
-                    qemu_img.convert(customised / name, image, compression=recipe.output.compression, progress=progress)
-                    qemu_img.check(image)
-                    image.chmod(0o644)
-                facts = self._facts(artifact, customised)
-                progress.summary(
-                    f"{recipe.disk.size / (1 << 30):.1f} GiB raw → {facts.image.size / MIB:.0f} MiB {recipe.output.format}"
-                    f" ({recipe.output.compression})"
-                )
+                images = self._images(customised, artifact.folder, progress)
+                facts = self._facts(artifact, customised, images)
+                sizes = (f"{image.size / MIB:.0f} MiB {image.format}" for image in images)
+                progress.summary(f"{sum(disk_sizes(recipe)) / (1 << 30):.1f} GiB raw → {', '.join(sizes)}")
             (artifact.folder / MANIFEST).write_text(manifest.text(self.plan, facts))
             artifact.domain.write_text(domain.definition(recipe))
             (artifact.folder / "kickstart.cfg").write_text(self.plan.kickstart.text)
@@ -224,18 +219,22 @@ class Run:
         assert made is not None
         return made
 
-    def _facts(self, artifact: Artifact, customised: Path) -> manifest.Facts:
-        images = [
-            manifest.ImageFacts(
-                file=name,
-                format=self.recipe.output.format,
-                compression=self.recipe.output.compression,
-                size=(artifact.folder / name).stat().st_size,
-                virtual_size=size,
-                sha256=sha256(artifact.folder / name),
-            )
-            for name, size in zip(domain.image_names(self.recipe), disk_sizes(self.recipe), strict=True)
-        ]
+    def _images(self, customised: Path, folder: Path, progress: Progress) -> list[manifest.ImageFacts]:
+        """All disks in the primary format, then in each of the others."""
+        output, images = self.recipe.output, []
+        formats = (output.primary, *output.further)
+        names = {each: domain.image_names(self.recipe, each) for each in formats}
+        for at, name in enumerate(disk_names(self.recipe)):
+            disk = customised / name
+            targets = {each: folder / names[each][at] for each in formats}
+            made = convert(disk, targets, compression=output.compression, progress=progress)
+            images.append([_image_facts(made[each], disk.stat().st_size) for each in formats])
+        for path in folder.iterdir():
+            path.chmod(0o644)
+        return [image for of_format in zip(*images, strict=True) for image in of_format]
+
+    def _facts(self, artifact: Artifact, customised: Path, images: Sequence[manifest.ImageFacts]) -> manifest.Facts:
+        disks = len(self.recipe.disks)
         installation = json.loads((customised / _FACTS).read_text())
         return manifest.Facts(
             version=artifact.version,
@@ -244,10 +243,22 @@ class Run:
             machine=installation["machine"],
             customised=customising.result(customised),
             image=images[0],
-            extra_images=images[1:],
+            extra_images=images[1:disks],
+            other_formats=images[disks:],
             domain=artifact.domain.name,
             began=self.began,
             ended=datetime.now(UTC),
             seconds=self.entries.seconds,
             tools=tools.every(tools.deciding()),
         )
+
+
+def _image_facts(image: Image, virtual_size: int) -> manifest.ImageFacts:
+    return manifest.ImageFacts(
+        file=image.path.name,
+        format=image.format,
+        compression=image.compression,
+        size=image.size,
+        virtual_size=virtual_size,
+        sha256=image.sha256,
+    )

@@ -46,7 +46,7 @@ libvirt-daemon|libvirtd: runs the virtual machine
 libvirt-daemon-driver-qemu|libvirtd's QEMU driver
 libvirt-daemon-system|the system-wide libvirtd: its user and its configuration
 qemu-system-x86|QEMU: the virtual machine itself
-qemu-utils|qemu-img: makes the compressed qcow2
+qemu-utils|qemu-img: checks images, makes vhdx
 ovmf|UEFI firmware for virtual machines, with secure boot too
 mmdebstrap|builds the Debian root archive and the installer's runtime
 debian-archive-keyring|the keys that Debian's packages are checked with
@@ -78,7 +78,7 @@ libvirt-client|virsh, for looking at a running installation; virt-xml-validate
 libxml2|xmllint: virt-xml-validate holds domain definitions against libvirt's schema with it
 libvirt-daemon-kvm|libvirt's daemon with its QEMU driver
 qemu-kvm|QEMU: the virtual machine itself
-qemu-img|qemu-img: makes the compressed qcow2
+qemu-img|qemu-img: checks images, makes vhdx
 edk2-ovmf|UEFI firmware for virtual machines, with secure boot too
 mmdebstrap|builds the Debian root archive and the installer's runtime
 debian-keyring|the keys that Debian's packages are checked with

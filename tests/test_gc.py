@@ -156,8 +156,8 @@ def running(pid: int) -> bool:
 
 def image(output: Output) -> None:
     with output.new(DAY) as artifact:
-        artifact.image.write_text("image")
-        told = {"image": {"file": artifact.image.name, "size": 5}}
+        (artifact.folder / "web.qcow2").write_text("image")
+        told = {"image": {"file": "web.qcow2", "size": 5, "sha256": "0"}}
         (artifact.folder / "manifest.json").write_text(json.dumps(told))
 
 

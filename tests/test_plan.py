@@ -57,6 +57,8 @@ def changed(before: Plan, after: Plan) -> set[str]:
         ("[net.ifnames=0]", "[net.ifnames=0, quiet]", {"install", "customise", "convert"}),
         ("[reset-machine-id, clean-logs]", "[reset-machine-id]", {"customise", "convert"}),
         ("operations:", "output: {compression: zlib}\noperations:", {"convert"}),
+        ("operations:", "output: {format: [qcow2, vmdk]}\noperations:", {"convert"}),
+        ("operations:", "output: {format: qcow2}\noperations:", set()),
         ("operations:", "machine: {vcpus: 4}\noperations:", {"convert"}),
         ("operations:", "machine: {firmware: uefi}\noperations:", {"payload", "install", "customise", "convert"}),
         ("operations:", "extra_disks: [{size: 1GiB}]\noperations:", {"install", "customise", "convert"}),
@@ -220,9 +222,9 @@ def test_it_says_why_a_step_runs(tmp_path: Path) -> None:
 def test_a_finished_artifact_is_found(tmp_path: Path) -> None:
     plan = planned(tmp_path)
     with Output(tmp_path / "artifacts", "web").new(date(2026, 1, 31)) as artifact:
-        artifact.image.write_bytes(b"image")
+        (artifact.folder / "web.qcow2").write_bytes(b"image")
         (artifact.folder / "manifest.json").write_text(
-            f'{{"fingerprint": "{plan.convert.fingerprint}", "image": {{"file": "web.qcow2", "size": 5}}}}'
+            f'{{"fingerprint": "{plan.convert.fingerprint}", "image": {{"file": "web.qcow2", "size": 5, "sha256": "0"}}}}'
         )
     found = outlook(tmp_path, plan)
     assert found.artifact is not None

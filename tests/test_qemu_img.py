@@ -1,4 +1,4 @@
-"""qemu-img, the real one: what comes out is what went in, and always the same bytes."""
+"""qemu-img, the real one: what comes out is what went in."""
 
 from __future__ import annotations
 
@@ -28,19 +28,12 @@ def disk(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("compression", ["zstd", "zlib"])
-def test_conversion_gives_the_same_bytes_every_time(
-    disk: Path, tmp_path: Path, compression: qemu_img.Compression
-) -> None:
-    first, second = tmp_path / "first.qcow2", tmp_path / "second.qcow2"
-    for image in (first, second):
-        qemu_img.convert(disk, image, compression=compression)
-    assert first.read_bytes() == second.read_bytes()
-    qemu_img.check(first)
-    compare = ["qemu-img", "compare", "-f", "raw", "-F", "qcow2", disk, first]
+def test_conversion_gives_the_same_disk(disk: Path, tmp_path: Path) -> None:
+    image = tmp_path / "image.vhdx"
+    qemu_img.convert(disk, image, "vhdx")
+    qemu_img.check(image, "vhdx")
+    compare = ["qemu-img", "compare", "-f", "raw", "-F", "vhdx", disk, image]
     subprocess.run(compare, check=True, capture_output=True)
-    assert qemu_img.virtual_size(first, "qcow2") == 64 * MIB
-    assert first.stat().st_size < 2 * MIB
 
 
 def test_conversion_tells_its_progress(disk: Path, tmp_path: Path) -> None:
@@ -52,7 +45,7 @@ def test_conversion_tells_its_progress(disk: Path, tmp_path: Path) -> None:
 
         def summary(self, text: str) -> None: ...
 
-    qemu_img.convert(disk, tmp_path / "image.qcow2", compression="zstd", progress=Told())
+    qemu_img.convert(disk, tmp_path / "image.vhdx", "vhdx", progress=Told())
     assert told[-1] == 1.0
 
 
@@ -65,7 +58,7 @@ def test_a_copy_stays_sparse(disk: Path, tmp_path: Path) -> None:
 
 def test_a_damaged_image_is_noticed(disk: Path, tmp_path: Path) -> None:
     image = tmp_path / "image.qcow2"
-    qemu_img.convert(disk, image, compression="zstd")
+    qemu_img.convert(disk, image, "qcow2")
     os.truncate(image, image.stat().st_size - 100 * 1024)
     with pytest.raises(CommandFailed):
-        qemu_img.check(image)
+        qemu_img.check(image, "qcow2")

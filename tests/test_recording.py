@@ -66,8 +66,8 @@ def pretend(monkeypatch: pytest.MonkeyPatch, at: str = "", then: Callable[[], No
             run.entries.make(step, lambda folder, progress, name=step.name: fill(folder, progress, name))  # type: ignore[misc]
         output = Output(run.settings.output, run.recipe.name)
         with output.new(date(2026, 1, 31)) as artifact, run.entries.under_way(run.plan.convert):
-            artifact.image.write_bytes(b"image")
-            image = {"file": artifact.image.name, "size": 5, "virtual_size": 1 << 30}
+            (artifact.folder / "web.qcow2").write_bytes(b"image")
+            image = {"file": "web.qcow2", "size": 5, "virtual_size": 1 << 30, "sha256": "0"}
             (artifact.folder / "manifest.json").write_text(
                 json.dumps({"fingerprint": run.plan.convert.fingerprint, "image": image})
             )

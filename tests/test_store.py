@@ -13,6 +13,7 @@ from contextlib import ExitStack
 from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -204,8 +205,9 @@ def test_the_key_stays(store: Store) -> None:
 
 def build(output: Output, content: str) -> None:
     with output.new(DAY) as artifact:
-        artifact.image.write_text(content)
-        image = {"file": artifact.image.name, "size": len(content)}
+        path = artifact.folder / "debian.qcow2"
+        path.write_text(content)
+        image = {"file": path.name, "size": len(content), "sha256": sha256(path)}
         (artifact.folder / "manifest.json").write_text(json.dumps({"image": image}))
 
 
@@ -220,19 +222,22 @@ def test_versions_count_up_and_latest_follows(tmp_path: Path) -> None:
     assert (tmp_path / "debian/2026-01-31.1/debian.qcow2").read_text() == "one"
 
 
-def test_an_artifact_without_one_of_its_disks_is_none(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["debian-2.qcow2", "debian.vmdk"])
+def test_an_artifact_without_one_of_its_images_is_none(tmp_path: Path, name: str) -> None:
     output = Output(tmp_path, "debian")
     with output.new(DAY) as artifact:
-        images = [{"file": name, "size": 3} for name in ("debian.qcow2", "debian-2.qcow2")]
+        images: list[dict[str, Any]] = [
+            {"file": name, "size": 3, "sha256": "0"} for name in ("debian.qcow2", "debian-2.qcow2", "debian.vmdk")
+        ]
         for image in images:
-            (artifact.folder / str(image["file"])).write_text("one")
-        manifest = {"image": images[0], "extra_images": images[1:]}
+            (artifact.folder / image["file"]).write_text("one")
+        manifest = {"image": images[0], "extra_images": images[1:2], "other_formats": images[2:]}
         (artifact.folder / "manifest.json").write_text(json.dumps(manifest))
     latest = output.latest()
     assert latest is not None
-    (latest.folder / "debian-2.qcow2").write_text("cut")
+    (latest.folder / name).write_text("cut")
     assert output.latest() is not None
-    (latest.folder / "debian-2.qcow2").unlink()
+    (latest.folder / name).unlink()
     assert output.latest() is None
 
 
@@ -250,7 +255,7 @@ def test_sha256sum_agrees(tmp_path: Path) -> None:
 def test_a_failed_artifact_leaves_nothing(tmp_path: Path) -> None:
     output = Output(tmp_path, "debian")
     with pytest.raises(KeyboardInterrupt), output.new(DAY) as artifact:
-        artifact.image.write_text("half")
+        (artifact.folder / "debian.qcow2").write_text("half")
         raise KeyboardInterrupt
     assert not (tmp_path / "debian").exists()
 

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from typing import Literal
 
 from imagebuild.domain import choices, osinfo
 from imagebuild.domain.choices import VirtType
@@ -32,9 +33,14 @@ class DomainDisk:
     device: str
 
 
-def image_names(recipe: Recipe) -> tuple[str, ...]:
-    """The file names of a recipe's images, the system disk's first: ``web.qcow2``, ``web-disk2.qcow2``."""
-    first, suffix = recipe.name, recipe.output.format
+def image_format(recipe: Recipe) -> Literal["qcow2", "raw"]:
+    """The format that the definition names: qcow2, or raw, which the images of other formats are to be made into."""
+    return "qcow2" if "qcow2" in recipe.output.format else "raw"
+
+
+def image_names(recipe: Recipe, suffix: str) -> tuple[str, ...]:
+    """The file names of a recipe's images in a format, the system disk's first: ``web.qcow2``, ``web-disk2.qcow2``."""
+    first = recipe.name
     numbers = range(2, len(recipe.extra_disks) + 2)
     return (f"{first}.{suffix}", *(f"{first}-disk{number}.{suffix}" for number in numbers))
 
@@ -59,7 +65,7 @@ def definition(recipe: Recipe, *, name: str | None = None, images: PurePosixPath
     ET.SubElement(domain, "clock", offset="utc")
     for event, action in (("poweroff", "destroy"), ("reboot", "restart"), ("crash", "destroy")):
         ET.SubElement(domain, f"on_{event}").text = action
-    add_devices(domain, machine, disks, recipe.output.format, kind, arch)
+    add_devices(domain, machine, disks, image_format(recipe), kind, arch)
     ET.indent(domain)
     return ET.tostring(domain, encoding="unicode") + "\n"
 
@@ -87,7 +93,7 @@ def _letters(number: int) -> str:
 
 def _disks(recipe: Recipe, images: PurePosixPath, kind: VirtType) -> Iterator[DomainDisk]:
     buses = [choices.bus(disk.bus, kind) for disk in recipe.disks]
-    for name, bus, device in zip(image_names(recipe), buses, device_names(buses), strict=True):
+    for name, bus, device in zip(image_names(recipe, image_format(recipe)), buses, device_names(buses), strict=True):
         yield DomainDisk(images / name, bus, device)
 
 

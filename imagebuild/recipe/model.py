@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import BeforeValidator, Field, PrivateAttr, model_validator
 
@@ -17,17 +17,9 @@ from imagebuild.recipe.lint import Lint
 from imagebuild.recipe.machine import Disk, ExtraDisk, Machine, Vm
 from imagebuild.recipe.machine_findings import machine_findings
 from imagebuild.recipe.operations import Operation
+from imagebuild.recipe.output import Output
 from imagebuild.recipe.section import Section, without_none, without_nothing
 from imagebuild.recipe.tuning import Services, Tuning, tuning_findings
-
-
-class Output(Section):
-    """The finished image."""
-
-    format: Literal["qcow2"] = Field("qcow2", description="Format of the image.")
-    compression: Literal["zstd", "zlib"] = Field(
-        "zstd", description="`zstd` is faster and smaller; `zlib` is readable by QEMU before 5.1."
-    )
 
 
 class Recipe(Section):

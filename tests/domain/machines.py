@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from imagebuild.domain import choices
-from imagebuild.domain.definition import image_names, virt_type
+from imagebuild.domain.definition import image_format, image_names, virt_type
 from imagebuild.install import options
 from imagebuild.recipe.model import Recipe
 from tests.recipe import recipes
@@ -98,9 +98,9 @@ def import_command(recipe: Recipe, folder: Path) -> list[str]:
     argv += ["--hvm", "--virt-type", kind, "--arch", arch, "--machine", choices.chipset(kind, arch, buses)]
     argv += options.resources(machine, choices.cpu(machine, kind, arch))
     argv += ["--osinfo", "detect=off,require=off", "--import", *options.boot(machine.firmware, kind, None)]
-    for name, bus in zip(image_names(recipe), buses, strict=True):
+    for name, bus in zip(image_names(recipe, image_format(recipe)), buses, strict=True):
         (folder / name).touch()
-        argv += options.disk(folder / name, recipe.output.format, bus, machine.disk)
+        argv += options.disk(folder / name, image_format(recipe), bus, machine.disk)
     argv += [*options.controllers(buses, machine.disk, kind), *options.networks(machine.networks, kind)]
     argv += options.display(machine.graphics, arch, kind)
     argv += ["--serial", "pty"] if machine.serial else ["--console", "none"]

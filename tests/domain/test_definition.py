@@ -126,9 +126,19 @@ def test_name_and_folder_can_be_others() -> None:
     assert domain.find("devices/disk/source").attrib["file"] == "/srv/a & b/small.qcow2"  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize(
+    ("formats", "wanted"), [("[vmdk, qcow2]", "qcow2"), ("[vmdk, raw]", "raw"), ("raw.zst", "raw"), ("vhdx", "raw")]
+)
+def test_it_names_what_libvirt_can_start(formats: str, wanted: str) -> None:
+    domain = ET.fromstring(definition(recipe(f"output: {{format: {formats}}}")))
+    assert domain.find("devices/disk/driver").attrib["type"] == wanted  # type: ignore[union-attr]
+    assert domain.find("devices/disk/source").attrib["file"].endswith(f"/small.{wanted}")  # type: ignore[union-attr]
+
+
 def test_names_of_several_images_and_their_devices() -> None:
     made = recipe("extra_disks: [{size: 1GiB}, {size: 1GiB, bus: scsi}]")
-    assert image_names(made) == ("small.qcow2", "small-disk2.qcow2", "small-disk3.qcow2")
+    assert image_names(made, "qcow2") == ("small.qcow2", "small-disk2.qcow2", "small-disk3.qcow2")
+    assert image_names(made, "raw.zst")[1] == "small-disk2.raw.zst"
     assert device_names(["virtio"] * 28)[25:] == ("vdz", "vdaa", "vdab")
     assert device_names(["virtio", "scsi", "sata", "virtio", "ide", "xen"]) == (
         "vda",

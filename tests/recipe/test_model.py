@@ -34,7 +34,7 @@ def test_defaults() -> None:
     assert (small.installer.type, small.installer.payload, small.installer.mirror) == ("kickstrap", "host", None)
     assert (small.network.hostname, small.network.device, small.network.bootproto) == ("localhost", "eth0", "dhcp")
     assert small.root.password is None
-    assert small.output.compression == "zstd"
+    assert (small.output.format, small.output.compression) == (("qcow2",), "zstd")
     assert small.source == Path("small.yaml")
 
 
@@ -73,6 +73,9 @@ variables: {a: 1, b: true, c: [x, y], d: text}
         ("installer: {mirror: http://mirror.example/debian/}", "installer.mirror", "http://mirror.example/debian"),
         ("packages: [g++, libstdc++6, 0ad]", "packages", ("g++", "libstdc++6", "0ad")),
         ("kernel_arguments: ['console=ttyS0,115200n8', quiet]", "kernel_arguments", ("console=ttyS0,115200n8", "quiet")),
+        ("output: {format: raw.zst}", "output.format", ("raw.zst",)),
+        ("output: {format: [vmdk, qcow2]}", "output.primary", "qcow2"),
+        ("output: {format: [vmdk, raw]}", "output.further", ("raw",)),
         ("network: {bootproto: static, address: 10.0.0.0, netmask: 255.255.255.254}", "network.address", IPv4Address("10.0.0.0")),
         (f"root: {{ssh_keys: ['{ED25519}']}}", "root.ssh_keys", (ED25519,)),
     ],
@@ -90,6 +93,9 @@ def test_accepted(more: str, route: str, value: object) -> None:
         ("nework: {}", "nework: unknown key 'nework' [did you mean 'network'?]"),
         ("vm: {memry: 1GiB}", "vm.memry: unknown key 'memry' [did you mean 'memory'?]"),
         ("output: {x: 1}", "output.x: unknown key 'x' [known here: format, compression]"),
+        ("output: {format: qcow}", "output.format[0]: expected 'qcow2', 'raw', 'raw.zst', 'vmdk' or 'vhdx', found 'qcow' [did you mean 'qcow2'?]"),
+        ("output: {format: []}", "output.format: expected a list of at least 1, found an empty list"),
+        ("output: {format: [raw, vmdk, raw]}", "output.format[2]: 'raw' stands here twice [remove one of the two]"),
         ("disk: 4GiB", "disk: expected a mapping of keys, found '4GiB'"),
         ("disk: {size: 4}", "disk.size: expected a size with a unit, such as 4GiB or 512MiB, found 4; the units are KiB, MiB, GiB and TiB"),
         ("disk: {size: 4G}", "disk.size: expected a size with a unit, such as 4GiB or 512MiB, found '4G'; did you mean 4GiB?"),

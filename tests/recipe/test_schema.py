@@ -64,6 +64,9 @@ def test_examples_of_the_documentation(text: str) -> None:
         "matrix: {version: [12, 13], flavour: {minimal: {}, server: {packages: {append: [nginx]}}}, exclude: [{version: 12}]}",
         "operations: [trim-free-space, remove-udev-rules:, install-packages: {packages: [vim]}]",
         "operations: {append: [trim-free-space]}",
+        "output: {format: raw.zst}",
+        "output: {format: [qcow2, vmdk], compression: zlib}",
+        "output: {format: {append: [vhdx]}}",
         "root: {password: {env: PW}, ssh_keys: [{file: k.pub}, ssh-ed25519 AAAA x]}",
     ],
 )
@@ -82,6 +85,8 @@ def test_accepted(more: str) -> None:
         ("vm: {vcpus: two}", "vm.vcpus"),
         ("vm: {timeout: 1800}", "vm.timeout"),
         ("packages: vim", "packages"),
+        ("output: {format: qcow}", "output.format"),
+        ("output: {format: [qcow2, qcow2]}", "output.format"),
         ("packages: {append: [vim], dele: [nano]}", "packages"),
         ("operations: [remove-udev-rule]", "operations"),
         ("operations: [remove-udev-rules: {x: 1}]", "operations"),

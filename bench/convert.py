@@ -1,0 +1,97 @@
+"""Convert a disk, beside what everybody runs: qemu-img convert -c.
+
+    python -m bench.convert DISK.raw [--rounds N] [--workdir DIR]
+
+Both read a disk that is in memory already, one after the other. Beside the seconds on the clock stand those of the
+processors, which other work on the machine changes less. Ours has the SHA-256 of the image within its time and checks the
+image. The goal: at most 0.3 of the time of qemu-img convert -c, and an image that is not larger.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from imagebuild.convert.conversion import convert
+from imagebuild.convert.formats import Format
+from imagebuild.run import run
+
+GOAL = 0.3
+_LIMIT = 3600.0
+
+
+@dataclass(frozen=True)
+class Taken:
+    """Seconds on the clock and of all processors, children's included; bytes of what was made."""
+
+    clock: float
+    processors: float
+    size: int
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("disk", type=Path, help="a raw disk; it is not changed")
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--workdir", type=Path, help="where images are made; needs twice the disk's data")
+    arguments = parser.parse_args()
+    for number in range(1, arguments.rounds + 1):
+        with tempfile.TemporaryDirectory(prefix="bench-", dir=arguments.workdir) as folder:
+            measure(arguments.disk, Path(folder), number)
+
+
+def measure(disk: Path, folder: Path, number: int) -> None:
+    """One round of all ways, side by side."""
+    print(
+        f"round {number}: {disk.name}, {disk.stat().st_blocks * 512 / (1 << 20):.0f} MiB of data, load {os.getloadavg()[0]:.1f}"
+    )
+    _into_memory(disk)
+    plain = _qemu(disk, folder, [])
+    _report("qemu-img convert -c", plain, plain)
+    _report("qemu-img, zstd", _qemu(disk, folder, ["-o", "compression_type=zstd"]), plain)
+    _report("imagebuild qcow2", _ours(disk, folder, "qcow2"), plain)
+    every: tuple[Format, ...] = ("qcow2", "raw.zst", "vmdk")
+    _report(f"imagebuild {', '.join(every)} at once", _ours(disk, folder, *every), plain)
+    print(f"  goal: {GOAL} of the time of qemu-img convert -c, 1.00 of its size")
+
+
+def _into_memory(disk: Path) -> None:
+    with disk.open("rb", buffering=0) as file:
+        while file.read(1 << 22):
+            pass
+
+
+def _qemu(disk: Path, folder: Path, options: list[str]) -> Taken:
+    argv = ["qemu-img", "convert", "-c", *options, "-f", "raw", "-O", "qcow2", disk]
+    return _timed(lambda path: run([*argv, path["qcow2"]], timeout=_LIMIT), {"qcow2": folder / "theirs.qcow2"})
+
+
+def _ours(disk: Path, folder: Path, *formats: Format) -> Taken:
+    return _timed(lambda paths: convert(disk, paths), {name: folder / f"ours.{name}" for name in formats})
+
+
+def _timed(work: Callable[[Mapping[Format, Path]], object], paths: Mapping[Format, Path]) -> Taken:
+    begin, before = time.monotonic(), sum(os.times()[:4])
+    work(paths)
+    clock, processors = time.monotonic() - begin, sum(os.times()[:4]) - before
+    size = sum(path.stat().st_size for path in paths.values())
+    for path in paths.values():
+        path.unlink()
+    return Taken(clock, processors, size)
+
+
+def _report(who: str, taken: Taken, plain: Taken) -> None:
+    print(
+        f"  {who:<40} {taken.clock:6.1f} s ({taken.clock / plain.clock:.2f}), {taken.processors:6.1f} s of processors"
+        f" ({taken.processors / plain.processors:.2f}), {taken.size / (1 << 20):7.1f} MiB ({taken.size / plain.size:.2f})"
+    )
+
+
+if __name__ == "__main__":
+    main()

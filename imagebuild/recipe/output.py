@@ -1,0 +1,65 @@
+"""The finished image in a recipe: its formats and their compression."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, get_args
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from imagebuild.convert.formats import Compression, Format
+from imagebuild.recipe.fields import Kind
+from imagebuild.recipe.findings import Finding, Refused
+from imagebuild.recipe.section import Section
+
+_NAMES = get_args(Format)
+
+
+def _listed(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+def _distinct(value: tuple[Format, ...]) -> tuple[Format, ...]:
+    twice = [(at, name) for at, name in enumerate(value) if name in value[:at]]
+    if twice:
+        raise Refused([Finding((at,), f"{name!r} stands here twice", "remove one of the two") for at, name in twice])
+    return value
+
+
+def _written(value: tuple[Format, ...]) -> str:
+    return value[0] if len(value) == 1 else f"[{', '.join(value)}]"
+
+
+def _schema() -> dict[str, Any]:
+    one = {"enum": list(_NAMES)}
+    return {"anyOf": [one, {"type": "array", "items": one, "minItems": 1, "uniqueItems": True}]}
+
+
+Formats = Annotated[
+    tuple[Format, ...],
+    BeforeValidator(_listed),
+    AfterValidator(_distinct),
+    Field(min_length=1),
+    Kind(f"{', '.join(f'`{name}`' for name in _NAMES)}, or a list of them", _written, _schema),
+]
+
+
+class Output(Section):
+    """The finished image."""
+
+    format: Formats = Field(
+        ("qcow2",), description="Format of the image; with several, each disk comes in all of them."
+    )
+    compression: Compression = Field(
+        "zstd",
+        description="The qcow2's: `zstd` is faster and smaller; `zlib` is readable by QEMU before 5.1.",
+    )
+
+    @property
+    def primary(self) -> Format:
+        """The format that a build tells of first: the qcow2, or what the recipe names first."""
+        return "qcow2" if "qcow2" in self.format else self.format[0]
+
+    @property
+    def further(self) -> tuple[Format, ...]:
+        """The other formats."""
+        return tuple(name for name in self.format if name != self.primary)
