@@ -123,7 +123,7 @@ Mac = Annotated[str, BeforeValidator(_mac), f.Kind("MAC address")]
 CpuModel = Annotated[str, BeforeValidator(_cpu_model), f.Kind("`host-model`, `host-passthrough`, `maximum` or a model")]
 CpuFeature = Annotated[
     str,
-    BeforeValidator(f.matching(r"[a-z0-9][a-z0-9._-]{0,63}", "a CPU's feature such as vmx or avx2")),
+    BeforeValidator(f.matching(r"(?=[0-9._-]*[a-z])[a-z0-9][a-z0-9._-]{0,63}", "a CPU's feature such as vmx or avx2")),
     f.Kind("feature"),
 ]
 NetworkName = Annotated[

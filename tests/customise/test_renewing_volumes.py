@@ -72,11 +72,15 @@ def disks(tmp_path: Path) -> tuple[list[Path], dict[str, str]]:
     with appliance(tmp_path, 640 << 20, 192 << 20) as (g, paths):
         partition(g, "/dev/sda", (64, 400, 48, 64, 32))
         partition(g, "/dev/sdb", (64, 64, 32))
-        g.md_create("boot0", ["/dev/sda1", "/dev/sdb1"], level="raid1")
-        shell(g, "mdadm --grow --bitmap=internal /dev/md127")
-        at_the_end = "--metadata=1.0 --level=1 --raid-devices=2 --bitmap=internal --run"
-        # Making an array has udev look at the whole disk again, and partitions are gone for a moment.
-        shell(g, f"udevadm settle; mdadm --create /dev/md126 {at_the_end} /dev/sda5 /dev/sdb3 2>&1")
+        for number, name, metadata, members in (
+            (127, "boot0", "1.2", "/dev/sda1 /dev/sdb1"),
+            (126, "other", "1.0", "/dev/sda5 /dev/sdb3"),
+        ):
+            # To make an array has udev look at the whole disk again, and its partitions are gone for a moment.
+            kind = (
+                f"--name={name} --metadata={metadata} --level=1 --raid-devices=2 --bitmap=internal --assume-clean --run"
+            )
+            shell(g, f"udevadm settle; mdadm --create /dev/md{number} {kind} {members} 2>&1; udevadm settle")
         encrypt(g, "/dev/sda2", "rootpass", 2)
         g.cryptsetup_open("/dev/sda2", "rootpass", "one")
         encrypt(g, "/dev/sda3", "datapass", 1)
