@@ -52,21 +52,25 @@ def make(
         start = _furthest(plan, installed, entries)
         progress.update(f"copying the disk as it was {plan.layers[len(start.done) - 1].what}" if start.done else "copying the installed disk")  # fmt: skip
         names = disk_names(plan.recipe)
-        for name in names:
-            qemu_img.copy_file(start.folder / name, folder / name)
-        result = customisation.run(
-            folder / names[0],
-            "raw",
-            [*before_seal[len(start.done) :], *sealing],
-            accel=accelerator,
-            workdir=entries.work,
-            more=[folder / name for name in names[1:]],
-            network=True,
-            progress=progress,
-            timeout=_LIMIT,
-            before=start.done,
-            keep_layer=partial(_keep, plan, entries),
-        )
+
+        def customised() -> CustomiseResult:
+            for name in names:
+                qemu_img.copy_file(start.folder / name, folder / name)
+            return customisation.run(
+                folder / names[0],
+                "raw",
+                [*before_seal[len(start.done) :], *sealing],
+                accel=accelerator,
+                workdir=entries.work,
+                more=[folder / name for name in names[1:]],
+                network=True,
+                progress=progress,
+                timeout=_LIMIT,
+                before=start.done,
+                keep_layer=partial(_keep, plan, entries),
+            )
+
+        result = customisation.again_if_stuck(customised, lambda text: entries.reporter.note(entries.label, text))
         for name in names:
             qemu_img.dig_holes(folder / name)
         (folder / _RESULT).write_bytes(RESULT.dump_json(result))

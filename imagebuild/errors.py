@@ -101,6 +101,10 @@ class GuestError(ImageBuildError):
     """libguestfs refused something, or an operation could not be done on this guest."""
 
 
+class GuestStuck(GuestError):
+    """libguestfs's appliance did nothing any more."""
+
+
 class InstallFailed(ImageBuildError):
     """The installation in the VM did not succeed; ``console`` holds its last lines."""
 

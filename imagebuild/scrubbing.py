@@ -82,22 +82,24 @@ def scrub(
     _check_output(images, output)
     with _locked(images), _workshop(images, output) as work:
         _check_room(images, work, way)
-        if way == "swap":
-            fmt, disks = images[0].format, _copies(images, work, progress)
-        else:
-            fmt, disks = "qcow2", _overlays(images, work)
-        result = customisation.run(
-            disks[0],
-            fmt,
-            operations,
-            accel=accel,
-            workdir=work,
-            more=disks[1:],
-            network=network,
-            progress=progress,
-            task="differences" if way == "dry-run" else "customise",
-            keys=keys,
-        )
+        disks: list[Path] = []
+
+        def customised() -> CustomiseResult:
+            disks[:] = _copies(images, work, progress) if way == "swap" else _overlays(images, work)
+            return customisation.run(
+                disks[0],
+                images[0].format if way == "swap" else "qcow2",
+                operations,
+                accel=accel,
+                workdir=work,
+                more=disks[1:],
+                network=network,
+                progress=progress,
+                task="differences" if way == "dry-run" else "customise",
+                keys=keys,
+            )
+
+        result = customisation.again_if_stuck(customised, progress.update)
         if way == "swap":
             _swap(work, disks, images, [output.absolute()] if output else [image.path for image in images])
         elif way == "in-place":

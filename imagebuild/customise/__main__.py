@@ -28,7 +28,7 @@ from imagebuild.customise import registry, runner
 from imagebuild.customise.files import Files
 from imagebuild.customise.result import RESULTS, OperationResult
 from imagebuild.customise.supplies import Supplies
-from imagebuild.errors import HostError, ImageBuildError
+from imagebuild.errors import GuestStuck, HostError, ImageBuildError
 
 _LOOK = 0.2
 """Seconds between two looks at what the thread does."""
@@ -51,8 +51,15 @@ def main() -> int:
     thread = threading.Thread(target=lambda: statuses.append(_carry_out(order)), daemon=True)
     thread.start()
     told: set[str] = set()
+    watch = _Watch(order["stuck_after"])
     folders = {Path(path).parent for path in (order["disk"], *order["more"])} | {Path(order["tmpdir"])}
-    while thread.is_alive() and not ending.is_set() and not _unheard() and not _told_full(folders):
+    while (
+        thread.is_alive()
+        and not ending.is_set()
+        and not _unheard()
+        and not _told_full(folders)
+        and not watch.told_stuck()
+    ):
         thread.join(_LOOK)
         _tell_socket_folder(told)
     if not thread.is_alive():
@@ -89,7 +96,7 @@ def _carry_out(order: dict[str, Any]) -> int:
                 layer=partial(_keep_layer, Path(order["layers"])) if order["layers"] else None,
             )
     except ImageBuildError as error:
-        _emit("failed", host=isinstance(error, HostError), message=error.message, hint=error.hint)
+        _emit("failed", kind=type(error).__name__, message=error.message, hint=error.hint)
         return 1
     _emit("result", result=asdict(result))
     return 0
@@ -126,7 +133,7 @@ def _told_full(folders: Iterable[Path]) -> bool:
         with suppress(FileNotFoundError):
             if shutil.disk_usage(folder).free < _FULL:
                 hint = "make room there, and start again"
-                _emit("failed", host=True, message=f"the file system of {folder} is full", hint=hint)
+                _emit("failed", kind=HostError.__name__, message=f"the file system of {folder} is full", hint=hint)
                 return True
     return False
 
@@ -147,6 +154,43 @@ def _tell_socket_folder(told: set[str]) -> None:
             if folder not in told:
                 told.add(folder)
                 _emit("temporary", path=folder)
+
+
+class _Watch:
+    """Looks whether the appliance uses the CPU. An emulated processor may get stuck, seldom, and mostly on a busy host.
+
+    ``limit`` are the seconds without it that are too many; 0 for no limit.
+    """
+
+    def __init__(self, limit: float) -> None:
+        self._limit = limit
+        self._window = min(20.0, limit / 4)
+        self._used = 0.0
+        self._at = self._since = time.monotonic()
+
+    def told_stuck(self) -> bool:
+        """Whether it has used less than 5 % of one for too long; then that is told as the failure."""
+        now = time.monotonic()
+        if not self._limit or now - self._at < self._window:
+            return False
+        used = _cpu_seconds()
+        if used is None or used < self._used or (used - self._used) / (now - self._at) > 0.05:
+            self._since = now
+        self._used, self._at = used or 0.0, now
+        if now - self._since < self._limit:
+            return False
+        _emit("failed", kind=GuestStuck.__name__, message=f"libguestfs's appliance has done nothing for {self._limit:.0f} s", hint=None)  # fmt: skip
+        return True
+
+
+def _cpu_seconds() -> float | None:
+    """What the processes that libguestfs has started have used; None if there are none."""
+    found = None
+    for pid in _children():
+        with suppress(OSError):
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            found = (found or 0.0) + (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return found
 
 
 def _end(thread: threading.Thread) -> None:

@@ -13,22 +13,25 @@ import sys
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 import imagebuild
 from imagebuild.customise.result import RESULT, RESULTS, CustomiseResult, OperationResult
 from imagebuild.customise.supplies import Supplies
 from imagebuild.disk_image import Format
-from imagebuild.errors import CommandFailed, GuestError, HostError
+from imagebuild.errors import CommandFailed, GuestError, GuestStuck, HostError
 from imagebuild.guest import Key
 from imagebuild.progress import SILENT, Progress
 from imagebuild.run import run as run_program
 from imagebuild.store import ELSEWHERE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from imagebuild.customise.operation import OperationCall
+T = TypeVar("T")
+_FAILURES: dict[str, type[GuestError | HostError]] = {one.__name__: one for one in (GuestError, GuestStuck, HostError)}
+_STUCK = 600.0
 
 Task = Literal["customise", "differences", "audit"]
 """Apply the operations; apply them and tell the differences of texts; or only look what scrubbing would find."""
@@ -49,6 +52,7 @@ class Order:
     keys: tuple[Key, ...] = ()
     before: tuple[OperationResult, ...] = ()
     layers: str = ""
+    stuck_after: float = 0.0
 
 
 class KeepLayer(Protocol):
@@ -85,9 +89,9 @@ class _Reader:
                     self._keep_layer(Path(folder), RESULTS.validate_python(results))
             case {"event": "result", "result": result}:
                 self.result = RESULT.validate_python(result)
-            case {"event": "failed", "host": bool(host), "message": str(message), "hint": hint}:
+            case {"event": "failed", "kind": str(kind), "message": str(message), "hint": hint}:
                 # The first is the reason; what fails after it is what the reason does to a call in progress.
-                self.failure = self.failure or (HostError if host else GuestError)(message, hint)
+                self.failure = self.failure or _FAILURES.get(kind, GuestError)(message, hint)
 
 
 def run(
@@ -105,12 +109,14 @@ def run(
     keys: Sequence[Key] = (),
     before: Sequence[OperationResult] = (),
     keep_layer: KeepLayer | None = None,
+    stuck_after: float = _STUCK,
 ) -> CustomiseResult:
     """Apply ``operations`` to the guest on ``disk``, which must be a working copy or an overlay.
 
     ``more`` are the guest's further disks, of the same format. After an error the content of all of them is undefined. ``network`` allows a network card if packages are
     missing; the folder ``workdir`` is for temporary files; ``keys`` open what is encrypted; ``timeout`` is in seconds. ``before`` is what was done to a raw disk already, and ``keep_layer`` is called whenever it is worth
-    keeping what it has become. An audit takes no operations, and its result tells what each would find. Raises HostError when libguestfs's appliance does not start,
+    keeping what it has become. An audit takes no operations, and its result tells what each would find. An emulated appliance that uses no CPU for ``stuck_after`` seconds is
+    ended: GuestStuck. Raises HostError when libguestfs's appliance does not start,
     GuestError when there is no guest on the disk, an operation fails or the time is over.
     """
     reader = _Reader(progress, keep_layer, workdir / ELSEWHERE)
@@ -119,7 +125,18 @@ def run(
         others = tuple(str(path.absolute()) for path in more)
         layers = tmpdir if keep_layer is not None else ""
         order = Order(
-            str(disk.absolute()), others, fmt, accel, network, tmpdir, calls, task, tuple(keys), tuple(before), layers
+            str(disk.absolute()),
+            others,
+            fmt,
+            accel,
+            network,
+            tmpdir,
+            calls,
+            task,
+            tuple(keys),
+            tuple(before),
+            layers,
+            stuck_after if accel == "tcg" else 0.0,
         )
         try:
             completed = run_program(
@@ -146,6 +163,15 @@ def run(
             "the build log holds what it said",
         )
     return reader.result
+
+
+def again_if_stuck(work: Callable[[], T], tell: Callable[[str], None]) -> T:
+    """What ``work`` gives, which begins with new copies of the disks: if the appliance gets stuck it is done once more."""
+    try:
+        return work()
+    except GuestStuck as error:
+        tell(f"{error.message}; it is begun again")
+        return work()
 
 
 def _environment() -> dict[str, str]:

@@ -208,3 +208,31 @@ def _eventually(look: Callable[[], T | None]) -> T:
             return found
         time.sleep(0.1)
     raise AssertionError("it never happened")
+
+
+def test_an_appliance_that_is_stuck_is_ended_and_begun_again(
+    disk: Path, workdir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """QEMU stops soon after its first start, as one whose processors hang; the second one works."""
+    pids, program = tmp_path / "pids", tmp_path / "qemu"
+    program.write_text(
+        "#!/bin/sh\n"
+        'case "$*" in *-kernel*) ;; *) exec /usr/bin/qemu-system-x86_64 "$@" ;; esac\n'
+        f"if ! test -e {pids}; then (sleep 5; kill -STOP $$) & fi\n"
+        f"echo $$ >>{pids}\n"
+        'exec /usr/bin/qemu-system-x86_64 "$@"\n'
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("LIBGUESTFS_HV", str(program))
+    told: list[str] = []
+
+    def work() -> customise.CustomiseResult:
+        calls = [registry.call("reset-machine-id")]
+        return customise.run(disk, "raw", calls, accel="tcg", workdir=workdir, network=False, stuck_after=20)
+
+    result = customise.again_if_stuck(work, told.append)
+    assert told == ["libguestfs's appliance has done nothing for 20 s; it is begun again"]
+    assert result.operations[0].status == "changed"
+    first, second = pids.read_text().split()
+    assert not Path("/proc", first).exists()
+    assert not Path("/proc", second).exists()
