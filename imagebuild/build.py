@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 from imagebuild import customising, evidence, fingerprint, hypervisor, log, tools
 from imagebuild import plan as plans
@@ -15,6 +16,7 @@ from imagebuild.artifact import Artifact, Output
 from imagebuild.entries import Settings
 from imagebuild.errors import HostError, ImageBuildError, from_os
 from imagebuild.fetch import shown
+from imagebuild.freshness import Freshness
 from imagebuild.history import History
 from imagebuild.install import sources
 from imagebuild.kickstrap.mirror import host_mirror
@@ -73,14 +75,27 @@ class Outlook:
         return tuple(map(shown, preparation.found.asked)) if isinstance(preparation, SourcePreparation) else ()
 
 
-def make_plan(recipe: Recipe, store: Store) -> Plan:
+def make_plan(recipe: Recipe, store: Store, world: Freshness | None = None) -> Plan:
     """The plan of ``recipe`` on this host. An install source on the network is looked at: see ``Found.asked``."""
     found = sources.look_up(recipe) if recipe.installer.type == "anaconda" else None
-    return plans.make(recipe, mirror=host_mirror(), tools=tools.deciding(), secret_key=store.key(), found=found)
+    return plans.make(
+        recipe,
+        mirror=host_mirror(),
+        tools=tools.deciding(),
+        secret_key=store.key(),
+        found=found,
+        world=world or Freshness(store),
+    )
 
 
-def look_ahead(plan: Plan, settings: Settings) -> Outlook:
-    """What a build of ``plan`` would do now."""
+def planned(recipe: Recipe, settings: Settings) -> Outlook:
+    """What a build of ``recipe`` would do now."""
+    world = Freshness(settings.store, settings.if_changed, settings.max_age)
+    return look_ahead(make_plan(recipe, settings.store, world), settings, world.why)
+
+
+def look_ahead(plan: Plan, settings: Settings, stale: Mapping[str, str] = MappingProxyType({})) -> Outlook:
+    """What a build of ``plan`` would do now. ``stale`` tells of a fingerprint why it is a new one."""
     latest = None if settings.refresh else Output(settings.output, plan.recipe.name).latest()
     if latest is not None and latest.manifest().get("fingerprint") == plan.convert.fingerprint:
         return Outlook(plan, latest, {})
@@ -90,7 +105,7 @@ def look_ahead(plan: Plan, settings: Settings) -> Outlook:
         if not _there(settings, plan.install):
             missing = [step for step in plan.preparation.steps if not _there(settings, step)]
             needed = [*missing, plan.install, *needed]
-    to_run = {step.name: _why(settings, plan, step) for step in needed}
+    to_run = {step.name: stale.get(step.fingerprint) or _why(settings, plan, step) for step in needed}
     accelerator = known_accelerator(plan.recipe, settings.store)
     return Outlook(plan, None, to_run, History(settings.store).expected(plan.recipe.name, to_run, accelerator))
 
@@ -145,7 +160,7 @@ def build(recipe: Recipe, settings: Settings, reporter: Reporter) -> Artifact:
 def _planned(recipe: Recipe, settings: Settings, reporter: Reporter) -> Outlook:
     """What the build of ``recipe`` will do, and the reporter told of it."""
     with reporter.step(recipe.name, "plan") as progress:
-        outlook = look_ahead(make_plan(recipe, settings.store), settings)
+        outlook = planned(recipe, settings)
         progress.summary(f"{len(outlook.plan.steps)} steps, {outlook.cached} cached")
     for warning in outlook.plan.warnings:
         reporter.note(recipe.name, str(warning))

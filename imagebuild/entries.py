@@ -21,6 +21,10 @@ class Settings:
     store: Store
     output: Path
     refresh: bool = False
+    if_changed: bool = False
+    """Look whether the mirror has newer packages; then make what they are in anew."""
+    max_age: int | None = None
+    """Seconds after which packages are too old."""
 
 
 @dataclass(frozen=True)

@@ -87,7 +87,7 @@ def host(settings: Settings) -> Room:
 
 def needed(recipe: Recipe, settings: Settings) -> Room:
     """What a build of ``recipe`` takes at most. Raises ImageBuildError for what is wrong with it."""
-    outlook = engine.look_ahead(engine.make_plan(recipe, settings.store), settings)
+    outlook = engine.planned(recipe, settings)
     memory, vcpus = 0, 0
     if "install" in outlook.to_run:
         memory, vcpus = recipe.vm.memory.maximum + _BESIDE_THE_VM, recipe.vm.vcpus.maximum

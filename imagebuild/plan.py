@@ -30,7 +30,7 @@ from imagebuild.kickstart.rule import Target
 from imagebuild.kickstrap.agent import supported
 from imagebuild.kickstrap.agent.machine import Machine
 from imagebuild.kickstrap.mirror import Mirror
-from imagebuild.preparation import Preparation, Step, Tools
+from imagebuild.preparation import Preparation, Step, Tools, World
 from imagebuild.recipe import supplies
 from imagebuild.recipe.model import Recipe
 from imagebuild.recipe.secrets import FingerprintSecrets, SampleSecrets, Secrets
@@ -69,17 +69,25 @@ class Plan:
         return (*self.preparation.steps, self.install, self.customise, self.convert)
 
 
-def make(recipe: Recipe, *, mirror: Mirror, tools: Tools, secret_key: bytes, found: Found | None = None) -> Plan:
+def make(
+    recipe: Recipe,
+    *,
+    mirror: Mirror,
+    tools: Tools,
+    secret_key: bytes,
+    found: Found | None = None,
+    world: World | None = None,
+) -> Plan:
     """The plan of ``recipe`` on a host with this Debian mirror and these tools.
 
-    ``found`` is the install source of a recipe whose installer is Anaconda. Raises RecipeError for everything that is
+    ``found`` is the install source of a recipe whose installer is Anaconda, ``world`` tells how new packages must be. Raises RecipeError for everything that is
     wrong in the kickstart, HostError where no mirror is known.
     """
     secrets = FingerprintSecrets(secret_key)
     if found is not None:
         kickstart, preparation = _with_anaconda(recipe, found, secrets)
     else:
-        kickstart, preparation = _with_kickstrap(recipe, mirror, tools, secrets)
+        kickstart, preparation = _with_kickstrap(recipe, mirror, tools, secrets, world)
     rendered, parsed = kickstart
     operations = supplies.planned(recipe)
     install = _install_step(recipe, rendered, preparation)
@@ -106,11 +114,13 @@ def _with_anaconda(recipe: Recipe, found: Found, secrets: Secrets) -> tuple[Chec
     return checked(recipe, anaconda.payload(recipe), _NONCE, secrets), preparations.source(recipe, found)
 
 
-def _with_kickstrap(recipe: Recipe, mirror: Mirror, tools: Tools, secrets: Secrets) -> tuple[Checked, Preparation]:
+def _with_kickstrap(
+    recipe: Recipe, mirror: Mirror, tools: Tools, secrets: Secrets, world: World | None
+) -> tuple[Checked, Preparation]:
     if recipe.installer.mirror:
         mirror = Mirror(recipe.installer.mirror)
     kickstart = checked(recipe, packages_payload(recipe, mirror), _NONCE, secrets)
-    preparation = preparations.kickstrap(recipe, mirror, tools, kickstart[1])
+    preparation = preparations.kickstrap(recipe, mirror, tools, kickstart[1], world)
     if preparation.payload is not None:
         kickstart = checked(recipe, LiveimgPayload(PAYLOAD_URL, preparation.payload.fingerprint), _NONCE, secrets)
     return kickstart, preparation

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import metadata
+from typing import Protocol
 
 from imagebuild import fingerprint
 from imagebuild.install import anaconda
@@ -33,6 +34,13 @@ class Step:
     @cached_property
     def fingerprint(self) -> str:
         return fingerprint.of(self.inputs)
+
+
+class World(Protocol):
+    """Tells which state of the world counts as an input."""
+
+    def payload(self, spec: PayloadSpec, inputs: Mapping[str, str]) -> dict[str, str]:
+        """The inputs of a root archive, with that state."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +110,9 @@ class SourcePreparation:
 Preparation = KickstrapPreparation | SourcePreparation
 
 
-def kickstrap(recipe: Recipe, mirror: Mirror, tools: Tools, kickstart: ParsedKickstart) -> KickstrapPreparation:
+def kickstrap(
+    recipe: Recipe, mirror: Mirror, tools: Tools, kickstart: ParsedKickstart, world: World | None = None
+) -> KickstrapPreparation:
     """What kickstrap needs, for the %packages of ``kickstart``."""
     suite, components = str(recipe.os.codename), recipe.installer.components
     runtime_spec = RuntimeSpec(suite=suite, mirror=mirror)
@@ -118,7 +128,8 @@ def kickstrap(recipe: Recipe, mirror: Mirror, tools: Tools, kickstart: ParsedKic
         core=kickstart.core,
         weak_dependencies=kickstart.weak_dependencies,
     )
-    return KickstrapPreparation(mirror, runtime_spec, base, tree, payload_spec, _payload_step(payload_spec, tools))
+    payload = _payload_step(payload_spec, tools, world)
+    return KickstrapPreparation(mirror, runtime_spec, base, tree, payload_spec, payload)
 
 
 def source(recipe: Recipe, found: Found) -> SourcePreparation:
@@ -149,7 +160,7 @@ def _runtime_steps(spec: RuntimeSpec, tools: Tools) -> tuple[Step, Step]:
     return base, Step("tree", "tree", "install tree", inputs)
 
 
-def _payload_step(spec: PayloadSpec, tools: Tools) -> Step:
+def _payload_step(spec: PayloadSpec, tools: Tools, world: World | None) -> Step:
     inputs = {
         "suite": spec.suite,
         "mirror": _mirror(spec.mirror),
@@ -161,6 +172,8 @@ def _payload_step(spec: PayloadSpec, tools: Tools) -> Step:
         "code": fingerprint.code("kickstrap/payload.py", "kickstrap/bootstrap.py", "kickstrap/mirror.py"),
         "mmdebstrap": tools.mmdebstrap,
     }
+    if world is not None:
+        inputs = world.payload(spec, inputs)
     return Step("payload", "payload", f"root archive of {len(spec.packages)} named packages", inputs)
 
 

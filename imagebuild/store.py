@@ -2,6 +2,7 @@
 
     STORE/<kind>/<fingerprint>/…        an entry; entry.json says which inputs it was made from, and the digest of each file
     STORE/damaged/…                     entries that were not what their digests say
+    STORE/states/<name>                 which state of the world is in force: see imagebuild.freshness
     STORE/work/<run>/                   a running build's own folder, locked while it lives
     STORE/failures/<recipe>/            what the last failed build of a recipe left to read
 
@@ -282,6 +283,19 @@ class Store:
         remove_tree(folder)
         folder.mkdir(parents=True, mode=0o700)
         return folder
+
+    def state(self, name: str) -> str:
+        """A short text that was kept under ``name``; empty if none was."""
+        with suppress(FileNotFoundError):
+            return (self.root / "states" / name).read_text()
+        return ""
+
+    def set_state(self, name: str, text: str) -> None:
+        """Keep a short text under ``name``."""
+        path = self.root / "states" / name
+        if self.state(name) != text:
+            path.parent.mkdir(exist_ok=True)
+            write_atomically(path, text)
 
     def key(self) -> bytes:
         """A random key of this store, for digests that must not be guessed from outside."""

@@ -44,6 +44,7 @@ LAYERS = {
     "engine": {
         "build",
         "customising",
+        "freshness",
         "gc",
         "parallel",
         "scrubbing",

@@ -43,7 +43,7 @@ def settings(tmp_path: Path) -> Settings:
 def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Recipe:
     """A recipe, on a host where nothing but the steps themselves is needed."""
 
-    def make_plan(recipe: Recipe, _store: Store) -> Plan:
+    def make_plan(recipe: Recipe, _store: Store, _world: object = None) -> Plan:
         return plans.make(recipe, mirror=MIRROR, tools=TOOLS, secret_key=b"k" * 32)
 
     monkeypatch.setattr(engine, "make_plan", make_plan)

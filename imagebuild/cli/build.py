@@ -13,10 +13,11 @@ import click
 
 from imagebuild import build as engine
 from imagebuild import parallel
-from imagebuild.artifact import Artifact
+from imagebuild.artifact import Output
 from imagebuild.cli import problems
 from imagebuild.cli.options import (
     RecipeName,
+    fresh_options,
     json_option,
     loaded,
     log_to_stderr,
@@ -37,6 +38,7 @@ from imagebuild.recipe.model import Recipe
 Examples:
   imagebuild build debian-13
   imagebuild build debian-13 debian-13-server web --jobs 2
+  imagebuild build debian-13 --if-changed
   imagebuild build ./recipes/web.yaml --output /srv/images --var site=berlin
   imagebuild build debian-13 --json | jq -r 'select(.event == "artifact").image'"""
 )
@@ -50,6 +52,7 @@ Examples:
 @click.option(
     "--keep-going/--fail-fast", default=True, show_default=True, help="When a build fails, go on with the others, or end them."
 )  # fmt: skip
+@fresh_options
 @click.option("--refresh", is_flag=True, help="Make every step anew, whatever the store holds.")
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing but the paths of the images.")
 @output_option
@@ -62,6 +65,8 @@ def build(
     only: tuple[str, ...],
     jobs: int | None,
     keep_going: bool,
+    if_changed: bool,
+    max_age: int | None,
     refresh: bool,
     quiet: bool,
     output: Path,
@@ -77,11 +82,11 @@ def build(
     if verbose:
         log_to_stderr()
     wanted = loaded(recipes, given, only)
-    settings = Settings(opened(store), output, refresh)
+    settings = Settings(opened(store), output, refresh, if_changed, max_age)
     engine.clear_dead_runs(settings.store)
     told = reporter(as_json=as_json, quiet=quiet)
     if len(wanted) == 1:
-        _tell(told, _event(engine.build(wanted[0], settings, told)))
+        _tell(told, _built(wanted[0], settings, told))
         return
     builds = parallel.Builds(
         wanted,
@@ -106,12 +111,21 @@ def _words(recipe: Recipe, settings: Settings, given: Mapping[str, str], *, verb
     """The options by which a process of its own builds ``recipe`` as this one would."""
     words = ["--store", str(settings.store.root), "--output", str(settings.output)]
     words += [word for name, text in given.items() if name in recipe.variables for word in ("--var", f"{name}={text}")]
+    words += ["--if-changed"] * settings.if_changed
+    words += [] if settings.max_age is None else ["--max-age", f"{settings.max_age}s"]
     return words + ["--refresh"] * settings.refresh + ["--verbose"] * verbose
 
 
-def _event(artifact: Artifact) -> dict[str, str]:
+def _built(recipe: Recipe, settings: Settings, told: Reporter) -> dict[str, str | bool]:
+    """Build one recipe here, and tell what an event tells; ``unchanged`` if the image was there."""
+    before = Output(settings.output, recipe.name).latest()
+    artifact = engine.build(recipe, settings, told)
+    unchanged = before is not None and before.version == artifact.version
+    if unchanged and settings.if_changed:
+        told.note(recipe.name, f"unchanged since {artifact.version}")
     return {
         "event": "artifact",
+        "unchanged": unchanged,
         "recipe": artifact.recipe,
         "version": artifact.version,
         "image": str(artifact.image),
@@ -134,10 +148,9 @@ def _table(outcomes: Sequence[parallel.Outcome]) -> None:
     width = max(len(one.recipe) for one in outcomes)
     click.echo()
     for one in outcomes:
+        how = "failed" if not one.artifact else "unchanged" if one.artifact.get("unchanged") else "built"
         what = one.artifact["version"] if one.artifact else str((one.error or {})["message"]).splitlines()[0]
-        click.echo(
-            f"{one.recipe:<{width}}  {'built' if one.artifact else 'failed':<7} {minutes(one.seconds):>6}  {what}"
-        )
+        click.echo(f"{one.recipe:<{width}}  {how:<9} {minutes(one.seconds):>6}  {what}")
 
 
 @click.command(
@@ -148,17 +161,25 @@ Examples:
 )
 @click.argument("recipes", nargs=-1, required=True, type=RecipeName())
 @var_option
+@fresh_options
 @click.option("--refresh", is_flag=True, help="Plan as `build --refresh` would.")
 @output_option
 @store_option
 @json_option
 def plan(
-    recipes: tuple[str, ...], given: dict[str, str], refresh: bool, output: Path, store: Path | None, as_json: bool
+    recipes: tuple[str, ...],
+    given: dict[str, str],
+    if_changed: bool,
+    max_age: int | None,
+    refresh: bool,
+    output: Path,
+    store: Path | None,
+    as_json: bool,
 ) -> None:
     """Show what a build of RECIPES would do, step by step, and why. Changes nothing."""
-    settings = Settings(opened(store), output, refresh)
+    settings = Settings(opened(store), output, refresh, if_changed, max_age)
     for recipe in loaded(recipes, given):
-        outlook = engine.look_ahead(engine.make_plan(recipe, settings.store), settings)
+        outlook = engine.planned(recipe, settings)
         if as_json:
             click.echo(json.dumps(_as_data(outlook)))
             continue

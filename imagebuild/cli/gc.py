@@ -9,20 +9,7 @@ from pathlib import Path
 import click
 
 from imagebuild import gc as collector
-from imagebuild.cli.options import json_option, opened, store_option
-from imagebuild.recipe.fields import byte_size
-
-
-class Size(click.ParamType[int]):
-    """Bytes, with a binary unit."""
-
-    name = "size"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        try:
-            return byte_size(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
+from imagebuild.cli.options import Size, json_option, opened, store_option
 
 
 @click.command(

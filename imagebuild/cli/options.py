@@ -14,6 +14,7 @@ from click.shell_completion import CompletionItem
 from imagebuild import log
 from imagebuild.errors import UsageError
 from imagebuild.recipe.catalogue import catalogue
+from imagebuild.recipe.fields import byte_size, duration
 from imagebuild.recipe.findings import did_you_mean
 from imagebuild.recipe.load import load_all
 from imagebuild.recipe.model import Recipe
@@ -32,6 +33,45 @@ class RecipeName(click.ParamType[str]):
         folders = recipe_folders()
         names = dict.fromkeys([*available(folders), *(one.name for one in catalogue(folders))])
         return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+
+
+class Size(click.ParamType[int]):
+    """Bytes, with a binary unit."""
+
+    name = "size"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        try:
+            return byte_size(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+class Age(click.ParamType[int]):
+    """Seconds, with units: days too."""
+
+    name = "age"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        days, _, rest = str(value).rpartition("d")
+        try:
+            return (int(days) * 86400 if days else 0) + (duration(rest) if rest or not days else 0)
+        except ValueError:
+            self.fail(f"expected a time with a unit, such as 7d or 36h, found {value!r}", param, ctx)
+
+
+def fresh_options(function: F) -> F:
+    """``--if-changed`` and ``--max-age``: what the world changed counts too."""
+    age = click.option(
+        "--max-age",
+        type=Age(),
+        metavar="AGE",
+        help="Make anew what has packages that were taken longer ago, such as 7d.",
+    )
+    return click.option(
+        "--if-changed", is_flag=True,
+        help="Look at the mirror too: make anew what has packages that are newer there; else nothing, unless the recipe has changed.",
+    )(age(function))  # fmt: skip
 
 
 def _given(_ctx: click.Context, _param: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:

@@ -39,14 +39,20 @@ class Mirror:
 
     def sources(self, suite: str, components: Sequence[str]) -> str | None:
         """The deb822 text of ``debian.sources`` for a guest of ``suite``; None without a mirror."""
+        archives: dict[str, list[str]] = {}
+        for uri, name in self.archives(suite):
+            archives.setdefault(uri, []).append(name)
+        return "\n".join(_stanza(uri, names, components) for uri, names in archives.items()) or None
+
+    def archives(self, suite: str) -> list[tuple[str, str]]:
+        """The archives that a guest of ``suite`` has its packages from: the URI and the suite there. None without a mirror."""
         if self.main is None:
-            return None
-        rolling = suite in _ROLLING
-        suites = [suite, f"{suite}-updates"] if self.updates and not rolling else [suite]
-        stanzas = [_stanza(self.main, suites, components)]
-        if self.security and not rolling:
-            stanzas.append(_stanza(self.security, [f"{suite}-security"], components))
-        return "\n".join(stanzas)
+            return []
+        found = [(self.main, suite)]
+        if suite not in _ROLLING:
+            found += [(self.main, f"{suite}-updates")] if self.updates else []
+            found += [(self.security, f"{suite}-security")] if self.security else []
+        return found
 
 
 def _stanza(uri: str, suites: Sequence[str], components: Sequence[str]) -> str:

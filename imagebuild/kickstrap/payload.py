@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _SECTOR = 512
 _STATUS = "./var/lib/dpkg/status"
-_ARCHITECTURES = {"x86_64": "amd64"}
+ARCHITECTURES = {"x86_64": "amd64"}
 """Debian's names of the architectures that recipes name."""
 
 
@@ -70,7 +70,7 @@ def build(spec: PayloadSpec, into: Path, progress: Progress) -> PayloadResult:
             variant="important" if spec.core else "required",
             recommends=spec.weak_dependencies,
             packages=(*spec.packages, *(f"{name}-" for name in spec.excluded)),
-            arch=_ARCHITECTURES[spec.arch],
+            arch=ARCHITECTURES[spec.arch],
         ),
         archive,
         progress,

@@ -1,0 +1,60 @@
+"""What a Debian mirror offers now, for a look: which of a root archive's packages have newer versions there.
+
+Nothing is proved here: what is built is, by mmdebstrap. The format of the index is that of Debian's repositories
+(https://wiki.debian.org/DebianRepository/Format).
+"""
+
+from __future__ import annotations
+
+import lzma
+from collections.abc import Iterator, Mapping
+
+from imagebuild import fetch
+from imagebuild.errors import HostError
+from imagebuild.kickstrap.mirror import Mirror
+from imagebuild.kickstrap.payload import ARCHITECTURES, PayloadSpec
+from imagebuild.run import run
+
+
+def newer(spec: PayloadSpec, there: Mapping[str, str]) -> dict[str, str]:
+    """The packages of ``there`` (name to version) that the mirror has in a later version, with that version.
+
+    Raises HostError where the mirror is not known or out of reach, and ImageBuildError for an index that is none.
+    """
+    found: dict[str, str] = {}
+    for url in _addresses(spec):
+        for name, version in _versions(fetch.text(url), there):
+            if version != there[name] and _is_later(version, found.get(name, there[name])):
+                found[name] = version
+    return dict(sorted(found.items()))
+
+
+def _addresses(spec: PayloadSpec) -> Iterator[str]:
+    mirror: Mirror = spec.mirror
+    if mirror.main is None or not mirror.main.startswith(("http://", "https://")):
+        raise HostError(
+            f"what the mirror {mirror.main or 'that mmdebstrap chooses'} offers cannot be looked up",
+            "name one with http or https: installer.mirror in the recipe, or in this host's apt configuration",
+        )
+    for uri, suite in mirror.archives(spec.suite):
+        for component in spec.components:
+            yield f"{uri}/dists/{suite}/{component}/binary-{ARCHITECTURES[spec.arch]}/Packages.xz"
+
+
+def _versions(packed: bytes, wanted: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Name and version of each of the ``wanted`` packages in an index."""
+    try:
+        text = lzma.decompress(packed).decode()
+    except (lzma.LZMAError, UnicodeDecodeError) as error:
+        raise HostError("the mirror's index of packages is damaged", "the mirror may be in the middle of an update") from error  # fmt: skip
+    name = ""
+    for line in text.splitlines():
+        if line.startswith("Package: "):
+            name = line.removeprefix("Package: ")
+        elif line.startswith("Version: ") and name in wanted:
+            yield name, line.removeprefix("Version: ")
+
+
+def _is_later(version: str, than: str) -> bool:
+    """As dpkg compares versions; it is asked only where two differ."""
+    return run(["dpkg", "--compare-versions", version, "gt", than], timeout=30, check=False).returncode == 0
