@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
-from imagebuild import customising, evidence, fingerprint, hypervisor, log, tools
+from imagebuild import evidence, fingerprint, hypervisor, log, reasons, tools
 from imagebuild import plan as plans
 from imagebuild.artifact import Artifact, Output
 from imagebuild.entries import Settings
@@ -105,28 +105,13 @@ def look_ahead(plan: Plan, settings: Settings, stale: Mapping[str, str] = Mappin
         if not _there(settings, plan.install):
             missing = [step for step in plan.preparation.steps if not _there(settings, step)]
             needed = [*missing, plan.install, *needed]
-    to_run = {step.name: stale.get(step.fingerprint) or _why(settings, plan, step) for step in needed}
+    to_run = {step.name: stale.get(step.fingerprint) or reasons.why(settings, plan, step) for step in needed}
     accelerator = known_accelerator(plan.recipe, settings.store)
     return Outlook(plan, None, to_run, History(settings.store).expected(plan.recipe.name, to_run, accelerator))
 
 
 def _there(settings: Settings, step: Step) -> bool:
     return not settings.refresh and settings.store.find(step.kind, step.fingerprint) is not None
-
-
-def _why(settings: Settings, plan: Plan, step: Step) -> str:
-    if settings.refresh:
-        return "asked for with --refresh"
-    layer = customising.layer(plan, settings) if step is plan.customise else None
-    return _difference(settings, plan, step) + (f"; goes on {layer}" if layer else "")
-
-
-def _difference(settings: Settings, plan: Plan, step: Step) -> str:
-    before = settings.store.last_inputs(step.kind, plan.recipe.name)
-    if before is None:
-        return "not built yet"
-    differing = fingerprint.changed(before, step.inputs)
-    return f"changed: {', '.join(differing)}" if differing else "its result is not kept"
 
 
 def build(recipe: Recipe, settings: Settings, reporter: Reporter) -> Artifact:

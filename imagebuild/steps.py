@@ -27,6 +27,7 @@ from imagebuild.manifest import Source
 from imagebuild.plan import Plan
 from imagebuild.prepare import Prepared, prepare
 from imagebuild.progress import Progress, Reporter
+from imagebuild.reasons import KICKSTART
 from imagebuild.recipe import supplies
 from imagebuild.recipe.model import Recipe
 from imagebuild.recipe.secrets import RealSecrets
@@ -148,6 +149,7 @@ class Run:
                 },
             }
             (folder / _FACTS).write_text(json.dumps(facts))
+            (folder / KICKSTART).write_text(self.plan.kickstart.text)
             how = "emulated" if prepared.verdict.emulated else "KVM"
             return f"virt-install, kickstart, {how}"
 

@@ -134,15 +134,15 @@ class Store:
                 os.close(descriptor)
         return True
 
-    def last_inputs(self, kind: str, label: str) -> Mapping[str, str] | None:
-        """The inputs of the newest entry of this kind that was made for ``label``, or None."""
-        newest: tuple[str, Mapping[str, str]] | None = None
+    def last(self, kind: str, label: str) -> tuple[Mapping[str, str], Path] | None:
+        """The inputs and the folder of the newest entry of this kind that was made for ``label``, or None."""
+        newest: tuple[str, Mapping[str, str], Path] | None = None
         for path in (self.root / kind).glob(f"*/{_ENTRY}"):
             with suppress(OSError, ValueError, KeyError, TypeError):
                 entry = json.loads(path.read_text())
                 if entry["label"] == label and (newest is None or entry["made"] > newest[0]):
-                    newest = entry["made"], entry["inputs"]
-        return newest[1] if newest else None
+                    newest = entry["made"], entry["inputs"], path.parent
+        return newest[1:] if newest else None
 
     @contextmanager
     def make(

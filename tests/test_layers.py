@@ -46,6 +46,7 @@ LAYERS = {
         "customising",
         "freshness",
         "gc",
+        "reasons",
         "parallel",
         "scrubbing",
         "by_hand",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -217,6 +218,32 @@ def test_it_says_why_a_step_runs(tmp_path: Path) -> None:
     assert why["install"] == "changed: disk size"
     assert why["customise"] == "not built yet"
     assert "payload" not in why
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("timezone: UTC", "timezone: Europe/Berlin", r"kickstart/debian\.ks\.j2:\d+ changed"),
+        ("packages: [vim]", "packages: [vim, tree]", r"kickstart/debian\.ks\.j2:\d+ changed, changed: payload"),
+        ("[net.ifnames=0]", "[net.ifnames=0, quiet]", r"kickstart/debian\.ks\.j2:\d+ changed( and .*)?"),
+        (
+            "locale: {timezone: UTC}",
+            "locale: {timezone: Europe/Berlin}\nextra_disks: [{size: 1GiB}]",
+            r"kickstart/debian\.ks\.j2:\d+ changed.*, changed: disk 2",
+        ),
+    ],
+)
+def test_a_changed_kickstart_is_told_at_its_line(tmp_path: Path, old: str, new: str, expected: str) -> None:
+    before = planned(tmp_path)
+    store = Store(tmp_path / "store")
+    with store.make(
+        "installed", before.install.fingerprint, within=tmp_path, label="web", inputs=before.install.inputs
+    ) as folder:
+        (folder / "kickstart.cfg").write_text(before.kickstart.text)
+    after = planned(tmp_path, BASE.replace(old, new))
+    assert re.fullmatch(expected, outlook(tmp_path, after).to_run["install"])
+    elsewhere = planned(tmp_path, mirror=Mirror("http://other.example/debian"))
+    assert outlook(tmp_path, elsewhere).to_run["install"] == "changed: installer, payload"
 
 
 def test_a_finished_artifact_is_found(tmp_path: Path) -> None:

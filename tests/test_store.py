@@ -48,8 +48,8 @@ def test_an_entry_is_there_once_its_block_has_ended(store: Store) -> None:
     found = store.find("payload", "abc")
     assert found is not None
     assert (found / "root.tar").read_text() == "data"
-    assert store.last_inputs("payload", "r") == {"x": "1"}
-    assert store.last_inputs("payload", "other") is None
+    assert store.last("payload", "r") == ({"x": "1"}, found)
+    assert store.last("payload", "other") is None
 
 
 def test_a_failed_entry_leaves_nothing(store: Store) -> None:
