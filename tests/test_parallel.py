@@ -196,6 +196,15 @@ def test_a_build_that_is_killed_is_a_failure(several: Fixture) -> None:
     assert several.told.lines == ["killed install failed: ended early"]
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """As in a terminal, also where these tests run in a shell's background, which ignores the signal."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_reaches_every_build(several: Fixture) -> None:
     def interrupt() -> None:
         several.wait(2)
