@@ -27,6 +27,8 @@ MANIFEST = "manifest.json"
 CHECKSUMS = "SHA256SUMS"
 LATEST = "latest"
 _VERSION = re.compile(r"\d{4}-\d{2}-\d{2}\.\d+")
+_UNFINISHED = re.compile(rf"\.({_VERSION.pattern}|{LATEST})\.[0-9a-f]{{8}}")
+"""Nothing else is ours to remove: the folder may be anybody's, with a repository in it."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,7 @@ class Output:
 
     def unfinished(self) -> list[Path]:
         """What killed builds left, if the caller holds the lock of this folder: nobody else writes here then."""
-        return sorted(self.folder.glob(".*"))
+        return sorted(path for path in self.folder.glob(".*") if _UNFINISHED.fullmatch(path.name))
 
     def superfluous(self, keep: int) -> list[Path]:
         """The folders of all versions but the ``keep`` newest; never that of ``latest``."""

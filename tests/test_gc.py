@@ -165,8 +165,11 @@ def test_old_versions_go_and_never_the_latest(store: Store, tmp_path: Path) -> N
     output = Output(tmp_path / "out", "web")
     for _ in range(11):
         image(output)
-    (output.folder / ".2026-01-31.12.abc").mkdir()
-    (output.folder / "notes").mkdir()
+    (output.folder / ".2026-01-31.12.0123abcd").mkdir()
+    (output.folder / ".latest.0123abcd").symlink_to("2026-01-31.1")
+    for foreign in (".git", ".2026-01-31.12", "notes"):
+        (output.folder / foreign).mkdir()
+    (tmp_path / "out" / "somebody" / ".git").mkdir(parents=True)
     (output.folder / "latest").unlink()
     (output.folder / "latest").symlink_to("2026-01-31.3")  # taken back by hand
     told = versions(tmp_path / "out", store, keep=2, dry_run=True)
@@ -177,7 +180,10 @@ def test_old_versions_go_and_never_the_latest(store: Store, tmp_path: Path) -> N
         "2026-01-31.11",
         "latest",
         "notes",
+        ".git",
+        ".2026-01-31.12",
     }
+    assert (tmp_path / "out" / "somebody" / ".git").exists()
 
 
 def test_the_command(store: Store, tmp_path: Path) -> None:

@@ -269,7 +269,7 @@ def test_an_image_that_was_cut_short_is_not_the_latest(tmp_path: Path) -> None:
 
 def test_what_a_killed_build_left_goes_with_the_next(tmp_path: Path) -> None:
     output = Output(tmp_path, "debian")
-    (tmp_path / "debian/.2026-01-31.1.dead").mkdir(parents=True)
-    (tmp_path / "debian/.latest.dead").symlink_to("x")
+    (tmp_path / "debian/.2026-01-31.1.deadbeef").mkdir(parents=True)
+    (tmp_path / "debian/.latest.deadbeef").symlink_to("x")
     build(output, "content")
     assert sorted(path.name for path in (tmp_path / "debian").iterdir()) == ["2026-01-31.1", "latest"]
