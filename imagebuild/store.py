@@ -36,6 +36,30 @@ ELSEWHERE = "elsewhere"
 """The file in a run's folder that names temporary folders of its programs in other places, a line for each."""
 _ENTRY = "entry.json"
 _NAME_BYTES = 4
+_TAG = "Signature: 8a477f597d28d172789f06886806bc55\n# The store of imagebuild: see `imagebuild gc`. About this file: https://bford.info/cachedir/\n"
+"""What programs that make backups know a cache by."""
+_OF_ANY = frozenset({"lost+found", "accelerator.json"})
+"""Also in the root of an empty file system, and where nothing was built yet."""
+_OWN = frozenset(
+    [
+        "key",
+        "locks",
+        "work",
+        "failures",
+        "sources",
+        "source",
+        "runtime",
+        "tree",
+        "payload",
+        "installed",
+        "layer",
+        "customised",
+        "damaged",
+        "states",
+        "history.sqlite",
+    ]
+)
+"""What is in stores that were made before they had the tag."""
 
 
 def default_root() -> Path:
@@ -70,6 +94,21 @@ class Store:
             raise HostError(
                 f"cannot make the store {self.root}: {error.strerror}", "choose another with --store"
             ) from error
+        self._claim()
+
+    def _claim(self) -> None:
+        """Make sure that the folder is a store and nothing else: what is in one may be removed. Raises HostError if it is not."""
+        tag = self.root / "CACHEDIR.TAG"
+        if tag.is_file() and tag.read_bytes()[: len(_TAG)] == _TAG.encode():
+            return
+        there = {path.name for path in self.root.iterdir()} - _OF_ANY
+        if foreign := sorted(there - _OWN if "key" in there else there):
+            raise HostError(
+                f"{self.root} is no store: it has {foreign[0]} in it",
+                "choose a new or an empty folder with --store; what is in a store may be removed",
+            )
+        with suppress(OSError):  # a store that cannot be written to
+            write_atomically(tag, _TAG)
 
     def find(self, kind: str, fingerprint: str) -> Path | None:
         """The entry's folder, or None."""

@@ -20,6 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imagebuild.artifact import Output
+from imagebuild.errors import HostError
 from imagebuild.files import content_digest, sha256
 from imagebuild.store import Store
 
@@ -273,3 +274,19 @@ def test_what_a_killed_build_left_goes_with_the_next(tmp_path: Path) -> None:
     (tmp_path / "debian/.latest.deadbeef").symlink_to("x")
     build(output, "content")
     assert sorted(path.name for path in (tmp_path / "debian").iterdir()) == ["2026-01-31.1", "latest"]
+
+
+def test_a_folder_with_other_things_in_it_is_no_store(tmp_path: Path) -> None:
+    (tmp_path / "home" / "work" / "project").mkdir(parents=True)
+    with pytest.raises(HostError, match="home is no store: it has work in it"):
+        Store(tmp_path / "home")
+    assert Store(tmp_path / "home" / "cache").dead_runs() == []
+    assert (
+        (tmp_path / "home/cache/CACHEDIR.TAG").read_text().startswith("Signature: 8a477f597d28d172789f06886806bc55\n")
+    )
+    assert Store(tmp_path / "home" / "cache").entries()
+    (tmp_path / "old" / "work").mkdir(parents=True)
+    (tmp_path / "old" / "key").touch()
+    Store(tmp_path / "old")  # made before there was a tag
+    (tmp_path / "home" / "cache" / "notes").touch()
+    Store(tmp_path / "home" / "cache")  # it is one already
