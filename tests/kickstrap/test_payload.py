@@ -175,7 +175,7 @@ def test_an_interrupted_mmdebstrap_leaves_no_mounts_and_no_files(tmp_path: Path,
     code = (
         "import signal, sys; from pathlib import Path; from imagebuild.kickstrap import mirror, payload\n"
         "from imagebuild.progress import SILENT\n"
-        "signal.signal(signal.SIGTERM, signal.default_int_handler)\n"
+        "for signum in (signal.SIGINT, signal.SIGTERM): signal.signal(signum, signal.default_int_handler)\n"
         "class Tell:\n"
         "    def update(self, detail='', fraction=None): print(detail, flush=True)\n"
         "    def summary(self, text): pass\n"
