@@ -36,6 +36,7 @@ ELSEWHERE = "elsewhere"
 """The file in a run's folder that names temporary folders of its programs in other places, a line for each."""
 _ENTRY = "entry.json"
 _NAME_BYTES = 4
+_TAG_NAME = "CACHEDIR.TAG"
 _TAG = "Signature: 8a477f597d28d172789f06886806bc55\n# The store of imagebuild: see `imagebuild gc`. About this file: https://bford.info/cachedir/\n"
 """What programs that make backups know a cache by."""
 _OF_ANY = frozenset({"lost+found", "accelerator.json"})
@@ -98,11 +99,12 @@ class Store:
 
     def _claim(self) -> None:
         """Make sure that the folder is a store and nothing else: what is in one may be removed. Raises HostError if it is not."""
-        tag = self.root / "CACHEDIR.TAG"
+        there = {path.name for path in self.root.iterdir() if not path.name.startswith(f".{_TAG_NAME}.")} - _OF_ANY
+        foreign = sorted(there - _OWN if "key" in there else there)
+        tag = self.root / _TAG_NAME
         if tag.is_file() and tag.read_bytes()[: len(_TAG)] == _TAG.encode():
-            return
-        there = {path.name for path in self.root.iterdir()} - _OF_ANY
-        if foreign := sorted(there - _OWN if "key" in there else there):
+            return  # looked at last: another process may be making it
+        if foreign:
             raise HostError(
                 f"{self.root} is no store: it has {foreign[0]} in it",
                 "choose a new or an empty folder with --store; what is in a store may be removed",

@@ -290,3 +290,9 @@ def test_a_folder_with_other_things_in_it_is_no_store(tmp_path: Path) -> None:
     Store(tmp_path / "old")  # made before there was a tag
     (tmp_path / "home" / "cache" / "notes").touch()
     Store(tmp_path / "home" / "cache")  # it is one already
+
+
+def test_many_make_one_store_at_once(tmp_path: Path) -> None:
+    code = "import sys; from pathlib import Path; from imagebuild.store import Store; Store(Path(sys.argv[1])).key()"
+    started = [subprocess.Popen([sys.executable, "-c", code, tmp_path / "store"]) for _ in range(6)]
+    assert [one.wait() for one in started] == [0] * 6
