@@ -99,7 +99,9 @@ class Store:
 
     def _claim(self) -> None:
         """Make sure that the folder is a store and nothing else: what is in one may be removed. Raises HostError if it is not."""
-        there = {path.name for path in self.root.iterdir() if not path.name.startswith(f".{_TAG_NAME}.")} - _OF_ANY
+        there = {
+            path.name for path in self.root.iterdir() if not path.name.startswith((f".{_TAG_NAME}.", ".key."))
+        } - _OF_ANY
         foreign = sorted(there - _OWN if "key" in there else there)
         tag = self.root / _TAG_NAME
         if tag.is_file() and tag.read_bytes()[: len(_TAG)] == _TAG.encode():
@@ -343,7 +345,11 @@ class Store:
         path = self.root / "key"
         with suppress(FileNotFoundError):
             return path.read_bytes()
-        write_atomically(path, secrets.token_bytes(32), mode=0o600)
+        aside = self.root / f".key.{secrets.token_hex(_NAME_BYTES)}"
+        write_atomically(aside, secrets.token_bytes(32), mode=0o600)
+        with suppress(FileExistsError):  # another process was faster, and its key counts
+            path.hardlink_to(aside)
+        aside.unlink()
         return path.read_bytes()
 
 

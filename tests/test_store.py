@@ -293,6 +293,9 @@ def test_a_folder_with_other_things_in_it_is_no_store(tmp_path: Path) -> None:
 
 
 def test_many_make_one_store_at_once(tmp_path: Path) -> None:
-    code = "import sys; from pathlib import Path; from imagebuild.store import Store; Store(Path(sys.argv[1])).key()"
-    started = [subprocess.Popen([sys.executable, "-c", code, tmp_path / "store"]) for _ in range(6)]
-    assert [one.wait() for one in started] == [0] * 6
+    code = "import sys; from pathlib import Path; from imagebuild.store import Store; print(Store(Path(sys.argv[1])).key())"
+    argv = [sys.executable, "-c", code, tmp_path / "store"]
+    started = [subprocess.Popen(argv, stdout=subprocess.PIPE) for _ in range(6)]
+    told = {one.communicate()[0] for one in started}
+    assert [one.returncode for one in started] == [0] * 6
+    assert len(told) == 1
