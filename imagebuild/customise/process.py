@@ -155,6 +155,7 @@ def run(
             # The child removes what libguestfs made, unless it was killed outright.
             for path in reader.temporary:
                 shutil.rmtree(path, ignore_errors=True)
+            (workdir / ELSEWHERE).unlink(missing_ok=True)
     if reader.failure is not None:
         raise reader.failure
     if reader.result is None:
