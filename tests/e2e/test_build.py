@@ -91,7 +91,7 @@ def test_house_rules(clones: tuple[dict[str, str], dict[str, str]]) -> None:
     assert told["root"].split()[0] == "ext4"
 
 
-def test_the_image_has_no_identity(image: Path, built: Ended) -> None:
+def test_the_image_has_no_identity(project: Project, image: Path, built: Ended) -> None:
     manifest = json.loads((image.parent / "manifest.json").read_text())
     changed = {one["name"]: one["status"] for one in manifest["operations"]}
     assert changed["reset-machine-id"] == "changed"
@@ -99,6 +99,8 @@ def test_the_image_has_no_identity(image: Path, built: Ended) -> None:
     assert list(changed) == [
         one if isinstance(one, str) else next(iter(one)) for one in manifest["recipe"]["operations"]
     ]
+    audited = project.run("audit", str(image), "--json")
+    assert audited.code == 0, audited.events[-1]
 
 
 def test_the_artifact_is_whole(image: Path) -> None:

@@ -46,7 +46,7 @@ def _ended(log: Path) -> bool:
 
 
 def test_it_is_ended_and_started_again(tmp_path: Path, hanging: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session, "PATIENCE", (20.0, 600.0))
+    monkeypatch.setattr(session, "PATIENCE", (8.0, 600.0))
     with launch.started([_disk(tmp_path)], "raw", accel="tcg", tmpdir=tmp_path) as started:
         assert started.g.list_devices() == ["/dev/sda"]
         assert len(hanging.read_text().split()) == 2
@@ -55,7 +55,7 @@ def test_it_is_ended_and_started_again(tmp_path: Path, hanging: Path, monkeypatc
 
 def test_not_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     log = _hang(tmp_path, monkeypatch, 2)
-    monkeypatch.setattr(session, "PATIENCE", (20.0, 5.0))
+    monkeypatch.setattr(session, "PATIENCE", (8.0, 5.0))
     with (
         pytest.raises(HostError, match="appliance did not start in 5 s"),
         launch.started([_disk(tmp_path)], "raw", accel="tcg", tmpdir=tmp_path),
