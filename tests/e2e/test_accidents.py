@@ -15,7 +15,7 @@ import pytest
 from imagebuild import hypervisor
 from imagebuild.errors import HostError
 
-from .conftest import Ended, Project
+from .conftest import RECIPE, Ended, Project
 
 ROOT = Path(__file__).parents[2]
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(1800), pytest.mark.usefixtures("nothing_left")]
@@ -84,7 +84,11 @@ def test_interrupted_while_packages_are_downloaded(project: Project, built: Ende
 @pytest.mark.parametrize("step", ["customise", "convert"])
 def test_interrupted_behind_the_installation(project: Project, built: Ended, step: str) -> None:
     pattern = {"customise": r'"customise".*"running".*disable-selinux', "convert": r'"convert".*"running"'}[step]
-    ended = project.interrupt_at(pattern, signal.SIGINT, "build", "small", "--output", f"interrupted-{step}")
+    recipe = "small"
+    if step == "customise":  # with other operations: what they lead to is not in the store
+        more = "operations:\n  - write-file: {path: /etc/interrupted, text: yes}\n"
+        recipe = str(project.write("interrupted/small.yaml", RECIPE.replace("operations:\n", more)))
+    ended = project.interrupt_at(pattern, signal.SIGINT, "build", recipe, "--output", f"interrupted-{step}")
     assert ended.code == 130
     assert not (project.folder / f"interrupted-{step}").exists() or not any(
         (project.folder / f"interrupted-{step}").iterdir()
