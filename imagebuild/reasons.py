@@ -11,6 +11,7 @@ from imagebuild.entries import Settings
 from imagebuild.plan import Plan
 from imagebuild.preparation import Step
 
+_SHOWN = 4
 KICKSTART = "kickstart.cfg"
 """In the entry of an installation: its kickstart as planned, with stand-ins for secrets."""
 
@@ -36,8 +37,14 @@ def _difference(settings: Settings, plan: Plan, step: Step) -> str:
             old = (folder / KICKSTART).read_text()
             lines = _lines(old, plan, inputs.get("payload", ""))
             others = [name for name in differing if name != "kickstart"]
-            return ", ".join([*lines, *([f"changed: {', '.join(others)}"] if others else [])]) or "changed: kickstart"
-    return f"changed: {', '.join(differing)}"
+            return ", ".join([*lines, *([f"changed: {_told(others)}"] if others else [])]) or "changed: kickstart"
+    return f"changed: {_told(differing)}"
+
+
+def _told(names: list[str]) -> str:
+    """The first few of them: an operation more renumbers all that follow."""
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more
 
 
 def _lines(old: str, plan: Plan, payload: str) -> list[str]:
