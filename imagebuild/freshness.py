@@ -50,9 +50,10 @@ class Freshness:
 
     def _stale(self, spec: PayloadSpec, there: payloads.PayloadResult) -> tuple[str | None, str]:
         """Why an archive will not do any more, and the state of the world that a new one is made of. Two builds that ask at once agree."""
-        age = datetime.now(UTC) - datetime.fromtimestamp(there.path.stat().st_mtime, UTC)
+        taken = datetime.fromtimestamp(there.path.stat().st_mtime, UTC)
+        age = datetime.now(UTC) - taken
         if self.max_age is not None and age > timedelta(seconds=self.max_age):
-            return f"its packages are {_days(age)} old", f"{datetime.now(UTC):%Y-%m-%d}"
+            return f"its packages are {_days(age)} old", f"after {taken:%Y-%m-%dT%H:%M:%S}"
         if self.if_changed and (newer := index.newer(spec, there.packages)):
             first = next(iter(newer))
             some = f"{len(newer)} newer packages" if len(newer) > 1 else f"a newer {first}"

@@ -128,6 +128,21 @@ def test_old_packages_make_a_new_archive_without_a_look(tmp_path: Path) -> None:
     assert Freshness(store, max_age=9 * 86400).payload(spec, INPUTS) == INPUTS
 
 
+def test_an_archive_grows_old_again_on_the_day_it_was_made(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    spec = PayloadSpec("trixie", Mirror("http://mirror.invalid/debian"))
+    inputs, made = [INPUTS], keep(store, INPUTS, THERE)
+    for hours in (8, 5, 2):
+        old = time.time() - hours * 3600
+        os.utime(made / "root.tar", (old, old))
+        asking = Freshness(store, max_age=3600)
+        inputs.append(asking.payload(spec, INPUTS))
+        assert Freshness(store, max_age=3600).payload(spec, INPUTS) == inputs[-1]  # two builds agree
+        assert asking.why == {fingerprint.of(inputs[-1]): f"its packages are {hours} h old"}
+        made = keep(store, inputs[-1], THERE)
+    assert len({fingerprint.of(each) for each in inputs}) == 4
+
+
 def test_a_plan_tells_why(local: LocalMirror, tmp_path: Path) -> None:
     recipe = tmp_path / "web.yaml"
     recipe.write_text(
