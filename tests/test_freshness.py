@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import lzma
 import os
@@ -83,6 +84,20 @@ def test_a_mirror_that_cannot_be_looked_at_is_told(local: LocalMirror) -> None:
         path.write_bytes(b"<html>")
     with pytest.raises(HostError, match="index of packages is damaged"):
         index.newer(local.spec, THERE)
+
+
+def test_a_mirror_with_gzip_only(local: LocalMirror) -> None:
+    for path in local._folder.rglob("Packages.xz"):
+        path.with_suffix(".gz").write_bytes(gzip.compress(lzma.decompress(path.read_bytes())))
+        path.unlink()
+    assert index.newer(local.spec, THERE) == {}
+    (path,) = (local._folder / "debian/dists/trixie-updates").rglob("Packages.gz")
+    path.write_bytes(gzip.compress(b"Package: vim\nVersion: 2:9.2-1\n"))
+    assert index.newer(local.spec, THERE) == {"vim": "2:9.2-1"}
+    for damaged in (path.read_bytes()[:-9], b"<html>", gzip.compress(b"\xff")):
+        path.write_bytes(damaged)
+        with pytest.raises(HostError, match="index of packages is damaged"):
+            index.newer(local.spec, THERE)
 
 
 def keep(store: Store, inputs: dict[str, str], packages: dict[str, str]) -> Path:

@@ -6,7 +6,9 @@ Nothing is proved here: what is built is, by mmdebstrap. The format of the index
 
 from __future__ import annotations
 
+import gzip
 import lzma
+import zlib
 from collections.abc import Iterator, Mapping
 
 from imagebuild import fetch
@@ -22,14 +24,14 @@ def newer(spec: PayloadSpec, there: Mapping[str, str]) -> dict[str, str]:
     Raises HostError where the mirror is not known or out of reach, and ImageBuildError for an index that is none.
     """
     found: dict[str, str] = {}
-    for url in _addresses(spec):
-        for name, version in _versions(fetch.text(url), there):
+    for folder in _folders(spec):
+        for name, version in _versions(_index(folder), there):
             if version != there[name] and _is_later(version, found.get(name, there[name])):
                 found[name] = version
     return dict(sorted(found.items()))
 
 
-def _addresses(spec: PayloadSpec) -> Iterator[str]:
+def _folders(spec: PayloadSpec) -> Iterator[str]:
     mirror: Mirror = spec.mirror
     if mirror.main is None or not mirror.main.startswith(("http://", "https://")):
         raise HostError(
@@ -38,15 +40,22 @@ def _addresses(spec: PayloadSpec) -> Iterator[str]:
         )
     for uri, suite in mirror.archives(spec.suite):
         for component in spec.components:
-            yield f"{uri}/dists/{suite}/{component}/binary-{ARCHITECTURES[spec.arch]}/Packages.xz"
+            yield f"{uri}/dists/{suite}/{component}/binary-{ARCHITECTURES[spec.arch]}"
 
 
-def _versions(packed: bytes, wanted: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Name and version of each of the ``wanted`` packages in an index."""
+def _index(folder: str) -> str:
+    """The index of the packages in ``folder``. Debian's own is there as xz, that of many a company's repository as gzip only."""
     try:
-        text = lzma.decompress(packed).decode()
-    except (lzma.LZMAError, UnicodeDecodeError) as error:
+        try:
+            return lzma.decompress(fetch.text(f"{folder}/Packages.xz")).decode()
+        except fetch.NotThere:
+            return gzip.decompress(fetch.text(f"{folder}/Packages.gz")).decode()
+    except (lzma.LZMAError, gzip.BadGzipFile, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise HostError("the mirror's index of packages is damaged", "the mirror may be in the middle of an update") from error  # fmt: skip
+
+
+def _versions(text: str, wanted: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Name and version of each of the ``wanted`` packages in an index."""
     name = ""
     for line in text.splitlines():
         if line.startswith("Package: "):
