@@ -90,7 +90,7 @@ def make(
         kickstart, preparation = _with_kickstrap(recipe, mirror, tools, secrets, world)
     rendered, parsed = kickstart
     operations = supplies.planned(recipe)
-    install = _install_step(recipe, rendered, preparation)
+    install = _install_step(recipe, rendered, preparation, world)
     opened = supplies.opened(recipe, operations, secrets)
     customise = _customise_step(opened, install, tools)
     convert = _convert_step(recipe, customise, tools)
@@ -201,7 +201,7 @@ def _sample_payloads(recipe: Recipe, mirror: Mirror) -> list[Payload]:
     return [packages, LiveimgPayload(PAYLOAD_URL, "0" * 64)] if recipe.installer.payload == "host" else [packages]
 
 
-def _install_step(recipe: Recipe, kickstart: Rendered, preparation: Preparation) -> Step:
+def _install_step(recipe: Recipe, kickstart: Rendered, preparation: Preparation, world: World | None) -> Step:
     inputs = {
         "kickstart": fingerprint.text(kickstart.text),
         **preparation.inputs(),
@@ -212,6 +212,8 @@ def _install_step(recipe: Recipe, kickstart: Rendered, preparation: Preparation)
     }
     for at, disk in enumerate(recipe.extra_disks, start=2):
         inputs[f"disk {at}"] = f"{disk.size} {disk.bus}"
+    if world is not None and preparation.offers is not None:
+        inputs = world.installation(preparation.offers, inputs)
     return Step("install", "installed", "virt-install, kickstart", inputs)
 
 

@@ -6,16 +6,18 @@ Anaconda    source                        fetched and proved
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from importlib import metadata
 from typing import Protocol
 
 from imagebuild import fingerprint
-from imagebuild.install import anaconda
+from imagebuild.install import anaconda, repositories
 from imagebuild.install.sources import Found
 from imagebuild.kickstart.lint import ParsedKickstart
+from imagebuild.kickstart.render import CdromPayload, RepositoryValues, TreePayload
+from imagebuild.kickstrap import index
 from imagebuild.kickstrap.mirror import Mirror
 from imagebuild.kickstrap.payload import PayloadSpec
 from imagebuild.kickstrap.runtime import RuntimeSpec, base_sources, tree_sources
@@ -36,11 +38,18 @@ class Step:
         return fingerprint.of(self.inputs)
 
 
+Offers = Callable[[], Mapping[str, str]]
+"""Looks at where packages come from: the name of each such place, and a digest of what it has now."""
+
+
 class World(Protocol):
     """Tells which state of the world counts as an input."""
 
     def payload(self, spec: PayloadSpec, inputs: Mapping[str, str]) -> dict[str, str]:
         """The inputs of a root archive, with that state."""
+
+    def installation(self, offers: Offers, inputs: Mapping[str, str]) -> dict[str, str]:
+        """The inputs of an installation whose packages the VM fetches, with that state."""
 
 
 @dataclass(frozen=True)
@@ -54,13 +63,13 @@ class Tools:
 
 @dataclass(frozen=True)
 class KickstrapPreparation:
-    """The install tree, and the root archive; without ``payload`` and its spec the VM fetches the packages itself."""
+    """The install tree, and the root archive of a spec; without ``payload`` the VM fetches the packages itself."""
 
     mirror: Mirror
     runtime_spec: RuntimeSpec
     base: Step
     tree: Step
-    payload_spec: PayloadSpec | None = None
+    payload_spec: PayloadSpec
     payload: Step | None = None
 
     @property
@@ -80,14 +89,20 @@ class KickstrapPreparation:
             "payload": self.payload.fingerprint if self.payload else "in the VM",
         }
 
+    @property
+    def offers(self) -> Offers | None:
+        """Looks at what the VM fetches packages from; None where all are there before it starts."""
+        return partial(index.offered, self.payload_spec) if self.payload is None else None
+
 
 @dataclass(frozen=True)
 class SourcePreparation:
-    """Anaconda's install source, looked up; the step fetches it."""
+    """Anaconda's install source, looked up; the step fetches it. ``offers`` looks at what the VM fetches packages from."""
 
     found: Found
     command_line: str
     source: Step
+    offers: Offers | None = None
 
     @property
     def chains(self) -> tuple[tuple[Step, ...], ...]:
@@ -117,8 +132,6 @@ def kickstrap(
     suite, components = str(recipe.os.codename), recipe.installer.components
     runtime_spec = RuntimeSpec(suite=suite, mirror=mirror)
     base, tree = _runtime_steps(runtime_spec, tools)
-    if recipe.installer.payload != "host":
-        return KickstrapPreparation(mirror, runtime_spec, base, tree)
     payload_spec = PayloadSpec(
         suite=suite,
         mirror=mirror,
@@ -128,7 +141,7 @@ def kickstrap(
         core=kickstart.core,
         weak_dependencies=kickstart.weak_dependencies,
     )
-    payload = _payload_step(payload_spec, tools, world)
+    payload = _payload_step(payload_spec, tools, world) if recipe.installer.payload == "host" else None
     return KickstrapPreparation(mirror, runtime_spec, base, tree, payload_spec, payload)
 
 
@@ -136,7 +149,21 @@ def source(recipe: Recipe, found: Found) -> SourcePreparation:
     """What Anaconda needs."""
     code = fingerprint.code("install/medium.py", "install/iso.py", "install/treeinfo.py")
     line = " ".join(anaconda.kernel_arguments(recipe))
-    return SourcePreparation(found, line, Step("source", "source", found.what, {**found.inputs(), "code": code}))
+    step = Step("source", "source", found.what, {**found.inputs(), "code": code})
+    return SourcePreparation(found, line, step, _repositories(recipe, found))
+
+
+def _repositories(recipe: Recipe, found: Found) -> Offers | None:
+    payload = anaconda.payload(recipe)
+    assert isinstance(payload, TreePayload | CdromPayload)
+    tree: RepositoryValues | None = payload.tree if isinstance(payload, TreePayload) else None
+    if tree is not None and tree.url == anaconda.FOLDER_URL:  # a folder of this host, or an image that never changes
+        tree = replace(tree, url=found.folder.as_uri()) if found.folder else None
+    every = [*([tree] if tree else []), *payload.repositories]
+    variables = {"$basearch": recipe.os.arch, "$releasever": recipe.os.version}
+    # the packages of a tree may be in folders of it that its .treeinfo names, which is looked at anyway
+    optional = tree if found.kind == "tree" else None
+    return partial(repositories.offered, every, variables, optional) if every else None
 
 
 def _runtime_steps(spec: RuntimeSpec, tools: Tools) -> tuple[Step, Step]:

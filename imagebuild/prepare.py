@@ -155,7 +155,7 @@ def _tree(preparation: KickstrapPreparation, entries: Entries) -> Path:
 
 def _payload(preparation: KickstrapPreparation, entries: Entries) -> Path | None:
     step, spec = preparation.payload, preparation.payload_spec
-    if step is None or spec is None:
+    if step is None:
         return None
 
     def make(folder: Path, progress: Progress) -> str:

@@ -7,7 +7,9 @@ import json
 import lzma
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta, tzinfo
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -15,15 +17,21 @@ from threading import Thread
 
 import pytest
 from click.testing import CliRunner
+from faulty_server import FaultyServer
 
-from imagebuild import fingerprint
+from imagebuild import fingerprint, freshness
+from imagebuild.artifact import Output
+from imagebuild.build import Outlook, planned
 from imagebuild.cli.main import cli
+from imagebuild.entries import Settings
 from imagebuild.errors import HostError
 from imagebuild.fetch import NotThere
 from imagebuild.freshness import Freshness, in_force
 from imagebuild.kickstrap import index
 from imagebuild.kickstrap.mirror import Mirror
 from imagebuild.kickstrap.payload import PayloadSpec
+from imagebuild.recipe.load import load
+from imagebuild.recipe.model import Recipe
 from imagebuild.store import Store
 
 INPUTS = {"suite": "trixie", "packages": "vim"}
@@ -114,7 +122,8 @@ def keep(store: Store, inputs: dict[str, str], packages: dict[str, str]) -> Path
 def test_newer_packages_make_a_new_archive_and_who_does_not_ask_stays(local: LocalMirror, tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
     asking, plain = Freshness(store, if_changed=True), Freshness(store)
-    assert asking.payload(local.spec, INPUTS) == INPUTS  # nothing is there: it will be made of what the mirror has
+    assert plain.payload(local.spec, INPUTS) == INPUTS
+    assert asking.payload(local.spec, INPUTS) != INPUTS  # nothing is there: it will be made of what the mirror has
     keep(store, INPUTS, THERE)
     assert asking.payload(local.spec, INPUTS) == INPUTS
     local.offer("security", "trixie-security", {"libc6": "2.41-12+deb13u1", "tree": "2.2.1-2"})
@@ -128,6 +137,179 @@ def test_newer_packages_make_a_new_archive_and_who_does_not_ask_stays(local: Loc
     again = Freshness(store, if_changed=True)
     assert again.payload(local.spec, INPUTS) == fresh
     assert again.why == {}
+
+
+RECIPE = """\
+name: web
+os: {family: debian, version: 13, codename: trixie}
+disk: {size: 2GiB}
+installer: {mirror: '%s', payload: %s}
+packages: [vim, lrzsz, net-tools, screen, tree, wget]
+"""
+
+
+@dataclass
+class Builds:
+    """A recipe, and builds of it that need no privilege: each step leaves what the next one is known by."""
+
+    recipe: Recipe
+    folder: Path
+
+    def outlook(self, *, if_changed: bool = False, max_age: int | None = None) -> Outlook:
+        settings = Settings(Store(self.folder / "store"), self.folder / "out", if_changed=if_changed, max_age=max_age)
+        return planned(self.recipe, settings)
+
+    def build(self, outlook: Outlook, packages: dict[str, str] | None = None) -> None:
+        store, steps = Store(self.folder / "store"), {step.name: step for step in outlook.plan.steps}
+        for name in outlook.to_run:
+            step = steps[name]
+            if name == "payload":
+                keep(store, dict(step.inputs), packages or {})
+            elif name != "convert":
+                with store.make(step.kind, step.fingerprint, within=store.root, label="web", inputs=step.inputs):
+                    pass
+        in_force(store, outlook.plan.install.inputs)
+        with Output(self.folder / "out", "web").new(datetime.now().astimezone().date()) as artifact:
+            image = {"file": "web.qcow2", "size": 5, "sha256": "0"}
+            about = {"fingerprint": outlook.plan.convert.fingerprint, "image": image}
+            (artifact.folder / "web.qcow2").write_bytes(b"image")
+            (artifact.folder / "manifest.json").write_text(json.dumps(about))
+
+
+@pytest.fixture
+def builds(tmp_path: Path) -> Callable[[str], Builds]:
+    def of(text: str) -> Builds:
+        (tmp_path / "web.yaml").write_text(text)
+        return Builds(load(tmp_path / "web.yaml"), tmp_path)
+
+    return of
+
+
+def test_a_new_archive_leads_to_a_new_image_once(local: LocalMirror, builds: Callable[[str], Builds]) -> None:
+    web = builds(RECIPE % (local.mirror.main, "host"))
+    web.build(web.outlook(), THERE)
+    assert web.outlook().artifact
+    assert web.outlook(if_changed=True).artifact
+    local.offer("debian", "trixie", THERE | {"vim": "2:9.2-1"})
+    assert web.outlook().artifact
+    nightly = web.outlook(if_changed=True)
+    assert list(nightly.to_run) == ["payload", "install", "customise", "convert"]
+    web.build(nightly, THERE | {"vim": "2:9.2-1"})
+    for after in (web.outlook(), web.outlook(if_changed=True)):
+        assert after.artifact
+        assert after.plan.convert.fingerprint == nightly.plan.convert.fingerprint
+
+
+def test_an_image_whose_store_is_gone_is_held_against_the_mirror(
+    local: LocalMirror, builds: Callable[[str], Builds]
+) -> None:
+    """As on a CI runner that begins with nothing but the images of before."""
+    web = builds(RECIPE % (local.mirror.main, "host"))
+    web.build(web.outlook(if_changed=True), THERE)
+    (web.folder / "store").rename(web.folder / "gone")
+    assert web.outlook(if_changed=True).artifact
+    local.offer("debian", "trixie", THERE | {"vim": "2:9.2-1"})
+    assert "payload" in web.outlook(if_changed=True).to_run
+
+
+def test_an_image_whose_store_is_gone_grows_old(
+    local: LocalMirror, builds: Callable[[str], Builds], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Clock(datetime):
+        days = 0
+
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:
+            return datetime(2026, 11, 26, tzinfo=tz) + timedelta(days=cls.days)
+
+    monkeypatch.setattr(freshness, "datetime", Clock)
+    web = builds(RECIPE % (local.mirror.main, "host"))
+    web.build(web.outlook(max_age=7 * 86400), THERE)
+    (web.folder / "store").rename(web.folder / "gone")
+    assert web.outlook(max_age=7 * 86400).artifact
+    Clock.days = 8
+    assert web.outlook(max_age=7 * 86400).artifact is None
+
+
+def test_packages_that_the_vm_fetches_count_too(local: LocalMirror, builds: Callable[[str], Builds]) -> None:
+    web = builds(RECIPE % (local.mirror.main, "in-vm"))
+    web.build(web.outlook(if_changed=True))
+    assert web.outlook(if_changed=True).artifact
+    local.offer("debian", "trixie", THERE | {"vim": "2:9.2-1"})
+    assert web.outlook().artifact
+    nightly = web.outlook(if_changed=True)
+    assert nightly.to_run["install"] == "trixie/main: other packages there"
+    web.build(nightly)
+    assert web.outlook().artifact
+    assert web.outlook(if_changed=True).artifact
+    installed = web.folder / "store" / "installed" / nightly.plan.install.fingerprint
+    old = time.time() - 8.5 * 86400
+    os.utime(installed, (old, old))
+    assert web.outlook(max_age=9 * 86400).artifact
+    weekly = web.outlook(max_age=7 * 86400)
+    assert weekly.to_run["install"] == "its packages are 8 days old"
+    web.build(weekly)
+    assert web.outlook(max_age=7 * 86400).artifact
+    assert web.outlook(if_changed=True).artifact  # what the mirror had is recorded, though nobody asked for it
+
+
+def test_what_was_made_without_a_look_is_made_again_once(local: LocalMirror, builds: Callable[[str], Builds]) -> None:
+    web = builds(RECIPE % (local.mirror.main, "in-vm"))
+    web.build(web.outlook())
+    nightly = web.outlook(if_changed=True)
+    assert nightly.to_run["install"] == "trixie/main: what was there is not recorded"
+    web.build(nightly)
+    assert web.outlook(if_changed=True).artifact
+
+
+ANACONDA = """\
+name: web
+os: {family: redhat, distribution: rocky, version: 9}
+installer:
+  insecure: true
+  source: {%s}
+  repositories: [{name: epel, url: '%s/epel/$releasever/$basearch'}]
+kickstart: {template: redhat.ks.j2}
+locale: {language: en_US.UTF-8}
+"""
+SOURCES = {
+    "tree": "tree: '{0}/os'",
+    "folder": "tree: '{1}'",
+    "iso": "iso: '{0}/a.iso', sha256: '%s'" % ("0" * 64),
+}
+
+
+@pytest.mark.parametrize("kind", SOURCES)
+def test_the_repositories_of_anaconda(server: FaultyServer, builds: Callable[[str], Builds], kind: str, tmp_path: Path) -> None:  # fmt: skip
+    treeinfo = (
+        b"[general]\nfamily = Example\nversion = 9\narch = x86_64\n"
+        b"[images-x86_64]\nkernel = vmlinuz\ninitrd = initrd.img\n[stage2]\nmainimage = install.img\n"
+    )
+    folder = tmp_path / "os"
+    (folder / "repodata").mkdir(parents=True)
+    for name in ("vmlinuz", "initrd.img", "install.img", ".treeinfo", "repodata/repomd.xml"):
+        content = treeinfo if name == ".treeinfo" else name.encode()
+        (folder / name).write_bytes(content)
+        server.content[f"/os/{name}"] = content
+    epel = "/epel/9/x86_64/repodata/repomd.xml"
+    server.content[epel] = b"<repomd/>"
+    web = builds(ANACONDA % (SOURCES[kind].format(server.url(""), folder), server.url("")))
+    web.build(web.outlook(if_changed=True))
+    assert web.outlook(if_changed=True).artifact
+    server.seen.clear()
+    assert web.outlook().artifact
+    assert not [path for path, _ in server.seen if "repomd" in path]  # who does not ask does not look
+    server.content[epel] = b"<repomd>newer</repomd>"
+    nightly = web.outlook(if_changed=True)
+    assert list(nightly.to_run) == ["install", "customise", "convert"]
+    assert nightly.to_run["install"] == "epel: other packages there"
+    web.build(nightly)
+    assert web.outlook().artifact
+    assert web.outlook(if_changed=True).artifact
+    server.content["/os/repodata/repomd.xml"] = b"<repomd>newer</repomd>"
+    (folder / "repodata/repomd.xml").write_bytes(b"<repomd>newer</repomd>")
+    why = web.outlook(if_changed=True).to_run.get("install")
+    assert why == (None if kind == "iso" else "tree: other packages there")
 
 
 def test_old_packages_make_a_new_archive_without_a_look(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What a Debian mirror offers now, for a look: which of a root archive's packages have newer versions there.
+"""What a Debian mirror offers now, for a look: whether it is something else, and which of a root archive's packages are newer.
 
 Nothing is proved here: what is built is, by mmdebstrap. The format of the index is that of Debian's repositories
 (https://wiki.debian.org/DebianRepository/Format).
@@ -7,6 +7,7 @@ Nothing is proved here: what is built is, by mmdebstrap. The format of the index
 from __future__ import annotations
 
 import gzip
+import hashlib
 import lzma
 import zlib
 from collections.abc import Iterator, Mapping
@@ -16,6 +17,18 @@ from imagebuild.errors import HostError
 from imagebuild.kickstrap.mirror import Mirror
 from imagebuild.kickstrap.payload import ARCHITECTURES, PayloadSpec
 from imagebuild.run import run
+
+
+def offered(spec: PayloadSpec) -> dict[str, str]:
+    """The digest of each index of packages, by suite and component; raises as :func:`newer` does.
+
+    Of the index, not of Release: that changes with its signature's date too.
+    """
+    found = {}
+    for folder in _folders(spec):
+        name = folder.partition("/dists/")[2].rpartition("/")[0]
+        found[name] = hashlib.sha256(_index(folder).encode()).hexdigest()
+    return found
 
 
 def newer(spec: PayloadSpec, there: Mapping[str, str]) -> dict[str, str]:
