@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from imagebuild import freshness
 from imagebuild.errors import HostError
 from imagebuild.preparation import Step
 from imagebuild.progress import Progress, Reporter
@@ -58,7 +59,12 @@ class Entries:
             self.seconds[step.name] = time.monotonic() - begin
 
     def make(self, step: Step, fill: Callable[[Path, Progress], str]) -> Path:
-        """The entry of a step; ``fill`` makes it in the folder it is given and says what it made."""
+        """The entry of a step; ``fill`` makes it in the folder it is given and says what it made. From then on it is in force."""
+        made = self._made(step, fill)
+        freshness.in_force(self.settings.store, step.inputs)
+        return made
+
+    def _made(self, step: Step, fill: Callable[[Path, Progress], str]) -> Path:
         store = self.settings.store
         if found := self.find(step):
             return found

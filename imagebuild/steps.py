@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from imagebuild import accel, customising, evidence, freshness, hypervisor, manifest, qemu_img, tools
+from imagebuild import accel, customising, evidence, hypervisor, manifest, qemu_img, tools
 from imagebuild import plan as plans
 from imagebuild.artifact import MANIFEST, Artifact, Output
 from imagebuild.convert.conversion import convert
@@ -153,9 +153,7 @@ class Run:
             how = "emulated" if prepared.verdict.emulated else "KVM"
             return f"virt-install, kickstart, {how}"
 
-        made = self.entries.make(self.plan.install, make)
-        freshness.in_force(self.settings.store, self.plan.install.inputs)
-        return made
+        return self.entries.make(self.plan.install, make)
 
     def _clear_installation(self) -> None:
         """Remove what an installation that was given up left in the run's folder. Its console stays, as the first one."""

@@ -8,7 +8,8 @@ import lzma
 import os
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, tzinfo
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -23,13 +24,14 @@ from imagebuild import fingerprint, freshness
 from imagebuild.artifact import Output
 from imagebuild.build import Outlook, planned
 from imagebuild.cli.main import cli
-from imagebuild.entries import Settings
+from imagebuild.entries import Entries, Settings
 from imagebuild.errors import HostError
 from imagebuild.fetch import NotThere
 from imagebuild.freshness import Freshness, in_force
 from imagebuild.kickstrap import index
 from imagebuild.kickstrap.mirror import Mirror
 from imagebuild.kickstrap.payload import PayloadSpec
+from imagebuild.progress import SILENT_REPORTER, Progress
 from imagebuild.recipe.load import load
 from imagebuild.recipe.model import Recipe
 from imagebuild.store import Store
@@ -150,25 +152,30 @@ packages: [vim, lrzsz, net-tools, screen, tree, wget]
 
 @dataclass
 class Builds:
-    """A recipe, and builds of it that need no privilege: each step leaves what the next one is known by."""
+    """A recipe, and builds of it that need no privilege: each step leaves what it is known by."""
 
     recipe: Recipe
     folder: Path
 
+    @property
+    def settings(self) -> Settings:
+        return Settings(Store(self.folder / "store"), self.folder / "out")
+
     def outlook(self, *, if_changed: bool = False, max_age: int | None = None) -> Outlook:
-        settings = Settings(Store(self.folder / "store"), self.folder / "out", if_changed=if_changed, max_age=max_age)
-        return planned(self.recipe, settings)
+        return planned(self.recipe, replace(self.settings, if_changed=if_changed, max_age=max_age))
 
     def build(self, outlook: Outlook, packages: dict[str, str] | None = None) -> None:
-        store, steps = Store(self.folder / "store"), {step.name: step for step in outlook.plan.steps}
-        for name in outlook.to_run:
-            step = steps[name]
-            if name == "payload":
-                keep(store, dict(step.inputs), packages or {})
-            elif name != "convert":
-                with store.make(step.kind, step.fingerprint, within=store.root, label="web", inputs=step.inputs):
-                    pass
-        in_force(store, outlook.plan.install.inputs)
+        def fill(folder: Path, _progress: Progress) -> str:
+            (folder / "root.tar").write_bytes(b"")
+            about = {"path": "root.tar", "sha256": "0" * 64, "packages": packages or {}}
+            (folder / "payload.json").write_text(json.dumps(about))
+            return "done"
+
+        with ExitStack() as held:
+            entries = Entries("web", self.settings, SILENT_REPORTER, self.settings.store.root, held)
+            for step in outlook.plan.steps[:-1]:
+                if step.name in outlook.to_run:
+                    entries.make(step, fill)
         with Output(self.folder / "out", "web").new(datetime.now().astimezone().date()) as artifact:
             image = {"file": "web.qcow2", "size": 5, "sha256": "0"}
             about = {"fingerprint": outlook.plan.convert.fingerprint, "image": image}
@@ -310,6 +317,30 @@ def test_the_repositories_of_anaconda(server: FaultyServer, builds: Callable[[st
     (folder / "repodata/repomd.xml").write_bytes(b"<repomd>newer</repomd>")
     why = web.outlook(if_changed=True).to_run.get("install")
     assert why == (None if kind == "iso" else "tree: other packages there")
+    del server.content["/os/repodata/repomd.xml"]  # as in a tree whose packages are in folders that .treeinfo names
+    (folder / "repodata/repomd.xml").unlink()
+    assert web.outlook(if_changed=True).artifact
+    del server.content[epel]
+    with pytest.raises(NotThere):
+        web.outlook(if_changed=True)
+
+
+def test_a_build_says_that_nothing_is_new(
+    local: LocalMirror, builds: Callable[[str], Builds], capfd: pytest.CaptureFixture[str]
+) -> None:
+    web = builds(RECIPE % (local.mirror.main, "host"))
+    web.build(web.outlook(), THERE)
+    words = ["build", str(web.folder / "web.yaml"), "--store", str(web.folder / "store"), "--output", str(web.folder / "out")]  # fmt: skip
+    words.append("--if-changed")
+    version = f"{datetime.now().astimezone():%Y-%m-%d}.1"
+    done = CliRunner().invoke(cli, words)
+    assert done.exit_code == 0, done.output
+    assert f"unchanged since {version}" in done.output + capfd.readouterr().err
+    done = CliRunner().invoke(cli, [*words, "--json"])
+    assert done.exit_code == 0, done.output
+    event = json.loads(done.output.splitlines()[-1])
+    assert (event["event"], event["unchanged"], event["version"]) == ("artifact", True, version)
+    assert event["image"].endswith(f"{version}/web.qcow2")
 
 
 def test_old_packages_make_a_new_archive_without_a_look(tmp_path: Path) -> None:
