@@ -64,7 +64,7 @@ def test_a_folder(tmp_path: Path) -> None:
     ("kind", "content", "message"),
     [
         ("metalink", b"<html>sorry</html>", "metalink tells no SHA-256"),
-        ("metalink", METALINK.format(md5="0" * 32, now="short", before="b").encode(), "metalink tells no SHA-256"),
+        ("metalink", METALINK.format(md5="0" * 32, now="short", before="b" * 64).encode(), "metalink tells no SHA-256"),
         ("mirrorlist", b"# none today\n", "list of mirrors names none"),
     ],
 )
