@@ -9,14 +9,13 @@ image. The goal: at most 0.3 of the time of qemu-img convert -c, and an image th
 
 from __future__ import annotations
 
-import argparse
 import os
-import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench import rounds
 from imagebuild.convert.conversion import convert
 from imagebuild.convert.formats import Format
 from imagebuild.run import run
@@ -32,18 +31,6 @@ class Taken:
     clock: float
     processors: float
     size: int
-
-
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("disk", type=Path, help="a raw disk; it is not changed")
-    parser.add_argument("--rounds", type=int, default=1)
-    parser.add_argument("--workdir", type=Path, help="where images are made; needs twice the disk's data")
-    arguments = parser.parse_args()
-    for number in range(1, arguments.rounds + 1):
-        with tempfile.TemporaryDirectory(prefix="bench-", dir=arguments.workdir) as folder:
-            measure(arguments.disk, Path(folder), number)
 
 
 def measure(disk: Path, folder: Path, number: int) -> None:
@@ -94,4 +81,4 @@ def _report(who: str, taken: Taken, plain: Taken) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    rounds.main(__doc__ or "", "a raw disk", measure)

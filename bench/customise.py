@@ -10,12 +10,11 @@ chain's first three, everything in at most 0.35 of the whole chain's.
 
 from __future__ import annotations
 
-import argparse
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+from bench import rounds
 from imagebuild import accel, customise, qemu_img
 from imagebuild.convert.conversion import convert
 from imagebuild.customise import registry
@@ -25,18 +24,6 @@ GOAL = 0.35
 GOAL_OF_OPERATIONS = 0.3
 _LIMIT = 3600.0
 Seconds = dict[str, float]
-
-
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("disk", type=Path, help="a raw disk with an installed Debian; it is not changed")
-    parser.add_argument("--rounds", type=int, default=1)
-    parser.add_argument("--workdir", type=Path, help="where copies are made; needs twice the disk's data")
-    arguments = parser.parse_args()
-    for number in range(1, arguments.rounds + 1):
-        with tempfile.TemporaryDirectory(prefix="bench-", dir=arguments.workdir) as folder:
-            measure(arguments.disk, Path(folder), number)
 
 
 def measure(disk: Path, folder: Path, number: int) -> None:
@@ -95,4 +82,4 @@ def _report(who: str, seconds: Seconds, image: Path) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    rounds.main(__doc__ or "", "a raw disk with an installed Debian", measure)

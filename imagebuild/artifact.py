@@ -20,8 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from imagebuild.errors import HostError
-from imagebuild.files import sha256, sync, sync_tree
-from imagebuild.store import remove_tree
+from imagebuild.files import remove_tree, sha256, sync, sync_tree
 
 MANIFEST = "manifest.json"
 CHECKSUMS = "SHA256SUMS"

@@ -27,8 +27,9 @@ from imagebuild.recipe.model import Recipe
 from imagebuild.recipe.section import MIB
 from imagebuild.recording import recorded
 from imagebuild.run import end_marked, marked
+from imagebuild.runs import new_run
 from imagebuild.steps import Run, domain_name, known_accelerator
-from imagebuild.store import Store, new_run
+from imagebuild.store import Store
 
 _NEEDED = {
     "runtime": 700 * MIB,
@@ -123,7 +124,7 @@ def build(recipe: Recipe, settings: Settings, reporter: Reporter) -> Artifact:
     tell = lambda pid: reporter.note(recipe.name, f"waiting for another build of it (process {pid})")  # noqa: E731
     with settings.store.locked(lock_name(settings.output, recipe.name), tell):
         run = new_run(recipe.name)
-        with settings.store.workdir(run, shared=os.geteuid() == 0) as work, marked(run):
+        with settings.store.runs.workdir(run, shared=os.geteuid() == 0) as work, marked(run):
             (work / "logs").mkdir(mode=0o711)
             with log.to_file(work / "logs" / "build.log"), recorded(recipe, settings.store, run) as recording:
                 outlook = _planned(recipe, settings, reporter)
@@ -166,7 +167,7 @@ def _with_evidence(error: ImageBuildError, recipe: Recipe, settings: Settings, w
 def clear_dead_runs(store: Store) -> None:
     """End the programs and domains, and remove the files, of builds whose process died without doing so."""
     store.clear_locks()
-    dead = store.dead_runs()
+    dead = store.runs.dead()
     if not dead:
         return
     for run in dead:
@@ -175,7 +176,7 @@ def clear_dead_runs(store: Store) -> None:
         for run in dead:
             connection.end(domain_name(run))
     for run in dead:
-        store.bury(run)
+        store.runs.bury(run)
 
 
 def space_needed(outlook: Outlook) -> int:

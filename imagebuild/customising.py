@@ -89,8 +89,9 @@ def result(customised: Path) -> CustomiseResult:
 
 def layer(plan: Plan, settings: Settings) -> str | None:
     """In words, from which layer customising would start; None if from the installed disk. Nothing is proved."""
-    there = [one for one in plan.layers if settings.store.find(one.kind, one.fingerprint)]
-    return there[-1].what if there and not settings.refresh else None
+    if settings.refresh:
+        return None
+    return next((one.what for one in reversed(plan.layers) if settings.store.find(one.kind, one.fingerprint)), None)
 
 
 def _furthest(plan: Plan, installed: Path, entries: Entries) -> _Start:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import shutil
 import tempfile
 from contextlib import suppress
 from pathlib import Path
@@ -56,6 +57,12 @@ def sha256(path: Path) -> str:
     """The file's SHA-256 in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def remove_tree(folder: Path) -> None:
+    """Remove a folder and all in it, if it is there."""
+    with suppress(FileNotFoundError):
+        shutil.rmtree(folder)
 
 
 def content_digest(path: Path) -> str:

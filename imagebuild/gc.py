@@ -12,8 +12,8 @@ from pathlib import Path
 
 from imagebuild.artifact import Output
 from imagebuild.build import clear_dead_runs, lock_name
-from imagebuild.files import allocated
-from imagebuild.store import Entry, Store, remove_tree
+from imagebuild.files import allocated, remove_tree
+from imagebuild.store import Entry, Store
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def collect(store: Store, *, keep: int, max_size: int | None = None, dry_run: bo
     Of what was made for one recipe ``keep`` entries of each kind stay, those that were used last; and of all that stays no more than
     ``max_size`` bytes. Downloaded sources count, and go only while no build runs.
     """
-    removed = [Removed(f"dead build {run}", 0, "its process is gone") for run in store.dead_runs()]
+    removed = [Removed(f"dead build {run}", 0, "its process is gone") for run in store.runs.dead()]
     if not dry_run:
         clear_dead_runs(store)
     removed += _damaged(store, dry_run=dry_run)
@@ -76,7 +76,7 @@ def versions(root: Path, store: Store, *, keep: int, dry_run: bool = False) -> l
 
 def sources(store: Store) -> list[Entry]:
     """The downloads that may go: none while a build runs."""
-    if store.living_runs():
+    if store.runs.living():
         return []
     found = [path for path in (store.root / "sources").glob("*") if path.is_file()]
     return [Entry("sources", path.name, path, "", path.stat().st_mtime, allocated(path)) for path in found]

@@ -163,7 +163,7 @@ class History:
         """The outcome of one of ``builds``; of a build that has none, whether it is ``running`` or ``died``."""
         if build.outcome is not None:
             return build.outcome
-        if self._store.is_living(build.run):
+        if self._store.runs.is_living(build.run):
             return "running"
         with self._reading() as database:  # it may have ended after it was read
             ended = database.execute("SELECT outcome FROM builds WHERE run = ?", (build.run,)).fetchone()

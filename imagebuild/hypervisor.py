@@ -20,6 +20,7 @@ import libvirt
 from imagebuild.errors import CommandFailed, HostError
 from imagebuild.log import logger
 from imagebuild.run import MARK, environment, run
+from imagebuild.stall import Usage
 
 T = TypeVar("T")
 
@@ -29,14 +30,6 @@ _IDLE = "120"
 """Seconds without a client or a VM after which a daemon that we started ends by itself."""
 _DAEMONS = ("libvirtd", "virtqemud")
 _LOG_SOCKET = "/run/libvirt/virtlogd-sock"
-
-
-@dataclass(frozen=True)
-class Usage:
-    """What a running domain has used so far: CPU seconds, and bytes read, written, sent and received."""
-
-    cpu: float
-    traffic: int
 
 
 @dataclass(frozen=True)

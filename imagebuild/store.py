@@ -16,7 +16,6 @@ import fcntl
 import json
 import os
 import secrets
-import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -28,12 +27,11 @@ from typing import Any
 import platformdirs
 
 from imagebuild.errors import HostError
-from imagebuild.files import allocated, content_digest, sync, sync_tree, write_atomically
+from imagebuild.files import allocated, content_digest, remove_tree, sync, sync_tree, write_atomically
 from imagebuild.log import logger
+from imagebuild.runs import Runs
 
 DAMAGED = "damaged"
-ELSEWHERE = "elsewhere"
-"""The file in a run's folder that names temporary folders of its programs in other places, a line for each."""
 _ENTRY = "entry.json"
 _NAME_BYTES = 4
 _TAG_NAME = "CACHEDIR.TAG"
@@ -41,25 +39,10 @@ _TAG = "Signature: 8a477f597d28d172789f06886806bc55\n# The store of imagebuild: 
 """What programs that make backups know a cache by."""
 _OF_ANY = frozenset({"lost+found", "accelerator.json"})
 """Also in the root of an empty file system, and where nothing was built yet."""
-_OWN = frozenset(
-    [
-        "key",
-        "locks",
-        "work",
-        "failures",
-        "sources",
-        "source",
-        "runtime",
-        "tree",
-        "payload",
-        "installed",
-        "layer",
-        "customised",
-        "damaged",
-        "states",
-        "history.sqlite",
-    ]
-)
+_OWN = frozenset({
+    "key", "locks", "work", "failures", "states", "damaged", "history.sqlite",
+    "sources", "source", "runtime", "tree", "payload", "installed", "layer", "customised",
+})  # fmt: skip
 """What is in stores that were made before they had the tag."""
 
 
@@ -96,6 +79,7 @@ class Store:
                 f"cannot make the store {self.root}: {error.strerror}", "choose another with --store"
             ) from error
         self._claim()
+        self.runs = Runs(self.root / "work")
 
     def _claim(self) -> None:
         """Make sure that the folder is a store and nothing else: what is in one may be removed. Raises HostError if it is not."""
@@ -119,10 +103,10 @@ class Store:
         folder = self.root / kind / fingerprint
         return folder if (folder / _ENTRY).is_file() else None
 
-    def take(self, kind: str, fingerprint: str, held: ExitStack) -> Path | None:
+    def take(self, kind: str, fingerprint: str, held: ExitStack, *, prove: bool = True) -> Path | None:
         """The folder of an entry, proved; nobody removes it until ``held`` is closed. None if it is not there.
 
-        One that is damaged is set aside, which the log tells.
+        One that is damaged is set aside, which the log tells. Who has just made it need not have it proved.
         """
         while (folder := self.find(kind, fingerprint)) is not None:
             descriptor = os.open(folder, os.O_RDONLY)
@@ -130,7 +114,7 @@ class Store:
             fcntl.flock(descriptor, fcntl.LOCK_SH)
             if not _is_still(descriptor, folder):
                 continue  # removed or replaced meanwhile
-            damage = _damage(folder)
+            damage = _damage(folder) if prove else None
             if damage is None:
                 with suppress(OSError):  # a store that cannot be written to
                     os.utime(folder / _ENTRY)
@@ -147,8 +131,10 @@ class Store:
             path.rename(aside)
 
     def entries(self) -> Iterator[Entry]:
-        """All entries, in no order."""
+        """All entries, in no order. What was set aside is none."""
         for path in self.root.glob(f"*/*/{_ENTRY}"):
+            if path.parts[-3] == DAMAGED:
+                continue
             with suppress(OSError, ValueError, KeyError, TypeError):
                 label, used = json.loads(path.read_text())["label"], path.stat().st_mtime
                 folder = path.parent
@@ -250,56 +236,6 @@ class Store:
                 raise
             os.close(descriptor)
 
-    @contextmanager
-    def workdir(self, run: str, *, shared: bool) -> Iterator[Path]:
-        """This run's own folder, gone when the block is left.
-
-        ``shared`` lets another user (QEMU's) pass through it to a file it was given; it can list nothing.
-        """
-        folder = self.root / "work" / run
-        with self._work_locked():  # or it would look like one of a dead run, until it is locked
-            folder.mkdir()
-            folder.chmod(0o711 if shared else 0o700)
-            descriptor = os.open(folder, os.O_RDONLY)
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        try:
-            yield folder
-        finally:
-            remove_tree(folder)
-            os.close(descriptor)
-
-    def dead_runs(self) -> list[str]:
-        """The runs whose process died without removing its folder."""
-        with self._work_locked():
-            return [folder.name for folder in (self.root / "work").iterdir() if _is_free(folder)]
-
-    @contextmanager
-    def _work_locked(self) -> Iterator[None]:
-        folder = self.root / "work"
-        folder.mkdir(exist_ok=True)
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(descriptor)
-
-    def living_runs(self) -> list[str]:
-        """The runs that are under way."""
-        with self._work_locked():
-            return [folder.name for folder in (self.root / "work").iterdir() if not _is_free(folder)]
-
-    def is_living(self, run: str) -> bool:
-        """Whether a run is under way; one of another user, which cannot be looked at, is taken to be."""
-        folder = self.root / "work" / run
-        try:
-            if not folder.is_dir():
-                return False
-            with self._work_locked():
-                return folder.is_dir() and not _is_free(folder)
-        except PermissionError:
-            return True
-
     def clear_locks(self) -> None:
         """Remove the lock files that killed processes left. They lock nothing."""
         for path in (self.root / "locks").glob("*"):
@@ -310,15 +246,6 @@ class Store:
                     path.unlink()  # while holding it: see _acquire
                 finally:
                     os.close(descriptor)
-
-    def bury(self, run: str) -> None:
-        """Remove what a dead run left: its folder, and the folders elsewhere that it noted there."""
-        logger.info("removing what the dead run %s left", run)
-        folder = self.root / "work" / run
-        with suppress(OSError):
-            for line in (folder / ELSEWHERE).read_text().splitlines():
-                remove_tree(Path(line))
-        remove_tree(folder)
 
     def failure_folder(self, recipe: str) -> Path:
         """An empty folder for what a failed build of ``recipe`` leaves; the one of the time before is gone."""
@@ -353,21 +280,6 @@ class Store:
         return path.read_bytes()
 
 
-def _is_free(folder: Path) -> bool:
-    """Whether nobody has locked the folder."""
-    try:
-        descriptor = os.open(folder, os.O_RDONLY)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    finally:
-        os.close(descriptor)
-    return True
-
-
 def _is_still(descriptor: int, folder: Path) -> bool:
     """Whether the open folder is the one of this name."""
     try:
@@ -399,14 +311,3 @@ def _damage(folder: Path) -> str | None:
         if found[name] != told:
             return f"{name} has another content"
     return None
-
-
-def remove_tree(folder: Path) -> None:
-    """Remove a folder and all in it, if it is there."""
-    with suppress(FileNotFoundError):
-        shutil.rmtree(folder)
-
-
-def new_run(recipe: str) -> str:
-    """A name for a run that no other has."""
-    return f"{recipe}-{datetime.now(UTC):%Y%m%d%H%M%S}-{secrets.token_hex(_NAME_BYTES)}"

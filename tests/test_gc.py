@@ -19,7 +19,8 @@ from imagebuild.artifact import Output
 from imagebuild.build import clear_dead_runs
 from imagebuild.cli.main import cli
 from imagebuild.gc import collect, versions
-from imagebuild.store import ELSEWHERE, Store, new_run
+from imagebuild.runs import ELSEWHERE, new_run
+from imagebuild.store import Store
 
 DAY = date(2026, 1, 31)
 SIZE = 1 << 20
@@ -79,7 +80,7 @@ def test_downloads_go_while_no_build_runs(store: Store) -> None:
     source = store.root / "sources" / "sha256-abc"
     source.parent.mkdir()
     source.write_bytes(bytes(SIZE))
-    with store.workdir(new_run("web"), shared=False):
+    with store.runs.workdir(new_run("web"), shared=False):
         collect(store, keep=1, max_size=0)
         assert source.exists()
     collect(store, keep=1)
@@ -95,6 +96,7 @@ def test_what_is_damaged_goes(store: Store) -> None:
     (found / "disk.raw").write_bytes(b"")
     with ExitStack() as held:
         store.take("installed", "web-0", held)
+    assert list(store.entries()) == []
     (removed,) = collect(store, keep=1).removed
     assert removed.what.startswith("damaged installed-web-0")
     assert store.damaged() == []
@@ -104,9 +106,10 @@ DYING = """
 import os, signal, subprocess, sys, tempfile
 from pathlib import Path
 from imagebuild.run import marked, started
-from imagebuild.store import ELSEWHERE, Store
+from imagebuild.runs import ELSEWHERE
+from imagebuild.store import Store
 
-with Store(Path(sys.argv[1])).workdir("web-1", shared=False) as work, marked("web-1"):
+with Store(Path(sys.argv[1])).runs.workdir("web-1", shared=False) as work, marked("web-1"):
     with started(["sh", "-c", "sleep 600 & sleep 600"]), Store(Path(sys.argv[1])).locked("some", print):
         (work / ELSEWHERE).write_text(sys.argv[2])
         os.kill(os.getpid(), signal.SIGKILL)
@@ -117,17 +120,17 @@ def test_programs_files_and_locks_of_a_killed_build_go(store: Store, tmp_path: P
     elsewhere = tmp_path / "libguestfs123456"
     elsewhere.mkdir()
     with (
-        store.workdir("web-2", shared=False) as living,
+        store.runs.workdir("web-2", shared=False) as living,
         programs.marked("web-2"),
         programs.started(["sleep", "600"]) as other,
     ):
         subprocess.run([sys.executable, "-c", DYING, store.root, elsewhere], check=False)
-        assert store.dead_runs() == ["web-1"]
+        assert store.runs.dead() == ["web-1"]
         assert len(marked("web-1")) == 3
         assert [one.what for one in collect(store, keep=1, dry_run=True).removed] == ["dead build web-1"]
         assert elsewhere.exists()
         clear_dead_runs(store)
-        assert store.dead_runs() == []
+        assert store.runs.dead() == []
         assert [pid for pid in marked("web-1") if running(pid)] == []
         assert other.poll() is None
         assert living.exists()

@@ -308,7 +308,7 @@ def test_runs_with_another_accelerator_tell_nothing(history: History) -> None:
 def test_a_build_without_an_end_is_running_until_its_process_is_dead(store: Store, history: History) -> None:
     process = script(
         store,
-        "with store.workdir('web-1', shared=False):\n"
+        "with store.runs.workdir('web-1', shared=False):\n"
         "    history.put(Build(run='web-1', recipe='web', began='2026-01-31T12:00:00'))\n"
         "    print('written', flush=True); sys.stdin.read()\n",
     )
@@ -316,12 +316,12 @@ def test_a_build_without_an_end_is_running_until_its_process_is_dead(store: Stor
     assert process.stdout.readline() == "written\n"
     (found,) = history.builds()
     assert history.state(found) == "running"
-    assert store.dead_runs() == []
+    assert store.runs.dead() == []
     process.kill()
     process.communicate()
     assert history.state(found) == "died"
-    assert store.dead_runs() == ["web-1"]
-    store.bury("web-1")
+    assert store.runs.dead() == ["web-1"]
+    store.runs.bury("web-1")
     assert history.state(found) == "died"
     history.put(Build(**{**vars(found), "outcome": "built"}))  # it ended after it was read
     assert history.state(found) == "built"

@@ -189,13 +189,13 @@ def test_the_second_waits_and_is_told_for_whom(store: Store) -> None:
 
 
 def test_a_dead_run_is_told_from_a_living_one(store: Store) -> None:
-    with store.workdir("alive", shared=False) as folder:
+    with store.runs.workdir("alive", shared=False) as folder:
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
         (store.root / "work" / "dead").mkdir()
-        assert store.dead_runs() == ["dead"]
-        assert [store.is_living(run) for run in ("alive", "dead", "never")] == [True, False, False]
-        store.bury("dead")
-        assert store.dead_runs() == []
+        assert store.runs.dead() == ["dead"]
+        assert [store.runs.is_living(run) for run in ("alive", "dead", "never")] == [True, False, False]
+        store.runs.bury("dead")
+        assert store.runs.dead() == []
     assert list((store.root / "work").iterdir()) == []
 
 
@@ -280,7 +280,7 @@ def test_a_folder_with_other_things_in_it_is_no_store(tmp_path: Path) -> None:
     (tmp_path / "home" / "work" / "project").mkdir(parents=True)
     with pytest.raises(HostError, match="home is no store: it has work in it"):
         Store(tmp_path / "home")
-    assert Store(tmp_path / "home" / "cache").dead_runs() == []
+    assert Store(tmp_path / "home" / "cache").runs.dead() == []
     assert (
         (tmp_path / "home/cache/CACHEDIR.TAG").read_text().startswith("Signature: 8a477f597d28d172789f06886806bc55\n")
     )

@@ -29,6 +29,7 @@ from imagebuild.customise.files import Files
 from imagebuild.customise.result import RESULTS, OperationResult
 from imagebuild.customise.supplies import Supplies
 from imagebuild.errors import GuestStuck, HostError, ImageBuildError
+from imagebuild.stall import Stall, Usage
 
 _LOOK = 0.2
 """Seconds between two looks at what the thread does."""
@@ -51,14 +52,15 @@ def main() -> int:
     thread = threading.Thread(target=lambda: statuses.append(_carry_out(order)), daemon=True)
     thread.start()
     told: set[str] = set()
-    watch = _Watch(order["stuck_after"])
+    limit = order["stuck_after"]
+    stall = Stall(limit, time.monotonic()) if limit else None
     folders = {Path(path).parent for path in (order["disk"], *order["more"])} | {Path(order["tmpdir"])}
     while (
         thread.is_alive()
         and not ending.is_set()
         and not _unheard()
         and not _told_full(folders)
-        and not watch.told_stuck()
+        and not _told_stuck(stall)
     ):
         thread.join(_LOOK)
         _tell_socket_folder(told)
@@ -156,41 +158,23 @@ def _tell_socket_folder(told: set[str]) -> None:
                 _emit("temporary", path=folder)
 
 
-class _Watch:
-    """Looks whether the appliance uses the CPU. An emulated processor may get stuck, seldom, and mostly on a busy host.
-
-    ``limit`` are the seconds without it that are too many; 0 for no limit.
-    """
-
-    def __init__(self, limit: float) -> None:
-        self._limit = limit
-        self._window = min(20.0, limit / 4)
-        self._used = 0.0
-        self._at = self._since = time.monotonic()
-
-    def told_stuck(self) -> bool:
-        """Whether it has used less than 5 % of one for too long; then that is told as the failure."""
-        now = time.monotonic()
-        if not self._limit or now - self._at < self._window:
-            return False
-        used = _cpu_seconds()
-        if used is None or used < self._used or (used - self._used) / (now - self._at) > 0.05:
-            self._since = now
-        self._used, self._at = used or 0.0, now
-        if now - self._since < self._limit:
-            return False
-        _emit("failed", kind=GuestStuck.__name__, message=f"libguestfs's appliance has done nothing for {self._limit:.0f} s", hint=None)  # fmt: skip
-        return True
+def _told_stuck(stall: Stall | None) -> bool:
+    """Whether the appliance uses no CPU any more; then that is told as the failure. An emulated processor may get stuck, seldom, and mostly on a busy host."""
+    if stall is None or not stall.waits(time.monotonic(), _usage()):
+        return False
+    message = f"libguestfs's appliance has done nothing for {stall.limit:.0f} s"
+    _emit("failed", kind=GuestStuck.__name__, message=message, hint=None)
+    return True
 
 
-def _cpu_seconds() -> float | None:
+def _usage() -> Usage | None:
     """What the processes that libguestfs has started have used; None if there are none."""
-    found = None
+    found = []
     for pid in _children():
         with suppress(OSError):
             fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-            found = (found or 0.0) + (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-    return found
+            found.append((int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK"))
+    return Usage(sum(found)) if found else None
 
 
 def _end(thread: threading.Thread) -> None:

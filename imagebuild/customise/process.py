@@ -23,7 +23,7 @@ from imagebuild.errors import CommandFailed, GuestError, GuestStuck, HostError
 from imagebuild.guest import Key
 from imagebuild.progress import SILENT, Progress
 from imagebuild.run import run as run_program
-from imagebuild.store import ELSEWHERE
+from imagebuild.runs import ELSEWHERE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -93,6 +93,12 @@ class _Reader:
                 # The first is the reason; what fails after it is what the reason does to a call in progress.
                 self.failure = self.failure or _FAILURES.get(kind, GuestError)(message, hint)
 
+    def clear(self) -> None:
+        """Remove what libguestfs made elsewhere: the child has done so, unless it was killed outright."""
+        for path in self.temporary:
+            shutil.rmtree(path, ignore_errors=True)
+        self._note.unlink(missing_ok=True)
+
 
 def run(
     disk: Path,
@@ -113,54 +119,56 @@ def run(
 ) -> CustomiseResult:
     """Apply ``operations`` to the guest on ``disk``, which must be a working copy or an overlay.
 
-    ``more`` are the guest's further disks, of the same format. After an error the content of all of them is undefined. ``network`` allows a network card if packages are
-    missing; the folder ``workdir`` is for temporary files; ``keys`` open what is encrypted; ``timeout`` is in seconds. ``before`` is what was done to a raw disk already, and ``keep_layer`` is called whenever it is worth
-    keeping what it has become. An audit takes no operations, and its result tells what each would find. An emulated appliance that uses no CPU for ``stuck_after`` seconds is
-    ended: GuestStuck. Raises HostError when libguestfs's appliance does not start,
-    GuestError when there is no guest on the disk, an operation fails or the time is over.
+    ``more`` are the guest's further disks, of the same format. After an error the content of all of them is undefined. ``network``
+    allows a network card where an operation asks for one; the folder ``workdir`` is for temporary files; ``keys`` open what is encrypted;
+    ``timeout`` is in seconds. ``before`` is what was done to a raw disk already, and ``keep_layer`` is called whenever it is worth keeping
+    what it has become. An audit takes no operations, and its result tells what each would find.
+
+    Raises HostError when libguestfs's appliance does not start, GuestError when there is no guest on the disk, an operation fails or the
+    time is over, and GuestStuck for an emulated appliance that has used no CPU for ``stuck_after`` seconds.
     """
     reader = _Reader(progress, keep_layer, workdir / ELSEWHERE)
     with tempfile.TemporaryDirectory(prefix="customise-", dir=workdir) as tmpdir:
-        calls = tuple((call.name, call.params.model_dump(mode="json"), call.supplies) for call in operations)
-        others = tuple(str(path.absolute()) for path in more)
-        layers = tmpdir if keep_layer is not None else ""
         order = Order(
-            str(disk.absolute()),
-            others,
-            fmt,
-            accel,
-            network,
-            tmpdir,
-            calls,
-            task,
-            tuple(keys),
-            tuple(before),
-            layers,
-            stuck_after if accel == "tcg" else 0.0,
+            disk=str(disk.absolute()),
+            more=tuple(str(path.absolute()) for path in more),
+            fmt=fmt,
+            accel=accel,
+            network=network,
+            tmpdir=tmpdir,
+            operations=tuple((call.name, call.params.model_dump(mode="json"), call.supplies) for call in operations),
+            task=task,
+            keys=tuple(keys),
+            before=tuple(before),
+            layers=tmpdir if keep_layer is not None else "",
+            stuck_after=stuck_after if accel == "tcg" else 0.0,
         )
-        try:
-            completed = run_program(
-                [sys.executable, "-P", "-m", "imagebuild.customise"],
-                timeout=timeout,
-                env=_environment(),
-                input=json.dumps(asdict(order)),
-                check=False,
-                on_line=reader,
-            )
-        except CommandFailed as error:
-            raise GuestError(
-                f"customising {disk.name} did not end within {timeout:.0f} s", "the build log tells how far it came"
-            ) from error
-        finally:
-            # The child removes what libguestfs made, unless it was killed outright.
-            for path in reader.temporary:
-                shutil.rmtree(path, ignore_errors=True)
-            (workdir / ELSEWHERE).unlink(missing_ok=True)
+        return _carried_out(order, reader, timeout)
+
+
+def _carried_out(order: Order, reader: _Reader, timeout: float) -> CustomiseResult:
+    """Have a process carry out the order; ``reader`` gets what it tells."""
+    disk = Path(order.disk).name
+    try:
+        completed = run_program(
+            [sys.executable, "-P", "-m", "imagebuild.customise"],
+            timeout=timeout,
+            env=_environment(),
+            input=json.dumps(asdict(order)),
+            check=False,
+            on_line=reader,
+        )
+    except CommandFailed as error:
+        raise GuestError(
+            f"customising {disk} did not end within {timeout:.0f} s", "the build log tells how far it came"
+        ) from error
+    finally:
+        reader.clear()
     if reader.failure is not None:
         raise reader.failure
     if reader.result is None:
         raise GuestError(
-            f"the process that customises {disk.name} ended early (exit status {completed.returncode})",
+            f"the process that customises {disk} ended early (exit status {completed.returncode})",
             "the build log holds what it said",
         )
     return reader.result

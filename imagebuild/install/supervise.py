@@ -13,13 +13,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from imagebuild.errors import CommandFailed, HostError, InstallFailed, InstallStalled
-from imagebuild.hypervisor import DomainState, Hypervisor, Usage
+from imagebuild.hypervisor import DomainState, Hypervisor
 from imagebuild.install.console import Console
 from imagebuild.install.script import repeat_script
 from imagebuild.install.virt_install import InstallMachine, command
 from imagebuild.log import logger
 from imagebuild.progress import Progress
 from imagebuild.run import run
+from imagebuild.stall import Stall
 
 _POLL = 0.25
 _START_LIMIT = 180.0
@@ -28,33 +29,6 @@ _LAST_WORDS = 15.0
 """Seconds a failing installer has to print its reasons and power off."""
 STALL = 300.0
 """Seconds without console output, traffic and CPU use after which a VM counts as waiting for nothing."""
-_WINDOW = 20.0
-"""Seconds over which use of the CPU is measured: an idle QEMU takes 2 % of one, in bursts."""
-
-
-@dataclass
-class Stall:
-    """Tells a VM that waits for nothing: console silent *and* no traffic *and* (almost) no CPU used.
-
-    One signal alone misfires: mkfs is silent, a compiler does no I/O, a download uses little CPU.
-    """
-
-    limit: float
-    now: float
-    usage: Usage | None = None
-    _since: float = -1.0
-
-    def waits(self, now: float, usage: Usage | None, *, console_moved: bool) -> bool:
-        """Whether nothing has happened for ``limit`` seconds. Times in seconds, of one clock."""
-        before, elapsed = self.usage, now - self.now
-        if console_moved or before is None or usage is None or self._since < 0:
-            self._since = self.now = now
-            self.usage = usage
-        elif elapsed >= _WINDOW:
-            if usage.traffic != before.traffic or (usage.cpu - before.cpu) / elapsed > 0.05:
-                self._since = now
-            self.usage, self.now = usage, now
-        return now - self._since >= self.limit
 
 
 @dataclass(frozen=True)
@@ -167,7 +141,7 @@ class _Follower:
             return
         if now > self.deadline:
             raise self._failed(f"did not end within its time limit of {self.limit}", "vm.timeout in the recipe sets it")
-        if self.stall.waits(now, self.hypervisor.usage(self.machine.name), console_moved=moved):
+        if self.stall.waits(now, self.hypervisor.usage(self.machine.name), spoke=moved):
             raise self._failed(
                 f"has done nothing for {self.stall.limit:.0f} s",
                 "the console's last lines tell what it waits for",

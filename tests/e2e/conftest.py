@@ -152,7 +152,7 @@ def leftovers(project: Project) -> list[str]:
     """Whatever a build should not leave: domains, work folders, half entries, half artifacts, mounts, processes."""
     with hypervisor.connected() as connection:
         found = [name for name in connection.names() if name.startswith("imagebuild-")]
-    found += Store(project.store).dead_runs()
+    found += Store(project.store).runs.dead()
     found += [str(path) for path in project.store.glob("work/*")]
     found += [str(path) for path in project.store.glob("*/.*")]
     found += [str(path) for path in Path("/var/lib/libvirt/boot").glob("virtinst-*")]

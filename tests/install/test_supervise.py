@@ -7,15 +7,16 @@ from pathlib import Path
 import pytest
 
 from imagebuild.errors import InstallFailed
-from imagebuild.hypervisor import DomainState, Usage
+from imagebuild.hypervisor import DomainState
 from imagebuild.install.console import Console
-from imagebuild.install.supervise import Stall, Tail, _judge
+from imagebuild.install.supervise import Tail, _judge
+from imagebuild.stall import Stall, Usage
 
 
 def test_a_vm_that_does_nothing_at_all_is_noticed() -> None:
     stall = Stall(limit=60, now=0)
     quiet = Usage(cpu=10.0, traffic=5)
-    waits = [stall.waits(at, quiet, console_moved=False) for at in (0, 30, 59, 61)]
+    waits = [stall.waits(at, quiet, spoke=False) for at in (0, 30, 59, 61)]
     assert waits == [False, False, False, True]
 
 
@@ -23,7 +24,7 @@ def test_the_bursts_of_an_idle_qemu_are_no_life() -> None:
     """2 % of a processor, looked at four times a second: now and then a look sees a burst."""
     stall = Stall(limit=60, now=0)
     looks = [at / 4 for at in range(4 * 100)]
-    waits = [stall.waits(at, Usage(cpu=at // 15 * 0.3, traffic=5), console_moved=False) for at in looks]
+    waits = [stall.waits(at, Usage(cpu=at // 15 * 0.3, traffic=5), spoke=False) for at in looks]
     assert looks[waits.index(True)] == 60
 
 
@@ -34,9 +35,9 @@ def test_the_bursts_of_an_idle_qemu_are_no_life() -> None:
 )
 def test_any_sign_of_life_keeps_it_alive(usage: Usage | None, moved: bool) -> None:
     stall = Stall(limit=60, now=0)
-    stall.waits(0, Usage(10.0, 5), console_moved=False)
-    assert not stall.waits(50, usage, console_moved=moved)
-    assert not stall.waits(100, usage, console_moved=False)
+    stall.waits(0, Usage(10.0, 5), spoke=False)
+    assert not stall.waits(50, usage, spoke=moved)
+    assert not stall.waits(100, usage, spoke=False)
 
 
 def test_tail_reads_what_is_new(tmp_path: Path) -> None:

@@ -1,0 +1,105 @@
+"""The runs of builds that use one store: a folder for each, locked while its process lives.
+
+Alive or dead is told by that lock, which ends with the process, whatever ends it; no number of a process is trusted.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+from imagebuild.files import remove_tree
+from imagebuild.log import logger
+
+ELSEWHERE = "elsewhere"
+"""The file in a run's folder that names temporary folders of its programs in other places, a line for each."""
+
+
+class Runs:
+    """The runs whose folders are in ``root``."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    @contextmanager
+    def workdir(self, run: str, *, shared: bool) -> Iterator[Path]:
+        """This run's own folder, gone when the block is left.
+
+        ``shared`` lets another user (QEMU's) pass through it to a file it was given; it can list nothing.
+        """
+        folder = self._root / run
+        with self._locked():  # or it would look like one of a dead run, until it is locked
+            folder.mkdir()
+            folder.chmod(0o711 if shared else 0o700)
+            descriptor = os.open(folder, os.O_RDONLY)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        try:
+            yield folder
+        finally:
+            remove_tree(folder)
+            os.close(descriptor)
+
+    def dead(self) -> list[str]:
+        """The runs whose process died without removing its folder."""
+        with self._locked():
+            return [folder.name for folder in self._root.iterdir() if _is_free(folder)]
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        self._root.mkdir(exist_ok=True)
+        descriptor = os.open(self._root, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def living(self) -> list[str]:
+        """The runs that are under way."""
+        with self._locked():
+            return [folder.name for folder in self._root.iterdir() if not _is_free(folder)]
+
+    def is_living(self, run: str) -> bool:
+        """Whether a run is under way; one of another user, which cannot be looked at, is taken to be."""
+        folder = self._root / run
+        try:
+            if not folder.is_dir():
+                return False
+            with self._locked():
+                return folder.is_dir() and not _is_free(folder)
+        except PermissionError:
+            return True
+
+    def bury(self, run: str) -> None:
+        """Remove what a dead run left: its folder, and the folders elsewhere that it noted there."""
+        logger.info("removing what the dead run %s left", run)
+        folder = self._root / run
+        with suppress(OSError):
+            for line in (folder / ELSEWHERE).read_text().splitlines():
+                remove_tree(Path(line))
+        remove_tree(folder)
+
+
+def _is_free(folder: Path) -> bool:
+    """Whether nobody has locked the folder."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def new_run(recipe: str) -> str:
+    """A name for a run that no other has."""
+    return f"{recipe}-{datetime.now(UTC):%Y%m%d%H%M%S}-{secrets.token_hex(4)}"
