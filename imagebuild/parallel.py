@@ -13,6 +13,7 @@ import signal
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, suppress
@@ -40,6 +41,8 @@ _APPLIANCE = 1280 * MIB
 """Bytes that libguestfs's appliance takes, whose memory is 1 GiB or less."""
 _RESERVED = 512 * MIB
 """Bytes of the host's free memory that are left to others."""
+_LAST_LINES = 3
+"""What is kept of a build's other lines, for the error of one that has none."""
 _CPUS_SHARED = 2
 """How many virtual processors may share one of the host: a build is seldom busy on all it has."""
 
@@ -98,7 +101,10 @@ def needed(recipe: Recipe, settings: Settings) -> Room:
 
 @dataclass
 class Builds:
-    """Builds ``recipes``; ``words`` gives the options that a build gets, ``ended`` is told of each outcome."""
+    """Builds ``recipes``; ``words`` gives the options that a build gets, ``ended`` is told of each outcome.
+
+    ``beside`` gets the lines of a build that are none of its events: its log, where its options ask for that.
+    """
 
     recipes: Sequence[Recipe]
     settings: Settings
@@ -107,6 +113,7 @@ class Builds:
     jobs: int
     fail_fast: bool
     ended: Callable[[Outcome], None]
+    beside: Callable[[str], None] = lambda line: None
     _processes: list[Process] = field(default_factory=list)
     _stopped: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -155,7 +162,7 @@ class Builds:
         """Run one build in a process of its own to its end, and tell what it tells."""
         source = str(recipe.source) if is_path(str(recipe.source)) else f"./{recipe.source}"
         argv = [*PROGRAM, "build", source, "--image", recipe.name, "--json", *self.words(recipe)]
-        relay = _Relay(recipe.name, self.reporter)
+        relay = _Relay(recipe.name, self.reporter, self.beside)
         begin = time.monotonic()
         with started(argv, whole_environment=True, env={"PYTHONPATH": str(_ROOT)}, grace=_GRACE) as process:
             with self._lock:
@@ -177,15 +184,16 @@ class Builds:
 
 
 class _Relay:
-    """Tells again what a build tells: one JSON object per line. Other lines are kept for the error of a build that has none."""
+    """Tells again what a build tells: one JSON object per line. The last other lines are kept."""
 
-    def __init__(self, recipe: str, reporter: Reporter) -> None:
+    def __init__(self, recipe: str, reporter: Reporter, beside: Callable[[str], None] = lambda line: None) -> None:
+        self._beside = beside
         self._recipe = recipe
         self._reporter = reporter
         self._steps: dict[str, tuple[AbstractContextManager[Progress], Progress]] = {}
         self._artifact: Mapping[str, Any] | None = None
         self._error: Mapping[str, Any] | None = None
-        self._other: list[str] = []
+        self._other: deque[str] = deque(maxlen=_LAST_LINES)
 
     def read(self, line: str) -> None:
         """Take one line."""
@@ -193,6 +201,7 @@ class _Relay:
             event = json.loads(line)
         except ValueError:
             self._other.append(line.strip())
+            self._beside(line.rstrip("\n"))
             return
         match event:
             case {"event": "step", "step": str(name), "state": str(state)}:
@@ -232,6 +241,6 @@ class _Relay:
         if returncode == 0 and self._artifact is not None:
             return Outcome(self._recipe, seconds, artifact=self._artifact)
         how = f"signal {-returncode}" if returncode < 0 else f"exit status {returncode}"
-        told = f": {' | '.join(self._other[-3:])}" if self._other else ""
+        told = f": {' | '.join(self._other)}" if self._other else ""
         error = self._error or {"message": f"the build's process ended early ({how}){told}", "exit_code": 1}
         return Outcome(self._recipe, seconds, error=error)

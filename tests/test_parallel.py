@@ -163,7 +163,11 @@ def test_as_many_as_the_host_has_room_for(several: Fixture, jobs: int, room: Roo
 
 def test_what_each_build_tells_is_told(several: Fixture) -> None:
     several.go()
-    several.builds("a").go()
+    beside: list[str] = []
+    builds = several.builds("a")
+    builds.beside = beside.append
+    builds.go()
+    assert beside == ["a line of somebody else"]
     assert several.told.lines == ["a install unpacking 0.5", "a noted", "a install well"]
     _, *words = (several.folder / "a.began").read_text().split()
     assert words == ["build", str(several.folder / "a.yaml"), "--image", "a", "--json", "--var", "a"]

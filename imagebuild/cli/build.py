@@ -95,6 +95,7 @@ def build(
         told,
         jobs=jobs or len(os.sched_getaffinity(0)),
         fail_fast=not keep_going,
+        beside=lambda line: click.echo(line, err=True) if verbose else None,
         ended=lambda outcome: _tell(
             told, outcome.artifact or {"event": "error", "recipe": outcome.recipe, **(outcome.error or {})}
         ),
