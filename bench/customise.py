@@ -31,7 +31,7 @@ def measure(disk: Path, folder: Path, number: int) -> None:
     accelerator = accel.prove().accelerator
     print(f"round {number}: {disk.name}, {disk.stat().st_blocks * 512 / (1 << 20):.0f} MiB of data, {accelerator}")
     chain_image, our_image = folder / "chain.qcow2", folder / "ours.qcow2"
-    chain = _chain(_copy(disk, folder / "chain.raw"), chain_image, accelerator=accelerator)
+    chain = usual_chain(_copy(disk, folder / "chain.raw"), chain_image, accelerator=accelerator)
     ours = _ours(_copy(disk, folder / "ours.raw"), our_image, folder, accelerator=accelerator)
     _report("the usual chain", chain, chain_image)
     _report("imagebuild", ours, our_image)
@@ -47,7 +47,8 @@ def _copy(disk: Path, copy: Path) -> Path:
     return copy
 
 
-def _chain(disk: Path, image: Path, *, accelerator: accel.Accelerator) -> Seconds:
+def usual_chain(disk: Path, image: Path, *, accelerator: accel.Accelerator) -> Seconds:
+    """Seconds of each tool that makes a template of an installed disk, and the image of it."""
     env = {"LIBGUESTFS_BACKEND": "direct"} | (
         {"LIBGUESTFS_BACKEND_SETTINGS": "force_tcg"} if accelerator == "tcg" else {}
     )

@@ -10,9 +10,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from imagebuild import hypervisor
 from imagebuild.artifact import Output
 from imagebuild.build import clear_dead_runs, lock_name
+from imagebuild.errors import HostError
 from imagebuild.files import allocated, remove_tree
+from imagebuild.log import logger
 from imagebuild.store import Entry, Store
 
 
@@ -42,6 +45,7 @@ def collect(store: Store, *, keep: int, max_size: int | None = None, dry_run: bo
     removed = [Removed(f"dead build {run}", 0, "its process is gone") for run in store.runs.dead()]
     if not dry_run:
         clear_dead_runs(store)
+    removed += _orphans(store, dry_run=dry_run)
     removed += _damaged(store, dry_run=dry_run)
     superfluous, rest = _beyond(store.entries(), keep)
     stay = []
@@ -80,6 +84,18 @@ def sources(store: Store) -> list[Entry]:
         return []
     found = [path for path in (store.root / "sources").glob("*") if path.is_file()]
     return [Entry("sources", path.name, path, "", path.stat().st_mtime, allocated(path)) for path in found]
+
+
+def _orphans(store: Store, *, dry_run: bool) -> Iterator[Removed]:
+    """Machines of runs that are gone with their folder. Where libvirt does not answer, nobody can tell."""
+    try:
+        with hypervisor.connected() as connection:
+            for name in store.runs.orphans(connection):
+                yield Removed(f"machine {name}", 0, "its build is gone")
+                if not dry_run:
+                    connection.end(name)
+    except HostError as error:
+        logger.info("no look at machines that were left: %s", error.message)
 
 
 def _damaged(store: Store, *, dry_run: bool) -> Iterator[Removed]:

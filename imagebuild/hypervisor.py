@@ -9,9 +9,10 @@ import stat
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from importlib import resources
+from operator import methodcaller
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -28,6 +29,8 @@ SYSTEM = "qemu:///system"
 SESSION = "qemu:///session"
 _IDLE = "120"
 """Seconds without a client or a VM after which a daemon that we started ends by itself."""
+_RESTART = 60.0
+"""Seconds that a daemon has to be there again after it was restarted."""
 _DAEMONS = ("libvirtd", "virtqemud")
 _LOG_SOCKET = "/run/libvirt/virtlogd-sock"
 
@@ -43,12 +46,37 @@ class DomainState:
 class Hypervisor:
     """A connection to a libvirt daemon that runs QEMU on this host."""
 
-    def __init__(self, connection: Any, uri: str) -> None:
-        self._connection = connection
+    def __init__(self, connect: Callable[[], Any], uri: str) -> None:
         self.uri = uri
+        self._connect = connect
         self._stopped: dict[str, str] = {}
         self._started: dict[str, float] = {}
+        self._connection = self._attached()
+
+    def _attached(self) -> Any:
+        connection = self._connect()
         connection.domainEventRegisterAny(None, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, self._on_lifecycle, None)
+        return connection
+
+    def _of(self, name: str, question: Callable[[Any], T]) -> T:
+        """What the domain answers; libvirtError if there is none. A daemon that was restarted meanwhile is connected to again.
+
+        The machines run on without it, and it finds them again.
+        """
+        try:
+            return question(self._connection.lookupByName(name))
+        except libvirt.libvirtError:
+            if self._connection.isAlive():
+                raise
+        logger.warning("the libvirt daemon at %s is gone; connecting again", self.uri)
+        self.close()
+        self._connection = self._attached()
+        return question(self._connection.lookupByName(name))
+
+    def close(self) -> None:
+        """Give up the connection."""
+        with suppress(libvirt.libvirtError):
+            self._connection.close()
 
     def _on_lifecycle(self, _connection: Any, domain: Any, event: int, detail: int, _opaque: Any) -> None:
         if event == libvirt.VIR_DOMAIN_EVENT_STARTED:
@@ -78,7 +106,7 @@ class Hypervisor:
         """What the domain is doing now. Raises HostError if the daemon does not answer."""
         with self._translated(f"ask libvirt for the domain {name}"):
             try:
-                status, reason = self._connection.lookupByName(name).state()
+                status, reason = self._of(name, lambda domain: domain.state())
             except libvirt.libvirtError as error:
                 if error.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:
                     raise
@@ -99,12 +127,9 @@ class Hypervisor:
 
     def usage(self, name: str) -> Usage | None:
         """What the domain has used so far, or None when it is gone."""
+        kinds = libvirt.VIR_DOMAIN_STATS_CPU_TOTAL | libvirt.VIR_DOMAIN_STATS_BLOCK | libvirt.VIR_DOMAIN_STATS_INTERFACE
         try:
-            domain = self._connection.lookupByName(name)
-            kinds = (
-                libvirt.VIR_DOMAIN_STATS_CPU_TOTAL | libvirt.VIR_DOMAIN_STATS_BLOCK | libvirt.VIR_DOMAIN_STATS_INTERFACE
-            )
-            ((_, figures),) = self._connection.domainListGetStats([domain], kinds, 0)
+            ((_, figures),) = self._of(name, lambda domain: self._connection.domainListGetStats([domain], kinds, 0))
         except (libvirt.libvirtError, ValueError):
             return None
         traffic = sum(value for key, value in figures.items() if key.endswith(".bytes"))
@@ -115,21 +140,27 @@ class Hypervisor:
         with self._translated("list libvirt's domains"):
             return [str(domain.name()) for domain in self._connection.listAllDomains()]
 
+    def descriptions(self) -> dict[str, str]:
+        """What describes each domain, by its name; of those that something does."""
+        found = {}
+        with self._translated("list libvirt's domains"):
+            for domain in self._connection.listAllDomains():
+                with suppress(libvirt.libvirtError):  # it has none, or is gone
+                    found[str(domain.name())] = str(domain.metadata(libvirt.VIR_DOMAIN_METADATA_DESCRIPTION, None))
+        return found
+
     def xml(self, name: str) -> str:
         """The domain's XML as libvirt runs it, or an empty text when it is gone."""
         try:
-            return str(self._connection.lookupByName(name).XMLDesc())
+            return str(self._of(name, lambda domain: domain.XMLDesc()))
         except libvirt.libvirtError:
             return ""
 
     def end(self, name: str) -> None:
         """End the domain at once, if it is there, and remove its definition, if it has one."""
-        with suppress(libvirt.libvirtError):
-            domain = self._connection.lookupByName(name)
-            with suppress(libvirt.libvirtError):
-                domain.destroy()
-            with suppress(libvirt.libvirtError):
-                domain.undefine()
+        for ending in ("destroy", "undefine"):
+            with suppress(libvirt.libvirtError, HostError):
+                self._of(name, methodcaller(ending))
 
     def qemu_log(self, name: str) -> Path:
         """Where libvirt keeps QEMU's own log of the domain."""
@@ -168,21 +199,27 @@ def connected(*, hide_kvm: bool = False) -> Iterator[Hypervisor]:
     """
     _start_event_loop()
     uri = default_uri()
-    with ExitStack() as held:
-        if uri == SYSTEM and not _has_systemd():
-            held.enter_context(_log_daemon())
+    start_it = uri == SYSTEM and not _has_systemd()
+    opened: list[Hypervisor] = []
+
+    def connect() -> Any:
+        deadline = time.monotonic() + (_RESTART if opened else 0)
+        while True:
             connection, reason = _open(uri)
-            if connection is None:
+            if connection is None and start_it:
                 connection, reason = _start_daemon(hide_kvm=hide_kvm)
-        else:
-            connection, reason = _open(uri)
-        if connection is None:
-            raise HostError(f"libvirt does not answer at {uri}: {reason}", _mend(uri))
+            if connection is not None:
+                return connection
+            if time.monotonic() > deadline:
+                raise HostError(f"libvirt does not answer at {uri}: {reason}", _mend(uri))
+            time.sleep(1)
+
+    with _log_daemon() if start_it else nullcontext():
+        opened.append(Hypervisor(connect, uri))
         try:
-            yield Hypervisor(connection, uri)
+            yield opened[0]
         finally:
-            with suppress(libvirt.libvirtError):
-                connection.close()
+            opened[0].close()
 
 
 def check_reachable(path: Path, uid: int) -> None:

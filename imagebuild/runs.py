@@ -7,17 +7,26 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from imagebuild.files import remove_tree
 from imagebuild.log import logger
 
+if TYPE_CHECKING:
+    from imagebuild.hypervisor import Hypervisor
+
 ELSEWHERE = "elsewhere"
 """The file in a run's folder that names temporary folders of its programs in other places, a line for each."""
+
+
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_DESCRIBED = re.compile(r"imagebuild run (?P<run>\S+) of process \d+, runs of (?P<root>\S+)")
 
 
 class Runs:
@@ -74,6 +83,28 @@ class Runs:
                 return folder.is_dir() and not _is_free(folder)
         except PermissionError:
             return True
+
+    def described(self, run: str) -> str:
+        """What tells of a thing outside the store that it is this run's; the process is told to people only."""
+        return f"imagebuild run {run} of process {os.getpid()}, runs of {self._identity()}"
+
+    def orphans(self, connection: Hypervisor) -> list[str]:
+        """The domains of runs that are not under way any more, also of those whose folder is gone."""
+        found = []
+        for name, description in connection.descriptions().items():
+            told = _DESCRIBED.fullmatch(description.strip())
+            if told is not None and told["root"] == self._identity() and not self.is_living(told["run"]):
+                found.append(name)
+        return found
+
+    def _identity(self) -> str:
+        """What tells these runs from all others of this host since it was started, as no domain is older.
+
+        Not the folder's name: containers may share a libvirt, and each have another store at the same place.
+        """
+        self._root.mkdir(exist_ok=True)
+        status = self._root.stat()
+        return f"{_BOOT_ID.read_text().strip()}:{status.st_dev:x}:{status.st_ino:x}"
 
     def bury(self, run: str) -> None:
         """Remove what a dead run left: its folder, and the folders elsewhere that it noted there."""

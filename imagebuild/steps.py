@@ -167,6 +167,8 @@ class Run:
         nonce = os.urandom(12).hex()
         machine = self._machine(connection, prepared)
         disks = [target.path for target in machine.targets]
+        for name in self.settings.store.runs.orphans(connection):
+            connection.end(name)
         for path in (*disks, machine.tree, *(source.path for source in machine.sources)):
             hypervisor.check_reachable(path, connection.qemu_uid())
         if not connection.can(machine.virt_type, machine.arch):
@@ -199,6 +201,7 @@ class Run:
             logs=self.work / "logs",
             kernel_args=prepared.kernel_arguments,
             sources=prepared.disks,
+            description=self.settings.store.runs.described(self.run),
         )
 
     # What comes after the installation.

@@ -10,13 +10,29 @@ _MIB = 2048
 
 
 def partition(g: Any, disk: str, sizes: Sequence[int]) -> None:
-    """A GPT with partitions of these sizes in MiB."""
-    g.part_init(disk, "gpt")
+    """A GPT with partitions of these sizes in MiB, in one write: the kernel reads the table again after each.
+
+    udev has it read once more when the writer closes the disk, and the partitions go and come with that: so the disk
+    is locked until they are there.
+    """
+    table = ["label: gpt"]
     start = _MIB
     for size in sizes:
-        g.part_add(disk, "p", start, start + size * _MIB - 1)
+        table.append(f"start={start}, size={size * _MIB}")
         start += size * _MIB
-    shell(g, "udevadm settle")
+    lines = "\\n".join(table)
+    shell(g, f"printf '{lines}\\n' | flock {disk} sfdisk {disk} 2>&1")
+    present(g, *(f"{disk}{number}" for number in range(1, len(sizes) + 1)))
+
+
+def present(g: Any, *devices: str) -> None:
+    """Wait until udev has nothing to do and the devices are there; RuntimeError after 30 s."""
+    shell(
+        g,
+        "for second in $(seq 30); do udevadm settle; sleep 1; "
+        f"missing=; for device in {' '.join(devices)}; do test -b $device || missing=$device; done; "
+        "test -z $missing && exit 0; done; echo $missing is missing; exit 1",
+    )
 
 
 def encrypt(g: Any, device: str, passphrase: str, version: int) -> None:

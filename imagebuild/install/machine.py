@@ -32,6 +32,7 @@ def install_machine(
     logs: Path,
     kernel_args: Sequence[str],
     sources: Sequence[SourceDisk],
+    description: str = "",
 ) -> InstallMachine:
     """The VM: disks, kickstart (``ks.cfg``) and UEFI variables in ``folder``, the console's and the installer's logs in ``logs``.
 
@@ -61,4 +62,5 @@ def install_machine(
         kernel_args=tuple(kernel_args),
         sources=tuple(sources),
         osinfo=recipe.os.osinfo,
+        description=description,
     )

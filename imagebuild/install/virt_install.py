@@ -46,6 +46,7 @@ class InstallMachine:
     ``virt_type`` is what really runs, whatever ``hardware`` wishes. ``targets`` come first and in order, so that they are vda,
     vdb and so on at one bus; their serial numbers are target, target2, …. ``firmware`` boots the *installer*;
     ``nvram`` is where UEFI keeps its variables meanwhile. ``cpu`` is the model where the recipe names none.
+    ``description`` is for who finds the domain, and tells whose it is.
     """
 
     name: str
@@ -64,6 +65,7 @@ class InstallMachine:
     kernel_args: tuple[str, ...] = ()
     sources: tuple[SourceDisk, ...] = field(default=())
     osinfo: str | None = None
+    description: str = ""
 
 
 def command(machine: InstallMachine) -> list[str]:
@@ -75,6 +77,7 @@ def command(machine: InstallMachine) -> list[str]:
         "virt-install",
         "--connect", machine.connect,
         "--name", machine.name,
+        *(["--metadata", options.join([("description", machine.description)])] if machine.description else []),
         "--transient",
         "--virt-type", kind,
         "--arch", arch,

@@ -148,6 +148,15 @@ def variant(project: Project, request: pytest.FixtureRequest) -> Callable[..., s
     return write
 
 
+def end_private_daemon() -> None:
+    """End the libvirt daemon that these tests had imagebuild start, if it is one."""
+    daemon = hypervisor.private_daemon()
+    if daemon is not None:
+        os.kill(daemon, signal.SIGTERM)
+        while Path(f"/proc/{daemon}").exists():
+            time.sleep(0.1)
+
+
 def leftovers(project: Project) -> list[str]:
     """Whatever a build should not leave: domains, work folders, half entries, half artifacts, mounts, processes."""
     with hypervisor.connected() as connection:

@@ -6,7 +6,6 @@ import os
 import re
 import signal
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,7 +14,7 @@ import pytest
 from imagebuild import hypervisor
 from imagebuild.errors import HostError
 
-from .conftest import RECIPE, Ended, Project
+from .conftest import RECIPE, Ended, Project, end_private_daemon
 
 ROOT = Path(__file__).parents[2]
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(1800), pytest.mark.usefixtures("nothing_left")]
@@ -165,15 +164,6 @@ def small_file_system(project: Project, built: Ended) -> Iterator[Path]:
     finally:
         subprocess.run(["umount", store], check=True)
         store.rmdir()
-
-
-def end_private_daemon() -> None:
-    """End the libvirt daemon that these tests had imagebuild start; it has no domain now."""
-    daemon = hypervisor.private_daemon()
-    if daemon is not None:
-        os.kill(daemon, signal.SIGTERM)
-        while Path(f"/proc/{daemon}").exists():
-            time.sleep(0.1)
 
 
 def test_a_file_system_that_the_daemon_does_not_see(project: Project, small_file_system: Path) -> None:

@@ -11,9 +11,10 @@ import pytest
 
 from imagebuild import accel
 
-from .conftest import PASSWORD, Project
+from .conftest import PASSWORD, Project, end_private_daemon
 from .guest_console import booted
 
+ROOT = Path(__file__).parents[2]
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(2400), pytest.mark.usefixtures("nothing_left")]
 
 TEMPLATE = """\
@@ -59,7 +60,9 @@ btrfs none --label=pool --data=single --metadata=raid1 btrfs.1 btrfs.2
 btrfs /srv --subvol --name=srv LABEL=pool
 btrfs /home --subvol --name=home pool"""
 RENEWED = """\
-clearpart --all --initlabel
+zerombr
+clearpart --all --initlabel --disklabel=gpt
+part /boot/efi --fstype=efi --size=64 --ondisk=vda
 part /boot --size=300 --ondisk=vda --fstype=ext4
 part raid.1 --size=1000 --grow --ondisk=vda
 part raid.2 --size=1000 --grow --ondisk=vdb
@@ -90,14 +93,22 @@ DEBIAN_12 = (
 )
 
 
-def build(project: Project, name: str) -> tuple[Path, dict[str, Any]]:
-    ended = project.run("build", name, "--json")
+def build(project: Project, name: str, meanwhile: Callable[[], None] = lambda: None) -> tuple[Path, dict[str, Any]]:
+    """Build; ``meanwhile`` is called when the installer unpacks."""
+    process = project.start("build", name, "--json")
+    assert process.stdout is not None
+    for line in process.stdout:
+        if '"install"' in line and "unpack" in line:
+            meanwhile()
+            break
+    ended = project.finish(process)
     assert ended.code == 0, f"{ended.events[-3:]} {ended.stderr}"
     image = project.folder / str(ended.last("artifact")["image"])
     return image, json.loads((image.parent / "manifest.json").read_text())
 
 
 def test_raid_lvm_and_btrfs_on_two_disks(project: Project, variant: Callable[..., str]) -> None:
+    """And libvirt's daemon ends in the middle of it: another is started, and the installation goes on."""
     project.write("kickstart/layers.ks.j2", TEMPLATE.replace("STORAGE", LAYERS))
     name = variant(
         ("os: ", LINT + "os: "),
@@ -107,7 +118,7 @@ def test_raid_lvm_and_btrfs_on_two_disks(project: Project, variant: Callable[...
         ),
         ("packages: [lrzsz, net-tools, screen, tree, vim, wget]\n", ""),
     )
-    image, manifest = build(project, name)
+    image, manifest = build(project, name, end_private_daemon)
     (extra,) = manifest["extra_images"]
     second = image.with_name(extra["file"])
     trimmed = [one for one in manifest["operations"] if one["name"] == "trim-free-space"]
@@ -120,27 +131,40 @@ def test_raid_lvm_and_btrfs_on_two_disks(project: Project, variant: Callable[...
     assert told == LAYERS_ASKED
 
 
-def test_renewed_identifiers_of_raid_and_lvm_start(project: Project, variant: Callable[..., str]) -> None:
-    """The root on LVM on an array, everything renewed after the installation; GRUB finds /boot on a partition."""
-    project.write("kickstart/renewed.ks.j2", TEMPLATE.replace("STORAGE", RENEWED))
+def test_debian_12_starts_by_uefi_with_renewed_identifiers(project: Project, variant: Callable[..., str]) -> None:
+    """The shipped template on another release, its root on LVM on an array, and every identifier renewed after the installation."""
+    shipped = (ROOT / "kickstart/debian.ks.j2").read_text()
+    macro = "{{ imagebuild.disk(machine.firmware) }}"
+    assert macro in shipped
+    project.write("kickstart/renewed.ks.j2", shipped.replace(macro, RENEWED))
     name = variant(
-        ("os: ", LINT + "os: "),
+        ("os: {family", LINT + "os: {family"),
+        DEBIAN_12,
         (
             "disk: {size: 2GiB}",
-            "disk: {size: 2GiB}\nextra_disks: [{size: 1792MiB}]\nkickstart: {template: renewed.ks.j2}",
+            "disk: {size: 2GiB}\nextra_disks: [{size: 1792MiB}]\nmachine: {firmware: uefi}\nkickstart: {template: renewed.ks.j2}",
         ),
-        ("packages: [lrzsz, net-tools, screen, tree, vim, wget]\n", ""),
+        ("packages: [", "packages: [lvm2, mdadm, xfsprogs, "),
         ("operations:\n", "operations:\n  - renew-disk-identifiers\n"),
     )
     image, manifest = build(project, name)
+    assert "run: sfdisk" in (image.parent / "installer.log").read_text()
     second = image.with_name(manifest["extra_images"][0]["file"])
     (renewed,) = [one for one in manifest["operations"] if one["name"] == "renew-disk-identifiers"]
     new = {what[0]: what[-1] for what in (change["what"].split() for change in renewed["changes"]) if "is" in what}
-    assert new.keys() >= {"raid", "pv", "vg", "lv", "xfs", "ext4"}
+    assert new.keys() >= {"raid", "pv", "vg", "lv", "xfs", "ext4", "vfat"}
     accelerator = accel.verdict(project.store / "accelerator.json").accelerator
-    with booted(image, project.folder / "renewed.qcow2", accelerator, more=[second]) as console:
+    with booted(image, project.folder / "uefi.qcow2", accelerator, more=[second], firmware="uefi") as console:
         console.log_in(PASSWORD, 600)
-        assert console.run("systemctl is-system-running --wait", 300) == "running"
+        running = "systemctl is-system-running --wait; systemctl --failed --no-legend --plain"
+        assert console.run(running, 300) == "running"
+        assert console.run("cat /etc/debian_version").startswith("12")
+        assert console.run("ls -d /sys/firmware/efi") == "/sys/firmware/efi"
+        assert console.run("findmnt -n -o FSTYPE,UUID /boot/efi").split() == ["vfat", new["vfat"]]
+        assert console.run("ls /sys/class/net").split() == ["eth0", "lo"]
+        assert "inet 10.0.2." in console.run(
+            "until ip -4 -o addr show dev eth0 scope global | grep inet; do sleep 1; done"
+        )
         assert console.run("findmnt -n -o SOURCE,UUID /") == f"/dev/mapper/system-root {new['xfs']}"
         assert console.run("vgs --noheadings -o vg_uuid,pv_uuid").split() == [new["vg"], new["pv"]]
         assert console.run("lvs --noheadings -o lv_uuid").strip() == new["lv"]
@@ -148,26 +172,6 @@ def test_renewed_identifiers_of_raid_and_lvm_start(project: Project, variant: Ca
         assert array.replace(":", "") == new["raid"].replace("-", "")
         assert f"UUID={array}" in console.run("cat /etc/mdadm/mdadm.conf")
         assert console.run("grep -c '\\[UU\\]' /proc/mdstat") == "1"
-
-
-def test_debian_12_starts_by_uefi(project: Project, variant: Callable[..., str]) -> None:
-    """The shipped template, and no part of it changed for this release."""
-    name = variant(DEBIAN_12, ("disk: {size: 2GiB}", "disk: {size: 2GiB}\nmachine: {firmware: uefi}"))
-    image, _ = build(project, name)
-    assert "run: sfdisk" in (image.parent / "installer.log").read_text()
-    accelerator = accel.verdict(project.store / "accelerator.json").accelerator
-    with booted(image, project.folder / "uefi.qcow2", accelerator, firmware="uefi") as console:
-        console.log_in(PASSWORD, 600)
-        assert (
-            console.run("systemctl is-system-running --wait; systemctl --failed --no-legend --plain", 300) == "running"
-        )
-        assert console.run("cat /etc/debian_version").startswith("12")
-        assert console.run("ls -d /sys/firmware/efi") == "/sys/firmware/efi"
-        assert console.run("findmnt -n -o FSTYPE /boot/efi") == "vfat"
-        assert console.run("ls /sys/class/net").split() == ["eth0", "lo"]
-        assert "inet 10.0.2." in console.run(
-            "until ip -4 -o addr show dev eth0 scope global | grep inet; do sleep 1; done"
-        )
 
 
 @pytest.mark.slow

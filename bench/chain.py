@@ -1,0 +1,92 @@
+"""A whole build from nothing, and a second recipe of the same family, beside the shell script that it replaces.
+
+    python -m bench.chain [--workdir DIR]
+
+The script: virt-install with the same kickstart, whose VM fetches the packages from the same mirror, as an installer does; virt-sysprep;
+virt-customize; virt-sparsify --in-place; qemu-img convert -c. Its installer's kernel and runtime are there already, as a distribution's are;
+ours makes its own within its time. Both begin with no package and nothing else kept. The script's second image takes as long as its first.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from bench.customise import usual_chain
+from imagebuild import accel, hypervisor
+
+RECIPE = """\
+extends: debian-13
+name: {name}
+{more}
+"""
+GOAL, GOAL_OF_SECOND = 0.6, 0.4
+
+
+def measure(folder: Path) -> None:
+    """Build with an empty store, a second recipe after it, then go through the script."""
+    accelerator = accel.prove().accelerator
+    recipes = folder / "project" / "recipes"
+    recipes.mkdir(parents=True)
+    for name, more in (("first", ""), ("second", ""), ("chain", "installer: {payload: in-vm}")):
+        (recipes / f"{name}.yaml").write_text(RECIPE.format(name=name, more=more))
+
+    def imagebuild(*words: str) -> float:
+        begin = time.monotonic()
+        argv = [sys.executable, "-m", "imagebuild", *words, "--store", str(folder / "store")]
+        subprocess.run(argv, cwd=recipes.parent, check=True, stdout=subprocess.DEVNULL)
+        return time.monotonic() - begin
+
+    out = str(folder / "out")
+    first = imagebuild("build", "first", "--quiet", "--output", out)
+    second = imagebuild("build", "second", "--quiet", "--output", out)
+    place = folder / "by-hand"
+    imagebuild("render", "chain", "--into", str(place))
+    installed = _installed(place)
+    steps = {"virt-install": installed} | usual_chain(
+        place / "disk.raw", folder / "chain.qcow2", accelerator=accelerator
+    )
+    whole = sum(steps.values())
+    print(f"the script: {whole:.1f} s ({', '.join(f'{name} {seconds:.1f}' for name, seconds in steps.items())})")
+    print(f"imagebuild, from nothing: {first:.1f} s, {first / whole:.2f} of the script's (goal: {GOAL})")
+    print(f"a second recipe: {second:.1f} s, {second / whole:.2f} of the script's (goal: {GOAL_OF_SECOND})")
+
+
+def _installed(place: Path) -> float:
+    """Run the script that `render --into` wrote, until the machine is off; seconds. RuntimeError if it fails."""
+    begin = time.monotonic()
+    with (
+        hypervisor.connected(hide_kvm=True) as connection,
+        subprocess.Popen(["sh", place / "virt-install.sh"], stdout=subprocess.PIPE, text=True) as process,
+    ):
+        assert process.stdout is not None
+        try:
+            succeeded = any("imagebuild-success:" in line for line in process.stdout)
+            while succeeded and connection.state("imagebuild-chain").status != "gone":
+                time.sleep(0.25)
+        finally:
+            process.kill()
+            connection.end("imagebuild-chain")
+    if not succeeded:
+        raise RuntimeError((place / "console.log").read_text()[-2000:])
+    return time.monotonic() - begin
+
+
+def main() -> None:
+    """Measure, and leave nothing."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--workdir", type=Path, default=Path("/var/tmp"), help="needs about 8 GiB")
+    arguments = parser.parse_args()
+    print(f"{os.cpu_count()} processors, load before: {os.getloadavg()[0]:.1f}")
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=arguments.workdir) as name:
+        Path(name).chmod(0o711)  # QEMU's own user must reach the disks
+        measure(Path(name))
+
+
+if __name__ == "__main__":
+    main()
