@@ -37,9 +37,10 @@ _NEEDED = {
     "source": 2048 * MIB,
     "install": 2048 * MIB,
     "customise": 1536 * MIB,
-    "convert": 512 * MIB,
 }
 """Bytes that a step may take on the store's file system: what a Debian server takes, and half as much again."""
+_NEEDED_COMPRESSED, _NEEDED_RAW = 512 * MIB, 1536 * MIB
+"""Bytes of an image, by whether its format compresses."""
 
 
 @dataclass(frozen=True)
@@ -181,7 +182,9 @@ def clear_dead_runs(store: Store) -> None:
 
 def space_needed(outlook: Outlook) -> int:
     """Bytes that the steps to run may take on the store's file system."""
-    return sum(_NEEDED.get(name, 0) for name in outlook.to_run)
+    made = outlook.plan.recipe.output.format if "convert" in outlook.to_run else ()
+    images = (_NEEDED_RAW if name in ("raw", "vhdx") else _NEEDED_COMPRESSED for name in made)
+    return sum(_NEEDED.get(name, 0) for name in outlook.to_run) + sum(images)
 
 
 def _check_space(outlook: Outlook, settings: Settings) -> None:

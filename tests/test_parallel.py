@@ -235,3 +235,16 @@ def test_a_build_that_tells_of_no_image_is_a_failure() -> None:
     error = told.outcome(0, 1.0).error
     assert error
     assert error["message"].startswith("the build's process ended early (exit status 0)")
+
+
+def test_each_format_needs_room_on_the_disk(tmp_path: Path) -> None:
+    settings = Settings(Store(tmp_path / "store"), tmp_path / "out")
+
+    def disk(formats: str) -> int:
+        path = tmp_path / "web.yaml"
+        path.write_text(RECIPE.replace("NAME", "web") + f"output: {{format: {formats}}}\n")
+        return parallel.needed(load(path), settings).disk >> 20
+
+    one = disk("qcow2")
+    assert one > 4096
+    assert [disk("raw") - one, disk("[qcow2, raw.zst]") - one, disk("[qcow2, raw, vhdx]") - one] == [1024, 512, 3072]
