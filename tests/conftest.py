@@ -29,6 +29,15 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
         session.exitstatus = pytest.ExitCode.OK
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With several processes those that share what is slow to make stay together: all of one store, all of one appliance."""
+    for item in items:
+        if item.get_closest_marker("vm"):
+            item.add_marker(pytest.mark.xdist_group("vm"))
+        elif item.get_closest_marker("guestfs"):
+            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+
+
 def pytest_collection_finish() -> None:
     """What was imported stays: the collector need not walk it again and again."""
     gc.collect()
