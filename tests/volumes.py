@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
+from string import ascii_lowercase
 from typing import Any
 
 _MIB = 2048
@@ -45,5 +47,14 @@ def encrypt(g: Any, device: str, passphrase: str, version: int) -> None:
 
 
 def shell(g: Any, command: str) -> str:
-    """What a command says in the appliance itself; RuntimeError if it fails."""
-    return str(g.debug("sh", [command]))
+    """What a command says in the appliance itself; RuntimeError if it fails.
+
+    The kernel names disks as it finds them, and libguestfs by their places: names in the command and in what it says are libguestfs's.
+    """
+    by_place = str(g.debug("sh", ["readlink -f $(ls -v /dev/disk/by-path/*-scsi-0:0:*:0)"]))
+    kernels = {f"/dev/sd{letter}": name for letter, name in zip(ascii_lowercase, by_place.split(), strict=False)}
+    return _renamed(str(g.debug("sh", [_renamed(command, kernels)])), {name: ours for ours, name in kernels.items()})
+
+
+def _renamed(text: str, names: Mapping[str, str]) -> str:
+    return re.sub(r"/dev/sd[a-z]", lambda found: names.get(found[0], found[0]), text)
