@@ -1,9 +1,10 @@
 """Kill builds at random instants, and look what the next start finds: nothing may be left, and nothing damaged.
 
-    python -m bench.kills --count 100 [--workdir DIR] [--seed N] [--store STORE]
+    python -m bench.kills --count 100 [--way kill|full|daemon] [--workdir DIR] [--seed N] [--store STORE]
 
-Each round starts a build of one of two recipes at once or both, kills its process outright (SIGKILL, as the kernel does when memory is short) at a random
-instant or just when a step begins or ends, and then looks after `imagebuild gc`. Every few rounds a build is left in peace: it must succeed.
+Each round starts a build of one of two recipes, and at a random instant, or just when a step begins or ends, ``kill`` kills its process outright (SIGKILL,
+as the kernel does when memory is short), ``full`` has its file system run full (a tmpfs, which takes root), and ``daemon`` ends libvirt's daemon, which
+must not matter. Then it looks after `imagebuild gc`. Every few rounds a build is left in peace: it must succeed.
 Everything is real: virt-install, libguestfs, mmdebstrap.
 """
 
@@ -20,8 +21,10 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal, get_args
 
 from imagebuild import hypervisor
 from imagebuild.run import MARK
@@ -37,6 +40,9 @@ operations:
 ZONES = ("Europe/Berlin", "Europe/Paris", "UTC", "Asia/Tokyo")
 PEACE = 12
 """Every so many rounds a build is left in peace."""
+FULL = "8g"
+"""The size of the file system that runs full."""
+Way = Literal["kill", "full", "daemon"]
 
 
 @dataclass
@@ -46,7 +52,8 @@ class Rounds:
     folder: Path
     random: random.Random
     limit: float
-    """Seconds of the longest wait before a kill."""
+    """Seconds of the longest wait before it happens."""
+    way: Way = "kill"
     killed_at: Counter[str] = field(default_factory=Counter)
     left: list[str] = field(default_factory=list)
     before: frozenset[str] = frozenset()
@@ -60,7 +67,7 @@ class Rounds:
         for number in range(1, count + 1):
             if number % 3 == 1:
                 self._edit(number)
-            self._kill()
+            self._strike()
             self._look(number)
             if number % PEACE == 0:
                 self._peace(number)
@@ -87,26 +94,46 @@ class Rounds:
             "IMAGEBUILD_OUTPUT": str(self.folder / "out"),
         }
 
-    def _kill(self) -> None:
+    def _strike(self) -> None:
         process = self._start(self.random.choice(("one", "two")))
         boundary = self.random.random() < 0.4
         steps = self.random.randint(1, 6)
-        timer = threading.Timer(self.random.uniform(0, self.limit), process.kill)
+        struck = threading.Event()
+
+        def strike() -> None:
+            if not struck.is_set() and process.poll() is None:
+                struck.set()
+                {"kill": process.kill, "full": self._fill, "daemon": _end_daemon}[self.way]()
+
+        timer = threading.Timer(self.random.uniform(0, self.limit), strike)
         timer.start()
-        at, seen = "the start", 0
+        at, seen, told = "the start", 0, ""
         assert process.stdout is not None
         for line in process.stdout:
             event = json.loads(line) if line.startswith("{") else {}
-            if event.get("event") == "step":
+            told = event.get("message", told)
+            if event.get("event") == "step" and not struck.is_set():
                 at = f"{event['step']} {event['state'] if event['state'] != 'running' else ''}".strip()
                 seen += event["state"] != "running"
             if boundary and seen >= steps:
-                process.kill()
-                break
+                strike()
         timer.cancel()
-        process.kill() if process.poll() is None else None
         process.wait()
-        self.killed_at[at if process.returncode == -signal.SIGKILL else "ended before"] += 1
+        (self.folder / "ballast").unlink(missing_ok=True)
+        self.killed_at[at if struck.is_set() else "ended before"] += 1
+        expected = {"kill": (0, -signal.SIGKILL), "full": (0, 3), "daemon": (0,)}[self.way]
+        if process.returncode not in expected:
+            self.left.append(f"a build with {self.way} at {at} ended with {process.returncode}: {told}")
+            print(self.left[-1], flush=True)
+        elif told:
+            print(f"     {told}", flush=True)
+
+    def _fill(self) -> None:
+        """Take all room of the file system, again and again while others give some back."""
+        with (self.folder / "ballast").open("ab") as ballast, suppress(OSError):
+            while True:
+                ballast.write(bytes(1 << 20))
+                ballast.flush()
 
     def _look(self, number: int) -> None:
         subprocess.run(
@@ -164,22 +191,35 @@ class Rounds:
         print(f"{number:4} in peace: {time.monotonic() - begin:.0f} s, {len(images)} images whole", flush=True)
 
 
+def _end_daemon() -> None:
+    """End libvirt's daemon, if it is one that was started by a build: nobody else will start it again."""
+    if (daemon := hypervisor.private_daemon()) is not None:
+        os.kill(daemon, signal.SIGTERM)
+        while Path(f"/proc/{daemon}").exists():
+            time.sleep(0.05)
+
+
 def main() -> int:
     """Kill, look, and tell. The exit status is 1 if anything was left or damaged."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--count", type=int, default=100)
+    parser.add_argument("--way", choices=get_args(Way), default="kill")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--limit", type=float, default=40.0, help="seconds of the longest wait before a kill")
     parser.add_argument("--store", type=Path, help="begin with a copy of this store")
     parser.add_argument("--workdir", type=Path, default=Path("/var/tmp"), help="needs about 8 GiB")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="kills-", dir=arguments.workdir) as name:
+    with tempfile.TemporaryDirectory(prefix="kills-", dir=arguments.workdir) as name, ExitStack() as held:
+        if arguments.way == "full":
+            _end_daemon()  # it would not see what is mounted now
+            subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={FULL}", "imagebuild-kills", name], check=True)
+            held.callback(subprocess.run, ["umount", name], check=True)
         Path(name).chmod(0o711)  # QEMU's own user must reach the disks
         if arguments.store:
             subprocess.run(["cp", "-a", "--sparse=always", arguments.store, Path(name) / "store"], check=True)
-        rounds = Rounds(Path(name), random.Random(arguments.seed), arguments.limit)
+        rounds = Rounds(Path(name), random.Random(arguments.seed), arguments.limit, arguments.way)
         rounds.go(arguments.count)
-    print(f"killed {sum(rounds.killed_at.values())} times at {dict(rounds.killed_at)}")
+    print(f"{arguments.way}: {sum(rounds.killed_at.values())} times at {dict(rounds.killed_at)}")
     print("\n".join(rounds.left) or "nothing was left, nothing was damaged")
     return bool(rounds.left)
 
