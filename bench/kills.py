@@ -145,7 +145,7 @@ class Rounds:
         print(f"{number:4} killed at {dict(self.killed_at)}, left: {found}", flush=True)
 
     def _domains(self) -> list[str]:
-        with hypervisor.connected() as connection:
+        with hypervisor.connected(hide_kvm=True) as connection:
             return [
                 f"domain {name}"
                 for name in connection.names()

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
-from imagebuild import evidence, fingerprint, hypervisor, log, reasons, tools
+from imagebuild import evidence, fingerprint, log, reasons, tools
 from imagebuild import plan as plans
 from imagebuild.artifact import Artifact, Output
 from imagebuild.entries import Settings
@@ -28,7 +28,7 @@ from imagebuild.recipe.section import MIB
 from imagebuild.recording import recorded
 from imagebuild.run import end_marked, marked
 from imagebuild.runs import new_run
-from imagebuild.steps import Run, domain_name, known_accelerator
+from imagebuild.steps import Run, connected, domain_name, known_accelerator
 from imagebuild.store import Store
 
 _NEEDED = {
@@ -173,7 +173,7 @@ def clear_dead_runs(store: Store) -> None:
         return
     for run in dead:
         end_marked(run)  # first: a virt-install may be about to make the domain
-    with hypervisor.connected() as connection:
+    with connected(store) as connection:
         for run in dead:
             connection.end(domain_name(run))
     for run in dead:

@@ -10,12 +10,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from imagebuild import hypervisor
 from imagebuild.artifact import Output
 from imagebuild.build import clear_dead_runs, lock_name
 from imagebuild.errors import HostError
 from imagebuild.files import allocated, remove_tree
 from imagebuild.log import logger
+from imagebuild.steps import connected
 from imagebuild.store import Entry, Store
 
 
@@ -89,7 +89,7 @@ def sources(store: Store) -> list[Entry]:
 def _orphans(store: Store, *, dry_run: bool) -> Iterator[Removed]:
     """Machines of runs that are gone with their folder. Where libvirt does not answer, nobody can tell."""
     try:
-        with hypervisor.connected() as connection:
+        with connected(store) as connection:
             for name in store.runs.orphans(connection):
                 yield Removed(f"machine {name}", 0, "its build is gone")
                 if not dry_run:

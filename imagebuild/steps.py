@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, nullcontext, suppress
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -48,6 +48,12 @@ def known_accelerator(recipe: Recipe, store: Store) -> accel.Accelerator | None:
         return "tcg"
     found = accel.known(_accelerator_file(store), recipe.os.arch)
     return found.accelerator if found else None
+
+
+def connected(store: Store) -> AbstractContextManager[hypervisor.Hypervisor]:
+    """A connection to libvirt for a look. Where it has to be started it is started as a build would, as far as that is known: it serves the next one."""
+    found = accel.known(_accelerator_file(store))
+    return hypervisor.connected(hide_kvm=found is not None and found.emulated)
 
 
 def _accelerator_file(store: Store) -> Path:

@@ -159,7 +159,7 @@ def end_private_daemon() -> None:
 
 def leftovers(project: Project) -> list[str]:
     """Whatever a build should not leave: domains, work folders, half entries, half artifacts, mounts, processes."""
-    with hypervisor.connected() as connection:
+    with hypervisor.connected(hide_kvm=True) as connection:
         found = [name for name in connection.names() if name.startswith("imagebuild-")]
     found += Store(project.store).runs.dead()
     found += [str(path) for path in project.store.glob("work/*")]
