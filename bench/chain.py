@@ -9,14 +9,12 @@ ours makes its own within its time. Both begin with no package and nothing else 
 
 from __future__ import annotations
 
-import argparse
-import os
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
+from bench import rounds
 from bench.customise import usual_chain
 from imagebuild import accel, hypervisor
 
@@ -77,16 +75,5 @@ def _installed(place: Path) -> float:
     return time.monotonic() - begin
 
 
-def main() -> None:
-    """Measure, and leave nothing."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--workdir", type=Path, default=Path("/var/tmp"), help="needs about 8 GiB")
-    arguments = parser.parse_args()
-    print(f"{os.cpu_count()} processors, load before: {os.getloadavg()[0]:.1f}")
-    with tempfile.TemporaryDirectory(prefix="bench-", dir=arguments.workdir) as name:
-        Path(name).chmod(0o711)  # QEMU's own user must reach the disks
-        measure(Path(name))
-
-
 if __name__ == "__main__":
-    main()
+    rounds.in_a_folder(__doc__ or "", "8 GiB", measure)

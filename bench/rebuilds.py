@@ -5,17 +5,16 @@ python -m bench.rebuilds [--workdir DIR]
 
 from __future__ import annotations
 
-import argparse
 import os
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from bench import rounds
 from imagebuild.entries import Settings
 from imagebuild.parallel import needed
 from imagebuild.recipe.load import load
@@ -105,16 +104,5 @@ def _in_use(process: Path) -> int:
         return 0  # it has ended
 
 
-def main() -> None:
-    """Measure, and leave nothing."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--workdir", type=Path, default=Path("/var/tmp"), help="needs about 12 GiB")
-    arguments = parser.parse_args()
-    print(f"{os.cpu_count()} processors, load before: {os.getloadavg()[0]:.1f}")
-    with tempfile.TemporaryDirectory(prefix="bench-", dir=arguments.workdir) as name:
-        Path(name).chmod(0o711)  # QEMU's own user must reach the disks
-        measure(Path(name))
-
-
 if __name__ == "__main__":
-    main()
+    rounds.in_a_folder(__doc__ or "", "12 GiB", measure)
