@@ -6,11 +6,11 @@ import os
 import shutil
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
-from imagebuild import evidence, fingerprint, log, reasons, tools
+from imagebuild import answers, evidence, fingerprint, log, reasons, tools
 from imagebuild import plan as plans
 from imagebuild.artifact import Artifact, Output
 from imagebuild.entries import Settings
@@ -19,9 +19,9 @@ from imagebuild.fetch import shown
 from imagebuild.freshness import Freshness
 from imagebuild.history import History
 from imagebuild.install import sources
-from imagebuild.kickstrap.mirror import host_mirror
+from imagebuild.kickstrap.mirror import Mirror, host_mirror, mirror_depends_on
 from imagebuild.plan import Plan
-from imagebuild.preparation import SourcePreparation, Step
+from imagebuild.preparation import SourcePreparation, Step, Tools
 from imagebuild.progress import Reporter
 from imagebuild.recipe.model import Recipe
 from imagebuild.recipe.section import MIB
@@ -29,7 +29,7 @@ from imagebuild.recording import recorded
 from imagebuild.run import end_marked, marked
 from imagebuild.runs import new_run
 from imagebuild.steps import Run, connected, domain_name, known_accelerator
-from imagebuild.store import Store
+from imagebuild.store import ANSWERS, Store
 
 _NEEDED = {
     "runtime": 700 * MIB,
@@ -80,10 +80,14 @@ class Outlook:
 def make_plan(recipe: Recipe, store: Store, world: Freshness | None = None) -> Plan:
     """The plan of ``recipe`` on this host. An install source on the network is looked at: see ``Found.asked``."""
     found = sources.look_up(recipe) if recipe.installer.type == "anaconda" else None
+    file = store.root / ANSWERS
+    # 0.5 s each time, for what hardly ever changes
+    mirror = answers.kept(file, "mirror", mirror_depends_on(), lambda: asdict(host_mirror()))
+    deciding = answers.kept(file, "tools", tools.deciding_depends_on(), lambda: asdict(tools.deciding()))
     return plans.make(
         recipe,
-        mirror=host_mirror(),
-        tools=tools.deciding(),
+        mirror=Mirror(**mirror),
+        tools=Tools(**deciding),
         secret_key=store.key(),
         found=found,
         world=world or Freshness(store),

@@ -37,7 +37,9 @@ _NAME_BYTES = 4
 _TAG_NAME = "CACHEDIR.TAG"
 _TAG = "Signature: 8a477f597d28d172789f06886806bc55\n# The store of imagebuild: see `imagebuild gc`. About this file: https://bford.info/cachedir/\n"
 """What programs that make backups know a cache by."""
-_OF_ANY = frozenset({"lost+found", "accelerator.json"})
+ANSWERS = "host.json"
+"""What programs of this host have answered: see imagebuild.answers."""
+_OF_ANY = frozenset({"lost+found", "accelerator.json", ANSWERS})
 """Also in the root of an empty file system, and where nothing was built yet."""
 _OWN = frozenset({
     "key", "locks", "work", "failures", "states", "damaged", "history.sqlite",

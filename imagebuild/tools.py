@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import shutil
 from importlib import metadata
+from pathlib import Path
 
 from imagebuild.preparation import Tools
-from imagebuild.run import run
+from imagebuild.run import environment, run
 
 _VERSION = re.compile(r"\d+[\w.+~:-]*")
 
@@ -18,6 +20,13 @@ def deciding() -> Tools:
         libguestfs=_asked("guestfish", "--version"),
         qemu=_asked("qemu-img", "--version"),
     )
+
+
+def deciding_depends_on() -> list[Path]:
+    """The programs that :func:`deciding` asks."""
+    path = environment()["PATH"]
+    found = (shutil.which(name, path=path) for name in ("mmdebstrap", "guestfish", "qemu-img"))
+    return [Path(name).resolve() for name in found if name]
 
 
 def every(tools: Tools) -> dict[str, str]:

@@ -94,6 +94,12 @@ def host_mirror() -> Mirror:
     return parse_targets(completed.stdout.splitlines())
 
 
+def mirror_depends_on() -> list[Path]:
+    """The files that decide what apt answers: its configuration, and what it knows of each archive."""
+    configuration = [path for path in Path("/etc/apt").rglob("*") if path.suffix != ".gpg"]
+    return [*configuration, *Path("/var/lib/apt/lists").glob("*Release")]
+
+
 def keyring() -> Path:
     """The file with the keys of Debian's archives.
 

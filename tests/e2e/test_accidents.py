@@ -213,6 +213,7 @@ def test_space_runs_out_in_the_middle_of_the_installation(project: Project, smal
         "payload",
         "key",
         "accelerator.json",
+        "host.json",
         "CACHEDIR.TAG",
         "history.sqlite",
         "installed",
