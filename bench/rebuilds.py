@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from bench import rounds
@@ -28,51 +29,73 @@ name: {name}
 disk: {{size: {size}}}
 operations:
   append:
-    - run-command: {{command: "find / -xdev -type f -exec sha256sum {{}} + >/dev/null"}}
+    {more}
     - write-file: {{path: /etc/motd, text: "{text}"}}
 """
+MORE = '- run-command: {command: "find / -xdev -type f -exec sha256sum {} + >/dev/null"}'
+"""Something that takes its time, as the installation of packages does."""
+
+
+@dataclass
+class Builds:
+    """Builds of a project of its own in ``folder``."""
+
+    folder: Path
+
+    def __post_init__(self) -> None:
+        self.recipes = self.folder / "project" / "recipes"
+        self.recipes.mkdir(parents=True, exist_ok=True)
+        self.settings = Settings(Store(self.folder / "store"), self.folder / "out")
+
+    def write(self, name: str, size: str = "4GiB", text: str = "one", more: str = MORE) -> None:
+        """Write a recipe; ``text`` is what its last operation writes."""
+        (self.recipes / f"{name}.yaml").write_text(RECIPE.format(name=name, size=size, text=text, more=more))
+
+    def build(self, *words: str) -> float:
+        """Seconds of a build."""
+        begin = time.monotonic()
+        where = ("--store", self.settings.store.root, "--output", self.settings.output)
+        argv = [sys.executable, "-m", "imagebuild", "build", *words, "--quiet", *where]
+        subprocess.run(argv, cwd=self.recipes.parent, env=os.environ, check=True, stdout=subprocess.DEVNULL)
+        return time.monotonic() - begin
 
 
 def measure(folder: Path) -> None:
-    """Build in a project of its own in ``folder``, and tell the ratios."""
-    store, out = folder / "rebuilds-store", folder / "rebuilds-out"
-    recipes = folder / "project" / "recipes"
-    recipes.mkdir(parents=True, exist_ok=True)
+    """What edits cost, then many at once; each with a store of its own."""
+    edits(Builds(folder / "edits"))
+    many(Builds(folder / "many"))
 
-    def write(name: str, size: str = "4GiB", text: str = "one") -> None:
-        (recipes / f"{name}.yaml").write_text(RECIPE.format(name=name, size=size, text=text))
 
-    def build(*words: str) -> float:
-        begin = time.monotonic()
-        argv = [sys.executable, "-m", "imagebuild", "build", *words, "--quiet", "--store", store, "--output", out]
-        subprocess.run(argv, cwd=recipes.parent, env=os.environ, check=True, stdout=subprocess.DEVNULL)
-        return time.monotonic() - begin
+def edits(builds: Builds) -> None:
+    """What each edit costs beside the whole."""
+    builds.write("first")
+    whole = builds.build("first")
+    print(f"from nothing: {whole:.1f} s", flush=True)
+    _tell("nothing changed", builds.build("first"), whole)
+    builds.write("first", text="two")
+    _tell("the last operation edited", builds.build("first"), whole)
+    builds.write("first", text="two", size="5GiB")
+    _tell("the disk's size edited", builds.build("first"), whole)
+    builds.write("second")
+    _tell("a second recipe of the family", builds.build("second"), whole)
 
-    write("first")
-    whole = build("first")
-    print(f"from nothing: {whole:.1f} s")
 
-    def tell(what: str, seconds: float, beside: float = whole) -> None:
-        print(f"{what:<44} {seconds:7.1f} s  {seconds / beside:.3f}", flush=True)
-
-    tell("nothing changed", build("first"))
-    write("first", text="two")
-    tell("the last operation edited", build("first"))
-    write("first", text="two", size="5GiB")
-    tell("the disk's size edited", build("first"))
-    write("second")
-    tell("a second recipe of the family", build("second"))
+def many(builds: Builds) -> None:
+    """As many recipes at once as one after the other, each with its own installation; packages and installer are there before."""
     names = [f"recipe-{number}" for number in range(2 * MANY)]
-    for name in names:
-        write(name)
-    serial = sum(build(name) for name in names[:MANY])
-    tell(f"{MANY} recipes, one after the other", serial)
+    for name in ("before", *names):
+        builds.write(name, more="")
+    builds.build("before")
+    serial = sum(builds.build(name) for name in names[:MANY])
+    _tell(f"{MANY} recipes, one after the other", serial, serial)
+    room = needed(load(str(builds.recipes / f"{names[-1]}.yaml")), builds.settings)
     with peak_of_memory() as peak:
-        tell(f"{MANY} others, --jobs 2; beside the former", build(*names[MANY:], "--jobs", "2"), serial)
-    settings = Settings(Store(store), out)
-    (recipes / "another.yaml").write_text(RECIPE.format(name="another", size="4GiB", text="one"))
-    room = needed(load(str(recipes / "another.yaml")), settings)
+        _tell(f"{MANY} others, --jobs 2", builds.build(*names[MANY:], "--jobs", "2"), serial)
     print(f"memory: at most {peak() >> 20} MiB in use; admitted: 2 x {room.memory >> 20} MiB")
+
+
+def _tell(what: str, seconds: float, beside: float) -> None:
+    print(f"{what:<44} {seconds:7.1f} s  {seconds / beside:.3f}", flush=True)
 
 
 @contextmanager
