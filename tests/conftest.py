@@ -31,7 +31,11 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks at the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With several processes those that share what is slow to make stay together: all of one store, all of one appliance."""
+    """With several processes those that share what is slow to make stay together: all of one store, all of one appliance.
+
+    The virtual machines come first: they are the longest of these.
+    """
+    items.sort(key=lambda item: item.get_closest_marker("vm") is None)
     for item in items:
         if item.get_closest_marker("vm"):
             item.add_marker(pytest.mark.xdist_group("vm"))
