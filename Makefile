@@ -22,7 +22,7 @@ image: setup ## build a recipe into artifacts/ (RECIPE=debian-13)
 test: setup ## all tests but the slow ones; boots virtual machines (PYTEST_ARGS=…)
 	@status=0; \
 	$(python) -m pytest -n logical -m 'not guestfs and not vm and not slow' --none-will-do $(PYTEST_ARGS) || status=1; \
-	$(python) -m pytest -n logical --maxprocesses 2 --dist loadgroup -m '(guestfs or vm) and not slow' --none-will-do $(PYTEST_ARGS) || status=1; \
+	$(python) -m pytest -n logical --maxprocesses 2 --dist loadfile -m '(guestfs or vm) and not slow' --none-will-do $(PYTEST_ARGS) || status=1; \
 	exit $$status
 
 test-unit: setup ## the tests that start neither libguestfs nor a virtual machine: seconds

@@ -6,10 +6,14 @@ import gc
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from faulty_server import FaultyServer, serving
 from hypothesis import HealthCheck, settings
+from xdist.scheduler import LoadScopeScheduling
+
+END_TO_END = "tests/e2e/"
 
 settings.register_profile(
     "quick", max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -29,18 +33,15 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
         session.exitstatus = pytest.ExitCode.OK
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks at the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With several processes those that share what is slow to make stay together: all of one store, all of one appliance.
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling | None:
+    """With ``--dist loadfile``, the tests of one file stay together, and all end-to-end tests, which share a store and a libvirt."""
+    return _BySharing(config, log) if config.getoption("dist") == "loadfile" else None
 
-    The virtual machines come first: they are the longest of these.
-    """
-    items.sort(key=lambda item: item.get_closest_marker("vm") is None)
-    for item in items:
-        if item.get_closest_marker("vm"):
-            item.add_marker(pytest.mark.xdist_group("vm"))
-        elif item.get_closest_marker("guestfs"):
-            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+
+class _BySharing(LoadScopeScheduling):
+    def _split_scope(self, nodeid: str) -> str:
+        return END_TO_END if nodeid.startswith(END_TO_END) else nodeid.partition("::")[0]
 
 
 def pytest_collection_finish() -> None:

@@ -13,7 +13,8 @@ from imagebuild import hypervisor
 from imagebuild.gc import collect
 from imagebuild.hypervisor import Hypervisor
 from imagebuild.store import Store
-from tests.e2e.conftest import end_private_daemon
+
+from .conftest import end_private_daemon
 
 pytestmark = pytest.mark.vm
 DOMAIN = """\
