@@ -6,7 +6,7 @@ An entry that a build has taken is never removed, nor is a version of an image t
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from imagebuild.build import clear_dead_runs, lock_name
 from imagebuild.errors import HostError
 from imagebuild.files import allocated, remove_tree
 from imagebuild.log import logger
-from imagebuild.steps import connected
+from imagebuild.steps import connected, domain_name
 from imagebuild.store import Entry, Store
 
 
@@ -42,10 +42,11 @@ def collect(store: Store, *, keep: int, max_size: int | None = None, dry_run: bo
     Of what was made for one recipe ``keep`` entries of each kind stay, those that were used last; and of all that stays no more than
     ``max_size`` bytes. Downloaded sources count, and go only while no build runs.
     """
-    removed = [Removed(f"dead build {run}", 0, "its process is gone") for run in store.runs.dead()]
+    dead = store.runs.dead()
+    removed = [Removed(f"dead build {run}", 0, "its process is gone") for run in dead]
     if not dry_run:
         clear_dead_runs(store)
-    removed += _orphans(store, dry_run=dry_run)
+    removed += _orphans(store, set(map(domain_name, dead)), dry_run=dry_run)
     removed += _damaged(store, dry_run=dry_run)
     superfluous, rest = _beyond(store.entries(), keep)
     stay = []
@@ -86,11 +87,11 @@ def sources(store: Store) -> list[Entry]:
     return [Entry("sources", path.name, path, "", path.stat().st_mtime, allocated(path)) for path in found]
 
 
-def _orphans(store: Store, *, dry_run: bool) -> Iterator[Removed]:
-    """Machines of runs that are gone with their folder. Where libvirt does not answer, nobody can tell."""
+def _orphans(store: Store, told: Collection[str], *, dry_run: bool) -> Iterator[Removed]:
+    """Machines of runs that are gone with their folder, but those ``told`` already. Where libvirt does not answer, nobody can tell."""
     try:
         with connected(store) as connection:
-            for name in store.runs.orphans(connection):
+            for name in set(store.runs.orphans(connection)).difference(told):
                 yield Removed(f"machine {name}", 0, "its build is gone")
                 if not dry_run:
                     connection.end(name)
