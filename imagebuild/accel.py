@@ -7,18 +7,16 @@ verdict holds for this boot of this host and this QEMU and is kept in a small fi
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import shutil
 import threading
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
+from imagebuild import answers
 from imagebuild.errors import HostError
-from imagebuild.files import write_atomically
 from imagebuild.log import logger
 from imagebuild.run import started, stop
 
@@ -35,6 +33,7 @@ timer interrupts too late for the kernel's test of the IO-APIC, which then panic
 """
 _PATIENCE = 15.0
 """Seconds within which a kernel under a working KVM reaches its last line; a real one takes about two."""
+_ANSWER = "accelerator"
 _ALIVE = ("Kernel panic - not syncing", "Run /init", "Run /sbin/init")
 
 
@@ -61,29 +60,34 @@ def emulator() -> str:
 
 
 def verdict(cache: Path, arch: str | None = None) -> Verdict:
-    """The verdict for this boot of the host, proved now if ``cache`` (a JSON file) does not hold it yet.
+    """The verdict for this boot of the host, proved now if ``cache``, a file of answers, does not hold it yet.
 
-    ``arch`` is the guest's architecture: KVM runs no other than the host's own.
+    ``arch`` is the guest's architecture: KVM runs no other than the host's own. Raises HostError if QEMU is not installed.
     """
-    if (kept := known(cache, arch)) is not None:
-        return kept
-    key = _circumstances()
-    found = prove()
-    logger.info("accelerator: %s (%s)", found.accelerator, found.reason)
-    cache.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(cache, json.dumps({"circumstances": key, **asdict(found)}) + "\n")
-    return found
+    return _foreign(arch) or Verdict(**answers.kept(cache, _ANSWER, _circumstances(), lambda: asdict(_proved())))
 
 
 def known(cache: Path, arch: str | None = None) -> Verdict | None:
     """The same, but None where it would have to be proved."""
-    if arch is not None and arch != platform.machine():
-        return Verdict("tcg", f"the guest is for {arch}, this host is {platform.machine()}")
-    with suppress(OSError, ValueError, KeyError, TypeError, HostError):
-        kept = json.loads(cache.read_text())
-        if kept.pop("circumstances") == _circumstances():
-            return Verdict(**kept)
-    return None
+    if (foreign := _foreign(arch)) is not None:
+        return foreign
+    try:
+        found = answers.known(cache, _ANSWER, _circumstances())
+    except HostError:
+        return None
+    return None if found is None else Verdict(**found)
+
+
+def _foreign(arch: str | None) -> Verdict | None:
+    if arch is None or arch == platform.machine():
+        return None
+    return Verdict("tcg", f"the guest is for {arch}, this host is {platform.machine()}")
+
+
+def _proved() -> Verdict:
+    found = prove()
+    logger.info("accelerator: %s (%s)", found.accelerator, found.reason)
+    return found
 
 
 def prove() -> Verdict:
@@ -118,8 +122,8 @@ def _kernel() -> Path | None:
     return max(kernels, key=lambda path: path.stat().st_mtime, default=None)
 
 
-def _circumstances() -> list[str]:
+def _circumstances() -> str:
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     program = Path(emulator())
     node = KVM.stat().st_mode if KVM.exists() else 0
-    return [boot, str(program), str(program.stat().st_mtime_ns), str(node), str(os.geteuid())]
+    return f"{boot} {program} {program.stat().st_mtime_ns} {node:o} {os.geteuid()}"

@@ -1,4 +1,4 @@
-"""Answers of programs that are slow to ask, kept for as long as what they depend on is the same."""
+"""Answers that are slow to get, kept for as long as what they depend on is the same."""
 
 from __future__ import annotations
 
@@ -7,35 +7,44 @@ import json
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from imagebuild.files import write_atomically
 
-T = TypeVar("T")
 
+def kept(file: Path, name: str, state: str, ask: Callable[[], Any]) -> Any:
+    """The answer ``name`` from ``file``; asked for if it is not there or was given in another ``state``.
 
-def kept(file: Path, name: str, depends_on: Iterable[Path], ask: Callable[[], T]) -> T:
-    """The answer ``name``, which JSON can hold, from ``file``; asked for if it is not there or one of the files is another now.
-
-    A file is another by its times or its size. Where nothing can be kept it is asked for each time.
+    JSON must be able to hold it, and it is not None. Where nothing can be kept it is asked for each time.
     """
-    state = _state(depends_on)
-    found: dict[str, Any] = {}
-    with suppress(OSError, ValueError, KeyError, TypeError):
-        found = dict(json.loads(file.read_text()))
-        if found[name]["state"] == state:
-            answer: T = found[name]["answer"]
-            return answer
-    answer = ask()
-    with suppress(OSError):
-        write_atomically(file, json.dumps({**found, name: {"state": state, "answer": answer}}, indent=1) + "\n")
+    answer = known(file, name, state)
+    if answer is None:
+        answer = ask()
+        with suppress(OSError):
+            every = {**_every(file), name: {"state": state, "answer": answer}}
+            write_atomically(file, json.dumps(every, indent=1) + "\n")
     return answer
 
 
-def _state(files: Iterable[Path]) -> str:
+def known(file: Path, name: str, state: str) -> Any:
+    """The same, but None where it would have to be asked for."""
+    with suppress(KeyError, TypeError):
+        found = _every(file)[name]
+        return found["answer"] if found["state"] == state else None
+    return None
+
+
+def of_files(files: Iterable[Path]) -> str:
+    """A state that is another one when one of the files is: by its times or its size."""
     digest = hashlib.sha256()
     for path in sorted(set(files)):
         with suppress(OSError):
             status = path.stat()
             digest.update(f"{path}\0{status.st_mtime_ns} {status.st_ctime_ns} {status.st_size}\n".encode())
     return digest.hexdigest()
+
+
+def _every(file: Path) -> dict[str, Any]:
+    with suppress(OSError, ValueError, TypeError):
+        return dict(json.loads(file.read_text()))
+    return {}

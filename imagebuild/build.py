@@ -29,7 +29,7 @@ from imagebuild.recording import recorded
 from imagebuild.run import end_marked, marked
 from imagebuild.runs import new_run
 from imagebuild.steps import Run, connected, domain_name, known_accelerator
-from imagebuild.store import ANSWERS, Store
+from imagebuild.store import Store
 
 _NEEDED = {
     "runtime": 700 * MIB,
@@ -80,10 +80,10 @@ class Outlook:
 def make_plan(recipe: Recipe, store: Store, world: Freshness | None = None) -> Plan:
     """The plan of ``recipe`` on this host. An install source on the network is looked at: see ``Found.asked``."""
     found = sources.look_up(recipe) if recipe.installer.type == "anaconda" else None
-    file = store.root / ANSWERS
     # 0.5 s each time, for what hardly ever changes
-    mirror = answers.kept(file, "mirror", mirror_depends_on(), lambda: asdict(host_mirror()))
-    deciding = answers.kept(file, "tools", tools.deciding_depends_on(), lambda: asdict(tools.deciding()))
+    configured, programs = answers.of_files(mirror_depends_on()), answers.of_files(tools.deciding_depends_on())
+    mirror = answers.kept(store.answers, "mirror", configured, lambda: asdict(host_mirror()))
+    deciding = answers.kept(store.answers, "tools", programs, lambda: asdict(tools.deciding()))
     return plans.make(
         recipe,
         mirror=Mirror(**mirror),

@@ -62,7 +62,7 @@ def virt_type(recipe: Recipe, store: Store) -> VirtType:
     wanted = recipe.vm.virt_type
     if wanted != "auto":
         return wanted
-    return "qemu" if accel.verdict(store.root / "accelerator.json", recipe.os.arch).emulated else "kvm"
+    return "qemu" if accel.verdict(store.answers, recipe.os.arch).emulated else "kvm"
 
 
 def as_known_here(recipe: Recipe) -> Recipe:

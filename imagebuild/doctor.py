@@ -47,7 +47,7 @@ def examine(store: Store) -> Iterator[Finding]:
     yield from _modules()
     verdict = accel.Verdict("tcg", "QEMU is not installed")
     try:
-        verdict = accel.verdict(store.root / "accelerator.json")
+        verdict = accel.verdict(store.answers)
         level: Level = "note" if verdict.emulated else "ok"
         yield Finding(level, "accelerator", f"{'emulation' if verdict.emulated else 'KVM'}: {verdict.reason}")
     except ImageBuildError as error:

@@ -46,18 +46,14 @@ def known_accelerator(recipe: Recipe, store: Store) -> accel.Accelerator | None:
     """What the machines of a build run with, or None where that would have to be proved."""
     if recipe.vm.virt_type == "qemu":
         return "tcg"
-    found = accel.known(_accelerator_file(store), recipe.os.arch)
+    found = accel.known(store.answers, recipe.os.arch)
     return found.accelerator if found else None
 
 
 def connected(store: Store) -> AbstractContextManager[hypervisor.Hypervisor]:
     """A connection to libvirt for a look. Where it has to be started it is started as a build would, as far as that is known: it serves the next one."""
-    found = accel.known(_accelerator_file(store))
+    found = accel.known(store.answers)
     return hypervisor.connected(hide_kvm=found is not None and found.emulated)
-
-
-def _accelerator_file(store: Store) -> Path:
-    return store.root / "accelerator.json"
 
 
 @dataclass
@@ -110,7 +106,7 @@ class Run:
                 "the recipe wants to install under Xen, which imagebuild does not start machines with",
                 "install with vm.virt_type: auto; machine.virt_type: xen describes a machine for Xen all the same",
             )
-        found = accel.verdict(_accelerator_file(self.settings.store), self.recipe.os.arch)
+        found = accel.verdict(self.settings.store.answers, self.recipe.os.arch)
         if wanted == "kvm" and found.emulated:
             raise HostError(
                 f"the recipe wants KVM, but {found.reason}",

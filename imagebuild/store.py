@@ -37,12 +37,11 @@ _NAME_BYTES = 4
 _TAG_NAME = "CACHEDIR.TAG"
 _TAG = "Signature: 8a477f597d28d172789f06886806bc55\n# The store of imagebuild: see `imagebuild gc`. About this file: https://bford.info/cachedir/\n"
 """What programs that make backups know a cache by."""
-ANSWERS = "host.json"
-"""What programs of this host have answered: see imagebuild.answers."""
-_OF_ANY = frozenset({"lost+found", "accelerator.json", ANSWERS})
+_ANSWERS = "host.json"
+_OF_ANY = frozenset({"lost+found", _ANSWERS})
 """Also in the root of an empty file system, and where nothing was built yet."""
 _OWN = frozenset({
-    "key", "locks", "work", "failures", "states", "damaged", "history.sqlite",
+    "key", "locks", "work", "failures", "states", "damaged", "history.sqlite", "accelerator.json",
     "sources", "source", "runtime", "tree", "payload", "installed", "layer", "customised",
 })  # fmt: skip
 """What is in stores that were made before they had the tag."""
@@ -82,6 +81,8 @@ class Store:
             ) from error
         self._claim()
         self.runs = Runs(self.root / "work")
+        self.answers = self.root / _ANSWERS
+        """The file of what this host's programs have answered: see imagebuild.answers."""
 
     def _claim(self) -> None:
         """Make sure that the folder is a store and nothing else: what is in one may be removed. Raises HostError if it is not."""

@@ -15,6 +15,7 @@ from imagebuild import build as engine
 from imagebuild import parallel
 from imagebuild.artifact import Output
 from imagebuild.cli import problems
+from imagebuild.cli.lines import minutes, rounded
 from imagebuild.cli.options import (
     RecipeName,
     fresh_options,
@@ -27,7 +28,7 @@ from imagebuild.cli.options import (
     var_option,
     verbose_option,
 )
-from imagebuild.cli.report import JsonReporter, minutes, reporter, rounded
+from imagebuild.cli.report import JsonReporter, reporter
 from imagebuild.entries import Settings
 from imagebuild.progress import Reporter
 from imagebuild.recipe.model import Recipe

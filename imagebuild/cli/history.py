@@ -10,8 +10,8 @@ from pathlib import Path
 
 import click
 
+from imagebuild.cli.lines import minutes, rounded
 from imagebuild.cli.options import RecipeName, json_option, opened, store_option
-from imagebuild.cli.report import minutes, rounded
 from imagebuild.errors import RecipeError, UsageError
 from imagebuild.history import Build, History
 from imagebuild.recipe.load import select

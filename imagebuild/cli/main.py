@@ -12,17 +12,7 @@ import click
 
 import imagebuild
 from imagebuild.cli import problems
-from imagebuild.cli.build import build, plan
-from imagebuild.cli.catalogue import list_recipes
-from imagebuild.cli.doctor import doctor
-from imagebuild.cli.gc import gc
-from imagebuild.cli.history import history
-from imagebuild.cli.lint import lint
-from imagebuild.cli.manual import completion
-from imagebuild.cli.operations import operations
-from imagebuild.cli.project import init, schema
-from imagebuild.cli.render import render
-from imagebuild.cli.scrub import audit, scrub
+from imagebuild.cli.commands import Commands
 from imagebuild.errors import ImageBuildError, InstallFailed, RecipeError, from_os
 from imagebuild.log import redact
 
@@ -31,6 +21,7 @@ _SHOWN_CONSOLE = 12
 
 
 @click.group(
+    commands=Commands(),
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     epilog="Exit codes: 0 done, 1 failed, 2 wrong recipe or usage, 3 this host cannot, 130 interrupted.",
 )
@@ -46,25 +37,6 @@ def cli() -> None:
     imagebuild scrub IMAGE         make a template of an image that exists
     imagebuild audit IMAGE         tell what a template still carries of one machine
     """
-
-
-for command in (
-    build,
-    plan,
-    history,
-    lint,
-    render,
-    list_recipes,
-    scrub,
-    audit,
-    doctor,
-    operations,
-    init,
-    schema,
-    completion,
-    gc,
-):
-    cli.add_command(command)
 
 
 def main() -> None:

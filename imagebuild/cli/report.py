@@ -11,10 +11,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn
-from rich.text import Text
+import click
 
+from imagebuild.cli.lines import Step, line, rounded
 from imagebuild.errors import ImageBuildError
 from imagebuild.log import redact
 from imagebuild.progress import Reporter
@@ -27,81 +26,38 @@ def reporter(*, as_json: bool, quiet: bool) -> Reporter:
     """The reporter that fits where standard output goes."""
     if as_json:
         return JsonReporter()
-    console = Console(highlight=False, soft_wrap=True, quiet=quiet)
-    if console.is_terminal and not quiet:
-        return TerminalReporter(console)
-    return PlainReporter(console)
+    if quiet:
+        return PlainReporter(lambda line: None)
+    if not sys.stdout.isatty():
+        return PlainReporter(click.echo)
+    from imagebuild.cli.terminal import TerminalReporter  # rich takes its time
 
-
-def minutes(seconds: float) -> str:
-    """Seconds as ``1:05``."""
-    whole = round(seconds)
-    return f"{whole // 60}:{whole % 60:02d}"
-
-
-def rounded(seconds: float | None) -> float | None:
-    """Seconds as JSON has them."""
-    return None if seconds is None else round(seconds, 1)
-
-
-def clock(seconds: float, expected: float | None) -> str:
-    """``0:14 of ~0:35``, or only ``0:14`` where nothing is expected."""
-    return minutes(seconds) if expected is None else f"{minutes(seconds)} of ~{minutes(expected)}"
-
-
-def _line(recipe: str, step: str, text: str, seconds: float, expected: float | None = None) -> str:
-    return f"{recipe}  {step:<9} {text:<48} {clock(seconds, expected):>6}"
-
-
-@dataclass
-class _Step:
-    """What every reporter keeps of a running step."""
-
-    recipe: str
-    name: str
-    expected: float | None = None
-    began: float = field(default_factory=time.monotonic)
-    text: str = ""
-    detail: str = ""
-    fraction: float | None = None
-
-    def update(self, detail: str = "", fraction: float | None = None) -> None:
-        self.detail, self.fraction = redact(detail), fraction
-
-    def summary(self, text: str) -> None:
-        self.text = redact(text)
-
-    @property
-    def seconds(self) -> float:
-        return time.monotonic() - self.began
+    return TerminalReporter()
 
 
 class PlainReporter:
     """A line when a step ends, and now and then one while it runs: for logs."""
 
-    def __init__(self, console: Console) -> None:
-        self._console = console
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        self._tell = tell
 
     @contextmanager
-    def step(self, recipe: str, name: str, expected: float | None = None) -> Iterator[_Step]:
-        step = _PlainStep(recipe, name, expected, console=self._console)
+    def step(self, recipe: str, name: str, expected: float | None = None) -> Iterator[Step]:
+        step = _PlainStep(recipe, name, expected, tell=self._tell)
         try:
             yield step
         except BaseException:
-            self._print(_line(recipe, name, "failed" if not step.detail else f"failed at: {step.detail}", step.seconds))
+            self._tell(line(recipe, name, "failed" if not step.detail else f"failed at: {step.detail}", step.seconds))
             raise
-        self._print(_line(recipe, name, step.text, step.seconds))
+        self._tell(line(recipe, name, step.text, step.seconds))
 
     def note(self, recipe: str, text: str) -> None:
-        self._print(f"{recipe}  {redact(text)}")
-
-    def _print(self, line: str) -> None:
-        self._console.print(Text(line))
+        self._tell(f"{recipe}  {redact(text)}")
 
 
 @dataclass(kw_only=True)
-class _PlainStep(_Step):
-    console: Console
+class _PlainStep(Step):
+    tell: Callable[[str], None]
     _told: float = field(default_factory=time.monotonic)
 
     def update(self, detail: str = "", fraction: float | None = None) -> None:
@@ -111,74 +67,7 @@ class _PlainStep(_Step):
             self._told = now
             percent = f" ({fraction:.0%})" if fraction is not None else ""
             text = f"… {self.detail}{percent}"
-            self.console.print(Text(_line(self.recipe, self.name, text, self.seconds, self.expected)))
-
-
-class TerminalReporter:
-    """A bar per running step, and a line that stays when it has ended."""
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._progress: Progress | None = None
-        self._running = 0
-        self._lock = threading.Lock()
-
-    @contextmanager
-    def step(self, recipe: str, name: str, expected: float | None = None) -> Iterator[_Step]:
-        progress = self._enter()
-        task = progress.add_task(f"{recipe}  {name:<9}", total=None, detail="", expected=expected)
-        step = _TerminalStep(recipe, name, expected, progress=progress, task=task)
-        try:
-            yield step
-        except BaseException:
-            self._leave(task, Text(_line(recipe, name, f"failed {step.detail}", step.seconds), style="red"))
-            raise
-        self._leave(task, Text(_line(recipe, name, step.text, step.seconds)))
-
-    def note(self, recipe: str, text: str) -> None:
-        self._console.print(Text(f"{recipe}  {redact(text)}"))
-
-    def _enter(self) -> Progress:
-        with self._lock:
-            if self._progress is None:
-                self._progress = Progress(
-                    TextColumn("{task.description}"),
-                    TextColumn("{task.fields[detail]:<48}", markup=False),
-                    _Elapsed(""),
-                    BarColumn(bar_width=20),
-                    console=self._console,
-                    transient=True,
-                    refresh_per_second=4,
-                )
-                self._progress.start()
-            self._running += 1
-            return self._progress
-
-    def _leave(self, task: TaskID, line: Text) -> None:
-        with self._lock:
-            assert self._progress is not None
-            self._progress.remove_task(task)
-            self._console.print(line)
-            self._running -= 1
-            if self._running == 0:
-                self._progress.stop()
-                self._progress = None
-
-
-class _Elapsed(TextColumn):
-    def render(self, task: Any) -> Text:
-        return Text(clock(task.elapsed or 0, task.fields["expected"]).rjust(6))
-
-
-@dataclass(kw_only=True)
-class _TerminalStep(_Step):
-    progress: Progress
-    task: TaskID
-
-    def update(self, detail: str = "", fraction: float | None = None) -> None:
-        super().update(detail, fraction)
-        total, completed = (None, 0.0) if fraction is None else (1.0, fraction)
-        self.progress.update(self.task, total=total, completed=completed, detail=self.detail[:48])
+            self.tell(line(self.recipe, self.name, text, self.seconds, self.expected))
 
 
 class JsonReporter:
@@ -188,7 +77,7 @@ class JsonReporter:
         self._lock = threading.Lock()
 
     @contextmanager
-    def step(self, recipe: str, name: str, expected: float | None = None) -> Iterator[_Step]:
+    def step(self, recipe: str, name: str, expected: float | None = None) -> Iterator[Step]:
         step = _JsonStep(recipe, name, expected, tell=self.tell)
         self.tell(event="step", recipe=recipe, step=name, state="started", expected_seconds=rounded(expected))
         try:
@@ -208,14 +97,14 @@ class JsonReporter:
 
     def tell(self, **event: Any) -> None:
         """Print one event."""
-        line = redact(json.dumps(event))
+        text = redact(json.dumps(event))
         with self._lock:
-            sys.stdout.write(line + "\n")
+            sys.stdout.write(text + "\n")
             sys.stdout.flush()
 
 
 @dataclass(kw_only=True)
-class _JsonStep(_Step):
+class _JsonStep(Step):
     tell: Callable[..., None]
     _told: tuple[str, int | None] = ("", None)
 

@@ -219,7 +219,7 @@ def _call(text: str) -> OperationCall:
 
 
 def _accelerator(store: Path | None) -> accel.Accelerator:
-    return accel.verdict(opened(store).root / "accelerator.json").accelerator
+    return accel.verdict(opened(store).answers).accelerator
 
 
 def _kind(result: OperationResult) -> str:

@@ -36,7 +36,7 @@ class Phase(IntEnum):
 class Params(BaseModel):
     """Base of every operation's parameters: unknown keys are errors, values do not change."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class NoParams(Params):

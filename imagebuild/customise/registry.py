@@ -7,15 +7,13 @@ ever downloads something; ``CARRIES`` and ``REPLACES`` if it scrubs (see ``Opera
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import inspect
 import pkgutil
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import imagebuild
+from imagebuild import fingerprint
 from imagebuild.customise import operations
 from imagebuild.customise.operation import Operation, OperationCall, Params, Phase
 from imagebuild.customise.supplies import NOTHING, Supplies
@@ -23,7 +21,6 @@ from imagebuild.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from types import ModuleType
 
 DEFAULTS: tuple[str, ...] = (
     "disable-selinux",
@@ -58,15 +55,14 @@ DEFAULTS: tuple[str, ...] = (
 
 def names() -> tuple[str, ...]:
     """The names of all operations, sorted."""
-    return tuple(sorted(_all()))
+    return tuple(sorted(_modules()))
 
 
 def get(name: str) -> Operation:
     """The operation called ``name``; UsageError if there is none."""
-    try:
-        return _all()[name]
-    except KeyError:
-        raise UsageError(f"there is no operation {name!r}", f"the operations are: {', '.join(names())}") from None
+    if name not in _modules():
+        raise UsageError(f"there is no operation {name!r}", f"the operations are: {', '.join(names())}")
+    return _operation(name)
 
 
 def params_model(name: str) -> type[Params]:
@@ -81,42 +77,30 @@ def call(name: str, params: Mapping[str, Any] | None = None, supplies: Supplies 
 
 def code_digest(name: str) -> str:
     """SHA-256 over the code that decides what ``name`` does: its own file, and what all operations stand on."""
-    package = Path(str(imagebuild.__file__)).parent
-    own = Path(inspect.getfile(_module(name)))
-    shared = [
-        package / "fstab.py",
-        *sorted((package / "guest").glob("*.py")),
-        *sorted((package / "customise").glob("*.py")),
-    ]
-    digest = hashlib.sha256()
-    for path in (own, *shared):
-        content = path.read_bytes()
-        digest.update(f"{path.name} {len(content)}\n".encode())
-        digest.update(content)
-    return digest.hexdigest()
+    get(name)
+    own = fingerprint.code(f"customise/operations/{name.replace('-', '_')}.py")
+    return fingerprint.text(f"{own} {_shared_code()}")
 
 
 @cache
-def _all() -> dict[str, Operation]:
-    found = (info.name for info in pkgutil.iter_modules(operations.__path__))
-    return {_name(module): _operation(_name(module)) for module in found}
+def _shared_code() -> str:
+    package = fingerprint.PACKAGE
+    return fingerprint.code_of([
+        package / "fstab.py",
+        *(package / "guest").glob("*.py"),
+        *(package / "customise").glob("*.py"),
+    ])  # fmt: skip
 
 
-def _name(module: str) -> str:
-    return module.replace("_", "-")
+@cache
+def _modules() -> frozenset[str]:
+    """The names of all operations. None is imported for that: a recipe wants a few of them."""
+    return frozenset(info.name.replace("_", "-") for info in pkgutil.iter_modules(operations.__path__))
 
 
-def _module(name: str) -> ModuleType:
-    get(name)
-    return _import(name)
-
-
-def _import(name: str) -> ModuleType:
-    return importlib.import_module(f"{operations.__name__}.{name.replace('-', '_')}")
-
-
+@cache
 def _operation(name: str) -> Operation:
-    module = _import(name)
+    module = importlib.import_module(f"{operations.__name__}.{name.replace('-', '_')}")
     text = inspect.cleandoc(module.__doc__ or "")
     summary, _, description = text.partition("\n\n")
     phase, params = module.PHASE, module.Params

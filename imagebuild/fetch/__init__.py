@@ -10,13 +10,18 @@ import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from imagebuild.errors import HostError, ImageBuildError, from_os
+from imagebuild.fetch.attempts import persist, stop_all
+from imagebuild.fetch.limits import BLOCK, LIMITS, Limits, NotThere, Passing, shown
 from imagebuild.fetch.partial import Part
-from imagebuild.fetch.transfer import BLOCK, LIMITS, Limits, NotThere, Passing, Transfer, persist, shown, stop_all
 from imagebuild.log import logger
 from imagebuild.progress import Progress
+
+if TYPE_CHECKING:
+    from imagebuild.fetch.transfer import Transfer
 
 __all__ = ["LIMITS", "Digest", "Limits", "NotThere", "copy", "download", "shown", "stop_all", "text", "version"]
 

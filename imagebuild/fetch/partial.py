@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imagebuild.fetch.transfer import BLOCK, Passing
+from imagebuild.fetch.limits import BLOCK, Passing
 from imagebuild.files import sync, write_atomically
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""One request after another until one brings what is wanted: what is worth another attempt, and what ends the wait."""
+"""One request: what the server says, the bytes as they come, and the end of both where nothing comes any more."""
 
 from __future__ import annotations
 
@@ -7,68 +7,18 @@ import re
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from typing import TypeVar
 from urllib.parse import urljoin, urlsplit
 
 import requests
 import urllib3
 
 from imagebuild.errors import HostError, ImageBuildError
-from imagebuild.log import logger
+from imagebuild.fetch.limits import BLOCK, Limits, NotThere, Passing, shown
 
-T = TypeVar("T")
-BLOCK = 1 << 16
-_MIB = 1 << 20
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
 """Answers that another attempt may change."""
-
-
-@dataclass(frozen=True)
-class Limits:
-    """Seconds to wait: for a connection, for the next bytes, before the next attempt (doubled each time).
-
-    A server that sends fewer than ``slowest`` bytes in ``window`` seconds counts as stalled. ``attempts`` are those
-    that bring nothing: where a download gets on, there is no limit to them.
-    """
-
-    connect: float = 15.0
-    read: float = 30.0
-    window: float = 60.0
-    slowest: int = BLOCK
-    pause: float = 1.0
-    attempts: int = 5
-
-
-LIMITS = Limits()
-
-
-class NotThere(HostError):
-    """The server has no such file."""
-
-
-class Passing(Exception):
-    """A fault that another attempt may get over; ``wait`` is what the server asked for, in seconds."""
-
-    def __init__(self, why: str, wait: float = 0.0) -> None:
-        super().__init__(why)
-        self.why, self.wait = why, wait
-
-
-def shown(url: str) -> str:
-    """An address as messages show it: what stands behind the ? may be a token."""
-    parts = urlsplit(url)
-    return parts._replace(query="…" if parts.query else "", fragment="").geturl()
-
-
-def stop_all() -> None:
-    """End every download that is under way; whoever waits for one gets an ImageBuildError."""
-    with _lock:
-        running = list(_running)
-    for transfer in running:
-        transfer.stop()
 
 
 class _Session(requests.Session):  # type: ignore[misc]  # requests has no types
@@ -161,36 +111,6 @@ class Transfer:
                 over.set()
                 watcher.join()
                 self._line = None
-
-
-_running: set[Transfer] = set()
-_lock = threading.Lock()
-
-
-def persist(
-    url: str, limits: Limits, once: Callable[[Transfer], T], hint: str, size: Callable[[], int] = lambda: 0
-) -> T:
-    """Try until it works, or too many attempts have brought nothing."""
-    transfer = Transfer(limits)
-    with _lock:
-        _running.add(transfer)
-    failed = 0
-    try:
-        while True:
-            before = size()
-            try:
-                return once(transfer)
-            except Passing as fault:
-                failed = 1 if size() - before >= _MIB else failed + 1
-                if transfer.ended.is_set():
-                    raise HostError(f"the download of {shown(url)} was ended", hint) from fault
-                if failed >= limits.attempts:
-                    raise HostError(f"{shown(url)} cannot be fetched: {fault.why}", hint) from fault
-                logger.info("%s: %s; another attempt", shown(url), fault.why)
-                transfer.ended.wait(max(limits.pause * 2 ** (failed - 1), min(fault.wait, 60.0)))
-    finally:
-        with _lock:
-            _running.discard(transfer)
 
 
 def _check_status(answer: requests.Response) -> None:

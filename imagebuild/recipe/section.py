@@ -18,7 +18,7 @@ MIB = 1024**2
 class Section(BaseModel):
     """Base of every mapping in a recipe: unknown keys are errors, values do not change."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 def without_none(value: Any) -> Any:

@@ -158,7 +158,7 @@ def small_file_system(project: Project, built: Ended) -> Iterator[Path]:
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8g,mode=755", "imagebuild-test", store], check=True)
     end_private_daemon()  # it would not see what is mounted now
     try:
-        for kind in ("runtime", "tree", "payload", "key", "accelerator.json"):
+        for kind in ("runtime", "tree", "payload", "key", "host.json"):
             subprocess.run(["cp", "-a", project.store / kind, store], check=True)
         yield store
     finally:
@@ -212,7 +212,6 @@ def test_space_runs_out_in_the_middle_of_the_installation(project: Project, smal
         "tree",
         "payload",
         "key",
-        "accelerator.json",
         "host.json",
         "CACHEDIR.TAG",
         "history.sqlite",

@@ -97,7 +97,7 @@ def install(project: Project, name: str, source: str, *, archive: str, before: s
 def came_from(project: Project, ended: Ended) -> str:
     """What the last %post wrote, asked of the guest itself."""
     image = project.folder / str(ended.last("artifact")["image"])
-    accelerator = accel.verdict(project.store / "accelerator.json").accelerator
+    accelerator = accel.verdict(project.store / "host.json").accelerator
     with booted(image, image.with_suffix(".overlay.qcow2"), accelerator) as console:
         console.log_in(PASSWORD, 600)
         return console.run("cat /etc/came-from")

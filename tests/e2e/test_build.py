@@ -36,7 +36,7 @@ _QUESTIONS = {
 
 def asked(project: Project, image: Path, name: str) -> dict[str, str]:
     """Boot a throwaway clone of the image, log in on its serial console, and ask it everything."""
-    accelerator = accel.verdict(project.store / "accelerator.json").accelerator
+    accelerator = accel.verdict(project.store / "host.json").accelerator
     with booted(image, project.folder / f"{name}.qcow2", accelerator) as console:
         console.log_in(PASSWORD, 600)
         return {question: console.run(command, 300) for question, command in _QUESTIONS.items()}

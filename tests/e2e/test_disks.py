@@ -123,7 +123,7 @@ def test_raid_lvm_and_btrfs_on_two_disks(project: Project, variant: Callable[...
     second = image.with_name(extra["file"])
     trimmed = [one for one in manifest["operations"] if one["name"] == "trim-free-space"]
     assert {change["path"] for change in trimmed[0]["changes"]} <= {"/", "/boot", "/home", "/srv", "/var/log"}
-    accelerator = accel.verdict(project.store / "accelerator.json").accelerator
+    accelerator = accel.verdict(project.store / "host.json").accelerator
     with booted(image, project.folder / "layers.qcow2", accelerator, more=[second]) as console:
         console.log_in(PASSWORD, 600)
         console.run("systemctl is-system-running --wait", 300)
@@ -153,7 +153,7 @@ def test_debian_12_starts_by_uefi_with_renewed_identifiers(project: Project, var
     (renewed,) = [one for one in manifest["operations"] if one["name"] == "renew-disk-identifiers"]
     new = {what[0]: what[-1] for what in (change["what"].split() for change in renewed["changes"]) if "is" in what}
     assert new.keys() >= {"raid", "pv", "vg", "lv", "xfs", "ext4", "vfat"}
-    accelerator = accel.verdict(project.store / "accelerator.json").accelerator
+    accelerator = accel.verdict(project.store / "host.json").accelerator
     with booted(image, project.folder / "uefi.qcow2", accelerator, more=[second], firmware="uefi") as console:
         console.log_in(PASSWORD, 600)
         running = "systemctl is-system-running --wait; systemctl --failed --no-legend --plain"
@@ -180,7 +180,7 @@ def test_secure_boot(project: Project, variant: Callable[..., str], release: str
     firmware = ("disk: {size: 2GiB}", "disk: {size: 2GiB}\nmachine: {firmware: uefi-secure}")
     name = variant(*([DEBIAN_12] if release == "12" else []), firmware)
     image, _ = build(project, name)
-    accelerator = accel.verdict(project.store / "accelerator.json").accelerator
+    accelerator = accel.verdict(project.store / "host.json").accelerator
     with booted(image, project.folder / "secure.qcow2", accelerator, firmware="uefi-secure") as console:
         console.log_in(PASSWORD, 900)
         state = "/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"

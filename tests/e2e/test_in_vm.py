@@ -49,7 +49,7 @@ def test_packages_installed_in_the_vm(project: Project, variant: Callable[..., s
     assert ended.code == 0, f"{ended.events[-3:]} {ended.stderr}"
     assert "payload" not in {event["step"] for event in ended.events if event["event"] == "step"}
     image = project.folder / str(ended.last("artifact")["image"])
-    accelerator = accel.verdict(project.store / "accelerator.json").accelerator
+    accelerator = accel.verdict(project.store / "host.json").accelerator
     with booted(image, project.folder / "in-vm.qcow2", accelerator) as console:
         console.log_in(PASSWORD, 600)
         assert console.run("cat /etc/debian_version").startswith("13")

@@ -155,7 +155,7 @@ def test_each_command_is_carried_out(project: Project, built: Ended, variant: Ca
     ended = project.run("build", name, "--json")
     assert ended.code == 0, f"{ended.events[-3:]} {ended.stderr}"
     image = project.folder / str(ended.last("artifact")["image"])
-    accelerator = accel.verdict(project.store / "accelerator.json").accelerator
+    accelerator = accel.verdict(project.store / "host.json").accelerator
     with booted(image, project.folder / "everything.qcow2", accelerator) as console:
         console.log_in(PASSWORD, 600)
         console.run("systemctl is-system-running --wait", 300)

@@ -180,7 +180,7 @@ def test_arm(machine: InstallMachine, tmp_path: Path) -> None:
 
 def test_a_guest_of_another_architecture_is_emulated(tmp_path: Path) -> None:
     other = "x86_64" if platform.machine() == "aarch64" else "aarch64"
-    found = accel.verdict(tmp_path / "accelerator.json", other)
+    found = accel.verdict(tmp_path / "host.json", other)
     assert found.emulated
     assert other in found.reason
 
