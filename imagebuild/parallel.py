@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +89,12 @@ def host(settings: Settings) -> Room:
 
 
 def needed(recipe: Recipe, settings: Settings) -> Room:
-    """What a build of ``recipe`` takes at most. Raises ImageBuildError for what is wrong with it."""
+    """What a build of ``recipe`` takes at most. Raises ImageBuildError for what is wrong with it.
+
+    Whether packages have become old is left to the build itself: one look at their mirror is enough, and all steps may have to run.
+    """
+    if settings.if_changed or settings.max_age is not None:
+        settings = replace(settings, if_changed=False, max_age=None, refresh=True)
     outlook = engine.planned(recipe, settings)
     memory, vcpus = 0, 0
     if "install" in outlook.to_run:

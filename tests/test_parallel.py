@@ -10,9 +10,11 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from faulty_server import FaultyServer
 
 from imagebuild import parallel
 from imagebuild.entries import Settings
@@ -248,3 +250,14 @@ def test_each_format_needs_room_on_the_disk(tmp_path: Path) -> None:
     one = disk("qcow2")
     assert one > 4096
     assert [disk("raw") - one, disk("[qcow2, raw.zst]") - one, disk("[qcow2, raw, vhdx]") - one] == [1024, 512, 3072]
+
+
+def test_the_mirror_is_not_looked_at_to_know_the_room(tmp_path: Path, server: FaultyServer) -> None:
+    """The build itself looks, and once is enough."""
+    path = tmp_path / "web.yaml"
+    path.write_text(f"{RECIPE.replace('NAME', 'web')}installer: {{mirror: {server.url('/debian')}}}\n")
+    settings = Settings(Store(tmp_path / "store"), tmp_path / "out")
+    room = parallel.needed(load(path), settings)
+    for asked in (replace(settings, if_changed=True), replace(settings, max_age=3600)):
+        assert parallel.needed(load(path), asked) == room
+    assert server.seen == []

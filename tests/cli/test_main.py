@@ -13,6 +13,7 @@ from typing import Protocol
 import pytest
 
 from imagebuild.cli.main import main
+from imagebuild.run import run
 
 ROOT = Path(__file__).parents[2]
 
@@ -135,3 +136,12 @@ def test_a_store_that_may_not_be_written_is_told_in_a_sentence(
     done = imagebuild("plan", "debian-13")
     assert done.returncode == 3
     assert "Permission denied (/store/key)" in done.stderr
+
+
+def test_a_build_imports_no_more_than_it_needs() -> None:
+    """Where all is in the store, imports are most of what a build takes: the screen, downloads and other commands are left out."""
+    told = run([sys.executable, "-c", "import imagebuild.cli.build, sys; print(*sys.modules)"], timeout=60).stdout
+    loaded = set(told.split())
+    assert "imagebuild.build" in loaded
+    assert loaded & {"rich", "imagebuild.fetch.transfer", "imagebuild.cli.scrub", "guestfs"} == set()
+    assert not [name for name in loaded if name.startswith("imagebuild.customise.operations.")]
