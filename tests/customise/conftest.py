@@ -11,6 +11,8 @@ from tests import debian_root as debian_roots
 from tests.appliance import appliance
 
 STATUS = "Package: vim\nStatus: install ok installed\nVersion: 2:9.1.1230-2\n"
+BOOT, ROOT = 1, 33
+"""Where the disk's two file systems begin, in MiB."""
 LEFTOVER = b"\x55" * 4096
 """A block of a file that was deleted without being discarded."""
 
@@ -20,8 +22,8 @@ def installed_disk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A raw disk; use an overlay or a copy of it."""
     with appliance(tmp_path_factory.mktemp("installed"), 256 << 20) as (g, (disk,)):
         g.part_init("/dev/sda", "gpt")
-        g.part_add("/dev/sda", "p", 2048, 2048 * 32)
-        g.part_add("/dev/sda", "p", 2048 * 33, -2048)
+        g.part_add("/dev/sda", "p", 2048 * BOOT, 2048 * 32)
+        g.part_add("/dev/sda", "p", 2048 * ROOT, -2048)
         g.part_set_name("/dev/sda", 1, "boot")
         g.mkfs("ext4", "/dev/sda1")
         g.mkfs("ext4", "/dev/sda2", label="root")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -10,9 +10,12 @@ from threading import Thread
 
 import pytest
 
-from imagebuild import customise
 from imagebuild.customise import registry
+from imagebuild.customise.operation import OperationCall
+from imagebuild.customise.result import OperationResult
+from imagebuild.customise.runner import apply_one
 from imagebuild.errors import GuestError
+from imagebuild.guest import opened
 from imagebuild.recipe import supplies
 from imagebuild.recipe.document import Mark
 from imagebuild.run import run as run_program
@@ -79,17 +82,23 @@ class Guest:
         self.work = folder / "work"
         self.work.mkdir()
 
-    def call(self, name: str, **params: object) -> customise.OperationCall:
+    def call(self, name: str, **params: object) -> OperationCall:
         mark = Mark(str(self.folder / "recipe.yaml"), 1, 1)
         return supplies.with_paths(registry.call(name, params), lambda _: mark)
 
-    def install(self, *names: str) -> customise.OperationCall:
+    def install(self, *names: str) -> OperationCall:
         return self.call("install-packages", packages=names, repository=REPOSITORY)
 
-    def applied(self, *calls: customise.OperationCall, network: bool = False) -> list[customise.OperationResult]:
-        """What each of ``calls`` did."""
-        done = customise.run(self.disk, "raw", calls, accel="tcg", workdir=self.work, network=network)
-        return list(done.operations)
+    def applied(self, *calls: OperationCall) -> list[OperationResult]:
+        """What each of ``calls`` did, in an appliance of its own."""
+        with self.opened() as apply:
+            return [apply(call) for call in calls]
+
+    @contextmanager
+    def opened(self, *, network: bool = False) -> Iterator[Callable[[OperationCall], OperationResult]]:
+        """What applies an operation, in an appliance that goes on when one fails."""
+        with opened(self.disk, "raw", accel="tcg", tmpdir=self.work, network=network) as disk:
+            yield lambda call: apply_one(disk, call)
 
 
 @pytest.fixture
@@ -98,31 +107,28 @@ def guest(debian: Path, tmp_path: Path) -> Guest:
     return Guest(debian, tmp_path)
 
 
-def command(text: str) -> customise.OperationCall:
+def command(text: str) -> OperationCall:
     return registry.call("run-command", {"command": text})
 
 
-def changes(result: customise.OperationResult) -> dict[str, str]:
+def changes(result: OperationResult) -> dict[str, str]:
     return {change.path: change.what for change in result.changes}
 
 
 def test_scripts_and_the_network(guest: Guest) -> None:
     (guest.folder / "setup.sh").write_text('#!/bin/bash\ntest "$1 $HOME" = "one /root" && echo made >/etc/made\n')
     (guest.folder / "bad.sh").write_text("#!/bin/sh\necho this went wrong >&2\nexit 3\n")
-    with serving(b"hello") as port:
+    with serving(b"hello") as port, guest.opened(network=True) as apply:
         fetch = f"exec 3<>/dev/tcp/{THE_HOST}/{port}; printf 'GET / HTTP/1.0\\r\\n\\r\\n' >&3; grep -q hello <&3"
-        script, _, fetched = guest.applied(
-            guest.call("run-script", script="setup.sh", arguments=["one"]),
-            command("grep -q made /etc/made && ! find / -xdev -name '*imagebuild*' | grep ."),
-            guest.call("run-command", command=["bash", "-ec", fetch], network=True),
-            network=True,
-        )
+        script = apply(guest.call("run-script", script="setup.sh", arguments=["one"]))
+        apply(command("grep -q made /etc/made && ! find / -xdev -name '*imagebuild*' | grep ."))
+        fetched = apply(guest.call("run-command", command=["bash", "-ec", fetch], network=True))
         assert changes(script) == {"/": "ran setup.sh"}
         assert fetched.status == "changed"
         with pytest.raises(GuestError, match=r"run-command: bash failed in the guest: .*[Nn]etwork is unreachable"):
-            guest.applied(guest.call("run-command", command=["bash", "-ec", fetch]), network=True)
-    with pytest.raises(GuestError, match=r"run-script: /.*/bad\.sh failed in the guest: this went wrong"):
-        guest.applied(guest.call("run-script", script="bad.sh"))
+            apply(guest.call("run-command", command=["bash", "-ec", fetch]))
+        with pytest.raises(GuestError, match=r"run-script: /.*/bad\.sh failed in the guest: this went wrong"):
+            apply(guest.call("run-script", script="bad.sh"))
 
 
 def test_apt(guest: Guest, tmp_path: Path) -> None:
@@ -136,16 +142,15 @@ def test_apt(guest: Guest, tmp_path: Path) -> None:
             f"{fields}Description: {name}\n"
         )
         run_program(["dpkg-deb", "--root-owner-group", "--build", tmp_path / name, repository], timeout=60)
-    _, done, _, again = guest.applied(
-        command("find /var/lib/apt /var/cache/apt /etc/apt -type f ! -name extended_states | xargs sha256sum >/before"),
-        guest.install("greeter"),
-        command("sha256sum --quiet --check /before && ! find / -xdev -name '*imagebuild*' | grep ."),
-        guest.install("greeter"),
-    )
-    assert changes(done) == {"package greeter": "installed 1.0", "package greeting-data": "installed 1.0"}
-    assert again.status == "nothing to do"
-    with pytest.raises(GuestError, match=r"install-packages: apt-get failed in the guest: .*no-such-package"):
-        guest.applied(guest.install("broken"))
+    state = "find /var/lib/apt /var/cache/apt /etc/apt -type f ! -name extended_states | xargs sha256sum"
+    with guest.opened() as apply:
+        apply(command(f"{state} >/before"))
+        done = apply(guest.install("greeter"))
+        apply(command("sha256sum --quiet --check /before && ! find / -xdev -name '*imagebuild*' | grep ."))
+        assert changes(done) == {"package greeter": "installed 1.0", "package greeting-data": "installed 1.0"}
+        assert apply(guest.install("greeter")).status == "nothing to do"
+        with pytest.raises(GuestError, match=r"install-packages: apt-get failed in the guest: .*no-such-package"):
+            apply(guest.install("broken"))
 
 
 @pytest.mark.slow
