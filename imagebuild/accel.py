@@ -11,6 +11,7 @@ import os
 import platform
 import shutil
 import threading
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -57,6 +58,15 @@ def emulator() -> str:
     if path is None:
         raise HostError(f"{EMULATOR} is not installed", "run `make setup`")
     return path
+
+
+def others_run() -> bool:
+    """Whether a virtual machine runs on this host already, as far as this process sees."""
+    for path in Path("/proc").glob("[0-9]*/comm"):
+        with suppress(OSError):
+            if path.read_text().startswith(("qemu-system", "qemu-kvm")):
+                return True
+    return False
 
 
 def verdict(cache: Path, arch: str | None = None) -> Verdict:

@@ -27,7 +27,7 @@ RECIPE = """\
 name: small
 os: {family: debian, version: 13, codename: trixie}
 disk: {size: 2GiB}
-vm: {timeout: 20m}
+vm: {timeout: 20m, vcpus: 1}
 root:
   password: {env: SMALL_ROOT_PASSWORD}
 kernel_arguments: [net.ifnames=0, biosdevname=0, console=tty0, "console=ttyS0,115200n8"]

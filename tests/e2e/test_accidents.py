@@ -56,7 +56,7 @@ def test_a_failing_post_script(project: Project, built: Ended, variant: Callable
 
 def test_an_installation_that_never_ends(project: Project, built: Ended, variant: Callable[..., str]) -> None:
     template = with_post(project, "endless.ks.j2", "while :; do sleep 1; done")
-    name = variant(("vm: {timeout: 20m}", f"vm: {{timeout: 30s}}\nkickstart: {{template: {template}}}"))
+    name = variant(("vm: {timeout: 20m, vcpus: 1}", f"vm: {{timeout: 30s}}\nkickstart: {{template: {template}}}"))
     ended = project.run("build", name, "--json")
     assert ended.code == 1
     told = ended.last("error")
