@@ -28,7 +28,7 @@ from imagebuild.recipe.section import MIB
 from imagebuild.recording import recorded
 from imagebuild.run import end_marked, marked
 from imagebuild.runs import new_run
-from imagebuild.steps import Run, connected, domain_name, known_accelerator
+from imagebuild.steps import Run, domain_name, known_accelerator, machines
 from imagebuild.store import Store
 
 _NEEDED = {
@@ -177,9 +177,10 @@ def clear_dead_runs(store: Store) -> None:
         return
     for run in dead:
         end_marked(run)  # first: a virt-install may be about to make the domain
-    with connected(store) as connection:
-        for run in dead:
-            connection.end(domain_name(run))
+    with machines(store) as connection:
+        if connection is not None:
+            for run in dead:
+                connection.end(domain_name(run))
     for run in dead:
         store.runs.bury(run)
 

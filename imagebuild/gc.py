@@ -15,7 +15,7 @@ from imagebuild.build import clear_dead_runs, lock_name
 from imagebuild.errors import HostError
 from imagebuild.files import allocated, remove_tree
 from imagebuild.log import logger
-from imagebuild.steps import connected, domain_name
+from imagebuild.steps import domain_name, machines
 from imagebuild.store import Entry, Store
 
 
@@ -90,7 +90,9 @@ def sources(store: Store) -> list[Entry]:
 def _orphans(store: Store, told: Collection[str], *, dry_run: bool) -> Iterator[Removed]:
     """Machines of runs that are gone with their folder, but those ``told`` already. Where libvirt does not answer, nobody can tell."""
     try:
-        with connected(store) as connection:
+        with machines(store) as connection:
+            if connection is None:
+                return
             for name in set(store.runs.orphans(connection)).difference(told):
                 yield Removed(f"machine {name}", 0, "its build is gone")
                 if not dry_run:

@@ -190,6 +190,18 @@ def default_uri() -> str:
     return SYSTEM if os.geteuid() == 0 else SESSION
 
 
+def answers() -> bool:
+    """Whether there is a daemon, or who starts one when it is asked: nothing is started here."""
+    _start_event_loop()
+    if default_uri() != SYSTEM or _has_systemd():
+        return True
+    connection, _ = _open(SYSTEM)
+    if connection is None:
+        return False
+    connection.close()
+    return True
+
+
 @contextmanager
 def connected(*, hide_kvm: bool = False) -> Iterator[Hypervisor]:
     """A connection to this user's libvirt, starting a daemon that ends when idle where none runs.

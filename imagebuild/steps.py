@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -50,10 +50,18 @@ def known_accelerator(recipe: Recipe, store: Store) -> accel.Accelerator | None:
     return found.accelerator if found else None
 
 
-def connected(store: Store) -> AbstractContextManager[hypervisor.Hypervisor]:
-    """A connection to libvirt for a look. Where it has to be started it is started as a build would, as far as that is known: it serves the next one."""
-    found = accel.known(store.answers)
-    return hypervisor.connected(hide_kvm=found is not None and found.emulated)
+@contextmanager
+def machines(store: Store) -> Iterator[hypervisor.Hypervisor | None]:
+    """A connection to libvirt for a look at machines that were left; None where there is none: no daemon answers, and no virtual machine runs.
+
+    A daemon that has to be started is started as a build does, since it serves the next one.
+    """
+    there = hypervisor.answers()
+    if not there and not accel.others_run():
+        yield None
+        return
+    with hypervisor.connected(hide_kvm=not there and accel.verdict(store.answers).emulated) as connection:
+        yield connection
 
 
 @dataclass

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from imagebuild import hypervisor
+from imagebuild import accel, hypervisor
 from imagebuild.gc import collect
 from imagebuild.hypervisor import Hypervisor
+from imagebuild.steps import machines
 from imagebuild.store import Store
 
 from .conftest import end_private_daemon
@@ -59,6 +60,27 @@ def test_machines_of_runs_that_are_gone_with_their_folder(
         assert [one.what for one in collect(store, keep=2).removed] == [f"machine {gone}"]
         assert connection.state(gone).status == "gone"
         assert {connection.state(name).status for name in (others, nobodys, living)} == {"paused"}
+
+
+def test_a_look_at_what_was_left_starts_no_daemon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that is started with sight of a KVM that does not work makes every build after it slow."""
+    end_private_daemon()
+    if hypervisor.answers():
+        pytest.skip("this host's own libvirt daemon runs")
+    monkeypatch.setattr(accel, "others_run", lambda: False)  # there are the machines of other tests
+    collect(Store(tmp_path / "store"), keep=2)
+    assert not hypervisor.answers()
+
+
+def test_a_look_finds_machines_whose_daemon_has_ended(start: Callable[[str], str], tmp_path: Path) -> None:
+    if hypervisor.private_daemon() is None:
+        pytest.skip("only a libvirt daemon that was started here may be ended")
+    name = start("it runs on")
+    end_private_daemon()
+    with machines(Store(tmp_path / "store")) as connection:
+        assert connection is not None
+        assert connection.state(name).status == "paused"
+    assert hypervisor.private_daemon() is not None
 
 
 def test_a_daemon_that_is_restarted(connection: Hypervisor, start: Callable[[str], str]) -> None:
