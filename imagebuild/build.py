@@ -143,7 +143,8 @@ def build(recipe: Recipe, settings: Settings, reporter: Reporter) -> Artifact:
                         recording.seconds = steps.entries.seconds
                         return recording.finished(steps.go())
                 except OSError as error:
-                    raise _with_evidence(from_os(error), recipe, settings, work) from error
+                    near = f"in {settings.store.root} or {settings.output}"
+                    raise _with_evidence(from_os(error, near), recipe, settings, work) from error
                 except ImageBuildError as error:
                     raise _with_evidence(error, recipe, settings, work) from error.__cause__
 

@@ -65,9 +65,12 @@ class Problem:
         return f"{place}: {warning}{where}{self.message}"
 
 
-def from_os(error: OSError) -> ImageBuildError:
-    """The operating system's refusal as an error that a user can act on; a full file system is the host's fault."""
-    place = f" ({error.filename})" if error.filename else ""
+def from_os(error: OSError, near: str = "") -> ImageBuildError:
+    """The operating system's refusal as an error that a user can act on; a full file system is the host's fault.
+
+    ``near`` tells where it must have been if the error itself names no file, as that of a write does not.
+    """
+    place = f" ({error.filename or near})" if error.filename or near else ""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return HostError(
             f"no space left{place}", "free some space, or use another file system with --store or --output"

@@ -22,3 +22,9 @@ from imagebuild.errors import from_os
 def test_errors_of_the_operating_system(number: int, code: int, sentence: str) -> None:
     error = from_os(OSError(number, os.strerror(number), "/store/x"))
     assert (error.exit_code, error.message) == (code, sentence)
+
+
+def test_a_write_names_no_file_and_gets_the_folders_that_it_may_have_been_in() -> None:
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert from_os(full, "in /store or /out").message == "no space left (in /store or /out)"
+    assert from_os(full).message == "no space left"
