@@ -39,7 +39,7 @@ operations:
 """
 PEACE = 12
 """Every so many rounds a build is left in peace."""
-FULL = "8g"
+FULL = "12g"
 """The size of the file system that runs full."""
 Way = Literal["kill", "full", "daemon"]
 
