@@ -31,7 +31,7 @@ def persist(
     url: str, limits: Limits, once: Callable[[Transfer], T], hint: str, size: Callable[[], int] = lambda: 0
 ) -> T:
     """Try until it works, or too many attempts have brought nothing."""
-    # requests takes a tenth of a second to import, which a build that finds all in the store need not wait for
+    # late: who downloads nothing needs none of it, though pykickstart, where it is read, brings requests along all the same
     from imagebuild.fetch.transfer import Transfer
 
     transfer = Transfer(limits)
