@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import tempfile
 from pathlib import Path
 
 from imagebuild.disk_image import Format
@@ -29,6 +31,17 @@ def copy_file(source: Path, target: Path) -> None:
 def dig_holes(path: Path) -> None:
     """Free the blocks of a file that hold nothing but zeros, where the file system can."""
     run(["fallocate", "--dig-holes", path], timeout=_LIMIT, check=False)
+
+
+def can_punch(folder: Path) -> bool:
+    """Whether a file in ``folder`` can give up a part of itself, which then is zeros: what a discard of QEMU's needs of the host."""
+    with tempfile.NamedTemporaryFile(dir=folder) as file:
+        file.write(b"\xff" * 8192)
+        file.flush()
+        done = run(
+            ["fallocate", "--punch-hole", "--offset", "512", "--length", "4096", file.name], timeout=60, check=False
+        )
+        return done.returncode == 0 and os.pread(file.fileno(), 4096, 512) == bytes(4096)
 
 
 def create_overlay(backing: Path, backing_format: Format, overlay: Path) -> None:

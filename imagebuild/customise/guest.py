@@ -370,12 +370,12 @@ class Guest:
         """Put a change on record that was not made through the methods above."""
         self.changes.append(Change(path, what, diff))
 
-    def trim(self, mountpoint: str) -> int:
-        """Give the unused blocks of a file system back to the disk image; how many bytes the image shrank by.
+    def wipe_unused(self) -> list[str]:
+        """Zero what is unused on the disks, and give it back to their image. What could not be wiped, and why, a line each.
 
-        Less than 1 MiB is no change: the host's own bookkeeping of the image moves by some blocks.
+        Less than 1 MiB given back is no change: the host's own bookkeeping of the image moves by some blocks.
         """
-        freed = self._files.trim(mountpoint)
+        freed, left = self._files.wipe_unused()
         if freed >= 1 << 20:
-            self.record(mountpoint, f"gave back {freed / (1 << 20):.1f} MiB")
-        return freed
+            self.record("/", f"gave back {freed / (1 << 20):.1f} MiB")
+        return left

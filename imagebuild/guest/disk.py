@@ -44,7 +44,7 @@ class GuestDisk:
 
     @property
     def _g(self) -> Any:
-        return self._session.g
+        return self._session.mounted()
 
     def stat(self, path: str) -> Entry | None:
         folder, name = posixpath.split(path)
@@ -187,11 +187,11 @@ class GuestDisk:
     def mountpoints(self) -> list[str]:
         return sorted(self._g.mountpoints().values())
 
-    def trim(self, mountpoint: str) -> int:
+    def wipe_unused(self) -> tuple[int, list[str]]:
         self._g.sync()
         before = self._blocks()
-        self._g.fstrim(mountpoint)
-        return max(0, before - self._blocks()) * 512
+        left = self._session.wipe_unused()
+        return max(0, before - self._blocks()) * 512, left
 
     def _blocks(self) -> int:
         return sum(disk.stat().st_blocks for disk in self._session.disks)

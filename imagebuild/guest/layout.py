@@ -131,6 +131,16 @@ def mount(guestfs: Any, root: Root) -> dict[str, str]:
     return places
 
 
+def swap_files(guestfs: Any) -> list[str]:
+    """The files that the fstab of the mounted guest has swap in."""
+    entries = fstab.parse(_text(guestfs, "/etc/fstab"))
+    return [
+        one.spec
+        for one in entries
+        if one.fstype == "swap" and one.spec.startswith("/") and not one.spec.startswith("/dev/")
+    ]
+
+
 def _is_suspended(guestfs: Any, path: str) -> bool:
     if not path.startswith("/") or not guestfs.is_file(path, followsymlinks=True):
         return False

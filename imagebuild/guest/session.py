@@ -9,10 +9,12 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext, supp
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from imagebuild import qemu_img
 from imagebuild.errors import HostError
+from imagebuild.guest import unused
 from imagebuild.guest.calls import Translated
 from imagebuild.guest.encryption import Key, open_all
-from imagebuild.guest.layout import Root, find_root, mount
+from imagebuild.guest.layout import Root, find_root, mount, swap_files
 from imagebuild.guest.network import Network
 from imagebuild.log import logger
 
@@ -53,6 +55,7 @@ class Session:
         self._has_network = network
         self._network: Network | None = None
         self._root: Root | None = None
+        self._unmounted = False
 
     def launch(self) -> None:
         """Start the appliance, and once more if it hangs: an emulated kernel may, about once in some hundred starts on a busy host.
@@ -103,6 +106,23 @@ class Session:
             self._keys = open_all(self.g, self._keys)  # by device: that is how they fit if the UUIDs are others later
             self._root = find_root(self.g)
         self.places |= mount(self.g, self._root)
+        self._unmounted = False
+
+    def mounted(self) -> Any:
+        """``g``, with the guest's file systems mounted again if :meth:`wipe_unused` has unmounted them."""
+        if self._unmounted:
+            self.mount()
+        return self.g
+
+    def wipe_unused(self) -> list[str]:
+        """Zero what is unused on the guest's disks. What could not be wiped, and why, a line each.
+
+        The file systems are unmounted for it, and only mounted again when they are needed: as a rule this is the last step.
+        """
+        punches = all(qemu_img.can_punch(disk.parent) for disk in self.disks)
+        left = unused.wipe(self.g, self.places, swap_files(self.g), punches=punches)
+        self._unmounted = True
+        return left
 
     def network(self) -> AbstractContextManager[None]:
         """The network for as long as a block runs, if the appliance has a card."""

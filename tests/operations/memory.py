@@ -188,9 +188,9 @@ class MemoryDisk:
     def mountpoints(self) -> list[str]:
         return ["/"]
 
-    def trim(self, mountpoint: str) -> int:
+    def wipe_unused(self) -> tuple[int, list[str]]:
         freed, self.unused = self.unused, 0
-        return freed
+        return freed, []
 
 
 def _entry(name: str, node: Node) -> Entry:

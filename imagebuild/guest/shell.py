@@ -1,0 +1,42 @@
+"""Commands of the appliance itself, for what libguestfs has no call for.
+
+The kernel names disks as it finds them, and libguestfs by their places on the SCSI bus, so the two may differ.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from string import ascii_lowercase
+from typing import Any
+
+_DISK = re.compile(r"/dev/sd[a-z]")
+
+
+class Shell:
+    """The shell of a running appliance."""
+
+    def __init__(self, guestfs: Any) -> None:
+        self._guestfs = guestfs
+
+    def run(self, *commands: Iterable[str]) -> str:
+        """Run commands, given as their words, one after the other; what they print. GuestError if one fails.
+
+        Devices have the kernel's names, see :meth:`device`.
+        """
+        return self.line(" && ".join(shlex.join(words) for words in commands))
+
+    def line(self, text: str) -> str:
+        """Run a line of shell; what it prints, less than 4 MiB. GuestError if it fails."""
+        return str(self._guestfs.debug("sh", [text]))
+
+    def device(self, name: str) -> str:
+        """The kernel's name of a device of libguestfs's."""
+        return _DISK.sub(lambda found: self._names.get(found[0], found[0]), name) if _DISK.match(name) else name
+
+    @cached_property
+    def _names(self) -> Mapping[str, str]:
+        by_place = self.line("readlink -f $(ls -v /dev/disk/by-path/*-scsi-0:0:*:0)").split()
+        return {f"/dev/sd{letter}": name for letter, name in zip(ascii_lowercase, by_place, strict=False)}

@@ -1,0 +1,160 @@
+"""ext2, ext3 and ext4 beyond their free blocks: the journal, which has copies of folders and inodes, and inodes that nobody uses,
+which keep short links and extended attributes.
+
+Where things are is what dumpe2fs(8) and debugfs(8) say. The journal's first block is its superblock; that of a file system that was
+unmounted well says that there is nothing to replay (kernel documentation, ext4, "Journal (jbd2)").
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from imagebuild.errors import GuestError
+from imagebuild.guest.shell import Shell
+from imagebuild.guest.unused.zeros import punch
+
+_JOURNAL_INODE = 8
+_SEPARATOR = "-- journal --"
+_CHUNK = 1 << 20
+"""Bytes per read; libguestfs's messages hold less than 4 MiB."""
+_RUN = re.compile(r"\((\d+)(?:-(\d+))?(?:\[u\])?\):(\d+)(?:-(\d+))?")
+"""Logical and physical blocks, as debugfs lists them; ``(IND):7`` and ``(ETB0):7`` are blocks of the mapping itself."""
+_GROUP = re.compile(r"^Group (\d+): \(Blocks .*$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Group:
+    """A group's part of the inode table: its first inode, the table's first block, which inodes are free, how many were never used."""
+
+    first: int
+    table: int
+    free: tuple[tuple[int, int], ...]
+    unused: int
+    zeroed: bool
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What is needed of a file system's superblock and groups. Sizes in bytes."""
+
+    block: int
+    inode: int
+    per_group: int
+    features: frozenset[str]
+    external_journal: bool
+    groups: tuple[Group, ...]
+
+
+def wipe(guestfs: Any, shell: Shell, device: str) -> list[str]:
+    """Zero the journal and the unused inodes of an unmounted file system. What was left, and why."""
+    name = shell.device(device)
+    dump, _, journal = shell.line(
+        f"dumpe2fs {name} 2>/dev/null | grep -vE '^  (Free blocks|.* bitmap at|.* superblock at)';"
+        f" echo {_SEPARATOR}; debugfs -R 'stat <{_JOURNAL_INODE}>' {name} 2>/dev/null"
+    ).partition(_SEPARATOR)
+    layout = parsed(dump)
+    if "needs_recovery" in layout.features:
+        raise GuestError(f"the journal of {device} was not replayed", "`e2fsck -f` may mend the file system")
+    zeros = [_never_used(layout, group) for group in layout.groups if group.unused and not group.zeroed]
+    if "has_journal" in layout.features:
+        zeros += [(at * layout.block, count * layout.block) for at, count in journal_blocks(journal)]
+    punch(shell, name, zeros)
+    for group in layout.groups:
+        _wipe_inodes(guestfs, device, layout, group)
+    return [f"{device} has its journal on another device"] if layout.external_journal else []
+
+
+def _never_used(layout: Layout, group: Group) -> tuple[int, int]:
+    """The whole blocks of a group's table that were never used, and that the guest's kernel would have zeroed some day."""
+    begin = (layout.per_group - group.unused) * layout.inode
+    begin += -begin % layout.block
+    return group.table * layout.block + begin, layout.per_group * layout.inode - begin
+
+
+def _wipe_inodes(guestfs: Any, device: str, layout: Layout, group: Group) -> None:
+    """Zero the free ones among the inodes that were used, in the blocks where that changes anything."""
+    used = (layout.per_group - group.unused) * layout.inode
+    start = group.table * layout.block
+    used += -used % layout.block
+    free = [
+        ((first - group.first) * layout.inode, (last + 1 - group.first) * layout.inode) for first, last in group.free
+    ]
+    if not any(begin < used for begin, _ in free):
+        return
+    for at in range(0, used, _CHUNK):
+        old = guestfs.pread_device(device, min(_CHUNK, used - at), start + at)
+        new = bytearray(old)
+        for begin, end in free:
+            low, high = max(begin, at) - at, min(end, at + len(old)) - at
+            if low < high:
+                new[low:high] = bytes(high - low)
+        for first, last in _changed_blocks(old, bytes(new), layout.block):
+            guestfs.pwrite_device(device, bytes(new[first:last]), start + at + first)
+
+
+def _changed_blocks(old: bytes, new: bytes, block: int) -> Iterator[tuple[int, int]]:
+    """Runs of whole blocks that differ."""
+    begin = None
+    for at in range(0, len(old), block):
+        if old[at : at + block] != new[at : at + block]:
+            begin = at if begin is None else begin
+        elif begin is not None:
+            yield begin, at
+            begin = None
+    if begin is not None:
+        yield begin, len(old)
+
+
+def journal_blocks(stat: str) -> list[tuple[int, int]]:
+    """First block and number of blocks of each piece of the journal, its superblock left out, from what debugfs says of its inode."""
+    found = []
+    for logical, _, first, last in _RUN.findall(stat):
+        skip = 1 if int(logical) == 0 else 0
+        count = int(last or first) + 1 - int(first) - skip
+        if count > 0:
+            found.append((int(first) + skip, count))
+    return found
+
+
+def parsed(dump: str) -> Layout:
+    """The layout from what dumpe2fs prints. GuestError if that is not what is expected."""
+    head, *_ = _GROUP.split(dump, maxsplit=1)
+    known = dict(re.findall(r"^([A-Z][^:\n]*):[ \t]*(.*)$", head, re.MULTILINE))
+    try:
+        per_group = int(known["Inodes per group"])
+        parts = _GROUP.split(dump)[1:]
+        titles = _GROUP.finditer(dump)
+        groups = [
+            _group(int(number), title[0], text, per_group)
+            for number, title, text in zip(parts[::2], titles, parts[1::2], strict=True)
+        ]
+        return Layout(
+            int(known["Block size"]),
+            int(known.get("Inode size", "128")),
+            per_group,
+            frozenset(known.get("Filesystem features", "").split()),
+            "Journal device" in known,
+            tuple(groups),
+        )
+    except (KeyError, ValueError, AttributeError) as error:
+        raise GuestError("dumpe2fs does not say where the inodes of a file system are") from error
+
+
+def _group(number: int, title: str, text: str, per_group: int) -> Group:
+    table = re.search(r"Inode table at (\d+)", text)
+    unused = re.search(r"(\d+) unused inodes", text)
+    free = re.search(r"^  Free inodes: (.*)$", text, re.MULTILINE)
+    if table is None:
+        raise ValueError(text)
+    runs = re.findall(r"(\d+)(?:-(\d+))?", free[1]) if free else []
+    return Group(
+        first=number * per_group + 1,
+        table=int(table[1]),
+        free=tuple((int(first), int(last or first)) for first, last in runs),
+        unused=per_group if "INODE_UNINIT" in title else int(unused[1]) if unused else 0,
+        # Without checksums of groups every table was zeroed when the file system was made.
+        zeroed="ITABLE_ZEROED" in title or unused is None,
+    )

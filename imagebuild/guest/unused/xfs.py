@@ -1,0 +1,123 @@
+"""xfs beyond its free blocks: the log, which has copies of folders and inodes, and free inodes among used ones, which keep short links, folders
+and attributes.
+
+The layout is that of "XFS Algorithms & Data Structures" (the kernel's documentation of xfs); where inodes are is what xfs_db(8) says.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from dataclasses import dataclass
+from typing import Any
+
+from imagebuild.errors import GuestError
+from imagebuild.guest.shell import Shell
+
+_FIELDS = ("blocksize", "agblocks", "agcount", "agblklog", "inopblog", "inodesize", "ifree", "lsn", "versionnum")
+_CYCLES = 4
+"""How far the cycle of the new log is ahead of the last one that the superblock saw: nothing on the disk may be newer than the log."""
+_MAGIC = b"IN"
+_CHECKSUM = slice(100, 104)
+_CORE = {1: 100, 2: 100, 3: 176}
+"""Where the forks of an inode begin, by its version: behind its fixed part."""
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """What is needed of the superblock; ``lsn`` is the place in the log of its last change, the cycle in the upper half."""
+
+    blocksize: int
+    agblocks: int
+    agcount: int
+    agblklog: int
+    inopblog: int
+    inodesize: int
+    ifree: int
+    lsn: int
+    versionnum: int
+
+    def place(self, ag: int, inode: int) -> int:
+        """Where an inode, numbered within its allocation group, is on the device, in bytes."""
+        block = inode >> self.inopblog
+        return (ag * self.agblocks + block) * self.blocksize + (inode & ((1 << self.inopblog) - 1)) * self.inodesize
+
+
+def wipe(guestfs: Any, shell: Shell, device: str) -> list[str]:
+    """Empty the log and the free inodes of an unmounted file system. What was left, and why."""
+    name = shell.device(device)
+    fields = [word for field in _FIELDS for word in ("-c", f"p {field}")]
+    geometry = parsed(shell.run(("xfs_db", "-r", "-c", "sb 0", *fields, name)))
+    cycle = (geometry.lsn >> 32) + _CYCLES
+    shell.run(("xfs_db", "-x", "-c", f"logformat -c {cycle}", name))
+    for ag in range(geometry.agcount) if geometry.ifree else ():
+        dump = shell.run(("xfs_db", "-r", "-c", f"agi {ag}", "-c", "addr root", "-c", "btdump", name))
+        for inode in free_inodes(dump):
+            _wipe_inode(guestfs, device, geometry.place(ag, inode), geometry.inodesize)
+    return []
+
+
+def _wipe_inode(guestfs: Any, device: str, at: int, size: int) -> None:
+    old = guestfs.pread_device(device, size, at)
+    new = emptied(old)
+    if new != old:
+        guestfs.pwrite_device(device, new, at)
+
+
+def emptied(inode: bytes) -> bytes:
+    """A free inode without what is behind its fixed part; the same bytes if it is none, or in use."""
+    version = inode[4]
+    if not inode.startswith(_MAGIC) or version not in _CORE or inode[2:4] != b"\0\0":
+        return inode
+    new = bytearray(inode[: _CORE[version]] + bytes(len(inode) - _CORE[version]))
+    if version == 3:
+        new[_CHECKSUM] = bytes(4)
+        new[_CHECKSUM] = struct.pack("<I", crc32c(bytes(new)))
+    return bytes(new)
+
+
+def free_inodes(dump: str) -> list[int]:
+    """The free inodes, numbered within their allocation group, from xfs_db's dump of the tree of inodes.
+
+    A record is ``[startino,freecount,free]`` or, with sparse chunks, ``[startino,holemask,count,freecount,free]``: 64 inodes
+    and a mask of those that are free. A bit of the hole mask stands for four inodes that are not there.
+    """
+    found = []
+    for record in re.findall(r"\[((?:0x)?[0-9a-f]+(?:,(?:0x)?[0-9a-f]+){2,4})\]", dump):
+        fields = record.split(",")
+        if len(fields) not in (3, 5):
+            continue
+        start, free = int(fields[0]), int(fields[-1], 16)
+        holes = int(fields[1], 16) if len(fields) == 5 else 0
+        found += [start + n for n in range(64) if free >> n & 1 and not holes >> (n // 4) & 1]
+    return found
+
+
+def parsed(printed: str) -> Geometry:
+    """The superblock's fields from what xfs_db prints. GuestError if they are not all there."""
+    known = {name: int(value, 0) for name, value in re.findall(r"^(\w+) = (0x[0-9a-f]+|\d+)$", printed, re.MULTILINE)}
+    known.setdefault("lsn", 0)
+    try:
+        return Geometry(**{field: known[field] for field in _FIELDS})
+    except KeyError as error:
+        raise GuestError(f"xfs_db does not print the superblock's {error}") from error
+
+
+def crc32c(data: bytes) -> int:
+    """The checksum of xfs's metadata (Castagnoli's polynomial, reflected)."""
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc = crc >> 8 ^ _TABLE[(crc ^ byte) & 0xFF]
+    return crc ^ 0xFFFFFFFF
+
+
+def _table() -> tuple[int, ...]:
+    rows = []
+    for number in range(256):
+        for _ in range(8):
+            number = number >> 1 ^ (0x82F63B78 if number & 1 else 0)
+        rows.append(number)
+    return tuple(rows)
+
+
+_TABLE = _table()
