@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from pathlib import Path
-from typing import Literal
+from typing import IO, Literal
 
 from imagebuild.errors import UsageError
 
@@ -36,7 +36,12 @@ def recognise(path: Path, given: Format | None = None) -> Format:
     Raises UsageError for what is no image that can be worked on, OSError if it cannot be read.
     """
     with path.open("rb") as file:
-        head = file.read(_LENGTH_OF_V3)
+        return check(file, path, given)
+
+
+def check(file: IO[bytes], path: Path, given: Format | None = None) -> Format:
+    """As ``recognise``, of the open file; messages call it ``path``."""
+    head = file.read(_LENGTH_OF_V3)
     if not head:
         raise UsageError(f"{path} is empty")
     other = next((name for magic, name in _OTHERS.items() if head.startswith(magic)), None)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import re
+import struct
 from pathlib import Path
 
 from imagebuild.disk_image import Format
@@ -11,6 +14,11 @@ from imagebuild.progress import SILENT, Progress
 from imagebuild.run import run
 
 _LIMIT = 3600.0
+_WRITES = 101
+_NEEDS_IT_UNCHANGED = (100, 201)
+"""Bytes of a consistent read, and of the refusal that others write."""
+_FLOCK = "@hhqqi4x"
+"""struct flock, as fcntl(2) lays it out."""
 _PERCENT = re.compile(r"\(([\d.]+)/100%\)")
 
 
@@ -38,11 +46,6 @@ def create_overlay(backing: Path, backing_format: Format, overlay: Path) -> None
     overlay.chmod(0o600)
 
 
-def commit(overlay: Path) -> None:
-    """Write what the overlay holds into its backing file. Can be repeated: the overlay stays as it was."""
-    run(["qemu-img", "commit", "-q", "-d", "-f", "qcow2", overlay], timeout=_LIMIT, hint="is there space left?")
-
-
 def convert(source: Path, target: Path, target_format: str, *, progress: Progress = SILENT) -> None:
     """Write the raw disk ``source`` in another format, uncompressed."""
 
@@ -57,6 +60,25 @@ def convert(source: Path, target: Path, target_format: str, *, progress: Progres
 def check(image: Path, image_format: str) -> None:
     """Raise CommandFailed if the image is damaged."""
     run(["qemu-img", "check", "-f", image_format, image], timeout=_LIMIT)
+
+
+def is_in_use(image: Path, *, to_write: bool) -> bool:
+    """Whether a virtual machine, or another program of QEMU's, writes the image; with ``to_write``, or needs it to stay as it is.
+
+    Raw and qcow2 alike: QEMU locks bytes of the file, one for each permission that it holds or grants to nobody else
+    (block/file-posix.c; include/block/block-common.h numbers them). ``qemu-img info`` does not notice a raw image in use.
+    """
+    with image.open("rb") as file:
+        return any(_is_locked(file.fileno(), byte) for byte in (_WRITES, *(_NEEDS_IT_UNCHANGED if to_write else ())))
+
+
+def _is_locked(descriptor: int, byte: int) -> bool:
+    asked = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, byte, 1, 0)
+    try:
+        told = fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, asked)
+    except OSError:
+        return False  # a file system without locks, where QEMU goes without them too
+    return bool(struct.unpack(_FLOCK, told)[0] != fcntl.F_UNLCK)
 
 
 def virtual_size(image: Path, image_format: Format) -> int:
