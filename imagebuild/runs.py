@@ -10,7 +10,7 @@ import os
 import re
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,10 +20,6 @@ from imagebuild.log import logger
 
 if TYPE_CHECKING:
     from imagebuild.hypervisor import Hypervisor
-
-ELSEWHERE = "elsewhere"
-"""The file in a run's folder that names temporary folders of its programs in other places, a line for each."""
-
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _DESCRIBED = re.compile(r"imagebuild run (?P<run>\S+) of process \d+, runs of (?P<root>\S+)")
@@ -107,13 +103,9 @@ class Runs:
         return f"{_BOOT_ID.read_text().strip()}:{status.st_dev:x}:{status.st_ino:x}"
 
     def bury(self, run: str) -> None:
-        """Remove what a dead run left: its folder, and the folders elsewhere that it noted there."""
+        """Remove the folder that a dead run left."""
         logger.info("removing what the dead run %s left", run)
-        folder = self._root / run
-        with suppress(OSError):
-            for line in (folder / ELSEWHERE).read_text().splitlines():
-                remove_tree(Path(line))
-        remove_tree(folder)
+        remove_tree(self._root / run)
 
 
 def _is_free(folder: Path) -> bool:
