@@ -5,6 +5,7 @@ Alive or dead is told by that lock, which ends with the process, whatever ends i
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import re
@@ -56,7 +57,7 @@ class Runs:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        self._root.mkdir(exist_ok=True)
+        self._root.mkdir(exist_ok=True, mode=0o755)
         descriptor = os.open(self._root, os.O_RDONLY)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -98,7 +99,7 @@ class Runs:
 
         Not the folder's name: containers may share a libvirt, and each have another store at the same place.
         """
-        self._root.mkdir(exist_ok=True)
+        self._root.mkdir(exist_ok=True, mode=0o755)
         status = self._root.stat()
         return f"{_BOOT_ID.read_text().strip()}:{status.st_dev:x}:{status.st_ino:x}"
 
@@ -111,9 +112,13 @@ class Runs:
 def _is_free(folder: Path) -> bool:
     """Whether nobody has locked the folder."""
     try:
-        descriptor = os.open(folder, os.O_RDONLY)
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except FileNotFoundError:
         return False
+    except OSError as error:
+        if error.errno in (errno.ENOTDIR, errno.ELOOP):
+            return True  # no folder of a run at all: a file, or a link
+        raise
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

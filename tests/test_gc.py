@@ -141,19 +141,19 @@ def test_programs_files_and_locks_of_a_killed_build_go(store: Store, tmp_path: P
 def test_what_does_not_end_by_itself_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(programs, "_GRACE", 0.5)
     script = "trap '' TERM; echo ready; while :; do sleep 0.1; done"
-    with programs.marked("web-1"), programs.started(["sh", "-c", script]) as process:
+    with programs.marked("stubborn-1"), programs.started(["sh", "-c", script]) as process:
         assert process.stdout is not None
         process.stdout.readline()
-        programs.end_marked("web-1")
+        programs.end_marked("stubborn-1")
         assert process.wait(10) == -signal.SIGKILL
 
 
 def test_what_ends_by_itself_may(tmp_path: Path) -> None:
     script = f"trap 'rm {tmp_path}/canary; exit' TERM; touch {tmp_path}/canary; echo ready; while :; do sleep 0.1; done"
-    with programs.marked("web-1"), programs.started(["sh", "-c", script]) as process:
+    with programs.marked("tidy-1"), programs.started(["sh", "-c", script]) as process:
         assert process.stdout is not None
         process.stdout.readline()
-        programs.end_marked("web-1")
+        programs.end_marked("tidy-1")
         assert process.wait(10) == 0
     assert list(tmp_path.iterdir()) == []
 
