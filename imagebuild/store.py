@@ -18,7 +18,6 @@ import fcntl
 import json
 import os
 import secrets
-import shlex
 import stat
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -32,6 +31,7 @@ import platformdirs
 
 from imagebuild.errors import HostError
 from imagebuild.files import allocated, content_digest, remove_tree, sync, sync_tree, write_atomically
+from imagebuild.hints import command_line
 from imagebuild.log import logger
 from imagebuild.ownership import why_not_own
 from imagebuild.runs import Runs
@@ -75,18 +75,15 @@ def _check_own(root: Path) -> None:
             status = path.stat() if path == root else path.lstat()
         except FileNotFoundError:
             continue  # another process's, which has just removed it
-        name = shlex.quote(str(path))
         if not stat.S_ISDIR(status.st_mode) and not stat.S_ISREG(status.st_mode):
-            raise HostError(
-                f"the store {root} is not used: {path.name} in it is no file and no folder", f"ls -l {name}"
-            )
-        if why := why_not_own(status):
-            mend = f"chown -R {os.geteuid()} {name}" if status.st_uid != os.geteuid() else f"chmod -R go-w {name}"
+            why = f"{path.name} in it is no file and no folder"
+            raise HostError(f"the store {root} is not used: {why}", f"look at it: {command_line('ls', '-l', path)}")
+        if why_foreign := why_not_own(status):
             about = "" if path == root else f"of {path.name} in it, "
-            raise HostError(
-                f"the store {root} is not used: {about}{why}",
-                f"choose another with --store; if you trust what is in it: {mend}",
-            )
+            hint = "choose another with --store"
+            if status.st_uid == os.geteuid():
+                hint += f"; or, if nobody else has written into it: {command_line('chmod', '-R', 'go-w', path)}"
+            raise HostError(f"the store {root} is not used: {about}{why_foreign}", hint)
 
 
 @dataclass(frozen=True)

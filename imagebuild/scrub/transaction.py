@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shlex
 import shutil
 import signal
 import stat
@@ -21,6 +20,7 @@ from pathlib import Path
 from imagebuild import disk_image
 from imagebuild.errors import HostError, UsageError
 from imagebuild.files import allocated, sync
+from imagebuild.hints import command_line
 from imagebuild.ownership import why_not_private
 from imagebuild.scrub import journal, workshop
 from imagebuild.scrub.images import Image, check_unused
@@ -94,10 +94,9 @@ def refuse_unfinished(images: Sequence[Image]) -> None:
                 with ExitStack() as opened:
                     for number in range(len(written.disks)):
                         _checked(work, written, number, images, opened)
-                names = " ".join(shlex.quote(str(one.path)) for one in images)
                 raise HostError(
                     f"an earlier scrub of {image.path} was interrupted while it changed {_disks(len(written.disks))}",
-                    f"this finishes it, and scrubs again: imagebuild scrub {names}",
+                    f"this finishes it, and scrubs again: {command_line('imagebuild', 'scrub', *(one.path for one in images))}",
                 )
 
 
@@ -129,7 +128,7 @@ def _checked(work: Workshop, written: Journal, number: int, images: Sequence[Ima
         if len(images) < len(written.disks):
             raise HostError(
                 f"{work.path} holds an unfinished scrub of {_disks(len(written.disks))}",
-                f"name all of them; to give it up, remove the folder: rm -r {shlex.quote(str(work.path))}",
+                f"name all of them; to give it up, remove the folder: {command_line('rm', '-r', work.path)}",
             )
         raise distrusted(work.path, f"what its journal says about disk {number + 1} fits none of the images")
     if image.format != written.format:

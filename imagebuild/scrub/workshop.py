@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import shlex
 import shutil
 import stat
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from pathlib import Path
 
 from imagebuild.errors import HostError
 from imagebuild.files import sync
+from imagebuild.hints import command_line
 from imagebuild.ownership import why_not_private
 
 JOURNAL = "journal.json"
@@ -69,7 +69,7 @@ def distrusted(path: Path, why: str) -> HostError:
     return HostError(
         f"{path} is not used: {why}",
         "imagebuild keeps unfinished work in a folder of this name; look at what it holds, and remove it if that is not "
-        f"needed: ls -la {shlex.quote(str(path))}",
+        f"needed: {command_line('ls', '-la', path)}",
     )
 
 
