@@ -94,11 +94,12 @@ class Output:
         self._remove_unfinished()
         version = self._next_version(today)
         aside = self.folder / f".{version}.{secrets.token_hex(4)}"
-        aside.mkdir()
+        aside.mkdir(mode=0o700)  # until each file has its mode
         try:
             artifact = Artifact(aside, self.recipe, version)
             yield artifact
             _write_checksums(artifact)
+            aside.chmod(stat.S_IMODE(self.folder.stat().st_mode))
             sync_tree(aside)
             aside.rename(self.folder / version)
             self._point_latest(version)
@@ -156,4 +157,6 @@ def _write_checksums(artifact: Artifact) -> None:
     known = {image["file"]: image["sha256"] for image in artifact.images()}
     paths = sorted(path for path in artifact.folder.iterdir() if path.is_file() and path.name != CHECKSUMS)
     lines = (f"{known.get(path.name) or sha256(path)}  {path.name}\n" for path in paths)
-    (artifact.folder / CHECKSUMS).write_text("".join(lines))
+    sums = artifact.folder / CHECKSUMS
+    sums.write_text("".join(lines))
+    sums.chmod(0o644)

@@ -78,7 +78,7 @@ def scrub(
         for number, image in enumerate(images):
             _copy(work.path, number, image).rename(work.done(number))
         if output is not None:
-            transaction.place(work, images[0], output)
+            transaction.place(work, images[0], output, private=result.password_hashes is not False)
             return result
         checks.check_unused(images, to_write=way == "in-place")
         if way == "in-place":

@@ -56,10 +56,12 @@ def finish(work: Workshop, task: Task, images: Sequence[Image]) -> None:
         _carry_out(work, images)
 
 
-def place(work: Workshop, image: Image, output: Path) -> None:
-    """Give the only new file the name ``output``, which nothing has yet, with the mode and owner of ``image``."""
+def place(work: Workshop, image: Image, output: Path, *, private: bool) -> None:
+    """Give the only new file the name ``output``, which nothing has yet, with the owner and mode of ``image``; ``private`` for its owner alone."""
     with work.done(0).open("rb") as file:
         _take_after(file.fileno(), image.path)
+        if private:
+            os.fchmod(file.fileno(), 0o600)
         os.fsync(file.fileno())
     try:
         output.hardlink_to(work.done(0))

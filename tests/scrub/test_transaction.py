@@ -236,8 +236,19 @@ def test_an_output_that_appears_meanwhile_is_not_replaced(tmp_path: Path) -> Non
     with pytest.raises(UsageError, match="is there already"), workshop.new(output) as work:
         fill(work, [disk])
         output.write_bytes(b"somebody else's")
-        transaction.place(work, disk, output)
+        transaction.place(work, disk, output, private=True)
     assert output.read_bytes() == b"somebody else's"
+
+
+@pytest.mark.parametrize(("private", "mode"), [(True, 0o600), (False, 0o664)])
+def test_an_output_with_password_hashes_is_for_its_owner_alone(tmp_path: Path, private: bool, mode: int) -> None:
+    (disk,) = images(tmp_path, "a")
+    disk.path.chmod(0o664)
+    with workshop.new(tmp_path / "new") as work:
+        fill(work, [disk])
+        transaction.place(work, disk, tmp_path / "new", private=private)
+    assert (tmp_path / "new").stat().st_mode & 0o7777 == mode
+    assert disk.path.stat().st_mode & 0o7777 == 0o664
 
 
 def test_two_runs_with_one_output_exclude_each_other(tmp_path: Path) -> None:
