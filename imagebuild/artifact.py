@@ -12,7 +12,8 @@ from __future__ import annotations
 import json
 import re
 import secrets
-from collections.abc import Iterator
+import stat
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date
@@ -69,9 +70,12 @@ class Output:
     def latest(self) -> Artifact | None:
         """The artifact that ``latest`` names, if it is there and whole."""
         with suppress(OSError, ValueError, KeyError, TypeError):
-            folder = self.folder / (self.folder / LATEST).readlink()
-            artifact = Artifact(folder, self.recipe, folder.name)
-            if all((folder / image["file"]).stat().st_size == image["size"] for image in artifact.images()):
+            version = str((self.folder / LATEST).readlink())
+            folder = self.folder / version
+            if not _VERSION.fullmatch(version) or folder.is_symlink():
+                return None  # it leads elsewhere, and is none of ours
+            artifact = Artifact(folder, self.recipe, version)
+            if all(_is_whole(folder, image) for image in artifact.images()):
                 return artifact
         return None
 
@@ -90,11 +94,12 @@ class Output:
         self._remove_unfinished()
         version = self._next_version(today)
         aside = self.folder / f".{version}.{secrets.token_hex(4)}"
-        aside.mkdir()
+        aside.mkdir(mode=0o700)  # until each file has its mode
         try:
             artifact = Artifact(aside, self.recipe, version)
             yield artifact
             _write_checksums(artifact)
+            aside.chmod(stat.S_IMODE(self.folder.stat().st_mode))
             sync_tree(aside)
             aside.rename(self.folder / version)
             self._point_latest(version)
@@ -110,17 +115,18 @@ class Output:
 
     def superfluous(self, keep: int) -> list[Path]:
         """The folders of all versions but the ``keep`` newest; never that of ``latest``."""
-        found = [path for path in self.folder.iterdir() if _VERSION.fullmatch(path.name) and path.is_dir()]
+        found = [
+            path
+            for path in self.folder.iterdir()
+            if _VERSION.fullmatch(path.name) and path.is_dir() and not path.is_symlink()
+        ]
         latest = self.latest()
         old = sorted(found, key=_version, reverse=True)[keep:]
         return [path for path in old if latest is None or path != latest.folder]
 
     def _remove_unfinished(self) -> None:
         for left in self.unfinished():
-            if left.is_dir() and not left.is_symlink():
-                remove_tree(left)
-            else:
-                left.unlink()
+            remove_tree(left)
 
     def _next_version(self, today: date) -> str:
         taken = [path.name for path in self.folder.glob(f"{today.isoformat()}.*")]
@@ -134,6 +140,13 @@ class Output:
         sync(self.folder)
 
 
+def _is_whole(folder: Path, image: Mapping[str, Any]) -> bool:
+    """Whether the image is in the folder itself, with the size that the manifest says."""
+    name = str(image["file"])
+    status = (folder / name).lstat()
+    return "/" not in name and stat.S_ISREG(status.st_mode) and status.st_size == image["size"]
+
+
 def _version(folder: Path) -> tuple[str, int]:
     day, _, number = folder.name.rpartition(".")
     return day, int(number)
@@ -144,4 +157,6 @@ def _write_checksums(artifact: Artifact) -> None:
     known = {image["file"]: image["sha256"] for image in artifact.images()}
     paths = sorted(path for path in artifact.folder.iterdir() if path.is_file() and path.name != CHECKSUMS)
     lines = (f"{known.get(path.name) or sha256(path)}  {path.name}\n" for path in paths)
-    (artifact.folder / CHECKSUMS).write_text("".join(lines))
+    sums = artifact.folder / CHECKSUMS
+    sums.write_text("".join(lines))
+    sums.chmod(0o644)

@@ -14,6 +14,7 @@ from imagebuild.build import make_plan
 from imagebuild.domain.choices import VirtType
 from imagebuild.domain.definition import definition
 from imagebuild.errors import HostError
+from imagebuild.hints import command_line
 from imagebuild.install import anaconda, medium
 from imagebuild.install.machine import disk_sizes, install_machine
 from imagebuild.install.script import HERE, pasteable, script
@@ -111,7 +112,8 @@ def _from_store(recipe: Recipe, preparation: Preparation, store: Store) -> tuple
         found = store.find(step.kind, step.fingerprint)
         if found is None and step.name != "runtime":
             raise HostError(
-                f"the {step.what} of {recipe.name} is not in the store", f"run `imagebuild build {recipe.name}`"
+                f"the {step.what} of {recipe.name} is not in the store",
+                f"run `{command_line('imagebuild', 'build', recipe.name)}`",
             )
         if found is not None:
             entries[step.name] = found

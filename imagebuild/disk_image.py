@@ -6,11 +6,15 @@ specification (docs/interop/qcow2.rst of QEMU) lays it out, before any program o
 
 from __future__ import annotations
 
+import os
 import struct
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import IO, Literal
 
+from imagebuild import image_references
 from imagebuild.errors import UsageError
+from imagebuild.hints import command_line, shown
 
 Format = Literal["raw", "qcow2"]
 
@@ -23,6 +27,17 @@ _OTHERS = {
     b"<<< ": "vdi",
     b"QED\0": "qed",
 }
+_COMPRESSED = {
+    b"\x28\xb5\x2f\xfd": ("zstd", ".zst"),
+    b"\x1f\x8b": ("gzip", ".gz"),
+    b"\xfd7zXZ\0": ("xz", ".xz"),
+    b"BZh": ("bzip2", ".bz2"),
+    b"\x04\x22\x4d\x18": ("lz4", ".lz4"),
+}
+"""The first bytes of what each program makes, and the suffix that it adds."""
+_ARCHIVES = ((0, b"PK\x03\x04", "zip"), (0, b"7z\xbc\xaf\x27\x1c", "7z"), (257, b"ustar", "tar"))
+_HEAD = 512
+_MOST_NAMES = 3
 _LENGTH_OF_V2 = 72
 _LENGTH_OF_V3 = 104
 _DIRTY, _CORRUPT, _EXTERNAL_DATA = 1 << 0, 1 << 1, 1 << 2
@@ -36,20 +51,72 @@ def recognise(path: Path, given: Format | None = None) -> Format:
     Raises UsageError for what is no image that can be worked on, OSError if it cannot be read.
     """
     with path.open("rb") as file:
-        head = file.read(_LENGTH_OF_V3)
+        return check(file, path, given)
+
+
+def check(file: IO[bytes], path: Path, given: Format | None = None) -> Format:
+    """As ``recognise``, of the open file; messages call it ``path``."""
+    head = file.read(_HEAD)
     if not head:
         raise UsageError(f"{path} is empty")
-    other = next((name for magic, name in _OTHERS.items() if head.startswith(magic)), None)
-    if other is not None and given is None:
-        convert = f"qemu-img convert -f {other} -O qcow2 {path.name} {path.stem}.qcow2"
-        raise UsageError(f"{path} is a {other} image; raw and qcow2 can be worked on", f"convert it: {convert}")
+    if given is None:
+        _check_other(file, path, head)
     found: Format = given or ("qcow2" if head.startswith(_MAGIC) else "raw")
     if found == "qcow2":
-        _check_qcow2(path, head)
+        _check_qcow2(file, path, head)
     return found
 
 
-def _check_qcow2(path: Path, head: bytes) -> None:
+def _check_other(file: IO[bytes], path: Path, head: bytes) -> None:
+    """Raise UsageError for a file of another format, with the command that converts it, unless that would read other files."""
+    for magic, (program, suffix) in _COMPRESSED.items():
+        if head.startswith(magic):
+            own = ", as the format raw.zst of `imagebuild build` is" if program == "zstd" else ""
+            unpacked = _free(path, path.name.removesuffix(suffix))
+            raise UsageError(
+                f"{path} is compressed by {program}{own}; only the image in it can be worked on",
+                f"unpack it: {command_line(program, '-dc', path)} > {command_line(unpacked)}",
+            )
+    for at, magic, archive in _ARCHIVES:
+        if head[at:].startswith(magic):
+            raise UsageError(f"{path} is a {archive} archive; only an image in it can be worked on", "unpack it first")
+    kind = next((name for magic, name in _OTHERS.items() if head.startswith(magic)), None)
+    if kind is None:
+        return
+    named = image_references.of_other(file, kind)
+    if named is None:
+        raise UsageError(
+            f"{path} is a {kind} image with a damaged header",
+            f"look at it: {command_line('qemu-img', 'check', '-f', kind, path)}",
+        )
+    if named:
+        raise _of_several_files(path, f"is a {kind} image that takes its content from", named)
+    convert = command_line("qemu-img", "convert", "-f", kind, "-O", "qcow2", path, _free(path, f"{path.stem}.qcow2"))
+    raise UsageError(f"{path} is a {kind} image; raw and qcow2 can be worked on", f"convert it: {convert}")
+
+
+def _of_several_files(path: Path, what: str, named: Sequence[bytes]) -> UsageError:
+    """No command comes with it: the command would do what the check prevents."""
+    names = ", ".join(f"‘{shown(name)}’" for name in named[:_MOST_NAMES])
+    more = f" and {len(named) - _MOST_NAMES} more" if len(named) > _MOST_NAMES else ""
+    return UsageError(
+        f"{path} {what} {names}{more}",
+        "beware: converting it copies the content of every file that is named, and of what that names in turn, into the new "
+        "image; if you know that these files belong to it, make one image of them with qemu-img convert",
+    )
+
+
+def _free(path: Path, name: str) -> Path:
+    """A name beside the image that nothing has."""
+    new = path.absolute().with_name(name)
+    number = 1
+    while os.path.lexists(new):
+        number += 1
+        new = path.absolute().with_name(f"{Path(name).stem}-{number}{Path(name).suffix}")
+    return new
+
+
+def _check_qcow2(file: IO[bytes], path: Path, head: bytes) -> None:
     if not head.startswith(_MAGIC) or len(head) < _LENGTH_OF_V2:
         raise UsageError(f"{path} is no qcow2 image")
     version, backing, _, _, _, encryption = struct.unpack(">IQIIQI", head[4:36])
@@ -58,16 +125,14 @@ def _check_qcow2(path: Path, head: bytes) -> None:
         raise UsageError(f"{path} is a qcow2 image of version {version}; versions 2 and 3 can be worked on")
     features = struct.unpack(">Q", head[72:80])[0] if version == 3 else 0
     if backing:
-        raise UsageError(
-            f"{path} has a backing file: it is not whole without another image",
-            f"make it whole: qemu-img convert -f qcow2 -O qcow2 {path.name} NEW.qcow2",
-        )
+        named = [image_references.backing_file(file, head)]
+        raise _of_several_files(path, "has a backing file, without which it is not whole:", named)
     if features & _EXTERNAL_DATA:
-        raise UsageError(f"{path} keeps its data in another file", "convert it to an image of one file")
+        named = [image_references.data_file(file, head) or b"?"]
+        raise _of_several_files(path, "keeps its data in another file:", named)
     if features & (_DIRTY | _CORRUPT):
-        raise UsageError(
-            f"{path} was not closed well, or is damaged", f"look at it with `qemu-img check -f qcow2 {path.name}`"
-        )
+        look = command_line("qemu-img", "check", "-f", "qcow2", path)
+        raise UsageError(f"{path} was not closed well, or is damaged", f"look at it: {look}")
     if features & ~_KNOWN:
         raise UsageError(f"{path} uses features of qcow2 that are not known here: {features & ~_KNOWN:#x}")
     if encryption:

@@ -60,9 +60,12 @@ def sha256(path: Path) -> str:
 
 
 def remove_tree(folder: Path) -> None:
-    """Remove a folder and all in it, if it is there."""
+    """Remove a folder and all in it, if it is there; of a file or a link only itself."""
     with suppress(FileNotFoundError):
-        shutil.rmtree(folder)
+        if folder.is_symlink() or not folder.is_dir():
+            folder.unlink()
+        else:
+            shutil.rmtree(folder)
 
 
 def content_digest(path: Path) -> str:

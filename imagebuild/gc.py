@@ -69,13 +69,13 @@ def collect(store: Store, *, keep: int, max_size: int | None = None, dry_run: bo
 def versions(root: Path, store: Store, *, keep: int, dry_run: bool = False) -> list[Removed]:
     """Remove what killed builds left beside the images below ``root``, and all versions of an image but the ``keep`` newest."""
     removed = []
-    for folder in sorted(path for path in root.glob("*") if path.is_dir()):
+    for folder in sorted(path for path in root.glob("*") if path.is_dir() and not path.is_symlink()):
         output = Output(root, folder.name)
         with store.locked(lock_name(root, folder.name), lambda pid: None):
             for old in (*output.unfinished(), *output.superfluous(keep)):
                 removed.append(Removed(str(old), _size(old), f"{keep} newer ones are there" if old.name[0] != "." else "unfinished"))  # fmt: skip
                 if not dry_run:
-                    remove_tree(old) if old.is_dir() and not old.is_symlink() else old.unlink()
+                    remove_tree(old)
     return removed
 
 
@@ -83,7 +83,7 @@ def sources(store: Store) -> list[Entry]:
     """The downloads that may go: none while a build runs."""
     if store.runs.living():
         return []
-    found = [path for path in (store.root / "sources").glob("*") if path.is_file()]
+    found = [path for path in (store.root / "sources").glob("*") if path.is_file() and not path.is_symlink()]
     return [Entry("sources", path.name, path, "", path.stat().st_mtime, allocated(path)) for path in found]
 
 

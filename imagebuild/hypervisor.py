@@ -19,6 +19,7 @@ from typing import Any, Literal, TypeVar
 import libvirt
 
 from imagebuild.errors import CommandFailed, HostError
+from imagebuild.hints import command_line
 from imagebuild.log import logger
 from imagebuild.run import MARK, environment, run
 from imagebuild.stall import Usage
@@ -247,7 +248,7 @@ def check_reachable(path: Path, uid: int) -> None:
         if not (status.st_mode & stat.S_IXOTH or status.st_uid == uid):
             raise HostError(
                 f"QEMU (user {uid}) cannot reach {path}: {folder} may not be searched by other users",
-                f"chmod o+x {folder}, or choose another folder with --store",
+                f"{command_line('chmod', 'o+x', folder)}, or choose another folder with --store",
             )
     daemon = private_daemon()
     if daemon is not None and not _sees(daemon, path.resolve().parent):

@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field, replace
@@ -29,7 +29,7 @@ from imagebuild.progress import Progress, Reporter
 from imagebuild.recipe.model import Recipe
 from imagebuild.recipe.search import is_path
 from imagebuild.recipe.section import MIB
-from imagebuild.run import Process, started, stop
+from imagebuild.run import PIPE, Process, started, stop
 
 _ROOT = Path(str(imagebuild.__file__)).parents[1]
 PROGRAM = (sys.executable, "-P", "-m", "imagebuild")
@@ -169,15 +169,20 @@ class Builds:
         argv = [*PROGRAM, "build", source, "--image", recipe.name, "--json", *self.words(recipe)]
         relay = _Relay(recipe.name, self.reporter, self.beside)
         begin = time.monotonic()
-        with started(argv, whole_environment=True, env={"PYTHONPATH": str(_ROOT)}, grace=_GRACE) as process:
+        environment = {"PYTHONPATH": str(_ROOT)}
+        with started(argv, whole_environment=True, env=environment, stderr=PIPE, grace=_GRACE) as process:
             with self._lock:
                 self._processes.append(process)
             if self._stopped:
                 stop(process)
             assert process.stdout is not None
+            assert process.stderr is not None
+            log = threading.Thread(target=relay.read_log, args=(process.stderr,), daemon=True)
+            log.start()
             for line in process.stdout:
                 relay.read(line)
             process.wait()
+            log.join()
         return relay.outcome(process.returncode, time.monotonic() - begin)
 
     def _end(self) -> None:
@@ -200,13 +205,18 @@ class _Relay:
         self._error: Mapping[str, Any] | None = None
         self._other: deque[str] = deque(maxlen=_LAST_LINES)
 
+    def read_log(self, log: Iterable[str]) -> None:
+        """Take what the build says on standard error, text of guests among it: none of it is an event."""
+        for line in log:
+            self._other.append(line.strip())
+            self._beside(line.rstrip("\n"))
+
     def read(self, line: str) -> None:
-        """Take one line."""
+        """Take one line of its standard output."""
         try:
             event = json.loads(line)
         except ValueError:
             self._other.append(line.strip())
-            self._beside(line.rstrip("\n"))
             return
         match event:
             case {"event": "step", "step": str(name), "state": str(state)}:

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
+import struct
 import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from imagebuild.disk_image import Format
 from imagebuild.progress import SILENT, Progress
 from imagebuild.run import run
 
 _LIMIT = 3600.0
+_LEAKS_ONLY = 3
+"""qemu-img(1): the exit status of a check that found clusters which nothing uses, and no damage."""
+_WRITES = 101
+_NEEDS_IT_UNCHANGED = (100, 201)
+"""Bytes of a consistent read, and of the refusal that others write."""
+_FLOCK = "@hhqqi4x"
+"""struct flock, as fcntl(2) lays it out."""
 _PERCENT = re.compile(r"\(([\d.]+)/100%\)")
 
 
@@ -51,19 +63,30 @@ def create_overlay(backing: Path, backing_format: Format, overlay: Path) -> None
     overlay.chmod(0o600)
 
 
-def commit(overlay: Path) -> None:
-    """Write what the overlay holds into its backing file. Can be repeated: the overlay stays as it was."""
-    run(["qemu-img", "commit", "-q", "-d", "-f", "qcow2", overlay], timeout=_LIMIT, hint="is there space left?")
+def to_raw(source: Path, source_format: Format, target: Path) -> None:
+    """Write the disk of an image into the existing, empty file ``target``, zeros as holes."""
+    argv: list[str | Path] = ["qemu-img", "convert", "-W", "-m", "8", "-f", source_format, "-O", "raw", source, target]
+    run(argv, timeout=_LIMIT, hint="is there space left?")
 
 
-def convert(source: Path, target: Path, target_format: str, *, progress: Progress = SILENT) -> None:
-    """Write the raw disk ``source`` in another format, uncompressed."""
+def convert(
+    source: Path,
+    target: Path,
+    target_format: str,
+    *,
+    options: Mapping[str, str] | None = None,
+    compressed: bool = False,
+    progress: Progress = SILENT,
+) -> None:
+    """Write the raw disk ``source`` in another format, with the options of ``qemu-img convert -o``."""
 
     def told(line: str) -> None:
         if match := _PERCENT.search(line):
             progress.update(f"writing {target_format}", float(match[1]) / 100)
 
-    argv: list[str | Path] = ["qemu-img", "convert", "-p", "-f", "raw", "-O", target_format, source, target]
+    more = ["-o", ",".join(f"{name}={value}" for name, value in options.items())] if options else []
+    more += ["-c", "-m", "8"] if compressed else []
+    argv: list[str | Path] = ["qemu-img", "convert", "-p", "-f", "raw", "-O", target_format, *more, source, target]
     run(argv, timeout=_LIMIT, on_line=told, hint="is there space left on the file system of the artifact?")
 
 
@@ -72,10 +95,52 @@ def check(image: Path, image_format: str) -> None:
     run(["qemu-img", "check", "-f", image_format, image], timeout=_LIMIT)
 
 
+def is_in_use(image: Path, *, to_write: bool) -> bool:
+    """Whether a virtual machine, or another program of QEMU's, writes the image; with ``to_write``, or needs it to stay as it is.
+
+    Raw and qcow2 alike: QEMU locks bytes of the file, one for each permission that it holds or grants to nobody else
+    (block/file-posix.c; include/block/block-common.h numbers them). ``qemu-img info`` does not notice a raw image in use.
+    """
+    with image.open("rb") as file:
+        return any(_is_locked(file.fileno(), byte) for byte in (_WRITES, *(_NEEDS_IT_UNCHANGED if to_write else ())))
+
+
+def _is_locked(descriptor: int, byte: int) -> bool:
+    asked = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, byte, 1, 0)
+    try:
+        told = fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, asked)
+    except OSError:
+        return False  # a file system without locks, where QEMU goes without them too
+    return bool(struct.unpack(_FLOCK, told)[0] != fcntl.F_UNLCK)
+
+
 def virtual_size(image: Path, image_format: Format) -> int:
     """The size of the disk that a guest sees, in bytes."""
+    return int(info(image, image_format)["virtual-size"])
+
+
+def info(image: Path, image_format: Format) -> dict[str, Any]:
+    """What ``qemu-img info`` says of an image."""
     told = run(["qemu-img", "info", "-f", image_format, "--output", "json", image], timeout=60)
-    return int(json.loads(told.stdout)["virtual-size"])
+    found: dict[str, Any] = json.loads(told.stdout)
+    return found
+
+
+@dataclass(frozen=True)
+class Clusters:
+    """How many clusters of a qcow2 hold data, and how many of them are compressed."""
+
+    allocated: int
+    compressed: int
+
+
+def clusters(image: Path) -> Clusters:
+    """The clusters of a qcow2, all of whose tables are looked through. Raises CommandFailed if they are damaged."""
+    told = run(["qemu-img", "check", "-f", "qcow2", "--output", "json", image], timeout=_LIMIT, check=False)
+    if told.returncode not in (0, _LEAKS_ONLY):
+        check(image, "qcow2")
+    found = json.loads(told.stdout)
+    return Clusters(found.get("allocated-clusters", 0), found.get("compressed-clusters", 0))
 
 
 def version() -> str:

@@ -25,6 +25,8 @@ from imagebuild.log import logger, redact
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+PIPE = subprocess.PIPE
+"""For a program from :func:`started` whose stderr is read apart from its stdout."""
 Process = subprocess.Popen[str]
 TimeoutExpired = subprocess.TimeoutExpired
 """For whoever waits for a program from :func:`started` with a limit of their own."""
@@ -79,14 +81,18 @@ def marked(run: str) -> Iterator[None]:
 
 
 def end_marked(run: str) -> None:
-    """Kill whatever a dead run has started and is still there, as far as it is ours to kill."""
+    """End whatever a dead run has started and is still there, as far as it is ours to end: after some seconds, the hard way."""
     wanted = f"{MARK}={run}".encode()
-    for _ in range(10):  # one may have started another meanwhile
+    told: set[int] = set()
+    begin = time.monotonic()
+    while time.monotonic() - begin < _GRACE + 1:
         found = [pid for pid, variables in _environments() if wanted in variables]
-        for pid in found:
+        late = time.monotonic() - begin > _GRACE
+        for pid in found if late else set(found) - told:  # one may have started another meanwhile
             logger.info("ending process %d of the dead run %s", pid, run)
             with suppress(ProcessLookupError, PermissionError):
-                os.kill(pid, signal.SIGKILL)
+                os.kill(pid, signal.SIGKILL if late else signal.SIGTERM)
+        told.update(found)
         if not found:
             return
         time.sleep(0.1)
@@ -133,7 +139,7 @@ def started(
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
     stdin: bool = False,
-    stderr: IO[str] | None = None,
+    stderr: IO[str] | int | None = None,
     stop_signal: signal.Signals = signal.SIGTERM,
     grace: float = _GRACE,
     whole_environment: bool = False,
@@ -141,7 +147,7 @@ def started(
 ) -> Iterator[subprocess.Popen[str]]:
     """Start a program and make sure that it has ended when the block is left, after ``grace`` seconds the hard way.
 
-    stdout is a pipe of text lines; stderr goes the same way unless a file is given. ``whole_environment`` is for ourselves: the
+    stdout is a pipe of text lines; stderr goes the same way unless a file, or ``PIPE``, is given. ``whole_environment`` is for ourselves: the
     program gets all variables that we have.
     Raises HostError if the program is not there.
     """
@@ -175,7 +181,7 @@ def started(
             stop(process, stop_signal, grace)
         with _children_lock:
             _children.discard(process)
-        for pipe in (process.stdin, process.stdout):
+        for pipe in (process.stdin, process.stdout, process.stderr):
             if pipe is not None:
                 with suppress(OSError):
                     pipe.close()
@@ -190,19 +196,32 @@ def run(
     input: str | None = None,
     check: bool = True,
     on_line: Callable[[str], None] | None = None,
+    apart: bool = False,
     stop_signal: signal.Signals = signal.SIGTERM,
     hint: str | None = None,
 ) -> Completed:
     """Run a program to its end and return its output (stdout and stderr together).
 
     ``timeout`` is in seconds. ``on_line`` gets each line as it comes; a carriage return ends a
-    line too, as progress bars use it. Every line also goes to the build log. With ``check`` a non-zero exit status
+    line too, as progress bars use it. ``apart`` gives it only the lines of stdout. Every line also goes to the build log. With ``check`` a non-zero exit status
     raises CommandFailed with the last lines in its message; running out of time always does.
     """
     begin = time.monotonic()
     expired = threading.Event()
     lines: list[str] = []
-    with started(argv, env=env, cwd=cwd, stdin=input is not None, stop_signal=stop_signal, hint=hint) as process:
+
+    def read(pipe: IO[str], tell: Callable[[str], None] | None) -> None:
+        for line in pipe:
+            text = line.rstrip("\n")
+            lines.append(text)
+            logger.debug("%s: %s", os.path.basename(str(argv[0])), text)
+            if tell is not None:
+                tell(text)
+
+    stderr = subprocess.PIPE if apart else None
+    with started(
+        argv, env=env, cwd=cwd, stdin=input is not None, stderr=stderr, stop_signal=stop_signal, hint=hint
+    ) as process:
 
         def expire() -> None:
             expired.set()
@@ -211,18 +230,19 @@ def run(
         watchdog = threading.Timer(timeout, expire)
         watchdog.daemon = True
         watchdog.start()
+        beside = None
         try:
             if process.stdin is not None:
                 feeder = threading.Thread(target=_feed, args=(process.stdin, input or ""), daemon=True)
                 feeder.start()
+            if process.stderr is not None:
+                beside = threading.Thread(target=read, args=(process.stderr, None), daemon=True)
+                beside.start()
             assert process.stdout is not None
-            for line in process.stdout:
-                text = line.rstrip("\n")
-                lines.append(text)
-                logger.debug("%s: %s", os.path.basename(str(argv[0])), text)
-                if on_line is not None:
-                    on_line(text)
+            read(process.stdout, on_line)
             process.wait()
+            if beside is not None:
+                beside.join()
         finally:
             watchdog.cancel()
     seconds = time.monotonic() - begin

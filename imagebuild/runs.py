@@ -5,12 +5,13 @@ Alive or dead is told by that lock, which ends with the process, whatever ends i
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import re
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,10 +21,6 @@ from imagebuild.log import logger
 
 if TYPE_CHECKING:
     from imagebuild.hypervisor import Hypervisor
-
-ELSEWHERE = "elsewhere"
-"""The file in a run's folder that names temporary folders of its programs in other places, a line for each."""
-
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _DESCRIBED = re.compile(r"imagebuild run (?P<run>\S+) of process \d+, runs of (?P<root>\S+)")
@@ -60,7 +57,7 @@ class Runs:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        self._root.mkdir(exist_ok=True)
+        self._root.mkdir(exist_ok=True, mode=0o755)
         descriptor = os.open(self._root, os.O_RDONLY)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -102,26 +99,26 @@ class Runs:
 
         Not the folder's name: containers may share a libvirt, and each have another store at the same place.
         """
-        self._root.mkdir(exist_ok=True)
+        self._root.mkdir(exist_ok=True, mode=0o755)
         status = self._root.stat()
         return f"{_BOOT_ID.read_text().strip()}:{status.st_dev:x}:{status.st_ino:x}"
 
     def bury(self, run: str) -> None:
-        """Remove what a dead run left: its folder, and the folders elsewhere that it noted there."""
+        """Remove the folder that a dead run left."""
         logger.info("removing what the dead run %s left", run)
-        folder = self._root / run
-        with suppress(OSError):
-            for line in (folder / ELSEWHERE).read_text().splitlines():
-                remove_tree(Path(line))
-        remove_tree(folder)
+        remove_tree(self._root / run)
 
 
 def _is_free(folder: Path) -> bool:
     """Whether nobody has locked the folder."""
     try:
-        descriptor = os.open(folder, os.O_RDONLY)
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except FileNotFoundError:
         return False
+    except OSError as error:
+        if error.errno in (errno.ENOTDIR, errno.ELOOP):
+            return True  # no folder of a run at all: a file, or a link
+        raise
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -230,6 +230,7 @@ class Run:
             (artifact.folder / "kickstart.cfg").write_text(self.plan.kickstart.text)
             evidence.copy_logs(customised, artifact.folder)
             evidence.copy_logs(self.work / "logs", artifact.folder)
+            self._set_modes(artifact, customised)
         made = output.latest()
         assert made is not None
         return made
@@ -244,9 +245,14 @@ class Run:
             targets = {each: folder / names[each][at] for each in formats}
             made = convert(disk, targets, compression=output.compression, progress=progress)
             images.append([_image_facts(made[each], disk.stat().st_size) for each in formats])
-        for path in folder.iterdir():
-            path.chmod(0o644)
         return [image for of_format in zip(*images, strict=True) for image in of_format]
+
+    def _set_modes(self, artifact: Artifact, customised: Path) -> None:
+        """What holds a secret, or may, is for its owner alone: images, and what the installation said. The rest is for all to read."""
+        secret = supplies.has_secrets(self.recipe) or customising.result(customised).password_hashes is not False
+        for path in artifact.folder.iterdir():
+            harmless = path in (artifact.folder / MANIFEST, artifact.domain)
+            path.chmod(0o600 if secret and not harmless else 0o644)
 
     def _facts(self, artifact: Artifact, customised: Path, images: Sequence[manifest.ImageFacts]) -> manifest.Facts:
         disks = len(self.recipe.disks)

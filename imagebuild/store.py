@@ -1,5 +1,7 @@
 """The store: the result of every step, under the step's fingerprint, whole or not there.
 
+A store of another user, or one that others may write, is refused: what is in it is believed, run and removed.
+
     STORE/<kind>/<fingerprint>/…        an entry; entry.json says which inputs it was made from, and the digest of each file
     STORE/damaged/…                     entries that were not what their digests say
     STORE/states/<name>                 which state of the world is in force: see imagebuild.freshness
@@ -16,6 +18,7 @@ import fcntl
 import json
 import os
 import secrets
+import stat
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -28,7 +31,9 @@ import platformdirs
 
 from imagebuild.errors import HostError
 from imagebuild.files import allocated, content_digest, remove_tree, sync, sync_tree, write_atomically
+from imagebuild.hints import command_line
 from imagebuild.log import logger
+from imagebuild.ownership import why_not_own
 from imagebuild.runs import Runs
 
 DAMAGED = "damaged"
@@ -38,8 +43,13 @@ _TAG_NAME = "CACHEDIR.TAG"
 _TAG = "Signature: 8a477f597d28d172789f06886806bc55\n# The store of imagebuild: see `imagebuild gc`. About this file: https://bford.info/cachedir/\n"
 """What programs that make backups know a cache by."""
 _ANSWERS = "host.json"
-_OF_ANY = frozenset({"lost+found", _ANSWERS})
+_LOST = "lost+found"
+_OF_ANY = frozenset({_LOST, _ANSWERS})
 """Also in the root of an empty file system, and where nothing was built yet."""
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_FILE = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
+_MODE = 0o755
+"""Of folders, whatever the umask adds: QEMU's own user passes through, and nobody else writes."""
 _OWN = frozenset({
     "key", "locks", "work", "failures", "states", "damaged", "history.sqlite", "accelerator.json",
     "sources", "source", "runtime", "tree", "payload", "installed", "layer", "customised",
@@ -54,6 +64,26 @@ def default_root() -> Path:
     if os.geteuid() == 0:
         return Path(platformdirs.site_cache_dir("imagebuild"))
     return Path(platformdirs.user_cache_dir("imagebuild"))
+
+
+def _check_own(root: Path) -> None:
+    """Raise HostError unless the folder and what stands in it are this user's, for nobody else to write, and lead nowhere else."""
+    for path in (root, *sorted(root.iterdir())):
+        if path.name == _LOST:
+            continue
+        try:
+            status = path.stat() if path == root else path.lstat()
+        except FileNotFoundError:
+            continue  # another process's, which has just removed it
+        if not stat.S_ISDIR(status.st_mode) and not stat.S_ISREG(status.st_mode):
+            why = f"{path.name} in it is no file and no folder"
+            raise HostError(f"the store {root} is not used: {why}", f"look at it: {command_line('ls', '-l', path)}")
+        if why_foreign := why_not_own(status):
+            about = "" if path == root else f"of {path.name} in it, "
+            hint = "choose another with --store"
+            if status.st_uid == os.geteuid():
+                hint += f"; or, if nobody else has written into it: {command_line('chmod', '-R', 'go-w', path)}"
+            raise HostError(f"the store {root} is not used: {about}{why_foreign}", hint)
 
 
 @dataclass(frozen=True)
@@ -74,7 +104,8 @@ class Store:
     def __init__(self, root: Path) -> None:
         self.root = root.absolute()
         try:
-            self.root.mkdir(parents=True, exist_ok=True)
+            self.root.mkdir(parents=True, exist_ok=True, mode=_MODE)
+            _check_own(self.root)
         except OSError as error:
             raise HostError(
                 f"cannot make the store {self.root}: {error.strerror}", "choose another with --store"
@@ -104,7 +135,7 @@ class Store:
     def find(self, kind: str, fingerprint: str) -> Path | None:
         """The entry's folder, or None."""
         folder = self.root / kind / fingerprint
-        return folder if (folder / _ENTRY).is_file() else None
+        return folder if (folder / _ENTRY).is_file() and not folder.is_symlink() else None
 
     def take(self, kind: str, fingerprint: str, held: ExitStack, *, prove: bool = True) -> Path | None:
         """The folder of an entry, proved; nobody removes it until ``held`` is closed. None if it is not there.
@@ -112,7 +143,7 @@ class Store:
         One that is damaged is set aside, which the log tells. Who has just made it need not have it proved.
         """
         while (folder := self.find(kind, fingerprint)) is not None:
-            descriptor = os.open(folder, os.O_RDONLY)
+            descriptor = os.open(folder, _FOLDER)
             held.callback(os.close, descriptor)
             fcntl.flock(descriptor, fcntl.LOCK_SH)
             if not _is_still(descriptor, folder):
@@ -129,14 +160,14 @@ class Store:
         """Move what is not what it should be out of the way; ``gc`` removes it."""
         logger.warning("%s in the store is damaged, and is made again: %s", path.relative_to(self.root), damage)
         aside = self.root / DAMAGED / f"{path.parent.name}-{path.name[:16]}-{secrets.token_hex(_NAME_BYTES)}"
-        aside.parent.mkdir(exist_ok=True)
+        aside.parent.mkdir(exist_ok=True, mode=_MODE)
         with suppress(FileNotFoundError):  # another process was faster
             path.rename(aside)
 
     def entries(self) -> Iterator[Entry]:
         """All entries, in no order. What was set aside is none."""
         for path in self.root.glob(f"*/*/{_ENTRY}"):
-            if path.parts[-3] == DAMAGED:
+            if path.parts[-3] == DAMAGED or path.parent.is_symlink() or path.is_symlink():
                 continue
             with suppress(OSError, ValueError, KeyError, TypeError):
                 label, used = json.loads(path.read_text())["label"], path.stat().st_mtime
@@ -151,15 +182,15 @@ class Store:
     def remove(self, entry: Entry, *, dry_run: bool = False) -> bool:
         """Remove an entry unless somebody has taken it; whether that was, or with ``dry_run`` could be, done."""
         with suppress(FileNotFoundError):
-            descriptor = os.open(entry.folder, os.O_RDONLY)
+            descriptor = os.open(entry.folder, _FOLDER if entry.kind != "sources" else _FILE)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if dry_run:
                     return True
                 aside = self.root / DAMAGED / secrets.token_hex(8)
-                aside.parent.mkdir(exist_ok=True)
+                aside.parent.mkdir(exist_ok=True, mode=_MODE)
                 entry.folder.rename(aside)  # at once: nobody finds half an entry
-                remove_tree(aside) if aside.is_dir() else aside.unlink()
+                remove_tree(aside)
             except BlockingIOError:
                 return False
             finally:
@@ -186,7 +217,7 @@ class Store:
         Where another process was faster its entry stays, unless ``replace`` is given.
         """
         final = self.root / kind / fingerprint
-        final.parent.mkdir(exist_ok=True)
+        final.parent.mkdir(exist_ok=True, mode=_MODE)
         aside = within / f"{kind}-{secrets.token_hex(_NAME_BYTES)}"
         aside.mkdir()
         replaced = aside.with_name(f"{aside.name}.replaced")
@@ -209,7 +240,7 @@ class Store:
     def locked(self, name: str, on_wait: Callable[[str], None]) -> Iterator[None]:
         """Hold the lock ``name``, after waiting for whoever has it; ``on_wait`` is told who that is, once."""
         path = self.root / "locks" / name
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(exist_ok=True, mode=_MODE)
         descriptor = self._acquire(path, on_wait)
         try:
             os.ftruncate(descriptor, 0)
@@ -223,7 +254,7 @@ class Store:
     def _acquire(path: Path, on_wait: Callable[[str], None]) -> int:
         told = False
         while True:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if os.fstat(descriptor).st_nlink:
@@ -243,7 +274,7 @@ class Store:
         """Remove the lock files that killed processes left. They lock nothing."""
         for path in (self.root / "locks").glob("*"):
             with suppress(OSError):
-                descriptor = os.open(path, os.O_RDWR)
+                descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
                 try:
                     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     path.unlink()  # while holding it: see _acquire
@@ -254,7 +285,8 @@ class Store:
         """An empty folder for what a failed build of ``recipe`` leaves; the one of the time before is gone."""
         folder = self.root / "failures" / recipe
         remove_tree(folder)
-        folder.mkdir(parents=True, mode=0o700)
+        folder.parent.mkdir(exist_ok=True, mode=_MODE)
+        folder.mkdir(mode=0o700)
         return folder
 
     def state(self, name: str) -> str:
@@ -267,7 +299,7 @@ class Store:
         """Keep a short text under ``name``."""
         path = self.root / "states" / name
         if self.state(name) != text:
-            path.parent.mkdir(exist_ok=True)
+            path.parent.mkdir(exist_ok=True, mode=_MODE)
             write_atomically(path, text)
 
     def key(self) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -19,7 +20,7 @@ from imagebuild.artifact import Output
 from imagebuild.build import clear_dead_runs
 from imagebuild.cli.main import cli
 from imagebuild.gc import collect, versions
-from imagebuild.runs import ELSEWHERE, new_run
+from imagebuild.runs import new_run
 from imagebuild.store import Store
 
 DAY = date(2026, 1, 31)
@@ -106,19 +107,18 @@ DYING = """
 import os, signal, subprocess, sys, tempfile
 from pathlib import Path
 from imagebuild.run import marked, started
-from imagebuild.runs import ELSEWHERE
 from imagebuild.store import Store
 
 with Store(Path(sys.argv[1])).runs.workdir("web-1", shared=False) as work, marked("web-1"):
     with started(["sh", "-c", "sleep 600 & sleep 600"]), Store(Path(sys.argv[1])).locked("some", print):
-        (work / ELSEWHERE).write_text(sys.argv[2])
+        (work / "elsewhere").write_text(sys.argv[2])
         os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
 def test_programs_files_and_locks_of_a_killed_build_go(store: Store, tmp_path: Path) -> None:
     elsewhere = tmp_path / "libguestfs123456"
-    elsewhere.mkdir()
+    (elsewhere / "canary").mkdir(parents=True)
     with (
         store.runs.workdir("web-2", shared=False) as living,
         programs.marked("web-2"),
@@ -128,15 +128,34 @@ def test_programs_files_and_locks_of_a_killed_build_go(store: Store, tmp_path: P
         assert store.runs.dead() == ["web-1"]
         assert len(marked("web-1")) == 3
         assert [one.what for one in collect(store, keep=1, dry_run=True).removed] == ["dead build web-1"]
-        assert elsewhere.exists()
         clear_dead_runs(store)
         assert store.runs.dead() == []
         assert [pid for pid in marked("web-1") if running(pid)] == []
         assert other.poll() is None
         assert living.exists()
-    assert not elsewhere.exists()
+    assert (elsewhere / "canary").exists(), "a folder elsewhere is not removed because a file names it"
     assert list((store.root / "locks").iterdir()) == []
-    assert not (store.root / "work" / "web-1" / ELSEWHERE).exists()
+    assert not (store.root / "work" / "web-1").exists()
+
+
+def test_what_does_not_end_by_itself_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(programs, "_GRACE", 0.5)
+    script = "trap '' TERM; echo ready; while :; do sleep 0.1; done"
+    with programs.marked("stubborn-1"), programs.started(["sh", "-c", script]) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        programs.end_marked("stubborn-1")
+        assert process.wait(10) == -signal.SIGKILL
+
+
+def test_what_ends_by_itself_may(tmp_path: Path) -> None:
+    script = f"trap 'rm {tmp_path}/canary; exit' TERM; touch {tmp_path}/canary; echo ready; while :; do sleep 0.1; done"
+    with programs.marked("tidy-1"), programs.started(["sh", "-c", script]) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        programs.end_marked("tidy-1")
+        assert process.wait(10) == 0
+    assert list(tmp_path.iterdir()) == []
 
 
 def marked(run: str) -> list[int]:

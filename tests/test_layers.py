@@ -19,8 +19,8 @@ PACKAGE = Path(imagebuild.__file__).parent
 
 # From the bottom up. A module may import its own layer and those below it.
 LAYERS = {
-    "base": {"errors", "progress", "log", "files", "fstab", "stall", "answers"},
-    "adapters": {"run", "disk_image", "guest", "hypervisor", "qemu_img", "fetch", "accel"},
+    "base": {"errors", "progress", "log", "files", "fstab", "stall", "answers", "ownership", "hints"},
+    "adapters": {"run", "disk_image", "image_references", "guest", "hypervisor", "qemu_img", "fetch", "accel"},
     "domain": {
         "recipe",
         "kickstart",
@@ -49,7 +49,7 @@ LAYERS = {
         "gc",
         "reasons",
         "parallel",
-        "scrubbing",
+        "scrub",
         "by_hand",
         "steps",
         "prepare",

@@ -40,7 +40,9 @@ def interrupted(*_):
 
 signal.signal(signal.SIGTERM, interrupted)
 (folder / f"{name}.began").write_text(f"{os.getpid()} {' '.join(sys.argv[1:])}")
-print("a line of somebody else")
+if name == "a":
+    print(json.dumps({"event": "note", "text": "no event"}), file=sys.stderr)
+print("a line of somebody else", file=sys.stderr)
 tell(event="step", step="install", state="started", expected_seconds=35.2)
 if "slow" in name:
     time.sleep(60)
@@ -169,7 +171,7 @@ def test_what_each_build_tells_is_told(several: Fixture) -> None:
     builds = several.builds("a")
     builds.beside = beside.append
     builds.go()
-    assert beside == ["a line of somebody else"]
+    assert beside == ['{"event": "note", "text": "no event"}', "a line of somebody else"]
     assert several.told.lines == ["a install unpacking 0.5", "a noted", "a install well"]
     _, *words = (several.folder / "a.began").read_text().split()
     assert words == ["build", str(several.folder / "a.yaml"), "--image", "a", "--json", "--var", "a"]

@@ -105,3 +105,12 @@ def test_a_secret_never_reaches_the_log_or_an_error(tmp_path: Path) -> None:
     assert "before [secret] after" in text
     assert "'\"'\"'" not in text
     assert logging.getLogger("imagebuild").handlers  # and the log still has its null handler
+
+
+def test_with_stderr_apart_only_stdout_gives_lines() -> None:
+    told: list[str] = []
+    script = "echo out; echo err >&2; echo more; exit 3"
+    with pytest.raises(CommandFailed) as caught:
+        run(["sh", "-c", script], timeout=30, on_line=told.append, apart=True)
+    assert told == ["out", "more"]
+    assert sorted(caught.value.output.split()) == ["err", "more", "out"]

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import xml.etree.ElementTree as ET
 from contextlib import ExitStack
 from pathlib import Path
+
+import pytest
 
 from imagebuild import plan as plans
 from imagebuild import qemu_img
@@ -32,14 +35,14 @@ output: {format: [vmdk, qcow2, raw.zst], compression: zlib}
 """
 
 
-def converted(folder: Path) -> Artifact:
-    """What becomes of two disks with little on them."""
-    (folder / "web.yaml").write_text(RECIPE)
+def converted(folder: Path, *, hashes: bool | None = False, more: str = "") -> Artifact:
+    """What becomes of two disks with little on them; ``hashes`` is what is known of the guest, ``more`` stands in the recipe."""
+    (folder / "web.yaml").write_text(RECIPE + more)
     recipe = load(folder / "web.yaml")
     (folder / "logs").mkdir()
     facts = {"sources": [], "machine": {}, "accelerator": "tcg"}
     (folder / "installation.json").write_text(json.dumps(facts))
-    (folder / "customised.json").write_bytes(RESULT.dump_json(CustomiseResult((), {})))
+    (folder / "customised.json").write_bytes(RESULT.dump_json(CustomiseResult((), {}, hashes)))
     for name, size in zip(disk_names(recipe), disk_sizes(recipe), strict=True):
         qemu_img.create_raw(folder / name, size)
         with (folder / name).open("r+b") as file:
@@ -75,6 +78,44 @@ def test_every_disk_comes_in_every_format(tmp_path: Path) -> None:
         tmp_path / disk_names(load(tmp_path / "web.yaml"))[1],
     ]
     subprocess.run([*compare, artifact.folder / "web-disk2.qcow2"], check=True, capture_output=True)
+
+
+NO_SECRETS = """\
+root: {ssh_keys: [{file: keys}]}
+operations:
+  - add-ssh-keys: {user: root, keys: [{file: keys}]}
+"""
+
+
+@pytest.mark.parametrize(
+    ("hashes", "more", "mode"),
+    [
+        (False, "", 0o644),
+        (False, NO_SECRETS, 0o644),
+        (True, "", 0o600),
+        (None, "", 0o600),
+        (False, "root: {password: {env: PASSWORD}}\n", 0o600),
+        (False, "users: [{name: ops, password: {env: PASSWORD}}]\n", 0o600),
+        (False, "operations: [set-password: {password: {env: PASSWORD}}]\n", 0o600),
+    ],
+)
+@pytest.mark.parametrize("umask", [0o022, 0o002, 0o077])
+def test_images_with_secrets_are_for_their_owner_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hashes: bool | None, more: str, mode: int, umask: int
+) -> None:
+    monkeypatch.setenv("PASSWORD", "open sesame")
+    (tmp_path / "keys").write_text("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl\n")
+    (tmp_path / "build.log").write_text("it said\n")
+    before = os.umask(umask)
+    try:
+        artifact = converted(tmp_path, hashes=hashes, more=more)
+    finally:
+        os.umask(before)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in artifact.folder.iterdir()}
+    for harmless in ("manifest.json", "SHA256SUMS", "web.xml"):
+        assert modes.pop(harmless) == 0o644
+    assert {"web.qcow2", "web-disk2.vmdk", "web.raw.zst", "kickstart.cfg", "build.log"} <= modes.keys()
+    assert set(modes.values()) == {mode}
 
 
 def test_the_checksums_are_right_and_the_domain_names_the_qcow2(tmp_path: Path) -> None:

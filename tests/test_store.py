@@ -299,3 +299,123 @@ def test_many_make_one_store_at_once(tmp_path: Path) -> None:
     told = {one.communicate()[0] for one in started}
     assert [one.returncode for one in started] == [0] * 6
     assert len(told) == 1
+
+
+# A store of somebody else, or with something of somebody else in it.
+
+
+def canary(tmp_path: Path) -> Path:
+    path = tmp_path / "elsewhere" / "canary"
+    path.parent.mkdir()
+    path.write_text("stays")
+    return path
+
+
+def test_a_store_is_for_its_owner_alone_to_write(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        store = Store(tmp_path / "store")
+        make(store)
+        with store.runs.workdir("run", shared=True), store.locked("some", print):
+            store.set_state("mirror", "x")
+            store.failure_folder("web")
+            assert store.key()
+            assert Store(store.root).find("payload", "abc"), "it is one that is believed"
+    finally:
+        os.umask(before)
+
+
+@pytest.mark.parametrize("name", ["", "work", "payload", "key"])
+def test_a_store_of_somebody_else_is_refused(store: Store, name: str) -> None:
+    make(store)
+    store.key()
+    with store.runs.workdir("run", shared=False):
+        pass
+    path = store.root / name
+    os.chown(path, 1234, 1234)
+    with pytest.raises(HostError, match="belongs to user 1234") as caught:
+        Store(store.root)
+    assert caught.value.hint == "choose another with --store"
+    os.chown(path, os.geteuid(), os.getegid())
+    Store(store.root)
+
+
+@pytest.mark.parametrize("mode", [0o775, 0o757, 0o1777])
+@pytest.mark.parametrize("name", ["", "payload"])
+def test_a_store_that_others_may_write_is_refused(store: Store, name: str, mode: int) -> None:
+    make(store)
+    path = store.root / name
+    path.chmod(mode)
+    with pytest.raises(HostError, match=f"writable by other users \\(mode {mode:04o}\\)") as caught:
+        Store(store.root)
+    assert f"chmod -R go-w {path}" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize("name", ["work", "key", "payload", "locks", "history.sqlite", "host.json", "damaged"])
+def test_a_link_in_a_store_is_refused(store: Store, tmp_path: Path, name: str) -> None:
+    stays = canary(tmp_path)
+    (store.root / name).symlink_to(stays.parent)
+    with pytest.raises(HostError, match=f"{name} in it is no file and no folder"):
+        Store(store.root)
+    (store.root / name).unlink()
+    os.mkfifo(store.root / name)
+    with pytest.raises(HostError, match=f"{name} in it is no file and no folder"):
+        Store(store.root)
+
+
+def test_the_store_itself_may_be_a_link_of_its_owner(store: Store, tmp_path: Path) -> None:
+    make(store)
+    (tmp_path / "link").symlink_to(store.root)
+    assert Store(tmp_path / "link").find("payload", "abc")
+
+
+def test_links_deeper_in_a_store_are_not_followed(store: Store, tmp_path: Path) -> None:
+    stays = canary(tmp_path)
+    (stays.parent / "entry.json").write_text(json.dumps({"label": "r", "made": "2026", "inputs": {}, "files": {}}))
+    make(store)
+    (store.root / "payload" / "linked").symlink_to(stays.parent)
+    (store.root / "locks").mkdir()
+    (store.root / "locks" / "some").symlink_to(stays)
+    (store.root / "work").mkdir()
+    (store.root / "work" / "run-1").symlink_to(stays.parent)
+    (store.root / "work" / "run-2").write_text("no folder")
+    assert store.find("payload", "linked") is None
+    assert [entry.fingerprint for entry in store.entries()] == ["abc"]
+    with pytest.raises(OSError, match="symbolic link"), store.locked("some", print):
+        pytest.fail("it would be emptied")
+    store.clear_locks()
+    for run in store.runs.dead():
+        store.runs.bury(run)
+    assert list((store.root / "work").iterdir()) == []
+    assert stays.read_text() == "stays"
+
+
+# What stands in a folder for artifacts.
+
+
+def test_latest_that_leads_elsewhere_is_none(tmp_path: Path) -> None:
+    output = Output(tmp_path / "out", "web")
+    there = tmp_path / "2026-01-31.1"
+    for folder in (there, output.folder / "2026-01-31.2"):
+        folder.mkdir(parents=True)
+        (folder / "web.qcow2").write_text("image")
+        (folder / "manifest.json").write_text(json.dumps({"image": {"file": "web.qcow2", "size": 5}}))
+    latest = output.folder / "latest"
+    latest.symlink_to("2026-01-31.2")
+    assert output.latest() is not None
+    for target in ("../../2026-01-31.1", str(there), "."):
+        latest.unlink()
+        latest.symlink_to(target)
+        assert output.latest() is None
+    latest.unlink()
+    latest.symlink_to("2026-01-31.2")
+    told = {"image": {"file": "../../2026-01-31.1/web.qcow2", "size": 5}}
+    (output.folder / "2026-01-31.2" / "manifest.json").write_text(json.dumps(told))
+    assert output.latest() is None
+
+
+def test_a_version_that_is_a_link_is_not_one_to_remove(tmp_path: Path) -> None:
+    output = Output(tmp_path / "out", "web")
+    output.folder.mkdir(parents=True)
+    (output.folder / "2026-01-31.1").symlink_to(tmp_path)
+    assert output.superfluous(0) == []

@@ -8,6 +8,7 @@ import click
 
 from imagebuild.cli.options import json_option, refuse_unknown, var_option
 from imagebuild.errors import RecipeError
+from imagebuild.hints import command_line
 from imagebuild.recipe.catalogue import Listed, catalogue
 from imagebuild.recipe.load import checked
 from imagebuild.recipe.search import recipe_folders
@@ -32,7 +33,7 @@ def list_recipes(given: dict[str, str], as_json: bool) -> None:
             click.echo(json.dumps({**data, "problems": problems}))
             continue
         if problems:
-            described = f"({problems} {'problem' if problems == 1 else 'problems'}, see `imagebuild lint {one.file}`)"
+            described = f"({problems} {'problem' if problems == 1 else 'problems'}, see `{command_line('imagebuild', 'lint', one.file)}`)"
         click.echo(f"{one.name:<24} {described:<52} {one.file}")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 from types import FrameType
@@ -41,6 +42,7 @@ def cli() -> None:
 
 def main() -> None:
     """The entry point: every outcome becomes an exit code, every expected error a sentence."""
+    os.umask(os.umask(0o077) | 0o022)  # a store, and what is in it, is for its owner alone to write
     signal.signal(signal.SIGTERM, _interrupt)
     signal.signal(signal.SIGHUP, _interrupt)
     as_json = "--json" in sys.argv[1:]

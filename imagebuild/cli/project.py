@@ -9,6 +9,7 @@ import click
 from imagebuild import project
 from imagebuild.cli.options import RecipeName
 from imagebuild.files import write_atomically
+from imagebuild.hints import command_line
 from imagebuild.recipe import schema as schemas
 from imagebuild.recipe.load import one_image
 
@@ -34,7 +35,7 @@ def init(folder: Path, name: str | None, base: str, ci: project.Ci) -> None:
     name = name or folder.resolve().name
     for path in project.create(folder, name, image.source.stem, ci, image.axes):
         click.echo(path)
-    click.echo(f"next: cd {folder} && imagebuild plan {name}")
+    click.echo(f"next: {command_line('cd', folder)} && {command_line('imagebuild', 'plan', name)}")
 
 
 @click.command(

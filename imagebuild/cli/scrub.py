@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import click
 from click.shell_completion import CompletionItem
 from pydantic import ValidationError
 
-from imagebuild import accel, scrubbing
+from imagebuild import accel
+from imagebuild import scrub as scrubbing
 from imagebuild.cli.keys import key_option
 from imagebuild.cli.options import RecipeName, json_option, log_to_stderr, opened, store_option, verbose_option
 from imagebuild.cli.report import JsonReporter, reporter
@@ -22,7 +24,9 @@ from imagebuild.recipe import supplies
 from imagebuild.recipe.document import Mark
 from imagebuild.recipe.load import load
 from imagebuild.recipe.secrets import RealSecrets
-from imagebuild.scrubbing import Way
+from imagebuild.runs import new_run
+from imagebuild.scrub import Way
+from imagebuild.store import Store
 
 _IMAGES = click.argument(
     "images", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True, dir_okay=False), metavar="IMAGE..."
@@ -61,7 +65,11 @@ Examples:
 @_IMAGES
 @_FORMAT
 @click.option("--dry-run", is_flag=True, help="Tell what would change, with the differences of texts. Changes nothing.")
-@click.option("--in-place", is_flag=True, help="Write into the image instead of swapping a copy in. Needs less space.")
+@click.option(
+    "--in-place",
+    is_flag=True,
+    help="Write the result into the image's own file, which keeps its inode, hard links and open handles.",
+)
 @click.option("--output", type=click.Path(path_type=Path), help="Write the result there and leave IMAGE as it is.")
 @click.option(
     "--operation", "wanted", multiple=True, type=OperationName(), metavar="NAME[=JSON]",
@@ -100,13 +108,18 @@ def scrub(
     operations = _operations(wanted, recipe, without)
     disks = scrubbing.recognised(images, given)
     told = reporter(as_json=as_json, quiet=False)
-    with told.step(images[0].name, "dry run" if dry_run else "scrub") as progress:
+    kept = opened(store)
+    with (
+        _scratch(kept) if dry_run else nullcontext() as scratch,
+        told.step(images[0].name, "dry run" if dry_run else "scrub") as progress,
+    ):
         result = scrubbing.scrub(
             disks,
             operations,
-            accel=_accelerator(store),
+            accel=_accelerator(kept),
             way=way,
             output=output,
+            scratch=scratch,
             network=network,
             progress=progress,
             keys=keys,
@@ -153,9 +166,10 @@ def audit(
         if name not in known:
             raise UsageError(f"--ignore {name}: there is no such operation", "`imagebuild operations list` lists them")
     told = reporter(as_json=as_json, quiet=False)
-    with told.step(images[0].name, "audit") as progress:
+    kept = opened(store)
+    with _scratch(kept) as scratch, told.step(images[0].name, "audit") as progress:
         disks = scrubbing.recognised(images, given)
-        result = scrubbing.audit(disks, accel=_accelerator(store), progress=progress, keys=keys)
+        result = scrubbing.audit(disks, accel=_accelerator(kept), scratch=scratch, progress=progress, keys=keys)
         found = [
             {"kind": _kind(one), "operation": one.name, "path": change.path, "what": change.what}
             for one in result.operations
@@ -218,8 +232,13 @@ def _call(text: str) -> OperationCall:
         raise UsageError(f"--operation {name}: what follows the equals sign is no JSON: {error}") from error
 
 
-def _accelerator(store: Path | None) -> accel.Accelerator:
-    return accel.verdict(opened(store).answers).accelerator
+def _accelerator(store: Store) -> accel.Accelerator:
+    return accel.verdict(store.answers).accelerator
+
+
+def _scratch(store: Store) -> AbstractContextManager[Path]:
+    """A folder for overlays, which `gc` removes if this process is killed."""
+    return store.runs.workdir(new_run("look"), shared=False)
 
 
 def _kind(result: OperationResult) -> str:

@@ -86,6 +86,7 @@ def _written(
             _pass(disk.fileno(), size, tuple(writers.values()), progress, threads)
         digests.update((name, writer.finish()) for name, writer in writers.items())
     if "vhdx" in targets:
+        targets["vhdx"].touch(mode=0o600)
         qemu_img.convert(source, targets["vhdx"], "vhdx", progress=progress)
         digests["vhdx"] = sha256(targets["vhdx"])
     return digests

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import BinaryIO, Literal, Protocol
 
 Format = Literal["qcow2", "raw", "raw.zst", "vmdk", "vhdx"]
 Compression = Literal["zstd", "zlib"]
@@ -54,6 +54,12 @@ class Writer(Protocol):
 
     def close(self) -> None:
         """Close the file, finished or not."""
+
+
+def created(path: Path) -> BinaryIO:
+    """A new file to write an image into, for its owner alone: whoever knows what is in it may open it to others."""
+    path.touch(mode=0o600, exist_ok=False)
+    return path.open("r+b", buffering=1 << 20)
 
 
 def is_zero(data: bytes) -> bool:

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import zstandard
 
-from imagebuild.convert.formats import CLUSTER, Compression, clusters
+from imagebuild.convert.formats import CLUSTER, Compression, clusters, created
 from imagebuild.files import sha256
 
 ZSTD_LEVEL = 3
@@ -53,7 +53,7 @@ class Qcow2:
         self._path = path
         self._size = -(-size // _SECTOR) * _SECTOR
         self._compression = compression
-        self._file = path.open("xb", buffering=1 << 20)
+        self._file = created(path)
         self._end = 0
         self._references = array("H")
         """How often each cluster of the file is pointed at."""

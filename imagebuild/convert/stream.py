@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+from imagebuild.convert.formats import created
+
 _ZEROS = bytes(1 << 20)
 
 
@@ -14,7 +16,7 @@ class Stream:
     def __init__(self, path: Path) -> None:
         self.length = 0
         self._digest = hashlib.sha256()
-        self._file = path.open("xb", buffering=1 << 20)
+        self._file = created(path)
 
     def write(self, data: bytes) -> None:
         """Append ``data``."""

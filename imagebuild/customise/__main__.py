@@ -1,7 +1,10 @@
 """The process that makes the calls to libguestfs: an order as JSON comes in, events as lines of JSON go out.
 
-The calls are made in a thread. The main thread waits for a signal to end, for the other end of
-standard output to go away, or for a full disk, and then ends the appliance, so that the call in progress
+Events go to what was standard output when the process began. Nothing else can write there: what libguestfs and QEMU print,
+a guest's console among it, goes to standard error.
+
+The calls are made in a thread. The main thread waits for a signal to end, for whoever reads the
+events to go away, or for a full disk, and then ends the appliance, so that the call in progress
 fails and the handle is closed in the regular way. QEMU waits for ever when it cannot write its image.
 """
 
@@ -9,7 +12,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import select
 import shutil
 import signal
@@ -24,9 +26,10 @@ from pathlib import Path
 from typing import Any
 
 from imagebuild import guest
-from imagebuild.customise import registry, runner
+from imagebuild.customise import registry, runner, sockets
 from imagebuild.customise.files import Files
 from imagebuild.customise.result import RESULTS, OperationResult
+from imagebuild.customise.sockets import SocketFolder
 from imagebuild.customise.supplies import Supplies
 from imagebuild.errors import GuestStuck, HostError, ImageBuildError
 from imagebuild.stall import Stall, Usage
@@ -40,10 +43,19 @@ _FULL = 1 << 20
 """Bytes: a file system with fewer free ones counts as full."""
 
 _writing = threading.Lock()
+_events = sys.stdout
+
+
+def _take_stdout() -> None:
+    """Keep standard output for events, out of reach of the programs that are started."""
+    global _events
+    _events = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
 
 
 def main() -> int:
     """Carry out the order on standard input. 0: a result was written; 1: an error was; 3: ended from outside."""
+    _take_stdout()
     ending = threading.Event()
     for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(signum, lambda *_: ending.set())
@@ -51,7 +63,7 @@ def main() -> int:
     statuses: list[int] = []
     thread = threading.Thread(target=lambda: statuses.append(_carry_out(order)), daemon=True)
     thread.start()
-    told: set[str] = set()
+    told: dict[Path, SocketFolder] = {}
     limit = order["stuck_after"]
     stall = Stall(limit, time.monotonic()) if limit else None
     folders = {Path(path).parent for path in (order["disk"], *order["more"])} | {Path(order["tmpdir"])}
@@ -67,8 +79,8 @@ def main() -> int:
     if not thread.is_alive():
         return statuses[0] if statuses else 1
     _end(thread)
-    for folder in told:
-        shutil.rmtree(folder, ignore_errors=True)
+    for folder in told.values():
+        folder.remove()
     os._exit(3)
 
 
@@ -118,14 +130,14 @@ def _tell(detail: str, fraction: float) -> None:
 
 def _emit(event: str, **fields: Any) -> None:
     with _writing, suppress(BrokenPipeError):
-        sys.stdout.write(json.dumps({"event": event, **fields}) + "\n")
-        sys.stdout.flush()
+        _events.write(json.dumps({"event": event, **fields}) + "\n")
+        _events.flush()
 
 
 def _unheard() -> bool:
-    """Whether nobody reads standard output any more: the parent is gone."""
+    """Whether nobody reads events any more: the parent is gone."""
     poll = select.poll()
-    poll.register(sys.stdout.fileno(), 0)
+    poll.register(_events.fileno(), 0)
     return bool(poll.poll(0))
 
 
@@ -140,22 +152,13 @@ def _told_full(folders: Iterable[Path]) -> bool:
     return False
 
 
-def _tell_socket_folder(told: set[str]) -> None:
-    """Tell the parent, once it exists, in which folder outside of ``tmpdir`` libguestfs keeps its sockets. ``told`` are those of before.
-
-    For root libguestfs takes /tmp and nothing else. The folder is the one where this process listens.
-    """
-    ours = set()
-    for link in Path("/proc/self/fd").iterdir():
-        with suppress(OSError):
-            ours.update(re.findall(r"socket:\[(\d+)\]", str(link.readlink())))
-    for line in Path("/proc/net/unix").read_text(errors="replace").splitlines():
-        fields = line.split(maxsplit=7)
-        if len(fields) == 8 and fields[6] in ours and fields[7].endswith("/guestfsd.sock"):
-            folder = str(Path(fields[7]).parent)
-            if folder not in told:
-                told.add(folder)
-                _emit("temporary", path=folder)
+def _tell_socket_folder(told: dict[Path, SocketFolder]) -> None:
+    """Tell the parent, once it exists, in which folder outside of ``tmpdir`` libguestfs keeps its sockets. ``told`` are those of before."""
+    for path in sockets.of_this_process():
+        if path not in told and (folder := sockets.held(path)) is not None:
+            told[path] = folder
+            device, inode = folder.identity
+            _emit("sockets", path=str(path), device=device, inode=inode)
 
 
 def _told_stuck(stall: Stall | None) -> bool:

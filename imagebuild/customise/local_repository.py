@@ -9,10 +9,12 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from imagebuild.customise import supplies
 from imagebuild.errors import GuestError
+from imagebuild.hints import command_line
 
 if TYPE_CHECKING:
     from imagebuild.customise.guest import Guest
@@ -63,7 +65,7 @@ def _index(manager: Manager, names: set[str], folder: HostPath) -> str:
         hint = "`apk index` makes it: FOLDER/ARCHITECTURE/APKINDEX.tar.gz"
     else:
         there = "repodata/repomd.xml" in names
-        hint = f"`createrepo_c {folder}` makes it"
+        hint = f"`{command_line('createrepo_c', Path(folder))}` makes it"
     if not there:
         raise GuestError(f"{folder} has no index of its packages that {manager} could read", hint)
     return ""

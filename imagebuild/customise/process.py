@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import sys
 import tempfile
 from dataclasses import asdict, dataclass
@@ -16,14 +15,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 import imagebuild
+from imagebuild.customise import sockets
 from imagebuild.customise.result import RESULT, RESULTS, CustomiseResult, OperationResult
+from imagebuild.customise.sockets import SocketFolder
 from imagebuild.customise.supplies import Supplies
 from imagebuild.disk_image import Format
 from imagebuild.errors import CommandFailed, GuestError, GuestStuck, HostError
 from imagebuild.guest import Key
 from imagebuild.progress import SILENT, Progress
 from imagebuild.run import run as run_program
-from imagebuild.runs import ELSEWHERE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -62,28 +62,26 @@ class KeepLayer(Protocol):
 
 
 class _Reader:
-    """Reads the child's events: one JSON object per line. Lines that are none come from libguestfs or QEMU."""
+    """Reads the child's events: one JSON object per line. Nobody else writes into that pipe."""
 
-    def __init__(self, progress: Progress, keep_layer: KeepLayer | None, note: Path) -> None:
-        self._note = note
+    def __init__(self, progress: Progress, keep_layer: KeepLayer | None) -> None:
         self._progress = progress
         self._keep_layer = keep_layer
         self.result: CustomiseResult | None = None
         self.failure: HostError | GuestError | None = None
-        self.temporary: list[Path] = []
+        self._sockets: list[SocketFolder] = []
 
     def __call__(self, line: str) -> None:
         try:
             event = json.loads(line)
         except ValueError:
-            return
+            return  # the last line of a child that was killed while it wrote
         match event:
             case {"event": "progress", "detail": str(detail), "fraction": float(fraction)}:
                 self._progress.update(detail, fraction)
-            case {"event": "temporary", "path": str(path)}:
-                self.temporary.append(Path(path))
-                with self._note.open("a") as note:
-                    note.write(f"{path}\n")
+            case {"event": "sockets", "path": str(path), "device": int(device), "inode": int(inode)}:
+                if folder := sockets.held(Path(path), (device, inode)):
+                    self._sockets.append(folder)
             case {"event": "layer", "folder": str(folder), "results": results}:
                 if self._keep_layer is not None:
                     self._keep_layer(Path(folder), RESULTS.validate_python(results))
@@ -95,9 +93,9 @@ class _Reader:
 
     def clear(self) -> None:
         """Remove what libguestfs made elsewhere: the child has done so, unless it was killed outright."""
-        for path in self.temporary:
-            shutil.rmtree(path, ignore_errors=True)
-        self._note.unlink(missing_ok=True)
+        for folder in self._sockets:
+            folder.remove()
+        self._sockets.clear()
 
 
 def run(
@@ -127,7 +125,7 @@ def run(
     Raises HostError when libguestfs's appliance does not start, GuestError when there is no guest on the disk, an operation fails or the
     time is over, and GuestStuck for an emulated appliance that has used no CPU for ``stuck_after`` seconds.
     """
-    reader = _Reader(progress, keep_layer, workdir / ELSEWHERE)
+    reader = _Reader(progress, keep_layer)
     with tempfile.TemporaryDirectory(prefix="customise-", dir=workdir) as tmpdir:
         order = Order(
             disk=str(disk.absolute()),
@@ -157,6 +155,7 @@ def _carried_out(order: Order, reader: _Reader, timeout: float) -> CustomiseResu
             input=json.dumps(asdict(order)),
             check=False,
             on_line=reader,
+            apart=True,
         )
     except CommandFailed as error:
         raise GuestError(

@@ -25,10 +25,14 @@ class OperationResult:
 
 @dataclass(frozen=True)
 class CustomiseResult:
-    """What all operations did, in the order they ran, and the guest's packages (name to version)."""
+    """What all operations did, in the order they ran, and the guest's packages (name to version).
+
+    ``password_hashes`` is whether the guest holds any at the end; None if nobody looked.
+    """
 
     operations: tuple[OperationResult, ...]
     packages: dict[str, str]
+    password_hashes: bool | None = None
 
     @property
     def changed_paths(self) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Protocol
 
-from imagebuild.customise import detectors, packages, registry
+from imagebuild.customise import detectors, packages, password_hashes, registry
 from imagebuild.customise.guest import Guest
 from imagebuild.customise.operation import NoParams, NotApplicable, OperationCall, Phase
 from imagebuild.customise.result import CustomiseResult, OperationResult, Status
@@ -113,7 +113,7 @@ def apply_all(
     for done, call in enumerate(sealing, start=len(before_seal)):
         tell(call.name, done / len(calls))
         results.append(apply_one(files, call, differences=differences))
-    return CustomiseResult(tuple(results), installed)
+    return CustomiseResult(tuple(results), installed, password_hashes.found(files))
 
 
 def audit(open_guest: OpenGuest, *, tell: Callable[[str, float], None]) -> CustomiseResult:

@@ -88,7 +88,7 @@ def build(spec: PayloadSpec, into: Path, progress: Progress) -> PayloadResult:
 def read(folder: Path) -> PayloadResult:
     """What ``build`` made in ``folder``."""
     about = json.loads((folder / "payload.json").read_text())
-    return PayloadResult(**{**about, "path": folder / about["path"]})
+    return PayloadResult(**{**about, "path": folder / Path(about["path"]).name})
 
 
 def installed(archive: Path) -> dict[str, str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from imagebuild.errors import HostError, Problem, RecipeError, UsageError
+from imagebuild.hints import command_line
 from imagebuild.log import hide
 from imagebuild.recipe.document import Mark
 from imagebuild.recipe.fields import forbidden_character
@@ -145,7 +146,7 @@ def read(ref: SecretRef, folder: Path, environ: Mapping[str, str] | None = None)
 
 def _from_environment(name: str, environ: Mapping[str, str]) -> str:
     if name not in environ:
-        raise UsageError(f"the environment variable {name} is not set", f"export {name}=… first")
+        raise UsageError(f"the environment variable {name} is not set", f"set it first: export {command_line(name)}=…")
     return environ[name]
 
 

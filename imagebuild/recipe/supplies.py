@@ -13,7 +13,7 @@ from imagebuild.errors import HostError, Problem, RecipeError
 from imagebuild.recipe.document import Mark, Route, dotted
 from imagebuild.recipe.model import Recipe
 from imagebuild.recipe.secrets import Secrets
-from imagebuild.recipe.section import KeysRef
+from imagebuild.recipe.section import KeysRef, SecretRef
 
 Place = Callable[[Route], Mark]
 """Where a parameter is written."""
@@ -39,6 +39,17 @@ def missing(recipe: Recipe) -> Iterator[Problem]:
 def opened(recipe: Recipe, calls: Sequence[OperationCall], secrets: Secrets) -> tuple[OperationCall, ...]:
     """``calls``, which are the recipe's as ``planned`` gave them, with the secrets they name. Raises RecipeError."""
     return tuple(with_secrets(call, _place(recipe, at, call), secrets) for at, call in enumerate(calls))
+
+
+def has_secrets(recipe: Recipe) -> bool:
+    """Whether the recipe puts a secret into its image; public keys are none, wherever they come from."""
+    named = [
+        *supplies.references(recipe),
+        *(one for call in recipe.operations for one in supplies.references(call.params)),
+    ]
+    return any(
+        isinstance(ref, SecretRef) and not isinstance(ref, KeysRef) and "ssh_keys" not in route for route, ref in named
+    )
 
 
 def with_paths(call: OperationCall, place: Place, look: Callable[[Path], str] = supplies.digest) -> OperationCall:

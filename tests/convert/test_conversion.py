@@ -79,6 +79,16 @@ def test_all_formats_come_of_one_pass(disk: Path, tmp_path: Path) -> None:
     assert allocated(made["raw"].path) < 4 * MIB
 
 
+def test_a_new_image_is_for_its_owner_alone(disk: Path, tmp_path: Path) -> None:
+    (tmp_path / "made").mkdir()
+    before = os.umask(0)
+    try:
+        made = convert(disk, targets(tmp_path / "made", "qcow2", "raw", "raw.zst", "vmdk", "vhdx"))
+    finally:
+        os.umask(before)
+    assert {image.path.stat().st_mode & 0o777 for image in made.values()} == {0o600}
+
+
 @pytest.mark.parametrize("compression", ["zstd", "zlib"])
 def test_qemu_is_told_what_it_gets(disk: Path, tmp_path: Path, compression: Compression) -> None:
     made = convert(disk, targets(tmp_path / "out", "qcow2", "vmdk"), compression=compression)

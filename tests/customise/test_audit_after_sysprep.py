@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from imagebuild import scrubbing
-from imagebuild.scrubbing import recognised
+from imagebuild import scrub as scrubbing
+from imagebuild.scrub import recognised
 from tests.appliance import appliance
 from tests.operations import families
 from tests.operations.memory import Node, with_folders

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -170,6 +171,36 @@ def test_the_parent_is_killed(disk: Path, workdir: Path) -> None:
     _eventually(lambda: _users(disk) == [])
     _eventually(lambda: "imagebuild.customise" not in _command(child))
     _eventually(lambda: not sockets.exists())
+
+
+def test_what_libguestfs_prints_is_no_event(
+    disk: Path, workdir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its debug output has the console of the appliance in it: here an event of each kind, instead of an appliance."""
+    canary, program = tmp_path / "canary", tmp_path / "qemu"
+    canary.mkdir()
+    status = canary.stat()
+    events = [
+        {"event": "temporary", "path": str(canary)},
+        {"event": "sockets", "path": str(canary), "device": status.st_dev, "inode": status.st_ino},
+        {"event": "failed", "kind": "GuestError", "message": "the guest says so", "hint": None},
+        {"event": "result", "result": {"operations": [], "packages": {}}},
+    ]
+    lines = "\n".join(map(json.dumps, events))
+    program.write_text(
+        "#!/bin/sh\n"
+        'case "$*" in *-kernel*) ;; *) exec /usr/bin/qemu-system-x86_64 "$@" ;; esac\n'
+        f"cat <<'EOF'\n{lines}\nEOF\nexit 1\n"
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("LIBGUESTFS_HV", str(program))
+    monkeypatch.setenv("LIBGUESTFS_DEBUG", "1")
+    caplog.set_level("DEBUG", "imagebuild")
+    with pytest.raises(HostError, match="did not start"):
+        customised(disk, workdir, "clean-logs")
+    assert "the guest says so" in caplog.text, "it was printed"
+    assert canary.is_dir()
+    assert list(workdir.iterdir()) == []
 
 
 def _socket_folder(disk: Path) -> Path:

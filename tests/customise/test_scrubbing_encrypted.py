@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from imagebuild import accel, scrubbing
+from imagebuild import accel
+from imagebuild import scrub as scrubbing
 from imagebuild.cli.main import cli
 from imagebuild.customise import registry
 from imagebuild.errors import GuestError
@@ -17,7 +18,7 @@ from imagebuild.guest import Key, find_root
 from imagebuild.guest.calls import Translated
 from imagebuild.guest.encryption import open_all
 from imagebuild.guest.layout import mount
-from imagebuild.scrubbing import recognised, scrub
+from imagebuild.scrub import recognised, scrub
 from tests.appliance import appliance, started
 from tests.volumes import encrypt, partition
 

@@ -1,0 +1,71 @@
+"""The folder in which libguestfs keeps its sockets: for root always below /tmp, whatever it is told (lib/tmpdirs.c).
+
+libguestfs removes it when its handle is closed, and cannot when its process is killed. Which folder it is the kernel says:
+the address of a socket that the process itself listens on. No text is read for it, which somebody else could write.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from imagebuild.ownership import why_not_own
+
+_SOCKET = "guestfsd.sock"
+_OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+@dataclass(frozen=True)
+class SocketFolder:
+    """Such a folder, held open: nothing else can become it until it is closed."""
+
+    path: Path
+    descriptor: int
+
+    @property
+    def identity(self) -> tuple[int, int]:
+        """Device and inode."""
+        status = os.fstat(self.descriptor)
+        return status.st_dev, status.st_ino
+
+    def remove(self) -> None:
+        """Remove the folder, as far as it is still there, and close it."""
+        with suppress(OSError):
+            for name in os.listdir(self.descriptor):  # noqa: PTH208 - no path, so that it stays this folder
+                os.unlink(name, dir_fd=self.descriptor)
+            if os.path.samestat(os.fstat(self.descriptor), self.path.lstat()):
+                self.path.rmdir()
+        os.close(self.descriptor)
+
+
+def held(path: Path, identity: tuple[int, int] | None = None) -> SocketFolder | None:
+    """The folder ``path``, held open; None if it is not there, not this user's, or not the one of that identity."""
+    try:
+        descriptor = os.open(path, _OPEN)
+    except OSError:
+        return None
+    folder = SocketFolder(path, descriptor)
+    if why_not_own(os.fstat(descriptor)) or (identity is not None and folder.identity != identity):
+        os.close(descriptor)
+        return None
+    return folder
+
+
+def of_this_process() -> Iterator[Path]:
+    """The folders in which this process listens as libguestfs does."""
+    for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 - only names are wanted
+        with suppress(OSError):
+            copy = os.dup(int(name))
+            try:
+                listening = socket.socket(fileno=copy)
+            except OSError:
+                os.close(copy)  # it is no socket
+                continue
+            with listening:
+                address = listening.getsockname()
+            if isinstance(address, str) and os.path.basename(address) == _SOCKET:
+                yield Path(address).parent

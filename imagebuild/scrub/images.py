@@ -1,0 +1,126 @@
+"""The disk images of one guest: recognised, locked, and checked before anything is made."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from imagebuild import disk_image, qemu_img
+from imagebuild.disk_image import Format
+from imagebuild.errors import HostError, UsageError
+from imagebuild.files import allocated
+
+_MARGIN = 64 << 20
+"""Bytes that operations may add to a copy."""
+OVERLAY_ROOM = 512 << 20
+"""Bytes that an overlay may need: what the operations write, metadata included."""
+
+
+@dataclass(frozen=True)
+class Image:
+    """A disk image to work on: its real place and its format."""
+
+    path: Path
+    format: Format
+
+
+def recognised(paths: Sequence[Path], given: Format | None = None) -> tuple[Image, ...]:
+    """The disks of one guest, links followed, headers checked. Raises UsageError for what cannot be worked on."""
+    images = []
+    for path in paths:
+        real = path.resolve()
+        if not real.is_file():
+            raise UsageError(f"{path} is not there" if not real.exists() else f"{path} is not a file")
+        images.append(Image(real, disk_image.recognise(real, given)))
+    if len({image.path for image in images}) < len(images):
+        raise UsageError("the same image is named twice")
+    if len({image.format for image in images}) > 1:
+        raise UsageError("the disks of one guest must have the same format", "convert one of them with qemu-img")
+    return tuple(images)
+
+
+@contextmanager
+def locked(images: Sequence[Image]) -> Iterator[None]:
+    """Hold every image against other runs, and refuse one that a virtual machine uses."""
+    with ExitStack() as held:
+        for image in images:
+            file = held.enter_context(image.path.open("rb"))
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise HostError(f"another imagebuild works on {image.path}", "wait until it has ended") from error
+            if not os.path.samestat(os.fstat(file.fileno()), image.path.stat()):
+                raise HostError(f"another imagebuild has just replaced {image.path}", "start again")
+        check_unused(images)
+        yield
+
+
+def check_unused(images: Sequence[Image], *, to_write: bool = False) -> None:
+    """Raise HostError for an image that a virtual machine writes; with ``to_write``, also for one that it reads."""
+    for image in images:
+        if qemu_img.is_in_use(image.path, to_write=to_write):
+            raise HostError(f"{image.path} is in use, most likely by a virtual machine", "shut the machine down first")
+
+
+def check_opens(images: Sequence[Image]) -> None:
+    """Raise CommandFailed for an image that QEMU does not open."""
+    for image in images:
+        qemu_img.virtual_size(image.path, image.format)
+
+
+def check_names(images: Sequence[Image]) -> None:
+    """Raise UsageError where a new file could not take the place of an image."""
+    for image in images:
+        if image.path.stat().st_nlink > 1:
+            raise UsageError(
+                f"{image.path} has several names (hard links), and only one of them would get the new image",
+                "--in-place changes it for all of them",
+            )
+        if image.path.parent.stat().st_dev != images[0].path.parent.stat().st_dev:
+            raise UsageError(
+                f"{image.path} is on another file system than {images[0].path}, where the new images would be made",
+                "--in-place changes images on several file systems",
+            )
+
+
+def check_output(images: Sequence[Image], output: Path) -> None:
+    """Raise UsageError if the result cannot be put there."""
+    if len(images) > 1:
+        raise UsageError("--output is for a guest with one disk")
+    if os.path.lexists(output):
+        raise UsageError(f"{output} is there already")
+    if not output.absolute().parent.is_dir():
+        raise UsageError(f"the folder of {output} is not there")
+
+
+def check_room(images: Sequence[Image], folder: Path) -> None:
+    """Raise HostError if the copies that are worked on may not fit into ``folder``."""
+    _check_free(
+        sum(_room(image) for image in images) + _MARGIN,
+        folder,
+        "free some, or write to another file system with --output",
+    )
+
+
+def _room(image: Image) -> int:
+    """Bytes for a raw copy of an image, and for the qcow2 that comes of it."""
+    if image.format == "raw":
+        return allocated(image.path)
+    cluster = int(qemu_img.info(image.path, image.format)["cluster-size"])
+    return qemu_img.clusters(image.path).allocated * cluster + allocated(image.path)
+
+
+def check_room_for_overlay(folder: Path) -> None:
+    """Raise HostError if an overlay may not fit into ``folder``."""
+    _check_free(OVERLAY_ROOM, folder, "free some, or use another file system with --store")
+
+
+def _check_free(need: int, folder: Path, hint: str) -> None:
+    free = shutil.disk_usage(folder).free
+    if free < need:
+        raise HostError(f"{folder} has {free >> 20} MiB free, and up to {need >> 20} MiB are needed to work on", hint)

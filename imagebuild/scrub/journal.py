@@ -1,0 +1,102 @@
+"""The journal of a scrub: what is about to happen to the images, written down before the first of them is changed.
+
+It names no file. The new files have fixed names in the workshop, and the images are those of the command line: the
+journal only says how to recognise them.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from contextlib import suppress
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from imagebuild.disk_image import Format
+from imagebuild.ownership import why_not_private
+from imagebuild.scrub.workshop import JOURNAL, Workshop, distrusted
+
+Task = Literal["swap", "overwrite"]
+"""Rename the new file to the image's name; or copy its bytes into the image's file."""
+
+_ASIDE = f".{JOURNAL}"
+_LIMIT = 64 << 10
+"""Bytes: a journal of a hundred disks takes less."""
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Identity(_Strict):
+    """What tells a file from others on its file system: the device's number may be another one after a restart."""
+
+    inode: int
+    size: int
+    mtime_ns: int
+
+    @classmethod
+    def of(cls, status: os.stat_result) -> Identity:
+        """The identity of the file that ``status`` describes."""
+        return cls(inode=status.st_ino, size=status.st_size, mtime_ns=status.st_mtime_ns)
+
+
+class Disk(_Strict):
+    """An image as it was, and the new file for it."""
+
+    image: Identity
+    done: Identity
+
+
+class Journal(_Strict):
+    """What to do with each disk, in their order."""
+
+    version: Literal[1] = 1
+    task: Task
+    format: Format
+    disks: tuple[Disk, ...] = Field(min_length=1, max_length=100)
+
+
+def read(work: Workshop) -> Journal:
+    """The journal in the folder. Raises HostError for one that this user's imagebuild has not written."""
+    try:
+        status = os.stat(JOURNAL, dir_fd=work.descriptor, follow_symlinks=False)
+        if not stat.S_ISREG(status.st_mode):
+            raise distrusted(work.path, f"its {JOURNAL} is no file")
+        descriptor = os.open(
+            JOURNAL, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=work.descriptor
+        )
+    except OSError as error:
+        raise distrusted(work.path, f"its {JOURNAL} cannot be read: {error.strerror}") from error
+    with os.fdopen(descriptor, "rb") as file:
+        status = os.fstat(file.fileno())
+        if why := why_not_private(status):
+            raise distrusted(work.path, f"of its {JOURNAL}, {why}")
+        if status.st_nlink != 1 or status.st_size > _LIMIT:
+            raise distrusted(work.path, f"its {JOURNAL} has several names, or is too large to be imagebuild's")
+        content = file.read(_LIMIT)
+    try:
+        return Journal.model_validate_json(content)
+    except ValidationError as error:
+        raise distrusted(work.path, f"its {JOURNAL} is none that imagebuild writes") from error
+
+
+def write(work: Workshop, journal: Journal) -> None:
+    """Make the journal durable: from here on the task will be carried out, by this run or the next."""
+    with suppress(FileNotFoundError):
+        os.unlink(_ASIDE, dir_fd=work.descriptor)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    with os.fdopen(os.open(_ASIDE, flags, 0o600, dir_fd=work.descriptor), "wb") as file:
+        file.write(journal.model_dump_json().encode())
+        file.flush()
+        os.fchmod(file.fileno(), 0o600)
+        os.fsync(file.fileno())
+    os.rename(_ASIDE, JOURNAL, src_dir_fd=work.descriptor, dst_dir_fd=work.descriptor)
+    os.fsync(work.descriptor)
+
+
+def remove(work: Workshop) -> None:
+    """The task is done."""
+    os.unlink(JOURNAL, dir_fd=work.descriptor)
+    os.fsync(work.descriptor)

@@ -1,0 +1,168 @@
+"""Operations on images that exist: scrub them safely, or only look.
+
+A new file is made beside the image, complete, from a copy of it; then it takes the image's name, or its content takes
+the place of the image's content. See ``transaction`` for what happens to a run that dies.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+from imagebuild import customise as customisation
+from imagebuild import qemu_img
+from imagebuild.accel import Accelerator
+from imagebuild.customise import CustomiseResult, OperationCall
+from imagebuild.customise.process import Task
+from imagebuild.guest import Key
+from imagebuild.progress import SILENT, Progress
+from imagebuild.scrub import images as checks
+from imagebuild.scrub import transaction, working_copy, workshop
+from imagebuild.scrub.images import Image
+
+Way = Literal["swap", "in-place", "dry-run"]
+"""The new file takes the image's name; its content is written into the image's file; or all is thrown away."""
+
+
+def scrub(
+    images: Sequence[Image],
+    operations: Sequence[OperationCall],
+    *,
+    accel: Accelerator,
+    way: Way = "swap",
+    output: Path | None = None,
+    scratch: Path | None = None,
+    network: bool = False,
+    progress: Progress = SILENT,
+    keys: Sequence[Key] = (),
+) -> CustomiseResult:
+    """Apply ``operations`` to the guest on ``images``; ``output`` takes the result of one image, which then stays.
+
+    ``keys`` open what is encrypted. A dry run makes what it throws away in ``scratch``, or in the system's folder for
+    temporary files.
+
+    Whatever happens, each image is as before or whole and done. Raises UsageError, HostError or GuestError.
+    """
+    if way == "dry-run":
+        return _looked(images, operations, "differences", accel, scratch, network=network, progress=progress, keys=keys)
+    if output is not None:
+        checks.check_output(images, output)
+        output = output.absolute()
+    elif way == "swap":
+        checks.check_names(images)
+    with (
+        _untouched(images) if output else _finished(images, to_write=way == "in-place"),
+        workshop.new(output or images[0].path) as work,
+    ):
+        checks.check_room(images, work.path)
+        styles = [working_copy.style(image) for image in images]
+        copies: list[Path] = []
+
+        def customised() -> CustomiseResult:
+            copies[:] = working_copy.copies(images, work.path, progress)
+            return customisation.run(
+                copies[0],
+                "raw",
+                operations,
+                accel=accel,
+                workdir=work.path,
+                more=copies[1:],
+                network=network,
+                progress=progress,
+                task="customise",
+                keys=keys,
+            )
+
+        result = customisation.again_if_stuck(customised, progress.update)
+        for number, (copy, as_it_was) in enumerate(zip(copies, styles, strict=True)):
+            working_copy.finished(copy, as_it_was, work.done(number), progress)
+        if output is not None:
+            transaction.place(work, images[0], output, private=result.password_hashes is not False)
+            return result
+        checks.check_unused(images, to_write=way == "in-place")
+        if way == "in-place":
+            progress.update("writing the new content into the image")
+        transaction.finish(work, "swap" if way == "swap" else "overwrite", images)
+        return result
+
+
+def audit(
+    images: Sequence[Image],
+    *,
+    accel: Accelerator,
+    scratch: Path | None = None,
+    progress: Progress = SILENT,
+    keys: Sequence[Key] = (),
+) -> CustomiseResult:
+    """What scrubbing the guest on ``images`` would find, and what is worth a look besides; nothing is changed.
+
+    ``scratch`` is as for a dry run.
+    """
+    return _looked(images, (), "audit", accel, scratch, network=False, progress=progress, keys=keys)
+
+
+def _looked(
+    images: Sequence[Image],
+    operations: Sequence[OperationCall],
+    task: Task,
+    accel: Accelerator,
+    scratch: Path | None,
+    *,
+    network: bool,
+    progress: Progress,
+    keys: Sequence[Key],
+) -> CustomiseResult:
+    """Work on overlays that are thrown away; the images may be in a folder that nobody can write."""
+    with _untouched(images), tempfile.TemporaryDirectory(prefix="imagebuild-", dir=scratch) as folder:
+        checks.check_room_for_overlay(Path(folder))
+
+        def customised() -> CustomiseResult:
+            first, *more = _overlays(images, Path(folder))
+            return customisation.run(
+                first,
+                "qcow2",
+                operations,
+                accel=accel,
+                workdir=Path(folder),
+                more=more,
+                network=network,
+                progress=progress,
+                task=task,
+                keys=keys,
+            )
+
+        return customisation.again_if_stuck(customised, progress.update)
+
+
+@contextmanager
+def _finished(images: Sequence[Image], *, to_write: bool = False) -> Iterator[None]:
+    """Hold the images, after finishing what a run began with them that has died."""
+    with checks.locked(images):
+        checks.check_unused(images, to_write=to_write)
+        replaced = transaction.finish_interrupted(images)
+        if not replaced:
+            checks.check_opens(images)
+            yield
+            return
+    with checks.locked(images):  # these are other files now
+        checks.check_opens(images)
+        yield
+
+
+@contextmanager
+def _untouched(images: Sequence[Image]) -> Iterator[None]:
+    """Hold the images, none of which an interrupted run has left half-done."""
+    with checks.locked(images):
+        transaction.refuse_unfinished(images)
+        checks.check_opens(images)
+        yield
+
+
+def _overlays(images: Sequence[Image], folder: Path) -> list[Path]:
+    overlays = [folder / f"{number}.overlay" for number in range(len(images))]
+    for image, overlay in zip(images, overlays, strict=True):
+        qemu_img.create_overlay(image.path, image.format, overlay)
+    return overlays

@@ -1,0 +1,229 @@
+"""The end of a scrub, in steps that can be repeated: whatever interrupts it, the images are as before, or the next run finishes.
+
+The journal (see there) and the new files are in the workshop beside the first image. All of it is checked against the
+images that the command line names before anything is changed, also when the journal has just been written.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import signal
+import stat
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from imagebuild import disk_image
+from imagebuild.errors import HostError, UsageError
+from imagebuild.files import allocated, sync
+from imagebuild.hints import command_line
+from imagebuild.ownership import why_not_private
+from imagebuild.scrub import journal, workshop
+from imagebuild.scrub.images import Image, check_unused
+from imagebuild.scrub.journal import Disk, Identity, Journal, Task
+from imagebuild.scrub.overwrite import overwrite
+from imagebuild.scrub.workshop import Workshop, distrusted, done_name
+
+
+@dataclass(frozen=True)
+class _Step:
+    """One disk of a journal: the open new file, or None if it has its place already, and the image."""
+
+    number: int
+    done: int | None
+    image: Path
+
+
+def finish(work: Workshop, task: Task, images: Sequence[Image]) -> None:
+    """Give each image the content of the new file of its number. Raises HostError, before any change, where there is no room."""
+    files = [work.done(number) for number in range(len(images))]
+    for file in files:
+        sync(file)
+    if task == "overwrite":
+        _check_growth(files, images)
+    disks = tuple(
+        Disk(image=Identity.of(image.path.stat()), done=Identity.of(file.lstat()))
+        for image, file in zip(images, files, strict=True)
+    )
+    if len({disk.image.inode for disk in disks}) < len(disks):
+        raise HostError("two of the images, on different file systems, have the same inode number", "copy one of them")
+    with _uninterrupted():
+        journal.write(work, Journal(task=task, format=images[0].format, disks=disks))
+        _carry_out(work, images)
+
+
+def place(work: Workshop, image: Image, output: Path, *, private: bool) -> None:
+    """Give the only new file the name ``output``, which nothing has yet, with the owner and mode of ``image``; ``private`` for its owner alone."""
+    with work.done(0).open("rb") as file:
+        _take_after(file.fileno(), image.path)
+        if private:
+            os.fchmod(file.fileno(), 0o600)
+        os.fsync(file.fileno())
+    try:
+        output.hardlink_to(work.done(0))
+    except FileExistsError as error:
+        raise UsageError(f"{output} is there already") from error
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK):
+            raise
+        work.done(0).rename(output)  # a file system without hard links
+    sync(output.parent)
+
+
+def finish_interrupted(images: Sequence[Image]) -> bool:
+    """Do what a run wrote down about these images before it died; whether there was anything."""
+    found = False
+    for image in images:
+        with workshop.existing(image.path) as work:
+            if work is not None and work.has_journal():
+                with _uninterrupted():
+                    _carry_out(work, images)
+                    work.remove()
+                found = True
+    return found
+
+
+def refuse_unfinished(images: Sequence[Image]) -> None:
+    """Raise HostError if a run died while it changed these images: they may be half of the old and half of the new."""
+    for image in images:
+        with workshop.existing(image.path) as work:
+            if work is not None and work.has_journal():
+                written = journal.read(work)
+                with ExitStack() as opened:
+                    for number in range(len(written.disks)):
+                        _checked(work, written, number, images, opened)
+                raise HostError(
+                    f"an earlier scrub of {image.path} was interrupted while it changed {_disks(len(written.disks))}",
+                    f"this finishes it, and scrubs again: {command_line('imagebuild', 'scrub', *(one.path for one in images))}",
+                )
+
+
+def _carry_out(work: Workshop, images: Sequence[Image]) -> None:
+    written = journal.read(work)
+    with ExitStack() as opened:
+        steps = [_checked(work, written, number, images, opened) for number in range(len(written.disks))]
+        if written.task == "overwrite":
+            check_unused(images, to_write=True)
+        for step in steps:
+            if step.done is None:
+                continue
+            if written.task == "swap":
+                _take_after(step.done, step.image)
+                os.fsync(step.done)
+                os.rename(done_name(step.number), step.image, src_dir_fd=work.descriptor)
+                sync(step.image.parent)
+            else:
+                _overwrite(step.done, step.image)
+    journal.remove(work)
+
+
+def _checked(work: Workshop, written: Journal, number: int, images: Sequence[Image], opened: ExitStack) -> _Step:
+    """The step for one disk. Raises HostError unless the journal, the new file and the image fit each other."""
+    disk = written.disks[number]
+    inodes = {disk.image.inode, disk.done.inode} if written.task == "swap" else {disk.image.inode}
+    image = next((one for one in images if one.path.stat().st_ino in inodes), None)
+    if image is None:
+        if len(images) < len(written.disks):
+            raise HostError(
+                f"{work.path} holds an unfinished scrub of {_disks(len(written.disks))}",
+                f"name all of them; to give it up, remove the folder: {command_line('rm', '-r', work.path)}",
+            )
+        raise distrusted(work.path, f"what its journal says about disk {number + 1} fits none of the images")
+    if image.format != written.format:
+        raise HostError(
+            f"an unfinished scrub took {image.path} for a {written.format} image", f"name it: --format {written.format}"
+        )
+    now = Identity.of(image.path.stat())
+    done = _open_done(work, number, image, opened)
+    if done is None:
+        if written.task == "swap" and now == disk.done:
+            return _Step(number, None, image.path)
+        raise distrusted(work.path, f"{done_name(number)} is missing")
+    if Identity.of(os.fstat(done)) != disk.done:
+        raise distrusted(work.path, f"{done_name(number)} is not the file that its journal means")
+    if written.task == "swap" and now != disk.image:
+        raise distrusted(work.path, f"{image.path} has been changed since")
+    return _Step(number, done, image.path)
+
+
+def _open_done(work: Workshop, number: int, image: Image, opened: ExitStack) -> int | None:
+    """The new file, open, if it is there. Raises HostError for one that this user's imagebuild has not made."""
+    name = done_name(number)
+    try:
+        if not stat.S_ISREG(os.stat(name, dir_fd=work.descriptor, follow_symlinks=False).st_mode):
+            raise distrusted(work.path, f"{name} is no file")
+        descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=work.descriptor)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise distrusted(work.path, f"{name} cannot be read: {error.strerror}") from error
+    file = opened.enter_context(os.fdopen(descriptor, "rb", buffering=0))
+    status = os.fstat(descriptor)
+    given_away = status.st_uid == image.path.stat().st_uid  # by a run that died between chown and rename
+    if status.st_nlink != 1 or (why_not_private(status) and not given_away):
+        raise distrusted(work.path, f"{name} has several names, or another owner, or is open to others")
+    try:
+        disk_image.check(file, work.path / name, image.format)
+    except UsageError as error:
+        raise distrusted(work.path, error.message) from error
+    return descriptor
+
+
+def _overwrite(done: int, image: Path) -> None:
+    try:
+        overwrite(done, image)
+    except OSError as error:
+        raise HostError(
+            f"{image} is only partly written: {error.strerror}",
+            "the new content is kept beside it: mend that, and start the same command again",
+        ) from error
+
+
+def _check_growth(files: Sequence[Path], images: Sequence[Image]) -> None:
+    """Raise HostError if an image would outgrow its file system."""
+    for file, image in zip(files, images, strict=True):
+        need = allocated(file) - allocated(image.path)
+        free = shutil.disk_usage(image.path.parent).free
+        if need > free:
+            raise HostError(
+                f"the new content of {image.path} takes {need >> 20} MiB more, and {free >> 20} MiB are free",
+                "--output writes to another file system",
+            )
+
+
+def _take_after(done: int, image: Path) -> None:
+    """Owner, mode and extended attributes of the image; its times do not matter."""
+    was, now = image.stat(), os.fstat(done)
+    if (was.st_uid, was.st_gid) != (now.st_uid, now.st_gid):
+        os.fchown(done, was.st_uid, was.st_gid)
+    there = os.listxattr(done)
+    for name in os.listxattr(image):
+        if name not in there:
+            os.setxattr(done, name, os.getxattr(image, name))
+    os.fchmod(done, was.st_mode & 0o7777)
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Let Ctrl-C and its like wait for the end of the block: what it does is the shortest way to an image that is whole."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread gets signals
+        return
+    came: list[int] = []
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    handlers = [signal.signal(one, lambda number, _: came.append(number)) for one in signals]
+    try:
+        yield
+    finally:
+        for one, handler in zip(signals, handlers, strict=True):
+            signal.signal(one, handler)
+        if came:
+            signal.raise_signal(came[0])
+
+
+def _disks(count: int) -> str:
+    return "it" if count == 1 else f"{count} disks"

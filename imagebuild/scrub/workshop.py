@@ -1,0 +1,147 @@
+"""The folder ``.NAME.imagebuild`` beside an image, in which its new content is made.
+
+Whoever hands over an image can put such a folder beside it, and a journal into that. So a folder that is there is used
+only if it is a real one, of this user alone; and then through its descriptor, so that nobody can exchange it meanwhile.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from imagebuild.errors import HostError
+from imagebuild.files import sync
+from imagebuild.hints import command_line
+from imagebuild.ownership import why_not_private
+
+JOURNAL = "journal.json"
+_OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """The folder, open and locked."""
+
+    path: Path
+    descriptor: int
+
+    def done(self, number: int) -> Path:
+        """Where the complete new file of a disk is put."""
+        return self.path / done_name(number)
+
+    def has_journal(self) -> bool:
+        """Whether there is anything of the journal's name."""
+        try:
+            os.stat(JOURNAL, dir_fd=self.descriptor, follow_symlinks=False)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def remove(self) -> None:
+        """Remove the folder with all that is in it."""
+        for name in os.listdir(self.descriptor):  # noqa: PTH208 - no path, so that it stays this folder
+            if stat.S_ISDIR(os.stat(name, dir_fd=self.descriptor, follow_symlinks=False).st_mode):
+                shutil.rmtree(name, dir_fd=self.descriptor)
+            else:
+                os.unlink(name, dir_fd=self.descriptor)
+        self.path.rmdir()
+        sync(self.path.parent)
+
+
+def done_name(number: int) -> str:
+    """The name of the complete new file of a disk."""
+    return f"{number}.done"
+
+
+def path_for(target: Path) -> Path:
+    """The folder in which what becomes ``target`` is made."""
+    return target.with_name(f".{target.name}.imagebuild")
+
+
+def distrusted(path: Path, why: str) -> HostError:
+    """The error for a folder that is left alone."""
+    return HostError(
+        f"{path} is not used: {why}",
+        "imagebuild keeps unfinished work in a folder of this name; look at what it holds, and remove it if that is not "
+        f"needed: {command_line('ls', '-la', path)}",
+    )
+
+
+@contextmanager
+def existing(target: Path) -> Iterator[Workshop | None]:
+    """The folder that is there already for ``target``, or None. Raises HostError if it cannot be trusted, or is in use."""
+    path = path_for(target)
+    descriptor = _opened(path)
+    if descriptor is None:
+        yield None
+        return
+    try:
+        if why := why_not_private(os.fstat(descriptor)):
+            raise distrusted(path, why)
+        _lock(descriptor, path, target)
+        yield Workshop(path, descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def new(target: Path) -> Iterator[Workshop]:
+    """An empty folder in which to make ``target``; it is gone afterwards, unless there is a journal in it then.
+
+    What a run left that died before it wrote a journal is removed first. Raises HostError if what is there cannot be trusted.
+    """
+    with existing(target) as left:
+        if left is not None and left.has_journal():
+            raise distrusted(left.path, f"it holds the journal of an unfinished scrub, and none of {target}")
+        if left is not None:
+            left.remove()
+    path = path_for(target)
+    path.mkdir(mode=0o700)
+    if why_not_private(path.lstat()):
+        path.rmdir()
+        raise HostError(
+            f"the file system of {path.parent} does not keep the owner and the mode of a folder",
+            "use one that does: --output writes to another file system",
+        )
+    with existing(target) as work:
+        if work is None:
+            raise distrusted(path, "another program has removed it")
+        try:
+            yield work
+        finally:
+            if not work.has_journal():
+                with suppress(OSError):  # it must not hide why the work has ended
+                    work.remove()
+
+
+def _opened(path: Path) -> int | None:
+    try:
+        return os.open(path, _OPEN)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        with suppress(FileNotFoundError):
+            status = path.lstat()
+            if not stat.S_ISDIR(status.st_mode):
+                raise distrusted(path, "it is no folder") from error
+            raise distrusted(path, why_not_private(status) or str(error.strerror)) from error
+        return None
+
+
+def _lock(descriptor: int, path: Path, target: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise HostError(f"another imagebuild is making {target}", "wait until it has ended") from error
+    try:
+        same = os.path.samestat(os.fstat(descriptor), path.lstat())
+    except FileNotFoundError:
+        same = False
+    if not same:
+        raise HostError(f"another imagebuild has just finished {target}", "start again")
