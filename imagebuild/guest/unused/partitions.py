@@ -21,7 +21,9 @@ Range = tuple[int, int]
 
 def wipe_gaps(shell: Shell, disk: str) -> None:
     """Zero what is between and behind the partitions of a disk, by the kernel's name, if it has any."""
-    size, table = shell.line(f"blockdev --getsize64 {disk}; sfdisk --json {disk} 2>/dev/null || true").split("\n", 1)
+    size, _, table = shell.line(f"blockdev --getsize64 {disk}; sfdisk --json {disk} 2>/dev/null || true").partition(
+        "\n"
+    )
     if not table.strip():
         return
     found = json.loads(table)["partitiontable"]
