@@ -104,6 +104,10 @@ class GuestError(ImageBuildError):
     """libguestfs refused something, or an operation could not be done on this guest."""
 
 
+class GuestFileError(GuestError):
+    """One file of a guest could not be looked at or changed. Others can: what is independent of it may go on."""
+
+
 class GuestStuck(GuestError):
     """libguestfs's appliance did nothing any more."""
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from imagebuild.customise.guest import Guest
+    from imagebuild.customise.view import View
 
 ACCOUNTS = "/etc/passwd"
 _FOLDERS = ("/home/", "/root", "/var/", "/srv/", "/opt/")
@@ -22,7 +22,7 @@ class Account:
     path: str
 
 
-def accounts(guest: Guest) -> list[Account]:
+def accounts(guest: View) -> list[Account]:
     """All accounts of the guest; broken lines of its /etc/passwd are left out."""
     lines = guest.read(ACCOUNTS).splitlines() if guest.real_file(ACCOUNTS) else []
     return [
@@ -32,7 +32,7 @@ def accounts(guest: Guest) -> list[Account]:
     ]
 
 
-def homes(guest: Guest) -> list[Account]:
+def homes(guest: View) -> list[Account]:
     """Root and all accounts whose home folder exists; each folder once, folders of the system left out.
 
     A folder in /home that no account has is its owner's.

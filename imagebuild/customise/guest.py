@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import posixpath
-from contextlib import contextmanager
+from collections import Counter
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from imagebuild.customise.facts import Account, accounts, homes
 from imagebuild.customise.files import Change, Files, difference
 from imagebuild.customise.supplies import NOTHING, Supplies
-from imagebuild.errors import GuestError
+from imagebuild.customise.view import LARGEST_TEXT, View, shown
+from imagebuild.errors import GuestError, GuestFileError
 from imagebuild.files import sha256
 
 if TYPE_CHECKING:
@@ -21,131 +22,19 @@ if TYPE_CHECKING:
     from imagebuild.guest import Entry
     from imagebuild.guest.block import Identifier, Kind
 
-LARGEST_TEXT = 1 << 20
-"""Bytes of the largest file that is read as a text. A guest's file may be of any size; no configuration is."""
+_MOST_LISTED = 100
+"""Files of one folder that are named one by one when they are removed together. Of more, only the number is on record."""
 
 
-class Guest:
-    """The vocabulary of operations. What changes something is recorded in ``changes``; what changes nothing is not.
-
-    Texts are UTF-8 with everything else kept as it is (surrogateescape). Paths are absolute.
-    """
+class Guest(View):
+    """The vocabulary of operations. What changes something is recorded in ``changes``; what changes nothing is not."""
 
     def __init__(self, files: Files, supplies: Supplies = NOTHING, *, differences: bool = False) -> None:
         """``supplies`` is what stands behind the names of the host's files and secrets in the operation's parameters."""
-        self._files = files
+        super().__init__(files)
         self.supplies = supplies
         self._differences = differences
         self.changes: list[Change] = []
-
-    # -- look ------------------------------------------------------------------------------------
-
-    def exists(self, path: str) -> bool:
-        """True for anything at ``path``, a dangling link included."""
-        return self._files.stat(path) is not None
-
-    def is_file(self, path: str) -> bool:
-        """True for a regular file (not for a link to one)."""
-        return self._is(path, "file")
-
-    def is_dir(self, path: str) -> bool:
-        """True for a folder (not for a link to one)."""
-        return self._is(path, "dir")
-
-    def leads_to_folder(self, path: str) -> bool:
-        """True for a folder and for a link to one."""
-        try:
-            return self._is(self._files.realpath(path), "dir")
-        except GuestError:
-            return False
-
-    def is_symlink(self, path: str) -> bool:
-        """True for a symbolic link, dangling or not."""
-        return self._is(path, "symlink")
-
-    def size(self, path: str) -> int:
-        """Bytes of what is at ``path``, links not followed; 0 if nothing is there."""
-        found = self._files.stat(path)
-        return found.size if found else 0
-
-    def _is(self, path: str, kind: str) -> bool:
-        found = self._files.stat(path)
-        return found is not None and found.kind == kind
-
-    def readlink(self, path: str) -> str:
-        """Where the link at ``path`` points, as it is written in it."""
-        return self._files.readlink(path)
-
-    def real_file(self, path: str) -> str | None:
-        """The regular file that ``path`` is or leads to; None if it leads nowhere or to something else."""
-        found = self._files.stat(path)
-        if found is not None and found.kind == "symlink":
-            try:
-                path = self._files.realpath(path)
-            except GuestError:
-                return None
-            found = self._files.stat(path)
-        return path if found is not None and found.kind == "file" else None
-
-    def read(self, path: str, limit: int = LARGEST_TEXT) -> str:
-        """The text of a file, links followed; GuestError if it is none, or larger than ``limit`` bytes."""
-        return self.read_bytes(path, limit).decode("utf-8", "surrogateescape")
-
-    def read_bytes(self, path: str, limit: int = LARGEST_TEXT) -> bytes:
-        """The content of a file, links followed; GuestError if it is none, or larger than ``limit`` bytes."""
-        real = self.real_file(path)
-        if real is None:
-            # Opening a pipe or a device would wait for ever.
-            raise GuestError(f"{path} in the guest is not a file that can be read")
-        content = self._files.read(real, limit + 1)
-        if len(content) > limit:
-            raise GuestError(f"{path} in the guest is larger than {limit} bytes, which no such file should be")
-        return content
-
-    def glob(self, *patterns: str) -> list[str]:
-        """The paths that match any of the shell patterns, sorted, each once."""
-        return sorted({path for pattern in patterns for path in self._files.glob(pattern)})
-
-    def listdir(self, path: str) -> list[Entry]:
-        """What is in a folder, sorted by name; nothing if it is not there."""
-        real = self._files.stat(path)
-        return sorted(self._files.listdir(path), key=lambda entry: entry.name) if real else []
-
-    def walk(self, path: str) -> list[tuple[str, Entry]]:
-        """Everything below a folder with its path, folders before what is in them; links are not followed."""
-        found: list[tuple[str, Entry]] = []
-        for entry in self.listdir(path) if self.is_dir(path) else []:
-            inner = posixpath.join(path, entry.name)
-            found.append((inner, entry))
-            if entry.kind == "dir":
-                found += self.walk(inner)
-        return found
-
-    def stat(self, path: str) -> Entry | None:
-        """What is at ``path``, links not followed; None if nothing is."""
-        return self._files.stat(path)
-
-    def real_files(self, *patterns: str) -> list[str]:
-        """The paths that match any of the shell patterns and are, or lead to, a regular file."""
-        return [path for path in self.glob(*patterns) if self.real_file(path)]
-
-    def accounts(self) -> list[Account]:
-        """All accounts of the guest."""
-        return accounts(self)
-
-    def homes(self) -> list[Account]:
-        """Root and all accounts whose home folder exists; each folder once."""
-        return homes(self)
-
-    def device(self, path: str) -> str:
-        """The device, by its name here, of the file system that a folder is on."""
-        return self._files.device(path)
-
-    def mountpoints(self) -> list[str]:
-        """Where the guest's file systems are mounted, ``/`` first."""
-        return self._files.mountpoints()
-
-    # -- change ----------------------------------------------------------------------------------
 
     def edit(self, path: str, change: Callable[[str], str], what: str) -> bool:
         """Replace the text of an existing file, links followed, by ``change(text)``; mode, owner and label stay.
@@ -154,12 +43,12 @@ class Guest:
         """
         real = self.real_file(path)
         if real is None:
-            raise GuestError(f"{path} in the guest is not a file that can be edited")
+            raise GuestFileError(f"{path} in the guest is not a file that can be edited")
         before = self.read(real)
         after = change(before)
         if after == before:
             return False
-        self._files.write(real, after.encode("utf-8", "surrogateescape"))
+        self._write(real, after.encode("utf-8", "surrogateescape"), before.encode("utf-8", "surrogateescape"))
         self.record(real, what, self._difference(real, before, after))
         return True
 
@@ -179,9 +68,22 @@ class Guest:
             if before == content and self._same(path, found, mode, owner):
                 return
         self._make_way(path, found)
-        self._files.write(path, content)
+        self._write(path, content, before if found is not None and found.size == len(before) else None)
         self._settle(path, mode, owner)
         self.record(path, what or ("replaced" if found else "created"), self._difference(path, before, content))
+
+    def _write(self, path: str, content: bytes, before: bytes | None) -> None:
+        """Write a file; if that fails, as on a full file system, it is as it was ``before``."""
+        was = self._files.stat(path)
+        try:
+            self._files.write(path, content)
+        except GuestFileError:
+            with suppress(GuestError):
+                if was is None:
+                    self._files.remove([path])
+                elif before is not None:
+                    self._files.write(path, before)
+            raise
 
     def put(self, path: str, source: Path, mode: int, owner: tuple[int, int] | None = None) -> None:
         """Make sure that ``path`` is a regular file with the content of the host's file ``source``, of any size. Else as ``create``."""
@@ -205,9 +107,9 @@ class Guest:
     def _make_way(self, path: str, found: Entry | None) -> None:
         """Let a file be written at ``path``: what is there is no folder and no link, and it has a folder to be in."""
         if found is not None and found.kind == "dir":
-            raise GuestError(f"{path} in the guest is a folder")
+            raise GuestFileError(f"{path} in the guest is a folder")
         if found is not None and found.kind != "file":
-            self._files.remove(path)
+            self._remove(path)
         self._folders(path)
 
     def _folders(self, path: str) -> None:
@@ -229,7 +131,7 @@ class Guest:
             self._settle(path, mode, owner)
             self.record(path, "created")
         elif not self.leads_to_folder(path):
-            raise GuestError(f"{path} in the guest is not a folder")
+            raise GuestFileError(f"{path} in the guest is not a folder")
 
     def replace(self, path: str, content: bytes, what: str) -> None:
         """Give an existing file, links not followed, another content; mode, owner and label stay."""
@@ -296,40 +198,72 @@ class Guest:
             if found.kind == "symlink" and self._files.readlink(path) == target:
                 return
             if found.kind == "file":
-                self._files.remove(path)
+                self._remove(path)
         self._make_way(path, found)
         self._files.symlink(target, path)
         self.record(path, f"{'replaced by a' if found else 'created a'} link to {target}")
 
     def remove(self, paths: str | Iterable[str], what: str = "removed") -> None:
-        """Remove files, links and whole folders; what is not there is not an error."""
-        for path in [paths] if isinstance(paths, str) else paths:
-            if self._files.stat(path) is not None:
-                self._files.remove(path)
+        """Remove files, links and whole folders; what is not there is not an error. What cannot be removed is on record as not done."""
+        there = [path for path in ([paths] if isinstance(paths, str) else paths) if self._files.stat(path) is not None]
+        if there:
+            self._record_all(there, self._files.remove(there), what)
+
+    def clear(self, folder: str, keep: Sequence[str] = (), what: str = "removed") -> None:
+        """Remove everything in a folder, or in the one that a link leads to, but for some names. As ``remove`` besides."""
+        real = self.sweepable(folder)
+        if real is None:
+            return
+        cleared = self._files.clear(real, keep)
+        self._record_all([posixpath.join(folder, name) for name in cleared.names], {}, what)
+        for path, reason in cleared.left.items():
+            self.not_done(path, reason)
+        if cleared.count > len(cleared.names):
+            self.record(folder, f"{what} all {cleared.count} files and folders in it")
+
+    def _remove(self, path: str) -> None:
+        """Remove one thing that something else must take the place of."""
+        for left, reason in self._files.remove([path]).items():
+            raise GuestFileError(f"{left} in the guest: {reason}")
+
+    def _record_all(self, paths: Sequence[str], failed: Mapping[str, str], what: str) -> None:
+        """Put on record what was done to many files; of a folder with very many of them, only their number."""
+        for path, reason in failed.items():
+            self.not_done(path, reason)
+        done = [path for path in dict.fromkeys(paths) if path not in failed]
+        numbers = Counter(map(posixpath.dirname, done))
+        for path in done:
+            if numbers[posixpath.dirname(path)] <= _MOST_LISTED:
                 self.record(path, what)
+        for folder, number in numbers.items():
+            if number > _MOST_LISTED:
+                self.record(folder, f"{what} {number} files and folders in it")
 
     def remove_files(self, *patterns: str) -> None:
         """Remove what matches any of the shell patterns, except folders."""
         found = [(path, self._files.stat(path)) for path in self.glob(*patterns)]
         self.remove(path for path, entry in found if entry is not None and entry.kind != "dir")
 
-    def empty(self, path: str) -> None:
-        """Make a regular file zero bytes long; its mode, owner and label stay."""
-        found = self._files.stat(path)
-        if found is not None and found.kind == "file" and found.size > 0:
-            self._files.truncate(path)
-            self.record(path, "emptied")
+    def empty(self, paths: str | Iterable[str]) -> None:
+        """Make regular files zero bytes long; mode, owner and label stay. Other names of the same file (hard links) keep its content.
+
+        What is no regular file is left alone. What cannot be emptied is on record as not done.
+        """
+        found = {path: self._files.stat(path) for path in ([paths] if isinstance(paths, str) else paths)}
+        full = [path for path, entry in found.items() if entry is not None and entry.kind == "file" and entry.size > 0]
+        if full:
+            self._record_all(full, self._files.empty(full), "emptied")
 
     @contextmanager
     def scratch(self, folder: str) -> Iterator[None]:
         """Have an empty folder of root's in the guest while the block runs; what is made in it is off the record."""
         if self._files.stat(folder) is not None:
-            self._files.remove(folder)
+            self._remove(folder)
         try:
             self.create_folder(folder, 0o755)
             yield
         finally:
-            self._files.remove(folder)
+            self._files.remove([folder])
             self.changes = [one for one in self.changes if not f"{one.path}/".startswith(f"{folder}/")]
 
     @contextmanager
@@ -343,7 +277,7 @@ class Guest:
         try:
             yield
         finally:
-            self._files.remove(path)
+            self._files.remove([path])
 
     def run(self, argv: Sequence[str], env: Mapping[str, str] | None = None) -> str:
         """Run a program of the guest in the guest; its standard output.
@@ -368,7 +302,7 @@ class Guest:
 
     def record(self, path: str, what: str, diff: str = "") -> None:
         """Put a change on record that was not made through the methods above."""
-        self.changes.append(Change(path, what, diff))
+        self.changes.append(Change(shown(path), what, diff))
 
     def wipe_unused(self) -> list[str]:
         """Zero what is unused on the disks, and give it back to their image. What could not be wiped, and why, a line each.

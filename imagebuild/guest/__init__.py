@@ -4,9 +4,11 @@ Whatever a guest's disk holds is read by the appliance's kernel, never by the ho
 is resolved inside the guest.
 """
 
-from imagebuild.guest.disk import Entry, GuestDisk, Kind
+from imagebuild.guest.disk import GuestDisk
 from imagebuild.guest.encryption import Key
 from imagebuild.guest.launch import opened
 from imagebuild.guest.layout import Root, find_root
+from imagebuild.guest.lookup import Entry, Kind, Lookup, literal
+from imagebuild.guest.removal import Cleared
 
-__all__ = ["Entry", "GuestDisk", "Key", "Kind", "Root", "find_root", "opened"]
+__all__ = ["Cleared", "Entry", "GuestDisk", "Key", "Kind", "Lookup", "Root", "find_root", "literal", "opened"]

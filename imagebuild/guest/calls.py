@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from imagebuild.errors import GuestError
+from imagebuild.errors import GuestError, GuestFileError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+
+_OURS = "libguestfs: "
+
+
+class ApplianceGone(GuestError):
+    """The appliance has ended: no call will work any more."""
 
 
 class Translated:
@@ -23,8 +30,29 @@ class Translated:
             try:
                 return function(*args, **kwargs)
             except RuntimeError as error:
-                raise GuestError(f"libguestfs: {str(error).strip()}") from error
+                gone = name not in _BEFORE_LAUNCH and not self._handle.is_ready()
+                raise (ApplianceGone if gone else GuestError)(f"{_OURS}{str(error).strip()}") from error
             except UnicodeError as error:
-                raise GuestError(f"libguestfs: {name}: a file name in the guest is not UTF-8") from error
+                raise GuestError(f"{_OURS}{name}: a file name in the guest is not UTF-8") from error
 
         return call
+
+
+_BEFORE_LAUNCH = ("add_drive_opts", "get_tmpdir", "shutdown", "close")
+
+
+@contextmanager
+def about(path: str) -> Iterator[None]:
+    """Let errors of libguestfs's in the block be errors about one file of the guest."""
+    try:
+        yield
+    except (ApplianceGone, GuestFileError):
+        raise
+    except GuestError as error:
+        raise GuestFileError(f"{path} in the guest: {reason(error)}", error.hint) from error
+
+
+def reason(error: GuestError) -> str:
+    """Why a program or a call failed, without the names that it puts before that."""
+    first = error.message.removeprefix(_OURS).splitlines()[0]
+    return first.rpartition(": ")[2]

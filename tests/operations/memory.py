@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
-import fnmatch
 import hashlib
+import os
 import posixpath
-import re
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from imagebuild.errors import GuestError
-from imagebuild.guest import Entry, Kind, block
+from imagebuild.errors import GuestError, GuestFileError
+from imagebuild.guest import Cleared, Entry, Kind, Lookup, block
 from imagebuild.guest.block import Identifier
 
 
 @dataclass(frozen=True)
 class Node:
-    """A file, folder or link: its kind, permission bits, content (a link's target) and owner."""
+    """A file, folder or link: its kind, permission bits, content (a link's target) and owner.
+
+    ``same`` is one word for all names of a file that has several (hard links).
+    """
 
     kind: Kind
     mode: int
     content: bytes = b""
     uid: int = 0
     gid: int = 0
+    same: str = field(default="", compare=False)
 
 
 FOLDER = Node("dir", 0o755)
@@ -43,89 +46,47 @@ def with_folders(nodes: Mapping[str, Node]) -> Tree:
     return tree
 
 
-class MemoryDisk:
+class MemoryDisk(Lookup):
     """Implements ``imagebuild.customise.files.Files``. ``unused`` is what the next trim gives back, in bytes."""
 
     def __init__(self, tree: Tree, *, unused: int = 0) -> None:
         self.tree = dict(tree)
         self.unused = unused
+        self.stuck: dict[str, str] = {}
+        """Paths of files that nothing can be done to, with the reasons."""
         self.devices: list[Identifier] = []
         self.boot_device = "/dev/sda1"
 
-    def realpath(self, path: str) -> str:
-        return self._resolved(path, follow_last=True)
+    def lookup(self, folder: str, name: str) -> Entry | None:
+        node = self.tree.get(posixpath.join(folder, name))
+        return None if node is None else self._entry(name, node)
 
-    def _resolved(self, path: str, *, follow_last: bool, hops: int = 40) -> str:
-        """``path`` without links: like the kernel, from the left, absolute targets from the guest's root."""
-        if hops == 0:
-            raise GuestError(f"{path}: too many levels of symbolic links")
-        done = "/"
-        parts = [part for part in path.split("/") if part not in ("", ".")]
-        for at, part in enumerate(parts):
-            if part == "..":
-                done = posixpath.dirname(done)
-                continue
-            here = posixpath.join(done, part)
-            node = self.tree.get(here)
-            last = at == len(parts) - 1
-            if node is not None and node.kind == "symlink" and (follow_last or not last):
-                onward = posixpath.join(done, node.content.decode(), *parts[at + 1 :])
-                return self._resolved(onward, follow_last=follow_last, hops=hops - 1)
-            if node is None and not last:
-                raise GuestError(f"{path}: No such file or directory")
-            if node is not None and node.kind != "dir" and not last:
-                raise GuestError(f"{path}: Not a directory")
-            done = here
-        if follow_last and done != "/" and done not in self.tree:
-            raise GuestError(f"{path}: No such file or directory")
-        return done
+    def _entry(self, name: str, node: Node) -> Entry:
+        names = sum(1 for one in self.tree.values() if one.same == node.same) if node.same else 1
+        target = os.fsdecode(node.content) if node.kind == "symlink" else ""
+        size = len(node.content)
+        return Entry(name, node.kind, node.mode, size, node.uid, node.gid, links=names, target=target)
+
+    def entries(self, folder: str) -> list[Entry]:
+        return [self._entry(posixpath.basename(p), n) for p, n in self.tree.items() if posixpath.dirname(p) == folder]
 
     def _followed(self, path: str) -> str:
         """Where a write to ``path`` ends: the target of a link, or a new name in an existing folder."""
         try:
-            return self._resolved(path, follow_last=True)
+            return self.realpath(path)
         except GuestError:
-            return self._resolved(path, follow_last=False)
-
-    def stat(self, path: str) -> Entry | None:
-        try:
-            real = self._resolved(path, follow_last=False)
-        except GuestError:
-            return None
-        node = FOLDER if real == "/" else self.tree.get(real)
-        return None if node is None else _entry(posixpath.basename(path), node)
-
-    def readlink(self, path: str) -> str:
-        return self.tree[self._resolved(path, follow_last=False)].content.decode()
+            return self.plain(path)
 
     def read(self, path: str, limit: int) -> bytes:
         return self.tree[self.realpath(path)].content[:limit]
-
-    def listdir(self, path: str) -> list[Entry]:
-        real = self.realpath(path).rstrip("/")
-        return [_entry(posixpath.basename(p), n) for p, n in self.tree.items() if posixpath.dirname(p) == (real or "/")]
-
-    def glob(self, pattern: str) -> list[str]:
-        found = [""]
-        for part in pattern.strip("/").split("/"):
-            found = [f"{folder}/{name}" for folder in found for name in self._matching(folder or "/", part)]
-        return found
-
-    def _matching(self, folder: str, part: str) -> list[str]:
-        if not re.search(r"[*?[]", part):
-            return [part] if self.stat(posixpath.join(folder, part)) else []
-        try:
-            names = [entry.name for entry in self.listdir(folder)]
-        except GuestError:
-            return []
-        hidden = part.startswith(".")
-        return [name for name in names if fnmatch.fnmatchcase(name, part) and (hidden or not name.startswith("."))]
 
     def write(self, path: str, content: bytes) -> None:
         real = self._followed(path)
         if posixpath.dirname(real) != "/" and posixpath.dirname(real) not in self.tree:
             raise GuestError(f"{path}: No such file or directory")
-        self.tree[real] = replace(self.tree.get(real, Node("file", 0o644)), content=content)
+        if real in self.stuck:
+            raise GuestFileError(f"{path} in the guest: {self.stuck[real]}")
+        self.tree[real] = replace(self.tree.get(real, Node("file", 0o644)), content=content, same="")
 
     def sha256(self, path: str) -> str:
         return hashlib.sha256(self.tree[self.realpath(path)].content).hexdigest()
@@ -138,11 +99,11 @@ class MemoryDisk:
         self.tree[real] = replace(self.tree[real], mode=mode)
 
     def chown(self, uid: int, gid: int, path: str) -> None:
-        real = self._resolved(path, follow_last=False)
+        real = self.plain(path)
         self.tree[real] = replace(self.tree[real], uid=uid, gid=gid)
 
     def rename(self, path: str, new: str) -> None:
-        real, onward = self._resolved(path, follow_last=False), self._resolved(new, follow_last=False)
+        real, onward = self.plain(path), self.plain(new)
         moved = {p: n for p, n in self.tree.items() if p == real or p.startswith(real + "/")}
         self.tree = {p: n for p, n in self.tree.items() if p not in moved}
         self.tree |= {onward + p[len(real) :]: node for p, node in moved.items()}
@@ -154,7 +115,7 @@ class MemoryDisk:
         return [one for one in self.devices if one.kind in kinds]
 
     def copy(self, path: str, new: str) -> None:
-        self.tree[self._followed(new)] = self.tree[self._resolved(path, follow_last=False)]
+        self.tree[self._followed(new)] = self.tree[self.plain(path)]
 
     def same(self, path: str, other: str) -> bool:
         return self.tree[self.realpath(path)].content == self.tree[self.realpath(other)].content
@@ -170,14 +131,29 @@ class MemoryDisk:
             self.tree.setdefault(real, FOLDER)
 
     def symlink(self, target: str, path: str) -> None:
-        self.tree[self._resolved(path, follow_last=False)] = Node("symlink", 0o777, target.encode())
+        self.tree[self.plain(path)] = Node("symlink", 0o777, os.fsencode(target))
 
-    def remove(self, path: str) -> None:
-        real = self._resolved(path, follow_last=False)
-        self.tree = {p: n for p, n in self.tree.items() if p != real and not p.startswith(real + "/")}
+    def remove(self, paths: Sequence[str]) -> dict[str, str]:
+        reals = {path: self.plain(path) for path in paths if self.stat(path) is not None}
+        failed = {path: self.stuck[real] for path, real in reals.items() if real in self.stuck}
+        gone = {real for path, real in reals.items() if path not in failed}
+        self.tree = {path: node for path, node in self.tree.items() if not gone.intersection(_above(path))}
+        return failed
 
-    def truncate(self, path: str) -> None:
-        self.write(path, b"")
+    def clear(self, path: str, keep: Sequence[str] = ()) -> Cleared:
+        real = self.folder(path)
+        names = tuple(one.name for one in self.entries(real) if one.name not in keep)
+        left = self.remove([posixpath.join(real, name) for name in names])
+        return Cleared(
+            len(names) - len(left), tuple(one for one in names if posixpath.join(real, one) not in left), left
+        )
+
+    def empty(self, paths: Sequence[str]) -> dict[str, str]:
+        failed = {path: self.stuck[self.plain(path)] for path in paths if self.plain(path) in self.stuck}
+        for path in paths:
+            if path not in failed:
+                self.write(path, b"")
+        return failed
 
     def run(self, argv: Sequence[str], env: Mapping[str, str]) -> str:
         raise GuestError(f"{argv[0]} failed in the guest: no program runs in memory")
@@ -193,5 +169,6 @@ class MemoryDisk:
         return freed, []
 
 
-def _entry(name: str, node: Node) -> Entry:
-    return Entry(name, node.kind, node.mode, len(node.content), node.uid, node.gid)
+def _above(path: str) -> set[str]:
+    """A path and the folders that it is in."""
+    return {path[:at] for at, char in enumerate(path) if char == "/"} | {path}

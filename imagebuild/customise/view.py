@@ -1,0 +1,168 @@
+"""A guest as operations look at it: its files, accounts and home folders."""
+
+from __future__ import annotations
+
+import posixpath
+from typing import TYPE_CHECKING
+
+from imagebuild.customise import places
+from imagebuild.customise.facts import Account, accounts, homes
+from imagebuild.customise.files import Change, Files
+from imagebuild.errors import GuestError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from imagebuild.guest import Entry
+
+LARGEST_TEXT = 1 << 20
+"""Bytes of the largest file that is read as a text. A guest's file may be of any size; no configuration is."""
+
+
+class View:
+    """What changes nothing. Paths are absolute.
+
+    Texts and names are UTF-8 with everything else kept as it is (surrogateescape). ``failed`` has what could not be done, with the reasons.
+    """
+
+    def __init__(self, files: Files) -> None:
+        self._files = files
+        self.failed: list[Change] = []
+
+    def not_done(self, path: str, reason: str) -> None:
+        """Put on record that something could not be done with what is at ``path``, while the rest goes on."""
+        change = Change(shown(path), reason)
+        if change not in self.failed:
+            self.failed.append(change)
+
+    def exists(self, path: str) -> bool:
+        """True for anything at ``path``, a dangling link included."""
+        return self._files.stat(path) is not None
+
+    def is_file(self, path: str) -> bool:
+        """True for a regular file (not for a link to one)."""
+        return self._is(path, "file")
+
+    def is_dir(self, path: str) -> bool:
+        """True for a folder (not for a link to one)."""
+        return self._is(path, "dir")
+
+    def leads_to_folder(self, path: str) -> bool:
+        """True for a folder and for a link to one."""
+        try:
+            return self._is(self._files.realpath(path), "dir")
+        except GuestError:
+            return False
+
+    def is_symlink(self, path: str) -> bool:
+        """True for a symbolic link, dangling or not."""
+        return self._is(path, "symlink")
+
+    def size(self, path: str) -> int:
+        """Bytes of what is at ``path``, links not followed; 0 if nothing is there."""
+        found = self._files.stat(path)
+        return found.size if found else 0
+
+    def _is(self, path: str, kind: str) -> bool:
+        found = self._files.stat(path)
+        return found is not None and found.kind == kind
+
+    def readlink(self, path: str) -> str:
+        """Where the link at ``path`` points, as it is written in it."""
+        return self._files.readlink(path)
+
+    def real_file(self, path: str) -> str | None:
+        """The regular file that ``path`` is or leads to; None if it leads nowhere or to something else."""
+        found = self._files.stat(path)
+        if found is not None and found.kind == "symlink":
+            try:
+                path = self._files.realpath(path)
+            except GuestError:
+                return None
+            found = self._files.stat(path)
+        return path if found is not None and found.kind == "file" else None
+
+    def read(self, path: str, limit: int = LARGEST_TEXT) -> str:
+        """The text of a file, links followed; GuestError if it is none, or larger than ``limit`` bytes."""
+        return self.read_bytes(path, limit).decode("utf-8", "surrogateescape")
+
+    def read_bytes(self, path: str, limit: int = LARGEST_TEXT) -> bytes:
+        """The content of a file, links followed; GuestError if it is none, or larger than ``limit`` bytes."""
+        real = self.real_file(path)
+        if real is None:
+            # Opening a pipe or a device would wait for ever.
+            raise GuestError(f"{path} in the guest is not a file that can be read")
+        content = self._files.read(real, limit + 1)
+        if len(content) > limit:
+            raise GuestError(f"{path} in the guest is larger than {limit} bytes, which no such file should be")
+        return content
+
+    def glob(self, *patterns: str) -> list[str]:
+        """The paths that match any of the shell patterns, links in their folders followed; sorted, each once.
+
+        A pattern that names little, such as ``*``, is not followed by a link into a folder of the system: that is put on
+        record as not done.
+        """
+        found = set()
+        for pattern in patterns:
+            matches = self._files.glob(pattern)
+            if places.names_little(pattern):
+                allowed = {folder: self._may_sweep(folder) for folder in {posixpath.dirname(path) for path in matches}}
+                matches = [path for path in matches if allowed[posixpath.dirname(path)]]
+            found.update(matches)
+        return sorted(found)
+
+    def listdir(self, path: str) -> list[Entry]:
+        """What is in a folder, or in the one that a link leads to, sorted by name; nothing if it is not there."""
+        return sorted(self._files.listdir(path), key=lambda entry: entry.name) if self.leads_to_folder(path) else []
+
+    def walk(self, path: str) -> Iterator[tuple[str, Entry]]:
+        """Everything below a folder, or below the one that a link leads to, with its path; a folder before what is in it.
+
+        Links further down are not followed, and neither is one into a folder of the system: that is put on record as not done.
+        """
+        if self.leads_to_folder(path) and self._may_sweep(path):
+            yield from self._files.walk(path)
+
+    def sweepable(self, path: str) -> str | None:
+        """The path without links of a folder in which anything may be removed; None if there is none.
+
+        That a link leads into a folder of the system is put on record as not done.
+        """
+        return self._files.realpath(path) if self.leads_to_folder(path) and self._may_sweep(path) else None
+
+    def _may_sweep(self, folder: str) -> bool:
+        real = self._files.realpath(folder)
+        if real == posixpath.normpath(folder) or not places.leads_astray(folder, real):
+            return True
+        self.not_done(folder, f"a link leads to {real}, which belongs to the system: nothing in it is touched")
+        return False
+
+    def stat(self, path: str) -> Entry | None:
+        """What is at ``path``, links not followed; None if nothing is."""
+        return self._files.stat(path)
+
+    def real_files(self, *patterns: str) -> list[str]:
+        """The paths that match any of the shell patterns and are, or lead to, a regular file."""
+        return [path for path in self.glob(*patterns) if self.real_file(path)]
+
+    def accounts(self) -> list[Account]:
+        """All accounts of the guest."""
+        return accounts(self)
+
+    def homes(self) -> list[Account]:
+        """Root and all accounts whose home folder exists; each folder once."""
+        return homes(self)
+
+    def device(self, path: str) -> str:
+        """The device, by its name here, of the file system that a folder is on."""
+        return self._files.device(path)
+
+    def mountpoints(self) -> list[str]:
+        """Where the guest's file systems are mounted, ``/`` first."""
+        return self._files.mountpoints()
+
+
+def shown(path: str) -> str:
+    """A path as it is put on record: bytes that are no UTF-8 are escaped, so that everything can print and keep it."""
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

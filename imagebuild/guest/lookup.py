@@ -1,0 +1,182 @@
+"""Looking for files in a guest as its own kernel would: links resolved inside the guest, shell patterns matched through them."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from abc import ABC, abstractmethod
+from collections import deque
+from dataclasses import dataclass, field
+from functools import cache
+from typing import TYPE_CHECKING, Literal
+
+from imagebuild.errors import GuestError, GuestFileError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+Kind = Literal["file", "dir", "symlink", "other"]
+_MOST_LINKS = 40
+"""Links that Linux follows on the way to one file: path_resolution(7)."""
+_WILD = re.compile(r"(?<!\\)[*?\[]")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What is at a path of a guest, links not followed: its last name, kind, permission bits, size in bytes, owner.
+
+    ``links`` counts the names that a file has (hard links), and ``target`` is what is written in a symbolic link.
+    """
+
+    name: str
+    kind: Kind
+    mode: int
+    size: int
+    uid: int = 0
+    gid: int = 0
+    links: int = field(default=1, compare=False)
+    target: str = field(default="", compare=False)
+
+
+class Lookup(ABC):
+    """Answers questions about paths from two that an implementation answers about folders without links in their path."""
+
+    @abstractmethod
+    def lookup(self, folder: str, name: str) -> Entry | None:
+        """What ``folder`` has by this name; None if nothing, or if it is no folder."""
+
+    @abstractmethod
+    def entries(self, folder: str) -> Iterable[Entry]:
+        """All that is in ``folder``. GuestError if it is none."""
+
+    def stat(self, path: str) -> Entry | None:
+        """What is at ``path``, a link itself and not its target; None if nothing is."""
+        try:
+            folder, name = posixpath.split(self._resolved(path, follow_last=False))
+        except GuestError:
+            return None
+        return self.lookup(folder, name) if name else Entry("", "dir", 0o755, 0)
+
+    def realpath(self, path: str) -> str:
+        """``path`` without links. GuestError if nothing is there."""
+        return self._resolved(path, follow_last=True)
+
+    def plain(self, path: str) -> str:
+        """``path`` without links in its folders; its last part may be a link, or not exist. GuestError if a folder is missing."""
+        return self._resolved(path, follow_last=False)
+
+    def readlink(self, path: str) -> str:
+        """What is written in the link at ``path``."""
+        found = self.stat(path)
+        if found is None or found.kind != "symlink":
+            raise GuestFileError(f"{path}: Invalid argument: it is no symbolic link")
+        return found.target
+
+    def listdir(self, path: str) -> list[Entry]:
+        """All that is in a folder, or in the one that a link leads to."""
+        return list(self.entries(self.folder(path)))
+
+    def folder(self, path: str) -> str:
+        """The path without links of a folder. GuestError if there is none at ``path``."""
+        real = self.realpath(path)
+        found = self.stat(real)
+        if found is None or found.kind != "dir":
+            raise GuestFileError(f"{path}: Not a directory")
+        return real
+
+    def glob(self, pattern: str) -> list[str]:
+        """The paths that match a shell pattern, as glob(7) has it: a leading dot must be matched by a dot. Sorted."""
+        found = [""]
+        for part in pattern.strip("/").split("/"):
+            if _WILD.search(part):
+                found = [f"{folder}/{name}" for folder in found for name in self._matching(folder or "/", part)]
+            else:
+                name = re.sub(r"\\(.)", r"\1", part)
+                found = [f"{folder}/{name}" for folder in found]
+        return sorted(path for path in found if self.stat(path) is not None)
+
+    def _matching(self, folder: str, part: str) -> list[str]:
+        try:
+            names = [entry.name for entry in self.listdir(folder)]
+        except GuestError:
+            return []
+        fits = _compiled(part)
+        return [name for name in names if fits.fullmatch(name) and (part.startswith(".") or not name.startswith("."))]
+
+    def walk(self, path: str) -> Iterator[tuple[str, Entry]]:
+        """All that is below a folder, or below the one that a link leads to; links further down are not followed.
+
+        By name, a folder before what is in it. However deep a tree is: nothing here calls itself.
+        """
+        real = self.folder(path).rstrip("/")
+        waiting = [(path.rstrip("/"), real, self._by_name(real or "/"))]
+        while waiting:
+            folder, real, entries = waiting[-1]
+            entry = next(entries, None)
+            if entry is None:
+                waiting.pop()
+                continue
+            yield f"{folder}/{entry.name}", entry
+            if entry.kind == "dir":
+                inner = f"{real}/{entry.name}"
+                waiting.append((f"{folder}/{entry.name}", inner, self._by_name(inner)))
+
+    def _by_name(self, folder: str) -> Iterator[Entry]:
+        return iter(sorted(self.entries(folder), key=lambda entry: entry.name))
+
+    def _resolved(self, path: str, *, follow_last: bool) -> str:
+        """``path`` without links: like the kernel, from the left, absolute targets from the guest's root."""
+        done = ""
+        links = 0
+        parts = deque(_parts(path))
+        while parts:
+            part = parts.popleft()
+            if part == "..":
+                done = posixpath.dirname(done).rstrip("/")
+                continue
+            found = self.lookup(done or "/", part)
+            if found is None and (parts or follow_last):
+                raise GuestFileError(f"{path}: No such file or directory")
+            if found is not None and found.kind == "symlink" and (parts or follow_last):
+                links += 1
+                if links > _MOST_LINKS:
+                    raise GuestFileError(f"{path}: Too many levels of symbolic links")
+                parts.extendleft(reversed(_parts(found.target)))
+                done = "" if found.target.startswith("/") else done
+                continue
+            if parts and found is not None and found.kind != "dir":
+                raise GuestFileError(f"{path}: Not a directory")
+            done = f"{done}/{part}"
+        return done or "/"
+
+
+def literal(path: str) -> str:
+    """``path`` as a pattern that matches nothing else."""
+    return re.sub(r"([\\*?\[])", r"\\\1", path)
+
+
+def _parts(path: str) -> list[str]:
+    return [part for part in path.split("/") if part not in ("", ".")]
+
+
+@cache
+def _compiled(pattern: str) -> re.Pattern[str]:
+    """One part of a shell pattern as a regular expression: glob(7). Never an error: what is no wildcard stands for itself."""
+    found = []
+    at = 0
+    while at < len(pattern):
+        char = pattern[at]
+        at += 1
+        if char == "\\" and at < len(pattern):
+            found.append(re.escape(pattern[at]))
+            at += 1
+        elif char == "[" and (group := re.compile(r"([!^]?)(\]?[^\]]*)\]").match(pattern, at)):
+            inner = re.sub(r"([\\\[&~|^])", r"\\\1", group[2])
+            found.append(f"[{'^' if group[1] else ''}{inner}]")
+            at = group.end()
+        else:
+            found.append({"*": ".*", "?": "."}.get(char, re.escape(char)))
+    try:
+        return re.compile("".join(found), re.DOTALL)
+    except re.error:
+        return re.compile(re.escape(pattern), re.DOTALL)

@@ -1,0 +1,208 @@
+"""Removing and emptying files of a guest: many in one call, whatever their names, flags and further names are."""
+
+from __future__ import annotations
+
+import posixpath
+import shlex
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from imagebuild.errors import GuestError
+from imagebuild.guest import appliance
+from imagebuild.guest.calls import reason
+from imagebuild.guest.lookup import literal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from typing import Any
+
+    from imagebuild.guest.appliance import Appliance
+    from imagebuild.guest.tree import Tree
+
+_FEW = 3
+"""Files that are faster removed by a call of libguestfs's each, of 3 ms, than by starting a program, which takes 60."""
+_NAMES = 64 << 10
+"""Bytes of the names that are listed of a folder that is going to be cleared: with more in it, only their number is told."""
+_STEPS = 'for step in "$@"; do cd -P -- "$step" || exit; done'
+_EMPTY = "truncate -c -s 0 --"
+_DETACH = 'for one; do cp -a --attributes-only -T -- "$one" "$one-" && mv -f -T -- "$one-" "$one" || exit; done'
+"""A new file with the same owner, mode and attributes in place of one that has further names: those keep the content."""
+_UNLOCK = 'find -P "$@" -xdev "(" -type f -o -type d ")" -execdir chattr -f -i -a "{}" +'
+
+
+@dataclass(frozen=True)
+class Cleared:
+    """What was in a folder that is empty now: how much, the names if they are not too many, and what is left with the reasons."""
+
+    count: int
+    names: tuple[str, ...] = ()
+    left: Mapping[str, str] = field(default_factory=dict)
+
+
+class Removal:
+    """Removes and empties files of the guest that is mounted in an appliance. All paths are without links in their folders."""
+
+    def __init__(
+        self, handle: Callable[[], Any], programs: Appliance, tree: Tree, places: Callable[[], Iterable[str]]
+    ) -> None:
+        self._handle = handle
+        self._programs = programs
+        self._tree = tree
+        self._places = places
+
+    def remove(self, reals: Sequence[str]) -> dict[str, str]:
+        """Remove files, links and folders with all that is in them. Returns what is still there, and why."""
+        mounted = {path: f"a file system is mounted at {path}" for path in reals if path in self._places()}
+        going = [path for path in reals if path not in mounted and self._tree.stat(path) is not None]
+        try:
+            self._rm(going)
+        except GuestError as error:
+            return mounted | self._again(going, error)
+        return mounted
+
+    def _rm(self, reals: Sequence[str]) -> None:
+        entries = [self._tree.stat(path) for path in reals]
+        simple = all(one is not None and one.kind != "dir" for one in entries) and all(map(is_plain, reals))
+        for path in reals:
+            self._tree.replaced(path)
+        if simple and len(reals) <= _FEW:
+            for path in reals:
+                self._handle().rm(path)
+            return
+        long = [path for path in reals if appliance.is_long(path)]
+        if len(long) < len(reals):
+            self._programs.run(
+                "rm -rf --one-file-system --", [appliance.path(path) for path in reals if path not in set(long)]
+            )
+        for path in long:
+            self._at(path, "rm -rf --one-file-system --")
+
+    def _again(self, reals: Sequence[str], error: GuestError) -> dict[str, str]:
+        """What could not be removed together, now without the flags that protect it. Returns what is still there, and why."""
+        left = self._left(reals)
+        if not left:
+            return {}
+        with self.unlocked({posixpath.dirname(path) for path in left}):
+            self._unlock(left)
+            try:
+                self._rm(left)
+            except GuestError as again:
+                error = again
+        return dict.fromkeys(self._left(left), reason(error))
+
+    def _left(self, reals: Sequence[str]) -> list[str]:
+        for path in reals:
+            self._tree.replaced(path)
+        return [path for path in reals if self._tree.stat(path) is not None]
+
+    def clear(self, real: str, keep: Sequence[str] = ()) -> Cleared:
+        """Remove everything in a folder, which may be any number of files, but for the names to ``keep``."""
+        steps = appliance.steps(real)
+        mounted = {posixpath.basename(place) for place in self._places() if posixpath.dirname(place) == real}
+        stay = "".join(f" ! -name {shlex.quote(literal(name))}" for name in sorted({*keep, *mounted}))
+        found = f"{_STEPS}; find -P . -xdev -mindepth 1"
+        listed = self._programs.output(f"{found} -maxdepth 1{stay} -printf '%f\\0' | head -c {_NAMES}", steps)
+        left = {posixpath.join(real, name): f"a file system is mounted at {real}/{name}" for name in mounted}
+        if len(listed) < _NAMES:
+            names = [name for name in listed.decode("utf-8", "surrogateescape").split("\0") if name]
+            left |= self.remove([posixpath.join(real, name) for name in names])
+            gone = tuple(name for name in names if posixpath.join(real, name) not in left)
+            return Cleared(len(gone), gone, left)
+        count = int(self._programs.output(f"{found} -maxdepth 1{stay} -printf x | wc -c", steps))
+        within = "".join(f" ! -path {shlex.quote(f'./{literal(name)}/*')}" for name in sorted({*keep, *mounted}))
+        self._tree.replaced(real)
+        with suppress(GuestError):
+            self._programs.run(f"sh -c {shlex.quote(f'{found}{stay}{within} -delete')} sh", steps)
+        rest = [one.name for one in self._tree.entries(real) if one.name not in mounted and one.name not in keep]
+        left |= self.remove([posixpath.join(real, name) for name in rest])
+        return Cleared(count, left=left)
+
+    def empty(self, reals: Sequence[str]) -> dict[str, str]:
+        """Make regular files zero bytes long. Returns those that are not, and why."""
+        shared = [path for path in reals if (found := self._tree.stat(path)) is not None and found.links > 1]
+        failed = self.detach(shared)
+        going = [path for path in reals if path not in failed]
+        try:
+            self._truncate(going)
+        except GuestError:
+            failed |= self._one_by_one(going, lambda path: self._truncate([path]))
+        for path in reals:
+            self._tree.changed(path)
+        return failed
+
+    def _truncate(self, reals: Sequence[str]) -> None:
+        if len(reals) <= _FEW and all(map(is_plain, reals)):
+            for path in reals:
+                self._handle().truncate(path)
+            return
+        long = {path for path in reals if appliance.is_long(path)}
+        if short := [appliance.path(path) for path in reals if path not in long]:
+            self._programs.run(_EMPTY, short)
+        for path in long:
+            self._at(path, _EMPTY)
+
+    def detach(self, reals: Sequence[str]) -> dict[str, str]:
+        """Give each of these names of a file a file of its own, empty, so that what is done to it changes no other name's content."""
+        failed = {}
+        for path in reals:
+            try:
+                with self.unlocked([path, posixpath.dirname(path)]):
+                    self._programs.run(f"sh -c {shlex.quote(_DETACH)} sh", [appliance.path(path)])
+            except GuestError as error:
+                failed[path] = reason(error)
+            self._tree.changed(path)
+        return failed
+
+    def _one_by_one(self, reals: Sequence[str], act: Callable[[str], None]) -> dict[str, str]:
+        """After a failure of all together: each for itself, without the flags that protect it for that long."""
+        failed = {}
+        for path in reals:
+            with suppress(GuestError):
+                act(path)
+                continue
+            try:
+                with self.unlocked([path]):
+                    act(path)
+            except GuestError as error:
+                failed[path] = reason(error)
+        return failed
+
+    def _at(self, real: str, command: str) -> None:
+        """Run a program on a path that is too long to be named."""
+        folder, name = posixpath.split(real)
+        script = f'for step; do [ "$#" -gt 1 ] || break; cd -P -- "$step" || exit; shift; done; {command} "./$1"'
+        self._programs.run(f"sh -c {shlex.quote(script)} sh", [*appliance.steps(folder), name])
+
+    # -- flags -----------------------------------------------------------------------------------
+
+    @contextmanager
+    def unlocked(self, reals: Iterable[str]) -> Iterator[bool]:
+        """Take the flags of chattr(1) that forbid changes off some files or folders while the block runs; whether there were any."""
+        flags = {path: found for path in reals if (found := self._flags(path))}
+        for path, found in flags.items():
+            self._programs.run(f"chattr -{found}", [appliance.path(path)])
+        try:
+            yield bool(flags)
+        finally:
+            for path, found in flags.items():
+                with suppress(GuestError):  # it may have been removed
+                    self._programs.run(f"chattr +{found}", [appliance.path(path)])
+
+    def _flags(self, real: str) -> str:
+        try:
+            listed = self._programs.output('lsattr -d -- "$1" 2>/dev/null', [appliance.path(real)])
+        except GuestError:
+            return ""
+        found = listed.split(b" ", 1)[0].decode("ascii", "replace")
+        return "".join(flag for flag in "ia" if flag in found)
+
+    def _unlock(self, reals: Sequence[str]) -> None:
+        """Take these flags off what is going to be removed, with all that is in it."""
+        with suppress(GuestError):
+            self._programs.run(f"sh -c {shlex.quote(_UNLOCK)} sh", [appliance.path(path) for path in reals])
+
+
+def is_plain(real: str) -> bool:
+    """Whether libguestfs's own calls take a path."""
+    return appliance.is_utf8(real) and not appliance.is_long(real)
