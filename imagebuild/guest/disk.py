@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from imagebuild import qemu_img
 from imagebuild.errors import GuestError
-from imagebuild.guest import block
+from imagebuild.guest import block, boot
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -183,6 +183,9 @@ class GuestDisk:
         real = f"{self.realpath(path)}/"
         places = self._session.places
         return places[max((place for place in places if real.startswith(place.rstrip("/") + "/")), key=len)]
+
+    def boot_partitions(self) -> AbstractContextManager[dict[str, str]]:
+        return boot.boot_partitions(self._g, self._session.places)
 
     def mountpoints(self) -> list[str]:
         return sorted(self._g.mountpoints().values())

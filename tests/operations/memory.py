@@ -6,8 +6,8 @@ import fnmatch
 import hashlib
 import posixpath
 import re
-from collections.abc import Collection, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -51,6 +51,10 @@ class MemoryDisk:
         self.unused = unused
         self.devices: list[Identifier] = []
         self.boot_device = "/dev/sda1"
+        self.partitions: dict[str, Tree] = {}
+        """What the partitions have that the guest may boot from and that are not mounted, by their devices."""
+        self.boot_places: dict[str, str] = {}
+        """The device at each place where one is mounted."""
 
     def realpath(self, path: str) -> str:
         return self._resolved(path, follow_last=True)
@@ -153,6 +157,20 @@ class MemoryDisk:
     def identifiers(self, kinds: Collection[block.Kind]) -> list[Identifier]:
         return [one for one in self.devices if one.kind in kinds]
 
+    @contextmanager
+    def boot_partitions(self) -> Iterator[dict[str, str]]:
+        made = {f"/.imagebuild-{number}": device for number, device in enumerate(self.partitions)}
+        for place, device in made.items():
+            self.tree[place] = FOLDER
+            self.tree |= {place + path: node for path, node in self.partitions[device].items()}
+        try:
+            yield self.boot_places | made
+        finally:
+            for place, device in made.items():
+                here = {p: n for p, n in self.tree.items() if p == place or p.startswith(place + "/")}
+                self.tree = {p: n for p, n in self.tree.items() if p not in here}
+                self.partitions[device] = {p[len(place) :]: n for p, n in here.items() if p != place}
+
     def copy(self, path: str, new: str) -> None:
         self.tree[self._followed(new)] = self.tree[self._resolved(path, follow_last=False)]
 
@@ -186,7 +204,7 @@ class MemoryDisk:
         return nullcontext()
 
     def mountpoints(self) -> list[str]:
-        return ["/"]
+        return ["/", *self.boot_places]
 
     def trim(self, mountpoint: str) -> int:
         freed, self.unused = self.unused, 0
