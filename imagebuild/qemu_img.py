@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from imagebuild.disk_image import Format
 from imagebuild.progress import SILENT, Progress
@@ -63,6 +64,24 @@ def virtual_size(image: Path, image_format: Format) -> int:
     """The size of the disk that a guest sees, in bytes."""
     told = run(["qemu-img", "info", "-f", image_format, "--output", "json", image], timeout=60)
     return int(json.loads(told.stdout)["virtual-size"])
+
+
+def read(image: Path, image_format: Format, offset: int, size: int) -> bytes:
+    """What the disk that a guest sees has at ``offset``, a multiple of 512; less than ``size`` bytes where it ends before."""
+    if image_format == "raw":
+        with image.open("rb") as file:
+            file.seek(offset)
+            return file.read(size)
+    size = min(size, virtual_size(image, image_format) - offset)
+    if size <= 0:
+        return b""
+    # Not `qemu-img dd`: that of QEMU 7.2 counts blocks from the start of the image, wherever it is told to begin.
+    part = {"driver": "raw", "offset": offset, "size": -(-size // 512) * 512}
+    whole = {"driver": image_format, "file": {"driver": "file", "filename": str(image.absolute())}}
+    with TemporaryDirectory(prefix="imagebuild-") as folder:
+        target = Path(folder) / "read"
+        run(["qemu-img", "convert", "-O", "raw", f"json:{json.dumps(part | {'file': whole})}", target], timeout=60)
+        return target.read_bytes()[:size]
 
 
 def version() -> str:

@@ -14,6 +14,7 @@ from imagebuild.guest.calls import Translated
 from imagebuild.guest.encryption import Key, open_all
 from imagebuild.guest.layout import Root, find_root, mount
 from imagebuild.guest.network import Network
+from imagebuild.guest.sectors import sector_size
 from imagebuild.log import logger
 
 if TYPE_CHECKING:
@@ -75,7 +76,8 @@ class Session:
     def _launched(self, seconds: float) -> bool:
         """Whether the appliance starts in this time. HostError if it fails before."""
         for path in self.disks:
-            self.g.add_drive_opts(str(path), format=self._fmt, discard="enable", cachemode="unsafe")
+            sectors = {"blocksize": 4096} if sector_size(path, self._fmt) == 4096 else {}
+            self.g.add_drive_opts(str(path), format=self._fmt, discard="enable", cachemode="unsafe", **sectors)
         self.handle.set_network(self._has_network)
         with _ended_after(seconds) as ended:
             try:
