@@ -55,7 +55,7 @@ def grubenv(text: str, edit: Edit) -> str:
         return text
     free = len(_bytes(text)) - len(_bytes(after))
     if free < 0:
-        raise GuestError("GRUB's environment block has no room for another kernel argument")
+        raise GuestError("the guest's grubenv has no room for another kernel argument")
     return after + "#" * free
 
 

@@ -51,9 +51,19 @@ def names(content: bytes) -> set[str]:
     return found
 
 
-def without(content: bytes, paths: Collection[str]) -> bytes:
-    """``content`` without the files at ``paths``, written without a slash before them; the same object if none is there."""
-    return _with_members(content, lambda member: None if _path(member) in paths else member)
+def without(content: bytes, paths: Collection[str], emptied: Collection[str] = ()) -> bytes:
+    """``content`` without the files at ``paths``, and with nothing in those at ``emptied``; the same object if that changes nothing.
+
+    Paths have no slash before them.
+    """
+
+    def change(member: Member) -> Member | None:
+        path = _path(member)
+        if path in emptied and member.content:
+            return cpio.with_content(member, b"")
+        return None if path in paths else member
+
+    return _with_members(content, change)
 
 
 def _path(member: Member) -> str:

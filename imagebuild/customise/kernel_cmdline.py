@@ -175,7 +175,7 @@ class _Plan:
         try:
             new = editor(old, self.edit)
         except GuestError as error:
-            raise GuestError(f"{path}: {error.message}", error.hint) from error
+            raise GuestError(f"{error.message} ({path})", error.hint) from error
         # A place is what would take an argument.
         self.places += editor(old, Edit(add=("imagebuild.probe",))) != old
         if new != old:
