@@ -49,7 +49,7 @@ _MAKES_RESCUE = (
 """What builds a rescue image for the id of the machine, unless there is one, whenever a kernel is installed (dracut-config-rescue)."""
 _RESCUE = re.compile(r"\.?(?:vmlinuz|initramfs|initrd)-0-rescue-([0-9a-f]{32})(?:\.img|\.hmac)?")
 _RESCUE_ENTRY = re.compile(r"([0-9a-f]{32})-0-rescue\.conf")
-_MENU_ENTRY = re.compile(r"^[ \t]*menuentry [^\n]*0-rescue-([0-9a-f]{32})[^\n]*\{\n(?:[^\n]*\n)*?\}\n", re.MULTILINE)
+_MENU_ENTRY = re.compile(r"[ \t]*menuentry .*0-rescue-([0-9a-f]{32}).*\{$")
 _MACHINE_ID_LINE = re.compile(r"^(?:machine-id[ \t]|(?:KERNEL_INSTALL_)?MACHINE_ID=).*\n?", re.MULTILINE)
 _ARGUMENT = Edit(remove=("systemd.machine_id",))
 _PLUGIN = "/etc/kernel/install.d/95-entries-of-the-template.install"
@@ -183,6 +183,21 @@ def _is_of_grub(entry: str) -> bool:
     return found is not None and not ID.search(found[1])
 
 
+def _without_menu_entries(text: str, known: set[str]) -> str:
+    """grub.cfg without the rescue entries of these ids, each of which ends with a brace on a line as far in as its first one."""
+    lines: list[str] = []
+    end = ""
+    for line in text.split("\n"):
+        if end:
+            end = "" if line == end else end
+            continue
+        if (found := _MENU_ENTRY.match(line)) and found[1] in known:
+            end = line[: len(line) - len(line.lstrip())] + "}"
+            continue
+        lines.append(line)
+    return text if end else "\n".join(lines)
+
+
 def _without_ids(known: set[str], token: str, size: int, *, keeps_rescue: bool) -> Callable[[str], str]:
     """A change of a text: without machine ids, and without menu entries of what was removed. ``size``: of a grubenv, which keeps it."""
 
@@ -191,7 +206,7 @@ def _without_ids(known: set[str], token: str, size: int, *, keeps_rescue: bool) 
             return text
         before = text.rstrip("#") if size else text
         if not keeps_rescue:
-            before = _MENU_ENTRY.sub(lambda found: "" if found[1] in known else found[0], before)
+            before = _without_menu_entries(before, known)
         lines = []
         for line in _MACHINE_ID_LINE.sub("", before).split("\n"):
             # An entry that is named after the machine id says it to the kernel, too (90-loaderentry.install).

@@ -101,7 +101,10 @@ def _joined(line: str, gone: list[tuple[int, int]], end: int, more: list[str]) -
         blanks = re.match(r"(?:\s|\\\n)*", head[stop:])
         head = head[:start] + head[stop + (blanks.end() if blanks else 0) :]
     tail = line[end:].lstrip(" \t")
-    words = [head.rstrip(), *map(_written, more)] if head.strip() else [head + " ".join(map(_written, more))]
+    bare = head.rstrip()
+    while bare.endswith("\\") and head.startswith("\n", len(bare)):  # a line that goes on
+        bare = bare[:-1].rstrip()
+    words = [bare, *map(_written, more)] if bare else [head + " ".join(map(_written, more))]
     return " ".join(words) + (f" {tail}" if tail.startswith("--") else tail)
 
 

@@ -58,8 +58,9 @@ _ETC: tuple[tuple[tuple[str, ...], files.Editor], ...] = (
     (("/etc/cmdline.d/*.conf", "/etc/kernel/cmdline.d/*.conf"), files.removing),
 )
 _GRUB_DEFAULTS = "/etc/default/grub"
-_GRUB = Variables("GRUB_CMDLINE_LINUX", ("GRUB_CMDLINE_LINUX_DEFAULT", "GRUB_CMDLINE_LINUX_RECOVERY", "GRUB_CMDLINE_LINUX_XEN_REPLACE",
-                                         "GRUB_CMDLINE_LINUX_XEN_REPLACE_DEFAULT"))  # fmt: skip
+_GRUB = Variables("GRUB_CMDLINE_LINUX", ("GRUB_CMDLINE_LINUX_DEFAULT", "GRUB_CMDLINE_LINUX_RECOVERY"))
+_GRUB_UNDER_XEN = Variables("GRUB_CMDLINE_LINUX_XEN_REPLACE", ("GRUB_CMDLINE_LINUX_XEN_REPLACE_DEFAULT",))
+"""Takes the place of the other under Xen, if it is set (GRUB manual, "Simple configuration handling")."""
 _VARIABLES: tuple[tuple[tuple[str, ...], Variables, str], ...] = (
     (
         ("/etc/default/u-boot", "/etc/u-boot-menu/conf.d/*.conf"),
@@ -216,7 +217,10 @@ class _Plan:
     def _grub_defaults(self) -> None:
         paths = self.guest.real_files(_GRUB_DEFAULTS, "/etc/default/grub.d/*.cfg")
         if paths or any(self.guest.exists(path) for path in _MAKE_GRUB_CFG):
-            self._in_variables(sorted(paths, key=lambda path: path != _GRUB_DEFAULTS), _GRUB, _GRUB_DEFAULTS)
+            paths.sort(key=lambda path: path != _GRUB_DEFAULTS)
+            self._in_variables(paths, _GRUB, _GRUB_DEFAULTS)
+            if any(f"{_GRUB_UNDER_XEN.main}=" in self.guest.read(path) for path in paths):
+                self._in_variables(paths, _GRUB_UNDER_XEN, _GRUB_DEFAULTS)
 
     def _variables(self, patterns: tuple[str, ...], variables: Variables, program: str) -> None:
         paths = self.guest.real_files(*patterns)
@@ -227,7 +231,7 @@ class _Plan:
 
     def _in_variables(self, paths: list[str], variables: Variables, home: str) -> None:
         real = {path: self.guest.real_path(path) for path in paths}
-        texts = {real[path]: self.guest.read(path) for path in paths}
+        texts = {real[path]: self.texts.get(real[path]) or self.guest.read(path) for path in paths}
         self.places += 1
         self.texts |= command_line_variables.edited(texts, variables, self.edit, real.get(home, home))
 

@@ -164,7 +164,7 @@ class _Reader:
         while self._at < len(self._text) and (char := self._text[self._at]) not in _ENDS:
             if char == "\\":
                 parts.append(Part(self._text[self._at + 1 : self._at + 2].replace("\n", "")))
-                self._at += 2
+                self._at = min(self._at + 2, len(self._text))
             elif char == "'":
                 end = self._closing("'")
                 parts.append(Part(self._text[self._at + 1 : end]))

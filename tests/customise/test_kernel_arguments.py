@@ -211,6 +211,34 @@ def test_boot_loaders_files(editor: boot_configuration.Editor, before: str, afte
     assert editor(after, EDIT_ALL) == after
 
 
+LINES = st.lists(
+    st.sampled_from([
+        "linux /v a quiet", "\tlinux16 /v", "linux /v a \\", "options a quiet", "options", "title x", "LABEL a", "  KERNEL /v", "APPEND quiet", "append -",
+        '"x" "a quiet"', 'options "quiet"', "cmdline: quiet", "quiet", "# quiet", "", "kernelopts=a quiet", "Cmdline=quiet a", '  set kernelopts="quiet"',
+        "options $kernelopts quiet", "linux /v $kernelopts quiet", "root=x -- quiet", "console=ttyS0 quiet",
+    ]),
+    max_size=8,
+).map("\n".join)  # fmt: skip
+EDITORS = [
+    boot_configuration.grub_cfg, boot_configuration.bls_entry, boot_configuration.extlinux, boot_configuration.refind_linux, boot_configuration.refind,
+    boot_configuration.limine, boot_configuration.command_line, boot_configuration.uki_conf, boot_configuration.removing,
+]  # fmt: skip
+
+
+@settings(max_examples=40)
+@pytest.mark.parametrize("editor", EDITORS, ids=lambda editor: editor.__name__)
+@given(text=LINES)
+def test_a_file_is_changed_once(editor: boot_configuration.Editor, text: str) -> None:
+    once = editor(text, EDIT_ALL)
+    assert editor(once, EDIT_ALL) == once
+
+
+def test_under_xen_another_variable_takes_the_place() -> None:
+    disk = disk_of({HOME: b"GRUB_CMDLINE_LINUX=a\nGRUB_CMDLINE_LINUX_XEN_REPLACE='b quiet'\n"})
+    apply_one(disk, registry.call("set-kernel-arguments", {"add": ["nosmt"], "remove": ["quiet"]}))
+    assert disk.tree[HOME].content == b"GRUB_CMDLINE_LINUX=\"a nosmt\"\nGRUB_CMDLINE_LINUX_XEN_REPLACE='b nosmt'\n"
+
+
 def test_an_environment_block_keeps_its_size() -> None:
     text = "# GRUB Environment Block\nkernelopts=root=x quiet\n".ljust(1024, "#")
     after = boot_configuration.grubenv(text, EDIT_ALL)
