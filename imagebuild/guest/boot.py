@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from imagebuild.errors import GuestError
-from imagebuild.guest.block import devices
+from imagebuild.log import logger
 
 _ESP, _XBOOTLDR = "c12a7328-f81f-11d2-ba4b-00a0c93ec93b", "bc13c2ff-59e6-4262-a352-b275fd6f7172"
 """Types of GPT partitions (UAPI group, "Discoverable Partitions Specification")."""
@@ -20,22 +20,28 @@ _KERNELS = ("/vmlinu[xz]*", "/initr*", "/[Ii]mage*", "/kernel*.img")
 
 
 @contextmanager
-def boot_partitions(guestfs: Any, places: Mapping[str, str]) -> Iterator[dict[str, str]]:
+def boot_partitions(guestfs: Any, places: Mapping[str, str], types: Mapping[str, str]) -> Iterator[dict[str, str]]:
     """Mount what the guest may boot from and its fstab does not name, below folders of the guest's that are removed in the end.
 
-    Yields the device at each place: at those folders, and where fstab has the ones that are FAT or of a boot partition's type.
-    ``places`` has the device that is mounted at each place. GuestError if a boot partition cannot be mounted.
+    Yields the device at each place: at those folders, and where fstab has those that are FAT.
+    ``places`` has the device that is mounted at each place, ``types`` what is on each device. GuestError if a boot partition cannot be mounted.
     """
-    there = {_canonical(guestfs, device): place for place, device in reversed([*places.items()])}
-    candidates = _candidates(guestfs)
+    # Both: mountpoints() has one place of a device only, and places has what was mounted as fstab says.
+    there = dict(guestfs.mountpoints())
+    there |= {device: place for place, device in reversed([*places.items()])}
+    there = {_canonical(guestfs, device): place for device, place in there.items()}
+    found = {place: device for device, place in there.items() if place != "/" and types.get(device) in _FAT}
+    mounted = {guestfs.vfs_uuid(device) for device in there if types.get(device) == "btrfs"}
     made: dict[str, str] = {}
-    found = {place: device for device, place in there.items() if candidates.get(device) and place != "/"}
-    mounted = {guestfs.vfs_uuid(device) for device in there if guestfs.vfs_type(device) == "btrfs"}
     try:
-        for device, certain in candidates.items():
-            if device in there or (mounted and guestfs.vfs_uuid(device) in mounted):
+        for device, type_ in types.items():
+            if (
+                device in there
+                or type_ not in (*_FAT, *_OTHERS)
+                or (type_ == "btrfs" and guestfs.vfs_uuid(device) in mounted)
+            ):
                 continue
-            if place := _mounted(guestfs, device, certain=certain):
+            if place := _mounted(guestfs, device, certain=type_ in _FAT or _is_for_booting(guestfs, device)):
                 made[place] = device
         yield found | made
     finally:
@@ -45,12 +51,15 @@ def boot_partitions(guestfs: Any, places: Mapping[str, str]) -> Iterator[dict[st
 
 
 def _mounted(guestfs: Any, device: str, *, certain: bool) -> str:
-    """Where ``device`` is now mounted; empty if it is no boot partition and has nothing that boots."""
+    """Where ``device`` is now mounted; empty if it is not known to be a boot partition and has nothing that boots."""
     place = str(guestfs.mkdtemp("/.imagebuild-XXXXXX"))
     try:
         guestfs.mount(device, place)
     except GuestError as error:
         guestfs.rmdir(place)
+        if not certain:
+            logger.debug("%s is not looked at for what boots: %s", device, error)
+            return ""
         raise GuestError(
             f"{device} may be what the guest boots from, and cannot be mounted: {error.message}",
             "check and repair its file system, or remove the partition",
@@ -62,16 +71,6 @@ def _mounted(guestfs: Any, device: str, *, certain: bool) -> str:
     guestfs.umount(place)
     guestfs.rmdir(place)
     return ""
-
-
-def _candidates(guestfs: Any) -> dict[str, bool]:
-    """Every device with a file system that boot loaders read, and whether it is one for booting without a look into it."""
-    found = {}
-    for device in dict.fromkeys(devices(guestfs)):
-        type_ = guestfs.vfs_type(device)
-        if type_ in (*_FAT, *_OTHERS):
-            found[device] = type_ in _FAT or _is_for_booting(guestfs, device)
-    return found
 
 
 def _is_for_booting(guestfs: Any, device: str) -> bool:

@@ -185,7 +185,7 @@ class GuestDisk:
         return places[max((place for place in places if real.startswith(place.rstrip("/") + "/")), key=len)]
 
     def boot_partitions(self) -> AbstractContextManager[dict[str, str]]:
-        return boot.boot_partitions(self._g, self._session.places)
+        return boot.boot_partitions(self._g, self._session.places, self._session.types())
 
     def mountpoints(self) -> list[str]:
         return sorted(self._g.mountpoints().values())

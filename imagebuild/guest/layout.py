@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from imagebuild import fstab
@@ -36,16 +37,21 @@ def _hibernated(place: str) -> GuestError:
     return GuestError(f"this guest is hibernated: {place} holds its memory", "resume it, and shut it down")
 
 
-def find_root(guestfs: Any) -> Root:
+def types(guestfs: Any) -> dict[str, str]:
+    """Every device that can hold a file system, and blkid's name of what is on it."""
+    return {device: reasons.type_of(guestfs, device) for device in devices(guestfs)}
+
+
+def find_root(guestfs: Any, seen: Mapping[str, str] | None = None) -> Root:
     """The only root file system on the disks, found by looking for /etc/fstab or os-release.
 
     Partitions, logical volumes, RAID arrays and subvolumes of a btrfs are looked at. libguestfs's own inspection finds
     out much more, and takes 30 s under emulation. GuestError if there is no root file system, or more than one, or one that cannot be
-    changed file by file, or if a swap area holds the memory of a hibernated machine; then nothing has been mounted.
+    changed file by file, or if a swap area holds the memory of a hibernated machine; then nothing has been mounted. ``seen`` is what ``types`` found.
     """
     roots: dict[str, Root] = {}
     refused: dict[str, GuestError] = {}
-    seen: dict[str, str] = {device: reasons.type_of(guestfs, device) for device in devices(guestfs)}
+    seen = types(guestfs) if seen is None else seen
     for device, fstype in seen.items():
         if fstype == "swsuspend":
             raise _hibernated(device)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from imagebuild.errors import HostError
 from imagebuild.guest.calls import Translated
 from imagebuild.guest.encryption import Key, open_all
-from imagebuild.guest.layout import Root, find_root, mount
+from imagebuild.guest.layout import Root, find_root, mount, types
 from imagebuild.guest.network import Network
 from imagebuild.guest.sectors import sector_size
 from imagebuild.log import logger
@@ -54,6 +54,7 @@ class Session:
         self._has_network = network
         self._network: Network | None = None
         self._root: Root | None = None
+        self._types: dict[str, str] = {}
 
     def launch(self) -> None:
         """Start the appliance, and once more if it hangs: an emulated kernel may, about once in some hundred starts on a busy host.
@@ -97,13 +98,19 @@ class Session:
         """Start the appliance again, with nothing mounted or opened."""
         self.g.shutdown()
         self._root = None
+        self._types = {}
         self.launch()
+
+    def types(self) -> dict[str, str]:
+        """What is on each device; looked at once, when all that there is a key for is open."""
+        self._types = self._types or types(self.g)
+        return self._types
 
     def mount(self) -> None:
         """Open what there is a key for, and mount the guest's file systems. Raises GuestError if there is no guest."""
         if self._root is None:
             self._keys = open_all(self.g, self._keys)  # by device: that is how they fit if the UUIDs are others later
-            self._root = find_root(self.g)
+            self._root = find_root(self.g, self.types())
         self.places |= mount(self.g, self._root)
 
     def network(self) -> AbstractContextManager[None]:
