@@ -3,8 +3,11 @@
 kernel-install(8) names entries, folders and unified kernel images by an *entry token*: what is in /etc/kernel/entry-token, else the machine id. For
 images whose clones get their ids when they first boot, systemd's "Building Images Safely" asks for a token that is no machine id, such as IMAGE_ID or
 ID of os-release: so everything is renamed after that, and the token is written down. A clone then finds and removes by the same name what its
-template brought. What names entries by the machine id whatever the token says (GRUB's plugin on RHEL and Fedora) gets a plugin that
-removes the template's entries with their kernels.
+template brought.
+
+GRUB's plugin on Fedora and RHEL (``20-grub.install``) names its entries by the machine id whatever the token says. There the entries are renamed, too,
+and a plugin removes them with their kernels. dracut's ``51-dracut-rescue.install`` builds a rescue image for a new machine id with
+the next kernel; but in kernel-install's own layout it fails where the token is not the machine id, and with it the installation of that kernel: there it is masked.
 """
 
 from __future__ import annotations
@@ -104,8 +107,11 @@ def rename(guest: Guest, known: set[str]) -> None:
         guest.remove(gone)
         for path, new in reversed(names.items()):
             guest.rename(path, posixpath.join(posixpath.dirname(path), new))
-    if names or gone or guest.exists(_ENTRY_NAME):
+        by_token = any(ID.fullmatch(posixpath.basename(path)) or "/EFI/Linux/" in path for path in names)
+    if by_token or guest.exists(_ENTRY_NAME):
         guest.create(_ENTRY_NAME, f"{token}\n", what=f"entry token {token}")
+    if by_token and guest.exists(_MAKES_RESCUE[0]):
+        guest.symlink("/dev/null", posixpath.join("/etc/kernel/install.d", posixpath.basename(_MAKES_RESCUE[0])))
     if by_grub:
         guest.create(
             _PLUGIN, _PLUGIN_TEXT.format(token=token), mode=0o755, what="removes the entries of the template's kernels"
@@ -132,7 +138,11 @@ def _rescue(guest: Guest, folders: list[str], known: set[str]) -> list[str]:
     if not others or not any(guest.exists(path) for path in _MAKES_RESCUE):
         return []
     found = [(folder, name, _RESCUE.fullmatch(name)) for folder, name in names]
-    found += [(folder, name, _RESCUE_ENTRY.fullmatch(name)) for folder, name in entries]
+    found += [
+        (folder, name, _RESCUE_ENTRY.fullmatch(name))
+        for folder, name in entries
+        if _is_of_grub(guest.read(f"{folder}/{name}"))
+    ]
     return [f"{folder}/{name}" for folder, name, one in found if one and one[1] in known]
 
 
@@ -180,7 +190,7 @@ def _replaced(text: str, known: set[str], token: str) -> str:
 def _is_of_grub(entry: str) -> bool:
     """Whether an entry's kernel is not in a folder of the entry token's: kernel-install's layout ``other``, as GRUB has it."""
     found = re.search(r"^linux[ \t]+(\S+)", entry, re.MULTILINE)
-    return found is not None and not ID.search(found[1])
+    return found is not None and not any(ID.fullmatch(part) for part in found[1].split("/"))
 
 
 def _without_menu_entries(text: str, known: set[str]) -> str:

@@ -7,9 +7,10 @@ would enable again what other operations have disabled (machine-id(5), "First Bo
 D-Bus's own copy, ``/var/lib/dbus/machine-id``, becomes a link to it.
 
 Boot Loader Specification entries, folders of kernels and unified kernel images that are named after the id are named after ``IMAGE_ID`` or ``ID`` of
-os-release instead, and ``/etc/kernel/entry-token`` says so, as systemd's "Building Images Safely" asks for; the kernel argument
-``systemd.machine_id`` with the old id, which would give it to every clone, is taken out. dracut's rescue kernel and image (``vmlinuz-0-rescue-ID``) are removed
-with their entry where dracut builds new ones, for the clone's own id, with its next kernel; else they are renamed, too.
+os-release instead. kernel-install learns it from ``/etc/kernel/entry-token``, as systemd's "Building Images Safely" asks for; GRUB's entries on Fedora and
+RHEL go with their kernels by a plugin in ``/etc/kernel/install.d``. The kernel argument ``systemd.machine_id`` with the old id, which would give it to every
+clone, is taken out. dracut's rescue kernel and image (``vmlinuz-0-rescue-ID``) are removed with their entry where dracut builds new ones, for
+the clone's own id, with its next kernel; else they are renamed, too.
 """
 
 from __future__ import annotations
