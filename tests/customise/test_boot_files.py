@@ -181,3 +181,13 @@ def test_a_file_with_two_names_goes_with_both() -> None:
     content = entry(b"one", b"", 2, 7) + entry(b"two", b"secret", 2, 7) + entry(b"three", b"", 1, 8)
     content += entry(b"TRAILER!!!", b"", 1, 0)
     assert initramfs.names(initramfs.without(content, {"one"})) == {"three"}
+
+
+@pytest.mark.skipif(shutil.which("lz4") is None, reason="no lz4 here")
+def test_lz4_as_its_own_program_writes_and_reads_it() -> None:
+    plain = archive({"a": f"UUID={OLD}\n".encode(), "b": bytes(range(256)) * 40000})
+    packed = subprocess.run(["lz4", "-l", "-9", "-c"], input=plain, capture_output=True, check=True).stdout
+    new = boot_files.renamed("/boot/initrd.img", packed + bytes(300), RENAMING)
+    assert new.endswith(bytes(300))
+    said = subprocess.run(["lz4", "-d", "-c"], input=new[:-300], capture_output=True, check=True)
+    assert said.stdout == plain.replace(OLD.encode(), NEW.encode())
