@@ -5,8 +5,15 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-_LOCAL = frozenset({"ext2", "ext3", "ext4", "xfs", "btrfs", "vfat", "msdos", "auto"})
-_BY = {"by-uuid": "UUID", "by-label": "LABEL", "by-partuuid": "PARTUUID", "by-partlabel": "PARTLABEL"}
+_LOCAL = frozenset(
+    {"ext2", "ext3", "ext4", "xfs", "btrfs", "vfat", "msdos", "auto", "f2fs", "jfs", "nilfs2", "reiserfs", "bcachefs"}
+)
+_TAGS = ("UUID", "LABEL", "PARTUUID", "PARTLABEL")
+_DISK = re.compile(r"/dev/(?P<kind>sd|vd|hd|xvd|dasd)(?P<letters>[a-z]{1,2})(?P<partition>\d*)")
+_NUMBERED = re.compile(
+    r"/dev/(?P<kind>nvme(?=\d+n1(?:p|$))|(?:mmcblk|pmem)(?=\d+(?:p|$)))(?P<number>\d{1,2})(?:n1)?(?:p(?P<partition>\d+))?"
+)
+_ON_DEMAND = "x-systemd.automount"
 
 
 @dataclass(frozen=True)
@@ -20,9 +27,16 @@ class Entry:
 
     @property
     def on_a_local_disk(self) -> bool:
-        """Whether the system mounts a file system of one of its own disks here at boot."""
+        """Whether the system mounts a file system of one of its own disks here, at boot or as soon as somebody looks."""
         is_device = self.spec.startswith("/dev/") or "=" in self.spec.split("/")[0]
-        return is_device and self.fstype in _LOCAL and self.mountpoint.startswith("/") and "noauto" not in self.options
+        mounted = "noauto" not in self.options or _ON_DEMAND in self.options
+        plain = not {"bind", "rbind"} & set(self.options)
+        return is_device and plain and self.fstype in _LOCAL and self.mountpoint.startswith("/") and mounted
+
+    @property
+    def may_be_missing(self) -> bool:
+        """Whether the system boots without it."""
+        return bool({"nofail", "nobootwait", "noauto"} & set(self.options))
 
     @property
     def subvolume(self) -> str:
@@ -49,20 +63,62 @@ def crypttab(text: str) -> dict[str, str]:
 
 
 def identifier(spec: str) -> tuple[str, str]:
-    """What a first field identifies a device by: (``UUID``, ``LABEL``, ``PARTUUID``, ``PARTLABEL`` or ``device``, value).
+    """What a first field identifies a device by: (``UUID``, ``LABEL``, ``PARTUUID``, ``PARTLABEL``, ``hardware`` or ``device``, value).
 
-    Kernel names of disks (``/dev/vdb2``) are given as libguestfs has them (``/dev/sdb2``), which is right as long as the
-    disks come in the guest's order.
+    Kernel names of disks (``/dev/vdb2``, ``/dev/nvme1n1p2``) are given as libguestfs has them (``/dev/sdb2``), which is right as long as
+    the disks come in the guest's order. What names a disk by its serial number or by where it is plugged in is ``hardware``: its value
+    is the number of the partition, and empty for the whole disk.
     """
     kind, equals, value = spec.partition("=")
-    if equals and kind in _BY.values():
-        return kind, value.strip("\"'")
-    if link := re.fullmatch(r"/dev/disk/(by-[a-z]+)/(.+)", spec):
-        if link[1] in _BY:
-            return _BY[link[1]], link[2]
-    elif disk := re.fullmatch(r"/dev/(?:[vsh]|xv)d([a-z]\d*)", spec):
-        return "device", f"/dev/sd{disk[1]}"
+    value = value.strip("\"'")
+    if equals and kind in _TAGS:
+        return kind, value
+    link = re.fullmatch(r"/dev/disk/(by-[a-z-]+)/(.+)", f"/dev/disk/by-id/{value}" if kind == "ID" and equals else spec)
+    if link is not None:
+        return _by_link(link[1].removeprefix("by-").upper(), _decoded(link[2]), spec)
+    if disk := _matched(spec):
+        return "device", f"/dev/sd{_letters(disk)}{disk['partition'] or ''}"
     return "device", spec
+
+
+def kind_of_disk(spec: str) -> str:
+    """The kind of disk by a kernel name, such as ``nvme``; empty for what is none."""
+    disk = _matched(spec)
+    return disk["kind"] if disk else ""
+
+
+def _matched(spec: str) -> re.Match[str] | None:
+    return _DISK.fullmatch(spec) or _NUMBERED.fullmatch(spec)
+
+
+def _letters(disk: re.Match[str]) -> str:
+    """The letters of a disk: the first one is a, and the 27th is aa."""
+    if "letters" in disk.groupdict():
+        return disk["letters"]
+    number = int(disk["number"])
+    return chr(ord("a") + number) if number < 26 else chr(ord("a") + number // 26 - 1) + chr(ord("a") + number % 26)
+
+
+def _by_link(kind: str, name: str, spec: str) -> tuple[str, str]:
+    """What a link of udev's leads to, as far as its name says it."""
+    if kind in _TAGS:
+        return kind, name
+    if kind == "ID" and name.startswith("dm-name-"):
+        return "device", f"/dev/mapper/{name.removeprefix('dm-name-')}"
+    if kind == "ID" and name.startswith("md-name-"):
+        return "device", f"/dev/md/{name.removeprefix('md-name-').rpartition(':')[2]}"
+    if kind in ("ID", "PATH") and not name.startswith(("dm-", "md-", "lvm-")):
+        part = re.search(r"-part(\d+)$", name)
+        return "hardware", part[1] if part else ""
+    return "device", spec
+
+
+def _decoded(name: str) -> str:
+    r"""The names of links have ``\x20`` for a blank, in UTF-8 byte by byte (systemd.unit(5), libblkid's ``encode_string``)."""
+    raw = re.sub(
+        rb"\\x([0-9a-fA-F]{2})", lambda code: bytes([int(code[1], 16)]), name.encode("utf-8", "surrogateescape")
+    )
+    return raw.decode("utf-8", "surrogateescape")
 
 
 def _unescaped(field: str) -> str:

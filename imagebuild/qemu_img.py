@@ -7,10 +7,10 @@ import json
 import os
 import re
 import struct
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import NamedTemporaryFile, TemporaryDirectory
 from typing import Any
 
 from imagebuild.disk_image import Format
@@ -47,7 +47,7 @@ def dig_holes(path: Path) -> None:
 
 def can_punch(folder: Path) -> bool:
     """Whether a file in ``folder`` can give up a part of itself, which then is zeros: what a discard of QEMU's needs of the host."""
-    with tempfile.NamedTemporaryFile(dir=folder) as file:
+    with NamedTemporaryFile(dir=folder) as file:
         file.write(b"\xff" * 8192)
         file.flush()
         done = run(
@@ -141,6 +141,24 @@ def clusters(image: Path) -> Clusters:
         check(image, "qcow2")
     found = json.loads(told.stdout)
     return Clusters(found.get("allocated-clusters", 0), found.get("compressed-clusters", 0))
+
+
+def read(image: Path, image_format: Format, offset: int, size: int) -> bytes:
+    """What the disk that a guest sees has at ``offset``, a multiple of 512; less than ``size`` bytes where it ends before."""
+    if image_format == "raw":
+        with image.open("rb") as file:
+            file.seek(offset)
+            return file.read(size)
+    size = min(size, virtual_size(image, image_format) - offset)
+    if size <= 0:
+        return b""
+    # Not `qemu-img dd`: that of QEMU 7.2 counts blocks from the start of the image, wherever it is told to begin.
+    part = {"driver": "raw", "offset": offset, "size": -(-size // 512) * 512}
+    whole = {"driver": image_format, "file": {"driver": "file", "filename": str(image.absolute())}}
+    with TemporaryDirectory(prefix="imagebuild-") as folder:
+        target = Path(folder) / "read"
+        run(["qemu-img", "convert", "-O", "raw", f"json:{json.dumps(part | {'file': whole})}", target], timeout=60)
+        return target.read_bytes()[:size]
 
 
 def version() -> str:

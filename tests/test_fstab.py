@@ -37,7 +37,14 @@ def test_local_file_systems_outer_ones_first() -> None:
         ("PARTLABEL=esp", ("PARTLABEL", "esp")),
         ("/dev/disk/by-uuid/0a1b", ("UUID", "0a1b")),
         ("/dev/disk/by-partlabel/esp", ("PARTLABEL", "esp")),
-        ("/dev/disk/by-id/virtio-1", ("device", "/dev/disk/by-id/virtio-1")),
+        ("/dev/disk/by-id/virtio-1", ("hardware", "")),
+        ("/dev/disk/by-path/pci-0000:00:07.0-part3", ("hardware", "3")),
+        ("/dev/disk/by-id/dm-uuid-LVM-x", ("device", "/dev/disk/by-id/dm-uuid-LVM-x")),
+        ("/dev/nvme0n1p2", ("device", "/dev/sda2")),
+        ("/dev/nvme27n1p2", ("device", "/dev/sdab2")),
+        ("/dev/nvme0n2p2", ("device", "/dev/nvme0n2p2")),
+        ("/dev/mmcblk1", ("device", "/dev/sdb")),
+        ("/dev/disk/by-label/a\\x2fb\\xc3\\xa4", ("LABEL", "a/bä")),
         ("/dev/vda2", ("device", "/dev/sda2")),
         ("/dev/xvda1", ("device", "/dev/sda1")),
         ("/dev/vdb", ("device", "/dev/sdb")),
@@ -53,6 +60,21 @@ def test_identifier(spec: str, found: tuple[str, str]) -> None:
 def test_any_text_is_read_without_an_error(text: str) -> None:
     for entry in fstab.parse(text):
         fstab.identifier(entry.spec)
+
+
+@pytest.mark.parametrize(
+    ("options", "local", "optional"),
+    [
+        ("defaults", True, False),
+        ("noauto", False, True),
+        ("noauto,x-systemd.automount", True, True),
+        ("nofail", True, True),
+        ("bind", False, False),
+    ],
+)
+def test_what_is_mounted(options: str, local: bool, optional: bool) -> None:
+    (entry,) = fstab.parse(f"/dev/vda1 /srv ext4 {options} 0 0\n")
+    assert (entry.on_a_local_disk, entry.may_be_missing) == (local, optional)
 
 
 def test_subvolumes_of_a_btrfs() -> None:

@@ -169,6 +169,32 @@ class Guest(View):
                 f"{old.device}{f' partition {old.number}' if old.number else ''}", f"{old.type} {old.value} is {new}"
             )
 
+    @contextmanager
+    def boot_partitions(self) -> Iterator[list[str]]:
+        """Have everything that the guest may boot from mounted while the block runs; yields where each of these partitions is.
+
+        Also what its fstab does not name: EFI system partitions and others with a boot loader's files. On record, and in errors, a
+        path there is written as ``DEVICE:PATH``.
+        """
+        before = {*self.mountpoints()}
+        with self._files.boot_partitions() as devices:
+            private = {place: device for place, device in devices.items() if place not in before}
+
+            def shown(text: str) -> str:
+                for place, device in private.items():
+                    text = text.replace(f"{place}/", f"{device}:/")
+                return text
+
+            known = len(self.changes)
+            try:
+                yield list(devices)
+            except GuestError as error:
+                raise GuestError(shown(error.message), error.hint) from error
+            finally:
+                self.changes[known:] = [
+                    replace(one, path=shown(one.path), diff=shown(one.diff)) for one in self.changes[known:]
+                ]
+
     def chmod(self, path: str, mode: int) -> None:
         """Give what is at ``path`` these permission bits. GuestError if it is not there or a link."""
         found = self._files.stat(path)

@@ -39,6 +39,7 @@ DEFAULTS: tuple[str, ...] = (
     "remove-ssh-host-keys",
     "remove-user-ssh",
     "reset-machine-id",
+    "remove-initramfs-identity",
     "remove-random-seed",
     "remove-histories",
     "remove-crash-dumps",

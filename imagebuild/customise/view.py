@@ -71,6 +71,10 @@ class View:
         """Where the link at ``path`` points, as it is written in it."""
         return self._files.readlink(path)
 
+    def real_path(self, path: str) -> str:
+        """``path`` without links in it; GuestError if it leads nowhere."""
+        return self._files.realpath(path)
+
     def real_file(self, path: str) -> str | None:
         """The regular file that ``path`` is or leads to; None if it leads nowhere or to something else."""
         found = self._files.stat(path)

@@ -16,7 +16,8 @@ _MBR_SIGNATURE = 440
 """Where a disk with an MBR keeps its 4 bytes of identity, little endian; partitions' PARTUUIDs begin with it."""
 _FAT32 = ((67, 82, b"FAT32"), (39, 54, b"FAT1"))
 """Where a FAT keeps its volume id, and where its type stands: FAT32, then FAT12 and FAT16."""
-_BACKUP_OF_FAT32 = 6 * 512
+_BYTES_PER_SECTOR, _BACKUP_OF_FAT32 = slice(11, 13), slice(50, 52)
+"""Where a FAT32 says how large its sectors are, and in which one the copy of its first is."""
 
 
 @dataclass(frozen=True)
@@ -159,5 +160,7 @@ def _renew_fat(guestfs: Any, device: str, new: str) -> None:
         raise GuestError(f"{device} has no volume id where a FAT keeps it")
     content = bytes.fromhex(new.replace("-", ""))[::-1]
     guestfs.pwrite_device(device, content, place)
-    if place == _FAT32[0][0] and guestfs.pread_device(device, 512, _BACKUP_OF_FAT32)[82:87] == b"FAT32":
-        guestfs.pwrite_device(device, content, _BACKUP_OF_FAT32 + place)
+    size, number = (int.from_bytes(boot[field], "little") for field in (_BYTES_PER_SECTOR, _BACKUP_OF_FAT32))
+    backup = size * number
+    if place == _FAT32[0][0] and number and guestfs.pread_device(device, 512, backup)[82:87] == b"FAT32":
+        guestfs.pwrite_device(device, content, backup + place)

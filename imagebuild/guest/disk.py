@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import posixpath
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from imagebuild import qemu_img
 from imagebuild.errors import GuestError, GuestFileError
-from imagebuild.guest import appliance, block
+from imagebuild.guest import appliance, block, boot
 from imagebuild.guest.appliance import Appliance
 from imagebuild.guest.calls import ApplianceGone, about
 from imagebuild.guest.lookup import Entry, Lookup
@@ -220,6 +221,15 @@ class GuestDisk(Lookup):
         real = f"{self.realpath(path)}/"
         places = self._session.places
         return places[max((place for place in places if real.startswith(place.rstrip("/") + "/")), key=len)]
+
+    @contextmanager
+    def boot_partitions(self) -> Iterator[dict[str, str]]:
+        try:
+            with boot.boot_partitions(self._g, self._session.places, self._session.types()) as found:
+                self._tree.forget()
+                yield found
+        finally:
+            self._tree.forget()
 
     def mountpoints(self) -> list[str]:
         return sorted(self._g.mountpoints().values())

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from imagebuild import fstab
 from imagebuild.errors import GuestError
-from imagebuild.guest import encryption
+from imagebuild.guest import encryption, names, reasons
 from imagebuild.guest.block import devices
 from imagebuild.log import logger
 
@@ -14,7 +15,6 @@ _CHUNK = 1 << 20
 """Bytes that are read of an fstab."""
 _NO_FILE_SYSTEM = frozenset({"LVM2_member", "linux_raid_member", "swap", "crypto_LUKS"})
 """blkid's names of what is on a partition and cannot be mounted."""
-_WINDOWS = frozenset({"ntfs", "BitLocker"})
 _SNAPSHOTS = frozenset({".snapshots", "timeshift-btrfs"})
 """Folders where snapper and Timeshift keep earlier states of a system."""
 
@@ -37,16 +37,21 @@ def _hibernated(place: str) -> GuestError:
     return GuestError(f"this guest is hibernated: {place} holds its memory", "resume it, and shut it down")
 
 
-def find_root(guestfs: Any) -> Root:
+def types(guestfs: Any) -> dict[str, str]:
+    """Every device that can hold a file system, and blkid's name of what is on it."""
+    return {device: reasons.type_of(guestfs, device) for device in devices(guestfs)}
+
+
+def find_root(guestfs: Any, seen: Mapping[str, str] | None = None) -> Root:
     """The only root file system on the disks, found by looking for /etc/fstab or os-release.
 
     Partitions, logical volumes, RAID arrays and subvolumes of a btrfs are looked at. libguestfs's own inspection finds
-    out much more, and takes 30 s under emulation. GuestError if there is no root file system, or more than one, or if a
-    swap area holds the memory of a hibernated machine; then nothing has been mounted.
+    out much more, and takes 30 s under emulation. GuestError if there is no root file system, or more than one, or one that cannot be
+    changed file by file, or if a swap area holds the memory of a hibernated machine; then nothing has been mounted. ``seen`` is what ``types`` found.
     """
     roots: dict[str, Root] = {}
-    refused = []
-    seen: dict[str, str] = {device: guestfs.vfs_type(device) for device in devices(guestfs)}
+    refused: dict[str, GuestError] = {}
+    seen = types(guestfs) if seen is None else seen
     for device, fstype in seen.items():
         if fstype == "swsuspend":
             raise _hibernated(device)
@@ -56,32 +61,28 @@ def find_root(guestfs: Any) -> Root:
         try:
             guestfs.mount_ro(device, "/")
         except GuestError as error:
-            refused.append(str(error))
+            refused[device] = reasons.not_mounted(guestfs, device, error)
+            logger.debug("no root file system: %s", refused[device])
             continue
-        # a btrfs is found once on each of its devices
-        name = guestfs.vfs_uuid(device) if fstype == "btrfs" else device
-        roots |= {f"{name} {options}": Root(device, options) for options in _roots_in(guestfs, fstype)}
-        guestfs.umount_all()
+        try:
+            reasons.check_kind(guestfs, device, is_root=_is_root(guestfs, ""))
+            # a btrfs is found once on each of its devices
+            name = guestfs.vfs_uuid(device) if fstype == "btrfs" else device
+            roots |= {f"{name} {options}": Root(device, options) for options in _roots_in(guestfs, fstype)}
+        finally:
+            guestfs.umount_all()
     if len(roots) > 1:
         found = ", ".join(f"{root.device} {root.options}".strip() for root in roots.values())
-        raise GuestError(f"this guest has more than one root file system: {found}")
+        raise GuestError(
+            f"this guest has more than one root file system: {found}",
+            "work on an image with one system: two systems beside each other, and two states of one that is updated in turn, have one each",
+        )
     if not roots:
-        for reason in refused:
-            logger.debug("no root file system: %s", reason)
         shut = [one for one, type_ in seen.items() if type_ == "crypto_LUKS" and not encryption.mapped(guestfs, one)]
-        raise encryption.locked(guestfs, shut) if shut else _without_root(set(seen.values()))
-    return next(iter(roots.values()))
-
-
-def _without_root(seen: set[str]) -> GuestError:
-    """The error for disks without a root file system, by blkid's names of what is on them instead."""
-    if seen & _WINDOWS:
-        return GuestError("this looks like a Windows guest; only Linux guests can be worked on")
-    if "iso9660" in seen:
-        return GuestError("this is an installation or live medium, not the disk of an installed guest")
-    if not any(seen):
-        return GuestError("this disk is empty: it has no file system", "is it the guest's first disk?")
-    return GuestError("there is no root file system on this disk", "none of its file systems has an /etc/fstab")
+        raise reasons.without_root(guestfs, seen, refused, shut)
+    root = next(iter(roots.values()))
+    reasons.check_writable(root.device, seen[root.device])
+    return root
 
 
 def _roots_in(guestfs: Any, fstype: str) -> list[str]:
@@ -106,24 +107,31 @@ def _is_root(guestfs: Any, place: str) -> bool:
 def mount(guestfs: Any, root: Root) -> dict[str, str]:
     """Mount ``root`` and what its fstab names, writable. Returns the device at each place."""
     places = {"/": root.device}
-    guestfs.mount_options(root.options, root.device, "/")
+    try:
+        guestfs.mount_options(root.options, root.device, "/")
+    except GuestError as error:
+        raise reasons.not_mounted(guestfs, root.device, error) from error
     table = fstab.crypttab(_text(guestfs, "/etc/crypttab"))
     entries = fstab.parse(_text(guestfs, "/etc/fstab"))
-    for entry in entries:
-        if not entry.on_a_local_disk or entry.mountpoint == "/":
+    local = [entry for entry in entries if entry.on_a_local_disk]
+    names.check_disks(guestfs, (entry.spec for entry in local if not entry.may_be_missing))
+    for entry in local:
+        if entry.mountpoint == "/":
             continue
+        device = ""
         try:
             place = guestfs.realpath(entry.mountpoint)
-            device = _find(guestfs, entry.spec, table)
+            device = names.find(guestfs, entry.spec, table)
             guestfs.mount_options(entry.subvolume, device, place)
             places[place] = device
         except GuestError as error:
-            if "nofail" in entry.options:
+            if entry.may_be_missing and not (device and reasons.type_of(guestfs, device)):
                 logger.debug("not mounted: %s: %s", entry.mountpoint, error)
                 continue
+            reason = reasons.not_mounted(guestfs, device, error) if device else error
             raise GuestError(
-                f"cannot mount {entry.spec} on {entry.mountpoint}, as the guest's /etc/fstab says: {error}",
-                error.hint or "every file system that the guest mounts at boot must be on the disks of its image",
+                f"cannot mount {entry.spec} on {entry.mountpoint}, as the guest's /etc/fstab says: {reason.message}",
+                reason.hint or "every file system that the guest mounts at boot must be on the disks of its image",
             ) from error
     for entry in entries:
         if entry.fstype == "swap" and not entry.spec.startswith("/dev/") and _is_suspended(guestfs, entry.spec):
@@ -150,25 +158,3 @@ def _is_suspended(guestfs: Any, path: str) -> bool:
 def _text(guestfs: Any, path: str) -> str:
     found = guestfs.pread(path, _CHUNK, 0) if guestfs.is_file(path, followsymlinks=True) else b""
     return str(found.decode("utf-8", "replace"))
-
-
-def _find(guestfs: Any, spec: str, crypttab: dict[str, str]) -> str:
-    """The appliance's device for the first field of a line of fstab or crypttab."""
-    if (name := spec.removeprefix("/dev/mapper/")) in crypttab and name != spec:
-        device = _find(guestfs, crypttab[name], {})
-        opened = encryption.mapped(guestfs, device)
-        if opened is None:
-            raise encryption.locked(guestfs, [device])
-        return opened
-    kind, value = fstab.identifier(spec)
-    if kind == "UUID":
-        return str(guestfs.findfs_uuid(value))
-    if kind == "LABEL":
-        return str(guestfs.findfs_label(value))
-    if kind == "device":
-        return value
-    tag = {"PARTUUID": "PART_ENTRY_UUID", "PARTLABEL": "PART_ENTRY_NAME"}[kind]
-    for device in guestfs.list_partitions():
-        if guestfs.blkid(device).get(tag, "").lower() == value.lower():
-            return str(device)
-    raise GuestError(f"no partition has {kind} {value}")

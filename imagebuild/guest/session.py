@@ -14,8 +14,9 @@ from imagebuild.errors import HostError
 from imagebuild.guest import unused
 from imagebuild.guest.calls import Translated
 from imagebuild.guest.encryption import Key, open_all
-from imagebuild.guest.layout import Root, find_root, mount, swap_files
+from imagebuild.guest.layout import Root, find_root, mount, swap_files, types
 from imagebuild.guest.network import Network
+from imagebuild.guest.sectors import sector_size
 from imagebuild.log import logger
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ class Session:
         self._network: Network | None = None
         self._root: Root | None = None
         self._unmounted = False
+        self._types: dict[str, str] = {}
 
     def launch(self) -> None:
         """Start the appliance, and once more if it hangs: an emulated kernel may, about once in some hundred starts on a busy host.
@@ -78,7 +80,8 @@ class Session:
     def _launched(self, seconds: float) -> bool:
         """Whether the appliance starts in this time. HostError if it fails before."""
         for path in self.disks:
-            self.g.add_drive_opts(str(path), format=self._fmt, discard="enable", cachemode="unsafe")
+            sectors = {"blocksize": 4096} if sector_size(path, self._fmt) == 4096 else {}
+            self.g.add_drive_opts(str(path), format=self._fmt, discard="enable", cachemode="unsafe", **sectors)
         self.handle.set_network(self._has_network)
         with _ended_after(seconds) as ended:
             try:
@@ -98,13 +101,19 @@ class Session:
         """Start the appliance again, with nothing mounted or opened."""
         self.g.shutdown()
         self._root = None
+        self._types = {}
         self.launch()
+
+    def types(self) -> dict[str, str]:
+        """What is on each device; looked at once, when all that there is a key for is open."""
+        self._types = self._types or types(self.g)
+        return self._types
 
     def mount(self) -> None:
         """Open what there is a key for, and mount the guest's file systems. Raises GuestError if there is no guest."""
         if self._root is None:
             self._keys = open_all(self.g, self._keys)  # by device: that is how they fit if the UUIDs are others later
-            self._root = find_root(self.g)
+            self._root = find_root(self.g, self.types())
         self.places |= mount(self.g, self._root)
         self._unmounted = False
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import pytest
 import zstandard
 
-from imagebuild.customise import initramfs, registry
+from imagebuild.customise import compressed, initramfs, registry
 from imagebuild.customise.identifiers import Renaming, fresh
 from imagebuild.customise.runner import apply_one
 from imagebuild.errors import GuestError
@@ -51,6 +51,11 @@ PACK: dict[str, tuple[Callable[[bytes], bytes], Callable[[bytes], bytes]]] = {
     "gzip": (gzip.compress, gzip.decompress),
     "xz": (lambda data: lzma.compress(data, check=lzma.CHECK_CRC32), lzma.decompress),
     "bzip2": (bz2.compress, bz2.decompress),
+    "lzma": (lambda data: lzma.compress(data, format=lzma.FORMAT_ALONE), lzma.decompress),
+    "lz4": (
+        lambda data: compressed._lz4(data),
+        lambda data: compressed._unlz4(data, 1 << 20)[0],
+    ),
     "zstd": (
         zstandard.ZstdCompressor().compress,
         lambda data: zstandard.ZstdDecompressor().decompress(data, max_output_size=1 << 20),
@@ -79,7 +84,10 @@ def test_an_initramfs_that_names_nothing_stays_byte_by_byte(kind: str) -> None:
     assert initramfs.rewritten(content, rename) is content
 
 
-@pytest.mark.parametrize("content", [b"\x02!L\x18lz4", EARLY + b"what", gzip.compress(MAIN)[:-30], EARLY[:130]])
+@pytest.mark.parametrize(
+    "content",
+    [b"\x89LZO\0\r\n\x1a\n", b"\x02!L\x18\x40\0\0\0cut", EARLY + b"what", gzip.compress(MAIN)[:-30], EARLY[:130]],
+)
 def test_an_initramfs_that_cannot_be_read_is_an_error(content: bytes) -> None:
     with pytest.raises(GuestError, match="initramfs"):
         initramfs.rewritten(content, rename)
@@ -153,6 +161,83 @@ def test_nothing_in_etc_and_boot_names_an_old_identifier_afterwards() -> None:
     assert disk.tree["/etc/hostname"] == before["/etc/hostname"]
 
 
+ON_THE_ESP = {
+    "/EFI/debian/grub.cfg": f"search.fs_uuid {ROOT} root\n".encode(),
+    "/loader/entries/one.conf": f"options root=UUID={ROOT} ro\n".encode(),
+    "/EFI/refind/refind.conf": f'volume "{ROOT}"\n'.encode(),
+    "/4fb1a1c2/6.1/initrd": EARLY + gzip.compress(MAIN),
+    "/booster-linux.img": compressed._lz4(MAIN),
+}
+
+
+@pytest.mark.parametrize("fstab", ["/efi", "/boot/efi", "/mnt/esp", ""])
+def test_an_esp_is_looked_at_wherever_it_is(fstab: str) -> None:
+    disk = guest()
+    tree = with_folders({path: Node("file", 0o755, content) for path, content in ON_THE_ESP.items()})
+    if fstab:
+        disk.boot_places[fstab] = "/dev/sda1"
+        disk.tree |= with_folders({fstab + path: node for path, node in tree.items()})
+    else:
+        disk.partitions["/dev/sda1"] = tree
+    result = apply_one(disk, registry.call("renew-disk-identifiers"))
+    new = {one.type: one.value for one in disk.devices}["ext4"].encode()
+    after = disk.tree if fstab else disk.partitions["/dev/sda1"]
+    contents = {path: after[fstab + path].content for path in ON_THE_ESP}
+    plain = {path: b"".join(initramfs_of(one)) if initramfs.is_one(one) else one for path, one in contents.items()}
+    assert [path for path, content in plain.items() if ROOT.encode() in content] == []
+    assert [path for path, content in plain.items() if new not in content] == []
+    shown = {change.path for change in result.changes}
+    assert (f"{fstab}/EFI/debian/grub.cfg" if fstab else "/dev/sda1:/EFI/debian/grub.cfg") in shown
+    assert not any(path.startswith("/.imagebuild") for path in {*disk.tree, *shown})
+
+
+def initramfs_of(content: bytes) -> list[bytes]:
+    """The contents of all files of an initramfs."""
+    found: list[bytes] = []
+
+    def look(one: bytes) -> bytes:
+        found.append(one)
+        return one
+
+    initramfs.rewritten(content, look)
+    return found
+
+
+def test_what_cannot_be_changed_on_an_esp_is_told_before_anything_changes() -> None:
+    disk = guest()
+    disk.partitions["/dev/sda1"] = with_folders({"/initrd.img": Node("file", 0o755, b"\x89LZO\0")})
+    before = dict(disk.tree)
+    with pytest.raises(GuestError, match=r"/dev/sda1:/initrd.img: .*not known here"):
+        apply_one(disk, registry.call("renew-disk-identifiers"))
+    assert disk.tree == before
+
+
+@pytest.mark.parametrize("core", ["/boot/grub/i386-pc/load.cfg", "/grub/i386-pc/load.cfg"])
+def test_a_core_image_that_is_told_of_on_a_partition_that_is_not_mounted(core: str) -> None:
+    disk = guest()
+    disk.partitions["/dev/sda3"] = with_folders({core: Node("file", 0o644, f"search.fs_uuid {ROOT}\n".encode())})
+    with pytest.raises(GuestError, match="compiled in"):
+        apply_one(disk, registry.call("renew-disk-identifiers"))
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/usr/lib/kernel/cmdline",
+        "/usr/lib/dracut/dracut.conf.d/50-own.conf",
+        "/var/lib/kdump/fstab",
+        "/data/boot/x.conf",
+    ],
+)
+def test_other_places_that_name_an_identifier(path: str) -> None:
+    disk = guest()
+    disk.tree = {one: node for one, node in disk.tree.items() if not f"{one}/".startswith("/boot/")}
+    disk.tree |= with_folders({path: Node("file", 0o644, f"root=UUID={ROOT}\n".encode())})
+    disk.tree["/boot"] = Node("symlink", 0o777, b"/data/boot")
+    apply_one(disk, registry.call("renew-disk-identifiers"))
+    assert ROOT.encode() not in disk.tree[path].content
+
+
 def test_links_to_what_is_renamed_lead_there() -> None:
     disk = guest()
     unit = f"dev-disk-by\\x2duuid-{ROOT.replace('-', chr(92) + 'x2d')}.swap"
@@ -185,15 +270,17 @@ def test_only_what_is_asked_for() -> None:
     ("path", "content", "said"),
     [
         ("/boot/grub/i386-pc/load.cfg", f"search.fs_uuid {ROOT} root\n".encode(), "compiled in"),
-        ("/boot/initrd.img-6.2", b"\x02!L\x18", "not known here"),
-        ("/boot/initrd.img-6.2", gzip.compress(MAIN.replace(b"070701", b"070702")), "a checksum for each file"),
+        ("/boot/initrd.img-6.2", b"\x89LZO\0\r\n\x1a\n", "/boot/initrd.img-6.2: .*not known here"),
+        ("/etc/lilo.conf", b"boot=/dev/sda\n", "boots with LILO"),
+        ("/boot/bootmap", b"zIPL", "boots with zipl"),
+        ("/boot/grub2/powerpc-ieee1275/load.cfg", f"search.fs_uuid {ROOT} root\n".encode(), "compiled in"),
         ("/boot/large.img", b"\0" * ((256 << 20) + 1), "larger than 268435456 bytes"),
     ],
-    ids=["in GRUB's core", "lz4", "with checksums", "large"],
+    ids=["in GRUB's core", "lzo", "LILO", "zipl", "on PowerPC", "large"],
 )
 def test_what_cannot_be_done_is_told_before_anything_changes(path: str, content: bytes, said: str) -> None:
     disk = guest()
-    disk.tree |= with_folders({path: Node("file", 0o644, content)})
+    disk.tree |= with_folders({path: Node("file", 0o644, content), "/boot/map": Node("file", 0o600, b"LILO")})
     before = dict(disk.tree)
     with pytest.raises(GuestError, match=said):
         apply_one(disk, registry.call("renew-disk-identifiers"))

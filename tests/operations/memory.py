@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import posixpath
-from collections.abc import Collection, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -56,6 +56,10 @@ class MemoryDisk(Lookup):
         """Paths of files that nothing can be done to, with the reasons."""
         self.devices: list[Identifier] = []
         self.boot_device = "/dev/sda1"
+        self.partitions: dict[str, Tree] = {}
+        """What the partitions have that the guest may boot from and that are not mounted, by their devices."""
+        self.boot_places: dict[str, str] = {}
+        """The device at each place where one is mounted."""
 
     def lookup(self, folder: str, name: str) -> Entry | None:
         node = self.tree.get(posixpath.join(folder, name))
@@ -114,6 +118,20 @@ class MemoryDisk(Lookup):
     def identifiers(self, kinds: Collection[block.Kind]) -> list[Identifier]:
         return [one for one in self.devices if one.kind in kinds]
 
+    @contextmanager
+    def boot_partitions(self) -> Iterator[dict[str, str]]:
+        made = {f"/.imagebuild-{number}": device for number, device in enumerate(self.partitions)}
+        for place, device in made.items():
+            self.tree[place] = FOLDER
+            self.tree |= {place + path: node for path, node in self.partitions[device].items()}
+        try:
+            yield self.boot_places | made
+        finally:
+            for place, device in made.items():
+                here = {p: n for p, n in self.tree.items() if p == place or p.startswith(place + "/")}
+                self.tree = {p: n for p, n in self.tree.items() if p not in here}
+                self.partitions[device] = {p[len(place) :]: n for p, n in here.items() if p != place}
+
     def copy(self, path: str, new: str) -> None:
         self.tree[self._followed(new)] = self.tree[self.plain(path)]
 
@@ -162,7 +180,7 @@ class MemoryDisk(Lookup):
         return nullcontext()
 
     def mountpoints(self) -> list[str]:
-        return ["/"]
+        return ["/", *self.boot_places]
 
     def wipe_unused(self) -> tuple[int, list[str]]:
         freed, self.unused = self.unused, 0

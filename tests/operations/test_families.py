@@ -13,8 +13,6 @@ from tests.operations.memory import MemoryDisk, Tree
 from tests.operations.real import Scratch
 
 every_family = pytest.mark.parametrize("family", guests.ALL, ids=lambda family: family.name)
-_MAY_NAME_THE_MACHINE = "/boot/loader/entries/"
-"""Entries of the boot loader are called after the machine id: they stay, or nothing boots."""
 
 
 @every_family
@@ -59,7 +57,7 @@ def _check(family: Family, tree: Tree) -> None:
         f"{path}: {word}"
         for path, node in tree.items()
         for word in guests.GONE
-        if word.encode() in node.content or (word in path and not path.startswith(_MAY_NAME_THE_MACHINE))
+        if word.encode() in node.content or word in path
     ]
     assert not left
     texts = b"\n".join(node.content for node in tree.values()).decode("utf-8", "replace")

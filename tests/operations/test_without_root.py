@@ -1,4 +1,4 @@
-"""What is told of disks that hold no Linux system."""
+"""What is said of disks that hold no Linux system, or one that cannot be worked with: each reason is the true one."""
 
 from __future__ import annotations
 
@@ -9,36 +9,114 @@ import pytest
 from imagebuild.errors import GuestError
 from imagebuild.guest import find_root
 
+MIB = 1 << 20
+XFS_LOG = """\
+[    4.2] EXT4-fs (sda1): mounted filesystem with ordered data mode
+[    5.1] XFS (sda2): Superblock has unknown incompatible features (0xc0) enabled.
+[    5.1] XFS (sda2): Filesystem cannot be safely mounted by this kernel.
+[    5.1] XFS (sda2): SB validate failed with error -22.
+"""
+
 
 class Disks:
-    """As much of libguestfs as it takes to look for a root file system: none of the file systems has one."""
+    """As much of libguestfs as it takes to look for a root file system: none of the file systems has one.
 
-    def __init__(self, *types: str) -> None:
-        self.types = {f"/dev/sda{number}": fstype for number, fstype in enumerate(types, start=1)}
+    ``types`` are what blkid says of each partition; one with ``!`` in front is not mounted. ``log`` is what the kernel says then, ``begins``
+    how the disk begins, ``found`` what patterns match.
+    """
 
-    def list_partitions(self) -> list[str]:
-        return list(self.types)
+    def __init__(
+        self, *types: str, log: str = "", begins: bytes = b"", found: tuple[str, ...] = (), **more: Any
+    ) -> None:
+        self.types = {f"/dev/sda{number}": fstype for number, fstype in enumerate(types, start=1)} or {"/dev/sda": ""}
+        self.log = log
+        self.begins = begins.ljust(MIB, b"\0")
+        self.found = found
+        self.answers: dict[str, Any] = {
+            "utsname": {"uts_release": "6.1.0"}, "filesystem_available": True, "umount_all": None, "part_to_dev": "/dev/sda",
+            "luks_uuid": "1", "list_md_devices": [], "list_dm_devices": [], "lvs": [], "vgs": [], "blockdev_getsize64": 8 * MIB,
+            "blockdev_getss": 512, "exists": False, "vfs_uuid": "", "btrfs_subvolume_list": [], "list_devices": ["/dev/sda"],
+            "list_partitions": [device for device in self.types if device != "/dev/sda"], "dmesg": log, **more,
+        }  # fmt: skip
 
     def vfs_type(self, device: str) -> str:
-        return self.types[device]
+        if device not in self.types:
+            raise GuestError(f"libguestfs: vfs_type: {device}: No such file or directory")
+        return self.types[device].lstrip("!")
+
+    def mount_ro(self, device: str, place: str) -> None:
+        if not self.vfs_type(device) or self.types[device].startswith("!"):
+            raise GuestError("libguestfs: mount_ro: mount exited with status 32")
+
+    def glob_expand(self, pattern: str, *, directoryslash: bool) -> list[str]:
+        return [path for path in self.found if path.count("/") == pattern.count("/")]
+
+    def pread_device(self, device: str, size: int, at: int) -> bytes:
+        return self.begins[at : at + size]
 
     def __getattr__(self, name: str) -> Any:
-        nothing = {"exists": False, "mount_ro": None, "umount_all": None, "part_to_dev": "/dev/sda", "luks_uuid": "1"}
-        lists = ("list_devices", "list_md_devices", "list_dm_devices", "lvs")
-        return lambda *_args: [] if name in lists else nothing[name]
+        if name not in self.answers:
+            raise AttributeError(name)
+        answer = self.answers[name]
+        return lambda *_args, **_named: answer
+
+
+def gpt(size: int) -> bytes:
+    """The first sectors of a disk whose table is for one of ``size`` bytes."""
+    guard = bytearray(512)
+    guard[450], guard[510:512] = 0xEE, b"\x55\xaa"
+    return bytes(guard) + b"EFI PART".ljust(32, b"\0") + (size // 512 - 1).to_bytes(8, "little")
 
 
 @pytest.mark.parametrize(
-    ("types", "told"),
+    ("disks", "said"),
     [
-        (["vfat", "ext4", "crypto_LUKS"], "/dev/sda3 in this guest is encrypted with LUKS"),
-        (["vfat", "", "ntfs", "ntfs"], "Windows"),
-        (["vfat", "BitLocker"], "Windows"),
-        (["iso9660", "vfat"], "installation or live medium"),
-        (["", ""], "is empty"),
-        (["ext4", "swap"], "no root file system"),
+        (Disks("vfat", "ext4", "crypto_LUKS"), "^/dev/sda3 in this guest is encrypted with LUKS"),
+        (Disks("vfat", "", "ntfs", "ntfs"), "Windows"),
+        (Disks("vfat", "BitLocker"), "Windows"),
+        (Disks("iso9660", "vfat"), "installation or live medium"),
+        (Disks(""), "is partitioned, and none of its partitions has a file system"),
+        (Disks(), "this disk is empty"),
+        (Disks("ext4", "swap"), "no root file system"),
+        (Disks("vfat", "!xfs", log=XFS_LOG),
+         r"/dev/sda2 \(xfs\) has features that Linux 6.1.0 does not know: 0xc0 \(exchange-range, parent pointers\)"),
+        (Disks("!ext4", log="[ 1.2] EXT4-fs (sda1): Couldn't mount because of unsupported optional features (20000)\n"),
+         r"\(ext4\) has features that Linux 6.1.0 does not know: 0x20000 \(casefold\)"),
+        (Disks("!btrfs", log="[ 1.2] BTRFS error (device sda1): cannot mount because of unknown incompat features (0x14000)\n"),
+         r"\(btrfs\) has features .* 0x14000 \(raid stripe tree, simple quota\)"),
+        (Disks("!xfs", log="[ 1.2] XFS (sda1): Filesystem needs repair.  Please run xfs_repair.\n"),
+         r"/dev/sda1 \(xfs\) cannot be mounted by Linux 6.1.0: Filesystem needs repair"),
+        (Disks("!xfs", log="[ 1.2] XFS (sda1): file system with blocksize 65536 bytes. Only pagesize (4096) or less will currently work.\n"),
+         "cannot be mounted by Linux 6.1.0: file system with blocksize 65536"),
+        (Disks("!ext4"), r"/dev/sda1 \(ext4\) cannot be mounted by Linux 6.1.0: libguestfs: mount_ro"),
+        (Disks("!bcachefs", filesystem_available=False), r"/dev/sda1 \(bcachefs\) is of a kind that Linux 6.1.0"),
+        (Disks("vfat", "!zfs_member"), "/dev/sda2 holds ZFS"),
+        (Disks("!bcache"), "/dev/sda1 holds a part of a bcache"),
+        (Disks("apfs"), "macOS"),
+        (Disks("ext4", found=("/ostree/deploy/fedora/deploy/1.0",)), "/dev/sda1 holds an OSTree or bootc system: .* below /ostree/deploy/fedora"),
+        (Disks("btrfs", found=("/root/ostree/deploy/fedora/deploy/1.0",)), "OSTree"),
+        (Disks("ext4", exists=True, found=("/ostree/deploy/fedora/deploy/1.0",)), "OSTree"),
+        (Disks("squashfs", exists=True), "is a squashfs, which can only be read"),
+        (Disks("linux_raid_member"), "the RAID array on these disks does not start"),
+        (Disks("LVM2_member", lvs=["/dev/vg/root"]), "LVM's logical volume /dev/vg/root cannot be used here"),
+        (Disks("LVM2_member", vgs=["vg"]), "LVM's volume group vg cannot be used here"),
+        (Disks(begins=gpt(64 * MIB)), "this image was cut: its partition table is for a disk of 67108864 bytes, and it has 8388608"),
+        (Disks(begins=gpt(8 * MIB)[:512]), "the partition table of /dev/sda is damaged"),
+        (Disks(begins=b"\x28\xb5\x2f\xfd" + b"x" * 99), "neither a partition table nor a file system .* begins with 28 b5 2f fd"),
     ],
-)
-def test_the_reason_is_told(types: list[str], told: str) -> None:
-    with pytest.raises(GuestError, match=told):
-        find_root(cast("Any", Disks(*types)))
+)  # fmt: skip
+def test_the_reason_is_said(disks: Disks, said: str) -> None:
+    with pytest.raises(GuestError, match=said) as caught:
+        find_root(cast("Any", disks))
+    assert caught.value.hint, "and what to do"
+
+
+def test_a_builder_of_ostree_systems_is_no_such_system() -> None:
+    disks = Disks("ext4", exists=True, found=("/srv/ostree/deploy/x/deploy/1",))
+    assert find_root(cast("Any", disks)).device == "/dev/sda1"
+
+
+def test_two_systems() -> None:
+    with pytest.raises(GuestError, match="more than one root file system: /dev/sda1, /dev/sda2") as caught:
+        find_root(cast("Any", Disks("ext4", "ext4", exists=True)))
+    assert caught.value.hint

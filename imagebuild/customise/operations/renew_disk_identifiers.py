@@ -2,15 +2,18 @@
 
 Every file system (ext2 to 4, xfs, btrfs, vfat) and swap area gets a new UUID, every GPT and its partitions new GUIDs, every MBR a new
 signature, and so do LVM's physical volumes, volume groups and logical volumes, RAID arrays (md, superblock 1) and LUKS1 and LUKS2 headers.
-Whatever in ``/etc`` and ``/boot`` names an old one, in any spelling, is changed with it: fstab, crypttab, mdadm.conf, LVM's list of
-devices and backups, GRUB's configuration and environment, Boot Loader Specification entries, the kernel's command line, the stub of the EFI
-partition, units and hooks named after a device, and what is inside of the initramfs images. Afterwards nothing there names an old one, or
+Whatever names an old one, in any spelling, is changed with it: in ``/etc``, ``/boot``, ``/efi``, and on every EFI system partition and other
+partition with a boot loader's files, whether fstab names it or not; also in ``/usr/lib/kernel`` and the initramfs images that kdump and
+kernel packages keep. That is fstab, crypttab, mdadm.conf, LVM's list of devices and backups, GRUB's configuration and environment, Boot Loader
+Specification entries, the kernel's command line, the stub of the EFI partition, units and hooks named after a device, and what is inside of
+initramfs images, unified kernel images, GRUB's UEFI program and U-Boot's scripts. Afterwards nothing there names an old one, or
 the operation fails. Names and passphrases stay, but for names with an identifier in them, such as ``/dev/mapper/luks-UUID``.
 
 Not in the default set: clones of one template may share these, as long as no two disks of the same origin are in one machine. Each
 run gives new ones. What is inside of LUKS is renewed only if ``--key`` opens it. Two things with one identifier, and a file of more than
-256 MiB there, are errors. Where GRUB's core image on a BIOS machine has one compiled in, the operation fails before it changes anything:
-with ``/boot`` on LVM, RAID or LUKS, and where its ``load.cfg`` says so.
+256 MiB there, are errors. The operation fails before it changes anything where the boot loader would not find its way any more: where GRUB's core
+image on a BIOS machine has an identifier compiled in (with ``/boot`` on LVM, RAID or LUKS, and where its ``load.cfg`` says so), where LILO or
+zipl remember the places of files on the disk, and where a UEFI program or unified kernel image that names one is signed.
 """
 
 from __future__ import annotations
@@ -21,14 +24,17 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from imagebuild.customise import initramfs
+from imagebuild.customise import boot_files
 from imagebuild.customise.identifiers import Renaming, fresh, once
 from imagebuild.customise.operation import NotApplicable, Phase
 from imagebuild.customise.operation import Params as BaseParams
 from imagebuild.errors import GuestError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from imagebuild.customise.guest import Guest
+    from imagebuild.guest import Entry
     from imagebuild.guest.block import Identifier
 
 PHASE = Phase.SCRUB
@@ -45,12 +51,13 @@ class Params(BaseParams):
     )
 
 
-_FOLDERS = ("/etc", "/boot")
+_FOLDERS = ("/etc", "/boot", "/efi", "/usr/lib/kernel", "/usr/lib/dracut/dracut.conf.d", "/var/lib/kdump")
+_FILES = ("/usr/lib/modules/*/init*", "/lib/modules/*/init*")
 _LARGEST = 256 << 20
-"""Bytes of the largest file in /boot."""
-_INITRAMFS = ("initrd", "initramfs")
-_CORE = "/boot/grub*/*-pc/core.img"
-_COMPILED_IN = "/boot/grub*/*-pc/load.cfg"
+"""Bytes of the largest file there."""
+_COMPILED_IN = "grub*/*/load.cfg"
+_BY_PLACE = {"LILO": ("/etc/lilo.conf", "/boot/map"), "zipl": ("/boot/bootmap",)}
+"""Boot loaders that remember which blocks of the disk their files are on (lilo.conf(5), zipl(8)): what is written anew is elsewhere."""
 
 
 def apply(guest: Guest, params: Params) -> None:
@@ -61,25 +68,40 @@ def apply(guest: Guest, params: Params) -> None:
         raise NotApplicable("nothing on its disks has an identifier that can be renewed")
     pairs = {one.value: fresh(one) for one in old}
     renaming = Renaming(pairs)
-    _check_core(guest, renaming, volumes=any(one.kind == "volumes" for one in old))
-    found = _look(guest, renaming)
-    for path, content in found.contents.items():
-        guest.replace(path, content, "new identifiers")
-    for path, target in found.targets.items():
-        guest.symlink(target, path)
-    for path, name in reversed(found.names.items()):
-        guest.rename(path, posixpath.join(posixpath.dirname(path), name))
+    with guest.boot_partitions() as partitions:
+        _check_loaders(guest, renaming, partitions, volumes=any(one.kind == "volumes" for one in old))
+        found = _look(guest, renaming, partitions)
+        for path, content in found.contents.items():
+            guest.replace(path, content, "new identifiers")
+        for path, target in found.targets.items():
+            guest.symlink(target, path)
+        for path, name in reversed(found.names.items()):
+            guest.rename(path, posixpath.join(posixpath.dirname(path), name))
     guest.renew_identifiers([(one, pairs[one.value]) for one in old])
-    left = _look(guest, renaming)
-    paths = [*left.contents, *left.targets, *left.names]
-    if paths:
-        raise GuestError(f"old identifiers are left in {', '.join(paths[:5])}")
+    with guest.boot_partitions() as partitions:
+        left = _look(guest, renaming, partitions)
+        paths = [*left.contents, *left.targets, *left.names]
+        if paths:
+            raise GuestError(f"old identifiers are left in {', '.join(paths[:5])}")
 
 
-def _check_core(guest: Guest, renaming: Renaming, *, volumes: bool) -> None:
-    """GuestError if GRUB's core image, which cannot be changed here, finds /boot by what is about to be renewed."""
-    named = [path for path in guest.real_files(_COMPILED_IN) if renaming.names(guest.read_bytes(path))]
-    if volumes and (cores := guest.real_files(_CORE)) and not guest.device("/boot").startswith("/dev/sd"):
+def _check_loaders(guest: Guest, renaming: Renaming, partitions: list[str], *, volumes: bool) -> None:
+    """GuestError if a boot loader finds what it reads by something that cannot be changed here."""
+    for loader, paths in _BY_PLACE.items():
+        if all(guest.exists(path) for path in paths):
+            raise GuestError(
+                f"this guest boots with {loader}, which remembers where on the disk its files are ({paths[0]})",
+                f"renew its identifiers in the running guest, and run {loader.lower()} there",
+            )
+    places = ["/boot", *(one + middle for one in partitions for middle in ("", "/boot"))]
+    named = [
+        path
+        for path in guest.real_files(*(f"{place}/{_COMPILED_IN}" for place in places))
+        # On a UEFI machine the same is in a program on the EFI system partition, where it can be changed.
+        if not path.split("/")[-2].endswith("-efi") and renaming.names(guest.read_bytes(path))
+    ]
+    cores = guest.real_files(*(f"{place}/grub*/*-pc/core.img" for place in places))
+    if volumes and cores and not guest.device("/boot").startswith("/dev/sd"):
         # grub-install then has (lvmid/…), (mduuid/…) or (cryptouuid/…) as the prefix.
         named += cores
     if named:
@@ -112,28 +134,47 @@ class _Found:
     names: dict[str, str] = field(default_factory=dict)
 
 
-def _look(guest: Guest, renaming: Renaming) -> _Found:
-    """Look at everything in /etc and /boot. GuestError for an initramfs that cannot be read; changes nothing."""
+def _look(guest: Guest, renaming: Renaming, partitions: list[str]) -> _Found:
+    """Look at everything that may name an identifier. GuestError for what names one and cannot be changed; changes nothing."""
 
     def text(old: str) -> str:
         return renaming(old.encode("utf-8", "surrogateescape")).decode("utf-8", "surrogateescape")
 
     found = _Found()
-    for path, entry in (one for folder in _FOLDERS for one in guest.walk(folder)):
+    for path, entry in _everything(guest, partitions):
         if (name := text(entry.name)) != entry.name:
             found.names[path] = name
         if entry.kind == "symlink" and (target := text(old := guest.readlink(path))) != old:
             found.targets[path] = target
         if entry.kind == "file" and entry.size > 0 and not _is_module(path):
             content = guest.read_bytes(path, _LARGEST)
-            inside = path.startswith("/boot/") and entry.name.startswith(_INITRAMFS)
-            new = initramfs.rewritten(content, renaming) if inside else renaming(content)
-            if new != content:
+            new = renaming(content) if path.startswith("/etc/") else boot_files.renamed(path, content, renaming)
+            if new is not content:
                 found.contents[path] = new
     return found
+
+
+def _everything(guest: Guest, partitions: list[str]) -> Iterator[tuple[str, Entry]]:
+    """Each file, folder and link once, whatever links lead to it."""
+    seen: set[str] = set()
+    for folder in (*_FOLDERS, *partitions):
+        if not guest.leads_to_folder(folder):
+            continue
+        for path, entry in guest.walk(guest.real_path(folder)):
+            if path not in seen:
+                seen.add(path)
+                yield path, entry
+    for path in guest.real_files(*_FILES):
+        real = guest.real_path(path)
+        there = guest.stat(real)
+        if there is not None and real not in seen:
+            seen.add(real)
+            yield real, there
 
 
 def _is_module(path: str) -> bool:
     """GRUB's modules and fonts, and kernels: many, large, and nothing of them names a disk."""
     name = posixpath.basename(path)
-    return path.endswith((".mod", ".pf2", ".lst", ".mo")) or name.startswith(("vmlinuz", "System.map", "config-"))
+    return path.endswith((".mod", ".pf2", ".lst", ".mo")) or (
+        name.startswith(("vmlinuz", "System.map", "config-")) and not name.endswith(".efi")
+    )

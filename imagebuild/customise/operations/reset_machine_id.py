@@ -1,17 +1,23 @@
-"""Empty the machine id.
+"""Empty the machine id, and take it out of the names of boot entries.
 
 Leaves ``/etc/machine-id`` as an empty file that only root may not write by accident (mode 0444), so
 that each clone gets an id of its own when it first boots. Empty, not missing and not
 ``uninitialized``: systemd takes the latter two for a first boot and applies all presets, which
 would enable again what other operations have disabled (machine-id(5), "First Boot Semantics").
 D-Bus's own copy, ``/var/lib/dbus/machine-id``, becomes a link to it.
+
+Boot Loader Specification entries, folders of kernels and unified kernel images that are named after the id are named after ``IMAGE_ID`` or ``ID`` of
+os-release instead. kernel-install learns it from ``/etc/kernel/entry-token``, as systemd's "Building Images Safely" asks for; GRUB's entries on Fedora and
+RHEL go with their kernels by a plugin in ``/etc/kernel/install.d``. The kernel argument ``systemd.machine_id`` with the old id, which would give it to every
+clone, is taken out. dracut's rescue kernel and image (``vmlinuz-0-rescue-ID``) are removed with their entry where dracut builds new ones, for
+the clone's own id, with its next kernel; else they are renamed, too.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from imagebuild.customise import units
+from imagebuild.customise import boot_entries, units
 from imagebuild.customise.operation import NoParams, NotApplicable, Phase
 
 if TYPE_CHECKING:
@@ -29,6 +35,7 @@ _DBUS_ID = "/var/lib/dbus/machine-id"
 def apply(guest: Guest, params: NoParams) -> None:
     if not (guest.exists(_ID) or guest.exists(_DBUS_ID) or units.has_systemd(guest)):
         raise NotApplicable("no machine id in this guest")
+    boot_entries.rename(guest, boot_entries.ids(guest, _ID, _DBUS_ID))
     guest.create(_ID, "", mode=0o444, what="emptied")
     if guest.exists(_DBUS_ID):
         guest.symlink(_ID, _DBUS_ID)

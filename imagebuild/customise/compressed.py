@@ -1,0 +1,148 @@
+"""How an initramfs is compressed: unpacked, and packed again so that the kernel reads it. Pure."""
+
+from __future__ import annotations
+
+import bz2
+import lzma
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import lz4.block
+import zstandard
+
+from imagebuild.errors import GuestError
+
+_LARGEST = 1 << 30
+"""Bytes that an initramfs may unpack to."""
+_PIECE = 256 << 10
+"""Bytes that are unpacked at a time: what a bomb may grow to between two looks at its size is bounded by it."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """A compression: what it begins with; ``unpack`` gives the plain data and how long the compressed were, at most ``limit`` of the former."""
+
+    magic: bytes
+    unpack: Callable[[bytes, int], tuple[bytes, int]]
+    pack: Callable[[bytes], bytes]
+
+
+def method_of(content: bytes) -> Method | None:
+    """The compression that ``content`` begins with; None if it is not known here."""
+    return next((one for one in _METHODS if content.startswith(one.magic)), None)
+
+
+def unpacked(method: Method, content: bytes) -> tuple[bytes, int]:
+    """What the first compressed stream of ``content`` holds, and how long it is. GuestError if it is damaged or too large."""
+    try:
+        return method.unpack(content, _LARGEST)
+    except _ERRORS as error:
+        raise GuestError(f"an initramfs of the guest is damaged: {error}") from error
+
+
+def starts_with(method: Method, content: bytes, magic: tuple[bytes, ...]) -> bool:
+    """Whether what ``content`` holds begins with one of ``magic``."""
+    try:
+        return method.unpack(content[: _PIECE * 64], 0)[0].startswith(magic)
+    except (*_ERRORS, GuestError):
+        return False
+
+
+_ERRORS = (zlib.error, lzma.LZMAError, OSError, EOFError, ValueError, zstandard.ZstdError, lz4.block.LZ4BlockError)
+
+
+class _Unpacker(Protocol):
+    """What zlib, lzma, bz2 and zstandard have in common."""
+
+    def decompress(self, data: bytes, /) -> bytes: ...
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes: ...
+
+
+def _streaming(make: Callable[[], _Unpacker]) -> Callable[[bytes, int], tuple[bytes, int]]:
+    def unpack(content: bytes, limit: int) -> tuple[bytes, int]:
+        unpacker = make()
+        parts: list[bytes] = []
+        total = 0
+        for at in range(0, len(content), _PIECE):
+            parts.append(unpacker.decompress(content[at : at + _PIECE]))
+            total += len(parts[-1])
+            if unpacker.eof:
+                return b"".join(parts), min(at + _PIECE, len(content)) - len(unpacker.unused_data)
+            if total > limit:
+                return _stopped(parts, limit)
+        raise EOFError("it ends too early")
+
+    return unpack
+
+
+def _stopped(parts: list[bytes], limit: int) -> tuple[bytes, int]:
+    """What is known when there is more than was asked for: an error, unless only the beginning was."""
+    if limit:
+        raise GuestError("an initramfs of the guest unpacks to more than 1 GiB")
+    return b"".join(parts), 0
+
+
+_LZ4_MAGIC = b"\x02\x21\x4c\x18"
+_LZ4_BLOCK = 8 << 20
+"""Bytes that a block of LZ4's legacy frame holds, the only one that the kernel reads (lib/decompress_unlz4.c)."""
+
+
+def _unlz4(content: bytes, limit: int) -> tuple[bytes, int]:
+    """Blocks, each behind its size, until one that cannot be: another magic number begins a frame that goes on."""
+    at, parts, total = len(_LZ4_MAGIC), [], 0
+    while at + 4 <= len(content):
+        size = int.from_bytes(content[at : at + 4], "little")
+        if content[at : at + 4] == _LZ4_MAGIC:
+            at += 4
+            continue
+        if not 0 < size <= _LZ4_BLOCK + _LZ4_BLOCK // 255 + 16:
+            break
+        block = content[at + 4 : at + 4 + size]
+        if len(block) < size:
+            raise EOFError("it ends too early")
+        parts.append(lz4.block.decompress(block, uncompressed_size=_LZ4_BLOCK))
+        total += len(parts[-1])
+        at += 4 + size
+        if total > limit:
+            return _stopped(parts, limit)
+    return b"".join(parts), at
+
+
+def _lz4(data: bytes) -> bytes:
+    packed = [_LZ4_MAGIC]
+    for at in range(0, len(data), _LZ4_BLOCK):
+        block = lz4.block.compress(data[at : at + _LZ4_BLOCK], mode="high_compression", compression=9, store_size=False)
+        packed += [len(block).to_bytes(4, "little"), block]
+    return b"".join(packed)
+
+
+def _gzip(data: bytes) -> bytes:
+    pack = zlib.compressobj(level=6, wbits=31)
+    return pack.compress(data) + pack.flush()
+
+
+def _xz(data: bytes) -> bytes:
+    return lzma.compress(data, check=lzma.CHECK_CRC32, preset=3)  # the kernel knows no other check
+
+
+def _lzma(data: bytes) -> bytes:
+    return lzma.compress(data, format=lzma.FORMAT_ALONE, preset=3)
+
+
+def _zstd(data: bytes) -> bytes:
+    return zstandard.ZstdCompressor(level=6).compress(data)
+
+
+_METHODS = (
+    Method(b"\x1f\x8b", _streaming(lambda: zlib.decompressobj(wbits=31)), _gzip),
+    Method(b"\xfd7zXZ\0", _streaming(lambda: lzma.LZMADecompressor(memlimit=_LARGEST)), _xz),
+    Method(b"\x5d\0\0", _streaming(lambda: lzma.LZMADecompressor(lzma.FORMAT_ALONE, memlimit=_LARGEST)), _lzma),
+    Method(b"BZh", _streaming(bz2.BZ2Decompressor), bz2.compress),
+    Method(b"\x28\xb5\x2f\xfd", _streaming(lambda: zstandard.ZstdDecompressor().decompressobj()), _zstd),
+    Method(_LZ4_MAGIC, _unlz4, _lz4),
+)
