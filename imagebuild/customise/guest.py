@@ -37,6 +37,7 @@ class Guest:
         self.supplies = supplies
         self._differences = differences
         self.changes: list[Change] = []
+        self.not_done: list[Change] = []
 
     # -- look ------------------------------------------------------------------------------------
 
@@ -369,6 +370,10 @@ class Guest:
     def record(self, path: str, what: str, diff: str = "") -> None:
         """Put a change on record that was not made through the methods above."""
         self.changes.append(Change(path, what, diff))
+
+    def leave(self, path: str, why: str) -> None:
+        """Put on record that something at ``path`` should have been changed and was left as it is."""
+        self.not_done.append(Change(path, why))
 
     def trim(self, mountpoint: str) -> int:
         """Give the unused blocks of a file system back to the disk image; how many bytes the image shrank by.

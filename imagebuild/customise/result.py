@@ -14,13 +14,17 @@ Status = Literal["changed", "nothing to do", "not applicable"]
 
 @dataclass(frozen=True)
 class OperationResult:
-    """What one operation did; ``reason`` says why it was not applicable, ``seconds`` how long it took."""
+    """What one operation did; ``reason`` says why it was not applicable, ``seconds`` how long it took.
+
+    ``not_done`` is what it should have changed and could not: the path, and why.
+    """
 
     name: str
     status: Status
     reason: str
     changes: tuple[Change, ...]
     seconds: float
+    not_done: tuple[Change, ...] = ()
 
 
 @dataclass(frozen=True)

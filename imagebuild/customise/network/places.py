@@ -1,0 +1,99 @@
+"""Where the network configurations of the distributions are."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from typing import TYPE_CHECKING
+
+from imagebuild.errors import GuestError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from imagebuild.customise.guest import Guest
+
+NETPLAN = ("/lib/netplan/*.yaml", "/usr/lib/netplan/*.yaml", "/etc/netplan/*.yaml", "/run/netplan/*.yaml")
+KEYFILES = tuple(
+    f"{folder}/NetworkManager/system-connections/*" for folder in ("/etc", "/usr/lib", "/usr/local/lib", "/run")
+)
+IFCFG = (
+    "/etc/sysconfig/network-scripts/ifcfg-*",
+    "/etc/sysconfig/network/ifcfg-*",
+    "/etc/sysconfig/networking/*/*/ifcfg-*",
+)
+SUSE_DHCP = ("/etc/sysconfig/network/dhcp",)
+INTERFACES = ("/etc/network/interfaces", "/etc/network/interfaces.d/*")
+NETWORKD = tuple(
+    f"{folder}/systemd/{pattern}"
+    for folder in ("/etc", "/usr/local/lib", "/run")
+    for pattern in (
+        "network/*.network",
+        "network/*.netdev",
+        "network/*.link",
+        "network/*.d/*.conf",
+        "networkd.conf",
+        "networkd.conf.d/*.conf",
+    )
+)
+MANAGER = (
+    "/etc/NetworkManager/NetworkManager.conf",
+    "/etc/NetworkManager/conf.d/*.conf",
+    "/usr/lib/NetworkManager/conf.d/*.conf",
+    "/var/lib/NetworkManager/NetworkManager-intern.conf",
+)
+DHCLIENT = (
+    "/etc/dhcp/dhclient*.conf",
+    "/etc/dhcp/dhclient.d/*.conf",
+    "/etc/dhcp3/dhclient*.conf",
+    "/etc/dhclient*.conf",
+)
+DHCPCD = ("/etc/dhcpcd.conf",)
+OTHERS = (
+    "/etc/wicked/*.xml",
+    "/etc/wicked/*/*.xml",
+    "/etc/dibbler/client.conf",
+    "/etc/udhcpc/*.conf",
+    "/etc/conf.d/net",
+    "/etc/conf.d/network",
+    "/etc/netctl/*",
+    "/etc/connman/*.conf",
+    "/etc/rc.local",
+    "/etc/rc.d/rc.local",
+    "/etc/network/if-*.d/*",
+    "/etc/ethers",
+)
+"""Files that may name addresses, of which nothing here knows whether they are the guest's own."""
+_NAMING = (
+    *NETPLAN,
+    *KEYFILES,
+    *IFCFG,
+    *INTERFACES,
+    "/etc/systemd/network/*.network",
+    "/etc/systemd/network/*.netdev",
+    *DHCPCD,
+)
+
+
+def texts(guest: Guest, *patterns: str) -> dict[str, str]:
+    """The files that match, by their paths; one that cannot be read is reported."""
+    found = {}
+    for path in guest.real_files(*patterns):
+        try:
+            found[path] = guest.read(path)
+        except GuestError as error:
+            guest.leave(path, f"could not be read: {error.message}")
+    return found
+
+
+def netplan(guest: Guest) -> dict[str, str]:
+    """netplan's files in the order in which they amend each other (netplan(5)): by their names, whatever folder they are in."""
+    found = texts(guest, *NETPLAN)
+    return {path: found[path] for path in sorted(found, key=lambda path: (posixpath.basename(path), path))}
+
+
+def names_in_use(guest: Guest) -> Callable[[str], bool]:
+    """Whether the network configuration names an interface."""
+    text = "\n".join(texts(guest, *_NAMING).values())
+    words = set(re.split(r"[^\w.:-]+", text)) | set(re.split(r"[^\w-]+", text))
+    return words.__contains__
