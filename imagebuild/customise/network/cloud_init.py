@@ -8,7 +8,6 @@ the data source) and ``util.py`` (``read_conf_with_confd``: of several files the
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import yaml
@@ -28,20 +27,9 @@ CONFIGURATION = "/etc/cloud/cloud.cfg"
 _DPKG = "/var/lib/dpkg/status"
 
 
-@dataclass(frozen=True)
-class State:
-    """What cloud-init does at the boot of a clone; ``why_not`` says why it does not make the network configuration."""
-
-    why_not: str = ""
-
-    @property
-    def makes_the_network(self) -> bool:
-        return not self.why_not
-
-
-def look(guest: Guest) -> State:
-    """Look whether a clone's cloud-init makes the network configuration. Changes nothing."""
-    return State(_not_installed(guest) or _switched_off(guest) or _leaves_the_network(guest))
+def look(guest: Guest) -> str:
+    """Why a clone's cloud-init will not make the network configuration; empty if it will. Changes nothing."""
+    return _not_installed(guest) or _switched_off(guest) or _leaves_the_network(guest)
 
 
 def _not_installed(guest: Guest) -> str:
@@ -83,9 +71,8 @@ def _leaves_the_network(guest: Guest) -> str:
         return "/var/lib/cloud/data/upgraded-network switches cloud-init's network configuration off"
     if _word(_setting(guest, "network", "config")) == "disabled":
         return "cloud-init's configuration leaves the network alone"
-    sources = _setting(guest, "datasource_list")
-    if isinstance(sources, yaml.SequenceNode) and [_word(one) for one in sources.value] == ["None"]:
-        return "the installer made the network configuration, and cloud-init has no other source of one"
+    if _setting(guest, "network", "version") is not None:
+        return "cloud-init's configuration holds the network, so that what it wrote is no instance's"
     return ""
 
 

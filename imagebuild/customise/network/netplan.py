@@ -104,6 +104,12 @@ def without_addresses(files: Mapping[str, str], *, kernel_names: bool = True) ->
     return Edited(results, tuple(problems))
 
 
+def _network_of(root: yaml.Node) -> yaml.Node | None:
+    """The configuration in a document; cloud-init's seeds have it without the key ``network``."""
+    network = get(root, "network")
+    return root if network is None and get(root, "version") is not None else network
+
+
 def _has_name_of_udev(definition: _Definition) -> bool:
     """Whether the files themselves know cards by other names than the kernel's."""
     names = (definition.id, definition.word("set-name"))
@@ -114,7 +120,7 @@ def _definitions(texts: Iterable[YamlText]) -> list[_Definition]:
     found: dict[tuple[str, str], _Definition] = {}
     for text in texts:
         for root in text.documents:
-            network = get(root, "network")
+            network = _network_of(root)
             for name, section in network.value if isinstance(network, yaml.MappingNode) else ():
                 for key, body in section.value if isinstance(section, yaml.MappingNode) else ():
                     if isinstance(key, yaml.ScalarNode) and isinstance(body, yaml.MappingNode):
@@ -264,7 +270,7 @@ def _remove_from_match(place: _Place) -> None:
 def _remove_settings(text: YamlText) -> None:
     """Remove addresses that interfaces are given, those of access points, and NetworkManager's identifiers."""
     for root in text.documents:
-        network = get(root, "network")
+        network = _network_of(root)
         inner = list(yaml_text.nodes_of(network)) if network is not None else []
         for node in (one for one in inner if isinstance(one, yaml.MappingNode)):
             for key, value in list(node.value):

@@ -49,6 +49,8 @@ DHCLIENT = (
     "/etc/dhclient*.conf",
 )
 DHCPCD = ("/etc/dhcpcd.conf",)
+CLOUD_INIT = ("/etc/cloud/cloud.cfg", "/etc/cloud/cloud.cfg.d/*.cfg", "/var/lib/cloud/seed/*/network-config")
+"""Where netplan's format, and its forerunner, stand for cloud-init."""
 OTHERS = (
     "/etc/wicked/*.xml",
     "/etc/wicked/*/*.xml",

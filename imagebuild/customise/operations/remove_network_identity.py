@@ -94,6 +94,9 @@ _STATE = (
 def apply(guest: Guest, params: NoParams) -> None:
     kernel_names = kernel_lines.keeps_kernel_names(guest)
     _edit(guest, netplan.without_addresses(places.netplan(guest), kernel_names=kernel_names), _ADDRESS)
+    _edit(
+        guest, netplan.without_addresses(places.texts(guest, *places.CLOUD_INIT), kernel_names=kernel_names), _ADDRESS
+    )
     _connections(guest, kernel_names=kernel_names)
     _edit(guest, interfaces.without_identity(places.texts(guest, *places.INTERFACES)), _ADDRESS)
     _networkd(guest, kernel_names=kernel_names)
