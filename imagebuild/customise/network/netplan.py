@@ -293,3 +293,18 @@ def _remove_setting(text: YamlText, root: yaml.Node, mapping: yaml.MappingNode, 
             if value is mapping:
                 text.replace(parent, name.value, yaml_text.mapping({}), "{}")
                 return
+
+
+def without_hostnames(text: str) -> str:
+    """A file whose interfaces send the name that the machine has to DHCP servers; as it is if it is no YAML."""
+    try:
+        edited = YamlText(text)
+        for root in edited.documents:
+            for node in (one for one in yaml_text.nodes_of(root) if isinstance(one, yaml.MappingNode)):
+                for key in ("dhcp4-overrides", "dhcp6-overrides"):
+                    overrides = get(node, key)
+                    if isinstance(overrides, yaml.MappingNode) and get(overrides, "hostname") is not None:
+                        _remove_setting(edited, root, overrides, "hostname")
+        return edited.result()
+    except NotYamlError:
+        return text
