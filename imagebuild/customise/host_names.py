@@ -192,6 +192,8 @@ FILES: Mapping[str, Callable[[str, Names], str]] = {
     "/etc/rsyslog.d/*.conf": _of_settings("$LocalHostName", separator=" "),
     "/etc/sssd/sssd.conf": _of_settings("ipa_hostname", "ad_hostname"),
     "/etc/sssd/conf.d/*.conf": _of_settings("ipa_hostname", "ad_hostname"),
+    "/etc/puppet/puppet.conf": _of_settings("certname"),
+    "/etc/puppetlabs/puppet/puppet.conf": _of_settings("certname"),
     "/etc/avahi/avahi-daemon.conf": _of_settings("host-name"),
     "/etc/mail/local-host-names": whole_lines,
     "/etc/nullmailer/me": whole_lines,
