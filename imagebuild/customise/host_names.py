@@ -94,7 +94,8 @@ def _parameter(part: str, names: Names) -> str:
         return "" if names.is_own(value.strip()) else part
     if head[1] not in ("mydestination", "inet_interfaces", "proxy_interfaces", "masquerade_domains"):
         return part
-    words = [word for word in re.split(r"[,\s]+", value.strip()) if word]
+    value = re.sub(r"^[ \t]*#.*", "", value, flags=re.MULTILINE)
+    words = [word for word in re.split(r"[,\s]+", value) if word]
     kept = [word for word in words if word.startswith("$") or word not in names]
     return part if kept == words else f"{head[1]} = {', '.join(kept)}\n"
 
