@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
 _PHYSICAL = {"ethernets": "e*", "wifis": "wl*", "modems": "ww*"}
+_NEW_IDS = {"ethernets": "ethernet", "wifis": "wifi", "modems": "modem"}
 _REFERENCES = ("link", "primary", "peer")
 _REFERENCES_OF_KEYS = ("path-cost", "port-priority")
 _AMBIGUOUS = "only their hardware addresses told these cards apart, which are gone: {}"
@@ -89,6 +90,7 @@ def without_addresses(files: Mapping[str, str], *, kernel_names: bool = True) ->
     definitions = _definitions(texts.values())
     kernel_names = kernel_names and not any(map(_has_name_of_udev, definitions))
     ambiguous = _find_otherwise(definitions, kernel_names=kernel_names)
+    _name_otherwise(definitions)
     for text in texts.values():
         _remove_settings(text)
         text.drop_comments(addresses.names_address)
@@ -96,6 +98,8 @@ def without_addresses(files: Mapping[str, str], *, kernel_names: bool = True) ->
     for path, text in texts.items():
         try:
             results[path] = text.result()
+            if addresses.names_address(results[path]):
+                problems.append((path, "names hardware addresses at a place that is not known"))
         except NotYamlError as error:
             problems.append((path, str(error)))
     if ambiguous:
@@ -194,10 +198,6 @@ def _by_any_name(
         for one in group:
             pattern = next(free) if in_order else _PHYSICAL[section]
             _match_by_name(one, pattern)
-            if addresses.is_named_after_address(one.id):
-                _rename(one, _unused(f"{pattern[0]}thernet" if pattern[0] == "e" else "card", definitions), definitions)
-            if addresses.is_named_after_address(one.word("set-name")):
-                one.remove("set-name")
         others = [one for one in definitions if one.section == section and one not in group]
         ambiguous += group if (len(group) > 1 and not in_order) or (group and others and not in_order) else []
     return ambiguous
@@ -213,6 +213,15 @@ def _match_by_name(definition: _Definition, pattern: str) -> None:
     else:
         place = definition.places[-1]
         place.text.add(place.body, "match", value, f'{{name: "{pattern}"}}')
+
+
+def _name_otherwise(definitions: list[_Definition]) -> None:
+    """Give interfaces other ids and names than those that udev makes of addresses; cards are not found by them any more."""
+    for one in definitions:
+        if addresses.is_named_after_address(one.id):
+            _rename(one, _unused(_NEW_IDS.get(one.section, "interface"), definitions), definitions)
+        if addresses.is_named_after_address(one.word("set-name")):
+            one.remove("set-name")
 
 
 def _unused(name: str, definitions: list[_Definition]) -> str:
