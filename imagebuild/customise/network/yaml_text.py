@@ -90,7 +90,7 @@ class YamlText:
 
     def remove(self, mapping: yaml.MappingNode, key: str) -> None:
         """Remove a key with its value from a mapping."""
-        for pair in [pair for pair in mapping.value if pair[0].value == key]:
+        for pair in [pair for pair in mapping.value if pair[0].value == key and pair[0].start_mark is not None]:
             begin, end = self._range_of_flow(mapping, pair) if mapping.flow_style else self._range_of_block(pair)
             self._edit(begin, end, "")
             mapping.value.remove(pair)
@@ -99,21 +99,27 @@ class YamlText:
         """Give a key another value, which is ``text`` on the line of the key."""
         for at, (name, old) in enumerate(mapping.value):
             if name.value == key:
-                begin, end = start_of(old), end_of(old)
-                on_next_line = isinstance(old, yaml.CollectionNode) and not old.flow_style and not hasattr(old, "place")
-                if on_next_line:
-                    colon = end_of(name) + self._text[end_of(name) :].find(":") + 1
-                    self._edit(colon, colon, f" {text}")
-                    line = self._text.find("\n", colon)
-                    self._edit(line, self._end_of_line(end), "\n" if self._end_of_line(end) > end else "")
-                    self._exact &= line < begin
-                else:
-                    self._edit(begin, end, text if begin != end else f" {text}")
                 mapping.value[at] = (name, value)
+                self._replace(name, old, text)
+
+    def _replace(self, name: yaml.Node, old: yaml.Node, text: str) -> None:
+        if name.start_mark is None or old.start_mark is None:
+            self._exact = False
+            return
+        begin, end = start_of(old), end_of(old)
+        if isinstance(old, yaml.CollectionNode) and not old.flow_style and not hasattr(old, "place"):
+            # On the lines behind the key; a comment on its own line stays.
+            colon = end_of(name) + self._text[end_of(name) :].find(":") + 1
+            line = self._text.find("\n", colon)
+            self._edit(colon, colon, f" {text}")
+            self._edit(line, self._end_of_line(end), "\n" if self._end_of_line(end) > end else "")
+            self._exact &= line < begin
+        else:
+            self._edit(begin, end, text if begin != end else f" {text}")
 
     def add(self, mapping: yaml.MappingNode, key: str, value: yaml.Node, text: str) -> None:
         """Put a key and its value, which is ``text`` on one line, in front of what a mapping has."""
-        if mapping.value and not hasattr(mapping.value[0][0], "place"):
+        if mapping.value and mapping.value[0][0].start_mark is not None and not hasattr(mapping.value[0][0], "place"):
             first = start_of(mapping.value[0][0])
             indent = self._text[self._text.rfind("\n", 0, first) + 1 : first]
             if mapping.flow_style:
@@ -128,6 +134,9 @@ class YamlText:
 
     def rename(self, scalar: yaml.ScalarNode, name: str) -> None:
         """Give a scalar, in single words, another value."""
+        if scalar.start_mark is None:
+            scalar.value = name
+            return
         quote = scalar.style if scalar.style in ("'", '"') and not hasattr(scalar, "place") else ""
         self._edit(start_of(scalar), end_of(scalar), f"{quote}{name}{quote}")
         scalar.value, scalar.tag = name, "tag:yaml.org,2002:str"
@@ -186,10 +195,11 @@ class YamlText:
 
     def _range_of_flow(self, mapping: yaml.MappingNode, pair: tuple[yaml.Node, yaml.Node]) -> tuple[int, int]:
         """A pair of ``{a: 1, b: 2}`` with the comma that it needs no more."""
-        at = mapping.value.index(pair)
-        if at + 1 < len(mapping.value):
-            return start_of(pair[0]), start_of(mapping.value[at + 1][0])
-        begin = max(end_of(mapping.value[at - 1][0]), end_of(mapping.value[at - 1][1])) if at else start_of(pair[0])
+        there = [one for one in mapping.value if one[0].start_mark is not None]
+        at = there.index(pair)
+        if at + 1 < len(there):
+            return start_of(pair[0]), start_of(there[at + 1][0])
+        begin = max(end_of(there[at - 1][0]), end_of(there[at - 1][1])) if at else start_of(pair[0])
         return begin, max(end_of(pair[0]), end_of(pair[1]))
 
 
@@ -200,7 +210,9 @@ def start_of(node: yaml.Node) -> int:
 
 
 def end_of(node: yaml.Node) -> int:
-    """Where a node ends in the text, without the comments and empty lines behind it."""
+    """Where a node ends in the text, without the comments and empty lines behind it; -1 for a new one."""
+    if node.end_mark is None:
+        return -1
     place = getattr(node, "place", None)
     if place:
         return cast("int", place[1])
