@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\+?=")
 _BLANK = " \t\r"
 _SAFE = re.compile(r"[A-Za-z0-9_@%+:,./-]*")
+_DECLARING = {"export", "declare", "typeset", "local", "readonly"}
 _ANSI = {"n": "\n", "t": "\t", "r": "\r", "\\": "\\", "'": "'", '"': '"'}
 
 
@@ -74,40 +75,66 @@ def edit(
 def _applied(text: str, edits: list[tuple[int, int, str]]) -> str:
     if not edits:
         return text
-    parts = []
-    for begin, end in _statements(text):
-        inner = [one for one in edits if begin <= one[0] and one[1] <= end]
-        parts.append(_line(text[begin:end], [(one[0] - begin, one[1] - begin, one[2]) for one in inner]))
+    parts: list[str] = []
+    line: list[_Token] = []
+    at = 0
+    for token in [*_tokens(text), _Token("end", len(text), len(text))]:
+        line.append(token)
+        if token.kind == "end":
+            inner = {(begin, end): new for begin, end, new in edits if at <= begin and end <= token.end}
+            parts.append(_line(text, at, line, inner) if inner else text[at : token.end])
+            at, line = token.end, []
     return "".join(parts)
 
 
-def _statements(text: str) -> list[tuple[int, int]]:
-    """Lines, in which quotes may hold line breaks."""
-    ends = [token.end for token in _tokens(text) if token.kind == "end"]
-    starts = [0, *ends]
-    return [(begin, end) for begin, end in zip(starts, [*ends, len(text)], strict=True) if begin < end]
-
-
-def _line(line: str, edits: list[tuple[int, int, str]]) -> str:
-    if not edits:
-        return line
-    parts, at = [], 0
-    for begin, end, new in edits:
-        parts += [line[at:begin], new or "\0"]
-        at = end
-    edited = "".join([*parts, line[at:]])
-    # What an assignment that went leaves: blanks, separators, and an `export` of nothing.
-    edited = re.sub(r"(?:[ \t]*(?:;|&&)[ \t]*)?\0(?=[ \t]*(?:;|&&|#|\r?$))", "\0", edited)
-    edited = re.sub(r"\0[ \t]*(?:;|&&)?[ \t]*", "\0", edited)
-    edited = re.sub(
-        r"(^|[;&])([ \t]*)(?:export|declare|typeset|local|readonly)[ \t]+\0+(?=[ \t]*(?:[;&#]|\r?\n?$))",
-        r"\1\2",
-        edited,
-    )
-    rest = edited.replace("\0", "").strip()
-    if not rest or (rest.startswith("#") and not line.lstrip().startswith("#")):
+def _line(text: str, at: int, tokens: list[_Token], edits: dict[tuple[int, int], str]) -> str:
+    """A line with its commands changed; nothing if no command is left. ``at`` is where it begins."""
+    tail = next(token.begin for token in tokens if token.kind in ("comment", "end"))
+    comment = next((token for token in tokens if token.kind == "comment"), None)
+    commands: list[tuple[str, str]] = []
+    words: list[_Token] = []
+    begin, had_words = at, False
+    for token in [*(token for token in tokens if token.begin < tail), _Token("separator", tail, tail)]:
+        if token.kind == "word":
+            words.append(token)
+            had_words = True
+        elif words or token.end > token.begin:
+            commands.append((_command(text, begin, token.begin, words, edits), text[token.begin : token.end]))
+            begin, words = token.end, []
+    kept = _joined(commands) + (text[begin:tail] if begin < tail and commands and commands[-1][0] != "\0" else "")
+    behind = text[tail : tokens[-1].end]
+    if comment is not None and (comment.begin, comment.end) in edits:
+        kept, behind = kept.rstrip(" \t"), text[comment.end : tokens[-1].end]
+    if not kept.strip() and (had_words or not behind.strip()):
         return ""
-    return edited.replace("\0", "")
+    glued = behind.startswith("#") and kept and kept[-1] not in " \t"
+    return f"{kept} {behind}" if glued else kept + behind
+
+
+def _command(text: str, begin: int, end: int, words: list[_Token], edits: dict[tuple[int, int], str]) -> str:
+    """A command with its words changed; ``\\0`` if it has none left and had some."""
+    changed = [edits.get((word.begin, word.end), text[word.begin : word.end]) for word in words]
+    gone = [not one and (word.begin, word.end) in edits for one, word in zip(changed, words, strict=True)]
+    left = [text[word.begin : word.end] for word, lost in zip(words, gone, strict=True) if not lost]
+    if any(gone) and not [word for word in left if word not in _DECLARING]:
+        return "\0"
+    parts, at = [], begin
+    for word, new, lost in zip(words, changed, gone, strict=True):
+        parts += ["" if lost else text[at : word.begin], new]
+        at = word.end
+    return "".join([*parts, text[at:end]])
+
+
+def _joined(commands: list[tuple[str, str]]) -> str:
+    """Commands with the separators behind them; that of one that went goes too, or the one in front of it if it was the last."""
+    kept = [(at, command, separator) for at, (command, separator) in enumerate(commands) if command != "\0"]
+    parts: list[str] = []
+    for at, command, separator in kept:
+        was_first = at == 0 or parts
+        parts += [command if was_first else command.lstrip(" \t"), separator]
+    if commands and commands[-1][0] == "\0" and parts:
+        parts.pop()
+    return "".join(parts)
 
 
 def _tokens(text: str) -> list[_Token]:
@@ -121,6 +148,9 @@ def _tokens(text: str) -> list[_Token]:
             found.append(_Token("end", at, at + 1))
             at += 1
         elif text.startswith("\\\n", at):
+            at += 2
+        elif text.startswith(("&&", "||", ";;"), at):
+            found.append(_Token("separator", at, at + 2))
             at += 2
         elif char in ";&|()":
             found.append(_Token("separator", at, at + 1))

@@ -143,8 +143,10 @@ def _one(text: str, *, kernel_names: bool = True) -> str:
             "network:\n  ethernets:\n    eth0: {}\n    eth1: {}\n",
         ),
         (
-            "network:\n  ethernets:\n    eth0: &e\n      match: {macaddress: 52:54:00:aa:bb:01}\n      dhcp4: true\n"
-            "    eth1:\n      <<: *e\n      match: {macaddress: 52:54:00:aa:bb:02}\n",
+            (
+                "network:\n  ethernets:\n    eth0: &e\n      match: {macaddress: 52:54:00:aa:bb:01}\n      dhcp4: true\n"
+                "    eth1:\n      <<: *e\n      match: {macaddress: 52:54:00:aa:bb:02}\n"
+            ),
             "network:\n  ethernets:\n    eth0:\n      dhcp4: true\n    eth1:\n      dhcp4: true\n",
         ),
         ("network: {ethernets: {eth0: {match: {macaddress: 52:54:00:aa:bb:01}}}}", "network: {ethernets: {eth0: {}}}"),
@@ -157,24 +159,35 @@ def _one(text: str, *, kernel_names: bool = True) -> str:
             "---\nnetwork:\n  ethernets:\n    eth0: {match: {\n      driver: e1000}}\n---\na: 1\n",
         ),
         (  # NetworkManager's part of the configuration.
-            "network:\n  ethernets:\n    eth0:\n      networkmanager:\n        uuid: 27afa607-ee36-43f0-b8c3-9d245cdc4bb3\n"
-            '        passthrough:\n          ethernet.mac-address: "52:54:00:AA:BB:01"\n          connection.autoconnect: "true"\n',
-            "network:\n  ethernets:\n    eth0:\n      networkmanager:\n        passthrough:\n"
-            '          connection.autoconnect: "true"\n',
+            (
+                "network:\n  ethernets:\n    eth0:\n      networkmanager:\n        uuid: 27afa607-ee36-43f0-b8c3-9d245cdc4bb3\n"
+                '        passthrough:\n          ethernet.mac-address: "52:54:00:AA:BB:01"\n          connection.autoconnect: "true"\n'
+            ),
+            (
+                "network:\n  ethernets:\n    eth0:\n      networkmanager:\n        passthrough:\n"
+                '          connection.autoconnect: "true"\n'
+            ),
         ),
-        ("network: {ethernets: {eth0: {dhcp-identifier: mac}}}\n", "network: {ethernets: {eth0: {dhcp-identifier: mac}}}\n"),
+        (
+            "network: {ethernets: {eth0: {dhcp-identifier: mac}}}\n",
+            "network: {ethernets: {eth0: {dhcp-identifier: mac}}}\n",
+        ),
         (  # A name that only the address gave, in the name itself.
             "network:\n  ethernets:\n    enx525400aabb01:\n      dhcp4: true\n  bridges:\n    br0: {interfaces: [enx525400aabb01]}\n",
-            'network:\n  ethernets:\n    ethernet0:\n      match: {name: "e*"}\n      dhcp4: true\n  bridges:\n'
-            "    br0: {interfaces: [ethernet0]}\n",
+            (
+                'network:\n  ethernets:\n    ethernet0:\n      match: {name: "e*"}\n      dhcp4: true\n  bridges:\n'
+                "    br0: {interfaces: [ethernet0]}\n"
+            ),
         ),
         (  # Its own name is another's already: by name, under its own id.
             "network:\n  ethernets:\n    id0: {match: {macaddress: 52:54:00:aa:bb:01}, set-name: eth0}\n  dummy-devices:\n    eth0: {}\n",
             'network:\n  ethernets:\n    id0: {match: {name: "e*"}, set-name: eth0}\n  dummy-devices:\n    eth0: {}\n',
         ),
         (  # The same driver for two, which only their addresses told apart.
-            "network:\n  ethernets:\n    a: {match: {driver: d, macaddress: 52:54:00:aa:bb:01}, set-name: eth0}\n"
-            "    b: {match: {driver: d, macaddress: 52:54:00:aa:bb:02}, set-name: eth1}\n",
+            (
+                "network:\n  ethernets:\n    a: {match: {driver: d, macaddress: 52:54:00:aa:bb:01}, set-name: eth0}\n"
+                "    b: {match: {driver: d, macaddress: 52:54:00:aa:bb:02}, set-name: eth1}\n"
+            ),
             "network:\n  ethernets:\n    eth0: {}\n    eth1: {}\n",
         ),
         (  # A list of another kind, and an address that is a time of day in YAML 1.1.
@@ -188,12 +201,14 @@ def test_written_as(before: str, after: str) -> None:
 
 
 def test_references_follow_into_other_files() -> None:
-    edited = netplan.without_addresses({
-        "10-cards.yaml": "network: {ethernets: {id0: {match: {macaddress: 52:54:00:aa:bb:01}}}}\n",
-        "20-names.yaml": "network: {ethernets: {id0: {set-name: eth3, mtu: 9000}}}\n",
-        "30-bond.yaml": "network:\n  bonds:\n    bond0:\n      interfaces:\n      - id0 # the first\n      parameters: {primary: id0}\n",
-        "40-bridge.yaml": "network: {bridges: {br0: {interfaces: [bond0], parameters: {path-cost: {id0: 7}}}}}\n",
-    })
+    edited = netplan.without_addresses(
+        {
+            "10-cards.yaml": "network: {ethernets: {id0: {match: {macaddress: 52:54:00:aa:bb:01}}}}\n",
+            "20-names.yaml": "network: {ethernets: {id0: {set-name: eth3, mtu: 9000}}}\n",
+            "30-bond.yaml": "network:\n  bonds:\n    bond0:\n      interfaces:\n      - id0 # the first\n      parameters: {primary: id0}\n",
+            "40-bridge.yaml": "network: {bridges: {br0: {interfaces: [bond0], parameters: {path-cost: {id0: 7}}}}}\n",
+        }
+    )
     assert edited.problems == ()
     assert list(edited.texts.values()) == [
         "network: {ethernets: {eth3: {}}}\n",
@@ -205,7 +220,8 @@ def test_references_follow_into_other_files() -> None:
 
 def test_several_without_names() -> None:
     text = "network:\n  ethernets:\n" + "".join(
-        f"    id{number}: {{match: {{macaddress: {ADDRESSES[number]}}}, set-name: lan{number}}}\n" for number in range(2)
+        f"    id{number}: {{match: {{macaddress: {ADDRESSES[number]}}}, set-name: lan{number}}}\n"
+        for number in range(2)
     )
     assert re.findall(r'name: "(\S+)"', _one(text)) == ["eth0", "eth1"]
     edited = netplan.without_addresses({"a": text}, kernel_names=False)
