@@ -11,7 +11,10 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import yaml
+
 from imagebuild.customise.network import ini, shell_words
+from imagebuild.customise.network.yaml_text import NotYamlError, YamlText, get
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Set
@@ -172,7 +175,27 @@ def _of_settings(*keys: str, separator: str = "=") -> Callable[[str, Names], str
     return lambda text, names: settings(text, names, {key.lower() for key in keys}, separator=separator)
 
 
+def cloud_cfg(text: str, names: Names) -> str:
+    """A configuration of cloud-init that does not give its clones the name; as it is if it is no YAML."""
+    try:
+        edited = YamlText(text)
+        for root in edited.documents:
+            for key in ("hostname", "fqdn"):
+                value = get(root, key)
+                if (
+                    isinstance(root, yaml.MappingNode)
+                    and isinstance(value, yaml.ScalarNode)
+                    and names.is_own(value.value)
+                ):
+                    edited.remove(root, key)
+        return edited.result()
+    except NotYamlError:
+        return text
+
+
 FILES: Mapping[str, Callable[[str, Names], str]] = {
+    "/etc/cloud/cloud.cfg": cloud_cfg,
+    "/etc/cloud/cloud.cfg.d/*.cfg": cloud_cfg,
     "/etc/postfix/main.cf": main_cf,
     "/etc/mdadm.conf": mdadm_conf,
     "/etc/mdadm/mdadm.conf": mdadm_conf,

@@ -89,6 +89,15 @@ def settings_without_identity(text: str) -> str:
     return shell_words.edit(text, lambda name, value: (name, "" if name in _IDENTITY and value else value))
 
 
+def netifrc_without_addresses(text: str) -> str:
+    """Gentoo's and Alpine's /etc/conf.d/net, where ``mac_eth0`` gives a card an address."""
+
+    def change(name: str, value: str) -> tuple[str, str] | None:
+        return None if name.startswith("mac_") and addresses.is_address(value) else (name, value)
+
+    return shell_words.edit(text, change)
+
+
 def interfaces_by_uuid(files: Mapping[str, str]) -> dict[str, str]:
     """The interfaces that connections with these UUIDs are for."""
     found = {}

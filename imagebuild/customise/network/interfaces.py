@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from imagebuild.customise.network import Edited, addresses
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
 _ADDRESSES = {"hwaddress", "hw-mac-address", "bridge_hw", "bridge-hw", "wpa-bssid", "wireless-ap"}
 _IDENTIFIERS = {"client", "client-id", "clientid"}
@@ -55,9 +55,15 @@ def without_hostnames(text: str) -> str:
     return "".join(line.raw for line in parse(text) if not line.words or line.words[0] not in _HOSTNAMES)
 
 
-def interfaces(texts: Iterable[str]) -> set[str]:
-    """The interfaces that stanzas define."""
-    return {line.words[1] for text in texts for line in parse(text) if line.words[:1] == ("iface",) and line.words[1:]}
+def included(text: str) -> list[str]:
+    """The patterns of the files that a file includes."""
+    found: list[str] = []
+    for line in parse(text):
+        if line.words[:1] == ("source",):
+            found += line.words[1:]
+        elif line.words[:1] == ("source-directory",):
+            found += [f"{folder}/*" for folder in line.words[1:]]
+    return found
 
 
 def _edited(line: Line, numbers: dict[str, int]) -> str:

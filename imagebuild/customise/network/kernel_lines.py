@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from imagebuild.customise import kernel_cmdline
+from imagebuild.customise.network import addresses
 
 if TYPE_CHECKING:
     from imagebuild.customise.guest import Guest
@@ -44,10 +45,13 @@ _NAMES_OF_UDEV = (
 """What gives cards names by their places: a link or rules of systemd, or, before version 209, rules of udev."""
 
 
+def _files(guest: Guest) -> list[str]:
+    return [path for path in guest.real_files(*_PLACES) if guest.size(guest.real_file(path) or path) <= _LARGEST]
+
+
 def lines(guest: Guest) -> str:
     """All texts that kernel command lines stand in."""
-    found = (path for path in guest.real_files(*_PLACES) if guest.size(guest.real_file(path) or path) <= _LARGEST)
-    texts = (guest.read(path, _LARGEST) for path in found)
+    texts = (guest.read(path, _LARGEST) for path in _files(guest))
     return "\n".join(re.sub(r"^\s*#.*$", "", text, flags=re.MULTILINE) for text in texts)
 
 
@@ -73,6 +77,10 @@ def remove_identity(guest: Guest) -> None:
             kernel_cmdline.remove_argument(guest, name)
     if any(is_seed_of_a_build(value) for value in values(guest, "ds")):
         kernel_cmdline.remove_argument(guest, "ds")
+    for path in _files(guest):
+        found = re.search(r"(?<![\w.-])((?:ip|ifname|BOOTIF|bootdev|rd\.[\w.]+)=[^\s\"']+)", guest.read(path, _LARGEST))
+        if found and addresses.contains_address(found[1]):
+            guest.leave(path, f"names a hardware address on a kernel command line: {found[1]}")
 
 
 def is_seed_of_a_build(value: str) -> bool:

@@ -6,6 +6,7 @@ import posixpath
 import re
 from typing import TYPE_CHECKING
 
+from imagebuild.customise.network import interfaces as ifupdown
 from imagebuild.errors import GuestError
 
 if TYPE_CHECKING:
@@ -63,9 +64,14 @@ OTHERS = (
     "/etc/rc.local",
     "/etc/rc.d/rc.local",
     "/etc/network/if-*.d/*",
+    "/etc/NetworkManager/dispatcher.d/*",
+    "/etc/dracut.conf",
+    "/etc/dracut.conf.d/*.conf",
+    "/etc/cmdline.d/*.conf",
     "/etc/ethers",
 )
 """Files that may name addresses, of which nothing here knows whether they are the guest's own."""
+_MOST_INCLUDED = 1000
 _NAMING = (
     *NETPLAN,
     *KEYFILES,
@@ -92,6 +98,18 @@ def netplan(guest: Guest) -> dict[str, str]:
     """netplan's files in the order in which they amend each other (netplan(5)): by their names, whatever folder they are in."""
     found = texts(guest, *NETPLAN)
     return {path: found[path] for path in sorted(found, key=lambda path: (posixpath.basename(path), path))}
+
+
+def interfaces(guest: Guest) -> dict[str, str]:
+    """ifupdown's files, with those that they include (interfaces(5), ``source`` and ``source-directory``)."""
+    found = texts(guest, *INTERFACES)
+    waiting = list(found)
+    while waiting and len(found) < _MOST_INCLUDED:
+        for pattern in ifupdown.included(found[waiting.pop()]):
+            added = texts(guest, posixpath.normpath(posixpath.join("/etc/network", pattern)))
+            waiting += added.keys() - found.keys()
+            found |= added
+    return found
 
 
 def names_in_use(guest: Guest) -> Callable[[str], bool]:

@@ -83,9 +83,11 @@ _STATE = (
     "/var/lib/systemd/network/*.lease",
     "/var/lib/dibbler/client-*",
     "/var/lib/connman/ethernet_*",
+    "/var/lib/connman/wifi_*",
     "/var/lib/udhcpc/*",
     "/run/systemd/netif/leases/*",
     "/run/NetworkManager/devices/*",
+    "/etc/openvswitch/system-id.conf",
     "/etc/iftab",
     "/etc/mactab",
 )
@@ -98,11 +100,12 @@ def apply(guest: Guest, params: NoParams) -> None:
         guest, netplan.without_addresses(places.texts(guest, *places.CLOUD_INIT), kernel_names=kernel_names), _ADDRESS
     )
     _connections(guest, kernel_names=kernel_names)
-    _edit(guest, interfaces.without_identity(places.texts(guest, *places.INTERFACES)), _ADDRESS)
+    _edit(guest, interfaces.without_identity(places.interfaces(guest)), _ADDRESS)
     _networkd(guest, kernel_names=kernel_names)
     _each(guest, places.MANAGER, keyfiles.configuration_without_addresses, _ADDRESS)
     _each(guest, places.DHCLIENT, dhcp_clients.dhclient_without_identity, _DHCP)
     _each(guest, places.DHCPCD, dhcp_clients.dhcpcd_without_identity, _DHCP)
+    _each(guest, ("/etc/conf.d/net", "/etc/conf.d/net.*"), ifcfg.netifrc_without_addresses, _ADDRESS)
     _each(guest, places.SUSE_DHCP, ifcfg.settings_without_identity, _DHCP)
     for path in guest.real_files(*places.OTHERS):
         if addresses.names_address(guest.read(path)):
@@ -128,7 +131,7 @@ def _rename_without_uuid(guest: Guest, path: str) -> None:
     name = posixpath.basename(path)
     new = re.sub(r"-?[0-9A-Fa-f]{8}-(?:[0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}", "", name)
     target = posixpath.join(posixpath.dirname(path), new)
-    if new not in (name, "", ".nmconnection") and not guest.exists(target):
+    if new not in (name, "") and not new.startswith(".") and not guest.exists(target):
         guest.rename(path, target)
 
 
