@@ -99,6 +99,11 @@ def _is_identity(line: Line, named: Set[str]) -> bool:
     return line.section in _SETTING_OF_CARDS and addresses.is_address(line.value)
 
 
+def is_identity(section: str, key: str, value: str) -> bool:
+    """Whether a setting of a connection belongs to one machine."""
+    return _is_identity(ini.Line("", section, key, value), frozenset())
+
+
 def configuration_without_addresses(text: str) -> str:
     """NetworkManager.conf and its kind: defaults of connections are as connections, devices are left out of lists by address."""
     kept = []
@@ -107,7 +112,7 @@ def configuration_without_addresses(text: str) -> str:
         last = key.rsplit(".", 1)[-1]
         if key in _MATCH_KEYS:
             kept += _without_devices(line, key)
-        elif not _is_identity(ini.Line(line.raw, "", last, line.value), set()):
+        elif not is_identity("", last, line.value):
             kept.append(line)
     return ini.render(_without_empty_matches(kept))
 

@@ -14,12 +14,13 @@ An interface that only its address finds would be no clone's. What finds it inst
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import yaml
 
-from imagebuild.customise.network import Edited, addresses, yaml_text
+from imagebuild.customise.network import Edited, addresses, keyfiles, yaml_text
 from imagebuild.customise.network.yaml_text import NotYamlError, YamlText, get
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 _PHYSICAL = {"ethernets": "e*", "wifis": "wl*", "modems": "ww*"}
 _NEW_IDS = {"ethernets": "ethernet", "wifis": "wifi", "modems": "modem"}
+_OF_NETWORK_MANAGER = re.compile(r"NM-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+"""The id that NetworkManager gives a connection which it keeps in netplan's files: its UUID."""
 _REFERENCES = ("link", "primary", "peer")
 _REFERENCES_OF_KEYS = ("path-cost", "port-priority")
 _AMBIGUOUS = "only their hardware addresses told these cards apart, which are gone: {}"
@@ -216,9 +219,9 @@ def _match_by_name(definition: _Definition, pattern: str) -> None:
 
 
 def _name_otherwise(definitions: list[_Definition]) -> None:
-    """Give interfaces other ids and names than those that udev makes of addresses; cards are not found by them any more."""
+    """Give interfaces other ids than those that are made of addresses and UUIDs; no card is found by them any more."""
     for one in definitions:
-        if addresses.is_named_after_address(one.id):
+        if addresses.is_named_after_address(one.id) or _OF_NETWORK_MANAGER.fullmatch(one.id):
             _rename(one, _unused(_NEW_IDS.get(one.section, "interface"), definitions), definitions)
         if addresses.is_named_after_address(one.word("set-name")):
             one.remove("set-name")
@@ -288,8 +291,11 @@ def _remove_settings(text: YamlText) -> None:
 
 
 def _is_setting(key: yaml.ScalarNode, value: yaml.ScalarNode) -> bool:
-    last = key.value.rsplit(".", 1)[-1]
-    return addresses.is_address(value.value) or (last == "uuid" and addresses.is_uuid(value.value))
+    section, _, last = key.value.rpartition(".")
+    if last == "uuid":
+        return addresses.is_uuid(value.value)
+    # NetworkManager's settings that netplan has no words for (`passthrough`) are called SECTION.KEY.
+    return addresses.is_address(value.value) or (bool(section) and keyfiles.is_identity(section, last, value.value))
 
 
 def _remove_setting(text: YamlText, root: yaml.Node, mapping: yaml.MappingNode, key: str) -> None:

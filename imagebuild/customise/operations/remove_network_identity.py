@@ -95,7 +95,10 @@ _STATE = (
 
 def apply(guest: Guest, params: NoParams) -> None:
     kernel_names = kernel_lines.keeps_kernel_names(guest)
-    _edit(guest, netplan.without_addresses(places.netplan(guest), kernel_names=kernel_names), _ADDRESS)
+    files = places.netplan(guest)
+    _edit(guest, netplan.without_addresses(files, kernel_names=kernel_names), _ADDRESS)
+    for path in files:
+        _rename_without_uuid(guest, path)
     _edit(
         guest, netplan.without_addresses(places.texts(guest, *places.CLOUD_INIT), kernel_names=kernel_names), _ADDRESS
     )

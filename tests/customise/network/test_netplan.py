@@ -168,6 +168,17 @@ def _one(text: str, *, kernel_names: bool = True) -> str:
                 '          connection.autoconnect: "true"\n'
             ),
         ),
+        (  # As NetworkManager keeps a connection in netplan's files.
+            (
+                "network:\n  nm-devices:\n    NM-27afa607-ee36-43f0-b8c3-9d245cdc4bb3:\n      networkmanager:\n"
+                '        uuid: "27afa607-ee36-43f0-b8c3-9d245cdc4bb3"\n        name: vpn\n        passthrough:\n'
+                '          ipv4.dhcp-client-id: "01:52:54:00:aa:bb:01"\n          ipv4.dhcp-iaid: mac\n'
+            ),
+            (
+                "network:\n  nm-devices:\n    interface0:\n      networkmanager:\n        name: vpn\n        passthrough:\n"
+                "          ipv4.dhcp-iaid: mac\n"
+            ),
+        ),
         (
             "network: {ethernets: {eth0: {dhcp-identifier: mac}}}\n",
             "network: {ethernets: {eth0: {dhcp-identifier: mac}}}\n",
