@@ -37,7 +37,7 @@ class Guest:
         self.supplies = supplies
         self._differences = differences
         self.changes: list[Change] = []
-        self.not_done: list[Change] = []
+        self.failed: list[Change] = []
 
     # -- look ------------------------------------------------------------------------------------
 
@@ -371,9 +371,9 @@ class Guest:
         """Put a change on record that was not made through the methods above."""
         self.changes.append(Change(path, what, diff))
 
-    def leave(self, path: str, why: str) -> None:
-        """Put on record that something at ``path`` should have been changed and was left as it is."""
-        self.not_done.append(Change(path, why))
+    def not_done(self, path: str, reason: str) -> None:
+        """Put on record that something could not be done with what is at ``path``, while the rest goes on."""
+        self.failed.append(Change(path, reason))
 
     def trim(self, mountpoint: str) -> int:
         """Give the unused blocks of a file system back to the disk image; how many bytes the image shrank by.

@@ -16,7 +16,7 @@ Status = Literal["changed", "nothing to do", "not applicable"]
 class OperationResult:
     """What one operation did; ``reason`` says why it was not applicable, ``seconds`` how long it took.
 
-    ``not_done`` is what it should have changed and could not: the path, and why.
+    ``failed`` has what could not be done, with the reason as the ``what`` of each.
     """
 
     name: str
@@ -24,7 +24,7 @@ class OperationResult:
     reason: str
     changes: tuple[Change, ...]
     seconds: float
-    not_done: tuple[Change, ...] = ()
+    failed: tuple[Change, ...] = ()
 
 
 @dataclass(frozen=True)

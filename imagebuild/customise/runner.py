@@ -157,5 +157,5 @@ def apply_one(files: Files, call: OperationCall, *, differences: bool = False) -
     if guest.changes:
         status = "changed"
     return OperationResult(
-        call.name, status, reason, tuple(guest.changes), time.monotonic() - begin, tuple(guest.not_done)
+        call.name, status, reason, tuple(guest.changes), time.monotonic() - begin, tuple(guest.failed)
     )

@@ -29,7 +29,8 @@ _DPKG = "/var/lib/dpkg/status"
 
 def look(guest: Guest) -> str:
     """Why a clone's cloud-init will not make the network configuration; empty if it will. Changes nothing."""
-    return _not_installed(guest) or _switched_off(guest) or _leaves_the_network(guest)
+    lines = kernel_lines.read(guest)
+    return _not_installed(guest) or _switched_off(guest, lines) or _leaves_the_network(guest, lines)
 
 
 def _not_installed(guest: Guest) -> str:
@@ -42,8 +43,8 @@ def _not_installed(guest: Guest) -> str:
     return ""
 
 
-def _switched_off(guest: Guest) -> str:
-    words = kernel_lines.values(guest, "cloud-init")
+def _switched_off(guest: Guest, lines: kernel_lines.Lines) -> str:
+    words = lines.values("cloud-init")
     if "disabled" in words:
         return "the kernel command line switches cloud-init off"
     enabled = "enabled" in words or guest.exists("/etc/cloud/cloud-init.enabled")
@@ -62,8 +63,8 @@ def _is_masked(guest: Guest, unit: str) -> bool:
     return guest.is_symlink(path) and guest.readlink(path) == "/dev/null"
 
 
-def _leaves_the_network(guest: Guest) -> str:
-    if "disabled" in kernel_lines.values(guest, "network-config"):
+def _leaves_the_network(guest: Guest, lines: kernel_lines.Lines) -> str:
+    if "disabled" in lines.values("network-config"):
         return "the kernel command line switches cloud-init's network configuration off"
     if not guest.real_file(CONFIGURATION) and not configurations(guest):
         return "cloud-init has no configuration"

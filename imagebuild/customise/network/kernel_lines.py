@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -14,6 +15,8 @@ from imagebuild.customise import kernel_cmdline
 from imagebuild.customise.network import addresses
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from imagebuild.customise.guest import Guest
 
 _PLACES = (
@@ -37,6 +40,7 @@ _PLACES = (
     "/boot/syslinux/syslinux.cfg",
 )
 _LARGEST = 4 << 20
+_OF_A_CARD = re.compile(r"(?<![\w.-])((?:ip|ifname|BOOTIF|bootdev)=[^\s\"']+)")
 _NAMES_OF_UDEV = (
     "systemd/network/99-default.link",
     "udev/rules.d/80-net-setup-link.rules",
@@ -45,42 +49,45 @@ _NAMES_OF_UDEV = (
 """What gives cards names by their places: a link or rules of systemd, or, before version 209, rules of udev."""
 
 
-def _files(guest: Guest) -> list[str]:
-    return [path for path in guest.real_files(*_PLACES) if guest.size(guest.real_file(path) or path) <= _LARGEST]
+@dataclass(frozen=True)
+class Lines:
+    """What stands in the files that have kernel command lines, by their paths, without comments."""
+
+    texts: Mapping[str, str]
+
+    def values(self, name: str) -> list[str]:
+        """All values that an argument has anywhere."""
+        pattern = re.compile(rf"(?<![\w.-]){re.escape(name)}=([^\s\"']*)")
+        return [value for text in self.texts.values() for value in pattern.findall(text)]
 
 
-def lines(guest: Guest) -> str:
-    """All texts that kernel command lines stand in."""
-    texts = (guest.read(path, _LARGEST) for path in _files(guest))
-    return "\n".join(re.sub(r"^\s*#.*$", "", text, flags=re.MULTILINE) for text in texts)
+def read(guest: Guest) -> Lines:
+    """Read the files. One that is larger than they ever are is passed over."""
+    paths = [path for path in guest.real_files(*_PLACES) if guest.size(guest.real_file(path) or path) <= _LARGEST]
+    return Lines({path: re.sub(r"^\s*#.*$", "", guest.read(path, _LARGEST), flags=re.MULTILINE) for path in paths})
 
 
-def values(guest: Guest, name: str) -> list[str]:
-    """All values that an argument has anywhere."""
-    return re.findall(rf"(?<![\w.-]){re.escape(name)}=([^\s\"']*)", lines(guest))
-
-
-def keeps_kernel_names(guest: Guest) -> bool:
+def keeps_kernel_names(guest: Guest, lines: Lines) -> bool:
     """Whether cards are called eth0 and so on: the guest has nothing that gives them others, or it is switched off."""
     if not any(guest.exists(f"{folder}/{name}") for folder in ("/usr/lib", "/lib") for name in _NAMES_OF_UDEV):
         return True
     masks = [f"/etc/{name}" for name in _NAMES_OF_UDEV]
     if any(guest.is_symlink(path) and guest.readlink(path) == "/dev/null" for path in masks):
         return True
-    return "0" in values(guest, "net.ifnames")
+    return "0" in lines.values("net.ifnames")
 
 
-def remove_identity(guest: Guest) -> None:
+def remove_identity(guest: Guest, lines: Lines) -> None:
     """Remove arguments that name cards by their addresses, and a NoCloud seed that only the build had."""
     for name in ("ifname", "BOOTIF"):
-        if values(guest, name):
+        if lines.values(name):
             kernel_cmdline.remove_argument(guest, name)
-    if any(is_seed_of_a_build(value) for value in values(guest, "ds")):
+    if any(is_seed_of_a_build(value) for value in lines.values("ds")):
         kernel_cmdline.remove_argument(guest, "ds")
-    for path in _files(guest):
-        found = re.search(r"(?<![\w.-])((?:ip|ifname|BOOTIF|bootdev|rd\.[\w.]+)=[^\s\"']+)", guest.read(path, _LARGEST))
-        if found and addresses.contains_address(found[1]):
-            guest.leave(path, f"names a hardware address on a kernel command line: {found[1]}")
+    for path in lines.texts:
+        for argument in _OF_A_CARD.findall(guest.read(path, _LARGEST)):
+            if addresses.contains_address(argument):
+                guest.not_done(path, f"names a hardware address on a kernel command line: {argument}")
 
 
 def is_seed_of_a_build(value: str) -> bool:

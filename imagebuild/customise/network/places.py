@@ -52,25 +52,6 @@ DHCLIENT = (
 DHCPCD = ("/etc/dhcpcd.conf",)
 CLOUD_INIT = ("/etc/cloud/cloud.cfg", "/etc/cloud/cloud.cfg.d/*.cfg", "/var/lib/cloud/seed/*/network-config")
 """Where netplan's format, and its forerunner, stand for cloud-init."""
-OTHERS = (
-    "/etc/wicked/*.xml",
-    "/etc/wicked/*/*.xml",
-    "/etc/dibbler/client.conf",
-    "/etc/udhcpc/*.conf",
-    "/etc/conf.d/net",
-    "/etc/conf.d/network",
-    "/etc/netctl/*",
-    "/etc/connman/*.conf",
-    "/etc/rc.local",
-    "/etc/rc.d/rc.local",
-    "/etc/network/if-*.d/*",
-    "/etc/NetworkManager/dispatcher.d/*",
-    "/etc/dracut.conf",
-    "/etc/dracut.conf.d/*.conf",
-    "/etc/cmdline.d/*.conf",
-    "/etc/ethers",
-)
-"""Files that may name addresses, of which nothing here knows whether they are the guest's own."""
 _MOST_INCLUDED = 1000
 _NAMING = (
     *NETPLAN,
@@ -90,7 +71,7 @@ def texts(guest: Guest, *patterns: str) -> dict[str, str]:
         try:
             found[path] = guest.read(path)
         except GuestError as error:
-            guest.leave(path, f"could not be read: {error.message}")
+            guest.not_done(path, f"could not be read: {error.message}")
     return found
 
 

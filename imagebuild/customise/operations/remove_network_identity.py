@@ -27,7 +27,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from imagebuild.customise.network import (
-    addresses,
     dhcp_clients,
     ifcfg,
     interfaces,
@@ -94,7 +93,8 @@ _STATE = (
 
 
 def apply(guest: Guest, params: NoParams) -> None:
-    kernel_names = kernel_lines.keeps_kernel_names(guest)
+    lines = kernel_lines.read(guest)
+    kernel_names = kernel_lines.keeps_kernel_names(guest, lines)
     files = places.netplan(guest)
     _edit(guest, netplan.without_addresses(files, kernel_names=kernel_names), _ADDRESS)
     for path in files:
@@ -110,10 +110,7 @@ def apply(guest: Guest, params: NoParams) -> None:
     _each(guest, places.DHCPCD, dhcp_clients.dhcpcd_without_identity, _DHCP)
     _each(guest, ("/etc/conf.d/net", "/etc/conf.d/net.*"), ifcfg.netifrc_without_addresses, _ADDRESS)
     _each(guest, places.SUSE_DHCP, ifcfg.settings_without_identity, _DHCP)
-    for path in guest.real_files(*places.OTHERS):
-        if addresses.names_address(guest.read(path)):
-            guest.leave(path, "names hardware addresses: look whether they are this machine's")
-    kernel_lines.remove_identity(guest)
+    kernel_lines.remove_identity(guest, lines)
     guest.remove(guest.glob(*_STATE))
 
 
@@ -157,7 +154,7 @@ def _edit(guest: Guest, edited: Edited, what: str) -> None:
         if guest.real_file(path):
             guest.edit(path, partial(_text, edited, path), what)
     for path, why in edited.problems:
-        guest.leave(path, why)
+        guest.not_done(path, why)
 
 
 def _text(edited: Edited, path: str, _: str) -> str:

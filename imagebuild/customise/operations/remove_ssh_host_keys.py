@@ -79,7 +79,7 @@ def apply(guest: Guest, params: NoParams) -> None:
     for path in guest.real_files("/etc/ssh/sshd_config", "/etc/ssh/sshd_config.d/*.conf"):
         for key in _HOST_KEY.findall(guest.read(path)):
             if not key.startswith("/etc/ssh/ssh_host_") and guest.real_file(key):
-                guest.leave(key, f"is a host key that {path} names, and nothing would make it again")
+                guest.not_done(key, f"is a host key that {path} names, and nothing would make it again")
 
 
 def _by_the_start_of_sshd(guest: Guest) -> bool:

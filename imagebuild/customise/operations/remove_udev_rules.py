@@ -42,4 +42,4 @@ def apply(guest: Guest, params: NoParams) -> None:
         else:
             guest.remove(path)
         if addresses.names_address(edited):
-            guest.leave(path, "names hardware addresses at a place that is not known")
+            guest.not_done(path, "names hardware addresses at a place that is not known")

@@ -90,7 +90,7 @@ def _without_instance(guest: Guest, path: str) -> None:
         result = text.result()
     except (NotYamlError, GuestError) as error:
         if any(word in _plain(guest, path) for word in _OF_ONE_INSTANCE):
-            guest.leave(path, f"may name an instance: {error}")
+            guest.not_done(path, f"may name an instance: {error}")
         return
     guest.edit(path, lambda _: result, "removed what belongs to one instance")
 

@@ -74,7 +74,7 @@ def apply(guest: Guest, params: Params) -> None:
         for pattern, change in host_names.FILES.items():
             for path in places.texts(guest, pattern):
                 guest.edit(path, partial(_changed, change, old), _OLD)
-    if kernel_lines.values(guest, "systemd.hostname"):
+    if kernel_lines.read(guest).values("systemd.hostname"):
         kernel_cmdline.remove_argument(guest, "systemd.hostname")
 
 
