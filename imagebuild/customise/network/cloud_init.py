@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
+from imagebuild.customise import init_scripts, units
 from imagebuild.customise.network import kernel_lines
 from imagebuild.customise.network.yaml_text import NotYamlError, YamlText, get
 
@@ -22,7 +23,6 @@ _PROGRAMS = ("/usr/bin/cloud-init", "/usr/local/bin/cloud-init", "/bin/cloud-ini
 _UNITS = (
     "cloud-init-local.service", "cloud-init-main.service", "cloud-init.service", "cloud-init-network.service", "cloud-init.target",
 )  # fmt: skip
-_UNIT_FOLDERS = ("/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system")
 CONFIGURATION = "/etc/cloud/cloud.cfg"
 _DPKG = "/var/lib/dpkg/status"
 
@@ -50,17 +50,23 @@ def _switched_off(guest: Guest, lines: kernel_lines.Lines) -> str:
     enabled = "enabled" in words or guest.exists("/etc/cloud/cloud-init.enabled")
     if not enabled and guest.exists("/etc/cloud/cloud-init.disabled"):
         return "/etc/cloud/cloud-init.disabled switches cloud-init off"
-    if any(_is_masked(guest, unit) for unit in _UNITS):
+    if any(units.is_masked(guest, unit) for unit in _UNITS):
         return "cloud-init's unit is masked"
+    if not _is_started_without_systemd(guest):
+        return "nothing starts cloud-init"
     services = [unit for unit in _UNITS if unit.endswith(".service")]
-    there = any(guest.exists(f"{folder}/{unit}") for folder in _UNIT_FOLDERS for unit in services)
-    wanted = guest.glob(*(f"{folder}/*.wants/cloud-init*.service" for folder in _UNIT_FOLDERS))
+    there = any(guest.exists(f"{folder}/{unit}") for folder in units.FOLDERS for unit in services)
+    wanted = guest.glob(*(f"{folder}/*.wants/cloud-init*.service" for folder in units.FOLDERS))
     return "cloud-init's units are disabled" if there and not wanted else ""
 
 
-def _is_masked(guest: Guest, unit: str) -> bool:
-    path = f"/etc/systemd/system/{unit}"
-    return guest.is_symlink(path) and guest.readlink(path) == "/dev/null"
+def _is_started_without_systemd(guest: Guest) -> bool:
+    """False where OpenRC or System V's init scripts start the guest, and not cloud-init; True where that is not known."""
+    if guest.is_dir(init_scripts.OPENRC):
+        return bool(guest.glob(f"{init_scripts.OPENRC}/*/cloud-init*"))
+    if units.has_systemd(guest) or not guest.exists("/etc/init.d/cloud-init"):
+        return True
+    return bool(guest.glob("/etc/rc[2345].d/S*cloud-init*", "/etc/rc.d/rc[2345].d/S*cloud-init*"))
 
 
 def _leaves_the_network(guest: Guest, lines: kernel_lines.Lines) -> str:
