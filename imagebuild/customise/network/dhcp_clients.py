@@ -98,6 +98,8 @@ def dhcpcd_without_identity(text: str) -> str:
 
 def _dhcpcd(line: str) -> str:
     words = line.split("#")[0].split()
+    if len(words) == 2 and words[0] in ("ia_na", "ia_ta") and "/" not in words[1]:
+        return f"{words[0]}\n"
     if not words or words[0] not in _DHCPCD or len(words) == 1:
         return line
     if words[0] == "iaid":
