@@ -107,4 +107,5 @@ def _seconds(facts: Facts, step: str) -> float | None:
 def _operation(result: OperationResult) -> dict[str, Any]:
     """What an operation did; differences of texts are for eyes, not for the record."""
     changes = [{"path": change.path, "what": change.what} for change in result.changes]
-    return {**asdict(result), "changes": changes}
+    failed = [{"path": change.path, "what": change.what} for change in result.failed]
+    return {**asdict(result), "changes": changes, "failed": failed}

@@ -173,7 +173,7 @@ def audit(
         found = [
             {"kind": _kind(one), "operation": one.name, "path": change.path, "what": change.what}
             for one in result.operations
-            for change in one.changes
+            for change in (*one.changes, *one.failed)
             if one.name not in ignore
         ]
         carried = sum(1 for one in found if one["kind"] != "note")
@@ -254,6 +254,8 @@ def _show(result: CustomiseResult, *, in_full: bool) -> None:
         paths = len({change.path for change in one.changes})
         status = f"{paths} changed" if one.status == "changed" else one.status
         click.echo(f"  {one.name:<32} {status}{': ' + one.reason if one.reason else ''}")
+        for change in one.failed:
+            click.echo(f"      not done: {change.path}: {change.what}")
         for change in one.changes if in_full else ():
             click.echo(f"      {change.path}: {change.what}")
             for line in change.diff.splitlines()[2:]:

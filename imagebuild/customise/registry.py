@@ -90,6 +90,7 @@ def _shared_code() -> str:
         package / "fstab.py",
         *(package / "guest").glob("*.py"),
         *(package / "customise").glob("*.py"),
+        *(package / "customise" / "network").glob("*.py"),
     ])  # fmt: skip
 
 

@@ -14,13 +14,17 @@ Status = Literal["changed", "nothing to do", "not applicable"]
 
 @dataclass(frozen=True)
 class OperationResult:
-    """What one operation did; ``reason`` says why it was not applicable, ``seconds`` how long it took."""
+    """What one operation did; ``reason`` says why it was not applicable, ``seconds`` how long it took.
+
+    ``failed`` has what could not be done, with the reason as the ``what`` of each.
+    """
 
     name: str
     status: Status
     reason: str
     changes: tuple[Change, ...]
     seconds: float
+    failed: tuple[Change, ...] = ()
 
 
 @dataclass(frozen=True)

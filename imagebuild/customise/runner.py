@@ -156,4 +156,6 @@ def apply_one(files: Files, call: OperationCall, *, differences: bool = False) -
         raise GuestError(f"{call.name}: {error.message}", error.hint) from error
     if guest.changes:
         status = "changed"
-    return OperationResult(call.name, status, reason, tuple(guest.changes), time.monotonic() - begin)
+    return OperationResult(
+        call.name, status, reason, tuple(guest.changes), time.monotonic() - begin, tuple(guest.failed)
+    )

@@ -21,6 +21,7 @@
       /etc/name: other text         # the mode stays unless it is given
       /etc/secret: null             # gone
     changes: {/etc/name: what}      # the journal, if it matters
+    not_done: {/etc/name: why}      # what is reported as left alone; nothing unless it is given
     reason: text                    # the operation is not applicable, for this reason
     error: text                     # the operation fails, and its message has this in it
     xfs: true                       # run it on a real xfs too, not only on ext4
@@ -43,7 +44,7 @@ from imagebuild.recipe.secrets import RealSecrets
 from tests.operations.memory import Node, Tree, with_folders
 
 HERE = Path(__file__).parent
-_KEYS = {"case", "params", "host", "environment", "before", "after", "changes", "reason", "error", "xfs"}
+_KEYS = {"case", "params", "host", "environment", "before", "after", "changes", "not_done", "reason", "error", "xfs"}
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ class Case:
     after: Tree
     params: Mapping[str, Any] = field(default_factory=dict)
     changes: Mapping[str, str] | None = None
+    not_done: Mapping[str, str] = field(default_factory=dict)
     reason: str = ""
     error: str = ""
     xfs: bool = False
@@ -112,6 +114,7 @@ def _case(operation: str, document: dict[str, Any]) -> Case:
         after,
         params=document.get("params") or {},
         changes=document.get("changes"),
+        not_done=document.get("not_done", {}),
         reason=document.get("reason", ""),
         error=document.get("error", ""),
         xfs=document.get("xfs", False),

@@ -76,5 +76,6 @@ def _check_result(case: Case, result: OperationResult) -> None:
         assert (result.status, result.reason) == ("not applicable", case.reason)
     elif case.before != case.after:
         assert result.status == "changed"
+    assert {change.path: change.what for change in result.failed} == case.not_done
     if case.changes is not None:
         assert {change.path: change.what for change in result.changes} == case.changes

@@ -1,6 +1,7 @@
 """Remove the leases that a DHCP server in the guest has given out.
 
-Of ISC dhcpd, Kea, dnsmasq and systemd-networkd. The files are emptied, since dhcpd does not start without its lease file.
+Of ISC dhcpd, Kea, dnsmasq (libvirt's too), udhcpd, dibbler and systemd-networkd. The files are emptied, since dhcpd does not start without its lease file.
+The identifiers that Kea and dibbler have given themselves go; they make others.
 """
 
 from __future__ import annotations
@@ -21,12 +22,17 @@ _LEASES = (
     "/var/lib/dhcpd/*.leases*",
     "/var/lib/dhcp/dhcpd*.leases*",
     "/var/lib/kea/*.csv*",
-    "/var/lib/misc/dnsmasq.leases",
+    "/var/lib/misc/dnsmasq*.leases",
+    "/var/lib/misc/udhcpd.leases",
     "/var/lib/dnsmasq/*.leases",
+    "/var/lib/libvirt/dnsmasq/*.leases",
+    "/var/lib/libvirt/dnsmasq/*.status",
     "/var/lib/systemd/network/dhcp-server-lease/*",
 )
+_IDENTIFIERS = ("/var/lib/kea/kea-dhcp6-serverid", "/var/lib/dibbler/server-*")
 
 
 def apply(guest: Guest, params: NoParams) -> None:
     for path in guest.glob(*_LEASES):
         guest.empty(path)
+    guest.remove_files(*_IDENTIFIERS)

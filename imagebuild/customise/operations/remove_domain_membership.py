@@ -1,8 +1,8 @@
 """Make the guest leave its directory domain.
 
 Keys and databases by which FreeIPA, Active Directory (realmd, adcli, SSSD, Samba) and Kerberos know this one machine: the
-host's keytab, SSSD's and Samba's databases and logs, the FreeIPA client's state and certificates. Configurations stay, so
-a clone joins anew under its own name.
+host's keytab, SSSD's and Samba's databases and logs, the FreeIPA client's state, certificates and ``default.conf``, which names the machine
+and makes the client take itself for a member; certmonger's requests. Other configurations stay, so a clone joins under its own name.
 """
 
 from __future__ import annotations
@@ -23,23 +23,41 @@ _MEMBERSHIP = (
     "/etc/krb5.keytab",
     "/etc/samba/*.keytab",
     "/etc/ipa/ca.crt",
+    "/etc/ipa/default.conf",
+    "/etc/ipa/.dns_ccache",
     "/etc/ipa/nssdb/*",
     "/var/lib/ipa-client/sysrestore/*",
     "/var/lib/ipa-client/pki/*",
+    "/etc/pki/ca-trust/source/anchors/ipa-ca.crt",
+    "/etc/pki/ca-trust/source/ipa.p11-kit",
+    "/usr/local/share/ca-certificates/ipa-ca.crt",
+    "/var/lib/certmonger/requests/*",
+    "/var/lib/certmonger/local/*",
     "/var/log/ipaclient-install.log",
     "/var/log/ipaclient-uninstall.log",
     "/var/lib/sss/db/*",
     "/var/lib/sss/mc/*",
     "/var/lib/sss/secrets/*",
+    "/var/lib/sss/keytabs/*",
+    "/var/lib/sss/gpo_cache/*",
+    "/var/lib/sss/pubconf/*info.*",
+    "/var/lib/sss/pubconf/known_hosts",
     "/var/lib/sss/pubconf/krb5.include.d/*",
     "/var/log/sssd/*",
     "/var/lib/samba/*.tdb",
     "/var/lib/samba/*/*.tdb",
-    "/var/lib/samba/private/*.ldb",
-    "/var/lib/samba/private/*.keytab",
+    "/var/lib/samba/*.ldb",
+    "/var/lib/samba/wins.dat",
+    "/var/lib/samba/private/*",
+    "/var/lib/samba/private/*/*",
+    "/etc/samba/secrets.tdb",
+    "/etc/samba/MACHINE.SID",
+    "/var/cache/samba/browse.dat",
+    "/var/cache/realmd/*",
     "/var/cache/samba/*.tdb",
     "/var/lock/samba/*.tdb",
     "/var/log/samba/*",
+    "/var/log/samba/old/*",
 )
 
 

@@ -1,6 +1,6 @@
 """Remove the private keys and certificates of this one host.
 
-From ``/etc/pki/tls`` and ``/etc/ssl/private``, with the certificate of localhost and the one that Debian's ssl-cert has made.
+From ``/etc/pki/tls``, ``/etc/pki/CA`` and ``/etc/ssl/private``, with the certificate of localhost and the one that Debian's ssl-cert has made.
 Not in the default set: a certificate may have been put into a template on purpose, and a service that is set up with
 it does not start without it. The bundles of certificate authorities stay.
 """
@@ -21,11 +21,19 @@ Params = NoParams
 
 _KEYS = (
     "/etc/pki/tls/private/*",
-    "/etc/pki/tls/certs/localhost.crt",
+    "/etc/pki/tls/certs/*.crt",
+    "/etc/pki/CA/certs/*.crt",
+    "/etc/pki/CA/crl/*.crt",
+    "/etc/pki/CA/newcerts/*.crt",
+    "/etc/pki/CA/private/*.key",
     "/etc/ssl/private/*",
     "/etc/ssl/certs/ssl-cert-snakeoil.pem",
 )
 
 
+_BUNDLES = ("ca-bundle.crt", "ca-bundle.trust.crt")
+
+
 def apply(guest: Guest, params: NoParams) -> None:
-    guest.remove_files(*_KEYS)
+    found = (path for path in guest.glob(*_KEYS) if not path.endswith(_BUNDLES))
+    guest.remove(path for path in found if not guest.is_dir(path))

@@ -1,56 +1,78 @@
 """Remove UUIDs and hardware addresses from the network configuration.
 
-So that a clone does not look for the network card of the machine the image was made on, nor tell
-a DHCP server that it is that machine:
+So that a clone does not look for the network card of the machine the image was made on, nor tell a DHCP server that it is that
+machine, and still finds its own card:
 
-- ``UUID``, ``HWADDR``, ``MACADDR`` and SUSE's ``LLADDR`` in ``ifcfg-*`` files;
-- ``uuid``, ``mac-address`` and ``cloned-mac-address`` in NetworkManager's keyfiles. A UUID that another
-  keyfile refers to stays, and so do words like ``random`` and ``stable`` in place of an address.
-  NetworkManager derives a missing UUID from the file's name;
-- ``hwaddress`` in ``/etc/network/interfaces`` and ``interfaces.d``;
-- ``macaddress`` in netplan's files, whose interfaces are then matched by name;
-- ``MACAddress`` in systemd-networkd's files: a network that was matched by it alone applies to every Ethernet card, and
-  a ``.link`` file that only names one card goes;
-- addresses that NetworkManager is told to take for cards (``*.cloned-mac-address`` in its configuration);
-- leases and identifiers that DHCP clients, NetworkManager, systemd-networkd and wicked keep.
+- netplan's files: ``macaddress``; a card that only its address found is found by its name, or any card is (``match: {name: "e*"}``) where
+  the name is one that the file gives it; bonds, bridges and VLANs follow;
+- NetworkManager's connections: UUIDs, hardware addresses, identifiers of the DHCP client. NetworkManager derives a missing UUID from the
+  file's name. Who names another connection by its UUID names its interface afterwards; where there is none, both keep the UUID.
+  Words like ``random`` and ``stable`` stay;
+- ``ifcfg-*``: the same, ``HWADDR``, ``MACADDR``, SUSE's ``LLADDR`` and ``MASTER_UUID`` and its like, however the shell may spell them;
+- ``/etc/network/interfaces``: ``hwaddress``, ``client``, patterns and commands with an address;
+- systemd-networkd: ``MACAddress``, ``DUIDRawData``, ``IAID``. A network that only an address found applies to every Ethernet card; a ``.link``
+  file for one card goes if nothing uses the name that it gives, or cards have that name by themselves, and names any card otherwise;
+- NetworkManager's own configuration, dhclient's, dhcpcd's and wicked's; ``ifname=`` and ``BOOTIF=`` on the kernel's command lines, and
+  a NoCloud seed there that was read from a program that builds images;
+- leases and identifiers that DHCP clients, NetworkManager, systemd-networkd, wicked and ConnMan keep.
+
+What cannot be parsed is left as it is and reported, and so are cards that only their addresses told apart.
 """
 
 from __future__ import annotations
 
+import posixpath
 import re
 from functools import partial
 from typing import TYPE_CHECKING
 
-from imagebuild.customise import netplan
+from imagebuild.customise.network import (
+    dhcp_clients,
+    ifcfg,
+    interfaces,
+    kernel_lines,
+    keyfiles,
+    netplan,
+    networkd,
+    places,
+)
 from imagebuild.customise.operation import NoParams, Phase
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from imagebuild.customise.guest import Guest
+    from imagebuild.customise.network import Edited
 
 PHASE = Phase.SCRUB
 CARRIES = "identity"
 REPLACES = ("dhcp-client-state", "net-hwaddr", "net-nmconn")
 Params = NoParams
 
-_IFCFG = ("/etc/sysconfig/network-scripts/ifcfg-*", "/etc/sysconfig/network/ifcfg-*")
-_KEYFILES = "/etc/NetworkManager/system-connections/*"
-_NETPLAN = ("/etc/netplan/*.yaml",)
-_NETWORKD = ("/etc/systemd/network/*.network", "/etc/systemd/network/*.netdev")
-_LINKS = ("/etc/systemd/network/*.link",)
-_MANAGER = ("/etc/NetworkManager/NetworkManager.conf", "/etc/NetworkManager/conf.d/*.conf")
-_INTERFACES = ("/etc/network/interfaces", "/etc/network/interfaces.d/*")
+_ADDRESS = "removed hardware address"
+_UUID = "removed UUID and hardware address"
+_DHCP = "removed the DHCP client's identity"
 _STATE = (
     "/var/lib/dhcp/*.leases",
     "/var/lib/dhcp/*.leases~",
-    "/var/lib/dhclient/*.lease*",
+    "/var/lib/dhcp/dhclient*",
+    "/var/lib/dhcp3/dhclient*",
+    "/var/lib/dhclient/*",
     "/var/lib/dhcpcd/*.lease*",
+    "/var/lib/dhcpcd/*/*.lease*",
     "/var/lib/dhcpcd/duid",
     "/var/lib/dhcpcd/secret",
+    "/var/lib/dhcpcd/rdm_monotonic",
     "/var/lib/NetworkManager/*.lease",
+    "/var/lib/NetworkManager/*.lease6",
     "/var/lib/NetworkManager/secret_key",
     "/var/lib/NetworkManager/seen-bssids",
     "/var/lib/NetworkManager/timestamps",
+    "/var/lib/NetworkManager/no-auto-default.state",
+    "/var/lib/NetworkManager/*-lock.json",
     "/var/lib/dhcpcd5/*.lease*",
+    "/var/lib/dhcpcd5/duid",
+    "/var/lib/dhcpcd5/secret",
     "/var/db/dhcpcd/*.lease*",
     "/var/db/dhcpcd/duid",
     "/var/db/dhcpcd/secret",
@@ -58,63 +80,82 @@ _STATE = (
     "/etc/dhcpcd.secret",
     "/var/lib/wicked/*.xml",
     "/var/lib/systemd/network/*.lease",
+    "/var/lib/dibbler/client-*",
+    "/var/lib/connman/ethernet_*",
+    "/var/lib/connman/wifi_*",
+    "/var/lib/udhcpc/*",
     "/run/systemd/netif/leases/*",
+    "/run/NetworkManager/devices/*",
+    "/etc/openvswitch/system-id.conf",
+    "/etc/iftab",
+    "/etc/mactab",
 )
-_ADDRESS = r"[0-9A-Fa-f]{2}([:-][0-9A-Fa-f]{2}){5,}"
-_IFCFG_LINE = re.compile(r"^[ \t]*(UUID|HWADDR|MACADDR|LLADDR)=.*\n?", re.MULTILINE)
-_INTERFACES_LINE = re.compile(r"^[ \t]*hwaddress[ \t].*\n?", re.MULTILINE)
-_KEYFILE_ADDRESS = re.compile(rf"^(cloned-)?mac-address=[ \t]*{_ADDRESS}[ \t]*\n?", re.MULTILINE)
-_MANAGER_ADDRESS = re.compile(rf"^[ \t]*\w+\.cloned-mac-address[ \t]*=[ \t]*{_ADDRESS}[ \t]*\n?", re.MULTILINE)
-_NETWORKD_ADDRESS = re.compile(r"^[ \t]*(Permanent)?MACAddress=.*\n?", re.MULTILINE)
-_MATCH = re.compile(r"^[ \t]*\[Match\][ \t]*\n(?P<inner>(?:(?![ \t]*\[).*\n?)*)", re.MULTILINE)
-_KEYFILE_UUID = re.compile(r"^uuid=[ \t]*(\S+)[ \t]*\n?", re.MULTILINE)
 
 
 def apply(guest: Guest, params: NoParams) -> None:
-    what = "removed UUID and hardware address"
-    for path in guest.real_files(*_IFCFG):
-        guest.edit(path, lambda text: _IFCFG_LINE.sub("", text), what)
-    for path in guest.real_files(*_INTERFACES):
-        guest.edit(path, lambda text: _INTERFACES_LINE.sub("", text), "removed hardware address")
-    for path in guest.real_files(*_NETPLAN):
-        guest.edit(path, netplan.without_addresses, "removed hardware address")
-    for path in guest.real_files(*_NETWORKD):
-        guest.edit(path, _for_any_card, "removed hardware address")
-    guest.remove(
-        [path for path in guest.real_files(*_LINKS) if _is_for_one_card(guest.read(path))], "removed a card's name"
+    lines = kernel_lines.read(guest)
+    kernel_names = kernel_lines.keeps_kernel_names(guest, lines)
+    files = places.netplan(guest)
+    _edit(guest, netplan.without_addresses(files, kernel_names=kernel_names), _ADDRESS)
+    for path in files:
+        _rename_without_uuid(guest, path)
+    _edit(
+        guest, netplan.without_addresses(places.texts(guest, *places.CLOUD_INIT), kernel_names=kernel_names), _ADDRESS
     )
-    for path in guest.real_files(*_MANAGER):
-        guest.edit(path, lambda text: _MANAGER_ADDRESS.sub("", text), "removed hardware address")
-    keyfiles = {path: guest.read(path) for path in guest.real_files(_KEYFILES)}
-    for path in keyfiles:
-        others = "\n".join(text for other, text in keyfiles.items() if other != path)
-        guest.edit(path, partial(_without_identity, others=others), what)
+    _connections(guest, kernel_names=kernel_names)
+    _edit(guest, interfaces.without_identity(places.interfaces(guest)), _ADDRESS)
+    _networkd(guest, kernel_names=kernel_names)
+    _each(guest, places.MANAGER, keyfiles.configuration_without_addresses, _ADDRESS)
+    _each(guest, places.DHCLIENT, dhcp_clients.dhclient_without_identity, _DHCP)
+    _each(guest, places.DHCPCD, dhcp_clients.dhcpcd_without_identity, _DHCP)
+    _each(guest, ("/etc/conf.d/net", "/etc/conf.d/net.*"), ifcfg.netifrc_without_addresses, _ADDRESS)
+    _each(guest, places.SUSE_DHCP, ifcfg.settings_without_identity, _DHCP)
+    kernel_lines.remove_identity(guest, lines)
     guest.remove(guest.glob(*_STATE))
 
 
-def _for_any_card(text: str) -> str:
-    """A file of networkd's without hardware addresses; a section that matched by nothing else matches Ethernet."""
-
-    def matching(found: re.Match[str]) -> str:
-        inner = _NETWORKD_ADDRESS.sub("", found["inner"])
-        return f"[Match]\n{inner if _has_settings(inner) else 'Type=ether' + chr(10) + inner}"
-
-    text = _MATCH.sub(lambda found: matching(found) if _NETWORKD_ADDRESS.search(found["inner"]) else found[0], text)
-    return _NETWORKD_ADDRESS.sub("", text)
-
-
-def _is_for_one_card(text: str) -> bool:
-    """Whether a .link file applies to one card only, by its hardware address."""
-    found = _MATCH.search(text)
-    return found is not None and _NETWORKD_ADDRESS.search(found["inner"]) is not None
+def _connections(guest: Guest, *, kernel_names: bool) -> None:
+    """Keyfiles and ifcfg files, which name each other by UUIDs."""
+    keys, shell = places.texts(guest, *places.KEYFILES), places.texts(guest, *places.IFCFG)
+    found = keyfiles.interfaces_by_uuid(keys) | ifcfg.interfaces_by_uuid(shell)
+    named = keyfiles.uuids_that_stay(keys, found) | ifcfg.uuids_that_stay(shell, found)
+    managed = any(guest.exists(path) for path in ("/usr/sbin/NetworkManager", "/usr/bin/NetworkManager"))
+    _edit(guest, keyfiles.without_identity(keys, found, named), _UUID)
+    _edit(guest, ifcfg.without_identity(shell, found, named, kernel_names=kernel_names, any_card=managed), _UUID)
+    for path in keys:
+        _rename_without_uuid(guest, path)
 
 
-def _has_settings(section: str) -> bool:
-    return any("=" in line and not line.lstrip().startswith(("#", ";")) for line in section.splitlines())
+def _rename_without_uuid(guest: Guest, path: str) -> None:
+    """A connection's file whose name has a UUID, as NetworkManager gives it where two have one name."""
+    name = posixpath.basename(path)
+    new = re.sub(r"-?[0-9A-Fa-f]{8}-(?:[0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}", "", name)
+    target = posixpath.join(posixpath.dirname(path), new)
+    if new not in (name, "") and not new.startswith(".") and not guest.exists(target):
+        guest.rename(path, target)
 
 
-def _without_identity(keyfile: str, others: str) -> str:
-    uuid = _KEYFILE_UUID.search(keyfile)
-    if uuid and not re.search(rf"=.*{re.escape(uuid[1])}", others):
-        keyfile = _KEYFILE_UUID.sub("", keyfile)
-    return _KEYFILE_ADDRESS.sub("", keyfile)
+def _networkd(guest: Guest, *, kernel_names: bool) -> None:
+    files = places.texts(guest, *places.NETWORKD)
+    in_use = places.names_in_use(guest)
+    edited = networkd.without_identity(files, kernel_names=kernel_names, is_used=in_use)
+    gone = [path for path, text in edited.texts.items() if not text and files[path]]
+    guest.remove(gone, "removed a card's name")
+    _edit(guest, edited, _ADDRESS)
+
+
+def _each(guest: Guest, patterns: tuple[str, ...], change: Callable[[str], str], what: str) -> None:
+    for path in places.texts(guest, *patterns):
+        guest.edit(path, change, what)
+
+
+def _edit(guest: Guest, edited: Edited, what: str) -> None:
+    for path in edited.texts:
+        if guest.real_file(path):
+            guest.edit(path, partial(_text, edited, path), what)
+    for path, why in edited.problems:
+        guest.not_done(path, why)
+
+
+def _text(edited: Edited, path: str, _: str) -> str:
+    return edited.texts[path]

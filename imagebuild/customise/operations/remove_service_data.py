@@ -1,7 +1,8 @@
-"""Remove what mail, Puppet and PAM have collected about this machine.
+"""Remove what services have collected about this machine and its people.
 
-Dovecot's generated parameters; Puppet's certificates and keys, reports and state, of agent and server; counters of failed logins,
-console locks and sessions that PAM keeps. Configurations stay, and each service makes its data anew.
+Dovecot's generated parameters; Puppet's certificates and keys, catalogues, facts, reports and state, of agent and server; counters of failed
+logins, console locks and sessions that PAM keeps; enrolled fingerprints; what login screens remember of people; OpenPegasus's keys; the
+caches of manual pages and fonts. Configurations stay, and each service makes its data again.
 """
 
 from __future__ import annotations
@@ -15,25 +16,42 @@ if TYPE_CHECKING:
 
 PHASE = Phase.SCRUB
 CARRIES = "secret"
-REPLACES = ("dovecot-data", "pam-data", "puppet-data-log")
+REPLACES = ("dovecot-data", "logfiles", "pam-data", "puppet-data-log")
 Params = NoParams
 
+_PUPPET = (
+    "/var/lib/puppet",
+    "/var/cache/puppet",
+    "/opt/puppetlabs/puppet/cache",
+    "/opt/puppetlabs/server/data/puppetserver",
+)
+_COLLECTED = (
+    "bucket", "client_data", "client_yaml", "clientbucket", "log", "preview", "reports", "rrd", "run", "server_data", "state", "yaml",
+)  # fmt: skip
+"""What Puppet's settings call ``vardir`` has in these folders; ``facts.d`` and ``lib`` are code and configuration."""
 _DATA = (
     "/var/lib/dovecot/*",
     "/var/lib/puppet/ssl/*",
-    "/var/lib/puppet/*/*.yaml",
-    "/var/lib/puppet/reports/*",
-    "/var/lib/puppet/state/*",
+    *(f"{folder}/{name}/*" for folder in _PUPPET for name in _COLLECTED),
     "/etc/puppet/ssl/*",
     "/etc/puppetlabs/puppet/ssl/*",
-    "/opt/puppetlabs/puppet/cache/state/*",
-    "/opt/puppetlabs/puppet/cache/reports/*",
     "/var/log/puppet/*",
     "/var/log/puppetlabs/*/*",
     "/var/run/console/*",
     "/var/run/faillock/*",
     "/var/run/sepermit/*",
     "/var/lib/faillock/*",
+    "/var/lib/fprint/*",
+    "/var/cache/gdm/*",
+    "/var/lib/AccountsService/users/*",
+    "/var/lib/AccountService/users/*",
+    "/etc/Pegasus/*.crt",
+    "/etc/Pegasus/*.csr",
+    "/etc/Pegasus/*.pem",
+    "/etc/Pegasus/*.srl",
+    "/etc/Pegasus/*.cnf",
+    "/var/cache/man/*",
+    "/var/cache/fontconfig/*",
 )
 _RECORDS = ("/var/log/tallylog", "/var/log/faillog")
 

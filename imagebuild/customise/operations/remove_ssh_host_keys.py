@@ -1,6 +1,6 @@
 """Remove the SSH host keys and make sure that the first boot creates new ones.
 
-Without host keys sshd does not start. Fedora and RHEL bring units that create missing keys
+Their certificates go as well. Without host keys sshd does not start. Fedora and RHEL bring units that create missing keys
 (``sshd-keygen@.service``). Debian and Ubuntu create them when the package is installed, and Debian 13's
 ``sshd-keygen.service`` only on what systemd takes for a first boot, which that of a clone with an empty
 machine id is not. On SUSE, Alpine and RHEL 6 the start of sshd makes them. So unless something in the guest
@@ -24,9 +24,17 @@ CARRIES = "secret"
 REPLACES = ("ssh-hostkeys",)
 Params = NoParams
 
+_KEYS = (
+    "/etc/ssh/ssh_host_*_key",
+    "/etc/ssh/ssh_host_*_key*.pub",
+    "/etc/ssh/ssh_host_key",
+    "/etc/ssh/ssh_host_key.pub",
+)
+"""Keys, their certificates (``ssh_host_rsa_key-cert.pub``, without which sshd starts), and the key of protocol 1."""
 _SERVERS = ("/usr/sbin/sshd", "/usr/bin/sshd", "/sbin/sshd")
 _THEIRS = ("sshd-keygen@.service", "sshd-keygen.service", "sshdgenkeys.service")
 _MAKES_KEYS = re.compile(r"^[^#\n]*(ssh-keygen|sshd-keygen|sshd-gen-keys-start)", re.MULTILINE)
+_HOST_KEY = re.compile(r"^[ \t]*HostKey[ \t=]+\"?([^\s\"]+)", re.MULTILINE | re.IGNORECASE)
 _UNIT = "regenerate-ssh-host-keys.service"
 # Not ordered after basic.target as services are by default: ssh.socket is part of it.
 _UNIT_TEXT = """\
@@ -55,7 +63,7 @@ WantedBy=multi-user.target
 
 
 def apply(guest: Guest, params: NoParams) -> None:
-    keys = guest.glob("/etc/ssh/ssh_host_*_key", "/etc/ssh/ssh_host_*_key.pub")
+    keys = guest.glob(*_KEYS)
     served = any(guest.exists(path) for path in _SERVERS)
     if not keys and not served:
         raise NotApplicable("no SSH server in this guest")
@@ -68,6 +76,10 @@ def apply(guest: Guest, params: NoParams) -> None:
         guest.create(f"{units.OWN}/{_UNIT}", _UNIT_TEXT)
         units.enable(guest, _UNIT, wanted_by="multi-user.target")
     guest.remove(keys)
+    for path in guest.real_files("/etc/ssh/sshd_config", "/etc/ssh/sshd_config.d/*.conf"):
+        for key in _HOST_KEY.findall(guest.read(path)):
+            if not key.startswith("/etc/ssh/ssh_host_") and guest.real_file(key):
+                guest.not_done(key, f"is a host key that {path} names, and nothing would make it again")
 
 
 def _by_the_start_of_sshd(guest: Guest) -> bool:

@@ -1,15 +1,19 @@
 """Remove persistent udev rules.
 
-Old udev wrote the hardware addresses it met into rules that name the interfaces after them, so that
-a clone's first network card becomes ``eth1``. Removes these rules for network cards, InfiniBand
-cards and optical drives from ``/etc/udev/rules.d``, and a copy of their generator placed there. A
-generator that is masked (an empty file, or a link to /dev/null) stays masked.
+Old udev wrote the hardware addresses it met into rules that name the interfaces after them, so that a clone's first network card becomes
+``eth1``. Removes these rules for network cards, InfiniBand cards and optical drives from ``/etc/udev/rules.d``, and a copy of their generator
+placed there. A generator that is masked (an empty file, or a link to /dev/null) stays masked.
+
+In files that people wrote, a rule that matches one card's hardware address goes, and the others stay. If it gives a name that the network
+configuration uses and that no card has by itself, it gives that name to the first Ethernet card instead.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
+from imagebuild.customise.network import addresses, places, udev_rules
 from imagebuild.customise.operation import NoParams, Phase
 
 if TYPE_CHECKING:
@@ -28,3 +32,14 @@ def apply(guest: Guest, params: NoParams) -> None:
     guest.remove(f"/etc/udev/rules.d/{name}" for name in _RULES)
     copies = (f"/etc/udev/rules.d/{name}" for name in _GENERATORS)
     guest.remove(path for path in copies if guest.is_file(path) and guest.size(path) > 0)
+    for path, text in places.texts(guest, "/etc/udev/rules.d/*.rules").items():
+        if not addresses.names_address(text):
+            continue
+        in_use = places.names_in_use(guest)
+        edited = udev_rules.without_addresses(text, in_use)
+        if edited.strip():
+            guest.edit(path, partial(udev_rules.without_addresses, is_used=in_use), "removed rules for one card")
+        else:
+            guest.remove(path)
+        if addresses.names_address(edited):
+            guest.not_done(path, "names hardware addresses at a place that is not known")

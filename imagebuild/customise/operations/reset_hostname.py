@@ -1,23 +1,36 @@
 """Give the guest a hostname that says nothing.
 
-``localhost``, so that a clone takes the name that it is given by DHCP, by cloud-init or by its administrator. Changes
-``/etc/hostname`` (``/etc/HOSTNAME`` on SUSE), ``HOSTNAME`` in ``/etc/sysconfig/network``, ``hostname`` in ``/etc/conf.d/hostname`` and
-``/etc/mailname``; removes ``DHCP_HOSTNAME`` from the interfaces' files, the pretty name from ``/etc/machine-info`` and the old
-name from the loopback lines of ``/etc/hosts``.
+``localhost``, so that a clone takes the name that it is given by DHCP, by cloud-init or by its administrator. Changes ``/etc/hostname``
+(``/etc/HOSTNAME`` on SUSE), ``HOSTNAME`` in ``/etc/sysconfig/network``, ``hostname`` in ``/etc/conf.d/hostname`` and ``/etc/mailname``. A link to some
+other kind of file in one of these places becomes a file of its own, and what it led to stays as it was. Then the old name goes, with and
+without its domain, from:
+
+- all lines of ``/etc/hosts``, and the pretty name from ``/etc/machine-info``;
+- what DHCP clients send: ifcfg files, NetworkManager's connections, netplan, systemd-networkd, ``/etc/network/interfaces``, dhclient, dhcpcd;
+- programs that ask for the machine's name where their configuration does not say it: Postfix, exim4, Samba, snmpd, CUPS, rsyslog, sssd and others;
+- ``mdadm.conf``, where a UUID finds the array without it, and ``systemd.hostname=`` on the kernel's command lines.
+
+A guest without a hostname, or called localhost, has none to remove.
 """
 
 from __future__ import annotations
 
+import posixpath
 import re
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field, StringConstraints
 
+from imagebuild.customise import host_names, kernel_cmdline
+from imagebuild.customise.host_names import NO_NAMES, Names, first_name
+from imagebuild.customise.network import dhcp_clients, interfaces, kernel_lines, netplan, places, shell_words
 from imagebuild.customise.operation import Params as BaseParams
 from imagebuild.customise.operation import Phase
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from imagebuild.customise.guest import Guest
 
 PHASE = Phase.SCRUB
@@ -34,50 +47,111 @@ class Params(BaseParams):
     hostname: Hostname = Field(default="localhost", description="the name that the guest has instead")
 
 
-_FILES = ("/etc/hostname", "/etc/HOSTNAME", "/etc/mailname")
-_SETTINGS = {
-    "/etc/sysconfig/network": re.compile(r"^([ \t]*HOSTNAME=)(.*)$", re.MULTILINE),
-    "/etc/conf.d/hostname": re.compile(r"^([ \t]*hostname=)(.*)$", re.MULTILINE),
-}
-_INTERFACES = ("/etc/sysconfig/network-scripts/ifcfg-*", "/etc/sysconfig/network/ifcfg-*")
-_DHCP_LINE = re.compile(r"^[ \t]*(DHCP_HOSTNAME|DHCP_FQDN|DHCLIENT_HOSTNAME_OPTION)=.*\n?", re.MULTILINE)
-_PRETTY_LINE = re.compile(r"^[ \t]*PRETTY_HOSTNAME=.*\n?", re.MULTILINE)
+_MAIL_NAME = "/etc/mailname"
+_FILES = ("/etc/hostname", "/etc/HOSTNAME", _MAIL_NAME)
+_SETTINGS = {"/etc/sysconfig/network": "HOSTNAME", "/etc/conf.d/hostname": "hostname"}
+_SENT = {"DHCP_HOSTNAME", "DHCP_FQDN", "DHCPV6_HOSTNAME", "DHCPv6_HOSTNAME", "HOSTNAME"}
+_SENT_BY_SUSE = {"DHCLIENT_HOSTNAME_OPTION", "DHCLIENT6_HOSTNAME_OPTION"}
+"""``AUTO`` in these sends the name that the machine has (/etc/sysconfig/network/dhcp)."""
+_FOR_DHCP = "removed the hostname for DHCP"
+_OLD = "removed the old hostname"
 
 
 def apply(guest: Guest, params: Params) -> None:
+    old = Names.of(_found(guest) - {params.hostname})
     what = f"hostname {params.hostname}"
-    old = _names(guest) - {params.hostname, "localhost", "localhost.localdomain"}
-    for path in guest.real_files(*_FILES):
-        name = guest.read(path).strip()
-        if name != params.hostname and (path != "/etc/mailname" or name in old):
-            guest.edit(path, lambda _: params.hostname + "\n", what)
-    for path in guest.real_files(*_SETTINGS):
-        guest.edit(path, partial(_SETTINGS[path].sub, rf"\g<1>{params.hostname}"), what)
-    for path in guest.real_files(*_INTERFACES):
-        guest.edit(path, partial(_DHCP_LINE.sub, ""), "removed the hostname for DHCP")
+    for path in _FILES:
+        _set_file(guest, path, old, params.hostname, what)
+    for path, key in _SETTINGS.items():
+        if guest.real_file(path):
+            guest.edit(path, partial(_set, key=key, name=params.hostname), what)
+    _not_sent(guest)
     for path in guest.real_files("/etc/machine-info"):
-        guest.edit(path, partial(_PRETTY_LINE.sub, ""), "removed the pretty hostname")
-    for path in guest.real_files("/etc/hosts"):
-        guest.edit(path, lambda text: _without(text, old), "removed the old hostname")
+        guest.edit(path, _without_pretty_name, "removed the pretty hostname")
+    if old.all:
+        for path in guest.real_files("/etc/hosts"):
+            guest.edit(path, partial(host_names.hosts, names=old), _OLD)
+        for pattern, change in host_names.FILES.items():
+            for path in places.texts(guest, pattern):
+                guest.edit(path, partial(_changed, change, old), _OLD)
+    if kernel_lines.read(guest).values("systemd.hostname"):
+        kernel_cmdline.remove_argument(guest, "systemd.hostname")
 
 
-def _names(guest: Guest) -> set[str]:
-    """What the guest calls itself so far, with and without its domain."""
-    found = [guest.read(path).strip() for path in guest.real_files(*_FILES)]
-    for path in guest.real_files(*_SETTINGS):
-        found += [match[2].strip("\"' \t") for match in _SETTINGS[path].finditer(guest.read(path))]
-    return {name for whole in found for name in (whole, whole.split(".")[0]) if name}
+def _changed(change: Callable[[str, Names], str], names: Names, text: str) -> str:
+    return change(text, names)
 
 
-def _without(hosts: str, names: set[str]) -> str:
-    """The text of /etc/hosts without ``names`` on loopback lines, which go when no name is left."""
-    kept = []
-    for line in hosts.split("\n"):
-        fields = line.split("#")[0].split()
-        if len(fields) > 1 and (fields[0].startswith("127.") or fields[0] == "::1") and names & set(fields[1:]):
-            stay = [name for name in fields[1:] if name not in names and name.split(".")[0] not in names]
-            if not stay:
-                continue
-            line = " ".join([fields[0], *stay])
-        kept.append(line)
-    return "\n".join(kept)
+def _found(guest: Guest) -> set[str]:
+    """What the guest calls itself so far."""
+    names = {first_name(guest.read(path)) for path in _FILES if path != _MAIL_NAME and guest.real_file(path)}
+    for path, key in _SETTINGS.items():
+        if guest.real_file(path):
+            names |= {one.value for one in shell_words.assignments(guest.read(path)) if one.name == key}
+    names -= NO_NAMES
+    # The name with its domain often stands in /etc/hosts only.
+    short = {name.partition(".")[0].lower() for name in names}
+    text = guest.read("/etc/hosts") if guest.real_file("/etc/hosts") else ""
+    for line in text.splitlines():
+        words = line.partition("#")[0].lower().split()
+        if words and (short & set(words[1:]) or words[0].startswith("127.")):
+            names |= {word for word in words[1:] if word.partition(".")[0] in short}
+    mail = first_name(guest.read(_MAIL_NAME)) if guest.real_file(_MAIL_NAME) else ""
+    return names | ({mail} if mail.partition(".")[0].lower() in short else set())
+
+
+def _set_file(guest: Guest, path: str, old: Names, name: str, what: str) -> None:
+    """Let a file hold the name, and nothing that it is a link to."""
+    real = guest.real_file(path)
+    if real is None:
+        return
+    is_its_own = real == path or posixpath.basename(real).lower() in ("hostname", "mailname")
+    there = first_name(guest.read(real)) if is_its_own else ""
+    if path == _MAIL_NAME and there not in old:
+        return
+    if not is_its_own:
+        guest.create(path, f"{name}\n", what=f"{what}: it was a link to {guest.readlink(path)}")
+    elif guest.read(real).strip() and not (there == name or (there.lower() in NO_NAMES and there and name in NO_NAMES)):
+        guest.edit(path, lambda _: f"{name}\n", what)
+
+
+def _set(text: str, *, key: str, name: str) -> str:
+    """Give a variable that is there the name, unless it says nothing already."""
+
+    def change(variable: str, value: str) -> tuple[str, str]:
+        nothing = value in NO_NAMES and name in NO_NAMES
+        return variable, value if variable != key or nothing else name
+
+    return shell_words.edit(text, change)
+
+
+def _without_pretty_name(text: str) -> str:
+    return shell_words.edit(text, lambda name, value: None if name == "PRETTY_HOSTNAME" else (name, value))
+
+
+def _not_sent(guest: Guest) -> None:
+    """Let no DHCP client send a name that stands in its configuration."""
+    for path in places.texts(guest, *places.IFCFG, *places.SUSE_DHCP):
+        guest.edit(path, _ifcfg, _FOR_DHCP)
+    for path in places.texts(guest, *places.KEYFILES):
+        guest.edit(path, host_names.keyfile, _FOR_DHCP)
+    for path in places.texts(guest, *places.NETWORKD):
+        guest.edit(path, host_names.networkd, _FOR_DHCP)
+    for path in places.texts(guest, *places.INTERFACES):
+        guest.edit(path, interfaces.without_hostnames, _FOR_DHCP)
+    for path in places.texts(guest, *places.NETPLAN, *places.CLOUD_INIT):
+        guest.edit(path, netplan.without_hostnames, _FOR_DHCP)
+    for path in places.texts(guest, *places.DHCLIENT):
+        guest.edit(path, partial(dhcp_clients.dhclient_without_identity, names=True), _FOR_DHCP)
+    for path in places.texts(guest, *places.DHCPCD):
+        guest.edit(path, dhcp_clients.dhcpcd_without_hostname, _FOR_DHCP)
+
+
+def _ifcfg(text: str) -> str:
+    def change(name: str, value: str) -> tuple[str, str] | None:
+        if name in _SENT_BY_SUSE and value and value.upper() != "AUTO":
+            return name, "AUTO"
+        computed = re.match(r"[$`]", value) is not None
+        return None if name in _SENT and not computed else (name, value)
+
+    return shell_words.edit(text, change)

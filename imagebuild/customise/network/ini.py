@@ -1,0 +1,95 @@
+"""Sections and keys as GLib's keyfiles (NetworkManager) and systemd.syntax(7) have them, with the text of every line kept.
+
+GLib: blanks around the key and in front of the value mean nothing, ``#`` begins a comment, a line is a line. systemd: ``;`` begins
+a comment too, and a backslash at the end joins the next line, across comments. A section may come more than once in both.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+_SECTION = re.compile(r"[ \t]*\[([^\]\r\n]*)\][ \t\r]*$")
+_SETTING = re.compile(r"[ \t]*([^=\s][^=\r\n]*?)[ \t]*=[ \t]*(.*)$", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line as it stands, with its line break; ``key`` is empty for what is no setting. Several lines if they are continued."""
+
+    raw: str
+    section: str
+    key: str = ""
+    value: str = ""
+
+    @property
+    def is_comment(self) -> bool:
+        return self.raw.lstrip().startswith(("#", ";"))
+
+    @property
+    def is_head(self) -> bool:
+        """Whether a section begins here."""
+        return not self.key and _SECTION.match(self.raw.rstrip("\n")) is not None
+
+
+def parse(text: str, *, systemd: bool = False) -> list[Line]:
+    """The lines of a text; together they are the text again."""
+    found: list[Line] = []
+    section = ""
+    lines = iter(_lines(text))
+    for raw in lines:
+        stripped = raw.strip()
+        if not stripped or stripped.startswith(("#", ";") if systemd else "#"):
+            found.append(Line(raw, section))
+            continue
+        joined = raw.rstrip("\r\n")
+        while systemd and joined.endswith("\\"):
+            following = next(lines, None)
+            if following is None:
+                break
+            raw += following
+            if not following.lstrip().startswith(("#", ";")):
+                joined = joined[:-1] + " " + following.strip()
+        found.append(_line(raw, joined, section))
+        section = found[-1].section
+    return found
+
+
+def _lines(text: str) -> list[str]:
+    """Lines that end with a line feed and with nothing else."""
+    return re.findall(r"[^\n]*\n|[^\n]+", text)
+
+
+def _line(raw: str, joined: str, section: str) -> Line:
+    head = _SECTION.match(joined)
+    if head:
+        return Line(raw, head[1].strip())
+    setting = _SETTING.match(joined)
+    return Line(raw, section, setting[1], setting[2].strip()) if setting else Line(raw, section)
+
+
+def render(lines: Iterable[Line]) -> str:
+    """The text of lines."""
+    return "".join(line.raw for line in lines)
+
+
+def setting(like: Line, key: str, value: str) -> Line:
+    """A line that sets ``key`` in the section of ``like``, with its spacing and line break."""
+    indent, equals = re.match(r"[ \t]*", like.raw), re.search(r"[ \t]*=[ \t]*", like.raw)
+    end = "\r\n" if like.raw.endswith("\r\n") else "\n"
+    spaced = equals[0] if equals and like.key else "="
+    return Line(f"{indent[0] if indent and like.key else ''}{key}{spaced}{value}{end}", like.section, key, value)
+
+
+def without(lines: Iterable[Line], condition: Callable[[Line], bool]) -> list[Line]:
+    """The lines without the settings that ``condition`` is true for, and without the comments that it is true for."""
+    return [line for line in lines if not ((line.key or line.is_comment) and condition(line))]
+
+
+def values(lines: Iterable[Line], section: str, key: str) -> list[str]:
+    """The values of a key in a section, in their order."""
+    return [line.value for line in lines if line.section == section and line.key == key]
