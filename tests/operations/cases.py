@@ -16,11 +16,14 @@
       /etc/bytes: {hex: ff00}
       /boot/grub2/grubenv: "text{fill:1024}"   # filled up with # to this size
       /etc/link: {link: target}
+      /var/log/hard: {same: /etc/passwd}       # another name of that file (a hard link), with its content
+      /var/log/pipe: {fifo: true}
       /var/lib/empty/:              # a folder (folders of files need not be given)
     after:                          # only what differs; everything else must be as before
       /etc/name: other text         # the mode stays unless it is given
       /etc/secret: null             # gone
     changes: {/etc/name: what}      # the journal, if it matters
+    failed: [/tmp]                  # what is on record as not done; nothing, unless it is said
     reason: text                    # the operation is not applicable, for this reason
     error: text                     # the operation fails, and its message has this in it
     xfs: true                       # run it on a real xfs too, not only on ext4
@@ -29,7 +32,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +46,7 @@ from imagebuild.recipe.secrets import RealSecrets
 from tests.operations.memory import Node, Tree, with_folders
 
 HERE = Path(__file__).parent
-_KEYS = {"case", "params", "host", "environment", "before", "after", "changes", "reason", "error", "xfs"}
+_KEYS = {"case", "params", "host", "environment", "before", "after", "changes", "failed", "reason", "error", "xfs"}
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,7 @@ class Case:
     after: Tree
     params: Mapping[str, Any] = field(default_factory=dict)
     changes: Mapping[str, str] | None = None
+    failed: tuple[str, ...] = ()
     reason: str = ""
     error: str = ""
     xfs: bool = False
@@ -96,6 +100,10 @@ def operations_with_cases() -> set[str]:
 def _case(operation: str, document: dict[str, Any]) -> Case:
     assert document.keys() <= _KEYS, f"{operation}: unknown keys {document.keys() - _KEYS}"
     before = with_folders({path.rstrip("/"): _node(path, value) for path, value in (document["before"] or {}).items()})
+    for path, node in list(before.items()):
+        if node.same and node.same != path:
+            one = before[path] = replace(before[node.same], same=node.same)
+            before[node.same] = one
     after = dict(before)
     for path, value in (document.get("after") or {}).items():
         name = path.rstrip("/")
@@ -112,6 +120,7 @@ def _case(operation: str, document: dict[str, Any]) -> Case:
         after,
         params=document.get("params") or {},
         changes=document.get("changes"),
+        failed=tuple(document.get("failed", ())),
         reason=document.get("reason", ""),
         error=document.get("error", ""),
         xfs=document.get("xfs", False),
@@ -131,6 +140,10 @@ def _node(path: str, value: Any, before: Node | None = None) -> Node:
         return Node("file", mode, content, *_owner({}, before))
     if "link" in value:
         return Node("symlink", 0o777, value["link"].encode(), *_owner(value, None))
+    if "fifo" in value:
+        return Node("other", value.get("mode", 0o644), b"", *_owner(value, None))
+    if "same" in value:
+        return Node("file", 0o644, same=value["same"])
     content = bytes.fromhex(value["hex"]) if "hex" in value else value.get("text", "").encode()
     return Node("file", value.get("mode", mode), content, *_owner(value, before))
 

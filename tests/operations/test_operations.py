@@ -75,6 +75,7 @@ def _check_result(case: Case, result: OperationResult) -> None:
     if case.reason:
         assert (result.status, result.reason) == ("not applicable", case.reason)
     elif case.before != case.after:
-        assert result.status == "changed"
+        assert result.status == ("incomplete" if case.failed else "changed")
+    assert tuple(change.path for change in result.failed) == case.failed
     if case.changes is not None:
         assert {change.path: change.what for change in result.changes} == case.changes

@@ -29,4 +29,4 @@ _STATE = (
 
 
 def apply(guest: Guest, params: NoParams) -> None:
-    guest.remove(guest.glob(*_STATE))
+    guest.remove(guest.sweep(*_STATE))

@@ -38,4 +38,4 @@ def apply(guest: Guest, params: NoParams) -> None:
     guest.remove(f"/etc/{name}" for name in _ACCOUNTS)
     for folder in _FOLDERS:
         found = guest.walk(folder)
-        guest.remove(path for path, entry in found if entry.kind == "file" and entry.name.endswith(_ENDINGS))
+        guest.remove([path for path, entry in found if entry.kind == "file" and entry.name.endswith(_ENDINGS)])

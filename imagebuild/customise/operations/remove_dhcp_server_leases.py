@@ -28,5 +28,4 @@ _LEASES = (
 
 
 def apply(guest: Guest, params: NoParams) -> None:
-    for path in guest.glob(*_LEASES):
-        guest.empty(path)
+    guest.empty(guest.sweep(*_LEASES))

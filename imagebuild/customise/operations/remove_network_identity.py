@@ -89,7 +89,7 @@ def apply(guest: Guest, params: NoParams) -> None:
     for path in keyfiles:
         others = "\n".join(text for other, text in keyfiles.items() if other != path)
         guest.edit(path, partial(_without_identity, others=others), what)
-    guest.remove(guest.glob(*_STATE))
+    guest.remove(guest.sweep(*_STATE))
 
 
 def _for_any_card(text: str) -> str:

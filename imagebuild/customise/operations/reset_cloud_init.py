@@ -41,6 +41,6 @@ _WRITTEN = (
 def apply(guest: Guest, params: NoParams) -> None:
     if not guest.exists("/etc/cloud") and not guest.exists("/var/lib/cloud"):
         raise NotApplicable("no cloud-init in this guest")
-    guest.remove(guest.glob(*_STATE))
+    guest.remove(guest.sweep(*_STATE))
     if guest.exists("/etc/cloud/cloud.cfg"):
-        guest.remove(guest.glob(*_WRITTEN), "removed: cloud-init writes it anew")
+        guest.remove(guest.sweep(*_WRITTEN), "removed: cloud-init writes it anew")
