@@ -18,11 +18,14 @@ from imagebuild import evidence, qemu_img
 from imagebuild.accel import Accelerator
 from imagebuild.customise import RESULT, RESULTS, CustomiseResult, OperationCall, OperationResult
 from imagebuild.entries import Entries, Settings
+from imagebuild.errors import GuestError
 from imagebuild.install.machine import disk_names
 from imagebuild.plan import Plan
 from imagebuild.progress import Progress
 
 _RESULT = "customised.json"
+_MOST_NAMED = 5
+"""Files that an error names."""
 _LIMIT = 1800.0
 """Seconds after which customising counts as hung."""
 
@@ -71,6 +74,11 @@ def make(
             )
 
         result = customisation.again_if_stuck(customised, lambda text: entries.reporter.note(entries.label, text))
+        if result.failed:
+            raise GuestError(
+                f"{len(result.failed)} files could not be cleaned: "
+                + "; ".join(f"{one.path}: {one.what}" for one in result.failed[:_MOST_NAMED])
+            )
         for name in names:
             qemu_img.dig_holes(folder / name)
         (folder / _RESULT).write_bytes(RESULT.dump_json(result))

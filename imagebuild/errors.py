@@ -105,7 +105,12 @@ class GuestError(ImageBuildError):
 
 
 class GuestFileError(GuestError):
-    """One file of a guest could not be looked at or changed. Others can: what is independent of it may go on."""
+    """The file at ``path`` of a guest could not be looked at or changed. Others can: what does not depend on it may go on."""
+
+    def __init__(self, path: str, reason: str, hint: str | None = None) -> None:
+        super().__init__(f"{path} in the guest{' ' if reason.startswith('is ') else ': '}{reason}", hint)
+        self.path = path
+        self.reason = reason
 
 
 class GuestStuck(GuestError):

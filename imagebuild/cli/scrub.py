@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import click
@@ -54,6 +54,8 @@ class OperationName(click.ParamType[str]):
 
 @click.command(
     epilog="""\b
+Exit codes: 0 done, 1 not everything could be done (or nothing was), 2 wrong usage, 3 this host cannot.
+\b
 Examples:
   imagebuild scrub template.qcow2
   imagebuild scrub template.qcow2 --dry-run
@@ -82,7 +84,9 @@ Examples:
 @store_option
 @json_option
 @verbose_option
+@click.pass_context
 def scrub(
+    ctx: click.Context,
     images: tuple[Path, ...],
     given: Format | None,
     dry_run: bool,
@@ -100,7 +104,7 @@ def scrub(
     """Make a template of IMAGE: remove what belongs to one machine, offline.
 
     Further IMAGEs are further disks of the same guest, in their order. The guest must be switched off. A failure or an interruption leaves
-    every image as it was; `imagebuild operations` lists what can be done.
+    every image as it was; `imagebuild operations` lists what can be done. What a file will not let be done is listed, and the rest is done.
     """
     if verbose:
         log_to_stderr()
@@ -124,11 +128,13 @@ def scrub(
             progress=progress,
             keys=keys,
         )
-        progress.summary(f"{len(result.operations)} operations, {result.changed_paths} files changed")
+        left = f", {len(result.failed)} things not done" if result.failed else ""
+        progress.summary(f"{len(result.operations)} operations, {result.changed_paths} files changed{left}")
     if isinstance(told, JsonReporter):
         told.tell(event="scrubbed", image=str(output or images[0]), dry_run=dry_run, operations=_data(result))
     else:
         _show(result, in_full=dry_run)
+    ctx.exit(1 if result.failed else 0)
 
 
 @click.command(
@@ -173,7 +179,7 @@ def audit(
         found = [
             {"kind": _kind(one), "operation": one.name, "path": change.path, "what": change.what}
             for one in result.operations
-            for change in (*one.changes, *one.failed)
+            for change in (*one.changes, *(replace(left, what=f"not looked at: {left.what}") for left in one.failed))
             if one.name not in ignore
         ]
         carried = sum(1 for one in found if one["kind"] != "note")
@@ -252,11 +258,14 @@ def _data(result: CustomiseResult) -> list[dict[str, object]]:
 def _show(result: CustomiseResult, *, in_full: bool) -> None:
     for one in result.operations:
         paths = len({change.path for change in one.changes})
-        status = f"{paths} changed" if one.status == "changed" else one.status
-        click.echo(f"  {one.name:<32} {status}{': ' + one.reason if one.reason else ''}")
+        status = f"{paths} changed" if one.changes else one.status
+        left = f", {len(one.failed)} not done" if one.failed else ""
+        click.echo(f"  {one.name:<32} {status}{left}{': ' + one.reason if one.reason else ''}")
         for change in one.failed:
             click.echo(f"      not done: {change.path}: {change.what}")
         for change in one.changes if in_full else ():
             click.echo(f"      {change.path}: {change.what}")
             for line in change.diff.splitlines()[2:]:
                 click.echo(f"        {line}")
+        for change in one.failed:
+            click.echo(f"      not done: {change.path}: {change.what}")

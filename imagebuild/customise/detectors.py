@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from imagebuild.customise.files import Change
+from imagebuild.guest import literal
 
 if TYPE_CHECKING:
     from imagebuild.customise.guest import Guest
@@ -51,7 +52,7 @@ def _credentials(guest: Guest) -> list[Change]:
             path = f"{home.path}/{name}"
             if _SECRET_WORD.search(_text(guest, path)):
                 found.append(Change(path, f"credentials of {home.user}"))
-        gnupg = guest.glob(f"{home.path}/.gnupg/private-keys-v1.d/*.key")
+        gnupg = guest.glob(f"{literal(home.path)}/.gnupg/private-keys-v1.d/*.key")
         found += [Change(path, f"private key of {home.user}") for path in gnupg]
     found += [Change(path, "private key") for path in guest.glob(*_KEY_PLACES) if _PRIVATE.search(_text(guest, path))]
     return found

@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import posixpath
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from imagebuild.customise import places
+from imagebuild.errors import GuestError
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from imagebuild.customise.view import View
+    from imagebuild.guest import Entry
 
 ACCOUNTS = "/etc/passwd"
-_FOLDERS = ("/home/", "/root", "/var/", "/srv/", "/opt/")
+_PARENTS = ("home", "homes", "users", "people")
+"""Names of folders that have nothing but homes in them, such as /export/home."""
+_SIGNS = frozenset({
+    ".bash_history", ".bash_logout", ".bash_profile", ".bashrc", ".cache", ".config", ".cshrc", ".kshrc", ".local", ".login", ".profile",
+    ".ssh", ".zsh_history", ".zshrc",
+})  # fmt: skip
+"""What shells, sshd and desktops put into a home."""
+_DEEPEST = 3
+"""Folders between /home and a home of a domain's user, such as /home/example.com/a/alice."""
 
 
 @dataclass(frozen=True)
@@ -24,25 +39,53 @@ class Account:
 
 def accounts(guest: View) -> list[Account]:
     """All accounts of the guest; broken lines of its /etc/passwd are left out."""
-    lines = guest.read(ACCOUNTS).splitlines() if guest.real_file(ACCOUNTS) else []
+    try:
+        lines = guest.read(ACCOUNTS).splitlines() if guest.real_file(ACCOUNTS) else []
+    except GuestError:
+        lines = []
     return [
         Account(fields[0], int(fields[2]), int(fields[3]), fields[5].rstrip("/"))
         for fields in (line.split(":") for line in lines)
-        if len(fields) >= 7 and fields[2].isdigit() and fields[3].isdigit()
+        if len(fields) >= 7 and _is_id(fields[2]) and _is_id(fields[3])
     ]
 
 
 def homes(guest: View) -> list[Account]:
-    """Root and all accounts whose home folder exists; each folder once, folders of the system left out.
+    """Root and all accounts whose home folder exists, wherever it is; each folder once, by its path without links.
 
-    A folder in /home that no account has is its owner's.
+    No folder of the system is a home, whatever accounts of services have in /etc/passwd. Below /home and other folders of homes there
+    may be those of accounts that only a directory service knows: each folder there that no account has is its owner's, and so are
+    folders further down that look like homes, as in /home/example.com/alice.
     """
-    found = {"/root": Account("root", 0, 0, "/root")} if guest.is_dir("/root") else {}
-    for account in accounts(guest):
-        if account.path.startswith(_FOLDERS) and guest.is_dir(account.path):
-            found.setdefault(account.path, account)
-    for entry in guest.listdir("/home"):
-        if entry.kind == "dir":
-            path = f"/home/{entry.name}"
-            found.setdefault(path, Account(entry.name, entry.uid, entry.gid, path))
+    found: dict[str, Account] = {}
+    known = accounts(guest)
+    for account in (Account("root", 0, 0, "/root"), *known):
+        if account.path.startswith("/") and guest.leads_to_folder(account.path):
+            real = guest.realpath(account.path)
+            if not places.is_of_system(real) or real == "/root":
+                found.setdefault(real, replace(account, path=real))
+    parents = {posixpath.dirname(path) for path in [*found, *(account.path for account in known)]}
+    for parent in ["/home", *sorted(one for one in parents if posixpath.basename(one).lower() in _PARENTS)]:
+        if guest.leads_to_folder(parent):
+            real = guest.realpath(parent)
+            if real in ("/home", "/var/home") or not places.is_of_system(real):
+                for path, entry in _unknown(guest, real, found, 0):
+                    found.setdefault(path, Account(entry.name, entry.uid, entry.gid, path))
     return list(found.values())
+
+
+def _unknown(guest: View, folder: str, known: dict[str, Account], depth: int) -> Iterator[tuple[str, Entry]]:
+    """Homes below a folder that no account has. It is gone into where it holds others and is none itself."""
+    for entry in guest.listdir(folder):
+        path = posixpath.join(folder, entry.name)
+        if entry.kind != "dir" or path in known:
+            continue
+        looks = any(inner.name in _SIGNS for inner in guest.listdir(path))
+        if looks or depth == 0:
+            yield path, entry
+        if not looks and depth < _DEEPEST:
+            yield from _unknown(guest, path, known, depth + 1)
+
+
+def _is_id(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= 10

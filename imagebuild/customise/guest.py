@@ -43,7 +43,7 @@ class Guest(View):
         """
         real = self.real_file(path)
         if real is None:
-            raise GuestFileError(f"{path} in the guest is not a file that can be edited")
+            raise GuestFileError(path, "is not a file that can be edited")
         before = self.read(real)
         after = change(before)
         if after == before:
@@ -107,7 +107,7 @@ class Guest(View):
     def _make_way(self, path: str, found: Entry | None) -> None:
         """Let a file be written at ``path``: what is there is no folder and no link, and it has a folder to be in."""
         if found is not None and found.kind == "dir":
-            raise GuestFileError(f"{path} in the guest is a folder")
+            raise GuestFileError(path, "is a folder")
         if found is not None and found.kind != "file":
             self._remove(path)
         self._folders(path)
@@ -131,7 +131,7 @@ class Guest(View):
             self._settle(path, mode, owner)
             self.record(path, "created")
         elif not self.leads_to_folder(path):
-            raise GuestFileError(f"{path} in the guest is not a folder")
+            raise GuestFileError(path, "is not a folder")
 
     def replace(self, path: str, content: bytes, what: str) -> None:
         """Give an existing file, links not followed, another content; mode, owner and label stay."""
@@ -250,7 +250,7 @@ class Guest(View):
     def _remove(self, path: str) -> None:
         """Remove one thing that something else must take the place of."""
         for left, reason in self._files.remove([path]).items():
-            raise GuestFileError(f"{left} in the guest: {reason}")
+            raise GuestFileError(left, reason)
 
     def _record_all(self, paths: Sequence[str], failed: Mapping[str, str], what: str) -> None:
         """Put on record what was done to many files; of a folder with very many of them, only their number."""
@@ -267,7 +267,7 @@ class Guest(View):
 
     def remove_files(self, *patterns: str) -> None:
         """Remove what matches any of the shell patterns, except folders."""
-        found = [(path, self._files.stat(path)) for path in self.glob(*patterns)]
+        found = [(path, self._files.stat(path)) for path in self.sweep(*patterns)]
         self.remove(path for path, entry in found if entry is not None and entry.kind != "dir")
 
     def empty(self, paths: str | Iterable[str]) -> None:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import posixpath
 import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _ITSELF = frozenset({
-    "/", "/etc", "/home", "/media", "/mnt", "/opt", "/root", "/run", "/srv", "/sysroot", "/usr", "/usr/local", "/var",
+    "/", "/data", "/etc", "/export", "/home", "/media", "/mnt", "/opt", "/root", "/run", "/srv", "/sysroot", "/usr", "/usr/local", "/var",
     "/var/cache", "/var/lib", "/var/lock", "/var/log", "/var/mail", "/var/spool", "/var/home", "/var/opt", "/var/srv",
 })  # fmt: skip
 """Folders that have others in them, each for itself: file-hierarchy(7), hier(7)."""
@@ -29,15 +33,18 @@ def names_little(pattern: str) -> bool:
     return any(len(re.findall(r"\w", _WILD.sub("", part))) < _NAMES_LITTLE for part in wild)
 
 
-def leads_astray(asked: str, real: str) -> bool:
+def leads_astray(asked: str, real: str, mounted: Sequence[str] = ()) -> bool:
     """Whether a folder that was looked for by one path turns out, behind links, to be one of the system's.
 
     Then what is in it is not what was looked for: ``/tmp`` may be a link to ``/var/tmp`` or ``/data/tmp``, not to ``/usr``.
-    A folder that is the system's already by the path it was looked for may be anywhere in the system.
+    A folder that is the system's already by the path it was looked for may be anywhere in the system. The root of another file
+    system, one of those ``mounted``, is not what was looked for either.
     """
     asked = posixpath.normpath(asked)
     if real in _SCRATCH or _WHOLE.fullmatch(asked):
         return False
+    if real in mounted:
+        return True
     if real in _ITSELF:
         return real != f"/var{asked}"  # /home may be /var/home: so it is where /usr is all of the system
     if _WHOLE.fullmatch(real):

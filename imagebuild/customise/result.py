@@ -9,14 +9,14 @@ from pydantic import TypeAdapter
 
 from imagebuild.customise.files import Change
 
-Status = Literal["changed", "nothing to do", "not applicable"]
+Status = Literal["changed", "nothing to do", "not applicable", "incomplete"]
 
 
 @dataclass(frozen=True)
 class OperationResult:
     """What one operation did; ``reason`` says why it was not applicable, ``seconds`` how long it took.
 
-    ``failed`` has what could not be done, with the reason as the ``what`` of each.
+    ``failed`` has what could not be done, with the reason as the ``what`` of each: then the operation is incomplete.
     """
 
     name: str
@@ -42,6 +42,11 @@ class CustomiseResult:
     def changed_paths(self) -> int:
         """How many files, links and folders were changed."""
         return len({change.path for one in self.operations for change in one.changes})
+
+    @property
+    def failed(self) -> tuple[Change, ...]:
+        """What the operations could not do; the rest is done."""
+        return tuple(change for one in self.operations for change in one.failed)
 
 
 RESULT = TypeAdapter(CustomiseResult)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from imagebuild.customise import detectors, packages, password_hashes, registry
 from imagebuild.customise.guest import Guest
 from imagebuild.customise.operation import NoParams, NotApplicable, OperationCall, Phase
 from imagebuild.customise.result import CustomiseResult, OperationResult, Status
-from imagebuild.errors import GuestError
+from imagebuild.errors import GuestError, GuestFileError
+from imagebuild.guest.calls import ApplianceGone
 from imagebuild.log import logger
 
 if TYPE_CHECKING:
@@ -106,6 +108,7 @@ def apply_all(
             tell("keeping the disk as it is now", (done + 1) / len(calls))
             layer(files, results)
             kept = len(results)
+    _try_again(files, before_seal, results, len(before), differences=differences)
     installed = _installed(files)
     if any(result.changes for result in results):
         relabelling = apply_one(files, OperationCall("relabel-selinux", NoParams()))
@@ -114,6 +117,21 @@ def apply_all(
         tell(call.name, done / len(calls))
         results.append(apply_one(files, call, differences=differences))
     return CustomiseResult(tuple(results), installed, password_hashes.found(files))
+
+
+def _try_again(
+    files: Files, calls: Sequence[OperationCall], results: list[OperationResult], first: int, *, differences: bool
+) -> None:
+    """Apply what is incomplete once more: on a full file system others may have made room since."""
+    for at, call in enumerate(calls, start=first):
+        if results[at].failed:
+            again = apply_one(files, call, differences=differences)
+            results[at] = replace(
+                again,
+                status="incomplete" if again.failed else "changed" if results[at].changes else again.status,
+                changes=results[at].changes + again.changes,
+                seconds=results[at].seconds + again.seconds,
+            )
 
 
 def audit(open_guest: OpenGuest, *, tell: Callable[[str, float], None]) -> CustomiseResult:
@@ -143,7 +161,10 @@ def _installed(files: Files) -> dict[str, str]:
 
 
 def apply_one(files: Files, call: OperationCall, *, differences: bool = False) -> OperationResult:
-    """Apply one operation; GuestError names it."""
+    """Apply one operation; GuestError names it.
+
+    One that clears something away is incomplete if a file will not let it: each of them stands for itself, so the others may go on.
+    """
     guest = Guest(files, call.supplies, differences=differences)
     begin = time.monotonic()
     status: Status = "nothing to do"
@@ -152,10 +173,13 @@ def apply_one(files: Files, call: OperationCall, *, differences: bool = False) -
         registry.get(call.name).apply(guest, call.params)
     except NotApplicable as error:
         status, reason = "not applicable", str(error)
+    except ApplianceGone:
+        raise
     except GuestError as error:
-        raise GuestError(f"{call.name}: {error.message}", error.hint) from error
-    if guest.changes:
-        status = "changed"
-    return OperationResult(
-        call.name, status, reason, tuple(guest.changes), time.monotonic() - begin, tuple(guest.failed)
-    )
+        if not isinstance(error, GuestFileError) or not registry.get(call.name).carries:
+            raise GuestError(f"{call.name}: {error.message}", error.hint) from error
+        guest.not_done(error.path, error.reason)
+    if guest.changes or guest.failed:
+        status = "incomplete" if guest.failed else "changed"
+    seconds = time.monotonic() - begin
+    return OperationResult(call.name, status, reason, tuple(guest.changes), seconds, tuple(guest.failed))

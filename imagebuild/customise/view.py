@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from imagebuild.customise import places
 from imagebuild.customise.facts import Account, accounts, homes
 from imagebuild.customise.files import Change, Files
-from imagebuild.errors import GuestError
+from imagebuild.errors import GuestError, GuestFileError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,6 +54,10 @@ class View:
         except GuestError:
             return False
 
+    def realpath(self, path: str) -> str:
+        """``path`` without links. GuestError if nothing is there."""
+        return self._files.realpath(path)
+
     def is_symlink(self, path: str) -> bool:
         """True for a symbolic link, dangling or not."""
         return self._is(path, "symlink")
@@ -95,17 +99,20 @@ class View:
         real = self.real_file(path)
         if real is None:
             # Opening a pipe or a device would wait for ever.
-            raise GuestError(f"{path} in the guest is not a file that can be read")
+            raise GuestFileError(path, "is not a file that can be read")
         content = self._files.read(real, limit + 1)
         if len(content) > limit:
-            raise GuestError(f"{path} in the guest is larger than {limit} bytes, which no such file should be")
+            raise GuestFileError(path, f"is larger than {limit} bytes, which no such file should be")
         return content
 
     def glob(self, *patterns: str) -> list[str]:
-        """The paths that match any of the shell patterns, links in their folders followed; sorted, each once.
+        """The paths that match any of the shell patterns, links in their folders followed; sorted, each once."""
+        return sorted({path for pattern in patterns for path in self._files.glob(pattern)})
 
-        A pattern that names little, such as ``*``, is not followed by a link into a folder of the system: that is put on
-        record as not done.
+    def sweep(self, *patterns: str) -> list[str]:
+        """As ``glob``, for what is going to be removed.
+
+        A pattern that names little, such as ``*``, is not followed by a link into a folder of the system: that is put on record as not done.
         """
         found = set()
         for pattern in patterns:
@@ -137,9 +144,15 @@ class View:
 
     def _may_sweep(self, folder: str) -> bool:
         real = self._files.realpath(folder)
-        if real == posixpath.normpath(folder) or not places.leads_astray(folder, real):
+        if real == posixpath.normpath(folder):
             return True
-        self.not_done(folder, f"a link leads to {real}, which belongs to the system: nothing in it is touched")
+        if places.leads_astray(folder, real, self.mountpoints()):
+            whose = "which belongs to the system"
+        elif any(f"{home.path}/".startswith(f"{real}/") for home in self.homes()):
+            whose = "which is or holds a home"
+        else:
+            return True
+        self.not_done(folder, f"a link leads to {real}, {whose}: nothing in it is touched")
         return False
 
     def stat(self, path: str) -> Entry | None:

@@ -49,7 +49,7 @@ def about(path: str) -> Iterator[None]:
     except (ApplianceGone, GuestFileError):
         raise
     except GuestError as error:
-        raise GuestFileError(f"{path} in the guest: {reason(error)}", error.hint) from error
+        raise GuestFileError(path, reason(error), error.hint) from error
 
 
 def reason(error: GuestError) -> str:

@@ -81,7 +81,7 @@ class GuestDisk(Lookup):
         real = self._target(path)
         found = self.stat(real)
         if found is not None and found.kind == "file" and found.links > 1 and (failed := self._removal.detach([real])):
-            raise GuestFileError(f"{path} in the guest: {failed[real]}")
+            raise GuestFileError(path, failed[real])
         self._change(real, lambda: self._write(real, content))
 
     def _write(self, real: str, content: bytes) -> None:

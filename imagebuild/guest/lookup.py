@@ -69,7 +69,7 @@ class Lookup(ABC):
         """What is written in the link at ``path``."""
         found = self.stat(path)
         if found is None or found.kind != "symlink":
-            raise GuestFileError(f"{path}: Invalid argument: it is no symbolic link")
+            raise GuestFileError(path, "not a symbolic link")
         return found.target
 
     def listdir(self, path: str) -> list[Entry]:
@@ -81,7 +81,7 @@ class Lookup(ABC):
         real = self.realpath(path)
         found = self.stat(real)
         if found is None or found.kind != "dir":
-            raise GuestFileError(f"{path}: Not a directory")
+            raise GuestFileError(path, "Not a directory")
         return real
 
     def glob(self, pattern: str) -> list[str]:
@@ -136,16 +136,16 @@ class Lookup(ABC):
                 continue
             found = self.lookup(done or "/", part)
             if found is None and (parts or follow_last):
-                raise GuestFileError(f"{path}: No such file or directory")
+                raise GuestFileError(path, "No such file or directory")
             if found is not None and found.kind == "symlink" and (parts or follow_last):
                 links += 1
                 if links > _MOST_LINKS:
-                    raise GuestFileError(f"{path}: Too many levels of symbolic links")
+                    raise GuestFileError(path, "Too many levels of symbolic links")
                 parts.extendleft(reversed(_parts(found.target)))
                 done = "" if found.target.startswith("/") else done
                 continue
             if parts and found is not None and found.kind != "dir":
-                raise GuestFileError(f"{path}: Not a directory")
+                raise GuestFileError(path, "Not a directory")
             done = f"{done}/{part}"
         return done or "/"
 

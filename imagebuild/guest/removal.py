@@ -26,7 +26,10 @@ _NAMES = 64 << 10
 """Bytes of the names that are listed of a folder that is going to be cleared: with more in it, only their number is told."""
 _STEPS = 'for step in "$@"; do cd -P -- "$step" || exit; done'
 _EMPTY = "truncate -c -s 0 --"
-_DETACH = 'for one; do cp -a --attributes-only -T -- "$one" "$one-" && mv -f -T -- "$one-" "$one" || exit; done'
+_DETACH = (
+    'for one; do cd -P -- "${one%/*}/" && new=$(mktemp ./.imagebuild.XXXXXX) && '
+    'cp -a --attributes-only -T -- "./${one##*/}" "$new" && mv -f -T -- "$new" "./${one##*/}" || exit; done'
+)
 """A new file with the same owner, mode and attributes in place of one that has further names: those keep the content."""
 _UNLOCK = 'find -P "$@" -xdev "(" -type f -o -type d ")" -execdir chattr -f -i -a "{}" +'
 

@@ -16,12 +16,14 @@
       /etc/bytes: {hex: ff00}
       /boot/grub2/grubenv: "text{fill:1024}"   # filled up with # to this size
       /etc/link: {link: target}
+      /var/log/hard: {same: /etc/passwd}       # another name of that file (a hard link), with its content
+      /var/log/pipe: {fifo: true}
       /var/lib/empty/:              # a folder (folders of files need not be given)
     after:                          # only what differs; everything else must be as before
       /etc/name: other text         # the mode stays unless it is given
       /etc/secret: null             # gone
     changes: {/etc/name: what}      # the journal, if it matters
-    not_done: {/etc/name: why}      # what is reported as left alone; nothing unless it is given
+    not_done: {/etc/name: why}      # what is on record as not done, and part of the reason; nothing unless it is given
     reason: text                    # the operation is not applicable, for this reason
     error: text                     # the operation fails, and its message has this in it
     xfs: true                       # run it on a real xfs too, not only on ext4
@@ -30,7 +32,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +100,10 @@ def operations_with_cases() -> set[str]:
 def _case(operation: str, document: dict[str, Any]) -> Case:
     assert document.keys() <= _KEYS, f"{operation}: unknown keys {document.keys() - _KEYS}"
     before = with_folders({path.rstrip("/"): _node(path, value) for path, value in (document["before"] or {}).items()})
+    for path, node in list(before.items()):
+        if node.same and node.same != path:
+            one = before[path] = replace(before[node.same], same=node.same)
+            before[node.same] = one
     after = dict(before)
     for path, value in (document.get("after") or {}).items():
         name = path.rstrip("/")
@@ -134,6 +140,10 @@ def _node(path: str, value: Any, before: Node | None = None) -> Node:
         return Node("file", mode, content, *_owner({}, before))
     if "link" in value:
         return Node("symlink", 0o777, value["link"].encode(), *_owner(value, None))
+    if "fifo" in value:
+        return Node("other", value.get("mode", 0o644), b"", *_owner(value, None))
+    if "same" in value:
+        return Node("file", 0o644, same=value["same"])
     content = bytes.fromhex(value["hex"]) if "hex" in value else value.get("text", "").encode()
     return Node("file", value.get("mode", mode), content, *_owner(value, before))
 

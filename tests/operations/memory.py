@@ -87,9 +87,9 @@ class MemoryDisk(Lookup):
     def write(self, path: str, content: bytes) -> None:
         real = self._followed(path)
         if posixpath.dirname(real) != "/" and posixpath.dirname(real) not in self.tree:
-            raise GuestError(f"{path}: No such file or directory")
+            raise GuestFileError(path, "No such file or directory")
         if real in self.stuck:
-            raise GuestFileError(f"{path} in the guest: {self.stuck[real]}")
+            raise GuestFileError(path, self.stuck[real])
         self.tree[real] = replace(self.tree.get(real, Node("file", 0o644)), content=content, same="")
 
     def sha256(self, path: str) -> str:

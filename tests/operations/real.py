@@ -13,7 +13,12 @@ from imagebuild.guest import GuestDisk, Kind
 from imagebuild.guest.session import Session
 from tests.operations.memory import Node, Tree
 
-_TYPES: dict[Kind, bytes] = {"file": tarfile.REGTYPE, "dir": tarfile.DIRTYPE, "symlink": tarfile.SYMTYPE}
+_TYPES: dict[Kind, bytes] = {
+    "file": tarfile.REGTYPE,
+    "dir": tarfile.DIRTYPE,
+    "symlink": tarfile.SYMTYPE,
+    "other": tarfile.FIFOTYPE,
+}
 
 
 class Scratch:
@@ -51,6 +56,7 @@ def archive(tree: Tree) -> bytes:
     """``tree`` as a tar archive."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
+        written: dict[str, str] = {}
         for path, node in tree.items():
             member = tarfile.TarInfo(f".{path}")
             member.type = _TYPES[node.kind]
@@ -59,8 +65,12 @@ def archive(tree: Tree) -> bytes:
             if node.kind == "symlink":
                 member.linkname = node.content.decode()
                 archive.addfile(member)
+            elif node.same in written and node.same:
+                member.type, member.linkname = tarfile.LNKTYPE, written[node.same]
+                archive.addfile(member)
             else:
                 member.size = len(node.content)
+                written[node.same] = member.name
                 archive.addfile(member, io.BytesIO(node.content))
     return buffer.getvalue()
 
@@ -71,6 +81,8 @@ def _node(archive: tarfile.TarFile, member: tarfile.TarInfo) -> Node:
         return Node("symlink", 0o777, member.linkname.encode(), *owner)
     if member.isdir():
         return Node("dir", member.mode, b"", *owner)
+    if member.isfifo():
+        return Node("other", member.mode, b"", *owner)
     extracted = archive.extractfile(member)
     assert extracted is not None
     return Node("file", member.mode, extracted.read(), *owner)

@@ -1,7 +1,8 @@
 """Clear the logs and login records.
 
 Log files below ``/var/log`` are emptied, so that their owner and mode stay right, those of audit, login and process
-accounting too; rotated ones and the journal are removed, and so are the few logs that are kept elsewhere.
+accounting too; rotated ones and the journal are removed, and so are the few logs that are kept elsewhere. Links to logs and folders
+outside are followed, but not into folders of the system.
 """
 
 from __future__ import annotations
@@ -10,9 +11,13 @@ import posixpath
 import re
 from typing import TYPE_CHECKING
 
+from imagebuild.customise import places
 from imagebuild.customise.operation import NoParams, Phase
+from imagebuild.guest import literal
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from imagebuild.customise.guest import Guest
 
 PHASE = Phase.SCRUB
@@ -27,16 +32,38 @@ _ELSEWHERE = (
     "/var/lib/logrotate.status",
     "/var/lib/logrotate/*status*",
     "/var/named/data/named.run*",
-    "/home/*/.xsession-errors*",
-    "/root/.xsession-errors*",
 )
 _ROTATED = re.compile(r"\.(\d+|old)(\.(gz|xz|bz2|zst))?$|\.(gz|xz|bz2|zst)$|-\d{8}(-\d+)?$")
 
 
 def apply(guest: Guest, params: NoParams) -> None:
-    guest.remove(guest.glob(*_JOURNALS, *_LOGIN_RECORDS, *_ELSEWHERE))
-    for path, entry in guest.walk("/var/log"):
-        if entry.kind == "file" and _ROTATED.search(posixpath.basename(path)):
-            guest.remove(path)
-        elif entry.kind == "file":
-            guest.empty(path)
+    sessions = (f"{literal(home.path)}/.xsession-errors*" for home in guest.homes())
+    guest.remove(guest.sweep(*_JOURNALS, *_LOGIN_RECORDS, *_ELSEWHERE, *sessions))
+    files = [path for path in _logs(guest) if guest.is_file(path)]
+    rotated = [path for path in files if _ROTATED.search(posixpath.basename(path))]
+    guest.remove(rotated)
+    guest.empty(path for path in files if path not in set(rotated))
+
+
+def _logs(guest: Guest) -> Iterator[str]:
+    """All that is below /var/log, and the logs and folders elsewhere that links there lead to; each folder once."""
+    waiting, seen = ["/var/log"], set()
+    while waiting:
+        folder = waiting.pop(0)
+        if (real := guest.sweepable(folder)) is None or real in seen:
+            continue
+        seen.add(real)
+        for path, entry in guest.walk(folder):
+            yield path
+            if entry.kind == "dir":
+                seen.add(guest.realpath(path))
+            elif entry.kind == "symlink":
+                log = guest.real_file(path)
+                if (
+                    log
+                    and "log" in posixpath.basename(log)
+                    and not places.leads_astray("/var/log", posixpath.dirname(log))
+                ):
+                    yield log
+                elif guest.leads_to_folder(path) and not places.leads_astray("/var/log", guest.realpath(path)):
+                    waiting.append(path)

@@ -47,6 +47,6 @@ _FOLDERS = (
 
 
 def apply(guest: Guest, params: NoParams) -> None:
-    if not any(guest.is_dir(folder) for folder in _FOLDERS):
+    if not any(guest.leads_to_folder(folder) for folder in _FOLDERS):
         raise NotApplicable("no package manager with a cache in this guest")
-    guest.remove(guest.glob(*_APT, *_OTHERS))
+    guest.remove(guest.sweep(*_APT, *_OTHERS))

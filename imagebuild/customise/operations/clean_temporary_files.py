@@ -24,5 +24,4 @@ _IN_HOMES = (".cache", ".thumbnails", ".local/share/Trash")
 def apply(guest: Guest, params: NoParams) -> None:
     inner = [f"{home.path}/{name}" for home in guest.homes() for name in _IN_HOMES]
     for folder in (*_FOLDERS, *inner):
-        if guest.is_dir(folder):
-            guest.remove(f"{folder}/{entry.name}" for entry in guest.listdir(folder))
+        guest.clear(folder)

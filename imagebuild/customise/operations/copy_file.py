@@ -34,7 +34,8 @@ def apply(guest: Guest, params: Params) -> None:
     if f"{params.to}/".startswith(f"{params.path}/"):
         raise GuestError(f"{params.to} is inside of {params.path}, or the same")
     # Looked at before the first copy is made: the copies may be linked into the folder.
-    for path, entry in [(params.path, found), *guest.walk(params.path)]:
+    inside = guest.walk(params.path) if found.kind == "dir" else ()
+    for path, entry in [(params.path, found), *inside]:
         _copy(guest, path, params.to + path[len(params.path) :], entry)
 
 

@@ -84,7 +84,7 @@ def apply(guest: Guest, params: Params) -> None:
 
 
 def _forget_rules(guest: Guest) -> None:
-    guest.remove(guest.glob(*_RULES), "removed rules")
+    guest.remove(guest.sweep(*_RULES), "removed rules")
     for path in guest.real_files(*_NEEDED):
         guest.edit(path, lambda _: _ACCEPT, "rules that accept everything")
     for path in guest.real_files("/etc/ufw/user.rules", "/etc/ufw/user6.rules"):

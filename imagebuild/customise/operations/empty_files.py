@@ -31,5 +31,5 @@ def apply(guest: Guest, params: Params) -> None:
         if not found:
             raise GuestError(f"nothing in the guest matches {pattern}")
         for path in found:
-            for one in [path, *(inner for inner, _ in guest.walk(path))]:
-                guest.empty(one)
+            inside = () if guest.is_symlink(path) else guest.walk(path)
+            guest.empty([path, *(inner for inner, _ in inside)])

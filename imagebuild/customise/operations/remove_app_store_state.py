@@ -45,7 +45,7 @@ def apply(guest: Guest, params: NoParams) -> None:
         new = _unregistered(content)
         if new != content:
             guest.replace(path, new, "no device, no log-ins")
-    guest.remove(guest.glob(*_FILES))
+    guest.remove(guest.sweep(*_FILES))
 
 
 def _unregistered(content: bytes) -> bytes:

@@ -31,4 +31,4 @@ _DUMPS = (
 
 
 def apply(guest: Guest, params: NoParams) -> None:
-    guest.remove(guest.glob(*_DUMPS))
+    guest.remove(guest.sweep(*_DUMPS))

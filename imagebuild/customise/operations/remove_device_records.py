@@ -43,4 +43,4 @@ _RECORDS = (
 
 
 def apply(guest: Guest, params: NoParams) -> None:
-    guest.remove(guest.glob(*_RECORDS))
+    guest.remove(guest.sweep(*_RECORDS))

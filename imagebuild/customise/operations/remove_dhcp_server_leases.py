@@ -33,6 +33,5 @@ _IDENTIFIERS = ("/var/lib/kea/kea-dhcp6-serverid", "/var/lib/dibbler/server-*")
 
 
 def apply(guest: Guest, params: NoParams) -> None:
-    for path in guest.glob(*_LEASES):
-        guest.empty(path)
+    guest.empty(guest.sweep(*_LEASES))
     guest.remove_files(*_IDENTIFIERS)

@@ -42,4 +42,4 @@ _LEFT = (
 
 
 def apply(guest: Guest, params: NoParams) -> None:
-    guest.remove(guest.glob(*_LEFT))
+    guest.remove(guest.sweep(*_LEFT))

@@ -29,4 +29,4 @@ _STAY = ("kdc.conf", "kadm5.acl")
 
 
 def apply(guest: Guest, params: NoParams) -> None:
-    guest.remove(path for path in guest.glob(*_DATA) if not path.endswith(_STAY))
+    guest.remove(path for path in guest.sweep(*_DATA) if not path.endswith(_STAY))

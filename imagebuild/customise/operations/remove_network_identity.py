@@ -111,7 +111,7 @@ def apply(guest: Guest, params: NoParams) -> None:
     _each(guest, ("/etc/conf.d/net", "/etc/conf.d/net.*"), ifcfg.netifrc_without_addresses, _ADDRESS)
     _each(guest, places.SUSE_DHCP, ifcfg.settings_without_identity, _DHCP)
     kernel_lines.remove_identity(guest, lines)
-    guest.remove(guest.glob(*_STATE))
+    guest.remove(guest.sweep(*_STATE))
 
 
 def _connections(guest: Guest, *, kernel_names: bool) -> None:

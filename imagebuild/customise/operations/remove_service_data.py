@@ -57,6 +57,5 @@ _RECORDS = ("/var/log/tallylog", "/var/log/faillog")
 
 
 def apply(guest: Guest, params: NoParams) -> None:
-    guest.remove(guest.glob(*_DATA))
-    for path in _RECORDS:
-        guest.empty(path)
+    guest.remove(guest.sweep(*_DATA))
+    guest.empty(_RECORDS)

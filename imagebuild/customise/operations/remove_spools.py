@@ -48,8 +48,8 @@ _HASHED = tuple(f"/var/spool/{mta}/{queue}" for mta in ("postfix", "exim4", "exi
 
 def apply(guest: Guest, params: NoParams) -> None:
     for folder in _SPOOLS:
-        if guest.is_dir(folder):
+        if guest.sweepable(folder):
             entries = guest.listdir(folder)
             guest.remove(f"{folder}/{one.name}" for one in entries if one.kind == "file" and one.name not in _STAY)
     for queue in _HASHED:
-        guest.remove(path for path, entry in guest.walk(queue) if entry.kind == "file")
+        guest.remove([path for path, entry in guest.walk(queue) if entry.kind == "file"])

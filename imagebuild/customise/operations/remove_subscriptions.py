@@ -45,4 +45,4 @@ _REGISTRATION = (
 
 
 def apply(guest: Guest, params: NoParams) -> None:
-    guest.remove(guest.glob(*_REGISTRATION))
+    guest.remove(guest.sweep(*_REGISTRATION))

@@ -32,6 +32,4 @@ _KEYS = ("authorized_keys", "authorized_keys2")
 def apply(guest: Guest, params: Params) -> None:
     stay = _STAY if params.authorized_keys else (*_STAY, *_KEYS)
     for home in guest.homes():
-        folder = f"{home.path}/.ssh"
-        if guest.is_dir(folder):
-            guest.remove(f"{folder}/{entry.name}" for entry in guest.listdir(folder) if entry.name not in stay)
+        guest.clear(f"{home.path}/.ssh", stay)

@@ -67,7 +67,7 @@ def apply(guest: Guest, params: NoParams) -> None:
     if not guest.exists("/etc/cloud") and not guest.exists("/var/lib/cloud"):
         raise NotApplicable("no cloud-init in this guest")
     why_not = cloud_init.look(guest)
-    guest.remove(path for path in guest.glob(*_STATE) if path not in _STAYS)
+    guest.remove(path for path in guest.sweep(*_STATE) if path not in _STAYS)
     if not why_not:
         written = [path for path in guest.real_files(_IFCFG) if guest.read(path).startswith(_HEADER)]
         guest.remove([*guest.glob(*_WRITTEN), *written], "removed: cloud-init writes another")

@@ -38,7 +38,7 @@ def apply(guest: Guest, params: Params) -> None:
     if params.owner:
         ids = owner_ids(guest, params.owner)
         guest.chown(params.path, *ids)
-        for path, _ in guest.walk(params.path) if params.recursive else []:
+        for path, _ in guest.walk(params.path) if params.recursive and guest.is_dir(params.path) else []:
             guest.chown(path, *ids)
     if params.mode is not None:
         guest.chmod(params.path, params.mode)
