@@ -1,7 +1,8 @@
 """Remove what the guest remembers of the disks it was built on.
 
 blkid's table; LVM's list of the devices it may use, with its caches and its backups of metadata; the names and identifiers
-that multipath has given. A clone whose disks are others would ignore or misname them. All of it is made anew.
+that multipath has given. A clone whose disks are others would ignore or misname them. All of it is made again. What an initramfs has of
+it goes with ``remove-initramfs-identity``.
 """
 
 from __future__ import annotations
