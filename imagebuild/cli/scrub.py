@@ -14,7 +14,8 @@ from imagebuild import accel, scrubbing
 from imagebuild.cli.keys import key_option
 from imagebuild.cli.options import RecipeName, json_option, log_to_stderr, opened, store_option, verbose_option
 from imagebuild.cli.report import JsonReporter, reporter
-from imagebuild.customise import CustomiseResult, OperationCall, OperationResult, detectors, registry
+from imagebuild.customise import CustomiseResult, OperationCall, OperationResult, registry
+from imagebuild.customise.audit import KINDS
 from imagebuild.disk_image import Format
 from imagebuild.errors import UsageError
 from imagebuild.guest import Key
@@ -148,7 +149,7 @@ def audit(
     """Tell which identities and secrets IMAGE still carries, with the path of each. Changes nothing."""
     if verbose:
         log_to_stderr()
-    known = {*registry.names(), *detectors.KINDS}
+    known = {*registry.names(), *KINDS}
     for name in ignore:
         if name not in known:
             raise UsageError(f"--ignore {name}: there is no such operation", "`imagebuild operations list` lists them")
@@ -223,7 +224,7 @@ def _accelerator(store: Path | None) -> accel.Accelerator:
 
 
 def _kind(result: OperationResult) -> str:
-    return detectors.KINDS.get(result.name) or registry.get(result.name).carries
+    return KINDS.get(result.name) or registry.get(result.name).carries
 
 
 def _data(result: CustomiseResult) -> list[dict[str, object]]:
@@ -235,6 +236,8 @@ def _show(result: CustomiseResult, *, in_full: bool) -> None:
         paths = len({change.path for change in one.changes})
         status = f"{paths} changed" if one.status == "changed" else one.status
         click.echo(f"  {one.name:<32} {status}{': ' + one.reason if one.reason else ''}")
+        for change in one.left:
+            click.echo(f"      left: {change.path}: {change.what}")
         for change in one.changes if in_full else ():
             click.echo(f"      {change.path}: {change.what}")
             for line in change.diff.splitlines()[2:]:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from imagebuild.guest import Entry
     from imagebuild.guest.block import Identifier, Kind
+    from imagebuild.guest.search import Found
 
 LARGEST_TEXT = 1 << 20
 """Bytes of the largest file that is read as a text. A guest's file may be of any size; no configuration is."""
@@ -37,6 +38,7 @@ class Guest:
         self.supplies = supplies
         self._differences = differences
         self.changes: list[Change] = []
+        self.left: list[Change] = []
 
     # -- look ------------------------------------------------------------------------------------
 
@@ -75,6 +77,10 @@ class Guest:
     def readlink(self, path: str) -> str:
         """Where the link at ``path`` points, as it is written in it."""
         return self._files.readlink(path)
+
+    def realpath(self, path: str) -> str:
+        """``path`` without links; GuestError if it leads nowhere."""
+        return self._files.realpath(path)
 
     def real_file(self, path: str) -> str | None:
         """The regular file that ``path`` is or leads to; None if it leads nowhere or to something else."""
@@ -120,6 +126,10 @@ class Guest:
             if entry.kind == "dir":
                 found += self.walk(inner)
         return found
+
+    def search(self, folders: Sequence[str], texts: Sequence[bytes], name: str, skip: Sequence[str] = ()) -> Found:
+        """Files of real folders by a line of theirs, anything there by its name, and all links; see ``imagebuild.guest.search``."""
+        return self._files.search(folders, texts, name, skip)
 
     def stat(self, path: str) -> Entry | None:
         """What is at ``path``, links not followed; None if nothing is."""
@@ -369,6 +379,17 @@ class Guest:
     def record(self, path: str, what: str, diff: str = "") -> None:
         """Put a change on record that was not made through the methods above."""
         self.changes.append(Change(path, what, diff))
+
+    def leave(self, path: str, why: str) -> None:
+        """Put on record what is of one machine, and stays because nothing can be done about it here."""
+        self.left.append(Change(path, why))
+
+    @contextmanager
+    def tidying(self) -> Iterator[None]:
+        """What is changed while the block runs was not of one machine: it is added, or written in a better way. An audit does not report it."""
+        before = len(self.changes)
+        yield
+        self.changes[before:] = [replace(change, carried=False) for change in self.changes[before:]]
 
     def trim(self, mountpoint: str) -> int:
         """Give the unused blocks of a file system back to the disk image; how many bytes the image shrank by.

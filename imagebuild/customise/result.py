@@ -14,13 +14,17 @@ Status = Literal["changed", "nothing to do", "not applicable"]
 
 @dataclass(frozen=True)
 class OperationResult:
-    """What one operation did; ``reason`` says why it was not applicable, ``seconds`` how long it took."""
+    """What one operation did; ``reason`` says why it was not applicable, ``seconds`` how long it took.
+
+    ``left`` is what it found and could do nothing about, with the reason.
+    """
 
     name: str
     status: Status
     reason: str
     changes: tuple[Change, ...]
     seconds: float
+    left: tuple[Change, ...] = ()
 
 
 @dataclass(frozen=True)

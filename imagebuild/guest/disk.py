@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from imagebuild import qemu_img
 from imagebuild.errors import GuestError
-from imagebuild.guest import block
+from imagebuild.guest import block, search
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -94,6 +94,9 @@ class GuestDisk:
             parts.append(more)
             size += len(more)
         return b"".join(parts)
+
+    def search(self, folders: Sequence[str], texts: Sequence[bytes], name: str, skip: Sequence[str]) -> search.Found:
+        return search.search(self._g, folders, texts, name, skip)
 
     def glob(self, pattern: str) -> list[str]:
         return list(self._g.glob_expand(pattern, directoryslash=False))

@@ -14,6 +14,7 @@ from pathlib import Path
 from imagebuild.errors import GuestError
 from imagebuild.guest import Entry, Kind, block
 from imagebuild.guest.block import Identifier
+from imagebuild.guest.search import LARGEST, Found
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,25 @@ class MemoryDisk:
         real = self.realpath(path).rstrip("/")
         return [_entry(posixpath.basename(p), n) for p, n in self.tree.items() if posixpath.dirname(p) == (real or "/")]
 
+    def search(self, folders: Sequence[str], texts: Sequence[bytes], name: str, skip: Sequence[str]) -> Found:
+        prune = [re.compile(fnmatch.translate(pattern)) for pattern in skip]
+        found = {
+            path: node
+            for path, node in self.tree.items()
+            if any(f"{path}/".startswith(f"{folder}/") for folder in folders) and not _below(path, prune)
+        }
+        line = re.compile(b"|".join(b"(?:%s)" % text for text in texts), re.IGNORECASE)
+        return Found(
+            tuple(
+                path
+                for path, node in found.items()
+                if node.kind == "file" and len(node.content) <= LARGEST
+                if any(line.search(one) for one in node.content.split(b"\n"))
+            ),
+            tuple(path for path in found if re.fullmatch(name, posixpath.basename(path), re.IGNORECASE)),
+            tuple((path, node.content.decode()) for path, node in found.items() if node.kind == "symlink"),
+        )
+
     def glob(self, pattern: str) -> list[str]:
         found = [""]
         for part in pattern.strip("/").split("/"):
@@ -191,6 +211,12 @@ class MemoryDisk:
     def trim(self, mountpoint: str) -> int:
         freed, self.unused = self.unused, 0
         return freed
+
+
+def _below(path: str, patterns: Sequence[re.Pattern[str]]) -> bool:
+    """Whether a path or a folder above it matches."""
+    parts = path.split("/")
+    return any(pattern.match("/".join(parts[:end])) for end in range(2, len(parts) + 1) for pattern in patterns)
 
 
 def _entry(name: str, node: Node) -> Entry:

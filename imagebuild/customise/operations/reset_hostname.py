@@ -9,6 +9,7 @@ name from the loopback lines of ``/etc/hosts``.
 from __future__ import annotations
 
 import re
+from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
@@ -50,9 +51,11 @@ def apply(guest: Guest, params: Params) -> None:
     for path in guest.real_files(*_FILES):
         name = guest.read(path).strip()
         if name != params.hostname and (path != "/etc/mailname" or name in old):
-            guest.edit(path, lambda _: params.hostname + "\n", what)
+            with nullcontext() if name in old else guest.tidying():
+                guest.edit(path, lambda _: params.hostname + "\n", what)
     for path in guest.real_files(*_SETTINGS):
-        guest.edit(path, partial(_SETTINGS[path].sub, rf"\g<1>{params.hostname}"), what)
+        with nullcontext() if _named(guest, path) & old else guest.tidying():
+            guest.edit(path, partial(_SETTINGS[path].sub, rf"\g<1>{params.hostname}"), what)
     for path in guest.real_files(*_INTERFACES):
         guest.edit(path, partial(_DHCP_LINE.sub, ""), "removed the hostname for DHCP")
     for path in guest.real_files("/etc/machine-info"):
@@ -65,8 +68,12 @@ def _names(guest: Guest) -> set[str]:
     """What the guest calls itself so far, with and without its domain."""
     found = [guest.read(path).strip() for path in guest.real_files(*_FILES)]
     for path in guest.real_files(*_SETTINGS):
-        found += [match[2].strip("\"' \t") for match in _SETTINGS[path].finditer(guest.read(path))]
+        found += _named(guest, path)
     return {name for whole in found for name in (whole, whole.split(".")[0]) if name}
+
+
+def _named(guest: Guest, path: str) -> set[str]:
+    return {match[2].strip("\"' \t") for match in _SETTINGS[path].finditer(guest.read(path))}
 
 
 def _without(hosts: str, names: set[str]) -> str:
