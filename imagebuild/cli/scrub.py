@@ -69,6 +69,10 @@ Examples:
     help="Apply this operation, with these parameters, and not the default set; repeatable.",
 )  # fmt: skip
 @click.option("--recipe", type=RecipeName(), help="Apply the operations of this recipe, and not the default set.")
+@click.option(
+    "--house-rules", is_flag=True,
+    help=f"Also apply what the shipped recipes add to the default set: {', '.join(registry.HOUSE_RULES)}.",
+)  # fmt: skip
 @click.option("--without", multiple=True, type=OperationName(), metavar="NAME", help="Leave this operation out.")
 @key_option
 @click.option("--network", is_flag=True, help="Let operations that must download something do so.")
@@ -83,6 +87,7 @@ def scrub(
     output: Path | None,
     wanted: tuple[str, ...],
     recipe: str | None,
+    house_rules: bool,
     without: tuple[str, ...],
     keys: tuple[Key, ...],
     network: bool,
@@ -92,13 +97,16 @@ def scrub(
 ) -> None:
     """Make a template of IMAGE: remove what belongs to one machine, offline.
 
+    The default set of operations removes identities, secrets and traces, and changes no setting of the guest's. Settings that only the
+    shipped recipes want, such as SELinux and the firewall off, are house rules: ask for them with --house-rules.
+
     Further IMAGEs are further disks of the same guest, in their order. The guest must be switched off. A failure or an interruption leaves
     every image as it was; `imagebuild operations` lists what can be done.
     """
     if verbose:
         log_to_stderr()
     way = _way(dry_run=dry_run, in_place=in_place, output=output)
-    operations = _operations(wanted, recipe, without)
+    operations = _operations(wanted, recipe, without, house_rules=house_rules)
     disks = scrubbing.recognised(images, given)
     told = reporter(as_json=as_json, quiet=False)
     with told.step(images[0].name, "dry run" if dry_run else "scrub") as progress:
@@ -179,18 +187,27 @@ def _way(*, dry_run: bool, in_place: bool, output: Path | None) -> Way:
     return "dry-run" if dry_run else "in-place" if in_place else "swap"
 
 
-def _operations(wanted: tuple[str, ...], recipe: str | None, without: tuple[str, ...]) -> list[OperationCall]:
+def _operations(
+    wanted: tuple[str, ...], recipe: str | None, without: tuple[str, ...], *, house_rules: bool
+) -> list[OperationCall]:
     if recipe is not None and wanted:
         raise UsageError("--recipe and --operation exclude each other")
+    if recipe is not None and house_rules:
+        raise UsageError("--recipe and --house-rules exclude each other", "the recipe lists its operations")
     if recipe is not None:
         calls = _of_recipe(recipe)
     else:
-        calls = [_call(one) for one in wanted] or [registry.call(name) for name in registry.DEFAULTS]
+        calls = [_call(one) for one in wanted] or [registry.call(name) for name in registry.TEMPLATE]
+        calls += [registry.call(name) for name in registry.HOUSE_RULES if house_rules and name not in _names(calls)]
     for name in without:
-        if name not in {call.name for call in calls}:
+        if name not in _names(calls):
             registry.get(name)
             raise UsageError(f"--without {name}: it would not be applied anyway")
     return [call for call in calls if call.name not in without]
+
+
+def _names(calls: list[OperationCall]) -> set[str]:
+    return {call.name for call in calls}
 
 
 def _of_recipe(name: str) -> list[OperationCall]:

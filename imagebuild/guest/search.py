@@ -17,7 +17,7 @@ MOST = 512 << 10
 _PIECE = 64 << 10
 """Bytes of one command; the kernel takes 128 KiB of an argument."""
 _END = "."
-_TEXTS = "/tmp/imagebuild-search"  # in the appliance, which nobody else is in
+_TEXTS = "/run/imagebuild-search"  # in the appliance
 
 
 @dataclass(frozen=True)

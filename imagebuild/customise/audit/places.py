@@ -14,7 +14,24 @@ if TYPE_CHECKING:
     from imagebuild.customise.guest import Guest
 
 _OF_THE_SYSTEM = frozenset(
-    "bin sbin lib lib32 lib64 libx32 usr dev proc sys run lost+found snap nix ostree sysroot".split()
+    [
+        "bin",
+        "sbin",
+        "lib",
+        "lib32",
+        "lib64",
+        "libx32",
+        "usr",
+        "dev",
+        "proc",
+        "sys",
+        "run",
+        "lost+found",
+        "snap",
+        "nix",
+        "ostree",
+        "sysroot",
+    ]
 )
 _WITHIN = ("/usr/local",)
 LAYERS = (
@@ -36,7 +53,8 @@ LAYERS = (
 """Systems within the system: images of containers and earlier states. They are named, and not looked into."""
 _SAMPLES = re.compile(
     r"/(site|dist)-packages/|/node_modules/|/(go/pkg/mod|\.cargo/registry|vendor/bundle)/|/(tests?|testdata|test_data|fixtures|examples?)/|"
-    r"^/usr/local/(share/(doc|man)|lib/(python|ruby|node|perl))|^/var/lib/(dpkg|apt/lists|rpm|dnf|pacman|portage)/|^/var/db/pkg/"
+    r"^/usr/local/(share/(doc|man)|lib/(python|ruby|node|perl))|^/var/lib/(dpkg|apt/lists|rpm|dnf|pacman|portage)/|^/var/db/pkg/|"
+    r"^/boot/grub2?/.*\.(mod|img|efi)$"
 )
 """Where software brings keys and passwords of its own, for its tests and as examples: what is there is no secret of this guest."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -126,11 +126,11 @@ def _look_at_names(
             if identity.pattern().search(last):
                 report.add(IDENTITIES, path, f"{identity.what} in its name")
         for kind, patterns in kinds:
-            for one in patterns:
-                if one.is_at(path) and not places.is_sample(path):
+            for secret in patterns:
+                if secret.is_at(path) and not places.is_sample(path):
                     entry = guest.stat(path)
                     if entry is not None and entry.kind == "file" and entry.size:
-                        report.add(kind, path, one.what)
+                        report.add(kind, path, secret.what)
     for path, target in links:
         for one in known:
             if one.pattern().search(target.encode("utf-8", "surrogateescape")):

@@ -20,7 +20,7 @@ def of_machine_id(value: str) -> list[str]:
     plain = value.lower()
     found = [plain, *_uuids(uuid.UUID(plain)), *_uuids(uuid.UUID(bytes_le=bytes.fromhex(plain)))]
     for text in (plain, f"{plain}\n"):
-        found += [hashlib.new(name, text.encode()).hexdigest() for name in ("md5", "sha1", "sha256", "sha512")]  # noqa: S324
+        found += [hashlib.new(name, text.encode()).hexdigest() for name in ("md5", "sha1", "sha256", "sha512")]
     return list(dict.fromkeys(found))
 
 
@@ -73,7 +73,7 @@ def of_public_key(body: str) -> list[str]:
         blob = base64.b64decode(body, validate=True)
     except binascii.Error:
         return found
-    md5, sha1, sha256 = (hashlib.new(name, blob) for name in ("md5", "sha1", "sha256"))  # noqa: S324
+    md5, sha1, sha256 = (hashlib.new(name, blob) for name in ("md5", "sha1", "sha256"))
     found += [
         base64.b64encode(sha256.digest()).decode().rstrip("="),
         ":".join(f"{byte:02x}" for byte in md5.digest()),
