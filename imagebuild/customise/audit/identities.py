@@ -104,8 +104,10 @@ class Identity:
 
     def pattern(self) -> re.Pattern[bytes]:
         """Where it is in a text."""
-        alternatives = "|".join(re.escape(one) for one in sorted(self.spellings, key=len, reverse=True))
-        text = f"(?<![{self.alone}])(?:{alternatives})(?![{self.alone}])" if self.alone else f"(?:{alternatives})"
+        spellings = [re.escape(one) for one in sorted(self.spellings, key=len, reverse=True)]
+        around = (f"(?<![{self.alone}])", f"(?![{self.alone}])") if self.alone else ("", "")
+        # Before a backslash, and after it, stands whatever was escaped.
+        text = "|".join(one if "\\\\" in one else one.join(around) for one in spellings)
         return re.compile(text.encode(), 0 if self.by_case else re.IGNORECASE)
 
 

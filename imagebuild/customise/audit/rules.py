@@ -12,10 +12,10 @@ Holds = Callable[[str, bytes, re.Match[bytes]], bool]
 """Of a path, the file's content and what matched in it."""
 B = "[ \t]"
 """A blank. Patterns hold to what grep and Python read the same way: no classes like ``\\s``, no look-around."""
-_COMMENT = re.compile(rb"[ \t]*(#|;|//|<!--|dnl )")
+_COMMENT = re.compile(rb"[ \t]*(#|;|// |<!--|dnl )")
 _PLACEHOLDER = re.compile(
-    r"|[*xX.?-]+|<.*>?|\[.*\]|\{\{?.*|\$.*|%.*|@.*@|(your|my|some|the|example|replace|change|insert|enter)[-_ ]?.*|(pass|passw|password|passwd|pwd|secret|token|none|null|nil|"
-    r"true|false|yes|no|on|off|ask|undef|testing123|changeme|foobar|redacted)[\d,;]*",
+    r"|[*.?-]+|x{3,}|<.*|\[.*\]|\{.*|\$.*|%.*|@.*@|(your|my|some|the|example|replace|change|insert|enter)[-_ ].*|"
+    r"(none|null|nil|true|false|yes|no|on|off|ask|undef|testing123)[,;]*",
     re.IGNORECASE,
 )
 """What stands in examples, and settings that are none: nothing that needs to stay unknown."""
@@ -30,19 +30,21 @@ def anything(path: str, content: bytes, match: re.Match[bytes]) -> bool:
 class Rule:
     """``pattern`` is compared line by line, without regard to case. Its last group is the secret, if it has groups: a placeholder is none.
 
-    ``only`` is looked for in the file's path. Lines that are comments do not count, but where ``comments`` says that they do.
+    ``name`` is the last part of the file's path, as a whole, and ``only`` is looked for in the path. A pattern that many a text matches has a
+    ``name``: it is not sought for in all files. Lines that are comments do not count, but where ``comments`` says that they do.
     """
 
     what: str
     pattern: str | bytes
     only: str = ""
+    name: str = ""
     holds: Holds = anything
     comments: bool = False
 
     @property
     def text(self) -> bytes:
-        """The pattern, for grep."""
-        return self.pattern if isinstance(self.pattern, bytes) else self.pattern.encode()
+        """The pattern, for grep: it knows no escapes for characters."""
+        return self.pattern if isinstance(self.pattern, bytes) else self.pattern.replace(r"\t", "\t").encode()
 
     @cached_property
     def _compiled(self) -> re.Pattern[bytes]:
@@ -50,7 +52,7 @@ class Rule:
 
     def line_in(self, path: str, content: bytes) -> int | None:
         """The number of the first line of a file that is a secret; None if there is none."""
-        if self.only and not re.search(self.only, path):
+        if not re.search(self.only, path) or (self.name and not fits(self.name, path)):
             return None
         for match in self._compiled.finditer(content):
             start = content.rfind(b"\n", 0, match.start()) + 1
@@ -58,7 +60,8 @@ class Rule:
                 continue
             if match.lastindex and is_placeholder(match[match.lastindex]):
                 continue
-            if self.holds(path, content, match):
+            # A set of all characters but some has the end of a line in it, for Python.
+            if b"\n" not in match[0] and self.holds(path, content, match):
                 return content.count(b"\n", 0, match.start()) + 1
         return None
 
@@ -73,8 +76,12 @@ class Named:
 
     def is_at(self, path: str) -> bool:
         """Whether a file of this kind would have this path."""
-        folder, name = posixpath.split(path)
-        return bool(re.fullmatch(self.name, name, re.IGNORECASE) and re.search(self.folder, f"{folder}/"))
+        return fits(self.name, path) and re.search(self.folder, f"{posixpath.dirname(path)}/") is not None
+
+
+def fits(name: str, path: str) -> bool:
+    """Whether the last part of a path matches a pattern as a whole."""
+    return re.fullmatch(name, posixpath.basename(path), re.IGNORECASE) is not None
 
 
 def is_placeholder(value: bytes | None) -> bool:

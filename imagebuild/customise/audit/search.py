@@ -51,6 +51,10 @@ class _Report:
         if (change := Change(path, what)) not in changes:
             changes.append(change)
 
+    def has(self, kind: str, path: str) -> bool:
+        """Whether there is a finding of this kind at a path."""
+        return any(change.path == path for change in self.found.get(kind, ()))
+
 
 def look(guest: Guest, known: Sequence[Identity], *, has_machine_id: bool) -> dict[str, list[Change]]:
     """What of ``known`` is still in the guest, and its private keys and credentials. Changes nothing.
@@ -65,14 +69,15 @@ def look(guest: Guest, known: Sequence[Identity], *, has_machine_id: bool) -> di
         )
     for path in places.layers(guest):
         report.add(LIMITS, path, "not looked into: a system within the system")
-    _look_at_names(guest, names, links, known, report)
-    for path in contents[:_MOST_FILES]:
+    by_name = [path for path in names if any(rule.name and rules.fits(rule.name, path) for rule in credentials.RULES)]
+    for path in list(dict.fromkeys([*contents, *(path for path in by_name if guest.is_file(path))]))[:_MOST_FILES]:
         content = _content(guest, path)
         if content is None:
             report.add(LIMITS, path, "not looked into: it cannot be read")
             continue
         _look_for_identities(path, content, known, report)
         _look_for_secrets(path, content, report)
+    _look_at_names(guest, names, links, known, report)
     for path in guest.real_files(*_IMAGES):
         _look_into_image(guest, path, known, report)
     _sort_out(report, has_machine_id=has_machine_id)
@@ -82,10 +87,12 @@ def look(guest: Guest, known: Sequence[Identity], *, has_machine_id: bool) -> di
 def _searched(guest: Guest, known: Sequence[Identity]) -> tuple[list[str], list[str], list[tuple[str, str]], bool]:
     """Paths by their names, files by their contents, and links; of all folders, and of those that links lead to."""
     texts = [rules.literal(text.encode()) for one in known for text in one.spellings]
-    texts += [rule.text for rule in (*private_keys.RULES, *credentials.RULES)]
+    patterns = (*private_keys.RULES, *credentials.RULES)
+    texts += [rule.text for rule in patterns if not rule.name]
     named = [text for one in known for text in one.spellings if "/" not in text and "\n" not in text]
     named = [f".*{_literal(text)}.*" for text in named]
     named += [one.name for one in (*private_keys.NAMES, *credentials.NAMES)]
+    named += [rule.name for rule in patterns if rule.name]
     # One part of a path has no slash in it; find sees the whole path.
     name = "|".join(named).replace(".*", "[^/]*")
     folders = places.folders(guest)
@@ -127,7 +134,7 @@ def _look_at_names(
                 report.add(IDENTITIES, path, f"{identity.what} in its name")
         for kind, patterns in kinds:
             for secret in patterns:
-                if secret.is_at(path) and not places.is_sample(path):
+                if secret.is_at(path) and not places.is_sample(path) and not report.has(kind, path):
                     entry = guest.stat(path)
                     if entry is not None and entry.kind == "file" and entry.size:
                         report.add(kind, path, secret.what)
