@@ -54,16 +54,26 @@ class Rule:
         """The number of the first line of a file that is a secret; None if there is none."""
         if not re.search(self.only, path) or (self.name and not fits(self.name, path)):
             return None
-        for match in self._compiled.finditer(content):
-            start = content.rfind(b"\n", 0, match.start()) + 1
+        for match, start in self._matches(content):
             if not self.comments and _COMMENT.match(content, start):
                 continue
             if match.lastindex and is_placeholder(match[match.lastindex]):
                 continue
-            # A set of all characters but some has the end of a line in it, for Python.
-            if b"\n" not in match[0] and self.holds(path, content, match):
-                return content.count(b"\n", 0, match.start()) + 1
+            if self.holds(path, content, match):
+                return content.count(b"\n", 0, start) + 1
         return None
+
+    def _matches(self, content: bytes) -> Iterator[tuple[re.Match[bytes], int]]:
+        """The first match in each line, with the line's beginning."""
+        end = -1
+        # To Python, a set of all characters but some has the end of a line in it: so the line is looked at by itself.
+        while (hit := self._compiled.search(content, end + 1)) is not None:
+            start = content.rfind(b"\n", 0, hit.start()) + 1
+            end = content.find(b"\n", hit.start())
+            end = len(content) if end < 0 else end
+            match = self._compiled.search(content, start, end)
+            if match is not None:
+                yield match, start
 
 
 @dataclass(frozen=True)
