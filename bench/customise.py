@@ -62,7 +62,7 @@ def usual_chain(disk: Path, image: Path, *, accelerator: accel.Accelerator) -> S
 
 
 def _ours(disk: Path, image: Path, folder: Path, *, accelerator: accel.Accelerator) -> Seconds:
-    calls = [registry.call(name) for name in registry.DEFAULTS]
+    calls = [registry.call(name) for name in (*registry.HOUSE_RULES, *registry.TEMPLATE)]
     return {
         "customise": _timed(
             lambda: customise.run(disk, "raw", calls, accel=accelerator, workdir=folder, network=False)

@@ -16,7 +16,8 @@ from imagebuild import scrub as scrubbing
 from imagebuild.cli.keys import key_option
 from imagebuild.cli.options import RecipeName, json_option, log_to_stderr, opened, store_option, verbose_option
 from imagebuild.cli.report import JsonReporter, reporter
-from imagebuild.customise import CustomiseResult, OperationCall, OperationResult, detectors, registry
+from imagebuild.customise import CustomiseResult, OperationCall, OperationResult, registry
+from imagebuild.customise.audit import KINDS
 from imagebuild.disk_image import Format
 from imagebuild.errors import UsageError
 from imagebuild.guest import Key
@@ -78,6 +79,10 @@ Examples:
     help="Apply this operation, with these parameters, and not the default set; repeatable.",
 )  # fmt: skip
 @click.option("--recipe", type=RecipeName(), help="Apply the operations of this recipe, and not the default set.")
+@click.option(
+    "--house-rules", is_flag=True,
+    help=f"Also apply what the shipped recipes add to the default set: {', '.join(registry.HOUSE_RULES)}.",
+)  # fmt: skip
 @click.option("--without", multiple=True, type=OperationName(), metavar="NAME", help="Leave this operation out.")
 @key_option
 @click.option("--network", is_flag=True, help="Let operations that must download something do so.")
@@ -94,6 +99,7 @@ def scrub(
     output: Path | None,
     wanted: tuple[str, ...],
     recipe: str | None,
+    house_rules: bool,
     without: tuple[str, ...],
     keys: tuple[Key, ...],
     network: bool,
@@ -103,13 +109,16 @@ def scrub(
 ) -> None:
     """Make a template of IMAGE: remove what belongs to one machine, offline.
 
+    The default set of operations removes identities, secrets and traces, and changes no setting of the guest's. Settings that only the
+    shipped recipes want, such as SELinux and the firewall off, are house rules: ask for them with --house-rules.
+
     Further IMAGEs are further disks of the same guest, in their order. The guest must be switched off. A failure or an interruption leaves
     every image as it was; `imagebuild operations` lists what can be done. What a file will not let be done is listed, and the rest is done.
     """
     if verbose:
         log_to_stderr()
     way = _way(dry_run=dry_run, in_place=in_place, output=output)
-    operations = _operations(wanted, recipe, without)
+    operations = _operations(wanted, recipe, without, house_rules=house_rules)
     disks = scrubbing.recognised(images, given)
     told = reporter(as_json=as_json, quiet=False)
     kept = opened(store)
@@ -167,7 +176,7 @@ def audit(
     """Tell which identities and secrets IMAGE still carries, with the path of each. Changes nothing."""
     if verbose:
         log_to_stderr()
-    known = {*registry.names(), *detectors.KINDS}
+    known = {*registry.names(), *KINDS}
     for name in ignore:
         if name not in known:
             raise UsageError(f"--ignore {name}: there is no such operation", "`imagebuild operations list` lists them")
@@ -198,18 +207,27 @@ def _way(*, dry_run: bool, in_place: bool, output: Path | None) -> Way:
     return "dry-run" if dry_run else "in-place" if in_place else "swap"
 
 
-def _operations(wanted: tuple[str, ...], recipe: str | None, without: tuple[str, ...]) -> list[OperationCall]:
+def _operations(
+    wanted: tuple[str, ...], recipe: str | None, without: tuple[str, ...], *, house_rules: bool
+) -> list[OperationCall]:
     if recipe is not None and wanted:
         raise UsageError("--recipe and --operation exclude each other")
+    if recipe is not None and house_rules:
+        raise UsageError("--recipe and --house-rules exclude each other", "the recipe lists its operations")
     if recipe is not None:
         calls = _of_recipe(recipe)
     else:
-        calls = [_call(one) for one in wanted] or [registry.call(name) for name in registry.DEFAULTS]
+        calls = [_call(one) for one in wanted] or [registry.call(name) for name in registry.TEMPLATE]
+        calls += [registry.call(name) for name in registry.HOUSE_RULES if house_rules and name not in _names(calls)]
     for name in without:
-        if name not in {call.name for call in calls}:
+        if name not in _names(calls):
             registry.get(name)
             raise UsageError(f"--without {name}: it would not be applied anyway")
     return [call for call in calls if call.name not in without]
+
+
+def _names(calls: list[OperationCall]) -> set[str]:
+    return {call.name for call in calls}
 
 
 def _of_recipe(name: str) -> list[OperationCall]:
@@ -248,7 +266,7 @@ def _scratch(store: Store) -> AbstractContextManager[Path]:
 
 
 def _kind(result: OperationResult) -> str:
-    return detectors.KINDS.get(result.name) or registry.get(result.name).carries
+    return KINDS.get(result.name) or registry.get(result.name).carries
 
 
 def _data(result: CustomiseResult) -> list[dict[str, object]]:
@@ -263,6 +281,8 @@ def _show(result: CustomiseResult, *, in_full: bool) -> None:
         click.echo(f"  {one.name:<32} {status}{left}{': ' + one.reason if one.reason else ''}")
         for change in one.failed:
             click.echo(f"      not done: {change.path}: {change.what}")
+        for change in one.left:
+            click.echo(f"      left: {change.path}: {change.what}")
         for change in one.changes if in_full else ():
             click.echo(f"      {change.path}: {change.what}")
             for line in change.diff.splitlines()[2:]:

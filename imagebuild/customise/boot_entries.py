@@ -85,7 +85,7 @@ def rename(guest: Guest, known: set[str]) -> None:
     token = _token(guest)
     with guest.boot_partitions() as partitions:
         folders = list(
-            dict.fromkeys(guest.real_path(one) for one in (*_FOLDERS, *partitions) if guest.leads_to_folder(one))
+            dict.fromkeys(guest.realpath(one) for one in (*_FOLDERS, *partitions) if guest.leads_to_folder(one))
         )
         gone = _rescue(guest, folders, known)
         names = {path: new for path, new in _names(guest, folders, known, token) if path not in gone}

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from imagebuild.guest import Cleared, Entry
     from imagebuild.guest.block import Identifier, Kind
+    from imagebuild.guest.search import Found
 
 _LONGEST_DIFFERENCE = 256 << 10
 """Characters of the longest text that a difference is made of."""
@@ -20,11 +21,15 @@ _LONGEST_DIFFERENCE = 256 << 10
 
 @dataclass(frozen=True)
 class Change:
-    """One thing that was changed in a guest; ``diff`` is a unified diff of a text, if differences are asked for."""
+    """One thing that was changed in a guest; ``diff`` is a unified diff of a text, if differences are asked for.
+
+    ``carried`` says whether something of one machine was there: not so where a change adds something, or makes it tidy.
+    """
 
     path: str
     what: str
     diff: str = ""
+    carried: bool = True
 
 
 def difference(path: str, before: str | bytes, after: str | bytes) -> str:
@@ -53,6 +58,7 @@ class Files(Protocol):
     def listdir(self, path: str) -> list[Entry]: ...
     def glob(self, pattern: str) -> list[str]: ...
     def walk(self, path: str) -> Iterator[tuple[str, Entry]]: ...
+    def search(self, folders: Sequence[str], texts: Sequence[bytes], name: str, skip: Sequence[str]) -> Found: ...
     def sha256(self, path: str) -> str: ...
     def write(self, path: str, content: bytes) -> None: ...
     def upload(self, source: Path, path: str) -> None: ...

@@ -35,6 +35,7 @@ class Guest(View):
         self.supplies = supplies
         self._differences = differences
         self.changes: list[Change] = []
+        self.left: list[Change] = []
 
     def edit(self, path: str, change: Callable[[str], str], what: str) -> bool:
         """Replace the text of an existing file, links followed, by ``change(text)``; mode, owner and label stay.
@@ -329,6 +330,17 @@ class Guest(View):
     def record(self, path: str, what: str, diff: str = "") -> None:
         """Put a change on record that was not made through the methods above."""
         self.changes.append(Change(shown(path), what, diff))
+
+    def leave(self, path: str, why: str) -> None:
+        """Put on record what is of one machine, and stays because nothing can be done about it here."""
+        self.left.append(Change(shown(path), why))
+
+    @contextmanager
+    def tidying(self) -> Iterator[None]:
+        """What is changed while the block runs was not of one machine: it is added, or written in a better way. An audit does not report it."""
+        before = len(self.changes)
+        yield
+        self.changes[before:] = [replace(change, carried=False) for change in self.changes[before:]]
 
     def wipe_unused(self) -> list[str]:
         """Zero what is unused on the disks, and give it back to their image. What could not be wiped, and why, a line each.

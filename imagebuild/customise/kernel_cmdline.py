@@ -120,7 +120,7 @@ def _folders(guest: Guest, partitions: list[str]) -> Iterator[tuple[str, list[st
     """Each folder that may hold a boot loader's files, once, and what is in it."""
     seen = set()
     for folder in (*_FOLDERS, *partitions, *(f"{one}/boot" for one in partitions)):
-        if guest.leads_to_folder(folder) and (real := guest.real_path(folder)) not in seen:
+        if guest.leads_to_folder(folder) and (real := guest.realpath(folder)) not in seen:
             seen.add(real)
             yield real, [entry.name.lower() for entry in guest.listdir(real)]
 
@@ -169,7 +169,7 @@ class _Plan:
         ))  # fmt: skip
 
     def _edit(self, path: str, editor: Callable[[str, Edit], str]) -> None:
-        real = self.guest.real_path(path)
+        real = self.guest.realpath(path)
         if real in self.texts:
             return
         old = self.guest.read(real)
@@ -230,7 +230,7 @@ class _Plan:
             self._in_variables(paths, variables, patterns[0])
 
     def _in_variables(self, paths: list[str], variables: Variables, home: str) -> None:
-        real = {path: self.guest.real_path(path) for path in paths}
+        real = {path: self.guest.realpath(path) for path in paths}
         texts = {real[path]: self.texts.get(real[path]) or self.guest.read(path) for path in paths}
         self.places += 1
         self.texts |= command_line_variables.edited(texts, variables, self.edit, real.get(home, home))

@@ -18,6 +18,9 @@ An operation changes a guest's disk offline, through libguestfs. A recipe lists 
 of libguestfs. They run by phase (customise, configure, scrub, seal), within a phase in the recipe's order. An operation
 that finds nothing to do changes nothing, so all can be applied again.
 
+The **default set** is what makes a template of any image: `imagebuild scrub` applies it. **House rules** are settings that the shipped
+recipes add to it; `imagebuild scrub --house-rules` applies them to an image that exists.
+
 This page is written from the operations' own files in `imagebuild/customise/operations/`
 (`pytest tests/customise/test_operations_manual.py --regenerate`).
 """
@@ -128,7 +131,8 @@ def _beside_customize() -> str:
 
 def section(operation: Operation) -> str:
     """One operation in Markdown."""
-    default = ", part of the default set" if operation.name in registry.DEFAULTS else ""
+    sets = {", part of the default set": registry.TEMPLATE, ", a house rule": registry.HOUSE_RULES}
+    default = "".join(text for text, names in sets.items() if operation.name in names)
     lines = [
         f"## {operation.name}",
         "",

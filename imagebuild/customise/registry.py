@@ -2,7 +2,7 @@
 
 A file of that folder has a docstring (its documentation: a summary line, then prose), a
 ``PHASE``, a ``Params`` model and ``apply(guest, params)``; ``needs_network(guest, params)`` if it
-ever downloads something; ``CARRIES`` and ``REPLACES`` if it scrubs (see ``Operation``).
+ever downloads something; ``CARRIES`` and ``REPLACES`` if it scrubs (see ``Operation``). A table that it reads has its name, with ``.yaml``.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from imagebuild.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-DEFAULTS: tuple[str, ...] = (
-    "disable-selinux",
-    "disable-firewall",
+HOUSE_RULES: tuple[str, ...] = ("disable-selinux", "disable-firewall")
+"""What our recipes add: settings that are a matter of taste. An image of somebody else's gets them when they are asked for."""
+TEMPLATE: tuple[str, ...] = (
     "remove-installer-traces",
     "remove-network-identity",
     "remove-udev-rules",
@@ -35,6 +35,7 @@ DEFAULTS: tuple[str, ...] = (
     "remove-domain-membership",
     "remove-subscriptions",
     "remove-service-data",
+    "reset-agents",
     "remove-app-store-state",
     "remove-ssh-host-keys",
     "remove-user-ssh",
@@ -51,7 +52,7 @@ DEFAULTS: tuple[str, ...] = (
     "clean-temporary-files",
     "trim-free-space",
 )
-"""What every template wants; ``install-packages`` is added by a recipe, with its packages."""
+"""What makes a template of any image: identities, secrets and traces of one machine go. It is what scrubbing does unless it is told otherwise."""
 
 
 def names() -> tuple[str, ...]:
@@ -77,10 +78,11 @@ def call(name: str, params: Mapping[str, Any] | None = None, supplies: Supplies 
 
 
 def code_digest(name: str) -> str:
-    """SHA-256 over the code that decides what ``name`` does: its own file, and what all operations stand on."""
+    """SHA-256 over the code that decides what ``name`` does: its own file, a table beside it, and what all operations stand on."""
     get(name)
-    own = fingerprint.code(f"customise/operations/{name.replace('-', '_')}.py")
-    return fingerprint.text(f"{own} {_shared_code()}")
+    own = f"customise/operations/{name.replace('-', '_')}"
+    files = [file for file in (f"{own}.py", f"{own}.yaml") if (fingerprint.PACKAGE / file).is_file()]
+    return fingerprint.text(f"{fingerprint.code(*files)} {_shared_code()}")
 
 
 @cache

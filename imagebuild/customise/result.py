@@ -17,6 +17,7 @@ class OperationResult:
     """What one operation did; ``reason`` says why it was not applicable, ``seconds`` how long it took.
 
     ``failed`` has what could not be done, with the reason as the ``what`` of each: then the operation is incomplete.
+    ``left`` is what it found and could do nothing about, with the reason.
     """
 
     name: str
@@ -25,6 +26,7 @@ class OperationResult:
     changes: tuple[Change, ...]
     seconds: float
     failed: tuple[Change, ...] = ()
+    left: tuple[Change, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
-from imagebuild.customise import detectors, packages, password_hashes, registry
+from imagebuild.customise import packages, password_hashes, registry
+from imagebuild.customise.audit import LOGINS, identities, logins, search
 from imagebuild.customise.guest import Guest
 from imagebuild.customise.operation import NoParams, NotApplicable, OperationCall, Phase
 from imagebuild.customise.result import CustomiseResult, OperationResult, Status
@@ -135,20 +136,32 @@ def _try_again(
 
 
 def audit(open_guest: OpenGuest, *, tell: Callable[[str, float], None]) -> CustomiseResult:
-    """What every scrubbing operation would find to do, and what is told besides; the disk must be one to throw away."""
+    """What every scrubbing operation would remove, and what is found besides; the disks must be ones to throw away."""
     tell("starting the appliance", 0.0)
-    names = [name for name in registry.names() if registry.get(name).carries]
     with open_guest(network=False) as files:
-        guest = Guest(files)
-        # First: what is told besides must not have been scrubbed by the operations.
-        beside = [
-            OperationResult(name, "changed", "", found, 0.0) for name, found in detectors.look(guest).items() if found
-        ]
-        results = []
-        for done, name in enumerate(names):
-            tell(name, done / len(names))
-            results.append(apply_one(files, registry.call(name)))
-    return CustomiseResult((*results, *beside), {})
+        return audit_guest(files, tell)
+
+
+def audit_guest(files: Files, tell: Callable[[str, float], None]) -> CustomiseResult:
+    """Audit an opened guest, which is changed by it: what is found after the operations is what they leave."""
+    guest = Guest(files)
+    known = identities.gather(guest)
+    has_machine_id = bool(identities.current_machine_id(guest))
+    found = {LOGINS: logins.look(guest)}
+    results = []
+    names = [name for name in registry.names() if registry.get(name).carries]
+    for done, name in enumerate(names):
+        tell(name, done / (len(names) + 1))
+        results.append(_carried(apply_one(files, registry.call(name))))
+    tell("looking for what is left", len(names) / (len(names) + 1))
+    found |= search.look(guest, known, has_machine_id=has_machine_id)
+    results += [OperationResult(kind, "changed", "", tuple(changes), 0.0) for kind, changes in found.items() if changes]
+    return CustomiseResult(tuple(results), {})
+
+
+def _carried(result: OperationResult) -> OperationResult:
+    """What an operation found that is of one machine: not what it has added or only made tidy, but also what it could not renew."""
+    return replace(result, changes=(*(change for change in result.changes if change.carried), *result.left))
 
 
 def _installed(files: Files) -> dict[str, str]:
@@ -182,4 +195,6 @@ def apply_one(files: Files, call: OperationCall, *, differences: bool = False) -
     if guest.changes or guest.failed:
         status = "incomplete" if guest.failed else "changed"
     seconds = time.monotonic() - begin
-    return OperationResult(call.name, status, reason, tuple(guest.changes), seconds, tuple(guest.failed))
+    return OperationResult(
+        call.name, status, reason, tuple(guest.changes), seconds, tuple(guest.failed), tuple(guest.left)
+    )

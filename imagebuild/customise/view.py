@@ -11,9 +11,10 @@ from imagebuild.customise.files import Change, Files
 from imagebuild.errors import GuestError, GuestFileError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from imagebuild.guest import Entry
+    from imagebuild.guest.search import Found
 
 LARGEST_TEXT = 1 << 20
 """Bytes of the largest file that is read as a text. A guest's file may be of any size; no configuration is."""
@@ -74,10 +75,6 @@ class View:
     def readlink(self, path: str) -> str:
         """Where the link at ``path`` points, as it is written in it."""
         return self._files.readlink(path)
-
-    def real_path(self, path: str) -> str:
-        """``path`` without links in it; GuestError if it leads nowhere."""
-        return self._files.realpath(path)
 
     def real_file(self, path: str) -> str | None:
         """The regular file that ``path`` is or leads to; None if it leads nowhere or to something else."""
@@ -154,6 +151,10 @@ class View:
             return True
         self.not_done(folder, f"a link leads to {real}, {whose}: nothing in it is touched")
         return False
+
+    def search(self, folders: Sequence[str], texts: Sequence[bytes], name: str, skip: Sequence[str] = ()) -> Found:
+        """Files of real folders by a line of theirs, anything there by its name, and all links; see ``imagebuild.guest.search``."""
+        return self._files.search(folders, texts, name, skip)
 
     def stat(self, path: str) -> Entry | None:
         """What is at ``path``, links not followed; None if nothing is."""

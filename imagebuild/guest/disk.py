@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from imagebuild import qemu_img
 from imagebuild.errors import GuestError, GuestFileError
-from imagebuild.guest import appliance, block, boot
+from imagebuild.guest import appliance, block, boot, search
 from imagebuild.guest.appliance import Appliance
 from imagebuild.guest.calls import ApplianceGone, about
 from imagebuild.guest.lookup import Entry, Lookup
@@ -66,6 +66,9 @@ class GuestDisk(Lookup):
                 parts.append(more)
                 size += len(more)
             return b"".join(parts)
+
+    def search(self, folders: Sequence[str], texts: Sequence[bytes], name: str, skip: Sequence[str]) -> search.Found:
+        return search.search(self._g, folders, texts, name, skip)
 
     def sha256(self, path: str) -> str:
         with about(path):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from imagebuild import scrubbing
+from imagebuild import scrub as scrubbing
 from imagebuild.cli.main import cli
 from imagebuild.customise import RESULT, CustomiseResult, OperationResult, registry, runner
 from imagebuild.customise.files import Change

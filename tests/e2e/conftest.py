@@ -34,7 +34,7 @@ kernel_arguments: [net.ifnames=0, biosdevname=0, console=tty0, "console=ttyS0,11
 packages: [lrzsz, net-tools, screen, tree, vim, wget]
 operations:
 """
-RECIPE += "".join(f"  - {name}\n" for name in registry.DEFAULTS)
+RECIPE += "".join(f"  - {name}\n" for name in (*registry.HOUSE_RULES, *registry.TEMPLATE))
 
 
 @dataclass(frozen=True)

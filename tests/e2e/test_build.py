@@ -172,7 +172,7 @@ def test_an_edit_of_the_last_operation_goes_on_from_a_layer(project: Project, im
     assert "the first 1 of them kept from before" in done["summary"]
     edited = project.folder / str(ended.last("artifact")["image"])
     told = json.loads((edited.parent / "manifest.json").read_text())
-    assert [one["name"] for one in told["operations"]][:3] == ["run-command", "write-file", registry.DEFAULTS[0]]
+    assert [one["name"] for one in told["operations"]][:3] == ["run-command", "write-file", registry.HOUSE_RULES[0]]
     overlay = tmp_path / "overlay.qcow2"
     qemu_img.create_overlay(edited, "qcow2", overlay)
     with guest.opened(overlay, "qcow2", accel="tcg", tmpdir=tmp_path) as opened:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fnmatch
 import hashlib
 import os
 import posixpath
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
@@ -13,6 +15,7 @@ from pathlib import Path
 from imagebuild.errors import GuestError, GuestFileError
 from imagebuild.guest import Cleared, Entry, Kind, Lookup, block
 from imagebuild.guest.block import Identifier
+from imagebuild.guest.search import LARGEST, Found
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,25 @@ class MemoryDisk(Lookup):
 
     def read(self, path: str, limit: int) -> bytes:
         return self.tree[self.realpath(path)].content[:limit]
+
+    def search(self, folders: Sequence[str], texts: Sequence[bytes], name: str, skip: Sequence[str]) -> Found:
+        prune = [re.compile(fnmatch.translate(pattern)) for pattern in skip]
+        found = {
+            path: node
+            for path, node in self.tree.items()
+            if any(f"{path}/".startswith(f"{folder}/") for folder in folders) and not _below(path, prune)
+        }
+        line = re.compile(b"|".join(b"(?:%s)" % text for text in texts), re.IGNORECASE)
+        return Found(
+            tuple(
+                path
+                for path, node in found.items()
+                if node.kind == "file" and len(node.content) <= LARGEST
+                if any(line.search(one) for one in node.content.split(b"\n"))
+            ),
+            tuple(path for path in found if re.fullmatch(name, posixpath.basename(path), re.IGNORECASE)),
+            tuple((path, node.content.decode()) for path, node in found.items() if node.kind == "symlink"),
+        )
 
     def write(self, path: str, content: bytes) -> None:
         real = self._followed(path)
@@ -190,3 +212,9 @@ class MemoryDisk(Lookup):
 def _above(path: str) -> set[str]:
     """A path and the folders that it is in."""
     return {path[:at] for at, char in enumerate(path) if char == "/"} | {path}
+
+
+def _below(path: str, patterns: Sequence[re.Pattern[str]]) -> bool:
+    """Whether a path or a folder above it matches."""
+    parts = path.split("/")
+    return any(pattern.match("/".join(parts[:end])) for end in range(2, len(parts) + 1) for pattern in patterns)

@@ -41,7 +41,7 @@ def test_on_xfs(family: Family, xfs: Scratch) -> None:
 
 
 def _scrub_twice(disk: Files) -> None:
-    calls = [registry.call(name) for name in registry.DEFAULTS]
+    calls = [registry.call(name) for name in (*registry.HOUSE_RULES, *registry.TEMPLATE)]
     first = apply_all(disk, calls, lambda detail, fraction: None)
     assert any(one.changes for one in first.operations)
     again = apply_all(disk, calls, lambda detail, fraction: None)
@@ -49,7 +49,7 @@ def _scrub_twice(disk: Files) -> None:
 
 
 def _carries(name: str) -> bool:
-    return bool(registry.get(name).carries) and name in registry.DEFAULTS
+    return bool(registry.get(name).carries) and name in registry.TEMPLATE
 
 
 def _check(family: Family, tree: Tree) -> None:

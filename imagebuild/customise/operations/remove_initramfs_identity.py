@@ -57,11 +57,11 @@ def apply(guest: Guest, params: NoParams) -> None:
         raise NotApplicable("nothing in this guest copies such files into its initramfs images")
     with guest.boot_partitions() as partitions:
         folders = dict.fromkeys(
-            guest.real_path(one) for one in ("/boot", "/efi", *partitions) if guest.leads_to_folder(one)
+            guest.realpath(one) for one in ("/boot", "/efi", *partitions) if guest.leads_to_folder(one)
         )
         seen: set[str] = set()
         for path in guest.real_files(*(f"{folder}/{pattern}" for folder in folders for pattern in _IMAGES)):
-            real = guest.real_path(path)
+            real = guest.realpath(path)
             if real not in seen:
                 seen.add(real)
                 _clean(guest, real, _REMOVED if guest.exists(_ISCSI_ROOT) else _REMOVED | _INITIATOR)

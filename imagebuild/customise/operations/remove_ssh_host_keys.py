@@ -73,8 +73,9 @@ def apply(guest: Guest, params: NoParams) -> None:
                 "nothing in this guest would create new SSH host keys: it does not start with systemd",
                 "leave out remove-ssh-host-keys, or let the guest's own start scripts run `ssh-keygen -A`",
             )
-        guest.create(f"{units.OWN}/{_UNIT}", _UNIT_TEXT)
-        units.enable(guest, _UNIT, wanted_by="multi-user.target")
+        with guest.tidying():
+            guest.create(f"{units.OWN}/{_UNIT}", _UNIT_TEXT)
+            units.enable(guest, _UNIT, wanted_by="multi-user.target")
     guest.remove(keys)
     for path in guest.real_files("/etc/ssh/sshd_config", "/etc/ssh/sshd_config.d/*.conf"):
         for key in _HOST_KEY.findall(guest.read(path)):

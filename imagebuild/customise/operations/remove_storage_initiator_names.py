@@ -8,6 +8,7 @@ that runs ``nvme gen-hostnqn`` and ``iscsi-iname`` while there is no name.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from imagebuild.customise import units
@@ -23,6 +24,8 @@ Params = NoParams
 _ISCSI = "/etc/iscsi/initiatorname.iscsi"
 _NVME = ("/etc/nvme/hostnqn", "/etc/nvme/hostid")
 _GENERATE = "GenerateName=yes\n"
+_NAME = re.compile(r"^[ \t]*InitiatorName[ \t]*=", re.MULTILINE)
+"""A file that has no name yet says ``GenerateName=yes``, as Debian's package brings it."""
 _DEBIAN = ("/usr/lib/open-iscsi/startup-checks.sh", "/lib/open-iscsi/startup-checks.sh")
 _INAME = ("/usr/sbin/iscsi-iname", "/sbin/iscsi-iname")
 _CLI = ("/usr/sbin/nvme", "/usr/bin/nvme")
@@ -50,7 +53,7 @@ _NVME_COMMAND = 'n=$$({tool} gen-hostnqn) && echo "$$n" >/etc/nvme/hostnqn && ec
 def apply(guest: Guest, params: NoParams) -> None:
     if not guest.exists("/etc/iscsi") and not guest.exists("/etc/nvme"):
         raise NotApplicable("neither iSCSI nor NVMe over fabrics in this guest")
-    if guest.exists(_ISCSI):
+    if _NAME.search(guest.read(_ISCSI) if guest.real_file(_ISCSI) else ""):
         _reset_iscsi(guest)
     names = [path for path in _NVME if guest.exists(path)]
     tool = _first(guest, _CLI)
@@ -73,8 +76,9 @@ def _reset_iscsi(guest: Guest) -> None:
 
 def _bring(guest: Guest, unit: str, what: str, before: str, command: str) -> None:
     path = _ISCSI if "iscsi" in unit else _NVME[0]
-    guest.create(f"{units.OWN}/{unit}", _UNIT.format(what=what, before=before, path=path, command=command))
-    units.enable(guest, unit, wanted_by="multi-user.target")
+    with guest.tidying():
+        guest.create(f"{units.OWN}/{unit}", _UNIT.format(what=what, before=before, path=path, command=command))
+        units.enable(guest, unit, wanted_by="multi-user.target")
 
 
 def _first(guest: Guest, paths: tuple[str, ...]) -> str:

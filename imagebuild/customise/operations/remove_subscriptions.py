@@ -1,7 +1,7 @@
 """Remove what registers the guest with its vendor.
 
-Red Hat's subscription (identity, entitlements, facts) and the older system id, SUSE's and Ubuntu Pro's credentials, and the
-identifiers by which yum, dnf, zypper and smolt count a machine. Two clones that share a registration lose it.
+Red Hat's subscription (identity, entitlements, facts) and the older system id, SUSE's credentials, and the identifiers by which yum,
+dnf, zypper and smolt count a machine. Two clones that share a registration lose it. Ubuntu Pro, Landscape and Insights are in ``reset-agents``.
 """
 
 from __future__ import annotations
@@ -26,9 +26,6 @@ _REGISTRATION = (
     "/etc/sysconfig/rhn/systemid",
     "/etc/sysconfig/rhn/systemid.save",
     "/etc/sysconfig/rhn/osad-auth.conf",
-    "/etc/insights-client/machine-id",
-    "/etc/insights-client/.registered",
-    "/etc/insights-client/.last-upload*",
     "/etc/sysconfig/hw-uuid",
     "/etc/smolt/uuid",
     "/etc/smolt/hw-uuid",
@@ -37,10 +34,6 @@ _REGISTRATION = (
     "/etc/zypp/credentials.d/SCCcredentials",
     "/etc/zypp/credentials.d/NCCcredentials",
     "/var/lib/zypp/AnonymousUniqueId",
-    "/var/lib/ubuntu-advantage/private/*",
-    "/var/lib/ubuntu-advantage/machine-access-*.json",
-    "/var/lib/ubuntu-advantage/machine-token.json",
-    "/var/log/ubuntu-advantage*.log",
 )
 
 

@@ -160,12 +160,12 @@ def _everything(guest: Guest, partitions: list[str]) -> Iterator[tuple[str, Entr
     for folder in (*_FOLDERS, *partitions):
         if not guest.leads_to_folder(folder):
             continue
-        for path, entry in guest.walk(guest.real_path(folder)):
+        for path, entry in guest.walk(guest.realpath(folder)):
             if path not in seen:
                 seen.add(path)
                 yield path, entry
     for path in guest.real_files(*_FILES):
-        real = guest.real_path(path)
+        real = guest.realpath(path)
         there = guest.stat(real)
         if there is not None and real not in seen:
             seen.add(real)

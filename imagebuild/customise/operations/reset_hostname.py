@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
@@ -64,7 +65,9 @@ def apply(guest: Guest, params: Params) -> None:
         _set_file(guest, path, old, params.hostname, what)
     for path, key in _SETTINGS.items():
         if guest.real_file(path):
-            guest.edit(path, partial(_set, key=key, name=params.hostname), what)
+            values = {one.value for one in shell_words.assignments(guest.read(path)) if one.name == key}
+            with nullcontext() if values - NO_NAMES else guest.tidying():
+                guest.edit(path, partial(_set, key=key, name=params.hostname), what)
     _not_sent(guest)
     for path in guest.real_files("/etc/machine-info"):
         guest.edit(path, _without_pretty_name, "removed the pretty hostname")
@@ -112,7 +115,9 @@ def _set_file(guest: Guest, path: str, old: Names, name: str, what: str) -> None
     if not is_its_own:
         guest.create(path, f"{name}\n", what=f"{what}: it was a link to {guest.readlink(path)}")
     elif guest.read(real).strip() and not (there == name or (there.lower() in NO_NAMES and there and name in NO_NAMES)):
-        guest.edit(path, lambda _: f"{name}\n", what)
+        # "localhost" in another spelling names no machine.
+        with nullcontext() if there in old else guest.tidying():
+            guest.edit(path, lambda _: f"{name}\n", what)
 
 
 def _set(text: str, *, key: str, name: str) -> str:

@@ -1,0 +1,106 @@
+"""Private keys, by what is in a file and not by where it is.
+
+Texts have a line that says what they are. Binary ones begin with bytes of their own: Java's key stores (JKS 0xFEEDFEED, JCEKS 0xCECECECE), MIT's
+keytabs (0x0502), PKCS #12 (RFC 7292: version 3, then the content type ``data``) and PKCS #8 (RFC 5958: version 0, then the algorithm).
+Certificates and public keys are none.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+
+from imagebuild.customise.audit.rules import B, Named, Rule, literal
+
+_ONLY_KEY = re.compile(rb"\s*[A-Za-z0-9+/]{43}=\s*")
+_PUBLIC = re.compile("pub", re.IGNORECASE)
+_BODY = re.compile(rb"(\r?\n|\\r\\n|\\n)[ \t>|\"']*[A-Za-z0-9+/=-]")
+
+
+def _has_a_body(path: str, content: bytes, match: re.Match[bytes]) -> bool:
+    """A header that something follows: programs and manuals name the header alone."""
+    return _BODY.match(content, match.end()) is not None
+
+
+def _at_the_start(path: str, content: bytes, match: re.Match[bytes]) -> bool:
+    return match.start() == 0
+
+
+def _is_all(path: str, content: bytes, match: re.Match[bytes]) -> bool:
+    return _ONLY_KEY.fullmatch(content) is not None and not _PUBLIC.search(posixpath.basename(path))
+
+
+def _is_no_place(path: str, content: bytes, match: re.Match[bytes]) -> bool:
+    """NetworkManager's ``private-key`` may name a file, or a token, instead of holding the key."""
+    return not match[match.lastindex or 0].startswith((b"/", b"file:", b"pkcs11:"))
+
+
+def _is_pkcs12(path: str, content: bytes, match: re.Match[bytes]) -> bool:
+    return content[:1] == b"\x30" and b"\x02\x01\x03\x30" in content[:10]
+
+
+def _is_pkcs8(path: str, content: bytes, match: re.Match[bytes]) -> bool:
+    return content[:1] == b"\x30" and b"\x02\x01\x00\x30" in content[:9] and match.start() < 20
+
+
+def _is_sealed_pkcs8(path: str, content: bytes, match: re.Match[bytes]) -> bool:
+    return content[:1] == b"\x30" and match.start() < 20
+
+
+def _is_private_jwk(path: str, content: bytes, match: re.Match[bytes]) -> bool:
+    return re.search(rb'"(d|k)"[ \t\r\n]*:[ \t\r\n]*"[^"]', content) is not None
+
+
+_DATA = b"\x2a\x86\x48\x86\xf7\x0d\x01\x07\x01"
+_RSA = b"\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01"
+_EC = b"\x2a\x86\x48\xce\x3d\x02\x01"
+_ED25519 = b"\x06\x03\x2b\x65\x70\x04"
+_PBES2 = b"\x2a\x86\x48\x86\xf7\x0d\x01\x05\x0d"
+"""Object identifiers in DER; the fourth with its tag, and the octet string that follows in a private key."""
+
+RULES = (
+    Rule("private key", r"-----BEGIN ([A-Z0-9]+ )*PRIVATE KEY( BLOCK)?-----", holds=_has_a_body),
+    Rule("private key", "---- BEGIN SSH2 ENCRYPTED PRIVATE KEY ----", holds=_has_a_body),
+    Rule(
+        "OpenVPN's shared key",
+        r"-----BEGIN OpenVPN (Static key V1|tls-crypt-v2 (server|client) key)-----",
+        holds=_has_a_body,
+    ),
+    Rule("private key of PuTTY", "^PuTTY-User-Key-File-[0-9]+:"),
+    Rule("private key of age", "AGE-(SECRET-KEY|PLUGIN-[A-Z0-9]+)-1[A-Z0-9]{20,}", comments=True),
+    Rule(
+        "private key of WireGuard",
+        f"^{B}*(PrivateKey|PresharedKey|private-key|preshared-key){B}*={B}*([^ \t#]+)",
+        only=r"/wireguard/|/systemd/network/|/system-connections/|/netplan/|wg[^/]*\.conf$|\.netdev$",
+        holds=_is_no_place,
+    ),
+    Rule("private key of WireGuard", f"^{B}*PrivateKey{B}*={B}*([A-Za-z0-9+/]{{43}}=)"),
+    Rule("private key", rf'"(PrivateKey|private_key|privateKey)"{B}*:{B}*"([^"/][^"]*)"'),
+    Rule("key of 32 bytes, as WireGuard keeps them", "^[A-Za-z0-9+/]{43}=", holds=_is_all),
+    Rule("private key of minisign or signify", "^untrusted comment:.*secret key"),
+    Rule("secret of DNS updates (TSIG)", rf'^{B}*(key{B}.*)?secret{B}+"?([A-Za-z0-9+/=]{{8,}})"?{B}*;'),
+    Rule("private key of DNSSEC", "^Private-key-format:"),
+    Rule("private key of GnuPG", r"\((21:protected-private-key|11:private-key)|^Key: *\((protected-)?private-key"),
+    Rule("private key of an onion service", "^== ed25519v1-secret"),
+    Rule("key of Ceph", rf"^{B}*key{B}*={B}*(A[A-Za-z0-9+/]{{37}}==)"),
+    Rule("key of a Kubernetes client", rf"client-key-data:{B}*\"?([A-Za-z0-9+/=]+)"),
+    Rule("private key of Tailscale", r"privkey:[0-9a-f]{16,}|\"_machinekey\""),
+    Rule("private key (JSON Web Key)", r'"kty"', holds=_is_private_jwk),
+    Rule("key store of Java", b"^" + literal(b"\xfe\xed\xfe\xed"), holds=_at_the_start, comments=True),
+    Rule("key store of Java", b"^" + literal(b"\xce\xce\xce\xce"), holds=_at_the_start, comments=True),
+    Rule("keytab of Kerberos", b"^\x05\x02", holds=_at_the_start, comments=True),
+    Rule("key store (PKCS #12)", literal(_DATA), holds=_is_pkcs12, comments=True),
+    *(Rule("private key (PKCS #8)", literal(oid), holds=_is_pkcs8, comments=True) for oid in (_RSA, _EC, _ED25519)),
+    Rule("private key (PKCS #8)", literal(_PBES2), holds=_is_sealed_pkcs8, comments=True),
+)
+
+NAMES = (
+    Named("private keys of GnuPG", r"secring\.gpg"),
+    Named("private host key of dropbear", "dropbear_[a-z0-9]+_host_key"),
+    Named("private key of PuTTY", r".*\.ppk"),
+    Named("private key of WireGuard", r".*private.*|.*\.(key|psk)", "/wireguard/"),
+    Named("wallet of KDE", r".*\.kwl"),
+    Named("keyring of GNOME", r".*\.(keyring|keystore)", "/share/keyrings/"),
+    Named("key of an encrypted disk", r".*\.key", r"/cryptsetup-keys\.d/"),
+    Named("keytab of Kerberos", r".*\.keytab"),
+)

@@ -1,0 +1,115 @@
+"""What a secret looks like in a file: a line that matches, in a file of a certain name, and whatever else must hold."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+Holds = Callable[[str, bytes, re.Match[bytes]], bool]
+"""Of a path, the file's content and what matched in it."""
+B = "[ \t]"
+"""A blank. Patterns hold to what grep and Python read the same way: no classes like ``\\s``, no look-around."""
+_COMMENT = re.compile(rb"[ \t]*(#|;|// |<!--|dnl )")
+_PLACEHOLDER = re.compile(
+    r"|[*.?-]+|x{3,}|<.*|\[.*\]|\{.*|\$.*|%.*|@.*@|(your|my|some|the|example|replace|change|insert|enter)[-_ ].*|"
+    r"(none|null|nil|true|false|yes|no|on|off|ask|undef|testing123)[,;]*",
+    re.IGNORECASE,
+)
+"""What stands in examples, and settings that are none: nothing that needs to stay unknown."""
+
+
+def anything(path: str, content: bytes, match: re.Match[bytes]) -> bool:
+    """Every match counts."""
+    return True
+
+
+@dataclass(frozen=True)
+class Rule:
+    """``pattern`` is compared line by line, without regard to case. Its last group is the secret, if it has groups: a placeholder is none.
+
+    ``name`` is the last part of the file's path, as a whole, and ``only`` is looked for in the path. A pattern that many a text matches has a
+    ``name``: it is not sought for in all files. Lines that are comments do not count, but where ``comments`` says that they do.
+    """
+
+    what: str
+    pattern: str | bytes
+    only: str = ""
+    name: str = ""
+    holds: Holds = anything
+    comments: bool = False
+
+    @property
+    def text(self) -> bytes:
+        """The pattern, for grep: it knows no escapes for characters."""
+        return self.pattern if isinstance(self.pattern, bytes) else self.pattern.replace(r"\t", "\t").encode()
+
+    @cached_property
+    def _compiled(self) -> re.Pattern[bytes]:
+        return re.compile(self.text, re.IGNORECASE | re.MULTILINE)
+
+    def line_in(self, path: str, content: bytes) -> int | None:
+        """The number of the first line of a file that is a secret; None if there is none."""
+        if not re.search(self.only, path) or (self.name and not fits(self.name, path)):
+            return None
+        for match, start in self._matches(content):
+            if not self.comments and _COMMENT.match(content, start):
+                continue
+            if match.lastindex and is_placeholder(match[match.lastindex]):
+                continue
+            if self.holds(path, content, match):
+                return content.count(b"\n", 0, start) + 1
+        return None
+
+    def _matches(self, content: bytes) -> Iterator[tuple[re.Match[bytes], int]]:
+        """The first match in each line, with the line's beginning."""
+        end = -1
+        # To Python, a set of all characters but some has the end of a line in it: so the line is looked at by itself.
+        while (hit := self._compiled.search(content, end + 1)) is not None:
+            start = content.rfind(b"\n", 0, hit.start()) + 1
+            end = content.find(b"\n", hit.start())
+            end = len(content) if end < 0 else end
+            match = self._compiled.search(content, start, end)
+            if match is not None:
+                yield match, start
+
+
+@dataclass(frozen=True)
+class Named:
+    """A file that is a secret by its name: a pattern of all of its last part, and one to look for in its folder. An empty one is none."""
+
+    what: str
+    name: str
+    folder: str = ""
+
+    def is_at(self, path: str) -> bool:
+        """Whether a file of this kind would have this path."""
+        return fits(self.name, path) and re.search(self.folder, f"{posixpath.dirname(path)}/") is not None
+
+
+def fits(name: str, path: str) -> bool:
+    """Whether the last part of a path matches a pattern as a whole."""
+    return re.fullmatch(name, posixpath.basename(path), re.IGNORECASE) is not None
+
+
+def is_placeholder(value: bytes | None) -> bool:
+    """Whether a value is no secret but stands for one, or says yes or no."""
+    text = (value or b"").decode("utf-8", "replace").strip().strip("\"'").strip()
+    return _PLACEHOLDER.fullmatch(text) is not None
+
+
+def literal(content: bytes) -> bytes:
+    """Bytes as a pattern that matches them, for grep as well as for Python."""
+    return re.sub(rb"[.\[\]\\*^$+?(){}|]", rb"\\\g<0>", content)
+
+
+def found_in(rules: Sequence[Rule], path: str, content: bytes) -> Iterator[tuple[str, int]]:
+    """What a file holds, with the number of the line; each kind once."""
+    seen = set()
+    for rule in rules:
+        line = rule.line_in(path, content) if rule.what not in seen else None
+        if line is not None:
+            seen.add(rule.what)
+            yield rule.what, line
