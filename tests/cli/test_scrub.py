@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from imagebuild.cli import scrub
 from imagebuild.cli.main import cli
+from imagebuild.customise import registry
 from imagebuild.errors import ImageBuildError
 
 
@@ -93,3 +95,29 @@ def test_an_output_that_is_there(image: Path) -> None:
 
 def test_audit_ignores_only_what_there_is(image: Path) -> None:
     assert "--ignore clean-log" in str(refused("audit", image, "--ignore", "clean-log"))
+
+
+def test_house_rules_are_applied_only_when_asked_for() -> None:
+    names = [call.name for call in scrub._operations((), None, (), house_rules=False)]
+    assert names == list(registry.TEMPLATE)
+    with_rules = {call.name for call in scrub._operations((), None, (), house_rules=True)}
+    assert with_rules == {*registry.TEMPLATE, *registry.HOUSE_RULES}
+    wanted = [call.name for call in scrub._operations(("disable-firewall",), None, (), house_rules=True)]
+    assert wanted == ["disable-firewall", "disable-selinux"]
+
+
+def test_house_rules_can_be_left_out_one_by_one() -> None:
+    names = {call.name for call in scrub._operations((), None, ("disable-selinux",), house_rules=True)}
+    assert "disable-selinux" not in names
+    assert "disable-firewall" in names
+
+
+def test_a_recipe_lists_its_house_rules(image: Path) -> None:
+    assert "exclude each other" in str(refused("scrub", image, "--recipe", "debian-13", "--house-rules"))
+    names = {call.name for call in scrub._operations((), "debian-13", (), house_rules=False)}
+    assert names >= {*registry.TEMPLATE, *registry.HOUSE_RULES}
+
+
+def test_the_help_names_the_house_rules() -> None:
+    shown = " ".join(CliRunner().invoke(cli, ["scrub", "--help"]).output.split()).replace("- ", "-")
+    assert all(name in shown for name in registry.HOUSE_RULES)
