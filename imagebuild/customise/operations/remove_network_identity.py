@@ -86,7 +86,6 @@ _STATE = (
     "/var/lib/udhcpc/*",
     "/run/systemd/netif/leases/*",
     "/run/NetworkManager/devices/*",
-    "/etc/openvswitch/system-id.conf",
     "/etc/iftab",
     "/etc/mactab",
 )

@@ -40,7 +40,9 @@ _LONGEST = 4096
 def apply(guest: Guest, params: NoParams) -> None:
     if not (guest.exists(_ID) or guest.exists(_DBUS_ID) or units.has_systemd(guest)):
         raise NotApplicable("no machine id in this guest")
-    boot_entries.rename(guest, boot_entries.ids(guest, _ID, _DBUS_ID))
+    # Of a guest without an id they name the machine that built the image, for all its users.
+    with nullcontext() if _has_id(guest, _ID) or _has_id(guest, _DBUS_ID) else guest.tidying():
+        boot_entries.rename(guest, boot_entries.ids(guest, _ID, _DBUS_ID))
     with nullcontext() if _has_id(guest, _ID) else guest.tidying():
         guest.create(_ID, "", mode=0o444, what="emptied")
     if guest.exists(_DBUS_ID):
