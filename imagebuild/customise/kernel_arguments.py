@@ -132,7 +132,8 @@ def _added(group: list[str], kept: list[tuple[int, str]]) -> tuple[set[int], lis
     if names & _PAIRS or not (_is_repeated(next(iter(names))) or len(group) > 1):
         wanted = group if names & _PAIRS else group[-1:]
         return (set(), []) if values == wanted else ({at for at, _ in there}, wanted)
-    return set(), [one for one in group if one not in values]
+    twice = {at for nth, (at, word) in enumerate(there) if word in group and word in values[:nth]}
+    return twice, [one for one in group if one not in values]
 
 
 def _replaced(new: str, old: str, among: tuple[str, ...] = ()) -> bool:

@@ -146,7 +146,6 @@ def audit_guest(files: Files, tell: Callable[[str, float], None]) -> CustomiseRe
     """Audit an opened guest, which is changed by it: what is found after the operations is what they leave."""
     guest = Guest(files)
     known = identities.gather(guest)
-    has_machine_id = bool(identities.current_machine_id(guest))
     found = {LOGINS: logins.look(guest)}
     results = []
     names = [name for name in registry.names() if registry.get(name).carries]
@@ -154,7 +153,7 @@ def audit_guest(files: Files, tell: Callable[[str, float], None]) -> CustomiseRe
         tell(name, done / (len(names) + 1))
         results.append(_carried(apply_one(files, registry.call(name))))
     tell("looking for what is left", len(names) / (len(names) + 1))
-    found |= search.look(guest, known, has_machine_id=has_machine_id)
+    found |= search.look(guest, known)
     results += [OperationResult(kind, "changed", "", tuple(changes), 0.0) for kind, changes in found.items() if changes]
     return CustomiseResult(tuple(results), {})
 

@@ -129,7 +129,7 @@ class Session:
         The file systems are unmounted for it, and only mounted again when they are needed: as a rule this is the last step.
         """
         punches = all(qemu_img.can_punch(disk.parent) for disk in self.disks)
-        left = unused.wipe(self.g, self.places, swap_files(self.g), punches=punches)
+        left = unused.wipe(self.g, self.places, self.types(), swap_files(self.g), punches=punches)
         self._unmounted = True
         return left
 

@@ -137,14 +137,15 @@ def test_a_common_word_as_a_name_is_reported_once_and_as_a_note() -> None:
     ]
 
 
-def test_boot_entries_of_a_former_installation_are_a_note() -> None:
+def test_boot_entries_are_named_by_the_operation_that_renames_them() -> None:
     entry = f"/boot/loader/entries/{ID}-6.12.conf"
     boot = {entry: "title Linux\n", "/etc/kernel/entry-token": f"{ID}\n"}
-    assert (entry, "machine id in its name") in found(SYSTEM | boot)
+    result = audit_guest(disk(SYSTEM | boot), lambda detail, fraction: None)
+    named = [(one.name, change.path) for one in result.operations for change in one.changes]
+    assert [name for name, path in named if path == entry] == ["reset-machine-id"]
     empty = {"/etc/os-release": "ID=fedora\n", "/etc/machine-id": "", **boot}
     assert found(empty) == []
-    assert {path for path, _ in found(empty, "boot-names")} == set(boot)
-    assert found(empty | {"/var/lib/app/id": ID}) == [("/var/lib/app/id", "machine id in line 1")]
+    assert found(empty | {"/var/lib/app/id": ID}) == []  # nothing says that this was an id of the machine
 
 
 def test_folders_that_links_lead_to_are_searched() -> None:

@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -60,6 +60,7 @@ EDIT = st.builds(Edit, ADD.map(tuple), st.lists(st.sampled_from(["b", "bb", "qui
 
 @settings(max_examples=100)
 @given(LINE, EDIT)
+@example("aa=aa aa=aa", Edit(("aa", "aa=aa")))
 def test_an_edit_is_done_once(line: str, edit: Edit) -> None:
     if {one.partition("=")[0] for one in edit.add} & set(edit.remove):
         return

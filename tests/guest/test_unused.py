@@ -102,9 +102,12 @@ def test_a_file_system(name: str, punches: bool, disks: tuple[Session, dict[str,
     Shell(g).line(_REMOVE)
     g.sync()
     assert markers(image), "a file system that clears what it gives up would prove nothing"
-    assert wipe(g, {"/": disk}, [], punches=punches) == []
+    assert wipe(g, {"/": disk}, {disk: fstype}, [], punches=punches) == []
     g.sync()
-    assert not markers(image)
+    left = markers(image)
+    if fstype == "xfs":
+        del left[b"GONE-name"]  # names of what was removed stay in folders that stay
+    assert not left
     _still_good(g, disk, fstype)
 
 
@@ -141,7 +144,7 @@ def test_between_partitions_and_in_swap(disks: tuple[Session, dict[str, Path]]) 
     g.write("/etc-fstab", b"")
     g.sync()
     assert markers(image) == {b"GONE-bytes": 3000, b"GONE-pages": 1000}
-    wipe(g, {"/": f"{disk}1"}, ["/swapfile"], punches=True)
+    wipe(g, {"/": f"{disk}1"}, {f"{disk}1": "ext4", f"{disk}2": "swap"}, ["/swapfile"], punches=True)
     g.sync()
     assert not markers(image)
     assert shell.line(f"sgdisk -v {name}").count("No problems found") == 1
@@ -168,7 +171,8 @@ def test_free_extents(disks: tuple[Session, dict[str, Path]]) -> None:
     g.lvremove("/dev/system/gone")
     g.sync()
     assert markers(image) == {b"GONE-bytes": 1000}
-    wipe(g, {"/": "/dev/system/root"} if g.mount("/dev/system/root", "/") is None else {}, [], punches=True)
+    g.mount("/dev/system/root", "/")
+    wipe(g, {"/": "/dev/system/root"}, {disk: "LVM2_member", "/dev/system/root": "ext4"}, [], punches=True)
     g.sync()
     assert not markers(image)
     assert g.pread_device("/dev/system/home", 5, 1024 - 5) == b"STAYS"

@@ -11,14 +11,12 @@ IDENTITIES = "identities"
 PRIVATE_KEYS = "private-keys"
 CREDENTIALS = "credentials"
 LOGINS = "logins"
-BOOT_NAMES = "boot-names"
 LIMITS = "limits"
 KINDS = {
     IDENTITIES: "identity",
     PRIVATE_KEYS: "secret",
     CREDENTIALS: "secret",
     LOGINS: "note",
-    BOOT_NAMES: "note",
     LIMITS: "note",
 }
 """What each of them finds: an identity, a secret, or something worth a look that is no fault."""

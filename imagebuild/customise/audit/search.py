@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from imagebuild.customise.audit import (
-    BOOT_NAMES,
     CREDENTIALS,
     IDENTITIES,
     LIMITS,
@@ -20,7 +19,7 @@ from imagebuild.customise.audit import (
     private_keys,
     rules,
 )
-from imagebuild.customise.audit.identities import MACHINE_ID, Identity
+from imagebuild.customise.audit.identities import Identity
 from imagebuild.customise.files import Change
 from imagebuild.errors import GuestError
 
@@ -34,10 +33,6 @@ _LARGEST_IMAGE = 256 << 20
 _IMAGES = ("/boot/init*", "/boot/efi/*/init*", "/efi/*/init*", "/boot/*/*/initrd")
 _COMMON = 25
 """Files that a word in a person's choice may be in. In more, it is a word of the language."""
-_OF_THE_BOOT = re.compile(
-    r"(/boot|/efi|/boot/efi)/(loader/entries/.*\.conf|.*0-rescue-.*|loader/loader\.conf|grub2?/.*|[0-9a-f]{32}(/.*)?)|/etc/kernel/(entry-token|install\.conf)"
-)
-"""What kernel-install and dracut name after a machine id (kernel-install(8), "Environment"), and what lists these names."""
 
 
 @dataclass
@@ -56,11 +51,8 @@ class _Report:
         return any(change.path == path for change in self.found.get(kind, ()))
 
 
-def look(guest: Guest, known: Sequence[Identity], *, has_machine_id: bool) -> dict[str, list[Change]]:
-    """What of ``known`` is still in the guest, and its private keys and credentials. Changes nothing.
-
-    ``has_machine_id`` says whether the guest had an id at first. Without one, boot entries that are named after that of a former installation are no fault.
-    """
+def look(guest: Guest, known: Sequence[Identity]) -> dict[str, list[Change]]:
+    """What of ``known`` is still in the guest, and its private keys and credentials. Changes nothing."""
     report = _Report()
     names, contents, links, complete = _searched(guest, known)
     if not complete:
@@ -80,7 +72,7 @@ def look(guest: Guest, known: Sequence[Identity], *, has_machine_id: bool) -> di
     _look_at_names(guest, names, links, known, report)
     for path in guest.real_files(*_IMAGES):
         _look_into_image(guest, path, known, report)
-    _sort_out(report, has_machine_id=has_machine_id)
+    _sort_out(report)
     return report.found
 
 
@@ -184,8 +176,8 @@ def _look_into_image(guest: Guest, path: str, known: Sequence[Identity], report:
         report.add(LIMITS, path, f"not looked into: {error.message}")
 
 
-def _sort_out(report: _Report, *, has_machine_id: bool) -> None:
-    """Common words are no identities, and the names of boot entries none of a guest that has no machine id."""
+def _sort_out(report: _Report) -> None:
+    """Common words are no identities."""
     found = report.found.get(IDENTITIES, [])
     for word in {what for what in map(_word, found) if what}:
         hits = [change for change in found if _word(change) == word]
@@ -193,12 +185,6 @@ def _sort_out(report: _Report, *, has_machine_id: bool) -> None:
             found = [change for change in found if change not in hits]
             report.add(
                 LIMITS, "/", f"the hostname {word} is a common word: it is in {len(hits)} places, which are not listed"
-            )
-    if not has_machine_id:
-        for change in [one for one in found if one.what.startswith(MACHINE_ID) and _OF_THE_BOOT.fullmatch(one.path)]:
-            found.remove(change)
-            report.add(
-                BOOT_NAMES, change.path, f"{change.what}: that of a former installation, which names this boot entry"
             )
     report.found = {kind: changes for kind, changes in (report.found | {IDENTITIES: found}).items() if changes}
 

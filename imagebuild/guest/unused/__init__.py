@@ -7,8 +7,8 @@ system remembers more than its free blocks.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from imagebuild.errors import GuestError
@@ -19,14 +19,20 @@ from imagebuild.log import logger
 DISCARDS = ("-global", "scsi-hd.discard_granularity=512")
 """QEMU's arguments that let a guest discard single sectors; its default unit is 4 KiB, so a free block of 1 KiB stays."""
 
+_PARTITION = re.compile(r"(/dev/sd[a-z])\d+")
+_EXT = ("ext2", "ext3", "ext4")
+"""zerofree(8) is for these; to fill them with a file of zeros leaves the blocks that ext4 reserves for itself (``s_resv_clusters``)."""
 _BEYOND_FREE_BLOCKS = {"ext2": ext.wipe, "ext3": ext.wipe, "ext4": ext.wipe, "xfs": xfs.wipe}
 
 
-def wipe(guestfs: Any, places: Mapping[str, str], swap_files: list[str], *, punches: bool) -> list[str]:
+def wipe(
+    guestfs: Any, places: Mapping[str, str], types: Mapping[str, str], swap_files: Sequence[str], *, punches: bool
+) -> list[str]:
     """Zero what is unused on the disks of a guest that is mounted at ``places`` (mountpoint to device); it is unmounted afterwards.
 
-    ``swap_files`` are paths in the guest. ``punches``: the host's file system can give up parts of the disks' files, so that discards
-    arrive; without that free blocks are overwritten. The result says what could not be wiped and why, a line each.
+    ``types`` says what is on each device of the guest, as blkid calls it; ``swap_files`` are paths in the guest. ``punches``: the host's
+    file system can give up parts of the disks' files, so that discards arrive; without that free blocks are overwritten. The result
+    says what could not be wiped and why, a line each.
     """
     shell = Shell(guestfs)
     for path in swap_files:
@@ -34,36 +40,29 @@ def wipe(guestfs: Any, places: Mapping[str, str], swap_files: list[str], *, punc
     guestfs.sync()
     devices = dict.fromkeys(places.values())
     encrypted.allow_discards(shell, devices)
-    for device in devices:
+    on = {device: types.get(device) or guestfs.vfs_type(device) for device in devices}
+    untrimmed = set()
+    for device, fstype in on.items():
         place = next(place for place, other in places.items() if other == device)
         if not punches or not _trimmed(guestfs, place):
-            guestfs.zero_free_space(place)
-            guestfs.sync()
+            untrimmed.add(device)
+            if fstype not in _EXT:
+                guestfs.zero_free_space(place)
     guestfs.umount_all()
-    types = _types(shell)
     left = []
-    mounted = {shell.device(device): device for device in devices}
-    for name, (kind, fstype) in types.items():
-        if name in mounted and (wipe_rest := _BEYOND_FREE_BLOCKS.get(fstype)):
-            left += wipe_rest(guestfs, shell, mounted[name])
-        elif fstype == "swap":
-            swap.wipe_area(shell, name)
-        elif kind == "disk" and not fstype:
-            partitions.wipe_gaps(shell, name)
-    if any(fstype == "LVM2_member" for _, fstype in types.values()):
+    for device, fstype in on.items():
+        if device in untrimmed and fstype in _EXT:
+            guestfs.zerofree(device)
+        if wipe_rest := _BEYOND_FREE_BLOCKS.get(fstype):
+            left += wipe_rest(guestfs, shell, device)
+    for device, fstype in types.items():
+        if fstype == "swap":
+            swap.wipe_area(shell, shell.device(device))
+    for disk in sorted({found[1] for device in types if (found := _PARTITION.fullmatch(device))}):
+        partitions.wipe_gaps(shell, shell.device(disk))
+    if "LVM2_member" in types.values():
         lvm.wipe_free_extents(shell)
     return left
-
-
-def _types(shell: Shell) -> dict[str, tuple[str, str]]:
-    """The kernel's name of every block device, with what it is (``disk``, ``part``, ``lvm``) and the type of file system or the like on it.
-
-    The appliance's own disk is among them, and as it is mounted it is not touched: it has a file system, and is no disk of the guest.
-    """
-    listed = json.loads(
-        shell.run(("udevadm", "settle"), ("lsblk", "--json", "--list", "--paths", "-o", "NAME,TYPE,FSTYPE"))
-    )
-    return {one["name"]: (one["type"], one["fstype"] or "") for one in listed["blockdevices"]}
 
 
 def _trimmed(guestfs: Any, place: str) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 
 from imagebuild.errors import GuestError
 from imagebuild.guest.shell import Shell
-from imagebuild.guest.unused.zeros import punch
+from imagebuild.guest.unused.zeros import punch, write
 
 _JOURNAL_INODE = 8
 _SEPARATOR = "-- journal --"
@@ -62,8 +62,8 @@ def wipe(guestfs: Any, shell: Shell, device: str) -> list[str]:
     if "has_journal" in layout.features:
         zeros += [(at * layout.block, count * layout.block) for at, count in journal_blocks(journal)]
     punch(shell, name, zeros)
-    for group in layout.groups:
-        _wipe_inodes(guestfs, device, layout, group)
+    pieces = [piece for group in layout.groups for piece in _emptied_inodes(guestfs, device, layout, group)]
+    write(guestfs, shell, name, pieces)
     return [f"{device} has its journal on another device"] if layout.external_journal else []
 
 
@@ -74,38 +74,32 @@ def _never_used(layout: Layout, group: Group) -> tuple[int, int]:
     return group.table * layout.block + begin, layout.per_group * layout.inode - begin
 
 
-def _wipe_inodes(guestfs: Any, device: str, layout: Layout, group: Group) -> None:
-    """Zero the free ones among the inodes that were used, in the blocks where that changes anything."""
+def _emptied_inodes(guestfs: Any, device: str, layout: Layout, group: Group) -> Iterator[tuple[int, bytes]]:
+    """Where the inodes of a group are that were used, with zeros in place of the free ones among them: the blocks where that changes anything."""
     used = (layout.per_group - group.unused) * layout.inode
     start = group.table * layout.block
     used += -used % layout.block
-    free = [
+    ranges = [
         ((first - group.first) * layout.inode, (last + 1 - group.first) * layout.inode) for first, last in group.free
     ]
-    if not any(begin < used for begin, _ in free):
+    if not any(begin < used for begin, _ in ranges):
         return
     for at in range(0, used, _CHUNK):
         old = guestfs.pread_device(device, min(_CHUNK, used - at), start + at)
         new = bytearray(old)
-        for begin, end in free:
+        for begin, end in ranges:
             low, high = max(begin, at) - at, min(end, at + len(old)) - at
             if low < high:
                 new[low:high] = bytes(high - low)
         for first, last in _changed_blocks(old, bytes(new), layout.block):
-            guestfs.pwrite_device(device, bytes(new[first:last]), start + at + first)
+            yield start + at + first, bytes(new[first:last])
 
 
 def _changed_blocks(old: bytes, new: bytes, block: int) -> Iterator[tuple[int, int]]:
-    """Runs of whole blocks that differ."""
-    begin = None
-    for at in range(0, len(old), block):
-        if old[at : at + block] != new[at : at + block]:
-            begin = at if begin is None else begin
-        elif begin is not None:
-            yield begin, at
-            begin = None
-    if begin is not None:
-        yield begin, len(old)
+    """The part from the first block that differs to the last."""
+    different = [at for at in range(0, len(old), block) if old[at : at + block] != new[at : at + block]]
+    if different:
+        yield different[0], different[-1] + block
 
 
 def journal_blocks(stat: str) -> list[tuple[int, int]]:

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import re
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 from imagebuild.errors import GuestError
 from imagebuild.guest.shell import Shell
+from imagebuild.guest.unused.zeros import write
 
 _FIELDS = ("blocksize", "agblocks", "agcount", "agblklog", "inopblog", "inodesize", "ifree", "lsn", "versionnum")
 _CYCLES = 4
@@ -50,18 +53,30 @@ def wipe(guestfs: Any, shell: Shell, device: str) -> list[str]:
     geometry = parsed(shell.run(("xfs_db", "-r", "-c", "sb 0", *fields, name)))
     cycle = (geometry.lsn >> 32) + _CYCLES
     shell.run(("xfs_db", "-x", "-c", f"logformat -c {cycle}", name))
+    pieces: list[tuple[int, bytes]] = []
     for ag in range(geometry.agcount) if geometry.ifree else ():
         dump = shell.run(("xfs_db", "-r", "-c", f"agi {ag}", "-c", "addr root", "-c", "btdump", name))
-        for inode in free_inodes(dump):
-            _wipe_inode(guestfs, device, geometry.place(ag, inode), geometry.inodesize)
+        pieces += _emptied_blocks(guestfs, device, geometry, ag, free_inodes(dump))
+    write(guestfs, shell, name, pieces)
     return []
 
 
-def _wipe_inode(guestfs: Any, device: str, at: int, size: int) -> None:
-    old = guestfs.pread_device(device, size, at)
-    new = emptied(old)
-    if new != old:
-        guestfs.pwrite_device(device, new, at)
+def _emptied_blocks(
+    guestfs: Any, device: str, geometry: Geometry, ag: int, free: list[int]
+) -> Iterator[tuple[int, bytes]]:
+    """The blocks with inodes, and where they are, that change when the free ones of an allocation group are emptied."""
+    for _, inodes in groupby(
+        free, lambda inode: inode >> 6
+    ):  # a chunk: they lie in a row, but for holes in sparse ones
+        places = [geometry.place(ag, inode) for inode in inodes]
+        start, end = places[0], places[-1] + geometry.inodesize
+        old = guestfs.pread_device(device, end - start, start)
+        new = bytearray(old)
+        for place in places:
+            at = slice(place - start, place - start + geometry.inodesize)
+            new[at] = emptied(old[at])
+        if new != old:
+            yield start, bytes(new)
 
 
 def emptied(inode: bytes) -> bytes:
