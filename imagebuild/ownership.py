@@ -21,7 +21,7 @@ def why_not_own(status: os.stat_result) -> str | None:
 
 def _why_not_own(status: os.stat_result, bits: int, how: str) -> str | None:
     if status.st_uid != os.geteuid():
-        return f"it belongs to user {status.st_uid}, and this is user {os.geteuid()}"
+        return f"belongs to user {status.st_uid}, and this is user {os.geteuid()}"
     if status.st_mode & bits:
-        return f"it is {how} other users (mode {stat.S_IMODE(status.st_mode):04o})"
+        return f"is {how} other users (mode {stat.S_IMODE(status.st_mode):04o})"
     return None

@@ -83,18 +83,19 @@ def marked(run: str) -> Iterator[None]:
 def end_marked(run: str) -> None:
     """End whatever a dead run has started and is still there, as far as it is ours to end: after some seconds, the hard way."""
     wanted = f"{MARK}={run}".encode()
-    told: set[int] = set()
     begin = time.monotonic()
+    asked = False
     while time.monotonic() - begin < _GRACE + 1:
         found = [pid for pid, variables in _environments() if wanted in variables]
         late = time.monotonic() - begin > _GRACE
-        for pid in found if late else set(found) - told:  # one may have started another meanwhile
+        # Only the first round asks: what starts after it may be what one of them needs to tidy up.
+        for pid in found if late or not asked else []:
             logger.info("ending process %d of the dead run %s", pid, run)
             with suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL if late else signal.SIGTERM)
-        told.update(found)
         if not found:
             return
+        asked = True
         time.sleep(0.1)
 
 

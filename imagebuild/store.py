@@ -79,11 +79,11 @@ def _check_own(root: Path) -> None:
             why = f"{path.name} in it is no file and no folder"
             raise HostError(f"the store {root} is not used: {why}", f"look at it: {command_line('ls', '-l', path)}")
         if why_foreign := why_not_own(status):
-            about = "" if path == root else f"of {path.name} in it, "
+            what = "it" if path == root else f"{path.name} in it"
             hint = "choose another with --store"
             if status.st_uid == os.geteuid():
                 hint += f"; or, if nobody else has written into it: {command_line('chmod', '-R', 'go-w', path)}"
-            raise HostError(f"the store {root} is not used: {about}{why_foreign}", hint)
+            raise HostError(f"the store {root} is not used: {what} {why_foreign}", hint)
 
 
 @dataclass(frozen=True)

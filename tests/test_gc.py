@@ -126,6 +126,10 @@ def test_programs_files_and_locks_of_a_killed_build_go(store: Store, tmp_path: P
     ):
         subprocess.run([sys.executable, "-c", DYING, store.root, elsewhere], check=False)
         assert store.runs.dead() == ["web-1"]
+        for _ in range(50):
+            if len(marked("web-1")) == 3:
+                break
+            time.sleep(0.1)  # its shell may not have started all when it died
         assert len(marked("web-1")) == 3
         assert [one.what for one in collect(store, keep=1, dry_run=True).removed] == ["dead build web-1"]
         clear_dead_runs(store)
@@ -149,7 +153,7 @@ def test_what_does_not_end_by_itself_is_killed(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_what_ends_by_itself_may(tmp_path: Path) -> None:
-    script = f"trap 'rm {tmp_path}/canary; exit' TERM; touch {tmp_path}/canary; echo ready; while :; do sleep 0.1; done"
+    script = f"trap 'sleep 0.3; rm {tmp_path}/canary; exit 0' TERM; touch {tmp_path}/canary; echo ready; while :; do sleep 0.1; done"
     with programs.marked("tidy-1"), programs.started(["sh", "-c", script]) as process:
         assert process.stdout is not None
         process.stdout.readline()

@@ -72,7 +72,7 @@ def read(work: Workshop) -> Journal:
     with os.fdopen(descriptor, "rb") as file:
         status = os.fstat(file.fileno())
         if why := why_not_private(status):
-            raise distrusted(work.path, f"of its {JOURNAL}, {why}")
+            raise distrusted(work.path, f"its {JOURNAL} {why}")
         if status.st_nlink != 1 or status.st_size > _LIMIT:
             raise distrusted(work.path, f"its {JOURNAL} has several names, or is too large to be imagebuild's")
         content = file.read(_LIMIT)

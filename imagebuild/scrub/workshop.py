@@ -83,7 +83,7 @@ def existing(target: Path) -> Iterator[Workshop | None]:
         return
     try:
         if why := why_not_private(os.fstat(descriptor)):
-            raise distrusted(path, why)
+            raise distrusted(path, f"it {why}")
         _lock(descriptor, path, target)
         yield Workshop(path, descriptor)
     finally:
@@ -130,7 +130,8 @@ def _opened(path: Path) -> int | None:
             status = path.lstat()
             if not stat.S_ISDIR(status.st_mode):
                 raise distrusted(path, "it is no folder") from error
-            raise distrusted(path, why_not_private(status) or str(error.strerror)) from error
+            why = why_not_private(status)
+            raise distrusted(path, f"it {why}" if why else str(error.strerror)) from error
         return None
 
 
