@@ -145,7 +145,7 @@ def test_boot_entries_are_named_by_the_operation_that_renames_them() -> None:
     assert [name for name, path in named if path == entry] == ["reset-machine-id"]
     empty = {"/etc/os-release": "ID=fedora\n", "/etc/machine-id": "", **boot}
     assert found(empty) == []
-    assert found(empty | {"/var/lib/app/id": ID}) == []  # nothing says that this was an id of the machine
+    assert found(empty | {"/var/lib/app/id": ID}) == [("/var/lib/app/id", "machine id in line 1")]
 
 
 def test_folders_that_links_lead_to_are_searched() -> None:
