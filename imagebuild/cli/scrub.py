@@ -287,5 +287,3 @@ def _show(result: CustomiseResult, *, in_full: bool) -> None:
             click.echo(f"      {change.path}: {change.what}")
             for line in change.diff.splitlines()[2:]:
                 click.echo(f"        {line}")
-        for change in one.failed:
-            click.echo(f"      not done: {change.path}: {change.what}")

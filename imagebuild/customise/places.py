@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 _ITSELF = frozenset({
     "/", "/data", "/etc", "/export", "/home", "/media", "/mnt", "/opt", "/root", "/run", "/srv", "/sysroot", "/usr", "/usr/local", "/var",
-    "/var/cache", "/var/lib", "/var/lock", "/var/log", "/var/mail", "/var/spool", "/var/home", "/var/opt", "/var/srv",
+    "/var/cache", "/var/lib", "/var/lock", "/var/log", "/var/spool", "/var/home", "/var/opt", "/var/srv",
 })  # fmt: skip
 """Folders that have others in them, each for itself: file-hierarchy(7), hier(7)."""
 _WHOLE = re.compile(
@@ -21,7 +21,7 @@ _WHOLE = re.compile(
 """Folders that hold the system and nothing else, with all that is in them."""
 _SHARED = ("/etc", "/var/lib")
 """Folders in which each program has one of its own."""
-_SCRATCH = ("/tmp", "/var/tmp", "/var/log", "/var/crash", "/var/spool/mail")  # noqa: S108 - of the guest
+_SCRATCH = ("/tmp", "/var/tmp", "/var/log", "/var/crash", "/var/mail", "/var/spool/mail")  # noqa: S108 - of the guest
 _WILD = re.compile(r"\[[^\]]*\]|[*?]")
 _NAMES_LITTLE = 6
 """Letters and digits beside the wildcards that make a name of a pattern."""
