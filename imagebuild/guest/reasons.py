@@ -104,7 +104,7 @@ def _said(guestfs: Any, device: str, options: str, place: str) -> str:
         guestfs.mount_options(options, device, place)
     except GuestError:
         after = str(guestfs.dmesg())
-        return after[len(before) :] if after.startswith(before) else after
+        return after.removeprefix(before)
     guestfs.umount(place)
     return ""
 
