@@ -110,7 +110,7 @@ def mount(guestfs: Any, root: Root) -> dict[str, str]:
     try:
         guestfs.mount_options(root.options, root.device, "/")
     except GuestError as error:
-        raise reasons.not_mounted(guestfs, root.device, error) from error
+        raise reasons.not_mounted(guestfs, root.device, error, root.options) from error
     table = fstab.crypttab(_text(guestfs, "/etc/crypttab"))
     entries = fstab.parse(_text(guestfs, "/etc/fstab"))
     local = [entry for entry in entries if entry.on_a_local_disk]
@@ -118,7 +118,7 @@ def mount(guestfs: Any, root: Root) -> dict[str, str]:
     for entry in local:
         if entry.mountpoint == "/":
             continue
-        device = ""
+        device = place = ""
         try:
             place = guestfs.realpath(entry.mountpoint)
             device = names.find(guestfs, entry.spec, table)
@@ -128,7 +128,7 @@ def mount(guestfs: Any, root: Root) -> dict[str, str]:
             if entry.may_be_missing and not (device and reasons.type_of(guestfs, device)):
                 logger.debug("not mounted: %s: %s", entry.mountpoint, error)
                 continue
-            reason = reasons.not_mounted(guestfs, device, error) if device else error
+            reason = reasons.not_mounted(guestfs, device, error, entry.subvolume, place) if device else error
             raise GuestError(
                 f"cannot mount {entry.spec} on {entry.mountpoint}, as the guest's /etc/fstab says: {reason.message}",
                 reason.hint or "every file system that the guest mounts at boot must be on the disks of its image",

@@ -73,14 +73,14 @@ def check_writable(device: str, fstype: str) -> None:
         )
 
 
-def not_mounted(guestfs: Any, device: str, error: GuestError) -> GuestError:
-    """Why the appliance did not mount a device, to be asked right after it did not: the kernel's last words are about it."""
+def not_mounted(guestfs: Any, device: str, error: GuestError, options: str = "ro", place: str = "/") -> GuestError:
+    """Why the appliance did not mount a device with these options at this place: it is tried again, to hear what the kernel says of it."""
     fstype = type_of(guestfs, device)
     if not fstype:
         return error
     kernel = f"Linux {guestfs.utsname()['uts_release']}"
     newer = "libguestfs's appliance has the kernel of this host, or the one that SUPERMIN_KERNEL and SUPERMIN_MODULES name: a newer one is needed"
-    words = features.kernels_words(guestfs.dmesg())
+    words = features.kernels_words(_said(guestfs, device, options, place))
     if unknown := features.unknown(fstype, words):
         return GuestError(f"{device} ({fstype}) has features that {kernel} does not know: {unknown}", newer)
     if fstype not in _LINUX:
@@ -95,6 +95,18 @@ def not_mounted(guestfs: Any, device: str, error: GuestError) -> GuestError:
     else:
         hint = "it is damaged or incomplete: check it in the guest or with its own program, and try again"
     return GuestError(f"{device} ({fstype}) cannot be mounted by {kernel}{said}", hint)
+
+
+def _said(guestfs: Any, device: str, options: str, place: str) -> str:
+    """What the kernel logs when it is to mount a device. Not what it logged before: that may be about another one."""
+    before = guestfs.dmesg()
+    try:
+        guestfs.mount_options(options, device, place)
+    except GuestError:
+        after = str(guestfs.dmesg())
+        return after.removeprefix(before)
+    guestfs.umount(place)
+    return ""
 
 
 def without_root(
