@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import socket
+import socketserver
 import ssl
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -137,5 +139,36 @@ def serving(certificate: Path | None = None) -> Iterator[FaultyServer]:
             yield about
         finally:
             about.over.set()
+            server.shutdown()
+            thread.join()
+
+
+Script = Callable[[bytes, socket.socket], None]
+
+
+@contextmanager
+def scripted(script: Script) -> Iterator[str]:
+    """The address of a server that lets ``script`` answer each request (its head) by hand, and then closes the connection."""
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            head = b""
+            with suppress(OSError):
+                while b"\r\n\r\n" not in head and (block := self.request.recv(65536)):
+                    head += block
+                script(head, self.request)
+
+    class Server(socketserver.ThreadingTCPServer):
+        daemon_threads = True
+
+        def handle_error(self, *_: object) -> None:
+            pass
+
+    with Server(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}"
+        finally:
             server.shutdown()
             thread.join()

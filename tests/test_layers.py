@@ -168,7 +168,7 @@ def test_no_module_waits_for_itself() -> None:
         ("subprocess", "run"),
         ("guestfs", "guest.launch"),
         ("libvirt", "hypervisor"),
-        ("requests", "fetch.transfer"),
+        ("pycurl", "fetch.transfer"),
         ("sqlite3", "history"),
     ],
     ids=lambda value: value,

@@ -1,22 +1,23 @@
-"""How long a download may wait, and the faults that it may meet."""
+"""How long a download may take, how large it may get, and the faults that it may meet."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from imagebuild.errors import HostError
 
+MIB = 1 << 20
 BLOCK = 1 << 16
 """Bytes that are read at once."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Seconds to wait: for a connection, for the next bytes, before the next attempt (doubled each time).
+    """Seconds to wait: for a connection, for the next bytes, before the next attempt (doubled each time), for everything.
 
-    A server that sends fewer than ``slowest`` bytes in ``window`` seconds counts as stalled. ``attempts`` are those
-    that bring nothing: where a download gets on, there is no limit to them.
+    A server that sends fewer than ``slowest`` bytes in ``window`` seconds counts as stalled. ``attempts`` is how many
+    attempts in a row may fail to get further than all before them, ``most`` how many there are altogether.
     """
 
     connect: float = 15.0
@@ -25,9 +26,13 @@ class Limits:
     slowest: int = BLOCK
     pause: float = 1.0
     attempts: int = 5
+    most: int = 100
+    total: float = 24 * 3600.0
 
 
 LIMITS = Limits()
+LOOK = Limits(attempts=3, total=600.0)
+"""For a look at what a server has: somebody waits for the answer."""
 
 
 class NotThere(HostError):
@@ -42,7 +47,11 @@ class Passing(Exception):
         self.why, self.wait = why, wait
 
 
+class Cut(Passing):
+    """The connection ended before the answer did."""
+
+
 def shown(url: str) -> str:
-    """An address as messages show it: what stands behind the ? may be a token."""
-    parts = urlsplit(url)
-    return parts._replace(query="…" if parts.query else "", fragment="").geturl()
+    """An address as messages show it, without the secrets in it: user and password, and what follows the ``?``."""
+    place, query, _ = url.partition("#")[0].partition("?")
+    return re.sub(r"^([a-z][a-z0-9+.-]*://)[^/]*@", r"\1", place, flags=re.IGNORECASE) + ("?…" if query else "")

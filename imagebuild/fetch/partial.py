@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
 import re
-from contextlib import suppress
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,23 +18,61 @@ from imagebuild.fetch.limits import BLOCK, Passing
 from imagebuild.files import sync, write_atomically
 
 if TYPE_CHECKING:
-    import requests
+    from imagebuild.fetch.transfer import Answer
+
+_CLOCKS_DIFFER = 60.0
+"""Seconds by which Last-Modified must be older than Date for it to tell two versions apart (RFC 2616, 13.3.3)."""
+
+
+@contextmanager
+def opened(target: Path, url: str, algorithm: str, wait: Callable[[], None]) -> Iterator[Part]:
+    """The part of ``target``, for one process at a time: ``wait`` is called while another one has it.
+
+    A part that nobody could go on with is removed at the end.
+    """
+    path = target.with_name(f"{target.name}.part")
+    while (descriptor := _locked(path)) is None:
+        wait()
+        time.sleep(0.2)
+    with open(descriptor, "r+b", buffering=0) as file:  # noqa: PTH123 - a descriptor
+        part = Part(target, path, file.fileno(), url, algorithm)
+        try:
+            part.take_up()
+            yield part
+        finally:
+            part.leave()
+
+
+def _locked(path: Path) -> int | None:
+    """A descriptor of the file under a lock; None while another one has the lock, or has just renamed the file."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    with suppress(BlockingIOError, FileNotFoundError):
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.samestat(os.fstat(descriptor), path.stat()):
+            return descriptor
+    os.close(descriptor)
+    return None
 
 
 class Part:
-    """NAME.part beside the file NAME that it is to become, with its size in bytes and its digest so far."""
+    """NAME.part beside the file NAME that it is to become, with its size in bytes and its digest so far.
 
-    def __init__(self, target: Path, url: str, algorithm: str) -> None:
-        self.target, self.url = target, url
-        self.path = target.with_name(f"{target.name}.part")
+    NAME.part.json says which version of the file it is a part of: its validator (RFC 9110, 8.8) and its whole size.
+    """
+
+    def __init__(self, target: Path, path: Path, descriptor: int, url: str, algorithm: str) -> None:
+        self.target, self.path, self.url = target, path, url
         self._about = target.with_name(f"{target.name}.part.json")
+        self._descriptor = descriptor
         self._algorithm = algorithm
+        self._finished = False
         self._forget()
 
     def _forget(self) -> None:
         self.size = 0
         self._hash = hashlib.new(self._algorithm)
         self._validator = ""
+        self._total: int | None = None
 
     @property
     def digest(self) -> str:
@@ -42,10 +84,10 @@ class Part:
         with suppress(OSError, ValueError, KeyError, TypeError):
             about = json.loads(self._about.read_text())
             if about["url"] == self.url and about["validator"]:
-                with self.path.open("rb") as file:
-                    while block := file.read(BLOCK):
-                        self.add(block)
-                self._validator = str(about["validator"])
+                total = about.get("total")
+                while block := os.read(self._descriptor, BLOCK):
+                    self._count(block)
+                self._validator, self._total = str(about["validator"]), None if total is None else int(total)
                 return
         self.discard()
 
@@ -53,41 +95,75 @@ class Part:
         """The headers that ask for the rest, or for the whole should the file have changed."""
         return {"Range": f"bytes={self.size}-", "If-Range": self._validator} if self.size and self._validator else {}
 
-    def begin(self, answer: requests.Response) -> int | None:
-        """Make ready for the bytes of an answer; returns the size of the whole file, if the server tells it."""
-        if answer.status_code == 200:
-            return self._begin_anew(answer)
-        found = re.fullmatch(r"bytes ([0-9]+)-[0-9]+/([0-9]+|\*)", answer.headers.get("Content-Range", ""))
-        if answer.status_code != 206 or found is None or int(found[1]) != self.size:
+    def begin(self, answer: Answer) -> int | None:
+        """Make ready for the bytes of an answer; returns the size of the whole file, if the server announces it."""
+        if answer.status == 200:
+            return self._begin_again(answer)
+        if not self._goes_on(answer):
             self.discard()
-            raise Passing("the server has not the part that is missing")
-        return None if found[2] == "*" else int(found[2])
+            raise Passing("the server does not have the part that is missing")
+        return self._total
 
-    def _begin_anew(self, answer: requests.Response) -> int | None:
+    def _goes_on(self, answer: Answer) -> bool:
+        """Whether these are the next bytes of the very same version: what If-Range asked for, but not every server heeds."""
+        found = re.fullmatch(r"bytes ([0-9]{1,18})-[0-9]{1,18}/([0-9]{1,18})", answer.headers.get("content-range", ""))
+        if answer.status != 206 or found is None or not self.range():
+            return False
+        header = "etag" if self._validator.startswith('"') else "last-modified"
+        same = answer.headers.get(header) == self._validator and self._total in (None, int(found[2]))
+        if same and int(found[1]) == self.size:
+            self._total = int(found[2])
+            return True
+        return False
+
+    def _begin_again(self, answer: Answer) -> int | None:
         self.discard()
-        tag = answer.headers.get("ETag", "")
-        # a weak tag does not promise the same bytes
-        self._validator = tag if tag and not tag.startswith("W/") else answer.headers.get("Last-Modified", "")
-        write_atomically(self._about, json.dumps({"url": self.url, "validator": self._validator}))
-        length = answer.headers.get("Content-Length", "")
-        return int(length) if length.isdecimal() else None
+        self._validator, self._total = _strong_validator(answer), answer.length
+        about = {"url": self.url, "validator": self._validator, "total": self._total}
+        write_atomically(self._about, json.dumps(about), mode=0o600)  # the address may have a password in it
+        return self._total
 
     def add(self, block: bytes) -> None:
-        """Count bytes that are in the file."""
+        """Append bytes."""
+        rest = memoryview(block)
+        while rest:
+            written = os.write(self._descriptor, rest)
+            self._count(rest[:written])
+            rest = rest[written:]
+
+    def _count(self, block: bytes | memoryview) -> None:
         self._hash.update(block)
         self.size += len(block)
 
     def discard(self) -> None:
-        """Remove what is there."""
-        for path in (self.path, self._about):
-            path.unlink(missing_ok=True)
+        """Empty it. The file stays, for the lock."""
+        os.ftruncate(self._descriptor, 0)
+        os.lseek(self._descriptor, 0, os.SEEK_SET)
+        self._about.unlink(missing_ok=True)
         self._forget()
 
     def finish(self) -> None:
         """Give the file its name, durably."""
-        with self.path.open("rb") as file:
-            os.fsync(file.fileno())
-        self.path.chmod(0o644)
+        os.fchmod(self._descriptor, 0o644)
+        os.fsync(self._descriptor)
         self.path.rename(self.target)
+        self._finished = True
         self._about.unlink(missing_ok=True)
         sync(self.target.parent)
+
+    def leave(self) -> None:
+        """Remove what nobody can go on with."""
+        if not self._finished and not self.range():
+            self.path.unlink(missing_ok=True)
+            self._about.unlink(missing_ok=True)
+
+
+def _strong_validator(answer: Answer) -> str:
+    """What tells this version from every other, or nothing: a weak tag does not promise the same bytes."""
+    tag, modified = answer.headers.get("etag", ""), answer.headers.get("last-modified", "")
+    if tag.startswith('"'):
+        return tag
+    with suppress(ValueError, TypeError):
+        age = parsedate_to_datetime(answer.headers.get("date", "")) - parsedate_to_datetime(modified)
+        return modified if age.total_seconds() >= _CLOCKS_DIFFER else ""
+    return ""

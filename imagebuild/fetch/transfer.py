@@ -1,36 +1,71 @@
-"""One request: what the server says, the bytes as they come, and the end of both where nothing comes any more."""
+"""One GET request, made by libcurl: the checked answer, its bytes as they come, and an end where nothing comes any more.
+
+libcurl follows redirects, finds proxies in the environment, keeps credentials from other hosts, bounds and checks headers
+and chunks (https://curl.se/libcurl/c/). What is decided here is which of its errors another attempt may get over.
+"""
 
 from __future__ import annotations
 
 import os
 import re
-import socket
 import ssl
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 from urllib.parse import urljoin, urlsplit
 
-import requests
-import urllib3
+import pycurl
 
 from imagebuild.errors import HostError, ImageBuildError
-from imagebuild.fetch.limits import BLOCK, Limits, NotThere, Passing, shown
+from imagebuild.fetch.limits import BLOCK, Cut, Limits, NotThere, Passing, shown
 
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
-"""Answers that another attempt may change."""
+"""Statuses that another attempt may change."""
+_FINAL = {
+    pycurl.E_UNSUPPORTED_PROTOCOL: "{}",
+    pycurl.E_URL_MALFORMAT: "{}",
+    pycurl.E_FTP_WEIRD_SERVER_REPLY: "the server's answer is not valid: {}",
+    pycurl.E_TOO_MANY_REDIRECTS: "Exceeded 10 redirects",
+    pycurl.E_BAD_CONTENT_ENCODING: "the server's answer is not valid: {}",
+}
+"""Errors that another attempt would meet again."""
+_CUT = frozenset({pycurl.E_PARTIAL_FILE, pycurl.E_GOT_NOTHING, pycurl.E_RECV_ERROR})
+
+Take = Callable[[bytes], None]
 
 
-class _Session(requests.Session):  # type: ignore[misc]  # requests has no types
-    """Never goes from https down to http."""
+@dataclass(frozen=True)
+class Answer:
+    """The head of an answer; the names of headers are in lower case, and a repeated header is joined with commas."""
 
-    def get_redirect_target(self, resp: requests.Response) -> str | None:
-        target: str | None = super().get_redirect_target(resp)
-        if target and resp.url.startswith("https:") and urlsplit(urljoin(resp.url, target)).scheme != "https":
-            raise ImageBuildError(
-                f"{shown(resp.url)} leads from https down to {shown(urljoin(resp.url, target))}", "use another mirror"
-            )
-        return target
+    status: int
+    reason: str
+    headers: dict[str, str]
+
+    @staticmethod
+    def read(lines: list[bytes]) -> Answer:
+        first, *rest = [line.decode("latin-1").strip() for line in lines]
+        _, _, said = first.partition(" ")
+        headers: dict[str, str] = {}
+        for line in rest:
+            name, _, value = line.partition(":")
+            before = headers.get(name.strip().lower())
+            headers[name.strip().lower()] = value.strip() if before is None else f"{before}, {value.strip()}"
+        return Answer(int(said[:3]), said[3:].strip(), headers)
+
+    @property
+    def length(self) -> int | None:
+        """Bytes that the body should have, if the server announces it. Raises ImageBuildError for a size that cannot be."""
+        if "transfer-encoding" in self.headers or "content-length" not in self.headers:
+            return None  # chunks have lengths of their own (RFC 9112, 6.3)
+        length = self.headers["content-length"].partition(",")[0].strip()  # libcurl refuses different ones
+        if not re.fullmatch("[0-9]{1,18}", length):
+            raise ImageBuildError(f"the server announces an impossible size: {length[:40]} bytes", "use another mirror")
+        return int(length)
 
 
 class Transfer:
@@ -39,127 +74,187 @@ class Transfer:
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self.ended = threading.Event()
-        self._received = 0
-        self._stalled = False
-        self._line: socket.socket | None = None
+        self._deadline = time.monotonic() + limits.total
 
-    def stop(self) -> None:
-        self.ended.set()
-        self._cut()
+    def get(self, url: str, headers: dict[str, str], begin: Callable[[Answer], Take | None]) -> None:
+        """GET ``url``. ``begin`` is called with the head of a good answer; what it returns takes the blocks of the body.
 
-    def _cut(self) -> None:
-        with suppress(OSError, AttributeError):
-            self._line.shutdown(socket.SHUT_RDWR)  # type: ignore[union-attr]  # wakes up whoever reads from it
-
-    @contextmanager
-    def opened(self, url: str, headers: dict[str, str]) -> Iterator[requests.Response]:
-        """A good answer to GET. Raises NotThere, HostError, and Passing for what another attempt may get over."""
-        with _Session() as session:
-            session.verify = _authorities()
-            session.max_redirects = 10
-            session.headers.update({"Accept-Encoding": "identity", "User-Agent": "imagebuild"})
-            timeout = (self.limits.connect, self.limits.read)
-            try:
-                with session.get(url, headers=headers, stream=True, timeout=timeout) as answer:
-                    _check_status(answer)
-                    with self._watched(answer):
-                        yield answer
-            except (requests.RequestException, urllib3.exceptions.HTTPError, ssl.SSLError, ConnectionError) as error:
-                if self._stalled:
-                    self._stalled = False
-                    raise Passing(
-                        f"less than {self.limits.slowest} bytes came in {self.limits.window:.0f} s"
-                    ) from error
-                raise _translated(error, url) from error
-
-    def blocks(self, answer: requests.Response) -> Iterator[bytes]:
-        """The bytes of an answer as they come."""
-        for block in answer.raw.stream(BLOCK, decode_content=False):
-            self._received += len(block)
-            if self.ended.is_set():
-                break
-            yield block
-        if self._stalled or self.ended.is_set():
-            raise urllib3.exceptions.HTTPError("cut")  # which looks like the end where no length was told
-
-    @contextmanager
-    def _watched(self, answer: requests.Response) -> Iterator[None]:
-        over = threading.Event()
-
-        def watch() -> None:
-            before = self._received
-            while not over.wait(self.limits.window):
-                if self._received - before < self.limits.slowest:
-                    self._stalled = True
-                    self._cut()
-                    return
-                before = self._received
-
+        If ``begin`` returns None, the body is not read. Raises NotThere, HostError, ImageBuildError, and Passing for what
+        another attempt may get over.
+        """
+        request = _Request(url, begin, self.limits, self.ended)
+        curl = pycurl.Curl()
         try:
-            # of our own, so that it stays this connection until the end, whatever is closed meanwhile
-            line = socket.socket(fileno=os.dup(answer.raw.fileno()))
-        except OSError:  # all has come already
-            yield
-            return
-        with line:
-            self._line = line
-            watcher = threading.Thread(target=watch, daemon=True)
-            watcher.start()
+            _set_up(curl, request, headers, self.limits)
+            curl.setopt(pycurl.TIMEOUT_MS, max(1, int((self._deadline - time.monotonic()) * 1000)))
+            self._perform(curl)
+            request.at_end()
+        except pycurl.error as error:
+            code, message = error.args
+            if request.fault is not None:
+                raise request.fault from None
+            if not request.declined:
+                if time.monotonic() >= self._deadline:
+                    raise HostError(f"{shown(url)} took longer than {self.limits.total / 60:.0f} minutes") from error
+                raise _translated(code, message, curl.getinfo(pycurl.OS_ERRNO), url) from error
+        finally:
+            curl.close()
+
+    def _perform(self, curl: Any) -> None:
+        # In a thread: Python handles signals in the main one only, and pycurl swallows what is raised in its callbacks.
+        with ThreadPoolExecutor(1) as pool:
+            future = pool.submit(curl.perform)
             try:
-                yield
-            finally:
-                over.set()
-                watcher.join()
-                self._line = None
+                future.result()
+            except pycurl.error:
+                raise
+            except BaseException:
+                self.ended.set()
+                raise
 
 
-def _check_status(answer: requests.Response) -> None:
-    status, place = answer.status_code, shown(answer.url)
+class _Request:
+    """What libcurl calls. An exception ends the transfer and is kept, since it cannot pass through libcurl."""
+
+    def __init__(
+        self, url: str, begin: Callable[[Answer], Take | None], limits: Limits, ended: threading.Event
+    ) -> None:
+        self.url = url
+        self.fault: BaseException | None = None
+        self.declined = False
+        self._begin, self._limits, self._ended = begin, limits, ended
+        self._take: Take | None = None
+        self._lines: list[bytes] = []
+        self._begun = False
+        self._received = 0
+        now = time.monotonic()
+        self._last, self._window = (now, 0), (now, 0)
+
+    def kept(self, function: Callable[..., int | None]) -> Callable[..., int | None]:
+        def call(*values: Any) -> int | None:
+            try:
+                return function(*values)
+            except BaseException as error:  # noqa: BLE001 - raised again once libcurl has returned
+                self.fault = error
+                return -1  # for each kind of callback: end the transfer
+
+        return call
+
+    def header(self, line: bytes) -> None:
+        if line.startswith(b"HTTP/"):
+            self._lines = []
+        if line.strip():
+            self._lines.append(line)
+        else:
+            self._look_at_redirect()
+
+    def _look_at_redirect(self) -> None:
+        answer = Answer.read(self._lines)
+        if 300 <= answer.status < 400 and (place := answer.headers.get("location")):
+            target = urljoin(self.url, place)
+            if urlsplit(target).scheme not in ("http", "https"):
+                raise ImageBuildError(
+                    f"{shown(self.url)} cannot be fetched: it leads to {shown(target)}", "use another mirror"
+                )
+            if urlsplit(self.url).scheme == "https" and urlsplit(target).scheme != "https":
+                raise ImageBuildError(
+                    f"{shown(self.url)} leads from https down to {shown(target)}", "use another mirror"
+                )
+            self.url = target
+
+    def body(self, block: bytes) -> int | None:
+        self._received += len(block)
+        self._start()
+        if self._take is None:
+            self.declined = True
+            return -1
+        self._take(block)
+        return None
+
+    def at_end(self) -> None:
+        """For an answer without a body."""
+        self._start()
+
+    def _start(self) -> None:
+        if not self._begun:
+            self._begun = True
+            answer = Answer.read(self._lines)
+            _check_status(answer, shown(self.url))
+            self._take = self._begin(answer)
+
+    def watch(self, *_: int) -> int:
+        """Called at least once a second, whatever comes."""
+        if self._ended.is_set():
+            raise Passing("it was ended")
+        now, limits = time.monotonic(), self._limits
+        if self._received > self._last[1]:
+            self._last = now, self._received
+        elif now - self._last[0] > limits.read:
+            raise Passing("it did not answer in time")
+        if now - self._window[0] > limits.window:
+            if self._received - self._window[1] < limits.slowest:
+                raise Passing(f"less than {limits.slowest} bytes came in {limits.window:.0f} s")
+            self._window = now, self._received
+        return 0
+
+
+def _set_up(curl: Any, request: _Request, headers: dict[str, str], limits: Limits) -> None:
+    secure = request.url.lower().startswith("https:")
+    curl.setopt(pycurl.URL, request.url)
+    curl.setopt(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
+    curl.setopt(pycurl.REDIR_PROTOCOLS, pycurl.PROTO_HTTPS if secure else pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
+    curl.setopt(pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1)
+    curl.setopt(pycurl.FOLLOWLOCATION, 1)
+    curl.setopt(pycurl.MAXREDIRS, 10)
+    curl.setopt(pycurl.NETRC, pycurl.NETRC_OPTIONAL)
+    curl.setopt(pycurl.USERAGENT, "imagebuild")
+    sent = {"Accept-Encoding": "identity", **headers}  # libcurl decodes nothing that it did not ask for
+    curl.setopt(pycurl.HTTPHEADER, [f"{name}: {value}" for name, value in sent.items()])
+    curl.setopt(pycurl.CONNECTTIMEOUT_MS, int(limits.connect * 1000))
+    curl.setopt(pycurl.NOSIGNAL, 1)
+    curl.setopt(pycurl.BUFFERSIZE, BLOCK)
+    curl.setopt(pycurl.NOPROGRESS, 0)
+    curl.setopt(pycurl.HEADERFUNCTION, request.kept(request.header))
+    curl.setopt(pycurl.WRITEFUNCTION, request.kept(request.body))
+    curl.setopt(pycurl.XFERINFOFUNCTION, request.kept(request.watch))
+    for option, place in _authorities():
+        curl.setopt(option, place)
+
+
+def _check_status(answer: Answer, place: str) -> None:
+    status = answer.status
     if status in (200, 206, 416):
         return
     if status in (404, 410):
         raise NotThere(
             f"{place} is not there (the server says {status})", "has the release moved, or the mirror dropped it?"
         )
-    said = f"the server says {status} {answer.reason}"
+    said = f"the server says {status} {answer.reason[:200]}".rstrip()
     if status in _PASSING:
-        asked = answer.headers.get("Retry-After", "")
-        raise Passing(said, float(asked) if asked.isdecimal() else 0.0)
+        asked = answer.headers.get("retry-after", "")
+        raise Passing(said, float(asked) if re.fullmatch("[0-9]{1,9}", asked) else 0.0)
     raise HostError(f"{place} cannot be fetched: {said}")
 
 
-def _translated(error: Exception, url: str) -> Exception:
-    if isinstance(error, requests.exceptions.SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(error):
+def _translated(code: int, message: str, errno: int, url: str) -> Exception:
+    if code in (pycurl.E_PEER_FAILED_VERIFICATION, pycurl.E_SSL_CACERT, pycurl.E_SSL_CACERT_BADFILE):
         hint = "is the clock right? An authority of your own: add it to the system's, or set REQUESTS_CA_BUNDLE"
-        return HostError(f"{shown(url)}: the server's certificate is not valid: {_innermost(error)}", hint)
-    passing = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)
-    if isinstance(error, requests.RequestException) and not isinstance(error, passing):
-        return ImageBuildError(f"{shown(url)} cannot be fetched: {_innermost(error)}")
-    return Passing(_innermost(error))
+        return HostError(f"{shown(url)}: the server's certificate is not valid: {message}", hint)
+    if code in _FINAL:
+        return ImageBuildError(f"{shown(url)} cannot be fetched: {_FINAL[code].format(message)}")
+    if code == pycurl.E_OPERATION_TIMEDOUT:
+        return Passing("it did not answer in time")
+    if code == pycurl.E_COULDNT_CONNECT and errno:
+        return Passing(os.strerror(errno))
+    return Cut(message) if code in _CUT else Passing(message)
 
 
-def _innermost(error: BaseException) -> str:
-    """What happened at the bottom: the layers above only repeat it."""
-    seen: BaseException | None = error
-    while seen is not None:
-        error = seen
-        inner = [
-            argument
-            for argument in (getattr(error, "reason", None), *error.args)
-            if isinstance(argument, BaseException)
-        ]
-        seen = inner[0] if inner else error.__cause__
-    refused = isinstance(error, urllib3.exceptions.NewConnectionError)  # a kind of timeout, by its class
-    if isinstance(error, TimeoutError | urllib3.exceptions.TimeoutError) and not refused:
-        return "it did not answer in time"
-    said = str(getattr(error, "strerror", None) or error).rpartition(": ")[2]
-    return re.sub(r"^\[Errno -?[0-9]+\] ", "", " ".join(said.split())) or type(error).__name__
-
-
-def _authorities() -> str | bool:
-    """The system's certificates, where an administrator adds one; requests brings a list of its own, for others.
-
-    requests itself looks at REQUESTS_CA_BUNDLE first.
-    """
+def _authorities() -> list[tuple[int, str]]:
+    """The system's certificate authorities, where an administrator adds one, or those that REQUESTS_CA_BUNDLE names."""
+    named = os.environ.get("REQUESTS_CA_BUNDLE")
+    if named:
+        return [(pycurl.CAPATH if Path(named).is_dir() else pycurl.CAINFO, named)]
     paths = ssl.get_default_verify_paths()
-    return paths.cafile or paths.capath or True
+    return [
+        (option, place) for option, place in ((pycurl.CAINFO, paths.cafile), (pycurl.CAPATH, paths.capath)) if place
+    ]
