@@ -51,7 +51,7 @@ class Digest:
         return f"{self.algorithm}:{self.value}"
 
 
-def text(url: str, limits: Limits = LOOK, largest: int = _TEXT_LIMIT) -> bytes:
+def text(url: str, limits: Limits = LOOK, *, largest: int = _TEXT_LIMIT) -> bytes:
     """What is at ``url`` now, at most ``largest`` bytes. Raises NotThere, and HostError when it is out of reach."""
     content = bytearray()
 
@@ -94,6 +94,7 @@ def download(
     expected: Digest | None,
     progress: Progress,
     limits: Limits = LIMITS,
+    *,
     largest: int = _LARGEST,
 ) -> None:
     """Put what is at ``url`` at ``target``, whole and durable. Waits while another process downloads to the same place.

@@ -62,9 +62,10 @@ class Answer:
         """Bytes that the body should have, if the server announces it. Raises ImageBuildError for a size that cannot be."""
         if "transfer-encoding" in self.headers or "content-length" not in self.headers:
             return None  # chunks have lengths of their own (RFC 9112, 6.3)
-        length = self.headers["content-length"].partition(",")[0].strip()  # libcurl refuses different ones
-        if not re.fullmatch("[0-9]{1,18}", length):
-            raise ImageBuildError(f"the server announces an impossible size: {length[:40]} bytes", "use another mirror")
+        lengths = {length.strip() for length in self.headers["content-length"].split(",")}
+        if len(lengths) > 1 or not re.fullmatch("[0-9]{1,18}", length := lengths.pop()):
+            said = self.headers["content-length"][:40]
+            raise ImageBuildError(f"the server announces an impossible size: {said} bytes", "use another mirror")
         return int(length)
 
 

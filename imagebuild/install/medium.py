@@ -17,7 +17,7 @@ from imagebuild.errors import ImageBuildError
 from imagebuild.files import sha256
 from imagebuild.install import iso, treeinfo
 from imagebuild.install.anaconda import LABEL, is_url
-from imagebuild.install.sources import File, Found
+from imagebuild.install.sources import ISO, File, Found
 from imagebuild.progress import Progress
 from imagebuild.store import Store
 
@@ -54,10 +54,15 @@ class Cache:
             if path.is_file():
                 return path
             if is_url(file.place):
-                fetch.download(file.place, path, file.digest, progress)
+                fetch.download(file.place, path, file.digest, progress, largest=_largest(file))
             else:
                 fetch.copy(Path(file.place), path, file.digest, progress)
         return path
+
+
+def _largest(file: File) -> int:
+    """More bytes than such a file ever has: what a server may fill the disk with."""
+    return (64 if file.name == ISO else 4) << 30
 
 
 def make(found: Found, folder: Path, cache: Cache, progress: Progress, arch: str) -> str:

@@ -19,7 +19,7 @@ from imagebuild.install.anaconda import is_url
 from imagebuild.recipe.model import Recipe
 from imagebuild.recipe.source import Kind, Source
 
-_ISO = "image.iso"
+ISO = "image.iso"
 
 
 @dataclass(frozen=True)
@@ -90,11 +90,11 @@ class _LookUp:
         try:
             info = treeinfo.parse(text, self.recipe.os.arch)
         except ValueError as error:
-            raise self.wrong("tree", f"the .treeinfo of {place} does not serve: {error}") from error
+            raise self.wrong("tree", f"the .treeinfo of {_shown(place)} does not serve: {error}") from error
         unproved = info.unproved()
         if unproved and not self.recipe.installer.insecure:
             hint = "use another tree, an ISO, or write insecure: true under installer"
-            raise self.wrong("tree", f"the .treeinfo of {place} gives no digest of {', '.join(unproved)}", hint)
+            raise self.wrong("tree", f"the .treeinfo of {_shown(place)} gives no digest of {', '.join(unproved)}", hint)
         names = {info.kernel: treeinfo.KERNEL, info.initrd: treeinfo.INITRD}
         files = [
             self.proved(names.get(path, path), f"{place.rstrip('/')}/{path}", info.checksums.get(path))
@@ -118,7 +118,7 @@ class _LookUp:
         place = self.place("iso")
         digest = Digest("sha256", self.source.sha256) if self.source.sha256 else self._listed(place)
         name = unquote(urlsplit(place).path if is_url(place) else place).rpartition("/")[2]
-        file = self.proved(_ISO, place, digest)
+        file = self.proved(ISO, place, digest)
         return Found("iso", f"ISO image {name}", (file,), attach=self.source.attach, asked=tuple(self.asked))
 
     def _listed(self, place: str) -> Digest | None:
