@@ -86,7 +86,7 @@ def steps(real: str) -> list[str]:
     """The same for a folder, however long: to be gone step by step, since Linux takes no path that is longer than 4 KiB."""
     found = [_ROOT]
     for part in real.strip("/").split("/"):
-        if len(found[-1]) + len(part) > _LONGEST_PATH // 4:
+        if is_long(f"{found[-1]}/{part}"):
             found.append(f"./{part}")
         else:
             found[-1] += f"/{part}"

@@ -47,6 +47,9 @@ class GuestDisk(Lookup):
     def entries(self, folder: str) -> Iterable[Entry]:
         return self._tree.entries(folder)
 
+    def resolved(self, path: str, *, follow_last: bool) -> str:
+        return self._tree.resolved(path, follow_last=follow_last)
+
     def walk(self, path: str) -> Iterator[tuple[str, Entry]]:
         self._tree.load(self.folder(path))
         return super().walk(path)

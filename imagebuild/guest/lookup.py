@@ -52,18 +52,18 @@ class Lookup(ABC):
     def stat(self, path: str) -> Entry | None:
         """What is at ``path``, a link itself and not its target; None if nothing is."""
         try:
-            folder, name = posixpath.split(self._resolved(path, follow_last=False))
+            folder, name = posixpath.split(self.resolved(path, follow_last=False))
         except GuestError:
             return None
         return self.lookup(folder, name) if name else Entry("", "dir", 0o755, 0)
 
     def realpath(self, path: str) -> str:
         """``path`` without links. GuestError if nothing is there."""
-        return self._resolved(path, follow_last=True)
+        return self.resolved(path, follow_last=True)
 
     def plain(self, path: str) -> str:
         """``path`` without links in its folders; its last part may be a link, or not exist. GuestError if a folder is missing."""
-        return self._resolved(path, follow_last=False)
+        return self.resolved(path, follow_last=False)
 
     def readlink(self, path: str) -> str:
         """What is written in the link at ``path``."""
@@ -124,8 +124,8 @@ class Lookup(ABC):
     def _by_name(self, folder: str) -> Iterator[Entry]:
         return iter(sorted(self.entries(folder), key=lambda entry: entry.name))
 
-    def _resolved(self, path: str, *, follow_last: bool) -> str:
-        """``path`` without links: like the kernel, from the left, absolute targets from the guest's root."""
+    def resolved(self, path: str, *, follow_last: bool) -> str:
+        """``path`` without links, or without links in its folders: like the kernel, from the left, absolute targets from the guest's root."""
         done = ""
         links = 0
         parts = deque(_parts(path))

@@ -49,8 +49,23 @@ class Tree(Lookup):
         self._handle = handle
         self._programs = programs
         self._root = _Folder()
+        # By path: to find them part by part would take the square of the depth for each file of a deep tree.
+        self._folders: dict[str, _Folder] = {}
+        self._reals: dict[str, str] = {}
 
     # -- look ------------------------------------------------------------------------------------
+
+    def resolved(self, path: str, *, follow_last: bool) -> str:
+        folder, name = posixpath.split(path)
+        if name in ("", ".", ".."):
+            return super().resolved(path, follow_last=follow_last)
+        real = self._reals.get(folder)
+        if real is None:
+            real = self._reals[folder] = posixpath.dirname(super().resolved(path, follow_last=False))
+        found = self.lookup(real, name)
+        if follow_last and (found is None or found.kind == "symlink"):
+            return super().resolved(path, follow_last=True)
+        return posixpath.join(real, name)
 
     def lookup(self, folder: str, name: str) -> Entry | None:
         known = self._folder(folder)
@@ -110,6 +125,7 @@ class Tree(Lookup):
         """What is at ``real``, a path without links in its folders, may be another now; what is in it is not."""
         folder, name = posixpath.split(real)
         self._folder(folder).stale.add(name)
+        self._reals.clear()
 
     def replaced(self, real: str) -> None:
         """What is at ``real`` and below it may be gone or another."""
@@ -117,6 +133,7 @@ class Tree(Lookup):
         known = self._folder(folder)
         known.stale.add(name)
         known.folders.pop(name, None)
+        self._forget_paths()
 
     def created(self, path: str) -> None:
         """The folder at ``path`` may be new, and those above it."""
@@ -125,18 +142,32 @@ class Tree(Lookup):
             if part:
                 known.stale.add(part)
                 known = known.folders.setdefault(part, _Folder())
+        self._forget_paths()
 
     def forget(self) -> None:
         """Anything may have changed."""
         self._root = _Folder()
+        self._forget_paths()
+
+    def _forget_paths(self) -> None:
+        self._folders.clear()
+        self._reals.clear()
 
     # -- what is there ---------------------------------------------------------------------------
 
     def _folder(self, path: str) -> _Folder:
-        found = self._root
-        for part in path.split("/"):
-            if part:
-                found = found.folders.setdefault(part, _Folder())
+        found = self._folders.get(path)
+        if found is None:
+            above, name = posixpath.split(path)
+            known = self._folders.get(above)
+            if known is not None and name:
+                found = known.folders.setdefault(name, _Folder())
+            else:
+                found = self._root
+                for part in path.split("/"):
+                    if part:
+                        found = found.folders.setdefault(part, _Folder())
+            self._folders[path] = found
         return found
 
     def _look(self, folder: str, known: _Folder, names: Sequence[str]) -> None:
@@ -168,6 +199,7 @@ class Tree(Lookup):
         above = [start]
         start.entries, start.stale, start.whole = {}, set(), True
         before, start.folders = start.folders, {}
+        self._forget_paths()
         fields = iter(output.decode("utf-8", "surrogateescape").split("\0"))
         for record, target in zip(fields, fields, strict=False):
             level, entry = _parsed(record.removeprefix(_CLOSED), target)

@@ -25,6 +25,7 @@ CARRIES = "trace"
 REPLACES = ("logfiles", "pacct-log", "utmp")
 Params = NoParams
 
+_LOGS = "/var/log"
 _JOURNALS = ("/var/log/journal/*", "/run/log/journal/*")
 _LOGIN_RECORDS = ("/var/lib/wtmpdb/*", "/var/lib/lastlog/*", "/run/utmp", "/var/run/utmp")
 _ELSEWHERE = (
@@ -39,31 +40,28 @@ _ROTATED = re.compile(r"\.(\d+|old)(\.(gz|xz|bz2|zst))?$|\.(gz|xz|bz2|zst)$|-\d{
 def apply(guest: Guest, params: NoParams) -> None:
     sessions = (f"{literal(home.path)}/.xsession-errors*" for home in guest.homes())
     guest.remove(guest.sweep(*_JOURNALS, *_LOGIN_RECORDS, *_ELSEWHERE, *sessions))
-    files = [path for path in _logs(guest) if guest.is_file(path)]
+    files = list(_logs(guest))
     rotated = [path for path in files if _ROTATED.search(posixpath.basename(path))]
     guest.remove(rotated)
-    guest.empty(path for path in files if path not in set(rotated))
+    guest.empty(sorted({*files}.difference(rotated)))
 
 
 def _logs(guest: Guest) -> Iterator[str]:
-    """All that is below /var/log, and the logs and folders elsewhere that links there lead to; each folder once."""
-    waiting, seen = ["/var/log"], set()
+    """All files below /var/log, and the logs and folders elsewhere that links there lead to; each folder once."""
+    waiting, seen = [_LOGS], set()
     while waiting:
         folder = waiting.pop(0)
-        if (real := guest.sweepable(folder)) is None or real in seen:
+        if (top := guest.sweepable(folder)) is None or top in seen:
             continue
-        seen.add(real)
+        seen.add(top)
         for path, entry in guest.walk(folder):
-            yield path
-            if entry.kind == "dir":
-                seen.add(guest.realpath(path))
+            if entry.kind == "file":
+                yield path
+            elif entry.kind == "dir":
+                seen.add(top + path.removeprefix(folder))
             elif entry.kind == "symlink":
                 log = guest.real_file(path)
-                if (
-                    log
-                    and "log" in posixpath.basename(log)
-                    and not places.leads_astray("/var/log", posixpath.dirname(log))
-                ):
+                if log and "log" in posixpath.basename(log) and not places.leads_astray(_LOGS, posixpath.dirname(log)):
                     yield log
-                elif guest.leads_to_folder(path) and not places.leads_astray("/var/log", guest.realpath(path)):
+                elif guest.leads_to_folder(path) and not places.leads_astray(_LOGS, guest.realpath(path)):
                     waiting.append(path)
