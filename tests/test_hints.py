@@ -35,9 +35,9 @@ def test_a_path_is_no_option_and_no_address(path: str, word: str) -> None:
     ("name", "as_shown"),
     [
         ("plain", "plain"),
-        (b"\xff\n", "\\xff\\x0a"),
+        (b"\xff\n", "\\xff\\n"),
         ("\x1b[2J", "\\x1b[2J"),
-        ("\u202ex", "\\xe2\\x80\\xaex"),
+        ("\u202ex", "\\u202ex"),
         ("é", "é"),
     ],
 )

@@ -19,7 +19,7 @@ PACKAGE = Path(imagebuild.__file__).parent
 
 # From the bottom up. A module may import its own layer and those below it.
 LAYERS = {
-    "base": {"errors", "progress", "log", "files", "fstab", "stall", "answers", "ownership", "hints"},
+    "base": {"errors", "printable", "progress", "log", "files", "fstab", "stall", "answers", "ownership", "hints"},
     "adapters": {"run", "disk_image", "image_references", "guest", "hypervisor", "qemu_img", "fetch", "accel"},
     "domain": {
         "recipe",

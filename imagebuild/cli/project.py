@@ -8,6 +8,7 @@ import click
 
 from imagebuild import project
 from imagebuild.cli.options import RecipeName
+from imagebuild.cli.output import echo, echo_document
 from imagebuild.files import write_atomically
 from imagebuild.hints import command_line
 from imagebuild.recipe import schema as schemas
@@ -34,8 +35,8 @@ def init(folder: Path, name: str | None, base: str, ci: project.Ci) -> None:
     image = one_image(base)
     name = name or folder.resolve().name
     for path in project.create(folder, name, image.source.stem, ci, image.axes):
-        click.echo(path)
-    click.echo(f"next: {command_line('cd', folder)} && {command_line('imagebuild', 'plan', name)}")
+        echo(path)
+    echo(f"next: {command_line('cd', folder)} && {command_line('imagebuild', 'plan', name)}")
 
 
 @click.command(
@@ -51,6 +52,6 @@ and as the first line of a recipe, for editors with a YAML language server:
 def schema(output: Path | None) -> None:
     """Print the JSON Schema of recipes: with it an editor completes keys and marks what is wrong."""
     if output is None:
-        click.echo(schemas.text(), nl=False)
+        echo_document(schemas.text())
     else:
         write_atomically(output, schemas.text())

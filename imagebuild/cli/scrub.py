@@ -15,6 +15,7 @@ from imagebuild import accel
 from imagebuild import scrub as scrubbing
 from imagebuild.cli.keys import key_option
 from imagebuild.cli.options import RecipeName, json_option, log_to_stderr, opened, store_option, verbose_option
+from imagebuild.cli.output import echo, echo_text
 from imagebuild.cli.report import JsonReporter, reporter
 from imagebuild.customise import CustomiseResult, OperationCall, OperationResult, registry
 from imagebuild.customise.audit import KINDS
@@ -197,7 +198,7 @@ def audit(
         told.tell(event="audited", image=str(images[0]), findings=found, carried=carried)
     else:
         for one in found:
-            click.echo(f"{one['kind']:<9} {one['path']}  ({one['operation']}: {one['what']})")
+            echo(f"{one['kind']:<9} {one['path']}  ({one['operation']}: {one['what']})")
     ctx.exit(1 if carried else 0)
 
 
@@ -278,12 +279,12 @@ def _show(result: CustomiseResult, *, in_full: bool) -> None:
         paths = len({change.path for change in one.changes})
         status = f"{paths} changed" if one.changes else one.status
         left = f", {len(one.failed)} not done" if one.failed else ""
-        click.echo(f"  {one.name:<32} {status}{left}{': ' + one.reason if one.reason else ''}")
+        echo(f"  {one.name:<32} {status}{left}{': ' + one.reason if one.reason else ''}")
         for change in one.failed:
-            click.echo(f"      not done: {change.path}: {change.what}")
+            echo(f"      not done: {change.path}: {change.what}")
         for change in one.left:
-            click.echo(f"      left: {change.path}: {change.what}")
+            echo(f"      left: {change.path}: {change.what}")
         for change in one.changes if in_full else ():
-            click.echo(f"      {change.path}: {change.what}")
+            echo(f"      {change.path}: {change.what}")
             for line in change.diff.splitlines()[2:]:
-                click.echo(f"        {line}")
+                echo_text(f"        {line}")
