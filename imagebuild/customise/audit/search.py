@@ -70,8 +70,13 @@ def look(guest: Guest, known: Sequence[Identity], *, has_machine_id: bool) -> di
         )
     for path in places.layers(guest):
         report.add(LIMITS, path, "not looked into: a system within the system")
+    images = guest.real_files(*_IMAGES)
     by_name = [path for path in names if any(rule.name and rules.fits(rule.name, path) for rule in credentials.RULES)]
-    for path in list(dict.fromkeys([*contents, *(path for path in by_name if guest.is_file(path))]))[:_MOST_FILES]:
+    by_name = [path for path in by_name if guest.is_file(path)]
+    hit = [path for path in dict.fromkeys([*contents, *by_name]) if path not in images]
+    if len(hit) > _MOST_FILES:
+        report.add(LIMITS, "/", f"only {_MOST_FILES} of {len(hit)} files that may hold something were looked into")
+    for path in hit[:_MOST_FILES]:
         content = _content(guest, path)
         if content is None:
             if path.isprintable():
@@ -89,7 +94,7 @@ def look(guest: Guest, known: Sequence[Identity], *, has_machine_id: bool) -> di
     for change in credentials.referred(guest):
         if not report.has(CREDENTIALS, change.path):
             report.add(CREDENTIALS, change.path, change.what)
-    for path in guest.real_files(*_IMAGES):
+    for path in images:
         _look_into_image(guest, path, known, report)
     _sort_out(report, has_machine_id=has_machine_id)
     return report.found
