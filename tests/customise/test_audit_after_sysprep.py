@@ -27,7 +27,6 @@ LEFT = {
     "remove-installer-traces": "/var/log/installer",
     "remove-network-identity": "/etc/netplan/01-netcfg.yaml",
     "remove-random-seed": "/var/lib/systemd/credential.secret",
-    "remove-ssh-host-keys": "/etc/systemd/system/regenerate-ssh-host-keys.service",  # without it a clone would have none
     "reset-cloud-init": "/var/lib/cloud/instances/i-1",
     "reset-machine-id": "/etc/machine-id",
 }

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import ipaddress
 import re
 import uuid
+from collections.abc import Callable
 
 import pytest
+import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -180,3 +183,47 @@ def test_octal_escapes_are_undone_to_the_address(value: bytes) -> None:
     quoted = spellings.of_address(value)[-1]
     plain = re.sub(r"\\([0-7]{3})|\\(.)|(.)", lambda one: chr(int(one[1], 8)) if one[1] else one[2] or one[3], quoted)
     assert plain.encode("latin-1") == value
+
+
+def newc(files: dict[str, tuple[int, bytes]]) -> bytes:
+    """A cpio archive in the format of the kernel's "initramfs buffer format"."""
+    archive = b""
+    for name, (mode, content) in (files | {"TRAILER!!!": (0, b"")}).items():
+        fields = [0, mode, 0, 0, 1, 0, len(content), 0, 0, 0, 0, len(name) + 1, 0]
+        archive += b"070701" + b"".join(b"%08X" % field for field in fields) + name.encode() + b"\0"
+        archive += bytes(-len(archive) % 4) + content
+        archive += bytes(-len(archive) % 4)
+    return archive + bytes(-len(archive) % 512)
+
+
+@pytest.mark.parametrize(
+    "pack", [bytes, gzip.compress, zstandard.ZstdCompressor().compress], ids=["plain", "gzip", "zstd"]
+)
+def test_the_texts_in_an_initramfs_are_looked_at(pack: Callable[[bytes], bytes]) -> None:
+    microcode = newc({"kernel/x86/microcode/AuthenticAMD.bin": (0o100644, b"\0" * 64)})
+    files = {
+        "etc/machine-id": (0o100444, f"{ID}\n".encode()),
+        "etc/hostname": (0o100644, b"web01.example.com\n"),
+        f"var/{ID}": (0o120777, b"/nowhere"),
+        "etc/link": (0o120777, f"/x/{ID}".encode()),
+        "bin/busybox": (0o100755, b"\0ELF web01.example.com\0"),
+        "etc/key.pem": (0o100600, b"-----BEGIN PRIVATE KEY-----\nMIIE\n"),
+    }
+    image = microcode + pack(newc(files))
+    path = "/boot/initrd.img-6.12"
+    audited = SYSTEM | {path: Node("file", 0o600, image)}
+    hits = [what for place, what in found(audited) if place == path]
+    assert "machine id in line 1 of /etc/machine-id in the initramfs" in hits
+    assert "hostname web01.example.com in line 1 of /etc/hostname in the initramfs" in hits
+    assert f"machine id in the name of /var/{ID} in the initramfs" in hits
+    assert "machine id in line 1 of /etc/link in the initramfs" in hits
+    assert not any("busybox" in hit for hit in hits)
+    assert [what for place, what in found(audited, "private-keys") if place == path] == [
+        "private key in line 1 of /etc/key.pem in the initramfs"
+    ]
+
+
+def test_an_initramfs_that_cannot_be_unpacked_is_named() -> None:
+    hits = found(SYSTEM | {"/boot/initrd.img-6.12": Node("file", 0o600, b"\x1f\x8b damaged")}, "limits")
+    assert [path for path, _ in hits] == ["/boot/initrd.img-6.12"]
+    assert "not looked into" in hits[0][1]

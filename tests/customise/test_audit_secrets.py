@@ -231,3 +231,47 @@ def test_a_literal_matches_itself_and_nothing_shorter(content: bytes) -> None:
 @given(st.text(alphabet="abcdefghijABCDEFGHIJ0123456789", min_size=8))
 def test_a_value_by_random_is_no_placeholder(value: str) -> None:
     assert not rules.is_placeholder(value.encode())
+
+
+@pytest.mark.parametrize(
+    ("configuration", "text", "what"),
+    [
+        ("/etc/crypttab", "data UUID=x /etc/keys/data luks\n", "key of an encrypted disk"),
+        ("/etc/fstab", "//nas/x /mnt cifs rw,credentials=/etc/keys/data 0 0\n", "password of a file server (SMB)"),
+        ("/etc/zabbix/zabbix_agentd.conf", "TLSPSKFile=/etc/keys/data\n", "key of Zabbix"),
+        ("/etc/openvpn/client/x.conf", "auth-user-pass /etc/keys/data\n", "password of a tunnel or a dial-up"),
+    ],
+)
+def test_a_file_that_a_configuration_names_is_a_secret(configuration: str, text: str, what: str) -> None:
+    nodes = {
+        path: Node("file", 0o600, one)
+        for path, one in (SYSTEM | {configuration: text.encode(), "/etc/keys/data": b"x"}).items()
+    }
+    result = audit_guest(MemoryDisk(with_folders(nodes)), lambda detail, fraction: None)
+    changes = [
+        (change.path, change.what) for one in result.operations if one.name == "credentials" for change in one.changes
+    ]
+    assert changes == [("/etc/keys/data", f"{what}, as {configuration} says")]
+
+
+def test_a_secret_in_a_long_line_is_found_without_the_lines_number() -> None:
+    line = '{"x": "' + "y" * 5000 + '", "refresh_token": "abc"}'
+    assert found("/root/x.json", line, "credentials") == ["token of an account"]
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a\n" * 500_000,
+        "echo " + ":" * 300_000,
+        "password " * 100_000,
+        "machine x " * 100_000,
+        "x" * 1_000_000,
+        "x.y-" * 250_000,
+    ],
+)
+def test_a_hostile_text_is_not_looked_at_for_ever(text: str) -> None:
+    """Without a bound of the lines' length, and with sets that take in their ends, this takes hours."""
+    assert list(rules.found_in(private_keys.RULES, "/root/x", text.encode())) == []
+    assert len(list(rules.found_in(credentials.RULES, "/root/x", text.encode()))) < 3

@@ -7,8 +7,15 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from imagebuild.customise.audit.rules import B, Named, Rule, is_placeholder
+from imagebuild.customise.audit.text import text_of
+from imagebuild.customise.files import Change
+
+if TYPE_CHECKING:
+    from imagebuild.customise.guest import Guest
 
 _V = "([^ \t\"',;]+)"
 """A value, up to the next blank or mark."""
@@ -52,7 +59,7 @@ RULES = (
     Rule("password of a server (netrc)", rf"^{B}*password{B}+{_V}", only=r"/[._]netrc$|/auth\.conf(\.d/[^/]+)?$|/\.authinfo$"),
     Rule("password of PostgreSQL", "^[^#:]*:[^:]*:[^:]*:[^:]*:(.+)$", name=r"\.?pgpass(\.conf)?"),
     Rule("password of MySQL", rf"^{B}*password{B}*={B}*{_Q}{_V}", only=r"\.cnf$|/mysql/|/mariadb/"),
-    Rule("password in a URL", r"[a-z][a-z0-9+.-]*://[^/ \t:@\"'<>$({%]+:([^/ \t@\"'<>$({%]+)@[^ \t]"),
+    Rule("password in a URL", r"[a-z][a-z0-9+.-]{1,15}://[^/ \t:@\"'<>$({%]+:([^/ \t@\"'<>$({%]+)@[^ \t]"),
     Rule("token of npm", rf"^{B}*(//[^ \t]*:)?_(authToken|auth|password){B}*={B}*{_V}"),
     Rule("password of a package index", rf"^{B}*password{B}*[=:]{B}*{_V}", only=r"/\.pypirc$"),
     Rule(
@@ -73,7 +80,7 @@ RULES = (
     Rule("token of Vault or Terraform", rf'"?token"?{B}*[:=]{B}*"([^"]+)"', only=r"/credentials\.tfrc\.json$|/\.terraformrc$"),
     Rule("token of a package index", rf'^{B}*(token|:[a-z0-9_]+_api_key|:rubygems_api_key){B}*[=:]{B}*"?{_V}', only=r"/\.cargo/credentials|/\.gem/credentials$"),
     Rule("password of a server", "<(password|pass|passphrase|Pass)[^>]*>([^<]+)<", only=r"/settings(-security)?\.xml$|/sitemanager\.xml$|/recentservers\.xml$|/\.m2/"),
-    Rule("password in a script", rf"(echo|printf){B}+.*:([^ \t|\"'$]+)[\"']?{B}*\|.*chpasswd"),
+    Rule("password in a script", rf"(echo|printf){B}+[^|]*:([^ \t|\"'$]+)[\"']?{B}*\|[^|]*chpasswd"),
     Rule("password of a kickstart", f"^{B}*rootpw{B}+(.*)$", holds=_opens_an_account),
     Rule("password of a kickstart", rf"^{B}*(user|sshpw|bootloader|part|partition|volgroup|logvol|raid|autopart|harddrive|rhsm|realm){B}.*--(password|passphrase|one-time-password|activation-key)[= \t]{_V}"),
     Rule("password of a kickstart", rf"^{B}*sshpw{B}.*--username.*{B}{_V}$"),
@@ -127,3 +134,31 @@ NAMES = (
     Named("password of Ansible's vault", r"\.(vault_pass|ansible_vault_pass).*"),
     Named("cookie of Erlang", r"\.erlang\.cookie"),
 )
+
+_REFERRED = {
+    "/etc/crypttab": (re.compile(r"^[^#\s]\S*[ \t]+\S+[ \t]+(/\S+)", re.MULTILINE), "key of an encrypted disk"),
+    "/etc/fstab": (re.compile(r"[ \t,](?:credentials|cred)=(/[^,\s]+)"), "password of a file server (SMB)"),
+    "/etc/zabbix/*.conf": (re.compile(r"^[ \t]*TLS(?:PSK|Key)File=(/\S+)", re.MULTILINE), "key of Zabbix"),
+    "/etc/zabbix/*/*.conf": (re.compile(r"^[ \t]*TLS(?:PSK|Key)File=(/\S+)", re.MULTILINE), "key of Zabbix"),
+    "/etc/openvpn/*.conf": (
+        re.compile(r"^[ \t]*auth-user-pass[ \t]+(/\S+)", re.MULTILINE),
+        "password of a tunnel or a dial-up",
+    ),
+    "/etc/openvpn/*/*.conf": (
+        re.compile(r"^[ \t]*auth-user-pass[ \t]+(/\S+)", re.MULTILINE),
+        "password of a tunnel or a dial-up",
+    ),
+}
+"""Files that are secrets because a configuration says so."""
+
+
+def referred(guest: Guest) -> Iterator[Change]:
+    """The secrets that configurations name, where they are in the guest and not empty."""
+    for pattern, (named, what) in _REFERRED.items():
+        for path in guest.real_files(pattern):
+            for secret in dict.fromkeys(named.findall(text_of(guest, path))):
+                if secret.startswith(("/dev/", "/proc/", "/run/", "/sys/")):
+                    continue
+                real = guest.real_file(secret)
+                if real is not None and guest.size(real):
+                    yield Change(secret, f"{what}, as {path} says")

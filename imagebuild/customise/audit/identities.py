@@ -10,9 +10,10 @@ import json
 import posixpath
 import re
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import TYPE_CHECKING, TypeVar
 
 from imagebuild.customise.audit import hostnames, spellings
 from imagebuild.customise.audit.text import text_of
@@ -85,6 +86,8 @@ _DISKS = (
     "/etc/zfs/vdev_id.conf", "/etc/smartd.conf", "/boot/grub/grub.cfg", "/boot/grub2/grub.cfg", "/boot/grub/device.map",
     "/etc/lvm/devices/system.devices", "/etc/lvm/backup/*",
 )  # fmt: skip
+_MOST_OF_A_KIND = 32
+Some = TypeVar("Some", str, bytes)
 _NO_INSTANCE = re.compile(r"iid-datasource-none|nocloud|iid-local\d*|i-default", re.IGNORECASE)
 
 
@@ -102,6 +105,7 @@ class Identity:
     name: bool = False
     by_case: bool = False
 
+    @cached_property
     def pattern(self) -> re.Pattern[bytes]:
         """Where it is in a text."""
         spellings = [re.escape(one) for one in sorted(self.spellings, key=len, reverse=True)]
@@ -113,24 +117,29 @@ class Identity:
 
 def gather(guest: Guest) -> list[Identity]:
     """All identities of the guest that are known from its files. Changes nothing."""
-    found = [Identity(MACHINE_ID, tuple(spellings.of_machine_id(one))) for one in sorted(_machine_ids(guest))]
+    found = [Identity(MACHINE_ID, tuple(spellings.of_machine_id(one))) for one in _some(_machine_ids(guest))]
     found += [
         Identity(f"hardware address {one.hex(':')}", tuple(spellings.of_address(one)))
-        for one in sorted(_addresses(guest))
+        for one in _some(_addresses(guest))
     ]
     found += [
         Identity(f"IP address {one}", tuple(spellings.of_ip(one)), r"0-9A-Fa-f:" if ":" in one else "0-9.", name=True)
-        for one in sorted(_ips(guest))
+        for one in _some(_ips(guest))
     ]
-    for one in hostnames.gather(guest):
+    for one in hostnames.gather(guest)[:_MOST_OF_A_KIND]:
         word = one.isalpha()
         around = "0-9A-Za-z_-" if word else "0-9A-Za-z"
         found.append(Identity(f"hostname {one}", (one,), around, name=True, by_case=word))
     found += [Identity(what, tuple(spellings.of_public_key(body)), "") for what, body in _host_keys(guest)]
-    found += [Identity("id of the cloud's instance", (one,), "0-9A-Za-z") for one in sorted(_instances(guest))]
-    found += [Identity(f"serial number of a disk {one}", (one,), "0-9A-Za-z") for one in sorted(_serials(guest))]
+    found += [Identity("id of the cloud's instance", (one,), "0-9A-Za-z") for one in _some(_instances(guest))]
+    found += [Identity(f"serial number of a disk {one}", (one,), "0-9A-Za-z") for one in _some(_serials(guest))]
     found += [Identity(what, tuple(texts), "0-9A-Za-z") for what, texts in _storage_names(guest)]
     return found
+
+
+def _some(found: Collection[Some]) -> list[Some]:
+    """What was found of a kind, sorted: no machine has that many, and a search takes only so much."""
+    return sorted(found)[:_MOST_OF_A_KIND]
 
 
 def current_machine_id(guest: Guest) -> str:

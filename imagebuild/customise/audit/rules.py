@@ -12,6 +12,10 @@ Holds = Callable[[str, bytes, re.Match[bytes]], bool]
 """Of a path, the file's content and what matched in it."""
 B = "[ \t]"
 """A blank. Patterns hold to what grep and Python read the same way: no classes like ``\\s``, no look-around."""
+_MOST = 1 << 20
+"""Bytes of a file that patterns are compared with."""
+_LONGEST = 2048
+"""Bytes of a line that patterns are compared with: the time that some take grows with the square of it."""
 _COMMENT = re.compile(rb"[ \t]*(#|;|// |<!--|dnl )")
 _PLACEHOLDER = re.compile(
     r"|[*.?-]+|x{3,}|<.*|\[.*\]|\{.*|\$.*|%.*|@.*@|(your|my|some|the|example|replace|change|insert|enter)[-_ ].*|"
@@ -48,13 +52,15 @@ class Rule:
 
     @cached_property
     def _compiled(self) -> re.Pattern[bytes]:
-        return re.compile(self.text, re.IGNORECASE | re.MULTILINE)
+        # To Python, a set of all characters but some has the end of a line in it.
+        return re.compile(self.text.replace(b"[^", b"[^\n"), re.IGNORECASE | re.MULTILINE)
 
     def line_in(self, path: str, content: bytes) -> int | None:
         """The number of the first line of a file that is a secret; None if there is none."""
         if not re.search(self.only, path) or (self.name and not fits(self.name, path)):
             return None
-        for match, start in self._matches(content):
+        for match in self._compiled.finditer(content):
+            start = content.rfind(b"\n", 0, match.start()) + 1
             if not self.comments and _COMMENT.match(content, start):
                 continue
             if match.lastindex and is_placeholder(match[match.lastindex]):
@@ -62,18 +68,6 @@ class Rule:
             if self.holds(path, content, match):
                 return content.count(b"\n", 0, start) + 1
         return None
-
-    def _matches(self, content: bytes) -> Iterator[tuple[re.Match[bytes], int]]:
-        """The first match in each line, with the line's beginning."""
-        end = -1
-        # To Python, a set of all characters but some has the end of a line in it: so the line is looked at by itself.
-        while (hit := self._compiled.search(content, end + 1)) is not None:
-            start = content.rfind(b"\n", 0, hit.start()) + 1
-            end = content.find(b"\n", hit.start())
-            end = len(content) if end < 0 else end
-            match = self._compiled.search(content, start, end)
-            if match is not None:
-                yield match, start
 
 
 @dataclass(frozen=True)
@@ -105,11 +99,19 @@ def literal(content: bytes) -> bytes:
     return re.sub(rb"[.\[\]\\*^$+?(){}|]", rb"\\\g<0>", content)
 
 
-def found_in(rules: Sequence[Rule], path: str, content: bytes) -> Iterator[tuple[str, int]]:
-    """What a file holds, with the number of the line; each kind once."""
+def found_in(rules: Sequence[Rule], path: str, content: bytes) -> Iterator[str]:
+    """What a file holds, with the number of the line if it is a text; each kind once."""
+    lines = content[:_MOST].split(b"\n")
+    long = max(map(len, lines)) > _LONGEST
+    text = b"\n".join(part for line in lines for part in _parts(line)) if long else content[:_MOST]
+    numbered = not long and b"\0" not in content
     seen = set()
     for rule in rules:
-        line = rule.line_in(path, content) if rule.what not in seen else None
+        line = rule.line_in(path, text) if rule.what not in seen else None
         if line is not None:
             seen.add(rule.what)
-            yield rule.what, line
+            yield f"{rule.what} in line {line}" if numbered else rule.what
+
+
+def _parts(line: bytes) -> list[bytes]:
+    return [line[at : at + _LONGEST] for at in range(0, len(line) or 1, _LONGEST)]

@@ -43,6 +43,7 @@ class _Report:
 
     def add(self, kind: str, path: str, what: str) -> None:
         changes = self.found.setdefault(kind, [])
+        path = path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
         if (change := Change(path, what)) not in changes:
             changes.append(change)
 
@@ -61,16 +62,31 @@ def look(guest: Guest, known: Sequence[Identity]) -> dict[str, list[Change]]:
         )
     for path in places.layers(guest):
         report.add(LIMITS, path, "not looked into: a system within the system")
+    images = guest.real_files(*_IMAGES)
     by_name = [path for path in names if any(rule.name and rules.fits(rule.name, path) for rule in credentials.RULES)]
-    for path in list(dict.fromkeys([*contents, *(path for path in by_name if guest.is_file(path))]))[:_MOST_FILES]:
+    by_name = [path for path in by_name if guest.is_file(path)]
+    hit = [path for path in dict.fromkeys([*contents, *by_name]) if path not in images]
+    if len(hit) > _MOST_FILES:
+        report.add(LIMITS, "/", f"only {_MOST_FILES} of {len(hit)} files that may hold something were looked into")
+    for path in hit[:_MOST_FILES]:
         content = _content(guest, path)
         if content is None:
-            report.add(LIMITS, path, "not looked into: it cannot be read")
+            if path.isprintable():
+                report.add(LIMITS, path, "not looked into: it cannot be read")
+            else:
+                report.add(
+                    CREDENTIALS,
+                    path,
+                    "an identity or a secret, by what is in it; with such a name it cannot be read here",
+                )
             continue
         _look_for_identities(path, content, known, report)
         _look_for_secrets(path, content, report)
     _look_at_names(guest, names, links, known, report)
-    for path in guest.real_files(*_IMAGES):
+    for change in credentials.referred(guest):
+        if not report.has(CREDENTIALS, change.path):
+            report.add(CREDENTIALS, change.path, change.what)
+    for path in images:
         _look_into_image(guest, path, known, report)
     _sort_out(report)
     return report.found
@@ -122,7 +138,7 @@ def _look_at_names(
     for path in names:
         last = posixpath.basename(path).encode("utf-8", "surrogateescape")
         for identity in known:
-            if identity.pattern().search(last):
+            if identity.pattern.search(last):
                 report.add(IDENTITIES, path, f"{identity.what} in its name")
         for kind, patterns in kinds:
             for secret in patterns:
@@ -132,7 +148,7 @@ def _look_at_names(
                         report.add(kind, path, secret.what)
     for path, target in links:
         for one in known:
-            if one.pattern().search(target.encode("utf-8", "surrogateescape")):
+            if one.pattern.search(target.encode("utf-8", "surrogateescape")):
                 report.add(IDENTITIES, path, f"{one.what} in the target of the link")
 
 
@@ -141,7 +157,7 @@ def _look_for_identities(
 ) -> None:
     binary = b"\0" in content
     for one in known:
-        match = None if binary and one.name else one.pattern().search(content)
+        match = None if binary and one.name else one.pattern.search(content)
         if match:
             number = content.count(b"\n", 0, match.start()) + 1
             line = "" if binary else f" in line {number}"
@@ -152,8 +168,8 @@ def _look_for_secrets(path: str, content: bytes, report: _Report) -> None:
     if places.is_sample(path):
         return
     for kind, known in ((PRIVATE_KEYS, private_keys.RULES), (CREDENTIALS, credentials.RULES)):
-        for what, line in rules.found_in(known, path, content):
-            report.add(kind, path, what if b"\0" in content else f"{what} in line {line}")
+        for what in rules.found_in(known, path, content):
+            report.add(kind, path, what)
 
 
 def _look_into_image(guest: Guest, path: str, known: Sequence[Identity], report: _Report) -> None:
@@ -165,13 +181,13 @@ def _look_into_image(guest: Guest, path: str, known: Sequence[Identity], report:
         for name, content in archives.texts(guest.read_bytes(path, _LARGEST_IMAGE)):
             place = f"/{name.lstrip('./')}"
             for one in known:
-                if one.pattern().search(posixpath.basename(name).encode("utf-8", "surrogateescape")):
+                if one.pattern.search(posixpath.basename(name).encode("utf-8", "surrogateescape")):
                     report.add(IDENTITIES, path, f"{one.what} in the name of {place} in the initramfs")
             if content:
                 _look_for_identities(path, content, known, report, f" of {place} in the initramfs")
                 for kind, patterns in ((PRIVATE_KEYS, private_keys.RULES), (CREDENTIALS, credentials.RULES)):
-                    for what, _ in rules.found_in(patterns, place, content):
-                        report.add(kind, path, f"{what} in {place} in the initramfs")
+                    for what in rules.found_in(patterns, place, content):
+                        report.add(kind, path, f"{what} of {place} in the initramfs")
     except GuestError as error:
         report.add(LIMITS, path, f"not looked into: {error.message}")
 
