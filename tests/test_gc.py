@@ -109,7 +109,7 @@ from pathlib import Path
 from imagebuild.run import marked, started
 from imagebuild.store import Store
 
-with Store(Path(sys.argv[1])).runs.workdir("web-1", shared=False) as work, marked("web-1"):
+with Store(Path(sys.argv[1])).runs.workdir(sys.argv[3], shared=False) as work, marked(sys.argv[3]):
     with started(["sh", "-c", "sleep 600 & sleep 600"]), Store(Path(sys.argv[1])).locked("some", print):
         (work / "elsewhere").write_text(sys.argv[2])
         os.kill(os.getpid(), signal.SIGKILL)
@@ -118,23 +118,24 @@ with Store(Path(sys.argv[1])).runs.workdir("web-1", shared=False) as work, marke
 
 def test_programs_files_and_locks_of_a_killed_build_go(store: Store, tmp_path: Path) -> None:
     elsewhere = tmp_path / "libguestfs123456"
+    dead = new_run("web")  # programs are found by it on the whole host, where other tests may be running
     (elsewhere / "canary").mkdir(parents=True)
     with (
         store.runs.workdir("web-2", shared=False) as living,
         programs.marked("web-2"),
         programs.started(["sleep", "600"]) as other,
     ):
-        subprocess.run([sys.executable, "-c", DYING, store.root, elsewhere], check=False)
-        assert store.runs.dead() == ["web-1"]
+        subprocess.run([sys.executable, "-c", DYING, store.root, elsewhere, dead], check=False)
+        assert store.runs.dead() == [dead]
         for _ in range(50):
-            if len(marked("web-1")) == 3:
+            if len(marked(dead)) == 3:
                 break
             time.sleep(0.1)  # its shell may not have started all when it died
-        assert len(marked("web-1")) == 3
-        assert [one.what for one in collect(store, keep=1, dry_run=True).removed] == ["dead build web-1"]
+        assert len(marked(dead)) == 3
+        assert [one.what for one in collect(store, keep=1, dry_run=True).removed] == [f"dead build {dead}"]
         clear_dead_runs(store)
         assert store.runs.dead() == []
-        assert [pid for pid in marked("web-1") if running(pid)] == []
+        assert [pid for pid in marked(dead) if running(pid)] == []
         assert other.poll() is None
         assert living.exists()
     assert (elsewhere / "canary").exists(), "a folder elsewhere is not removed because a file names it"
