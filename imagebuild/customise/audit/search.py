@@ -159,9 +159,9 @@ def _look_at_names(
                 report.add(IDENTITIES, path, f"{identity.what} in its name")
         for kind, patterns in kinds:
             for secret in patterns:
-                if secret.is_at(path) and not places.is_sample(path) and not report.has(kind, path):
-                    if _is_filled(guest, path):
-                        report.add(kind, path, secret.what)
+                known_already = report.has(kind, path) or places.is_sample(path)
+                if secret.is_at(path) and not known_already and _is_filled(guest, path):
+                    report.add(kind, path, secret.what)
     for path, target in links:
         for one in known:
             if one.pattern.search(target.encode("utf-8", "surrogateescape")):
