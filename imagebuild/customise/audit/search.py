@@ -62,9 +62,9 @@ def look(guest: Guest, known: Sequence[Identity]) -> dict[str, list[Change]]:
         )
     for path in places.layers(guest):
         report.add(LIMITS, path, "not looked into: a system within the system")
-    images = guest.real_files(*_IMAGES)
+    images = list(dict.fromkeys(path for path in map(guest.real_file, guest.glob(*_IMAGES)) if path))
     by_name = [path for path in names if any(rule.name and rules.fits(rule.name, path) for rule in credentials.RULES)]
-    by_name = [path for path in by_name if guest.is_file(path)]
+    by_name = [path for path in by_name if _is_filled(guest, path)]
     hit = [path for path in dict.fromkeys([*contents, *by_name]) if path not in images]
     if len(hit) > _MOST_FILES:
         report.add(LIMITS, "/", f"only {_MOST_FILES} of {len(hit)} files that may hold something were looked into")
@@ -124,6 +124,15 @@ def _literal(text: str) -> str:
     return rules.literal(text.encode()).decode()
 
 
+def _is_filled(guest: Guest, path: str) -> bool:
+    """Whether there is a file, and something in it. One that cannot be looked at is taken for one."""
+    try:
+        entry = guest.stat(path)
+    except (GuestError, UnicodeError):
+        return True
+    return entry is not None and entry.kind == "file" and entry.size > 0
+
+
 def _content(guest: Guest, path: str) -> bytes | None:
     try:
         return guest.read_bytes(path, _MOST)
@@ -142,10 +151,9 @@ def _look_at_names(
                 report.add(IDENTITIES, path, f"{identity.what} in its name")
         for kind, patterns in kinds:
             for secret in patterns:
-                if secret.is_at(path) and not places.is_sample(path) and not report.has(kind, path):
-                    entry = guest.stat(path)
-                    if entry is not None and entry.kind == "file" and entry.size:
-                        report.add(kind, path, secret.what)
+                known_already = report.has(kind, path) or places.is_sample(path)
+                if secret.is_at(path) and not known_already and _is_filled(guest, path):
+                    report.add(kind, path, secret.what)
     for path, target in links:
         for one in known:
             if one.pattern.search(target.encode("utf-8", "surrogateescape")):
