@@ -7,18 +7,19 @@ from pathlib import Path
 
 from imagebuild.errors import CommandFailed, ImageBuildError
 from imagebuild.log import redact
+from imagebuild.printable import transcript
 
 LOGS = ("build.log", "console.log", "installer.log")
 _KICKSTART = "ks.cfg"
 
 
 def copy_logs(source: Path, target: Path) -> None:
-    """Copy the logs that are in ``source``, secrets taken out, readable by those who may read the folder."""
+    """Copy the logs that are in ``source``, secrets taken out and safe to `cat`, readable by those who may read the folder."""
     for name in LOGS:
         with suppress(FileNotFoundError):
             text = (source / name).read_text(errors="replace")
             if text:
-                (target / name).write_text(redact(text))
+                (target / name).write_text(transcript(redact(text)))
 
 
 def keep(folder: Path, work: Path, error: ImageBuildError) -> Path:
@@ -37,7 +38,7 @@ def keep(folder: Path, work: Path, error: ImageBuildError) -> Path:
 
 def _write(path: Path, text: str) -> None:
     path.touch(mode=0o600)
-    path.write_text(redact(text), errors="replace")
+    path.write_text(transcript(redact(text)), errors="replace")
 
 
 def _told(error: ImageBuildError) -> str:

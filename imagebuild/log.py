@@ -1,8 +1,9 @@
-"""The build log, with secrets taken out of every line that reaches it."""
+"""The build log: secrets are taken out of every line that reaches it, and controls are escaped, so that it is safe to `cat`."""
 
 from __future__ import annotations
 
 import base64
+import copy
 import json
 import logging
 import re
@@ -11,6 +12,8 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import quote
+
+from imagebuild.printable import one_line, several_lines, shell_word
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,6 +43,9 @@ def hide(secret: str) -> None:
                 {
                     text,
                     shlex.quote(text),
+                    shell_word(text).removeprefix("$'").removesuffix("'"),
+                    one_line(text),
+                    several_lines(text),
                     json.dumps(text)[1:-1],
                     base64.b64encode(raw).decode().rstrip("="),
                     base64.urlsafe_b64encode(raw).decode().rstrip("="),
@@ -57,8 +63,17 @@ def redact(text: str) -> str:
 
 
 class _Formatter(logging.Formatter):
+    """Line breaks are kept where they are our own: in the message's format and in tracebacks, not in what is put in."""
+
     def format(self, record: logging.LogRecord) -> str:
-        return redact(super().format(record))
+        if isinstance(record.args, tuple):
+            record = copy.copy(record)
+            record.args = tuple(_put_in(value) for value in record.args or ())
+        return several_lines(redact(super().format(record)))
+
+
+def _put_in(value: object) -> object:
+    return value if isinstance(value, int | float) else one_line(redact(str(value)))
 
 
 def attach(handler: logging.Handler) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 import signal
 import subprocess
 import threading
@@ -21,6 +20,7 @@ from typing import IO, TYPE_CHECKING
 
 from imagebuild.errors import CommandFailed, HostError
 from imagebuild.log import logger, redact
+from imagebuild.printable import shell_word
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -100,8 +100,8 @@ def _environments() -> Iterator[tuple[int, list[bytes]]]:
 
 def pasteable(argv: Sequence[str | Path], env: Mapping[str, str] | None = None) -> str:
     """The command as one line for a shell, secrets masked."""
-    words = [f"{name}={shlex.quote(value)}" for name, value in (env or {}).items()]
-    words += [shlex.quote(str(word)) for word in argv]
+    words = [f"{name}={shell_word(value)}" for name, value in (env or {}).items()]
+    words += [shell_word(str(word)) for word in argv]
     return redact(" ".join(words))
 
 

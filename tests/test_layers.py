@@ -19,7 +19,7 @@ PACKAGE = Path(imagebuild.__file__).parent
 
 # From the bottom up. A module may import its own layer and those below it.
 LAYERS = {
-    "base": {"errors", "progress", "log", "files", "fstab", "stall", "answers"},
+    "base": {"errors", "printable", "progress", "log", "files", "fstab", "stall", "answers"},
     "adapters": {"run", "disk_image", "guest", "hypervisor", "qemu_img", "fetch", "accel"},
     "domain": {
         "recipe",

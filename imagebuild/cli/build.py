@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,6 +27,7 @@ from imagebuild.cli.options import (
     var_option,
     verbose_option,
 )
+from imagebuild.cli.output import echo, echo_data, echo_lines, shown
 from imagebuild.cli.report import JsonReporter, reporter
 from imagebuild.entries import Settings
 from imagebuild.progress import Reporter
@@ -96,7 +96,7 @@ def build(
         told,
         jobs=jobs or len(os.sched_getaffinity(0)),
         fail_fast=not keep_going,
-        beside=lambda line: click.echo(line, err=True) if verbose else None,
+        beside=lambda line: echo(line, err=True) if verbose else None,
         ended=lambda outcome: _tell(
             told, outcome.artifact or {"event": "error", "recipe": outcome.recipe, **(outcome.error or {})}
         ),
@@ -140,19 +140,19 @@ def _tell(told: Reporter, event: Mapping[str, Any]) -> None:
     if isinstance(told, JsonReporter):
         told.tell(**event)
     elif "image" in event:
-        click.echo(event["image"])
+        echo(event["image"])
     else:
-        click.echo("\n".join(problems.described(event)), err=True)
+        echo_lines(problems.described(event), err=True)
 
 
 def _table(outcomes: Sequence[parallel.Outcome]) -> None:
     """The end of several builds, a line for each."""
-    width = max(len(one.recipe) for one in outcomes)
-    click.echo()
+    width = max(len(shown(one.recipe)) for one in outcomes)
+    echo()
     for one in outcomes:
         how = "failed" if not one.artifact else "unchanged" if one.artifact.get("unchanged") else "built"
         what = one.artifact["version"] if one.artifact else str((one.error or {})["message"]).splitlines()[0]
-        click.echo(f"{one.recipe:<{width}}  {how:<9} {minutes(one.seconds):>6}  {what}")
+        echo(f"{shown(one.recipe):<{width}}  {how:<9} {minutes(one.seconds):>6}  {what}")
 
 
 @click.command(
@@ -183,15 +183,13 @@ def plan(
     for recipe in loaded(recipes, given):
         outlook = engine.planned(recipe, settings)
         if as_json:
-            click.echo(json.dumps(_as_data(outlook)))
+            echo_data(_as_data(outlook))
             continue
-        for line in problems.lines(outlook.plan.warnings):
-            click.echo(line, err=True)
-        click.echo("\n".join(_lines(outlook)))
-        for address in outlook.asked:
-            click.echo(f"  looked at {address}")
+        echo_lines(problems.lines(outlook.plan.warnings), err=True)
+        echo_lines(_lines(outlook))
+        echo_lines(f"  looked at {address}" for address in outlook.asked)
         if outlook.artifact:
-            click.echo(f"  {outlook.artifact.image}")
+            echo(f"  {outlook.artifact.image}")
 
 
 def _lines(outlook: engine.Outlook) -> Iterator[str]:
@@ -202,7 +200,7 @@ def _lines(outlook: engine.Outlook) -> Iterator[str]:
     for step in outlook.plan.steps:
         why, seconds = outlook.to_run.get(step.name), outlook.expected.get(step.name)
         time = f"{'' if seconds is None else f'~{minutes(seconds)}':>7}  " if outlook.expected else ""
-        yield f"  {step.name:<10} {'to run' if why else 'cached':<7} {step.what:<44} {time}{why or ''}".rstrip()
+        yield f"  {step.name:<10} {'to run' if why else 'cached':<7} {shown(step.what):<44} {time}{why or ''}".rstrip()
 
 
 def _as_data(outlook: engine.Outlook) -> dict[str, object]:

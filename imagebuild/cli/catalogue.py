@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
 from imagebuild.cli.options import json_option, refuse_unknown, var_option
+from imagebuild.cli.output import echo, echo_data, shown
 from imagebuild.errors import RecipeError
 from imagebuild.recipe.catalogue import Listed, catalogue
 from imagebuild.recipe.load import checked
@@ -29,11 +28,11 @@ def list_recipes(given: dict[str, str], as_json: bool) -> None:
         if as_json:
             axes = one.image.axes if one.image else {}
             data = {"name": one.name, "description": described, "file": str(one.file), "axes": axes}
-            click.echo(json.dumps({**data, "problems": problems}))
+            echo_data({**data, "problems": problems})
             continue
         if problems:
             described = f"({problems} {'problem' if problems == 1 else 'problems'}, see `imagebuild lint {one.file}`)"
-        click.echo(f"{one.name:<24} {described:<52} {one.file}")
+        echo(f"{shown(one.name):<24} {shown(described):<52} {one.file}")
 
 
 def _problems(one: Listed) -> int:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 
 import click
 
 from imagebuild.cli.options import json_option, opened, store_option
+from imagebuild.cli.output import echo, echo_data
 from imagebuild.doctor import examine
 from imagebuild.errors import HostError
 
@@ -24,10 +24,10 @@ def doctor(store: Path | None, as_json: bool) -> None:
     for finding in examine(opened(store)):
         missing |= finding.level == "missing"
         if as_json:
-            click.echo(json.dumps(asdict(finding)))
+            echo_data(asdict(finding))
             continue
-        click.echo(f"{_MARKS[finding.level]}  {finding.what:<24} {finding.found}")
+        echo(f"{_MARKS[finding.level]}  {finding.what:<24} {finding.found}")
         if finding.mend:
-            click.echo(f"{'':<33}  {finding.mend}")
+            echo(f"{'':<33}  {finding.mend}")
     if missing:
         raise click.exceptions.Exit(HostError.exit_code)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import click
 
 from imagebuild import gc as collector
 from imagebuild.cli.options import Size, json_option, opened, store_option
+from imagebuild.cli.output import echo, echo_data, shown
 
 
 @click.command(
@@ -46,9 +46,9 @@ def gc(keep: int, max_size: int | None, output: Path | None, dry_run: bool, stor
     freed = sum(one.size for one in removed)
     if as_json:
         found = {"removed": [asdict(one) for one in removed], "freed": freed, "kept": report.kept, "dry_run": dry_run}
-        click.echo(json.dumps(found))
+        echo_data(found)
         return
     for one in removed:
-        click.echo(f"{one.what:<60} {one.size >> 20:>7} MiB  {one.why}")
+        echo(f"{shown(one.what):<60} {one.size >> 20:>7} MiB  {one.why}")
     verb = "would be freed" if dry_run else "freed"
-    click.echo(f"{freed >> 20} MiB {verb}, {report.kept >> 20} MiB kept in {there.root}")
+    echo(f"{freed >> 20} MiB {verb}, {report.kept >> 20} MiB kept in {there.root}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
@@ -12,6 +11,7 @@ import click
 
 from imagebuild.cli.lines import minutes, rounded
 from imagebuild.cli.options import RecipeName, json_option, opened, store_option
+from imagebuild.cli.output import echo, echo_data, echo_lines, shown
 from imagebuild.errors import RecipeError, UsageError
 from imagebuild.history import Build, History
 from imagebuild.recipe.load import select
@@ -44,11 +44,11 @@ def history(recipes: tuple[str, ...], limit: int, store: Path | None, as_json: b
         for build, outcome in builds:
             steps = [{**asdict(step), "seconds": rounded(step.seconds)} for step in build.steps]
             seconds = rounded(build.seconds)
-            click.echo(json.dumps({**asdict(build), "outcome": outcome, "seconds": seconds, "steps": steps}))
+            echo_data({**asdict(build), "outcome": outcome, "seconds": seconds, "steps": steps})
     elif builds:
-        click.echo(_table([_row(build, outcome) for build, outcome in builds]))
+        echo_lines(_table([_row(build, outcome) for build, outcome in builds]))
     else:
-        click.echo(f"no build of {', '.join(recipes)} is known" if recipes else "no build is known")
+        echo(f"no build of {', '.join(recipes)} is known" if recipes else "no build is known")
 
 
 def _images(known: History, name: str) -> list[str]:
@@ -77,11 +77,11 @@ def _row(build: Build, outcome: str) -> tuple[str, ...]:
     )
 
 
-def _table(rows: Sequence[tuple[str, ...]]) -> str:
+def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    rows = [tuple(map(shown, row)) for row in rows]
     widths = [max(map(len, column)) for column in zip(_HEAD, *rows, strict=True)]
     aligned = ("<", "<", "<", "<", ">", ">", "<")
-    lines = [
+    return [
         "  ".join(f"{cell:{side}{width}}" for cell, side, width in zip(row, aligned, widths, strict=True)).rstrip()
         for row in (_HEAD, *rows)
     ]
-    return "\n".join(lines)

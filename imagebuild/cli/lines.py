@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
+from imagebuild.cli.output import shown
 from imagebuild.log import redact
 
 
@@ -26,7 +27,7 @@ def clock(seconds: float, expected: float | None) -> str:
 
 def line(recipe: str, step: str, text: str, seconds: float, expected: float | None = None) -> str:
     """A line of a log: what a step does or did, and since when."""
-    return f"{recipe}  {step:<9} {text:<48} {clock(seconds, expected):>6}"
+    return f"{shown(recipe)}  {shown(step):<9} {shown(text):<48} {clock(seconds, expected):>6}"
 
 
 @dataclass

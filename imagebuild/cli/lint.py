@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +11,7 @@ import click
 from imagebuild import plan as plans
 from imagebuild.cli import problems, sarif
 from imagebuild.cli.options import RecipeName, json_option, refuse_unknown, var_option
+from imagebuild.cli.output import echo, echo_data, echo_lines
 from imagebuild.errors import Problem, RecipeError
 from imagebuild.kickstart import foreign
 from imagebuild.kickstart import rule as rules
@@ -117,17 +117,16 @@ def _tell(found: Gathered, counted: list[str], *, as_json: bool, as_sarif: bool)
     told = [_clean(problem) for problem in (found.problems() if as_json else found.described())]
     number = {kind: sum(problem.severity == kind for problem in told) for kind in ("error", "warning")}
     if as_sarif:
-        click.echo(json.dumps(sarif.log(told, Path.cwd()), indent=1))
+        echo_data(sarif.log(told, Path.cwd()), indent=1)
     elif as_json:
         for problem, images in zip(told, (found.images[one] for one in found.problems()), strict=True):
-            click.echo(json.dumps({**problems.as_data(problem), "images": images}))
+            echo_data({**problems.as_data(problem), "images": images})
         summary = {"event": "summary", "errors": number["error"], "warnings": number["warning"]}
-        click.echo(json.dumps({**summary, "checked": counted}))
+        echo_data({**summary, "checked": counted})
     else:
-        for line in problems.lines(told):
-            click.echo(line, err=True)
+        echo_lines(problems.lines(told), err=True)
         results = [_counted(count, what) for what, count in number.items() if count]
-        click.echo(", ".join([*counted, *(results or ["nothing wrong"])]))
+        echo(", ".join([*counted, *(results or ["nothing wrong"])]))
     if number["error"]:
         raise click.exceptions.Exit(RecipeError.exit_code)
 
@@ -140,9 +139,9 @@ def _list_rules(*, as_json: bool) -> None:
     for rule in rules.every():
         if as_json:
             data = {"name": rule.name, "severity": rule.severity, "summary": rule.summary, "help": rule.description}
-            click.echo(json.dumps(data))
+            echo_data(data)
         else:
-            click.echo(f"{rule.name:<28} {rule.severity:<8} {rule.summary}")
+            echo(f"{rule.name:<28} {rule.severity:<8} {rule.summary}")
 
 
 def _counted(number: int, what: str) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import json
+import io
 import signal
 import sys
-from types import FrameType
+import threading
+import traceback
+from types import FrameType, TracebackType
 from typing import Any
 
 import click
@@ -13,8 +15,9 @@ import click
 import imagebuild
 from imagebuild.cli import problems
 from imagebuild.cli.commands import Commands
+from imagebuild.cli.output import echo_data, echo_lines, echo_text
 from imagebuild.errors import ImageBuildError, InstallFailed, RecipeError, from_os
-from imagebuild.log import redact
+from imagebuild.printable import one_line
 
 INTERRUPTED = 130
 _SHOWN_CONSOLE = 12
@@ -41,6 +44,10 @@ def cli() -> None:
 
 def main() -> None:
     """The entry point: every outcome becomes an exit code, every expected error a sentence."""
+    sys.excepthook = _show_defect
+    threading.excepthook = lambda args: _show_defect(
+        args.exc_type, args.exc_value or args.exc_type(), args.exc_traceback
+    )
     signal.signal(signal.SIGTERM, _interrupt)
     signal.signal(signal.SIGHUP, _interrupt)
     as_json = "--json" in sys.argv[1:]
@@ -49,7 +56,7 @@ def main() -> None:
         if isinstance(code, int) and code:
             sys.exit(code)
     except click.ClickException as error:
-        error.show()
+        _show_usage_error(error)
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, click.Abort):
         _tell(as_json, {"message": "interrupted; nothing is left but finished steps", "exit_code": INTERRUPTED})
@@ -65,6 +72,20 @@ def main() -> None:
 
 def _interrupt(_signum: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
+
+
+def _show_usage_error(error: click.ClickException) -> None:
+    """As click does, with what was given on the command line made safe."""
+    if not isinstance(error, click.exceptions.NoArgsIsHelpError):  # whose message is the help page
+        error.message = one_line(error.message)  # type: ignore[misc]  # what its show() prints
+    text = io.StringIO()
+    error.show(file=text)
+    echo_text(text.getvalue().rstrip("\n"), err=True)
+
+
+def _show_defect(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """The traceback of what nobody expected; its message may hold anything."""
+    echo_text("".join(traceback.format_exception(kind, error, trace)).rstrip("\n"), err=True)
 
 
 def _described(error: ImageBuildError) -> dict[str, Any]:
@@ -83,6 +104,6 @@ def _described(error: ImageBuildError) -> dict[str, Any]:
 def _tell(as_json: bool, described: dict[str, Any]) -> None:
     """The error on standard error; with --json as the last object on standard output."""
     if as_json:
-        sys.stdout.write(redact(json.dumps({"event": "error", **described})) + "\n")
+        echo_data({"event": "error", **described})
     else:
-        sys.stderr.write(redact("\n".join(problems.described(described))) + "\n")
+        echo_lines(problems.described(described), err=True)

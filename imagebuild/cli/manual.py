@@ -9,6 +9,7 @@ import click
 from click.shell_completion import get_completion_class
 
 import imagebuild
+from imagebuild.cli.output import echo_document
 
 _NAME = "imagebuild"
 _FILES = (
@@ -41,7 +42,8 @@ def completion(ctx: click.Context, shell: str) -> None:
     """Print what makes SHELL complete imagebuild's commands, options and the names of recipes."""
     found = get_completion_class(shell)
     assert found is not None
-    click.echo(found(ctx.find_root().command, {}, _NAME, f"_{_NAME.upper()}_COMPLETE").source())
+    source = found(ctx.find_root().command, {}, _NAME, f"_{_NAME.upper()}_COMPLETE").source()
+    echo_document(f"{source}\n")
 
 
 def man_page(cli: click.Group) -> str:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
 from imagebuild.cli.options import json_option
+from imagebuild.cli.output import echo, echo_data, echo_text
 from imagebuild.customise import registry
 
 
@@ -22,9 +21,9 @@ def list_operations(as_json: bool) -> None:
     for name in registry.names():
         operation = registry.get(name)
         if as_json:
-            click.echo(json.dumps({"name": name, "phase": operation.phase.name.lower(), "summary": operation.summary}))
+            echo_data({"name": name, "phase": operation.phase.name.lower(), "summary": operation.summary})
         else:
-            click.echo(f"{name:<26} {operation.phase.name.lower():<10} {operation.summary}")
+            echo(f"{name:<26} {operation.phase.name.lower():<10} {operation.summary}")
 
 
 @operations.command()
@@ -32,11 +31,11 @@ def list_operations(as_json: bool) -> None:
 def show(name: str) -> None:
     """Show what the operation NAME does and its parameters."""
     operation = registry.get(name)
-    click.echo(f"{name} ({operation.phase.name.lower()})\n\n{operation.summary}.\n")
+    echo_text(f"{name} ({operation.phase.name.lower()})\n\n{operation.summary}.\n")
     if operation.description:
-        click.echo(f"{operation.description}\n")
+        echo_text(f"{operation.description}\n")
     fields = operation.params.model_fields
-    click.echo("Parameters: none" if not fields else "Parameters:")
+    echo("Parameters: none" if not fields else "Parameters:")
     for key, field in fields.items():
         needed = "required" if field.is_required() else f"default {field.get_default(call_default_factory=True)!r}"
-        click.echo(f"  {key:<20} {field.description or ''} ({needed})")
+        echo(f"  {key:<20} {field.description or ''} ({needed})")

@@ -13,6 +13,7 @@ from click.shell_completion import CompletionItem
 
 from imagebuild import log
 from imagebuild.errors import UsageError
+from imagebuild.printable import one_line
 from imagebuild.recipe.catalogue import catalogue
 from imagebuild.recipe.fields import byte_size, duration
 from imagebuild.recipe.findings import did_you_mean
@@ -32,7 +33,7 @@ class RecipeName(click.ParamType[str]):
     def shell_complete(self, _ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         folders = recipe_folders()
         names = dict.fromkeys([*available(folders), *(one.name for one in catalogue(folders))])
-        return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+        return [CompletionItem(name) for name in names if name.startswith(incomplete) and one_line(name) == name]
 
 
 class Size(click.ParamType[int]):

@@ -8,7 +8,9 @@ import click
 
 from imagebuild import project
 from imagebuild.cli.options import RecipeName
+from imagebuild.cli.output import echo, echo_document
 from imagebuild.files import write_atomically
+from imagebuild.printable import shell_word
 from imagebuild.recipe import schema as schemas
 from imagebuild.recipe.load import one_image
 
@@ -33,8 +35,8 @@ def init(folder: Path, name: str | None, base: str, ci: project.Ci) -> None:
     image = one_image(base)
     name = name or folder.resolve().name
     for path in project.create(folder, name, image.source.stem, ci, image.axes):
-        click.echo(path)
-    click.echo(f"next: cd {folder} && imagebuild plan {name}")
+        echo(path)
+    echo(f"next: cd {shell_word(str(folder))} && imagebuild plan {shell_word(name)}")
 
 
 @click.command(
@@ -50,6 +52,6 @@ and as the first line of a recipe, for editors with a YAML language server:
 def schema(output: Path | None) -> None:
     """Print the JSON Schema of recipes: with it an editor completes keys and marks what is wrong."""
     if output is None:
-        click.echo(schemas.text(), nl=False)
+        echo_document(schemas.text())
     else:
         write_atomically(output, schemas.text())

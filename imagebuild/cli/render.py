@@ -9,6 +9,7 @@ import click
 from imagebuild import by_hand
 from imagebuild import plan as plans
 from imagebuild.cli.options import RecipeName, opened, refuse_unknown, store_option, var_option
+from imagebuild.cli.output import echo, echo_document
 from imagebuild.domain.definition import IMAGES, definition
 from imagebuild.errors import UsageError
 from imagebuild.kickstrap.mirror import Mirror, host_mirror
@@ -65,18 +66,18 @@ def render(
     if what != "domain" and (name or images):
         raise UsageError("--name and --images belong to --domain")
     if what == "recipe":
-        click.echo(written(wanted), nl=False)
+        echo_document(written(wanted))
     elif what == "domain":
         folder = PurePosixPath(Path(images).absolute()) if images else IMAGES
-        click.echo(definition(wanted, name=name, images=folder), nl=False)
+        echo_document(definition(wanted, name=name, images=folder))
     elif what == "command":
         kind = by_hand.virt_type(wanted, opened(store))
-        click.echo(by_hand.command(by_hand.as_known_here(wanted), into or Path(wanted.name), kind), nl=False)
+        echo_document(by_hand.command(by_hand.as_known_here(wanted), into or Path(wanted.name), kind))
     elif into is not None:
         for path in by_hand.write(wanted, into, opened(store)):
-            click.echo(path)
+            echo(path)
     else:
-        click.echo(rendered(wanted), nl=False)
+        echo_document(rendered(wanted))
 
 
 def rendered(recipe: Recipe) -> str:

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import click
-
 from imagebuild.cli.lines import Step, line, rounded
+from imagebuild.cli.output import echo, echo_data
 from imagebuild.errors import ImageBuildError
-from imagebuild.log import redact
 from imagebuild.progress import Reporter
 
 _HEARTBEAT = 15.0
@@ -29,7 +25,7 @@ def reporter(*, as_json: bool, quiet: bool) -> Reporter:
     if quiet:
         return PlainReporter(lambda line: None)
     if not sys.stdout.isatty():
-        return PlainReporter(click.echo)
+        return PlainReporter(echo)
     from imagebuild.cli.terminal import TerminalReporter  # rich takes its time
 
     return TerminalReporter()
@@ -52,7 +48,7 @@ class PlainReporter:
         self._tell(line(recipe, name, step.text, step.seconds))
 
     def note(self, recipe: str, text: str) -> None:
-        self._tell(f"{recipe}  {redact(text)}")
+        self._tell(f"{recipe}  {text}")
 
 
 @dataclass(kw_only=True)
@@ -72,9 +68,6 @@ class _PlainStep(Step):
 
 class JsonReporter:
     """One JSON object per line on standard output: ``step`` events with ``state`` started, running, done or failed."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
 
     @contextmanager
     def step(self, recipe: str, name: str, expected: float | None = None) -> Iterator[Step]:
@@ -97,10 +90,7 @@ class JsonReporter:
 
     def tell(self, **event: Any) -> None:
         """Print one event."""
-        text = redact(json.dumps(event))
-        with self._lock:
-            sys.stdout.write(text + "\n")
-            sys.stdout.flush()
+        echo_data(event)
 
 
 @dataclass(kw_only=True)

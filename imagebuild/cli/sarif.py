@@ -5,6 +5,7 @@ The format: https://docs.oasis-open.org/sarif/sarif/v2.1.0/os/sarif-v2.1.0-os.ht
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from urllib.parse import quote
 import imagebuild
 from imagebuild.errors import Problem
 from imagebuild.kickstart import rule as rules
+from imagebuild.printable import one_line
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/os/schemas/sarif-schema-2.1.0.json"
 RECIPE = "recipe"
@@ -62,7 +64,7 @@ def _result(problem: Problem, index: dict[str, int], folder: Path) -> dict[str, 
         "ruleId": name,
         "ruleIndex": index[str(name)],
         "level": problem.severity,
-        "message": {"text": f"{where}{problem.message}{hint}"},
+        "message": {"text": one_line(f"{where}{problem.message}{hint}")},
         "locations": [{"physicalLocation": place}],
     }
 
@@ -71,5 +73,5 @@ def _location(file: str, folder: Path) -> dict[str, str]:
     path = (folder / file).resolve()
     root = folder.resolve()
     if path.is_relative_to(root):
-        return {"uri": quote(path.relative_to(root).as_posix()), "uriBaseId": _BASE}
+        return {"uri": quote(os.fsencode(path.relative_to(root))), "uriBaseId": _BASE}
     return {"uri": path.as_uri()}

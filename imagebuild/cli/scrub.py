@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from imagebuild import accel, scrubbing
 from imagebuild.cli.keys import key_option
 from imagebuild.cli.options import RecipeName, json_option, log_to_stderr, opened, store_option, verbose_option
+from imagebuild.cli.output import echo, echo_text
 from imagebuild.cli.report import JsonReporter, reporter
 from imagebuild.customise import CustomiseResult, OperationCall, OperationResult, detectors, registry
 from imagebuild.disk_image import Format
@@ -168,7 +169,7 @@ def audit(
         told.tell(event="audited", image=str(images[0]), findings=found, carried=carried)
     else:
         for one in found:
-            click.echo(f"{one['kind']:<9} {one['path']}  ({one['operation']}: {one['what']})")
+            echo(f"{one['kind']:<9} {one['path']}  ({one['operation']}: {one['what']})")
     ctx.exit(1 if carried else 0)
 
 
@@ -234,8 +235,8 @@ def _show(result: CustomiseResult, *, in_full: bool) -> None:
     for one in result.operations:
         paths = len({change.path for change in one.changes})
         status = f"{paths} changed" if one.status == "changed" else one.status
-        click.echo(f"  {one.name:<32} {status}{': ' + one.reason if one.reason else ''}")
+        echo(f"  {one.name:<32} {status}{': ' + one.reason if one.reason else ''}")
         for change in one.changes if in_full else ():
-            click.echo(f"      {change.path}: {change.what}")
+            echo(f"      {change.path}: {change.what}")
             for line in change.diff.splitlines()[2:]:
-                click.echo(f"        {line}")
+                echo_text(f"        {line}")

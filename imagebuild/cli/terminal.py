@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
 from imagebuild.cli.lines import Step, clock, line
-from imagebuild.log import redact
+from imagebuild.cli.output import shown
 
 
 class TerminalReporter:
@@ -28,23 +28,23 @@ class TerminalReporter:
     @contextmanager
     def step(self, recipe: str, name: str, expected: float | None = None) -> Iterator[Step]:
         progress = self._enter()
-        task = progress.add_task(f"{recipe}  {name:<9}", total=None, detail="", expected=expected)
+        task = progress.add_task(shown(f"{recipe}  {name:<9}"), total=None, detail="", expected=expected)
         step = _TerminalStep(recipe, name, expected, progress=progress, task=task)
         try:
             yield step
         except BaseException:
-            self._leave(task, Text(line(recipe, name, f"failed {step.detail}", step.seconds), style="red"))
+            self._leave(task, _text(line(recipe, name, f"failed {step.detail}", step.seconds), style="red"))
             raise
-        self._leave(task, Text(line(recipe, name, step.text, step.seconds)))
+        self._leave(task, _text(line(recipe, name, step.text, step.seconds)))
 
     def note(self, recipe: str, text: str) -> None:
-        self._console.print(Text(f"{recipe}  {redact(text)}"))
+        self._console.print(_text(f"{recipe}  {text}"))
 
     def _enter(self) -> Progress:
         with self._lock:
             if self._progress is None:
                 self._progress = Progress(
-                    TextColumn("{task.description}"),
+                    TextColumn("{task.description}", markup=False),
                     TextColumn("{task.fields[detail]:<48}", markup=False),
                     _Elapsed(""),
                     BarColumn(bar_width=20),
@@ -67,9 +67,14 @@ class TerminalReporter:
                 self._progress = None
 
 
+def _text(text: str, style: str = "") -> Text:
+    """Text for rich, which would pass escape sequences on, and read ``[red]`` in a plain string as markup."""
+    return Text(shown(text), style=style)
+
+
 class _Elapsed(TextColumn):
     def render(self, task: Any) -> Text:
-        return Text(clock(task.elapsed or 0, task.fields["expected"]).rjust(6))
+        return _text(clock(task.elapsed or 0, task.fields["expected"]).rjust(6))
 
 
 @dataclass(kw_only=True)
@@ -80,4 +85,4 @@ class _TerminalStep(Step):
     def update(self, detail: str = "", fraction: float | None = None) -> None:
         super().update(detail, fraction)
         total, completed = (None, 0.0) if fraction is None else (1.0, fraction)
-        self.progress.update(self.task, total=total, completed=completed, detail=self.detail[:48])
+        self.progress.update(self.task, total=total, completed=completed, detail=shown(self.detail)[:48])

@@ -12,6 +12,7 @@ import yaml
 from pydantic import BaseModel
 
 from imagebuild.customise.operation import OperationCall
+from imagebuild.printable import one_line
 from imagebuild.recipe import variables
 from imagebuild.recipe.document import Route, Value, WrittenInt
 from imagebuild.recipe.fields import PATHS, Kind
@@ -48,7 +49,7 @@ class _Writer:
         """What follows a key: the rest of its line, then further lines."""
         if not value.entries and not value.items:
             line = f":{value.mark.value}" if value.mark.value else ""
-            yield f" {self._scalar(value, route)}  # {value.mark.file}{line}"
+            yield f" {self._scalar(value, route)}  # {one_line(value.mark.file)}{line}"
             return
         yield ""
         if value.entries:

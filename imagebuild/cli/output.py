@@ -1,0 +1,60 @@
+"""The one place that prints: everything is redacted, and made safe for a terminal.
+
+Nothing else in the command line may print; ``tests/cli/test_output.py`` reads the source for it. Progress on a terminal is
+rich's (:mod:`imagebuild.cli.terminal`), with texts that were made safe by :func:`shown`.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+from collections.abc import Iterable
+from typing import Any
+
+import click
+
+from imagebuild.log import redact
+from imagebuild.printable import one_line, several_lines
+
+_lock = threading.Lock()
+
+
+def shown(text: object) -> str:
+    """``text`` as it is printed in one line: for what is padded, cut or put together before."""
+    return one_line(redact(str(text)))
+
+
+def echo(line: object = "", *, err: bool = False) -> None:
+    """Print one line, on standard error with ``err``; line breaks in it are escaped."""
+    _write(f"{shown(line)}\n", err=err)
+
+
+def echo_lines(lines: Iterable[object], *, err: bool = False) -> None:
+    """Print lines, each as :func:`echo` does."""
+    _write("".join(f"{shown(line)}\n" for line in lines), err=err)
+
+
+def echo_text(text: str, *, err: bool = False) -> None:
+    """Print a text whose line breaks are its own: a difference, a help page."""
+    _write(f"{several_lines(redact(text))}\n", err=err)
+
+
+def echo_document(text: str) -> None:
+    """Print what a program reads, such as a kickstart: to the byte, but on a terminal, where people read it."""
+    if sys.stdout.isatty():
+        _write(several_lines(text), err=False)
+    else:
+        with _lock:
+            click.echo(text.encode("utf-8", "surrogateescape"), nl=False)
+
+
+def echo_data(data: Any, *, indent: int | None = None) -> None:
+    """Print JSON, all in ASCII: controls and bidirectional characters are escaped as JSON has it."""
+    _write(f"{redact(json.dumps(data, indent=indent, ensure_ascii=True))}\n", err=False)
+
+
+def _write(text: str, *, err: bool) -> None:
+    encoding = getattr(sys.stderr if err else sys.stdout, "encoding", None) or "utf-8"
+    with _lock:
+        click.echo(text.encode(encoding, "backslashreplace").decode(encoding), nl=False, err=err)
