@@ -166,8 +166,7 @@ def test_thousands_of_files_take_few_calls_and_few_lines(
     ]
     assert [change.path for change in emptied.changes] == ["/var/log/many", "/var/log/many"]
     assert (
-        sh(g, "ls -A /sysroot/tmp; find /sysroot/var/log -type f -size +0; ls /sysroot/var/log/many | wc -l")
-        == "3000"
+        sh(g, "ls -A /sysroot/tmp; find /sysroot/var/log -type f -size +0; ls /sysroot/var/log/many | wc -l") == "3000"
     )
 
 
