@@ -12,7 +12,6 @@ from imagebuild.customise.guest import Guest
 from imagebuild.customise.operation import NoParams, NotApplicable, OperationCall, Phase
 from imagebuild.customise.result import CustomiseResult, OperationResult, Status
 from imagebuild.errors import GuestError, GuestFileError
-from imagebuild.guest.calls import ApplianceGone
 from imagebuild.log import logger
 
 if TYPE_CHECKING:
@@ -185,8 +184,6 @@ def apply_one(files: Files, call: OperationCall, *, differences: bool = False) -
         registry.get(call.name).apply(guest, call.params)
     except NotApplicable as error:
         status, reason = "not applicable", str(error)
-    except ApplianceGone:
-        raise
     except GuestError as error:
         if not isinstance(error, GuestFileError) or not registry.get(call.name).carries:
             raise GuestError(f"{call.name}: {error.message}", error.hint) from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from imagebuild.errors import GuestError, GuestFileError
+from imagebuild.errors import GuestError, GuestFileError, ImageBuildError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 _OURS = "libguestfs: "
 
 
-class ApplianceGone(GuestError):
-    """The appliance has ended: no call will work any more."""
+class ApplianceGone(ImageBuildError):
+    """The appliance has ended: no call will work any more. Not a GuestError, which may be about one file only."""
 
 
 class Translated:
@@ -46,7 +46,7 @@ def about(path: str) -> Iterator[None]:
     """Let errors of libguestfs's in the block be errors about one file of the guest."""
     try:
         yield
-    except (ApplianceGone, GuestFileError):
+    except GuestFileError:
         raise
     except GuestError as error:
         raise GuestFileError(path, reason(error), error.hint) from error

@@ -10,7 +10,7 @@ from imagebuild import qemu_img
 from imagebuild.errors import GuestError, GuestFileError
 from imagebuild.guest import appliance, block, boot, search
 from imagebuild.guest.appliance import Appliance
-from imagebuild.guest.calls import ApplianceGone, about
+from imagebuild.guest.calls import about
 from imagebuild.guest.lookup import Entry, Lookup
 from imagebuild.guest.removal import Cleared, Removal, is_plain
 from imagebuild.guest.tree import Tree
@@ -85,9 +85,6 @@ class GuestDisk(Lookup):
 
     def write(self, path: str, content: bytes) -> None:
         real = self._target(path)
-        found = self.stat(real)
-        if found is not None and found.kind == "file" and found.links > 1 and (failed := self._removal.detach([real])):
-            raise GuestFileError(path, failed[real])
         self._change(real, lambda: self._write(real, content))
 
     def _write(self, real: str, content: bytes) -> None:
@@ -119,10 +116,10 @@ class GuestDisk(Lookup):
         while self.stat(above) is None:
             above, name = posixpath.split(above.rstrip("/"))
             missing = f"/{name}{missing}"
-        real = f"{self.realpath(above).rstrip('/')}{missing}"
-        with about(path):
-            self._g.mkdir_p(real)
-        self._tree.created(real)
+        base = self.realpath(above).rstrip("/")
+        first = "/".join(missing.split("/")[:2])
+        self._change((base + first) or "/", lambda: self._g.mkdir_p((base + missing) or "/"))
+        self._tree.created(base + missing)
 
     def symlink(self, target: str, path: str) -> None:
         real = self.plain(path)
@@ -158,8 +155,6 @@ class GuestDisk(Lookup):
         with about(real):
             try:
                 act()
-            except ApplianceGone:
-                raise
             except GuestError:
                 with self._removal.unlocked([real, posixpath.dirname(real)]) as flags:
                     if not flags:
@@ -176,18 +171,20 @@ class GuestDisk(Lookup):
             self._programs.run(command, [appliance.path(real) for real in reals])
 
     def _target(self, path: str) -> str:
-        """Where a write to ``path`` ends: the target of a link, or a new name in a folder."""
+        """Where a write to ``path`` ends: the target of a link, or a new name in a folder. It has no other names then."""
         try:
-            return self.realpath(path)
+            real = self.realpath(path)
         except GuestError:
             return self.plain(path)
+        found = self.stat(real)
+        if found is not None and found.kind == "file" and found.links > 1 and (failed := self._removal.detach([real])):
+            raise GuestFileError(path, failed[real])
+        return real
 
     def run(self, argv: Sequence[str], env: Mapping[str, str]) -> str:
         variables = [f"{name}={value}" for name, value in env.items()]
         try:
             return str(self._g.command([*(["env", *variables] if variables else []), *argv]))
-        except ApplianceGone:
-            raise
         except GuestError as error:
             said = str(error).removeprefix("libguestfs: command: ")
             lines = [line.strip() for line in said.splitlines() if line.strip()]
@@ -213,6 +210,7 @@ class GuestDisk(Lookup):
         if volumes:
             self._session.restart()
         self._session.mount()
+        self._tree.forget()
 
     def copy_disks(self, folder: Path) -> None:
         """Have copies of the raw disks, as after a shutdown, in a folder of the host."""

@@ -184,7 +184,7 @@ class Tree(Lookup):
         top = " ".join(f"! -name {name}" for name in _AT_FIRST)
         closed = rf"-type d \( -path './*' ! -path './*/*' {top} -o {_LATER} \) -prune -printf '{_CLOSED}{_RECORD}'"
         output = self._programs.output(
-            rf'cd "$1" && find -P . -mindepth 1 {closed} -o -printf "{_RECORD}"', ["/sysroot"]
+            rf'cd "$1" && find -P . -mindepth 1 {closed} -o -printf "{_RECORD}"', [appliance.path("")]
         )
         self._take("/", output, None)
 

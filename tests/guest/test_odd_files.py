@@ -155,14 +155,14 @@ def test_thousands_of_files_take_few_calls_and_few_lines(
     guest: tuple[Any, GuestDisk], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     g, disk = guest
-    sh(g, "mkdir /sysroot/var/log/many && cd /sysroot/tmp && seq -f %020g 6000 | xargs touch && cd ../var/log/many && seq -f %g.log 3000 | xargs sh -c 'for name; do echo x >$name; done' sh && seq -f %g.old 3000 | xargs touch")  # fmt: skip
+    sh(g, "mkdir /sysroot/var/log/many && cd /sysroot/tmp && seq -f %020g 6000 | xargs touch && mkdir d-x && touch d-x/config && cd ../var/log/many && seq -f %g.log 3000 | xargs sh -c 'for name; do echo x >$name; done' sh && seq -f %g.old 3000 | xargs touch")  # fmt: skip
     calls: list[str] = []
     debug = g.debug
     monkeypatch.setattr(g, "debug", lambda *args: calls.append(str(args)) or debug(*args))
     emptied, removed = applied(disk, "clean-logs"), applied(disk, "clean-temporary-files")
     assert len(calls) < 20
     assert [(change.path, change.what) for change in removed.changes] == [
-        ("/tmp", "removed all 6000 files and folders in it")
+        ("/tmp", "removed all 6002 files and folders in it")
     ]
     assert [change.path for change in emptied.changes] == ["/var/log/many", "/var/log/many"]
     assert (

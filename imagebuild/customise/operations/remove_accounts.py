@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from imagebuild.customise.facts import ACCOUNTS
+from imagebuild.customise import places
+from imagebuild.customise.facts import ACCOUNTS, Account
 from imagebuild.customise.operation import Params as BaseParams
 from imagebuild.customise.operation import Phase
 from imagebuild.customise.values import UserName
@@ -55,10 +56,26 @@ def apply(guest: Guest, params: Params) -> None:
     for path in guest.real_files(*_BY_NAME, *_GROUPS):
         guest.edit(path, partial(_without, names=names, groups=path in _GROUPS), what)
     for name in sorted(names):
-        home = accounts[name].path
-        if re.fullmatch(r"/(home|srv|opt)/.+|/var/lib/.+", home) and ".." not in home.split("/"):
-            guest.remove(home)
+        if home := _own_home(guest, accounts[name], [one for one in accounts.values() if one.user not in names]):
+            guest.remove([home, accounts[name].path])
         guest.remove(pattern.format(name) for pattern in _FILES)
+
+
+def _own_home(guest: Guest, account: Account, others: list[Account]) -> str | None:
+    """The account's home by its path without links; None if there is none, or it belongs to the system or to others as well."""
+    if not account.path.startswith("/") or not guest.leads_to_folder(account.path):
+        return None
+    home = guest.realpath(account.path)
+    if places.is_of_system(home) or home.count("/") < 2:
+        return None
+    if not re.match(r"/(home|srv|opt)/|/var/(lib|home)/", home) and (
+        account.uid not in _PEOPLE or home.startswith(("/var/", "/etc/"))
+    ):
+        return None
+    theirs = [
+        guest.realpath(one.path) for one in others if one.path.startswith("/") and guest.leads_to_folder(one.path)
+    ]
+    return None if any(f"{path}/".startswith(f"{home}/") for path in theirs) else home
 
 
 def _without(text: str, names: set[str], *, groups: bool) -> str:
