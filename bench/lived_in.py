@@ -77,7 +77,7 @@ def table() -> Guest:
     markers = [
         _marker(path, family["family"], text)
         for family in document["families"]
-        for pattern, text in ({path: "" for path in family["paths"]} | family.get("files", {})).items()
+        for pattern, text in (dict.fromkeys(family["paths"], "") | family.get("files", {})).items()
         for path in _expanded(pattern)
     ]
     controls = {path: f"stays: {path}\n".encode() for one in document["controls"] for path in _expanded(one)}
