@@ -24,7 +24,6 @@ from pathlib import Path
 
 from bench import lived_in
 from bench.lived_in import Guest, Marker
-from imagebuild import accel
 
 GOAL_LIVE, GOAL_BYTES = 0.5, 0
 FORMATS = ("raw", "qcow2")
@@ -90,7 +89,7 @@ def _ours(copy: Path, fmt: str, folder: Path) -> Path:
 
 def _theirs(copy: Path, fmt: str, folder: Path) -> Path:
     env = os.environ | {"LIBGUESTFS_BACKEND": "direct"}
-    if accel.prove().accelerator == "tcg":
+    if lived_in.accelerator(folder) == "tcg":
         env["LIBGUESTFS_BACKEND_SETTINGS"] = "force_tcg"
     _run(["virt-sysprep", "--quiet", "--format", fmt, "-a", copy], env, (0,))
     _run(["virt-sparsify", "--quiet", "--in-place", "--format", fmt, copy], env, (0,))
@@ -171,12 +170,11 @@ def main() -> int:
     arguments = parser.parse_args()
     combinations = arguments.only or COMBINATIONS
     guest = lived_in.table()
-    print(
-        f"{os.cpu_count()} processors, load before: {os.getloadavg()[0]:.1f}, {accel.prove().accelerator}; {_versions()}"
-    )
+    print(f"{os.cpu_count()} processors, load before: {os.getloadavg()[0]:.1f}; {_versions()}")
     print(f"{len(guest.markers)} markers, {len(guest.controls)} files that must stay", flush=True)
     with tempfile.TemporaryDirectory(prefix="bench-", dir=arguments.workdir) as name:
         folder = Path(name)
+        print(f"accelerator: {lived_in.accelerator(folder)}", flush=True)
         names = list(dict.fromkeys(one.split("/")[0] for one in combinations))
         images = lived_in.make(guest, folder, names)
         met = []

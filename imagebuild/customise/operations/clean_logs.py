@@ -1,8 +1,9 @@
 """Clear the logs and login records.
 
 Log files below ``/var/log`` are emptied, so that their owner and mode stay right, those of audit, login and process
-accounting too; rotated ones and the journal are removed, and so are the few logs that are kept elsewhere. Links to logs and folders
-outside are followed, but not into folders of the system.
+accounting too; rotated ones and the journal are removed, and so are the logs that databases and others keep elsewhere. Programs that read logs forget
+how far they were in them and whom they have shut out, and timers of systemd when they last ran. Links to logs and folders outside are followed, but not
+into folders of the system.
 """
 
 from __future__ import annotations
@@ -33,13 +34,34 @@ _ELSEWHERE = (
     "/var/lib/logrotate.status",
     "/var/lib/logrotate/*status*",
     "/var/named/data/named.run*",
+    "/var/named/data/*_dump.db",
+    "/var/named/data/named_*.txt",
+    "/var/lib/mysql/*.err",
+    "/var/lib/mysql/*-slow.log",
+    "/var/lib/pgsql/data/log/*",
+    "/var/lib/pgsql/initdb_postgresql.log",
+    "/var/opt/mssql/log/*",
+    "/opt/splunk/var/log/*/*",
+    "/opt/splunkforwarder/var/log/*/*",
+    "/var/lib/rsyslog/im*",
+    "/var/spool/rsyslog/*",
+    "/var/lib/syslog-ng/syslog-ng.persist",
+    "/var/lib/logcheck/offset*",
+    "/var/lib/systemd/journal-upload/state",
+    "/var/lib/systemd/timers/stamp-*",
+    "/var/lib/fail2ban/fail2ban.sqlite3",
+    "/var/lib/sshguard/blacklist.db",
 )
+"""Logs, how far readers of logs are in them, when timers last ran, and whom programs that read logs have shut out."""
+_OTHERS = ("/var/ossec/logs/*", "/var/ossec/logs/*/*/*/*")
+"""Logs whose files must stay."""
 _ROTATED = re.compile(r"\.(\d+|old)(\.(gz|xz|bz2|zst))?$|\.(gz|xz|bz2|zst)$|-\d{8}(-\d+)?$")
 
 
 def apply(guest: Guest, params: NoParams) -> None:
     sessions = (f"{literal(home.path)}/.xsession-errors*" for home in guest.homes())
     guest.remove(guest.sweep(*_JOURNALS, *_LOGIN_RECORDS, *_ELSEWHERE, *sessions))
+    guest.empty(guest.sweep(*_OTHERS))
     files = list(_logs(guest))
     rotated = [path for path in files if _ROTATED.search(posixpath.basename(path))]
     guest.remove(rotated)

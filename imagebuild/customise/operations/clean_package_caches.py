@@ -2,7 +2,8 @@
 
 Package lists, downloaded packages and what was computed from them, of apt, dnf, yum, zypper, apk and
 pacman; the backup copies that dpkg and debconf keep, and the indexes that rpm's older database makes for one
-machine. All of it comes back with the next run of the package manager.
+machine; what is known of updates that wait, PackageKit's list of what it did, and the indexes of locate. All of it comes back with the next run of the
+package manager, or of the timer that made it. Why a package is installed (dnf's history, aptitude's states) is no cache and stays.
 """
 
 from __future__ import annotations
@@ -28,6 +29,11 @@ _APT = (
     "/var/cache/apt/archives/partial/*",
     "/var/cache/debconf/*-old",
     "/var/lib/dpkg/*-old",
+    "/var/lib/apt/periodic/*",
+    "/var/lib/update-notifier/updates-available",
+    "/var/lib/update-manager/meta-release*",
+    "/var/lib/ubuntu-release-upgrader/release-upgrade-available",
+    "/var/lib/unattended-upgrades/kept-back",
 )
 _OTHERS = (
     "/var/cache/dnf/*",
@@ -39,6 +45,11 @@ _OTHERS = (
     "/var/cache/zypper/*",
     "/var/cache/apk/*",
     "/var/cache/pacman/pkg/*",
+    "/var/lib/PackageKit/transactions.db*",
+    "/var/lib/PackageKit/prepared-update",
+    "/var/lib/yum/repos/*",
+    "/var/lib/mlocate/mlocate.db",
+    "/var/lib/plocate/plocate.db",
 )
 _FOLDERS = (
     "/var/lib/apt", "/var/cache/apt", "/var/cache/dnf", "/var/cache/libdnf5", "/var/cache/yum",

@@ -1,13 +1,18 @@
-"""Remove temporary files.
+"""Remove temporary files and caches.
 
-Everything in ``/tmp`` and ``/var/tmp``, the caches in the home folders of all accounts, and the thumbnails and trash of desktops.
+Everything in ``/tmp`` and ``/var/tmp``, and all files in ``/var/cache``, which programs must be able to make again (Filesystem Hierarchy Standard, 5.5).
+What Debian keeps there against that rule stays: debconf's answers, dictionaries that only their packages' triggers build, zones of BIND, whose
+folder for relative names it is, and base systems of pbuilder. In the home folders of all accounts caches go, thumbnails and trash, and what
+sessions leave: cookies of X, of sound servers and of session buses, indexes and journals of desktops, and arrangements of one machine's screens.
 """
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from imagebuild.customise.operation import NoParams, Phase
+from imagebuild.guest import literal
 
 if TYPE_CHECKING:
     from imagebuild.customise.guest import Guest
@@ -18,10 +23,55 @@ REPLACES = ("tmp-files",)
 Params = NoParams
 
 _FOLDERS = ("/tmp", "/var/tmp")  # noqa: S108 - of the guest
-_IN_HOMES = (".cache", ".thumbnails", ".local/share/Trash")
+_CACHES = "/var/cache"
+_NO_CACHES = re.compile(r"/var/cache/(?:debconf|cracklib|dictionaries-common|pbuilder|cowbuilder|bind)/")
+_OF_BIND = (
+    "/var/cache/bind/managed-keys.bind*",
+    "/var/cache/bind/*.mkeys*",
+    "/var/cache/bind/named_dump.db",
+    "/var/cache/bind/named.stats",
+)
+"""What named itself writes into its folder (named.conf(5))."""
+_STAY = (".placeholder", ".keep", "lock")
+"""What keeps an empty folder in a package, and apt's locks."""
+_IN_HOMES = (
+    ".cache",
+    ".thumbnails",
+    ".local/share/Trash",
+    ".ansible/tmp",
+    ".npm/_cacache",
+    ".npm/_logs",
+    ".dbus/session-bus",
+    ".emacs.d/auto-save-list",
+    ".local/share/containers/cache",
+    ".local/share/gvfs-metadata",
+    ".local/share/tracker",
+    ".local/share/zeitgeist",
+    ".local/share/baloo",
+    ".local/state/wireplumber",
+)
+_FILES_IN_HOMES = (
+    ".ICEauthority",
+    ".Xauthority",
+    ".esd_auth",
+    ".pulse-cookie",
+    ".config/pulse/cookie",
+    ".config/pulse/*-default-sink",
+    ".config/pulse/*-default-source",
+    ".config/pulse/*.tdb",
+    ".config/monitors.xml",
+    ".local/share/gnome-shell/application_state",
+    ".gnupg/random_seed",
+    ".rnd",
+)
 
 
 def apply(guest: Guest, params: NoParams) -> None:
     inner = [f"{home.path}/{name}" for home in guest.homes() for name in _IN_HOMES]
     for folder in (*_FOLDERS, *inner):
         guest.clear(folder)
+    if guest.sweepable(_CACHES):
+        cached = [path for path, entry in guest.walk(_CACHES) if entry.kind == "file" and entry.name not in _STAY]
+        guest.remove(path for path in cached if not _NO_CACHES.match(path))
+        guest.remove_files(*_OF_BIND)
+    guest.remove(guest.glob(*(f"{literal(home.path)}/{name}" for home in guest.homes() for name in _FILES_IN_HOMES)))

@@ -1,8 +1,8 @@
 """Remove the histories that shells and other programs keep of what was typed.
 
-In the home folder of every account, root's and a service's too: bash, zsh, fish, ksh, ash, tcsh; Python, Node,
-MySQL, PostgreSQL, SQLite, Redis, MongoDB; less, vim, nano, wget and what desktop programs opened last. What is typed
-into a shell now and then holds a password.
+In the home folder of every account, root's and a service's too: shells and the folders that they jump to; debuggers and languages; clients of
+databases, of file transfer, of mail and of the network; pagers, editors, file managers and browsers of texts, and what desktop programs opened last.
+Web browsers' cookies, forms and sessions go, bookmarks stay. What is typed into a shell now and then holds a password.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from imagebuild.customise.operation import NoParams, Phase
+from imagebuild.guest import literal
 
 if TYPE_CHECKING:
     from imagebuild.customise.guest import Guest
@@ -53,8 +54,53 @@ _HISTORIES = (
     ".wget-hsts",
     ".local/share/recently-used.xbel",
     ".sudo_as_admin_successful",
+    ".tcsh_history",
+    ".local/share/powershell/PSReadLine/ConsoleHost_history.txt",
+    ".local/share/autojump/autojump.txt",
+    ".local/share/zoxide/db.zo",
+    ".local/share/z/data",
+    ".z",
+    ".gdb_history",
+    ".php_history",
+    ".config/psysh/psysh_history",
+    ".pry_history",
+    ".scala_history",
+    ".ghc/ghci_history",
+    ".Rhistory",
+    ".octave_hist",
+    ".maxima_history",
+    ".calc_history",
+    ".units_history",
+    ".scapy_history",
+    ".sqlplus_history",
+    ".influx_history",
+    ".cassandra/cqlsh_history",
+    ".lftp/rl_history",
+    ".local/share/lftp/rl_history",
+    ".lftp/transfer_log",
+    ".mutthistory",
+    ".nmcli-history",
+    ".bluetoothctl_history",
+    ".guestfish",
+    ".tig_history",
+    ".vim/.netrwhist",
+    ".elinks/globhist",
+    ".elinks/gotohist",
+    ".elinks/searchhist",
+    ".w3m/history",
+    ".local/share/mc/history",
+    ".local/share/mc/filepos",
+    ".ipython/profile_*/history.sqlite*",
+    ".mozilla/firefox/*/cookies.sqlite*",
+    ".mozilla/firefox/*/formhistory.sqlite*",
+    ".mozilla/firefox/*/sessionstore*",
+    ".config/chromium/*/History*",
+    ".config/chromium/*/Cookies*",
+    ".config/google-chrome/*/History*",
+    ".config/google-chrome/*/Cookies*",
 )
+"""Shell patterns below a home folder: the FILES sections of the programs' manual pages, and their documentation."""
 
 
 def apply(guest: Guest, params: NoParams) -> None:
-    guest.remove(f"{home.path}/{name}" for home in guest.homes() for name in _HISTORIES)
+    guest.remove(guest.glob(*(f"{literal(home.path)}/{name}" for home in guest.homes() for name in _HISTORIES)))

@@ -14,7 +14,8 @@ machine, and still finds its own card:
   file for one card goes if nothing uses the name that it gives, or cards have that name by themselves, and names any card otherwise;
 - NetworkManager's own configuration, dhclient's, dhcpcd's and wicked's; ``ifname=`` and ``BOOTIF=`` on the kernel's command lines, and
   a NoCloud seed there that was read from a program that builds images;
-- leases and identifiers that DHCP clients, NetworkManager, systemd-networkd, wicked and ConnMan keep.
+- leases and identifiers that DHCP clients, NetworkManager, systemd-networkd, wicked and ConnMan keep, addresses that avahi-autoipd has given
+  to cards, and what arpwatch and vnStat have seen on them.
 
 What cannot be parsed is left as it is and reported, and so are cards that only their addresses told apart.
 """
@@ -70,6 +71,12 @@ _STATE = (
     "/var/lib/NetworkManager/timestamps",
     "/var/lib/NetworkManager/no-auto-default.state",
     "/var/lib/NetworkManager/*-lock.json",
+    "/var/lib/NetworkManager/dhclient*.conf",
+    "/var/lib/avahi-autoipd/*",
+    "/var/lib/arpwatch/*.dat",
+    "/var/lib/vnstat/*",
+    "/var/lib/miniupnpd/upnp.leases",
+    "/etc/resolv.conf.dhclient-new.*",
     "/var/lib/dhcpcd5/*.lease*",
     "/var/lib/dhcpcd5/duid",
     "/var/lib/dhcpcd5/secret",

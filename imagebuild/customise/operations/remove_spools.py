@@ -41,7 +41,17 @@ _SPOOLS = (
     "/var/spool/anacron",
     "/var/spool/cups",
     "/var/spool/cups/tmp",
+    "/var/spool/samba",
+    "/var/spool/fcron",
+    "/var/spool/incron",
+    "/var/spool/nullmailer/queue",
+    "/var/spool/nullmailer/failed",
+    "/var/spool/dma",
+    "/var/spool/smtpd/queue",
+    "/var/spool/fax/incoming",
 )
+_EACH = ("/var/spool/cups-pdf/*/*", "/var/spool/lpd/*/*")
+"""Files of people and of printers."""
 _HASHED = tuple(f"/var/spool/{mta}/{queue}" for mta in ("postfix", "exim4", "exim") for queue in _QUEUES)
 """Queues whose files are spread over folders."""
 
@@ -51,5 +61,6 @@ def apply(guest: Guest, params: NoParams) -> None:
         if guest.sweepable(folder):
             entries = guest.listdir(folder)
             guest.remove(f"{folder}/{one.name}" for one in entries if one.kind == "file" and one.name not in _STAY)
+    guest.remove_files(*_EACH)
     for queue in _HASHED:
         guest.remove([path for path, entry in guest.walk(queue) if entry.kind == "file"])
