@@ -13,7 +13,7 @@ from imagebuild import qemu_img
 from imagebuild.errors import HostError
 from imagebuild.guest import unused
 from imagebuild.guest.calls import Translated
-from imagebuild.guest.encryption import Key, open_all
+from imagebuild.guest.encryption import Key, mapped, open_all
 from imagebuild.guest.layout import Root, find_root, mount, swap_files, types
 from imagebuild.guest.network import Network
 from imagebuild.guest.sectors import sector_size
@@ -129,7 +129,9 @@ class Session:
         The file systems are unmounted for it, and only mounted again when they are needed: as a rule this is the last step.
         """
         punches = all(qemu_img.can_punch(disk.parent) for disk in self.disks)
-        left = unused.wipe(self.g, self.places, self.types(), swap_files(self.g), punches=punches)
+        opened = {mapped(self.g, key.device): key.value for key in self._keys}
+        passphrases = {device: value for device, value in opened.items() if device is not None}
+        left = unused.wipe(self.g, self.places, self.types(), swap_files(self.g), passphrases, punches=punches)
         self._unmounted = True
         return left
 

@@ -94,11 +94,16 @@ def test_scrub_opens_what_there_is_a_key_for(
     (tmp_path / "root").write_text(f"{ROOT}\n")
     keys = ["--key", f"/dev/vda2:file:{tmp_path / 'root'}", "--key", f"{made[1]}:env:DATA_PASSPHRASE"]
     store = ["--store", str(tmp_path / "store")]
-    operations = ["--operation", "reset-machine-id", "--operation", "remove-histories"]
+    names = ("reset-machine-id", "remove-histories", "trim-free-space")
+    operations = [word for name in names for word in ("--operation", name)]
+    before = sum(disk.stat().st_blocks for disk in disks)
     result = CliRunner().invoke(cli, ["scrub", *map(str, disks), *keys, *operations, *store], catch_exceptions=False)
     assert result.exit_code == 0, result.output
     assert "3 changed" in result.output
+    assert "not done" not in result.output
     assert DATA not in result.output
+    # Discards get through LVM and LUKS: overwriting free space with zeros would have filled the disks with what they look like encrypted.
+    assert sum(disk.stat().st_blocks for disk in disks) <= before
     found = scrubbing.audit(recognised(disks), accel="tcg", keys=[Key("all", ROOT), Key("all", DATA)])
     changed = {one.name for one in found.operations if one.changes}
     assert changed.isdisjoint({"reset-machine-id", "remove-histories"})

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from imagebuild.errors import GuestError
@@ -26,11 +27,18 @@ _BEYOND_FREE_BLOCKS = {"ext2": ext.wipe, "ext3": ext.wipe, "ext4": ext.wipe, "xf
 
 
 def wipe(
-    guestfs: Any, places: Mapping[str, str], types: Mapping[str, str], swap_files: Sequence[str], *, punches: bool
+    guestfs: Any,
+    places: Mapping[str, str],
+    types: Mapping[str, str],
+    swap_files: Sequence[str] = (),
+    passphrases: Mapping[str, str] = MappingProxyType({}),
+    *,
+    punches: bool,
 ) -> list[str]:
     """Zero what is unused on the disks of a guest that is mounted at ``places`` (mountpoint to device); it is unmounted afterwards.
 
-    ``types`` says what is on each device of the guest, as blkid calls it; ``swap_files`` are paths in the guest. ``punches``: the host's
+    ``types`` says what is on each device of the guest, as blkid calls it; ``swap_files`` are paths in the guest,
+    ``passphrases`` those of what is open below /dev/mapper. ``punches``: the host's
     file system can give up parts of the disks' files, so that discards arrive; without that free blocks are overwritten. The result
     says what could not be wiped and why, a line each.
     """
@@ -39,7 +47,7 @@ def wipe(
         swap.wipe_file(guestfs, path)
     guestfs.sync()
     devices = dict.fromkeys(places.values())
-    encrypted.allow_discards(shell, devices)
+    encrypted.allow_discards(guestfs, shell, passphrases)
     on = {device: types.get(device) or guestfs.vfs_type(device) for device in devices}
     untrimmed = set()
     for device, fstype in on.items():

@@ -1,26 +1,36 @@
-"""dm-crypt keeps discards to itself unless it was opened with ``allow_discards`` (dm-crypt, kernel documentation)."""
+"""dm-crypt keeps discards to itself unless it was opened with ``allow_discards`` (dm-crypt, kernel documentation).
+
+libguestfs does not open it so. The key may be in a keyring that only the program has which opened it: so the passphrase is needed again.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+from collections.abc import Mapping
+from typing import Any
 
 from imagebuild.guest.shell import Shell
 
-_RELOAD = """set -e
-for name in $(dmsetup ls --target crypt | cut -f1); do
-    dmsetup table --showkeys "$name" | grep -q allow_discards && continue
-    dmsetup table --showkeys "$name" |
-        awk '{ if (NF == 8) { print $0, 1, "allow_discards" } else { $9 = $9 + 1; print $0, "allow_discards" } }' |
-        dmsetup reload "$name"
-    dmsetup resume "$name"
-done"""
-"""The table of a crypt target has 8 fields, then perhaps the number of its options and the options."""
+_PASSPHRASE = "/dev/shm/imagebuild-passphrase"  # noqa: S108 - of the appliance
 
 
-def allow_discards(shell: Shell, devices: Iterable[str]) -> None:
-    """Let discards through to the disk, if one of ``devices`` is, or may be on, something encrypted.
+def allow_discards(guestfs: Any, shell: Shell, passphrases: Mapping[str, str]) -> None:
+    """Let discards through to the disk in what is open: passphrases by the devices below /dev/mapper.
 
     Without that the free space would have to be overwritten, and every free block of an encrypted image would then take room.
     """
-    if any(not device.startswith("/dev/sd") for device in devices):
-        shell.line(_RELOAD)
+    for device, passphrase in passphrases.items():
+        _upload(guestfs, passphrase)
+        options = ("--allow-discards", "--key-file", _PASSPHRASE)
+        shell.line(f"trap 'rm -f {_PASSPHRASE}' EXIT; cryptsetup refresh {' '.join(options)} '{device}'")
+
+
+def _upload(guestfs: Any, passphrase: str) -> None:
+    """Put the passphrase into the appliance, without a file of it on the host."""
+    memory = os.memfd_create("passphrase")
+    try:
+        os.write(memory, passphrase.encode("utf-8", "surrogateescape"))
+        os.lseek(memory, 0, os.SEEK_SET)
+        guestfs.debug_upload(f"/proc/self/fd/{memory}", _PASSPHRASE, 0o600)
+    finally:
+        os.close(memory)
