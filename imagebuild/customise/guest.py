@@ -219,8 +219,10 @@ class Guest(View):
             self.record(path, f"owner {uid}:{gid}")
 
     def symlink(self, target: str, path: str) -> None:
-        """Make sure that ``path`` is a symbolic link to ``target``, with its folders."""
+        """Make sure that ``path`` is a symbolic link to ``target``, with its folders; not where that is the same place behind links."""
         found = self._files.stat(path)
+        if found is not None and self._place(path) == self._place(posixpath.join(posixpath.dirname(path), target)):
+            return
         if found is not None:
             if found.kind == "symlink" and self._files.readlink(path) == target:
                 return
@@ -229,6 +231,11 @@ class Guest(View):
         self._make_way(path, found)
         self._files.symlink(target, path)
         self.record(path, f"{'replaced by a' if found else 'created a'} link to {target}")
+
+    def _place(self, path: str) -> str:
+        """``path`` without links in its folders, as far as they are there."""
+        folder, name = posixpath.split(posixpath.normpath(path))
+        return posixpath.join(self.realpath(folder), name) if self.leads_to_folder(folder) else path
 
     def remove(self, paths: str | Iterable[str], what: str = "removed") -> None:
         """Remove files, links and whole folders; what is not there is not an error. What cannot be removed is on record as not done."""

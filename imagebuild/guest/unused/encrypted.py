@@ -11,7 +11,7 @@ from typing import Any
 
 from imagebuild.guest.shell import Shell
 
-_PASSPHRASE = "/dev/shm/imagebuild-passphrase"  # noqa: S108 - of the appliance
+_IN_MEMORY = "/dev/shm/imagebuild-passphrase"
 
 
 def allow_discards(guestfs: Any, shell: Shell, passphrases: Mapping[str, str]) -> None:
@@ -21,8 +21,8 @@ def allow_discards(guestfs: Any, shell: Shell, passphrases: Mapping[str, str]) -
     """
     for device, passphrase in passphrases.items():
         _upload(guestfs, passphrase)
-        options = ("--allow-discards", "--key-file", _PASSPHRASE)
-        shell.line(f"trap 'rm -f {_PASSPHRASE}' EXIT; cryptsetup refresh {' '.join(options)} '{device}'")
+        options = ("--allow-discards", "--key-file", _IN_MEMORY)
+        shell.line(f"trap 'rm -f {_IN_MEMORY}' EXIT; cryptsetup refresh {' '.join(options)} '{device}'")
 
 
 def _upload(guestfs: Any, passphrase: str) -> None:
@@ -31,6 +31,6 @@ def _upload(guestfs: Any, passphrase: str) -> None:
     try:
         os.write(memory, passphrase.encode("utf-8", "surrogateescape"))
         os.lseek(memory, 0, os.SEEK_SET)
-        guestfs.debug_upload(f"/proc/self/fd/{memory}", _PASSPHRASE, 0o600)
+        guestfs.debug_upload(f"/proc/self/fd/{memory}", _IN_MEMORY, 0o600)
     finally:
         os.close(memory)
