@@ -28,10 +28,11 @@ _NO_CACHES = re.compile(r"/var/cache/(?:debconf|cracklib|dictionaries-common|pbu
 _OF_BIND = (
     "/var/cache/bind/managed-keys.bind*",
     "/var/cache/bind/*.mkeys*",
+    "/var/named/dynamic/managed-keys.bind*",
     "/var/cache/bind/named_dump.db",
     "/var/cache/bind/named.stats",
 )
-"""What named itself writes into its folder (named.conf(5))."""
+"""What named itself writes into its folder, on Debian and on Fedora (named.conf(5))."""
 _STAY = (".placeholder", ".keep", "lock")
 """What keeps an empty folder in a package, and apt's locks."""
 _IN_HOMES = (
