@@ -47,6 +47,7 @@ DEBIAN: dict[str, str | Node] = {
     "/var/log/lastlog": Node("file", 0o664),
     "/var/log/journal": FOLDER,
     "/var/cache/debconf/passwords.dat": Node("file", 0o600, b""),
+    "/var/cache/ldconfig/aux-cache": Node("file", 0o600, b"glibc-ld.so.cache1.1"),
     "/root/.ssh/authorized_keys": Node("file", 0o600),
     "/root/.bashrc": "# ~/.bashrc\n",
     "/usr/lib/systemd/systemd": Node("file", 0o755),

@@ -28,10 +28,13 @@ _NO_CACHES = re.compile(r"/var/cache/(?:debconf|cracklib|dictionaries-common|pbu
 _OF_BIND = (
     "/var/cache/bind/managed-keys.bind*",
     "/var/cache/bind/*.mkeys*",
+    "/var/named/dynamic/managed-keys.bind*",
     "/var/cache/bind/named_dump.db",
     "/var/cache/bind/named.stats",
 )
-"""What named itself writes into its folder (named.conf(5))."""
+"""What named itself writes into its folder, on Debian and on Fedora (named.conf(5))."""
+_IN_EVERY_IMAGE = "/var/cache/ldconfig/aux-cache"
+"""ldconfig writes it when a library is installed, so an image that nobody has used has it, too."""
 _STAY = (".placeholder", ".keep", "lock")
 """What keeps an empty folder in a package, and apt's locks."""
 _IN_HOMES = (
@@ -71,6 +74,8 @@ def apply(guest: Guest, params: NoParams) -> None:
     for folder in (*_FOLDERS, *inner):
         guest.clear(folder)
     if guest.sweepable(_CACHES):
+        with guest.tidying():
+            guest.remove(_IN_EVERY_IMAGE)
         cached = [path for path, entry in guest.walk(_CACHES) if entry.kind == "file" and entry.name not in _STAY]
         guest.remove(path for path in cached if not _NO_CACHES.match(path))
         guest.remove_files(*_OF_BIND)

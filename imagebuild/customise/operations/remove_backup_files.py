@@ -2,8 +2,8 @@
 
 Editors, account tools and package managers do. ``passwd-``, ``shadow-`` and their like hold accounts and passwords that the guest does not have any more, and so do Debian's daily copies in
 ``/var/backups``; ``/etc/security/opasswd``, which PAM fills with the passwords that people had before, is emptied. In ``/etc``, ``/root``, ``/srv``
-and ``/var`` also files that end in ``~`` or ``.bak``, editors' swap files, and configuration files that a package manager has set aside
-(``.dpkg-old``, ``.rpmsave``). Links and folders stay, and so does what is in containers and in images of other machines.
+and ``/var`` also files that end in ``~`` or ``.bak``, what editors save in between (``.file.swp``, ``#file#``, ``file.save``), and configuration files that a
+package manager, Augeas or pam-auth-update has set aside (``.dpkg-old``, ``.rpmsave``, ``.augsave``, ``.pam-old``). Links and folders stay, and so does what is in containers and in images of other machines.
 An audit does not report copies of account files that hold nothing else than the files do now, and no password.
 """
 
@@ -45,10 +45,13 @@ _DAILY = (
     "/var/backups/apt.extended_states*",
     "/var/backups/alternatives.tar*",
     "/var/backups/aptitude.pkgstates*",
+    "/var/lib/authselect/backups/*/*",
 )
-"""What Debian's cron jobs and timers copy every day."""
+"""What Debian's cron jobs and timers copy every day, and authselect before it changes something."""
 _FOLDERS = ("/etc", "/root", "/srv", "/var")
-_NAMES = re.compile(r"~$|\.bak$|\.sw[po]$|\.(dpkg|ucf)-(old|bak|tmp)$|\.rpm(save|orig)$")
+_NAMES = re.compile(
+    r"~$|^#.+#$|\.bak$|\.save(\.\d+)?$|\.augsave$|\.pam-old$|\.sw[po]$|\.(dpkg|ucf)-(old|bak|tmp)$|\.rpm(save|orig)$"
+)
 _OF_OTHERS = re.compile(
     r"/var/lib/(docker|containers|containerd|lxc|lxd|incus|machines|portables|libvirt/images|flatpak|snapd)/|/var/snap/"
 )

@@ -1,7 +1,7 @@
 """Remove the memory dumps of crashed programs and kernels.
 
 A dump holds whatever the program had in memory, keys and passwords too. Covers kdump, ABRT, apport and
-systemd-coredump. The folders themselves stay.
+systemd-coredump, and core files in the root folder and in homes. The folders themselves stay.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from imagebuild.customise.operation import NoParams, Phase
+from imagebuild.guest import literal
 
 if TYPE_CHECKING:
     from imagebuild.customise.guest import Guest
@@ -32,3 +33,6 @@ _DUMPS = (
 
 def apply(guest: Guest, params: NoParams) -> None:
     guest.remove(guest.sweep(*_DUMPS))
+    guest.remove_files(
+        "/core", *(f"{literal(folder)}/core.[0-9]*" for folder in ("", *(home.path for home in guest.homes())))
+    )

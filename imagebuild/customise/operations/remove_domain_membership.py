@@ -38,8 +38,8 @@ _MEMBERSHIP = (
     "/var/lib/sss/db/*",
     "/var/lib/sss/mc/*",
     "/var/lib/sss/secrets/*",
+    "/var/lib/sss/secrets/.secrets.mkey",
     "/var/lib/sss/keytabs/*",
-    "/var/lib/sss/gpo_cache/*",
     "/var/lib/sss/pubconf/*info.*",
     "/var/lib/sss/pubconf/known_hosts",
     "/var/lib/sss/pubconf/krb5.include.d/*",
@@ -59,7 +59,10 @@ _MEMBERSHIP = (
     "/var/log/samba/*",
     "/var/log/samba/old/*",
 )
+_POLICIES = "/var/lib/sss/gpo_cache/*"
+"""A folder for each domain."""
 
 
 def apply(guest: Guest, params: NoParams) -> None:
     guest.remove_files(*_MEMBERSHIP)
+    guest.remove(guest.sweep(_POLICIES))

@@ -22,6 +22,7 @@ _LEFT = (
     "/root/anaconda-ks.cfg",
     "/root/original-ks.cfg",
     "/root/initial-setup-ks.cfg",
+    "/root/anaconda-post.log",
     "/root/ks-*.log",
     "/root/ks-post*.log",
     "/root/install.log*",

@@ -2,7 +2,7 @@
 
 Dovecot's generated parameters; Puppet's certificates and keys, catalogues, facts, reports and state, of agent and server; counters of failed
 logins, console locks and sessions that PAM keeps, and whom sudo has lectured; enrolled fingerprints; what login screens remember of people; OpenPegasus's keys; who
-has mounted file systems by NFS, and what rpcbind, gssproxy, ypbind and nscd know of others; Postfix's caches and seed; CUPS's sessions and subscriptions; what
+has mounted file systems by NFS, and what rpcbind, gssproxy, ypbind and nscd know of others; Postfix's caches and seed, lists of greylisted senders; CUPS's sessions and subscriptions; what
 Hyper-V has told the guest; keys of libvirt's running machines; the caches of manual pages and fonts. Configurations stay, and each service makes its
 data again.
 """
@@ -72,6 +72,9 @@ _DATA = (
     "/var/lib/postfix/prng_exch",
     "/var/lib/postfix/*_scache.*",
     "/var/lib/postfix/*_cache.*",
+    "/var/lib/postgrey/*.db",
+    "/var/spool/postfix/postgrey/*.db",
+    "/var/lib/milter-greylist/greylist.db",
     "/var/lib/gssproxy/clients/*",
     "/var/lib/gssproxy/rcache/*",
     "/var/lib/yp/binding/*",

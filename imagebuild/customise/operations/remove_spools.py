@@ -1,6 +1,6 @@
 """Remove waiting mail, print jobs and the jobs of users.
 
-Mail boxes and queues, jobs of at and batch, users' crontabs, what waits at CUPS. ``/etc/crontab`` and ``/etc/cron.d`` belong to
+Mail boxes and queues, mail that could not be sent (``dead.letter``), jobs of at and batch, users' crontabs, what waits at CUPS. ``/etc/crontab`` and ``/etc/cron.d`` belong to
 the system and stay, and so do the folders and at's own counter.
 """
 
@@ -62,5 +62,6 @@ def apply(guest: Guest, params: NoParams) -> None:
             entries = guest.listdir(folder)
             guest.remove(f"{folder}/{one.name}" for one in entries if one.kind == "file" and one.name not in _STAY)
     guest.remove_files(*_EACH)
+    guest.remove(f"{home.path}/dead.letter" for home in guest.homes())
     for queue in _HASHED:
         guest.remove([path for path, entry in guest.walk(queue) if entry.kind == "file"])

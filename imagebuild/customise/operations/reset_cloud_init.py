@@ -38,6 +38,7 @@ _STATE = (
     "/var/lib/cloud/data/*",
     "/var/lib/cloud/sem/*",
     "/var/lib/cloud/handlers/*",
+    "/var/lib/heat-cfntools/*",
     "/var/log/cloud-init.log*",
     "/var/log/cloud-init-output.log*",
     "/run/cloud-init/*",
