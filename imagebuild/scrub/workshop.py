@@ -7,6 +7,7 @@ only if it is a real one, of this user alone; and then through its descriptor, s
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 import shutil
 import stat
@@ -21,6 +22,8 @@ from imagebuild.hints import command_line
 from imagebuild.ownership import why_not_private
 
 JOURNAL = "journal.json"
+_LONGEST_NAME = 255
+"""Bytes: what Linux's file systems allow."""
 _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -61,7 +64,10 @@ def done_name(number: int) -> str:
 
 def path_for(target: Path) -> Path:
     """The folder in which what becomes ``target`` is made."""
-    return target.with_name(f".{target.name}.imagebuild")
+    name = f".{target.name}.imagebuild"
+    if len(os.fsencode(name)) > _LONGEST_NAME:
+        name = f".{hashlib.sha256(os.fsencode(target.name)).hexdigest()}.imagebuild"
+    return target.with_name(name)
 
 
 def distrusted(path: Path, why: str) -> HostError:

@@ -259,3 +259,12 @@ def test_two_runs_with_one_output_exclude_each_other(tmp_path: Path) -> None:
     ):
         pytest.fail("both would work in one folder")
     assert not work.path.exists()
+
+
+def test_an_image_may_have_the_longest_name_there_is(tmp_path: Path) -> None:
+    disk = Image(tmp_path / ("ä" * 127), "raw")
+    disk.path.write_bytes(b"image")
+    transaction.refuse_unfinished([disk])
+    with workshop.new(disk.path) as work:
+        assert work.path.parent == tmp_path
+    assert list(tmp_path.iterdir()) == [disk.path]

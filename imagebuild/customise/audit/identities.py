@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
-from imagebuild.customise.audit import hostnames, spellings
+from imagebuild.customise.audit import hostnames, ip_addresses, spellings
 from imagebuild.customise.audit.text import text_of
 
 if TYPE_CHECKING:
@@ -71,13 +71,6 @@ _ADDRESS = re.compile(
     r"(?<![0-9A-Fa-f:-])[0-9A-Fa-f]{2}(?:([:-])[0-9A-Fa-f]{2})(?:\1[0-9A-Fa-f]{2}){4,14}(?![0-9A-Fa-f:-])"
 )
 _CARD_IN_LOG = re.compile(r"^.*\b(?:eth\d+|en[opsx]\w+|wl\w+)\b.*$", re.MULTILINE)
-_IP = r"([0-9A-Fa-f:.]+)"
-_STATIC = re.compile(
-    r"^[ \t]*(?:IPADDR\d*|IPV6ADDR\w*|LOCAL_IPADDR|address\d*|Address|fixed-address6?|ADDRESS|ip_address|-)"
-    rf"[ \t:=]+[\"'\[]*{_IP}(?:/\d+)?[\"',; \t\]]*",
-    re.MULTILINE,
-)
-"""Addresses in ifcfg files, keyfiles, networkd's files, ifupdown's, netplan's lists, and leases."""
 _OF_EVERY_QEMU = ipaddress.ip_address("10.0.2.15")
 _BY_ID = re.compile(r"/dev/disk/by-id/([A-Za-z0-9][\w.:+-]*)")
 _DEVICE = re.compile(r"\bIDTYPE=(?:sys_serial|sys_wwid|mpath_uuid|scsi_\w+)[ \t]+IDNAME=(\S+)")
@@ -184,17 +177,11 @@ def _addresses(guest: Guest) -> set[bytes]:
 
 
 def _ips(guest: Guest) -> set[str]:
-    found = set()
+    found: set[ip_addresses.Address] = set()
     for path, text in _network(guest):
         if path.startswith(("/etc/udev/", "/boot/", "/var/log/")):
             continue
-        for match in _STATIC.finditer(text):
-            try:
-                address = ipaddress.ip_address(match[1])
-            except ValueError:
-                continue
-            if not (address.is_loopback or address.is_link_local or address.is_unspecified or address.is_multicast):
-                found.add(address)
+        found |= ip_addresses.given_in(path, text)
     return {str(one) for one in found if one != _OF_EVERY_QEMU and one.packed[-1] not in (0, 255)}
 
 
