@@ -117,12 +117,11 @@ class Removal:
         # -xdev takes a look at each file.
         within = "-xdev " if any(place.startswith(f"{real}/") for place in self._places()) else ""
         found = f"{_STEPS}; find -P . {within}-mindepth 1{stay}"
-        listing = f"{found} -prune -printf '%f\\0' 2>/dev/null | head -c {_NAMES}"
-        listed = self._programs.output(listing, steps)
         left = {posixpath.join(real, name): f"a file system is mounted at {real}/{name}" for name in mounted}
         count = 0
-        if len(listed) < _NAMES:
-            names = [name for name in listed.decode("utf-8", "surrogateescape").split("\0") if name]
+        names = self._few_names(real, f"{found} -prune -printf '%f\\0' 2>/dev/null | head -c {_NAMES}", steps)
+        if names is not None:
+            names = [name for name in names if name not in mounted and name not in keep]
         else:
             self._tree.replaced(real)
             count = int(self._programs.output(f"{found} -delete -printf x 2>/dev/null | wc -c", steps))
@@ -130,6 +129,15 @@ class Removal:
         left |= self.remove([posixpath.join(real, name) for name in names])
         gone = tuple(name for name in names if posixpath.join(real, name) not in left)
         return Cleared(count or len(gone), () if count else gone, left)
+
+    def _few_names(self, real: str, listing: str, steps: Sequence[str]) -> list[str] | None:
+        """The names in a folder; None if they are too many to be worth listing."""
+        if is_plain(real):
+            with suppress(GuestError):  # a name that is no UTF-8, or more names than a message holds
+                names = self._handle().ls(real)
+                return None if sum(map(len, names)) >= _NAMES else list(names)
+        listed = self._programs.output(listing, steps)
+        return listed.decode("utf-8", "surrogateescape").split("\0")[:-1] if len(listed) < _NAMES else None
 
     def empty(self, reals: Sequence[str]) -> dict[str, str]:
         """Make regular files zero bytes long. Returns those that are not, and why."""

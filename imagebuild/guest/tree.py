@@ -25,8 +25,8 @@ _RECORD = r"%d %y %m %s %U %G %n %f\0%l\0"
 """By depth and last name: paths would make the output of a deep tree grow with its square."""
 _CLOSED = "c"
 """Begins the record of a folder that was not gone into."""
-_AT_FIRST = ("etc", "var", "root", "home", "boot")
-_LATER = r"-name tmp -o -name .cache -o -path './home/*/*/*/*' -o -path './var/*/*/*/*/*'"
+_AT_FIRST = ("etc", "var", "root", "home", "boot", "srv")
+_LATER = r"-name tmp -o -name .cache -o -path './home/*/*/*/*' -o -path './var/*/*/*/*/*' -o -path './srv/*/*'"
 """Folders within these that are left for later: they may hold any number of files, and hardly anything is looked for there."""
 
 
