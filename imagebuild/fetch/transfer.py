@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import ssl
+import string
 import threading
 import time
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import quote, urljoin, urlsplit
 
 import pycurl
 
@@ -33,6 +34,8 @@ _FINAL = {
     pycurl.E_BAD_CONTENT_ENCODING: "the server's answer is not valid: {}",
 }
 """Errors that another attempt would meet again."""
+_ASCII = string.punctuation
+"""What stays as it is in an address, beside letters and digits."""
 _CUT = frozenset({pycurl.E_PARTIAL_FILE, pycurl.E_GOT_NOTHING, pycurl.E_RECV_ERROR})
 
 Take = Callable[[bytes], None]
@@ -201,7 +204,7 @@ class _Request:
 
 def _set_up(curl: Any, request: _Request, headers: dict[str, str], limits: Limits) -> None:
     secure = request.url.lower().startswith("https:")
-    curl.setopt(pycurl.URL, request.url)
+    curl.setopt(pycurl.URL, quote(request.url, safe=_ASCII))
     curl.setopt(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
     curl.setopt(pycurl.REDIR_PROTOCOLS, pycurl.PROTO_HTTPS if secure else pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
     curl.setopt(pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1)
@@ -210,7 +213,7 @@ def _set_up(curl: Any, request: _Request, headers: dict[str, str], limits: Limit
     curl.setopt(pycurl.NETRC, pycurl.NETRC_OPTIONAL)
     curl.setopt(pycurl.USERAGENT, "imagebuild")
     sent = {"Accept-Encoding": "identity", **headers}  # libcurl decodes nothing that it did not ask for
-    curl.setopt(pycurl.HTTPHEADER, [f"{name}: {value}" for name, value in sent.items()])
+    curl.setopt(pycurl.HTTPHEADER, [f"{name}: {value}".encode("latin-1", "replace") for name, value in sent.items()])
     curl.setopt(pycurl.CONNECTTIMEOUT_MS, int(limits.connect * 1000))
     curl.setopt(pycurl.NOSIGNAL, 1)
     curl.setopt(pycurl.BUFFERSIZE, BLOCK)
@@ -219,7 +222,7 @@ def _set_up(curl: Any, request: _Request, headers: dict[str, str], limits: Limit
     curl.setopt(pycurl.WRITEFUNCTION, request.kept(request.body))
     curl.setopt(pycurl.XFERINFOFUNCTION, request.kept(request.watch))
     for option, place in _authorities():
-        curl.setopt(option, place)
+        curl.setopt(option, os.fsencode(place))
 
 
 def _check_status(answer: Answer, place: str) -> None:

@@ -436,6 +436,22 @@ def test_only_a_regular_file_is_copied(kind: str, tmp_path: Path) -> None:
     assert not (tmp_path / "copy.part").exists()
 
 
+def test_an_address_with_letters_of_others(server: FaultyServer) -> None:
+    server.content["/gr%C3%BCn%20x"] = b"green"
+    assert fetch.text(server.url("/grün x"), QUICK) == b"green"
+    assert fetch.text(server.url("/gr%C3%BCn%20x?a=ü"), QUICK) == b"green"
+
+
+def test_a_tag_with_letters_of_others(tmp_path: Path) -> None:
+    cut = head("200 OK", ETag='"\xe9"', Content_Length=len(ONE)) + ONE[:60_000]
+    rest = head("206 Partial", ETag='"\xe9"', Content_Range="bytes 60000-99999/100000", Content_Length=40_000)
+    script, heads = first_then(cut, rest + ONE[60_000:])
+    with scripted(script) as url:
+        fetch.download(f"{url}/f", tmp_path / "f", None, SILENT, QUICK)
+    assert b'If-Range: "\xe9"\r\n' in heads[1]
+    assert (tmp_path / "f").read_bytes() == ONE
+
+
 def test_an_error_in_a_callback_is_not_lost(server: FaultyServer, tmp_path: Path) -> None:
     server.content["/f"] = BODY
 
