@@ -71,6 +71,12 @@ def test_a_name_that_is_no_utf8_in_a_command(tmp_path: Path) -> None:
     assert told.stdout == b"a\xff"
 
 
+@pytest.fixture(autouse=True)
+def _not_captured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """pytest-xdist's workers cannot send what pytest captures of a log if it has lone surrogates, and die."""
+    monkeypatch.setattr(log.logger, "propagate", False)
+
+
 def test_the_build_log_is_safe_to_cat_and_keeps_its_lines(tmp_path: Path) -> None:
     path = tmp_path / "build.log"
     with log.to_file(path):
