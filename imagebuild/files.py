@@ -95,3 +95,8 @@ def content_digest(path: Path) -> str:
 def allocated(path: Path) -> int:
     """The bytes a file takes on its file system, holes not counted."""
     return path.stat().st_blocks * 512
+
+
+def is_utf8(name: str) -> bool:
+    """Whether a name of the file system's is UTF-8: Python keeps other bytes as surrogates, which libguestfs does not take."""
+    return not any("\udc80" <= char <= "\udcff" for char in name)

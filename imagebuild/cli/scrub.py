@@ -138,7 +138,7 @@ def scrub(
             progress=progress,
             keys=keys,
         )
-        left = f", {len(result.failed)} things not done" if result.failed else ""
+        left = f", {len(result.failed)} not done" if result.failed else ""
         progress.summary(f"{len(result.operations)} operations, {result.changed_paths} files changed{left}")
     if isinstance(told, JsonReporter):
         told.tell(event="scrubbed", image=str(output or images[0]), dry_run=dry_run, operations=_data(result))
@@ -158,7 +158,10 @@ Examples:
 )
 @_IMAGES
 @_FORMAT
-@click.option("--ignore", multiple=True, metavar="NAME", help="Leave out what this operation would remove; repeatable.")
+@click.option(
+    "--ignore", multiple=True, metavar="NAME",
+    help=f"Leave out the findings of this operation, or of {', '.join(KINDS)}; repeatable.",
+)  # fmt: skip
 @key_option
 @store_option
 @json_option
@@ -193,7 +196,7 @@ def audit(
             if one.name not in ignore
         ]
         carried = sum(1 for one in found if one["kind"] != "note")
-        progress.summary(f"{carried} findings" if carried else "nothing found")
+        progress.summary(f"{carried} finding{'s' if carried > 1 else ''}" if carried else "nothing found")
     if isinstance(told, JsonReporter):
         told.tell(event="audited", image=str(images[0]), findings=found, carried=carried)
     else:

@@ -21,6 +21,7 @@ from imagebuild.customise.sockets import SocketFolder
 from imagebuild.customise.supplies import Supplies
 from imagebuild.disk_image import Format
 from imagebuild.errors import CommandFailed, GuestError, GuestStuck, HostError
+from imagebuild.files import is_utf8
 from imagebuild.guest import Key
 from imagebuild.progress import SILENT, Progress
 from imagebuild.run import run as run_program
@@ -125,6 +126,11 @@ def run(
     Raises HostError when libguestfs's appliance does not start, GuestError when there is no guest on the disk, an operation fails or the
     time is over, and GuestStuck for an emulated appliance that has used no CPU for ``stuck_after`` seconds.
     """
+    if not is_utf8(f"{disk.absolute()}{workdir.absolute()}"):
+        raise HostError(
+            f"libguestfs does not take {disk.parent}: the name of that folder, or of one above it, is no UTF-8",
+            "rename it, or write to another folder with --output",
+        )
     reader = _Reader(progress, keep_layer)
     with tempfile.TemporaryDirectory(prefix="customise-", dir=workdir) as tmpdir:
         order = Order(

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from imagebuild.errors import HostError
-from imagebuild.files import sync
+from imagebuild.files import is_utf8, sync
 from imagebuild.hints import command_line
 from imagebuild.ownership import why_not_private
 
@@ -65,7 +65,7 @@ def done_name(number: int) -> str:
 def path_for(target: Path) -> Path:
     """The folder in which what becomes ``target`` is made."""
     name = f".{target.name}.imagebuild"
-    if len(os.fsencode(name)) > _LONGEST_NAME:
+    if len(os.fsencode(name)) > _LONGEST_NAME or not is_utf8(target.name):
         name = f".{hashlib.sha256(os.fsencode(target.name)).hexdigest()}.imagebuild"
     return target.with_name(name)
 

@@ -49,12 +49,12 @@ def _archive(*, posix: bool) -> bytes:
         for number in range(40):
             add(f"d/k{number}", _KEPT[f"d/k{number}"])
             add(f"d/s{number}", f"GONE-small-{number}")
+            add(f"d/GONE-name-{number}")
         for number in range(3):
             add(f"d/b{number}", "".join(f"GONE-large-{number}-{line}\n" for line in range(3000)))
         for number in range(20) if posix else ():
             add(f"d/l{number}", link=f"/GONE-link-{number}")
             add(f"d/m{number}", link=f"/GONE-link-{number}/{'x' * 90}")
-            add(f"d/GONE-name-{number}")
             add(f"d/x{number}", attribute=f"GONE-attribute-{number}")
         if posix:
             add("d/e/GONE-name-inside")
@@ -62,7 +62,8 @@ def _archive(*, posix: bool) -> bytes:
 
 
 _REMOVE = "cd /sysroot/d && rm -rf s* b* l* m* GONE* x* e"
-_GONE = re.compile(rb"GONE-[a-z]+")
+_GONE = re.compile(rb"GONE-[a-z]+|G\0O\0N\0E\0-\0")
+"""FAT has names in UTF-16, at most five characters in a row."""
 
 
 def markers(image: Path) -> Counter[bytes]:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from imagebuild.errors import HostError, UsageError
+from imagebuild.files import is_utf8
 from imagebuild.scrub import Image, transaction, workshop
 from imagebuild.scrub.journal import Task
 from imagebuild.scrub.scrubbing import _finished, _untouched
@@ -261,10 +262,12 @@ def test_two_runs_with_one_output_exclude_each_other(tmp_path: Path) -> None:
     assert not work.path.exists()
 
 
-def test_an_image_may_have_the_longest_name_there_is(tmp_path: Path) -> None:
-    disk = Image(tmp_path / ("ä" * 127), "raw")
+@pytest.mark.parametrize("name", ["ä" * 127, "no UTF-8: \udcff"], ids=["the longest there is", "no UTF-8"])
+def test_an_image_may_have_any_name(tmp_path: Path, name: str) -> None:
+    disk = Image(tmp_path / name, "raw")
     disk.path.write_bytes(b"image")
     transaction.refuse_unfinished([disk])
     with workshop.new(disk.path) as work:
         assert work.path.parent == tmp_path
+        assert is_utf8(str(work.path)), "libguestfs takes nothing else"
     assert list(tmp_path.iterdir()) == [disk.path]

@@ -1,8 +1,9 @@
 """Zero what is unused on the disks, and give it back to the image.
 
 What was removed is then not in the image's bytes either: free blocks of every mounted file system, whatever their size; the journals of ext3,
-ext4 and xfs and their free inodes; swap areas and swap files; LVM's free extents; and what is between and behind partitions. What
-is encrypted lets discards through for it, so the image shows which of its blocks are in use. Runs after all other operations.
+ext4 and xfs and their free inodes; names of removed files and ends of clusters on FAT, mounted or not; swap areas and swap files; LVM's free
+extents; and what is between and behind partitions. What is encrypted lets discards through for it, so the image shows which of its blocks
+are in use. Runs after all other operations.
 """
 
 from __future__ import annotations

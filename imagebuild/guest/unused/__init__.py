@@ -14,7 +14,7 @@ from typing import Any
 
 from imagebuild.errors import GuestError
 from imagebuild.guest.shell import Shell
-from imagebuild.guest.unused import encrypted, ext, lvm, partitions, swap, xfs
+from imagebuild.guest.unused import encrypted, ext, fat, lvm, partitions, swap, xfs
 from imagebuild.log import logger
 
 DISCARDS = ("-global", "scsi-hd.discard_granularity=512")
@@ -23,7 +23,7 @@ DISCARDS = ("-global", "scsi-hd.discard_granularity=512")
 _PARTITION = re.compile(r"(/dev/sd[a-z])\d+")
 _EXT = ("ext2", "ext3", "ext4")
 """zerofree(8) is for these; to fill them with a file of zeros leaves the blocks that ext4 reserves for itself (``s_resv_clusters``)."""
-_BEYOND_FREE_BLOCKS = {"ext2": ext.wipe, "ext3": ext.wipe, "ext4": ext.wipe, "xfs": xfs.wipe}
+_BEYOND_FREE_BLOCKS = {"ext2": ext.wipe, "ext3": ext.wipe, "ext4": ext.wipe, "xfs": xfs.wipe, "vfat": fat.wipe}
 
 
 def wipe(
@@ -64,6 +64,9 @@ def wipe(
         if wipe_rest := _BEYOND_FREE_BLOCKS.get(fstype):
             left += wipe_rest(guestfs, shell, device)
     for device, fstype in types.items():
+        if fstype == "vfat" and device not in on:
+            # An EFI system partition need not be in fstab, and boot entries on it are edited all the same.
+            left += fat.wipe(guestfs, shell, device, free=True)
         if fstype == "swap":
             swap.wipe_area(shell, shell.device(device))
     for disk in sorted({found[1] for device in types if (found := _PARTITION.fullmatch(device))}):

@@ -1,0 +1,19 @@
+"""A folder of the host whose name libguestfs does not take."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from imagebuild import customise
+from imagebuild.errors import HostError
+
+
+def test_a_folder_that_is_no_utf8_is_named(tmp_path: Path) -> None:
+    folder = tmp_path / "bad\udcff"
+    folder.mkdir()
+    disk = folder / "disk.raw"
+    disk.write_bytes(b"x" * 512)
+    with pytest.raises(HostError, match="no UTF-8"):
+        customise.run(disk, "raw", [], accel="tcg", workdir=folder)
