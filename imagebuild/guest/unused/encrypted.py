@@ -23,6 +23,9 @@ def allow_discards(guestfs: Any, shell: Shell, passphrases: Mapping[str, str]) -
         _upload(guestfs, passphrase)
         options = ("--allow-discards", "--key-file", _IN_MEMORY)
         shell.line(f"trap 'rm -f {_IN_MEMORY}' EXIT; cryptsetup refresh {' '.join(options)} '{device}'")
+    if passphrases:
+        # A logical volume on it has learnt what it can when it was activated.
+        shell.line("lvm vgchange --refresh >/dev/null")
 
 
 def _upload(guestfs: Any, passphrase: str) -> None:
