@@ -50,6 +50,7 @@ _MEMBERSHIP = (
     "/var/lib/samba/wins.dat",
     "/var/lib/samba/private/*",
     "/var/lib/samba/private/*/*",
+    "/var/lib/samba/bind-dns/*.keytab",
     "/etc/samba/secrets.tdb",
     "/etc/samba/MACHINE.SID",
     "/var/cache/samba/browse.dat",
