@@ -12,6 +12,7 @@ MAGIC = (b"070701", b"070702")
 _HEADER = 110
 _SIZE, _NAME_SIZE, _SUM = slice(54, 62), slice(94, 102), slice(102, 110)
 _INODE, _LINKS, _DEVICE = slice(6, 14), slice(38, 46), slice(62, 78)
+_MODE = slice(14, 22)
 _END = b"TRAILER!!!"
 
 
@@ -24,6 +25,11 @@ class Member:
     content: bytes
 
     @property
+    def mode(self) -> int:
+        """Its type and permission bits, as in stat(2)."""
+        return int(self.header[_MODE], 16)
+
+    @property
     def file(self) -> bytes:
         """What identifies the file among hard links to it; empty if it has only one name."""
         return self.header[_INODE] + self.header[_DEVICE] if int(self.header[_LINKS], 16) > 1 else b""
@@ -34,7 +40,7 @@ def _members(archive: bytes) -> Iterator[tuple[Member, int]]:
     while (header := archive[at : at + _HEADER])[:6] in MAGIC and len(header) == _HEADER:
         try:
             size, length = int(header[_SIZE], 16), int(header[_NAME_SIZE], 16)
-            int(header[_LINKS], 16)
+            int(header[_LINKS], 16), int(header[_MODE], 16)
         except ValueError as error:
             raise GuestError("an initramfs of the guest is damaged") from error
         start = at + _HEADER

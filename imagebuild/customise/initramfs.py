@@ -39,16 +39,21 @@ def rewritten(content: bytes, change: Change) -> bytes:
     return _with_members(content, of_member)
 
 
-def names(content: bytes) -> set[str]:
-    """The paths of everything in an initramfs, without a slash before them. GuestError as from ``rewritten``."""
-    found: set[str] = set()
+def members(content: bytes) -> list[Member]:
+    """Everything in an initramfs, in its order. GuestError as from ``rewritten``."""
+    found: list[Member] = []
 
     def look(member: Member) -> Member:
-        found.add(_path(member))
+        found.append(member)
         return member
 
     _with_members(content, look)
     return found
+
+
+def names(content: bytes) -> set[str]:
+    """The paths of everything in an initramfs, without a slash before them. GuestError as from ``rewritten``."""
+    return set(map(_path, members(content)))
 
 
 def without(content: bytes, paths: Collection[str], emptied: Collection[str] = ()) -> bytes:

@@ -7,8 +7,6 @@ from collections.abc import Iterator
 
 from imagebuild.customise import initramfs
 
-_HEADER = 110
-_MAGIC = (b"070701", b"070702")
 _LARGEST_TEXT = 1 << 20
 
 
@@ -17,39 +15,7 @@ def texts(image: bytes) -> Iterator[tuple[str, bytes]]:
 
     Raises GuestError for a compression that is not known, or what is damaged or too large.
     """
-    archives: list[bytes] = []
-
-    def keep(archive: bytes) -> bytes:
-        archives.append(archive)
-        return archive
-
-    initramfs.rewritten(image, keep)
-    for archive in archives:
-        yield from _members(archive)
-
-
-def _members(archive: bytes) -> Iterator[tuple[str, bytes]]:
-    """The members of cpio archives in the format ``newc``, one after the other, with zeros between them."""
-    at = 0
-    while at + _HEADER <= len(archive):
-        if archive[at : at + 6] not in _MAGIC:
-            if archive[at] != 0:
-                return
-            at += 4  # archives begin at a multiple of four
-            continue
-        try:
-            mode, size, length = (int(archive[at + place : at + place + 8], 16) for place in (14, 54, 94))
-        except ValueError:
-            return
-        name = archive[at + _HEADER : at + _HEADER + length].rstrip(b"\0")
-        start = _aligned(at + _HEADER + length)
-        at = _aligned(start + size)
-        if name == b"TRAILER!!!":
-            continue
-        content = archive[start : start + size] if size <= _LARGEST_TEXT else b""
-        is_text = stat.S_ISLNK(mode) or (stat.S_ISREG(mode) and b"\0" not in content)
-        yield name.decode("utf-8", "surrogateescape"), content if is_text else b""
-
-
-def _aligned(offset: int) -> int:
-    return (offset + 3) & ~3
+    for member in initramfs.members(image):
+        content = member.content if len(member.content) <= _LARGEST_TEXT else b""
+        is_text = stat.S_ISLNK(member.mode) or (stat.S_ISREG(member.mode) and b"\0" not in content)
+        yield member.name.decode("utf-8", "surrogateescape"), content if is_text else b""
