@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 import tempfile
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from imagebuild.guest.shell import Shell
 
-_MOST = 200
+_MOST = 100
 """Commands in one line."""
 _SECTOR = 512
 _PIECES = "/tmp/imagebuild-pieces"  # noqa: S108 - of the appliance
@@ -18,16 +19,21 @@ def punch(shell: Shell, device: str, ranges: Iterable[tuple[int, int]]) -> None:
     """Zero these ranges of a device, by the kernel's name (offset and length in bytes, whole sectors), and give them back to the image
     where that is possible.
 
-    fallocate(1) asks a block device for zeros (BLKZEROOUT), so that they are zeros whether or not it gives the blocks back.
+    fallocate(1) asks a block device for zeros (BLKZEROOUT), which the image's file keeps as zeros that take room where the disk does not promise
+    that what is discarded reads as zeros, and QEMU's does not: so a discard follows. dm-crypt cannot give zeros without writing them, and a
+    discard there leaves nothing that can be deciphered.
     """
-    _run(
-        shell,
-        [
-            ("fallocate", "--punch-hole", "--offset", str(at), "--length", str(length), device)
-            for at, length in ranges
-            if length > 0
-        ],
-    )
+    lines = []
+    for at, length in ranges:
+        if length > 0:
+            where = f"--offset {at} --length {length} {shlex.quote(device)}"
+            discard = f"blkdiscard --force {where} 2>/dev/null"
+            lines.append(
+                f"if fallocate --punch-hole {where} 2>/dev/null; then {discard} || :; "
+                f"else {discard} || fallocate --zero-range {where}; fi"
+            )
+    for first in range(0, len(lines), _MOST):
+        shell.line(" && ".join(lines[first : first + _MOST]))
 
 
 def write(guestfs: Any, shell: Shell, device: str, pieces: Sequence[tuple[int, bytes]]) -> None:
@@ -39,16 +45,13 @@ def write(guestfs: Any, shell: Shell, device: str, pieces: Sequence[tuple[int, b
         file.flush()
         guestfs.debug_upload(file.name, _PIECES, 0o600)
     at = 0
-    commands = []
+    commands: list[Sequence[str]] = []
     for offset, content in pieces:
         sectors = (f"skip={at // _SECTOR}", f"seek={offset // _SECTOR}", f"count={len(content) // _SECTOR}")
         commands.append(
             ("dd", f"if={_PIECES}", f"of={device}", f"bs={_SECTOR}", *sectors, "conv=notrunc", "status=none")
         )
         at += len(content)
-    _run(shell, [*commands, ("rm", _PIECES)])
-
-
-def _run(shell: Shell, commands: Sequence[Sequence[str]]) -> None:
+    commands.append(("rm", _PIECES))
     for first in range(0, len(commands), _MOST):
         shell.run(*commands[first : first + _MOST])
