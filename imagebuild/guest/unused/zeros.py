@@ -19,16 +19,18 @@ def punch(shell: Shell, device: str, ranges: Iterable[tuple[int, int]]) -> None:
     """Zero these ranges of a device, by the kernel's name (offset and length in bytes, whole sectors), and give them back to the image
     where that is possible.
 
-    fallocate(1) asks a block device for zeros (BLKZEROOUT), so that they are zeros whether or not it gives the blocks back. dm-crypt
-    cannot give zeros without writing them, and a discard there leaves nothing that can be deciphered: that comes next.
+    fallocate(1) asks a block device for zeros (BLKZEROOUT), which the image's file keeps as zeros that take room where the disk does not promise
+    that what is discarded reads as zeros, and QEMU's does not: so a discard follows. dm-crypt cannot give zeros without writing them, and a
+    discard there leaves nothing that can be deciphered.
     """
     lines = []
     for at, length in ranges:
         if length > 0:
             where = f"--offset {at} --length {length} {shlex.quote(device)}"
-            ways = (f"fallocate --punch-hole {where}", f"blkdiscard --force {where}")
+            discard = f"blkdiscard --force {where} 2>/dev/null"
             lines.append(
-                f"{{ {' || '.join(f'{way} 2>/dev/null' for way in ways)} || fallocate --zero-range {where}; }}"
+                f"if fallocate --punch-hole {where} 2>/dev/null; then {discard} || :; "
+                f"else {discard} || fallocate --zero-range {where}; fi"
             )
     for first in range(0, len(lines), _MOST):
         shell.line(" && ".join(lines[first : first + _MOST]))
