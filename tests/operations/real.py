@@ -21,12 +21,26 @@ _TYPES: dict[Kind, bytes] = {
 }
 
 
+class _OneFileSystem(Session):
+    """A guest that is one file system, whatever is in it."""
+
+    def __init__(self, handle: Any, device: str, fstype: str, image: Path) -> None:
+        super().__init__(lambda: handle, [image], "raw")
+        self.places = {"/": device}
+        self._types = {device: fstype}
+
+    def mount(self) -> None:
+        self.g.mount(self.places["/"], "/")
+        self._unmounted = False
+
+
 class Scratch:
     """One disk of a running appliance with an empty file system for each case."""
 
     def __init__(self, handle: Any, device: str, fstype: str, image: Path, exchange: Path) -> None:
         self.handle = handle
         self._device = device
+        self._fstype = fstype
         self._image = image
         self._exchange = exchange
         handle.mkfs(fstype, device)
@@ -34,19 +48,23 @@ class Scratch:
     @contextmanager
     def filled(self, tree: Tree) -> Iterator[GuestDisk]:
         """The file system mounted, with nothing but ``tree`` on it."""
-        # Left mounted by the case before, as a rule: mounting takes longer than many a case.
-        if self.handle.mounts() != [self._device]:
-            self.handle.umount_all()
-            self.handle.mount(self._device, "/")
+        self._mount()
         for name in self.handle.ls("/"):
             if name != "lost+found":
                 self.handle.rm_rf(f"/{name}")
         self._exchange.write_bytes(archive(tree))
         self.handle.tar_in(str(self._exchange), "/")
-        yield GuestDisk(Session(lambda: self.handle, [self._image], "raw"))
+        yield GuestDisk(_OneFileSystem(self.handle, self._device, self._fstype, self._image))
+
+    def _mount(self) -> None:
+        """Left mounted by the case before, as a rule: mounting takes longer than many a case."""
+        if self.handle.mounts() != [self._device]:
+            self.handle.umount_all()
+            self.handle.mount(self._device, "/")
 
     def tree(self) -> Tree:
-        """What is on the mounted file system."""
+        """What is on the file system."""
+        self._mount()
         self.handle.tar_out("/", str(self._exchange), excludes=["./lost+found"])
         with tarfile.open(self._exchange) as archive:
             return {f"/{m.name.removeprefix('./')}": _node(archive, m) for m in archive if m.name not in (".", "./")}
