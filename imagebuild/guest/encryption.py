@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,9 +11,11 @@ from typing import Any
 from imagebuild import fstab
 from imagebuild.errors import GuestError
 from imagebuild.guest.block import devices
+from imagebuild.guest.shell import Shell
 
 HINT = "`--key DEVICE:env:NAME` or `--key DEVICE:file:PATH` gives its passphrase"
 ALL = "all"
+_IN_MEMORY = "/dev/shm/imagebuild-passphrase"  # noqa: S108 - of the appliance
 
 
 @dataclass(frozen=True)
@@ -78,7 +82,7 @@ def _open(guestfs: Any, device: str, keys: Sequence[Key]) -> str:
         )
     for key in keys:
         try:
-            guestfs.cryptsetup_open(device, key.value, name.removeprefix("/dev/mapper/"))
+            _open_with(guestfs, device, name.removeprefix("/dev/mapper/"), key.value)
         except GuestError as error:
             if "No key available" not in str(error):
                 raise
@@ -87,6 +91,26 @@ def _open(guestfs: Any, device: str, keys: Sequence[Key]) -> str:
     raise GuestError(
         f"the key for {device} does not open it", "is it the passphrase, without anything before or after it?"
     )
+
+
+def _open_with(guestfs: Any, device: str, name: str, passphrase: str) -> None:
+    """Open a device so that discards get through to the disk.
+
+    libguestfs's call leaves out ``--allow-discards``. It cannot be added afterwards: what lies on it, such as a logical volume, is
+    activated at once and has then learnt that there are none. Without discards free space would have to be overwritten, and every free
+    block of an encrypted image would take room.
+    """
+    memory = os.memfd_create("passphrase")  # no file of it on the host
+    try:
+        os.write(memory, passphrase.encode("utf-8", "surrogateescape"))
+        os.lseek(memory, 0, os.SEEK_SET)
+        guestfs.debug_upload(f"/proc/self/fd/{memory}", _IN_MEMORY, 0o600)
+    finally:
+        os.close(memory)
+    shell = Shell(guestfs)
+    options = ("--type", "luks", "--allow-discards", "--key-file", _IN_MEMORY)
+    command = shlex.join(("cryptsetup", "open", *options, shell.device(device), name))
+    shell.line(f"trap 'rm -f {_IN_MEMORY}' EXIT; LC_ALL=C {command}")
 
 
 def _mapper(uuid: str) -> str:

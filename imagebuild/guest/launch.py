@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from imagebuild.accel import EMULATED_KERNEL_ARGUMENTS, others_run
 from imagebuild.errors import HostError
-from imagebuild.guest import lean_start, unused
+from imagebuild.guest import lean_start
 from imagebuild.guest.disk import GuestDisk
 from imagebuild.guest.session import Session
 
@@ -75,7 +75,6 @@ def _handle(accel: Literal["kvm", "tcg"], tmpdir: Path) -> Any:
     handle = guestfs.GuestFS(python_return_dict=True)
     handle.set_backend("direct")
     handle.set_tmpdir(str(tmpdir))
-    handle.config(*unused.DISCARDS)
     lean_start.use(handle)
     if accel == "tcg":
         handle.set_backend_setting("force_tcg", "1")

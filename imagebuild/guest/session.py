@@ -13,7 +13,7 @@ from imagebuild import qemu_img
 from imagebuild.errors import HostError
 from imagebuild.guest import unused
 from imagebuild.guest.calls import Translated
-from imagebuild.guest.encryption import Key, mapped, open_all
+from imagebuild.guest.encryption import Key, open_all
 from imagebuild.guest.layout import Root, find_root, mount, swap_files, types
 from imagebuild.guest.network import Network
 from imagebuild.guest.sectors import sector_size
@@ -79,9 +79,13 @@ class Session:
 
     def _launched(self, seconds: float) -> bool:
         """Whether the appliance starts in this time. HostError if it fails before."""
-        for path in self.disks:
-            sectors = {"blocksize": 4096} if sector_size(path, self._fmt) == 4096 else {}
-            self.g.add_drive_opts(str(path), format=self._fmt, discard="enable", cachemode="unsafe", **sectors)
+        sectors = {path: sector_size(path, self._fmt) for path in self.disks}
+        # A guest may discard single sectors: QEMU's default unit is 4 KiB, so a free block of 1 KiB would stay. It may not be less
+        # than a sector, and the property is one for all disks.
+        self.g.config("-global", f"scsi-hd.discard_granularity={max(sectors.values())}")
+        for path, size in sectors.items():
+            large = {"blocksize": size} if size != 512 else {}
+            self.g.add_drive_opts(str(path), format=self._fmt, discard="enable", cachemode="unsafe", **large)
         self.handle.set_network(self._has_network)
         with _ended_after(seconds) as ended:
             try:
@@ -129,9 +133,7 @@ class Session:
         The file systems are unmounted for it, and only mounted again when they are needed: as a rule this is the last step.
         """
         punches = all(qemu_img.can_punch(disk.parent) for disk in self.disks)
-        opened = {mapped(self.g, key.device): key.value for key in self._keys}
-        passphrases = {device: value for device, value in opened.items() if device is not None}
-        left = unused.wipe(self.g, self.places, self.types(), swap_files(self.g), passphrases, punches=punches)
+        left = unused.wipe(self.g, self.places, self.types(), swap_files(self.g), punches=punches)
         self._unmounted = True
         return left
 

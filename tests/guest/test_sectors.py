@@ -83,6 +83,7 @@ def test_a_guest_on_large_sectors_with_names_of_nvme(tmp_path: Path) -> None:
         new = opened._g.vfs_uuid("/dev/sda2")
         assert new != ROOT
         assert opened.read("/boot/efi/grub.cfg", 4096) == f"search.fs_uuid {new} root\n".encode()
+        assert opened.wipe_unused()[1] == []
     after = tmp_path / "after"
     subprocess.run(["dd", f"if={disk}", f"of={after}", "bs=1M", "skip=1", "count=300", "status=none"], check=True)
     checked = subprocess.run(["fsck.vfat", "-n", after], capture_output=True, text=True, check=False)

@@ -9,16 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
 from typing import Any
 
 from imagebuild.errors import GuestError
 from imagebuild.guest.shell import Shell
-from imagebuild.guest.unused import encrypted, ext, fat, lvm, partitions, swap, xfs
+from imagebuild.guest.unused import ext, fat, lvm, partitions, swap, xfs
 from imagebuild.log import logger
-
-DISCARDS = ("-global", "scsi-hd.discard_granularity=512")
-"""QEMU's arguments that let a guest discard single sectors; its default unit is 4 KiB, so a free block of 1 KiB stays."""
 
 _PARTITION = re.compile(r"(/dev/sd[a-z])\d+")
 _EXT = ("ext2", "ext3", "ext4")
@@ -31,26 +27,25 @@ def wipe(
     places: Mapping[str, str],
     types: Mapping[str, str],
     swap_files: Sequence[str] = (),
-    passphrases: Mapping[str, str] = MappingProxyType({}),
     *,
     punches: bool,
 ) -> list[str]:
     """Zero what is unused on the disks of a guest that is mounted at ``places`` (mountpoint to device); it is unmounted afterwards.
 
-    ``types`` says what is on each device of the guest, as blkid calls it; ``swap_files`` are paths in the guest,
-    ``passphrases`` those of what is open below /dev/mapper. ``punches``: the host's
-    file system can give up parts of the disks' files, so that discards arrive; without that free blocks are overwritten. The result
-    says what could not be wiped and why, a line each.
+    ``types`` says what is on each device of the guest, as blkid calls it; ``swap_files`` are paths in the guest.
+    ``punches``: the host's file system can give up parts of the disks' files, so that discards arrive; without that free blocks are
+    overwritten. The result says what could not be wiped and why, a line each.
     """
     shell = Shell(guestfs)
     for path in swap_files:
         swap.wipe_file(guestfs, path)
     guestfs.sync()
     devices = dict.fromkeys(places.values())
-    encrypted.allow_discards(guestfs, shell, passphrases)
     on = {device: types.get(device) or guestfs.vfs_type(device) for device in devices}
     untrimmed = set()
     for device, fstype in on.items():
+        if fstype == "btrfs" and punches:
+            continue
         place = next(place for place, other in places.items() if other == device)
         if not punches or not _trimmed(guestfs, place):
             untrimmed.add(device)
@@ -59,8 +54,12 @@ def wipe(
     guestfs.umount_all()
     left = []
     for device, fstype in on.items():
+        if fstype == "btrfs" and punches and not _trimmed_afresh(guestfs, device):
+            untrimmed.add(device)
         if device in untrimmed and fstype in _EXT:
             guestfs.zerofree(device)
+        if device in untrimmed and fstype == "btrfs":
+            left.append(f"{device}: btrfs's metadata, which only a discard reaches, may hold names and small files that were removed")
         if wipe_rest := _BEYOND_FREE_BLOCKS.get(fstype):
             left += wipe_rest(guestfs, shell, device)
     for device, fstype in types.items():
@@ -74,6 +73,15 @@ def wipe(
     if "LVM2_member" in types.values():
         lvm.wipe_free_extents(shell)
     return left
+
+
+def _trimmed_afresh(guestfs: Any, device: str) -> bool:
+    """Trim btrfs from a mount of its own: the tree blocks of its last transactions are only free to it when it is mounted anew."""
+    guestfs.mount(device, "/")
+    try:
+        return _trimmed(guestfs, "/")
+    finally:
+        guestfs.umount("/")
 
 
 def _trimmed(guestfs: Any, place: str) -> bool:
