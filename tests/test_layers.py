@@ -20,7 +20,17 @@ PACKAGE = Path(imagebuild.__file__).parent
 # From the bottom up. A module may import its own layer and those below it.
 LAYERS = {
     "base": {"errors", "printable", "progress", "log", "files", "fstab", "stall", "answers", "ownership", "hints"},
-    "adapters": {"run", "disk_image", "image_references", "guest", "hypervisor", "qemu_img", "fetch", "accel"},
+    "adapters": {
+        "run",
+        "disk_image",
+        "image_references",
+        "guest",
+        "hypervisor",
+        "qemu_img",
+        "fetch",
+        "accel",
+        "kernel",
+    },
     "domain": {
         "recipe",
         "kickstart",

@@ -90,7 +90,7 @@ def _shared_code() -> str:
     package = fingerprint.PACKAGE
     return fingerprint.code_of([
         package / "fstab.py",
-        *(package / "guest").glob("*.py"),
+        *(package / "guest").rglob("*.py"),
         *(package / "customise").glob("*.py"),
         *(package / "customise" / "network").glob("*.py"),
     ])  # fmt: skip

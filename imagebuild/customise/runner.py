@@ -113,10 +113,11 @@ def apply_all(
     if any(result.changes for result in results):
         relabelling = apply_one(files, OperationCall("relabel-selinux", NoParams()))
         results += [relabelling] if relabelling.changes else []
+    hashes = password_hashes.found(files)
     for done, call in enumerate(sealing, start=len(before_seal)):
         tell(call.name, done / len(calls))
         results.append(apply_one(files, call, differences=differences))
-    return CustomiseResult(tuple(results), installed, password_hashes.found(files))
+    return CustomiseResult(tuple(results), installed, hashes)
 
 
 def _try_again(

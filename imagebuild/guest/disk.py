@@ -239,7 +239,6 @@ class GuestDisk(Lookup):
         return sorted(self._g.mountpoints().values())
 
     def wipe_unused(self) -> tuple[int, list[str]]:
-        self._g.sync()
         before = self._blocks()
         left = self._session.wipe_unused()
         return max(0, before - self._blocks()) * 512, left

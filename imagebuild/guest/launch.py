@@ -75,7 +75,7 @@ def _handle(accel: Literal["kvm", "tcg"], tmpdir: Path) -> Any:
     handle = guestfs.GuestFS(python_return_dict=True)
     handle.set_backend("direct")
     handle.set_tmpdir(str(tmpdir))
-    lean_start.use(handle)
+    lean_start.use(handle, emulated=accel == "tcg")
     if accel == "tcg":
         handle.set_backend_setting("force_tcg", "1")
         handle.set_append(" ".join(EMULATED_KERNEL_ARGUMENTS))

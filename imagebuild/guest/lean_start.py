@@ -1,7 +1,8 @@
 """An appliance that starts sooner: libguestfs's own, with an init script that looks only at what a Linux guest's disks need.
 
 libguestfs has supermin build its appliance from a folder, ``supermin.d``, which has the init script in an archive of its own. Here is such a folder
-with links to all of libguestfs's files but that archive. Measured under emulation on 2 idle processors: 12.5 s to start before, 9.7 s after.
+with links to all of libguestfs's files but that archive. Measured under emulation on 2 idle processors, with the changes of ``lean_kernel``:
+11.2 to 12.5 s to start before, 5.9 to 6.4 s after.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from imagebuild.guest.lean_kernel import lighten
 from imagebuild.log import logger
 from imagebuild.ownership import why_not_private
 
@@ -26,14 +28,37 @@ _CHANGES = (
     (r"^udevadm trigger$", "udevadm trigger --subsystem-match=block --subsystem-match=virtio-ports"),
     # Disks of Windows, which no guest here has.
     (r"^ldmtool create all$", ""),
+    # Device files that only modules which are not loaded yet need, and an interface: the next steps do without.
+    (r"^(systemd-tmpfiles .*)$", r"\1 &"),
+    (r"^(ip (?:addr|link) .*)$", r"\1 &"),
+    # The scheduler has another name since Linux 5.0; the kernel looks for a module of the old one, for each disk.
+    (r"echo noop > ", "echo none > "),
+    # Most guests have no volumes: udev has just looked at all disks.
+    (
+        r"^mdadm -As --auto=yes --no-degraded$",
+        (
+            "seen=\n"
+            'for f in /run/udev/data/b*; do IFS= read -rd "" text < "$f"; seen+=$text; done\n'
+            "volumes=0\n"
+            "if [[ $seen == *_raid_member* || $seen == *LVM?_member* || $seen == *crypto_LUKS* ]]; then volumes=1; fi\n"
+            "if test $volumes = 1; then mdadm -As --auto=yes --no-degraded; fi"
+        ),
+    ),
+    (
+        r"^(modprobe dm_mod .*|lvm pvscan .*|lvm vgchange .*|mdadm -As --auto=yes --run)$",
+        r"if test $volumes = 1; then \1; fi",
+    ),
+    (r'^cmd="guestfsd"$', 'wait\ncmd="guestfsd"'),
 )
+"""Each names one line of libguestfs's init script, if it is there."""
 _MOST = 1 << 20
 """Bytes of an init script."""
 
 
-def use(handle: Any) -> None:
+def use(handle: Any, *, emulated: bool) -> None:
     """Have libguestfs start its appliance with the shorter init script, unless the user has chosen an appliance, or it is not as expected.
 
+    With ``emulated`` its kernel and its initramfs are lighter, too.
     The appliance is kept in a folder of this user's in libguestfs's folder for caches.
     """
     if os.environ.get("LIBGUESTFS_PATH"):
@@ -47,11 +72,15 @@ def use(handle: Any) -> None:
             return
         folder = _own_folder(Path(str(handle.get_cachedir())))
         _fill(folder / "supermin.d", source, archive)
+        cache = folder / ("emulated" if emulated else "kvm")
+        cache.mkdir(exist_ok=True)
+        if emulated:
+            lighten(cache)
     except (OSError, tarfile.TarError) as error:
         logger.debug("libguestfs's appliance is started as it is: %s", error)
         return
     handle.set_path(str(folder))
-    handle.set_cachedir(str(folder))
+    handle.set_cachedir(str(cache))
 
 
 def _supermin_folder(path: str) -> Path | None:

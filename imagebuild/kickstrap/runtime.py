@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING
 
 from imagebuild import files
 from imagebuild.errors import HostError
-from imagebuild.kickstrap import bootstrap, cpio, dpkg, modules, squashfs, vmlinux
+from imagebuild.kernel import cpio, vmlinux
+from imagebuild.kickstrap import bootstrap, dpkg, modules, squashfs
 from imagebuild.kickstrap.mirror import Mirror
 from imagebuild.run import run
 
@@ -87,8 +88,10 @@ class Base:
 
 def base_sources() -> tuple[Path, ...]:
     """The code that decides what a base is: its fingerprint covers these files."""
-    return tuple(
-        _HERE / f"{name}.py" for name in ("bootstrap", "cpio", "mirror", "modules", "runtime", "squashfs", "vmlinux")
+    own = ("bootstrap", "mirror", "modules", "runtime", "squashfs")
+    return (
+        *(_HERE / f"{name}.py" for name in own),
+        *(_HERE.parent / "kernel" / name for name in ("cpio.py", "vmlinux.py")),
     )
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from imagebuild.accel import EMULATED_KERNEL_ARGUMENTS
-from imagebuild.kickstrap import cpio, runtime
+from imagebuild.kernel import cpio
+from imagebuild.kickstrap import runtime
 from imagebuild.kickstrap.mirror import host_mirror
 from imagebuild.progress import SILENT
 

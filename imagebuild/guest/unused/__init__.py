@@ -59,7 +59,9 @@ def wipe(
         if device in untrimmed and fstype in _EXT:
             guestfs.zerofree(device)
         if device in untrimmed and fstype == "btrfs":
-            left.append(f"{device}: btrfs's metadata, which only a discard reaches, may hold names and small files that were removed")
+            left.append(
+                f"{device}: btrfs's metadata, which only a discard reaches, may hold names and small files that were removed"
+            )
         if wipe_rest := _BEYOND_FREE_BLOCKS.get(fstype):
             left += wipe_rest(guestfs, shell, device)
     for device, fstype in types.items():

@@ -6,7 +6,7 @@ import io
 import subprocess
 from pathlib import Path
 
-from imagebuild.kickstrap import cpio
+from imagebuild.kernel import cpio
 
 
 def _archive(*entries: cpio.Entry) -> bytes:

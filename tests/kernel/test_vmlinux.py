@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import gzip
 import lzma
 import struct
 import subprocess
 from pathlib import Path
 
+import lz4.block
 import pytest
 
-from imagebuild.kickstrap import vmlinux
+from imagebuild.kernel import vmlinux
 
 XEN, PVH = b"Xen\0", 18
 
@@ -42,10 +44,16 @@ def _zstd(data: bytes) -> bytes:
     return subprocess.run(["zstd", "--stdout"], input=data, capture_output=True, check=True).stdout
 
 
-BOOTABLE = _elf(_note(b"Linux\0", 0x101, b"6.12\0"), _note(XEN, PVH, bytes(4)))
+BOOTABLE = _elf(_note(b"Linux\0", 0x101, b"6.12\0"), _note(XEN, PVH, bytes(4))) + bytes(9 << 20)
 
 
-@pytest.mark.parametrize("compress", [_zstd, lzma.compress], ids=["zstd", "xz"])
+def _lz4(data: bytes) -> bytes:
+    """The legacy frame, as the build of a kernel makes it."""
+    blocks = [lz4.block.compress(data[at : at + (8 << 20)], store_size=False) for at in range(0, len(data), 8 << 20)]
+    return b"\x02\x21\x4c\x18" + b"".join(len(block).to_bytes(4, "little") + block for block in blocks)
+
+
+@pytest.mark.parametrize("compress", [_zstd, lzma.compress, gzip.compress, _lz4], ids=["zstd", "xz", "gzip", "lz4"])
 def test_a_kernel_that_qemu_can_start_is_taken_out(tmp_path: Path, compress: object) -> None:
     assert callable(compress)
     (tmp_path / "bzImage").write_bytes(_bzimage(compress(BOOTABLE)))
@@ -59,12 +67,27 @@ def test_a_kernel_that_qemu_can_start_is_taken_out(tmp_path: Path, compress: obj
     [
         b"",
         b"\x7fELF" + bytes(2000),
-        _bzimage(b"\x1f\x8b" + bytes(100)),
+        _bzimage(b"BZh9" + bytes(100)),
+        *(
+            _bzimage(magic + bytes(100))
+            for magic in (b"\x1f\x8b", b"\x02\x21\x4c\x18", b"\x28\xb5\x2f\xfd", b"\xfd7zXZ")
+        ),
         _bzimage(_zstd(BOOTABLE), version=0x207),
         _bzimage(_zstd(_elf(_note(XEN, 6, b"linux\0")))),
         _bzimage(_zstd(b"not a kernel")),
     ],
-    ids=["empty", "not a bzImage", "unknown compression", "old boot protocol", "no PVH entry", "no ELF"],
+    ids=[
+        "empty",
+        "not a bzImage",
+        "unknown compression",
+        "gzip",
+        "lz4",
+        "zstd",
+        "xz",
+        "old boot protocol",
+        "no PVH entry",
+        "no ELF",
+    ],
 )
 def test_what_cannot_be_started_directly_is_left_as_it_is(tmp_path: Path, image: bytes) -> None:
     (tmp_path / "bzImage").write_bytes(image)

@@ -9,10 +9,15 @@ from __future__ import annotations
 
 import lzma
 import struct
+import zlib
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imagebuild.run import run
+import lz4.block
+import zstandard
+
+from imagebuild.log import logger
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,26 +40,41 @@ def compressed_payload(image: bytes) -> bytes | None:
 def extract(image: Path, into: Path) -> bool:
     """Write the ELF kernel of the bzImage ``image`` to ``into``; False (and no file) if that cannot be booted directly."""
     payload = compressed_payload(image.read_bytes())
-    if payload is None:
+    kernel = _unpacked(payload) if payload is not None else None
+    if kernel is None or not has_pvh_entry(kernel):
         return False
-    if payload.startswith(b"\x28\xb5\x2f\xfd"):
-        packed = into.with_name(into.name + ".zst")
-        packed.write_bytes(payload)
-        try:
-            run(["zstd", "--quiet", "--force", "--decompress", packed, "-o", into], timeout=120)
-        finally:
-            packed.unlink()
-        kernel = into.read_bytes()
-    elif payload.startswith(b"\xfd7zXZ"):
-        # trailing bytes that are no xz stream are the padding of the x86 filter's build rule
-        kernel = lzma.LZMADecompressor().decompress(payload)
-        into.write_bytes(kernel)
-    else:
-        return False
-    if not has_pvh_entry(kernel):
-        into.unlink()
-        return False
+    into.write_bytes(kernel)
     return True
+
+
+def _unpacked(payload: bytes) -> bytes | None:
+    """The kernel; None if it is compressed in a way that is not known, or damaged."""
+    method = next((unpack for magic, unpack in _METHODS.items() if payload.startswith(magic)), None)
+    try:
+        return method(payload) if method is not None else None
+    except (zlib.error, lzma.LZMAError, zstandard.ZstdError, lz4.block.LZ4BlockError, struct.error) as error:
+        logger.debug("a kernel cannot be unpacked: %s", error)
+        return None
+
+
+def _unlz4(payload: bytes) -> bytes:
+    """LZ4's legacy frame, the only one that a kernel unpacks itself from: blocks of 8 MiB, each behind its size."""
+    parts, at = [], 4
+    while at < len(payload):
+        (size,) = struct.unpack_from("<I", payload, at)
+        parts.append(lz4.block.decompress(payload[at + 4 : at + 4 + size], uncompressed_size=_LZ4_BLOCK))
+        at += 4 + size
+    return b"".join(parts)
+
+
+_LZ4_BLOCK = 8 << 20
+# What follows a stream is no part of it: the build of the kernel pads them.
+_METHODS: Mapping[bytes, Callable[[bytes], bytes]] = {
+    b"\x28\xb5\x2f\xfd": lambda payload: zstandard.ZstdDecompressor().decompressobj().decompress(payload),
+    b"\xfd7zXZ": lambda payload: lzma.LZMADecompressor().decompress(payload),
+    b"\x1f\x8b": lambda payload: zlib.decompressobj(wbits=31).decompress(payload),
+    b"\x02\x21\x4c\x18": _unlz4,
+}
 
 
 def has_pvh_entry(kernel: bytes) -> bool:
