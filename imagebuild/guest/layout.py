@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from imagebuild import fstab
 from imagebuild.errors import GuestError
-from imagebuild.guest import encryption, names, reasons
+from imagebuild.guest import encryption, inventory, names, reasons
 from imagebuild.guest.block import devices
 from imagebuild.log import logger
 
@@ -39,7 +39,8 @@ def _hibernated(place: str) -> GuestError:
 
 def types(guestfs: Any) -> dict[str, str]:
     """Every device that can hold a file system, and blkid's name of what is on it."""
-    return {device: reasons.type_of(guestfs, device) for device in devices(guestfs)}
+    found = inventory.plain(guestfs) or dict.fromkeys(devices(guestfs), "")
+    return {device: type_ or reasons.type_of(guestfs, device) for device, type_ in found.items()}
 
 
 def find_root(guestfs: Any, seen: Mapping[str, str] | None = None) -> Root:
@@ -55,9 +56,9 @@ def find_root(guestfs: Any, seen: Mapping[str, str] | None = None) -> Root:
     for device, fstype in seen.items():
         if fstype == "swsuspend":
             raise _hibernated(device)
-    for device, fstype in seen.items():
-        if fstype in _NO_FILE_SYSTEM:
-            continue  # a mount would try every type there is
+    # A mount would try every type there is.
+    candidates = {device: fstype for device, fstype in seen.items() if fstype not in _NO_FILE_SYSTEM}
+    for device, fstype in candidates.items():
         try:
             guestfs.mount_ro(device, "/")
         except GuestError as error:

@@ -31,6 +31,8 @@ _CHANGES = (
     # Device files that only modules which are not loaded yet need, and an interface: the next steps do without.
     (r"^(systemd-tmpfiles .*)$", r"\1 &"),
     (r"^(ip (?:addr|link) .*)$", r"\1 &"),
+    # Folders and mounts that nothing before libguestfs's daemon uses.
+    (r"^(mount -t devpts .*|mount -t tmpfs -o mode=1777 .*|mkdir -p /sysroot|ln -s \.\./run/lock /var/lock)$", r"\1 &"),
     # The scheduler has another name since Linux 5.0; the kernel looks for a module of the old one, for each disk.
     (r"echo noop > ", "echo none > "),
     # Most guests have no volumes: udev has just looked at all disks.

@@ -133,7 +133,8 @@ class Session:
         The file systems are unmounted for it, and only mounted again when they are needed: as a rule this is the last step.
         """
         punches = all(qemu_img.can_punch(disk.parent) for disk in self.disks)
-        left = unused.wipe(self.g, self.places, self.types(), swap_files(self.g), punches=punches)
+        images = self.disks if self._fmt == "raw" else ()
+        left = unused.wipe(self.g, images, self.places, self.types(), swap_files(self.g), punches=punches)
         self._unmounted = True
         return left
 

@@ -12,7 +12,10 @@ from functools import cached_property
 from string import ascii_lowercase
 from typing import Any
 
+LIST_DISKS = "echo /sys/block/sd*/device/scsi_disk/*"
+"""A command that says where each disk is on the SCSI bus."""
 _DISK = re.compile(r"/dev/sd[a-z]")
+_ON_THE_BUS = re.compile(r"/sys/block/(sd[a-z]+)/device/scsi_disk/\d+:\d+:(\d+):\d+")
 
 
 class Shell:
@@ -38,5 +41,10 @@ class Shell:
 
     @cached_property
     def _names(self) -> Mapping[str, str]:
-        by_place = self.line("readlink -f $(ls -v /dev/disk/by-path/*-scsi-0:0:*:0)").split()
-        return {f"/dev/sd{letter}": name for letter, name in zip(ascii_lowercase, by_place, strict=False)}
+        found = disks(self.line(LIST_DISKS))
+        return {f"/dev/sd{letter}": f"/dev/{name}" for letter, name in zip(ascii_lowercase, found, strict=False)}
+
+
+def disks(listed: str) -> list[str]:
+    """The kernel's names of all disks in the order of libguestfs's, its own one last, from what ``LIST_DISKS`` prints."""
+    return [name for _, name in sorted((int(target), name) for name, target in _ON_THE_BUS.findall(listed))]

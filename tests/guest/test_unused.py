@@ -103,7 +103,7 @@ def test_a_file_system(name: str, punches: bool, disks: tuple[Session, dict[str,
     Shell(g).line(_REMOVE)
     g.sync()
     assert markers(image), "a file system that clears what it gives up would prove nothing"
-    assert wipe(g, {"/": disk}, {disk: fstype}, [], punches=punches) == []
+    assert wipe(g, list(images.values()), {"/": disk}, {disk: fstype}, [], punches=punches) == []
     g.sync()
     left = markers(image)
     if fstype == "xfs":
@@ -145,7 +145,14 @@ def test_between_partitions_and_in_swap(disks: tuple[Session, dict[str, Path]]) 
     g.write("/etc-fstab", b"")
     g.sync()
     assert markers(image) == {b"GONE-bytes": 3000, b"GONE-pages": 1000}
-    wipe(g, {"/": f"{disk}1"}, {f"{disk}1": "ext4", f"{disk}2": "swap"}, ["/swapfile"], punches=True)
+    wipe(
+        g,
+        list(images.values()),
+        {"/": f"{disk}1"},
+        {f"{disk}1": "ext4", f"{disk}2": "swap"},
+        ["/swapfile"],
+        punches=True,
+    )
     g.sync()
     assert not markers(image)
     assert image.stat().st_blocks * 512 < 20 * MIB, "zeros take no room"
@@ -174,7 +181,14 @@ def test_free_extents(disks: tuple[Session, dict[str, Path]]) -> None:
     g.sync()
     assert markers(image) == {b"GONE-bytes": 1000}
     g.mount("/dev/system/root", "/")
-    wipe(g, {"/": "/dev/system/root"}, {disk: "LVM2_member", "/dev/system/root": "ext4"}, [], punches=True)
+    wipe(
+        g,
+        list(images.values()),
+        {"/": "/dev/system/root"},
+        {disk: "LVM2_member", "/dev/system/root": "ext4"},
+        [],
+        punches=True,
+    )
     g.sync()
     assert not markers(image)
     assert g.pread_device("/dev/system/home", 5, 1024 - 5) == b"STAYS"
@@ -240,3 +254,14 @@ def test_free_extents_of_several_volumes() -> None:
     rows = ",".join(row.format(*one) for one in (("/dev/a", 0, "linear"), ("/dev/a", 2, "free"), ("/dev/b", 5, "free")))
     found = lvm.free_extents(f'{{"report": [{{"pvseg": [{rows}]}}]}}')
     assert found == {"/dev/a": [(1048576 + 8388608, 8388608)], "/dev/b": [(1048576 + 5 * 4194304, 8388608)]}
+
+
+def test_holes_need_no_zeros(tmp_path: Path) -> None:
+    image = tmp_path / "disk.raw"
+    with image.open("wb") as file:
+        file.truncate(8 * MIB)
+        file.seek(4 * MIB)
+        file.write(b"x")
+    assert partitions.is_hole(image, 0, 4 * MIB)
+    assert not partitions.is_hole(image, 2 * MIB, 3 * MIB)
+    assert partitions.is_hole(image, 6 * MIB, 2 * MIB)

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+from string import ascii_lowercase
 from typing import Any
 
 from imagebuild.errors import GuestError
@@ -24,16 +26,17 @@ _BEYOND_FREE_BLOCKS = {"ext2": ext.wipe, "ext3": ext.wipe, "ext4": ext.wipe, "xf
 
 def wipe(
     guestfs: Any,
+    images: Sequence[Path],
     places: Mapping[str, str],
     types: Mapping[str, str],
     swap_files: Sequence[str] = (),
     *,
     punches: bool,
 ) -> list[str]:
-    """Zero what is unused on the disks of a guest that is mounted at ``places`` (mountpoint to device); it is unmounted afterwards.
+    """Zero what is unused on the disks of a guest, that is mounted at ``places`` (mountpoint to device); it is unmounted afterwards.
 
     ``types`` says what is on each device of the guest, as blkid calls it; ``swap_files`` are paths in the guest.
-    ``punches``: the host's file system can give up parts of the disks' files, so that discards arrive; without that free blocks are
+    ``images`` are the disks' files if they are raw. ``punches``: the host's file system can give up parts of the disks' files, so that discards arrive; without that free blocks are
     overwritten. The result says what could not be wiped and why, a line each.
     """
     shell = Shell(guestfs)
@@ -71,7 +74,7 @@ def wipe(
         if fstype == "swap":
             swap.wipe_area(shell, shell.device(device))
     for disk in sorted({found[1] for device in types if (found := _PARTITION.fullmatch(device))}):
-        partitions.wipe_gaps(shell, shell.device(disk))
+        partitions.wipe_gaps(shell, shell.device(disk), images[ascii_lowercase.index(disk[-1])] if images else None)
     if "LVM2_member" in types.values():
         lvm.wipe_free_extents(shell)
     return left

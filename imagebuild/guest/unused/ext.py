@@ -14,12 +14,10 @@ from typing import Any
 
 from imagebuild.errors import GuestError
 from imagebuild.guest.shell import Shell
-from imagebuild.guest.unused.zeros import punch, write
+from imagebuild.guest.unused.zeros import punch, read, write
 
 _JOURNAL_INODE = 8
 _SEPARATOR = "-- journal --"
-_CHUNK = 1 << 20
-"""Bytes per read; libguestfs's messages hold less than 4 MiB."""
 _RUN = re.compile(r"\((\d+)(?:-(\d+))?(?:\[u\])?\):(\d+)(?:-(\d+))?")
 """Logical and physical blocks, as debugfs lists them; ``(IND):7`` and ``(ETB0):7`` are blocks of the mapping itself."""
 _GROUP = re.compile(r"^Group (\d+): \(Blocks .*$", re.MULTILINE)
@@ -62,7 +60,12 @@ def wipe(guestfs: Any, shell: Shell, device: str) -> list[str]:
     if "has_journal" in layout.features:
         zeros += [(at * layout.block, count * layout.block) for at, count in journal_blocks(journal)]
     punch(shell, name, zeros)
-    pieces = [piece for group in layout.groups for piece in _emptied_inodes(guestfs, device, layout, group)]
+    tables = {span: group for group in layout.groups if (span := _table_to_change(layout, group))}
+    pieces = [
+        piece
+        for (start, _), group, old in zip(tables, tables.values(), read(shell, name, list(tables)), strict=True)
+        for piece in _emptied_inodes(layout, group, start, old)
+    ]
     write(guestfs, shell, name, pieces)
     return [f"{device} has its journal on another device"] if layout.external_journal else []
 
@@ -74,25 +77,25 @@ def _never_used(layout: Layout, group: Group) -> tuple[int, int]:
     return group.table * layout.block + begin, layout.per_group * layout.inode - begin
 
 
-def _emptied_inodes(guestfs: Any, device: str, layout: Layout, group: Group) -> Iterator[tuple[int, bytes]]:
-    """Where the inodes of a group are that were used, with zeros in place of the free ones among them: the blocks where that changes anything."""
+def _table_to_change(layout: Layout, group: Group) -> tuple[int, int] | None:
+    """Offset and length of what was used of a group's table, if free inodes are among it."""
     used = (layout.per_group - group.unused) * layout.inode
-    start = group.table * layout.block
     used += -used % layout.block
-    ranges = [
-        ((first - group.first) * layout.inode, (last + 1 - group.first) * layout.inode) for first, last in group.free
-    ]
-    if not any(begin < used for begin, _ in ranges):
-        return
-    for at in range(0, used, _CHUNK):
-        old = guestfs.pread_device(device, min(_CHUNK, used - at), start + at)
-        new = bytearray(old)
-        for begin, end in ranges:
-            low, high = max(begin, at) - at, min(end, at + len(old)) - at
-            if low < high:
-                new[low:high] = bytes(high - low)
-        for first, last in _changed_blocks(old, bytes(new), layout.block):
-            yield start + at + first, bytes(new[first:last])
+    if not any((first - group.first) * layout.inode < used for first, _ in group.free):
+        return None
+    return group.table * layout.block, used
+
+
+def _emptied_inodes(layout: Layout, group: Group, start: int, old: bytes) -> Iterator[tuple[int, bytes]]:
+    """The blocks of a table, with zeros in place of the free inodes, where that changes anything."""
+    new = bytearray(old)
+    for first, last in group.free:
+        begin = (first - group.first) * layout.inode
+        end = min((last + 1 - group.first) * layout.inode, len(old))
+        if begin < end:
+            new[begin:end] = bytes(end - begin)
+    for begin, end in _changed_blocks(old, bytes(new), layout.block):
+        yield start + begin, bytes(new[begin:end])
 
 
 def _changed_blocks(old: bytes, new: bytes, block: int) -> Iterator[tuple[int, int]]:

@@ -5,10 +5,13 @@ In front of the first partition nothing is touched: boot loaders are there. Nor 
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import struct
 from base64 import b64decode
 from collections.abc import Iterable
+from pathlib import Path
 
 from imagebuild.guest.shell import Shell
 from imagebuild.guest.unused.zeros import punch
@@ -19,8 +22,8 @@ _HEADER = 92
 Range = tuple[int, int]
 
 
-def wipe_gaps(shell: Shell, disk: str) -> None:
-    """Zero what is between and behind the partitions of a disk, by the kernel's name, if it has any."""
+def wipe_gaps(shell: Shell, disk: str, image: Path | None) -> None:
+    """Zero what is between and behind the partitions of a disk, by the kernel's name, if it has any. ``image`` is the file behind it, if that is raw."""
     size, _, table = shell.line(f"blockdev --getsize64 {disk}; sfdisk --json {disk} 2>/dev/null || true").partition(
         "\n"
     )
@@ -37,7 +40,16 @@ def wipe_gaps(shell: Shell, disk: str) -> None:
         if backup is None:
             return
         parts.append(backup)
-    punch(shell, disk, gaps(parts, int(size), sector))
+    punch(shell, disk, [one for one in gaps(parts, int(size), sector) if image is None or not is_hole(image, *one)])
+
+
+def is_hole(image: Path, at: int, length: int) -> bool:
+    """Whether a raw file has nothing in a range, which needs no zeros then."""
+    with image.open("rb") as file:
+        try:
+            return os.lseek(file.fileno(), at, os.SEEK_DATA) >= at + length
+        except OSError as error:
+            return error.errno == errno.ENXIO  # no data up to the end
 
 
 def gaps(parts: Iterable[Range], size: int, sector: int) -> list[Range]:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import shlex
 import tempfile
-from collections.abc import Iterable, Sequence
+from base64 import b64decode
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from imagebuild.guest.shell import Shell
 
 _MOST = 100
 """Commands in one line."""
+_READ = 2 << 20
+"""Bytes that are read at once; libguestfs's messages hold less than 4 MiB, and these are base64."""
 _SECTOR = 512
 _PIECES = "/tmp/imagebuild-pieces"  # noqa: S108 - of the appliance
 
@@ -34,6 +37,23 @@ def punch(shell: Shell, device: str, ranges: Iterable[tuple[int, int]]) -> None:
             )
     for first in range(0, len(lines), _MOST):
         shell.line(" && ".join(lines[first : first + _MOST]))
+
+
+def read(shell: Shell, device: str, ranges: Sequence[tuple[int, int]]) -> Iterator[bytes]:
+    """What is in these ranges of a device, by the kernel's name (offset and length in bytes)."""
+    parts = [(at, begin, min(_READ, length - begin)) for at, length in ranges for begin in range(0, length, _READ)]
+    whole = bytearray()
+    while parts:
+        some: list[tuple[int, int, int]] = []
+        while parts and len(some) < _MOST and sum(size for _, _, size in some) + parts[0][2] <= _READ:
+            some.append(parts.pop(0))
+        dd = f"dd if={shlex.quote(device)} iflag=skip_bytes,count_bytes bs=256K status=none"
+        lines = "; ".join(f"{dd} skip={at + begin} count={size}" for at, begin, size in some)
+        whole += b64decode(shell.line(f"{{ {lines}; }} | base64 -w0"))
+    done = 0
+    for _, length in ranges:
+        yield bytes(whole[done : done + length])
+        done += length
 
 
 def write(guestfs: Any, shell: Shell, device: str, pieces: Sequence[tuple[int, bytes]]) -> None:
