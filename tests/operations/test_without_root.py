@@ -36,7 +36,7 @@ class Disks:
         self.answers: dict[str, Any] = {
             "utsname": {"uts_release": "6.1.0"}, "filesystem_available": True, "umount_all": None, "part_to_dev": "/dev/sda",
             "luks_uuid": "1", "list_md_devices": [], "list_dm_devices": [], "lvs": [], "vgs": [], "blockdev_getsize64": 8 * MIB,
-            "blockdev_getss": 512, "exists": False, "vfs_uuid": "", "btrfs_subvolume_list": [], "list_devices": ["/dev/sda"],
+            "blockdev_getss": 512, "exists": False, "vfs_uuid": "", "btrfs_subvolume_list": [], "list_devices": ["/dev/sda"], "debug": "",
             "list_partitions": [device for device in self.types if device != "/dev/sda"], **more,
         }  # fmt: skip
 
