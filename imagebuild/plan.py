@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from imagebuild.customise import OperationCall
 
 PAYLOAD_URL = "file:///run/kickstrap/payload"
+CONVERT_CODE = ("convert", "qemu_img.py", "disk_image.py")
+"""What decides what a conversion writes; a test compares it with the imports of the code."""
 """Where the installer's init presents the disk that holds the root archive."""
 _NONCE = "nonce-of-the-build"
 
@@ -252,7 +254,7 @@ def _convert_step(recipe: Recipe, customise: Step, tools: Tools) -> Step:
         "customised disk": customise.fingerprint,
         "format": " ".join(recipe.output.format),
         "compression": recipe.output.compression,
-        "code": fingerprint.code("convert"),
+        "code": fingerprint.code(*CONVERT_CODE),
         "compressors": compressors(),
         "domain definition": fingerprint.text(definition(recipe)),
         "qemu-img": tools.qemu,

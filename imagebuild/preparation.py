@@ -124,6 +124,10 @@ class SourcePreparation:
 
 Preparation = KickstrapPreparation | SourcePreparation
 
+SOURCE_CODE = ("install/medium.py", "install/iso.py", "install/treeinfo.py", "install/anaconda.py")
+PAYLOAD_CODE = tuple(f"kickstrap/{name}.py" for name in ("payload", "bootstrap", "dpkg", "mirror"))
+"""What decides what the two steps make; a test compares both with the imports of the code."""
+
 
 def kickstrap(
     recipe: Recipe, mirror: Mirror, tools: Tools, kickstart: ParsedKickstart, world: World | None = None
@@ -147,7 +151,7 @@ def kickstrap(
 
 def source(recipe: Recipe, found: Found) -> SourcePreparation:
     """What Anaconda needs."""
-    code = fingerprint.code("install/medium.py", "install/iso.py", "install/treeinfo.py")
+    code = fingerprint.code(*SOURCE_CODE)
     line = " ".join(anaconda.kernel_arguments(recipe))
     step = Step("source", "source", found.what, {**found.inputs(), "code": code})
     return SourcePreparation(found, line, step, _repositories(recipe, found))
@@ -196,7 +200,7 @@ def _payload_step(spec: PayloadSpec, tools: Tools, world: World | None) -> Step:
         "excluded packages": " ".join(sorted(spec.excluded)),
         "standard system": str(spec.core),
         "weak dependencies": str(spec.weak_dependencies),
-        "code": fingerprint.code("kickstrap/payload.py", "kickstrap/bootstrap.py", "kickstrap/mirror.py"),
+        "code": fingerprint.code(*PAYLOAD_CODE),
         "mmdebstrap": tools.mmdebstrap,
     }
     if world is not None:

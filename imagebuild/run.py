@@ -211,13 +211,11 @@ def run(
     expired = threading.Event()
     lines: list[str] = []
 
-    def read(pipe: IO[str], tell: Callable[[str], None] | None) -> None:
-        for line in pipe:
-            text = line.rstrip("\n")
-            lines.append(text)
-            logger.debug("%s: %s", os.path.basename(str(argv[0])), text)
-            if tell is not None:
-                tell(text)
+    def take(line: str, tell: Callable[[str], None] | None) -> None:
+        lines.append(line)
+        logger.debug("%s: %s", os.path.basename(str(argv[0])), line)
+        if tell is not None:
+            tell(line)
 
     stderr = subprocess.PIPE if apart else None
     with started(
@@ -231,19 +229,8 @@ def run(
         watchdog = threading.Timer(timeout, expire)
         watchdog.daemon = True
         watchdog.start()
-        beside = None
         try:
-            if process.stdin is not None:
-                feeder = threading.Thread(target=_feed, args=(process.stdin, input or ""), daemon=True)
-                feeder.start()
-            if process.stderr is not None:
-                beside = threading.Thread(target=read, args=(process.stderr, None), daemon=True)
-                beside.start()
-            assert process.stdout is not None
-            read(process.stdout, on_line)
-            process.wait()
-            if beside is not None:
-                beside.join()
+            _talk(process, input or "", take, on_line)
         finally:
             watchdog.cancel()
     seconds = time.monotonic() - begin
@@ -253,6 +240,31 @@ def run(
     if check and completed.returncode != 0:
         raise _failed(completed, env, _how_ended(completed.returncode), hint)
     return completed
+
+
+def _talk(
+    process: subprocess.Popen[str],
+    input: str,
+    take: Callable[[str, Callable[[str], None] | None], None],
+    on_line: Callable[[str], None] | None,
+) -> None:
+    """Give a program its input and ``take`` its lines until it has ended; ``on_line`` is for those of stdout, and of stderr where both are one."""
+
+    def read(pipe: IO[str], tell: Callable[[str], None] | None) -> None:
+        for line in pipe:
+            take(line.rstrip("\n"), tell)
+
+    if process.stdin is not None:
+        threading.Thread(target=_feed, args=(process.stdin, input), daemon=True).start()
+    beside = None
+    if process.stderr is not None:
+        beside = threading.Thread(target=read, args=(process.stderr, None), daemon=True)
+        beside.start()
+    assert process.stdout is not None
+    read(process.stdout, on_line)
+    process.wait()
+    if beside is not None:
+        beside.join()
 
 
 def _feed(pipe: IO[str], text: str) -> None:

@@ -11,6 +11,7 @@ import importlib
 import inspect
 import pkgutil
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imagebuild import fingerprint
@@ -87,13 +88,20 @@ def code_digest(name: str) -> str:
 
 @cache
 def _shared_code() -> str:
+    return fingerprint.code_of(shared_sources())
+
+
+def shared_sources() -> list[Path]:
+    """What all operations stand on: how the guest is reached, and how parameters are read. A test compares it with the imports of the code."""
     package = fingerprint.PACKAGE
-    return fingerprint.code_of([
+    parameters = ("accounts", "document", "fields", "findings", "section", "ssh_keys")
+    return [
         package / "fstab.py",
+        *(package / "recipe" / f"{name}.py" for name in parameters),
         *(package / "guest").rglob("*.py"),
         *(package / "customise").glob("*.py"),
         *(package / "customise" / "network").glob("*.py"),
-    ])  # fmt: skip
+    ]
 
 
 @cache

@@ -33,6 +33,10 @@ _STEP = re.compile(r"^kickstrap: step (?P<at>\d+)/(?P<of>\d+) (?P<what>.*)")
 _PROGRESS = re.compile(r"^kickstrap: progress (?P<percent>\d+) (?P<what>.*)")
 
 
+_LONGEST = 1 << 16
+"""Characters that are kept of a line that has not ended; a guest may print for ever."""
+
+
 @dataclass
 class Console:
     """Fed with the console's bytes as they come; tells what they mean so far.
@@ -54,7 +58,8 @@ class Console:
     def feed(self, data: bytes) -> None:
         """Take in the next bytes of the console."""
         text = self._rest + data.decode("utf-8", "replace")
-        *complete, self._rest = re.split(r"\r*\n", text)
+        *complete, rest = re.split(r"\r*\n", text)
+        self._rest = rest[-_LONGEST:]
         for line in complete:
             self._line(line)
         if self._rest and not self.failure:

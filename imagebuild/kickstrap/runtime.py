@@ -88,7 +88,7 @@ class Base:
 
 def base_sources() -> tuple[Path, ...]:
     """The code that decides what a base is: its fingerprint covers these files."""
-    own = ("bootstrap", "mirror", "modules", "runtime", "squashfs")
+    own = ("bootstrap", "dpkg", "mirror", "modules", "runtime", "squashfs")
     return (
         *(_HERE / f"{name}.py" for name in own),
         *(_HERE.parent / "kernel" / name for name in ("cpio.py", "vmlinux.py")),

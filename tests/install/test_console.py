@@ -93,3 +93,12 @@ def test_bytes_that_are_no_utf8_and_control_characters() -> None:
 
 def test_last_lines_are_those_that_say_something() -> None:
     assert heard("one", "", "two", "   ").last_lines(1) == ("two",)
+
+
+def test_a_line_without_end_is_not_kept_whole() -> None:
+    console = Console(NONCE)
+    for _ in range(64):
+        console.feed(b"x" * 65536)
+    assert sum(map(len, console.last_lines())) <= 1 << 16
+    console.feed(b"\nkickstrap: step 1/2 go\n")
+    assert console.doing == "go"

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from imagebuild.customise import selinux_mode
 from imagebuild.customise.operation import NoParams, Phase
-from imagebuild.customise.operations import set_selinux
 
 if TYPE_CHECKING:
     from imagebuild.customise.guest import Guest
@@ -19,4 +19,4 @@ Params = NoParams
 
 
 def apply(guest: Guest, params: NoParams) -> None:
-    set_selinux.apply(guest, set_selinux.Params(mode="disabled"))
+    selinux_mode.set_mode(guest, "disabled")

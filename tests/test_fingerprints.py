@@ -1,0 +1,89 @@
+"""The code that a step's fingerprint covers is what the step runs: its imports say so, so that no change of it reuses a stale result."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from imagebuild import fingerprint, plan, preparation
+from imagebuild.customise import registry
+from imagebuild.kickstrap import runtime
+from tests.test_layers import PACKAGE, SOURCES, imports, name_of
+
+FILES = {name_of(path): path for path in SOURCES}
+# They decide how a thing is made, watched and told, and not what it is.
+NEUTRAL = {
+    "errors", "log", "printable", "progress", "hints", "files", "run", "accel", "answers", "ownership", "fingerprint", "image_references",
+    "disk_image", "qemu_img",
+}  # fmt: skip
+# What proves a download and brings it does not change it.
+PROOFS = {"install.checksums", "install.signature", "install.sources"}
+
+
+def closure(*roots: str) -> set[str]:
+    """The modules that are imported when ``roots`` are, without those that only types need."""
+    seen: set[str] = set()
+    left = list(roots)
+    while left:
+        name = left.pop()
+        if name in FILES and name not in seen:
+            seen.add(name)
+            left += imports(FILES[name], running_only=True)
+    return {name.removeprefix("imagebuild.") for name in seen}
+
+
+def covered(*places: str | Path) -> set[str]:
+    """The modules at these places, files or folders of the package."""
+    found: set[str] = set()
+    for place in places:
+        path = PACKAGE / place
+        found |= {name_of(one) for one in (path.rglob("*.py") if path.is_dir() else [path])}
+    return {name.removeprefix("imagebuild.") for name in found}
+
+
+def code(names: set[str]) -> set[str]:
+    """Without packages that only hold others."""
+    return {name for name in names if name != "imagebuild" and FILES[f"imagebuild.{name}"].read_text().count("\n") > 1}
+
+
+@pytest.mark.parametrize(
+    ("roots", "places", "neutral"),
+    [
+        (["kickstrap.runtime"], runtime.base_sources(), NEUTRAL),
+        (["kickstrap.payload"], preparation.PAYLOAD_CODE, NEUTRAL),
+        (["convert.conversion"], plan.CONVERT_CODE, NEUTRAL - {"disk_image", "qemu_img"}),
+    ],
+    ids=["base", "payload", "convert"],
+)
+def test_a_step_covers_what_it_runs(roots: list[str], places: tuple[str | Path, ...], neutral: set[str]) -> None:
+    assert code(closure(*(f"imagebuild.{root}" for root in roots))) - covered(*places) - neutral == set()
+
+
+def test_a_source_covers_its_part_of_the_installers() -> None:
+    ran = {name for name in code(closure("imagebuild.install.medium")) if name.startswith("install.")}
+    assert ran - covered(*preparation.SOURCE_CODE) - PROOFS == set()
+
+
+@pytest.mark.parametrize("name", registry.names())
+def test_an_operation_covers_what_it_runs(name: str) -> None:
+    module = f"customise.operations.{name.replace('-', '_')}"
+    # Tables of what an audit looks for are no part of what an operation does; the process around it tells and supervises,
+    # and how fast the appliance starts is no part of it either.
+    beside = {
+        "customise.runner",
+        "customise.process",
+        "customise.sockets",
+        "stall",
+        "kernel",
+        "kernel.cpio",
+        "kernel.vmlinux",
+    }
+    ran = {one for one in code(closure(f"imagebuild.{module}")) if not one.startswith("customise.audit")}
+    assert ran - {module} - covered(*registry.shared_sources()) - NEUTRAL - beside == set()
+
+
+def test_every_place_is_there() -> None:
+    for place in (*preparation.SOURCE_CODE, *preparation.PAYLOAD_CODE, *plan.CONVERT_CODE):
+        assert (fingerprint.PACKAGE / place).exists(), place
+    assert all(path.is_file() for path in (*registry.shared_sources(), *runtime.base_sources()))
