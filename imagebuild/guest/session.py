@@ -132,6 +132,7 @@ class Session:
 
         The file systems are unmounted for it, and only mounted again when they are needed: as a rule this is the last step.
         """
+        self.mounted()
         punches = all(qemu_img.can_punch(disk.parent) for disk in self.disks)
         images = self.disks if self._fmt == "raw" else ()
         left = unused.wipe(self.g, images, self.places, self.types(), swap_files(self.g), punches=punches)
