@@ -7,10 +7,10 @@ PYTEST_ARGS ?=
 python := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup image test test-unit test-all lint check bench clean
+.PHONY: help setup image test test-unit test-all lint check bench lock vulnerabilities clean
 
 help: ## list what can be done here
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' Makefile
 
 setup: ## install what is missing: system packages and .venv (never asks, repeatable)
 	@scripts/setup.sh
@@ -36,9 +36,15 @@ lint: ## ruff, its formatter, mypy and shellcheck
 	$(python) -m ruff check
 	$(python) -m ruff format --check
 	$(python) -m mypy
-	shellcheck scripts/setup.sh .ci/run
+	shellcheck scripts/setup.sh scripts/lock.sh .ci/run
 
 check: lint test ## what CI runs
+
+lock: ## raise the versions in requirements.lock to the newest that pyproject.toml allows
+	@scripts/lock.sh
+
+vulnerabilities: ## look the locked versions up among known vulnerabilities (needs the network)
+	@scripts/lock.sh --vulnerabilities
 
 bench: setup ## measure this machine: build times, beside the usual chain of tools
 	@$(python) -m bench

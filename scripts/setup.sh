@@ -272,7 +272,7 @@ readable_kernel() {
 
 # What .venv depends on: when none of it changed, there is nothing to install.
 stamp() {
-    { "$python" -V && echo "$venv" && cat pyproject.toml; } | sha256sum | cut -d' ' -f1
+    { "$python" -V && echo "$venv" && cat pyproject.toml requirements.lock; } | sha256sum | cut -d' ' -f1
 }
 
 environment_complete() { "$venv/bin/python" scripts/check_environment.py; }
@@ -298,9 +298,9 @@ make_environment() {
             failed "the environment .venv could not be made" "is $(pwd -P) writable, and is there space?"
     fi
     say "installing imagebuild and its dependencies into .venv"
-    # --group needs pip 25.1; Debian 12's own is older.
-    "$venv/bin/python" -m pip install --help | grep -q -e --group || pip_install 'pip>=25.1'
-    pip_install --editable . --group dev
+    # What is installed is what the lock names, by its digests; libguestfs's and libvirt's bindings are the distribution's.
+    pip_install --require-hashes --requirement requirements.lock
+    pip_install --no-deps --no-build-isolation --editable .
 }
 
 environment() {

@@ -1,0 +1,37 @@
+#!/bin/sh
+# Writes requirements.lock: the versions and digests of everything that `make setup` puts into .venv.
+#
+#   scripts/lock.sh                     raise all versions to the newest that pyproject.toml allows
+#   scripts/lock.sh --vulnerabilities   look the locked versions up with pip-audit; changes nothing
+#
+# The tools come into an environment of their own below build/. Exit status: 0 done, 1 failed or something was found, 2 wrong usage.
+set -eu
+
+export LC_ALL=C.UTF-8
+cd "$(dirname "$0")/.."
+tools=build/lock-tools
+
+install_tool() {
+    [ -x "$tools/bin/python" ] || /usr/bin/python3 -m venv "$tools"
+    "$tools/bin/python" -m pip install --quiet --disable-pip-version-check "$1"
+}
+
+case ${1-} in
+    '')
+        install_tool 'uv>=0.5'
+        # libvirt's binding is the distribution's: the package index has its source only, for the newest libvirt.
+        # No registry is named in the file: each host has its own.
+        "$tools/bin/uv" pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --upgrade \
+            --no-emit-package libvirt-python --no-emit-index-url --no-emit-find-links --no-annotate --quiet \
+            --custom-compile-command 'make lock' --output-file requirements.lock
+        git --no-pager diff --stat -- requirements.lock
+        ;;
+    --vulnerabilities)
+        install_tool 'pip-audit>=2.7'
+        "$tools/bin/pip-audit" --requirement requirements.lock --require-hashes --disable-pip --progress-spinner off
+        ;;
+    *)
+        sed -n '2,8s/^# \{0,1\}//p' "$0" >&2
+        exit 2
+        ;;
+esac
