@@ -1,0 +1,123 @@
+"""What doctor says of a host: each thing that may be missing, with its way out."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from imagebuild import accel, doctor, hypervisor
+from imagebuild.doctor import Finding, examine
+from imagebuild.errors import HostError
+from imagebuild.kickstrap.mirror import Mirror
+from imagebuild.store import Store
+
+
+class Connection:
+    """A libvirt daemon that runs these kinds of machines."""
+
+    uri = "qemu:///system"
+
+    def __init__(self, *kinds: str) -> None:
+        self.kinds = kinds
+
+    def can(self, virt_type: str) -> bool:
+        return virt_type in self.kinds
+
+    def qemu_uid(self) -> None:
+        return None
+
+
+class Usage(NamedTuple):
+    free: int
+
+
+@pytest.fixture
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """A host that has everything, emulated."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name in doctor._PROGRAMS:
+        (programs / name).touch(mode=0o755)
+    monkeypatch.setattr(doctor, "environment", lambda: {"PATH": str(programs)})
+    monkeypatch.setattr(accel, "verdict", lambda _cache: accel.Verdict("tcg", "/dev/kvm does not work"))
+    monkeypatch.setattr(doctor, "host_mirror", lambda: Mirror("https://mirror.example/debian"))
+    monkeypatch.setattr(doctor.os, "geteuid", lambda: 0)
+    monkeypatch.setenv("SUPERMIN_KERNEL", "/boot/vmlinuz-of-ours")
+    monkeypatch.setattr(hypervisor, "check_reachable", lambda _folder, _uid: None)
+    serve(monkeypatch, Connection("qemu", "kvm"))
+    store = Store(tmp_path / "store")
+    return store
+
+
+def serve(monkeypatch: pytest.MonkeyPatch, connection: Connection | HostError) -> None:
+    @contextmanager
+    def connected(*, hide_kvm: bool) -> Iterator[Connection]:
+        assert hide_kvm
+        if isinstance(connection, HostError):
+            raise connection
+        yield connection
+
+    monkeypatch.setattr(hypervisor, "connected", connected)
+
+
+def found(store: Store, what: str) -> Finding:
+    (finding,) = [one for one in examine(store) if one.what == what]
+    return finding
+
+
+def test_a_host_that_has_everything(host: Store) -> None:
+    findings = list(examine(host))
+    assert [one for one in findings if one.level == "missing"] == []
+    assert found(host, "accelerator") == Finding("note", "accelerator", "emulation: /dev/kvm does not work")
+    assert found(host, "libvirt").found == "qemu:///system"
+    assert found(host, "kernel for libguestfs").found == "/boot/vmlinuz-of-ours"
+
+
+@pytest.mark.parametrize("program", sorted(doctor._PROGRAMS))
+def test_a_program_that_is_missing(program: str, host: Store, tmp_path: Path) -> None:
+    (tmp_path / "bin" / program).unlink()
+    finding = found(host, program)
+    assert (finding.level, finding.mend) == ("missing", "run `make setup`")
+    assert finding.found.startswith("not installed; it ")
+
+
+def test_a_module_that_this_python_does_not_see(host: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(doctor._MODULES, "module_that_nobody_has", "python3-nobody")
+    finding = found(host, "Python module module_that_nobody_has")
+    assert finding.level == "missing"
+    assert "python3-nobody" in (finding.mend or "")
+
+
+def test_qemu_is_missing(host: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def verdict(_cache: Path) -> accel.Verdict:
+        raise HostError("qemu-system-x86_64 is not installed", "run `make setup`")
+
+    monkeypatch.setattr(accel, "verdict", verdict)
+    assert found(host, "accelerator") == Finding(
+        "missing", "accelerator", "qemu-system-x86_64 is not installed", "run `make setup`"
+    )
+    assert found(host, "libvirt").level == "ok", "the rest is looked at all the same"
+
+
+def test_a_daemon_that_is_not_there_or_cannot_run_machines(host: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    serve(monkeypatch, HostError("libvirtd does not answer", "start it"))
+    assert found(host, "libvirt") == Finding("missing", "libvirt", "libvirtd does not answer", "start it")
+    serve(monkeypatch, Connection("xen"))
+    assert "cannot run qemu machines" in found(host, "libvirt").found
+
+
+def test_little_space(host: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: Usage(3 << 30))
+    finding = found(host, "space for the store")
+    assert finding.level == "note"
+    assert finding.found == f"3.0 GiB free at {host.root}"
+
+
+def test_no_mirror_of_the_hosts(host: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "host_mirror", Mirror)
+    assert found(host, "Debian mirror").level == "note"
