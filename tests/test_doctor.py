@@ -50,8 +50,7 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     monkeypatch.setenv("SUPERMIN_KERNEL", "/boot/vmlinuz-of-ours")
     monkeypatch.setattr(hypervisor, "check_reachable", lambda _folder, _uid: None)
     serve(monkeypatch, Connection("qemu", "kvm"))
-    store = Store(tmp_path / "store")
-    return store
+    return Store(tmp_path / "store")
 
 
 def serve(monkeypatch: pytest.MonkeyPatch, connection: Connection | HostError) -> None:
