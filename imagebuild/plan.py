@@ -42,9 +42,9 @@ if TYPE_CHECKING:
     from imagebuild.customise import OperationCall
 
 PAYLOAD_URL = "file:///run/kickstrap/payload"
+"""Where the installer's init presents the disk that holds the root archive."""
 CONVERT_CODE = ("convert", "qemu_img.py", "disk_image.py")
 """What decides what a conversion writes; a test compares it with the imports of the code."""
-"""Where the installer's init presents the disk that holds the root archive."""
 _NONCE = "nonce-of-the-build"
 
 

@@ -22,6 +22,7 @@ from imagebuild.log import logger
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_HEAD, _MAGIC = 1024, b"HdrS"
 _PT_NOTE = 4
 _XEN_PVH_ENTRY = 18
 """XEN_ELFNOTE_PHYS32_ENTRY: the note that QEMU looks for."""
@@ -29,7 +30,7 @@ _XEN_PVH_ENTRY = 18
 
 def compressed_payload(image: bytes) -> bytes | None:
     """The compressed kernel inside a bzImage, without the size that the build appends; None if it is no bzImage."""
-    if len(image) < 0x250 or image[0x202:0x206] != b"HdrS" or struct.unpack_from("<H", image, 0x206)[0] < 0x208:
+    if len(image) < 0x250 or image[0x202:0x206] != _MAGIC or struct.unpack_from("<H", image, 0x206)[0] < 0x208:
         return None
     setup_sectors = image[0x1F1] or 4
     offset, length = struct.unpack_from("<II", image, 0x248)
@@ -39,7 +40,10 @@ def compressed_payload(image: bytes) -> bytes | None:
 
 def extract(image: Path, into: Path) -> bool:
     """Write the ELF kernel of the bzImage ``image`` to ``into``; False (and no file) if that cannot be booted directly."""
-    payload = compressed_payload(image.read_bytes())
+    with image.open("rb") as file:
+        head = file.read(_HEAD)
+        # What is no bzImage, such as a kernel that was taken out before, is not read to its end.
+        payload = compressed_payload(head + file.read()) if _MAGIC in head else None
     kernel = _unpacked(payload) if payload is not None else None
     if kernel is None or not has_pvh_entry(kernel):
         return False

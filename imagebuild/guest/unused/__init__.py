@@ -33,11 +33,11 @@ def wipe(
     *,
     punches: bool,
 ) -> list[str]:
-    """Zero what is unused on the disks of a guest, that is mounted at ``places`` (mountpoint to device); it is unmounted afterwards.
+    """Zero what is unused on the disks of a guest that is mounted at ``places`` (mountpoint to device); it is unmounted afterwards.
 
     ``types`` says what is on each device of the guest, as blkid calls it; ``swap_files`` are paths in the guest.
-    ``images`` are the disks' files if they are raw. ``punches``: the host's file system can give up parts of the disks' files, so that discards arrive; without that free blocks are
-    overwritten. The result says what could not be wiped and why, a line each.
+    ``images`` are the disks' files if they are raw. ``punches``: the host's file system can give up parts of the disks' files, so that
+    discards arrive; without that free blocks are overwritten. The result says what could not be wiped and why, a line each.
     """
     shell = Shell(guestfs)
     for path in swap_files:
