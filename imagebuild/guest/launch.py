@@ -78,7 +78,8 @@ def _handle(accel: Literal["kvm", "tcg"], tmpdir: Path) -> Any:
     lean_start.use(handle, emulated=accel == "tcg")
     if accel == "tcg":
         handle.set_backend_setting("force_tcg", "1")
-        handle.set_append(" ".join(EMULATED_KERNEL_ARGUMENTS))
+        # Memory that is not cleared before each use saves a twentieth of a file system's work; nothing else shares this machine.
+        handle.set_append(" ".join((*EMULATED_KERNEL_ARGUMENTS, "init_on_alloc=0")))
         # Measured under emulation on 2 processors: 8.2 s to start with two, 9.4 s with one. Where others are at work a second one
         # mostly waits for the first: six starts, two at a time, took 38 to 48 s with one and 57 s with two.
         handle.set_smp(1 if others_run() else 2)

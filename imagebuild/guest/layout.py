@@ -105,11 +105,12 @@ def _is_root(guestfs: Any, place: str) -> bool:
     return any(guestfs.exists(place + mark) for mark in ("/etc/fstab", "/etc/os-release", "/usr/lib/os-release"))
 
 
-def mount(guestfs: Any, root: Root) -> dict[str, str]:
-    """Mount ``root`` and what its fstab names, writable. Returns the device at each place."""
+def mount(guestfs: Any, root: Root, seen: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Mount ``root`` and what its fstab names, writable. Returns the device at each place. ``seen`` is what ``types`` found."""
+    seen = seen or {}
     places = {"/": root.device}
     try:
-        guestfs.mount_options(root.options, root.device, "/")
+        guestfs.mount_options(_quietly(root.options, seen.get(root.device)), root.device, "/")
     except GuestError as error:
         raise reasons.not_mounted(guestfs, root.device, error, root.options) from error
     table = fstab.crypttab(_text(guestfs, "/etc/crypttab"))
@@ -123,7 +124,7 @@ def mount(guestfs: Any, root: Root) -> dict[str, str]:
         try:
             place = guestfs.realpath(entry.mountpoint)
             device = names.find(guestfs, entry.spec, table)
-            guestfs.mount_options(entry.subvolume, device, place)
+            guestfs.mount_options(_quietly(entry.subvolume, seen.get(device)), device, place)
             places[place] = device
         except GuestError as error:
             if entry.may_be_missing and not (device and reasons.type_of(guestfs, device)):
@@ -154,6 +155,15 @@ def _is_suspended(guestfs: Any, path: str) -> bool:
     if not path.startswith("/") or not guestfs.is_file(path, followsymlinks=True):
         return False
     return any(guestfs.pread(path, 9, at) in _SUSPENDED for at in _SIGNATURES)
+
+
+def _quietly(options: str, fstype: str | None) -> str:
+    """Mount options with which the kernel writes nothing of its own accord.
+
+    Soon after a mount ext4 begins to fill what it never used of its inode tables with zeros (ext4(5), ``init_itable``). They take
+    room in the image, all of it where the disk is encrypted.
+    """
+    return ",".join(filter(None, (options, "noinit_itable"))) if fstype == "ext4" else options
 
 
 def _text(guestfs: Any, path: str) -> str:

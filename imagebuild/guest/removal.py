@@ -26,6 +26,10 @@ _MOST_ALONE = 20
 """Files that cannot be removed together and are tried one by one, which tells the reason of each."""
 _NAMES = 64 << 10
 """Bytes of the names that are listed of a folder that is going to be cleared: with more in it, only their number is told."""
+_LARGE_FOLDER = 4 * _NAMES
+"""Bytes of a folder in which so many names are or were, on all of Linux's file systems for disks."""
+_HALF = "-name '*[02468acegikmoqsuwyACEGIKMOQSUWY]'"
+"""About every other name: two processes remove a folder's files in two thirds of the time of one, on two processors."""
 _STEPS = 'for step in "$@"; do cd -P -- "$step" || exit; done'
 _EMPTY = "truncate -c -s 0 --"
 _DETACH = (
@@ -116,15 +120,18 @@ class Removal:
         )
         # -xdev takes a look at each file.
         within = "-xdev " if any(place.startswith(f"{real}/") for place in self._places()) else ""
-        found = f"{_STEPS}; find -P . {within}-mindepth 1{stay}"
+        find = f"find -P . {within}-mindepth 1{stay}"
         left = {posixpath.join(real, name): f"a file system is mounted at {real}/{name}" for name in mounted}
         count = 0
-        names = self._few_names(real, f"{found} -prune -printf '%f\\0' 2>/dev/null | head -c {_NAMES}", steps)
+        names = self._few_names(real, f"{_STEPS}; {find} -prune -printf '%f\\0' 2>/dev/null | head -c {_NAMES}", steps)
         if names is not None:
             names = [name for name in names if name not in mounted and name not in keep]
         else:
             self._tree.replaced(real)
-            count = int(self._programs.output(f"{found} -delete -printf x 2>/dev/null | wc -c", steps))
+            delete = "-delete -printf x 2>/dev/null"
+            halves = (f"{find} ! -type d {half} {delete}" for half in (_HALF, f"! {_HALF}"))
+            together = f"{_STEPS}; {{ {' & '.join(halves)}; wait; {find} {delete}; }} | wc -c"
+            count = int(self._programs.output(together, steps))
             names = [one.name for one in self._tree.entries(real) if one.name not in mounted and one.name not in keep]
         left |= self.remove([posixpath.join(real, name) for name in names])
         gone = tuple(name for name in names if posixpath.join(real, name) not in left)
@@ -132,6 +139,10 @@ class Removal:
 
     def _few_names(self, real: str, listing: str, steps: Sequence[str]) -> list[str] | None:
         """The names in a folder; None if they are too many to be worth listing."""
+        itself = self._tree.stat(real)
+        # libguestfs gives 100,000 names in three seconds under emulation.
+        if itself is not None and itself.size > _LARGE_FOLDER:
+            return None
         if is_plain(real):
             with suppress(GuestError):  # a name that is no UTF-8, or more names than a message holds
                 names = self._handle().ls(real)

@@ -118,7 +118,7 @@ class Session:
         if self._root is None:
             self._keys = open_all(self.g, self._keys)  # by device: that is how they fit if the UUIDs are others later
             self._root = find_root(self.g, self.types())
-        self.places |= mount(self.g, self._root)
+        self.places |= mount(self.g, self._root, self.types())
         self._unmounted = False
 
     def mounted(self) -> Any:

@@ -103,7 +103,7 @@ def test_scrub_opens_what_there_is_a_key_for(
     assert "not done" not in result.output
     assert DATA not in result.output
     # Discards get through LVM and LUKS: overwriting free space with zeros would have filled the disks with what they look like encrypted.
-    assert sum(disk.stat().st_blocks for disk in disks) <= before
+    assert sum(disk.stat().st_blocks for disk in disks) < before + (8 << 20) // 512
     found = scrubbing.audit(recognised(disks), accel="tcg", keys=[Key("all", ROOT), Key("all", DATA)])
     changed = {one.name for one in found.operations if one.changes}
     assert changed.isdisjoint({"reset-machine-id", "remove-histories"})

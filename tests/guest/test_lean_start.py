@@ -168,6 +168,27 @@ def test_the_initramfs_loads_what_libguestfs_machine_has(tmp_path: Path) -> None
     assert initrd.read_bytes() == after, "once is enough"
 
 
+def test_checksums_are_left_to_the_kernels_own_code(tmp_path: Path) -> None:
+    known = "crc32c-intel.ko\ncrc32-pclmul.ko\ncrct10dif-pclmul.ko\ncrc32_generic.ko\n"
+    _, initrd = appliance(tmp_path, known + ALL)
+    before = initrd.read_bytes()
+    lean_kernel.lighten(tmp_path)
+    wanted = b"\0crc32_generic.ko\nvirtio.ko\nvirtio_pci.ko\nsd_mod.ko\nvirtio_scsi.ko\n\0"
+    assert wanted in initrd.read_bytes()[len(before) :]
+
+
+def test_a_list_that_an_earlier_release_made_is_replaced(tmp_path: Path) -> None:
+    _, initrd = appliance(tmp_path, ALL)
+    with initrd.open("ab") as file:
+        cpio.write([cpio.file("modules", b"sd_mod.ko\n")], file)
+    before = initrd.read_bytes()
+    lean_kernel.lighten(tmp_path)
+    after = initrd.read_bytes()
+    assert b"virtio.ko\nvirtio_pci.ko\nsd_mod.ko\nvirtio_scsi.ko\n\0" in after[len(before) :]
+    lean_kernel.lighten(tmp_path)
+    assert initrd.read_bytes() == after
+
+
 @pytest.mark.parametrize("modules", ["virtio_blk.ko\n", "", "virtio.ko\nvirtio_pci.ko\nsd_mod.ko\n"])
 def test_an_initramfs_that_is_not_as_expected_is_left_alone(modules: str, tmp_path: Path) -> None:
     _, initrd = appliance(tmp_path, modules)

@@ -32,6 +32,10 @@ FILE_SYSTEMS: dict[str, tuple[str, dict[str, int], int]] = {
 _KEPT = {f"d/k{n}": f"STAYS-{n}\n" for n in range(40)}
 
 
+_MANY = 700
+"""Symbolic links whose inodes are in a row, more than are read of an inode table."""
+
+
 def _archive(*, posix: bool) -> bytes:
     """Files that stay and files that go, side by side, with what a POSIX file system keeps besides content."""
     buffer = io.BytesIO()
@@ -56,12 +60,14 @@ def _archive(*, posix: bool) -> bytes:
             add(f"d/l{number}", link=f"/GONE-link-{number}")
             add(f"d/m{number}", link=f"/GONE-link-{number}/{'x' * 90}")
             add(f"d/x{number}", attribute=f"GONE-attribute-{number}")
+        for number in range(_MANY) if posix else ():
+            add(f"d/many/{number}", link=f"/GONE-row-{number}")
         if posix:
             add("d/e/GONE-name-inside")
     return buffer.getvalue()
 
 
-_REMOVE = "cd /sysroot/d && rm -rf s* b* l* m* GONE* x* e"
+_REMOVE = "cd /sysroot/d && rm -rf s* b* l* m* GONE* x* e many"
 _GONE = re.compile(rb"GONE-[a-z]+|G\0O\0N\0E\0-\0")
 """FAT has names in UTF-16, at most five characters in a row."""
 
@@ -230,6 +236,24 @@ def test_groups_with_and_without_checksums() -> None:
     assert old.groups == (ext.Group(1, 9, (), 0, zeroed=True),)
     with pytest.raises(GuestError, match="dumpe2fs"):
         ext.parsed("dumpe2fs: Bad magic number\n")
+
+
+def test_many_free_inodes_in_a_row_are_not_read() -> None:
+    inode, block = 256, 1024
+    free = ((3, 4), (100, 1000), (1023, 1024), (1100, 2048))
+    group = ext.Group(1, 50, free, unused=1024, zeroed=True)
+    layout = ext.Layout(block, inode, 2048, frozenset(), external_journal=False, groups=(group,))
+    much, rest = ext._freed(layout, group)
+    assert much == [(25 * block, 250 * block)]  # inodes 101 to 1000: whole blocks of 4
+    assert rest == [(0, 25 * block), (250 * block, 256 * block)]
+    for begin, end in rest:
+        pieces = list(ext._emptied_inodes(layout, group, begin, b"x" * (end - begin)))
+        at, content = pieces[0]
+        kept = {2: b"x", 3: b"\0", 4: b"\0", 5: b"x", 100: b"\0", 1001: b"x", 1022: b"x", 1023: b"\0", 1024: b"\0"}
+        for number, byte in kept.items():
+            where = 50 * block + (number - 1) * inode - at
+            if 0 <= where < len(content):
+                assert content[where : where + inode] == byte * inode, number
 
 
 def test_free_inodes_of_sparse_and_of_whole_chunks() -> None:

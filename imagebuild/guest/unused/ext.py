@@ -18,6 +18,8 @@ from imagebuild.guest.unused.zeros import punch, read, write
 
 _JOURNAL_INODE = 8
 _SEPARATOR = "-- journal --"
+_MUCH = 64 << 10
+"""Bytes of free inodes in a row that are zeroed without a look at them: that is one command, and many files that went leave megabytes."""
 _RUN = re.compile(r"\((\d+)(?:-(\d+))?(?:\[u\])?\):(\d+)(?:-(\d+))?")
 """Logical and physical blocks, as debugfs lists them; ``(IND):7`` and ``(ETB0):7`` are blocks of the mapping itself."""
 _GROUP = re.compile(r"^Group (\d+): \(Blocks .*$", re.MULTILINE)
@@ -59,12 +61,17 @@ def wipe(guestfs: Any, shell: Shell, device: str) -> list[str]:
     zeros = [_never_used(layout, group) for group in layout.groups if group.unused and not group.zeroed]
     if "has_journal" in layout.features:
         zeros += [(at * layout.block, count * layout.block) for at, count in journal_blocks(journal)]
+    tables: list[tuple[Group, int, int]] = []
+    for group in layout.groups:
+        much, rest = _freed(layout, group)
+        zeros += [(group.table * layout.block + begin, end - begin) for begin, end in much]
+        tables += [(group, begin, end) for begin, end in rest]
     punch(shell, name, zeros)
-    tables = {span: group for group in layout.groups if (span := _table_to_change(layout, group))}
+    spans = [(group.table * layout.block + begin, end - begin) for group, begin, end in tables]
     pieces = [
         piece
-        for (start, _), group, old in zip(tables, tables.values(), read(shell, name, list(tables)), strict=True)
-        for piece in _emptied_inodes(layout, group, start, old)
+        for (group, begin, _), old in zip(tables, read(shell, name, spans), strict=True)
+        for piece in _emptied_inodes(layout, group, begin, old)
     ]
     write(guestfs, shell, name, pieces)
     return [f"{device} has its journal on another device"] if layout.external_journal else []
@@ -77,25 +84,36 @@ def _never_used(layout: Layout, group: Group) -> tuple[int, int]:
     return group.table * layout.block + begin, layout.per_group * layout.inode - begin
 
 
-def _table_to_change(layout: Layout, group: Group) -> tuple[int, int] | None:
-    """Offset and length of what was used of a group's table, if free inodes are among it."""
+def _freed(layout: Layout, group: Group) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+    """Begins and ends in what was used of a group's table, in bytes: blocks of free inodes, many in a row; what else has free inodes in it."""
     used = (layout.per_group - group.unused) * layout.inode
     used += -used % layout.block
-    if not any((first - group.first) * layout.inode < used for first, _ in group.free):
-        return None
-    return group.table * layout.block, used
+    free = [
+        ((first - group.first) * layout.inode, min((last + 1 - group.first) * layout.inode, used))
+        for first, last in group.free
+        if (first - group.first) * layout.inode < used
+    ]
+    blocks = [(begin + -begin % layout.block, end - end % layout.block) for begin, end in free]
+    much = [(begin, end) for begin, end in blocks if end - begin >= _MUCH]
+    edges = [0, *(edge for part in much for edge in part), used]
+    rest = [
+        (begin, end)
+        for begin, end in zip(edges[::2], edges[1::2], strict=True)
+        if any(first < end and begin < last for first, last in free)
+    ]
+    return much, rest
 
 
 def _emptied_inodes(layout: Layout, group: Group, start: int, old: bytes) -> Iterator[tuple[int, bytes]]:
-    """The blocks of a table, with zeros in place of the free inodes, where that changes anything."""
+    """The blocks of a table from ``start`` on, with zeros in place of the free inodes, where that changes anything."""
     new = bytearray(old)
     for first, last in group.free:
-        begin = (first - group.first) * layout.inode
-        end = min((last + 1 - group.first) * layout.inode, len(old))
+        begin = max((first - group.first) * layout.inode - start, 0)
+        end = min((last + 1 - group.first) * layout.inode - start, len(old))
         if begin < end:
             new[begin:end] = bytes(end - begin)
     for begin, end in _changed_blocks(old, bytes(new), layout.block):
-        yield start + begin, bytes(new[begin:end])
+        yield group.table * layout.block + start + begin, bytes(new[begin:end])
 
 
 def _changed_blocks(old: bytes, new: bytes, block: int) -> Iterator[tuple[int, int]]:
