@@ -7,7 +7,7 @@ PYTEST_ARGS ?=
 python := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup image test test-unit test-all lint check bench lock vulnerabilities clean
+.PHONY: help setup image test test-unit test-all lint check bench lock vulnerabilities structure clean
 
 help: ## list what can be done here
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' Makefile
@@ -45,6 +45,9 @@ lock: ## raise the versions in requirements.lock to the newest that pyproject.to
 
 vulnerabilities: ## look the locked versions up among known vulnerabilities (needs the network)
 	@scripts/lock.sh --vulnerabilities
+
+structure: ## print how the package is put together: rooms, floors, and folders that import each other
+	@$(python) scripts/structure.py
 
 bench: setup ## measure this machine: build times, beside the usual chain of tools
 	@$(python) -m bench
