@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from bench import convert, customise, lint
-from imagebuild.install.machine import disk_names
+from imagebuild.host.process import run
+from imagebuild.machine.install_vm import disk_names
 from imagebuild.recipe.load import load
-from imagebuild.run import run
 
 _LIMIT = 7200.0
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from bench import rounds
 from bench.customise import usual_chain
-from imagebuild import accel, hypervisor
+from imagebuild.host import accelerator, hypervisor
 
 RECIPE = """\
 extends: debian-13
@@ -28,7 +28,7 @@ GOAL, GOAL_OF_SECOND = 0.6, 0.4
 
 def measure(folder: Path) -> None:
     """Build with an empty store, a second recipe after it, then go through the script."""
-    accelerator = accel.prove().accelerator
+    accel = accelerator.prove().accelerator
     recipes = folder / "project" / "recipes"
     recipes.mkdir(parents=True)
     for name, more in (("first", ""), ("second", ""), ("chain", "installer: {payload: in-vm}")):
@@ -46,9 +46,7 @@ def measure(folder: Path) -> None:
     place = folder / "by-hand"
     imagebuild("render", "chain", "--into", str(place))
     installed = _installed(place)
-    steps = {"virt-install": installed} | usual_chain(
-        place / "disk.raw", folder / "chain.qcow2", accelerator=accelerator
-    )
+    steps = {"virt-install": installed} | usual_chain(place / "disk.raw", folder / "chain.qcow2", accelerator=accel)
     whole = sum(steps.values())
     print(f"the script: {whole:.1f} s ({', '.join(f'{name} {seconds:.1f}' for name, seconds in steps.items())})")
     print(f"imagebuild, from nothing: {first:.1f} s, {first / whole:.2f} of the script's (goal: {GOAL})")

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench import rounds
-from imagebuild.convert.conversion import convert
-from imagebuild.convert.formats import Format
-from imagebuild.run import run
+from imagebuild.host.process import run
+from imagebuild.image.conversion import convert
+from imagebuild.image.formats import Format
 
 GOAL = 0.3
 _LIMIT = 3600.0

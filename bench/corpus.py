@@ -15,7 +15,7 @@ import traceback
 from collections import Counter
 from pathlib import Path
 
-from imagebuild.kickstart import foreign
+from imagebuild.kickstart import external
 
 
 def main() -> int:
@@ -24,7 +24,7 @@ def main() -> int:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--syntax")
     arguments = parser.parse_args()
-    syntax = foreign.known_syntax(arguments.syntax) if arguments.syntax else None
+    syntax = external.known_syntax(arguments.syntax) if arguments.syntax else None
     files = sorted(path for path in arguments.folder.rglob("*") if path.is_file())
     outcomes: Counter[str] = Counter()
     rules: Counter[str] = Counter()
@@ -33,7 +33,7 @@ def main() -> int:
     for path in files:
         started = time.perf_counter()
         try:
-            report = foreign.read_file(path, syntax)
+            report = external.read_file(path, syntax)
         except Exception:  # noqa: BLE001 - whatever it is, it is what is looked for
             outcomes["failed"] += 1
             print(f"{path}:\n{traceback.format_exc()}", file=sys.stderr)

@@ -15,10 +15,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bench import rounds
-from imagebuild import accel, customise, qemu_img
-from imagebuild.convert.conversion import convert
+from imagebuild import customise
 from imagebuild.customise import registry
-from imagebuild.run import run
+from imagebuild.host import accelerator
+from imagebuild.host.process import run
+from imagebuild.image import qemu_img
+from imagebuild.image.conversion import convert
 
 GOAL = 0.35
 GOAL_OF_OPERATIONS = 0.3
@@ -28,11 +30,11 @@ Seconds = dict[str, float]
 
 def measure(disk: Path, folder: Path, number: int) -> None:
     """One round of both, side by side."""
-    accelerator = accel.prove().accelerator
-    print(f"round {number}: {disk.name}, {disk.stat().st_blocks * 512 / (1 << 20):.0f} MiB of data, {accelerator}")
+    accel = accelerator.prove().accelerator
+    print(f"round {number}: {disk.name}, {disk.stat().st_blocks * 512 / (1 << 20):.0f} MiB of data, {accel}")
     chain_image, our_image = folder / "chain.qcow2", folder / "ours.qcow2"
-    chain = usual_chain(_copy(disk, folder / "chain.raw"), chain_image, accelerator=accelerator)
-    ours = _ours(_copy(disk, folder / "ours.raw"), our_image, folder, accelerator=accelerator)
+    chain = usual_chain(_copy(disk, folder / "chain.raw"), chain_image, accelerator=accel)
+    ours = _ours(_copy(disk, folder / "ours.raw"), our_image, folder, accelerator=accel)
     _report("the usual chain", chain, chain_image)
     _report("imagebuild", ours, our_image)
     tools = sum(seconds for name, seconds in chain.items() if name != "qemu-img")
@@ -47,7 +49,7 @@ def _copy(disk: Path, copy: Path) -> Path:
     return copy
 
 
-def usual_chain(disk: Path, image: Path, *, accelerator: accel.Accelerator) -> Seconds:
+def usual_chain(disk: Path, image: Path, *, accelerator: accelerator.Accelerator) -> Seconds:
     """Seconds of each tool that makes a template of an installed disk, and the image of it."""
     env = {"LIBGUESTFS_BACKEND": "direct"} | (
         {"LIBGUESTFS_BACKEND_SETTINGS": "force_tcg"} if accelerator == "tcg" else {}
@@ -61,7 +63,7 @@ def usual_chain(disk: Path, image: Path, *, accelerator: accel.Accelerator) -> S
     return {str(argv[0]): run(argv, timeout=_LIMIT, env=env).seconds for argv in commands}
 
 
-def _ours(disk: Path, image: Path, folder: Path, *, accelerator: accel.Accelerator) -> Seconds:
+def _ours(disk: Path, image: Path, folder: Path, *, accelerator: accelerator.Accelerator) -> Seconds:
     calls = [registry.call(name) for name in (*registry.HOUSE_RULES, *registry.TEMPLATE)]
     return {
         "customise": _timed(

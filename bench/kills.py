@@ -26,8 +26,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
 
-from imagebuild import hypervisor
-from imagebuild.run import MARK
+from imagebuild.host import hypervisor
+from imagebuild.host.process import MARK
 
 RECIPE = """\
 extends: debian-13

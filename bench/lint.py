@@ -14,8 +14,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from imagebuild.host.process import run
 from imagebuild.recipe.load import load_all
-from imagebuild.run import run
 
 IMAGES = 1000
 _PER_FILE = 100

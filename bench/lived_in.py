@@ -16,10 +16,10 @@ from typing import Any
 
 import yaml
 
-from imagebuild import accel
 from imagebuild.guest import launch
 from imagebuild.guest.shell import Shell
-from imagebuild.store import Store
+from imagebuild.host import accelerator
+from imagebuild.store.store import Store
 
 FILE_SYSTEMS: dict[str, tuple[str, dict[str, int]]] = {
     "ext4-1k": ("ext4", {"blocksize": 1024}),
@@ -72,11 +72,11 @@ class Guest:
     before: dict[str, bytes]
 
 
-def accelerator(folder: Path) -> accel.Accelerator:
+def proved(folder: Path) -> accelerator.Accelerator:
     """Which accelerator works here, by the store that scrubs in ``folder`` use too: to find out takes up to 15 s."""
     store = Store(folder / "store")
     store.root.mkdir(mode=0o700, exist_ok=True)
-    return accel.verdict(store.answers).accelerator
+    return accelerator.verdict(store.answers).accelerator
 
 
 def table() -> Guest:
@@ -135,7 +135,7 @@ def make(guest: Guest, folder: Path, names: list[str]) -> dict[str, Path]:
             file.truncate(_SIZE)
     archive = folder / "guest.tar"
     archive.write_bytes(_archive(guest))
-    with launch.started(list(images.values()), "raw", accel=accelerator(folder), tmpdir=folder) as session:
+    with launch.started(list(images.values()), "raw", accel=proved(folder), tmpdir=folder) as session:
         for name, device in zip(names, session.g.list_devices(), strict=True):
             fstype, options = FILE_SYSTEMS[name]
             session.g.mkfs(fstype, device, **options)
@@ -196,7 +196,7 @@ def read(images: list[Path], folder: Path) -> list[dict[str, bytes]]:
     """The files of each of some raw images, in one launch."""
     found: list[dict[str, bytes]] = []
     archive = folder / "read.tar"
-    with launch.started(images, "raw", accel=accelerator(folder), tmpdir=folder) as session:
+    with launch.started(images, "raw", accel=proved(folder), tmpdir=folder) as session:
         for device in session.g.list_devices():
             session.g.mount_ro(device, "/")
             session.g.tar_out("/", str(archive))

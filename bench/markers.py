@@ -89,7 +89,7 @@ def _ours(copy: Path, fmt: str, folder: Path) -> Path:
 
 def _theirs(copy: Path, fmt: str, folder: Path) -> Path:
     env = os.environ | {"LIBGUESTFS_BACKEND": "direct"}
-    if lived_in.accelerator(folder) == "tcg":
+    if lived_in.proved(folder) == "tcg":
         env["LIBGUESTFS_BACKEND_SETTINGS"] = "force_tcg"
     _run(["virt-sysprep", "--quiet", "--format", fmt, "-a", copy], env, (0,))
     _run(["virt-sparsify", "--quiet", "--in-place", "--format", fmt, copy], env, (0,))
@@ -174,7 +174,7 @@ def main() -> int:
     print(f"{len(guest.markers)} markers, {len(guest.controls)} files that must stay", flush=True)
     with tempfile.TemporaryDirectory(prefix="bench-", dir=arguments.workdir) as name:
         folder = Path(name)
-        print(f"accelerator: {lived_in.accelerator(folder)}", flush=True)
+        print(f"accelerator: {lived_in.proved(folder)}", flush=True)
         names = list(dict.fromkeys(one.split("/")[0] for one in combinations))
         images = lived_in.make(guest, folder, names)
         met = []

@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench import rounds
-from imagebuild.entries import Settings
-from imagebuild.parallel import needed
+from imagebuild.build.scheduler import needed
+from imagebuild.build.step_cache import Settings
 from imagebuild.recipe.load import load
-from imagebuild.store import Store
+from imagebuild.store.store import Store
 
 MANY = 8
 """Recipes that are built one after the other, and as many at once."""

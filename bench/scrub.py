@@ -22,9 +22,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from imagebuild import accel
 from imagebuild.guest import launch
-from imagebuild.store import Store
+from imagebuild.host import accelerator
+from imagebuild.store.store import Store
 
 GOAL = 0.75
 GOAL_OF_FILES = 10.0
@@ -85,7 +85,7 @@ def _guests(folder: Path, numbers: tuple[int, ...]) -> dict[int, Path]:
     store = _store(folder, "this")
     archive = folder / "guest.tar"
     with launch.started(
-        list(images.values()), "raw", accel=accel.verdict(store.answers).accelerator, tmpdir=folder
+        list(images.values()), "raw", accel=accelerator.verdict(store.answers).accelerator, tmpdir=folder
     ) as session:
         for number, device in zip(numbers, session.g.list_devices(), strict=True):
             _archive(archive, number)
@@ -113,7 +113,7 @@ def _store(folder: Path, who: str) -> Store:
     """A store that knows which accelerator works."""
     store = Store(folder / f"store-{who}")
     store.root.mkdir(mode=0o700, exist_ok=True)
-    accel.verdict(store.answers)
+    accelerator.verdict(store.answers)
     return store
 
 

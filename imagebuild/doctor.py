@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from imagebuild import accel, hypervisor
 from imagebuild.errors import ImageBuildError
+from imagebuild.host import accelerator, hypervisor
+from imagebuild.host.process import environment
 from imagebuild.kickstrap.mirror import host_mirror, keyring
-from imagebuild.run import environment
-from imagebuild.store import Store
+from imagebuild.store.store import Store
 
 Level = Literal["ok", "note", "missing"]
 _GIB = 1 << 30
@@ -45,9 +45,9 @@ def examine(store: Store) -> Iterator[Finding]:
     """Look at everything a build needs, one finding at a time."""
     yield from _programs()
     yield from _modules()
-    verdict = accel.Verdict("tcg", "QEMU is not installed")
+    verdict = accelerator.Verdict("tcg", "QEMU is not installed")
     try:
-        verdict = accel.verdict(store.answers)
+        verdict = accelerator.verdict(store.answers)
         level: Level = "note" if verdict.emulated else "ok"
         yield Finding(level, "accelerator", f"{'emulation' if verdict.emulated else 'KVM'}: {verdict.reason}")
     except ImageBuildError as error:
@@ -80,7 +80,7 @@ def _modules() -> Iterator[Finding]:
             yield Finding("missing", f"Python module {module}", "not there for this Python", mend)
 
 
-def _libvirt(store: Store, verdict: accel.Verdict) -> str:
+def _libvirt(store: Store, verdict: accelerator.Verdict) -> str:
     with hypervisor.connected(hide_kvm=verdict.emulated) as connection:
         virt_type = "qemu" if verdict.emulated else "kvm"
         if not connection.can(virt_type):

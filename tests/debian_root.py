@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from imagebuild.host.process import run
 from imagebuild.kickstrap.mirror import host_mirror
-from imagebuild.run import run
 from tests.appliance import appliance
 
 

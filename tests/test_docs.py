@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from test_layers import LAYERS, PACKAGE
+from test_layers import PACKAGE, ROOMS
 
 from imagebuild.cli.main import cli
 from imagebuild.kickstrap.agent import supported
@@ -18,6 +18,11 @@ DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 
 def text_of(name: str) -> str:
     return (ROOT / name).read_text(encoding="utf-8")
+
+
+def section(text: str, title: str) -> str:
+    """What stands between a title and the next one."""
+    return text.partition(title)[2].partition("\n## ")[0]
 
 
 def table(text: str, head: str) -> dict[str, str]:
@@ -63,8 +68,6 @@ def test_kickstraps_tables_are_what_it_carries_out(head: str, allowed: dict[str,
     assert told == allowed
 
 
-@pytest.mark.parametrize("layer", LAYERS)
-def test_every_module_stands_in_its_layer(layer: str) -> None:
-    (line,) = re.findall(rf"^    {layer} +(.*)$", text_of("docs/development.md"), re.MULTILINE)
-    there = {unit for unit in LAYERS[layer] if (PACKAGE / f"{unit}.py").exists() or (PACKAGE / unit).is_dir()}
-    assert there - {"cli"} <= set(re.findall(r"\w+", line))
+def test_the_rooms_are_told_in_their_order() -> None:
+    told = re.findall(r"^    (\w+)  +\w.*$", section(text_of("docs/development.md"), "## Rooms"), re.MULTILINE)
+    assert told == [room for room in reversed(ROOMS) if (PACKAGE / room).is_dir()]

@@ -10,11 +10,12 @@ from typing import NamedTuple
 
 import pytest
 
-from imagebuild import accel, doctor, hypervisor
+from imagebuild import doctor
 from imagebuild.doctor import Finding, examine
 from imagebuild.errors import HostError
+from imagebuild.host import accelerator, hypervisor
 from imagebuild.kickstrap.mirror import Mirror
-from imagebuild.store import Store
+from imagebuild.store.store import Store
 
 
 class Connection:
@@ -44,7 +45,7 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     for name in doctor._PROGRAMS:
         (programs / name).touch(mode=0o755)
     monkeypatch.setattr(doctor, "environment", lambda: {"PATH": str(programs)})
-    monkeypatch.setattr(accel, "verdict", lambda _cache: accel.Verdict("tcg", "/dev/kvm does not work"))
+    monkeypatch.setattr(accelerator, "verdict", lambda _cache: accelerator.Verdict("tcg", "/dev/kvm does not work"))
     monkeypatch.setattr(doctor, "host_mirror", lambda: Mirror("https://mirror.example/debian"))
     monkeypatch.setattr(doctor.os, "geteuid", lambda: 0)
     monkeypatch.setenv("SUPERMIN_KERNEL", "/boot/vmlinuz-of-ours")
@@ -93,10 +94,10 @@ def test_a_module_that_this_python_does_not_see(host: Store, monkeypatch: pytest
 
 
 def test_qemu_is_missing(host: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    def verdict(_cache: Path) -> accel.Verdict:
+    def verdict(_cache: Path) -> accelerator.Verdict:
         raise HostError("qemu-system-x86_64 is not installed", "run `make setup`")
 
-    monkeypatch.setattr(accel, "verdict", verdict)
+    monkeypatch.setattr(accelerator, "verdict", verdict)
     assert found(host, "accelerator") == Finding(
         "missing", "accelerator", "qemu-system-x86_64 is not installed", "run `make setup`"
     )

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from imagebuild import fingerprint, plan, preparation
+from imagebuild import fingerprint
+from imagebuild.build import plan, preparation
 from imagebuild.customise import registry
 from imagebuild.kickstrap import runtime
 from tests.test_layers import PACKAGE, SOURCES, imports, name_of
@@ -14,11 +15,11 @@ from tests.test_layers import PACKAGE, SOURCES, imports, name_of
 FILES = {name_of(path): path for path in SOURCES}
 # They decide how a thing is made, watched and told, and not what it is.
 NEUTRAL = {
-    "errors", "log", "printable", "progress", "hints", "files", "run", "accel", "answers", "ownership", "fingerprint", "image_references",
-    "disk_image", "qemu_img",
+    "errors", "log", "printable", "progress", "files", "fingerprint", "host.hints", "host.process", "host.accelerator", "host.probe_cache",
+    "host.ownership", "image.references", "image.disk_image", "image.qemu_img",
 }  # fmt: skip
 # What proves a download and brings it does not change it.
-PROOFS = {"install.checksums", "install.signature", "install.sources"}
+PROOFS = {"anaconda.checksums", "anaconda.signature", "anaconda.source"}
 
 
 def closure(*roots: str) -> set[str]:
@@ -52,7 +53,7 @@ def code(names: set[str]) -> set[str]:
     [
         (["kickstrap.runtime"], runtime.base_sources(), NEUTRAL),
         (["kickstrap.payload"], preparation.PAYLOAD_CODE, NEUTRAL),
-        (["convert.conversion"], plan.CONVERT_CODE, NEUTRAL - {"disk_image", "qemu_img"}),
+        (["image.conversion"], plan.CONVERT_CODE, NEUTRAL - {"image.disk_image", "image.qemu_img"}),
     ],
     ids=["base", "payload", "convert"],
 )
@@ -61,7 +62,7 @@ def test_a_step_covers_what_it_runs(roots: list[str], places: tuple[str | Path, 
 
 
 def test_a_source_covers_its_part_of_the_installers() -> None:
-    ran = {name for name in code(closure("imagebuild.install.medium")) if name.startswith("install.")}
+    ran = {name for name in code(closure("imagebuild.anaconda.medium")) if name.startswith("anaconda.")}
     assert ran - covered(*preparation.SOURCE_CODE) - PROOFS == set()
 
 
@@ -74,7 +75,7 @@ def test_an_operation_covers_what_it_runs(name: str) -> None:
         "customise.runner",
         "customise.process",
         "customise.sockets",
-        "stall",
+        "host.stall",
         "kernel",
         "kernel.cpio",
         "kernel.vmlinux",

@@ -1,4 +1,4 @@
-"""Imports go down the layers only, and each outside world has one module that touches it.
+"""Imports go down the rooms only, and each outside world has one module that touches it.
 
 Read from the source, so nothing is imported and no import can hide behind a branch.
 """
@@ -17,61 +17,34 @@ import imagebuild
 
 PACKAGE = Path(imagebuild.__file__).parent
 
-# From the bottom up. A module may import its own layer and those below it.
-LAYERS = {
-    "base": {"errors", "printable", "progress", "log", "files", "fstab", "stall", "answers", "ownership", "hints"},
-    "adapters": {
-        "run",
-        "disk_image",
-        "image_references",
-        "guest",
-        "hypervisor",
-        "qemu_img",
-        "fetch",
-        "accel",
-        "kernel",
-    },
-    "domain": {
-        "recipe",
-        "kickstart",
-        "plan",
-        "preparation",
-        "fingerprint",
-        "install",
-        "kickstrap",
-        "customise",
-        "domain",
-        "convert",
-        "manifest",
-        "runs",
-        "store",
-        "history",
-        "artifact",
-        "tools",
-        "evidence",
-        "project",
-        "skeleton",
-    },
-    "engine": {
-        "build",
-        "customising",
-        "freshness",
-        "gc",
-        "reasons",
-        "parallel",
-        "scrub",
-        "by_hand",
-        "steps",
-        "prepare",
-        "entries",
-        "recording",
-        "verify",
-        "publish",
-        "doctor",
-    },
-    "cli": {"cli"},
-}
-ORDER = list(LAYERS)
+# From the bottom up: a folder, or a module that everybody uses. Each may import those above its line, and itself.
+ROOMS = (
+    "printable",
+    "errors",
+    "log",
+    "progress",
+    "files",
+    "fingerprint",
+    "host",
+    "image",
+    "fetch",
+    "store",
+    "kernel",
+    "guest",
+    "kickstrap",
+    "schema",
+    "customise",
+    "recipe",
+    "kickstart",
+    "machine",
+    "install",
+    "anaconda",
+    "scrub",
+    "build",
+    "doctor",
+    "skeleton",
+    "cli",
+)
 # Programs of their own: they run in the installer's virtual machine, not here.
 OWN = "imagebuild.kickstrap.agent"
 IN_THE_VM = ("kickstrap/agent/", "kickstrap/rootfs/")
@@ -133,30 +106,25 @@ def is_module(name: str) -> bool:
     return name.startswith("imagebuild.") and (path.with_suffix(".py").exists() or (path / "__init__.py").exists())
 
 
-def layer_of(module: str) -> int | None:
-    """The position of `imagebuild.<unit>…` in ORDER; None for the package itself and for foreign modules."""
+def floor_of(module: str) -> int | None:
+    """The position of `imagebuild.<room>…` in ROOMS; None for the package itself and for foreign modules."""
     package, _, rest = module.partition(".")
-    if package != "imagebuild" or not rest:
-        return None
-    unit = rest.split(".")[0]
-    for position, name in enumerate(ORDER):
-        if unit in LAYERS[name]:
-            return position
-    return None
+    room = rest.split(".")[0]
+    return ROOMS.index(room) if package == "imagebuild" and room in ROOMS else None
 
 
-def test_every_module_has_a_layer() -> None:
-    units = {path.relative_to(PACKAGE).parts[0].removesuffix(".py") for path in SOURCES} - {"__init__", "__main__"}
-    assert units <= set.union(*LAYERS.values()), "give a new module its place in LAYERS, and in docs/development.md"
+def test_every_module_has_a_room() -> None:
+    rooms = {path.relative_to(PACKAGE).parts[0].removesuffix(".py") for path in SOURCES} - {"__init__", "__main__"}
+    assert rooms == set(ROOMS), "give a new room its place in ROOMS, and in docs/development.md"
 
 
 def test_imports_go_down_only() -> None:
     upward = []
     for path in SOURCES:
-        own = layer_of(name_of(path))
+        own = floor_of(name_of(path))
         if own is None:  # the package's own __init__ and __main__: the first imports nothing, the second starts the cli
-            own = ORDER.index("cli") if path.name == "__main__.py" else -1
-        upward += [(name_of(path), name) for name in imports(path) if (layer_of(name) or 0) > own]
+            own = ROOMS.index("cli") if path.name == "__main__.py" else -1
+        upward += [(name_of(path), name) for name in imports(path) if (floor_of(name) or 0) > own]
     assert not upward
 
 
@@ -175,11 +143,11 @@ def test_no_module_waits_for_itself() -> None:
 @pytest.mark.parametrize(
     ("outside", "only"),
     [
-        ("subprocess", "run"),
+        ("subprocess", "host.process"),
         ("guestfs", "guest.launch"),
-        ("libvirt", "hypervisor"),
+        ("libvirt", "host.hypervisor"),
         ("pycurl", "fetch.transfer"),
-        ("sqlite3", "history"),
+        ("sqlite3", "store.history"),
     ],
     ids=lambda value: value,
 )
@@ -192,7 +160,7 @@ def test_one_module_touches_each_outside_world(outside: str, only: str) -> None:
     assert users <= {f"imagebuild.{only}"}
 
 
-def test_no_program_is_started_behind_run() -> None:
+def test_no_program_is_started_behind_the_process_module() -> None:
     starters = {"system", "popen", "fork", "forkpty", "posix_spawn", "posix_spawnp"}
     found = []
     for path in SOURCES:

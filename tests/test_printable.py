@@ -11,10 +11,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from imagebuild import evidence, log
+from imagebuild import log
+from imagebuild.build import postmortem
 from imagebuild.errors import CommandFailed
+from imagebuild.host.process import pasteable, run
 from imagebuild.printable import one_line, several_lines, shell_word, transcript
-from imagebuild.run import pasteable, run
 
 ANY = st.text(st.characters(exclude_categories=()))
 HOSTILE = "a\x1b]0;title\x07\x9b31m\x7f\u202egpj\u2066\u200f\u061c\u2028\u2029\u200b\ufeff\u3164\udcff\r\nb\tc"
@@ -106,8 +107,8 @@ def test_what_a_failed_build_leaves_is_safe_to_cat(tmp_path: Path) -> None:
     folder.mkdir()
     (work / "logs/console.log").write_bytes(b"\x1b[32mOK\x1b[0m\r\n\x1b]0;owned\x07\xc2\x9b\xff\n")
     error = CommandFailed(f"qemu-img failed: {HOSTILE}", command="qemu-img", output="one\ntwo\x1b[0m")
-    evidence.keep(folder, work, error)
-    evidence.copy_logs(work / "logs", tmp_path)
+    postmortem.keep(folder, work, error)
+    postmortem.copy_logs(work / "logs", tmp_path)
     for path in (*folder.iterdir(), tmp_path / "console.log"):
         assert_printable(path.read_text(), "\n\t\ufffd")
     assert (tmp_path / "console.log").read_text().startswith("OK\n")

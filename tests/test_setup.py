@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from imagebuild.run import Completed, run
+from imagebuild.host.process import Completed, run
 
 ROOT = Path(__file__).resolve().parent.parent
 SETUP = ROOT / "scripts" / "setup.sh"

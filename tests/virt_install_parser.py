@@ -12,6 +12,7 @@ import subprocess
 import sys
 import warnings
 import xml.etree.ElementTree as ET
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -51,6 +52,19 @@ def connection(folder: Path, scheme: str = "qemu") -> str:
     return f"__virtinst_test__test:///default,fakeuri={scheme}:///system,caps='{path}'"
 
 
+@contextlib.contextmanager
+def _own_main_context() -> Iterator[None]:
+    """Let libosinfo wait in a main context of its own: another test may have started libvirt's event loop, which holds GLib's default one for ever."""
+    from gi.repository import GLib  # type: ignore[import-not-found]
+
+    context = GLib.MainContext.new()
+    context.push_thread_default()
+    try:
+        yield
+    finally:
+        context.pop_thread_default()
+
+
 def parsed(argv: list[str]) -> ET.Element:
     """The domain that virt-install would start for ``argv``, whose ``--connect`` is of :func:`connection`."""
     program, out, err = _program(), io.StringIO(), io.StringIO()
@@ -58,7 +72,8 @@ def parsed(argv: list[str]) -> ET.Element:
     before = sys.argv
     sys.argv = words
     try:
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), warnings.catch_warnings():
+        streams = contextlib.redirect_stdout(out), contextlib.redirect_stderr(err)
+        with streams[0], streams[1], _own_main_context(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             program.main()
     except SystemExit as error:

@@ -10,9 +10,8 @@ from typing import Any
 
 import click
 
-from imagebuild import build as engine
-from imagebuild import parallel
-from imagebuild.artifact import Output
+from imagebuild.build import engine, scheduler
+from imagebuild.build.step_cache import Settings
 from imagebuild.cli import problems
 from imagebuild.cli.lines import minutes, rounded
 from imagebuild.cli.options import (
@@ -29,9 +28,9 @@ from imagebuild.cli.options import (
 )
 from imagebuild.cli.output import echo, echo_data, echo_lines, shown
 from imagebuild.cli.report import JsonReporter, reporter
-from imagebuild.entries import Settings
 from imagebuild.progress import Reporter
 from imagebuild.recipe.model import Recipe
+from imagebuild.store.artifact import Output
 
 
 @click.command(
@@ -89,7 +88,7 @@ def build(
     if len(wanted) == 1:
         _tell(told, _built(wanted[0], settings, told))
         return
-    builds = parallel.Builds(
+    builds = scheduler.Builds(
         wanted,
         settings,
         lambda recipe: _words(recipe, settings, given, verbose=verbose),
@@ -145,7 +144,7 @@ def _tell(told: Reporter, event: Mapping[str, Any]) -> None:
         echo_lines(problems.described(event), err=True)
 
 
-def _table(outcomes: Sequence[parallel.Outcome]) -> None:
+def _table(outcomes: Sequence[scheduler.Outcome]) -> None:
     """The end of several builds, a line for each."""
     width = max(len(shown(one.recipe)) for one in outcomes)
     echo()

@@ -7,7 +7,7 @@ import click
 from imagebuild.cli.options import json_option, refuse_unknown, var_option
 from imagebuild.cli.output import echo, echo_data, shown
 from imagebuild.errors import RecipeError
-from imagebuild.hints import command_line
+from imagebuild.host.hints import command_line
 from imagebuild.recipe.catalogue import Listed, catalogue
 from imagebuild.recipe.load import checked
 from imagebuild.recipe.search import recipe_folders

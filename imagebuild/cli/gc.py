@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from imagebuild import gc as collector
+from imagebuild.build import gc as collector
 from imagebuild.cli.options import Size, json_option, opened, store_option
 from imagebuild.cli.output import echo, echo_data, shown
 

@@ -13,9 +13,9 @@ from imagebuild.cli.lines import minutes, rounded
 from imagebuild.cli.options import RecipeName, json_option, opened, store_option
 from imagebuild.cli.output import echo, echo_data, echo_lines, shown
 from imagebuild.errors import RecipeError, UsageError
-from imagebuild.history import Build, History
 from imagebuild.recipe.load import select
-from imagebuild.recipe.section import MIB
+from imagebuild.schema.section import MIB
+from imagebuild.store.history import Build, History
 
 
 @click.command(

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from imagebuild.errors import UsageError
 from imagebuild.guest import Key
 from imagebuild.recipe import secrets
-from imagebuild.recipe.section import SecretRef
+from imagebuild.schema.section import SecretRef
 
 
 def _read(_ctx: click.Context, _param: click.Parameter, values: tuple[str, ...]) -> tuple[Key, ...]:

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import click
 
-from imagebuild import plan as plans
+from imagebuild.build import plan as plans
 from imagebuild.cli import problems, sarif
 from imagebuild.cli.options import RecipeName, json_option, refuse_unknown, var_option
 from imagebuild.cli.output import echo, echo_data, echo_lines
 from imagebuild.errors import Problem, RecipeError
-from imagebuild.kickstart import foreign
+from imagebuild.kickstart import external
 from imagebuild.kickstart import rule as rules
-from imagebuild.kickstart.gathered import Gathered
+from imagebuild.kickstart.merged_report import Gathered
 from imagebuild.kickstrap.mirror import host_mirror
 from imagebuild.log import redact
 from imagebuild.recipe.catalogue import clashes
@@ -71,10 +71,10 @@ def lint(
     if not kickstarts:
         names = names or tuple(str(path) for path in available(recipe_folders()).values())
     found = Gathered()
-    version = foreign.known_syntax(syntax) if syntax else None
+    version = external.known_syntax(syntax) if syntax else None
     for name in kickstarts:
-        stdin = name == foreign.STDIN
-        found.add(foreign.read(sys.stdin.buffer, name, version) if stdin else foreign.read_file(Path(name), version))
+        stdin = name == external.STDIN
+        found.add(external.read(sys.stdin.buffer, name, version) if stdin else external.read_file(Path(name), version))
     images = _lint_recipes(names, given, found)
     counted = [
         f"{_counted(number, what)}"
@@ -85,7 +85,7 @@ def lint(
 
 
 def _is_kickstart(name: str) -> bool:
-    return name == foreign.STDIN or name.endswith(_KICKSTARTS)
+    return name == external.STDIN or name.endswith(_KICKSTARTS)
 
 
 def _lint_recipes(names: tuple[str, ...], given: dict[str, str], found: Gathered) -> int:

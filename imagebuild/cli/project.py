@@ -6,11 +6,11 @@ from pathlib import Path
 
 import click
 
-from imagebuild import project
 from imagebuild.cli.options import RecipeName
 from imagebuild.cli.output import echo, echo_document
 from imagebuild.files import write_atomically
-from imagebuild.hints import command_line
+from imagebuild.host.hints import command_line
+from imagebuild.recipe import project
 from imagebuild.recipe import schema as schemas
 from imagebuild.recipe.load import one_image
 

@@ -6,13 +6,13 @@ from pathlib import Path, PurePosixPath
 
 import click
 
-from imagebuild import by_hand
-from imagebuild import plan as plans
+from imagebuild.build import export
+from imagebuild.build import plan as plans
 from imagebuild.cli.options import RecipeName, opened, refuse_unknown, store_option, var_option
 from imagebuild.cli.output import echo, echo_document
-from imagebuild.domain.definition import IMAGES, definition
 from imagebuild.errors import UsageError
 from imagebuild.kickstrap.mirror import Mirror, host_mirror
+from imagebuild.machine.domain_xml import IMAGES, definition
 from imagebuild.recipe.load import load
 from imagebuild.recipe.model import Recipe
 from imagebuild.recipe.written import written
@@ -71,10 +71,10 @@ def render(
         folder = PurePosixPath(Path(images).absolute()) if images else IMAGES
         echo_document(definition(wanted, name=name, images=folder))
     elif what == "command":
-        kind = by_hand.virt_type(wanted, opened(store))
-        echo_document(by_hand.command(by_hand.as_known_here(wanted), into or Path(wanted.name), kind))
+        kind = export.virt_type(wanted, opened(store))
+        echo_document(export.command(export.as_known_here(wanted), into or Path(wanted.name), kind))
     elif into is not None:
-        for path in by_hand.write(wanted, into, opened(store)):
+        for path in export.write(wanted, into, opened(store)):
             echo(path)
     else:
         echo_document(rendered(wanted))

@@ -11,7 +11,6 @@ import click
 from click.shell_completion import CompletionItem
 from pydantic import ValidationError
 
-from imagebuild import accel
 from imagebuild import scrub as scrubbing
 from imagebuild.cli.keys import key_option
 from imagebuild.cli.options import RecipeName, json_option, log_to_stderr, opened, store_option, verbose_option
@@ -19,16 +18,17 @@ from imagebuild.cli.output import echo, echo_text
 from imagebuild.cli.report import JsonReporter, reporter
 from imagebuild.customise import CustomiseResult, OperationCall, OperationResult, registry
 from imagebuild.customise.audit import KINDS
-from imagebuild.disk_image import Format
 from imagebuild.errors import UsageError
 from imagebuild.guest import Key
+from imagebuild.host import accelerator
+from imagebuild.image.disk_image import Format
 from imagebuild.recipe import supplies
-from imagebuild.recipe.document import Mark
 from imagebuild.recipe.load import load
 from imagebuild.recipe.secrets import RealSecrets
-from imagebuild.runs import new_run
+from imagebuild.schema.document import Mark
 from imagebuild.scrub import Way
-from imagebuild.store import Store
+from imagebuild.store.runs import new_run
+from imagebuild.store.store import Store
 
 _IMAGES = click.argument(
     "images", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True, dir_okay=False), metavar="IMAGE..."
@@ -260,8 +260,8 @@ def _call(text: str) -> OperationCall:
         raise UsageError(f"--operation {name}: what follows the equals sign is no JSON: {error}") from error
 
 
-def _accelerator(store: Store) -> accel.Accelerator:
-    return accel.verdict(store.answers).accelerator
+def _accelerator(store: Store) -> accelerator.Accelerator:
+    return accelerator.verdict(store.answers).accelerator
 
 
 def _scratch(store: Store) -> AbstractContextManager[Path]:

@@ -32,7 +32,7 @@ from imagebuild.customise.result import RESULTS, OperationResult
 from imagebuild.customise.sockets import SocketFolder
 from imagebuild.customise.supplies import Supplies
 from imagebuild.errors import GuestStuck, HostError, ImageBuildError
-from imagebuild.stall import Stall, Usage
+from imagebuild.host.stall import Stall, Usage
 
 _LOOK = 0.2
 """Seconds between two looks at what the thread does."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 from imagebuild.customise import supplies
 from imagebuild.errors import GuestError
-from imagebuild.hints import command_line
+from imagebuild.host.hints import command_line
 
 if TYPE_CHECKING:
     from imagebuild.customise.guest import Guest

@@ -19,12 +19,12 @@ from imagebuild.customise import sockets
 from imagebuild.customise.result import RESULT, RESULTS, CustomiseResult, OperationResult
 from imagebuild.customise.sockets import SocketFolder
 from imagebuild.customise.supplies import Supplies
-from imagebuild.disk_image import Format
 from imagebuild.errors import CommandFailed, GuestError, GuestStuck, HostError
 from imagebuild.files import is_utf8
 from imagebuild.guest import Key
+from imagebuild.host.process import run as run_program
+from imagebuild.image.disk_image import Format
 from imagebuild.progress import SILENT, Progress
-from imagebuild.run import run as run_program
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

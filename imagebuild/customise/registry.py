@@ -96,8 +96,7 @@ def shared_sources() -> list[Path]:
     package = fingerprint.PACKAGE
     parameters = ("accounts", "document", "fields", "findings", "section", "ssh_keys")
     return [
-        package / "fstab.py",
-        *(package / "recipe" / f"{name}.py" for name in parameters),
+        *(package / "schema" / f"{name}.py" for name in parameters),
         *(package / "guest").rglob("*.py"),
         *(package / "customise").glob("*.py"),
         *(package / "customise" / "network").glob("*.py"),

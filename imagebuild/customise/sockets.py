@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from imagebuild.ownership import why_not_own
+from imagebuild.host.ownership import why_not_own
 
 _SOCKET = "guestfsd.sock"
 _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC

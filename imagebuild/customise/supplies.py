@@ -18,9 +18,9 @@ from pydantic import BaseModel, GetCoreSchemaHandler
 from pydantic_core import core_schema
 
 from imagebuild.errors import HostError
-from imagebuild.recipe.document import Route
-from imagebuild.recipe.fields import file_path
-from imagebuild.recipe.section import SecretRef
+from imagebuild.schema.document import Route
+from imagebuild.schema.fields import file_path
+from imagebuild.schema.section import SecretRef
 
 
 class HostPath(str):

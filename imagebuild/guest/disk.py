@@ -6,7 +6,6 @@ import posixpath
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from imagebuild import qemu_img
 from imagebuild.errors import GuestError, GuestFileError
 from imagebuild.guest import appliance, block, boot, search
 from imagebuild.guest.appliance import Appliance
@@ -14,6 +13,7 @@ from imagebuild.guest.calls import about
 from imagebuild.guest.lookup import Entry, Lookup
 from imagebuild.guest.removal import Cleared, Removal, is_plain
 from imagebuild.guest.tree import Tree
+from imagebuild.image import qemu_img
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence

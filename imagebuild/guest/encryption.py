@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from imagebuild import fstab
 from imagebuild.errors import GuestError
+from imagebuild.guest import fstab
 from imagebuild.guest.block import devices
 from imagebuild.guest.shell import Shell
 

@@ -6,18 +6,18 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
-from imagebuild.accel import EMULATED_KERNEL_ARGUMENTS, others_run
 from imagebuild.errors import HostError
 from imagebuild.guest import lean_start
 from imagebuild.guest.disk import GuestDisk
 from imagebuild.guest.session import Session
+from imagebuild.host.accelerator import EMULATED_KERNEL_ARGUMENTS, others_run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from imagebuild.disk_image import Format
     from imagebuild.guest.encryption import Key
+    from imagebuild.image.disk_image import Format
 
 
 @contextmanager

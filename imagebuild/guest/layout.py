@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from imagebuild import fstab
 from imagebuild.errors import GuestError
-from imagebuild.guest import encryption, inventory, names, reasons
+from imagebuild.guest import encryption, fstab, inventory, names, reasons
 from imagebuild.guest.block import devices
 from imagebuild.log import logger
 

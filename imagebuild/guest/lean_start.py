@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from imagebuild.guest.lean_kernel import lighten
+from imagebuild.host.ownership import why_not_private
 from imagebuild.log import logger
-from imagebuild.ownership import why_not_private
 
 _ARCHIVE = "init.tar.gz"
 _CHANGES = (

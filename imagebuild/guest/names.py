@@ -6,9 +6,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from imagebuild import fstab
 from imagebuild.errors import GuestError
-from imagebuild.guest import encryption
+from imagebuild.guest import encryption, fstab
 from imagebuild.guest.block import devices
 
 _BY_TABLE = {"PARTUUID": "PART_ENTRY_UUID", "PARTLABEL": "PART_ENTRY_NAME"}

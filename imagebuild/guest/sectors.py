@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from imagebuild import qemu_img
+from imagebuild.image import qemu_img
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from imagebuild.disk_image import Format
+    from imagebuild.image.disk_image import Format
 
 _GPT = b"EFI PART"
 _GUARDS_GPT = 0xEE

@@ -9,7 +9,6 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext, supp
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from imagebuild import qemu_img
 from imagebuild.errors import HostError
 from imagebuild.guest import unused
 from imagebuild.guest.calls import Translated
@@ -17,12 +16,13 @@ from imagebuild.guest.encryption import Key, open_all
 from imagebuild.guest.layout import Root, find_root, mount, swap_files, types
 from imagebuild.guest.network import Network
 from imagebuild.guest.sectors import sector_size
+from imagebuild.image import qemu_img
 from imagebuild.log import logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from imagebuild.disk_image import Format
+    from imagebuild.image.disk_image import Format
 
 PATIENCE = (300.0, 300.0, 600.0)
 """Seconds that each attempt to start the appliance has. It takes 3 s with KVM and 10 to 60 s without; building it, the first time on a host, a minute more."""

@@ -7,13 +7,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from imagebuild.install.virt_install import InstallMachine, command
+from imagebuild.machine.virt_install import InstallMachine, command
 
 HERE = Path("/@HERE @")
 """Stands for the script's own folder. The space has virt-install's and the shell's quotes put around it."""
 
 _ODD = """case $here in *[\\'\\"\\&\\<\\>]*) echo "virt-install cannot be told of $here" >&2; exit 3 ;; esac"""
-"""See imagebuild.install.options.file."""
+"""See imagebuild.machine.virt_install_options.file."""
 
 
 def pasteable(machine: InstallMachine) -> str:

@@ -13,14 +13,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from imagebuild.errors import CommandFailed, HostError, InstallFailed, InstallStalled
-from imagebuild.hypervisor import DomainState, Hypervisor
+from imagebuild.host.hypervisor import DomainState, Hypervisor
+from imagebuild.host.process import run
+from imagebuild.host.stall import Stall
 from imagebuild.install.console import Console
 from imagebuild.install.script import repeat_script
-from imagebuild.install.virt_install import InstallMachine, command
 from imagebuild.log import logger
+from imagebuild.machine.virt_install import InstallMachine, command
 from imagebuild.progress import Progress
-from imagebuild.run import run
-from imagebuild.stall import Stall
 
 _POLL = 0.25
 _START_LIMIT = 180.0

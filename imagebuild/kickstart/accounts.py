@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from imagebuild.recipe.accounts import SshKey, User
-from imagebuild.recipe.document import Route
 from imagebuild.recipe.model import Recipe
 from imagebuild.recipe.secrets import Secrets
-from imagebuild.recipe.section import SecretRef
+from imagebuild.schema.accounts import SshKey, User
+from imagebuild.schema.document import Route
+from imagebuild.schema.section import SecretRef
 
 _SUDO_GROUP = {"debian": "sudo", "redhat": "wheel"}
 """The group whose members may use sudo, by what each family's sudo package says in /etc/sudoers."""

@@ -12,7 +12,7 @@ import shlex
 from jinja2 import Undefined
 from markupsafe import Markup
 
-from imagebuild.recipe.fields import forbidden_character
+from imagebuild.schema.fields import forbidden_character
 
 _KINDS = {bool: "a truth value", type(None): "nothing", list: "a list", tuple: "a list", dict: "a mapping"}
 

@@ -21,7 +21,7 @@ from markupsafe import Markup
 
 from imagebuild.kickstart.encode import finalize, ini
 from imagebuild.kickstart.quotes import NoValueInQuotes
-from imagebuild.recipe.findings import did_you_mean
+from imagebuild.schema.findings import did_you_mean
 
 _FILTERS = (
     "abs", "capitalize", "default", "dictsort", "first", "format", "indent", "int", "items", "last", "length", "list",

@@ -13,9 +13,10 @@ from imagebuild.kickstart import rule as rules
 from imagebuild.kickstart.parse import Kickstart, Said, parse
 from imagebuild.kickstart.render import Rendered
 from imagebuild.kickstart.rule import Target
-from imagebuild.kickstart.silence import Silence, silences, without_comments
-from imagebuild.recipe.document import Mark
-from imagebuild.recipe.findings import did_you_mean
+from imagebuild.kickstart.suppressions import Silence, silences, without_comments
+from imagebuild.schema import rule_names
+from imagebuild.schema.document import Mark
+from imagebuild.schema.findings import did_you_mean
 
 Supported = Callable[[Any, str], Iterable[tuple[int, str, str | None]]]
 """Given pykickstart's handler and the kickstart: what an installer does not carry out (line, message, hint)."""
@@ -190,8 +191,8 @@ class _Silenced:
 
     @staticmethod
     def _wrong(silence: Silence) -> tuple[str, str | None] | None:
-        if silence.rule not in rules.names():
-            hint = did_you_mean(silence.rule, rules.names()) or "`imagebuild lint --list-rules` lists them"
+        if silence.rule not in rule_names.names():
+            hint = did_you_mean(silence.rule, rule_names.names()) or "`imagebuild lint --list-rules` lists them"
             return f"there is no rule {silence.rule!r} to silence", hint
         if not silence.reason:
             return "a silence needs a reason", f"write: # imagebuild: ignore {silence.rule}: why it may be so"

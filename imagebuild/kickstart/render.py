@@ -17,12 +17,12 @@ from imagebuild.errors import Problem, RecipeError, Severity
 from imagebuild.kickstart import accounts, syntax
 from imagebuild.kickstart.encode import ValueRefused
 from imagebuild.kickstart.environment import KickstartEnvironment, Values
-from imagebuild.kickstart.origins import Markers, Origin, origins
-from imagebuild.recipe.findings import did_you_mean
+from imagebuild.kickstart.source_map import Markers, Origin, origins
 from imagebuild.recipe.model import Recipe
 from imagebuild.recipe.search import template_folders
 from imagebuild.recipe.secrets import Secrets
 from imagebuild.recipe.tuning import has_elevator
+from imagebuild.schema.findings import did_you_mean
 
 _NONCE = re.compile(r"[0-9A-Za-z-]{8,64}")
 _ERRORS = (

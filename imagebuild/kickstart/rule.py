@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import pkgutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from imagebuild.errors import Severity
+from imagebuild.schema.rule_names import names
 
 if TYPE_CHECKING:
     from imagebuild.kickstart.parse import Kickstart, Said
@@ -59,13 +58,6 @@ class Rule:
     find: Callable[[Kickstart, Target], Iterable[Said]]
 
 
-@cache
-def names() -> tuple[str, ...]:
-    """The names of all rules, sorted. Imports none of them."""
-    folder = Path(__file__).parent / "rules"
-    return tuple(sorted(_name(found.name) for found in pkgutil.iter_modules([str(folder)])))
-
-
 def get(name: str) -> Rule:
     """The rule called ``name``; KeyError if there is none."""
     return _all()[name]
@@ -79,10 +71,6 @@ def every() -> Iterator[Rule]:
 @cache
 def _all() -> dict[str, Rule]:
     return {name: _rule(name) for name in names()}
-
-
-def _name(module: str) -> str:
-    return module.replace("_", "-")
 
 
 def _rule(name: str) -> Rule:

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imagebuild.errors import CommandFailed, HostError, ImageBuildError
+from imagebuild.host.process import run
 from imagebuild.kickstrap import mirror as mirrors
 from imagebuild.kickstrap.mirror import Mirror
-from imagebuild.run import run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -14,9 +14,9 @@ from collections.abc import Iterator, Mapping
 
 from imagebuild import fetch
 from imagebuild.errors import HostError
+from imagebuild.host.process import run
 from imagebuild.kickstrap.mirror import Mirror
 from imagebuild.kickstrap.payload import ARCHITECTURES, PayloadSpec
-from imagebuild.run import run
 
 
 def offered(spec: PayloadSpec) -> dict[str, str]:

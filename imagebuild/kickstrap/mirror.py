@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imagebuild.errors import CommandFailed, HostError
-from imagebuild.run import run
+from imagebuild.host.process import run
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

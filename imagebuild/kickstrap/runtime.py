@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING
 
 from imagebuild import files
 from imagebuild.errors import HostError
+from imagebuild.host.process import run
 from imagebuild.kernel import cpio, vmlinux
 from imagebuild.kickstrap import bootstrap, dpkg, modules, squashfs
 from imagebuild.kickstrap.mirror import Mirror
-from imagebuild.run import run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

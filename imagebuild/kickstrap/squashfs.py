@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
 from imagebuild.errors import CommandFailed
-from imagebuild.run import pasteable, started
+from imagebuild.host.process import pasteable, started
 
 if TYPE_CHECKING:
     from io import BufferedWriter, TextIOWrapper

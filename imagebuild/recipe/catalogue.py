@@ -9,8 +9,8 @@ from pathlib import Path
 from imagebuild.errors import Problem, RecipeError, UsageError
 from imagebuild.recipe import reader
 from imagebuild.recipe.compose import Image, compose
-from imagebuild.recipe.findings import did_you_mean
 from imagebuild.recipe.search import available
+from imagebuild.schema.findings import did_you_mean
 
 
 @dataclass(frozen=True)

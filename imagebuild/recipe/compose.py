@@ -9,12 +9,12 @@ from pathlib import Path
 
 from imagebuild.errors import Problem, RecipeError
 from imagebuild.recipe import extends, matrix, variables
-from imagebuild.recipe.document import Document, Mark, Value, WrittenInt
 from imagebuild.recipe.extends import layers
 from imagebuild.recipe.matrix import Matrix
 from imagebuild.recipe.merge import Merger
 from imagebuild.recipe.references import References
 from imagebuild.recipe.variables import Entry, Resolved
+from imagebuild.schema.document import Document, Mark, Value, WrittenInt
 
 MAX_TOTAL = 5_000_000
 """Values of all images of a file together."""

@@ -8,8 +8,8 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from imagebuild.recipe import machine_fields as mf
-from imagebuild.recipe.findings import Finding, Refused
-from imagebuild.recipe.section import Section
+from imagebuild.schema.findings import Finding, Refused
+from imagebuild.schema.section import Section
 
 DEFAULT_VCPUS = 2
 

@@ -8,10 +8,10 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from imagebuild.recipe import fields as f
 from imagebuild.recipe import machine_fields as mf
-from imagebuild.recipe.findings import Finding, Refused
-from imagebuild.recipe.section import Section
+from imagebuild.schema import fields as f
+from imagebuild.schema.findings import Finding, Refused
+from imagebuild.schema.section import Section
 
 
 class NetworkCard(Section):

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from imagebuild.errors import Problem, RecipeError
 from imagebuild.recipe import reader
-from imagebuild.recipe.document import Document, Mark, Route, dotted
-from imagebuild.recipe.fields import shown, text
-from imagebuild.recipe.findings import did_you_mean
+from imagebuild.schema.document import Document, Mark, Route, dotted
+from imagebuild.schema.fields import shown, text
+from imagebuild.schema.findings import did_you_mean
 
 KEY = "extends"
 MAX_CHAIN = 20

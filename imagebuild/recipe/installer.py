@@ -8,14 +8,14 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from imagebuild.recipe import fields as f
 from imagebuild.recipe import syntax
-from imagebuild.recipe.document import Route
-from imagebuild.recipe.findings import Finding, Refused
 from imagebuild.recipe.guest import Os
 from imagebuild.recipe.machine import Vm
-from imagebuild.recipe.section import Section
 from imagebuild.recipe.source import Repository, Source
+from imagebuild.schema import fields as f
+from imagebuild.schema.document import Route
+from imagebuild.schema.findings import Finding, Refused
+from imagebuild.schema.section import Section
 
 _KICKSTRAP = ("payload", "mirror", "components")
 _ANACONDA = ("source", "repositories", "insecure")

@@ -6,17 +6,17 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, PlainValidator
 
-from imagebuild.kickstart import rule as rules
-from imagebuild.recipe import fields as f
-from imagebuild.recipe.findings import Finding, Refused, did_you_mean
-from imagebuild.recipe.section import Section, without_none
+from imagebuild.schema import fields as f
+from imagebuild.schema import rule_names
+from imagebuild.schema.findings import Finding, Refused, did_you_mean
+from imagebuild.schema.section import Section, without_none
 
 
 def _reasons(value: Any) -> dict[str, str]:
     """Names of rules with a reason for each. Raises Refused with everything that is wrong."""
     if not isinstance(value, dict):
         raise ValueError(f"expected a mapping of rules to reasons, found {f.shown(value)}")
-    known = rules.names()
+    known = rule_names.names()
     wrong: list[Finding] = []
     reasons: dict[str, str] = {}
     for name, reason in value.items():
@@ -38,7 +38,7 @@ def _reasons(value: Any) -> dict[str, str]:
 
 def _schema() -> dict[str, Any]:
     reason = {"type": "string", "pattern": r"\S"}
-    return {"type": "object", "properties": dict.fromkeys(rules.names(), reason), "additionalProperties": False}
+    return {"type": "object", "properties": dict.fromkeys(rule_names.names(), reason), "additionalProperties": False}
 
 
 Ignored = Annotated[

@@ -11,10 +11,10 @@ from pydantic import ValidationError
 from imagebuild.errors import Problem, RecipeError, UsageError
 from imagebuild.recipe.catalogue import images_called, images_of
 from imagebuild.recipe.compose import Image, compose
-from imagebuild.recipe.document import Document
-from imagebuild.recipe.findings import Finding, findings, problems
 from imagebuild.recipe.model import Recipe
 from imagebuild.recipe.search import is_path, recipe_folders
+from imagebuild.schema.document import Document
+from imagebuild.schema.findings import Finding, findings, problems
 
 
 def load(

@@ -6,14 +6,14 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from imagebuild.recipe import fields as f
 from imagebuild.recipe import machine_fields as mf
 from imagebuild.recipe.cpu import Cpu, NumaCell, Vcpus
 from imagebuild.recipe.devices import Graphics, NetworkCard
 from imagebuild.recipe.disks import Disk, DiskDriver, ExtraDisk, InstallDiskDriver
-from imagebuild.recipe.findings import Finding, Refused
 from imagebuild.recipe.machine_findings import hardware_findings
-from imagebuild.recipe.section import GIB, MIB, Section, Short, without_none, without_nothing
+from imagebuild.schema import fields as f
+from imagebuild.schema.findings import Finding, Refused
+from imagebuild.schema.section import GIB, MIB, Section, Short, without_none, without_nothing
 
 __all__ = ["Disk", "DiskDriver", "ExtraDisk", "Hardware", "InstallDiskDriver", "Machine", "Memory", "Vm"]
 

@@ -8,8 +8,8 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, PlainSerializer
 
-from imagebuild.recipe import fields as f
-from imagebuild.recipe.document import WrittenInt
+from imagebuild.schema import fields as f
+from imagebuild.schema.document import WrittenInt
 
 MIB = 1024**2
 GIB = 1024**3

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from imagebuild.recipe import fields as f
 from imagebuild.recipe.cpu import numa_findings
 from imagebuild.recipe.devices import network_findings
-from imagebuild.recipe.findings import Finding
+from imagebuild.schema import fields as f
+from imagebuild.schema.findings import Finding
 
 if TYPE_CHECKING:
     from imagebuild.recipe.machine import Hardware, Machine

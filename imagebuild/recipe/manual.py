@@ -9,11 +9,11 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel, BeforeValidator
 from pydantic.fields import FieldInfo
 
-from imagebuild.recipe.fields import Kind
 from imagebuild.recipe.machine import Machine, Vm
 from imagebuild.recipe.model import Recipe
 from imagebuild.recipe.schema import composition
-from imagebuild.recipe.section import SecretRef, Short
+from imagebuild.schema.fields import Kind
+from imagebuild.schema.section import SecretRef, Short
 
 
 def table() -> str:

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Any
 
-from imagebuild.recipe.document import Mark, Route, Value, WrittenInt
-from imagebuild.recipe.fields import shown
-from imagebuild.recipe.findings import did_you_mean
 from imagebuild.recipe.merge import Merger, is_change
 from imagebuild.recipe.reader import scalar
+from imagebuild.schema.document import Mark, Route, Value, WrittenInt
+from imagebuild.schema.fields import shown
+from imagebuild.schema.findings import did_you_mean
 
 KEY = "matrix"
 MAX_IMAGES = 10_000

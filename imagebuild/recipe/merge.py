@@ -13,10 +13,10 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel
 
 from imagebuild.errors import Problem
-from imagebuild.recipe.document import Mark, Route, Value, WrittenInt, dotted
-from imagebuild.recipe.fields import shown
-from imagebuild.recipe.findings import did_you_mean, models
 from imagebuild.recipe.model import Recipe
+from imagebuild.schema.document import Mark, Route, Value, WrittenInt, dotted
+from imagebuild.schema.fields import shown
+from imagebuild.schema.findings import did_you_mean, models
 
 _PARTS = ("append", "remove")
 

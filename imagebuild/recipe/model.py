@@ -7,10 +7,6 @@ from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import BeforeValidator, Field, PrivateAttr, model_validator
 
-from imagebuild.recipe import fields as f
-from imagebuild.recipe.accounts import Root, User, user_findings
-from imagebuild.recipe.document import Document, Mark, Route
-from imagebuild.recipe.findings import Finding, Refused
 from imagebuild.recipe.guest import Locale, Network, Os
 from imagebuild.recipe.installer import Installer, Kickstart, installer_findings
 from imagebuild.recipe.lint import Lint
@@ -18,8 +14,12 @@ from imagebuild.recipe.machine import Disk, ExtraDisk, Machine, Vm
 from imagebuild.recipe.machine_findings import machine_findings
 from imagebuild.recipe.operations import Operation
 from imagebuild.recipe.output import Output
-from imagebuild.recipe.section import Section, without_none, without_nothing
 from imagebuild.recipe.tuning import Services, Tuning, tuning_findings
+from imagebuild.schema import fields as f
+from imagebuild.schema.accounts import Root, User, user_findings
+from imagebuild.schema.document import Document, Mark, Route
+from imagebuild.schema.findings import Finding, Refused
+from imagebuild.schema.section import Section, without_none, without_nothing
 
 
 class Recipe(Section):

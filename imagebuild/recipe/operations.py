@@ -9,9 +9,9 @@ from pydantic import PlainSerializer, PlainValidator, ValidationError
 
 from imagebuild.customise import registry
 from imagebuild.customise.operation import OperationCall
-from imagebuild.recipe.document import Route
-from imagebuild.recipe.fields import Kind, shown
-from imagebuild.recipe.findings import Finding, Refused, did_you_mean, findings
+from imagebuild.schema.document import Route
+from imagebuild.schema.fields import Kind, shown
+from imagebuild.schema.findings import Finding, Refused, did_you_mean, findings
 
 
 @cache

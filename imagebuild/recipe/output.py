@@ -6,10 +6,10 @@ from typing import Annotated, Any, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from imagebuild.convert.formats import Compression, Format
-from imagebuild.recipe.fields import Kind
-from imagebuild.recipe.findings import Finding, Refused
-from imagebuild.recipe.section import Section
+from imagebuild.image.formats import Compression, Format
+from imagebuild.schema.fields import Kind
+from imagebuild.schema.findings import Finding, Refused
+from imagebuild.schema.section import Section
 
 _NAMES = get_args(Format)
 

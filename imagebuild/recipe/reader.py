@@ -17,16 +17,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from imagebuild.errors import Problem, RecipeError
-from imagebuild.recipe.document import (
-    MAX_BYTES,
-    MAX_DEPTH,
-    Document,
-    Mark,
-    Route,
-    Value,
-    WrittenInt,
-    dotted,
-)
+from imagebuild.schema.document import MAX_BYTES, MAX_DEPTH, Document, Mark, Route, Value, WrittenInt, dotted
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,8 +6,8 @@ import re
 from collections.abc import Container, Mapping
 
 from imagebuild.errors import Problem, RecipeError
-from imagebuild.recipe.document import MAX_BYTES, Route, Value, WrittenInt, dotted
-from imagebuild.recipe.findings import did_you_mean
+from imagebuild.schema.document import MAX_BYTES, Route, Value, WrittenInt, dotted
+from imagebuild.schema.findings import did_you_mean
 
 _REFERENCE = re.compile(r"\$\$\{|\$\{(?P<name>[a-z][a-z0-9_]*)\}|\$\{")
 """A literal ``${``, a variable, or what is neither."""

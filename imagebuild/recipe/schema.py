@@ -13,9 +13,9 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
 import imagebuild
-from imagebuild.recipe.fields import KIND, Kind
 from imagebuild.recipe.model import Recipe
-from imagebuild.recipe.section import Short, without_nothing
+from imagebuild.schema.fields import KIND, Kind
+from imagebuild.schema.section import Short, without_nothing
 
 DIALECT = "http://json-schema.org/draft-07/schema#"
 """What the language servers of editors know best."""

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Protocol
 
 from imagebuild.errors import HostError, Problem, RecipeError, UsageError
-from imagebuild.hints import command_line
+from imagebuild.host.hints import command_line
+from imagebuild.host.process import TimeoutExpired, started
 from imagebuild.log import hide
-from imagebuild.recipe.document import Mark
-from imagebuild.recipe.fields import forbidden_character
-from imagebuild.recipe.section import SecretRef
-from imagebuild.recipe.ssh_keys import public_key
-from imagebuild.run import TimeoutExpired, started
+from imagebuild.schema.document import Mark
+from imagebuild.schema.fields import forbidden_character
+from imagebuild.schema.section import SecretRef
+from imagebuild.schema.ssh_keys import public_key
 
 _MAX_BYTES = 64 * 1024
 _LONGEST_PASSWORD = 256

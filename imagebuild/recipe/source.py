@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from imagebuild.recipe import fields as f
-from imagebuild.recipe.findings import Finding, Refused
-from imagebuild.recipe.section import Section
+from imagebuild.schema import fields as f
+from imagebuild.schema.findings import Finding, Refused
+from imagebuild.schema.section import Section
 
 Kind = Literal["tree", "iso", "kernel"]
 _KINDS: dict[Kind, tuple[str, ...]] = {

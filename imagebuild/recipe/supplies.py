@@ -10,10 +10,10 @@ from imagebuild.customise import supplies
 from imagebuild.customise.operation import OperationCall
 from imagebuild.customise.supplies import HostPath
 from imagebuild.errors import HostError, Problem, RecipeError
-from imagebuild.recipe.document import Mark, Route, dotted
 from imagebuild.recipe.model import Recipe
 from imagebuild.recipe.secrets import Secrets
-from imagebuild.recipe.section import KeysRef, SecretRef
+from imagebuild.schema.document import Mark, Route, dotted
+from imagebuild.schema.section import KeysRef, SecretRef
 
 Place = Callable[[Route], Mark]
 """Where a parameter is written."""

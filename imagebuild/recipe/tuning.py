@@ -7,10 +7,10 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from imagebuild.recipe import fields as f
-from imagebuild.recipe.findings import Finding, Refused
 from imagebuild.recipe.guest import Os
-from imagebuild.recipe.section import Section, without_nothing
+from imagebuild.schema import fields as f
+from imagebuild.schema.findings import Finding, Refused
+from imagebuild.schema.section import Section, without_nothing
 
 _OLD_SCHEDULERS = ("noop", "deadline", "cfq")
 _SCHEDULERS = ("none", "mq-deadline", "kyber", "bfq")

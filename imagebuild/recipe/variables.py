@@ -11,11 +11,11 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError
 
 from imagebuild.errors import Problem
-from imagebuild.recipe import fields as f
-from imagebuild.recipe.document import Document, Mark, Route, Value, WrittenInt
-from imagebuild.recipe.findings import Finding, Refused, findings, problems
 from imagebuild.recipe.merge import Merger, is_change
-from imagebuild.recipe.section import Section
+from imagebuild.schema import fields as f
+from imagebuild.schema.document import Document, Mark, Route, Value, WrittenInt
+from imagebuild.schema.findings import Finding, Refused, findings, problems
+from imagebuild.schema.section import Section
 
 KEY = "variables"
 Type = Literal["text", "number", "boolean", "list"]

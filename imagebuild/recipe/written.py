@@ -14,10 +14,10 @@ from pydantic import BaseModel
 from imagebuild.customise.operation import OperationCall
 from imagebuild.printable import one_line
 from imagebuild.recipe import variables
-from imagebuild.recipe.document import Route, Value, WrittenInt
-from imagebuild.recipe.fields import PATHS, Kind
 from imagebuild.recipe.model import Recipe
 from imagebuild.recipe.reader import scalar
+from imagebuild.schema.document import Route, Value, WrittenInt
+from imagebuild.schema.fields import PATHS, Kind
 
 _PLAIN = re.compile(r"[A-Za-z0-9_./]+(?:[ ,@%+=~^-]+[A-Za-z0-9_./]+)*")
 """Text that YAML reads as it stands; whatever else there is goes into quotes."""

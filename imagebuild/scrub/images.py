@@ -10,10 +10,10 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from imagebuild import disk_image, qemu_img
-from imagebuild.disk_image import Format
 from imagebuild.errors import HostError, UsageError
 from imagebuild.files import allocated
+from imagebuild.image import disk_image, qemu_img
+from imagebuild.image.disk_image import Format
 
 _MARGIN = 64 << 20
 """Bytes that operations may add to a copy."""

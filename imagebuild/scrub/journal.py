@@ -13,8 +13,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from imagebuild.disk_image import Format
-from imagebuild.ownership import why_not_private
+from imagebuild.host.ownership import why_not_private
+from imagebuild.image.disk_image import Format
 from imagebuild.scrub.workshop import JOURNAL, Workshop, distrusted
 
 Task = Literal["swap", "overwrite"]

@@ -17,11 +17,11 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from imagebuild import disk_image
 from imagebuild.errors import HostError, UsageError
 from imagebuild.files import allocated, sync
-from imagebuild.hints import command_line
-from imagebuild.ownership import why_not_private
+from imagebuild.host.hints import command_line
+from imagebuild.host.ownership import why_not_private
+from imagebuild.image import disk_image
 from imagebuild.scrub import journal, workshop
 from imagebuild.scrub.images import Image, check_unused
 from imagebuild.scrub.journal import Disk, Identity, Journal, Task

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from imagebuild import qemu_img
-from imagebuild.convert.conversion import convert
-from imagebuild.convert.formats import CLUSTER
+from imagebuild.image import qemu_img
+from imagebuild.image.conversion import convert
+from imagebuild.image.formats import CLUSTER
 from imagebuild.progress import Progress
 from imagebuild.scrub.images import Image
 

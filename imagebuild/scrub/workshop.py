@@ -18,8 +18,8 @@ from pathlib import Path
 
 from imagebuild.errors import HostError
 from imagebuild.files import is_utf8, sync
-from imagebuild.hints import command_line
-from imagebuild.ownership import why_not_private
+from imagebuild.host.hints import command_line
+from imagebuild.host.ownership import why_not_private
 
 JOURNAL = "journal.json"
 _LONGEST_NAME = 255

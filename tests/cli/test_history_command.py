@@ -16,9 +16,9 @@ from imagebuild.cli import report
 from imagebuild.cli.main import cli
 from imagebuild.cli.terminal import TerminalReporter
 from imagebuild.errors import HostError, UsageError
-from imagebuild.history import Build, History, StepRecord
 from imagebuild.progress import Reporter
-from imagebuild.store import Store
+from imagebuild.store.history import Build, History, StepRecord
+from imagebuild.store.store import Store
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 from jsonschema import Draft7Validator
 from test_main import Imagebuild, imagebuild  # noqa: F401 - a fixture
 
-from imagebuild.kickstart import rule as rules
+from imagebuild.schema import rule_names
 
 RECIPE = "name: web\nos: {family: debian, version: 13, codename: trixie}\nkickstart: {template: web.ks.j2}\n"
 TEMPLATE = """\
@@ -109,7 +109,7 @@ def test_kickstart_files_need_no_recipe(
 
 def test_the_rules_are_listed(imagebuild: Imagebuild) -> None:
     listed = imagebuild("lint", "--list-rules").stdout
-    assert [line.split()[0] for line in listed.splitlines()] == list(rules.names())
+    assert [line.split()[0] for line in listed.splitlines()] == list(rule_names.names())
     data = [json.loads(line) for line in imagebuild("lint", "--list-rules", "--json").stdout.splitlines()]
     assert all(one["help"] and one["severity"] in ("error", "warning") for one in data)
 

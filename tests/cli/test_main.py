@@ -13,7 +13,7 @@ from typing import Protocol
 import pytest
 
 from imagebuild.cli.main import main
-from imagebuild.run import run
+from imagebuild.host.process import run
 
 ROOT = Path(__file__).parents[2]
 
@@ -132,7 +132,7 @@ def test_a_store_that_may_not_be_written_is_told_in_a_sentence(
     def refuse(*_: object) -> bytes:
         raise PermissionError(13, "Permission denied", "/store/key")
 
-    monkeypatch.setattr("imagebuild.store.Store.key", refuse)
+    monkeypatch.setattr("imagebuild.store.store.Store.key", refuse)
     done = imagebuild("plan", "debian-13")
     assert done.returncode == 3
     assert "Permission denied (/store/key)" in done.stderr
@@ -142,6 +142,6 @@ def test_a_build_imports_no_more_than_it_needs() -> None:
     """Where all is in the store, imports are most of what a build takes: the screen, downloads and other commands are left out."""
     told = run([sys.executable, "-c", "import imagebuild.cli.build, sys; print(*sys.modules)"], timeout=60).stdout
     loaded = set(told.split())
-    assert "imagebuild.build" in loaded
+    assert "imagebuild.build.engine" in loaded
     assert loaded & {"rich", "imagebuild.fetch.transfer", "imagebuild.cli.scrub", "guestfs"} == set()
     assert not [name for name in loaded if name.startswith("imagebuild.customise.operations.")]

@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 
 from imagebuild.cli.main import cli
 from imagebuild.errors import HostError, UsageError
-from tests.domain.test_shipped_machines import pasted
+from tests.machine.test_shipped_machines import pasted
 from tests.recipe.recipes import MINIMAL
 from tests.virt_install_parser import connection, parsed
 

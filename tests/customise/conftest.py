@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from imagebuild.run import run as run_program
+from imagebuild.host.process import run as run_program
 from tests import debian_root as debian_roots
 from tests.appliance import appliance
 

@@ -16,9 +16,9 @@ from imagebuild.customise.result import OperationResult
 from imagebuild.customise.runner import apply_one
 from imagebuild.errors import GuestError
 from imagebuild.guest import opened
+from imagebuild.host.process import run as run_program
 from imagebuild.recipe import supplies
-from imagebuild.recipe.document import Mark
-from imagebuild.run import run as run_program
+from imagebuild.schema.document import Mark
 from tests import debian_root
 
 pytestmark = pytest.mark.guestfs

@@ -18,10 +18,10 @@ import pytest
 from imagebuild import customise
 from imagebuild.customise import registry
 from imagebuild.errors import GuestError, HostError, ImageBuildError
+from imagebuild.host.process import run as run_program
 from imagebuild.recipe import supplies
-from imagebuild.recipe.document import Mark
 from imagebuild.recipe.secrets import RealSecrets
-from imagebuild.run import run as run_program
+from imagebuild.schema.document import Mark
 from tests import ext4
 from tests.customise.conftest import BOOT, LEFTOVER, ROOT
 

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from imagebuild import accel
 from imagebuild import scrub as scrubbing
 from imagebuild.cli.main import cli
 from imagebuild.customise import registry
@@ -18,6 +17,7 @@ from imagebuild.guest import Key, find_root
 from imagebuild.guest.calls import Translated
 from imagebuild.guest.encryption import open_all
 from imagebuild.guest.layout import mount
+from imagebuild.host import accelerator
 from imagebuild.scrub import recognised, scrub
 from tests.appliance import appliance, started
 from tests.volumes import encrypt, partition
@@ -89,7 +89,7 @@ def disks(made: tuple[list[Path], str], tmp_path: Path) -> list[Path]:
 def test_scrub_opens_what_there_is_a_key_for(
     disks: list[Path], made: tuple[list[Path], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(accel, "verdict", lambda _cache: accel.Verdict("tcg", "a test"))
+    monkeypatch.setattr(accelerator, "verdict", lambda _cache: accelerator.Verdict("tcg", "a test"))
     monkeypatch.setenv("DATA_PASSPHRASE", DATA)
     (tmp_path / "root").write_text(f"{ROOT}\n")
     keys = ["--key", f"/dev/vda2:file:{tmp_path / 'root'}", "--key", f"{made[1]}:env:DATA_PASSPHRASE"]

@@ -18,9 +18,9 @@ from typing import Any
 
 import pytest
 
-from imagebuild import hypervisor
 from imagebuild.customise import registry
-from imagebuild.store import Store
+from imagebuild.host import hypervisor
+from imagebuild.store.store import Store
 
 PASSWORD = "only for this test"
 RECIPE = """\

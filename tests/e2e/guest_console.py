@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from imagebuild.accel import Accelerator, emulator
+from imagebuild.host.accelerator import Accelerator, emulator
 
 _PROMPT = "ready-for-the-next> "
 _ESCAPES = re.compile(r"\x1b(?:\[[0-9;?]*[a-zA-Z]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[=>])")

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from imagebuild import hypervisor
 from imagebuild.errors import HostError
+from imagebuild.host import hypervisor
 
 from .conftest import RECIPE, Ended, Project, end_private_daemon
 

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from imagebuild import accel
+from imagebuild.anaconda import iso
 from imagebuild.files import sha256
-from imagebuild.install import iso
+from imagebuild.host import accelerator
 from imagebuild.kickstrap import payload as payloads
 
 from .conftest import PASSWORD, Ended, Project
@@ -97,8 +97,8 @@ def install(project: Project, name: str, source: str, *, archive: str, before: s
 def came_from(project: Project, ended: Ended) -> str:
     """What the last %post wrote, asked of the guest itself."""
     image = project.folder / str(ended.last("artifact")["image"])
-    accelerator = accel.verdict(project.store / "host.json").accelerator
-    with booted(image, image.with_suffix(".overlay.qcow2"), accelerator) as console:
+    accel = accelerator.verdict(project.store / "host.json").accelerator
+    with booted(image, image.with_suffix(".overlay.qcow2"), accel) as console:
         console.log_in(PASSWORD, 600)
         return console.run("cat /etc/came-from")
 

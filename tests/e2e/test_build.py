@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from imagebuild import accel, guest, qemu_img
+from imagebuild import guest
 from imagebuild.customise import registry
+from imagebuild.host import accelerator
+from imagebuild.image import qemu_img
 
 from .conftest import PASSWORD, RECIPE, Ended, Project
 from .guest_console import booted
@@ -36,8 +38,8 @@ _QUESTIONS = {
 
 def asked(project: Project, image: Path, name: str) -> dict[str, str]:
     """Boot a throwaway clone of the image, log in on its serial console, and ask it everything."""
-    accelerator = accel.verdict(project.store / "host.json").accelerator
-    with booted(image, project.folder / f"{name}.qcow2", accelerator) as console:
+    accel = accelerator.verdict(project.store / "host.json").accelerator
+    with booted(image, project.folder / f"{name}.qcow2", accel) as console:
         console.log_in(PASSWORD, 600)
         return {question: console.run(command, 300) for question, command in _QUESTIONS.items()}
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from imagebuild import hypervisor
+from imagebuild.host import hypervisor
 from tests.e2e.conftest import Ended, Project
 
 pytestmark = pytest.mark.vm

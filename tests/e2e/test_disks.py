@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from imagebuild import accel
+from imagebuild.host import accelerator
 
 from .conftest import PASSWORD, Project, end_private_daemon
 from .guest_console import booted
@@ -123,8 +123,8 @@ def test_raid_lvm_and_btrfs_on_two_disks(project: Project, variant: Callable[...
     second = image.with_name(extra["file"])
     trimmed = [one for one in manifest["operations"] if one["name"] == "trim-free-space"]
     assert {change["path"] for change in trimmed[0]["changes"]} <= {"/", "/boot", "/home", "/srv", "/var/log"}
-    accelerator = accel.verdict(project.store / "host.json").accelerator
-    with booted(image, project.folder / "layers.qcow2", accelerator, more=[second]) as console:
+    accel = accelerator.verdict(project.store / "host.json").accelerator
+    with booted(image, project.folder / "layers.qcow2", accel, more=[second]) as console:
         console.log_in(PASSWORD, 600)
         console.run("systemctl is-system-running --wait", 300)
         told = {command: console.run(command) for command in LAYERS_ASKED}
@@ -153,8 +153,8 @@ def test_debian_12_starts_by_uefi_with_renewed_identifiers(project: Project, var
     (renewed,) = [one for one in manifest["operations"] if one["name"] == "renew-disk-identifiers"]
     new = {what[0]: what[-1] for what in (change["what"].split() for change in renewed["changes"]) if "is" in what}
     assert new.keys() >= {"raid", "pv", "vg", "lv", "xfs", "ext4", "vfat"}
-    accelerator = accel.verdict(project.store / "host.json").accelerator
-    with booted(image, project.folder / "uefi.qcow2", accelerator, more=[second], firmware="uefi") as console:
+    accel = accelerator.verdict(project.store / "host.json").accelerator
+    with booted(image, project.folder / "uefi.qcow2", accel, more=[second], firmware="uefi") as console:
         console.log_in(PASSWORD, 600)
         running = "systemctl is-system-running --wait; systemctl --failed --no-legend --plain"
         assert console.run(running, 300) == "running"
@@ -180,8 +180,8 @@ def test_secure_boot(project: Project, variant: Callable[..., str], release: str
     firmware = ("disk: {size: 2GiB}", "disk: {size: 2GiB}\nmachine: {firmware: uefi-secure}")
     name = variant(*([DEBIAN_12] if release == "12" else []), firmware)
     image, _ = build(project, name)
-    accelerator = accel.verdict(project.store / "host.json").accelerator
-    with booted(image, project.folder / "secure.qcow2", accelerator, firmware="uefi-secure") as console:
+    accel = accelerator.verdict(project.store / "host.json").accelerator
+    with booted(image, project.folder / "secure.qcow2", accel, firmware="uefi-secure") as console:
         console.log_in(PASSWORD, 900)
         state = "/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
         assert console.run(f"od -An -tu1 -j4 {state}").strip() == "1"

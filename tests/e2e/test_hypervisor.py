@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from imagebuild import accel, hypervisor
-from imagebuild.gc import collect
-from imagebuild.hypervisor import Hypervisor
-from imagebuild.steps import machines
-from imagebuild.store import Store
+from imagebuild.build.gc import collect
+from imagebuild.build.steps import machines
+from imagebuild.host import accelerator, hypervisor
+from imagebuild.host.hypervisor import Hypervisor
+from imagebuild.store.store import Store
 
 from .conftest import end_private_daemon
 
@@ -67,7 +67,7 @@ def test_a_look_at_what_was_left_starts_no_daemon(tmp_path: Path, monkeypatch: p
     end_private_daemon()
     if hypervisor.answers():
         pytest.skip("this host's own libvirt daemon runs")
-    monkeypatch.setattr(accel, "others_run", lambda: False)  # there are the machines of other tests
+    monkeypatch.setattr(accelerator, "others_run", lambda: False)  # there are the machines of other tests
     collect(Store(tmp_path / "store"), keep=2)
     assert not hypervisor.answers()
 

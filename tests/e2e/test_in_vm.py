@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from imagebuild import accel
+from imagebuild.host import accelerator
 
 from .conftest import PASSWORD, Project
 from .guest_console import booted
@@ -49,8 +49,8 @@ def test_packages_installed_in_the_vm(project: Project, variant: Callable[..., s
     assert ended.code == 0, f"{ended.events[-3:]} {ended.stderr}"
     assert "payload" not in {event["step"] for event in ended.events if event["event"] == "step"}
     image = project.folder / str(ended.last("artifact")["image"])
-    accelerator = accel.verdict(project.store / "host.json").accelerator
-    with booted(image, project.folder / "in-vm.qcow2", accelerator) as console:
+    accel = accelerator.verdict(project.store / "host.json").accelerator
+    with booted(image, project.folder / "in-vm.qcow2", accel) as console:
         console.log_in(PASSWORD, 600)
         assert console.run("cat /etc/debian_version").startswith("13")
         assert re.fullmatch(r"\d+", console.run("dpkg-query -W | wc -l"))

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from imagebuild import accel
+from imagebuild.host import accelerator
 
 from .conftest import PASSWORD, Ended, Project
 from .guest_console import booted
@@ -155,8 +155,8 @@ def test_each_command_is_carried_out(project: Project, built: Ended, variant: Ca
     ended = project.run("build", name, "--json")
     assert ended.code == 0, f"{ended.events[-3:]} {ended.stderr}"
     image = project.folder / str(ended.last("artifact")["image"])
-    accelerator = accel.verdict(project.store / "host.json").accelerator
-    with booted(image, project.folder / "everything.qcow2", accelerator) as console:
+    accel = accelerator.verdict(project.store / "host.json").accelerator
+    with booted(image, project.folder / "everything.qcow2", accel) as console:
         console.log_in(PASSWORD, 600)
         console.run("systemctl is-system-running --wait", 300)
         told = {command: console.run(command) for command in ASKED}

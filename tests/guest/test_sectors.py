@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from imagebuild import guest, qemu_img
+from imagebuild import guest
 from imagebuild.customise import registry
 from imagebuild.customise.runner import apply_one
-from imagebuild.disk_image import Format
 from imagebuild.guest.sectors import sector_size
+from imagebuild.image import qemu_img
+from imagebuild.image.disk_image import Format
 from tests.guest import large_sectors
 from tests.guest.large_sectors import ESP, LINUX, MIB
 

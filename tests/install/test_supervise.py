@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from imagebuild.errors import InstallFailed
-from imagebuild.hypervisor import DomainState
+from imagebuild.host.hypervisor import DomainState
+from imagebuild.host.stall import Stall, Usage
 from imagebuild.install.console import Console
 from imagebuild.install.supervise import Tail, _judge
-from imagebuild.stall import Stall, Usage
 
 
 def test_a_vm_that_does_nothing_at_all_is_noticed() -> None:

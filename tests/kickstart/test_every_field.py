@@ -21,11 +21,11 @@ from pydantic import BaseModel
 from imagebuild.errors import RecipeError
 from imagebuild.kickstart.parse import Kickstart, parse
 from imagebuild.kickstart.render import CdromPayload
-from imagebuild.recipe.document import Document
-from imagebuild.recipe.findings import models
 from imagebuild.recipe.load import validate
 from imagebuild.recipe.model import Recipe
-from imagebuild.recipe.section import SecretRef
+from imagebuild.schema.document import Document
+from imagebuild.schema.findings import models
+from imagebuild.schema.section import SecretRef
 
 SECTIONS = (
     "name",

@@ -11,15 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kickstarts import NONCE, folders, recipe
 
+from imagebuild.anaconda import boot_options
 from imagebuild.errors import RecipeError
-from imagebuild.install import anaconda
 from imagebuild.kickstart import syntax
 from imagebuild.kickstart.lint import ParsedKickstart, check
 from imagebuild.kickstart.render import Rendered, render
-from imagebuild.recipe.document import Document
-from imagebuild.recipe.fields import forbidden_character
 from imagebuild.recipe.load import validate
 from imagebuild.recipe.secrets import FingerprintSecrets, RealSecrets, Secrets
+from imagebuild.schema.document import Document
+from imagebuild.schema.fields import forbidden_character
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f admin@example"
 OTHER = KEY.replace("admin", "other")
@@ -42,7 +42,7 @@ users:
 
 def rendered(folder: Path, more: str, distribution: str, version: int, secrets: Secrets = SECRETS) -> Rendered:
     made = recipe(more, ANACONDA.format(distribution, version))
-    return render(made, payload=anaconda.payload(made), nonce=NONCE, secrets=secrets, folders=folders(folder))
+    return render(made, payload=boot_options.payload(made), nonce=NONCE, secrets=secrets, folders=folders(folder))
 
 
 def parsed(folder: Path, more: str, distribution: str, version: int) -> ParsedKickstart:
@@ -206,7 +206,9 @@ def test_any_comment_arrives_or_is_refused(tmp_path: Path, gecos: str, release: 
     except RecipeError:
         assert ":" in gecos or forbidden_character(gecos)
         return
-    kickstart = render(made, payload=anaconda.payload(made), nonce=NONCE, secrets=SECRETS, folders=folders(tmp_path))
+    kickstart = render(
+        made, payload=boot_options.payload(made), nonce=NONCE, secrets=SECRETS, folders=folders(tmp_path)
+    )
     (user,) = check(kickstart, version=syntax.of(made).name).handler.user.userList
     assert user.gecos == gecos
 

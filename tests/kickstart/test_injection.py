@@ -15,10 +15,10 @@ from pykickstart.version import returnClassForVersion
 
 from imagebuild.errors import RecipeError
 from imagebuild.kickstart.environment import KickstartEnvironment
-from imagebuild.recipe.document import Document
 from imagebuild.recipe.load import validate
 from imagebuild.recipe.secrets import SampleSecrets
-from imagebuild.recipe.section import SecretRef
+from imagebuild.schema.document import Document
+from imagebuild.schema.section import SecretRef
 
 FEW = settings(max_examples=settings.default.max_examples // 3)  # pykickstart takes 20 ms and more to start
 NASTY = st.text(

@@ -7,6 +7,7 @@ import pytest
 from imagebuild.kickstart import rule as rules
 from imagebuild.kickstart.parse import parse
 from imagebuild.kickstart.rule import Target
+from imagebuild.schema import rule_names
 
 BUILD = Target(nonce="a1b2c3d4e5f6")
 SUCCESS = "%post --erroronfail\nprintf '%s-%s:%s%s' imagebuild success a1b2 c3d4e5f6\n%end\n"
@@ -137,7 +138,7 @@ def found(name: str, text: str, target: Target = BUILD, version: str = "RHEL8") 
 
 
 def test_every_rule_has_its_cases() -> None:
-    assert set(rules.names()) == set(FINDS) == set(PASSES)
+    assert set(rule_names.names()) == set(FINDS) == set(PASSES)
 
 
 @pytest.mark.parametrize(("name", "text", "lines"), [(name, *case) for name, cases in FINDS.items() for case in cases])

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from imagebuild.kickstart import manual
-from imagebuild.kickstart.silence import silences
+from imagebuild.kickstart.suppressions import silences
 
 PAGE = Path(__file__).parents[2] / "docs" / "lint.md"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from imagebuild.accel import EMULATED_KERNEL_ARGUMENTS
+from imagebuild.host.accelerator import EMULATED_KERNEL_ARGUMENTS
 from imagebuild.kernel import cpio
 from imagebuild.kickstrap import runtime
 from imagebuild.kickstrap.mirror import host_mirror

@@ -41,8 +41,8 @@ import yaml
 from imagebuild.customise import registry
 from imagebuild.customise.operation import OperationCall
 from imagebuild.recipe import supplies
-from imagebuild.recipe.document import Mark
 from imagebuild.recipe.secrets import RealSecrets
+from imagebuild.schema.document import Mark
 from tests.operations.memory import Node, Tree, with_folders
 
 HERE = Path(__file__).parent

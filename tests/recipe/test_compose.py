@@ -12,9 +12,9 @@ from projects import OS, image, project
 
 from imagebuild.errors import RecipeError
 from imagebuild.recipe.compose import compose
-from imagebuild.recipe.document import Document
 from imagebuild.recipe.load import checked_all, load_all
 from imagebuild.recipe.model import Recipe
+from imagebuild.schema.document import Document
 
 WORDS = st.sampled_from([
     "append", "remove", "include", "exclude", "type", "default", "choices", "text", "a", "b", "a.yaml", "${a}", "${", "$${a}",

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imagebuild.errors import RecipeError
-from imagebuild.recipe.document import MAX_BYTES, WrittenInt, dotted
 from imagebuild.recipe.reader import parse, parse_slowly, read
+from imagebuild.schema.document import MAX_BYTES, WrittenInt, dotted
 
 
 def problems(text: str) -> list[str]:

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from projects import OS, image, project, told
 
-from imagebuild.recipe.document import Mark
 from imagebuild.recipe.extends import MAX_CHAIN, MAX_FILES
 from imagebuild.recipe.load import load
 from imagebuild.recipe.secrets import RealSecrets
-from imagebuild.recipe.section import SecretRef
+from imagebuild.schema.document import Mark
+from imagebuild.schema.section import SecretRef
 
 BASE = f"{OS}packages: [vim, curl]\nnetwork:\n  hostname: base\n  device: eth1\n"
 

@@ -7,8 +7,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagebuild.recipe.document import Document, Mark, Value
 from imagebuild.recipe.merge import Merger
+from imagebuild.schema.document import Document, Mark, Value
 
 KEYS = st.sampled_from("abcd")
 SCALAR = st.none() | st.booleans() | st.integers(0, 3) | st.sampled_from("xyz")

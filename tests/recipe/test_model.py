@@ -12,9 +12,9 @@ from pydantic import ValidationError
 
 from imagebuild.customise import registry
 from imagebuild.errors import RecipeError, UsageError
-from imagebuild.recipe.document import Document
 from imagebuild.recipe.load import load, validate
 from imagebuild.recipe.model import Recipe
+from imagebuild.schema.document import Document
 from recipes import MINIMAL, problems, recipe
 
 ED25519 = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f admin@example"

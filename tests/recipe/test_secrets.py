@@ -10,9 +10,9 @@ import pytest
 
 from imagebuild import log
 from imagebuild.errors import RecipeError
-from imagebuild.recipe.document import Mark
 from imagebuild.recipe.secrets import FingerprintSecrets, RealSecrets, SampleSecrets, sha512_crypt
-from imagebuild.recipe.section import SecretRef
+from imagebuild.schema.document import Mark
+from imagebuild.schema.section import SecretRef
 
 AT = Mark("folder/r.yaml", 7, 8)
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f admin@example"

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from projects import OS, image, told
 
-from imagebuild.recipe.document import Document, Mark, Value
 from imagebuild.recipe.references import References
+from imagebuild.schema.document import Document, Mark, Value
 from recipes import problems, recipe
 
 DECLARED = """\

@@ -12,13 +12,13 @@ from projects import OS, image, images, project
 from test_matrix import BASE, WHOLE
 
 from imagebuild.recipe.catalogue import catalogue
-from imagebuild.recipe.document import Document
 from imagebuild.recipe.load import checked, load, validate
 from imagebuild.recipe.model import Recipe
 from imagebuild.recipe.reader import parse
 from imagebuild.recipe.search import recipe_folders
 from imagebuild.recipe.secrets import RealSecrets
 from imagebuild.recipe.written import written
+from imagebuild.schema.document import Document
 from recipes import recipe
 
 EVERYTHING = """\

@@ -12,16 +12,16 @@ from pathlib import Path
 import pytest
 from pykickstart import constants
 
-from imagebuild import by_hand
-from imagebuild import plan as plans
+from imagebuild.build import export
+from imagebuild.build import plan as plans
 from imagebuild.customise import registry
-from imagebuild.domain.definition import definition
-from imagebuild.install.virt_install import command
 from imagebuild.kickstart import syntax
 from imagebuild.kickstart.lint import ParsedKickstart, check
 from imagebuild.kickstart.render import Rendered
 from imagebuild.kickstrap.agent import supported
 from imagebuild.kickstrap.mirror import Mirror
+from imagebuild.machine.domain_xml import definition
+from imagebuild.machine.virt_install import command
 from imagebuild.recipe.catalogue import catalogue
 from imagebuild.recipe.load import load
 from imagebuild.recipe.model import Recipe
@@ -97,7 +97,7 @@ def test_the_domain_definition(name: str, golden: Callable[[Path, str], None]) -
 @every_image
 def test_the_real_virt_install_takes_the_command(name: str, tmp_path: Path) -> None:
     """The program itself, with libvirt's test driver, which knows one architecture and type and no UEFI."""
-    machine = by_hand.machine(by_hand.as_known_here(recipe(name)), tmp_path, "qemu")
+    machine = export.machine(export.as_known_here(recipe(name)), tmp_path, "qemu")
     argv = command(replace(machine, connect="test:///default", firmware="bios", nvram=None))
     for option, known in (("--virt-type", "test"), ("--arch", "i686")):
         argv[argv.index(option) + 1] = known

@@ -15,8 +15,8 @@ from imagebuild.customise.operation import Phase
 from imagebuild.customise.text import with_line_at_end
 from imagebuild.customise.values import UserName
 from imagebuild.errors import GuestError
-from imagebuild.recipe.accounts import SshKey
-from imagebuild.recipe.section import SecretRef
+from imagebuild.schema.accounts import SshKey
+from imagebuild.schema.section import SecretRef
 
 if TYPE_CHECKING:
     from imagebuild.customise.guest import Guest

@@ -18,8 +18,8 @@ from imagebuild.customise.operation import Phase
 from imagebuild.customise.text import with_line_at_end
 from imagebuild.customise.values import GuestPath
 from imagebuild.errors import GuestError
-from imagebuild.recipe.accounts import AccountId, AccountName, Gecos, Shell
-from imagebuild.recipe.section import SecretRef
+from imagebuild.schema.accounts import AccountId, AccountName, Gecos, Shell
+from imagebuild.schema.section import SecretRef
 
 if TYPE_CHECKING:
     from imagebuild.customise.guest import Guest

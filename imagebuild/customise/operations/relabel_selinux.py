@@ -13,9 +13,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from imagebuild import fstab
 from imagebuild.customise.operation import NoParams, NotApplicable, Phase
 from imagebuild.errors import GuestError
+from imagebuild.guest import fstab
 
 if TYPE_CHECKING:
     from imagebuild.customise.guest import Guest

@@ -14,7 +14,7 @@ from imagebuild.customise import account_files
 from imagebuild.customise.operation import Params as BaseParams
 from imagebuild.customise.operation import Phase
 from imagebuild.customise.values import UserName
-from imagebuild.recipe.section import SecretRef
+from imagebuild.schema.section import SecretRef
 
 if TYPE_CHECKING:
     from imagebuild.customise.guest import Guest

@@ -1,0 +1,151 @@
+"""What the VM gets of an install source: kernel and initrd as a folder for virt-install, and the medium in its drive.
+
+Every file comes out of a cache that all builds share, under its digest. Anaconda's runtime image goes onto a small ISO
+image with its ``.treeinfo``: so it is fetched once, and proved here, and not fetched by each VM anew, by nobody proved.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from imagebuild import fetch
+from imagebuild.anaconda import iso, treeinfo
+from imagebuild.anaconda.boot_options import LABEL, is_url
+from imagebuild.anaconda.source import ISO, File, Found
+from imagebuild.errors import ImageBuildError
+from imagebuild.files import sha256
+from imagebuild.progress import Progress
+from imagebuild.store.store import Store
+
+_FACTS, _TREE, _MEDIUM, _SERVED = "medium.json", "tree", "medium.iso", "served"
+_BOOT = (("images/pxeboot/vmlinuz", "images/pxeboot/initrd.img"), ("isolinux/vmlinuz", "isolinux/initrd.img"))
+"""Where ISO images without a ``.treeinfo`` have kernel and initrd."""
+
+
+@dataclass(frozen=True)
+class Medium:
+    """What the VM gets: ``image`` is in its drive, ``served`` a folder that it reaches as a tree."""
+
+    tree: Path
+    image: Path | None
+    served: Path | None
+
+
+class Cache:
+    """The store's folder ``sources``: files under their digests, brought there once for all builds."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._folder = store.root / "sources"
+
+    def bring(self, file: File, progress: Progress) -> Path:
+        """The file, proved; it is fetched, or copied from this host, unless it is there. Waits for who is at it already."""
+        path = self._folder / file.key
+        if path.is_file():
+            return path
+        self._folder.mkdir(exist_ok=True)
+        with self._store.locked(
+            f"source-{file.key[:40]}", lambda pid: progress.update(f"process {pid} is fetching it")
+        ):
+            if path.is_file():
+                return path
+            if is_url(file.place):
+                fetch.download(file.place, path, file.digest, progress, largest=_largest(file))
+            else:
+                fetch.copy(Path(file.place), path, file.digest, progress)
+        return path
+
+
+def _largest(file: File) -> int:
+    """More bytes than such a file ever has: what a server may fill the disk with."""
+    return (64 if file.name == ISO else 4) << 30
+
+
+def make(found: Found, folder: Path, cache: Cache, progress: Progress, arch: str) -> str:
+    """Fill ``folder``, an entry of the store, from a source; returns in words what is in it.
+
+    Raises HostError, CommandFailed, and ImageBuildError for what is not what it should be.
+    """
+    files = {file.name: cache.bring(file, progress) for file in found.files}
+    tree = folder / _TREE
+    (tree / treeinfo.KERNEL).parent.mkdir(parents=True)
+    (tree / ".treeinfo").write_text(treeinfo.own(arch))
+    if found.kind == "iso":
+        _from_iso(found, files, folder, arch)
+    else:
+        _from_files(found, files, folder)
+    facts = {"made from": [_told(file, files[file.name]) for file in found.files]}
+    (folder / _FACTS).write_text(json.dumps(facts))
+    return f"{found.what}, {sum(path.stat().st_size for path in files.values()) >> 20} MiB"
+
+
+def _told(file: File, path: Path) -> tuple[str, str, str | None]:
+    """A file as a manifest tells it, with the SHA-256 of what was really there."""
+    known = file.digest.value if file.digest is not None and file.digest.algorithm == "sha256" else sha256(path)
+    return file.name, known, fetch.shown(file.place) if is_url(file.place) else None
+
+
+def _from_files(found: Found, files: Mapping[str, Path], folder: Path) -> None:
+    """Kernel and initrd where virt-install finds them, all else on an image."""
+    content = folder / "content"
+    for name, path in files.items():
+        target = (folder / _TREE if name in (treeinfo.KERNEL, treeinfo.INITRD) else content) / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _link(path, target)
+    if content.is_dir():
+        if found.about:
+            (content / ".treeinfo").write_text(found.about)
+        iso.make(folder / _MEDIUM, LABEL, content)
+        shutil.rmtree(content)
+
+
+def _from_iso(found: Found, files: Mapping[str, Path], folder: Path, arch: str) -> None:
+    (image,) = files.values()
+    iso.check(image)
+    pair = _kernel_and_initrd(image, folder, arch)
+    iso.extract(image, [(pair[0], folder / _TREE / treeinfo.KERNEL), (pair[1], folder / _TREE / treeinfo.INITRD)])
+    if found.attach:
+        _link(image, folder / _MEDIUM)
+    else:
+        iso.extract(image, [("/", folder / _SERVED)])
+
+
+def _kernel_and_initrd(image: Path, folder: Path, arch: str) -> tuple[str, str]:
+    """Where they are in an ISO image. Raises ImageBuildError when it has none for machines of ``arch``."""
+    if iso.has(image, ".treeinfo"):
+        text = folder / "treeinfo"
+        iso.extract(image, [(".treeinfo", text)])
+        try:
+            info = treeinfo.parse(text.read_text(errors="replace"), arch)
+        except ValueError as error:
+            raise ImageBuildError(f"the ISO image does not serve: of its .treeinfo, {error}") from error
+        text.unlink()
+        return info.kernel, info.initrd
+    for pair in _BOOT:
+        if iso.has(image, pair[0]):
+            return pair
+    raise ImageBuildError("the ISO image has no installer: neither a .treeinfo nor images/pxeboot is in it")
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        target.hardlink_to(source)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def read(folder: Path, found: Found) -> Medium:
+    """What :func:`make` put there."""
+    image = folder / _MEDIUM
+    served = folder / _SERVED if (folder / _SERVED).is_dir() else found.folder
+    return Medium(folder / _TREE, image if image.exists() else None, served)
+
+
+def made_from(folder: Path) -> list[tuple[str, str, str | None]]:
+    """The files that an entry was made from: name, SHA-256, and address."""
+    facts = json.loads((folder / _FACTS).read_text())
+    return [(name, digest, url) for name, digest, url in facts["made from"]]

@@ -1,0 +1,211 @@
+"""An install source of a recipe, looked up: which files it consists of, what proves each of them, and where they are.
+
+Looking up needs the network only for what may change there: ``.treeinfo``, and a distribution's checksums. The files
+themselves are fetched when they are needed, see :mod:`imagebuild.anaconda.medium`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from imagebuild import fetch, fingerprint
+from imagebuild.anaconda import checksums, signature, treeinfo
+from imagebuild.anaconda.boot_options import is_url
+from imagebuild.errors import HostError, ImageBuildError, Problem, RecipeError
+from imagebuild.fetch import Digest
+from imagebuild.recipe.model import Recipe
+from imagebuild.recipe.source import Kind, Source
+
+ISO = "image.iso"
+
+
+@dataclass(frozen=True)
+class File:
+    """A file of a source: its path in the tree, its address or path on this host, and what proves it.
+
+    Of a file that nothing proves, ``version`` is all that is known of whether it has changed.
+    """
+
+    name: str
+    place: str
+    digest: Digest | None
+    version: str = ""
+
+    @property
+    def key(self) -> str:
+        """What tells it from every other file."""
+        if self.digest is not None:
+            return f"{self.digest.algorithm}-{self.digest.value}"
+        return f"unproved-{fingerprint.text(f'{self.place} {self.version}')}"
+
+
+@dataclass(frozen=True)
+class Found:
+    """A source, looked up. ``folder`` is a tree on this host that the VM is to reach; ``asked`` are the addresses looked at."""
+
+    kind: Kind
+    what: str
+    files: tuple[File, ...]
+    about: str = ""
+    attach: bool = True
+    folder: Path | None = None
+    asked: tuple[str, ...] = ()
+
+    def file(self, name: str) -> File | None:
+        """The file of that name, if the source has one."""
+        return next((file for file in self.files if file.name == name), None)
+
+    def inputs(self) -> Mapping[str, str]:
+        """All of it that can change what gets installed."""
+        said = {"kind": self.kind, "attached": str(self.attach), "said of the tree": fingerprint.text(self.about)}
+        return {**said, **{file.name: file.key for file in self.files}}
+
+
+def look_up(recipe: Recipe) -> Found:
+    """Look up the source of a recipe whose installer is Anaconda.
+
+    Raises RecipeError at the recipe's line for a source that is not what it should be, HostError for what is out of reach.
+    """
+    source = recipe.installer.source
+    assert source is not None  # the model's rule
+    return _LookUp(recipe, source).found()
+
+
+class _LookUp:
+    def __init__(self, recipe: Recipe, source: Source) -> None:
+        self.recipe, self.source = recipe, source
+        self.asked: list[str] = []
+
+    def found(self) -> Found:
+        return {"tree": self.tree, "iso": self.iso, "kernel": self.kernel}[self.source.kind]()
+
+    # An install tree.
+
+    def tree(self) -> Found:
+        place = self.place("tree")
+        text = self._treeinfo(place)
+        try:
+            info = treeinfo.parse(text, self.recipe.os.arch)
+        except ValueError as error:
+            raise self.wrong("tree", f"the .treeinfo of {_shown(place)} does not serve: {error}") from error
+        unproved = info.unproved()
+        if unproved and not self.recipe.installer.insecure:
+            hint = "use another tree, an ISO, or write insecure: true under installer"
+            raise self.wrong("tree", f"the .treeinfo of {_shown(place)} gives no digest of {', '.join(unproved)}", hint)
+        names = {info.kernel: treeinfo.KERNEL, info.initrd: treeinfo.INITRD}
+        files = [
+            self.proved(names.get(path, path), f"{place.rstrip('/')}/{path}", info.checksums.get(path))
+            for path in info.wanted
+        ]
+        what = f"install tree, {info.family} {info.version}".rstrip(" ,")
+        folder = None if is_url(place) else Path(place)
+        return Found("tree", what, tuple(files), text, folder=folder, asked=tuple(self.asked))
+
+    def _treeinfo(self, place: str) -> str:
+        for name in treeinfo.NAMES:
+            try:
+                return self.text(f"{place.rstrip('/')}/{name}").decode("utf-8", "replace")
+            except fetch.NotThere:
+                continue
+        raise self.wrong("tree", f"{_shown(place)} is no install tree: there is no .treeinfo in it")
+
+    # An ISO image.
+
+    def iso(self) -> Found:
+        place = self.place("iso")
+        digest = Digest("sha256", self.source.sha256) if self.source.sha256 else self._listed(place)
+        name = unquote(urlsplit(place).path if is_url(place) else place).rpartition("/")[2]
+        file = self.proved(ISO, place, digest)
+        return Found("iso", f"ISO image {name}", (file,), attach=self.source.attach, asked=tuple(self.asked))
+
+    def _listed(self, place: str) -> Digest | None:
+        """What the distribution's file of checksums says, once its signature is found good."""
+        if self.source.checksums is None:
+            return None
+        listing = self.place("checksums")
+        content = self.text(listing)
+        if self.source.keyring:
+            content = self._signed(listing, content)
+        name = unquote(urlsplit(place).path if is_url(place) else place).rpartition("/")[2]
+        try:
+            return checksums.find(content.decode("utf-8", "replace"), name)
+        except ValueError as error:
+            raise self.wrong("checksums", f"{_shown(listing)}: {error}") from error
+
+    def _signed(self, listing: str, content: bytes) -> bytes:
+        at = self.recipe.place(("installer", "source", "keyring"))
+        keys = signature.keyring([Path(at.file).parent / Path(path).expanduser() for path in self.source.keyring])
+        inside = self.source.signature is None and signature.is_signed_inside(content)
+        try:
+            return signature.verified(content, None if inside else self._signature(listing), keys, _shown(listing))
+        except ImageBuildError as error:
+            if isinstance(error, HostError):
+                raise
+            raise self.wrong("checksums", error.message, error.hint) from error
+
+    def _signature(self, listing: str) -> bytes:
+        if self.source.signature is not None:
+            return self.text(self.place("signature"))
+        for suffix in (".asc", ".sig", ".gpg", ".sign"):
+            try:
+                return self.text(listing + suffix)
+            except fetch.NotThere:
+                continue
+        hint = "write where the signature is: installer.source.signature"
+        raise self.wrong("checksums", f"{_shown(listing)} has no signature inside, nor one beside it", hint)
+
+    # A kernel and its initrd.
+
+    def kernel(self) -> Found:
+        files = []
+        for key, name in (("kernel", treeinfo.KERNEL), ("initrd", treeinfo.INITRD), ("stage2", treeinfo.STAGE2[0])):
+            if getattr(self.source, key) is not None:
+                digest = getattr(self.source, f"{key}_sha256")
+                files.append(self.proved(name, self.place(key), Digest("sha256", digest) if digest else None))
+        return Found("kernel", "kernel and initrd", tuple(files), asked=tuple(self.asked))
+
+    # What all of them need.
+
+    def place(self, key: str) -> str:
+        """A place of the recipe: an address as it is, a path from the folder of the file that it stands in."""
+        value = str(getattr(self.source, key))
+        if is_url(value):
+            return value
+        mark = self.recipe.place(("installer", "source", key))
+        return str((Path(mark.file).parent / Path(value).expanduser()).resolve())
+
+    def text(self, place: str) -> bytes:
+        """A small file, as it is now."""
+        if is_url(place):
+            self.asked.append(place)
+            return fetch.text(place)
+        try:
+            return Path(place).read_bytes()
+        except FileNotFoundError as error:
+            raise fetch.NotThere(f"there is no file {place}") from error
+        except OSError as error:
+            raise HostError(f"{place} cannot be read: {error.strerror}") from error
+
+    def proved(self, name: str, place: str, digest: Digest | None) -> File:
+        """A file with its digest; without one, with what tells whether it has changed."""
+        if digest is not None:
+            return File(name, place, digest)
+        if is_url(place):
+            self.asked.append(place)
+            return File(name, place, None, fetch.version(place))
+        try:
+            about = Path(place).stat()
+        except OSError as error:
+            raise HostError(f"{place} cannot be read: {error.strerror}") from error
+        return File(name, place, None, f"{about.st_size} {about.st_mtime_ns}")
+
+    def wrong(self, key: str, message: str, hint: str | None = None) -> RecipeError:
+        mark = self.recipe.place(("installer", "source", key))
+        return RecipeError([Problem(mark.file, mark.value, f"installer.source.{key}", message, hint)])
+
+
+def _shown(place: str) -> str:
+    return fetch.shown(place) if is_url(place) else place

@@ -1,0 +1,124 @@
+"""Customising an installed disk: from the furthest layer that the store has, with new layers kept on the way.
+
+A layer is the disk after some of the operations, kept when these took long: so an edit of the last operation does not install packages
+again. All disks in the store are raw and sparse. Measured with Debian's 430 MiB: to copy one takes 0.3 s, to unpack it from qcow2 or zstd
+3 to 4 s, and to pack it so 2 to 17 s.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from imagebuild import customise as customisation
+from imagebuild.build import postmortem
+from imagebuild.build.plan import Plan
+from imagebuild.build.step_cache import Entries, Settings
+from imagebuild.customise import RESULT, RESULTS, CustomiseResult, OperationCall, OperationResult
+from imagebuild.errors import GuestError
+from imagebuild.host.accelerator import Accelerator
+from imagebuild.image import qemu_img
+from imagebuild.machine.install_vm import disk_names
+from imagebuild.progress import Progress
+
+_RESULT = "customised.json"
+_MOST_NAMED = 5
+"""Files that an error names."""
+_LIMIT = 1800.0
+"""Seconds after which customising counts as hung."""
+
+
+@dataclass(frozen=True)
+class _Start:
+    """Where to begin: a folder with disks, and what was done to them."""
+
+    folder: Path
+    done: tuple[OperationResult, ...] = ()
+
+
+def make(
+    plan: Plan,
+    installed: Path,
+    operations: Sequence[OperationCall],
+    *,
+    entries: Entries,
+    accelerator: Accelerator,
+    facts: str,
+) -> Path:
+    """The entry with the customised disks; ``operations`` are the plan's, with their secrets. ``facts`` is a file that goes with them."""
+    before_seal, sealing = customisation.ordered(operations)
+
+    def fill(folder: Path, progress: Progress) -> str:
+        folder.chmod(0o700)
+        start = _furthest(plan, installed, entries)
+        progress.update(f"copying the disk as it was {plan.layers[len(start.done) - 1].what}" if start.done else "copying the installed disk")  # fmt: skip
+        names = disk_names(plan.recipe)
+
+        def customised() -> CustomiseResult:
+            for name in names:
+                qemu_img.copy_file(start.folder / name, folder / name)
+            return customisation.run(
+                folder / names[0],
+                "raw",
+                [*before_seal[len(start.done) :], *sealing],
+                accel=accelerator,
+                workdir=entries.work,
+                more=[folder / name for name in names[1:]],
+                network=True,
+                progress=progress,
+                timeout=_LIMIT,
+                before=start.done,
+                keep_layer=partial(_keep, plan, entries),
+            )
+
+        result = customisation.again_if_stuck(customised, lambda text: entries.reporter.note(entries.label, text))
+        if result.failed:
+            raise GuestError(
+                f"{len(result.failed)} files could not be cleaned: "
+                + "; ".join(f"{one.path}: {one.what}" for one in result.failed[:_MOST_NAMED])
+            )
+        for name in names:
+            qemu_img.dig_holes(folder / name)
+        (folder / _RESULT).write_bytes(RESULT.dump_json(result))
+        shutil.copy(installed / facts, folder)
+        postmortem.copy_logs(installed, folder)
+        again = f", the first {len(start.done)} of them kept from before" if start.done else ""
+        return f"{len(result.operations)} operations{again}, {result.changed_paths} files changed"
+
+    return entries.make(plan.customise, fill)
+
+
+def result(customised: Path) -> CustomiseResult:
+    """What was done to the disks of an entry."""
+    return RESULT.validate_json((customised / _RESULT).read_bytes())
+
+
+def layer(plan: Plan, settings: Settings) -> str | None:
+    """In words, from which layer customising would start; None if from the installed disk. Nothing is proved."""
+    if settings.refresh:
+        return None
+    return next((one.what for one in reversed(plan.layers) if settings.store.find(one.kind, one.fingerprint)), None)
+
+
+def _furthest(plan: Plan, installed: Path, entries: Entries) -> _Start:
+    for one in reversed(plan.layers):
+        if folder := entries.find(one):
+            return _Start(folder, RESULTS.validate_json((folder / _RESULT).read_bytes()))
+    return _Start(installed)
+
+
+def _keep(plan: Plan, entries: Entries, copies: Path, results: Sequence[OperationResult]) -> None:
+    """Make the entry of the layer of which ``copies`` holds the disks."""
+    one = plan.layers[len(results) - 1]
+    store = entries.settings.store
+    with store.make(
+        one.kind, one.fingerprint, within=entries.work, label=entries.label, inputs=one.inputs, replace=entries.settings.refresh
+    ) as folder:  # fmt: skip
+        folder.chmod(0o700)
+        for path in copies.iterdir():
+            path.rename(folder / path.name)
+        (folder / _RESULT).write_bytes(RESULTS.dump_json(tuple(results)))
+    shutil.rmtree(copies)

@@ -1,0 +1,209 @@
+"""Builds a recipe: holds its plan against the store, and has what is missing made."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack, suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+
+from imagebuild import fingerprint, log
+from imagebuild.anaconda import source
+from imagebuild.build import explain, postmortem, tool_versions
+from imagebuild.build import plan as plans
+from imagebuild.build.freshness import Freshness
+from imagebuild.build.plan import Plan
+from imagebuild.build.preparation import SourcePreparation, Step, Tools
+from imagebuild.build.recorder import recorded
+from imagebuild.build.step_cache import Settings
+from imagebuild.build.steps import Run, domain_name, known_accelerator, machines
+from imagebuild.errors import HostError, ImageBuildError, from_os
+from imagebuild.fetch import shown
+from imagebuild.host import probe_cache
+from imagebuild.host.process import end_marked, marked
+from imagebuild.kickstrap.mirror import Mirror, host_mirror, mirror_depends_on
+from imagebuild.progress import Reporter
+from imagebuild.recipe.model import Recipe
+from imagebuild.schema.section import MIB
+from imagebuild.store.artifact import Artifact, Output
+from imagebuild.store.history import History
+from imagebuild.store.runs import new_run
+from imagebuild.store.store import Store
+
+_NEEDED = {
+    "runtime": 700 * MIB,
+    "payload": 900 * MIB,
+    "source": 2048 * MIB,
+    "install": 2048 * MIB,
+    "customise": 1536 * MIB,
+}
+"""Bytes that a step may take on the store's file system: what a Debian server takes, and half as much again."""
+_NEEDED_COMPRESSED, _NEEDED_RAW = 512 * MIB, 1536 * MIB
+"""Bytes of an image, by whether its format compresses."""
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """A plan held against the store: the finished artifact if it is there, else which steps must run and why."""
+
+    plan: Plan
+    artifact: Artifact | None
+    to_run: Mapping[str, str]
+    """Step name → why, in the order they run."""
+    expected: Mapping[str, float] = field(default_factory=dict)
+    """Step name → the seconds that it may take, for those to run of which the history knows."""
+
+    @property
+    def cached(self) -> int:
+        return len(self.plan.steps) - len(self.to_run)
+
+    @property
+    def expected_seconds(self) -> float | None:
+        """How long all that must run may take; None while that is not known of each step."""
+        if self.to_run.keys() - self.expected.keys():
+            return None
+        plan = self.plan
+        preparation = max(map(self._expected, plan.preparation.chains))
+        return preparation + self._expected((plan.install, plan.customise, plan.convert))
+
+    def _expected(self, steps: Iterable[Step]) -> float:
+        return sum(self.expected.get(step.name, 0.0) for step in steps)
+
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """The addresses that were looked at for this plan."""
+        preparation = self.plan.preparation
+        return tuple(map(shown, preparation.found.asked)) if isinstance(preparation, SourcePreparation) else ()
+
+
+def make_plan(recipe: Recipe, store: Store, world: Freshness | None = None) -> Plan:
+    """The plan of ``recipe`` on this host. An install source on the network is looked at: see ``Found.asked``."""
+    found = source.look_up(recipe) if recipe.installer.type == "anaconda" else None
+    # 0.5 s each time, for what hardly ever changes
+    configured, programs = (
+        probe_cache.of_files(mirror_depends_on()),
+        probe_cache.of_files(tool_versions.deciding_depends_on()),
+    )
+    mirror = probe_cache.kept(store.answers, "mirror", configured, lambda: asdict(host_mirror()))
+    deciding = probe_cache.kept(store.answers, "tools", programs, lambda: asdict(tool_versions.deciding()))
+    return plans.make(
+        recipe,
+        mirror=Mirror(**mirror),
+        tools=Tools(**deciding),
+        secret_key=store.key(),
+        found=found,
+        world=world or Freshness(store),
+    )
+
+
+def planned(recipe: Recipe, settings: Settings) -> Outlook:
+    """What a build of ``recipe`` would do now."""
+    world = Freshness(settings.store, settings.if_changed, settings.max_age)
+    return look_ahead(make_plan(recipe, settings.store, world), settings, world.why)
+
+
+def look_ahead(plan: Plan, settings: Settings, stale: Mapping[str, str] = MappingProxyType({})) -> Outlook:
+    """What a build of ``plan`` would do now. ``stale`` tells of a fingerprint why it is a new one."""
+    latest = None if settings.refresh else Output(settings.output, plan.recipe.name).latest()
+    if latest is not None and latest.manifest().get("fingerprint") == plan.convert.fingerprint:
+        return Outlook(plan, latest, {})
+    needed: list[Step] = [plan.convert]
+    if not _there(settings, plan.customise):
+        needed.insert(0, plan.customise)
+        if not _there(settings, plan.install):
+            missing = [step for step in plan.preparation.steps if not _there(settings, step)]
+            needed = [*missing, plan.install, *needed]
+    to_run = {step.name: stale.get(step.fingerprint) or explain.why(settings, plan, step) for step in needed}
+    accelerator = known_accelerator(plan.recipe, settings.store)
+    return Outlook(plan, None, to_run, History(settings.store).expected(plan.recipe.name, to_run, accelerator))
+
+
+def _there(settings: Settings, step: Step) -> bool:
+    return not settings.refresh and settings.store.find(step.kind, step.fingerprint) is not None
+
+
+def build(recipe: Recipe, settings: Settings, reporter: Reporter) -> Artifact:
+    """Build ``recipe``, or find that all is there. One build of a recipe into one folder at a time.
+
+    Raises ImageBuildError. On failure nothing is left but finished steps in the store and, in its folder
+    ``failures``, what tells what happened; the error's ``evidence`` attribute names that.
+    """
+    tell = lambda pid: reporter.note(recipe.name, f"waiting for another build of it (process {pid})")  # noqa: E731
+    with settings.store.locked(lock_name(settings.output, recipe.name), tell):
+        run = new_run(recipe.name)
+        with settings.store.runs.workdir(run, shared=os.geteuid() == 0) as work, marked(run):
+            (work / "logs").mkdir(mode=0o711)
+            with log.to_file(work / "logs" / "build.log"), recorded(recipe, settings.store, run) as recording:
+                outlook = _planned(recipe, settings, reporter)
+                recording.planned(outlook.plan, outlook.to_run)
+                if outlook.artifact is not None:
+                    return recording.finished(outlook.artifact)
+                _check_space(outlook, settings)
+                try:
+                    with ExitStack() as held:
+                        steps = Run(outlook.plan, settings, reporter, run, work, held, outlook.expected)
+                        recording.seconds = steps.entries.seconds
+                        return recording.finished(steps.go())
+                except OSError as error:
+                    near = f"in {settings.store.root} or {settings.output}"
+                    raise _with_evidence(from_os(error, near), recipe, settings, work) from error
+                except ImageBuildError as error:
+                    raise _with_evidence(error, recipe, settings, work) from error.__cause__
+
+
+def _planned(recipe: Recipe, settings: Settings, reporter: Reporter) -> Outlook:
+    """What the build of ``recipe`` will do, and the reporter told of it."""
+    with reporter.step(recipe.name, "plan") as progress:
+        outlook = planned(recipe, settings)
+        progress.summary(f"{len(outlook.plan.steps)} steps, {outlook.cached} cached")
+    for warning in outlook.plan.warnings:
+        reporter.note(recipe.name, str(warning))
+    return outlook
+
+
+def lock_name(output: Path, recipe: str) -> str:
+    """The store's lock that whoever changes the artifacts of a recipe in ``output`` holds."""
+    return f"build-{fingerprint.text(str(output.absolute() / recipe))[:16]}"
+
+
+def _with_evidence(error: ImageBuildError, recipe: Recipe, settings: Settings, work: Path) -> ImageBuildError:
+    with suppress(OSError):  # nothing that is kept matters more than the error itself
+        error.evidence = postmortem.keep(settings.store.failure_folder(recipe.name), work, error)
+    return error
+
+
+def clear_dead_runs(store: Store) -> None:
+    """End the programs and domains, and remove the files, of builds whose process died without doing so."""
+    store.clear_locks()
+    dead = store.runs.dead()
+    if not dead:
+        return
+    for run in dead:
+        end_marked(run)  # first: a virt-install may be about to make the domain
+    with machines(store) as connection:
+        if connection is not None:
+            for run in dead:
+                connection.end(domain_name(run))
+    for run in dead:
+        store.runs.bury(run)
+
+
+def space_needed(outlook: Outlook) -> int:
+    """Bytes that the steps to run may take on the store's file system."""
+    made = outlook.plan.recipe.output.format if "convert" in outlook.to_run else ()
+    images = (_NEEDED_RAW if name in ("raw", "vhdx") else _NEEDED_COMPRESSED for name in made)
+    return sum(_NEEDED.get(name, 0) for name in outlook.to_run) + sum(images)
+
+
+def _check_space(outlook: Outlook, settings: Settings) -> None:
+    """Raise HostError when the store's file system cannot hold what the steps make."""
+    needed = space_needed(outlook)
+    free = shutil.disk_usage(settings.store.root).free
+    if free < needed:
+        raise HostError(
+            f"{settings.store.root} has {free // MIB} MiB free; this build may need {needed // MIB} MiB",
+            "free some space, or choose another file system with --store",
+        )

@@ -1,0 +1,81 @@
+"""Why a step must run: what differs from the last result of it that was made for the recipe, at the line that says so."""
+
+from __future__ import annotations
+
+import difflib
+from contextlib import suppress
+from pathlib import Path
+
+from imagebuild import fingerprint
+from imagebuild.build import checkpoints
+from imagebuild.build.plan import Plan
+from imagebuild.build.preparation import Step
+from imagebuild.build.step_cache import Settings
+
+_SHOWN = 4
+KICKSTART = "kickstart.cfg"
+"""In the entry of an installation: its kickstart as planned, with stand-ins for secrets."""
+
+
+def why(settings: Settings, plan: Plan, step: Step) -> str:
+    """In a few words why ``step`` must run."""
+    if settings.refresh:
+        return "asked for with --refresh"
+    layer = checkpoints.layer(plan, settings) if step is plan.customise else None
+    return _difference(settings, plan, step) + (f"; goes on {layer}" if layer else "")
+
+
+def _difference(settings: Settings, plan: Plan, step: Step) -> str:
+    before = settings.store.last(step.kind, plan.recipe.name)
+    if before is None:
+        return "not built yet"
+    inputs, folder = before
+    differing = fingerprint.changed(inputs, step.inputs)
+    if not differing:
+        return "its result is not kept"
+    if step is plan.install and "kickstart" in differing:
+        with suppress(OSError, UnicodeDecodeError):
+            old = (folder / KICKSTART).read_text()
+            lines = _lines(old, plan, inputs.get("payload", ""))
+            others = [name for name in differing if name != "kickstart"]
+            return ", ".join([*lines, *([f"changed: {_told(others)}"] if others else [])]) or "changed: kickstart"
+    return f"changed: {_told(differing)}"
+
+
+def _told(names: list[str]) -> str:
+    """The first few of them: an operation more renumbers all that follow."""
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more
+
+
+def _lines(old: str, plan: Plan, payload: str) -> list[str]:
+    """Where the kickstart differs from ``old``, as ``file:line changed``: the first place, and how many lines more.
+
+    Lines that only name another root archive, which is told as that, do not count.
+    """
+    new = plan.kickstart.text
+    matcher = difflib.SequenceMatcher(None, old.splitlines(), new.splitlines(), autojunk=False)
+    archives = {payload, plan.install.inputs.get("payload", "")} - {"", "in the VM"}
+    changed: list[int] = []
+    for tag, first, end, at, upto in matcher.get_opcodes():
+        if tag == "equal":
+            continue
+        texts = [*old.splitlines()[first:end], *new.splitlines()[at:upto]]
+        if not all(any(one in text for one in archives) for text in texts):
+            changed += range(at, max(upto, at + 1))
+    if not changed:
+        return []
+    origins = plan.kickstart.line_origins
+    origin = origins[changed[0]] if changed[0] < len(origins) else None
+    place = f"{_shown(Path(origin.file))}:{origin.line}" if origin else f"line {changed[0] + 1} of the kickstart"
+    more = (
+        f" and {len(changed) - 1} lines more" if len(changed) > 2 else " and one line more" if len(changed) == 2 else ""
+    )
+    return [f"{place} changed{more}"]
+
+
+def _shown(path: Path) -> str:
+    """A template's path, from the working folder if it is below it."""
+    with suppress(ValueError):
+        return str(path.absolute().relative_to(Path.cwd()))
+    return str(path)

@@ -1,0 +1,155 @@
+"""The installation of a recipe to be run by hand: a folder with kickstart, virt-install script and domain definition."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+from imagebuild.anaconda import boot_options, medium
+from imagebuild.build import plan as plans
+from imagebuild.build.engine import make_plan
+from imagebuild.build.preparation import Preparation, SourcePreparation
+from imagebuild.errors import HostError
+from imagebuild.host import accelerator, hypervisor
+from imagebuild.host.hints import command_line
+from imagebuild.host.process import run
+from imagebuild.install.script import HERE, pasteable, script
+from imagebuild.kickstart.render import LiveimgPayload, Payload
+from imagebuild.kickstrap import payload as payloads
+from imagebuild.kickstrap import runtime
+from imagebuild.machine.choices import VirtType
+from imagebuild.machine.domain_xml import definition
+from imagebuild.machine.install_vm import disk_sizes, install_machine
+from imagebuild.machine.virt_install import InstallMachine, SourceDisk
+from imagebuild.recipe.model import Recipe
+from imagebuild.recipe.secrets import RealSecrets
+from imagebuild.store.store import Store
+
+XEN = "xen:///system"
+KICKSTART, SCRIPT = "ks.cfg", "virt-install.sh"
+TREE, PAYLOAD, MEDIUM = "tree", "payload", "medium.iso"
+"""Links beside the script: the install tree, the root archive, what is in the VM's drive."""
+_INSTALL_IMAGE = f"{TREE}/images/install.img"
+
+
+def machine(recipe: Recipe, folder: Path, virt_type: VirtType) -> InstallMachine:
+    """The install VM with all its files in ``folder``. Pure."""
+    if recipe.installer.type == "kickstrap":
+        arguments = runtime.kernel_arguments(recipe.machine.firmware)
+        sources = [SourceDisk(folder / _INSTALL_IMAGE, "stage2")]
+        if recipe.installer.payload == "host":
+            sources.append(SourceDisk(folder / PAYLOAD, "payload"))
+    else:
+        arguments = boot_options.kernel_arguments(recipe)
+        sources = [SourceDisk(folder / MEDIUM, "medium", cdrom=True)] if boot_options.has_medium(recipe) else []
+    return install_machine(
+        recipe,
+        name=f"imagebuild-{recipe.name}",
+        connect=XEN if virt_type == "xen" else hypervisor.default_uri(),
+        virt_type=virt_type,
+        tree=folder / TREE,
+        folder=folder,
+        logs=folder,
+        kernel_args=arguments,
+        sources=sources,
+    )
+
+
+def virt_type(recipe: Recipe, store: Store) -> VirtType:
+    """What the VM would run on here: what the recipe says, or what really works. The proof takes up to 15 seconds, once."""
+    wanted = recipe.vm.virt_type
+    if wanted != "auto":
+        return wanted
+    return "qemu" if accelerator.verdict(store.answers, recipe.os.arch).emulated else "kvm"
+
+
+def as_known_here(recipe: Recipe) -> Recipe:
+    """The recipe without its name of the guest's system, where this host's libosinfo does not know that yet.
+
+    virt-install refuses such a name; a build then goes without, too.
+    """
+    if recipe.os.osinfo is None or recipe.os.osinfo in _known_systems():
+        return recipe
+    return recipe.model_copy(update={"os": recipe.os.model_copy(update={"osinfo": None})})
+
+
+@cache
+def _known_systems() -> frozenset[str]:
+    listed = run(["virt-install", "--osinfo", "list"], timeout=60, hint="run `make setup`").stdout
+    return frozenset(listed.replace(",", " ").split())
+
+
+def command(recipe: Recipe, folder: Path, virt_type: VirtType) -> str:
+    """The virt-install command, one option a line, for the files that :func:`write` puts into ``folder``."""
+    return pasteable(machine(recipe, folder.absolute(), virt_type))
+
+
+def write(recipe: Recipe, folder: Path, store: Store) -> list[Path]:
+    """Fill ``folder``: kickstart with the real secrets (mode 0600), script, domain definition, links to tree and archive.
+
+    Raises HostError where what the installation needs is not in the store yet.
+    """
+    files, payload = _from_store(recipe, make_plan(recipe, store).preparation, store)
+    rendered, _ = plans.checked(recipe, payload, os.urandom(12).hex(), RealSecrets())
+    folder.mkdir(parents=True, exist_ok=True)
+    made = [folder / name for name in (KICKSTART, SCRIPT, f"{recipe.name}.xml")]
+    _private(made[0], rendered.text)
+    made[1].write_text(_script(as_known_here(recipe), virt_type(recipe, store)))
+    made[1].chmod(0o755)
+    made[2].write_text(definition(recipe))
+    for name, path in files.items():
+        _link(folder / name, path)
+    return made
+
+
+def _from_store(recipe: Recipe, preparation: Preparation, store: Store) -> tuple[dict[str, Path], Payload]:
+    """What an earlier build has left there, by the name it gets beside the script; and what the kickstart says of it."""
+    entries = {}
+    for step in preparation.steps:
+        found = store.find(step.kind, step.fingerprint)
+        if found is None and step.name != "runtime":
+            raise HostError(
+                f"the {step.what} of {recipe.name} is not in the store",
+                f"run `{command_line('imagebuild', 'build', recipe.name)}`",
+            )
+        if found is not None:
+            entries[step.name] = found
+    if isinstance(preparation, SourcePreparation):
+        there = medium.read(entries["source"], preparation.found)
+        if there.served is not None:
+            raise HostError(
+                f"{recipe.name} installs from {there.served}, which is served to the VM only while a build runs"
+            )
+        files = {TREE: there.tree, **({MEDIUM: there.image} if there.image else {})}
+        return files, boot_options.payload(recipe)
+    files = {TREE: entries["tree"] / "tree"}
+    if "payload" not in entries:
+        return files, plans.packages_payload(recipe, preparation.mirror)
+    archive = payloads.read(entries["payload"])
+    return {**files, PAYLOAD: archive.path}, LiveimgPayload(plans.PAYLOAD_URL, archive.sha256)
+
+
+def _script(recipe: Recipe, kind: VirtType) -> str:
+    here = replace(machine(recipe, HERE, kind), name=f"imagebuild-{recipe.name}")
+    needed = [KICKSTART, TREE, *(source.path.name for source in here.sources if source.serial != "stage2")]
+    comments = (
+        f"Installs {recipe.name} in a VM, from the files beside this script, and prints its console; ^C ends the printing.",
+        "QEMU must be able to reach this folder. The kickstart holds the hashes of passwords.",
+    )
+    return script(here, disk_sizes(recipe), comments, needed)
+
+
+def _private(path: Path, text: str) -> None:
+    path.unlink(missing_ok=True)
+    path.touch(mode=0o600)
+    path.write_text(text)
+
+
+def _link(path: Path, target: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    path.unlink(missing_ok=True)
+    path.symlink_to(target)

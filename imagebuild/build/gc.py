@@ -1,0 +1,131 @@
+"""What the store may lose: leftovers of dead builds, what is damaged, what was not used for longest.
+
+An entry that a build has taken is never removed, nor is a version of an image that ``latest`` names.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from imagebuild.build.engine import clear_dead_runs, lock_name
+from imagebuild.build.steps import domain_name, machines
+from imagebuild.errors import HostError
+from imagebuild.files import allocated, remove_tree
+from imagebuild.log import logger
+from imagebuild.store.artifact import Output
+from imagebuild.store.store import Entry, Store
+
+
+@dataclass(frozen=True)
+class Removed:
+    """One thing that was, or would be, removed: what it is, the bytes that it took, and why."""
+
+    what: str
+    size: int
+    why: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was removed, and the bytes of what is kept in the store."""
+
+    removed: tuple[Removed, ...]
+    kept: int
+
+
+def collect(store: Store, *, keep: int, max_size: int | None = None, dry_run: bool = False) -> Report:
+    """Remove what nobody needs any more. Raises HostError where libvirt is needed and does not answer.
+
+    Of what was made for one recipe ``keep`` entries of each kind stay, those that were used last; and of all that stays no more than
+    ``max_size`` bytes. Downloaded sources count, and go only while no build runs.
+    """
+    dead = store.runs.dead()
+    removed = [Removed(f"dead build {run}", 0, "its process is gone") for run in dead]
+    if not dry_run:
+        clear_dead_runs(store)
+    removed += _orphans(store, set(map(domain_name, dead)), dry_run=dry_run)
+    removed += _damaged(store, dry_run=dry_run)
+    superfluous, rest = _beyond(store.entries(), keep)
+    stay = []
+    for entry in superfluous:
+        if store.remove(entry, dry_run=dry_run):
+            removed.append(Removed(_named(entry), entry.size, f"{keep} newer ones were made for {entry.label}"))
+        else:
+            stay.append(entry)
+    rest += sources(store)
+    size = sum(entry.size for entry in (*stay, *rest))
+    for entry in sorted(rest, key=lambda entry: entry.used):
+        if max_size is None or size <= max_size:
+            break
+        if store.remove(entry, dry_run=dry_run):
+            removed.append(Removed(_named(entry), entry.size, "not used for longest"))
+            size -= entry.size
+    return Report(tuple(removed), size)
+
+
+def versions(root: Path, store: Store, *, keep: int, dry_run: bool = False) -> list[Removed]:
+    """Remove what killed builds left beside the images below ``root``, and all versions of an image but the ``keep`` newest."""
+    removed = []
+    for folder in sorted(path for path in root.glob("*") if path.is_dir() and not path.is_symlink()):
+        output = Output(root, folder.name)
+        with store.locked(lock_name(root, folder.name), lambda pid: None):
+            for old in (*output.unfinished(), *output.superfluous(keep)):
+                removed.append(Removed(str(old), _size(old), f"{keep} newer ones are there" if old.name[0] != "." else "unfinished"))  # fmt: skip
+                if not dry_run:
+                    remove_tree(old)
+    return removed
+
+
+def sources(store: Store) -> list[Entry]:
+    """The downloads that may go: none while a build runs."""
+    if store.runs.living():
+        return []
+    found = [path for path in (store.root / "sources").glob("*") if path.is_file() and not path.is_symlink()]
+    return [Entry("sources", path.name, path, "", path.stat().st_mtime, allocated(path)) for path in found]
+
+
+def _orphans(store: Store, told: Collection[str], *, dry_run: bool) -> Iterator[Removed]:
+    """Machines of runs that are gone with their folder, but those ``told`` already. Where libvirt does not answer, nobody can tell."""
+    try:
+        with machines(store) as connection:
+            if connection is None:
+                return
+            for name in set(store.runs.orphans(connection)).difference(told):
+                yield Removed(f"machine {name}", 0, "its build is gone")
+                if not dry_run:
+                    connection.end(name)
+    except HostError as error:
+        logger.info("no look at machines that were left: %s", error.message)
+
+
+def _damaged(store: Store, *, dry_run: bool) -> Iterator[Removed]:
+    for path in store.damaged():
+        yield Removed(f"damaged {path.name}", _size(path), "it is not what it was when it was made")
+        if not dry_run:
+            remove_tree(path)
+
+
+def _beyond(entries: Iterable[Entry], keep: int) -> tuple[list[Entry], list[Entry]]:
+    """Those that are not among the ``keep`` of their kind and recipe that were used last; and those that are."""
+    groups: dict[tuple[str, str], list[Entry]] = defaultdict(list)
+    for entry in entries:
+        groups[entry.kind, entry.label].append(entry)
+    for group in groups.values():
+        group.sort(key=lambda entry: entry.used, reverse=True)
+    return (
+        [entry for group in groups.values() for entry in group[keep:]],
+        [entry for group in groups.values() for entry in group[:keep]],
+    )
+
+
+def _named(entry: Entry) -> str:
+    return f"{entry.kind} {entry.fingerprint[:12]}{f' of {entry.label}' if entry.label else ''}"
+
+
+def _size(path: Path) -> int:
+    if path.is_symlink() or not path.is_dir():
+        return 0
+    return sum(allocated(one) for one in path.rglob("*") if one.is_file() and not one.is_symlink())

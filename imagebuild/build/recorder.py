@@ -1,0 +1,89 @@
+"""Writes a build into the history while it happens: once it is planned, and when it has ended, however it does."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+
+from imagebuild.build.plan import Plan
+from imagebuild.build.preparation import Step
+from imagebuild.build.steps import known_accelerator
+from imagebuild.log import redact
+from imagebuild.recipe.model import Recipe
+from imagebuild.store.artifact import Artifact
+from imagebuild.store.history import Build, History, Outcome, State, StepRecord
+from imagebuild.store.store import Store
+
+
+@dataclass
+class Recording:
+    """What is known of a build so far. ``seconds`` is filled by others: what each step took that was run."""
+
+    store: Store
+    recipe: Recipe
+    build: Build
+    plan: Plan | None = None
+    to_run: Collection[str] = ()
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+    def planned(self, plan: Plan, to_run: Collection[str]) -> None:
+        """Tell which steps will be run."""
+        self.plan, self.to_run = plan, to_run
+        self.build = replace(self.build, fingerprint=plan.convert.fingerprint)
+        if to_run:
+            self._write()
+
+    def finished(self, artifact: Artifact) -> Artifact:
+        """Tell that the artifact is there, by this build or an earlier one."""
+        manifest = artifact.manifest()
+        images = [manifest["image"], *manifest.get("extra_images", [])]
+        size, virtual_size = (sum(image.get(key, 0) for image in images) for key in ("size", "virtual_size"))
+        self.build = replace(self.build, version=artifact.version, size=size, virtual_size=virtual_size)
+        self.ended("built" if self.to_run else "unchanged")
+        return artifact
+
+    def ended(self, outcome: Outcome, error: BaseException | None = None) -> None:
+        """Tell how the build ended."""
+        told = None if error is None else _first_line(error)
+        self.build = replace(self.build, ended=_now(), outcome=outcome, error=told)
+        self._write()
+
+    def _write(self) -> None:
+        steps = tuple(map(self._step, self.plan.steps)) if self.plan else ()
+        accelerator = known_accelerator(self.recipe, self.store)
+        History(self.store).put(replace(self.build, steps=steps, accelerator=accelerator))
+
+    def _step(self, step: Step) -> StepRecord:
+        seconds = self.seconds.get(step.name)
+        state: State = "cached"
+        if seconds is not None:
+            state = "run"
+        elif step.name in self.to_run and self.build.outcome != "built":
+            state = "open"
+        return StepRecord(step.name, step.kind, step.fingerprint, state, seconds)
+
+
+@contextmanager
+def recorded(recipe: Recipe, store: Store, run: str) -> Iterator[Recording]:
+    """Record the build of ``recipe`` that the block is; its result is told by ``Recording.finished``."""
+    recording = Recording(store, recipe, Build(run=run, recipe=recipe.name, began=_now()))
+    try:
+        yield recording
+    except KeyboardInterrupt:
+        recording.ended("interrupted")
+        raise
+    except BaseException as error:
+        recording.ended("failed", error)
+        raise
+
+
+def _first_line(error: BaseException) -> str:
+    """What an error says, without secrets, and without what of a file's name is no text."""
+    line = (str(error) or type(error).__name__).splitlines()[0]
+    return redact(line).encode(errors="replace").decode()
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -1,0 +1,261 @@
+"""Several builds at once, each in a process of its own, as many as the host has room for.
+
+A build of its own process has its own signals, log and programs: one that fails, hangs or is killed takes nothing away from another. What it
+tells comes as JSON and is told again here.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import imagebuild
+from imagebuild.build import engine
+from imagebuild.build.step_cache import Settings
+from imagebuild.errors import ImageBuildError
+from imagebuild.host.process import PIPE, Process, started, stop
+from imagebuild.progress import Progress, Reporter
+from imagebuild.recipe.model import Recipe
+from imagebuild.recipe.search import is_path
+from imagebuild.schema.section import MIB
+
+_ROOT = Path(str(imagebuild.__file__)).parents[1]
+PROGRAM = (sys.executable, "-P", "-m", "imagebuild")
+_GRACE = 90.0
+"""Seconds in which an interrupted build ends its machine and programs."""
+_BESIDE_THE_VM = 512 * MIB
+"""Bytes that QEMU takes beside the memory of the VM: under emulation it keeps up to a few hundred MiB of translated code."""
+_APPLIANCE = 1280 * MIB
+"""Bytes that libguestfs's appliance takes, whose memory is 1 GiB or less."""
+_RESERVED = 512 * MIB
+"""Bytes of the host's free memory that are left to others."""
+_LAST_LINES = 3
+"""What is kept of a build's other lines, for the error of one that has none."""
+_CPUS_SHARED = 2
+"""How many virtual processors may share one of the host: a build is seldom busy on all it has."""
+
+
+@dataclass(frozen=True)
+class Room:
+    """What builds need, or what a host has for them: bytes of memory and of disk, virtual processors."""
+
+    memory: int
+    vcpus: int
+    disk: int
+
+    def __add__(self, other: Room) -> Room:
+        return Room(self.memory + other.memory, self.vcpus + other.vcpus, self.disk + other.disk)
+
+    def holds(self, other: Room) -> bool:
+        """Whether ``other`` fits in."""
+        return other.memory <= self.memory and other.vcpus <= self.vcpus and other.disk <= self.disk
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a build ended: ``artifact`` is its last event of that kind, or ``error``, with message and exit code."""
+
+    recipe: str
+    seconds: float
+    artifact: Mapping[str, Any] | None = None
+    error: Mapping[str, Any] | None = None
+
+    @property
+    def exit_code(self) -> int:
+        return int(self.error["exit_code"]) if self.error else 0
+
+
+NOT_STARTED: Mapping[str, Any] = {"message": "not started: another build failed before", "exit_code": 1}
+
+
+def host(settings: Settings) -> Room:
+    """What this host has for builds now."""
+    lines = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
+    available = int(lines["MemAvailable"].split()[0]) << 10
+    processors = len(os.sched_getaffinity(0))
+    return Room(available - _RESERVED, processors * _CPUS_SHARED, shutil.disk_usage(settings.store.root).free)
+
+
+def needed(recipe: Recipe, settings: Settings) -> Room:
+    """What a build of ``recipe`` takes at most. Raises ImageBuildError for what is wrong with it.
+
+    Whether packages have become old is left to the build itself: one look at their mirror is enough, and all steps may have to run.
+    """
+    if settings.if_changed or settings.max_age is not None:
+        settings = replace(settings, if_changed=False, max_age=None, refresh=True)
+    outlook = engine.planned(recipe, settings)
+    memory, vcpus = 0, 0
+    if "install" in outlook.to_run:
+        memory, vcpus = recipe.vm.memory.maximum + _BESIDE_THE_VM, recipe.vm.vcpus.maximum
+    if "customise" in outlook.to_run:
+        memory, vcpus = max(memory, _APPLIANCE), max(vcpus, 2)
+    return Room(memory, vcpus, engine.space_needed(outlook))
+
+
+@dataclass
+class Builds:
+    """Builds ``recipes``; ``words`` gives the options that a build gets, ``ended`` is told of each outcome.
+
+    ``beside`` gets the lines of a build that are none of its events: its log, where its options ask for that.
+    """
+
+    recipes: Sequence[Recipe]
+    settings: Settings
+    words: Callable[[Recipe], Sequence[str]]
+    reporter: Reporter
+    jobs: int
+    fail_fast: bool
+    ended: Callable[[Outcome], None]
+    beside: Callable[[str], None] = lambda line: None
+    _processes: list[Process] = field(default_factory=list)
+    _stopped: bool = False
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def go(self) -> list[Outcome]:
+        """The outcomes in the order of the recipes. When interrupted, all builds are, and have ended."""
+        outcomes: dict[int, Outcome] = {}
+        waiting = dict(enumerate(self.recipes))
+        needs = {at: needed(recipe, self.settings) for at, recipe in waiting.items()}
+        there = host(self.settings)
+        running: dict[Future[Outcome], int] = {}
+        with ThreadPoolExecutor(self.jobs) as pool:
+            try:
+                while waiting or running:
+                    for at in self._admitted(waiting, [needs[at] for at in running.values()], needs, there):
+                        running[pool.submit(self._build, waiting.pop(at))] = at
+                    done, _ = wait(running, return_when=FIRST_COMPLETED)
+                    for future in done:
+                        at = running.pop(future)
+                        outcomes[at] = future.result()
+                        self.ended(outcomes[at])
+                    if self.fail_fast and any(one.error for one in outcomes.values()):
+                        outcomes |= {at: Outcome(recipe.name, 0, error=NOT_STARTED) for at, recipe in waiting.items()}
+                        waiting.clear()
+                        self._end()
+            except BaseException:
+                self._end()
+                raise
+        return [outcomes[at] for at in sorted(outcomes)]
+
+    def _admitted(
+        self, waiting: Mapping[int, Recipe], running: Sequence[Room], needs: Mapping[int, Room], there: Room
+    ) -> list[int]:
+        """Which builds may begin: what fits beside those that run, and one in any case. First come, first served."""
+        used = sum(running, Room(0, 0, 0))
+        count = len(running)
+        admitted = []
+        for at in waiting:
+            if count and (count >= self.jobs or not there.holds(used + needs[at])):
+                break
+            admitted.append(at)
+            used, count = used + needs[at], count + 1
+        return admitted
+
+    def _build(self, recipe: Recipe) -> Outcome:
+        """Run one build in a process of its own to its end, and tell what it tells."""
+        source = str(recipe.source) if is_path(str(recipe.source)) else f"./{recipe.source}"
+        argv = [*PROGRAM, "build", source, "--image", recipe.name, "--json", *self.words(recipe)]
+        relay = _Relay(recipe.name, self.reporter, self.beside)
+        begin = time.monotonic()
+        environment = {"PYTHONPATH": str(_ROOT)}
+        with started(argv, whole_environment=True, env=environment, stderr=PIPE, grace=_GRACE) as process:
+            with self._lock:
+                self._processes.append(process)
+            if self._stopped:
+                stop(process)
+            assert process.stdout is not None
+            assert process.stderr is not None
+            log = threading.Thread(target=relay.read_log, args=(process.stderr,), daemon=True)
+            log.start()
+            for line in process.stdout:
+                relay.read(line)
+            process.wait()
+            log.join()
+        return relay.outcome(process.returncode, time.monotonic() - begin)
+
+    def _end(self) -> None:
+        """Interrupt all builds; who reads what they tell sees them end."""
+        with self._lock:
+            self._stopped = True
+            for process in self._processes:
+                threading.Thread(target=stop, args=(process, signal.SIGTERM, _GRACE), daemon=True).start()
+
+
+class _Relay:
+    """Tells again what a build tells: one JSON object per line. The last other lines are kept."""
+
+    def __init__(self, recipe: str, reporter: Reporter, beside: Callable[[str], None] = lambda line: None) -> None:
+        self._beside = beside
+        self._recipe = recipe
+        self._reporter = reporter
+        self._steps: dict[str, tuple[AbstractContextManager[Progress], Progress]] = {}
+        self._artifact: Mapping[str, Any] | None = None
+        self._error: Mapping[str, Any] | None = None
+        self._other: deque[str] = deque(maxlen=_LAST_LINES)
+
+    def read_log(self, log: Iterable[str]) -> None:
+        """Take what the build says on standard error, text of guests among it: none of it is an event."""
+        for line in log:
+            self._other.append(line.strip())
+            self._beside(line.rstrip("\n"))
+
+    def read(self, line: str) -> None:
+        """Take one line of its standard output."""
+        try:
+            event = json.loads(line)
+        except ValueError:
+            self._other.append(line.strip())
+            return
+        match event:
+            case {"event": "step", "step": str(name), "state": str(state)}:
+                self._step(name, state, event)
+            case {"event": "note", "text": str(text)}:
+                self._reporter.note(self._recipe, text)
+            case {"event": "artifact"}:
+                self._artifact = event
+            case {"event": "error"}:
+                self._error = event
+
+    def _step(self, name: str, state: str, event: Mapping[str, Any]) -> None:
+        if state == "started":
+            step = self._reporter.step(self._recipe, name, event.get("expected_seconds"))
+            self._steps[name] = step, step.__enter__()
+            return
+        step, progress = self._steps[name]
+        if state == "running":
+            progress.update(event["detail"], event["fraction"])
+        elif state == "done":
+            progress.summary(event["summary"])
+            del self._steps[name]
+            step.__exit__(None, None, None)
+        else:
+            self._fail(name, event.get("error", "failed"))
+
+    def _fail(self, name: str, reason: str) -> None:
+        step, _ = self._steps.pop(name)
+        error = ImageBuildError(reason)
+        with suppress(ImageBuildError):
+            step.__exit__(ImageBuildError, error, None)
+
+    def outcome(self, returncode: int, seconds: float) -> Outcome:
+        """How it ended."""
+        for name in list(self._steps):
+            self._fail(name, "ended early")
+        if returncode == 0 and self._artifact is not None:
+            return Outcome(self._recipe, seconds, artifact=self._artifact)
+        how = f"signal {-returncode}" if returncode < 0 else f"exit status {returncode}"
+        told = f": {' | '.join(self._other)}" if self._other else ""
+        error = self._error or {"message": f"the build's process ended early ({how}){told}", "exit_code": 1}
+        return Outcome(self._recipe, seconds, error=error)

@@ -1,0 +1,92 @@
+"""The store's entries for the steps of one run: found there, or made."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from imagebuild.build import freshness
+from imagebuild.build.preparation import Step
+from imagebuild.errors import HostError
+from imagebuild.progress import Progress, Reporter
+from imagebuild.store.store import Store
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where a build keeps what it makes, and whether it may use what is there."""
+
+    store: Store
+    output: Path
+    refresh: bool = False
+    if_changed: bool = False
+    """Look whether the mirror has newer packages; then make what they are in anew."""
+    max_age: int | None = None
+    """Seconds after which packages are too old."""
+
+
+@dataclass(frozen=True)
+class Entries:
+    """``label`` is the recipe's name, ``work`` the run's own folder; ``expected`` are the seconds that steps may take.
+
+    ``held`` keeps others from removing what was taken, until it is closed. ``seconds`` fills with what each step took,
+    ``elsewhere`` with the steps that another build made meanwhile.
+    """
+
+    label: str
+    settings: Settings
+    reporter: Reporter
+    work: Path
+    held: ExitStack
+    expected: Mapping[str, float] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    elsewhere: set[str] = field(default_factory=set)
+
+    def find(self, step: Step) -> Path | None:
+        """The entry of a step, proved, if there is one that may be used."""
+        return None if self.settings.refresh else self.settings.store.take(step.kind, step.fingerprint, self.held)
+
+    @contextmanager
+    def under_way(self, step: Step) -> Iterator[Progress]:
+        """Tell of a step while it is being made."""
+        begin = time.monotonic()
+        with self.reporter.step(self.label, step.name, self.expected.get(step.name)) as progress:
+            yield progress
+        if step.name not in self.elsewhere:
+            self.seconds[step.name] = time.monotonic() - begin
+
+    def make(self, step: Step, fill: Callable[[Path, Progress], str]) -> Path:
+        """The entry of a step; ``fill`` makes it in the folder it is given and says what it made. From then on it is in force."""
+        made = self._made(step, fill)
+        freshness.in_force(self.settings.store, step.inputs)
+        return made
+
+    def _made(self, step: Step, fill: Callable[[Path, Progress], str]) -> Path:
+        store = self.settings.store
+        if found := self.find(step):
+            return found
+        with self.under_way(step) as progress:
+            lock = f"{step.kind}-{step.fingerprint[:16]}"
+            with store.locked(lock, lambda pid: progress.update(f"process {pid} is making it")):
+                if found := self.find(step):
+                    progress.summary("made by another build meanwhile")
+                    self.elsewhere.add(step.name)
+                    return found
+                with store.make(
+                    step.kind,
+                    step.fingerprint,
+                    within=self.work,
+                    label=self.label,
+                    inputs=step.inputs,
+                    replace=self.settings.refresh,
+                ) as folder:
+                    progress.summary(fill(folder, progress))
+        made = store.take(step.kind, step.fingerprint, self.held, prove=False)
+        if made is None:
+            raise HostError(
+                f"the {step.name} that was just made is gone", f"does anything else remove files in {store.root}?"
+            )
+        return made

@@ -1,0 +1,1 @@
+"""What this host gives: its programs, its hypervisor, its accelerator."""

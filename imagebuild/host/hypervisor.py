@@ -1,0 +1,373 @@
+"""The only place that speaks libvirt: connect (starting a daemon where there is none), watch, end."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import stat
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass
+from importlib import resources
+from operator import methodcaller
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import libvirt
+
+from imagebuild.errors import CommandFailed, HostError
+from imagebuild.host.hints import command_line
+from imagebuild.host.process import MARK, environment, run
+from imagebuild.host.stall import Usage
+from imagebuild.log import logger
+
+T = TypeVar("T")
+
+SYSTEM = "qemu:///system"
+SESSION = "qemu:///session"
+_IDLE = "120"
+"""Seconds without a client or a VM after which a daemon that we started ends by itself."""
+_RESTART = 60.0
+"""Seconds that a daemon has to be there again after it was restarted."""
+_DAEMONS = ("libvirtd", "virtqemud")
+_LOG_SOCKET = "/run/libvirt/virtlogd-sock"
+
+
+@dataclass(frozen=True)
+class DomainState:
+    """``gone`` once the domain has stopped; ``why`` in libvirt's own words where it told."""
+
+    status: Literal["running", "paused", "gone"]
+    why: str = ""
+
+
+class Hypervisor:
+    """A connection to a libvirt daemon that runs QEMU on this host."""
+
+    def __init__(self, connect: Callable[[], Any], uri: str) -> None:
+        self.uri = uri
+        self._connect = connect
+        self._stopped: dict[str, str] = {}
+        self._started: dict[str, float] = {}
+        self._connection = self._attached()
+
+    def _attached(self) -> Any:
+        connection = self._connect()
+        connection.domainEventRegisterAny(None, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, self._on_lifecycle, None)
+        return connection
+
+    def _of(self, name: str, question: Callable[[Any], T]) -> T:
+        """What the domain answers; libvirtError if there is none. A daemon that was restarted meanwhile is connected to again.
+
+        The machines run on without it, and it finds them again.
+        """
+        try:
+            return question(self._connection.lookupByName(name))
+        except libvirt.libvirtError:
+            if self._connection.isAlive():
+                raise
+        logger.warning("the libvirt daemon at %s is gone; connecting again", self.uri)
+        self.close()
+        self._connection = self._attached()
+        return question(self._connection.lookupByName(name))
+
+    def close(self) -> None:
+        """Give up the connection."""
+        with suppress(libvirt.libvirtError):
+            self._connection.close()
+
+    def _on_lifecycle(self, _connection: Any, domain: Any, event: int, detail: int, _opaque: Any) -> None:
+        if event == libvirt.VIR_DOMAIN_EVENT_STARTED:
+            self._started[domain.name()] = time.monotonic()
+        elif event == libvirt.VIR_DOMAIN_EVENT_STOPPED:
+            self._stopped[domain.name()] = _STOPPED.get(detail, f"stopped ({detail})")
+
+    def can(self, virt_type: str, arch: str = "x86_64") -> bool:
+        """Whether a domain of this type (``kvm`` or ``qemu``) can be started here."""
+        try:
+            self._connection.getDomainCapabilities(None, arch, None, virt_type)
+        except libvirt.libvirtError:
+            return False
+        return True
+
+    def qemu_uid(self) -> int:
+        """The user that QEMU runs as: our own, or what the system daemon says of its DAC model."""
+        capabilities = self._connection.getCapabilities()
+        found = re.search(r"<model>dac</model>.*?<baselabel type='(?:kvm|qemu)'>\+(\d+):", capabilities, re.DOTALL)
+        return int(found[1]) if found else os.geteuid()
+
+    def started_at(self, name: str) -> float:
+        """When the domain began to run, by time.monotonic(); now, if that was not seen."""
+        return self._started.get(name, time.monotonic())
+
+    def state(self, name: str) -> DomainState:
+        """What the domain is doing now. Raises HostError if the daemon does not answer."""
+        with self._translated(f"ask libvirt for the domain {name}"):
+            try:
+                status, reason = self._of(name, lambda domain: domain.state())
+            except libvirt.libvirtError as error:
+                if error.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:
+                    raise
+                return DomainState("gone", self._why_stopped(name))
+        if status in (libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_CRASHED):
+            return DomainState("gone", self._why_stopped(name))
+        if status == libvirt.VIR_DOMAIN_PAUSED:
+            io_error = reason == libvirt.VIR_DOMAIN_PAUSED_IOERROR
+            return DomainState("paused", "I/O error" if io_error else f"reason {reason}")
+        return DomainState("running")
+
+    def _why_stopped(self, name: str) -> str:
+        for _ in range(10):  # the event may come a moment after the domain is gone
+            if name in self._stopped:
+                break
+            time.sleep(0.1)
+        return self._stopped.get(name, "")
+
+    def usage(self, name: str) -> Usage | None:
+        """What the domain has used so far, or None when it is gone."""
+        kinds = libvirt.VIR_DOMAIN_STATS_CPU_TOTAL | libvirt.VIR_DOMAIN_STATS_BLOCK | libvirt.VIR_DOMAIN_STATS_INTERFACE
+        try:
+            ((_, figures),) = self._of(name, lambda domain: self._connection.domainListGetStats([domain], kinds, 0))
+        except (libvirt.libvirtError, ValueError):
+            return None
+        traffic = sum(value for key, value in figures.items() if key.endswith(".bytes"))
+        return Usage(cpu=figures.get("cpu.time", 0) / 1e9, traffic=traffic)
+
+    def names(self) -> list[str]:
+        """The names of all domains, running or not."""
+        with self._translated("list libvirt's domains"):
+            return [str(domain.name()) for domain in self._connection.listAllDomains()]
+
+    def descriptions(self) -> dict[str, str]:
+        """What describes each domain, by its name; of those that something does."""
+        found = {}
+        with self._translated("list libvirt's domains"):
+            for domain in self._connection.listAllDomains():
+                with suppress(libvirt.libvirtError):  # it has none, or is gone
+                    found[str(domain.name())] = str(domain.metadata(libvirt.VIR_DOMAIN_METADATA_DESCRIPTION, None))
+        return found
+
+    def xml(self, name: str) -> str:
+        """The domain's XML as libvirt runs it, or an empty text when it is gone."""
+        try:
+            return str(self._of(name, lambda domain: domain.XMLDesc()))
+        except libvirt.libvirtError:
+            return ""
+
+    def end(self, name: str) -> None:
+        """End the domain at once, if it is there, and remove its definition, if it has one."""
+        for ending in ("destroy", "undefine"):
+            with suppress(libvirt.libvirtError, HostError):
+                self._of(name, methodcaller(ending))
+
+    def qemu_log(self, name: str) -> Path:
+        """Where libvirt keeps QEMU's own log of the domain."""
+        if self.uri == SYSTEM:
+            return Path("/var/log/libvirt/qemu") / f"{name}.log"
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        return cache / "libvirt/qemu/log" / f"{name}.log"
+
+    @contextmanager
+    def _translated(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except libvirt.libvirtError as error:
+            raise HostError(f"cannot {what}: {error}", "is the libvirt daemon still running?") from error
+
+
+_STOPPED = {
+    libvirt.VIR_DOMAIN_EVENT_STOPPED_SHUTDOWN: "shut down",
+    libvirt.VIR_DOMAIN_EVENT_STOPPED_DESTROYED: "destroyed",
+    libvirt.VIR_DOMAIN_EVENT_STOPPED_CRASHED: "crashed",
+    libvirt.VIR_DOMAIN_EVENT_STOPPED_FAILED: "failed",
+}
+
+
+def default_uri() -> str:
+    """``qemu:///system`` for root (who has no session of its own), ``qemu:///session`` for everyone else."""
+    return SYSTEM if os.geteuid() == 0 else SESSION
+
+
+def answers() -> bool:
+    """Whether there is a daemon, or who starts one when it is asked: nothing is started here."""
+    _start_event_loop()
+    if default_uri() != SYSTEM or _has_systemd():
+        return True
+    connection, _ = _open(SYSTEM)
+    if connection is None:
+        return False
+    connection.close()
+    return True
+
+
+@contextmanager
+def connected(*, hide_kvm: bool = False) -> Iterator[Hypervisor]:
+    """A connection to this user's libvirt, starting a daemon that ends when idle where none runs.
+
+    ``hide_kvm`` matters only to a daemon that is started here: a KVM that does not work is kept from
+    its sight, else it probes QEMU again at every look-up. Raises HostError.
+    """
+    _start_event_loop()
+    uri = default_uri()
+    start_it = uri == SYSTEM and not _has_systemd()
+    opened: list[Hypervisor] = []
+
+    def connect() -> Any:
+        deadline = time.monotonic() + (_RESTART if opened else 0)
+        while True:
+            connection, reason = _open(uri)
+            if connection is None and start_it:
+                connection, reason = _start_daemon(hide_kvm=hide_kvm)
+            if connection is not None:
+                return connection
+            if time.monotonic() > deadline:
+                raise HostError(f"libvirt does not answer at {uri}: {reason}", _mend(uri))
+            time.sleep(1)
+
+    with _log_daemon() if start_it else nullcontext():
+        opened.append(Hypervisor(connect, uri))
+        try:
+            yield opened[0]
+        finally:
+            opened[0].close()
+
+
+def check_reachable(path: Path, uid: int) -> None:
+    """Raise HostError if QEMU's user cannot get to ``path``, or the daemon does not see it.
+
+    Each folder above must be searchable by that user; and a daemon that was started here has mounts of its own,
+    where what was mounted later is missing.
+    """
+    if uid in (0, os.geteuid()):
+        return
+    for folder in path.resolve().parents:
+        status = folder.stat()
+        if not (status.st_mode & stat.S_IXOTH or status.st_uid == uid):
+            raise HostError(
+                f"QEMU (user {uid}) cannot reach {path}: {folder} may not be searched by other users",
+                f"{command_line('chmod', 'o+x', folder)}, or choose another folder with --store",
+            )
+    daemon = private_daemon()
+    if daemon is not None and not _sees(daemon, path.resolve().parent):
+        raise HostError(
+            f"the libvirt daemon (process {daemon}) was started before the file system of {path} was mounted",
+            f"it ends by itself after {_IDLE} s without work; then build again",
+        )
+
+
+def _sees(process: int, folder: Path) -> bool:
+    try:
+        return (Path(f"/proc/{process}/root") / folder.relative_to("/")).samefile(folder)
+    except FileNotFoundError:
+        return False
+
+
+def private_daemon() -> int | None:
+    """The process number of a running libvirt daemon that has mounts of its own, as one that was started here has."""
+    for name in _DAEMONS:
+        with suppress(OSError, ValueError):
+            pid = int(Path(f"/run/{name}.pid").read_text())
+            if Path(f"/proc/{pid}/ns/mnt").readlink() != Path("/proc/self/ns/mnt").readlink():
+                return pid
+    return None
+
+
+def _open(uri: str) -> tuple[Any, str]:
+    """A connection, or None and libvirt's reason."""
+    try:
+        return libvirt.open(uri), ""
+    except libvirt.libvirtError as error:
+        return None, str(error)
+
+
+def _has_systemd() -> bool:
+    return Path("/run/systemd/system").exists()
+
+
+def _mend(uri: str) -> str:
+    if uri == SYSTEM and _has_systemd():
+        return "start it: systemctl start libvirtd (or virtqemud.socket)"
+    return "run `make setup`, then look at `imagebuild doctor`"
+
+
+@contextmanager
+def _log_daemon() -> Iterator[None]:
+    """Keep libvirt's log daemon running, which writes the consoles' logs: with a client it does not end as idle."""
+    client = _log_client() or _started("virtlogd", (), _log_client)
+    if client is None:
+        raise HostError("libvirt's log daemon (virtlogd) does not answer", "run `make setup`")
+    with client:
+        yield
+
+
+def _log_client() -> socket.socket | None:
+    client = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        client.connect(_LOG_SOCKET)
+    except OSError:
+        client.close()
+        return None
+    return client
+
+
+def _start_daemon(*, hide_kvm: bool) -> tuple[Any, str]:
+    """Start libvirt's daemon, as the machine has no service manager to do it, and connect."""
+    folders = environment()["PATH"].split(":")
+    daemon = next((name for name in _DAEMONS if any((Path(f) / name).exists() for f in folders)), None)
+    if daemon is None:
+        raise HostError("no libvirt daemon is installed", "run `make setup`")
+    reason = ""
+
+    def connect() -> Any:
+        nonlocal reason
+        connection, reason = _open(SYSTEM)
+        return connection
+
+    prefix = _without_kvm() if hide_kvm and Path("/dev/kvm").exists() else ()
+    return _started(daemon, prefix, connect), reason
+
+
+def _without_kvm() -> tuple[str, ...]:
+    """A prefix that hides /dev/kvm from a program; empty where that cannot be done, as in a plain chroot: then it is slow."""
+    own_mounts = ("unshare", "--mount", "--propagation", "slave")
+    if run([*own_mounts, "true"], timeout=30, check=False).returncode != 0:
+        return ()
+    return (*own_mounts, "sh", str(resources.files("imagebuild") / "without-kvm.sh"))
+
+
+def _started(name: str, prefix: Sequence[str], connect: Callable[[], T | None]) -> T | None:
+    """Start a daemon, and connect to it. Another build may be starting it at this moment: then this one's ends, which is no failure."""
+    logger.info("starting %s, which ends after %s s without work", name, _IDLE)
+    failure = None
+    try:
+        # It serves other runs too, and must not be taken for a program of this one.
+        run([*prefix, name, "--daemon", "--timeout", _IDLE], timeout=30, env={MARK: ""})
+    except CommandFailed as error:
+        failure = error
+    for _ in range(100):
+        if (client := connect()) is not None:
+            return client
+        time.sleep(0.1)
+    if failure is not None:
+        raise failure
+    return None
+
+
+_loop_started = threading.Lock()
+
+
+def _start_event_loop() -> None:
+    """Register libvirt's event loop and run it in a thread, once for the process."""
+    if not _loop_started.acquire(blocking=False):
+        return
+    libvirt.registerErrorHandler(lambda _context, _error: None, None)  # else it prints to stderr
+    libvirt.virEventRegisterDefaultImpl()
+
+    def turn() -> None:
+        while True:
+            libvirt.virEventRunDefaultImpl()
+
+    threading.Thread(target=turn, name="libvirt-events", daemon=True).start()

@@ -1,0 +1,150 @@
+"""One pass over a raw disk, with as many images coming of it as are wanted.
+
+Threads read a chunk each and compress it for every image; zlib, zstd and SHA-256 let go of the interpreter's lock. The
+chunks are then written in the order of the disk, so the bytes of an image do not depend on the number of threads.
+Holes of the disk are not read, and zeros are not kept.
+
+vhdx is left to qemu-img, which does not compress it and gives it new identifiers each time.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import zlib
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, closing, suppress
+from pathlib import Path
+
+import zstandard
+
+from imagebuild.errors import ImageBuildError, from_os
+from imagebuild.files import sha256
+from imagebuild.image import qemu_img
+from imagebuild.image.formats import CHUNK, Compression, Format, Image, Writer, compression_of, is_zero
+from imagebuild.image.qcow2 import Qcow2
+from imagebuild.image.raw import Raw, RawZst
+from imagebuild.image.vmdk import Vmdk
+from imagebuild.progress import SILENT, Progress
+
+_AHEAD = 3
+"""Chunks under way for each thread: enough that none waits while another's is being written."""
+
+_STREAMED: dict[str, Callable[[Path, int], Writer]] = {"raw": Raw, "raw.zst": RawZst, "vmdk": Vmdk}
+
+_Parts = Sequence[Sequence[bytes]]
+"""A chunk's parts for each of the images; none at all if it is zero."""
+
+
+def convert(
+    source: Path,
+    targets: Mapping[Format, Path],
+    *,
+    compression: Compression = "zstd",
+    progress: Progress = SILENT,
+    threads: int | None = None,
+) -> dict[Format, Image]:
+    """Write the raw disk ``source`` in each of the formats, and check them. ``compression`` is the qcow2's.
+
+    As many threads as this process may use processors, unless ``threads`` says. Raises ImageBuildError; after that, or
+    after an interruption, none of the images is left.
+    """
+    if there := [path for path in targets.values() if path.exists()]:
+        raise ImageBuildError(f"{there[0]} is there already")
+    try:
+        digests = _written(source, targets, compression, progress, threads or len(os.sched_getaffinity(0)))
+        return {name: _image(name, path, compression, digests[name]) for name, path in targets.items()}
+    except BaseException as error:
+        for path in targets.values():
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            error.filename = error.filename or str(next(iter(targets.values())).parent)
+            raise from_os(error) from error
+        raise
+
+
+def compressors() -> str:
+    """The versions of the libraries that decide what compressed data looks like."""
+    return f"zlib {zlib.ZLIB_RUNTIME_VERSION}, zstd {'.'.join(map(str, zstandard.ZSTD_VERSION))}"
+
+
+def _written(
+    source: Path, targets: Mapping[Format, Path], compression: Compression, progress: Progress, threads: int
+) -> dict[Format, str]:
+    """Write the images; returns their digests."""
+    digests: dict[Format, str] = {}
+    with source.open("rb") as disk, ExitStack() as files:
+        size = os.fstat(disk.fileno()).st_size
+        writers: dict[Format, Writer] = {}
+        for name, path in targets.items():
+            if name != "vhdx":
+                writers[name] = files.enter_context(closing(_writer(name, path, size, compression)))
+        if writers:
+            _pass(disk.fileno(), size, tuple(writers.values()), progress, threads)
+        digests.update((name, writer.finish()) for name, writer in writers.items())
+    if "vhdx" in targets:
+        targets["vhdx"].touch(mode=0o600)
+        qemu_img.convert(source, targets["vhdx"], "vhdx", progress=progress)
+        digests["vhdx"] = sha256(targets["vhdx"])
+    return digests
+
+
+def _writer(name: Format, path: Path, size: int, compression: Compression) -> Writer:
+    if name == "qcow2":
+        return Qcow2(path, size, compression)
+    return _STREAMED[name](path, size)
+
+
+def _image(name: Format, path: Path, compression: Compression, digest: str) -> Image:
+    if name in ("qcow2", "vmdk", "vhdx"):
+        qemu_img.check(path, name)
+    return Image(path, name, compression_of(name, compression), path.stat().st_size, digest)
+
+
+def _pass(disk: int, size: int, writers: Sequence[Writer], progress: Progress, threads: int) -> None:
+    """Read the disk once, and give every chunk that is not zero to all writers."""
+    pool = ThreadPoolExecutor(threads)
+    under_way: deque[tuple[int, Future[_Parts]]] = deque()
+
+    def take() -> None:
+        offset, future = under_way.popleft()
+        for writer, parts in zip(writers, future.result(), strict=False):
+            writer.add(offset, parts)
+        progress.update("compressing", offset / size)
+
+    try:
+        for offset in _chunks(disk, size):
+            length = min(CHUNK, size - offset)
+            under_way.append((offset, pool.submit(_encoded, disk, offset, length, writers)))
+            if len(under_way) >= threads * _AHEAD:
+                take()
+        while under_way:
+            take()
+    finally:
+        pool.shutdown(cancel_futures=True)
+    progress.update("compressing", 1.0)
+
+
+def _chunks(disk: int, size: int) -> Iterator[int]:
+    """Where the chunks begin that are not holes as a whole."""
+    at = 0
+    while at < size:
+        try:
+            at = os.lseek(disk, at, os.SEEK_DATA)
+        except OSError as error:
+            if error.errno == errno.ENXIO:  # no data from here on
+                return
+            raise
+        at -= at % CHUNK
+        yield at
+        at += CHUNK
+
+
+def _encoded(disk: int, offset: int, length: int, writers: Sequence[Writer]) -> _Parts:
+    data = os.pread(disk, length, offset)
+    if len(data) != length:
+        raise ImageBuildError("the disk became shorter while it was converted")
+    return [] if is_zero(data) else [writer.encode(data) for writer in writers]

@@ -1,0 +1,69 @@
+"""Kickstart files that no recipe renders: they are read as they are, by their own lines, and nothing that they include."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import BinaryIO
+
+from pykickstart.version import versionMap
+
+from imagebuild.errors import Problem, UsageError
+from imagebuild.kickstart import rule as rules
+from imagebuild.kickstart.lint import Report, lint
+from imagebuild.kickstart.parse import MAX_BYTES
+from imagebuild.kickstart.render import Rendered
+from imagebuild.kickstart.rule import Target
+from imagebuild.kickstart.source_map import Origin
+from imagebuild.schema.findings import did_you_mean
+
+NEWEST = "DEVEL"
+"""pykickstart's name of the newest syntax that it knows."""
+STDIN = "-"
+_OWN_SYNTAX = re.compile(r"^#version=(\w+)\s*$", re.MULTILINE)
+
+
+def known_syntax(name: str) -> str:
+    """``name`` as pykickstart writes it. Raises UsageError for a syntax that it does not know."""
+    found: str | None = next((one for one in versionMap if one.lower() == name.lower()), None)
+    if found is None:
+        raise UsageError(f"pykickstart knows no syntax {name!r}", did_you_mean(name.upper(), versionMap))
+    return found
+
+
+def read(stream: BinaryIO, name: str, syntax: str | None = None) -> Report:
+    """What is found in a kickstart file called ``name``.
+
+    It is read by ``syntax``; without it by that of its own line ``#version=RHEL9``, else by the newest. Raises OSError.
+    """
+    content = stream.read(MAX_BYTES + 1)
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        # A text that is cut off in the middle of a character is too large, which is told below.
+        if len(content) <= MAX_BYTES:
+            line = content[: error.start].count(b"\n") + 1
+            message = f"the byte 0x{content[error.start]:02X} is not UTF-8: this is no text, or in another encoding"
+            return Report(None, (Problem(name, line, "", message, None, rules.SYNTAX),), frozenset())
+        text = content.decode("utf-8", errors="replace")
+    own = _OWN_SYNTAX.search(text)
+    version = syntax or (own[1] if own and own[1] in versionMap else NEWEST)
+    rendered = Rendered(
+        text, Path(name), lambda: tuple(Origin(name, line + 1) for line, _ in enumerate(text.splitlines()))
+    )
+    return lint(rendered, version=version, target=Target())
+
+
+def read_file(path: Path, syntax: str | None = None) -> Report:
+    """What is found in the kickstart file ``path``; a file that cannot be read is a finding, too."""
+    try:
+        if not path.is_file():  # a pipe or a device may never end
+            return _unreadable(path, "this is no file" if path.exists() else "there is no such file")
+        with path.open("rb") as stream:
+            return read(stream, str(path), syntax)
+    except OSError as error:
+        return _unreadable(path, f"this file cannot be read: {error.strerror}")
+
+
+def _unreadable(path: Path, message: str) -> Report:
+    return Report(None, (Problem(str(path), None, "", message, None, rules.SYNTAX),), frozenset())

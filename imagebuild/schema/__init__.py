@@ -1,0 +1,1 @@
+"""Types that recipes and operations share: texts with their places, sections, fields, findings."""

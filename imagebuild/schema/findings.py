@@ -1,0 +1,134 @@
+"""What is wrong with a recipe's values, in sentences: pydantic's errors said in the language's own words."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from imagebuild.errors import Problem
+from imagebuild.schema.document import Document, Route, dotted
+from imagebuild.schema.fields import shown
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong at ``route``; ``at_key`` when the key itself is wrong and not its value."""
+
+    route: Route
+    message: str
+    hint: str | None = None
+    at_key: bool = False
+
+
+class Refused(ValueError):
+    """Raised by a validator that has found several things wrong below the value it looked at."""
+
+    def __init__(self, findings: Iterable[Finding]) -> None:
+        self.findings = tuple(findings)
+        super().__init__("; ".join(finding.message for finding in self.findings))
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str | None:
+    """A hint that names the nearest of ``known``, or all of them if they are few."""
+    names = list(known)
+    near = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
+    if near:
+        return f"did you mean {near[0]!r}?"
+    if 0 < len(names) <= 12:
+        return f"known here: {', '.join(names)}"
+    return None
+
+
+def findings(error: ValidationError, model: type[BaseModel]) -> Iterator[Finding]:
+    """Everything that a ValidationError of ``model`` tells."""
+    for detail in error.errors(include_url=False):
+        yield from _findings(detail, model)
+
+
+def _findings(detail: ErrorDetails, model: type[BaseModel]) -> Iterator[Finding]:
+    route: Route = tuple(step for step in detail["loc"] if step != "[key]")
+    kind, value, context = detail["type"], detail["input"], detail.get("ctx", {})
+    cause = context.get("error")
+    if isinstance(cause, Refused):
+        for inner in cause.findings:
+            yield Finding((*route, *inner.route), inner.message, inner.hint, inner.at_key)
+        return
+    if kind == "default_factory_not_called":  # what it depends on is wrong, and told already
+        return
+    hint = None
+    if kind == "extra_forbidden":
+        key = str(route[-1])
+        known = [*_keys(model, route[:-1]), *(getattr(model, "BESIDE", ()) if len(route) == 1 else ())]
+        hint = did_you_mean(key, known) if known else "no keys belong here"
+        yield Finding(route, f"unknown key {key!r}", hint, at_key=True)
+        return
+    if kind == "missing":
+        message = "this key is required, and it is missing"
+    elif kind == "literal_error":
+        expected = str(context["expected"])
+        message = f"expected {expected}, found {shown(value)}"
+        if isinstance(value, str):
+            hint = did_you_mean(value, expected.replace(" or ", ", ").replace("'", "").split(", "))
+    elif kind == "value_error":
+        message = str(cause)
+    elif kind in _EXPECTED:
+        message = f"expected {_EXPECTED[kind].format(**context)}, found {shown(value)}"
+    else:
+        said = detail["msg"]
+        message = f"{said[0].lower()}{said[1:]}, found {shown(value)}"
+    yield Finding(route, message, hint)
+
+
+_EXPECTED = {
+    "model_type": "a mapping of keys",
+    "model_attributes_type": "a mapping of keys",
+    "dict_type": "a mapping of keys",
+    "tuple_type": "a list",
+    "list_type": "a list",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "int_from_float": "a whole number",
+    "string_type": "text",
+    "string_too_short": "at least {min_length} characters",
+    "too_short": "a list of at least {min_length}",
+    "greater_than_equal": "at least {ge}",
+    "less_than_equal": "at most {le}",
+}
+
+
+def _keys(model: type[BaseModel], route: Sequence[Any]) -> list[str]:
+    """The keys that the mapping at ``route`` may have, as far as ``model`` tells."""
+    for step in route:
+        if isinstance(step, int):
+            continue
+        field = model.model_fields.get(str(step))
+        inner = list(models(field.annotation)) if field else []
+        if not inner:
+            return []
+        model = inner[0]
+    return list(model.model_fields)
+
+
+def models(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The models inside an annotation."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from models(inner)
+
+
+def problems(found: Iterable[Finding], document: Document) -> Iterator[Problem]:
+    """Findings with the file and line they belong to."""
+    for finding in found:
+        mark = document.mark(finding.route)
+        line = mark.key if finding.at_key else mark.value
+        yield Problem(mark.file, line, dotted(finding.route), finding.message, finding.hint)

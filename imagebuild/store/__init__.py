@@ -1,0 +1,1 @@
+"""Results of steps, artifacts, runs and their history on disk."""

@@ -1,0 +1,133 @@
+"""The runs of builds that use one store: a folder for each, locked while its process lives.
+
+Alive or dead is told by that lock, which ends with the process, whatever ends it; no number of a process is trusted.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import re
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from imagebuild.files import remove_tree
+from imagebuild.log import logger
+
+if TYPE_CHECKING:
+    from imagebuild.host.hypervisor import Hypervisor
+
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_DESCRIBED = re.compile(r"imagebuild run (?P<run>\S+) of process \d+, runs of (?P<root>\S+)")
+
+
+class Runs:
+    """The runs whose folders are in ``root``."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    @contextmanager
+    def workdir(self, run: str, *, shared: bool) -> Iterator[Path]:
+        """This run's own folder, gone when the block is left.
+
+        ``shared`` lets another user (QEMU's) pass through it to a file it was given; it can list nothing.
+        """
+        folder = self._root / run
+        with self._locked():  # or it would look like one of a dead run, until it is locked
+            folder.mkdir()
+            folder.chmod(0o711 if shared else 0o700)
+            descriptor = os.open(folder, os.O_RDONLY)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        try:
+            yield folder
+        finally:
+            remove_tree(folder)
+            os.close(descriptor)
+
+    def dead(self) -> list[str]:
+        """The runs whose process died without removing its folder."""
+        with self._locked():
+            return [folder.name for folder in self._root.iterdir() if _is_free(folder)]
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        self._root.mkdir(exist_ok=True, mode=0o755)
+        descriptor = os.open(self._root, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def living(self) -> list[str]:
+        """The runs that are under way."""
+        with self._locked():
+            return [folder.name for folder in self._root.iterdir() if not _is_free(folder)]
+
+    def is_living(self, run: str) -> bool:
+        """Whether a run is under way; one of another user, which cannot be looked at, is taken to be."""
+        folder = self._root / run
+        try:
+            if not folder.is_dir():
+                return False
+            with self._locked():
+                return folder.is_dir() and not _is_free(folder)
+        except PermissionError:
+            return True
+
+    def described(self, run: str) -> str:
+        """What tells of a thing outside the store that it is this run's; the process is told to people only."""
+        return f"imagebuild run {run} of process {os.getpid()}, runs of {self._identity()}"
+
+    def orphans(self, connection: Hypervisor) -> list[str]:
+        """The domains of runs that are not under way any more, also of those whose folder is gone."""
+        found = []
+        for name, description in connection.descriptions().items():
+            told = _DESCRIBED.fullmatch(description.strip())
+            if told is not None and told["root"] == self._identity() and not self.is_living(told["run"]):
+                found.append(name)
+        return found
+
+    def _identity(self) -> str:
+        """What tells these runs from all others of this host since it was started, as no domain is older.
+
+        Not the folder's name: containers may share a libvirt, and each have another store at the same place.
+        """
+        self._root.mkdir(exist_ok=True, mode=0o755)
+        status = self._root.stat()
+        return f"{_BOOT_ID.read_text().strip()}:{status.st_dev:x}:{status.st_ino:x}"
+
+    def bury(self, run: str) -> None:
+        """Remove the folder that a dead run left."""
+        logger.info("removing what the dead run %s left", run)
+        remove_tree(self._root / run)
+
+
+def _is_free(folder: Path) -> bool:
+    """Whether nobody has locked the folder."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        if error.errno in (errno.ENOTDIR, errno.ELOOP):
+            return True  # no folder of a run at all: a file, or a link
+        raise
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def new_run(recipe: str) -> str:
+    """A name for a run that no other has."""
+    return f"{recipe}-{datetime.now(UTC):%Y%m%d%H%M%S}-{secrets.token_hex(4)}"

@@ -1,0 +1,107 @@
+"""Signatures, by keys that are made for the test and known to nobody else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from gpg_key import Signer, signer
+
+from imagebuild.anaconda import signature
+from imagebuild.errors import HostError, ImageBuildError
+
+TEXT = b"SHA256 (a.iso) = 00\n- a line that is dash-escaped\n"
+
+
+@pytest.fixture(scope="module")
+def ours(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Signer]:
+    with signer(tmp_path_factory.mktemp("gpg") / "ours", "ours@example") as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def theirs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Signer]:
+    with signer(tmp_path_factory.mktemp("gpg") / "theirs", "theirs@example") as made:
+        yield made
+
+
+@pytest.mark.parametrize("armoured", [True, False], ids=["armoured", "binary"])
+def test_signed_inside(ours: Signer, tmp_path: Path, armoured: bool) -> None:
+    signed = ours.gpg("--clear-sign", content=TEXT)
+    assert signature.is_signed_inside(signed)
+    keys = ours.keys(tmp_path / "keys", armoured=armoured)
+    # what stands around the signed text is nobody's word
+    around = b"SHA256 (evil.iso) = 66\n\n" + signed + b"\nSHA256 (evil.iso) = 66\n"
+    assert signature.verified(signed, None, keys, "CHECKSUM") == TEXT
+    assert b"evil" not in signature.verified(around, None, keys, "CHECKSUM")
+
+
+def test_an_armoured_message(ours: Signer, tmp_path: Path) -> None:
+    signed = ours.gpg("--sign", "--armor", content=TEXT)
+    assert signature.is_signed_inside(signed)
+    assert signature.verified(signed, None, ours.keys(tmp_path / "keys", armoured=True), "CHECKSUM.asc") == TEXT
+
+
+@pytest.mark.parametrize("options", [["--armor"], []], ids=["asc", "sig"])
+def test_signed_beside(ours: Signer, tmp_path: Path, options: list[str]) -> None:
+    assert not signature.is_signed_inside(TEXT)
+    beside = ours.gpg("--detach-sign", *options, content=TEXT)
+    assert signature.verified(TEXT, beside, ours.keys(tmp_path / "keys", armoured=True), "CHECKSUM") == TEXT
+
+
+def test_a_file_of_several_keys(ours: Signer, theirs: Signer, tmp_path: Path) -> None:
+    both = theirs.gpg("--export", "--armor") + b"some words between\n" + ours.gpg("--export", "--armor")
+    (tmp_path / "keys").write_bytes(both)
+    assert signature.verified(ours.gpg("--clear-sign", content=TEXT), None, tmp_path / "keys", "CHECKSUM") == TEXT
+
+
+@pytest.mark.parametrize(
+    ("spoil", "told"),
+    [
+        (lambda text: text.replace(b"= 00", b"= 01"), "CHECKSUM: its signature is wrong: it was changed after it was signed"),
+        (lambda text: TEXT, "CHECKSUM: it has no valid signature by the keys that were named"),
+        (lambda text: text[: len(text) // 2], "CHECKSUM: it has no valid signature by the keys that were named"),
+    ],
+    ids=["changed", "not signed", "cut"],
+)  # fmt: skip
+def test_no_good_signature(ours: Signer, tmp_path: Path, spoil: Callable[[bytes], bytes], told: str) -> None:
+    signed = spoil(ours.gpg("--clear-sign", content=TEXT))
+    with pytest.raises(ImageBuildError) as wrong:
+        signature.verified(signed, None, ours.keys(tmp_path / "keys", armoured=True), "CHECKSUM")
+    assert wrong.value.message == f"{told} ({tmp_path / 'keys'})"
+
+
+def test_a_good_signature_of_somebody_else(ours: Signer, theirs: Signer, tmp_path: Path) -> None:
+    signed = theirs.gpg("--clear-sign", content=TEXT)
+    with pytest.raises(ImageBuildError, match=r"it is signed with the key [0-9A-F]{16}, which is not among the keys"):
+        signature.verified(signed, None, ours.keys(tmp_path / "keys", armoured=True), "CHECKSUM")
+
+
+def test_a_key_that_was_revoked(tmp_path: Path) -> None:
+    with signer(tmp_path / "gone", "gone@example") as one:
+        signed = one.gpg("--clear-sign", content=TEXT)
+        (written,) = (one.home / "openpgp-revocs.d").iterdir()
+        one.gpg("--import", content=written.read_bytes().replace(b":-----BEGIN", b"-----BEGIN"))
+        keys = one.keys(tmp_path / "keys", armoured=True)
+    with pytest.raises(ImageBuildError, match="it is signed with a key that was revoked"):
+        signature.verified(signed, None, keys, "CHECKSUM")
+
+
+def test_the_first_file_of_keys_that_is_there(tmp_path: Path) -> None:
+    (tmp_path / "second").touch()
+    assert signature.keyring([tmp_path / "first", tmp_path / "second"]) == tmp_path / "second"
+    with pytest.raises(HostError, match=r"the key to check the signature with is not on this system: .*/first"):
+        signature.keyring([tmp_path / "first"])
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"-----BEGIN PGP PUBLIC KEY BLOCK-----\n\n!!!!\n-----END PGP PUBLIC KEY BLOCK-----\n", "its armour is no base64"),
+        (b"-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nAAAA\n", "its armour has no end"),
+    ],
+)  # fmt: skip
+def test_a_damaged_file_of_keys(tmp_path: Path, content: bytes, told: str) -> None:
+    with pytest.raises(HostError, match=told):
+        signature.dearmoured(content, tmp_path / "keys")

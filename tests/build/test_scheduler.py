@@ -1,0 +1,265 @@
+"""Several builds at once: how many, what each tells, and how they end. A small program stands for each build."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from faulty_server import FaultyServer
+
+from imagebuild.build import scheduler
+from imagebuild.build.scheduler import Builds, Outcome, Room
+from imagebuild.build.step_cache import Settings
+from imagebuild.progress import Progress
+from imagebuild.recipe.load import load
+from imagebuild.recipe.model import Recipe
+from imagebuild.store.store import Store
+
+BUILD = """
+import json, os, signal, sys, time
+from pathlib import Path
+
+name = sys.argv[sys.argv.index("--image") + 1]
+folder = Path(sys.argv[0]).parent
+
+def tell(**event):
+    print(json.dumps({"recipe": name, **event}), flush=True)
+
+def interrupted(*_):
+    (folder / f"{name}.interrupted").touch()
+    sys.exit(130)
+
+signal.signal(signal.SIGTERM, interrupted)
+(folder / f"{name}.began").write_text(f"{os.getpid()} {' '.join(sys.argv[1:])}")
+if name == "a":
+    print(json.dumps({"event": "note", "text": "no event"}), file=sys.stderr)
+print("a line of somebody else", file=sys.stderr)
+tell(event="step", step="install", state="started", expected_seconds=35.2)
+if "slow" in name:
+    time.sleep(60)
+if "killed" in name:
+    os.kill(os.getpid(), signal.SIGKILL)
+while not (folder / "go").exists():
+    time.sleep(0.02)
+if "bad" in name:
+    tell(event="step", step="install", state="failed", error="no luck", seconds=1)
+    tell(event="error", message="no luck", exit_code=3, hint="try again")
+    sys.exit(3)
+tell(event="step", step="install", state="running", detail="unpacking", fraction=0.5)
+tell(event="note", text="noted")
+tell(event="step", step="install", state="done", summary="well", seconds=1)
+tell(event="artifact", version="2026-01-31.1", image=f"out/{name}.qcow2")
+"""
+RECIPE = "name: NAME\nos: {family: debian, version: 13, codename: trixie}\ndisk: {size: 2GiB}\n"
+
+
+class Told:
+    """A reporter that keeps what it is told, and raises what a step ends with."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    @contextmanager
+    def step(self, recipe: str, name: str, expected: float | None = None) -> Iterator[Progress]:
+        assert expected == (35.2 if name == "install" else None)
+        told = self
+
+        class Step:
+            def update(self, detail: str = "", fraction: float | None = None) -> None:
+                told.lines.append(f"{recipe} {name} {detail} {fraction}")
+
+            def summary(self, text: str) -> None:
+                told.lines.append(f"{recipe} {name} {text}")
+
+        try:
+            yield Step()
+        except BaseException as error:
+            self.lines.append(f"{recipe} {name} failed: {error}")
+            raise
+
+    def note(self, recipe: str, text: str) -> None:
+        self.lines.append(f"{recipe} {text}")
+
+
+class Fixture:
+    """Builds recipes with these names, each of which needs ``need`` of a host that has ``room``."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.folder = folder
+        self.told = Told()
+        self.ended: list[Outcome] = []
+        self.need, self.room = Room(1, 1, 1), Room(100, 100, 100)
+        program = folder / "build.py"
+        program.write_text(BUILD)
+        monkeypatch.setattr(scheduler, "PROGRAM", (sys.executable, str(program)))
+        monkeypatch.setattr(scheduler, "needed", lambda recipe, settings: self.need)
+        monkeypatch.setattr(scheduler, "host", lambda settings: self.room)
+
+    def recipe(self, name: str) -> Recipe:
+        path = self.folder / f"{name}.yaml"
+        path.write_text(RECIPE.replace("NAME", name))
+        return load(path)
+
+    def builds(self, *names: str, jobs: int = 8, fail_fast: bool = False) -> Builds:
+        settings = Settings(Store(self.folder / "store"), self.folder / "out")
+        recipes = [self.recipe(name) for name in names]
+        return Builds(
+            recipes, settings, lambda recipe: ["--var", recipe.name], self.told, jobs, fail_fast, self.ended.append
+        )
+
+    def began(self) -> set[str]:
+        return {path.stem for path in self.folder.glob("*.began")}
+
+    def wait(self, count: int) -> set[str]:
+        for _ in range(500):
+            if len(self.began()) >= count:
+                break
+            time.sleep(0.02)
+        time.sleep(0.3)  # time enough for one too many
+        return self.began()
+
+    def go(self) -> None:
+        (self.folder / "go").touch()
+
+
+@pytest.fixture
+def several(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fixture:
+    return Fixture(tmp_path, monkeypatch)
+
+
+def in_thread(builds: Builds) -> tuple[threading.Thread, list[list[Outcome]]]:
+    outcomes: list[list[Outcome]] = []
+    thread = threading.Thread(target=lambda: outcomes.append(builds.go()))
+    thread.start()
+    return thread, outcomes
+
+
+@pytest.mark.parametrize(
+    ("jobs", "room", "at_once"),
+    [
+        (2, Room(100, 100, 100), 2),
+        (9, Room(100, 100, 100), 4),
+        (9, Room(3, 100, 100), 3),
+        (9, Room(100, 2, 100), 2),
+        (9, Room(100, 100, 1), 1),
+        (9, Room(0, 0, 0), 1),
+    ],
+)
+def test_as_many_as_the_host_has_room_for(several: Fixture, jobs: int, room: Room, at_once: int) -> None:
+    """And one in any case: a single build is not refused either."""
+    several.room = room
+    thread, outcomes = in_thread(several.builds("a", "b", "c", "d", jobs=jobs))
+    assert several.wait(at_once) == set("abcd"[:at_once])
+    several.go()
+    thread.join()
+    assert [one.recipe for one in outcomes[0]] == ["a", "b", "c", "d"]
+    assert [(one.artifact or {})["image"] for one in outcomes[0]] == [f"out/{name}.qcow2" for name in "abcd"]
+
+
+def test_what_each_build_tells_is_told(several: Fixture) -> None:
+    several.go()
+    beside: list[str] = []
+    builds = several.builds("a")
+    builds.beside = beside.append
+    builds.go()
+    assert beside == ['{"event": "note", "text": "no event"}', "a line of somebody else"]
+    assert several.told.lines == ["a install unpacking 0.5", "a noted", "a install well"]
+    _, *words = (several.folder / "a.began").read_text().split()
+    assert words == ["build", str(several.folder / "a.yaml"), "--image", "a", "--json", "--var", "a"]
+
+
+def test_a_failure_stops_no_other(several: Fixture) -> None:
+    several.go()
+    bad, good = several.builds("bad", "good", jobs=1).go()
+    assert (bad.exit_code, (bad.error or {})["hint"]) == (3, "try again")
+    assert (good.exit_code, good.error) == (0, None)
+    assert "bad install failed: no luck" in several.told.lines
+
+
+def test_with_fail_fast_it_ends_all(several: Fixture) -> None:
+    thread, outcomes = in_thread(several.builds("bad", "slow", "never", jobs=2, fail_fast=True))
+    several.wait(2)
+    several.go()
+    thread.join()
+    bad, slow, never = outcomes[0]
+    assert bad.exit_code == 3
+    assert slow.error
+    assert (several.folder / "slow.interrupted").exists()
+    assert (never.error or {})["message"] == "not started: another build failed before"
+    assert "never" not in several.began()
+
+
+def test_a_build_that_is_killed_is_a_failure(several: Fixture) -> None:
+    (killed,) = several.builds("killed").go()
+    assert (killed.error or {})["message"] == "the build's process ended early (signal 9): a line of somebody else"
+    assert several.told.lines == ["killed install failed: ended early"]
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """As in a terminal, also where these tests run in a shell's background, which ignores the signal."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
+def test_an_interrupt_reaches_every_build(several: Fixture) -> None:
+    def interrupt() -> None:
+        several.wait(2)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt).start()
+    with pytest.raises(KeyboardInterrupt):
+        several.builds("slow-a", "slow-b", "slow-c", jobs=2).go()
+    assert {path.stem for path in several.folder.glob("*.interrupted")} == {"slow-a", "slow-b"}
+    for path in several.folder.glob("*.began"):
+        assert not Path("/proc", path.read_text().split()[0]).exists()
+
+
+def test_a_host_is_asked_for_what_it_has(tmp_path: Path) -> None:
+    there = scheduler.host(Settings(Store(tmp_path / "store"), tmp_path))
+    assert 0 < there.memory < os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    assert there.vcpus == 2 * len(os.sched_getaffinity(0))
+    assert there.disk > 0
+
+
+def test_a_build_that_tells_of_no_image_is_a_failure() -> None:
+    told = scheduler._Relay("a", Told())
+    told.read(json.dumps({"event": "step", "step": "plan", "state": "started"}))
+    error = told.outcome(0, 1.0).error
+    assert error
+    assert error["message"].startswith("the build's process ended early (exit status 0)")
+
+
+def test_each_format_needs_room_on_the_disk(tmp_path: Path) -> None:
+    settings = Settings(Store(tmp_path / "store"), tmp_path / "out")
+
+    def disk(formats: str) -> int:
+        path = tmp_path / "web.yaml"
+        path.write_text(RECIPE.replace("NAME", "web") + f"output: {{format: {formats}}}\n")
+        return scheduler.needed(load(path), settings).disk >> 20
+
+    one = disk("qcow2")
+    assert one > 4096
+    assert [disk("raw") - one, disk("[qcow2, raw.zst]") - one, disk("[qcow2, raw, vhdx]") - one] == [1024, 512, 3072]
+
+
+def test_the_mirror_is_not_looked_at_to_know_the_room(tmp_path: Path, server: FaultyServer) -> None:
+    """The build itself looks, and once is enough."""
+    path = tmp_path / "web.yaml"
+    path.write_text(f"{RECIPE.replace('NAME', 'web')}installer: {{mirror: {server.url('/debian')}}}\n")
+    settings = Settings(Store(tmp_path / "store"), tmp_path / "out")
+    room = scheduler.needed(load(path), settings)
+    for asked in (replace(settings, if_changed=True), replace(settings, max_age=3600)):
+        assert scheduler.needed(load(path), asked) == room
+    assert server.seen == []

@@ -1,0 +1,128 @@
+"""The last step: from customised disks to a whole artifact. The steps before it need a VM; see tests/e2e."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import xml.etree.ElementTree as ET
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from imagebuild.build import plan as plans
+from imagebuild.build.preparation import Tools
+from imagebuild.build.step_cache import Settings
+from imagebuild.build.steps import Run
+from imagebuild.customise import RESULT, CustomiseResult
+from imagebuild.files import sha256
+from imagebuild.image import qemu_img
+from imagebuild.kickstrap.mirror import Mirror
+from imagebuild.machine.install_vm import disk_names, disk_sizes
+from imagebuild.progress import SILENT_REPORTER
+from imagebuild.recipe.load import load
+from imagebuild.store.artifact import Artifact
+from imagebuild.store.store import Store
+
+MIB = 1 << 20
+RECIPE = """\
+name: web
+os: {family: debian, version: 13, codename: trixie}
+disk: {size: 2GiB}
+extra_disks: [{size: 256MiB}]
+output: {format: [vmdk, qcow2, raw.zst], compression: zlib}
+"""
+
+
+def converted(folder: Path, *, hashes: bool | None = False, more: str = "") -> Artifact:
+    """What becomes of two disks with little on them; ``hashes`` is what is known of the guest, ``more`` stands in the recipe."""
+    (folder / "web.yaml").write_text(RECIPE + more)
+    recipe = load(folder / "web.yaml")
+    (folder / "logs").mkdir()
+    facts = {"sources": [], "machine": {}, "accelerator": "tcg"}
+    (folder / "installation.json").write_text(json.dumps(facts))
+    (folder / "customised.json").write_bytes(RESULT.dump_json(CustomiseResult((), {}, hashes)))
+    for name, size in zip(disk_names(recipe), disk_sizes(recipe), strict=True):
+        qemu_img.create_raw(folder / name, size)
+        with (folder / name).open("r+b") as file:
+            file.write(name.encode())
+    tools = Tools(mmdebstrap="1", libguestfs="1", qemu="7")
+    plan = plans.make(recipe, mirror=Mirror("http://mirror.example/debian"), tools=tools, secret_key=b"k" * 32)
+    settings = Settings(Store(folder / "store"), folder / "artifacts")
+    with ExitStack() as held:
+        return Run(plan, settings, SILENT_REPORTER, "web-1", folder, held)._convert(folder)
+
+
+def test_every_disk_comes_in_every_format(tmp_path: Path) -> None:
+    artifact = converted(tmp_path)
+    manifest = artifact.manifest()
+    assert artifact.image == artifact.folder / "web.qcow2"
+    assert manifest["image"]["file"] == "web.qcow2"
+    assert [image["file"] for image in manifest["extra_images"]] == ["web-disk2.qcow2"]
+    assert [(image["file"], image["compression"], image["virtual_size"]) for image in manifest["other_formats"]] == [
+        ("web.vmdk", "zlib", 2048 * MIB), ("web-disk2.vmdk", "zlib", 256 * MIB),
+        ("web.raw.zst", "zstd", 2048 * MIB), ("web-disk2.raw.zst", "zstd", 256 * MIB),
+    ]  # fmt: skip
+    for image in artifact.images():
+        path = artifact.folder / image["file"]
+        assert (image["size"], image["sha256"]) == (path.stat().st_size, sha256(path))
+        assert path.stat().st_mode & 0o777 == 0o644
+    compare: list[str | Path] = [
+        "qemu-img",
+        "compare",
+        "-f",
+        "raw",
+        "-F",
+        "qcow2",
+        tmp_path / disk_names(load(tmp_path / "web.yaml"))[1],
+    ]
+    subprocess.run([*compare, artifact.folder / "web-disk2.qcow2"], check=True, capture_output=True)
+
+
+NO_SECRETS = """\
+root: {ssh_keys: [{file: keys}]}
+operations:
+  - add-ssh-keys: {user: root, keys: [{file: keys}]}
+"""
+
+
+@pytest.mark.parametrize(
+    ("hashes", "more", "mode"),
+    [
+        (False, "", 0o644),
+        (False, NO_SECRETS, 0o644),
+        (True, "", 0o600),
+        (None, "", 0o600),
+        (False, "root: {password: {env: PASSWORD}}\n", 0o600),
+        (False, "users: [{name: ops, password: {env: PASSWORD}}]\n", 0o600),
+        (False, "operations: [set-password: {password: {env: PASSWORD}}]\n", 0o600),
+    ],
+)
+@pytest.mark.parametrize("umask", [0o022, 0o002, 0o077])
+def test_images_with_secrets_are_for_their_owner_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hashes: bool | None, more: str, mode: int, umask: int
+) -> None:
+    monkeypatch.setenv("PASSWORD", "open sesame")
+    (tmp_path / "keys").write_text("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl\n")
+    (tmp_path / "build.log").write_text("it said\n")
+    before = os.umask(umask)
+    try:
+        artifact = converted(tmp_path, hashes=hashes, more=more)
+    finally:
+        os.umask(before)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in artifact.folder.iterdir()}
+    for harmless in ("manifest.json", "SHA256SUMS", "web.xml"):
+        assert modes.pop(harmless) == 0o644
+    assert {"web.qcow2", "web-disk2.vmdk", "web.raw.zst", "kickstart.cfg", "build.log"} <= modes.keys()
+    assert set(modes.values()) == {mode}
+
+
+def test_the_checksums_are_right_and_the_domain_names_the_qcow2(tmp_path: Path) -> None:
+    artifact = converted(tmp_path)
+    check = ["sha256sum", "--check", "--strict", "SHA256SUMS"]
+    subprocess.run(check, cwd=artifact.folder, check=True, capture_output=True)
+    listed = {line.split()[1] for line in (artifact.folder / "SHA256SUMS").read_text().splitlines()}
+    assert listed == {path.name for path in artifact.folder.iterdir()} - {"SHA256SUMS"}
+    sources = [source.attrib["file"] for source in ET.parse(artifact.domain).iterfind("devices/disk/source")]
+    assert [Path(source).name for source in sources] == ["web.qcow2", "web-disk2.qcow2"]

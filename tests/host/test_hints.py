@@ -1,0 +1,49 @@
+"""Commands in hints: a shell gives the program exactly the words that were meant, whatever is in a name."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from imagebuild.host.hints import command_line, shown
+
+NAMES = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=20)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(NAMES, min_size=1, max_size=3))
+def test_a_shell_reads_the_words_that_were_meant(words: list[str]) -> None:
+    line = command_line("printf", "%s\\0", *words)
+    assert line.isprintable()
+    told = subprocess.run(["bash", "-c", line], check=True, capture_output=True)
+    assert told.stdout.decode().split("\0")[:-1] == words
+
+
+@pytest.mark.parametrize(
+    ("path", "word"),
+    [("-rf", "./-rf"), ("nbd:x", "./nbd:x"), ("a/b", "a/b"), ("/a:b", "/a:b"), ("~", "'~'"), ("a b", "'a b'")],
+)
+def test_a_path_is_no_option_and_no_address(path: str, word: str) -> None:
+    assert command_line("rm", Path(path)) == f"rm {word}"
+
+
+@pytest.mark.parametrize(
+    ("name", "as_shown"),
+    [
+        ("plain", "plain"),
+        (b"\xff\n", "\\xff\\n"),
+        ("\x1b[2J", "\\x1b[2J"),
+        ("\u202ex", "\\u202ex"),
+        ("é", "é"),
+    ],
+)
+def test_a_foreign_name_is_printable(name: str | bytes, as_shown: str) -> None:
+    assert shown(name) == as_shown
+
+
+def test_a_foreign_name_is_not_endless() -> None:
+    assert len(shown("x" * 10**6)) == 201

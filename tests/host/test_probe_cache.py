@@ -1,0 +1,57 @@
+"""Answers that are kept."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from imagebuild.host.probe_cache import kept, known, of_files
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "host.json"
+
+
+def test_asked_again_when_a_file_is_another(file: Path, tmp_path: Path) -> None:
+    program, other = tmp_path / "program", tmp_path / "other"
+    program.write_text("one")
+    asked = iter(range(10))
+
+    def ask() -> dict[str, int]:
+        return kept(file, "version", of_files([program, other]), lambda: {"number": next(asked)})
+
+    assert [ask()["number"] for _ in range(3)] == [0, 0, 0]
+    program.write_text("another")
+    assert [ask()["number"] for _ in range(2)] == [1, 1]
+    other.touch()
+    assert [ask()["number"] for _ in range(2)] == [2, 2]
+    os.utime(program, (1, 1))
+    assert ask() == {"number": 3}
+
+
+def test_each_answer_for_itself(file: Path) -> None:
+    assert kept(file, "one", "", lambda: "first") == "first"
+    assert kept(file, "two", "", lambda: 2) == 2
+    assert kept(file, "one", "", lambda: "second") == "first"
+
+
+def test_known_asks_nobody(file: Path) -> None:
+    assert known(file, "one", "now") is None
+    kept(file, "one", "now", lambda: "first")
+    assert known(file, "one", "now") == "first"
+    assert known(file, "one", "later") is None
+    assert known(file, "two", "now") is None
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{", '{"one": 1}', '{"one": {"state": 1}}', "7"])
+def test_what_is_no_answer_is_asked_again(file: Path, content: str) -> None:
+    file.write_text(content)
+    assert kept(file, "one", "", lambda: "first") == "first"
+    assert kept(file, "one", "", lambda: "second") == "first"
+
+
+def test_where_nothing_can_be_kept(tmp_path: Path) -> None:
+    assert [kept(tmp_path / "no/folder", "one", "", lambda text=text: text) for text in ("a", "b")] == ["a", "b"]

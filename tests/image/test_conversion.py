@@ -1,0 +1,248 @@
+"""What comes of a disk is that disk, as QEMU reads it; and always the same bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from imagebuild.errors import HostError, ImageBuildError
+from imagebuild.files import allocated
+from imagebuild.image.conversion import convert
+from imagebuild.image.formats import CHUNK, CLUSTER, Compression, Format, Image
+
+MIB = 1 << 20
+OURS: tuple[Format, ...] = ("qcow2", "raw", "raw.zst", "vmdk")
+TEXT = b"text that compresses well\n"
+
+
+def written(path: Path, size: int, *parts: tuple[int, bytes]) -> Path:
+    """A sparse raw disk with these parts at these offsets."""
+    with path.open("wb") as file:
+        file.truncate(size)
+        for offset, data in parts:
+            file.seek(offset)
+            file.write(data)
+    return path
+
+
+def noise(length: int, seed: int = 1) -> bytes:
+    return random.Random(seed).randbytes(length)
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Path:
+    return written(tmp_path / "disk.raw", 64 * MIB, (0, TEXT * 40000), (33 * MIB + 4096, noise(MIB)))
+
+
+def targets(folder: Path, *formats: Format) -> dict[Format, Path]:
+    folder.mkdir(exist_ok=True)
+    return {name: folder / f"disk.{name}" for name in formats}
+
+
+def prove(disk: Path, image: Image) -> None:
+    """QEMU, or zstd, finds the disk in the image, and the image is what was told of it."""
+    content = image.path.read_bytes()
+    assert (image.size, image.sha256) == (len(content), hashlib.sha256(content).hexdigest())
+    if image.format == "raw.zst":
+        plain = subprocess.run(["zstd", "-dc", image.path], check=True, capture_output=True).stdout
+        assert plain == disk.read_bytes()
+    else:
+        compare: list[str | Path] = ["qemu-img", "compare", "-f", "raw", "-F", image.format, disk, image.path]
+        subprocess.run(compare, check=True, capture_output=True)
+
+
+def info(image: Image) -> dict[str, Any]:
+    told: list[str | Path] = ["qemu-img", "info", "-f", image.format, "--output=json", image.path]
+    found: dict[str, Any] = json.loads(subprocess.run(told, check=True, capture_output=True).stdout)
+    return found
+
+
+def test_all_formats_come_of_one_pass(disk: Path, tmp_path: Path) -> None:
+    made = convert(disk, targets(tmp_path / "out", *OURS, "vhdx"))
+    assert {name: image.compression for name, image in made.items()} == {
+        "qcow2": "zstd", "raw": "none", "raw.zst": "zstd", "vmdk": "zlib", "vhdx": "none",
+    }  # fmt: skip
+    for image in made.values():
+        prove(disk, image)
+    assert made["qcow2"].size < 2 * MIB
+    assert allocated(made["raw"].path) < 4 * MIB
+
+
+def test_a_new_image_is_for_its_owner_alone(disk: Path, tmp_path: Path) -> None:
+    (tmp_path / "made").mkdir()
+    before = os.umask(0)
+    try:
+        made = convert(disk, targets(tmp_path / "made", "qcow2", "raw", "raw.zst", "vmdk", "vhdx"))
+    finally:
+        os.umask(before)
+    assert {image.path.stat().st_mode & 0o777 for image in made.values()} == {0o600}
+
+
+@pytest.mark.parametrize("compression", ["zstd", "zlib"])
+def test_qemu_is_told_what_it_gets(disk: Path, tmp_path: Path, compression: Compression) -> None:
+    made = convert(disk, targets(tmp_path / "out", "qcow2", "vmdk"), compression=compression)
+    prove(disk, made["qcow2"])
+    qcow2, vmdk = info(made["qcow2"]), info(made["vmdk"])
+    assert qcow2["virtual-size"] == vmdk["virtual-size"] == 64 * MIB
+    assert qcow2["format-specific"]["data"]["compression-type"] == compression
+    assert qcow2["format-specific"]["data"]["compat"] == "1.1"
+    assert vmdk["format-specific"]["data"]["create-type"] == "streamOptimized"
+
+
+@pytest.mark.parametrize("compression", ["zstd", "zlib"])
+def test_the_bytes_do_not_depend_on_the_number_of_threads(disk: Path, tmp_path: Path, compression: Compression) -> None:
+    digests = {
+        tuple(image.sha256 for image in convert(disk, made, compression=compression, threads=threads).values())
+        for threads in (1, 2, 2, 7)
+        for made in [targets(tmp_path / f"{random.random()}", *OURS)]
+    }
+    assert len(digests) == 1
+
+
+CONTENT = st.one_of(
+    st.just(TEXT),
+    st.just(b"\0"),
+    st.just(b"\xff"),
+    st.integers(0, 5).map(lambda seed: noise(CLUSTER, seed)),
+    st.integers(0, 5).map(lambda seed: noise(CLUSTER - 40, seed) + bytes(40)),  # about as long when it is compressed
+)
+
+
+@st.composite
+def disks(draw: st.DrawFn) -> tuple[int, list[tuple[int, bytes]]]:
+    """A size, and what is written where: anything from nothing to some MiB, often at the edges of clusters and chunks."""
+    size = 512 * draw(
+        st.one_of(st.integers(1, 300), st.integers(1, 40000), st.sampled_from([CHUNK // 512, CHUNK // 256]))
+    )
+    parts = []
+    for _ in range(draw(st.integers(0, 6))):
+        offset = draw(st.integers(0, size - 1))
+        offset -= offset % draw(st.sampled_from([1, 512, CLUSTER, CHUNK]))
+        content = draw(CONTENT)
+        length = min(draw(st.sampled_from([1, 4096, CLUSTER, 5 * CLUSTER, 70 * CLUSTER])), size - offset)
+        parts.append((offset, (content * (length // len(content) + 1))[:length]))
+    return size, parts
+
+
+@settings(max_examples=40, deadline=None)
+@given(disks(), st.sampled_from(["zstd", "zlib"]))
+def test_any_disk_comes_out_as_it_went_in(made: tuple[int, list[tuple[int, bytes]]], compression: Compression) -> None:
+    with TemporaryDirectory() as name:
+        size, parts = made
+        disk = written(Path(name) / "disk.raw", size, *parts)
+        for image in convert(disk, targets(Path(name) / "out", *OURS), compression=compression).values():
+            prove(disk, image)
+
+
+def test_a_size_that_is_no_number_of_sectors_is_rounded_up(tmp_path: Path) -> None:
+    disk = written(tmp_path / "disk.raw", CLUSTER + 1, (CLUSTER, b"x"))
+    made = convert(disk, targets(tmp_path / "out", *OURS))
+    assert info(made["qcow2"])["virtual-size"] == CLUSTER + 512
+    assert made["raw"].size == CLUSTER + 1
+    for image in made.values():
+        prove(disk, image)
+
+
+def test_a_large_disk_with_little_in_it(tmp_path: Path) -> None:
+    size = 64 << 30
+    disk = written(tmp_path / "disk.raw", size, (0, TEXT), (size // 2, noise(70 * CLUSTER)), (size - 3, b"end"))
+    for name, image in convert(disk, targets(tmp_path / "out", "qcow2", "vmdk")).items():
+        prove(disk, image)
+        assert image.size < 10 * MIB, name
+
+
+def test_data_that_does_not_compress_takes_hardly_more_than_itself(tmp_path: Path) -> None:
+    disk = written(tmp_path / "disk.raw", 32 * MIB, (0, noise(32 * MIB)))
+    made = convert(disk, targets(tmp_path / "out", *OURS))
+    for image in made.values():
+        prove(disk, image)
+        assert image.size < 32.5 * MIB
+
+
+@pytest.mark.slow
+def test_an_image_with_several_refcount_blocks(tmp_path: Path) -> None:
+    disk = written(tmp_path / "disk.raw", 3 << 30, *((at * MIB, noise(MIB, at)) for at in range(2200)))
+    image = convert(disk, targets(tmp_path / "out", "qcow2"))["qcow2"]
+    assert image.size > CLUSTER * CLUSTER // 2
+    subprocess.run(
+        ["qemu-img", "compare", "-f", "raw", "-F", "qcow2", disk, image.path], check=True, capture_output=True
+    )
+
+
+# What goes wrong.
+
+
+@pytest.fixture
+def small_file_system(tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path / "small"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "imagebuild-test", folder], check=True)
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_a_full_file_system_is_told_and_left_clean(disk: Path, small_file_system: Path, name: Format) -> None:
+    with pytest.raises(HostError, match=f"no space left \\({small_file_system}\\)"):
+        convert(disk, targets(small_file_system, name))
+    assert list(small_file_system.iterdir()) == []
+
+
+def test_an_interruption_leaves_nothing(tmp_path: Path) -> None:
+    class Interrupted:
+        def update(self, detail: str = "", fraction: float | None = None) -> None:
+            raise KeyboardInterrupt
+
+        def summary(self, text: str) -> None: ...
+
+    disk = written(tmp_path / "disk.raw", 64 * MIB, (0, noise(64 * MIB)))
+    with pytest.raises(KeyboardInterrupt):
+        convert(disk, targets(tmp_path / "out", *OURS, "vhdx"), progress=Interrupted())
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_what_is_there_already_stays(disk: Path, tmp_path: Path) -> None:
+    wanted = targets(tmp_path / "out", "qcow2", "raw")
+    wanted["raw"].write_text("somebody's")
+    with pytest.raises(ImageBuildError, match="is there already"):
+        convert(disk, wanted)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["disk.raw"]
+    assert wanted["raw"].read_text() == "somebody's"
+
+
+def test_a_disk_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(ImageBuildError, match="No such file"):
+        convert(tmp_path / "disk.raw", targets(tmp_path / "out", "qcow2"))
+
+
+def test_a_disk_that_becomes_shorter_is_noticed(disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = os.pread
+    monkeypatch.setattr(os, "pread", lambda file, length, at: real(file, length - 512, at))
+    with pytest.raises(ImageBuildError, match="became shorter"):
+        convert(disk, targets(tmp_path / "out", "qcow2"))
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_progress_goes_from_nothing_to_all(disk: Path, tmp_path: Path) -> None:
+    told: list[float | None] = []
+
+    class Told:
+        def update(self, detail: str = "", fraction: float | None = None) -> None:
+            told.append(fraction)
+
+        def summary(self, text: str) -> None: ...
+
+    convert(disk, targets(tmp_path / "out", "qcow2"), progress=Told())
+    assert (told[0], told[-1]) == (0.0, 1.0)
+    assert told == sorted(told, key=lambda fraction: fraction or 0.0)

@@ -1,0 +1,94 @@
+"""A project that ``imagebuild init`` made is one that builds at once; the build itself is in tests/e2e."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from imagebuild.errors import UsageError
+from imagebuild.recipe.project import Ci, contents, create
+
+ROOT = Path(__file__).parents[2]
+
+
+def imagebuild(*words: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    argv = [sys.executable, "-m", "imagebuild", *words]
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "IMAGEBUILD_STORE": str(folder / "store")}
+    return subprocess.run(argv, cwd=folder, env=env, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Path:
+    ran = imagebuild("init", "web-images", "--name", "web", folder=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    return tmp_path / "web-images"
+
+
+def test_its_recipe_is_found_and_clean(made: Path) -> None:
+    ran = imagebuild("lint", "web", folder=made)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    listed = [json.loads(line) for line in imagebuild("list", "--json", folder=made).stdout.splitlines()]
+    assert {"web", "debian-13"} <= {one["name"] for one in listed}
+
+
+def test_it_can_be_planned(made: Path) -> None:
+    ran = imagebuild("plan", "web", "--json", folder=made)
+    assert ran.returncode == 0, ran.stderr
+    assert json.loads(ran.stdout)["recipe"] == "web"
+
+
+def test_its_recipe_adds_to_what_it_extends(made: Path) -> None:
+    kickstart = imagebuild("render", "web", folder=made).stdout
+    assert "\nhtop\n" in kickstart
+    assert "\ntree\n" in kickstart
+
+
+def test_one_image_of_a_recipe_with_a_matrix(tmp_path: Path) -> None:
+    assert imagebuild("init", "p", "--name", "web", "--from", "rocky-10", folder=tmp_path).returncode == 0
+    ran = imagebuild("list", "--json", folder=tmp_path / "p")
+    own = [one for one in map(json.loads, ran.stdout.splitlines()) if one["file"].startswith("recipes/")]
+    assert [(one["name"], one["axes"], one["problems"]) for one in own] == [("web-10", {"version": 10}, 0)]
+    assert imagebuild("lint", "web", folder=tmp_path / "p").returncode == 0
+
+
+def test_the_schema_is_where_its_recipe_says(made: Path) -> None:
+    first = (made / "recipes/web.yaml").read_text().splitlines()[0]
+    schema = made / "recipes" / first.partition("$schema=")[2]
+    assert json.loads(schema.read_text())["properties"]["extends"]
+
+
+def test_a_second_time_nothing_is_touched(made: Path) -> None:
+    before = {path: path.read_bytes() for path in made.rglob("*") if path.is_file()}
+    ran = imagebuild("init", ".", "--name", "web", folder=made)
+    assert ran.returncode == 2
+    assert "there already: README.md" in ran.stderr.replace("recipes/web.yaml, kickstart/README.md, ", "")
+    assert {path: path.read_bytes() for path in made.rglob("*") if path.is_file()} == before
+
+
+def test_files_of_others_stay(tmp_path: Path) -> None:
+    (tmp_path / "LICENSE").write_text("mine")
+    create(tmp_path, "web", "debian-13", "none")
+    assert (tmp_path / "LICENSE").read_text() == "mine"
+    assert not (tmp_path / ".github").exists()
+
+
+@pytest.mark.parametrize("name", ["", "two words", "../up", "-x", "x" * 64])
+def test_a_name_that_no_image_can_have(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UsageError, match="cannot be the name of an image"):
+        create(tmp_path, name, "debian-13", "none")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("ci", "path"), [("github", ".github/workflows/images.yml"), ("gitlab", ".gitlab-ci.yml")])
+def test_the_job_for_ci_lints_and_builds(ci: Ci, path: str) -> None:
+    text = contents("web", "debian-13", ci)[path]
+    assert yaml.safe_load(text)
+    assert "imagebuild lint" in text
+    assert "imagebuild build web --json" in text
+    assert "@" not in text.replace("@v4", "")
