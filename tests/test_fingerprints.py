@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from imagebuild import fingerprint
-from imagebuild.build import plan, preparation
+from imagebuild.anaconda import installer as anaconda
+from imagebuild.build import plan
 from imagebuild.customise import registry
+from imagebuild.kickstrap import installer as kickstrap
 from imagebuild.kickstrap import runtime
 from tests.test_layers import PACKAGE, SOURCES, imports, name_of
 
@@ -52,7 +54,7 @@ def code(names: set[str]) -> set[str]:
     ("roots", "places", "neutral"),
     [
         (["kickstrap.runtime"], runtime.base_sources(), NEUTRAL),
-        (["kickstrap.payload"], preparation.PAYLOAD_CODE, NEUTRAL),
+        (["kickstrap.payload"], kickstrap.PAYLOAD_CODE, NEUTRAL),
         (["image.conversion"], plan.CONVERT_CODE, NEUTRAL - {"image.disk_image", "image.qemu_img"}),
     ],
     ids=["base", "payload", "convert"],
@@ -63,7 +65,7 @@ def test_a_step_covers_what_it_runs(roots: list[str], places: tuple[str | Path, 
 
 def test_a_source_covers_its_part_of_the_installers() -> None:
     ran = {name for name in code(closure("imagebuild.anaconda.medium")) if name.startswith("anaconda.")}
-    assert ran - covered(*preparation.SOURCE_CODE) - PROOFS == set()
+    assert ran - covered(*anaconda.SOURCE_CODE) - PROOFS == set()
 
 
 @pytest.mark.parametrize("name", registry.names())
@@ -85,6 +87,6 @@ def test_an_operation_covers_what_it_runs(name: str) -> None:
 
 
 def test_every_place_is_there() -> None:
-    for place in (*preparation.SOURCE_CODE, *preparation.PAYLOAD_CODE, *plan.CONVERT_CODE):
+    for place in (*anaconda.SOURCE_CODE, *kickstrap.PAYLOAD_CODE, *plan.CONVERT_CODE):
         assert (fingerprint.PACKAGE / place).exists(), place
     assert all(path.is_file() for path in (*registry.shared_sources(), *runtime.base_sources()))

@@ -6,6 +6,7 @@ Read from the source, so nothing is imported and no import can hide behind a bra
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
@@ -31,13 +32,14 @@ ROOMS = (
     "store",
     "kernel",
     "guest",
-    "kickstrap",
     "schema",
     "customise",
     "recipe",
     "kickstart",
     "machine",
+    "step",
     "install",
+    "kickstrap",
     "anaconda",
     "scrub",
     "build",
@@ -126,6 +128,15 @@ def test_imports_go_down_only() -> None:
             own = ROOMS.index("cli") if path.name == "__main__.py" else -1
         upward += [(name_of(path), name) for name in imports(path) if (floor_of(name) or 0) > own]
     assert not upward
+
+
+def test_an_installer_is_named_in_one_place_only() -> None:
+    asked = re.compile(r"installer\.type\b")
+    users = {name_of(path) for path in SOURCES if asked.search(path.read_text(encoding="utf-8"))}
+    # A recipe's own model says which keys go with which.
+    assert users <= {"imagebuild.build.installers", "imagebuild.recipe.installer"}
+    rooms = {name_of(path).split(".")[1] for path in SOURCES if name_of(path).endswith(".installer")}
+    assert rooms - {"recipe"} == {"kickstrap", "anaconda"}
 
 
 def test_no_module_waits_for_itself() -> None:

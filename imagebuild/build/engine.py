@@ -11,23 +11,20 @@ from pathlib import Path
 from types import MappingProxyType
 
 from imagebuild import fingerprint, log
-from imagebuild.anaconda import source
-from imagebuild.build import explain, postmortem, tool_versions
+from imagebuild.build import explain, installers, postmortem, tool_versions
 from imagebuild.build import plan as plans
 from imagebuild.build.freshness import Freshness
 from imagebuild.build.plan import Plan
-from imagebuild.build.preparation import SourcePreparation, Step, Tools
 from imagebuild.build.recorder import recorded
 from imagebuild.build.step_cache import Settings
 from imagebuild.build.steps import Run, domain_name, known_accelerator, machines
 from imagebuild.errors import HostError, ImageBuildError, from_os
-from imagebuild.fetch import shown
 from imagebuild.host import probe_cache
 from imagebuild.host.process import end_marked, marked
-from imagebuild.kickstrap.mirror import Mirror, host_mirror, mirror_depends_on
 from imagebuild.progress import Reporter
 from imagebuild.recipe.model import Recipe
 from imagebuild.schema.section import MIB
+from imagebuild.step import Step, Tools
 from imagebuild.store.artifact import Artifact, Output
 from imagebuild.store.history import History
 from imagebuild.store.runs import new_run
@@ -75,28 +72,16 @@ class Outlook:
     @property
     def asked(self) -> tuple[str, ...]:
         """The addresses that were looked at for this plan."""
-        preparation = self.plan.preparation
-        return tuple(map(shown, preparation.found.asked)) if isinstance(preparation, SourcePreparation) else ()
+        return self.plan.preparation.asked
 
 
 def make_plan(recipe: Recipe, store: Store, world: Freshness | None = None) -> Plan:
-    """The plan of ``recipe`` on this host. An install source on the network is looked at: see ``Found.asked``."""
-    found = source.look_up(recipe) if recipe.installer.type == "anaconda" else None
+    """The plan of ``recipe`` on this host. An install source on the network is looked at: see ``Outlook.asked``."""
+    looked = installers.of(recipe).look_up(recipe, store)
     # 0.5 s each time, for what hardly ever changes
-    configured, programs = (
-        probe_cache.of_files(mirror_depends_on()),
-        probe_cache.of_files(tool_versions.deciding_depends_on()),
-    )
-    mirror = probe_cache.kept(store.answers, "mirror", configured, lambda: asdict(host_mirror()))
+    programs = probe_cache.of_files(tool_versions.deciding_depends_on())
     deciding = probe_cache.kept(store.answers, "tools", programs, lambda: asdict(tool_versions.deciding()))
-    return plans.make(
-        recipe,
-        mirror=Mirror(**mirror),
-        tools=Tools(**deciding),
-        secret_key=store.key(),
-        found=found,
-        world=world or Freshness(store),
-    )
+    return plans.make(recipe, looked, tools=Tools(**deciding), secret_key=store.key(), world=world or Freshness(store))
 
 
 def planned(recipe: Recipe, settings: Settings) -> Outlook:
@@ -114,7 +99,7 @@ def look_ahead(plan: Plan, settings: Settings, stale: Mapping[str, str] = Mappin
     if not _there(settings, plan.customise):
         needed.insert(0, plan.customise)
         if not _there(settings, plan.install):
-            missing = [step for step in plan.preparation.steps if not _there(settings, step)]
+            missing = [step for step in plan.before if not _there(settings, step)]
             needed = [*missing, plan.install, *needed]
     to_run = {step.name: stale.get(step.fingerprint) or explain.why(settings, plan, step) for step in needed}
     accelerator = known_accelerator(plan.recipe, settings.store)

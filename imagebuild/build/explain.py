@@ -9,8 +9,8 @@ from pathlib import Path
 from imagebuild import fingerprint
 from imagebuild.build import checkpoints
 from imagebuild.build.plan import Plan
-from imagebuild.build.preparation import Step
 from imagebuild.build.step_cache import Settings
+from imagebuild.step import Step
 
 _SHOWN = 4
 KICKSTART = "kickstart.cfg"

@@ -8,43 +8,31 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
-from imagebuild.anaconda import boot_options, medium
+from imagebuild.build import installers
 from imagebuild.build import plan as plans
 from imagebuild.build.engine import make_plan
-from imagebuild.build.preparation import Preparation, SourcePreparation
 from imagebuild.errors import HostError
 from imagebuild.host import accelerator, hypervisor
 from imagebuild.host.hints import command_line
 from imagebuild.host.process import run
 from imagebuild.install.script import HERE, pasteable, script
-from imagebuild.kickstart.render import LiveimgPayload, Payload
-from imagebuild.kickstrap import payload as payloads
-from imagebuild.kickstrap import runtime
+from imagebuild.kickstart.render import Payload
 from imagebuild.machine.choices import VirtType
 from imagebuild.machine.domain_xml import definition
 from imagebuild.machine.install_vm import disk_sizes, install_machine
-from imagebuild.machine.virt_install import InstallMachine, SourceDisk
+from imagebuild.machine.virt_install import InstallMachine
 from imagebuild.recipe.model import Recipe
 from imagebuild.recipe.secrets import RealSecrets
+from imagebuild.step import TREE
 from imagebuild.store.store import Store
 
 XEN = "xen:///system"
 KICKSTART, SCRIPT = "ks.cfg", "virt-install.sh"
-TREE, PAYLOAD, MEDIUM = "tree", "payload", "medium.iso"
-"""Links beside the script: the install tree, the root archive, what is in the VM's drive."""
-_INSTALL_IMAGE = f"{TREE}/images/install.img"
 
 
 def machine(recipe: Recipe, folder: Path, virt_type: VirtType) -> InstallMachine:
     """The install VM with all its files in ``folder``. Pure."""
-    if recipe.installer.type == "kickstrap":
-        arguments = runtime.kernel_arguments(recipe.machine.firmware)
-        sources = [SourceDisk(folder / _INSTALL_IMAGE, "stage2")]
-        if recipe.installer.payload == "host":
-            sources.append(SourceDisk(folder / PAYLOAD, "payload"))
-    else:
-        arguments = boot_options.kernel_arguments(recipe)
-        sources = [SourceDisk(folder / MEDIUM, "medium", cdrom=True)] if boot_options.has_medium(recipe) else []
+    installer = installers.of(recipe)
     return install_machine(
         recipe,
         name=f"imagebuild-{recipe.name}",
@@ -53,8 +41,8 @@ def machine(recipe: Recipe, folder: Path, virt_type: VirtType) -> InstallMachine
         tree=folder / TREE,
         folder=folder,
         logs=folder,
-        kernel_args=arguments,
-        sources=sources,
+        boot=installer.boot(recipe),
+        sources=installer.disks(recipe, folder),
     )
 
 
@@ -92,7 +80,7 @@ def write(recipe: Recipe, folder: Path, store: Store) -> list[Path]:
 
     Raises HostError where what the installation needs is not in the store yet.
     """
-    files, payload = _from_store(recipe, make_plan(recipe, store).preparation, store)
+    files, payload = _from_store(make_plan(recipe, store), store)
     rendered, _ = plans.checked(recipe, payload, os.urandom(12).hex(), RealSecrets())
     folder.mkdir(parents=True, exist_ok=True)
     made = [folder / name for name in (KICKSTART, SCRIPT, f"{recipe.name}.xml")]
@@ -105,31 +93,19 @@ def write(recipe: Recipe, folder: Path, store: Store) -> list[Path]:
     return made
 
 
-def _from_store(recipe: Recipe, preparation: Preparation, store: Store) -> tuple[dict[str, Path], Payload]:
+def _from_store(plan: plans.Plan, store: Store) -> tuple[dict[str, Path], Payload]:
     """What an earlier build has left there, by the name it gets beside the script; and what the kickstart says of it."""
     entries = {}
-    for step in preparation.steps:
+    for step in plan.before:
         found = store.find(step.kind, step.fingerprint)
         if found is None and step.name != "runtime":
+            name = plan.recipe.name
             raise HostError(
-                f"the {step.what} of {recipe.name} is not in the store",
-                f"run `{command_line('imagebuild', 'build', recipe.name)}`",
+                f"the {step.what} of {name} is not in the store", f"run `{command_line('imagebuild', 'build', name)}`"
             )
         if found is not None:
             entries[step.name] = found
-    if isinstance(preparation, SourcePreparation):
-        there = medium.read(entries["source"], preparation.found)
-        if there.served is not None:
-            raise HostError(
-                f"{recipe.name} installs from {there.served}, which is served to the VM only while a build runs"
-            )
-        files = {TREE: there.tree, **({MEDIUM: there.image} if there.image else {})}
-        return files, boot_options.payload(recipe)
-    files = {TREE: entries["tree"] / "tree"}
-    if "payload" not in entries:
-        return files, plans.packages_payload(recipe, preparation.mirror)
-    archive = payloads.read(entries["payload"])
-    return {**files, PAYLOAD: archive.path}, LiveimgPayload(plans.PAYLOAD_URL, archive.sha256)
+    return plan.preparation.kept(entries)
 
 
 def _script(recipe: Recipe, kind: VirtType) -> str:

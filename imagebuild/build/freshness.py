@@ -12,14 +12,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from pathlib import Path
 
 from imagebuild import fingerprint
-from imagebuild.build.preparation import Offers
-from imagebuild.kickstrap import index
-from imagebuild.kickstrap import payload as payloads
-from imagebuild.kickstrap.payload import PayloadSpec
+from imagebuild.step import Archive, Offers
 from imagebuild.store.store import Store
 
 _STATE = "packages as of"
@@ -39,16 +35,15 @@ class Freshness:
     max_age: int | None = None
     why: dict[str, str] = field(default_factory=dict)
 
-    def payload(self, spec: PayloadSpec, inputs: Mapping[str, str]) -> dict[str, str]:
+    def payload(self, archive: Archive, inputs: Mapping[str, str]) -> dict[str, str]:
         """The inputs of a root archive, with the state of the world that is in force, or a new one. Which packages are in it is known."""
         state = self.store.state(fingerprint.of(inputs))
         now = _with(inputs, state)
         folder = self.store.find("payload", fingerprint.of(now))
         if folder is None:
-            return _with(inputs, self._to_come(state, partial(index.offered, spec)))
-        there = payloads.read(folder)
-        why, new = self._too_old(there.path)
-        if not why and self.if_changed and (newer := index.newer(spec, there.packages)):
+            return _with(inputs, self._to_come(state, archive.offers))
+        why, new = self._too_old(archive.file(folder))
+        if not why and self.if_changed and (newer := archive.newer(folder)):
             first = next(iter(newer))
             some = f"{len(newer)} newer packages" if len(newer) > 1 else f"a newer {first}"
             why, new = f"the mirror has {some}", fingerprint.of(newer)

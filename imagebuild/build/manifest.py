@@ -11,18 +11,10 @@ from typing import Any
 from imagebuild import fingerprint
 from imagebuild.build.plan import Plan
 from imagebuild.customise import CustomiseResult, OperationResult
+from imagebuild.step import Source
 
 SCHEMA = 1
 """Counts up when a field changes its meaning or goes."""
-
-
-@dataclass(frozen=True)
-class Source:
-    """Something the image was made from, by name and SHA-256; ``url`` where it came from one."""
-
-    name: str
-    sha256: str
-    url: str | None = None
 
 
 @dataclass(frozen=True)

@@ -10,39 +10,31 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from functools import cache, partial
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from imagebuild import customise as customisation
 from imagebuild import fingerprint
-from imagebuild.anaconda import boot_options
-from imagebuild.anaconda.source import Found
-from imagebuild.build import preparation as preparations
-from imagebuild.build.preparation import Preparation, Step, Tools, World
+from imagebuild.build import installers
 from imagebuild.customise import registry
-from imagebuild.errors import HostError, Problem, RecipeError
+from imagebuild.errors import Problem, RecipeError
 from imagebuild.image.conversion import compressors
 from imagebuild.image.formats import described
 from imagebuild.kickstart import syntax, unused_values
-from imagebuild.kickstart.lint import ParsedKickstart, Report, Supported, lint, merged
+from imagebuild.kickstart.lint import Report, lint, merged
 from imagebuild.kickstart.render import LiveimgPayload, PackagesPayload, Payload, Rendered, TreePayload, render
 from imagebuild.kickstart.rule import Target
-from imagebuild.kickstrap.agent import supported
-from imagebuild.kickstrap.agent.machine import Machine
-from imagebuild.kickstrap.mirror import Mirror
 from imagebuild.machine.domain_xml import definition
 from imagebuild.recipe import supplies
 from imagebuild.recipe.model import Recipe
 from imagebuild.recipe.secrets import FingerprintSecrets, SampleSecrets, Secrets
-from imagebuild.schema.section import MIB
+from imagebuild.step import Checked, Preparation, Step, Tools, World
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from imagebuild.customise import OperationCall
 
-PAYLOAD_URL = "file:///run/kickstrap/payload"
-"""Where the installer's init presents the disk that holds the root archive."""
 CONVERT_CODE = (
     "image/conversion.py",
     "image/formats.py",
@@ -59,7 +51,7 @@ _NONCE = "nonce-of-the-build"
 
 @dataclass(frozen=True)
 class Plan:
-    """What a build will do. The preparation is of one of two kinds, by the recipe's installer."""
+    """What a build will do."""
 
     recipe: Recipe
     kickstart: Rendered
@@ -77,29 +69,23 @@ class Plan:
     @property
     def steps(self) -> tuple[Step, ...]:
         """The steps in their order."""
-        return (*self.preparation.steps, self.install, self.customise, self.convert)
+        return (*self.before, self.install, self.customise, self.convert)
+
+    @property
+    def before(self) -> tuple[Step, ...]:
+        """The steps before the installation, in their order."""
+        return tuple(step for chain in self.preparation.chains for step in chain)
 
 
-def make(
-    recipe: Recipe,
-    *,
-    mirror: Mirror,
-    tools: Tools,
-    secret_key: bytes,
-    found: Found | None = None,
-    world: World | None = None,
-) -> Plan:
-    """The plan of ``recipe`` on a host with this Debian mirror and these tools.
+def make(recipe: Recipe, looked: Any, *, tools: Tools, secret_key: bytes, world: World | None = None) -> Plan:
+    """The plan of ``recipe`` on a host with these tools.
 
-    ``found`` is the install source of a recipe whose installer is Anaconda, ``world`` tells how new packages must be. Raises RecipeError for everything that is
-    wrong in the kickstart, HostError where no mirror is known.
+    ``looked`` is what its installer has looked up, ``world`` tells how new packages must be. Raises RecipeError for everything that is wrong in the
+    kickstart, HostError where nothing tells where packages come from.
     """
     secrets = FingerprintSecrets(secret_key)
-    if found is not None:
-        kickstart, preparation = _with_anaconda(recipe, found, secrets)
-    else:
-        kickstart, preparation = _with_kickstrap(recipe, mirror, tools, secrets, world)
-    rendered, parsed = kickstart
+    check = partial(checked, recipe, nonce=_NONCE, secrets=secrets)
+    (rendered, parsed), preparation = installers.of(recipe).plan(recipe, looked, tools, check, world)
     operations = supplies.planned(recipe)
     install = _install_step(recipe, rendered, preparation, world)
     opened = supplies.opened(recipe, operations, secrets)
@@ -118,37 +104,7 @@ def make(
     )
 
 
-Checked = tuple[Rendered, ParsedKickstart]
-
-
-def _with_anaconda(recipe: Recipe, found: Found, secrets: Secrets) -> tuple[Checked, Preparation]:
-    return checked(recipe, boot_options.payload(recipe), _NONCE, secrets), preparations.source(recipe, found)
-
-
-def _with_kickstrap(
-    recipe: Recipe, mirror: Mirror, tools: Tools, secrets: Secrets, world: World | None
-) -> tuple[Checked, Preparation]:
-    if recipe.installer.mirror:
-        mirror = Mirror(recipe.installer.mirror)
-    kickstart = checked(recipe, packages_payload(recipe, mirror), _NONCE, secrets)
-    preparation = preparations.kickstrap(recipe, mirror, tools, kickstart[1], world)
-    if preparation.payload is not None:
-        kickstart = checked(recipe, LiveimgPayload(PAYLOAD_URL, preparation.payload.fingerprint), _NONCE, secrets)
-    return kickstart, preparation
-
-
-def packages_payload(recipe: Recipe, mirror: Mirror) -> PackagesPayload:
-    """The payload of packages from a mirror. In the VM one must be named; on the host mmdebstrap has a default."""
-    main = mirror.main
-    if main is None and recipe.installer.payload == "in-vm":
-        raise HostError(
-            "no Debian mirror is known for a payload that is unpacked in the VM: this host's apt names none",
-            "name one with installer.mirror in the recipe",
-        )
-    return PackagesPayload(main or "http://mirror.invalid/debian", str(recipe.os.codename), recipe.installer.components)
-
-
-def checked(recipe: Recipe, payload: Payload, nonce: str, secrets: Secrets) -> tuple[Rendered, ParsedKickstart]:
+def checked(recipe: Recipe, payload: Payload, nonce: str, secrets: Secrets) -> Checked:
     """The recipe's kickstart, rendered and found good by pykickstart, by the installer's own list and by all rules.
 
     Raises RecipeError with the errors; warnings are in the result.
@@ -162,12 +118,18 @@ def checked(recipe: Recipe, payload: Payload, nonce: str, secrets: Secrets) -> t
 def linted(recipe: Recipe, payload: Payload, nonce: str, secrets: Secrets) -> tuple[Rendered, Report]:
     """The recipe's kickstart, rendered, and what is found in it. Raises RecipeError when it cannot be rendered."""
     rendered = render(recipe, payload=payload, nonce=nonce, secrets=secrets)
-    kickstrap = recipe.installer.type == "kickstrap"
+    installer = installers.of(recipe)
     report = lint(
         rendered,
         version=syntax.of(recipe).name,
-        target=Target(recipe.installer.type, nonce, recipe.installer.insecure, _addresses(payload)),
-        supported=_carried_out(_machine(recipe)) if kickstrap else None,
+        target=Target(
+            nonce,
+            recipe.installer.insecure,
+            _addresses(payload),
+            asks=installer.ASKS,
+            proves_packages=installer.PROVES_PACKAGES,
+        ),
+        supported=installer.supported(recipe),
         ignore={name: recipe.place(("lint", "ignore", name)) for name in recipe.lint.ignore},
     )
     return rendered, report.joined([*unused_values.problems(recipe, rendered), *supplies.missing(recipe)])
@@ -181,35 +143,17 @@ def _addresses(payload: Payload) -> frozenset[str]:
     return frozenset(one for each in repositories for one in (each.url, each.metalink, each.mirrorlist) if one)
 
 
-@cache
-def _carried_out(machine: Machine) -> Supported:
-    """kickstrap's own check, for a machine; the same one for machines that are alike."""
-    return partial(supported.check, machine=machine)
-
-
-def _machine(recipe: Recipe) -> Machine:
-    """What kickstrap's layout of the disks depends on."""
-    return Machine(tuple(disk.size // MIB for disk in recipe.disks), recipe.machine.firmware)
-
-
-def sample(recipe: Recipe, mirror: Mirror) -> Rendered:
+def sample(recipe: Recipe, looked: Any) -> Rendered:
     """The recipe's kickstart, checked, with stand-ins for whatever only a build knows. Needs no network and no secret."""
-    for payload in _sample_payloads(recipe, mirror):
+    for payload in installers.of(recipe).payloads(recipe, looked):
         rendered, _ = checked(recipe, payload, _NONCE, SampleSecrets())
     return rendered
 
 
-def survey(recipe: Recipe, mirror: Mirror) -> Report:
+def survey(recipe: Recipe, looked: Any) -> Report:
     """All that is found in the recipe's kickstart, as ``sample`` renders it. Raises RecipeError when it cannot be rendered."""
-    return merged([linted(recipe, one, _NONCE, SampleSecrets())[1] for one in _sample_payloads(recipe, mirror)])
-
-
-def _sample_payloads(recipe: Recipe, mirror: Mirror) -> list[Payload]:
-    """What the kickstart is rendered with: a payload that is made on the host takes two kickstarts, the last one installs."""
-    if recipe.installer.type == "anaconda":
-        return [boot_options.payload(recipe)]
-    packages = packages_payload(recipe, Mirror(recipe.installer.mirror) if recipe.installer.mirror else mirror)
-    return [packages, LiveimgPayload(PAYLOAD_URL, "0" * 64)] if recipe.installer.payload == "host" else [packages]
+    payloads = installers.of(recipe).payloads(recipe, looked)
+    return merged([linted(recipe, one, _NONCE, SampleSecrets())[1] for one in payloads])
 
 
 def _install_step(recipe: Recipe, kickstart: Rendered, preparation: Preparation, world: World | None) -> Step:

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from imagebuild.build.plan import Plan
-from imagebuild.build.preparation import Step
 from imagebuild.build.steps import known_accelerator
 from imagebuild.log import redact
 from imagebuild.recipe.model import Recipe
+from imagebuild.step import Step
 from imagebuild.store.artifact import Artifact
 from imagebuild.store.history import Build, History, Outcome, State, StepRecord
 from imagebuild.store.store import Store

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from imagebuild.build import freshness
-from imagebuild.build.preparation import Step
 from imagebuild.errors import HostError
 from imagebuild.progress import Progress, Reporter
+from imagebuild.step import Step
 from imagebuild.store.store import Store
 
 
@@ -44,6 +44,11 @@ class Entries:
     expected: Mapping[str, float] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     elsewhere: set[str] = field(default_factory=set)
+
+    @property
+    def store(self) -> Store:
+        """Where they are kept."""
+        return self.settings.store
 
     def find(self, step: Step) -> Path | None:
         """The entry of a step, proved, if there is one that may be used."""

@@ -12,12 +12,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from imagebuild.anaconda.http_server import served
-from imagebuild.build import checkpoints, manifest, postmortem, tool_versions
+from imagebuild.build import checkpoints, installers, manifest, postmortem, tool_versions
 from imagebuild.build import plan as plans
 from imagebuild.build.explain import KICKSTART
-from imagebuild.build.manifest import Source
 from imagebuild.build.plan import Plan
-from imagebuild.build.prepare import Prepared, prepare
+from imagebuild.build.prepare import prepare
 from imagebuild.build.step_cache import Entries, Settings
 from imagebuild.errors import HostError, InstallStalled, Problem, RecipeError
 from imagebuild.host import accelerator, hypervisor
@@ -33,6 +32,7 @@ from imagebuild.recipe import supplies
 from imagebuild.recipe.model import Recipe
 from imagebuild.recipe.secrets import RealSecrets
 from imagebuild.schema.section import MIB
+from imagebuild.step import Prepared, Source
 from imagebuild.store.artifact import MANIFEST, Artifact, Output
 from imagebuild.store.store import Store
 
@@ -103,9 +103,9 @@ class Run:
         installed = self.entries.find(self.plan.install)
         if installed is not None:
             return installed, self._verdict()
-        prepared = prepare(self.recipe, self.plan, self.entries, self._verdict)
+        prepared, verdict = prepare(self.plan.preparation, self.entries, self._verdict)
         self._check_fits(prepared.room)
-        return self._install(prepared), prepared.verdict
+        return self._install(prepared, verdict), verdict
 
     def _verdict(self) -> accelerator.Verdict:
         wanted = self.recipe.vm.virt_type
@@ -135,26 +135,26 @@ class Run:
 
     # The installation.
 
-    def _install(self, prepared: Prepared) -> Path:
+    def _install(self, prepared: Prepared, verdict: accelerator.Verdict) -> Path:
         def make(folder: Path, progress: Progress) -> str:
             folder.chmod(0o700)
-            with hypervisor.connected(hide_kvm=prepared.verdict.emulated) as connection:
+            with hypervisor.connected(hide_kvm=verdict.emulated) as connection:
                 try:
-                    done = self._run_installer(connection, prepared, progress)
+                    done = self._run_installer(connection, prepared, verdict, progress)
                 except InstallStalled as error:
-                    if not prepared.verdict.emulated:
+                    if not verdict.emulated:
                         raise
                     # Emulated processors get stuck, seldom, and mostly on a busy host: see docs/development.md.
                     self.reporter.note(self.recipe.name, f"{error.message}; it is begun again")
                     self._clear_installation()
-                    done = self._run_installer(connection, prepared, progress)
+                    done = self._run_installer(connection, prepared, verdict, progress)
             for name in disk_names(self.recipe):
                 qemu_img.dig_holes(self.work / name)
                 shutil.move(self.work / name, folder / name)
             postmortem.copy_logs(self.work / "logs", folder)
             facts = {
                 "sources": [asdict(source) for source in prepared.made_from],
-                "accelerator": prepared.verdict.accelerator,
+                "accelerator": verdict.accelerator,
                 "machine": {
                     "seconds": round(done.seconds, 1),
                     "seconds_to_installer": round(done.seconds_to_installer, 1),
@@ -162,7 +162,7 @@ class Run:
             }
             (folder / _FACTS).write_text(json.dumps(facts))
             (folder / KICKSTART).write_text(self.plan.kickstart.text)
-            how = "emulated" if prepared.verdict.emulated else "KVM"
+            how = "emulated" if verdict.emulated else "KVM"
             return f"virt-install, kickstart, {how}"
 
         return self.entries.make(self.plan.install, make)
@@ -175,9 +175,11 @@ class Run:
             with suppress(FileNotFoundError):
                 (self.work / "logs" / log).rename(self.work / "logs" / f"first-{log}")
 
-    def _run_installer(self, connection: hypervisor.Hypervisor, prepared: Prepared, progress: Progress) -> Installed:
+    def _run_installer(
+        self, connection: hypervisor.Hypervisor, prepared: Prepared, verdict: accelerator.Verdict, progress: Progress
+    ) -> Installed:
         nonce = os.urandom(12).hex()
-        machine = self._machine(connection, prepared)
+        machine = self._machine(connection, prepared, verdict)
         disks = [target.path for target in machine.targets]
         for name in self.settings.store.runs.orphans(connection):
             connection.end(name)
@@ -202,16 +204,18 @@ class Run:
                 evidence=self.work / "logs",
             )
 
-    def _machine(self, connection: hypervisor.Hypervisor, prepared: Prepared) -> InstallMachine:
+    def _machine(
+        self, connection: hypervisor.Hypervisor, prepared: Prepared, verdict: accelerator.Verdict
+    ) -> InstallMachine:
         return install_machine(
             self.recipe,
             name=domain_name(self.run),
             connect=connection.uri,
-            virt_type="qemu" if prepared.verdict.emulated else "kvm",
+            virt_type="qemu" if verdict.emulated else "kvm",
             tree=prepared.tree,
             folder=self.work,
             logs=self.work / "logs",
-            kernel_args=prepared.kernel_arguments,
+            boot=installers.of(self.recipe).boot(self.recipe),
             sources=prepared.disks,
             description=self.settings.store.runs.described(self.run),
         )

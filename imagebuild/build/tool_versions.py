@@ -7,8 +7,8 @@ import shutil
 from importlib import metadata
 from pathlib import Path
 
-from imagebuild.build.preparation import Tools
 from imagebuild.host.process import environment, run
+from imagebuild.step import Tools
 
 _VERSION = re.compile(r"\d+[\w.+~:-]*")
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from imagebuild.build import installers
 from imagebuild.build import plan as plans
 from imagebuild.cli import problems, sarif
 from imagebuild.cli.options import RecipeName, json_option, refuse_unknown, var_option
@@ -16,7 +17,6 @@ from imagebuild.errors import Problem, RecipeError
 from imagebuild.kickstart import external
 from imagebuild.kickstart import rule as rules
 from imagebuild.kickstart.merged_report import Gathered
-from imagebuild.kickstrap.mirror import host_mirror
 from imagebuild.log import redact
 from imagebuild.recipe.catalogue import clashes
 from imagebuild.recipe.compose import Image
@@ -99,11 +99,9 @@ def _lint_recipes(names: tuple[str, ...], given: dict[str, str], found: Gathered
             checked += checked_all(selected)
         except RecipeError as error:
             found.tell(error.problems)
-    mirror = host_mirror() if checked else None
     for recipe in checked:
-        assert mirror is not None
         try:
-            found.add(plans.survey(recipe, mirror))
+            found.add(plans.survey(recipe, installers.of(recipe).look_here(recipe)))
         except RecipeError as error:
             found.tell(error.problems)
     found.tell(clashes(images))

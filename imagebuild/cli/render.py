@@ -6,12 +6,11 @@ from pathlib import Path, PurePosixPath
 
 import click
 
-from imagebuild.build import export
+from imagebuild.build import export, installers
 from imagebuild.build import plan as plans
 from imagebuild.cli.options import RecipeName, opened, refuse_unknown, store_option, var_option
 from imagebuild.cli.output import echo, echo_document
 from imagebuild.errors import UsageError
-from imagebuild.kickstrap.mirror import Mirror, host_mirror
 from imagebuild.machine.domain_xml import IMAGES, definition
 from imagebuild.recipe.load import load
 from imagebuild.recipe.model import Recipe
@@ -82,13 +81,12 @@ def render(
 
 def rendered(recipe: Recipe) -> str:
     """The recipe's kickstart with stand-ins for what only a build knows. Raises RecipeError for all that is wrong."""
-    mirror = Mirror(recipe.installer.mirror) if recipe.installer.mirror else host_mirror()
-    return plans.sample(recipe, mirror).text
+    return plans.sample(recipe, installers.of(recipe).look_here(recipe)).text
 
 
 def _wanted(recipe: Recipe, payload: str | None) -> Recipe:
     if payload is None:
         return recipe
-    if recipe.installer.type != "kickstrap":
-        raise UsageError("--payload has no meaning for Anaconda")
+    if not installers.of(recipe).HAS_PAYLOADS:
+        raise UsageError(f"--payload has no meaning for {recipe.name}: its installer fetches the packages itself")
     return recipe.model_copy(update={"installer": recipe.installer.model_copy(update={"payload": payload})})

@@ -11,7 +11,7 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from imagebuild.errors import Severity
 from imagebuild.schema.rule_names import names
@@ -38,13 +38,15 @@ class Target:
     """What a kickstart is for, as far as that is known.
 
     ``nonce`` is what the success section proves this build with, None for a kickstart that no build rendered.
-    ``insecure``: the recipe accepts a source that nothing proves. ``trusted`` are addresses that a build answers for.
+    ``asks``: the installer asks for what the kickstart leaves out. ``proves_packages``: it proves what it takes from ``url`` and ``repo``
+    by itself; both as Anaconda does where nothing else is known. ``insecure``: the recipe accepts a source that nothing proves. ``trusted`` are addresses that a build answers for.
     """
 
-    installer: Literal["kickstrap", "anaconda"] = "anaconda"
     nonce: str | None = None
     insecure: bool = False
     trusted: frozenset[str] = frozenset()
+    asks: bool = True
+    proves_packages: bool = False
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from imagebuild.machine.choices import VirtType
 from imagebuild.machine.virt_install import InstallMachine, SourceDisk, TargetDisk
 from imagebuild.recipe.cpu import Cpu
 from imagebuild.recipe.model import Recipe
+
+
+@dataclass(frozen=True)
+class Boot:
+    """How an installer's own kernel is started: by which firmware, on which CPU, and with which arguments beside inst.ks= and console=."""
+
+    kernel_arguments: tuple[str, ...]
+    firmware: Literal["bios", "uefi"] = "bios"
+    cpu: Cpu | None = None
 
 
 def disk_names(recipe: Recipe) -> tuple[str, ...]:
@@ -30,18 +41,11 @@ def install_machine(
     tree: Path,
     folder: Path,
     logs: Path,
-    kernel_args: Sequence[str],
+    boot: Boot,
     sources: Sequence[SourceDisk],
     description: str = "",
 ) -> InstallMachine:
-    """The VM: disks, kickstart (``ks.cfg``) and UEFI variables in ``folder``, the console's and the installer's logs in ``logs``.
-
-    kickstrap installs systems for UEFI from a BIOS machine: its kernel has no entry for UEFI. Anaconda asks the firmware
-    what it installs for. Its kernel is started directly, and signed with a key that only the distribution's shim knows:
-    so Secure Boot is for the installed system, not for the installer.
-    """
-    anaconda = recipe.installer.type == "anaconda"
-    uefi = anaconda and recipe.machine.firmware != "bios"
+    """The VM: disks, kickstart (``ks.cfg``) and UEFI variables in ``folder``, the console's and the installer's logs in ``logs``."""
     return InstallMachine(
         name=name,
         connect=connect,
@@ -55,11 +59,10 @@ def install_machine(
         console_log=logs / "console.log",
         installer_log=logs / "installer.log",
         arch=recipe.os.arch,
-        firmware="uefi" if uefi else "bios",
-        nvram=folder / "nvram.fd" if uefi and virt_type != "xen" else None,  # Xen keeps none
-        # RHEL 9 and 10 need a newer CPU than QEMU's default, x86-64-v2 and -v3.
-        cpu=Cpu(model="maximum") if anaconda else None,
-        kernel_args=tuple(kernel_args),
+        firmware=boot.firmware,
+        nvram=folder / "nvram.fd" if boot.firmware == "uefi" and virt_type != "xen" else None,  # Xen keeps none
+        cpu=boot.cpu,
+        kernel_args=boot.kernel_arguments,
         sources=tuple(sources),
         osinfo=recipe.os.osinfo,
         description=description,

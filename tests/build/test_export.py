@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from imagebuild.anaconda import iso, medium, treeinfo
+from imagebuild.anaconda.installer import SourcePreparation
 from imagebuild.anaconda.medium import Cache
 from imagebuild.build import export
 from imagebuild.build.engine import make_plan
-from imagebuild.build.preparation import SourcePreparation
 from imagebuild.errors import HostError
 from imagebuild.files import sha256
 from imagebuild.progress import SILENT

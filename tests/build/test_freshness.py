@@ -29,6 +29,7 @@ from imagebuild.cli.main import cli
 from imagebuild.errors import HostError
 from imagebuild.fetch import NotThere
 from imagebuild.kickstrap import index
+from imagebuild.kickstrap.installer import archive
 from imagebuild.kickstrap.mirror import Mirror
 from imagebuild.kickstrap.payload import PayloadSpec
 from imagebuild.progress import SILENT_REPORTER, Progress
@@ -125,20 +126,22 @@ def keep(store: Store, inputs: dict[str, str], packages: dict[str, str]) -> Path
 def test_newer_packages_make_a_new_archive_and_who_does_not_ask_stays(local: LocalMirror, tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
     asking, plain = Freshness(store, if_changed=True), Freshness(store)
-    assert plain.payload(local.spec, INPUTS) == INPUTS
-    assert asking.payload(local.spec, INPUTS) != INPUTS  # nothing is there: it will be made of what the mirror has
+    assert plain.payload(archive(local.spec), INPUTS) == INPUTS
+    assert (
+        asking.payload(archive(local.spec), INPUTS) != INPUTS
+    )  # nothing is there: it will be made of what the mirror has
     keep(store, INPUTS, THERE)
-    assert asking.payload(local.spec, INPUTS) == INPUTS
+    assert asking.payload(archive(local.spec), INPUTS) == INPUTS
     local.offer("security", "trixie-security", {"libc6": "2.41-12+deb13u1", "tree": "2.2.1-2"})
-    fresh = asking.payload(local.spec, INPUTS)
+    fresh = asking.payload(archive(local.spec), INPUTS)
     assert fresh != INPUTS
     assert asking.why == {fingerprint.of(fresh): "the mirror has 2 newer packages"}
-    assert Freshness(store, if_changed=True).payload(local.spec, INPUTS) == fresh  # two builds agree
-    assert plain.payload(local.spec, INPUTS) == INPUTS
+    assert Freshness(store, if_changed=True).payload(archive(local.spec), INPUTS) == fresh  # two builds agree
+    assert plain.payload(archive(local.spec), INPUTS) == INPUTS
     keep(store, fresh, THERE | {"libc6": "2.41-12+deb13u1", "tree": "2.2.1-2"})
-    assert plain.payload(local.spec, INPUTS) == fresh
+    assert plain.payload(archive(local.spec), INPUTS) == fresh
     again = Freshness(store, if_changed=True)
-    assert again.payload(local.spec, INPUTS) == fresh
+    assert again.payload(archive(local.spec), INPUTS) == fresh
     assert again.why == {}
 
 
@@ -349,12 +352,12 @@ def test_old_packages_make_a_new_archive_without_a_look(tmp_path: Path) -> None:
     spec = PayloadSpec("trixie", Mirror("http://mirror.invalid/debian"))
     made = keep(store, INPUTS, THERE)
     week = Freshness(store, max_age=7 * 86400)
-    assert week.payload(spec, INPUTS) == INPUTS
+    assert week.payload(archive(spec), INPUTS) == INPUTS
     old = time.time() - 8.5 * 86400
     os.utime(made / "root.tar", (old, old))
-    fresh = week.payload(spec, INPUTS)
+    fresh = week.payload(archive(spec), INPUTS)
     assert week.why == {fingerprint.of(fresh): "its packages are 8 days old"}
-    assert Freshness(store, max_age=9 * 86400).payload(spec, INPUTS) == INPUTS
+    assert Freshness(store, max_age=9 * 86400).payload(archive(spec), INPUTS) == INPUTS
 
 
 def test_an_archive_grows_old_again_on_the_day_it_was_made(tmp_path: Path) -> None:
@@ -365,8 +368,8 @@ def test_an_archive_grows_old_again_on_the_day_it_was_made(tmp_path: Path) -> No
         old = time.time() - hours * 3600
         os.utime(made / "root.tar", (old, old))
         asking = Freshness(store, max_age=3600)
-        inputs.append(asking.payload(spec, INPUTS))
-        assert Freshness(store, max_age=3600).payload(spec, INPUTS) == inputs[-1]  # two builds agree
+        inputs.append(asking.payload(archive(spec), INPUTS))
+        assert Freshness(store, max_age=3600).payload(archive(spec), INPUTS) == inputs[-1]  # two builds agree
         assert asking.why == {fingerprint.of(inputs[-1]): f"its packages are {hours} h old"}
         made = keep(store, inputs[-1], THERE)
     assert len({fingerprint.of(each) for each in inputs}) == 4

@@ -13,12 +13,13 @@ from imagebuild.anaconda.source import File, Found
 from imagebuild.build import plan as plans
 from imagebuild.build.engine import Outlook, look_ahead
 from imagebuild.build.plan import Plan
-from imagebuild.build.preparation import KickstrapPreparation, Tools
 from imagebuild.build.step_cache import Settings
 from imagebuild.errors import HostError, RecipeError
 from imagebuild.fetch import Digest
+from imagebuild.kickstrap.installer import KickstrapPreparation
 from imagebuild.kickstrap.mirror import Mirror
 from imagebuild.recipe.load import load
+from imagebuild.step import Tools
 from imagebuild.store.artifact import Output
 from imagebuild.store.store import Store
 
@@ -39,7 +40,7 @@ operations: [reset-machine-id, clean-logs]
 def planned(tmp_path: Path, text: str = BASE, *, mirror: Mirror = MIRROR, tools: Tools = TOOLS) -> Plan:
     path = tmp_path / "web.yaml"
     path.write_text(text)
-    return plans.make(load(path), mirror=mirror, tools=tools, secret_key=b"k" * 32)
+    return plans.make(load(path), mirror, tools=tools, secret_key=b"k" * 32)
 
 
 def changed(before: Plan, after: Plan) -> set[str]:
@@ -158,7 +159,7 @@ def test_a_command_that_the_installer_does_not_carry_out_is_told_before_anything
     path = tmp_path / "recipes" / "web.yaml"
     path.write_text(f"{BASE}kickstart: {{template: own.ks.j2}}\n")
     with pytest.raises(RecipeError) as wrong:
-        plans.make(load(path), mirror=MIRROR, tools=TOOLS, secret_key=b"k")
+        plans.make(load(path), MIRROR, tools=TOOLS, secret_key=b"k")
     found = [problem for problem in wrong.value.problems if "volgroup" in problem.message]
     assert found
     assert (Path(found[0].file).name, found[0].line) == ("own.ks.j2", 3)
@@ -274,7 +275,7 @@ operations: [reset-machine-id]
 def anaconda_plan(tmp_path: Path, found: Found) -> Plan:
     path = tmp_path / "web.yaml"
     path.write_text(ANACONDA % ("0" * 64))
-    return plans.make(load(path), mirror=Mirror(), tools=TOOLS, secret_key=b"k", found=found)
+    return plans.make(load(path), found, tools=TOOLS, secret_key=b"k")
 
 
 def test_anaconda_has_a_source_in_place_of_what_kickstrap_needs(tmp_path: Path) -> None:

@@ -14,7 +14,6 @@ from test_plan import MIRROR, TOOLS
 from imagebuild.build import engine
 from imagebuild.build import plan as plans
 from imagebuild.build.plan import Plan
-from imagebuild.build.preparation import Step
 from imagebuild.build.step_cache import Entries, Settings
 from imagebuild.build.steps import Run
 from imagebuild.errors import HostError, ImageBuildError
@@ -22,6 +21,7 @@ from imagebuild.log import hide
 from imagebuild.progress import SILENT_REPORTER, Progress
 from imagebuild.recipe.load import load
 from imagebuild.recipe.model import Recipe
+from imagebuild.step import Step
 from imagebuild.store.artifact import Artifact, Output
 from imagebuild.store.history import Build, History
 from imagebuild.store.store import Store
@@ -44,7 +44,7 @@ def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Recipe:
     """A recipe, on a host where nothing but the steps themselves is needed."""
 
     def make_plan(recipe: Recipe, _store: Store, _world: object = None) -> Plan:
-        return plans.make(recipe, mirror=MIRROR, tools=TOOLS, secret_key=b"k" * 32)
+        return plans.make(recipe, MIRROR, tools=TOOLS, secret_key=b"k" * 32)
 
     monkeypatch.setattr(engine, "make_plan", make_plan)
     monkeypatch.setattr(engine, "_NEEDED", {})

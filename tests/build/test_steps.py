@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from imagebuild.build import plan as plans
-from imagebuild.build.preparation import Tools
 from imagebuild.build.step_cache import Settings
 from imagebuild.build.steps import Run
 from imagebuild.customise import RESULT, CustomiseResult
@@ -22,6 +21,7 @@ from imagebuild.kickstrap.mirror import Mirror
 from imagebuild.machine.install_vm import disk_names, disk_sizes
 from imagebuild.progress import SILENT_REPORTER
 from imagebuild.recipe.load import load
+from imagebuild.step import Tools
 from imagebuild.store.artifact import Artifact
 from imagebuild.store.store import Store
 
@@ -48,7 +48,7 @@ def converted(folder: Path, *, hashes: bool | None = False, more: str = "") -> A
         with (folder / name).open("r+b") as file:
             file.write(name.encode())
     tools = Tools(mmdebstrap="1", libguestfs="1", qemu="7")
-    plan = plans.make(recipe, mirror=Mirror("http://mirror.example/debian"), tools=tools, secret_key=b"k" * 32)
+    plan = plans.make(recipe, Mirror("http://mirror.example/debian"), tools=tools, secret_key=b"k" * 32)
     settings = Settings(Store(folder / "store"), folder / "artifacts")
     with ExitStack() as held:
         return Run(plan, settings, SILENT_REPORTER, "web-1", folder, held)._convert(folder)

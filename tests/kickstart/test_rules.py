@@ -156,7 +156,7 @@ def test_what_no_build_rendered_needs_no_marker() -> None:
 
 
 def test_kickstrap_asks_nothing_and_apt_proves_what_it_takes() -> None:
-    kickstrap = Target("kickstrap", "a1b2c3d4")
+    kickstrap = Target("a1b2c3d4", asks=False, proves_packages=True)
     assert found("interactive", "", kickstrap) == []
     assert found("interactive", "vnc\n", kickstrap) == [1]
     assert found("http-without-checksum", "url --url='http://mirror.example/debian trixie main'\n", kickstrap) == []

@@ -26,7 +26,7 @@ def find(kickstart: Kickstart, target: Target) -> Iterator[Said]:
     if target.insecure:
         return
     for command in kickstart.named("url", "repo", "liveimg", "ostreesetup", "nfs"):
-        if target.installer == "kickstrap" and command.name in ("url", "repo"):
+        if target.proves_packages and command.name in ("url", "repo"):
             continue
         if command.name == "liveimg" and command.option("--checksum"):
             continue

@@ -35,8 +35,8 @@ _NEEDED = (
 def find(kickstart: Kickstart, target: Target) -> Iterator[Said]:
     """Commands that ask, and what Anaconda would ask for."""
     yield from _asking(kickstart)
-    # kickstrap asks nothing at all: what it needs it says itself. What %include brings is not known.
-    if target.installer != "anaconda" or any(kickstart.includes()):
+    # What %include brings is not known.
+    if not target.asks or any(kickstart.includes()):
         return
     for names, missing in _NEEDED:
         if not any(kickstart.named(*names)):

@@ -1,0 +1,151 @@
+"""Installing by Anaconda: one step, the install source, fetched and proved."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from imagebuild import fingerprint
+from imagebuild.anaconda import boot_options, medium, repositories, source
+from imagebuild.anaconda.medium import Cache
+from imagebuild.anaconda.source import Found
+from imagebuild.errors import HostError
+from imagebuild.fetch import shown
+from imagebuild.kickstart.lint import Supported
+from imagebuild.kickstart.render import CdromPayload, Payload, RepositoryValues, TreePayload
+from imagebuild.machine.install_vm import Boot
+from imagebuild.machine.virt_install import SourceDisk
+from imagebuild.progress import Progress
+from imagebuild.recipe.cpu import Cpu
+from imagebuild.recipe.model import Recipe
+from imagebuild.step import TREE, Check, Checked, Entries, Offers, Prepared, Source, Start, Step, Tools, World
+from imagebuild.store.store import Store
+
+ASKS = True
+PROVES_PACKAGES = False
+HAS_PAYLOADS = False
+SOURCE_CODE = tuple(f"anaconda/{name}.py" for name in ("medium", "iso", "treeinfo", "boot_options"))
+"""What decides what the step makes; a test compares it with the imports of the code."""
+_MEDIUM = "medium.iso"
+"""What is in the VM's drive, beside a script that installs by hand."""
+
+
+@dataclass(frozen=True)
+class SourcePreparation:
+    """Anaconda's install source, looked up; the step fetches it. ``offers`` looks at what the VM fetches packages from."""
+
+    recipe: Recipe
+    found: Found
+    command_line: str
+    source: Step
+    offers: Offers | None = None
+
+    @property
+    def chains(self) -> tuple[tuple[Step, ...], ...]:
+        """The one step."""
+        return ((self.source,),)
+
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """The addresses that were looked at."""
+        return tuple(map(shown, self.found.asked))
+
+    def inputs(self) -> Mapping[str, str]:
+        """What of it can change an installation: what the source is, not how it is kept."""
+        return {
+            "installer": fingerprint.of(self.found.inputs()),
+            "installer's command line": self.command_line,
+        }
+
+    def make(self, entries: Entries, start: Start) -> Callable[[], Prepared]:
+        """Start to fetch it."""
+
+        def fill(folder: Path, progress: Progress) -> str:
+            return medium.make(self.found, folder, Cache(entries.store), progress, self.recipe.os.arch)
+
+        entry = start(lambda: entries.make(self.source, fill))
+        return lambda: self._prepared(entry.result())
+
+    def _prepared(self, entry: Path) -> Prepared:
+        there = medium.read(entry, self.found)
+        return Prepared(
+            tree=there.tree,
+            disks=(SourceDisk(there.image, "medium", cdrom=True),) if there.image else (),
+            payload=lambda address: boot_options.payload(self.recipe, address),
+            made_from=tuple(Source(*told) for told in medium.made_from(entry)),
+            served=there.served,
+        )
+
+    def kept(self, found: Mapping[str, Path]) -> tuple[dict[str, Path], Payload]:
+        """Tree and medium. HostError for a source that is only served while a build runs."""
+        there = medium.read(found["source"], self.found)
+        if there.served is not None:
+            name = self.recipe.name
+            raise HostError(f"{name} installs from {there.served}, which is served to the VM only while a build runs")
+        return {TREE: there.tree, **({_MEDIUM: there.image} if there.image else {})}, boot_options.payload(self.recipe)
+
+
+def look_up(recipe: Recipe, store: Store) -> Found:
+    """The install source: what it is now, and what proves it."""
+    return source.look_up(recipe)
+
+
+def look_here(recipe: Recipe) -> None:
+    """Nothing: the kickstart says no more of its source than the recipe does."""
+
+
+def plan(
+    recipe: Recipe,
+    looked: Found,
+    tools: Tools,
+    check: Check,
+    world: World | None,
+) -> tuple[Checked, SourcePreparation]:
+    """The kickstart, and the step that fetches the source."""
+    code = fingerprint.code(*SOURCE_CODE)
+    line = " ".join(boot_options.kernel_arguments(recipe))
+    step = Step("source", "source", looked.what, {**looked.inputs(), "code": code})
+    return check(boot_options.payload(recipe)), SourcePreparation(
+        recipe, looked, line, step, _repositories(recipe, looked)
+    )
+
+
+def payloads(recipe: Recipe, looked: object) -> list[Payload]:
+    """The one that there is."""
+    return [boot_options.payload(recipe)]
+
+
+def supported(recipe: Recipe) -> Supported | None:
+    """None: it carries out all of its syntax."""
+    return None
+
+
+def boot(recipe: Recipe) -> Boot:
+    """Anaconda asks the firmware what it installs for.
+
+    Its kernel is started directly, and signed with a key that only the distribution's shim knows: so Secure Boot is for the installed system, not
+    for the installer. RHEL 9 and 10 need a newer CPU than QEMU's default, x86-64-v2 and -v3.
+    """
+    arguments, cpu = boot_options.kernel_arguments(recipe), Cpu(model="maximum")
+    return Boot(arguments, "bios" if recipe.machine.firmware == "bios" else "uefi", cpu)
+
+
+def disks(recipe: Recipe, folder: Path) -> tuple[SourceDisk, ...]:
+    """What is in the drive."""
+    return (SourceDisk(folder / _MEDIUM, "medium", cdrom=True),) if boot_options.has_medium(recipe) else ()
+
+
+def _repositories(recipe: Recipe, found: Found) -> Offers | None:
+    payload = boot_options.payload(recipe)
+    assert isinstance(payload, TreePayload | CdromPayload)
+    tree: RepositoryValues | None = payload.tree if isinstance(payload, TreePayload) else None
+    # a folder of this host, or an image that never changes
+    if tree is not None and tree.url == boot_options.FOLDER_URL:
+        tree = replace(tree, url=found.folder.as_uri()) if found.folder else None
+    every = [*([tree] if tree else []), *payload.repositories]
+    variables = {"$basearch": recipe.os.arch, "$releasever": recipe.os.version}
+    # the packages of a tree may be in folders of it that its .treeinfo names, which is looked at anyway
+    optional = tree if found.kind == "tree" else None
+    return partial(repositories.offered, every, variables, optional) if every else None

@@ -1,0 +1,20 @@
+"""The installer that a recipe names: a folder of the package with a module ``installer``. The only place that knows one from another by name."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, cast
+
+if TYPE_CHECKING:
+    from imagebuild.anaconda import installer as anaconda
+    from imagebuild.kickstrap import installer as kickstrap
+    from imagebuild.recipe.model import Recipe
+    from imagebuild.step import Installer
+
+    # Whoever checks types holds them against the protocol.
+    KNOWN: tuple[Installer, ...] = (kickstrap, anaconda)
+
+
+def of(recipe: Recipe) -> Installer:
+    """The recipe's installer; no other one is imported."""
+    return cast("Installer", importlib.import_module(f"imagebuild.{recipe.installer.type}.installer"))

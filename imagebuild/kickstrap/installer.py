@@ -1,0 +1,275 @@
+"""Installing by kickstrap, which is made from Debian packages here:
+
+runtime ─▶ tree
+payload            unless the VM fetches the packages itself
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from functools import cache, partial
+from importlib import metadata
+from pathlib import Path
+
+from imagebuild import fingerprint
+from imagebuild.errors import HostError
+from imagebuild.files import sha256
+from imagebuild.host import probe_cache
+from imagebuild.kickstart.lint import ParsedKickstart, Supported
+from imagebuild.kickstart.render import LiveimgPayload, PackagesPayload, Payload
+from imagebuild.kickstrap import index, runtime
+from imagebuild.kickstrap import payload as archives
+from imagebuild.kickstrap.agent import supported as agent
+from imagebuild.kickstrap.agent.machine import Machine
+from imagebuild.kickstrap.mirror import Mirror, host_mirror, mirror_depends_on
+from imagebuild.kickstrap.payload import PayloadSpec
+from imagebuild.kickstrap.runtime import RuntimeSpec
+from imagebuild.machine.install_vm import Boot
+from imagebuild.machine.virt_install import SourceDisk
+from imagebuild.progress import Progress
+from imagebuild.recipe.model import Recipe
+from imagebuild.schema.section import MIB
+from imagebuild.step import TREE, Archive, Check, Checked, Entries, Offers, Prepared, Source, Start, Step, Tools, World
+from imagebuild.store.store import Store
+
+ASKS = False
+PROVES_PACKAGES = True
+HAS_PAYLOADS = True
+PAYLOAD_URL = "file:///run/kickstrap/payload"
+"""Where the installer's init presents the disk that holds the root archive."""
+PAYLOAD_CODE = tuple(f"kickstrap/{name}.py" for name in ("payload", "bootstrap", "dpkg", "mirror"))
+"""What decides what the step makes; a test compares it with the imports of the code."""
+_KERNEL, _INITRD, _INSTALL_IMAGE = "images/pxeboot/vmlinuz", "images/pxeboot/initrd.img", "images/install.img"
+"""Files of an install tree."""
+_PAYLOAD = "payload"
+"""The root archive, beside a script that installs by hand."""
+
+
+@dataclass(frozen=True)
+class KickstrapPreparation:
+    """The install tree, and the root archive of a spec; without ``payload`` the VM fetches the packages itself."""
+
+    recipe: Recipe
+    mirror: Mirror
+    runtime_spec: RuntimeSpec
+    base: Step
+    tree: Step
+    payload_spec: PayloadSpec
+    payload: Step | None = None
+    asked: tuple[str, ...] = ()
+
+    @property
+    def chains(self) -> tuple[tuple[Step, ...], ...]:
+        """The runtime and the tree, and the root archive beside them."""
+        return ((self.base, self.tree), *([(self.payload,)] if self.payload else []))
+
+    @property
+    def offers(self) -> Offers | None:
+        """Looks at the mirror, where the VM fetches the packages."""
+        return partial(index.offered, self.payload_spec) if self.payload is None else None
+
+    def inputs(self) -> Mapping[str, str]:
+        """What of it can change an installation."""
+        return {
+            "installer": self.tree.fingerprint,
+            "payload": self.payload.fingerprint if self.payload else "in the VM",
+        }
+
+    def make(self, entries: Entries, start: Start) -> Callable[[], Prepared]:
+        """Start to make the tree and the root archive."""
+        tree = start(lambda: self._tree(entries))
+        payload = start(lambda: self._payload(entries))
+        return lambda: self._prepared(tree.result(), payload.result())
+
+    def _prepared(self, tree: Path, entry: Path | None) -> Prepared:
+        sources = [
+            Source("installer's runtime", sha256(tree / _INSTALL_IMAGE)),
+            Source("installer's kernel", sha256(tree / _KERNEL)),
+            Source("installer's initrd", sha256(tree / _INITRD)),
+        ]
+        disks, room = [SourceDisk(tree / _INSTALL_IMAGE, "stage2")], 0
+        payload: Payload
+        if entry is None:
+            payload = packages_payload(self.recipe, self.mirror)
+        else:
+            archive = archives.read(entry)
+            payload = LiveimgPayload(PAYLOAD_URL, archive.sha256)
+            disks.append(SourceDisk(archive.path, "payload"))
+            sources.append(Source("root archive", archive.sha256, self.mirror.main))
+            # a file system takes some 5 % for itself
+            room = int(archive.path.stat().st_size * 1.05) + 64 * MIB
+        return Prepared(tree, tuple(disks), lambda _: payload, tuple(sources), room=room)
+
+    def _tree(self, entries: Entries) -> Path:
+        if found := entries.find(self.tree):
+            return found / "tree"
+
+        def fill_base(folder: Path, progress: Progress) -> str:
+            made = runtime.build_base(self.runtime_spec, folder / "base", progress)
+            return f"installer's runtime, {len(made.packages)} packages"
+
+        def fill_tree(folder: Path, _progress: Progress) -> str:
+            runtime.build_tree(base / "base", folder / "tree")
+            return "install tree"
+
+        base = entries.make(self.base, fill_base)
+        return entries.make(self.tree, fill_tree) / "tree"
+
+    def _payload(self, entries: Entries) -> Path | None:
+        if self.payload is None:
+            return None
+
+        def fill(folder: Path, progress: Progress) -> str:
+            result = archives.build(self.payload_spec, folder, progress)
+            return f"root archive, {len(result.packages)} packages"
+
+        return entries.make(self.payload, fill)
+
+    def kept(self, found: Mapping[str, Path]) -> tuple[dict[str, Path], Payload]:
+        """Tree and root archive."""
+        files = {TREE: found["tree"] / "tree"}
+        if "payload" not in found:
+            return files, packages_payload(self.recipe, self.mirror)
+        archive = archives.read(found["payload"])
+        return {**files, _PAYLOAD: archive.path}, LiveimgPayload(PAYLOAD_URL, archive.sha256)
+
+
+def look_up(recipe: Recipe, store: Store) -> Mirror:
+    """The Debian mirror that packages are taken from."""
+    if recipe.installer.mirror:
+        return Mirror(recipe.installer.mirror)
+    # 0.5 s each time, for what hardly ever changes
+    configured = probe_cache.of_files(mirror_depends_on())
+    return Mirror(**probe_cache.kept(store.answers, "mirror", configured, lambda: asdict(host_mirror())))
+
+
+def look_here(recipe: Recipe) -> Mirror:
+    """The same, asked of apt once."""
+    return Mirror(recipe.installer.mirror) if recipe.installer.mirror else _mirror_of_this_host()
+
+
+@cache
+def _mirror_of_this_host() -> Mirror:
+    return host_mirror()
+
+
+def plan(
+    recipe: Recipe, looked: Mirror, tools: Tools, check: Check, world: World | None
+) -> tuple[Checked, KickstrapPreparation]:
+    """The kickstart, and the steps for the packages that it names."""
+    kickstart = check(packages_payload(recipe, looked))
+    preparation = _preparation(recipe, looked, tools, kickstart[1], world)
+    if preparation.payload is not None:
+        kickstart = check(LiveimgPayload(PAYLOAD_URL, preparation.payload.fingerprint))
+    return kickstart, preparation
+
+
+def payloads(recipe: Recipe, looked: Mirror) -> list[Payload]:
+    """A payload that is made on the host takes two kickstarts, the last one installs."""
+    packages = packages_payload(recipe, looked)
+    return [packages, LiveimgPayload(PAYLOAD_URL, "0" * 64)] if recipe.installer.payload == "host" else [packages]
+
+
+def supported(recipe: Recipe) -> Supported:
+    """The agent's own check, for the recipe's machine."""
+    return _carried_out(Machine(tuple(disk.size // MIB for disk in recipe.disks), recipe.machine.firmware))
+
+
+@cache
+def _carried_out(machine: Machine) -> Supported:
+    """The same one for machines that are alike: reports are compared by it."""
+    return partial(agent.check, machine=machine)
+
+
+def boot(recipe: Recipe) -> Boot:
+    """It installs systems for UEFI from a BIOS machine: its kernel has no entry for UEFI."""
+    return Boot(runtime.kernel_arguments(recipe.machine.firmware))
+
+
+def disks(recipe: Recipe, folder: Path) -> tuple[SourceDisk, ...]:
+    """The runtime, and the root archive."""
+    stage2 = SourceDisk(folder / TREE / _INSTALL_IMAGE, "stage2")
+    return (stage2, SourceDisk(folder / _PAYLOAD, "payload")) if recipe.installer.payload == "host" else (stage2,)
+
+
+def packages_payload(recipe: Recipe, mirror: Mirror) -> PackagesPayload:
+    """The payload of packages from a mirror. In the VM one must be named; on the host mmdebstrap has a default."""
+    main = mirror.main
+    if main is None and recipe.installer.payload == "in-vm":
+        raise HostError(
+            "no Debian mirror is known for a payload that is unpacked in the VM: this host's apt names none",
+            "name one with installer.mirror in the recipe",
+        )
+    return PackagesPayload(main or "http://mirror.invalid/debian", str(recipe.os.codename), recipe.installer.components)
+
+
+def _preparation(
+    recipe: Recipe, mirror: Mirror, tools: Tools, kickstart: ParsedKickstart, world: World | None
+) -> KickstrapPreparation:
+    """What is needed for the %packages of ``kickstart``."""
+    suite, components = str(recipe.os.codename), recipe.installer.components
+    runtime_spec = RuntimeSpec(suite=suite, mirror=mirror)
+    base, tree = _runtime_steps(runtime_spec, tools)
+    spec = PayloadSpec(
+        suite=suite,
+        mirror=mirror,
+        components=components,
+        packages=kickstart.packages,
+        excluded=kickstart.excluded,
+        core=kickstart.core,
+        weak_dependencies=kickstart.weak_dependencies,
+    )
+    payload = _payload_step(spec, tools, world) if recipe.installer.payload == "host" else None
+    return KickstrapPreparation(recipe, mirror, runtime_spec, base, tree, spec, payload)
+
+
+def _runtime_steps(spec: RuntimeSpec, tools: Tools) -> tuple[Step, Step]:
+    base = Step(
+        "runtime",
+        "runtime",
+        f"installer's runtime, Debian {spec.suite}",
+        {
+            "suite": spec.suite,
+            "mirror": _mirror(spec.mirror),
+            "components": " ".join(spec.components),
+            "code": fingerprint.code_of(runtime.base_sources()),
+            "mmdebstrap": tools.mmdebstrap,
+        },
+    )
+    inputs = {
+        "runtime": base.fingerprint,
+        "installer's code": fingerprint.code_of(runtime.tree_sources()),
+        "pykickstart": metadata.version("pykickstart"),
+    }
+    return base, Step("tree", "tree", "install tree", inputs)
+
+
+def _payload_step(spec: PayloadSpec, tools: Tools, world: World | None) -> Step:
+    inputs = {
+        "suite": spec.suite,
+        "mirror": _mirror(spec.mirror),
+        "components": " ".join(spec.components),
+        "packages": " ".join(sorted(spec.packages)),
+        "excluded packages": " ".join(sorted(spec.excluded)),
+        "standard system": str(spec.core),
+        "weak dependencies": str(spec.weak_dependencies),
+        "code": fingerprint.code(*PAYLOAD_CODE),
+        "mmdebstrap": tools.mmdebstrap,
+    }
+    if world is not None:
+        inputs = world.payload(archive(spec), inputs)
+    return Step("payload", "payload", f"root archive of {len(spec.packages)} named packages", inputs)
+
+
+def archive(spec: PayloadSpec) -> Archive:
+    """How old the packages of a root archive are, and what the mirror has newer."""
+    return Archive(
+        offers=partial(index.offered, spec),
+        newer=lambda folder: index.newer(spec, archives.read(folder).packages),
+        file=lambda folder: archives.read(folder).path,
+    )
+
+
+def _mirror(mirror: Mirror) -> str:
+    return f"{mirror.main or 'default'} {mirror.security or ''} {'updates' if mirror.updates else ''}".strip()
