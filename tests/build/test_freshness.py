@@ -90,9 +90,9 @@ def test_a_mirror_that_cannot_be_looked_at_is_told(local: LocalMirror) -> None:
         index.newer(PayloadSpec("trixie", Mirror()), THERE)
     with pytest.raises(NotThere):
         index.newer(PayloadSpec("forky", local.mirror), THERE)
-    for archive, suite in (("debian", "trixie"),):
-        local.offer(archive, suite, {})
-        path = local._folder / archive / "dists" / suite / "main/binary-amd64/Packages.xz"
+    for name, suite in (("debian", "trixie"),):
+        local.offer(name, suite, {})
+        path = local._folder / name / "dists" / suite / "main/binary-amd64/Packages.xz"
         path.write_bytes(b"<html>")
     with pytest.raises(HostError, match="index of packages is damaged"):
         index.newer(local.spec, THERE)
