@@ -171,6 +171,15 @@ def test_one_module_touches_each_outside_world(outside: str, only: str) -> None:
     assert users <= {f"imagebuild.{only}"}
 
 
+def test_one_module_asks_for_locks() -> None:
+    users = {
+        name_of(path)
+        for path in SOURCES
+        if any(isinstance(node, ast.Attribute) and node.attr == "flock" for node in ast.walk(tree_of(path)))
+    }
+    assert users == {"imagebuild.host.locks"}
+
+
 def test_no_program_is_started_behind_the_process_module() -> None:
     starters = {"system", "popen", "fork", "forkpty", "posix_spawn", "posix_spawnp"}
     found = []

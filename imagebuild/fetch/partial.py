@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from imagebuild.fetch.limits import BLOCK, Passing
 from imagebuild.files import sync, write_atomically
+from imagebuild.host import locks
 
 if TYPE_CHECKING:
     from imagebuild.fetch.transfer import Answer
@@ -46,10 +46,8 @@ def opened(target: Path, url: str, algorithm: str, wait: Callable[[], None]) -> 
 def _locked(path: Path) -> int | None:
     """A descriptor of the file under a lock; None while another one has the lock, or has just renamed the file."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    with suppress(BlockingIOError, FileNotFoundError):
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if os.path.samestat(os.fstat(descriptor), path.stat()):
-            return descriptor
+    if locks.free(descriptor) and locks.is_still(descriptor, path):
+        return descriptor
     os.close(descriptor)
     return None
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 from collections.abc import Iterator, Sequence
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from imagebuild.errors import HostError, UsageError
 from imagebuild.files import allocated
+from imagebuild.host import locks
 from imagebuild.image import disk_image, qemu_img
 from imagebuild.image.disk_image import Format
 
@@ -50,11 +50,9 @@ def locked(images: Sequence[Image]) -> Iterator[None]:
     with ExitStack() as held:
         for image in images:
             file = held.enter_context(image.path.open("rb"))
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise HostError(f"another imagebuild works on {image.path}", "wait until it has ended") from error
-            if not os.path.samestat(os.fstat(file.fileno()), image.path.stat()):
+            if not locks.free(file.fileno()):
+                raise HostError(f"another imagebuild works on {image.path}", "wait until it has ended")
+            if not locks.is_still(file.fileno(), image.path):
                 raise HostError(f"another imagebuild has just replaced {image.path}", "start again")
         check_unused(images)
         yield

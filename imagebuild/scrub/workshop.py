@@ -6,7 +6,6 @@ only if it is a real one, of this user alone; and then through its descriptor, s
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import shutil
@@ -18,6 +17,7 @@ from pathlib import Path
 
 from imagebuild.errors import HostError
 from imagebuild.files import is_utf8, sync
+from imagebuild.host import locks
 from imagebuild.host.hints import command_line
 from imagebuild.host.ownership import why_not_private
 
@@ -142,13 +142,7 @@ def _opened(path: Path) -> int | None:
 
 
 def _lock(descriptor: int, path: Path, target: Path) -> None:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise HostError(f"another imagebuild is making {target}", "wait until it has ended") from error
-    try:
-        same = os.path.samestat(os.fstat(descriptor), path.lstat())
-    except FileNotFoundError:
-        same = False
-    if not same:
+    if not locks.free(descriptor):
+        raise HostError(f"another imagebuild is making {target}", "wait until it has ended")
+    if not locks.is_still(descriptor, path):
         raise HostError(f"another imagebuild has just finished {target}", "start again")

@@ -6,7 +6,6 @@ Alive or dead is told by that lock, which ends with the process, whatever ends i
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import re
 import secrets
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imagebuild.files import remove_tree
+from imagebuild.host import locks
 from imagebuild.log import logger
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class Runs:
             folder.mkdir()
             folder.chmod(0o711 if shared else 0o700)
             descriptor = os.open(folder, os.O_RDONLY)
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            locks.exclusive(descriptor)
         try:
             yield folder
         finally:
@@ -60,7 +60,7 @@ class Runs:
         self._root.mkdir(exist_ok=True, mode=0o755)
         descriptor = os.open(self._root, os.O_RDONLY)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            locks.exclusive(descriptor)
             yield
         finally:
             os.close(descriptor)
@@ -120,12 +120,9 @@ def _is_free(folder: Path) -> bool:
             return True  # no folder of a run at all: a file, or a link
         raise
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
+        return locks.free(descriptor)
     finally:
         os.close(descriptor)
-    return True
 
 
 def new_run(recipe: str) -> str:

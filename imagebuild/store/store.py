@@ -14,7 +14,6 @@ whatever ends it, and hold across containers on one host. Who has taken an entry
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import secrets
@@ -31,6 +30,7 @@ import platformdirs
 
 from imagebuild.errors import HostError
 from imagebuild.files import allocated, content_digest, remove_tree, sync, sync_tree, write_atomically
+from imagebuild.host import locks
 from imagebuild.host.hints import command_line
 from imagebuild.host.ownership import why_not_own
 from imagebuild.log import logger
@@ -145,8 +145,8 @@ class Store:
         while (folder := self.find(kind, fingerprint)) is not None:
             descriptor = os.open(folder, _FOLDER)
             held.callback(os.close, descriptor)
-            fcntl.flock(descriptor, fcntl.LOCK_SH)
-            if not _is_still(descriptor, folder):
+            locks.shared(descriptor)
+            if not locks.is_still(descriptor, folder):
                 continue  # removed or replaced meanwhile
             damage = _damage(folder) if prove else None
             if damage is None:
@@ -184,15 +184,14 @@ class Store:
         with suppress(FileNotFoundError):
             descriptor = os.open(entry.folder, _FOLDER if entry.kind != "sources" else _FILE)
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if not locks.free(descriptor):
+                    return False
                 if dry_run:
                     return True
                 aside = self.root / DAMAGED / secrets.token_hex(8)
                 aside.parent.mkdir(exist_ok=True, mode=_MODE)
                 entry.folder.rename(aside)  # at once: nobody finds half an entry
                 remove_tree(aside)
-            except BlockingIOError:
-                return False
             finally:
                 os.close(descriptor)
         return True
@@ -256,15 +255,15 @@ class Store:
         while True:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if os.fstat(descriptor).st_nlink:
-                    return descriptor  # still the file of that name, not one its holder removed meanwhile
-            except BlockingIOError:
-                holder = os.pread(descriptor, 20, 0).decode(errors="replace").strip()
-                if holder and not told:  # it writes its number right after it got the lock
-                    on_wait(holder)
-                    told = True
-                time.sleep(0.25)
+                if locks.free(descriptor):
+                    if os.fstat(descriptor).st_nlink:
+                        return descriptor  # still the file of that name, not one its holder removed meanwhile
+                else:
+                    holder = os.pread(descriptor, 20, 0).decode(errors="replace").strip()
+                    if holder and not told:  # it writes its number right after it got the lock
+                        on_wait(holder)
+                        told = True
+                    time.sleep(0.25)
             except BaseException:
                 os.close(descriptor)
                 raise
@@ -276,8 +275,8 @@ class Store:
             with suppress(OSError):
                 descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
                 try:
-                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    path.unlink()  # while holding it: see _acquire
+                    if locks.free(descriptor):
+                        path.unlink()  # while holding it: see _acquire
                 finally:
                     os.close(descriptor)
 
@@ -313,14 +312,6 @@ class Store:
             path.hardlink_to(aside)
         aside.unlink()
         return path.read_bytes()
-
-
-def _is_still(descriptor: int, folder: Path) -> bool:
-    """Whether the open folder is the one of this name."""
-    try:
-        return os.path.samestat(os.fstat(descriptor), folder.stat())
-    except FileNotFoundError:
-        return False
 
 
 def _content(folder: Path) -> Iterator[tuple[str, int, str]]:
