@@ -21,12 +21,12 @@ image: setup ## build a recipe into artifacts/ (RECIPE=debian-13)
 # The quick ones on all processors first; then those that boot something, one by one. Both are run, whatever fails.
 test: setup ## all tests but the slow ones; boots virtual machines (PYTEST_ARGS=…)
 	@status=0; \
-	$(python) -m pytest -n logical -m 'not guestfs and not vm and not slow' --none-will-do $(PYTEST_ARGS) || status=1; \
-	$(python) -m pytest -n logical --maxprocesses 2 --dist loadfile -m '(guestfs or vm) and not slow' --none-will-do $(PYTEST_ARGS) || status=1; \
+	$(python) -m pytest -n logical -m 'not guestfs and not vm and not index and not slow' --none-will-do $(PYTEST_ARGS) || status=1; \
+	$(python) -m pytest -n logical --maxprocesses 2 --dist loadfile -m '(guestfs or vm or index) and not slow' --none-will-do $(PYTEST_ARGS) || status=1; \
 	exit $$status
 
 test-unit: setup ## the tests that start neither libguestfs nor a virtual machine: seconds
-	@$(python) -m pytest -n logical -m 'not guestfs and not vm and not slow' $(PYTEST_ARGS)
+	@$(python) -m pytest -n logical -m 'not guestfs and not vm and not index and not slow' $(PYTEST_ARGS)
 
 test-all: setup ## every test, the slow ones too
 	@$(python) -m pytest $(PYTEST_ARGS)
