@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
+from enum import StrEnum
 from importlib import resources
 from operator import methodcaller
 from pathlib import Path
@@ -36,12 +37,24 @@ _DAEMONS = ("libvirtd", "virtqemud")
 _LOG_SOCKET = "/run/libvirt/virtlogd-sock"
 
 
+class Cause(StrEnum):
+    """Why a domain does not run, in the words in which it is told."""
+
+    SHUT_DOWN = "shut down"
+    DESTROYED = "destroyed"
+    CRASHED = "crashed"
+    FAILED = "failed"
+    IO_ERROR = "I/O error"
+    OTHER = "was stopped otherwise"
+    UNTOLD = ""
+
+
 @dataclass(frozen=True)
 class DomainState:
-    """``gone`` once the domain has stopped; ``why`` in libvirt's own words where it told."""
+    """``gone`` once the domain has stopped; ``cause`` where libvirt told."""
 
     status: Literal["running", "paused", "gone"]
-    why: str = ""
+    cause: Cause = Cause.UNTOLD
 
 
 class Hypervisor:
@@ -50,7 +63,7 @@ class Hypervisor:
     def __init__(self, connect: Callable[[], Any], uri: str) -> None:
         self.uri = uri
         self._connect = connect
-        self._stopped: dict[str, str] = {}
+        self._stopped: dict[str, Cause] = {}
         self._started: dict[str, float] = {}
         self._connection = self._attached()
 
@@ -83,7 +96,7 @@ class Hypervisor:
         if event == libvirt.VIR_DOMAIN_EVENT_STARTED:
             self._started[domain.name()] = time.monotonic()
         elif event == libvirt.VIR_DOMAIN_EVENT_STOPPED:
-            self._stopped[domain.name()] = _STOPPED.get(detail, f"stopped ({detail})")
+            self._stopped[domain.name()] = _STOPPED.get(detail, Cause.OTHER)
 
     def can(self, virt_type: str, arch: str = "x86_64") -> bool:
         """Whether a domain of this type (``kvm`` or ``qemu``) can be started here."""
@@ -116,15 +129,15 @@ class Hypervisor:
             return DomainState("gone", self._why_stopped(name))
         if status == libvirt.VIR_DOMAIN_PAUSED:
             io_error = reason == libvirt.VIR_DOMAIN_PAUSED_IOERROR
-            return DomainState("paused", "I/O error" if io_error else f"reason {reason}")
+            return DomainState("paused", Cause.IO_ERROR if io_error else Cause.OTHER)
         return DomainState("running")
 
-    def _why_stopped(self, name: str) -> str:
+    def _why_stopped(self, name: str) -> Cause:
         for _ in range(10):  # the event may come a moment after the domain is gone
             if name in self._stopped:
                 break
             time.sleep(0.1)
-        return self._stopped.get(name, "")
+        return self._stopped.get(name, Cause.UNTOLD)
 
     def usage(self, name: str) -> Usage | None:
         """What the domain has used so far, or None when it is gone."""
@@ -179,10 +192,10 @@ class Hypervisor:
 
 
 _STOPPED = {
-    libvirt.VIR_DOMAIN_EVENT_STOPPED_SHUTDOWN: "shut down",
-    libvirt.VIR_DOMAIN_EVENT_STOPPED_DESTROYED: "destroyed",
-    libvirt.VIR_DOMAIN_EVENT_STOPPED_CRASHED: "crashed",
-    libvirt.VIR_DOMAIN_EVENT_STOPPED_FAILED: "failed",
+    libvirt.VIR_DOMAIN_EVENT_STOPPED_SHUTDOWN: Cause.SHUT_DOWN,
+    libvirt.VIR_DOMAIN_EVENT_STOPPED_DESTROYED: Cause.DESTROYED,
+    libvirt.VIR_DOMAIN_EVENT_STOPPED_CRASHED: Cause.CRASHED,
+    libvirt.VIR_DOMAIN_EVENT_STOPPED_FAILED: Cause.FAILED,
 }
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from imagebuild.errors import CommandFailed, HostError, InstallFailed, InstallStalled
-from imagebuild.host.hypervisor import DomainState, Hypervisor
+from imagebuild.host.hypervisor import Cause, DomainState, Hypervisor
 from imagebuild.host.process import run
 from imagebuild.host.stall import Stall
 from imagebuild.install.console import Console
@@ -117,7 +117,7 @@ class _Follower:
             if state.status == "gone":
                 self._read()
                 return
-            if state.status == "paused" and state.why:
+            if state.status == "paused" and state.cause:
                 self._paused(state)
             self._check(moved=moved)
             time.sleep(_POLL)
@@ -149,12 +149,12 @@ class _Follower:
             )
 
     def _paused(self, state: DomainState) -> None:
-        if "I/O" in state.why:
+        if state.cause is Cause.IO_ERROR:
             raise HostError(
                 f"the VM's disk {self.machine.targets[0].path} could not be written: the host's file system is full or failing",
                 "free some space, or use another file system with --store",
             )
-        raise self._failed(f"was paused ({state.why})", None)
+        raise self._failed("was paused, by QEMU or by somebody", None)
 
     def _failed(self, what: str, hint: str | None, kind: type[InstallFailed] = InstallFailed) -> InstallFailed:
         message = f"the installation {what}; it was at: {self.console.doing}"
@@ -199,14 +199,14 @@ def _judge(console: Console, state: DomainState) -> None:
     if console.failure is not None:
         raise InstallFailed(f"the installation failed: {console.failure}", console=last)
     if not console.success:
-        how = f" ({state.why})" if state.why else ""
+        how = f" ({state.cause})" if state.cause else ""
         raise InstallFailed(
             f"the VM stopped{how} without the marker of success; it was at: {console.doing}",
             console=last,
             hint="the installer ended before the kickstart's last %post, or that did not run to its end",
         )
-    if state.why not in ("shut down", ""):
-        raise InstallFailed(f"the installation succeeded, but then the VM {state.why}", console=last)
+    if state.cause not in (Cause.SHUT_DOWN, Cause.UNTOLD):
+        raise InstallFailed(f"the installation succeeded, but then the VM {state.cause}", console=last)
 
 
 def _keep_evidence(hypervisor: Hypervisor, machine: InstallMachine, xml: str, folder: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from imagebuild.errors import InstallFailed
-from imagebuild.host.hypervisor import DomainState
+from imagebuild.host.hypervisor import Cause, DomainState
 from imagebuild.host.stall import Stall, Usage
 from imagebuild.install.console import Console
 from imagebuild.install.supervise import Tail, _judge
@@ -72,20 +72,20 @@ def said(*lines: str) -> Console:
 
 def test_power_off_alone_is_no_success() -> None:
     with pytest.raises(InstallFailed, match="without the marker of success") as failure:
-        _judge(said("kickstrap: step 3/9 install GRUB"), DomainState("gone", "shut down"))
+        _judge(said("kickstrap: step 3/9 install GRUB"), DomainState("gone", Cause.SHUT_DOWN))
     assert "install GRUB" in failure.value.message
     assert failure.value.console
 
 
 def test_the_marker_without_a_shutdown_is_no_success() -> None:
     with pytest.raises(InstallFailed, match="crashed"):
-        _judge(said("imagebuild-success:n0"), DomainState("gone", "crashed"))
+        _judge(said("imagebuild-success:n0"), DomainState("gone", Cause.CRASHED))
 
 
 def test_a_failure_after_the_marker_is_a_failure() -> None:
     with pytest.raises(InstallFailed, match="panicked"):
-        _judge(said("imagebuild-success:n0", "Kernel panic - not syncing: x"), DomainState("gone", "shut down"))
+        _judge(said("imagebuild-success:n0", "Kernel panic - not syncing: x"), DomainState("gone", Cause.SHUT_DOWN))
 
 
 def test_the_marker_and_a_shutdown_are_success() -> None:
-    _judge(said("imagebuild-success:n0"), DomainState("gone", "shut down"))
+    _judge(said("imagebuild-success:n0"), DomainState("gone", Cause.SHUT_DOWN))
