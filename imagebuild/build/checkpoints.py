@@ -15,6 +15,7 @@ from pathlib import Path
 
 from imagebuild import customise as customisation
 from imagebuild.build import postmortem
+from imagebuild.build.job import FACTS
 from imagebuild.build.plan import Plan
 from imagebuild.build.step_cache import Entries, Settings
 from imagebuild.customise import RESULT, RESULTS, CustomiseResult, OperationCall, OperationResult
@@ -46,9 +47,8 @@ def make(
     *,
     entries: Entries,
     accelerator: Accelerator,
-    facts: str,
 ) -> Path:
-    """The entry with the customised disks; ``operations`` are the plan's, with their secrets. ``facts`` is a file that goes with them."""
+    """The entry with the customised disks; ``operations`` are the plan's, with their secrets."""
     before_seal, sealing = customisation.ordered(operations)
 
     def fill(folder: Path, progress: Progress) -> str:
@@ -83,7 +83,7 @@ def make(
         for name in names:
             qemu_img.dig_holes(folder / name)
         (folder / _RESULT).write_bytes(RESULT.dump_json(result))
-        shutil.copy(installed / facts, folder)
+        shutil.copy(installed / FACTS, folder)
         postmortem.copy_logs(installed, folder)
         again = f", the first {len(start.done)} of them kept from before" if start.done else ""
         return f"{len(result.operations)} operations{again}, {result.changed_paths} files changed"

@@ -11,13 +11,14 @@ from pathlib import Path
 from types import MappingProxyType
 
 from imagebuild import fingerprint, log
-from imagebuild.build import explain, installers, postmortem, tool_versions
+from imagebuild.build import explain, installers, pipeline, postmortem, tool_versions
 from imagebuild.build import plan as plans
 from imagebuild.build.freshness import Freshness
+from imagebuild.build.job import Job
+from imagebuild.build.machines import domain_name, known_accelerator, machines
 from imagebuild.build.plan import Plan
 from imagebuild.build.recorder import recorded
 from imagebuild.build.step_cache import Settings
-from imagebuild.build.steps import Run, domain_name, known_accelerator, machines
 from imagebuild.errors import HostError, ImageBuildError, from_os
 from imagebuild.host import probe_cache
 from imagebuild.host.process import end_marked, marked
@@ -129,9 +130,9 @@ def build(recipe: Recipe, settings: Settings, reporter: Reporter) -> Artifact:
                 _check_space(outlook, settings)
                 try:
                     with ExitStack() as held:
-                        steps = Run(outlook.plan, settings, reporter, run, work, held, outlook.expected)
-                        recording.seconds = steps.entries.seconds
-                        return recording.finished(steps.go())
+                        job = Job(outlook.plan, settings, reporter, run, work, held, outlook.expected)
+                        recording.seconds = job.entries.seconds
+                        return recording.finished(pipeline.run(job))
                 except OSError as error:
                     near = f"in {settings.store.root} or {settings.output}"
                     raise _with_evidence(from_os(error, near), recipe, settings, work) from error

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from imagebuild.build.engine import clear_dead_runs, lock_name
-from imagebuild.build.steps import domain_name, machines
+from imagebuild.build.machines import domain_name, machines
 from imagebuild.errors import HostError
 from imagebuild.files import allocated, remove_tree
 from imagebuild.log import logger

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
+from imagebuild.build.machines import known_accelerator
 from imagebuild.build.plan import Plan
-from imagebuild.build.steps import known_accelerator
 from imagebuild.log import redact
 from imagebuild.recipe.model import Recipe
 from imagebuild.step import Step

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from test_plan import MIRROR, TOOLS
 
-from imagebuild.build import engine
+from imagebuild.build import engine, pipeline
 from imagebuild.build import plan as plans
+from imagebuild.build.job import Job
 from imagebuild.build.plan import Plan
 from imagebuild.build.step_cache import Entries, Settings
-from imagebuild.build.steps import Run
 from imagebuild.errors import HostError, ImageBuildError
 from imagebuild.log import hide
 from imagebuild.progress import SILENT_REPORTER, Progress
@@ -56,7 +56,7 @@ def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Recipe:
 def pretend(monkeypatch: pytest.MonkeyPatch, at: str = "", then: Callable[[], None] = lambda: None) -> None:
     """Let a run make empty entries, and do ``then`` while it is at a step."""
 
-    def go(run: Run) -> Artifact:
+    def go(run: Job) -> Artifact:
         def fill(_folder: Path, _progress: Progress, name: str) -> str:
             if name == at:
                 then()
@@ -75,7 +75,7 @@ def pretend(monkeypatch: pytest.MonkeyPatch, at: str = "", then: Callable[[], No
         assert made is not None
         return made
 
-    monkeypatch.setattr(Run, "go", go)
+    monkeypatch.setattr(pipeline, "run", go)
 
 
 def built(recipe: Recipe, settings: Settings) -> Artifact:

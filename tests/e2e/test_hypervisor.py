@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from imagebuild.build.gc import collect
-from imagebuild.build.steps import machines
+from imagebuild.build.machines import machines
 from imagebuild.host import accelerator, hypervisor
 from imagebuild.host.hypervisor import Hypervisor
 from imagebuild.store.store import Store

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from imagebuild.build import convert
 from imagebuild.build import plan as plans
+from imagebuild.build.job import Job
 from imagebuild.build.step_cache import Settings
-from imagebuild.build.steps import Run
 from imagebuild.customise import RESULT, CustomiseResult
 from imagebuild.files import sha256
 from imagebuild.image import qemu_img
@@ -51,7 +52,7 @@ def converted(folder: Path, *, hashes: bool | None = False, more: str = "") -> A
     plan = plans.make(recipe, Mirror("http://mirror.example/debian"), tools=tools, secret_key=b"k" * 32)
     settings = Settings(Store(folder / "store"), folder / "artifacts")
     with ExitStack() as held:
-        return Run(plan, settings, SILENT_REPORTER, "web-1", folder, held)._convert(folder)
+        return convert.artifact(Job(plan, settings, SILENT_REPORTER, "web-1", folder, held), folder)
 
 
 def test_every_disk_comes_in_every_format(tmp_path: Path) -> None:

@@ -1,0 +1,93 @@
+"""The last step: from customised disks to an artifact, with its manifest, domain definition and logs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from imagebuild.build import checkpoints, manifest, postmortem, tool_versions
+from imagebuild.build.job import FACTS, Job
+from imagebuild.image.conversion import convert
+from imagebuild.image.formats import Image
+from imagebuild.machine import domain_xml
+from imagebuild.machine.install_vm import disk_names, disk_sizes
+from imagebuild.progress import Progress
+from imagebuild.recipe import supplies
+from imagebuild.schema.section import MIB
+from imagebuild.step import Source
+from imagebuild.store.artifact import MANIFEST, Artifact, Output
+
+
+def artifact(job: Job, customised: Path) -> Artifact:
+    """Convert the disks of an entry to a new artifact, which is the latest then."""
+    recipe = job.recipe
+    output = Output(job.settings.output, recipe.name)
+    with output.new(datetime.now().astimezone().date()) as new:
+        with job.entries.under_way(job.plan.convert) as progress:
+            images = _images(job, customised, new.folder, progress)
+            facts = _facts(job, new, customised, images)
+            sizes = (f"{image.size / MIB:.0f} MiB {image.format}" for image in images)
+            progress.summary(f"{sum(disk_sizes(recipe)) / (1 << 30):.1f} GiB raw → {', '.join(sizes)}")
+        (new.folder / MANIFEST).write_text(manifest.text(job.plan, facts))
+        new.domain.write_text(domain_xml.definition(recipe))
+        (new.folder / "kickstart.cfg").write_text(job.plan.kickstart.text)
+        postmortem.copy_logs(customised, new.folder)
+        postmortem.copy_logs(job.logs, new.folder)
+        _set_modes(job, new, customised)
+    made = output.latest()
+    assert made is not None
+    return made
+
+
+def _images(job: Job, customised: Path, folder: Path, progress: Progress) -> list[manifest.ImageFacts]:
+    """All disks in the primary format, then in each of the others."""
+    output, images = job.recipe.output, []
+    formats = (output.primary, *output.further)
+    names = {each: domain_xml.image_names(job.recipe, each) for each in formats}
+    for at, name in enumerate(disk_names(job.recipe)):
+        disk = customised / name
+        targets = {each: folder / names[each][at] for each in formats}
+        made = convert(disk, targets, compression=output.compression, progress=progress)
+        images.append([_image_facts(made[each], disk.stat().st_size) for each in formats])
+    return [image for of_format in zip(*images, strict=True) for image in of_format]
+
+
+def _image_facts(image: Image, virtual_size: int) -> manifest.ImageFacts:
+    return manifest.ImageFacts(
+        file=image.path.name,
+        format=image.format,
+        compression=image.compression,
+        size=image.size,
+        virtual_size=virtual_size,
+        sha256=image.sha256,
+    )
+
+
+def _facts(job: Job, new: Artifact, customised: Path, images: Sequence[manifest.ImageFacts]) -> manifest.Facts:
+    disks = len(job.recipe.disks)
+    installation = json.loads((customised / FACTS).read_text())
+    return manifest.Facts(
+        version=new.version,
+        accelerator=installation["accelerator"],
+        sources=[Source(**source) for source in installation["sources"]],
+        machine=installation["machine"],
+        customised=checkpoints.result(customised),
+        image=images[0],
+        extra_images=images[1:disks],
+        other_formats=images[disks:],
+        domain=new.domain.name,
+        began=job.began,
+        ended=datetime.now(UTC),
+        seconds=job.entries.seconds,
+        tools=tool_versions.every(tool_versions.deciding()),
+    )
+
+
+def _set_modes(job: Job, new: Artifact, customised: Path) -> None:
+    """What holds a secret, or may, is for its owner alone: images, and what the installation said. The rest is for all to read."""
+    secret = supplies.has_secrets(job.recipe) or checkpoints.result(customised).password_hashes is not False
+    for path in new.folder.iterdir():
+        harmless = path in (new.folder / MANIFEST, new.domain)
+        path.chmod(0o600 if secret and not harmless else 0o644)

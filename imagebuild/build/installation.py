@@ -1,0 +1,133 @@
+"""The install step: a VM that the recipe's installer runs in, supervised to its verdict; its disks go to the store."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from contextlib import nullcontext, suppress
+from dataclasses import asdict
+from pathlib import Path
+
+from imagebuild.build import installers, postmortem
+from imagebuild.build import plan as plans
+from imagebuild.build.explain import KICKSTART
+from imagebuild.build.job import FACTS, Job
+from imagebuild.build.machines import domain_name
+from imagebuild.errors import HostError, InstallStalled, Problem, RecipeError
+from imagebuild.host import hypervisor
+from imagebuild.host.accelerator import Verdict
+from imagebuild.image import qemu_img
+from imagebuild.install.http_server import served
+from imagebuild.install.supervise import Installed, install
+from imagebuild.machine.install_vm import disk_names, disk_sizes, install_machine
+from imagebuild.machine.virt_install import InstallMachine
+from imagebuild.progress import Progress
+from imagebuild.recipe.model import Recipe
+from imagebuild.recipe.secrets import RealSecrets
+from imagebuild.schema.section import MIB
+from imagebuild.step import Prepared
+
+
+def check_fits(recipe: Recipe, room: int) -> None:
+    """Raise RecipeError where what gets installed cannot fit the disks."""
+    sizes = disk_sizes(recipe)
+    if room > sum(sizes):
+        mark = recipe.place(("disk", "size"))
+        what = "the disk has" if len(sizes) == 1 else "the disks together have"
+        message = f"the packages need {room / MIB:.0f} MiB, {what} {sum(sizes) // MIB}"
+        raise RecipeError([Problem(mark.file, mark.value, "disk.size", message, "make the disk larger")])
+
+
+def make(job: Job, prepared: Prepared, accelerator: Verdict) -> Path:
+    """The entry with the installed disks."""
+
+    def fill(folder: Path, progress: Progress) -> str:
+        folder.chmod(0o700)
+        done = _installed(job, prepared, accelerator, progress)
+        for name in disk_names(job.recipe):
+            qemu_img.dig_holes(job.work / name)
+            shutil.move(job.work / name, folder / name)
+        postmortem.copy_logs(job.logs, folder)
+        facts = {
+            "sources": [asdict(source) for source in prepared.made_from],
+            "accelerator": accelerator.accelerator,
+            "machine": {
+                "seconds": round(done.seconds, 1),
+                "seconds_to_installer": round(done.seconds_to_installer, 1),
+            },
+        }
+        (folder / FACTS).write_text(json.dumps(facts))
+        (folder / KICKSTART).write_text(job.plan.kickstart.text)
+        how = "emulated" if accelerator.emulated else "KVM"
+        return f"virt-install, kickstart, {how}"
+
+    return job.entries.make(job.plan.install, fill)
+
+
+def _installed(job: Job, prepared: Prepared, accelerator: Verdict, progress: Progress) -> Installed:
+    """Run the installer, and once more if emulated processors got stuck."""
+    with hypervisor.connected(hide_kvm=accelerator.emulated) as connection:
+        try:
+            return _run(job, connection, prepared, accelerator, progress)
+        except InstallStalled as error:
+            if not accelerator.emulated:
+                raise
+            # Seldom, and mostly on a busy host: see docs/development.md.
+            job.reporter.note(job.recipe.name, f"{error.message}; it is begun again")
+            _clear(job)
+            return _run(job, connection, prepared, accelerator, progress)
+
+
+def _clear(job: Job) -> None:
+    """Remove what an installation that was given up left in the run's folder. Its console stays, as the first one."""
+    for name in (*disk_names(job.recipe), "ks.cfg"):
+        (job.work / name).unlink(missing_ok=True)
+    for log in ("console.log", "installer.log"):
+        with suppress(FileNotFoundError):
+            (job.logs / log).rename(job.logs / f"first-{log}")
+
+
+def _run(
+    job: Job, connection: hypervisor.Hypervisor, prepared: Prepared, accelerator: Verdict, progress: Progress
+) -> Installed:
+    nonce = os.urandom(12).hex()
+    machine = _machine(job, connection, prepared, accelerator)
+    disks = [target.path for target in machine.targets]
+    for name in job.settings.store.runs.orphans(connection):
+        connection.end(name)
+    for path in (*disks, machine.tree, *(source.path for source in machine.sources)):
+        hypervisor.check_reachable(path, connection.qemu_uid())
+    if not connection.can(machine.virt_type, machine.arch):
+        raise HostError(
+            f"libvirt at {connection.uri} cannot run {machine.virt_type} machines", "see `imagebuild doctor`"
+        )
+    for path, size in zip(disks, disk_sizes(job.recipe), strict=True):
+        qemu_img.create_raw(path, size)
+    with served(prepared.served) if prepared.served else nullcontext("") as address:
+        kickstart, _ = plans.checked(job.recipe, prepared.payload(address), nonce, RealSecrets())
+        machine.kickstart.touch(mode=0o600)
+        machine.kickstart.write_text(kickstart.text)
+        return install(
+            connection,
+            machine,
+            nonce=nonce,
+            timeout=job.recipe.vm.timeout,
+            progress=progress,
+            evidence=job.logs,
+        )
+
+
+def _machine(job: Job, connection: hypervisor.Hypervisor, prepared: Prepared, accelerator: Verdict) -> InstallMachine:
+    return install_machine(
+        job.recipe,
+        name=domain_name(job.run),
+        connect=connection.uri,
+        virt_type="qemu" if accelerator.emulated else "kvm",
+        tree=prepared.tree,
+        folder=job.work,
+        logs=job.logs,
+        boot=installers.of(job.recipe).boot(job.recipe),
+        sources=prepared.disks,
+        description=job.settings.store.runs.described(job.run),
+    )

@@ -1,0 +1,39 @@
+"""What a build does: prepare, install, customise, convert. What the store has is taken from there."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+from imagebuild.build import checkpoints, convert, installation
+from imagebuild.build.job import Job
+from imagebuild.build.machines import proved_accelerator
+from imagebuild.build.prepare import prepare
+from imagebuild.host.accelerator import Verdict
+from imagebuild.recipe import supplies
+from imagebuild.recipe.secrets import RealSecrets
+from imagebuild.store.artifact import Artifact
+
+
+def run(job: Job) -> Artifact:
+    """Make the artifact of a plan."""
+    customised = job.entries.find(job.plan.customise)
+    if customised is None:
+        installed, accelerator = _installed(job)
+        customised = _customised(job, installed, accelerator)
+    return convert.artifact(job, customised)
+
+
+def _installed(job: Job) -> tuple[Path, Verdict]:
+    accelerator = partial(proved_accelerator, job.recipe, job.settings.store)
+    installed = job.entries.find(job.plan.install)
+    if installed is not None:
+        return installed, accelerator()
+    prepared, proved = prepare(job.plan.preparation, job.entries, accelerator)
+    installation.check_fits(job.recipe, prepared.room)
+    return installation.make(job, prepared, proved), proved
+
+
+def _customised(job: Job, installed: Path, accelerator: Verdict) -> Path:
+    operations = supplies.opened(job.recipe, job.plan.operations, RealSecrets())
+    return checkpoints.make(job.plan, installed, operations, entries=job.entries, accelerator=accelerator.accelerator)
