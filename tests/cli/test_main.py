@@ -12,7 +12,7 @@ from typing import Protocol
 
 import pytest
 
-from imagebuild.cli.main import main
+from imagebuild.cli.main import cli, main
 from imagebuild.host.process import run
 
 ROOT = Path(__file__).parents[2]
@@ -145,3 +145,18 @@ def test_a_build_imports_no_more_than_it_needs() -> None:
     assert "imagebuild.build.engine" in loaded
     assert loaded & {"rich", "imagebuild.fetch.transfer", "imagebuild.cli.scrub", "guestfs"} == set()
     assert not [name for name in loaded if name.startswith("imagebuild.customise.operations.")]
+
+
+def test_help_lists_each_command_with_its_own_first_sentence_and_imports_none() -> None:
+    report = "atexit.register(lambda: print(*sys.modules))"
+    code = f"import atexit, sys; {report}; from imagebuild.cli.main import main; main()"
+    done = run([sys.executable, "-c", code, "--help"], timeout=60)
+    text, _, loaded = done.stdout.rstrip().rpartition("\n")
+    assert (
+        set(loaded.split()) & {"imagebuild.recipe.model", "imagebuild.build.engine", "pydantic", "rich", "guestfs"}
+        == set()
+    )
+    told = " ".join(text.split())
+    for name, command in cli.commands.items():
+        first = " ".join((command.help or "").split("\n\n")[0].split())
+        assert f"{name} {first}" in told
