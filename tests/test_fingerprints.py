@@ -18,7 +18,7 @@ FILES = {name_of(path): path for path in SOURCES}
 # They decide how a thing is made, watched and told, and not what it is.
 NEUTRAL = {
     "errors", "log", "printable", "progress", "files", "fingerprint", "host.hints", "host.process", "host.accelerator", "host.probe_cache",
-    "host.ownership", "image.references", "image.disk_image", "image.qemu_img",
+    "host.ownership", "schema.light_pykickstart", "image.references", "image.disk_image", "image.qemu_img",
 }  # fmt: skip
 # What proves a download and brings it does not change it.
 PROOFS = {"anaconda.checksums", "anaconda.signature", "anaconda.source"}

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from imagebuild import fingerprint, log
-from imagebuild.build import explain, installers, pipeline, postmortem, tool_versions
+from imagebuild.build import explain, installers, postmortem, tool_versions
 from imagebuild.build import plan as plans
 from imagebuild.build.freshness import Freshness
 from imagebuild.build.job import Job
@@ -128,6 +128,8 @@ def build(recipe: Recipe, settings: Settings, reporter: Reporter) -> Artifact:
                 if outlook.artifact is not None:
                     return recording.finished(outlook.artifact)
                 _check_space(outlook, settings)
+                from imagebuild.build import pipeline  # what makes steps: most builds find all that they need
+
                 try:
                     with ExitStack() as held:
                         job = Job(outlook.plan, settings, reporter, run, work, held, outlook.expected)
