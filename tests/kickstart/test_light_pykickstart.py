@@ -19,4 +19,4 @@ print(hasattr(requests, "Session"))
 
 
 def test_nothing_is_fetched_and_requests_stays_what_it_is() -> None:
-    assert run([sys.executable, "-c", CODE], timeout=60).stdout == "KickstartError False False\nTrue\n"
+    assert run([sys.executable, "-c", CODE], timeout=60).stdout == "KickstartError False False\nTrue"
