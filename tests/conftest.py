@@ -33,6 +33,11 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
         session.exitstatus = pytest.ExitCode.OK
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What proves most comes first: an image that is built, and boots."""
+    items.sort(key=lambda item: not item.nodeid.startswith(f"{END_TO_END}test_build.py"))
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling | None:
     """With ``--dist loadfile``, the tests of one file stay together, and all end-to-end tests, which share a store and a libvirt."""
