@@ -10,7 +10,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from imagebuild import fingerprint
 from imagebuild.kickstart.lint import ParsedKickstart, Supported
@@ -34,6 +34,8 @@ class Step:
     kind: str
     what: str
     inputs: Mapping[str, str]
+    because: str = ""
+    """Why the world makes an earlier result of it stale; empty if that does not."""
 
     @cached_property
     def fingerprint(self) -> str:
@@ -55,13 +57,20 @@ class Archive:
     """The file of an entry whose time tells when the packages were taken."""
 
 
+class Dated(NamedTuple):
+    """The inputs of a step with the state of the world that counts; ``because`` says why it is another one than before."""
+
+    inputs: dict[str, str]
+    because: str = ""
+
+
 class World(Protocol):
     """Tells which state of the world counts as an input."""
 
-    def payload(self, archive: Archive, inputs: Mapping[str, str]) -> dict[str, str]:
+    def payload(self, archive: Archive, inputs: Mapping[str, str]) -> Dated:
         """The inputs of an archive of packages, with that state."""
 
-    def installation(self, offers: Offers, inputs: Mapping[str, str]) -> dict[str, str]:
+    def installation(self, offers: Offers, inputs: Mapping[str, str]) -> Dated:
         """The inputs of an installation whose packages the VM fetches, with that state."""
 
 

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 
 from imagebuild import fingerprint, log
 from imagebuild.build import explain, installers, postmortem, tool_versions
@@ -88,11 +87,11 @@ def make_plan(recipe: Recipe, store: Store, world: Freshness | None = None) -> P
 def planned(recipe: Recipe, settings: Settings) -> Outlook:
     """What a build of ``recipe`` would do now."""
     world = Freshness(settings.store, settings.if_changed, settings.max_age)
-    return look_ahead(make_plan(recipe, settings.store, world), settings, world.why)
+    return look_ahead(make_plan(recipe, settings.store, world), settings)
 
 
-def look_ahead(plan: Plan, settings: Settings, stale: Mapping[str, str] = MappingProxyType({})) -> Outlook:
-    """What a build of ``plan`` would do now. ``stale`` tells of a fingerprint why it is a new one."""
+def look_ahead(plan: Plan, settings: Settings) -> Outlook:
+    """What a build of ``plan`` would do now."""
     latest = None if settings.refresh else Output(settings.output, plan.recipe.name).latest()
     if latest is not None and latest.manifest().get("fingerprint") == plan.convert.fingerprint:
         return Outlook(plan, latest, {})
@@ -102,7 +101,7 @@ def look_ahead(plan: Plan, settings: Settings, stale: Mapping[str, str] = Mappin
         if not _there(settings, plan.install):
             missing = [step for step in plan.before if not _there(settings, step)]
             needed = [*missing, plan.install, *needed]
-    to_run = {step.name: stale.get(step.fingerprint) or explain.why(settings, plan, step) for step in needed}
+    to_run = {step.name: step.because or explain.why(settings, plan, step) for step in needed}
     accelerator = known_accelerator(plan.recipe, settings.store)
     return Outlook(plan, None, to_run, History(settings.store).expected(plan.recipe.name, to_run, accelerator))
 

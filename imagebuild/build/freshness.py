@@ -10,12 +10,12 @@ A state is a text. For what is compared by digests it consists of words, ``place
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from imagebuild import fingerprint
-from imagebuild.step import Archive, Offers
+from imagebuild.step import Archive, Dated, Offers
 from imagebuild.store.store import Store
 
 _STATE = "packages as of"
@@ -23,46 +23,43 @@ _STATE = "packages as of"
 _DIGITS = 16
 
 
-@dataclass
+@dataclass(frozen=True)
 class Freshness:
-    """``if_changed`` looks at the mirror; ``max_age`` is in seconds. With neither, what is there is taken.
-
-    ``why`` fills with the reasons by which results are not: the fingerprint of a new one, and why it is needed.
-    """
+    """``if_changed`` looks at the mirror; ``max_age`` is in seconds. With neither, what is there is taken."""
 
     store: Store
     if_changed: bool = False
     max_age: int | None = None
-    why: dict[str, str] = field(default_factory=dict)
 
-    def payload(self, archive: Archive, inputs: Mapping[str, str]) -> dict[str, str]:
+    def payload(self, archive: Archive, inputs: Mapping[str, str]) -> Dated:
         """The inputs of a root archive, with the state of the world that is in force, or a new one. Which packages are in it is known."""
         state = self.store.state(fingerprint.of(inputs))
         now = _with(inputs, state)
         folder = self.store.find("payload", fingerprint.of(now))
         if folder is None:
-            return _with(inputs, self._to_come(state, archive.offers))
+            return Dated(_with(inputs, self._to_come(state, archive.offers)))
         why, new = self._too_old(archive.file(folder))
         if not why and self.if_changed and (newer := archive.newer(folder)):
             first = next(iter(newer))
             some = f"{len(newer)} newer packages" if len(newer) > 1 else f"a newer {first}"
             why, new = f"the mirror has {some}", fingerprint.of(newer)
-        return self._anew(inputs, new, why) if why else now
+        return Dated(_with(inputs, new), why) if why else Dated(now)
 
-    def installation(self, offers: Offers, inputs: Mapping[str, str]) -> dict[str, str]:
+    def installation(self, offers: Offers, inputs: Mapping[str, str]) -> Dated:
         """As ``payload``, for an installation whose packages the VM fetches: of these, only where they came from is known."""
         state = self.store.state(fingerprint.of(inputs))
         now = _with(inputs, state)
         folder = self.store.find("installed", fingerprint.of(now))
         if folder is None:
-            return _with(inputs, self._to_come(state, offers))
+            return Dated(_with(inputs, self._to_come(state, offers)))
         why, new = self._too_old(folder)
         # what is made anew needs the network: what it is made of is recorded then, for whoever asks next
         seen = _words(offers) if why or self.if_changed else {}
         if not why and (moved := [place for place, word in seen.items() if word not in state.split()]):
             known = any(word.startswith(f"{place}=") for place in moved for word in state.split())
             why = f"{', '.join(moved)}: {'other packages there' if known else 'what was there is not recorded'}"
-        return self._anew(inputs, " ".join([*seen.values(), *([new] if new else [])]), why) if why else now
+        words = " ".join([*seen.values(), *([new] if new else [])])
+        return Dated(_with(inputs, words), why) if why else Dated(now)
 
     def _to_come(self, state: str, offers: Offers) -> str:
         """The state that something is made of which the store does not have: nothing tells how old it would be.
@@ -81,11 +78,6 @@ class Freshness:
         if self.max_age is None or age <= timedelta(seconds=self.max_age):
             return "", ""
         return f"its packages are {_days(age)} old", f"after={taken:%Y-%m-%dT%H:%M:%S}"
-
-    def _anew(self, inputs: Mapping[str, str], state: str, why: str) -> dict[str, str]:
-        fresh = _with(inputs, state)
-        self.why[fingerprint.of(fresh)] = why
-        return fresh
 
 
 def in_force(store: Store, inputs: Mapping[str, str]) -> None:

@@ -28,7 +28,7 @@ from imagebuild.machine.domain_xml import definition
 from imagebuild.recipe import supplies
 from imagebuild.recipe.model import Recipe
 from imagebuild.recipe.secrets import FingerprintSecrets, SampleSecrets, Secrets
-from imagebuild.step import Checked, Preparation, Step, Tools, World
+from imagebuild.step import Checked, Dated, Preparation, Step, Tools, World
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -167,9 +167,9 @@ def _install_step(recipe: Recipe, kickstart: Rendered, preparation: Preparation,
     }
     for at, disk in enumerate(recipe.extra_disks, start=2):
         inputs[f"disk {at}"] = f"{disk.size} {disk.bus}"
-    if world is not None and preparation.offers is not None:
-        inputs = world.installation(preparation.offers, inputs)
-    return Step("install", "installed", "virt-install, kickstart", inputs)
+    offers = preparation.offers
+    dated = Dated(inputs) if world is None or offers is None else world.installation(offers, inputs)
+    return Step("install", "installed", "virt-install, kickstart", *dated)
 
 
 def _customise_step(operations: Sequence[OperationCall], install: Step, tools: Tools) -> Step:

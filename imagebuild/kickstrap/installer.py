@@ -30,7 +30,21 @@ from imagebuild.machine.virt_install import SourceDisk
 from imagebuild.progress import Progress
 from imagebuild.recipe.model import Recipe
 from imagebuild.schema.section import MIB
-from imagebuild.step import TREE, Archive, Check, Checked, Entries, Offers, Prepared, Source, Start, Step, Tools, World
+from imagebuild.step import (
+    TREE,
+    Archive,
+    Check,
+    Checked,
+    Dated,
+    Entries,
+    Offers,
+    Prepared,
+    Source,
+    Start,
+    Step,
+    Tools,
+    World,
+)
 from imagebuild.store.store import Store
 
 ASKS = False
@@ -257,9 +271,8 @@ def _payload_step(spec: PayloadSpec, tools: Tools, world: World | None) -> Step:
         "code": fingerprint.code(*PAYLOAD_CODE),
         "mmdebstrap": tools.mmdebstrap,
     }
-    if world is not None:
-        inputs = world.payload(archive(spec), inputs)
-    return Step("payload", "payload", f"root archive of {len(spec.packages)} named packages", inputs)
+    dated = world.payload(archive(spec), inputs) if world is not None else Dated(inputs)
+    return Step("payload", "payload", f"root archive of {len(spec.packages)} named packages", *dated)
 
 
 def archive(spec: PayloadSpec) -> Archive:

@@ -126,23 +126,22 @@ def keep(store: Store, inputs: dict[str, str], packages: dict[str, str]) -> Path
 def test_newer_packages_make_a_new_archive_and_who_does_not_ask_stays(local: LocalMirror, tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
     asking, plain = Freshness(store, if_changed=True), Freshness(store)
-    assert plain.payload(archive(local.spec), INPUTS) == INPUTS
+    assert plain.payload(archive(local.spec), INPUTS).inputs == INPUTS
     assert (
-        asking.payload(archive(local.spec), INPUTS) != INPUTS
+        asking.payload(archive(local.spec), INPUTS).inputs != INPUTS
     )  # nothing is there: it will be made of what the mirror has
     keep(store, INPUTS, THERE)
-    assert asking.payload(archive(local.spec), INPUTS) == INPUTS
+    assert asking.payload(archive(local.spec), INPUTS).inputs == INPUTS
     local.offer("security", "trixie-security", {"libc6": "2.41-12+deb13u1", "tree": "2.2.1-2"})
-    fresh = asking.payload(archive(local.spec), INPUTS)
+    fresh, because = asking.payload(archive(local.spec), INPUTS)
     assert fresh != INPUTS
-    assert asking.why == {fingerprint.of(fresh): "the mirror has 2 newer packages"}
-    assert Freshness(store, if_changed=True).payload(archive(local.spec), INPUTS) == fresh  # two builds agree
-    assert plain.payload(archive(local.spec), INPUTS) == INPUTS
+    assert because == "the mirror has 2 newer packages"
+    assert Freshness(store, if_changed=True).payload(archive(local.spec), INPUTS).inputs == fresh  # two builds agree
+    assert plain.payload(archive(local.spec), INPUTS).inputs == INPUTS
     keep(store, fresh, THERE | {"libc6": "2.41-12+deb13u1", "tree": "2.2.1-2"})
-    assert plain.payload(archive(local.spec), INPUTS) == fresh
+    assert plain.payload(archive(local.spec), INPUTS).inputs == fresh
     again = Freshness(store, if_changed=True)
-    assert again.payload(archive(local.spec), INPUTS) == fresh
-    assert again.why == {}
+    assert again.payload(archive(local.spec), INPUTS) == (fresh, "")
 
 
 RECIPE = """\
@@ -352,12 +351,13 @@ def test_old_packages_make_a_new_archive_without_a_look(tmp_path: Path) -> None:
     spec = PayloadSpec("trixie", Mirror("http://mirror.invalid/debian"))
     made = keep(store, INPUTS, THERE)
     week = Freshness(store, max_age=7 * 86400)
-    assert week.payload(archive(spec), INPUTS) == INPUTS
+    assert week.payload(archive(spec), INPUTS).inputs == INPUTS
     old = time.time() - 8.5 * 86400
     os.utime(made / "root.tar", (old, old))
-    fresh = week.payload(archive(spec), INPUTS)
-    assert week.why == {fingerprint.of(fresh): "its packages are 8 days old"}
-    assert Freshness(store, max_age=9 * 86400).payload(archive(spec), INPUTS) == INPUTS
+    fresh, because = week.payload(archive(spec), INPUTS)
+    assert fresh != INPUTS
+    assert because == "its packages are 8 days old"
+    assert Freshness(store, max_age=9 * 86400).payload(archive(spec), INPUTS).inputs == INPUTS
 
 
 def test_an_archive_grows_old_again_on_the_day_it_was_made(tmp_path: Path) -> None:
@@ -368,9 +368,10 @@ def test_an_archive_grows_old_again_on_the_day_it_was_made(tmp_path: Path) -> No
         old = time.time() - hours * 3600
         os.utime(made / "root.tar", (old, old))
         asking = Freshness(store, max_age=3600)
-        inputs.append(asking.payload(archive(spec), INPUTS))
-        assert Freshness(store, max_age=3600).payload(archive(spec), INPUTS) == inputs[-1]  # two builds agree
-        assert asking.why == {fingerprint.of(inputs[-1]): f"its packages are {hours} h old"}
+        found, because = asking.payload(archive(spec), INPUTS)
+        inputs.append(found)
+        assert Freshness(store, max_age=3600).payload(archive(spec), INPUTS).inputs == inputs[-1]  # two builds agree
+        assert because == f"its packages are {hours} h old"
         made = keep(store, inputs[-1], THERE)
     assert len({fingerprint.of(each) for each in inputs}) == 4
 
