@@ -17,8 +17,8 @@ from imagebuild import customise as customisation
 from imagebuild.build import postmortem
 from imagebuild.build.job import FACTS
 from imagebuild.build.plan import Plan
-from imagebuild.build.step_cache import Entries, Settings
-from imagebuild.customise import RESULT, RESULTS, CustomiseResult, OperationCall, OperationResult
+from imagebuild.build.step_cache import Entries
+from imagebuild.customise import RESULT, RESULTS, CustomiseResult, OperationCall, OperationResult, registry
 from imagebuild.errors import GuestError
 from imagebuild.host.accelerator import Accelerator
 from imagebuild.image import qemu_img
@@ -49,7 +49,7 @@ def make(
     accelerator: Accelerator,
 ) -> Path:
     """The entry with the customised disks; ``operations`` are the plan's, with their secrets."""
-    before_seal, sealing = customisation.ordered(operations)
+    before_seal, sealing = registry.ordered(operations)
 
     def fill(folder: Path, progress: Progress) -> str:
         folder.chmod(0o700)
@@ -94,13 +94,6 @@ def make(
 def result(customised: Path) -> CustomiseResult:
     """What was done to the disks of an entry."""
     return RESULT.validate_json((customised / _RESULT).read_bytes())
-
-
-def layer(plan: Plan, settings: Settings) -> str | None:
-    """In words, from which layer customising would start; None if from the installed disk. Nothing is proved."""
-    if settings.refresh:
-        return None
-    return next((one.what for one in reversed(plan.layers) if settings.store.find(one.kind, one.fingerprint)), None)
 
 
 def _furthest(plan: Plan, installed: Path, entries: Entries) -> _Start:

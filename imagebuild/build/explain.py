@@ -7,7 +7,6 @@ from contextlib import suppress
 from pathlib import Path
 
 from imagebuild import fingerprint
-from imagebuild.build import checkpoints
 from imagebuild.build.plan import Plan
 from imagebuild.build.step_cache import Settings
 from imagebuild.step import Step
@@ -21,8 +20,15 @@ def why(settings: Settings, plan: Plan, step: Step) -> str:
     """In a few words why ``step`` must run."""
     if settings.refresh:
         return "asked for with --refresh"
-    layer = checkpoints.layer(plan, settings) if step is plan.customise else None
+    layer = _layer(plan, settings) if step is plan.customise else None
     return _difference(settings, plan, step) + (f"; goes on {layer}" if layer else "")
+
+
+def _layer(plan: Plan, settings: Settings) -> str | None:
+    """In words, from which layer customising would start; None if from the installed disk. Nothing is proved."""
+    if settings.refresh:
+        return None
+    return next((one.what for one in reversed(plan.layers) if settings.store.find(one.kind, one.fingerprint)), None)
 
 
 def _difference(settings: Settings, plan: Plan, step: Step) -> str:

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from imagebuild import customise as customisation
 from imagebuild import fingerprint
 from imagebuild.build import installers
 from imagebuild.customise import registry
@@ -184,7 +183,7 @@ def _layers(operations: Sequence[OperationCall], install: Step, tools: Tools) ->
     """As ``_customise_step``, for the first operations that are applied. What seals a guest comes after all layers."""
     inputs = {"installed disk": install.fingerprint, "libguestfs": tools.libguestfs}
     layers = []
-    for at, call in enumerate(customisation.ordered(operations)[0], start=1):
+    for at, call in enumerate(registry.ordered(operations)[0], start=1):
         inputs[f"operation {at}, {call.name}"] = _operation(call)
         layers.append(Step("customise", "layer", f"after {call.name}", dict(inputs)))
     return tuple(layers)

@@ -1,10 +1,15 @@
 """Changes a guest's disk offline: one launch of libguestfs's appliance, many small operations."""
 
-from imagebuild.customise.files import Change
-from imagebuild.customise.operation import OperationCall
-from imagebuild.customise.process import again_if_stuck, run
-from imagebuild.customise.result import RESULT, RESULTS, CustomiseResult, OperationResult
-from imagebuild.customise.runner import ordered
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from imagebuild.customise.files import Change
+    from imagebuild.customise.operation import OperationCall
+    from imagebuild.customise.process import again_if_stuck, run
+    from imagebuild.customise.result import RESULT, RESULTS, CustomiseResult, OperationResult
 
 __all__ = [
     "RESULT",
@@ -14,6 +19,23 @@ __all__ = [
     "OperationCall",
     "OperationResult",
     "again_if_stuck",
-    "ordered",
     "run",
 ]
+
+_PLACES = {
+    "Change": "files",
+    "OperationCall": "operation",
+    "again_if_stuck": "process",
+    "run": "process",
+    "RESULT": "result",
+    "RESULTS": "result",
+    "CustomiseResult": "result",
+    "OperationResult": "result",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for: who reads recipes needs none of what works on disks."""
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_PLACES[name]}"), name)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -76,6 +77,13 @@ def params_model(name: str) -> type[Params]:
 def call(name: str, params: Mapping[str, Any] | None = None, supplies: Supplies = NOTHING) -> OperationCall:
     """``name`` with ``params`` checked; pydantic's ValidationError if they are wrong."""
     return OperationCall(name, params_model(name).model_validate(dict(params or {})), supplies)
+
+
+def ordered(calls: Sequence[OperationCall]) -> tuple[list[OperationCall], list[OperationCall]]:
+    """``calls`` in the order in which they are applied: those before the guest is sealed, and those that seal it."""
+    by_phase = sorted(calls, key=lambda call: get(call.name).phase)
+    before_seal = [call for call in by_phase if get(call.name).phase < Phase.SEAL]
+    return before_seal, by_phase[len(before_seal) :]
 
 
 def code_digest(name: str) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from imagebuild.customise import packages, password_hashes, registry
 from imagebuild.customise.audit import LOGINS, identities, logins, search
 from imagebuild.customise.guest import Guest
-from imagebuild.customise.operation import NoParams, NotApplicable, OperationCall, Phase
+from imagebuild.customise.operation import NoParams, NotApplicable, OperationCall
 from imagebuild.customise.result import CustomiseResult, OperationResult, Status
 from imagebuild.errors import GuestError, GuestFileError
 from imagebuild.log import logger
@@ -78,13 +78,6 @@ def _downloading(files: Files, calls: Sequence[OperationCall]) -> list[str]:
     return found
 
 
-def ordered(calls: Sequence[OperationCall]) -> tuple[list[OperationCall], list[OperationCall]]:
-    """``calls`` in the order in which they are applied: those before the guest is sealed, and those that seal it."""
-    by_phase = sorted(calls, key=lambda call: registry.get(call.name).phase)
-    before_seal = [call for call in by_phase if registry.get(call.name).phase < Phase.SEAL]
-    return before_seal, by_phase[len(before_seal) :]
-
-
 def apply_all(
     files: Files,
     calls: Sequence[OperationCall],
@@ -99,7 +92,7 @@ def apply_all(
     ``differences`` are on record for texts that everybody in the guest may read. ``before`` is what other operations
     have done to it already. ``layer`` gets the results so far whenever those that are new took long enough for keeping the disks as they are then.
     """
-    before_seal, sealing = ordered(calls)
+    before_seal, sealing = registry.ordered(calls)
     results, kept = list(before), len(before)
     for done, call in enumerate(before_seal):
         tell(call.name, done / len(calls))

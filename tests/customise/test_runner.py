@@ -11,7 +11,7 @@ from imagebuild.customise import registry, runner
 from imagebuild.customise.operation import OperationCall
 from imagebuild.customise.packages import parse_dpkg_status
 from imagebuild.customise.result import CustomiseResult, OperationResult
-from imagebuild.customise.runner import apply_all, customise, ordered
+from imagebuild.customise.runner import apply_all, customise
 from imagebuild.errors import GuestError, UsageError
 from tests.operations.memory import MemoryDisk, Node, Tree, with_folders
 
@@ -156,7 +156,7 @@ def test_each_layer_leads_to_the_same_guest(monkeypatch: pytest.MonkeyPatch) -> 
         ["write-file", "append-to-file", "reset-machine-id"],
         ["write-file", "append-to-file", "reset-machine-id", "clean-logs"],
     ]
-    before_seal, sealing = ordered(calls)
+    before_seal, sealing = registry.ordered(calls)
     for tree, results in layers:
         again = MemoryDisk(tree)
         left = [*before_seal[len(results) :], *sealing]
