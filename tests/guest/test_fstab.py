@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagebuild.guest import fstab
+from imagebuild.guest import fstab, layout
 
 TEXT = """\
 # <file system> <mount point> <type> <options> <dump> <pass>
@@ -82,3 +82,18 @@ def test_subvolumes_of_a_btrfs() -> None:
     assert [(entry.subvolume, entry.on_a_local_disk) for entry in fstab.parse(text)] == [
         ("subvol=root", True), ("", True), ("", True),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("options", "fstype", "mounted"),
+    [
+        ("", "ext4", "noinit_itable"),
+        ("a,b", "ext4", "a,b,noinit_itable"),
+        ("subvol=x", "btrfs", "subvol=x"),
+        ("", None, ""),
+    ],
+)
+def test_ext4_is_mounted_so_that_it_writes_nothing_of_its_own_accord(
+    options: str, fstype: str | None, mounted: str
+) -> None:
+    assert layout._quietly(options, fstype) == mounted
