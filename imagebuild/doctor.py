@@ -32,7 +32,7 @@ _SETUP = "run `make setup`"
 
 
 @dataclass(frozen=True)
-class Finding:
+class HostFinding:
     """One thing that was looked at: ``missing`` keeps builds from running, a ``note`` is worth knowing."""
 
     level: Level
@@ -41,7 +41,7 @@ class Finding:
     mend: str | None = None
 
 
-def examine(store: Store) -> Iterator[Finding]:
+def examine(store: Store) -> Iterator[HostFinding]:
     """Look at everything a build needs, one finding at a time."""
     yield from _programs()
     yield from _modules()
@@ -49,7 +49,7 @@ def examine(store: Store) -> Iterator[Finding]:
     try:
         verdict = accelerator.verdict(store.answers)
         level: Level = "note" if verdict.emulated else "ok"
-        yield Finding(level, "accelerator", f"{'emulation' if verdict.emulated else 'KVM'}: {verdict.reason}")
+        yield HostFinding(level, "accelerator", f"{'emulation' if verdict.emulated else 'KVM'}: {verdict.reason}")
     except ImageBuildError as error:
         yield _failed("accelerator", error)
     yield _tried("libvirt", lambda: _libvirt(store, verdict))
@@ -61,23 +61,23 @@ def examine(store: Store) -> Iterator[Finding]:
     yield _space(store)
 
 
-def _programs() -> Iterator[Finding]:
+def _programs() -> Iterator[HostFinding]:
     path = environment()["PATH"]
     for program, purpose in _PROGRAMS.items():
         found = shutil.which(program, path=path)
         if found:
-            yield Finding("ok", program, found)
+            yield HostFinding("ok", program, found)
         else:
-            yield Finding("missing", program, f"not installed; it {purpose}", _SETUP)
+            yield HostFinding("missing", program, f"not installed; it {purpose}", _SETUP)
 
 
-def _modules() -> Iterator[Finding]:
+def _modules() -> Iterator[HostFinding]:
     for module, package in _MODULES.items():
         if importlib.util.find_spec(module):
-            yield Finding("ok", f"Python module {module}", "importable")
+            yield HostFinding("ok", f"Python module {module}", "importable")
         else:
             mend = f"{_SETUP}; it comes with the distribution's own Python: {package}"
-            yield Finding("missing", f"Python module {module}", "not there for this Python", mend)
+            yield HostFinding("missing", f"Python module {module}", "not there for this Python", mend)
 
 
 def _libvirt(store: Store, verdict: accelerator.Verdict) -> str:
@@ -89,52 +89,52 @@ def _libvirt(store: Store, verdict: accelerator.Verdict) -> str:
         return connection.uri
 
 
-def _appliance_kernel() -> Finding:
+def _appliance_kernel() -> HostFinding:
     what = "kernel for libguestfs"
     if chosen := os.environ.get("SUPERMIN_KERNEL"):
-        return Finding("ok", what, chosen)
+        return HostFinding("ok", what, chosen)
     for kernel in sorted(Path("/boot").glob("vmlinuz-*"), reverse=True):
         version = kernel.name.removeprefix("vmlinuz-")
         if os.access(kernel, os.R_OK) and Path("/lib/modules", version).is_dir():
-            return Finding("ok", what, str(kernel))
-    return Finding("missing", what, "no kernel in /boot that this user can read, with its modules", _SETUP)
+            return HostFinding("ok", what, str(kernel))
+    return HostFinding("missing", what, "no kernel in /boot that this user can read, with its modules", _SETUP)
 
 
-def _mirror() -> Finding:
+def _mirror() -> HostFinding:
     mirror = host_mirror()
     if mirror.main:
-        return Finding("ok", "Debian mirror", mirror.main)
-    return Finding("note", "Debian mirror", "this host's apt names none; mmdebstrap's default is taken")
+        return HostFinding("ok", "Debian mirror", mirror.main)
+    return HostFinding("note", "Debian mirror", "this host's apt names none; mmdebstrap's default is taken")
 
 
-def _user_namespace() -> Finding:
+def _user_namespace() -> HostFinding:
     what = "mmdebstrap as this user"
     user = Path.home().owner()
     granted = any(line.startswith((f"{user}:", f"{os.getuid()}:")) for line in _lines(Path("/etc/subuid")))
     if shutil.which("newuidmap") is None:
-        return Finding("missing", what, "newuidmap is not installed", f"{_SETUP}; the package is uidmap")
+        return HostFinding("missing", what, "newuidmap is not installed", f"{_SETUP}; the package is uidmap")
     if not granted:
         mend = f"usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}"
-        return Finding("missing", what, f"{user} has no range in /etc/subuid", mend)
-    return Finding("ok", what, "in a user namespace")
+        return HostFinding("missing", what, f"{user} has no range in /etc/subuid", mend)
+    return HostFinding("ok", what, "in a user namespace")
 
 
 def _lines(path: Path) -> list[str]:
     return path.read_text().splitlines() if path.exists() else []
 
 
-def _space(store: Store) -> Finding:
+def _space(store: Store) -> HostFinding:
     free = shutil.disk_usage(store.root).free
     level: Level = "ok" if free > 8 * _GIB else "note"
-    return Finding(level, "space for the store", f"{free / _GIB:.1f} GiB free at {store.root}")
+    return HostFinding(level, "space for the store", f"{free / _GIB:.1f} GiB free at {store.root}")
 
 
-def _tried(what: str, look: Callable[[], str]) -> Finding:
+def _tried(what: str, look: Callable[[], str]) -> HostFinding:
     try:
-        return Finding("ok", what, look())
+        return HostFinding("ok", what, look())
     except ImageBuildError as error:
         return _failed(what, error)
 
 
-def _failed(what: str, error: ImageBuildError) -> Finding:
-    return Finding("missing", what, error.message, error.hint)
+def _failed(what: str, error: ImageBuildError) -> HostFinding:
+    return HostFinding("missing", what, error.message, error.hint)

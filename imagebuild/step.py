@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from imagebuild import fingerprint
-from imagebuild.kickstart.lint import ParsedKickstart, Supported
+from imagebuild.kickstart.check import ParsedKickstart, Supported
 from imagebuild.kickstart.render import Payload, Rendered
 from imagebuild.machine.install_vm import Boot
 from imagebuild.machine.virt_install import SourceDisk
 from imagebuild.progress import Progress
-from imagebuild.recipe.model import Recipe
+from imagebuild.recipe.model.recipe import Recipe
 from imagebuild.store.store import Store
 
 T = TypeVar("T")
@@ -84,7 +84,7 @@ class Tools:
 
 
 @dataclass(frozen=True)
-class Source:
+class UsedSource:
     """Something the image was made from, by name and SHA-256; ``url`` where it came from one."""
 
     name: str
@@ -103,7 +103,7 @@ class Prepared:
     tree: Path
     disks: tuple[SourceDisk, ...]
     payload: Callable[[str], Payload]
-    made_from: tuple[Source, ...]
+    made_from: tuple[UsedSource, ...]
     served: Path | None = None
     room: int = 0
 

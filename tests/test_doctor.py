@@ -11,7 +11,7 @@ from typing import NamedTuple
 import pytest
 
 from imagebuild import doctor
-from imagebuild.doctor import Finding, examine
+from imagebuild.doctor import HostFinding, examine
 from imagebuild.errors import HostError
 from imagebuild.host import accelerator, hypervisor
 from imagebuild.kickstrap.mirror import Mirror
@@ -65,7 +65,7 @@ def serve(monkeypatch: pytest.MonkeyPatch, connection: Connection | HostError) -
     monkeypatch.setattr(hypervisor, "connected", connected)
 
 
-def found(store: Store, what: str) -> Finding:
+def found(store: Store, what: str) -> HostFinding:
     (finding,) = [one for one in examine(store) if one.what == what]
     return finding
 
@@ -73,7 +73,7 @@ def found(store: Store, what: str) -> Finding:
 def test_a_host_that_has_everything(host: Store) -> None:
     findings = list(examine(host))
     assert [one for one in findings if one.level == "missing"] == []
-    assert found(host, "accelerator") == Finding("note", "accelerator", "emulation: /dev/kvm does not work")
+    assert found(host, "accelerator") == HostFinding("note", "accelerator", "emulation: /dev/kvm does not work")
     assert found(host, "libvirt").found == "qemu:///system"
     assert found(host, "kernel for libguestfs").found == "/boot/vmlinuz-of-ours"
 
@@ -98,7 +98,7 @@ def test_qemu_is_missing(host: Store, monkeypatch: pytest.MonkeyPatch) -> None:
         raise HostError("qemu-system-x86_64 is not installed", "run `make setup`")
 
     monkeypatch.setattr(accelerator, "verdict", verdict)
-    assert found(host, "accelerator") == Finding(
+    assert found(host, "accelerator") == HostFinding(
         "missing", "accelerator", "qemu-system-x86_64 is not installed", "run `make setup`"
     )
     assert found(host, "libvirt").level == "ok", "the rest is looked at all the same"
@@ -106,7 +106,7 @@ def test_qemu_is_missing(host: Store, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_daemon_that_is_not_there_or_cannot_run_machines(host: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     serve(monkeypatch, HostError("libvirtd does not answer", "start it"))
-    assert found(host, "libvirt") == Finding("missing", "libvirt", "libvirtd does not answer", "start it")
+    assert found(host, "libvirt") == HostFinding("missing", "libvirt", "libvirtd does not answer", "start it")
     serve(monkeypatch, Connection("xen"))
     assert "cannot run qemu machines" in found(host, "libvirt").found
 

@@ -61,7 +61,7 @@ AGENT = sorted((PACKAGE / "kickstrap" / "agent").rglob("*.py"))
 
 
 def name_of(path: Path) -> str:
-    """`imagebuild.recipe.model` for imagebuild/recipe/model.py."""
+    """`imagebuild.recipe.model.recipe` for imagebuild/recipe/model/recipe.py."""
     parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
@@ -134,7 +134,7 @@ def test_an_installer_is_named_in_one_place_only() -> None:
     asked = re.compile(r"installer\.type\b")
     users = {name_of(path) for path in SOURCES if asked.search(path.read_text(encoding="utf-8"))}
     # A recipe's own model says which keys go with which.
-    assert users <= {"imagebuild.build.installers", "imagebuild.recipe.installer"}
+    assert users <= {"imagebuild.build.installers", "imagebuild.recipe.model.installation"}
     rooms = {name_of(path).split(".")[1] for path in SOURCES if name_of(path).endswith(".installer")}
     assert rooms - {"recipe"} == {"kickstrap", "anaconda"}
 
@@ -219,3 +219,29 @@ def test_the_agent_stands_alone() -> None:
             found += [(path, name) for name in names if name.split(".")[0] not in known]
         found += [(path, name) for name in imports(path) if name.startswith("imagebuild") and not name.startswith(OWN)]
     assert not found
+
+
+def classes() -> dict[str, set[str]]:
+    """The name of each class → the modules that define one of that name."""
+    found: dict[str, set[str]] = {}
+    for path in (*SOURCES, *AGENT):
+        for node in tree_of(path).body:
+            if isinstance(node, ast.ClassDef):
+                found.setdefault(node.name, set()).add(name_of(path))
+    return found
+
+
+def test_a_class_name_means_one_thing() -> None:
+    """A reader who meets a name knows which class it is."""
+    # Every operation has its parameters, by agreement.
+    shared = {name: modules for name, modules in classes().items() if len(modules) > 1 and name != "Params"}
+    assert not shared
+
+
+def test_no_file_name_stands_in_three_folders() -> None:
+    # `installer` is the protocol: each installer has one. A command's module is called like what it shows.
+    places: dict[str, list[str]] = {}
+    for path in (*SOURCES, *AGENT):
+        if path.name not in ("__init__.py", "__main__.py", "installer.py"):
+            places.setdefault(path.name, []).append(path.relative_to(PACKAGE).parent.as_posix())
+    assert {name: folders for name, folders in places.items() if len(folders) > 2} == {}

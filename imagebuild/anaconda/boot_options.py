@@ -6,8 +6,8 @@ The boot options are those of Anaconda's own documentation, docs/boot-options.rs
 from __future__ import annotations
 
 from imagebuild.kickstart.render import CdromPayload, Payload, RepositoryValues, TreePayload
-from imagebuild.recipe.model import Recipe
-from imagebuild.recipe.source import Repository
+from imagebuild.recipe.model.recipe import Recipe
+from imagebuild.recipe.model.source import Repository
 
 LABEL = "IMAGEBUILD"
 """The label of the image that is made for Anaconda's runtime image."""

@@ -10,17 +10,17 @@ from pathlib import Path
 from imagebuild import fingerprint
 from imagebuild.anaconda import boot_options, medium, repositories, source
 from imagebuild.anaconda.medium import Cache
-from imagebuild.anaconda.source import Found
+from imagebuild.anaconda.source import FoundSource
 from imagebuild.errors import HostError
 from imagebuild.fetch import shown
-from imagebuild.kickstart.lint import Supported
+from imagebuild.kickstart.check import Supported
 from imagebuild.kickstart.render import CdromPayload, Payload, RepositoryValues, TreePayload
 from imagebuild.machine.install_vm import Boot
 from imagebuild.machine.virt_install import SourceDisk
 from imagebuild.progress import Progress
-from imagebuild.recipe.cpu import Cpu
-from imagebuild.recipe.model import Recipe
-from imagebuild.step import TREE, Check, Checked, Entries, Offers, Prepared, Source, Start, Step, Tools, World
+from imagebuild.recipe.model.cpu import Cpu
+from imagebuild.recipe.model.recipe import Recipe
+from imagebuild.step import TREE, Check, Checked, Entries, Offers, Prepared, Start, Step, Tools, UsedSource, World
 from imagebuild.store.store import Store
 
 ASKS = True
@@ -37,7 +37,7 @@ class SourcePreparation:
     """Anaconda's install source, looked up; the step fetches it. ``offers`` looks at what the VM fetches packages from."""
 
     recipe: Recipe
-    found: Found
+    found: FoundSource
     command_line: str
     source: Step
     offers: Offers | None = None
@@ -74,7 +74,7 @@ class SourcePreparation:
             tree=there.tree,
             disks=(SourceDisk(there.image, "medium", cdrom=True),) if there.image else (),
             payload=lambda address: boot_options.payload(self.recipe, address),
-            made_from=tuple(Source(*told) for told in medium.made_from(entry)),
+            made_from=tuple(UsedSource(*told) for told in medium.made_from(entry)),
             served=there.served,
         )
 
@@ -87,7 +87,7 @@ class SourcePreparation:
         return {TREE: there.tree, **({_MEDIUM: there.image} if there.image else {})}, boot_options.payload(self.recipe)
 
 
-def look_up(recipe: Recipe, store: Store) -> Found:
+def look_up(recipe: Recipe, store: Store) -> FoundSource:
     """The install source: what it is now, and what proves it."""
     return source.look_up(recipe)
 
@@ -98,7 +98,7 @@ def look_here(recipe: Recipe) -> None:
 
 def plan(
     recipe: Recipe,
-    looked: Found,
+    looked: FoundSource,
     tools: Tools,
     check: Check,
     world: World | None,
@@ -137,7 +137,7 @@ def disks(recipe: Recipe, folder: Path) -> tuple[SourceDisk, ...]:
     return (SourceDisk(folder / _MEDIUM, "medium", cdrom=True),) if boot_options.has_medium(recipe) else ()
 
 
-def _repositories(recipe: Recipe, found: Found) -> Offers | None:
+def _repositories(recipe: Recipe, found: FoundSource) -> Offers | None:
     payload = boot_options.payload(recipe)
     assert isinstance(payload, TreePayload | CdromPayload)
     tree: RepositoryValues | None = payload.tree if isinstance(payload, TreePayload) else None

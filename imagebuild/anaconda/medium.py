@@ -15,7 +15,7 @@ from pathlib import Path
 from imagebuild import fetch
 from imagebuild.anaconda import iso, treeinfo
 from imagebuild.anaconda.boot_options import LABEL, is_url
-from imagebuild.anaconda.source import ISO, File, Found
+from imagebuild.anaconda.source import ISO, File, FoundSource
 from imagebuild.errors import ImageBuildError
 from imagebuild.files import sha256
 from imagebuild.progress import Progress
@@ -65,7 +65,7 @@ def _largest(file: File) -> int:
     return (64 if file.name == ISO else 4) << 30
 
 
-def make(found: Found, folder: Path, cache: Cache, progress: Progress, arch: str) -> str:
+def make(found: FoundSource, folder: Path, cache: Cache, progress: Progress, arch: str) -> str:
     """Fill ``folder``, an entry of the store, from a source; returns in words what is in it.
 
     Raises HostError, CommandFailed, and ImageBuildError for what is not what it should be.
@@ -89,7 +89,7 @@ def _told(file: File, path: Path) -> tuple[str, str, str | None]:
     return file.name, known, fetch.shown(file.place) if is_url(file.place) else None
 
 
-def _from_files(found: Found, files: Mapping[str, Path], folder: Path) -> None:
+def _from_files(found: FoundSource, files: Mapping[str, Path], folder: Path) -> None:
     """Kernel and initrd where virt-install finds them, all else on an image."""
     content = folder / "content"
     for name, path in files.items():
@@ -103,7 +103,7 @@ def _from_files(found: Found, files: Mapping[str, Path], folder: Path) -> None:
         shutil.rmtree(content)
 
 
-def _from_iso(found: Found, files: Mapping[str, Path], folder: Path, arch: str) -> None:
+def _from_iso(found: FoundSource, files: Mapping[str, Path], folder: Path, arch: str) -> None:
     (image,) = files.values()
     iso.check(image)
     pair = _kernel_and_initrd(image, folder, arch)
@@ -138,7 +138,7 @@ def _link(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-def read(folder: Path, found: Found) -> Medium:
+def read(folder: Path, found: FoundSource) -> Medium:
     """What :func:`make` put there."""
     image = folder / _MEDIUM
     served = folder / _SERVED if (folder / _SERVED).is_dir() else found.folder

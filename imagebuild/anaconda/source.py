@@ -16,8 +16,8 @@ from imagebuild.anaconda import checksums, signature, treeinfo
 from imagebuild.anaconda.boot_options import is_url
 from imagebuild.errors import HostError, ImageBuildError, Problem, RecipeError
 from imagebuild.fetch import Digest
-from imagebuild.recipe.model import Recipe
-from imagebuild.recipe.source import Kind, Source
+from imagebuild.recipe.model.recipe import Recipe
+from imagebuild.recipe.model.source import Kind, Source
 
 ISO = "image.iso"
 
@@ -43,7 +43,7 @@ class File:
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundSource:
     """A source, looked up. ``folder`` is a tree on this host that the VM is to reach; ``asked`` are the addresses looked at."""
 
     kind: Kind
@@ -64,7 +64,7 @@ class Found:
         return {**said, **{file.name: file.key for file in self.files}}
 
 
-def look_up(recipe: Recipe) -> Found:
+def look_up(recipe: Recipe) -> FoundSource:
     """Look up the source of a recipe whose installer is Anaconda.
 
     Raises RecipeError at the recipe's line for a source that is not what it should be, HostError for what is out of reach.
@@ -79,12 +79,12 @@ class _LookUp:
         self.recipe, self.source = recipe, source
         self.asked: list[str] = []
 
-    def found(self) -> Found:
+    def found(self) -> FoundSource:
         return {"tree": self.tree, "iso": self.iso, "kernel": self.kernel}[self.source.kind]()
 
     # An install tree.
 
-    def tree(self) -> Found:
+    def tree(self) -> FoundSource:
         place = self.place("tree")
         text = self._treeinfo(place)
         try:
@@ -102,7 +102,7 @@ class _LookUp:
         ]
         what = f"install tree, {info.family} {info.version}".rstrip(" ,")
         folder = None if is_url(place) else Path(place)
-        return Found("tree", what, tuple(files), text, folder=folder, asked=tuple(self.asked))
+        return FoundSource("tree", what, tuple(files), text, folder=folder, asked=tuple(self.asked))
 
     def _treeinfo(self, place: str) -> str:
         for name in treeinfo.NAMES:
@@ -114,12 +114,12 @@ class _LookUp:
 
     # An ISO image.
 
-    def iso(self) -> Found:
+    def iso(self) -> FoundSource:
         place = self.place("iso")
         digest = Digest("sha256", self.source.sha256) if self.source.sha256 else self._listed(place)
         name = unquote(urlsplit(place).path if is_url(place) else place).rpartition("/")[2]
         file = self.proved(ISO, place, digest)
-        return Found("iso", f"ISO image {name}", (file,), attach=self.source.attach, asked=tuple(self.asked))
+        return FoundSource("iso", f"ISO image {name}", (file,), attach=self.source.attach, asked=tuple(self.asked))
 
     def _listed(self, place: str) -> Digest | None:
         """What the distribution's file of checksums says, once its signature is found good."""
@@ -159,13 +159,13 @@ class _LookUp:
 
     # A kernel and its initrd.
 
-    def kernel(self) -> Found:
+    def kernel(self) -> FoundSource:
         files = []
         for key, name in (("kernel", treeinfo.KERNEL), ("initrd", treeinfo.INITRD), ("stage2", treeinfo.STAGE2[0])):
             if getattr(self.source, key) is not None:
                 digest = getattr(self.source, f"{key}_sha256")
                 files.append(self.proved(name, self.place(key), Digest("sha256", digest) if digest else None))
-        return Found("kernel", "kernel and initrd", tuple(files), asked=tuple(self.asked))
+        return FoundSource("kernel", "kernel and initrd", tuple(files), asked=tuple(self.asked))
 
     # What all of them need.
 

@@ -17,7 +17,7 @@ from imagebuild import customise as customisation
 from imagebuild.build import postmortem
 from imagebuild.build.job import FACTS
 from imagebuild.build.plan import Plan
-from imagebuild.build.step_cache import Entries
+from imagebuild.build.step_cache import StepCache
 from imagebuild.customise import RESULT, RESULTS, CustomiseResult, OperationCall, OperationResult, registry
 from imagebuild.errors import GuestError
 from imagebuild.host.accelerator import Accelerator
@@ -45,7 +45,7 @@ def make(
     installed: Path,
     operations: Sequence[OperationCall],
     *,
-    entries: Entries,
+    entries: StepCache,
     accelerator: Accelerator,
 ) -> Path:
     """The entry with the customised disks; ``operations`` are the plan's, with their secrets."""
@@ -96,14 +96,14 @@ def result(customised: Path) -> CustomiseResult:
     return RESULT.validate_json((customised / _RESULT).read_bytes())
 
 
-def _furthest(plan: Plan, installed: Path, entries: Entries) -> _Start:
+def _furthest(plan: Plan, installed: Path, entries: StepCache) -> _Start:
     for one in reversed(plan.layers):
         if folder := entries.find(one):
             return _Start(folder, RESULTS.validate_json((folder / _RESULT).read_bytes()))
     return _Start(installed)
 
 
-def _keep(plan: Plan, entries: Entries, copies: Path, results: Sequence[OperationResult]) -> None:
+def _keep(plan: Plan, entries: StepCache, copies: Path, results: Sequence[OperationResult]) -> None:
     """Make the entry of the layer of which ``copies`` holds the disks."""
     one = plan.layers[len(results) - 1]
     store = entries.settings.store

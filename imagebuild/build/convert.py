@@ -10,20 +10,20 @@ from pathlib import Path
 from imagebuild.build import checkpoints, manifest, postmortem, tool_versions
 from imagebuild.build.job import FACTS, Job
 from imagebuild.image.conversion import convert
-from imagebuild.image.formats import Image
+from imagebuild.image.formats import FinishedImage
 from imagebuild.machine import domain_xml
 from imagebuild.machine.install_vm import disk_names, disk_sizes
 from imagebuild.progress import Progress
-from imagebuild.recipe import supplies
+from imagebuild.recipe import host_inputs
 from imagebuild.schema.section import MIB
-from imagebuild.step import Source
-from imagebuild.store.artifact import MANIFEST, Artifact, Output
+from imagebuild.step import UsedSource
+from imagebuild.store.artifact import MANIFEST, Artifact, ArtifactFolder
 
 
 def artifact(job: Job, customised: Path) -> Artifact:
     """Convert the disks of an entry to a new artifact, which is the latest then."""
     recipe = job.recipe
-    output = Output(job.settings.output, recipe.name)
+    output = ArtifactFolder(job.settings.output, recipe.name)
     with output.new(datetime.now().astimezone().date()) as new:
         with job.entries.under_way(job.plan.convert) as progress:
             images = _images(job, customised, new.folder, progress)
@@ -54,7 +54,7 @@ def _images(job: Job, customised: Path, folder: Path, progress: Progress) -> lis
     return [image for of_format in zip(*images, strict=True) for image in of_format]
 
 
-def _image_facts(image: Image, virtual_size: int) -> manifest.ImageFacts:
+def _image_facts(image: FinishedImage, virtual_size: int) -> manifest.ImageFacts:
     return manifest.ImageFacts(
         file=image.path.name,
         format=image.format,
@@ -71,7 +71,7 @@ def _facts(job: Job, new: Artifact, customised: Path, images: Sequence[manifest.
     return manifest.Facts(
         version=new.version,
         accelerator=installation["accelerator"],
-        sources=[Source(**source) for source in installation["sources"]],
+        sources=[UsedSource(**source) for source in installation["sources"]],
         machine=installation["machine"],
         customised=checkpoints.result(customised),
         image=images[0],
@@ -87,7 +87,7 @@ def _facts(job: Job, new: Artifact, customised: Path, images: Sequence[manifest.
 
 def _set_modes(job: Job, new: Artifact, customised: Path) -> None:
     """What holds a secret, or may, is for its owner alone: images, and what the installation said. The rest is for all to read."""
-    secret = supplies.has_secrets(job.recipe) or checkpoints.result(customised).password_hashes is not False
+    secret = host_inputs.has_secrets(job.recipe) or checkpoints.result(customised).password_hashes is not False
     for path in new.folder.iterdir():
         harmless = path in (new.folder / MANIFEST, new.domain)
         path.chmod(0o600 if secret and not harmless else 0o644)

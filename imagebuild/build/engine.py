@@ -22,10 +22,10 @@ from imagebuild.errors import HostError, ImageBuildError, from_os
 from imagebuild.host import probe_cache
 from imagebuild.host.process import end_marked, marked
 from imagebuild.progress import Reporter
-from imagebuild.recipe.model import Recipe
+from imagebuild.recipe.model.recipe import Recipe
 from imagebuild.schema.section import MIB
 from imagebuild.step import Step, Tools
-from imagebuild.store.artifact import Artifact, Output
+from imagebuild.store.artifact import Artifact, ArtifactFolder
 from imagebuild.store.history import History
 from imagebuild.store.runs import new_run
 from imagebuild.store.store import Store
@@ -92,7 +92,7 @@ def planned(recipe: Recipe, settings: Settings) -> Outlook:
 
 def look_ahead(plan: Plan, settings: Settings) -> Outlook:
     """What a build of ``plan`` would do now."""
-    latest = None if settings.refresh else Output(settings.output, plan.recipe.name).latest()
+    latest = None if settings.refresh else ArtifactFolder(settings.output, plan.recipe.name).latest()
     if latest is not None and latest.manifest().get("fingerprint") == plan.convert.fingerprint:
         return Outlook(plan, latest, {})
     needed: list[Step] = [plan.convert]

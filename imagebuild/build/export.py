@@ -21,7 +21,7 @@ from imagebuild.machine.choices import VirtType
 from imagebuild.machine.domain_xml import definition
 from imagebuild.machine.install_vm import disk_sizes, install_machine
 from imagebuild.machine.virt_install import InstallMachine
-from imagebuild.recipe.model import Recipe
+from imagebuild.recipe.model.recipe import Recipe
 from imagebuild.recipe.secrets import RealSecrets
 from imagebuild.step import TREE
 from imagebuild.store.store import Store

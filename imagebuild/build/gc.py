@@ -15,8 +15,8 @@ from imagebuild.build.machines import domain_name, machines
 from imagebuild.errors import HostError
 from imagebuild.files import allocated, remove_tree
 from imagebuild.log import logger
-from imagebuild.store.artifact import Output
-from imagebuild.store.store import Entry, Store
+from imagebuild.store.artifact import ArtifactFolder
+from imagebuild.store.store import Store, StoreEntry
 
 
 @dataclass(frozen=True)
@@ -29,14 +29,14 @@ class Removed:
 
 
 @dataclass(frozen=True)
-class Report:
+class CollectedGarbage:
     """What was removed, and the bytes of what is kept in the store."""
 
     removed: tuple[Removed, ...]
     kept: int
 
 
-def collect(store: Store, *, keep: int, max_size: int | None = None, dry_run: bool = False) -> Report:
+def collect(store: Store, *, keep: int, max_size: int | None = None, dry_run: bool = False) -> CollectedGarbage:
     """Remove what nobody needs any more. Raises HostError where libvirt is needed and does not answer.
 
     Of what was made for one recipe ``keep`` entries of each kind stay, those that were used last; and of all that stays no more than
@@ -63,14 +63,14 @@ def collect(store: Store, *, keep: int, max_size: int | None = None, dry_run: bo
         if store.remove(entry, dry_run=dry_run):
             removed.append(Removed(_named(entry), entry.size, "not used for longest"))
             size -= entry.size
-    return Report(tuple(removed), size)
+    return CollectedGarbage(tuple(removed), size)
 
 
 def versions(root: Path, store: Store, *, keep: int, dry_run: bool = False) -> list[Removed]:
     """Remove what killed builds left beside the images below ``root``, and all versions of an image but the ``keep`` newest."""
     removed = []
     for folder in sorted(path for path in root.glob("*") if path.is_dir() and not path.is_symlink()):
-        output = Output(root, folder.name)
+        output = ArtifactFolder(root, folder.name)
         with store.locked(lock_name(root, folder.name), lambda pid: None):
             for old in (*output.unfinished(), *output.superfluous(keep)):
                 removed.append(Removed(str(old), _size(old), f"{keep} newer ones are there" if old.name[0] != "." else "unfinished"))  # fmt: skip
@@ -79,12 +79,12 @@ def versions(root: Path, store: Store, *, keep: int, dry_run: bool = False) -> l
     return removed
 
 
-def sources(store: Store) -> list[Entry]:
+def sources(store: Store) -> list[StoreEntry]:
     """The downloads that may go: none while a build runs."""
     if store.runs.living():
         return []
     found = [path for path in (store.root / "sources").glob("*") if path.is_file() and not path.is_symlink()]
-    return [Entry("sources", path.name, path, "", path.stat().st_mtime, allocated(path)) for path in found]
+    return [StoreEntry("sources", path.name, path, "", path.stat().st_mtime, allocated(path)) for path in found]
 
 
 def _orphans(store: Store, told: Collection[str], *, dry_run: bool) -> Iterator[Removed]:
@@ -108,9 +108,9 @@ def _damaged(store: Store, *, dry_run: bool) -> Iterator[Removed]:
             remove_tree(path)
 
 
-def _beyond(entries: Iterable[Entry], keep: int) -> tuple[list[Entry], list[Entry]]:
+def _beyond(entries: Iterable[StoreEntry], keep: int) -> tuple[list[StoreEntry], list[StoreEntry]]:
     """Those that are not among the ``keep`` of their kind and recipe that were used last; and those that are."""
-    groups: dict[tuple[str, str], list[Entry]] = defaultdict(list)
+    groups: dict[tuple[str, str], list[StoreEntry]] = defaultdict(list)
     for entry in entries:
         groups[entry.kind, entry.label].append(entry)
     for group in groups.values():
@@ -121,7 +121,7 @@ def _beyond(entries: Iterable[Entry], keep: int) -> tuple[list[Entry], list[Entr
     )
 
 
-def _named(entry: Entry) -> str:
+def _named(entry: StoreEntry) -> str:
     return f"{entry.kind} {entry.fingerprint[:12]}{f' of {entry.label}' if entry.label else ''}"
 
 

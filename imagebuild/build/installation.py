@@ -23,7 +23,7 @@ from imagebuild.install.supervise import Installed, install
 from imagebuild.machine.install_vm import disk_names, disk_sizes, install_machine
 from imagebuild.machine.virt_install import InstallMachine
 from imagebuild.progress import Progress
-from imagebuild.recipe.model import Recipe
+from imagebuild.recipe.model.recipe import Recipe
 from imagebuild.recipe.secrets import RealSecrets
 from imagebuild.schema.section import MIB
 from imagebuild.step import Prepared

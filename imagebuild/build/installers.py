@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 if TYPE_CHECKING:
     from imagebuild.anaconda import installer as anaconda
     from imagebuild.kickstrap import installer as kickstrap
-    from imagebuild.recipe.model import Recipe
+    from imagebuild.recipe.model.recipe import Recipe
     from imagebuild.step import Installer
 
     # Whoever checks types holds them against the protocol.

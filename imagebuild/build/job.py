@@ -10,9 +10,9 @@ from functools import cached_property
 from pathlib import Path
 
 from imagebuild.build.plan import Plan
-from imagebuild.build.step_cache import Entries, Settings
+from imagebuild.build.step_cache import Settings, StepCache
 from imagebuild.progress import Reporter
-from imagebuild.recipe.model import Recipe
+from imagebuild.recipe.model.recipe import Recipe
 
 FACTS = "installation.json"
 """In the entry of an installation, and of what is made of it: what the manifest will say of it."""
@@ -35,10 +35,10 @@ class Job:
     began: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     @cached_property
-    def entries(self) -> Entries:
+    def entries(self) -> StepCache:
         """The store's entries for its steps."""
         name = self.plan.recipe.name
-        return Entries(name, self.settings, self.reporter, self.work, self.held, self.expected)
+        return StepCache(name, self.settings, self.reporter, self.work, self.held, self.expected)
 
     @property
     def recipe(self) -> Recipe:

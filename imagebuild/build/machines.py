@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from imagebuild.errors import HostError
 from imagebuild.host import accelerator, hypervisor
-from imagebuild.recipe.model import Recipe
+from imagebuild.recipe.model.recipe import Recipe
 from imagebuild.store.store import Store
 
 

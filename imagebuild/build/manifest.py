@@ -11,7 +11,7 @@ from typing import Any
 from imagebuild import fingerprint
 from imagebuild.build.plan import Plan
 from imagebuild.customise import CustomiseResult, OperationResult
-from imagebuild.step import Source
+from imagebuild.step import UsedSource
 
 SCHEMA = 1
 """Counts up when a field changes its meaning or goes."""
@@ -35,7 +35,7 @@ class Facts:
 
     version: str
     accelerator: str
-    sources: Sequence[Source]
+    sources: Sequence[UsedSource]
     machine: Mapping[str, float]
     """How long the install VM ran, and how long until its installer did: ``seconds``, ``seconds_to_installer``."""
     customised: CustomiseResult

@@ -10,7 +10,7 @@ from imagebuild.build.job import Job
 from imagebuild.build.machines import proved_accelerator
 from imagebuild.build.prepare import prepare
 from imagebuild.host.accelerator import Verdict
-from imagebuild.recipe import supplies
+from imagebuild.recipe import host_inputs
 from imagebuild.recipe.secrets import RealSecrets
 from imagebuild.store.artifact import Artifact
 
@@ -35,5 +35,5 @@ def _installed(job: Job) -> tuple[Path, Verdict]:
 
 
 def _customised(job: Job, installed: Path, accelerator: Verdict) -> Path:
-    operations = supplies.opened(job.recipe, job.plan.operations, RealSecrets())
+    operations = host_inputs.opened(job.recipe, job.plan.operations, RealSecrets())
     return checkpoints.make(job.plan, installed, operations, entries=job.entries, accelerator=accelerator.accelerator)

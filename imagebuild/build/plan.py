@@ -20,12 +20,12 @@ from imagebuild.errors import Problem, RecipeError
 from imagebuild.image.conversion import compressors
 from imagebuild.image.formats import described
 from imagebuild.kickstart import syntax, unused_values
-from imagebuild.kickstart.lint import Report, lint, merged
+from imagebuild.kickstart.check import CheckReport, lint, merged
 from imagebuild.kickstart.render import LiveimgPayload, PackagesPayload, Payload, Rendered, TreePayload, render
-from imagebuild.kickstart.rule import Target
+from imagebuild.kickstart.rule import KickstartTarget
 from imagebuild.machine.domain_xml import definition
-from imagebuild.recipe import supplies
-from imagebuild.recipe.model import Recipe
+from imagebuild.recipe import host_inputs
+from imagebuild.recipe.model.recipe import Recipe
 from imagebuild.recipe.secrets import FingerprintSecrets, SampleSecrets, Secrets
 from imagebuild.step import Checked, Dated, Preparation, Step, Tools, World
 
@@ -85,9 +85,9 @@ def make(recipe: Recipe, looked: Any, *, tools: Tools, secret_key: bytes, world:
     secrets = FingerprintSecrets(secret_key)
     check = partial(checked, recipe, nonce=_NONCE, secrets=secrets)
     (rendered, parsed), preparation = installers.of(recipe).plan(recipe, looked, tools, check, world)
-    operations = supplies.planned(recipe)
+    operations = host_inputs.planned(recipe)
     install = _install_step(recipe, rendered, preparation, world)
-    opened = supplies.opened(recipe, operations, secrets)
+    opened = host_inputs.opened(recipe, operations, secrets)
     customise = _customise_step(opened, install, tools)
     convert = _convert_step(recipe, customise, tools)
     return Plan(
@@ -114,14 +114,14 @@ def checked(recipe: Recipe, payload: Payload, nonce: str, secrets: Secrets) -> C
     return rendered, report.parsed
 
 
-def linted(recipe: Recipe, payload: Payload, nonce: str, secrets: Secrets) -> tuple[Rendered, Report]:
+def linted(recipe: Recipe, payload: Payload, nonce: str, secrets: Secrets) -> tuple[Rendered, CheckReport]:
     """The recipe's kickstart, rendered, and what is found in it. Raises RecipeError when it cannot be rendered."""
     rendered = render(recipe, payload=payload, nonce=nonce, secrets=secrets)
     installer = installers.of(recipe)
     report = lint(
         rendered,
         version=syntax.of(recipe).name,
-        target=Target(
+        target=KickstartTarget(
             nonce,
             recipe.installer.insecure,
             _addresses(payload),
@@ -131,7 +131,7 @@ def linted(recipe: Recipe, payload: Payload, nonce: str, secrets: Secrets) -> tu
         supported=installer.supported(recipe),
         ignore={name: recipe.place(("lint", "ignore", name)) for name in recipe.lint.ignore},
     )
-    return rendered, report.joined([*unused_values.problems(recipe, rendered), *supplies.missing(recipe)])
+    return rendered, report.joined([*unused_values.problems(recipe, rendered), *host_inputs.missing(recipe)])
 
 
 def _addresses(payload: Payload) -> frozenset[str]:
@@ -149,7 +149,7 @@ def sample(recipe: Recipe, looked: Any) -> Rendered:
     return rendered
 
 
-def survey(recipe: Recipe, looked: Any) -> Report:
+def survey(recipe: Recipe, looked: Any) -> CheckReport:
     """All that is found in the recipe's kickstart, as ``sample`` renders it. Raises RecipeError when it cannot be rendered."""
     payloads = installers.of(recipe).payloads(recipe, looked)
     return merged([linted(recipe, one, _NONCE, SampleSecrets())[1] for one in payloads])

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from imagebuild.build.machines import known_accelerator
 from imagebuild.build.plan import Plan
 from imagebuild.log import redact
-from imagebuild.recipe.model import Recipe
+from imagebuild.recipe.model.recipe import Recipe
 from imagebuild.step import Step
 from imagebuild.store.artifact import Artifact
 from imagebuild.store.history import Build, History, Outcome, State, StepRecord

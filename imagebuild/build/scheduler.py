@@ -27,8 +27,8 @@ from imagebuild.build.step_cache import Settings
 from imagebuild.errors import ImageBuildError
 from imagebuild.host.process import PIPE, Process, started, stop
 from imagebuild.progress import Progress, Reporter
-from imagebuild.recipe.model import Recipe
-from imagebuild.recipe.search import is_path
+from imagebuild.recipe.folders import is_path
+from imagebuild.recipe.model.recipe import Recipe
 from imagebuild.schema.section import MIB
 
 _ROOT = Path(str(imagebuild.__file__)).parents[1]

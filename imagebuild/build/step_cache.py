@@ -29,7 +29,7 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Entries:
+class StepCache:
     """``label`` is the recipe's name, ``work`` the run's own folder; ``expected`` are the seconds that steps may take.
 
     ``held`` keeps others from removing what was taken, until it is closed. ``seconds`` fills with what each step took,

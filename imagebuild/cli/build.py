@@ -29,8 +29,8 @@ from imagebuild.cli.options import (
 from imagebuild.cli.output import echo, echo_data, echo_lines, shown
 from imagebuild.cli.report import JsonReporter, reporter
 from imagebuild.progress import Reporter
-from imagebuild.recipe.model import Recipe
-from imagebuild.store.artifact import Output
+from imagebuild.recipe.model.recipe import Recipe
+from imagebuild.store.artifact import ArtifactFolder
 
 
 @click.command(
@@ -119,7 +119,7 @@ def _words(recipe: Recipe, settings: Settings, given: Mapping[str, str], *, verb
 
 def _built(recipe: Recipe, settings: Settings, told: Reporter) -> dict[str, str | bool]:
     """Build one recipe here, and tell what an event tells; ``unchanged`` if the image was there."""
-    before = Output(settings.output, recipe.name).latest()
+    before = ArtifactFolder(settings.output, recipe.name).latest()
     artifact = engine.build(recipe, settings, told)
     unchanged = before is not None and before.version == artifact.version
     if unchanged and settings.if_changed:

@@ -9,8 +9,8 @@ from imagebuild.cli.output import echo, echo_data, shown
 from imagebuild.errors import RecipeError
 from imagebuild.host.hints import command_line
 from imagebuild.recipe.catalogue import Listed, catalogue
+from imagebuild.recipe.folders import recipe_folders
 from imagebuild.recipe.load import checked
-from imagebuild.recipe.search import recipe_folders
 
 
 @click.command("list")

@@ -36,7 +36,7 @@ _COMMANDS = {
         "Print the JSON Schema of recipes: with it an editor completes keys and marks what is wrong.",
     ),
     "completion": (
-        "manual",
+        "man_page",
         "Print what makes SHELL complete imagebuild's commands, options and the names of recipes.",
     ),
     "gc": ("gc", "Remove from the store what nobody needs any more."),
@@ -44,7 +44,7 @@ _COMMANDS = {
 """The name of each command; the module of it, with the name in there where that is another; and the first sentence of its help."""
 
 
-class Commands(Mapping[str, click.Command]):
+class CommandTable(Mapping[str, click.Command]):
     """The commands by their names, as click's group keeps them."""
 
     def __getitem__(self, name: str) -> click.Command:
@@ -59,7 +59,7 @@ class Commands(Mapping[str, click.Command]):
         return len(_COMMANDS)
 
 
-class Group(click.Group):
+class CommandGroup(click.Group):
     """A group that lists its commands without importing them, and their sentences whole."""
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -31,7 +31,7 @@ def line(recipe: str, step: str, text: str, seconds: float, expected: float | No
 
 
 @dataclass
-class Step:
+class RunningStep:
     """What every reporter keeps of a running step."""
 
     recipe: str

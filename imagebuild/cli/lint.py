@@ -19,10 +19,10 @@ from imagebuild.kickstart import rule as rules
 from imagebuild.kickstart.merged_report import Gathered
 from imagebuild.log import redact
 from imagebuild.recipe.catalogue import clashes
-from imagebuild.recipe.compose import Image
+from imagebuild.recipe.compose.images import RecipeImage
+from imagebuild.recipe.folders import available, recipe_folders
 from imagebuild.recipe.load import checked_all, select
-from imagebuild.recipe.model import Recipe
-from imagebuild.recipe.search import available, recipe_folders
+from imagebuild.recipe.model.recipe import Recipe
 
 _KICKSTARTS = (".ks", ".cfg", ".ks.in")
 
@@ -90,7 +90,7 @@ def _is_kickstart(name: str) -> bool:
 
 def _lint_recipes(names: tuple[str, ...], given: dict[str, str], found: Gathered) -> int:
     """Gather what is found in the recipes of these names; returns the number of images that they yield."""
-    images: list[Image] = []
+    images: list[RecipeImage] = []
     checked: list[Recipe] = []
     for name in names:
         try:

@@ -15,7 +15,7 @@ import click
 
 import imagebuild
 from imagebuild.cli import problems
-from imagebuild.cli.commands import Commands, Group
+from imagebuild.cli.commands import CommandGroup, CommandTable
 from imagebuild.cli.output import echo_data, echo_lines, echo_text
 from imagebuild.errors import ImageBuildError, InstallFailed, RecipeError, from_os
 from imagebuild.printable import one_line
@@ -25,8 +25,8 @@ _SHOWN_CONSOLE = 12
 
 
 @click.group(
-    cls=Group,
-    commands=Commands(),
+    cls=CommandGroup,
+    commands=CommandTable(),
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     epilog="Exit codes: 0 done, 1 failed, 2 wrong recipe or usage, 3 this host cannot, 130 interrupted.",
 )

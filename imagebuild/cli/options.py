@@ -15,9 +15,9 @@ from imagebuild import log
 from imagebuild.errors import UsageError
 from imagebuild.printable import one_line
 from imagebuild.recipe.catalogue import catalogue
+from imagebuild.recipe.folders import available, recipe_folders
 from imagebuild.recipe.load import load_all
-from imagebuild.recipe.model import Recipe
-from imagebuild.recipe.search import available, recipe_folders
+from imagebuild.recipe.model.recipe import Recipe
 from imagebuild.schema.fields import byte_size, duration
 from imagebuild.schema.findings import did_you_mean
 from imagebuild.store.store import Store, default_root

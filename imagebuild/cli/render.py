@@ -13,8 +13,8 @@ from imagebuild.cli.output import echo, echo_document
 from imagebuild.errors import UsageError
 from imagebuild.machine.domain_xml import IMAGES, definition
 from imagebuild.recipe.load import load
-from imagebuild.recipe.model import Recipe
-from imagebuild.recipe.written import written
+from imagebuild.recipe.model.recipe import Recipe
+from imagebuild.recipe.yaml.written import written
 
 
 @click.command(

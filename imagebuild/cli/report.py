@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from imagebuild.cli.lines import Step, line, rounded
+from imagebuild.cli.lines import RunningStep, line, rounded
 from imagebuild.cli.output import echo, echo_data
 from imagebuild.errors import ImageBuildError
 from imagebuild.progress import Reporter
@@ -38,7 +38,7 @@ class PlainReporter:
         self._tell = tell
 
     @contextmanager
-    def step(self, recipe: str, name: str, expected: float | None = None) -> Iterator[Step]:
+    def step(self, recipe: str, name: str, expected: float | None = None) -> Iterator[RunningStep]:
         step = _PlainStep(recipe, name, expected, tell=self._tell)
         try:
             yield step
@@ -52,7 +52,7 @@ class PlainReporter:
 
 
 @dataclass(kw_only=True)
-class _PlainStep(Step):
+class _PlainStep(RunningStep):
     tell: Callable[[str], None]
     _told: float = field(default_factory=time.monotonic)
 
@@ -70,7 +70,7 @@ class JsonReporter:
     """One JSON object per line on standard output: ``step`` events with ``state`` started, running, done or failed."""
 
     @contextmanager
-    def step(self, recipe: str, name: str, expected: float | None = None) -> Iterator[Step]:
+    def step(self, recipe: str, name: str, expected: float | None = None) -> Iterator[RunningStep]:
         step = _JsonStep(recipe, name, expected, tell=self.tell)
         self.tell(event="step", recipe=recipe, step=name, state="started", expected_seconds=rounded(expected))
         try:
@@ -94,7 +94,7 @@ class JsonReporter:
 
 
 @dataclass(kw_only=True)
-class _JsonStep(Step):
+class _JsonStep(RunningStep):
     tell: Callable[..., None]
     _told: tuple[str, int | None] = ("", None)
 

@@ -22,7 +22,7 @@ from imagebuild.errors import UsageError
 from imagebuild.guest import Key
 from imagebuild.host import accelerator
 from imagebuild.image.disk_image import Format
-from imagebuild.recipe import supplies
+from imagebuild.recipe import host_inputs
 from imagebuild.recipe.load import load
 from imagebuild.recipe.secrets import RealSecrets
 from imagebuild.schema.document import Mark
@@ -238,7 +238,7 @@ def _of_recipe(name: str) -> list[OperationCall]:
     recipe = load(name)
     if not recipe.operations:
         raise UsageError(f"--recipe {name}: it has no operations")
-    return list(supplies.opened(recipe, supplies.planned(recipe), RealSecrets()))
+    return list(host_inputs.opened(recipe, host_inputs.planned(recipe), RealSecrets()))
 
 
 def _call(text: str) -> OperationCall:
@@ -249,7 +249,7 @@ def _call(text: str) -> OperationCall:
             raise UsageError(f"--operation {name}: expected a JSON object after the equals sign")
         call = registry.call(name, data)
         mark = Mark(f"--operation {name}", 0, 0)
-        return supplies.with_secrets(supplies.with_paths(call, lambda _: mark), lambda _: mark, RealSecrets())
+        return host_inputs.with_secrets(host_inputs.with_paths(call, lambda _: mark), lambda _: mark, RealSecrets())
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
-from imagebuild.cli.lines import Step, clock, line
+from imagebuild.cli.lines import RunningStep, clock, line
 from imagebuild.cli.output import shown
 
 
@@ -26,7 +26,7 @@ class TerminalReporter:
         self._lock = threading.Lock()
 
     @contextmanager
-    def step(self, recipe: str, name: str, expected: float | None = None) -> Iterator[Step]:
+    def step(self, recipe: str, name: str, expected: float | None = None) -> Iterator[RunningStep]:
         progress = self._enter()
         task = progress.add_task(shown(f"{recipe}  {name:<9}"), total=None, detail="", expected=expected)
         step = _TerminalStep(recipe, name, expected, progress=progress, task=task)
@@ -78,7 +78,7 @@ class _Elapsed(TextColumn):
 
 
 @dataclass(kw_only=True)
-class _TerminalStep(Step):
+class _TerminalStep(RunningStep):
     progress: Progress
     task: TaskID
 

@@ -28,9 +28,9 @@ from typing import Any
 from imagebuild import guest
 from imagebuild.customise import registry, runner, sockets
 from imagebuild.customise.files import Files
+from imagebuild.customise.host_inputs import Supplies
 from imagebuild.customise.result import RESULTS, OperationResult
 from imagebuild.customise.sockets import SocketFolder
-from imagebuild.customise.supplies import Supplies
 from imagebuild.errors import GuestStuck, HostError, ImageBuildError
 from imagebuild.host.stall import Stall, Usage
 

@@ -31,7 +31,7 @@ class _Row(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Lines(_Row):
+class LinesToRemove(_Row):
     """Lines of texts that go."""
 
     paths: tuple[Pattern, ...]
@@ -50,7 +50,7 @@ class Agent(_Row):
 
     product: str
     remove: tuple[Pattern, ...] = ()
-    lines: Lines | None = None
+    lines: LinesToRemove | None = None
     keys: Keys | None = None
     keep: tuple[Pattern, ...] = ()
     renewed: Literal["start", "register", "command", "never"]

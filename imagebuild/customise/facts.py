@@ -6,14 +6,14 @@ import posixpath
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from imagebuild.customise import places
+from imagebuild.customise import system_folders
 from imagebuild.errors import GuestError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from imagebuild.customise.view import View
-    from imagebuild.guest import Entry
+    from imagebuild.guest import GuestFile
 
 ACCOUNTS = "/etc/passwd"
 _PARENTS = ("home", "homes", "users", "people")
@@ -62,19 +62,19 @@ def homes(guest: View) -> list[Account]:
     for account in (Account("root", 0, 0, "/root"), *known):
         if account.path.startswith("/") and guest.leads_to_folder(account.path):
             real = guest.realpath(account.path)
-            if not places.is_of_system(real) or real == "/root":
+            if not system_folders.is_of_system(real) or real == "/root":
                 found.setdefault(real, replace(account, path=real))
     parents = {posixpath.dirname(path) for path in [*found, *(account.path for account in known)]}
     for parent in ["/home", *sorted(one for one in parents if posixpath.basename(one).lower() in _PARENTS)]:
         if guest.leads_to_folder(parent):
             real = guest.realpath(parent)
-            if real in ("/home", "/var/home") or not places.is_of_system(real):
+            if real in ("/home", "/var/home") or not system_folders.is_of_system(real):
                 for path, entry in _unknown(guest, real, found, 0):
                     found.setdefault(path, Account(entry.name, entry.uid, entry.gid, path))
     return list(found.values())
 
 
-def _unknown(guest: View, folder: str, known: dict[str, Account], depth: int) -> Iterator[tuple[str, Entry]]:
+def _unknown(guest: View, folder: str, known: dict[str, Account], depth: int) -> Iterator[tuple[str, GuestFile]]:
     """Homes below a folder that no account has. It is gone into where it holds others and is none itself."""
     for entry in guest.listdir(folder):
         path = posixpath.join(folder, entry.name)

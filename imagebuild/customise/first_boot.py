@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from imagebuild.customise import init_scripts, units
+from imagebuild.customise.linux import init_scripts, units
 from imagebuild.errors import GuestError
 
 if TYPE_CHECKING:

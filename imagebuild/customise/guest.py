@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from imagebuild.customise.files import Change, Files, difference
-from imagebuild.customise.supplies import NOTHING, Supplies
+from imagebuild.customise.host_inputs import NOTHING, Supplies
 from imagebuild.customise.view import LARGEST_TEXT, View, shown
 from imagebuild.errors import GuestError, GuestFileError
 from imagebuild.files import sha256
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from imagebuild.guest import Entry
+    from imagebuild.guest import GuestFile
     from imagebuild.guest.block import Identifier, Kind
 
 _MOST_LISTED = 100
@@ -98,14 +98,14 @@ class Guest(View):
         self._settle(path, mode, owner)
         self.record(path, "replaced" if found else "created")
 
-    def _same(self, path: str, found: Entry, mode: int, owner: tuple[int, int] | None) -> bool:
+    def _same(self, path: str, found: GuestFile, mode: int, owner: tuple[int, int] | None) -> bool:
         """Whether what was found has the mode and the owner that are asked for, as far as its file system can keep them."""
         if found.mode == mode and owner in (None, (found.uid, found.gid)):
             return True
         self._settle(path, mode, owner)
         return self._files.stat(path) == found
 
-    def _make_way(self, path: str, found: Entry | None) -> None:
+    def _make_way(self, path: str, found: GuestFile | None) -> None:
         """Let a file be written at ``path``: what is there is no folder and no link, and it has a folder to be in."""
         if found is not None and found.kind == "dir":
             raise GuestFileError(path, "is a folder")

@@ -12,13 +12,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from imagebuild.customise import supplies
+from imagebuild.customise import host_inputs
 from imagebuild.errors import GuestError
 from imagebuild.host.hints import command_line
 
 if TYPE_CHECKING:
     from imagebuild.customise.guest import Guest
-    from imagebuild.customise.supplies import HostEntry, HostPath
+    from imagebuild.customise.host_inputs import HostEntry, HostPath
 
 Manager = Literal["apt", "dnf", "yum", "zypper", "apk"]
 
@@ -45,7 +45,7 @@ def offered(guest: Guest, manager: Manager, folder: HostPath) -> Iterator[list[s
 
     GuestError if the folder is none that this package manager could read.
     """
-    found = supplies.entries(guest.supplies.path(folder))
+    found = host_inputs.entries(guest.supplies.path(folder))
     index = _index(manager, {entry.name for entry in found}, folder)
     with guest.scratch(_PLACE):
         _copy(guest, found)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from imagebuild.customise.supplies import NOTHING, Supplies
+from imagebuild.customise.host_inputs import NOTHING, Supplies
 
 if TYPE_CHECKING:
     from imagebuild.customise.guest import Guest

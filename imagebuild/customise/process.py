@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 import imagebuild
 from imagebuild.customise import sockets
+from imagebuild.customise.host_inputs import Supplies
 from imagebuild.customise.result import RESULT, RESULTS, CustomiseResult, OperationResult
 from imagebuild.customise.sockets import SocketFolder
-from imagebuild.customise.supplies import Supplies
 from imagebuild.errors import CommandFailed, GuestError, GuestStuck, HostError
 from imagebuild.files import is_utf8
 from imagebuild.guest import Key
@@ -62,7 +62,7 @@ class KeepLayer(Protocol):
     def __call__(self, folder: Path, results: Sequence[OperationResult]) -> None: ...
 
 
-class _Reader:
+class _EventReader:
     """Reads the child's events: one JSON object per line. Nobody else writes into that pipe."""
 
     def __init__(self, progress: Progress, keep_layer: KeepLayer | None) -> None:
@@ -131,7 +131,7 @@ def run(
             f"libguestfs does not take {disk.parent}: the name of that folder, or of one above it, is no UTF-8",
             "rename it, or write to another folder with --output",
         )
-    reader = _Reader(progress, keep_layer)
+    reader = _EventReader(progress, keep_layer)
     with tempfile.TemporaryDirectory(prefix="customise-", dir=workdir) as tmpdir:
         order = Order(
             disk=str(disk.absolute()),
@@ -150,7 +150,7 @@ def run(
         return _carried_out(order, reader, timeout)
 
 
-def _carried_out(order: Order, reader: _Reader, timeout: float) -> CustomiseResult:
+def _carried_out(order: Order, reader: _EventReader, timeout: float) -> CustomiseResult:
     """Have a process carry out the order; ``reader`` gets what it tells."""
     disk = Path(order.disk).name
     try:

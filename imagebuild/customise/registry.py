@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from imagebuild import fingerprint
 from imagebuild.customise import operations
+from imagebuild.customise.host_inputs import NOTHING, Supplies
 from imagebuild.customise.operation import Operation, OperationCall, Params, Phase
-from imagebuild.customise.supplies import NOTHING, Supplies
 from imagebuild.errors import UsageError
 
 if TYPE_CHECKING:
@@ -108,6 +108,7 @@ def shared_sources() -> list[Path]:
         *(package / "guest").rglob("*.py"),
         *(package / "customise").glob("*.py"),
         *(package / "customise" / "network").glob("*.py"),
+        *(package / "customise" / "linux").glob("*.py"),
     ]
 
 

@@ -6,9 +6,10 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
-from imagebuild.customise import packages, password_hashes, registry
-from imagebuild.customise.audit import LOGINS, identities, logins, search
+from imagebuild.customise import password_hashes, registry
+from imagebuild.customise.audit import LOGINS, identities, logins, scan
 from imagebuild.customise.guest import Guest
+from imagebuild.customise.linux import packages
 from imagebuild.customise.operation import NoParams, NotApplicable, OperationCall
 from imagebuild.customise.result import CustomiseResult, OperationResult, Status
 from imagebuild.errors import GuestError, GuestFileError
@@ -146,7 +147,7 @@ def audit_guest(files: Files, tell: Callable[[str, float], None]) -> CustomiseRe
         tell(name, done / (len(names) + 1))
         results.append(_carried(apply_one(files, registry.call(name))))
     tell("looking for what is left", len(names) / (len(names) + 1))
-    found |= search.look(guest, known)
+    found |= scan.look(guest, known)
     results += [OperationResult(kind, "changed", "", tuple(changes), 0.0) for kind, changes in found.items() if changes]
     return CustomiseResult(tuple(results), {})
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 from typing import TYPE_CHECKING
 
-from imagebuild.customise import places
+from imagebuild.customise import system_folders
 from imagebuild.customise.facts import Account, accounts, homes
 from imagebuild.customise.files import Change, Files
 from imagebuild.errors import GuestError, GuestFileError
@@ -13,8 +13,8 @@ from imagebuild.errors import GuestError, GuestFileError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from imagebuild.guest import Entry
-    from imagebuild.guest.search import Found
+    from imagebuild.guest import GuestFile
+    from imagebuild.guest.text_search import SearchResult
 
 LARGEST_TEXT = 1 << 20
 """Bytes of the largest file that is read as a text. A guest's file may be of any size; no configuration is."""
@@ -114,17 +114,17 @@ class View:
         found = set()
         for pattern in patterns:
             matches = self._files.glob(pattern)
-            if places.names_little(pattern):
+            if system_folders.names_little(pattern):
                 allowed = {folder: self._may_sweep(folder) for folder in {posixpath.dirname(path) for path in matches}}
                 matches = [path for path in matches if allowed[posixpath.dirname(path)]]
             found.update(matches)
         return sorted(found)
 
-    def listdir(self, path: str) -> list[Entry]:
+    def listdir(self, path: str) -> list[GuestFile]:
         """What is in a folder, or in the one that a link leads to, sorted by name; nothing if it is not there."""
         return sorted(self._files.listdir(path), key=lambda entry: entry.name) if self.leads_to_folder(path) else []
 
-    def walk(self, path: str) -> Iterator[tuple[str, Entry]]:
+    def walk(self, path: str) -> Iterator[tuple[str, GuestFile]]:
         """Everything below a folder, or below the one that a link leads to, with its path; a folder before what is in it.
 
         Links further down are not followed, and neither is one into a folder of the system: that is put on record as not done.
@@ -143,7 +143,7 @@ class View:
         real = self._files.realpath(folder)
         if real == posixpath.normpath(folder):
             return True
-        if places.leads_astray(folder, real, self.mountpoints()):
+        if system_folders.leads_astray(folder, real, self.mountpoints()):
             whose = "which belongs to the system"
         elif any(f"{home.path}/".startswith(f"{real}/") for home in self.homes()):
             whose = "which is or holds a home"
@@ -152,11 +152,13 @@ class View:
         self.not_done(folder, f"a link leads to {real}, {whose}: nothing in it is touched")
         return False
 
-    def search(self, folders: Sequence[str], texts: Sequence[bytes], name: str, skip: Sequence[str] = ()) -> Found:
-        """Files of real folders by a line of theirs, anything there by its name, and all links; see ``imagebuild.guest.search``."""
+    def search(
+        self, folders: Sequence[str], texts: Sequence[bytes], name: str, skip: Sequence[str] = ()
+    ) -> SearchResult:
+        """Files of real folders by a line of theirs, anything there by its name, and all links; see ``imagebuild.guest.text_search``."""
         return self._files.search(folders, texts, name, skip)
 
-    def stat(self, path: str) -> Entry | None:
+    def stat(self, path: str) -> GuestFile | None:
         """What is at ``path``, links not followed; None if nothing is."""
         return self._files.stat(path)
 

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from imagebuild.errors import HostError, ImageBuildError, from_os
 from imagebuild.fetch.attempts import persist, stop_all
 from imagebuild.fetch.limits import BLOCK, LIMITS, LOOK, MIB, Cut, Limits, NotThere, Passing, shown
-from imagebuild.fetch.partial import Part, opened
+from imagebuild.fetch.partial import PartialFile, opened
 from imagebuild.log import logger
 from imagebuild.progress import Progress
 
@@ -122,7 +122,7 @@ def download(
 class _Body:
     """The bytes of a download on their way into its part."""
 
-    def __init__(self, url: str, part: Part, expected: Digest | None, progress: Progress, largest: int) -> None:
+    def __init__(self, url: str, part: PartialFile, expected: Digest | None, progress: Progress, largest: int) -> None:
         self.url, self.part, self.expected = url, part, expected
         self.progress, self.largest = progress, largest
         self.name = urlsplit(url).path.rpartition("/")[2]
@@ -193,7 +193,7 @@ def copy(source: Path, target: Path, expected: Digest | None, progress: Progress
         raise from_os(error) from error
 
 
-def _finish(part: Part, what: str, expected: Digest | None) -> None:
+def _finish(part: PartialFile, what: str, expected: Digest | None) -> None:
     """Give the file its name if it is what it should be; otherwise nothing of it is kept."""
     if expected is not None and part.digest != expected.value:
         found = part.digest
@@ -218,7 +218,7 @@ def _refuse_encoded(answer: Answer, url: str) -> None:
         )
 
 
-def _check_space(total: int | None, part: Part) -> None:
+def _check_space(total: int | None, part: PartialFile) -> None:
     """Raise HostError where the rest does not fit, or, of a body of unknown size, not even a little more."""
     free = shutil.disk_usage(part.path.parent).free
     hint = "free some space, or choose another file system with --store"

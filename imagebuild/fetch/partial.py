@@ -25,7 +25,7 @@ _CLOCKS_DIFFER = 60.0
 
 
 @contextmanager
-def opened(target: Path, url: str, algorithm: str, wait: Callable[[], None]) -> Iterator[Part]:
+def opened(target: Path, url: str, algorithm: str, wait: Callable[[], None]) -> Iterator[PartialFile]:
     """The part of ``target``, for one process at a time: ``wait`` is called while another one has it.
 
     A part that nobody could go on with is removed at the end.
@@ -35,7 +35,7 @@ def opened(target: Path, url: str, algorithm: str, wait: Callable[[], None]) -> 
         wait()
         time.sleep(0.2)
     with open(descriptor, "r+b", buffering=0) as file:  # noqa: PTH123 - a descriptor
-        part = Part(target, path, file.fileno(), url, algorithm)
+        part = PartialFile(target, path, file.fileno(), url, algorithm)
         try:
             part.take_up()
             yield part
@@ -52,7 +52,7 @@ def _locked(path: Path) -> int | None:
     return None
 
 
-class Part:
+class PartialFile:
     """NAME.part beside the file NAME that it is to become, with its size in bytes and its digest so far.
 
     NAME.part.json says which version of the file it is a part of: its validator (RFC 9110, 8.8) and its whole size.

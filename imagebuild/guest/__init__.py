@@ -7,8 +7,19 @@ is resolved inside the guest.
 from imagebuild.guest.disk import GuestDisk
 from imagebuild.guest.encryption import Key
 from imagebuild.guest.launch import opened
-from imagebuild.guest.layout import Root, find_root
-from imagebuild.guest.lookup import Entry, Kind, Lookup, literal
+from imagebuild.guest.layout import RootFilesystem, find_root
+from imagebuild.guest.lookup import GuestFile, Kind, Lookup, literal
 from imagebuild.guest.removal import Cleared
 
-__all__ = ["Cleared", "Entry", "GuestDisk", "Key", "Kind", "Lookup", "Root", "find_root", "literal", "opened"]
+__all__ = [
+    "Cleared",
+    "GuestDisk",
+    "GuestFile",
+    "Key",
+    "Kind",
+    "Lookup",
+    "RootFilesystem",
+    "find_root",
+    "literal",
+    "opened",
+]

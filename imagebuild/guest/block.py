@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from imagebuild.errors import GuestError
-from imagebuild.guest import inventory, luks, lvm, raid
+from imagebuild.guest import inventory, luks, lvm_identifiers, raid
 
 Kind = Literal["file systems", "partitions", "volumes"]
 _BY_LIBGUESTFS = ("ext2", "ext3", "ext4", "xfs", "btrfs", "swap")
@@ -68,7 +68,7 @@ def _of_volumes(guestfs: Any) -> list[Identifier]:
     ]
     found += [Identifier(f"RAID {value}", "volumes", "raid", value) for value in dict.fromkeys(arrays.values())]
     physical = [device for device, type_ in types.items() if type_ == "LVM2_member"]
-    volumes = dict.fromkeys(one for device in physical for one in lvm.volumes(guestfs, device))
+    volumes = dict.fromkeys(one for device in physical for one in lvm_identifiers.volumes(guestfs, device))
     here = {one.value for one in volumes if one.name in physical}
     for one in volumes:
         if one.type == "pv" and one.value not in here:
@@ -113,7 +113,7 @@ def renew_contents(guestfs: Any, pairs: Pairs) -> None:
     volumes = _volumes(pairs)
     for device in devices(guestfs) if volumes else []:
         if guestfs.vfs_type(device) == "LVM2_member":
-            lvm.renew(guestfs, device, volumes)
+            lvm_identifiers.renew(guestfs, device, volumes)
 
 
 def renew_below(guestfs: Any, pairs: Pairs) -> None:

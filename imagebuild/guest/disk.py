@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from imagebuild.errors import GuestError, GuestFileError
-from imagebuild.guest import appliance, block, boot, search
+from imagebuild.guest import appliance, block, boot, text_search
 from imagebuild.guest.appliance import Appliance
 from imagebuild.guest.calls import about
-from imagebuild.guest.lookup import Entry, Lookup
+from imagebuild.guest.lookup import GuestFile, Lookup
 from imagebuild.guest.removal import Cleared, Removal, is_plain
 from imagebuild.guest.tree import Tree
 from imagebuild.image import qemu_img
@@ -41,16 +41,16 @@ class GuestDisk(Lookup):
 
     # -- look ------------------------------------------------------------------------------------
 
-    def lookup(self, folder: str, name: str) -> Entry | None:
+    def lookup(self, folder: str, name: str) -> GuestFile | None:
         return self._tree.lookup(folder, name)
 
-    def entries(self, folder: str) -> Iterable[Entry]:
+    def entries(self, folder: str) -> Iterable[GuestFile]:
         return self._tree.entries(folder)
 
     def resolved(self, path: str, *, follow_last: bool) -> str:
         return self._tree.resolved(path, follow_last=follow_last)
 
-    def walk(self, path: str) -> Iterator[tuple[str, Entry]]:
+    def walk(self, path: str) -> Iterator[tuple[str, GuestFile]]:
         self._tree.load(self.folder(path))
         return super().walk(path)
 
@@ -70,8 +70,10 @@ class GuestDisk(Lookup):
                 size += len(more)
             return b"".join(parts)
 
-    def search(self, folders: Sequence[str], texts: Sequence[bytes], name: str, skip: Sequence[str]) -> search.Found:
-        return search.search(self._g, folders, texts, name, skip)
+    def search(
+        self, folders: Sequence[str], texts: Sequence[bytes], name: str, skip: Sequence[str]
+    ) -> text_search.SearchResult:
+        return text_search.search(self._g, folders, texts, name, skip)
 
     def sha256(self, path: str) -> str:
         with about(path):

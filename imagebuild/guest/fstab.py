@@ -17,7 +17,7 @@ _ON_DEMAND = "x-systemd.automount"
 
 
 @dataclass(frozen=True)
-class Entry:
+class FstabEntry:
     """One line: what to mount (first field), where, as which type, with which options."""
 
     spec: str
@@ -45,14 +45,14 @@ class Entry:
         return ",".join(chosen) if self.fstype == "btrfs" else ""
 
 
-def parse(text: str) -> list[Entry]:
+def parse(text: str) -> list[FstabEntry]:
     """The lines of an fstab, outer mountpoints before what is mounted inside them. Broken lines are left out."""
     found = []
     for line in text.splitlines():
         fields = [_unescaped(field) for field in line.split()]
         if len(fields) >= 3 and not fields[0].startswith("#"):
             options = tuple(fields[3].split(",")) if len(fields) > 3 else ()
-            found.append(Entry(fields[0], fields[1], fields[2], options))
+            found.append(FstabEntry(fields[0], fields[1], fields[2], options))
     return sorted(found, key=lambda entry: entry.mountpoint.rstrip("/").count("/"))
 
 

@@ -18,7 +18,7 @@ _SNAPSHOTS = frozenset({".snapshots", "timeshift-btrfs"})
 """Folders where snapper and Timeshift keep earlier states of a system."""
 
 
-class Root(NamedTuple):
+class RootFilesystem(NamedTuple):
     """Where a guest's root file system is: a device of the appliance's, and the mount options it takes."""
 
     device: str
@@ -42,14 +42,14 @@ def types(guestfs: Any) -> dict[str, str]:
     return {device: type_ or reasons.type_of(guestfs, device) for device, type_ in found.items()}
 
 
-def find_root(guestfs: Any, seen: Mapping[str, str] | None = None) -> Root:
+def find_root(guestfs: Any, seen: Mapping[str, str] | None = None) -> RootFilesystem:
     """The only root file system on the disks, found by looking for /etc/fstab or os-release.
 
     Partitions, logical volumes, RAID arrays and subvolumes of a btrfs are looked at. libguestfs's own inspection finds
     out much more, and takes 30 s under emulation. GuestError if there is no root file system, or more than one, or one that cannot be
     changed file by file, or if a swap area holds the memory of a hibernated machine; then nothing has been mounted. ``seen`` is what ``types`` found.
     """
-    roots: dict[str, Root] = {}
+    roots: dict[str, RootFilesystem] = {}
     refused: dict[str, GuestError] = {}
     seen = types(guestfs) if seen is None else seen
     for device, fstype in seen.items():
@@ -68,7 +68,7 @@ def find_root(guestfs: Any, seen: Mapping[str, str] | None = None) -> Root:
             reasons.check_kind(guestfs, device, is_root=_is_root(guestfs, ""))
             # a btrfs is found once on each of its devices
             name = guestfs.vfs_uuid(device) if fstype == "btrfs" else device
-            roots |= {f"{name} {options}": Root(device, options) for options in _roots_in(guestfs, fstype)}
+            roots |= {f"{name} {options}": RootFilesystem(device, options) for options in _roots_in(guestfs, fstype)}
         finally:
             guestfs.umount_all()
     if len(roots) > 1:
@@ -104,7 +104,7 @@ def _is_root(guestfs: Any, place: str) -> bool:
     return any(guestfs.exists(place + mark) for mark in ("/etc/fstab", "/etc/os-release", "/usr/lib/os-release"))
 
 
-def mount(guestfs: Any, root: Root, seen: Mapping[str, str] | None = None) -> dict[str, str]:
+def mount(guestfs: Any, root: RootFilesystem, seen: Mapping[str, str] | None = None) -> dict[str, str]:
     """Mount ``root`` and what its fstab names, writable. Returns the device at each place. ``seen`` is what ``types`` found."""
     seen = seen or {}
     places = {"/": root.device}

@@ -22,7 +22,7 @@ _WILD = re.compile(r"(?<!\\)[*?\[]")
 
 
 @dataclass(frozen=True)
-class Entry:
+class GuestFile:
     """What is at a path of a guest, links not followed: its last name, kind, permission bits, size in bytes, owner.
 
     ``links`` counts the names that a file has (hard links), and ``target`` is what is written in a symbolic link.
@@ -42,20 +42,20 @@ class Lookup(ABC):
     """Answers questions about paths from two that an implementation answers about folders without links in their path."""
 
     @abstractmethod
-    def lookup(self, folder: str, name: str) -> Entry | None:
+    def lookup(self, folder: str, name: str) -> GuestFile | None:
         """What ``folder`` has by this name; None if nothing, or if it is no folder."""
 
     @abstractmethod
-    def entries(self, folder: str) -> Iterable[Entry]:
+    def entries(self, folder: str) -> Iterable[GuestFile]:
         """All that is in ``folder``. GuestError if it is none."""
 
-    def stat(self, path: str) -> Entry | None:
+    def stat(self, path: str) -> GuestFile | None:
         """What is at ``path``, a link itself and not its target; None if nothing is."""
         try:
             folder, name = posixpath.split(self.resolved(path, follow_last=False))
         except GuestError:
             return None
-        return self.lookup(folder, name) if name else Entry("", "dir", 0o755, 0)
+        return self.lookup(folder, name) if name else GuestFile("", "dir", 0o755, 0)
 
     def realpath(self, path: str) -> str:
         """``path`` without links. GuestError if nothing is there."""
@@ -72,7 +72,7 @@ class Lookup(ABC):
             raise GuestFileError(path, "not a symbolic link")
         return found.target
 
-    def listdir(self, path: str) -> list[Entry]:
+    def listdir(self, path: str) -> list[GuestFile]:
         """All that is in a folder, or in the one that a link leads to."""
         return list(self.entries(self.folder(path)))
 
@@ -103,7 +103,7 @@ class Lookup(ABC):
         fits = _compiled(part)
         return [name for name in names if fits.fullmatch(name) and (part.startswith(".") or not name.startswith("."))]
 
-    def walk(self, path: str) -> Iterator[tuple[str, Entry]]:
+    def walk(self, path: str) -> Iterator[tuple[str, GuestFile]]:
         """All that is below a folder, or below the one that a link leads to; links further down are not followed.
 
         By name, a folder before what is in it. However deep a tree is: nothing here calls itself.
@@ -121,7 +121,7 @@ class Lookup(ABC):
                 inner = f"{real}/{entry.name}"
                 waiting.append((f"{folder}/{entry.name}", inner, self._by_name(inner)))
 
-    def _by_name(self, folder: str) -> Iterator[Entry]:
+    def _by_name(self, folder: str) -> Iterator[GuestFile]:
         return iter(sorted(self.entries(folder), key=lambda entry: entry.name))
 
     def resolved(self, path: str, *, follow_last: bool) -> str:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-class Network:
+class ApplianceNetwork:
     """The network card of a running appliance that was started with one. It is switched off at once."""
 
     def __init__(self, guestfs: Any) -> None:

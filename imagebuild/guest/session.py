@@ -13,8 +13,8 @@ from imagebuild.errors import HostError
 from imagebuild.guest import unused
 from imagebuild.guest.calls import Translated
 from imagebuild.guest.encryption import Key, open_all
-from imagebuild.guest.layout import Root, find_root, mount, swap_files, types
-from imagebuild.guest.network import Network
+from imagebuild.guest.layout import RootFilesystem, find_root, mount, swap_files, types
+from imagebuild.guest.network import ApplianceNetwork
 from imagebuild.guest.sectors import sector_size
 from imagebuild.image import qemu_img
 from imagebuild.log import logger
@@ -54,8 +54,8 @@ class Session:
         self._fmt = fmt
         self._keys = keys
         self._has_network = network
-        self._network: Network | None = None
-        self._root: Root | None = None
+        self._network: ApplianceNetwork | None = None
+        self._root: RootFilesystem | None = None
         self._unmounted = False
         self._types: dict[str, str] = {}
 
@@ -75,7 +75,7 @@ class Session:
             if not self._launched(PATIENCE[-1]):
                 raise HostError(f"libguestfs's appliance did not start in {PATIENCE[-1]:.0f} s", _HINT)
         if self._has_network:
-            self._network = Network(self.g)
+            self._network = ApplianceNetwork(self.g)
 
     def _launched(self, seconds: float) -> bool:
         """Whether the appliance starts in this time. HostError if it fails before."""

@@ -11,7 +11,7 @@ import stat as stat_bits
 from typing import TYPE_CHECKING, Any
 
 from imagebuild.guest import appliance
-from imagebuild.guest.lookup import Entry, Kind, Lookup
+from imagebuild.guest.lookup import GuestFile, Kind, Lookup
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -36,7 +36,7 @@ class _Folder:
     __slots__ = ("entries", "folders", "stale", "whole")
 
     def __init__(self) -> None:
-        self.entries: dict[str, Entry | None] = {}
+        self.entries: dict[str, GuestFile | None] = {}
         self.folders: dict[str, _Folder] = {}
         self.stale: set[str] = set()
         self.whole = False
@@ -67,7 +67,7 @@ class Tree(Lookup):
             return super().resolved(path, follow_last=True)
         return posixpath.join(real, name)
 
-    def lookup(self, folder: str, name: str) -> Entry | None:
+    def lookup(self, folder: str, name: str) -> GuestFile | None:
         known = self._folder(folder)
         if name in known.entries and name not in known.stale:
             return known.entries[name]
@@ -82,7 +82,7 @@ class Tree(Lookup):
         self._look(folder, known, [name])
         return known.entries[name]
 
-    def entries(self, folder: str) -> list[Entry]:
+    def entries(self, folder: str) -> list[GuestFile]:
         if not self._root.whole:
             self._load_at_first()
         known = self._folder(folder)
@@ -215,16 +215,16 @@ class Tree(Lookup):
             above.append(inner)
 
 
-def _parsed(record: str, target: str) -> tuple[int, Entry]:
+def _parsed(record: str, target: str) -> tuple[int, GuestFile]:
     level, kind, mode, size, uid, gid, links, name = record.split(" ", 7)
-    entry = Entry(
+    entry = GuestFile(
         name, _TYPES.get(kind, "other"), int(mode, 8), int(size), int(uid), int(gid), links=int(links), target=target
     )
     return int(level), entry
 
 
-def _entry(name: str, found: dict[str, int], target: str) -> Entry:
-    return Entry(
+def _entry(name: str, found: dict[str, int], target: str) -> GuestFile:
+    return GuestFile(
         name,
         _KINDS.get(stat_bits.S_IFMT(found["st_mode"]), "other"),
         stat_bits.S_IMODE(found["st_mode"]),

@@ -23,7 +23,7 @@ import zstandard
 from imagebuild.errors import ImageBuildError, from_os
 from imagebuild.files import sha256
 from imagebuild.image import qemu_img
-from imagebuild.image.formats import CHUNK, Compression, Format, Image, Writer, compression_of, is_zero
+from imagebuild.image.formats import CHUNK, Compression, FinishedImage, Format, Writer, compression_of, is_zero
 from imagebuild.image.qcow2 import Qcow2
 from imagebuild.image.raw import Raw, RawZst
 from imagebuild.image.vmdk import Vmdk
@@ -45,7 +45,7 @@ def convert(
     compression: Compression = "zstd",
     progress: Progress = SILENT,
     threads: int | None = None,
-) -> dict[Format, Image]:
+) -> dict[Format, FinishedImage]:
     """Write the raw disk ``source`` in each of the formats, and check them. ``compression`` is the qcow2's.
 
     As many threads as this process may use processors, unless ``threads`` says. Raises ImageBuildError; after that, or
@@ -98,10 +98,10 @@ def _writer(name: Format, path: Path, size: int, compression: Compression) -> Wr
     return _STREAMED[name](path, size)
 
 
-def _image(name: Format, path: Path, compression: Compression, digest: str) -> Image:
+def _image(name: Format, path: Path, compression: Compression, digest: str) -> FinishedImage:
     if name in ("qcow2", "vmdk", "vhdx"):
         qemu_img.check(path, name)
-    return Image(path, name, compression_of(name, compression), path.stat().st_size, digest)
+    return FinishedImage(path, name, compression_of(name, compression), path.stat().st_size, digest)
 
 
 def _pass(disk: int, size: int, writers: Sequence[Writer], progress: Progress, threads: int) -> None:

@@ -18,7 +18,7 @@ _ZEROS = bytes(CHUNK)
 
 
 @dataclass(frozen=True)
-class Image:
+class FinishedImage:
     """A finished image; ``size`` is the file's, in bytes."""
 
     path: Path

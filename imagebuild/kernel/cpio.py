@@ -14,7 +14,7 @@ _TRAILER = "TRAILER!!!"
 
 
 @dataclass(frozen=True)
-class Entry:
+class CpioMember:
     """One member: its path without a leading slash, its type and mode, its bytes (a link's target)."""
 
     path: str
@@ -23,39 +23,39 @@ class Entry:
     rdev: tuple[int, int] = (0, 0)
 
 
-def directory(path: str) -> Entry:
+def directory(path: str) -> CpioMember:
     """A folder, 0755."""
-    return Entry(path, stat.S_IFDIR | 0o755)
+    return CpioMember(path, stat.S_IFDIR | 0o755)
 
 
-def file(path: str, data: bytes, *, executable: bool = False) -> Entry:
+def file(path: str, data: bytes, *, executable: bool = False) -> CpioMember:
     """A regular file, 0644 or 0755."""
-    return Entry(path, stat.S_IFREG | (0o755 if executable else 0o644), data)
+    return CpioMember(path, stat.S_IFREG | (0o755 if executable else 0o644), data)
 
 
-def symlink(path: str, target: str) -> Entry:
+def symlink(path: str, target: str) -> CpioMember:
     """A symbolic link to ``target``."""
-    return Entry(path, stat.S_IFLNK | 0o777, target.encode())
+    return CpioMember(path, stat.S_IFLNK | 0o777, target.encode())
 
 
-def character_device(path: str, major: int, minor: int) -> Entry:
+def character_device(path: str, major: int, minor: int) -> CpioMember:
     """A character device, 0600."""
-    return Entry(path, stat.S_IFCHR | 0o600, rdev=(major, minor))
+    return CpioMember(path, stat.S_IFCHR | 0o600, rdev=(major, minor))
 
 
-def write(entries: Iterable[Entry], out: BinaryIO) -> None:
+def write(entries: Iterable[CpioMember], out: BinaryIO) -> None:
     """Write one archive: the folders above each entry are added, owners are root, times are zero.
 
     The end is padded to 512 bytes, so that another archive can follow it.
     """
     size = 0
     made: set[str] = set()
-    for number, entry in enumerate([*_with_parents(entries, made), Entry(_TRAILER, 0)], 1):
+    for number, entry in enumerate([*_with_parents(entries, made), CpioMember(_TRAILER, 0)], 1):
         size += out.write(_member(entry, number))
     out.write(b"\0" * (-size % 512))
 
 
-def _with_parents(entries: Iterable[Entry], made: set[str]) -> Iterable[Entry]:
+def _with_parents(entries: Iterable[CpioMember], made: set[str]) -> Iterable[CpioMember]:
     for entry in entries:
         parts = entry.path.split("/")
         for depth in range(1, len(parts)):
@@ -70,7 +70,7 @@ def _with_parents(entries: Iterable[Entry], made: set[str]) -> Iterable[Entry]:
         yield entry
 
 
-def _member(entry: Entry, number: int) -> bytes:
+def _member(entry: CpioMember, number: int) -> bytes:
     name = entry.path.encode() + b"\0"
     links = 2 if stat.S_ISDIR(entry.mode) else 1
     # magic, then ino mode uid gid nlink mtime filesize devmajor devminor rdevmajor rdevminor namesize check

@@ -10,10 +10,10 @@ from pykickstart.version import versionMap
 
 from imagebuild.errors import Problem, UsageError
 from imagebuild.kickstart import rule as rules
-from imagebuild.kickstart.lint import Report, lint
+from imagebuild.kickstart.check import CheckReport, lint
 from imagebuild.kickstart.parse import MAX_BYTES
 from imagebuild.kickstart.render import Rendered
-from imagebuild.kickstart.rule import Target
+from imagebuild.kickstart.rule import KickstartTarget
 from imagebuild.kickstart.source_map import Origin
 from imagebuild.schema.findings import did_you_mean
 
@@ -31,7 +31,7 @@ def known_syntax(name: str) -> str:
     return found
 
 
-def read(stream: BinaryIO, name: str, syntax: str | None = None) -> Report:
+def read(stream: BinaryIO, name: str, syntax: str | None = None) -> CheckReport:
     """What is found in a kickstart file called ``name``.
 
     It is read by ``syntax``; without it by that of its own line ``#version=RHEL9``, else by the newest. Raises OSError.
@@ -44,17 +44,17 @@ def read(stream: BinaryIO, name: str, syntax: str | None = None) -> Report:
         if len(content) <= MAX_BYTES:
             line = content[: error.start].count(b"\n") + 1
             message = f"the byte 0x{content[error.start]:02X} is not UTF-8: this is no text, or in another encoding"
-            return Report(None, (Problem(name, line, "", message, None, rules.SYNTAX),), frozenset())
+            return CheckReport(None, (Problem(name, line, "", message, None, rules.SYNTAX),), frozenset())
         text = content.decode("utf-8", errors="replace")
     own = _OWN_SYNTAX.search(text)
     version = syntax or (own[1] if own and own[1] in versionMap else NEWEST)
     rendered = Rendered(
         text, Path(name), lambda: tuple(Origin(name, line + 1) for line, _ in enumerate(text.splitlines()))
     )
-    return lint(rendered, version=version, target=Target())
+    return lint(rendered, version=version, target=KickstartTarget())
 
 
-def read_file(path: Path, syntax: str | None = None) -> Report:
+def read_file(path: Path, syntax: str | None = None) -> CheckReport:
     """What is found in the kickstart file ``path``; a file that cannot be read is a finding, too."""
     try:
         if not path.is_file():  # a pipe or a device may never end
@@ -65,5 +65,5 @@ def read_file(path: Path, syntax: str | None = None) -> Report:
         return _unreadable(path, f"this file cannot be read: {error.strerror}")
 
 
-def _unreadable(path: Path, message: str) -> Report:
-    return Report(None, (Problem(str(path), None, "", message, None, rules.SYNTAX),), frozenset())
+def _unreadable(path: Path, message: str) -> CheckReport:
+    return CheckReport(None, (Problem(str(path), None, "", message, None, rules.SYNTAX),), frozenset())

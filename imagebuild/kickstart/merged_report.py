@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from imagebuild.errors import Problem
-from imagebuild.kickstart.lint import Place, Report, is_unused
+from imagebuild.kickstart.check import CheckReport, Place, is_unused
 
 
 @dataclass
@@ -16,7 +16,7 @@ class Gathered:
     images: dict[Problem, int] = field(default_factory=dict)
     _used: set[Place] = field(default_factory=set)
 
-    def add(self, report: Report) -> None:
+    def add(self, report: CheckReport) -> None:
         """What was found in one kickstart."""
         self._used |= report.used
         self.tell(report.findings)

@@ -69,7 +69,7 @@ class Command(NamedTuple):
         return self.option(*names) is not None
 
 
-class Section(NamedTuple):
+class KickstartSection(NamedTuple):
     """A section: the line of its header, the words of that, and its lines with their numbers."""
 
     line: int
@@ -95,7 +95,7 @@ class Kickstart:
     version: str
     handler: Any
     commands: tuple[Command, ...]
-    sections: tuple[Section, ...]
+    sections: tuple[KickstartSection, ...]
     wrong: tuple[Said, ...]
     deprecated: tuple[Said, ...] = ()
     repeated: tuple[Said, ...] = ()
@@ -214,7 +214,7 @@ def _first_word(line: str) -> str:
     return (line.split(maxsplit=1) or [""])[0]
 
 
-def _sections(text: str) -> Iterator[Section]:
+def _sections(text: str) -> Iterator[KickstartSection]:
     """The sections of a text, as pykickstart divides it; one without an end reaches to the next."""
     header: tuple[int, tuple[str, ...]] | None = None
     body: list[tuple[int, str]] = []
@@ -222,12 +222,12 @@ def _sections(text: str) -> Iterator[Section]:
         word = _first_word(line[:MAX_LINE])
         if word in SECTIONS or (word == "%end" and header):
             if header:
-                yield Section(*header, tuple(body))
+                yield KickstartSection(*header, tuple(body))
             header, body = (None if word == "%end" else (number, _words(line))), []
         elif header:
             body.append((number, line))
     if header:
-        yield Section(*header, tuple(body))
+        yield KickstartSection(*header, tuple(body))
 
 
 def _words(line: str) -> tuple[str, ...]:

@@ -12,16 +12,16 @@ from typing import Any, Literal
 
 from jinja2 import Template, TemplateError, TemplateNotFound, TemplateSyntaxError, UndefinedError
 
-from imagebuild.customise import io_scheduler
+from imagebuild.customise.linux import io_scheduler
 from imagebuild.errors import Problem, RecipeError, Severity
-from imagebuild.kickstart import accounts, syntax
+from imagebuild.kickstart import account_values, syntax
 from imagebuild.kickstart.encode import ValueRefused
 from imagebuild.kickstart.environment import KickstartEnvironment, Values
 from imagebuild.kickstart.source_map import Markers, Origin, origins
-from imagebuild.recipe.model import Recipe
-from imagebuild.recipe.search import template_folders
+from imagebuild.recipe.folders import template_folders
+from imagebuild.recipe.model.recipe import Recipe
+from imagebuild.recipe.model.tuning import has_elevator
 from imagebuild.recipe.secrets import Secrets
-from imagebuild.recipe.tuning import has_elevator
 from imagebuild.schema.findings import did_you_mean
 
 _NONCE = re.compile(r"[0-9A-Za-z-]{8,64}")
@@ -157,8 +157,8 @@ def _environments(folders: tuple[Path, ...]) -> tuple[KickstartEnvironment, Kick
 def _values(recipe: Recipe, payload: Payload, nonce: str, secrets: Secrets) -> dict[str, Any]:
     """What templates see; docs/recipes.md lists it."""
     root = {
-        "password_hash": accounts.password_hash(recipe, recipe.root.password, ("root", "password"), secrets),
-        "ssh_keys": accounts.ssh_keys(recipe, recipe.root.ssh_keys, ("root", "ssh_keys"), secrets),
+        "password_hash": account_values.password_hash(recipe, recipe.root.password, ("root", "password"), secrets),
+        "ssh_keys": account_values.ssh_keys(recipe, recipe.root.ssh_keys, ("root", "ssh_keys"), secrets),
     }
     scheduler = None if has_elevator(recipe.os) else recipe.tuning.io_scheduler
     udev = {
@@ -173,7 +173,7 @@ def _values(recipe: Recipe, payload: Payload, nonce: str, secrets: Secrets) -> d
         "locale": Values("locale", recipe.locale.model_dump()),
         "network": Values("network", {**recipe.network.model_dump(mode="json"), "prefix": recipe.network.prefix}),
         "root": Values("root", root),
-        "users": accounts.users(recipe, secrets),
+        "users": account_values.users(recipe, secrets),
         "services": Values("services", {"enabled": recipe.enabled_services, "disabled": recipe.services.disabled}),
         "tuning": Values("tuning", {**recipe.tuning.model_dump(), **udev}),
         "machine": Values("machine", recipe.machine.model_dump(mode="json")),

@@ -34,7 +34,7 @@ OWN = {
 
 
 @dataclass(frozen=True)
-class Target:
+class KickstartTarget:
     """What a kickstart is for, as far as that is known.
 
     ``nonce`` is what the success section proves this build with, None for a kickstart that no build rendered.
@@ -57,7 +57,7 @@ class Rule:
     summary: str
     description: str
     severity: Severity
-    find: Callable[[Kickstart, Target], Iterable[Said]]
+    find: Callable[[Kickstart, KickstartTarget], Iterable[Said]]
 
 
 def get(name: str) -> Rule:

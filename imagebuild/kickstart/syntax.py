@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pykickstart.version import versionMap
 
-from imagebuild.recipe.model import Recipe
-from imagebuild.recipe.syntax import Syntax, default
+from imagebuild.recipe.model.recipe import Recipe
+from imagebuild.recipe.model.syntax import Syntax, default
 
 
 def of(recipe: Recipe) -> Syntax:

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 from imagebuild.errors import Problem
 from imagebuild.kickstart.render import Rendered
-from imagebuild.recipe.model import Recipe
-from imagebuild.recipe.tuning import has_elevator
+from imagebuild.recipe.model.recipe import Recipe
+from imagebuild.recipe.model.tuning import has_elevator
 from imagebuild.schema.document import Route, dotted
 
 _MACROS = {

@@ -16,19 +16,19 @@ from imagebuild import fingerprint
 from imagebuild.errors import HostError
 from imagebuild.files import sha256
 from imagebuild.host import probe_cache
-from imagebuild.kickstart.lint import ParsedKickstart, Supported
+from imagebuild.kickstart.check import ParsedKickstart, Supported
 from imagebuild.kickstart.render import LiveimgPayload, PackagesPayload, Payload
 from imagebuild.kickstrap import index, runtime
 from imagebuild.kickstrap import payload as archives
 from imagebuild.kickstrap.agent import supported as agent
-from imagebuild.kickstrap.agent.machine import Machine
+from imagebuild.kickstrap.agent.machine import TargetMachine
 from imagebuild.kickstrap.mirror import Mirror, host_mirror, mirror_depends_on
 from imagebuild.kickstrap.payload import PayloadSpec
 from imagebuild.kickstrap.runtime import RuntimeSpec
 from imagebuild.machine.install_vm import Boot
 from imagebuild.machine.virt_install import SourceDisk
 from imagebuild.progress import Progress
-from imagebuild.recipe.model import Recipe
+from imagebuild.recipe.model.recipe import Recipe
 from imagebuild.schema.section import MIB
 from imagebuild.step import (
     TREE,
@@ -39,10 +39,10 @@ from imagebuild.step import (
     Entries,
     Offers,
     Prepared,
-    Source,
     Start,
     Step,
     Tools,
+    UsedSource,
     World,
 )
 from imagebuild.store.store import Store
@@ -98,9 +98,9 @@ class KickstrapPreparation:
 
     def _prepared(self, tree: Path, entry: Path | None) -> Prepared:
         sources = [
-            Source("installer's runtime", sha256(tree / _INSTALL_IMAGE)),
-            Source("installer's kernel", sha256(tree / _KERNEL)),
-            Source("installer's initrd", sha256(tree / _INITRD)),
+            UsedSource("installer's runtime", sha256(tree / _INSTALL_IMAGE)),
+            UsedSource("installer's kernel", sha256(tree / _KERNEL)),
+            UsedSource("installer's initrd", sha256(tree / _INITRD)),
         ]
         disks, room = [SourceDisk(tree / _INSTALL_IMAGE, "stage2")], 0
         payload: Payload
@@ -110,7 +110,7 @@ class KickstrapPreparation:
             archive = archives.read(entry)
             payload = LiveimgPayload(PAYLOAD_URL, archive.sha256)
             disks.append(SourceDisk(archive.path, "payload"))
-            sources.append(Source("root archive", archive.sha256, self.mirror.main))
+            sources.append(UsedSource("root archive", archive.sha256, self.mirror.main))
             # a file system takes some 5 % for itself
             room = int(archive.path.stat().st_size * 1.05) + 64 * MIB
         return Prepared(tree, tuple(disks), lambda _: payload, tuple(sources), room=room)
@@ -189,11 +189,11 @@ def payloads(recipe: Recipe, looked: Mirror) -> list[Payload]:
 
 def supported(recipe: Recipe) -> Supported:
     """The agent's own check, for the recipe's machine."""
-    return _carried_out(Machine(tuple(disk.size // MIB for disk in recipe.disks), recipe.machine.firmware))
+    return _carried_out(TargetMachine(tuple(disk.size // MIB for disk in recipe.disks), recipe.machine.firmware))
 
 
 @cache
-def _carried_out(machine: Machine) -> Supported:
+def _carried_out(machine: TargetMachine) -> Supported:
     """The same one for machines that are alike: reports are compared by it."""
     return partial(agent.check, machine=machine)
 

@@ -152,7 +152,7 @@ def _write_base(spec: RuntimeSpec, parts: squashfs.Parts, work: Path) -> Base:
     )
 
 
-def _initrd_entries(parts: squashfs.Parts, version: str) -> Iterator[cpio.Entry]:
+def _initrd_entries(parts: squashfs.Parts, version: str) -> Iterator[cpio.CpioMember]:
     folder = f"usr/lib/modules/{version}"
     index = modules.parse_index(
         parts.files[f"{folder}/modules.dep"].decode(), parts.files[f"{folder}/modules.builtin"].decode()
@@ -230,7 +230,7 @@ def read_base(base: Path) -> Base:
     return Base(**json.loads((base / "base.json").read_text()))
 
 
-def _agent_entries(base: Path, about: Base) -> Iterator[cpio.Entry]:
+def _agent_entries(base: Path, about: Base) -> Iterator[cpio.CpioMember]:
     yield cpio.file("init", (_ROOTFS / "init").read_bytes(), executable=True)
     yield cpio.file(f"{_HOME}/start", (_ROOTFS / "start").read_bytes(), executable=True)
     with tempfile.TemporaryDirectory(prefix="kickstrap-") as scratch:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Literal
 
-from imagebuild.recipe.cpu import Cpu
-from imagebuild.recipe.machine import Hardware
+from imagebuild.recipe.model.cpu import Cpu
+from imagebuild.recipe.model.machine import Hardware
 
 VirtType = Literal["kvm", "qemu", "xen"]
 AGENT_PORT = "org.qemu.guest_agent.0"

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from imagebuild.machine import choices
 from imagebuild.machine.choices import VirtType
-from imagebuild.recipe.devices import Graphics, NetworkCard
-from imagebuild.recipe.machine import Hardware
+from imagebuild.recipe.model.devices import Graphics, NetworkCard
+from imagebuild.recipe.model.machine import Hardware
 
 if TYPE_CHECKING:
     from imagebuild.machine.domain_xml import DomainDisk

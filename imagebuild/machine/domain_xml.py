@@ -16,8 +16,8 @@ from typing import Literal
 from imagebuild.machine import choices, osinfo
 from imagebuild.machine.choices import VirtType
 from imagebuild.machine.device_xml import add_devices
-from imagebuild.recipe.machine import Hardware, Machine
-from imagebuild.recipe.model import Recipe
+from imagebuild.recipe.model.machine import Hardware, Machine
+from imagebuild.recipe.model.recipe import Recipe
 
 IMAGES = PurePosixPath("/var/lib/libvirt/images")
 """Where the definition expects the images: the folder of libvirt's pool ``default``."""

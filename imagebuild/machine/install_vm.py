@@ -9,8 +9,8 @@ from typing import Literal
 
 from imagebuild.machine.choices import VirtType
 from imagebuild.machine.virt_install import InstallMachine, SourceDisk, TargetDisk
-from imagebuild.recipe.cpu import Cpu
-from imagebuild.recipe.model import Recipe
+from imagebuild.recipe.model.cpu import Cpu
+from imagebuild.recipe.model.recipe import Recipe
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from typing import Literal
 from imagebuild.host.accelerator import EMULATED_KERNEL_ARGUMENTS
 from imagebuild.machine import choices, virt_install_options
 from imagebuild.machine.choices import VirtType
-from imagebuild.recipe.cpu import Cpu
-from imagebuild.recipe.machine import Vm
+from imagebuild.recipe.model.cpu import Cpu
+from imagebuild.recipe.model.machine import Vm
 
 LOG_PORT = "org.fedoraproject.anaconda.log.0"
 """The virtio-serial port that Anaconda sends its logs to of its own accord; kickstrap does the same."""

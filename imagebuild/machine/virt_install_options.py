@@ -13,10 +13,10 @@ from pathlib import Path
 from imagebuild.errors import HostError
 from imagebuild.machine import choices
 from imagebuild.machine.choices import VirtType
-from imagebuild.recipe.cpu import Cpu
-from imagebuild.recipe.devices import Graphics, NetworkCard
-from imagebuild.recipe.disks import DiskDriver
-from imagebuild.recipe.machine import Hardware
+from imagebuild.recipe.model.cpu import Cpu
+from imagebuild.recipe.model.devices import Graphics, NetworkCard
+from imagebuild.recipe.model.disks import DiskDriver
+from imagebuild.recipe.model.machine import Hardware
 from imagebuild.schema.fields import forbidden_character
 from imagebuild.schema.section import MIB
 

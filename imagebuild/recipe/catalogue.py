@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from imagebuild.errors import Problem, RecipeError, UsageError
-from imagebuild.recipe import reader
-from imagebuild.recipe.compose import Image, compose
-from imagebuild.recipe.search import available
+from imagebuild.recipe.compose.images import RecipeImage, compose
+from imagebuild.recipe.folders import available
+from imagebuild.recipe.yaml import reader
 from imagebuild.schema.findings import did_you_mean
 
 
@@ -19,11 +19,11 @@ class Listed:
 
     name: str
     file: Path
-    image: Image | None = None
+    image: RecipeImage | None = None
     error: RecipeError | None = None
 
 
-def images_of(path: Path, search: Sequence[Path], given: Mapping[str, str] | None = None) -> tuple[Image, ...]:
+def images_of(path: Path, search: Sequence[Path], given: Mapping[str, str] | None = None) -> tuple[RecipeImage, ...]:
     """The images that a file yields. What it extends is sought in ``search`` too. Raises RecipeError."""
     return compose(reader.read(path), path, search, given).images()
 
@@ -52,7 +52,7 @@ def _listed(path: Path, search: Sequence[Path], given: Mapping[str, str] | None)
         yield Listed(path.stem, path, error=error)
 
 
-def images_called(name: str, search: Sequence[Path], given: Mapping[str, str] | None = None) -> tuple[Image, ...]:
+def images_called(name: str, search: Sequence[Path], given: Mapping[str, str] | None = None) -> tuple[RecipeImage, ...]:
     """The images of the file ``name``, or the image of that name; an earlier folder's come first, a file before images.
 
     Raises UsageError, with the nearest name, when nothing is called so, and RecipeError for a file that is wrong.
@@ -81,9 +81,9 @@ def images_called(name: str, search: Sequence[Path], given: Mapping[str, str] | 
     raise UsageError(f"there is no recipe {name!r} in {places}", hint)
 
 
-def clashes(images: Iterable[Image]) -> Iterator[Problem]:
+def clashes(images: Iterable[RecipeImage]) -> Iterator[Problem]:
     """Images of one name that files of one folder yield: only one of them could be built by its name."""
-    first: dict[tuple[Path, str], Image] = {}
+    first: dict[tuple[Path, str], RecipeImage] = {}
     for image in images:
         if image.name is None:
             continue

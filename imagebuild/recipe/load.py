@@ -10,9 +10,9 @@ from pydantic import ValidationError
 
 from imagebuild.errors import Problem, RecipeError, UsageError
 from imagebuild.recipe.catalogue import images_called, images_of
-from imagebuild.recipe.compose import Image, compose
-from imagebuild.recipe.model import Recipe
-from imagebuild.recipe.search import is_path, recipe_folders
+from imagebuild.recipe.compose.images import RecipeImage, compose
+from imagebuild.recipe.folders import is_path, recipe_folders
+from imagebuild.recipe.model.recipe import Recipe
 from imagebuild.schema.document import Document
 from imagebuild.schema.findings import Finding, findings, problems
 
@@ -33,7 +33,7 @@ def load(
 
 def one_image(
     path_or_name: str | Path, *, search: Sequence[Path] | None = None, given: Mapping[str, str] | None = None
-) -> Image:
+) -> RecipeImage:
     """The image that ``load`` would load, put together but not checked."""
     return _only(select(path_or_name, search=search, given=given), str(path_or_name))
 
@@ -53,7 +53,7 @@ def load_all(
     return checked_all([image for image in images if not only or image.name in only])
 
 
-def checked_all(images: Sequence[Image]) -> list[Recipe]:
+def checked_all(images: Sequence[RecipeImage]) -> list[Recipe]:
     """The recipes of several images, each problem of them told once. Raises RecipeError."""
     recipes: list[Recipe] = []
     found: dict[Problem, list[str]] = {}
@@ -70,7 +70,7 @@ def checked_all(images: Sequence[Image]) -> list[Recipe]:
 
 def select(
     path_or_name: str | Path, *, search: Sequence[Path] | None = None, given: Mapping[str, str] | None = None
-) -> tuple[Image, ...]:
+) -> tuple[RecipeImage, ...]:
     """The images that ``load_all`` would load, put together but not checked."""
     folders = recipe_folders() if search is None else search
     if isinstance(path_or_name, Path) or is_path(path_or_name):
@@ -83,7 +83,7 @@ def validate(document: Document, source: Path) -> Recipe:
     return checked(_only(compose(document, source, ()).images(), str(source)))
 
 
-def checked(image: Image) -> Recipe:
+def checked(image: RecipeImage) -> Recipe:
     """The recipe of an image, held against the model. Raises RecipeError with everything that is wrong."""
     document = image.document()
     found = list(document.problems)
@@ -104,7 +104,7 @@ def _is_open(document: Document, finding: Finding) -> bool:
     return value is not None and isinstance(value.data, str) and "${" in value.data
 
 
-def _only(images: Sequence[Image], name: str) -> Image:
+def _only(images: Sequence[RecipeImage], name: str) -> RecipeImage:
     if len(images) == 1:
         return images[0]
     names = [image.name or "?" for image in images]

@@ -13,7 +13,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
 import imagebuild
-from imagebuild.recipe.model import Recipe
+from imagebuild.recipe.model.recipe import Recipe
 from imagebuild.schema.fields import KIND, Kind
 from imagebuild.schema.section import Short, without_nothing
 
@@ -31,7 +31,7 @@ _VALUE = {"anyOf": [_SCALAR, {"type": "array", "items": _SCALAR}]}
 
 def schema() -> dict[str, Any]:
     """The JSON Schema of a recipe file, also of one that others extend: nothing is required at its top."""
-    made = Recipe.model_json_schema(schema_generator=_Generator)
+    made = Recipe.model_json_schema(schema_generator=_SchemaGenerator)
     definitions = {name: _section(section) for name, section in made.pop("$defs", {}).items()}
     top = _section(made)
     top["properties"] = {**top["properties"], **composition()}
@@ -44,7 +44,7 @@ def text() -> str:
     return json.dumps(schema(), indent=1, ensure_ascii=False) + "\n"
 
 
-class _Generator(GenerateJsonSchema):
+class _SchemaGenerator(GenerateJsonSchema):
     """Asks our own validators what they take."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

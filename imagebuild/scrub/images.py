@@ -22,21 +22,21 @@ OVERLAY_ROOM = 512 << 20
 
 
 @dataclass(frozen=True)
-class Image:
+class ImageToScrub:
     """A disk image to work on: its real place and its format."""
 
     path: Path
     format: Format
 
 
-def recognised(paths: Sequence[Path], given: Format | None = None) -> tuple[Image, ...]:
+def recognised(paths: Sequence[Path], given: Format | None = None) -> tuple[ImageToScrub, ...]:
     """The disks of one guest, links followed, headers checked. Raises UsageError for what cannot be worked on."""
     images = []
     for path in paths:
         real = path.resolve()
         if not real.is_file():
             raise UsageError(f"{path} is not there" if not real.exists() else f"{path} is not a file")
-        images.append(Image(real, disk_image.recognise(real, given)))
+        images.append(ImageToScrub(real, disk_image.recognise(real, given)))
     if len({image.path for image in images}) < len(images):
         raise UsageError("the same image is named twice")
     if len({image.format for image in images}) > 1:
@@ -45,7 +45,7 @@ def recognised(paths: Sequence[Path], given: Format | None = None) -> tuple[Imag
 
 
 @contextmanager
-def locked(images: Sequence[Image]) -> Iterator[None]:
+def locked(images: Sequence[ImageToScrub]) -> Iterator[None]:
     """Hold every image against other runs, and refuse one that a virtual machine uses."""
     with ExitStack() as held:
         for image in images:
@@ -58,20 +58,20 @@ def locked(images: Sequence[Image]) -> Iterator[None]:
         yield
 
 
-def check_unused(images: Sequence[Image], *, to_write: bool = False) -> None:
+def check_unused(images: Sequence[ImageToScrub], *, to_write: bool = False) -> None:
     """Raise HostError for an image that a virtual machine writes; with ``to_write``, also for one that it reads."""
     for image in images:
         if qemu_img.is_in_use(image.path, to_write=to_write):
             raise HostError(f"{image.path} is in use, most likely by a virtual machine", "shut the machine down first")
 
 
-def check_opens(images: Sequence[Image]) -> None:
+def check_opens(images: Sequence[ImageToScrub]) -> None:
     """Raise CommandFailed for an image that QEMU does not open."""
     for image in images:
         qemu_img.virtual_size(image.path, image.format)
 
 
-def check_names(images: Sequence[Image]) -> None:
+def check_names(images: Sequence[ImageToScrub]) -> None:
     """Raise UsageError where a new file could not take the place of an image."""
     for image in images:
         if image.path.stat().st_nlink > 1:
@@ -86,7 +86,7 @@ def check_names(images: Sequence[Image]) -> None:
             )
 
 
-def check_output(images: Sequence[Image], output: Path) -> None:
+def check_output(images: Sequence[ImageToScrub], output: Path) -> None:
     """Raise UsageError if the result cannot be put there."""
     if len(images) > 1:
         raise UsageError("--output is for a guest with one disk")
@@ -96,7 +96,7 @@ def check_output(images: Sequence[Image], output: Path) -> None:
         raise UsageError(f"the folder of {output} is not there")
 
 
-def check_room(images: Sequence[Image], folder: Path) -> None:
+def check_room(images: Sequence[ImageToScrub], folder: Path) -> None:
     """Raise HostError if the copies that are worked on may not fit into ``folder``."""
     _check_free(
         sum(_room(image) for image in images) + _MARGIN,
@@ -105,7 +105,7 @@ def check_room(images: Sequence[Image], folder: Path) -> None:
     )
 
 
-def _room(image: Image) -> int:
+def _room(image: ImageToScrub) -> int:
     """Bytes for a raw copy of an image, and for the qcow2 that comes of it."""
     if image.format == "raw":
         return allocated(image.path)

@@ -29,7 +29,7 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-class Identity(_Strict):
+class FileIdentity(_Strict):
     """What tells a file from others on its file system: the device's number may be another one after a restart."""
 
     inode: int
@@ -37,16 +37,16 @@ class Identity(_Strict):
     mtime_ns: int
 
     @classmethod
-    def of(cls, status: os.stat_result) -> Identity:
+    def of(cls, status: os.stat_result) -> FileIdentity:
         """The identity of the file that ``status`` describes."""
         return cls(inode=status.st_ino, size=status.st_size, mtime_ns=status.st_mtime_ns)
 
 
-class Disk(_Strict):
+class ReplacedImage(_Strict):
     """An image as it was, and the new file for it."""
 
-    image: Identity
-    done: Identity
+    image: FileIdentity
+    done: FileIdentity
 
 
 class Journal(_Strict):
@@ -55,7 +55,7 @@ class Journal(_Strict):
     version: Literal[1] = 1
     task: Task
     format: Format
-    disks: tuple[Disk, ...] = Field(min_length=1, max_length=100)
+    disks: tuple[ReplacedImage, ...] = Field(min_length=1, max_length=100)
 
 
 def read(work: Workshop) -> Journal:

@@ -21,14 +21,14 @@ from imagebuild.image import qemu_img
 from imagebuild.progress import SILENT, Progress
 from imagebuild.scrub import images as checks
 from imagebuild.scrub import transaction, working_copy, workshop
-from imagebuild.scrub.images import Image
+from imagebuild.scrub.images import ImageToScrub
 
 Way = Literal["swap", "in-place", "dry-run"]
 """The new file takes the image's name; its content is written into the image's file; or all is thrown away."""
 
 
 def scrub(
-    images: Sequence[Image],
+    images: Sequence[ImageToScrub],
     operations: Sequence[OperationCall],
     *,
     accel: Accelerator,
@@ -90,7 +90,7 @@ def scrub(
 
 
 def audit(
-    images: Sequence[Image],
+    images: Sequence[ImageToScrub],
     *,
     accel: Accelerator,
     scratch: Path | None = None,
@@ -105,7 +105,7 @@ def audit(
 
 
 def _looked(
-    images: Sequence[Image],
+    images: Sequence[ImageToScrub],
     operations: Sequence[OperationCall],
     task: Task,
     accel: Accelerator,
@@ -138,7 +138,7 @@ def _looked(
 
 
 @contextmanager
-def _finished(images: Sequence[Image], *, to_write: bool = False) -> Iterator[None]:
+def _finished(images: Sequence[ImageToScrub], *, to_write: bool = False) -> Iterator[None]:
     """Hold the images, after finishing what a run began with them that has died."""
     with checks.locked(images):
         checks.check_unused(images, to_write=to_write)
@@ -153,7 +153,7 @@ def _finished(images: Sequence[Image], *, to_write: bool = False) -> Iterator[No
 
 
 @contextmanager
-def _untouched(images: Sequence[Image]) -> Iterator[None]:
+def _untouched(images: Sequence[ImageToScrub]) -> Iterator[None]:
     """Hold the images, none of which an interrupted run has left half-done."""
     with checks.locked(images):
         transaction.refuse_unfinished(images)
@@ -161,7 +161,7 @@ def _untouched(images: Sequence[Image]) -> Iterator[None]:
         yield
 
 
-def _overlays(images: Sequence[Image], folder: Path) -> list[Path]:
+def _overlays(images: Sequence[ImageToScrub], folder: Path) -> list[Path]:
     overlays = [folder / f"{number}.overlay" for number in range(len(images))]
     for image, overlay in zip(images, overlays, strict=True):
         qemu_img.create_overlay(image.path, image.format, overlay)

@@ -23,8 +23,8 @@ from imagebuild.host.hints import command_line
 from imagebuild.host.ownership import why_not_private
 from imagebuild.image import disk_image
 from imagebuild.scrub import journal, workshop
-from imagebuild.scrub.images import Image, check_unused
-from imagebuild.scrub.journal import Disk, Identity, Journal, Task
+from imagebuild.scrub.images import ImageToScrub, check_unused
+from imagebuild.scrub.journal import FileIdentity, Journal, ReplacedImage, Task
 from imagebuild.scrub.overwrite import overwrite
 from imagebuild.scrub.workshop import Workshop, distrusted, done_name
 
@@ -38,7 +38,7 @@ class _Step:
     image: Path
 
 
-def finish(work: Workshop, task: Task, images: Sequence[Image]) -> None:
+def finish(work: Workshop, task: Task, images: Sequence[ImageToScrub]) -> None:
     """Give each image the content of the new file of its number. Raises HostError, before any change, where there is no room."""
     files = [work.done(number) for number in range(len(images))]
     for file in files:
@@ -46,7 +46,7 @@ def finish(work: Workshop, task: Task, images: Sequence[Image]) -> None:
     if task == "overwrite":
         _check_growth(files, images)
     disks = tuple(
-        Disk(image=Identity.of(image.path.stat()), done=Identity.of(file.lstat()))
+        ReplacedImage(image=FileIdentity.of(image.path.stat()), done=FileIdentity.of(file.lstat()))
         for image, file in zip(images, files, strict=True)
     )
     if len({disk.image.inode for disk in disks}) < len(disks):
@@ -56,7 +56,7 @@ def finish(work: Workshop, task: Task, images: Sequence[Image]) -> None:
         _carry_out(work, images)
 
 
-def place(work: Workshop, image: Image, output: Path, *, private: bool) -> None:
+def place(work: Workshop, image: ImageToScrub, output: Path, *, private: bool) -> None:
     """Give the only new file the name ``output``, which nothing has yet, with the owner and mode of ``image``; ``private`` for its owner alone."""
     with work.done(0).open("rb") as file:
         _take_after(file.fileno(), image.path)
@@ -74,7 +74,7 @@ def place(work: Workshop, image: Image, output: Path, *, private: bool) -> None:
     sync(output.parent)
 
 
-def finish_interrupted(images: Sequence[Image]) -> bool:
+def finish_interrupted(images: Sequence[ImageToScrub]) -> bool:
     """Do what a run wrote down about these images before it died; whether there was anything."""
     found = False
     for image in images:
@@ -87,7 +87,7 @@ def finish_interrupted(images: Sequence[Image]) -> bool:
     return found
 
 
-def refuse_unfinished(images: Sequence[Image]) -> None:
+def refuse_unfinished(images: Sequence[ImageToScrub]) -> None:
     """Raise HostError if a run died while it changed these images: they may be half of the old and half of the new."""
     for image in images:
         with workshop.existing(image.path) as work:
@@ -102,7 +102,7 @@ def refuse_unfinished(images: Sequence[Image]) -> None:
                 )
 
 
-def _carry_out(work: Workshop, images: Sequence[Image]) -> None:
+def _carry_out(work: Workshop, images: Sequence[ImageToScrub]) -> None:
     written = journal.read(work)
     with ExitStack() as opened:
         steps = [_checked(work, written, number, images, opened) for number in range(len(written.disks))]
@@ -121,7 +121,7 @@ def _carry_out(work: Workshop, images: Sequence[Image]) -> None:
     journal.remove(work)
 
 
-def _checked(work: Workshop, written: Journal, number: int, images: Sequence[Image], opened: ExitStack) -> _Step:
+def _checked(work: Workshop, written: Journal, number: int, images: Sequence[ImageToScrub], opened: ExitStack) -> _Step:
     """The step for one disk. Raises HostError unless the journal, the new file and the image fit each other."""
     disk = written.disks[number]
     inodes = {disk.image.inode, disk.done.inode} if written.task == "swap" else {disk.image.inode}
@@ -137,20 +137,20 @@ def _checked(work: Workshop, written: Journal, number: int, images: Sequence[Ima
         raise HostError(
             f"an unfinished scrub took {image.path} for a {written.format} image", f"name it: --format {written.format}"
         )
-    now = Identity.of(image.path.stat())
+    now = FileIdentity.of(image.path.stat())
     done = _open_done(work, number, image, opened)
     if done is None:
         if written.task == "swap" and now == disk.done:
             return _Step(number, None, image.path)
         raise distrusted(work.path, f"{done_name(number)} is missing")
-    if Identity.of(os.fstat(done)) != disk.done:
+    if FileIdentity.of(os.fstat(done)) != disk.done:
         raise distrusted(work.path, f"{done_name(number)} is not the file that its journal means")
     if written.task == "swap" and now != disk.image:
         raise distrusted(work.path, f"{image.path} has been changed since")
     return _Step(number, done, image.path)
 
 
-def _open_done(work: Workshop, number: int, image: Image, opened: ExitStack) -> int | None:
+def _open_done(work: Workshop, number: int, image: ImageToScrub, opened: ExitStack) -> int | None:
     """The new file, open, if it is there. Raises HostError for one that this user's imagebuild has not made."""
     name = done_name(number)
     try:
@@ -183,7 +183,7 @@ def _overwrite(done: int, image: Path) -> None:
         ) from error
 
 
-def _check_growth(files: Sequence[Path], images: Sequence[Image]) -> None:
+def _check_growth(files: Sequence[Path], images: Sequence[ImageToScrub]) -> None:
     """Raise HostError if an image would outgrow its file system."""
     for file, image in zip(files, images, strict=True):
         need = allocated(file) - allocated(image.path)

@@ -14,7 +14,7 @@ from imagebuild.image import qemu_img
 from imagebuild.image.conversion import convert
 from imagebuild.image.formats import CLUSTER
 from imagebuild.progress import Progress
-from imagebuild.scrub.images import Image
+from imagebuild.scrub.images import ImageToScrub
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Style:
         return known
 
 
-def copies(images: Sequence[Image], folder: Path, progress: Progress) -> list[Path]:
+def copies(images: Sequence[ImageToScrub], folder: Path, progress: Progress) -> list[Path]:
     """A raw copy of every image in ``folder``, readable by its owner alone."""
     progress.update("copying the image")
     made = [folder / f"{number}.raw" for number in range(len(images))]
@@ -62,7 +62,7 @@ def copies(images: Sequence[Image], folder: Path, progress: Progress) -> list[Pa
     return made
 
 
-def style(image: Image) -> Style | None:
+def style(image: ImageToScrub) -> Style | None:
     """How a qcow2 was written; None for a raw image."""
     if image.format == "raw":
         return None

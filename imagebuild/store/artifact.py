@@ -60,7 +60,7 @@ class Artifact:
         return [told["image"], *told.get("extra_images", []), *told.get("other_formats", [])]
 
 
-class Output:
+class ArtifactFolder:
     """The folder in which one recipe's artifacts stand."""
 
     def __init__(self, root: Path, recipe: str) -> None:

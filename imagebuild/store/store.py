@@ -87,7 +87,7 @@ def _check_own(root: Path) -> None:
 
 
 @dataclass(frozen=True)
-class Entry:
+class StoreEntry:
     """An entry of the store: for which recipe it was made first, when it was used last, and the bytes that it takes."""
 
     kind: str
@@ -164,7 +164,7 @@ class Store:
         with suppress(FileNotFoundError):  # another process was faster
             path.rename(aside)
 
-    def entries(self) -> Iterator[Entry]:
+    def entries(self) -> Iterator[StoreEntry]:
         """All entries, in no order. What was set aside is none."""
         for path in self.root.glob(f"*/*/{_ENTRY}"):
             if path.parts[-3] == DAMAGED or path.parent.is_symlink() or path.is_symlink():
@@ -173,13 +173,13 @@ class Store:
                 label, used = json.loads(path.read_text())["label"], path.stat().st_mtime
                 folder = path.parent
                 size = sum(allocated(one) for one in folder.rglob("*") if one.is_file() and not one.is_symlink())
-                yield Entry(folder.parent.name, folder.name, folder, label, used, size)
+                yield StoreEntry(folder.parent.name, folder.name, folder, label, used, size)
 
     def damaged(self) -> list[Path]:
         """What was set aside."""
         return sorted((self.root / DAMAGED).glob("*"))
 
-    def remove(self, entry: Entry, *, dry_run: bool = False) -> bool:
+    def remove(self, entry: StoreEntry, *, dry_run: bool = False) -> bool:
         """Remove an entry unless somebody has taken it; whether that was, or with ``dry_run`` could be, done."""
         with suppress(FileNotFoundError):
             descriptor = os.open(entry.folder, _FOLDER if entry.kind != "sources" else _FILE)

@@ -11,7 +11,7 @@ from imagebuild.build import plan as plans
 from imagebuild.errors import RecipeError
 from imagebuild.kickstrap.mirror import Mirror
 from imagebuild.recipe.load import load
-from imagebuild.recipe.model import Recipe
+from imagebuild.recipe.model.recipe import Recipe
 
 DIGEST = "0123456789abcdef" * 4
 TEMPLATE = """\

@@ -21,7 +21,7 @@ from imagebuild.errors import HostError, ImageBuildError, RecipeError
 from imagebuild.install.http_server import HOST_FROM_THE_GUEST, served
 from imagebuild.progress import SILENT
 from imagebuild.recipe.load import load
-from imagebuild.recipe.model import Recipe
+from imagebuild.recipe.model.recipe import Recipe
 from imagebuild.store.store import Store
 
 FILES = {
@@ -92,7 +92,7 @@ def label(image: Path) -> str:
     return image.read_bytes()[16 * 2048 + 40 :][:32].decode().rstrip()
 
 
-def made(found: source.Found, tmp_path: Path) -> medium.Medium:
+def made(found: source.FoundSource, tmp_path: Path) -> medium.Medium:
     """The source's files, brought and put together."""
     folder = tmp_path / "entry"
     folder.mkdir()

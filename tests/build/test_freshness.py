@@ -24,7 +24,7 @@ from imagebuild import fingerprint
 from imagebuild.build import freshness
 from imagebuild.build.engine import Outlook, planned
 from imagebuild.build.freshness import Freshness, in_force
-from imagebuild.build.step_cache import Entries, Settings
+from imagebuild.build.step_cache import Settings, StepCache
 from imagebuild.cli.main import cli
 from imagebuild.errors import HostError
 from imagebuild.fetch import NotThere
@@ -34,8 +34,8 @@ from imagebuild.kickstrap.mirror import Mirror
 from imagebuild.kickstrap.payload import PayloadSpec
 from imagebuild.progress import SILENT_REPORTER, Progress
 from imagebuild.recipe.load import load
-from imagebuild.recipe.model import Recipe
-from imagebuild.store.artifact import Output
+from imagebuild.recipe.model.recipe import Recipe
+from imagebuild.store.artifact import ArtifactFolder
 from imagebuild.store.store import Store
 
 INPUTS = {"suite": "trixie", "packages": "vim"}
@@ -175,11 +175,11 @@ class Builds:
             return "done"
 
         with ExitStack() as held:
-            entries = Entries("web", self.settings, SILENT_REPORTER, self.settings.store.root, held)
+            entries = StepCache("web", self.settings, SILENT_REPORTER, self.settings.store.root, held)
             for step in outlook.plan.steps[:-1]:
                 if step.name in outlook.to_run:
                     entries.make(step, fill)
-        with Output(self.folder / "out", "web").new(datetime.now().astimezone().date()) as artifact:
+        with ArtifactFolder(self.folder / "out", "web").new(datetime.now().astimezone().date()) as artifact:
             image = {"file": "web.qcow2", "size": 5, "sha256": "0"}
             about = {"fingerprint": outlook.plan.convert.fingerprint, "image": image}
             (artifact.folder / "web.qcow2").write_bytes(b"image")

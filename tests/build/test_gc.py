@@ -19,7 +19,7 @@ from imagebuild.build.engine import clear_dead_runs
 from imagebuild.build.gc import collect, versions
 from imagebuild.cli.main import cli
 from imagebuild.host import process as programs
-from imagebuild.store.artifact import Output
+from imagebuild.store.artifact import ArtifactFolder
 from imagebuild.store.runs import new_run
 from imagebuild.store.store import Store
 
@@ -181,7 +181,7 @@ def running(pid: int) -> bool:
     return True
 
 
-def image(output: Output) -> None:
+def image(output: ArtifactFolder) -> None:
     with output.new(DAY) as artifact:
         (artifact.folder / "web.qcow2").write_text("image")
         told = {"image": {"file": "web.qcow2", "size": 5, "sha256": "0"}}
@@ -189,7 +189,7 @@ def image(output: Output) -> None:
 
 
 def test_old_versions_go_and_never_the_latest(store: Store, tmp_path: Path) -> None:
-    output = Output(tmp_path / "out", "web")
+    output = ArtifactFolder(tmp_path / "out", "web")
     for _ in range(11):
         image(output)
     (output.folder / ".2026-01-31.12.0123abcd").mkdir()
@@ -216,7 +216,7 @@ def test_old_versions_go_and_never_the_latest(store: Store, tmp_path: Path) -> N
 def test_the_command(store: Store, tmp_path: Path) -> None:
     for number in range(3):
         make(store, f"web-{number}", used=100 + number)
-    image(Output(tmp_path / "out", "web"))
+    image(ArtifactFolder(tmp_path / "out", "web"))
     words = ["gc", "--store", str(store.root), "--output", str(tmp_path / "out"), "--keep", "1"]
     dry = CliRunner().invoke(cli, [*words, "--dry-run"])
     assert dry.exit_code == 0

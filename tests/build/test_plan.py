@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from imagebuild.anaconda.source import File, Found
+from imagebuild.anaconda.source import File, FoundSource
 from imagebuild.build import plan as plans
 from imagebuild.build.engine import Outlook, look_ahead
 from imagebuild.build.plan import Plan
@@ -20,7 +20,7 @@ from imagebuild.kickstrap.installer import KickstrapPreparation
 from imagebuild.kickstrap.mirror import Mirror
 from imagebuild.recipe.load import load
 from imagebuild.step import Tools
-from imagebuild.store.artifact import Output
+from imagebuild.store.artifact import ArtifactFolder
 from imagebuild.store.store import Store
 
 TOOLS = Tools(mmdebstrap="1.3.5", libguestfs="1.48.6", qemu="7.2.22")
@@ -249,7 +249,7 @@ def test_a_changed_kickstart_is_told_at_its_line(tmp_path: Path, old: str, new: 
 
 def test_a_finished_artifact_is_found(tmp_path: Path) -> None:
     plan = planned(tmp_path)
-    with Output(tmp_path / "artifacts", "web").new(date(2026, 1, 31)) as artifact:
+    with ArtifactFolder(tmp_path / "artifacts", "web").new(date(2026, 1, 31)) as artifact:
         (artifact.folder / "web.qcow2").write_bytes(b"image")
         (artifact.folder / "manifest.json").write_text(
             f'{{"fingerprint": "{plan.convert.fingerprint}", "image": {{"file": "web.qcow2", "size": 5, "sha256": "0"}}}}'
@@ -272,14 +272,14 @@ operations: [reset-machine-id]
 """
 
 
-def anaconda_plan(tmp_path: Path, found: Found) -> Plan:
+def anaconda_plan(tmp_path: Path, found: FoundSource) -> Plan:
     path = tmp_path / "web.yaml"
     path.write_text(ANACONDA % ("0" * 64))
     return plans.make(load(path), found, tools=TOOLS, secret_key=b"k")
 
 
 def test_anaconda_has_a_source_in_place_of_what_kickstrap_needs(tmp_path: Path) -> None:
-    one = Found("iso", "ISO image a.iso", (File("image.iso", "/a.iso", Digest("sha256", "0" * 64)),))
+    one = FoundSource("iso", "ISO image a.iso", (File("image.iso", "/a.iso", Digest("sha256", "0" * 64)),))
     before = anaconda_plan(tmp_path, one)
     assert [step.name for step in before.steps] == ["source", "install", "customise", "convert"]
     assert before.steps[0].what == "ISO image a.iso"

@@ -15,14 +15,14 @@ from imagebuild.build import engine, pipeline
 from imagebuild.build import plan as plans
 from imagebuild.build.job import Job
 from imagebuild.build.plan import Plan
-from imagebuild.build.step_cache import Entries, Settings
+from imagebuild.build.step_cache import Settings, StepCache
 from imagebuild.errors import HostError, ImageBuildError
 from imagebuild.log import hide
 from imagebuild.progress import SILENT_REPORTER, Progress
 from imagebuild.recipe.load import load
-from imagebuild.recipe.model import Recipe
+from imagebuild.recipe.model.recipe import Recipe
 from imagebuild.step import Step
-from imagebuild.store.artifact import Artifact, Output
+from imagebuild.store.artifact import Artifact, ArtifactFolder
 from imagebuild.store.history import Build, History
 from imagebuild.store.store import Store
 
@@ -64,7 +64,7 @@ def pretend(monkeypatch: pytest.MonkeyPatch, at: str = "", then: Callable[[], No
 
         for step in run.plan.steps[:-1]:
             run.entries.make(step, lambda folder, progress, name=step.name: fill(folder, progress, name))  # type: ignore[misc]
-        output = Output(run.settings.output, run.recipe.name)
+        output = ArtifactFolder(run.settings.output, run.recipe.name)
         with output.new(date(2026, 1, 31)) as artifact, run.entries.under_way(run.plan.convert):
             (artifact.folder / "web.qcow2").write_bytes(b"image")
             image = {"file": "web.qcow2", "size": 5, "virtual_size": 1 << 30, "sha256": "0"}
@@ -239,7 +239,7 @@ def test_to_wait_for_another_build_is_no_run_of_a_step(settings: Settings, tmp_p
     work = tmp_path / "work"
     work.mkdir()
 
-    class Late(Entries):
+    class Late(StepCache):
         """Another build makes the entry after this one has looked for it."""
 
         def find(self, step: Step) -> Path | None:

@@ -21,7 +21,7 @@ from imagebuild.build.scheduler import Builds, Outcome, Room
 from imagebuild.build.step_cache import Settings
 from imagebuild.progress import Progress
 from imagebuild.recipe.load import load
-from imagebuild.recipe.model import Recipe
+from imagebuild.recipe.model.recipe import Recipe
 from imagebuild.store.store import Store
 
 BUILD = """

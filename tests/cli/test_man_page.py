@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from imagebuild.cli.main import cli
-from imagebuild.cli.manual import man_page
+from imagebuild.cli.man_page import man_page
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "imagebuild.1"

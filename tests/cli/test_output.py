@@ -313,8 +313,8 @@ def test_history_gc_and_doctor(name: str, json_: bool) -> None:
     )
     with pytest.MonkeyPatch.context() as patch:
         removed = gc.Removed(f"dead build {name}", 1 << 20, name)
-        patch.setattr(gc, "collect", lambda *_, **__: gc.Report((removed,), 0))
-        finding = doctor.Finding("note", name, name, name)
+        patch.setattr(gc, "collect", lambda *_, **__: gc.CollectedGarbage((removed,), 0))
+        finding = doctor.HostFinding("note", name, name, name)
         patch.setattr("imagebuild.cli.doctor.examine", lambda _: [finding])
         for command in ("history", "gc", "doctor"):
             lines = ran(command, *last).out.splitlines()
@@ -412,7 +412,7 @@ def test_what_a_server_says() -> None:
         lambda _, line: line.sendall(b"HTTP/1.1 403 \x1b[31m\xc2\x9bNo\x07\r\nContent-Length: 0\r\n\r\n")
     ) as url:
 
-        def look(_: object) -> Iterator[doctor.Finding]:
+        def look(_: object) -> Iterator[doctor.HostFinding]:
             fetch.text(f"{url}/f", Limits(attempts=1))
             yield from ()
 

@@ -211,7 +211,7 @@ def test_who_may_log_in_is_a_note() -> None:
 
 
 @pytest.mark.parametrize("rule", [*private_keys.RULES, *credentials.RULES], ids=lambda rule: str(rule.pattern)[:40])
-def test_grep_reads_a_pattern_as_python_does(rule: rules.Rule) -> None:
+def test_grep_reads_a_pattern_as_python_does(rule: rules.SecretRule) -> None:
     """No classes, look-around, lazy or named groups, which are Python's alone, and no end of a line in it."""
     text = rule.text.decode("latin-1")
     assert not any(

@@ -11,8 +11,9 @@ from collections.abc import Callable
 import pytest
 import zstandard
 
-from imagebuild.customise import compressed, initramfs, registry
+from imagebuild.customise import registry
 from imagebuild.customise.identifiers import Renaming, fresh
+from imagebuild.customise.linux import compressed, initramfs
 from imagebuild.customise.runner import apply_one
 from imagebuild.errors import GuestError
 from imagebuild.guest.block import Identifier

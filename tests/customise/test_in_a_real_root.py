@@ -17,7 +17,7 @@ from imagebuild.customise.runner import apply_one
 from imagebuild.errors import GuestError
 from imagebuild.guest import opened
 from imagebuild.host.process import run as run_program
-from imagebuild.recipe import supplies
+from imagebuild.recipe import host_inputs
 from imagebuild.schema.document import Mark
 from tests import debian_root
 
@@ -84,7 +84,7 @@ class Guest:
 
     def call(self, name: str, **params: object) -> OperationCall:
         mark = Mark(str(self.folder / "recipe.yaml"), 1, 1)
-        return supplies.with_paths(registry.call(name, params), lambda _: mark)
+        return host_inputs.with_paths(registry.call(name, params), lambda _: mark)
 
     def install(self, *names: str) -> OperationCall:
         return self.call("install-packages", packages=names, repository=REPOSITORY)

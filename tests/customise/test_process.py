@@ -19,7 +19,7 @@ from imagebuild import customise
 from imagebuild.customise import registry
 from imagebuild.errors import GuestError, HostError, ImageBuildError
 from imagebuild.host.process import run as run_program
-from imagebuild.recipe import supplies
+from imagebuild.recipe import host_inputs
 from imagebuild.recipe.secrets import RealSecrets
 from imagebuild.schema.document import Mark
 from tests import ext4
@@ -81,8 +81,8 @@ def test_files_and_secrets_of_the_host(disk: Path, workdir: Path, tmp_path: Path
     place = Mark(str(tmp_path / "recipe.yaml"), 1, 1)
 
     def supplied(name: str, **params: object) -> customise.OperationCall:
-        with_paths = supplies.with_paths(registry.call(name, params), lambda _: place)
-        return supplies.with_secrets(with_paths, lambda _: place, RealSecrets({"PASSWORD": "open sesame"}))
+        with_paths = host_inputs.with_paths(registry.call(name, params), lambda _: place)
+        return host_inputs.with_secrets(with_paths, lambda _: place, RealSecrets({"PASSWORD": "open sesame"}))
 
     copy = supplied("copy-in", source="large", path="/srv/large")
     password = supplied("set-password", password={"env": "PASSWORD"})

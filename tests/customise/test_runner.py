@@ -8,8 +8,8 @@ from contextlib import contextmanager
 import pytest
 
 from imagebuild.customise import registry, runner
+from imagebuild.customise.linux.packages import parse_dpkg_status
 from imagebuild.customise.operation import OperationCall
-from imagebuild.customise.packages import parse_dpkg_status
 from imagebuild.customise.result import CustomiseResult, OperationResult
 from imagebuild.customise.runner import apply_all, customise
 from imagebuild.errors import GuestError, UsageError

@@ -15,7 +15,7 @@ import pytest
 from imagebuild import scrub as scrubbing
 from imagebuild.customise import registry
 from imagebuild.errors import GuestError, HostError
-from imagebuild.scrub import Image, images, recognised, scrub
+from imagebuild.scrub import ImageToScrub, images, recognised, scrub
 from tests import ext4
 from tests.customise.conftest import ROOT
 
@@ -48,7 +48,7 @@ def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def changed(images: tuple[Image, ...], way: scrubbing.Way = "dry-run") -> dict[str, set[str]]:
+def changed(images: tuple[ImageToScrub, ...], way: scrubbing.Way = "dry-run") -> dict[str, set[str]]:
     result = scrub(images, CALLS, accel="tcg", way=way)
     return {one.name: {change.path for change in one.changes} for one in result.operations if one.changes}
 

@@ -229,11 +229,11 @@ def test_groups_with_and_without_checksums() -> None:
     group = "Group 1: (Blocks 8193-16383) csum 0x1 [ITABLE_ZEROED]\n  Inode table at 9000-9015 (+1)\n  1 free blocks, 3 free inodes, 1 directories, 2 unused inodes\n  Free inodes: 70, 127-128\n"
     found = ext.parsed(f"{head}\n\n{group}")
     assert (found.block, found.inode, found.features) == (1024, 256, {"has_journal"})
-    assert found.groups == (ext.Group(65, 9000, ((70, 70), (127, 128)), 2, zeroed=True),)
+    assert found.groups == (ext.InodeTable(65, 9000, ((70, 70), (127, 128)), 2, zeroed=True),)
     old = ext.parsed(
         f"{head}\nGroup 0: (Blocks 1-8192)\n  Inode table at 9-24 (+1)\n  1 free blocks, 0 free inodes, 1 directories\n  Free inodes: \n"
     )
-    assert old.groups == (ext.Group(1, 9, (), 0, zeroed=True),)
+    assert old.groups == (ext.InodeTable(1, 9, (), 0, zeroed=True),)
     with pytest.raises(GuestError, match="dumpe2fs"):
         ext.parsed("dumpe2fs: Bad magic number\n")
 
@@ -241,7 +241,7 @@ def test_groups_with_and_without_checksums() -> None:
 def test_many_free_inodes_in_a_row_are_not_read() -> None:
     inode, block = 256, 1024
     free = ((3, 4), (100, 1000), (1023, 1024), (1100, 2048))
-    group = ext.Group(1, 50, free, unused=1024, zeroed=True)
+    group = ext.InodeTable(1, 50, free, unused=1024, zeroed=True)
     layout = ext.Layout(block, inode, 2048, frozenset(), external_journal=False, groups=(group,))
     much, rest = ext._freed(layout, group)
     assert much == [(25 * block, 250 * block)]  # inodes 101 to 1000: whole blocks of 4

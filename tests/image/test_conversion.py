@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from imagebuild.errors import HostError, ImageBuildError
 from imagebuild.files import allocated
 from imagebuild.image.conversion import convert
-from imagebuild.image.formats import CHUNK, CLUSTER, Compression, Format, Image
+from imagebuild.image.formats import CHUNK, CLUSTER, Compression, FinishedImage, Format
 
 MIB = 1 << 20
 OURS: tuple[Format, ...] = ("qcow2", "raw", "raw.zst", "vmdk")
@@ -50,7 +50,7 @@ def targets(folder: Path, *formats: Format) -> dict[Format, Path]:
     return {name: folder / f"disk.{name}" for name in formats}
 
 
-def prove(disk: Path, image: Image) -> None:
+def prove(disk: Path, image: FinishedImage) -> None:
     """QEMU, or zstd, finds the disk in the image, and the image is what was told of it."""
     content = image.path.read_bytes()
     assert (image.size, image.sha256) == (len(content), hashlib.sha256(content).hexdigest())
@@ -62,7 +62,7 @@ def prove(disk: Path, image: Image) -> None:
         subprocess.run(compare, check=True, capture_output=True)
 
 
-def info(image: Image) -> dict[str, Any]:
+def info(image: FinishedImage) -> dict[str, Any]:
     told: list[str | Path] = ["qemu-img", "info", "-f", image.format, "--output=json", image.path]
     found: dict[str, Any] = json.loads(subprocess.run(told, check=True, capture_output=True).stdout)
     return found

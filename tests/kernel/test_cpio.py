@@ -9,7 +9,7 @@ from pathlib import Path
 from imagebuild.kernel import cpio
 
 
-def _archive(*entries: cpio.Entry) -> bytes:
+def _archive(*entries: cpio.CpioMember) -> bytes:
     out = io.BytesIO()
     cpio.write(entries, out)
     return out.getvalue()

@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from imagebuild.errors import RecipeError
-from imagebuild.kickstart.lint import ParsedKickstart, check
+from imagebuild.kickstart.check import ParsedKickstart, check
 from imagebuild.kickstart.render import LiveimgPayload, PackagesPayload, Payload, Rendered, render
 from imagebuild.kickstrap.agent import supported
+from imagebuild.recipe.folders import shipped
 from imagebuild.recipe.load import validate
-from imagebuild.recipe.model import Recipe
-from imagebuild.recipe.reader import parse
-from imagebuild.recipe.search import shipped
+from imagebuild.recipe.model.recipe import Recipe
 from imagebuild.recipe.secrets import SampleSecrets, Secrets
+from imagebuild.recipe.yaml.reader import parse
 
 PACKAGES = PackagesPayload("http://mirror.example/debian", "trixie", ("main",))
 LIVEIMG = LiveimgPayload("file:///run/kickstrap/payload", "0123456789abcdef" * 4)

@@ -22,7 +22,7 @@ from imagebuild.errors import RecipeError
 from imagebuild.kickstart.parse import Kickstart, parse
 from imagebuild.kickstart.render import CdromPayload
 from imagebuild.recipe.load import validate
-from imagebuild.recipe.model import Recipe
+from imagebuild.recipe.model.recipe import Recipe
 from imagebuild.schema.document import Document
 from imagebuild.schema.findings import models
 from imagebuild.schema.section import SecretRef

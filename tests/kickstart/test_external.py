@@ -16,14 +16,14 @@ from hypothesis import strategies as st
 
 from imagebuild.errors import UsageError
 from imagebuild.kickstart import external, parse
+from imagebuild.kickstart.check import CheckReport
 from imagebuild.kickstart.handler import handler_class
-from imagebuild.kickstart.lint import Report
 
 CORPUS = list(kickstarts(seed=3, number=400))
 GROUPS = [CORPUS[at : at + 20] for at in range(0, len(CORPUS), 20)]
 
 
-def findings(content: bytes, syntax: str | None = None) -> Report:
+def findings(content: bytes, syntax: str | None = None) -> CheckReport:
     report = external.read(io.BytesIO(content), "x.ks", syntax)
     assert (report.parsed is None) == bool(report.errors)
     for problem in report.findings:

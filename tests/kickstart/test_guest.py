@@ -14,7 +14,7 @@ from kickstarts import NONCE, folders, recipe
 from imagebuild.anaconda import boot_options
 from imagebuild.errors import RecipeError
 from imagebuild.kickstart import syntax
-from imagebuild.kickstart.lint import ParsedKickstart, check
+from imagebuild.kickstart.check import ParsedKickstart, check
 from imagebuild.kickstart.render import Rendered, render
 from imagebuild.recipe.load import validate
 from imagebuild.recipe.secrets import FingerprintSecrets, RealSecrets, Secrets

@@ -6,10 +6,10 @@ import pytest
 
 from imagebuild.kickstart import rule as rules
 from imagebuild.kickstart.parse import parse
-from imagebuild.kickstart.rule import Target
+from imagebuild.kickstart.rule import KickstartTarget
 from imagebuild.schema import rule_names
 
-BUILD = Target(nonce="a1b2c3d4e5f6")
+BUILD = KickstartTarget(nonce="a1b2c3d4e5f6")
 SUCCESS = "%post --erroronfail\nprintf '%s-%s:%s%s' imagebuild success a1b2 c3d4e5f6\n%end\n"
 COMPLETE = "lang C\nkeyboard us\ntimezone UTC\nrootpw --lock\nzerombr\nclearpart --all\npart / --size=1\n"
 
@@ -133,7 +133,7 @@ PASSES = {
 }
 
 
-def found(name: str, text: str, target: Target = BUILD, version: str = "RHEL8") -> list[int | None]:
+def found(name: str, text: str, target: KickstartTarget = BUILD, version: str = "RHEL8") -> list[int | None]:
     return [said.line for said in rules.get(name).find(parse(text, version), target)]
 
 
@@ -152,11 +152,11 @@ def test_a_rule_lets_pass(name: str, text: str) -> None:
 
 
 def test_what_no_build_rendered_needs_no_marker() -> None:
-    assert found("no-success-marker", COMPLETE, Target()) == []
+    assert found("no-success-marker", COMPLETE, KickstartTarget()) == []
 
 
 def test_kickstrap_asks_nothing_and_apt_proves_what_it_takes() -> None:
-    kickstrap = Target("a1b2c3d4", asks=False, proves_packages=True)
+    kickstrap = KickstartTarget("a1b2c3d4", asks=False, proves_packages=True)
     assert found("interactive", "", kickstrap) == []
     assert found("interactive", "vnc\n", kickstrap) == [1]
     assert found("http-without-checksum", "url --url='http://mirror.example/debian trixie main'\n", kickstrap) == []
@@ -165,8 +165,8 @@ def test_kickstrap_asks_nothing_and_apt_proves_what_it_takes() -> None:
 
 def test_what_the_recipe_answers_for_needs_no_checksum() -> None:
     text = "url --url=http://192.0.2.1/tree\n"
-    assert found("http-without-checksum", text, Target(insecure=True)) == []
-    assert found("http-without-checksum", text, Target(trusted=frozenset({"http://192.0.2.1/tree"}))) == []
+    assert found("http-without-checksum", text, KickstartTarget(insecure=True)) == []
+    assert found("http-without-checksum", text, KickstartTarget(trusted=frozenset({"http://192.0.2.1/tree"}))) == []
 
 
 def test_no_finding_tells_a_secret() -> None:

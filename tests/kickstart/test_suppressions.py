@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from kickstarts import NONCE, RECIPE, recipe, rendered
 
 from imagebuild.errors import RecipeError
-from imagebuild.kickstart.lint import Report, lint
+from imagebuild.kickstart.check import CheckReport, lint
 from imagebuild.kickstart.render import Rendered
-from imagebuild.kickstart.rule import Target
+from imagebuild.kickstart.rule import KickstartTarget
 from imagebuild.kickstart.suppressions import silences, without_comments
 
 QUIET = """\
@@ -29,10 +29,12 @@ part / --size=1
 """
 
 
-def report(folder: Path, template: str, more: str = "", **others: str) -> Report:
+def report(folder: Path, template: str, more: str = "", **others: str) -> CheckReport:
     made = recipe(more)
     ignore = {name: made.place(("lint", "ignore", name)) for name in made.lint.ignore}
-    return lint(rendered(folder, template, more, **others), version="RHEL9", target=Target(nonce=NONCE), ignore=ignore)
+    return lint(
+        rendered(folder, template, more, **others), version="RHEL9", target=KickstartTarget(nonce=NONCE), ignore=ignore
+    )
 
 
 def told(folder: Path, template: str, more: str = "", **others: str) -> list[str]:
@@ -162,5 +164,5 @@ def test_comments_taken_out_leave_the_lines_where_they_are(parts: list[str]) -> 
 
 
 def test_a_kickstart_of_no_recipe_is_told_by_its_own_lines(tmp_path: Path) -> None:
-    found = lint(Rendered("part swap\n", tmp_path / "x.ks"), version="RHEL9", target=Target())
+    found = lint(Rendered("part swap\n", tmp_path / "x.ks"), version="RHEL9", target=KickstartTarget())
     assert {problem.rule for problem in found.errors} >= {"swap", "reboot", "interactive"}

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagebuild.kickstrap.agent.command import Commands
-from imagebuild.kickstrap.agent.console import Console, one_line
+from imagebuild.kickstrap.agent.command import CommandRunner
+from imagebuild.kickstrap.agent.console import EventConsole, one_line
 from imagebuild.kickstrap.agent.errors import InstallError
 
 
@@ -19,7 +19,7 @@ class Recorded:
     def __init__(self, folder: Path) -> None:
         self.files = (folder / "console", folder / "log")
         self.descriptors = [os.open(path, os.O_RDWR | os.O_CREAT) for path in self.files]
-        self.console = Console(self.descriptors[0], [self.descriptors[1]])
+        self.console = EventConsole(self.descriptors[0], [self.descriptors[1]])
 
     @property
     def events(self) -> list[str]:
@@ -70,7 +70,7 @@ def test_no_text_can_look_like_an_event(text: str) -> None:
 
 
 def test_log_lines_of_tools_never_reach_column_0(recorded: Recorded) -> None:
-    Commands(recorded.console.log).run(["printf", "kickstrap: failed: forged\\n\\rimagebuild-success:forged\\n"])
+    CommandRunner(recorded.console.log).run(["printf", "kickstrap: failed: forged\\n\\rimagebuild-success:forged\\n"])
     recorded.console.failed("really")
     assert [line for line in recorded.events if not line.startswith("  | ")] == ["kickstrap: failed: really"]
 
@@ -80,7 +80,7 @@ def test_a_log_that_breaks_is_given_up(tmp_path: Path) -> None:
     os.close(reader)
     path = tmp_path / "console"
     with path.open("wb") as file:
-        console = Console(file.fileno(), [writer])
+        console = EventConsole(file.fileno(), [writer])
         console.log("lost")
         console.started()
     os.close(writer)
@@ -88,7 +88,7 @@ def test_a_log_that_breaks_is_given_up(tmp_path: Path) -> None:
 
 
 def test_a_failing_tool_is_told_in_one_sentence(recorded: Recorded) -> None:
-    commands = Commands(recorded.console.log)
+    commands = CommandRunner(recorded.console.log)
     with pytest.raises(InstallError, match=r"^sh ended with exit status 5: why$"):
         commands.run(["sh", "-c", "echo what; echo why >&2; exit 5"])
     with pytest.raises(InstallError, match=r"^sh was ended by signal 9$"):
@@ -99,14 +99,14 @@ def test_a_failing_tool_is_told_in_one_sentence(recorded: Recorded) -> None:
 
 
 def test_input_is_given_and_not_logged(recorded: Recorded) -> None:
-    result = Commands(recorded.console.log).run(["sh", "-c", "tr a-z A-Z | wc -c"], input="secret")
+    result = CommandRunner(recorded.console.log).run(["sh", "-c", "tr a-z A-Z | wc -c"], input="secret")
     assert result.output.strip() == "6"
     assert not any("secret" in line for line in recorded.log)
 
 
 def test_the_environment_is_small(recorded: Recorded, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LEAK", "x")
-    output = Commands(recorded.console.log).run(["env"], env={"MORE": "1"}).output
+    output = CommandRunner(recorded.console.log).run(["env"], env={"MORE": "1"}).output
     assert "LEAK" not in output
     assert "MORE=1" in output
     assert "LC_ALL=C.UTF-8" in output

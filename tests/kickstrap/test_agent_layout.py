@@ -10,7 +10,7 @@ from imagebuild.kickstrap.agent import autopart, disks, firmware, kickstart, lay
 from imagebuild.kickstrap.agent.disks import ESP, LogicalVolume, Partition, Storage
 from imagebuild.kickstrap.agent.errors import StorageError
 from imagebuild.kickstrap.agent.layout import Placed
-from imagebuild.kickstrap.agent.machine import Machine, disk_number
+from imagebuild.kickstrap.agent.machine import TargetMachine, disk_number
 from imagebuild.kickstrap.agent.machine import firmware as named_firmware
 
 GIB = 1024
@@ -22,7 +22,7 @@ def storage(*lines: str) -> Storage:
     return disks.make(kickstart.parse("\n".join([*lines, *clearpart, "liveimg --url=file:///payload"]) + "\n"))
 
 
-def laid_out(machine: Machine, *lines: str) -> tuple[Storage, list[Placed]]:
+def laid_out(machine: TargetMachine, *lines: str) -> tuple[Storage, list[Placed]]:
     whole = autopart.complete(storage(*lines), machine)
     placed = layout.place(whole, machine)
     layout.check_fits(whole, placed)
@@ -73,7 +73,7 @@ def test_sizes_fit_grow_and_leave_nothing_that_could_be_used(wanted: list[Partit
     room = disk - layout.FIRST
     if sum(part.size for part in wanted) > room:
         with pytest.raises(StorageError):
-            layout.place(Storage(tuple(wanted)), Machine((disk,)))
+            layout.place(Storage(tuple(wanted)), TargetMachine((disk,)))
         return
     got = layout.sizes(wanted, disk)
     assert sum(got) <= room
@@ -120,7 +120,7 @@ def test_the_firmware_is_named_on_the_kernels_command_line(line: str, expected: 
 
 def test_partitions_go_where_they_are_told_or_to_the_first_disk_with_room() -> None:
     _, placed = laid_out(
-        Machine((1000, 4000)),
+        TargetMachine((1000, 4000)),
         "part / --size=800",
         "part /var --size=500",
         "part /srv --size=100 --grow",
@@ -135,8 +135,8 @@ def test_partitions_go_where_they_are_told_or_to_the_first_disk_with_room() -> N
     [("ignoredisk --drives=vda", [1]), ("ignoredisk --only-use=sdb", [1]), ("clearpart --all --drives=vda", [0])],
 )
 def test_disks_that_are_left_alone(line: str, expected: list[int]) -> None:
-    whole, placed = laid_out(Machine((2000, 2000)), "part / --size=800", line)
-    assert layout.usable(whole, Machine((2000, 2000))) == expected
+    whole, placed = laid_out(TargetMachine((2000, 2000)), "part / --size=800", line)
+    assert layout.usable(whole, TargetMachine((2000, 2000))) == expected
     assert [one.disk for one in placed] == expected
 
 
@@ -175,37 +175,39 @@ def test_disks_that_are_left_alone(line: str, expected: list[int]) -> None:
 )
 def test_what_does_not_fit_is_told_with_its_line(lines: list[str], message: str) -> None:
     with pytest.raises(StorageError, match=message):
-        laid_out(Machine((1000, 1000)), *lines)
+        laid_out(TargetMachine((1000, 1000)), *lines)
 
 
 def test_uefi_needs_an_efi_system_partition() -> None:
     with pytest.raises(StorageError, match="firmware is UEFI, and there is no EFI system partition"):
-        laid_out(Machine((1000,), "uefi"), "part / --size=10")
+        laid_out(TargetMachine((1000,), "uefi"), "part / --size=10")
     with pytest.raises(StorageError, match="GRUB for a BIOS needs a biosboot partition"):
-        laid_out(Machine((1000,)), "part / --size=10", "part /boot/efi --fstype=efi --size=50")
+        laid_out(TargetMachine((1000,)), "part / --size=10", "part /boot/efi --fstype=efi --size=50")
 
 
 def test_uefi_needs_a_gpt() -> None:
     with pytest.raises(StorageError, match="line 1: UEFI starts from a GPT"):
-        laid_out(Machine((4096,), "uefi"), "clearpart --all --disklabel=msdos", "autopart")
+        laid_out(TargetMachine((4096,), "uefi"), "clearpart --all --disklabel=msdos", "autopart")
 
 
 def test_without_a_boot_loader_the_firmware_does_not_matter() -> None:
-    machine = Machine((1000,), "uefi")
+    machine = TargetMachine((1000,), "uefi")
     whole, placed = laid_out(machine, "part / --size=10", "bootloader --location=none")
-    assert firmware.start(whole, placed, machine) == firmware.Start((), efi=False)
+    assert firmware.start(whole, placed, machine) == firmware.BootLoaders((), efi=False)
 
 
 def test_a_disk_that_both_firmwares_start() -> None:
     lines = ("part biosboot --size=1", "part /boot/efi --fstype=efi --size=50", "part / --size=10 --grow")
-    whole, placed = laid_out(Machine((1000,)), *lines)
+    whole, placed = laid_out(TargetMachine((1000,)), *lines)
     assert whole.label == "gpt"
-    assert firmware.start(whole, placed, Machine((1000,))) == firmware.Start((0,), efi=True)
-    assert firmware.start(whole, placed, Machine((1000,), "uefi-secure")) == firmware.Start((0,), efi=True, secure=True)
+    assert firmware.start(whole, placed, TargetMachine((1000,))) == firmware.BootLoaders((0,), efi=True)
+    assert firmware.start(whole, placed, TargetMachine((1000,), "uefi-secure")) == firmware.BootLoaders(
+        (0,), efi=True, secure=True
+    )
 
 
 def test_a_mirror_starts_from_each_of_its_disks() -> None:
-    machine = Machine((1000, 1000, 1000))
+    machine = TargetMachine((1000, 1000, 1000))
     whole, placed = laid_out(
         machine,
         "part raid.1 --size=100 --ondisk=vda",
@@ -217,11 +219,11 @@ def test_a_mirror_starts_from_each_of_its_disks() -> None:
         "volgroup system pv.1",
         "logvol / --vgname=system --name=root --size=10 --grow",
     )
-    assert firmware.start(whole, placed, machine) == firmware.Start((0, 2), efi=False)
+    assert firmware.start(whole, placed, machine) == firmware.BootLoaders((0, 2), efi=False)
 
 
 def test_the_boot_drive_may_be_another() -> None:
-    machine = Machine((1000, 1000))
+    machine = TargetMachine((1000, 1000))
     whole, placed = laid_out(machine, "part / --size=10", "bootloader --boot-drive=vdb")
     assert firmware.start(whole, placed, machine).bios == (1,)
 
@@ -256,7 +258,7 @@ def test_sfdisk_scripts() -> None:
 
 
 def test_autopart_plain() -> None:
-    whole, placed = laid_out(Machine((4 * GIB,)), "autopart --type=plain")
+    whole, placed = laid_out(TargetMachine((4 * GIB,)), "autopart --type=plain")
     assert table(placed) == [("/boot", 0, 1024), ("/", 0, 2764), ("swap", 0, 307)]
     assert [(fs.mountpoint, fs.fstype) for fs in whole.file_systems] == [
         ("/boot", "ext4"), ("/", "ext4"), ("swap", "swap"),
@@ -264,7 +266,7 @@ def test_autopart_plain() -> None:
 
 
 def test_autopart_lvm_on_two_disks_for_uefi() -> None:
-    machine = Machine((4 * GIB, 2 * GIB), "uefi")
+    machine = TargetMachine((4 * GIB, 2 * GIB), "uefi")
     whole, placed = laid_out(machine, "autopart --fstype=xfs --noswap")
     assert table(placed) == [(ESP, 0, 600), ("/boot", 0, 1024), ("pv.1", 0, 2470), ("pv.2", 1, 2046)]
     assert whole.groups[0].members == ("pv.1", "pv.2")
@@ -276,23 +278,23 @@ def test_autopart_lvm_on_two_disks_for_uefi() -> None:
 
 
 def test_autopart_btrfs_with_everything_left_out() -> None:
-    whole, placed = laid_out(Machine((4 * GIB,)), "autopart --type=btrfs --noswap --noboot --nohome")
+    whole, placed = laid_out(TargetMachine((4 * GIB,)), "autopart --type=btrfs --noswap --noboot --nohome")
     assert table(placed) == [("btrfs.1", 0, 4095)]
     assert [(fs.mountpoint, fs.subvolume) for fs in whole.file_systems] == [("/", "root")]
 
 
 @pytest.mark.parametrize("scheme", ["plain", "lvm", "btrfs"])
 def test_a_home_where_50_gib_are_free(scheme: str) -> None:
-    large, _ = laid_out(Machine((100 * GIB,)), f"autopart --type={scheme}")
+    large, _ = laid_out(TargetMachine((100 * GIB,)), f"autopart --type={scheme}")
     assert "/home" in large.mountpoints
-    small, _ = laid_out(Machine((20 * GIB,)), f"autopart --type={scheme}")
+    small, _ = laid_out(TargetMachine((20 * GIB,)), f"autopart --type={scheme}")
     assert "/home" not in small.mountpoints
-    none, _ = laid_out(Machine((100 * GIB,)), f"autopart --type={scheme} --nohome")
+    none, _ = laid_out(TargetMachine((100 * GIB,)), f"autopart --type={scheme} --nohome")
     assert "/home" not in none.mountpoints
 
 
 def test_autopart_makes_a_biosboot_partition_on_a_gpt() -> None:
-    _, placed = laid_out(Machine((4 * GIB,)), "clearpart --all --disklabel=gpt", "autopart --type=plain --noboot")
+    _, placed = laid_out(TargetMachine((4 * GIB,)), "clearpart --all --disklabel=gpt", "autopart --type=plain --noboot")
     assert [one.partition.name for one in placed] == ["biosboot", "/", "swap"]
 
 
@@ -300,17 +302,17 @@ def test_a_disk_too_small_for_autopart() -> None:
     with pytest.raises(
         StorageError, match=r"line 1: part pv\.1: the partitions need 1524 MiB, but the disk vda has 1499"
     ):
-        laid_out(Machine((1500,)), "autopart")
+        laid_out(TargetMachine((1500,)), "autopart")
 
 
 @pytest.mark.parametrize(
     ("machine", "line", "expected"),
     [
-        (Machine((4096,)), "reqpart", ["/"]),
-        (Machine((4096,)), "reqpart --add-boot", ["/boot", "/"]),
-        (Machine((4096,), "uefi"), "reqpart", [ESP, "/"]),
+        (TargetMachine((4096,)), "reqpart", ["/"]),
+        (TargetMachine((4096,)), "reqpart --add-boot", ["/boot", "/"]),
+        (TargetMachine((4096,), "uefi"), "reqpart", [ESP, "/"]),
     ],
 )
-def test_reqpart(machine: Machine, line: str, expected: list[str]) -> None:
+def test_reqpart(machine: TargetMachine, line: str, expected: list[str]) -> None:
     _, placed = laid_out(machine, line, "part / --size=100 --grow")
     assert [one.partition.name for one in placed] == expected

@@ -14,7 +14,7 @@ from imagebuild.kickstrap.agent import payload, zstd
 from imagebuild.kickstrap.agent.errors import InstallError
 from imagebuild.kickstrap.agent.packages import mmdebstrap_command
 from imagebuild.kickstrap.agent.plan import Liveimg, Packages
-from imagebuild.kickstrap.agent.sources import Source
+from imagebuild.kickstrap.agent.sources import AptSource
 
 ROOM = 1 << 30
 
@@ -133,8 +133,8 @@ def test_a_damaged_zstd_stream_is_an_error(tree: Path, tmp_path: Path) -> None:
 
 def test_the_mmdebstrap_command() -> None:
     wanted = Packages(
-        (Source("http://mirror.example/debian", "trixie", ("main", "contrib")),
-         Source("http://mirror.example/debian", "trixie-updates")),
+        (AptSource("http://mirror.example/debian", "trixie", ("main", "contrib")),
+         AptSource("http://mirror.example/debian", "trixie-updates")),
         ("grub-pc", "vim"), ("nano",), core=False, weak_dependencies=False,
     )  # fmt: skip
     command = mmdebstrap_command(wanted, "/mnt/sysimage")

@@ -9,16 +9,16 @@ from imagebuild.kickstrap.agent.disks import FileSystem, Partition
 from imagebuild.kickstrap.agent.errors import InstallError
 from imagebuild.kickstrap.agent.plan import (
     Bootloader,
-    Group,
     Interface,
     Keyboard,
     Liveimg,
     Packages,
     Password,
-    Services,
-    User,
+    PlannedUser,
+    ServiceChanges,
+    UserGroup,
 )
-from imagebuild.kickstrap.agent.sources import Source
+from imagebuild.kickstrap.agent.sources import AptSource
 from tests.kickstrap.test_agent_supported import GOOD
 
 SMALL = """\
@@ -28,7 +28,7 @@ liveimg --url=file:///run/kickstrap/payload
 """
 
 
-def made(text: str) -> plan.Plan:
+def made(text: str) -> plan.InstallPlan:
     return plan.make(kickstart.read(text))
 
 
@@ -44,8 +44,8 @@ def test_a_full_kickstart() -> None:
     )
     assert got.payload == Packages(
         sources=(
-            Source("http://mirror.example/debian", "trixie"),
-            Source("http://mirror.example/debian", "trixie-updates"),
+            AptSource("http://mirror.example/debian", "trixie"),
+            AptSource("http://mirror.example/debian", "trixie-updates"),
         ),
         packages=("vim",),
         excluded=("nano",),
@@ -59,10 +59,10 @@ def test_a_full_kickstart() -> None:
     assert got.keyboard == Keyboard(("us", "de (nodeadkeys)"), "us", ("grp:alt_shift_toggle",))
     assert (got.timezone, got.utc) == ("Europe/Berlin", True)
     assert got.root == Password("$6$salt$hash", crypted=True)
-    assert got.users == (User("ops", Password("x"), 1500, 2000, ("sudo", "adm"), "/srv/ops", "/bin/sh"),)
-    assert got.groups == (Group("staff2", 2000),)
+    assert got.users == (PlannedUser("ops", Password("x"), 1500, 2000, ("sudo", "adm"), "/srv/ops", "/bin/sh"),)
+    assert got.groups == (UserGroup("staff2", 2000),)
     assert got.ssh_keys == (("root", "ssh-ed25519 AAAA ops@example"),)
-    assert got.services == Services(("ssh",), ("cron",))
+    assert got.services == ServiceChanges(("ssh",), ("cron",))
     assert got.firewall is False
     assert got.selinux == "disabled"
     assert [script.chroot for script in got.post] == [False]
@@ -121,19 +121,19 @@ def test_what_the_vm_refuses_too(text: str, message: str) -> None:
 @pytest.mark.parametrize(
     ("text", "source"),
     [
-        ("http://mirror.example/debian trixie", Source("http://mirror.example/debian", "trixie")),
+        ("http://mirror.example/debian trixie", AptSource("http://mirror.example/debian", "trixie")),
         (
             "https://mirror.example/debian/ trixie main contrib",
-            Source("https://mirror.example/debian", "trixie", ("main", "contrib")),
+            AptSource("https://mirror.example/debian", "trixie", ("main", "contrib")),
         ),
-        ("http://mirror.example/debian/dists/trixie", Source("http://mirror.example/debian", "trixie")),
+        ("http://mirror.example/debian/dists/trixie", AptSource("http://mirror.example/debian", "trixie")),
         (
             "http://mirror.example/debian-security/dists/trixie-security/",
-            Source("http://mirror.example/debian-security", "trixie-security"),
+            AptSource("http://mirror.example/debian-security", "trixie-security"),
         ),
     ],
 )
-def test_sources(text: str, source: Source) -> None:
+def test_sources(text: str, source: AptSource) -> None:
     assert sources.parse(text) == source
     assert sources.parse(str(source).removeprefix("deb ")) == source
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from imagebuild.kickstrap.agent import scripts
-from imagebuild.kickstrap.agent.command import Commands
+from imagebuild.kickstrap.agent.command import CommandRunner
 from imagebuild.kickstrap.agent.errors import InstallError
 from imagebuild.kickstrap.agent.plan import Script
 
@@ -21,7 +21,7 @@ class Run:
         self.logged: list[str] = []
 
     def __call__(self, *sections: Script, root: Path | None = None, section: str = "%post") -> None:
-        scripts.run_all(sections, Commands(self.logged.append), root=root, section=section)
+        scripts.run_all(sections, CommandRunner(self.logged.append), root=root, section=section)
 
 
 @pytest.fixture

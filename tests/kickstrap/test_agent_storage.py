@@ -12,10 +12,10 @@ from uuid import uuid4
 import pytest
 
 from imagebuild.kickstrap.agent import btrfs, devices, filesystems, layout, lvm, raid, storage
-from imagebuild.kickstrap.agent.command import Commands
+from imagebuild.kickstrap.agent.command import CommandRunner
 from imagebuild.kickstrap.agent.disks import Array, Btrfs, FileSystem, LogicalVolume, Partition, Storage
 from imagebuild.kickstrap.agent.errors import InstallError
-from imagebuild.kickstrap.agent.machine import Machine
+from imagebuild.kickstrap.agent.machine import TargetMachine
 from imagebuild.kickstrap.agent.target import Target
 
 SBIN = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
@@ -35,9 +35,9 @@ def partition_table(path: Path) -> dict[str, Any]:
 
 def test_sfdisk_makes_the_partitions(tmp_path: Path) -> None:
     path = image(tmp_path)
-    machine = Machine((devices.disk_size(str(path)),))
+    machine = TargetMachine((devices.disk_size(str(path)),))
     placed = layout.place(Storage((Partition("/boot", 10), Partition("/", 20, grow=True))), machine)
-    Commands(lambda _: None).run(["sfdisk", path], input=layout.sfdisk_script(placed, "msdos", "/boot"))
+    CommandRunner(lambda _: None).run(["sfdisk", path], input=layout.sfdisk_script(placed, "msdos", "/boot"))
     listed = partition_table(path)
     assert listed["label"] == "dos"
     assert [(p["start"], p["size"], p["type"], p.get("bootable", False)) for p in listed["partitions"]] == [
@@ -50,8 +50,8 @@ def test_sfdisk_makes_a_gpt_of_every_kind(tmp_path: Path) -> None:
     path = image(tmp_path)
     kinds = ("biosboot", "esp", "linux", "swap", "lvm", "raid")
     wanted = Storage(tuple(Partition(kind, 2, kind=kind) for kind in kinds), label="gpt")
-    placed = layout.place(wanted, Machine((64,)))
-    Commands(lambda _: None).run(["sfdisk", path], input=layout.sfdisk_script(placed, "gpt", "linux"))
+    placed = layout.place(wanted, TargetMachine((64,)))
+    CommandRunner(lambda _: None).run(["sfdisk", path], input=layout.sfdisk_script(placed, "gpt", "linux"))
     listed = partition_table(path)
     assert listed["label"] == "gpt"
     # the GUIDs of the UEFI specification and of systemd's Discoverable Partitions Specification
@@ -69,7 +69,7 @@ def test_sfdisk_makes_a_gpt_of_every_kind(tmp_path: Path) -> None:
 def test_a_file_system_gets_its_uuid_and_its_label(tmp_path: Path, fstype: str) -> None:
     path = image(tmp_path, 400)
     uuid = filesystems.uuid_for(fstype, str(uuid4()))
-    Commands(lambda _: None).run(filesystems.mkfs_command(FileSystem("/x", fstype, label="data"), str(path), uuid))
+    CommandRunner(lambda _: None).run(filesystems.mkfs_command(FileSystem("/x", fstype, label="data"), str(path), uuid))
     told = subprocess.check_output(["blkid", "-o", "export", path], env=SBIN, text=True).splitlines()
     assert f"UUID={uuid}" in told
     assert f"TYPE={fstype}" in told
@@ -83,7 +83,7 @@ def test_a_btrfs_over_two_devices(tmp_path: Path) -> None:
         members.append(str(image(tmp_path / name, 200)))
     uuid = str(uuid4())
     volume = Btrfs("pool", ("btrfs.1", "btrfs.2"), "pool", "raid1", "raid1")
-    Commands(lambda _: None).run(btrfs.mkfs_command(volume, members, uuid))
+    CommandRunner(lambda _: None).run(btrfs.mkfs_command(volume, members, uuid))
     for member in members:
         told = subprocess.check_output(["btrfs", "inspect-internal", "dump-super", member], env=SBIN, text=True)
         assert uuid in told
@@ -92,7 +92,7 @@ def test_a_btrfs_over_two_devices(tmp_path: Path) -> None:
 
 def test_ext4_is_readable_by_older_hosts_and_wholly_initialised(tmp_path: Path) -> None:
     path = image(tmp_path)
-    commands = Commands(lambda _: None)
+    commands = CommandRunner(lambda _: None)
     uuid = "3f1f2a52-0c1e-4a6d-9f0e-6d1f3c1b2a3d"
     file_system = FileSystem("/", label="root")
     commands.run(filesystems.mkfs_command(file_system, str(path), uuid, filesystems.readable_features(commands)))
@@ -116,7 +116,7 @@ def test_an_array_is_made_of_empty_members() -> None:
 def test_the_initramfs_gets_a_second_archive(tmp_path: Path) -> None:
     """The real cpio, run in a folder in place of a chroot; the kernel wants each archive at a multiple of four bytes."""
 
-    class Here(Commands):
+    class Here(CommandRunner):
         def run(self, argv: Any, **options: Any) -> Any:
             words = [word.replace("--file=/", f"--file={tmp_path}/") for word in argv]
             return super().run(["env", f"--chdir={tmp_path}", *words], **options)

@@ -13,8 +13,8 @@ from pykickstart.handlers.f43 import F43Handler
 from pykickstart.parser import KickstartParser
 from pykickstart.version import makeVersion
 
-from imagebuild.kickstrap.agent.machine import Machine
-from imagebuild.kickstrap.agent.supported import COMMANDS, KICKSTART_VERSION, SECTIONS, Finding, check
+from imagebuild.kickstrap.agent.machine import TargetMachine
+from imagebuild.kickstrap.agent.supported import COMMANDS, KICKSTART_VERSION, SECTIONS, Unsupported, check
 
 GOOD = """\
 text
@@ -59,7 +59,7 @@ BLANK = makeVersion(KICKSTART_VERSION)
 KNOWN = F43Handler.commandMap
 
 
-def findings(text: str, machine: Machine | None = None) -> list[Finding]:
+def findings(text: str, machine: TargetMachine | None = None) -> list[Unsupported]:
     handler = F43Handler(mapping={name: KNOWN[name] for name in COMMANDS}, dataMapping=F43Handler.dataMap)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", KickstartParseWarning)
@@ -295,15 +295,15 @@ def test_an_autopart_that_is_not_carried_out(line: str, message: str) -> None:
 
 
 def test_what_the_machine_has_is_looked_at() -> None:
-    assert findings(LAYERS, Machine((1500, 1500))) == []
-    (found,) = findings(LAYERS, Machine((1200, 1500)))
+    assert findings(LAYERS, TargetMachine((1500, 1500))) == []
+    (found,) = findings(LAYERS, TargetMachine((1200, 1500)))
     assert found[:2] == (
         6,
         "part btrfs.1: the partitions need 1300 MiB, but the disk vda has 1199 MiB for them (it is 1200 MiB)",
     )
-    (found,) = findings(LAYERS, Machine((1500,)))
+    (found,) = findings(LAYERS, TargetMachine((1500,)))
     assert found[:2] == (3, "part raid.2: there is no disk vdb; the machine has vda")
-    (found,) = findings(LAYERS, Machine((1500, 1500), "uefi"))
+    (found,) = findings(LAYERS, TargetMachine((1500, 1500), "uefi"))
     assert found.message == "the machine's firmware is UEFI, and there is no EFI system partition"
 
 
@@ -316,7 +316,7 @@ PACKAGES = "%packages\n{}\n%end\n"
         (LAYERS, None, ["btrfs-progs", "lvm2", "mdadm"]),
         (
             "clearpart --all\npart /boot/efi --fstype=efi --size=50\npart / --size=9\nliveimg --url=file:///payload\n",
-            Machine((4096,), "uefi"),
+            TargetMachine((4096,), "uefi"),
             ["grub-efi-amd64"],
         ),
         (replaced("part /var", "part /var --size=512 --fstype=btrfs"), None, ["btrfs-progs"]),
@@ -325,12 +325,12 @@ PACKAGES = "%packages\n{}\n%end\n"
         (GOOD.replace("part /", "#").replace("skipx", "autopart --type=plain"), None, []),
         (
             GOOD.replace("part /var", "reqpart #").replace(" --disklabel=msdos", ""),
-            Machine((4096,), "uefi-secure"),
+            TargetMachine((4096,), "uefi-secure"),
             ["grub-efi-amd64", "grub-efi-amd64-signed", "shim-signed"],
         ),
     ],
 )
-def test_packages_that_the_storage_needs(text: str, machine: Machine | None, missing: list[str]) -> None:
+def test_packages_that_the_storage_needs(text: str, machine: TargetMachine | None, missing: list[str]) -> None:
     text = text if "%packages" in text else text + PACKAGES.format("vim")
     found = [finding for finding in findings(text, machine) if "needs the package" in finding.message]
     assert sorted(finding.hint or "" for finding in found) == [f"add {name} to %packages" for name in missing]
@@ -400,9 +400,11 @@ def storage_line(draw: st.DrawFn) -> str:
 
 @given(
     st.lists(storage_line(), max_size=12),
-    st.sampled_from([None, Machine((100,)), Machine((5000, 200), "uefi"), Machine((60_000,) * 3, "uefi-secure")]),
+    st.sampled_from(
+        [None, TargetMachine((100,)), TargetMachine((5000, 200), "uefi"), TargetMachine((60_000,) * 3, "uefi-secure")]
+    ),
 )
-def test_storage_lines_are_refused_or_fit(lines: list[str], machine: Machine | None) -> None:
+def test_storage_lines_are_refused_or_fit(lines: list[str], machine: TargetMachine | None) -> None:
     """Whatever pykickstart can read: a finding with a line of the kickstart, or a layout that holds."""
     text = "\n".join([*lines, "liveimg --url=file:///payload", ""])
     try:

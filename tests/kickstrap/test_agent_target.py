@@ -10,18 +10,18 @@ from pathlib import Path
 import pytest
 
 from imagebuild.kickstrap.agent import accounts, bootloader, efi, network, system
-from imagebuild.kickstrap.agent.command import Commands
+from imagebuild.kickstrap.agent.command import CommandRunner
 from imagebuild.kickstrap.agent.disks import FileSystem
 from imagebuild.kickstrap.agent.errors import InstallError
 from imagebuild.kickstrap.agent.filesystems import Mounted
-from imagebuild.kickstrap.agent.firmware import Start
+from imagebuild.kickstrap.agent.firmware import BootLoaders
 from imagebuild.kickstrap.agent.plan import (
     Bootloader,
     Interface,
     Keyboard,
     Password,
-    Services,
-    User,
+    PlannedUser,
+    ServiceChanges,
 )
 from imagebuild.kickstrap.agent.target import Target, set_variables
 
@@ -36,7 +36,7 @@ def logged() -> list[str]:
 
 @pytest.fixture
 def target(tmp_path: Path, logged: list[str]) -> Target:
-    return Target(tmp_path, Commands(logged.append))
+    return Target(tmp_path, CommandRunner(logged.append))
 
 
 def test_fstab_is_by_uuid_parents_first() -> None:
@@ -135,20 +135,20 @@ def test_selinux(target: Target, logged: list[str]) -> None:
 
 
 def test_firewall_is_said_in_services(target: Target) -> None:
-    assert system.with_firewall(target, Services(), firewall=False) == Services()
+    assert system.with_firewall(target, ServiceChanges(), firewall=False) == ServiceChanges()
     with pytest.raises(InstallError, match="firewall --enabled needs a firewall"):
-        system.with_firewall(target, Services(), firewall=True)
+        system.with_firewall(target, ServiceChanges(), firewall=True)
     target.write("/usr/lib/systemd/system/nftables.service", "")
     target.write("/usr/lib/systemd/system/ufw.service", "")
-    assert system.with_firewall(target, Services(), firewall=False) == Services((), ("ufw", "nftables"))
-    assert system.with_firewall(target, Services(("ssh",)), firewall=True) == Services(("ssh", "ufw"))
+    assert system.with_firewall(target, ServiceChanges(), firewall=False) == ServiceChanges((), ("ufw", "nftables"))
+    assert system.with_firewall(target, ServiceChanges(("ssh",)), firewall=True) == ServiceChanges(("ssh", "ufw"))
 
 
 def test_services_that_are_not_there(target: Target, logged: list[str]) -> None:
-    system.switch_services(target, Services(disabled=("cups",)))
+    system.switch_services(target, ServiceChanges(disabled=("cups",)))
     assert logged == ["services --disabled=cups: nothing to do, there is no such service"]
     with pytest.raises(InstallError, match="services --enabled=cups: there is no such service"):
-        system.switch_services(target, Services(enabled=("cups",)))
+        system.switch_services(target, ServiceChanges(enabled=("cups",)))
 
 
 def test_variables_are_set_where_they_stand() -> None:
@@ -217,7 +217,7 @@ def test_a_locked_account_is_left_alone(target: Target, logged: list[str]) -> No
 
 
 def test_useradd() -> None:
-    user = User("ops", Password(), 1500, 100, ("sudo", "adm"), "/srv/ops", "/bin/sh", "The Ops")
+    user = PlannedUser("ops", Password(), 1500, 100, ("sudo", "adm"), "/srv/ops", "/bin/sh", "The Ops")
     assert accounts.useradd_command(user) == [
         "useradd", "--create-home", "--shell", "/bin/sh", "--uid", "1500", "--gid", "100", "--groups", "sudo,adm",
         "--home-dir", "/srv/ops", "--comment", "The Ops", "ops",
@@ -247,7 +247,7 @@ def test_a_target_that_cannot_boot(target: Target, files: list[str], message: st
     for name in files:
         target.write(name, "")
     with pytest.raises(InstallError, match=message):
-        bootloader.install(target, Bootloader(), Start((0,), efi=False), ["/dev/vda"])
+        bootloader.install(target, Bootloader(), BootLoaders((0,), efi=False), ["/dev/vda"])
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import yaml
 
 from imagebuild.machine import choices, virt_install_options
 from imagebuild.machine.domain_xml import image_format, image_names, virt_type
-from imagebuild.recipe.model import Recipe
+from imagebuild.recipe.model.recipe import Recipe
 from tests.recipe import recipes
 from tests.virt_install_parser import connection
 

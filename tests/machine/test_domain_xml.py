@@ -14,8 +14,8 @@ from pydantic import BaseModel
 
 from imagebuild.machine import osinfo
 from imagebuild.machine.domain_xml import definition, device_names, image_names
-from imagebuild.recipe.disks import Disk, ExtraDisk
-from imagebuild.recipe.machine import Hardware, Machine, Vm
+from imagebuild.recipe.model.disks import Disk, ExtraDisk
+from imagebuild.recipe.model.machine import Hardware, Machine, Vm
 from tests.machine.machines import ALL, MACHINES, facts, import_command, recipe, written
 from tests.virt_install_parser import parsed
 

@@ -9,7 +9,7 @@ import pytest
 
 from imagebuild.machine.domain_xml import definition, virt_type
 from imagebuild.machine.virt_install import InstallMachine, TargetDisk, command
-from imagebuild.recipe.machine import Vm
+from imagebuild.recipe.model.machine import Vm
 from tests.machine.machines import MACHINES, facts, recipe
 from tests.virt_install_parser import connection, parsed
 

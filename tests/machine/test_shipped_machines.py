@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from imagebuild.build import export
+from imagebuild.recipe.folders import available, shipped
 from imagebuild.recipe.load import load_all
-from imagebuild.recipe.model import Recipe
-from imagebuild.recipe.search import available, shipped
+from imagebuild.recipe.model.recipe import Recipe
 from tests.virt_install_parser import connection, parsed
 
 GOLDEN = Path(__file__).parents[1] / "recipes" / "golden"

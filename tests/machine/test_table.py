@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from imagebuild.machine.domain_xml import definition
-from imagebuild.recipe.machine import Machine
+from imagebuild.recipe.model.machine import Machine
 from tests.machine.machines import recipe
 from tests.machine.mapping import SAMPLES, rows, table
 from tests.machine.test_domain_xml import valid, wanted

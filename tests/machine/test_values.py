@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from imagebuild.machine.domain_xml import definition
-from imagebuild.recipe.model import Recipe
+from imagebuild.recipe.model.recipe import Recipe
 from tests.machine.machines import facts, import_command
 from tests.virt_install_parser import parsed
 

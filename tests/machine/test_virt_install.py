@@ -14,8 +14,8 @@ from imagebuild.host import accelerator
 from imagebuild.install.script import repeat_script
 from imagebuild.machine.choices import VirtType
 from imagebuild.machine.virt_install import InstallMachine, SourceDisk, TargetDisk, command
-from imagebuild.recipe.cpu import Cpu
-from imagebuild.recipe.machine import Vm
+from imagebuild.recipe.model.cpu import Cpu
+from imagebuild.recipe.model.machine import Vm
 from tests.virt_install_parser import connection, parsed, real
 
 TREEINFO = """[general]

@@ -40,7 +40,7 @@ import yaml
 
 from imagebuild.customise import registry
 from imagebuild.customise.operation import OperationCall
-from imagebuild.recipe import supplies
+from imagebuild.recipe import host_inputs
 from imagebuild.recipe.secrets import RealSecrets
 from imagebuild.schema.document import Mark
 from tests.operations.memory import Node, Tree, with_folders
@@ -79,8 +79,8 @@ class Case:
                 place.chmod(node.mode)
         mark = Mark(str(folder / "recipe.yaml"), 1, 1)
         call = registry.call(self.operation, self.params)
-        with_paths = supplies.with_paths(call, lambda _: mark)
-        return supplies.with_secrets(with_paths, lambda _: mark, RealSecrets(self.environment))
+        with_paths = host_inputs.with_paths(call, lambda _: mark)
+        return host_inputs.with_secrets(with_paths, lambda _: mark, RealSecrets(self.environment))
 
     def __str__(self) -> str:
         return f"{self.operation}: {self.title}"

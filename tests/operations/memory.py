@@ -13,9 +13,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from imagebuild.errors import GuestError, GuestFileError
-from imagebuild.guest import Cleared, Entry, Kind, Lookup, block
+from imagebuild.guest import Cleared, GuestFile, Kind, Lookup, block
 from imagebuild.guest.block import Identifier
-from imagebuild.guest.search import LARGEST, Found
+from imagebuild.guest.text_search import LARGEST, SearchResult
 
 
 @dataclass(frozen=True)
@@ -64,17 +64,17 @@ class MemoryDisk(Lookup):
         self.boot_places: dict[str, str] = {}
         """The device at each place where one is mounted."""
 
-    def lookup(self, folder: str, name: str) -> Entry | None:
+    def lookup(self, folder: str, name: str) -> GuestFile | None:
         node = self.tree.get(posixpath.join(folder, name))
         return None if node is None else self._entry(name, node)
 
-    def _entry(self, name: str, node: Node) -> Entry:
+    def _entry(self, name: str, node: Node) -> GuestFile:
         names = sum(1 for one in self.tree.values() if one.same == node.same) if node.same else 1
         target = os.fsdecode(node.content) if node.kind == "symlink" else ""
         size = len(node.content)
-        return Entry(name, node.kind, node.mode, size, node.uid, node.gid, links=names, target=target)
+        return GuestFile(name, node.kind, node.mode, size, node.uid, node.gid, links=names, target=target)
 
-    def entries(self, folder: str) -> list[Entry]:
+    def entries(self, folder: str) -> list[GuestFile]:
         return [self._entry(posixpath.basename(p), n) for p, n in self.tree.items() if posixpath.dirname(p) == folder]
 
     def _followed(self, path: str) -> str:
@@ -87,7 +87,7 @@ class MemoryDisk(Lookup):
     def read(self, path: str, limit: int) -> bytes:
         return self.tree[self.realpath(path)].content[:limit]
 
-    def search(self, folders: Sequence[str], texts: Sequence[bytes], name: str, skip: Sequence[str]) -> Found:
+    def search(self, folders: Sequence[str], texts: Sequence[bytes], name: str, skip: Sequence[str]) -> SearchResult:
         prune = [re.compile(fnmatch.translate(pattern)) for pattern in skip]
         found = {
             path: node
@@ -95,7 +95,7 @@ class MemoryDisk(Lookup):
             if any(f"{path}/".startswith(f"{folder}/") for folder in folders) and not _below(path, prune)
         }
         line = re.compile(b"|".join(b"(?:%s)" % text for text in texts), re.IGNORECASE)
-        return Found(
+        return SearchResult(
             tuple(
                 path
                 for path, node in found.items()

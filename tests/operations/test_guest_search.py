@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from imagebuild.customise.audit import credentials, private_keys, rules
-from imagebuild.guest.search import LARGEST
+from imagebuild.guest.text_search import LARGEST
 from tests.operations.memory import MemoryDisk, Node, with_folders
 from tests.operations.real import Scratch
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from imagebuild.errors import GuestError
-from imagebuild.guest import Root, find_root
+from imagebuild.guest import RootFilesystem, find_root
 from imagebuild.guest.calls import Translated
 from tests.operations.memory import Node, with_folders
 from tests.operations.real import Scratch
@@ -20,7 +20,7 @@ def test_the_only_root(ext4: Scratch, xfs: Scratch) -> None:
         pass
     with xfs.filled(A_ROOT):
         pass
-    assert find_root(Translated(ext4.handle)) == Root("/dev/sdb")
+    assert find_root(Translated(ext4.handle)) == RootFilesystem("/dev/sdb")
 
 
 def test_two_roots(ext4: Scratch, xfs: Scratch) -> None:
@@ -52,12 +52,12 @@ def test_a_root_in_a_subvolume(ext4: Scratch, xfs: Scratch) -> None:
         guestfs.mkdir("/system/.snapshots")
         guestfs.btrfs_subvolume_snapshot("/system", "/system/.snapshots/1")
         guestfs.umount_all()
-        assert find_root(guestfs) == Root("/dev/sdb", "subvol=system")
+        assert find_root(guestfs) == RootFilesystem("/dev/sdb", "subvol=system")
         guestfs.mount("/dev/sdb", "/")
         ids = {one["btrfssubvolume_path"]: one["btrfssubvolume_id"] for one in guestfs.btrfs_subvolume_list("/")}
         guestfs.btrfs_subvolume_set_default(ids["system/.snapshots/1"], "/")
         guestfs.umount_all()
-        assert find_root(guestfs) == Root("/dev/sdb"), "the default subvolume is the one that boots"
+        assert find_root(guestfs) == RootFilesystem("/dev/sdb"), "the default subvolume is the one that boots"
     finally:
         guestfs.umount_all()
         xfs.handle.wipefs("/dev/sdb")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from imagebuild.errors import ImageBuildError, RecipeError
 from imagebuild.recipe.load import load_all
-from imagebuild.recipe.model import Recipe
+from imagebuild.recipe.model.recipe import Recipe
 
 OS = "os: {family: debian, version: 13, codename: trixie}\n"
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from imagebuild.errors import RecipeError
 from imagebuild.recipe.load import validate
-from imagebuild.recipe.model import Recipe
-from imagebuild.recipe.reader import parse
+from imagebuild.recipe.model.recipe import Recipe
+from imagebuild.recipe.yaml.reader import parse
 
 MINIMAL = """\
 name: small

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imagebuild.errors import RecipeError
-from imagebuild.recipe.reader import parse, parse_slowly, read
+from imagebuild.recipe.yaml.reader import parse, parse_slowly, read
 from imagebuild.schema.document import MAX_BYTES, WrittenInt, dotted
 
 

@@ -12,9 +12,9 @@ import pytest
 from jsonschema import Draft7Validator
 
 from imagebuild.recipe import schema
-from imagebuild.recipe.model import Recipe
-from imagebuild.recipe.reader import parse, read
-from imagebuild.recipe.search import shipped
+from imagebuild.recipe.folders import shipped
+from imagebuild.recipe.model.recipe import Recipe
+from imagebuild.recipe.yaml.reader import parse, read
 from recipes import MINIMAL, problems
 
 ROOT = Path(__file__).parents[2]

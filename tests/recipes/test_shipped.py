@@ -16,16 +16,16 @@ from imagebuild.build import export
 from imagebuild.build import plan as plans
 from imagebuild.customise import registry
 from imagebuild.kickstart import syntax
-from imagebuild.kickstart.lint import ParsedKickstart, check
+from imagebuild.kickstart.check import ParsedKickstart, check
 from imagebuild.kickstart.render import Rendered
 from imagebuild.kickstrap.agent import supported
 from imagebuild.kickstrap.mirror import Mirror
 from imagebuild.machine.domain_xml import definition
 from imagebuild.machine.virt_install import command
 from imagebuild.recipe.catalogue import catalogue
+from imagebuild.recipe.folders import shipped
 from imagebuild.recipe.load import load
-from imagebuild.recipe.model import Recipe
-from imagebuild.recipe.search import shipped
+from imagebuild.recipe.model.recipe import Recipe
 from tests.virt_install_parser import real
 
 GOLDEN = Path(__file__).parent / "golden"

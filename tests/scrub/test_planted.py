@@ -15,8 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from imagebuild.errors import HostError, ImageBuildError
-from imagebuild.scrub import Image, workshop
-from imagebuild.scrub.journal import Disk, Identity, Journal
+from imagebuild.scrub import ImageToScrub, workshop
+from imagebuild.scrub.journal import FileIdentity, Journal, ReplacedImage
 from imagebuild.scrub.scrubbing import _finished, _untouched
 
 IMAGE, CANARY = b"image" * 2000, b"canary" * 2000
@@ -33,7 +33,7 @@ class Place:
         self.canary.parent.mkdir()
         self.canary.write_bytes(CANARY)
         self.work = workshop.path_for(self.image)
-        self.disk = Image(self.image, "raw")
+        self.disk = ImageToScrub(self.image, "raw")
 
     def plant(self, mode: int = 0o700) -> None:
         self.work.mkdir()
@@ -52,8 +52,9 @@ class Place:
 
     def true_journal(self, task: str = "swap", **changed: Any) -> dict[str, Any]:
         """What a run would have written about this image and the new file."""
-        disk = Disk(
-            image=Identity.of(self.image.stat()), done=Identity.of((self.work / "0.done").stat(follow_symlinks=False))
+        disk = ReplacedImage(
+            image=FileIdentity.of(self.image.stat()),
+            done=FileIdentity.of((self.work / "0.done").stat(follow_symlinks=False)),
         )
         content: dict[str, Any] = json.loads(
             Journal(task="swap", format="raw", disks=(disk,)).model_dump_json()  # the task may be no task
@@ -113,7 +114,7 @@ def test_an_overlay_on_another_file_is_not_committed(place: Place) -> None:
     subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", place.canary, overlay], check=True)
     overlay.chmod(0o600)
     place.journal(json.dumps(place.true_journal("overwrite", format="qcow2")))
-    place.disk = Image(place.image, "qcow2")
+    place.disk = ImageToScrub(place.image, "qcow2")
     place.assert_refused("backing file")
 
 

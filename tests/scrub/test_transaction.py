@@ -12,7 +12,7 @@ import pytest
 
 from imagebuild.errors import HostError, UsageError
 from imagebuild.files import is_utf8
-from imagebuild.scrub import Image, transaction, workshop
+from imagebuild.scrub import ImageToScrub, transaction, workshop
 from imagebuild.scrub.journal import Task
 from imagebuild.scrub.scrubbing import _finished, _untouched
 
@@ -27,7 +27,7 @@ def images(folder: Path, *names: str) -> list[Image]:
     found = []
     for name in names:
         (folder / name).write_bytes(OLD + name.encode())
-        found.append(Image(folder / name, "raw"))
+        found.append(ImageToScrub(folder / name, "raw"))
     return found
 
 
@@ -264,7 +264,7 @@ def test_two_runs_with_one_output_exclude_each_other(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["ä" * 127, "no UTF-8: \udcff"], ids=["the longest there is", "no UTF-8"])
 def test_an_image_may_have_any_name(tmp_path: Path, name: str) -> None:
-    disk = Image(tmp_path / name, "raw")
+    disk = ImageToScrub(tmp_path / name, "raw")
     disk.path.write_bytes(b"image")
     transaction.refuse_unfinished([disk])
     with workshop.new(disk.path) as work:

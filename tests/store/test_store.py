@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from imagebuild.errors import HostError
 from imagebuild.files import content_digest, sha256
-from imagebuild.store.artifact import Output
+from imagebuild.store.artifact import ArtifactFolder
 from imagebuild.store.store import Store
 
 HOLDING = """
@@ -204,7 +204,7 @@ def test_the_key_stays(store: Store) -> None:
     assert stat.S_IMODE((store.root / "key").stat().st_mode) == 0o600
 
 
-def build(output: Output, content: str) -> None:
+def build(output: ArtifactFolder, content: str) -> None:
     with output.new(DAY) as artifact:
         path = artifact.folder / "debian.qcow2"
         path.write_text(content)
@@ -213,7 +213,7 @@ def build(output: Output, content: str) -> None:
 
 
 def test_versions_count_up_and_latest_follows(tmp_path: Path) -> None:
-    output = Output(tmp_path, "debian")
+    output = ArtifactFolder(tmp_path, "debian")
     assert output.latest() is None
     for content in ("one", "two!"):
         build(output, content)
@@ -225,7 +225,7 @@ def test_versions_count_up_and_latest_follows(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["debian-2.qcow2", "debian.vmdk"])
 def test_an_artifact_without_one_of_its_images_is_none(tmp_path: Path, name: str) -> None:
-    output = Output(tmp_path, "debian")
+    output = ArtifactFolder(tmp_path, "debian")
     with output.new(DAY) as artifact:
         images: list[dict[str, Any]] = [
             {"file": name, "size": 3, "sha256": "0"} for name in ("debian.qcow2", "debian-2.qcow2", "debian.vmdk")
@@ -243,7 +243,7 @@ def test_an_artifact_without_one_of_its_images_is_none(tmp_path: Path, name: str
 
 
 def test_sha256sum_agrees(tmp_path: Path) -> None:
-    output = Output(tmp_path, "debian")
+    output = ArtifactFolder(tmp_path, "debian")
     build(output, "content")
     latest = output.latest()
     assert latest is not None
@@ -254,7 +254,7 @@ def test_sha256sum_agrees(tmp_path: Path) -> None:
 
 
 def test_a_failed_artifact_leaves_nothing(tmp_path: Path) -> None:
-    output = Output(tmp_path, "debian")
+    output = ArtifactFolder(tmp_path, "debian")
     with pytest.raises(KeyboardInterrupt), output.new(DAY) as artifact:
         (artifact.folder / "debian.qcow2").write_text("half")
         raise KeyboardInterrupt
@@ -262,14 +262,14 @@ def test_a_failed_artifact_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_an_image_that_was_cut_short_is_not_the_latest(tmp_path: Path) -> None:
-    output = Output(tmp_path, "debian")
+    output = ArtifactFolder(tmp_path, "debian")
     build(output, "content")
     (tmp_path / "debian/2026-01-31.1/debian.qcow2").write_text("con")
     assert output.latest() is None
 
 
 def test_what_a_killed_build_left_goes_with_the_next(tmp_path: Path) -> None:
-    output = Output(tmp_path, "debian")
+    output = ArtifactFolder(tmp_path, "debian")
     (tmp_path / "debian/.2026-01-31.1.deadbeef").mkdir(parents=True)
     (tmp_path / "debian/.latest.deadbeef").symlink_to("x")
     build(output, "content")
@@ -394,7 +394,7 @@ def test_links_deeper_in_a_store_are_not_followed(store: Store, tmp_path: Path) 
 
 
 def test_latest_that_leads_elsewhere_is_none(tmp_path: Path) -> None:
-    output = Output(tmp_path / "out", "web")
+    output = ArtifactFolder(tmp_path / "out", "web")
     there = tmp_path / "2026-01-31.1"
     for folder in (there, output.folder / "2026-01-31.2"):
         folder.mkdir(parents=True)
@@ -415,7 +415,7 @@ def test_latest_that_leads_elsewhere_is_none(tmp_path: Path) -> None:
 
 
 def test_a_version_that_is_a_link_is_not_one_to_remove(tmp_path: Path) -> None:
-    output = Output(tmp_path / "out", "web")
+    output = ArtifactFolder(tmp_path / "out", "web")
     output.folder.mkdir(parents=True)
     (output.folder / "2026-01-31.1").symlink_to(tmp_path)
     assert output.superfluous(0) == []

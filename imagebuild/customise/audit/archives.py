@@ -5,7 +5,7 @@ from __future__ import annotations
 import stat
 from collections.abc import Iterator
 
-from imagebuild.customise import initramfs
+from imagebuild.customise.linux import initramfs
 
 _LARGEST_TEXT = 1 << 20
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import posixpath
 import re
 
-from imagebuild.customise.audit.rules import B, Named, Rule, literal
+from imagebuild.customise.audit.rules import B, Named, SecretRule, literal
 
 _ONLY_KEY = re.compile(rb"\s*[A-Za-z0-9+/]{43}=\s*")
 _PUBLIC = re.compile("pub", re.IGNORECASE)
@@ -59,39 +59,44 @@ _PBES2 = b"\x2a\x86\x48\x86\xf7\x0d\x01\x05\x0d"
 """Object identifiers in DER; the fourth with its tag, and the octet string that follows in a private key."""
 
 RULES = (
-    Rule("private key", r"-----BEGIN ([A-Z0-9]+ )*PRIVATE KEY( BLOCK)?-----", holds=_has_a_body),
-    Rule("private key", "---- BEGIN SSH2 ENCRYPTED PRIVATE KEY ----", holds=_has_a_body),
-    Rule(
+    SecretRule("private key", r"-----BEGIN ([A-Z0-9]+ )*PRIVATE KEY( BLOCK)?-----", holds=_has_a_body),
+    SecretRule("private key", "---- BEGIN SSH2 ENCRYPTED PRIVATE KEY ----", holds=_has_a_body),
+    SecretRule(
         "OpenVPN's shared key",
         r"-----BEGIN OpenVPN (Static key V1|tls-crypt-v2 (server|client) key)-----",
         holds=_has_a_body,
     ),
-    Rule("private key of PuTTY", "^PuTTY-User-Key-File-[0-9]+:"),
-    Rule("private key of age", "AGE-(SECRET-KEY|PLUGIN-[A-Z0-9]+)-1[A-Z0-9]{20,}", comments=True),
-    Rule(
+    SecretRule("private key of PuTTY", "^PuTTY-User-Key-File-[0-9]+:"),
+    SecretRule("private key of age", "AGE-(SECRET-KEY|PLUGIN-[A-Z0-9]+)-1[A-Z0-9]{20,}", comments=True),
+    SecretRule(
         "private key of WireGuard",
         f"^{B}*(PrivateKey|PresharedKey|private-key|preshared-key){B}*={B}*([^ \t#]+)",
         only=r"/wireguard/|/systemd/network/|/system-connections/|/netplan/|wg[^/]*\.conf$|\.netdev$",
         holds=_is_no_place,
     ),
-    Rule("private key of WireGuard", f"^{B}*PrivateKey{B}*={B}*([A-Za-z0-9+/]{{43}}=)"),
-    Rule("private key", rf'"(PrivateKey|private_key|privateKey)"{B}*:{B}*"([^"/][^"]*)"'),
-    Rule("key of 32 bytes, as WireGuard keeps them", "^[A-Za-z0-9+/]{43}=", holds=_is_all),
-    Rule("private key of minisign or signify", "^untrusted comment:.*secret key"),
-    Rule("secret of DNS updates (TSIG)", rf'^{B}*(key{B}.*)?secret{B}+"?([A-Za-z0-9+/=]{{8,}})"?{B}*;'),
-    Rule("private key of DNSSEC", "^Private-key-format:"),
-    Rule("private key of GnuPG", r"\((21:protected-private-key|11:private-key)|^Key: *\((protected-)?private-key"),
-    Rule("private key of an onion service", "^== ed25519v1-secret"),
-    Rule("key of Ceph", rf"^{B}*key{B}*={B}*(A[A-Za-z0-9+/]{{37}}==)"),
-    Rule("key of a Kubernetes client", rf"client-key-data:{B}*\"?([A-Za-z0-9+/=]+)"),
-    Rule("private key of Tailscale", r"privkey:[0-9a-f]{16,}|\"_machinekey\""),
-    Rule("private key (JSON Web Key)", r'"kty"', holds=_is_private_jwk),
-    Rule("key store of Java", b"^" + literal(b"\xfe\xed\xfe\xed"), holds=_at_the_start, comments=True),
-    Rule("key store of Java", b"^" + literal(b"\xce\xce\xce\xce"), holds=_at_the_start, comments=True),
-    Rule("keytab of Kerberos", b"^\x05\x02", holds=_at_the_start, comments=True),
-    Rule("key store (PKCS #12)", literal(_DATA), holds=_is_pkcs12, comments=True),
-    *(Rule("private key (PKCS #8)", literal(oid), holds=_is_pkcs8, comments=True) for oid in (_RSA, _EC, _ED25519)),
-    Rule("private key (PKCS #8)", literal(_PBES2), holds=_is_sealed_pkcs8, comments=True),
+    SecretRule("private key of WireGuard", f"^{B}*PrivateKey{B}*={B}*([A-Za-z0-9+/]{{43}}=)"),
+    SecretRule("private key", rf'"(PrivateKey|private_key|privateKey)"{B}*:{B}*"([^"/][^"]*)"'),
+    SecretRule("key of 32 bytes, as WireGuard keeps them", "^[A-Za-z0-9+/]{43}=", holds=_is_all),
+    SecretRule("private key of minisign or signify", "^untrusted comment:.*secret key"),
+    SecretRule("secret of DNS updates (TSIG)", rf'^{B}*(key{B}.*)?secret{B}+"?([A-Za-z0-9+/=]{{8,}})"?{B}*;'),
+    SecretRule("private key of DNSSEC", "^Private-key-format:"),
+    SecretRule(
+        "private key of GnuPG", r"\((21:protected-private-key|11:private-key)|^Key: *\((protected-)?private-key"
+    ),
+    SecretRule("private key of an onion service", "^== ed25519v1-secret"),
+    SecretRule("key of Ceph", rf"^{B}*key{B}*={B}*(A[A-Za-z0-9+/]{{37}}==)"),
+    SecretRule("key of a Kubernetes client", rf"client-key-data:{B}*\"?([A-Za-z0-9+/=]+)"),
+    SecretRule("private key of Tailscale", r"privkey:[0-9a-f]{16,}|\"_machinekey\""),
+    SecretRule("private key (JSON Web Key)", r'"kty"', holds=_is_private_jwk),
+    SecretRule("key store of Java", b"^" + literal(b"\xfe\xed\xfe\xed"), holds=_at_the_start, comments=True),
+    SecretRule("key store of Java", b"^" + literal(b"\xce\xce\xce\xce"), holds=_at_the_start, comments=True),
+    SecretRule("keytab of Kerberos", b"^\x05\x02", holds=_at_the_start, comments=True),
+    SecretRule("key store (PKCS #12)", literal(_DATA), holds=_is_pkcs12, comments=True),
+    *(
+        SecretRule("private key (PKCS #8)", literal(oid), holds=_is_pkcs8, comments=True)
+        for oid in (_RSA, _EC, _ED25519)
+    ),
+    SecretRule("private key (PKCS #8)", literal(_PBES2), holds=_is_sealed_pkcs8, comments=True),
 )
 
 NAMES = (

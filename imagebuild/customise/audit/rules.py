@@ -31,7 +31,7 @@ def anything(path: str, content: bytes, match: re.Match[bytes]) -> bool:
 
 
 @dataclass(frozen=True)
-class Rule:
+class SecretRule:
     """``pattern`` is compared line by line, without regard to case. Its last group is the secret, if it has groups: a placeholder is none.
 
     ``name`` is the last part of the file's path, as a whole, and ``only`` is looked for in the path. A pattern that many a text matches has a
@@ -99,7 +99,7 @@ def literal(content: bytes) -> bytes:
     return re.sub(rb"[.\[\]\\*^$+?(){}|]", rb"\\\g<0>", content)
 
 
-def found_in(rules: Sequence[Rule], path: str, content: bytes) -> Iterator[str]:
+def found_in(rules: Sequence[SecretRule], path: str, content: bytes) -> Iterator[str]:
     """What a file holds, with the number of the line if it is a text; each kind once."""
     lines = content[:_MOST].split(b"\n")
     long = max(map(len, lines)) > _LONGEST

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from imagebuild.customise import init_scripts, units
+from imagebuild.customise.linux import init_scripts, units
 from imagebuild.customise.network import kernel_lines
 from imagebuild.customise.network.yaml_text import NotYamlError, YamlText, get
 
@@ -43,7 +43,7 @@ def _not_installed(guest: Guest) -> str:
     return ""
 
 
-def _switched_off(guest: Guest, lines: kernel_lines.Lines) -> str:
+def _switched_off(guest: Guest, lines: kernel_lines.KernelLines) -> str:
     words = lines.values("cloud-init")
     if "disabled" in words:
         return "the kernel command line switches cloud-init off"
@@ -69,7 +69,7 @@ def _is_started_without_systemd(guest: Guest) -> bool:
     return bool(guest.glob("/etc/rc[2345].d/S*cloud-init*", "/etc/rc.d/rc[2345].d/S*cloud-init*"))
 
 
-def _leaves_the_network(guest: Guest, lines: kernel_lines.Lines) -> str:
+def _leaves_the_network(guest: Guest, lines: kernel_lines.KernelLines) -> str:
     if "disabled" in lines.values("network-config"):
         return "the kernel command line switches cloud-init's network configuration off"
     if not guest.real_file(CONFIGURATION) and not configurations(guest):

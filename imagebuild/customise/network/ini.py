@@ -18,7 +18,7 @@ _SETTING = re.compile(r"[ \t]*([^=\s][^=\r\n]*?)[ \t]*=[ \t]*(.*)$", re.DOTALL)
 
 
 @dataclass(frozen=True)
-class Line:
+class IniLine:
     """A line as it stands, with its line break; ``key`` is empty for what is no setting. Several lines if they are continued."""
 
     raw: str
@@ -36,15 +36,15 @@ class Line:
         return not self.key and _SECTION.match(self.raw.rstrip("\n")) is not None
 
 
-def parse(text: str, *, systemd: bool = False) -> list[Line]:
+def parse(text: str, *, systemd: bool = False) -> list[IniLine]:
     """The lines of a text; together they are the text again."""
-    found: list[Line] = []
+    found: list[IniLine] = []
     section = ""
     lines = iter(_lines(text))
     for raw in lines:
         stripped = raw.strip()
         if not stripped or stripped.startswith(("#", ";") if systemd else "#"):
-            found.append(Line(raw, section))
+            found.append(IniLine(raw, section))
             continue
         joined = raw.rstrip("\r\n")
         while systemd and joined.endswith("\\"):
@@ -64,32 +64,32 @@ def _lines(text: str) -> list[str]:
     return re.findall(r"[^\n]*\n|[^\n]+", text)
 
 
-def _line(raw: str, joined: str, section: str) -> Line:
+def _line(raw: str, joined: str, section: str) -> IniLine:
     head = _SECTION.match(joined)
     if head:
-        return Line(raw, head[1].strip())
+        return IniLine(raw, head[1].strip())
     setting = _SETTING.match(joined)
-    return Line(raw, section, setting[1], setting[2].strip()) if setting else Line(raw, section)
+    return IniLine(raw, section, setting[1], setting[2].strip()) if setting else IniLine(raw, section)
 
 
-def render(lines: Iterable[Line]) -> str:
+def render(lines: Iterable[IniLine]) -> str:
     """The text of lines."""
     return "".join(line.raw for line in lines)
 
 
-def setting(like: Line, key: str, value: str) -> Line:
+def setting(like: IniLine, key: str, value: str) -> IniLine:
     """A line that sets ``key`` in the section of ``like``, with its spacing and line break."""
     indent, equals = re.match(r"[ \t]*", like.raw), re.search(r"[ \t]*=[ \t]*", like.raw)
     end = "\r\n" if like.raw.endswith("\r\n") else "\n"
     spaced = equals[0] if equals and like.key else "="
-    return Line(f"{indent[0] if indent and like.key else ''}{key}{spaced}{value}{end}", like.section, key, value)
+    return IniLine(f"{indent[0] if indent and like.key else ''}{key}{spaced}{value}{end}", like.section, key, value)
 
 
-def without(lines: Iterable[Line], condition: Callable[[Line], bool]) -> list[Line]:
+def without(lines: Iterable[IniLine], condition: Callable[[IniLine], bool]) -> list[IniLine]:
     """The lines without the settings that ``condition`` is true for, and without the comments that it is true for."""
     return [line for line in lines if not ((line.key or line.is_comment) and condition(line))]
 
 
-def values(lines: Iterable[Line], section: str, key: str) -> list[str]:
+def values(lines: Iterable[IniLine], section: str, key: str) -> list[str]:
     """The values of a key in a section, in their order."""
     return [line.value for line in lines if line.section == section and line.key == key]

@@ -20,20 +20,20 @@ _PATTERN = re.compile(r"mac/(?P<address>[^/=]+)(?P<number>/[^=]*)?(?P<logical>=.
 
 
 @dataclass(frozen=True)
-class Line:
+class InterfacesLine:
     """A logical line: its text with the lines that continue it, and its words."""
 
     raw: str
     words: tuple[str, ...]
 
 
-def parse(text: str) -> list[Line]:
+def parse(text: str) -> list[InterfacesLine]:
     """Lines; a backslash at the end continues one, also in a comment."""
     found = []
     for match in re.finditer(r"(?:[^\n]*\\\n)*[^\n]*(?:\n|\Z)", text):
         if match[0]:
             joined = match[0].replace("\\\n", " ").strip()
-            found.append(Line(match[0], () if joined.startswith("#") else tuple(joined.split())))
+            found.append(InterfacesLine(match[0], () if joined.startswith("#") else tuple(joined.split())))
     return found
 
 
@@ -66,7 +66,7 @@ def included(text: str) -> list[str]:
     return found
 
 
-def _edited(line: Line, numbers: dict[str, int]) -> str:
+def _edited(line: InterfacesLine, numbers: dict[str, int]) -> str:
     """The line as it is to be; empty if it goes. ``numbers`` are those of the cards that patterns named by their addresses."""
     if not line.words:
         return "" if addresses.names_address(line.raw) else line.raw

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from imagebuild.customise import kernel_cmdline
+from imagebuild.customise.linux import kernel_cmdline
 from imagebuild.customise.network import addresses
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ _NAMES_OF_UDEV = (
 
 
 @dataclass(frozen=True)
-class Lines:
+class KernelLines:
     """What stands in the files that have kernel command lines, by their paths, without comments."""
 
     texts: Mapping[str, str]
@@ -61,13 +61,15 @@ class Lines:
         return [value for text in self.texts.values() for value in pattern.findall(text)]
 
 
-def read(guest: Guest) -> Lines:
+def read(guest: Guest) -> KernelLines:
     """Read the files. One that is larger than they ever are is passed over."""
     paths = [path for path in guest.real_files(*_PLACES) if guest.size(guest.real_file(path) or path) <= _LARGEST]
-    return Lines({path: re.sub(r"^\s*#.*$", "", guest.read(path, _LARGEST), flags=re.MULTILINE) for path in paths})
+    return KernelLines(
+        {path: re.sub(r"^\s*#.*$", "", guest.read(path, _LARGEST), flags=re.MULTILINE) for path in paths}
+    )
 
 
-def keeps_kernel_names(guest: Guest, lines: Lines) -> bool:
+def keeps_kernel_names(guest: Guest, lines: KernelLines) -> bool:
     """Whether cards are called eth0 and so on: the guest has nothing that gives them others, or it is switched off."""
     if not any(guest.exists(f"{folder}/{name}") for folder in ("/usr/lib", "/lib") for name in _NAMES_OF_UDEV):
         return True
@@ -77,7 +79,7 @@ def keeps_kernel_names(guest: Guest, lines: Lines) -> bool:
     return "0" in lines.values("net.ifnames")
 
 
-def remove_identity(guest: Guest, lines: Lines) -> None:
+def remove_identity(guest: Guest, lines: KernelLines) -> None:
     """Remove arguments that name cards by their addresses, and a NoCloud seed that only the build had."""
     for name in ("ifname", "BOOTIF"):
         if lines.values(name):

@@ -14,7 +14,7 @@ from imagebuild.customise.network import Edited, addresses, ini
 if TYPE_CHECKING:
     from collections.abc import Mapping, Set
 
-    from imagebuild.customise.network.ini import Line
+    from imagebuild.customise.network.ini import IniLine
 
 _MAC_KEYS = {
     "mac-address", "cloned-mac-address", "assigned-mac-address", "mac-address-blacklist", "mac-address-denylist",
@@ -70,7 +70,7 @@ def uuids_that_stay(files: Mapping[str, str], interfaces: Mapping[str, str]) -> 
     }
 
 
-def _connection(lines: list[Line], interfaces: Mapping[str, str], named: Set[str]) -> list[Line]:
+def _connection(lines: list[IniLine], interfaces: Mapping[str, str], named: Set[str]) -> list[IniLine]:
     kept = []
     for line in lines:
         if line.key in _REFERENCES and line.value.lower() in interfaces:
@@ -80,7 +80,7 @@ def _connection(lines: list[Line], interfaces: Mapping[str, str], named: Set[str
     return kept
 
 
-def _is_identity(line: Line, named: Set[str]) -> bool:
+def _is_identity(line: IniLine, named: Set[str]) -> bool:
     if line.is_comment:
         return addresses.names_address(line.raw)
     if line.section == "connection":
@@ -101,7 +101,7 @@ def _is_identity(line: Line, named: Set[str]) -> bool:
 
 def is_identity(section: str, key: str, value: str) -> bool:
     """Whether a setting of a connection belongs to one machine."""
-    return _is_identity(ini.Line("", section, key, value), frozenset())
+    return _is_identity(ini.IniLine("", section, key, value), frozenset())
 
 
 def configuration_without_addresses(text: str) -> str:
@@ -117,7 +117,7 @@ def configuration_without_addresses(text: str) -> str:
     return ini.render(_without_empty_matches(kept))
 
 
-def _without_devices(line: Line, key: str) -> list[Line]:
+def _without_devices(line: IniLine, key: str) -> list[IniLine]:
     """A list of devices (NetworkManager.conf(5), device list format) without those that are named by their address."""
     parts = [part for part in re.split(r"[,;]", line.value) if part.strip()]
     left = [part for part in parts if not _is_by_address(part)]
@@ -135,10 +135,10 @@ def _is_by_address(part: str) -> bool:
     )
 
 
-def _without_empty_matches(lines: list[Line]) -> list[Line]:
+def _without_empty_matches(lines: list[IniLine]) -> list[IniLine]:
     """A section that was for devices which are not named any more is for none: it goes."""
     empty = {at for at, line in enumerate(lines) if line.key.rstrip("+-").strip() == "match-device" and not line.value}
-    kept: list[Line] = []
+    kept: list[IniLine] = []
     for at, line in enumerate(lines):
         head = max((place for place in range(at + 1) if lines[place].is_head), default=-1)
         following = next((place for place in range(at + 1, len(lines)) if lines[place].is_head), len(lines))

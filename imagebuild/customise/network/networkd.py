@@ -11,7 +11,7 @@ from imagebuild.customise.network import Edited, addresses, ini
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from imagebuild.customise.network.ini import Line
+    from imagebuild.customise.network.ini import IniLine
 
 _MATCH_ADDRESS = {"MACAddress", "PermanentMACAddress"}
 _DHCP = {"DUIDRawData", "IAID"}
@@ -76,7 +76,7 @@ def _unit(path: str) -> str:
     return folder.removesuffix(".d") if folder.endswith(".d") else posixpath.basename(path)
 
 
-def _is_match_of_address(line: Line) -> bool:
+def _is_match_of_address(line: IniLine) -> bool:
     """Whether a line finds a card by its address, or by a name that is made of it."""
     if line.section != "Match":
         return False
@@ -86,22 +86,22 @@ def _is_match_of_address(line: Line) -> bool:
     )
 
 
-def _only_names(lines: Sequence[Line]) -> bool:
+def _only_names(lines: Sequence[IniLine]) -> bool:
     return {line.key for line in lines if line.section == "Link" and line.key} <= {"Name", "NamePolicy", "Description"}
 
 
-def _is_by_address_only(parsed: Mapping[str, list[Line]], paths: Sequence[str]) -> bool:
+def _is_by_address_only(parsed: Mapping[str, list[IniLine]], paths: Sequence[str]) -> bool:
     keys = [line for path in paths for line in parsed[path] if line.section == "Match" and line.key]
     return any(map(_is_match_of_address, keys)) and all(map(_is_match_of_address, keys))
 
 
-def _place_of_match(parsed: Mapping[str, list[Line]], paths: Sequence[str]) -> str:
+def _place_of_match(parsed: Mapping[str, list[IniLine]], paths: Sequence[str]) -> str:
     return next(path for path in paths if any(_is_match_of_address(line) for line in parsed[path]))
 
 
-def _edited(lines: list[Line], unit: str, *, any_card: bool) -> list[Line]:
+def _edited(lines: list[IniLine], unit: str, *, any_card: bool) -> list[IniLine]:
     match = (("OriginalName", "e*"),) if unit.endswith(".link") else _ANY_CARD
-    kept: list[Line] = []
+    kept: list[IniLine] = []
     for line in lines:
         if _is_match_of_address(line):
             if any_card:
@@ -115,7 +115,7 @@ def _edited(lines: list[Line], unit: str, *, any_card: bool) -> list[Line]:
     return kept
 
 
-def _is_identity(line: Line) -> bool:
+def _is_identity(line: IniLine) -> bool:
     if line.is_comment:
         return addresses.names_address(line.raw)
     if line.section in _FOREIGN:

@@ -21,7 +21,7 @@ _ANSI = {"n": "\n", "t": "\t", "r": "\r", "\\": "\\", "'": "'", '"': '"'}
 
 
 @dataclass(frozen=True)
-class Assignment:
+class PlacedAssignment:
     """One assignment: its name, its value without quotes, and where it stands in the text."""
 
     name: str
@@ -38,14 +38,14 @@ class _Token:
     end: int
 
 
-def assignments(text: str) -> list[Assignment]:
+def assignments(text: str) -> list[PlacedAssignment]:
     """All assignments of a text, in their order. What stands in front of a command (``A=1 command``) is one, too."""
     found = []
     for token in _tokens(text):
         head = _NAME.match(text, token.begin, token.end) if token.kind == "word" else None
         if head:
             name = head[0].rstrip("=").rstrip("+")
-            found.append(Assignment(name, unquoted(text[head.end() : token.end]), token.begin, token.end))
+            found.append(PlacedAssignment(name, unquoted(text[head.end() : token.end]), token.begin, token.end))
     return found
 
 

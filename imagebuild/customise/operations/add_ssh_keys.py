@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
+from imagebuild.customise.linux.text import with_line_at_end
 from imagebuild.customise.operation import Params as BaseParams
 from imagebuild.customise.operation import Phase
-from imagebuild.customise.text import with_line_at_end
 from imagebuild.customise.values import UserName
 from imagebuild.errors import GuestError
 from imagebuild.schema.accounts import SshKey

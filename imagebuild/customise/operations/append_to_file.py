@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
+from imagebuild.customise.linux.text import with_line_at_end
 from imagebuild.customise.operation import Params as BaseParams
 from imagebuild.customise.operation import Phase
-from imagebuild.customise.text import with_line_at_end
 from imagebuild.customise.values import GuestPath
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import posixpath
 import re
 from typing import TYPE_CHECKING
 
-from imagebuild.customise import places
+from imagebuild.customise import system_folders
 from imagebuild.customise.operation import NoParams, Phase
 from imagebuild.guest import literal
 
@@ -83,7 +83,11 @@ def _logs(guest: Guest) -> Iterator[str]:
                 seen.add(top + path.removeprefix(folder))
             elif entry.kind == "symlink":
                 log = guest.real_file(path)
-                if log and "log" in posixpath.basename(log) and not places.leads_astray(_LOGS, posixpath.dirname(log)):
+                if (
+                    log
+                    and "log" in posixpath.basename(log)
+                    and not system_folders.leads_astray(_LOGS, posixpath.dirname(log))
+                ):
                     yield log
-                elif guest.leads_to_folder(path) and not places.leads_astray(_LOGS, guest.realpath(path)):
+                elif guest.leads_to_folder(path) and not system_folders.leads_astray(_LOGS, guest.realpath(path)):
                     waiting.append(path)

@@ -17,7 +17,7 @@ from imagebuild.errors import GuestError
 
 if TYPE_CHECKING:
     from imagebuild.customise.guest import Guest
-    from imagebuild.guest import Entry
+    from imagebuild.guest import GuestFile
 
 PHASE = Phase.CUSTOMISE
 
@@ -39,7 +39,7 @@ def apply(guest: Guest, params: Params) -> None:
         _copy(guest, path, params.to + path[len(params.path) :], entry)
 
 
-def _copy(guest: Guest, path: str, to: str, entry: Entry) -> None:
+def _copy(guest: Guest, path: str, to: str, entry: GuestFile) -> None:
     if entry.kind == "symlink":
         if guest.is_dir(to):
             raise GuestError(f"{to} in the guest is a folder, and {path} is a link")

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from imagebuild.customise import supplies
+from imagebuild.customise import host_inputs
+from imagebuild.customise.host_inputs import HostPath
 from imagebuild.customise.operation import Params as BaseParams
 from imagebuild.customise.operation import Phase
-from imagebuild.customise.supplies import HostPath
 from imagebuild.customise.values import HOST_PATH, GuestPath, Mode, Owner, owner_ids
 from imagebuild.errors import GuestError
 
@@ -37,7 +37,7 @@ _RUNNABLE, _PLAIN, _FOLDER = 0o755, 0o644, 0o755
 
 def apply(guest: Guest, params: Params) -> None:
     owner = owner_ids(guest, params.owner)
-    found = supplies.entries(guest.supplies.path(params.source))
+    found = host_inputs.entries(guest.supplies.path(params.source))
     if params.mode is not None and found[0].kind == "dir":
         raise GuestError(
             f"{params.source} is a folder, and mode is for a file", "set-permissions can change them afterwards"

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from imagebuild.customise import account_files
 from imagebuild.customise.facts import ACCOUNTS
+from imagebuild.customise.linux import account_files
+from imagebuild.customise.linux.text import with_line_at_end
 from imagebuild.customise.operation import Params as BaseParams
 from imagebuild.customise.operation import Phase
-from imagebuild.customise.text import with_line_at_end
 from imagebuild.customise.values import GuestPath
 from imagebuild.errors import GuestError
 from imagebuild.schema.accounts import AccountId, AccountName, Gecos, Shell

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from imagebuild.customise import init_scripts, units
+from imagebuild.customise.linux import init_scripts, units
+from imagebuild.customise.linux.text import with_line_at_end
 from imagebuild.customise.operation import NotApplicable, Phase
 from imagebuild.customise.operation import Params as BaseParams
-from imagebuild.customise.text import with_line_at_end
 
 if TYPE_CHECKING:
     from imagebuild.customise.guest import Guest

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from imagebuild.customise import selinux_mode
+from imagebuild.customise.linux import selinux_mode
 from imagebuild.customise.operation import NoParams, Phase
 
 if TYPE_CHECKING:

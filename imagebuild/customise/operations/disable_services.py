@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from imagebuild.customise import init_scripts, units
+from imagebuild.customise.linux import init_scripts, units
 from imagebuild.customise.operation import Phase
 from imagebuild.customise.values import ServicesParams
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, field_validator
 
+from imagebuild.customise.linux.text import with_line_at_end
 from imagebuild.customise.operation import Params as BaseParams
 from imagebuild.customise.operation import Phase
-from imagebuild.customise.text import with_line_at_end
 from imagebuild.customise.values import GuestPath, Line
 from imagebuild.errors import GuestError
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import posixpath
 from typing import TYPE_CHECKING
 
-from imagebuild.customise import init_scripts, units
+from imagebuild.customise.linux import init_scripts, units
 from imagebuild.customise.operation import NoParams, Phase
 from imagebuild.errors import GuestError
 

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from imagebuild.customise import package_manager, packages
+from imagebuild.customise.host_inputs import HostPath
+from imagebuild.customise.linux import package_manager, packages
 from imagebuild.customise.operation import Params as BaseParams
 from imagebuild.customise.operation import Phase
-from imagebuild.customise.supplies import HostPath
 from imagebuild.customise.values import Installable
 from imagebuild.errors import GuestError
 
@@ -55,7 +55,7 @@ def apply(guest: Guest, params: Params) -> None:
     package_manager.record(guest, before)
 
 
-def _missing(guest: Guest, names: tuple[str, ...], among: packages.Installed) -> tuple[str, ...]:
+def _missing(guest: Guest, names: tuple[str, ...], among: packages.InstalledPackages) -> tuple[str, ...]:
     groups = tuple(name for name in names if _is_group(name))
     return (*packages.missing(guest, [name for name in names if not _is_group(name)], among), *groups)
 

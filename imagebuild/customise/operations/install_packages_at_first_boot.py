@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from imagebuild.customise import first_boot, package_manager
+from imagebuild.customise import first_boot
+from imagebuild.customise.linux import package_manager
 from imagebuild.customise.operation import Params as BaseParams
 from imagebuild.customise.operation import Phase
 from imagebuild.customise.values import Installable

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from imagebuild.customise import places
+from imagebuild.customise import system_folders
 from imagebuild.customise.facts import ACCOUNTS, Account
 from imagebuild.customise.operation import Params as BaseParams
 from imagebuild.customise.operation import Phase
@@ -66,7 +66,7 @@ def _own_home(guest: Guest, account: Account, others: list[Account]) -> str | No
     if not account.path.startswith("/") or not guest.leads_to_folder(account.path):
         return None
     home = guest.realpath(account.path)
-    if places.is_of_system(home) or home.count("/") < 2:
+    if system_folders.is_of_system(home) or home.count("/") < 2:
         return None
     if not re.match(r"/(home|srv|opt)/|/var/(lib|home)/", home) and (
         account.uid not in _PEOPLE or home.startswith(("/var/", "/etc/"))

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from imagebuild.customise import initramfs
+from imagebuild.customise.linux import initramfs
 from imagebuild.customise.operation import NoParams, NotApplicable, Phase
 from imagebuild.errors import GuestError
 

@@ -28,6 +28,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from imagebuild.customise.network import (
+    config_files,
     dhcp_clients,
     ifcfg,
     interfaces,
@@ -35,7 +36,6 @@ from imagebuild.customise.network import (
     keyfiles,
     netplan,
     networkd,
-    places,
 )
 from imagebuild.customise.operation import NoParams, Phase
 
@@ -101,28 +101,30 @@ _STATE = (
 def apply(guest: Guest, params: NoParams) -> None:
     lines = kernel_lines.read(guest)
     kernel_names = kernel_lines.keeps_kernel_names(guest, lines)
-    files = places.netplan(guest)
+    files = config_files.netplan(guest)
     _edit(guest, netplan.without_addresses(files, kernel_names=kernel_names), _ADDRESS)
     for path in files:
         _rename_without_uuid(guest, path)
     _edit(
-        guest, netplan.without_addresses(places.texts(guest, *places.CLOUD_INIT), kernel_names=kernel_names), _ADDRESS
+        guest,
+        netplan.without_addresses(config_files.texts(guest, *config_files.CLOUD_INIT), kernel_names=kernel_names),
+        _ADDRESS,
     )
     _connections(guest, kernel_names=kernel_names)
-    _edit(guest, interfaces.without_identity(places.interfaces(guest)), _ADDRESS)
+    _edit(guest, interfaces.without_identity(config_files.interfaces(guest)), _ADDRESS)
     _networkd(guest, kernel_names=kernel_names)
-    _each(guest, places.MANAGER, keyfiles.configuration_without_addresses, _ADDRESS)
-    _each(guest, places.DHCLIENT, dhcp_clients.dhclient_without_identity, _DHCP)
-    _each(guest, places.DHCPCD, dhcp_clients.dhcpcd_without_identity, _DHCP)
+    _each(guest, config_files.MANAGER, keyfiles.configuration_without_addresses, _ADDRESS)
+    _each(guest, config_files.DHCLIENT, dhcp_clients.dhclient_without_identity, _DHCP)
+    _each(guest, config_files.DHCPCD, dhcp_clients.dhcpcd_without_identity, _DHCP)
     _each(guest, ("/etc/conf.d/net", "/etc/conf.d/net.*"), ifcfg.netifrc_without_addresses, _ADDRESS)
-    _each(guest, places.SUSE_DHCP, ifcfg.settings_without_identity, _DHCP)
+    _each(guest, config_files.SUSE_DHCP, ifcfg.settings_without_identity, _DHCP)
     kernel_lines.remove_identity(guest, lines)
     guest.remove(guest.sweep(*_STATE))
 
 
 def _connections(guest: Guest, *, kernel_names: bool) -> None:
     """Keyfiles and ifcfg files, which name each other by UUIDs."""
-    keys, shell = places.texts(guest, *places.KEYFILES), places.texts(guest, *places.IFCFG)
+    keys, shell = config_files.texts(guest, *config_files.KEYFILES), config_files.texts(guest, *config_files.IFCFG)
     found = keyfiles.interfaces_by_uuid(keys) | ifcfg.interfaces_by_uuid(shell)
     named = keyfiles.uuids_that_stay(keys, found) | ifcfg.uuids_that_stay(shell, found)
     managed = any(guest.exists(path) for path in ("/usr/sbin/NetworkManager", "/usr/bin/NetworkManager"))
@@ -142,8 +144,8 @@ def _rename_without_uuid(guest: Guest, path: str) -> None:
 
 
 def _networkd(guest: Guest, *, kernel_names: bool) -> None:
-    files = places.texts(guest, *places.NETWORKD)
-    in_use = places.names_in_use(guest)
+    files = config_files.texts(guest, *config_files.NETWORKD)
+    in_use = config_files.names_in_use(guest)
     edited = networkd.without_identity(files, kernel_names=kernel_names, is_used=in_use)
     gone = [path for path, text in edited.texts.items() if not text and files[path]]
     guest.remove(gone, "removed a card's name")
@@ -151,7 +153,7 @@ def _networkd(guest: Guest, *, kernel_names: bool) -> None:
 
 
 def _each(guest: Guest, patterns: tuple[str, ...], change: Callable[[str], str], what: str) -> None:
-    for path in places.texts(guest, *patterns):
+    for path in config_files.texts(guest, *patterns):
         guest.edit(path, change, what)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from imagebuild.customise import package_manager, packages
+from imagebuild.customise.linux import package_manager, packages
 from imagebuild.customise.operation import Params as BaseParams
 from imagebuild.customise.operation import Phase
 from imagebuild.customise.values import PackageName

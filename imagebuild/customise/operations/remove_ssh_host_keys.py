@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from imagebuild.customise import units
+from imagebuild.customise.linux import units
 from imagebuild.customise.operation import NoParams, NotApplicable, Phase
 from imagebuild.errors import GuestError
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from imagebuild.customise import units
+from imagebuild.customise.linux import units
 from imagebuild.customise.operation import NoParams, NotApplicable, Phase
 
 if TYPE_CHECKING:

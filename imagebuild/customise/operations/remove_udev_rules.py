@@ -13,7 +13,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from imagebuild.customise.network import addresses, places, udev_rules
+from imagebuild.customise.network import addresses, config_files, udev_rules
 from imagebuild.customise.operation import NoParams, Phase
 
 if TYPE_CHECKING:
@@ -32,10 +32,10 @@ def apply(guest: Guest, params: NoParams) -> None:
     guest.remove(f"/etc/udev/rules.d/{name}" for name in _RULES)
     copies = (f"/etc/udev/rules.d/{name}" for name in _GENERATORS)
     guest.remove(path for path in copies if guest.is_file(path) and guest.size(path) > 0)
-    for path, text in places.texts(guest, "/etc/udev/rules.d/*.rules").items():
+    for path, text in config_files.texts(guest, "/etc/udev/rules.d/*.rules").items():
         if not addresses.names_address(text):
             continue
-        in_use = places.names_in_use(guest)
+        in_use = config_files.names_in_use(guest)
         edited = udev_rules.without_addresses(text, in_use)
         if edited.strip():
             guest.edit(path, partial(udev_rules.without_addresses, is_used=in_use), "removed rules for one card")

@@ -12,9 +12,9 @@ from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from pydantic import Field, JsonValue
 
+from imagebuild.customise.host_inputs import HostPath
 from imagebuild.customise.operation import Params as BaseParams
 from imagebuild.customise.operation import Phase
-from imagebuild.customise.supplies import HostPath
 from imagebuild.customise.values import HOST_PATH, GuestPath, Mode, Owner, owner_ids
 from imagebuild.customise.view import LARGEST_TEXT
 from imagebuild.errors import GuestError

@@ -24,8 +24,8 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from imagebuild.customise import boot_files
 from imagebuild.customise.identifiers import Renaming, fresh, once
+from imagebuild.customise.linux import boot_files
 from imagebuild.customise.operation import NotApplicable, Phase
 from imagebuild.customise.operation import Params as BaseParams
 from imagebuild.errors import GuestError
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from imagebuild.customise.guest import Guest
-    from imagebuild.guest import Entry
+    from imagebuild.guest import GuestFile
     from imagebuild.guest.block import Identifier
 
 PHASE = Phase.SCRUB
@@ -126,7 +126,7 @@ def _check_once(identifiers: list[Identifier]) -> None:
 
 
 @dataclass
-class _Found:
+class _Mentions:
     """What names an old identifier, by its path: files with their new content, links with their new target, new last names."""
 
     contents: dict[str, bytes] = field(default_factory=dict)
@@ -134,13 +134,13 @@ class _Found:
     names: dict[str, str] = field(default_factory=dict)
 
 
-def _look(guest: Guest, renaming: Renaming, partitions: list[str]) -> _Found:
+def _look(guest: Guest, renaming: Renaming, partitions: list[str]) -> _Mentions:
     """Look at everything that may name an identifier. GuestError for what names one and cannot be changed; changes nothing."""
 
     def text(old: str) -> str:
         return renaming(old.encode("utf-8", "surrogateescape")).decode("utf-8", "surrogateescape")
 
-    found = _Found()
+    found = _Mentions()
     for path, entry in _everything(guest, partitions):
         if (name := text(entry.name)) != entry.name:
             found.names[path] = name
@@ -154,7 +154,7 @@ def _look(guest: Guest, renaming: Renaming, partitions: list[str]) -> _Found:
     return found
 
 
-def _everything(guest: Guest, partitions: list[str]) -> Iterator[tuple[str, Entry]]:
+def _everything(guest: Guest, partitions: list[str]) -> Iterator[tuple[str, GuestFile]]:
     """Each file, folder and link once, whatever links lead to it."""
     seen: set[str] = set()
     for folder in (*_FOLDERS, *partitions):

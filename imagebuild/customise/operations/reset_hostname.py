@@ -23,9 +23,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field, StringConstraints
 
-from imagebuild.customise import host_names, kernel_cmdline
-from imagebuild.customise.host_names import NO_NAMES, Names, first_name
-from imagebuild.customise.network import dhcp_clients, interfaces, kernel_lines, netplan, places, shell_words
+from imagebuild.customise.linux import host_names, kernel_cmdline
+from imagebuild.customise.linux.host_names import NO_NAMES, Names, first_name
+from imagebuild.customise.network import config_files, dhcp_clients, interfaces, kernel_lines, netplan, shell_words
 from imagebuild.customise.operation import Params as BaseParams
 from imagebuild.customise.operation import Phase
 
@@ -75,7 +75,7 @@ def apply(guest: Guest, params: Params) -> None:
         for path in guest.real_files("/etc/hosts"):
             guest.edit(path, partial(host_names.hosts, names=old), _OLD)
         for pattern, change in host_names.FILES.items():
-            for path in places.texts(guest, pattern):
+            for path in config_files.texts(guest, pattern):
                 guest.edit(path, partial(_changed, change, old), _OLD)
     if kernel_lines.read(guest).values("systemd.hostname"):
         kernel_cmdline.remove_argument(guest, "systemd.hostname")
@@ -136,19 +136,19 @@ def _without_pretty_name(text: str) -> str:
 
 def _not_sent(guest: Guest) -> None:
     """Let no DHCP client send a name that stands in its configuration."""
-    for path in places.texts(guest, *places.IFCFG, *places.SUSE_DHCP):
+    for path in config_files.texts(guest, *config_files.IFCFG, *config_files.SUSE_DHCP):
         guest.edit(path, _ifcfg, _FOR_DHCP)
-    for path in places.texts(guest, *places.KEYFILES):
+    for path in config_files.texts(guest, *config_files.KEYFILES):
         guest.edit(path, host_names.keyfile, _FOR_DHCP)
-    for path in places.texts(guest, *places.NETWORKD):
+    for path in config_files.texts(guest, *config_files.NETWORKD):
         guest.edit(path, host_names.networkd, _FOR_DHCP)
-    for path in places.texts(guest, *places.INTERFACES):
+    for path in config_files.texts(guest, *config_files.INTERFACES):
         guest.edit(path, interfaces.without_hostnames, _FOR_DHCP)
-    for path in places.texts(guest, *places.NETPLAN, *places.CLOUD_INIT):
+    for path in config_files.texts(guest, *config_files.NETPLAN, *config_files.CLOUD_INIT):
         guest.edit(path, netplan.without_hostnames, _FOR_DHCP)
-    for path in places.texts(guest, *places.DHCLIENT):
+    for path in config_files.texts(guest, *config_files.DHCLIENT):
         guest.edit(path, partial(dhcp_clients.dhclient_without_identity, names=True), _FOR_DHCP)
-    for path in places.texts(guest, *places.DHCPCD):
+    for path in config_files.texts(guest, *config_files.DHCPCD):
         guest.edit(path, dhcp_clients.dhcpcd_without_hostname, _FOR_DHCP)
 
 

@@ -19,7 +19,7 @@ from __future__ import annotations
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
-from imagebuild.customise import boot_entries, units
+from imagebuild.customise.linux import boot_entries, units
 from imagebuild.customise.operation import NoParams, NotApplicable, Phase
 
 if TYPE_CHECKING:

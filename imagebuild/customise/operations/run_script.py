@@ -13,8 +13,8 @@ from pydantic import Field
 
 from imagebuild.customise import commands
 from imagebuild.customise.commands import CommandParams
+from imagebuild.customise.host_inputs import HostPath
 from imagebuild.customise.operation import Phase
-from imagebuild.customise.supplies import HostPath
 from imagebuild.customise.values import HOST_PATH, Line
 from imagebuild.errors import GuestError
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from imagebuild.customise import io_scheduler
-from imagebuild.customise.io_scheduler import Disks
+from imagebuild.customise.linux import io_scheduler
+from imagebuild.customise.linux.io_scheduler import Disks
 from imagebuild.customise.operation import Params as BaseParams
 from imagebuild.customise.operation import Phase
 from imagebuild.errors import GuestError

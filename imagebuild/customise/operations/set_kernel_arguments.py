@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from imagebuild.customise import kernel_cmdline
-from imagebuild.customise.kernel_arguments import Edit
+from imagebuild.customise.linux import kernel_cmdline
+from imagebuild.customise.linux.kernel_arguments import Edit
 from imagebuild.customise.operation import Params as BaseParams
 from imagebuild.customise.operation import Phase
 from imagebuild.errors import GuestError

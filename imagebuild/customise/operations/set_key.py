@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
+from imagebuild.customise.linux.text import with_key
 from imagebuild.customise.operation import Params as BaseParams
 from imagebuild.customise.operation import Phase
-from imagebuild.customise.text import with_key
 from imagebuild.customise.values import GuestPath, Line
 
 if TYPE_CHECKING:

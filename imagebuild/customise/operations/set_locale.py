@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
+from imagebuild.customise.linux.text import with_key
 from imagebuild.customise.operation import Params as BaseParams
 from imagebuild.customise.operation import Phase
-from imagebuild.customise.text import with_key
 
 if TYPE_CHECKING:
     from imagebuild.customise.guest import Guest

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from imagebuild.customise import selinux_mode
+from imagebuild.customise.linux import selinux_mode
 from imagebuild.customise.operation import Params as BaseParams
 from imagebuild.customise.operation import Phase
 

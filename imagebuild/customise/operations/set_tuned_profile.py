@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from imagebuild.customise import units
+from imagebuild.customise.linux import units
 from imagebuild.customise.operation import Params as BaseParams
 from imagebuild.customise.operation import Phase
 from imagebuild.errors import GuestError

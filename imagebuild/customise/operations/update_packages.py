@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from imagebuild.customise import package_manager, packages
+from imagebuild.customise.linux import package_manager, packages
 from imagebuild.customise.operation import NoParams, Phase
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ _GROUP = re.compile(r"^Group (\d+): \(Blocks .*$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
-class Group:
+class InodeTable:
     """A group's part of the inode table: its first inode, the table's first block, which inodes are free, how many were never used."""
 
     first: int
@@ -45,7 +45,7 @@ class Layout:
     per_group: int
     features: frozenset[str]
     external_journal: bool
-    groups: tuple[Group, ...]
+    groups: tuple[InodeTable, ...]
 
 
 def wipe(guestfs: Any, shell: Shell, device: str) -> list[str]:
@@ -61,7 +61,7 @@ def wipe(guestfs: Any, shell: Shell, device: str) -> list[str]:
     zeros = [_never_used(layout, group) for group in layout.groups if group.unused and not group.zeroed]
     if "has_journal" in layout.features:
         zeros += [(at * layout.block, count * layout.block) for at, count in journal_blocks(journal)]
-    tables: list[tuple[Group, int, int]] = []
+    tables: list[tuple[InodeTable, int, int]] = []
     for group in layout.groups:
         much, rest = _freed(layout, group)
         zeros += [(group.table * layout.block + begin, end - begin) for begin, end in much]
@@ -77,14 +77,14 @@ def wipe(guestfs: Any, shell: Shell, device: str) -> list[str]:
     return [f"{device} has its journal on another device"] if layout.external_journal else []
 
 
-def _never_used(layout: Layout, group: Group) -> tuple[int, int]:
+def _never_used(layout: Layout, group: InodeTable) -> tuple[int, int]:
     """The whole blocks of a group's table that were never used, and that the guest's kernel would have zeroed some day."""
     begin = (layout.per_group - group.unused) * layout.inode
     begin += -begin % layout.block
     return group.table * layout.block + begin, layout.per_group * layout.inode - begin
 
 
-def _freed(layout: Layout, group: Group) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+def _freed(layout: Layout, group: InodeTable) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
     """Begins and ends in what was used of a group's table, in bytes: blocks of free inodes, many in a row; what else has free inodes in it."""
     used = (layout.per_group - group.unused) * layout.inode
     used += -used % layout.block
@@ -104,7 +104,7 @@ def _freed(layout: Layout, group: Group) -> tuple[list[tuple[int, int]], list[tu
     return much, rest
 
 
-def _emptied_inodes(layout: Layout, group: Group, start: int, old: bytes) -> Iterator[tuple[int, bytes]]:
+def _emptied_inodes(layout: Layout, group: InodeTable, start: int, old: bytes) -> Iterator[tuple[int, bytes]]:
     """The blocks of a table from ``start`` on, with zeros in place of the free inodes, where that changes anything."""
     new = bytearray(old)
     for first, last in group.free:
@@ -158,14 +158,14 @@ def parsed(dump: str) -> Layout:
         raise GuestError("dumpe2fs does not say where the inodes of a file system are") from error
 
 
-def _group(number: int, title: str, text: str, per_group: int) -> Group:
+def _group(number: int, title: str, text: str, per_group: int) -> InodeTable:
     table = re.search(r"Inode table at (\d+)", text)
     unused = re.search(r"(\d+) unused inodes", text)
     free = re.search(r"^  Free inodes: (.*)$", text, re.MULTILINE)
     if table is None:
         raise ValueError(text)
     runs = re.findall(r"(\d+)(?:-(\d+))?", free[1]) if free else []
-    return Group(
+    return InodeTable(
         first=number * per_group + 1,
         table=int(table[1]),
         free=tuple((int(first), int(last or first)) for first, last in runs),

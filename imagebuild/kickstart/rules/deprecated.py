@@ -9,11 +9,11 @@ from collections.abc import Iterator
 
 from imagebuild.errors import Severity
 from imagebuild.kickstart.parse import Kickstart, Said
-from imagebuild.kickstart.rule import Target
+from imagebuild.kickstart.rule import KickstartTarget
 
 SEVERITY: Severity = "warning"
 
 
-def find(kickstart: Kickstart, target: Target) -> Iterator[Said]:
+def find(kickstart: Kickstart, target: KickstartTarget) -> Iterator[Said]:
     """pykickstart's warnings of that kind."""
     return iter(kickstart.deprecated)

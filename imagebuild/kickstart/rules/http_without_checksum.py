@@ -14,14 +14,14 @@ from collections.abc import Iterator
 
 from imagebuild.errors import Severity
 from imagebuild.kickstart.parse import Kickstart, Said
-from imagebuild.kickstart.rule import Target
+from imagebuild.kickstart.rule import KickstartTarget
 
 SEVERITY: Severity = "error"
 _UNPROVED = ("http://", "ftp://", "nfs:", "nfs://")
 _HINT = "write an https address"
 
 
-def find(kickstart: Kickstart, target: Target) -> Iterator[Said]:
+def find(kickstart: Kickstart, target: KickstartTarget) -> Iterator[Said]:
     """Every source of packages or of an image that is reached in clear, or whose certificate is not looked at."""
     if target.insecure:
         return

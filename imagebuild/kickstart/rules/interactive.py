@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 from imagebuild.errors import Severity
 from imagebuild.kickstart.parse import Kickstart, Said
-from imagebuild.kickstart.rule import Target
+from imagebuild.kickstart.rule import KickstartTarget
 
 SEVERITY: Severity = "error"
 _STORAGE = ("part", "partition", "autopart", "logvol", "raid", "volgroup", "btrfs", "mount", "stratisfs", "stratispool")
@@ -32,7 +32,7 @@ _NEEDED = (
 )
 
 
-def find(kickstart: Kickstart, target: Target) -> Iterator[Said]:
+def find(kickstart: Kickstart, target: KickstartTarget) -> Iterator[Said]:
     """Commands that ask, and what Anaconda would ask for."""
     yield from _asking(kickstart)
     # What %include brings is not known.

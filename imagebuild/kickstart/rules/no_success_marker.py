@@ -12,15 +12,15 @@ import re
 from collections.abc import Iterator
 
 from imagebuild.errors import Severity
-from imagebuild.kickstart.parse import Kickstart, Said, Section
-from imagebuild.kickstart.rule import Target
+from imagebuild.kickstart.parse import Kickstart, KickstartSection, Said
+from imagebuild.kickstart.rule import KickstartTarget
 
 SEVERITY: Severity = "error"
 _MARKER = re.compile(r"\bimagebuild success (\S+) (\S+)")
 _HINT = 'end the template with {{ imagebuild.success(nonce) }}, from "macros.ks.j2"'
 
 
-def find(kickstart: Kickstart, target: Target) -> Iterator[Said]:
+def find(kickstart: Kickstart, target: KickstartTarget) -> Iterator[Said]:
     """The last %post, or the whole file where there is none."""
     if target.nonce is None:
         return
@@ -33,5 +33,5 @@ def find(kickstart: Kickstart, target: Target) -> Iterator[Said]:
         yield Said(last.line, "the %post that proves success lacks --erroronfail", _HINT)
 
 
-def _markers(section: Section) -> Iterator[re.Match[str]]:
+def _markers(section: KickstartSection) -> Iterator[re.Match[str]]:
     return (match for _, line in section.body for match in _MARKER.finditer(line))

@@ -9,12 +9,12 @@ from collections.abc import Iterator
 
 from imagebuild.errors import Severity
 from imagebuild.kickstart.parse import Kickstart, Said
-from imagebuild.kickstart.rule import Target
+from imagebuild.kickstart.rule import KickstartTarget
 
 SEVERITY: Severity = "error"
 
 
-def find(kickstart: Kickstart, target: Target) -> Iterator[Said]:
+def find(kickstart: Kickstart, target: KickstartTarget) -> Iterator[Said]:
     """The later of the two lines."""
     seen: dict[str, tuple[int, bool]] = {}
     for line, name, wanted in _entries(kickstart):

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 from imagebuild.errors import Severity
 from imagebuild.kickstart.parse import Command, Kickstart, Said
-from imagebuild.kickstart.rule import Target
+from imagebuild.kickstart.rule import KickstartTarget
 
 SEVERITY: Severity = "error"
 _HASHED = ("rootpw", "user", "bootloader", "sshpw")
@@ -30,7 +30,7 @@ _OTHERS = {
 _HASH_OPTIONS = ("--iscrypted", "--md5pass")
 
 
-def find(kickstart: Kickstart, target: Target) -> Iterator[Said]:
+def find(kickstart: Kickstart, target: KickstartTarget) -> Iterator[Said]:
     """Every command with one, without telling it."""
     for command in kickstart.named(*_HASHED):
         if _has_password(command) and (not command.has(*_HASH_OPTIONS) or command.has("--plaintext")):

@@ -11,13 +11,13 @@ from collections.abc import Iterator
 
 from imagebuild.errors import Severity
 from imagebuild.kickstart.parse import Kickstart, Said
-from imagebuild.kickstart.rule import Target
+from imagebuild.kickstart.rule import KickstartTarget
 
 SEVERITY: Severity = "warning"
 _SCRIPTS = ("%pre", "%pre-install", "%post")
 
 
-def find(kickstart: Kickstart, target: Target) -> Iterator[Said]:
+def find(kickstart: Kickstart, target: KickstartTarget) -> Iterator[Said]:
     """Every script with something in it and without the option."""
     for section in kickstart.sections:
         if (

@@ -10,14 +10,14 @@ from collections.abc import Iterator
 
 from imagebuild.errors import Severity
 from imagebuild.kickstart.parse import Kickstart, Said
-from imagebuild.kickstart.rule import Target
+from imagebuild.kickstart.rule import KickstartTarget
 
 SEVERITY: Severity = "error"
 _OFF = ("poweroff", "shutdown")
 _HINT = "write poweroff"
 
 
-def find(kickstart: Kickstart, target: Target) -> Iterator[Said]:
+def find(kickstart: Kickstart, target: KickstartTarget) -> Iterator[Said]:
     """`reboot` and `halt`, or nothing of the kind."""
     for command in kickstart.named("reboot"):
         yield Said(command.line, "reboot starts the guest where power-off is needed", _HINT)

@@ -11,13 +11,13 @@ from collections.abc import Iterator
 
 from imagebuild.errors import Severity
 from imagebuild.kickstart.parse import Kickstart, Said
-from imagebuild.kickstart.rule import Target
+from imagebuild.kickstart.rule import KickstartTarget
 from imagebuild.kickstart.storage import FIRMWARE, places
 
 SEVERITY: Severity = "error"
 
 
-def find(kickstart: Kickstart, target: Target) -> Iterator[Said]:
+def find(kickstart: Kickstart, target: KickstartTarget) -> Iterator[Said]:
     """Every file system but the root's and the firmware's, and a second root; also where autopart makes several."""
     roots = 0
     for place in places(kickstart):

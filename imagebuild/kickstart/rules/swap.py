@@ -11,13 +11,13 @@ from collections.abc import Iterator
 
 from imagebuild.errors import Severity
 from imagebuild.kickstart.parse import Command, Kickstart, Said
-from imagebuild.kickstart.rule import Target
+from imagebuild.kickstart.rule import KickstartTarget
 from imagebuild.kickstart.storage import places
 
 SEVERITY: Severity = "error"
 
 
-def find(kickstart: Kickstart, target: Target) -> Iterator[Said]:
+def find(kickstart: Kickstart, target: KickstartTarget) -> Iterator[Said]:
     """Every command that makes swap."""
     for place in places(kickstart):
         if place.is_swap:

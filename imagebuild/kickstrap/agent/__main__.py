@@ -13,7 +13,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from .console import Console
+from .console import EventConsole
 from .errors import InstallError
 
 KICKSTART = Path("/run/kickstrap/ks.cfg")
@@ -22,7 +22,7 @@ LOG_PORT = "org.fedoraproject.anaconda.log.0"
 
 
 def main(argv: list[str]) -> None:
-    console = Console(1, _logs())
+    console = EventConsole(1, _logs())
     try:
         console.started()
         _install(Path(argv[1]) if len(argv) > 1 else KICKSTART, console)
@@ -34,18 +34,18 @@ def main(argv: list[str]) -> None:
         power_off()
 
 
-def _install(kickstart: Path, console: Console) -> None:
+def _install(kickstart: Path, console: EventConsole) -> None:
     # Only now: these take a second under emulation, and the host waits for the first event.
     from . import plan
-    from .command import Commands
+    from .command import CommandRunner
     from .install import Installation
     from .kickstart import read
 
     text = kickstart.read_text(encoding="utf-8")
-    Installation(plan.make(read(text)), console, Commands(console.log)).run()
+    Installation(plan.make(read(text)), console, CommandRunner(console.log)).run()
 
 
-def _explain(console: Console, error: BaseException) -> None:
+def _explain(console: EventConsole, error: BaseException) -> None:
     import traceback
 
     for line in traceback.format_exception(error):

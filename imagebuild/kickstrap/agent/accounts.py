@@ -10,11 +10,11 @@ from .errors import InstallError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from .plan import Group, Password, Plan, User
+    from .plan import InstallPlan, Password, PlannedUser, UserGroup
     from .target import Target
 
 
-class Entry(NamedTuple):
+class PasswdEntry(NamedTuple):
     """What /etc/passwd says of an account."""
 
     uid: int
@@ -22,17 +22,17 @@ class Entry(NamedTuple):
     home: str
 
 
-def entries(passwd: str) -> dict[str, Entry]:
+def entries(passwd: str) -> dict[str, PasswdEntry]:
     """The accounts in the text of a passwd(5) file."""
     found = {}
     for line in passwd.splitlines():
         fields = line.split(":")
         if len(fields) == 7:
-            found[fields[0]] = Entry(int(fields[2]), int(fields[3]), fields[5])
+            found[fields[0]] = PasswdEntry(int(fields[2]), int(fields[3]), fields[5])
     return found
 
 
-def useradd_command(user: User) -> list[str]:
+def useradd_command(user: PlannedUser) -> list[str]:
     options = ["--create-home", "--shell", user.shell or "/bin/bash"]
     options += ["--uid", str(user.uid)] if user.uid is not None else []
     options += ["--gid", str(user.gid)] if user.gid is not None else []
@@ -42,7 +42,7 @@ def useradd_command(user: User) -> list[str]:
     return ["useradd", *options, user.name]
 
 
-def configure(target: Target, plan: Plan) -> None:
+def configure(target: Target, plan: InstallPlan) -> None:
     """Groups first, then users, passwords, keys. Root without ``rootpw`` stays as the payload has it."""
     add_groups(target, plan.groups, plan.users)
     for user in plan.users:
@@ -57,7 +57,7 @@ def configure(target: Target, plan: Plan) -> None:
         add_keys(target, name, [key for owner, key in plan.ssh_keys if owner == name])
 
 
-def add_groups(target: Target, groups: Sequence[Group], users: Sequence[User]) -> None:
+def add_groups(target: Target, groups: Sequence[UserGroup], users: Sequence[PlannedUser]) -> None:
     """The groups asked for, and those that users name and the target does not have, as Anaconda does."""
     known = {line.partition(":")[0] for line in target.read("/etc/group").splitlines()}
     for group in groups:

@@ -15,7 +15,7 @@ from .machine import disk_name, disk_number
 
 if TYPE_CHECKING:
     from .disks import Storage
-    from .machine import Machine
+    from .machine import TargetMachine
 
 GROUP = "system"
 """The name of the volume group, and of the btrfs volume."""
@@ -24,7 +24,7 @@ _SWAP_MOST = 8 * 1024
 _MEMBER = 500
 
 
-def complete(storage: Storage, machine: Machine) -> Storage:
+def complete(storage: Storage, machine: TargetMachine) -> Storage:
     """``storage`` with the partitions of autopart and reqpart written out, and with a disk label chosen."""
     label = storage.label or ("gpt" if machine.uefi or _asks_for_gpt(storage) else "msdos")
     mirrored = {name for array in storage.arrays if array.kind == "esp" for name in array.members}
@@ -44,13 +44,13 @@ def _asks_for_gpt(storage: Storage) -> bool:
     return any(item.kind in {"esp", "biosboot"} for item in storage.members)
 
 
-def boot_disk(storage: Storage, machine: Machine) -> int:
+def boot_disk(storage: Storage, machine: TargetMachine) -> int:
     """The disk (from 0) that the firmware starts from: --boot-drive, or the first that is used."""
     named = disk_number(storage.boot_disk) if storage.boot_disk else None
     return named if named is not None else usable(storage, machine)[0]
 
 
-def _required(storage: Storage, machine: Machine, *, boot: bool, fstype: str, line: int) -> Storage:
+def _required(storage: Storage, machine: TargetMachine, *, boot: bool, fstype: str, line: int) -> Storage:
     """What the firmware needs in front of everything else, and ``/boot``."""
     disk = disk_name(boot_disk(storage, machine))
     partitions, file_systems = [], []
@@ -68,7 +68,7 @@ def _required(storage: Storage, machine: Machine, *, boot: bool, fstype: str, li
     )
 
 
-def _free(storage: Storage, machine: Machine) -> list[tuple[int, int]]:
+def _free(storage: Storage, machine: TargetMachine) -> list[tuple[int, int]]:
     """The disks that are used and the MiB left on each, as far as partitions are placed already."""
     disks = usable(storage, machine)
     taken = {
@@ -86,7 +86,7 @@ def _has_home(wanted: Autopart, free: list[tuple[int, int]]) -> bool:
     return wanted.home and sum(sorted(size for _, size in free)[-2:]) >= _HOME_FROM
 
 
-def _plain(storage: Storage, machine: Machine, wanted: Autopart) -> Storage:
+def _plain(storage: Storage, machine: TargetMachine, wanted: Autopart) -> Storage:
     free = _free(storage, machine)
     home, line = _has_home(wanted, free), wanted.line
     partitions = [Partition("/", _ROOT, grow=True, maxsize=_ROOT_MOST if home else 0, line=line)]
@@ -102,7 +102,7 @@ def _plain(storage: Storage, machine: Machine, wanted: Autopart) -> Storage:
     )
 
 
-def _members(storage: Storage, machine: Machine, word: str, kind: str, line: int) -> tuple[Partition, ...]:
+def _members(storage: Storage, machine: TargetMachine, word: str, kind: str, line: int) -> tuple[Partition, ...]:
     """One partition on each disk that has room, as Anaconda does it."""
     found = [number for number, size in _free(storage, machine) if size >= _MEMBER]
     # on a disk without room it is told that there is none
@@ -112,7 +112,7 @@ def _members(storage: Storage, machine: Machine, word: str, kind: str, line: int
     )
 
 
-def _lvm(storage: Storage, machine: Machine, wanted: Autopart) -> Storage:
+def _lvm(storage: Storage, machine: TargetMachine, wanted: Autopart) -> Storage:
     free, line = _free(storage, machine), wanted.line
     members = _members(storage, machine, "pv", "lvm", line)
     home = _has_home(wanted, free)
@@ -132,7 +132,7 @@ def _lvm(storage: Storage, machine: Machine, wanted: Autopart) -> Storage:
     )
 
 
-def _btrfs(storage: Storage, machine: Machine, wanted: Autopart) -> Storage:
+def _btrfs(storage: Storage, machine: TargetMachine, wanted: Autopart) -> Storage:
     free, line = _free(storage, machine), wanted.line
     if wanted.swap:
         # a swap space cannot be a subvolume: it is a partition, as Anaconda makes it

@@ -13,7 +13,7 @@ from .target import set_variables
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .firmware import Start
+    from .firmware import BootLoaders
     from .plan import Bootloader
     from .target import Target
 
@@ -44,7 +44,7 @@ def kernels(target: Target) -> list[str]:
     return sorted(path.name.removeprefix("vmlinuz-") for path in boot.glob("vmlinuz-*"))
 
 
-def install(target: Target, bootloader: Bootloader, start: Start, disks: Sequence[str]) -> None:
+def install(target: Target, bootloader: Bootloader, start: BootLoaders, disks: Sequence[str]) -> None:
     """Make sure that each kernel has its initramfs, and GRUB starts them from ``disks`` and by UEFI, as ``start`` says."""
     versions = kernels(target)
     if not versions:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .command import Commands
+    from .command import CommandRunner
     from .disks import Btrfs, FileSystem
 
 _TOP = Path("/run/kickstrap/btrfs")
@@ -21,13 +21,13 @@ def mkfs_command(volume: Btrfs, members: Sequence[str], uuid: str) -> list[str]:
     return ["mkfs.btrfs", "-q", "-f", "-U", uuid, *label, *data, *metadata, *members]
 
 
-def scan(commands: Commands, devices: Sequence[str]) -> None:
+def scan(commands: CommandRunner, devices: Sequence[str]) -> None:
     """Tell the kernel of all members: it mounts a btrfs by any one of them."""
     commands.run(["modprobe", "-q", "btrfs"], check=False)
     commands.run(["btrfs", "device", "scan", *devices])
 
 
-def make_subvolumes(commands: Commands, device: str, subvolumes: Sequence[FileSystem]) -> None:
+def make_subvolumes(commands: CommandRunner, device: str, subvolumes: Sequence[FileSystem]) -> None:
     """Make the subvolumes of a btrfs, outer ones first."""
     _TOP.mkdir(parents=True, exist_ok=True)
     commands.run(["mount", "-t", "btrfs", device, _TOP])

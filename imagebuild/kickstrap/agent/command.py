@@ -29,16 +29,16 @@ class Result(NamedTuple):
     output: str
 
 
-class Commands:
+class CommandRunner:
     """Runs tools and logs every line they write. With ``root`` they run chrooted there."""
 
     def __init__(self, log: Callable[[str], None], root: Path | None = None) -> None:
         self.log = log
         self.root = root
 
-    def inside(self, root: Path) -> Commands:
+    def inside(self, root: Path) -> CommandRunner:
         """The same, chrooted to ``root``."""
-        return Commands(self.log, root)
+        return CommandRunner(self.log, root)
 
     def run(
         self,

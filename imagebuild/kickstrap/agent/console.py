@@ -22,7 +22,7 @@ def one_line(text: str) -> str:
     return line if len(line) <= _WIDEST else line[:_WIDEST] + "…"
 
 
-class Console:
+class EventConsole:
     """Writes events to the descriptor ``events`` and log lines to the descriptors ``logs``.
 
     A log that is full just now (a virtio port that nobody reads) loses the line; one that cannot

@@ -140,7 +140,7 @@ class Storage(NamedTuple):
 
 def make(handler: Any) -> Storage:
     """What the storage commands of a kickstart say together."""
-    builder = _Builder()
+    builder = _DiskPlanBuilder()
     for part in handler.partition.partitions:
         builder.partition(part)
     for raid in handler.raid.raidList:
@@ -189,7 +189,7 @@ def _autopart(command: Any) -> Autopart | None:
     )
 
 
-class _Builder:
+class _DiskPlanBuilder:
     """Takes pykickstart's objects one after the other; swap spaces get names of their own."""
 
     def __init__(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from .command import Commands
+    from .command import CommandRunner
     from .disks import FileSystem
 
 _UNPACK_OPTIONS = {
@@ -55,7 +55,7 @@ def mount_options(file_system: FileSystem) -> str:
     return f"{options},subvol={file_system.subvolume}" if file_system.subvolume else options
 
 
-def readable_features(commands: Commands) -> str:
+def readable_features(commands: CommandRunner) -> str:
     """What to switch off so that hosts older than this mkfs read the disk (e2fsprogs 1.47)."""
     version = commands.run(["mkfs.ext4", "-V"], check=False).output
     numbers = version.partition("mke2fs ")[2].split(" ")[0].split(".")[:2]

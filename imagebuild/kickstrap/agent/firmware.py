@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
     from .disks import Storage
     from .layout import Placed
-    from .machine import Machine
+    from .machine import TargetMachine
 
 
-class Start(NamedTuple):
+class BootLoaders(NamedTuple):
     """``bios`` are the disks (from 0) that get GRUB for a BIOS; ``efi``: GRUB goes into the EFI system partition."""
 
     bios: tuple[int, ...]
@@ -25,13 +25,13 @@ class Start(NamedTuple):
     secure: bool = False
 
 
-def start(storage: Storage, placed: Sequence[Placed], machine: Machine) -> Start:
+def start(storage: Storage, placed: Sequence[Placed], machine: TargetMachine) -> BootLoaders:
     """What this layout is started by: an ESP means UEFI, a biosboot partition a BIOS; both are possible.
 
     Raises StorageError when the layout lacks what the machine's firmware needs.
     """
     if not storage.boots:
-        return Start((), efi=False)
+        return BootLoaders((), efi=False)
     efi = ESP in storage.mountpoints
     first = autopart.boot_disk(storage, machine)
     biosboot = {one.disk for one in placed if one.partition.kind == "biosboot"}
@@ -45,7 +45,7 @@ def start(storage: Storage, placed: Sequence[Placed], machine: Machine) -> Start
         raise StorageError(storage.line, "UEFI starts from a GPT", "write clearpart --disklabel=gpt, or leave it out")
     wants_bios = not machine.uefi or bool(biosboot)
     if not wants_bios:
-        return Start((), efi, machine.secure)
+        return BootLoaders((), efi, machine.secure)
     disks = {first, *_mirrors(storage, placed)}
     if storage.label == "gpt" and (lacking := sorted(disks - biosboot)):
         disk = disk_name(lacking[0])
@@ -54,7 +54,7 @@ def start(storage: Storage, placed: Sequence[Placed], machine: Machine) -> Start
             f"GRUB for a BIOS needs a biosboot partition on {disk}, which has a GPT",
             f"add: part biosboot --size=1 --ondisk={disk}, or set machine.firmware: uefi in the recipe",
         )
-    return Start(tuple(sorted(disks)), efi, machine.secure)
+    return BootLoaders(tuple(sorted(disks)), efi, machine.secure)
 
 
 def _mirrors(storage: Storage, placed: Sequence[Placed]) -> set[int]:
@@ -70,7 +70,7 @@ def _mirrors(storage: Storage, placed: Sequence[Placed]) -> set[int]:
     return {one.disk for one in placed if one.partition.name in members}
 
 
-def check(storage: Storage, placed: Sequence[Placed], machine: Machine) -> None:
+def check(storage: Storage, placed: Sequence[Placed], machine: TargetMachine) -> None:
     """Raise StorageError when the machine could not start, or would lose what it mirrors with one disk."""
     for array in storage.arrays:
         on = [one.disk for one in placed if one.partition.name in array.members]

@@ -12,15 +12,15 @@ from .target import Target
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .command import Commands
-    from .console import Console
-    from .plan import Plan
+    from .command import CommandRunner
+    from .console import EventConsole
+    from .plan import InstallPlan
 
 SYSROOT = Path("/mnt/sysimage")
 """Where Anaconda has the target too; %post --nochroot scripts rely on it."""
 
 
-class Step(NamedTuple):
+class Stage(NamedTuple):
     """A part of the installation; ``until`` is the percentage of the whole when it is done."""
 
     text: str
@@ -31,7 +31,7 @@ class Step(NamedTuple):
 class Installation:
     """Carries out one plan."""
 
-    def __init__(self, plan: Plan, console: Console, commands: Commands, root: Path = SYSROOT) -> None:
+    def __init__(self, plan: InstallPlan, console: EventConsole, commands: CommandRunner, root: Path = SYSROOT) -> None:
         self._plan = plan
         self._console = console
         self._commands = commands
@@ -40,18 +40,18 @@ class Installation:
         self._disks = storage.TargetDisks(commands, plan.storage, root)
         self._percent = 0
 
-    def steps(self) -> list[Step]:
+    def steps(self) -> list[Stage]:
         """What is to be done, in order; how long each takes is measured with a plain root archive."""
         plan = self._plan
         from_archive = isinstance(plan.payload, Liveimg)
         steps = [
-            Step("run %pre", 1, self._pre) if plan.pre else None,
-            Step("partition and format the disks", 5, self._storage),
-            Step("unpack the root archive" if from_archive else "install packages", 65, self._payload),
-            Step("configure the system", 72, self._configure),
-            Step("install GRUB", 90, self._bootloader) if plan.bootloader.install else None,
-            Step("run %post", 96, self._post) if plan.post else None,
-            Step("unmount the file systems", 100, self._release),
+            Stage("run %pre", 1, self._pre) if plan.pre else None,
+            Stage("partition and format the disks", 5, self._storage),
+            Stage("unpack the root archive" if from_archive else "install packages", 65, self._payload),
+            Stage("configure the system", 72, self._configure),
+            Stage("install GRUB", 90, self._bootloader) if plan.bootloader.install else None,
+            Stage("run %post", 96, self._post) if plan.post else None,
+            Stage("unmount the file systems", 100, self._release),
         ]
         return [step for step in steps if step is not None]
 

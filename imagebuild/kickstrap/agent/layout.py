@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from .disks import LogicalVolume, Partition, Storage
-    from .machine import Machine
+    from .machine import TargetMachine
 
 FIRST = 1
 """The first partition begins at 1 MiB; on a DOS label GRUB's core image lives in the gap before it."""
@@ -45,7 +45,7 @@ class Placed(NamedTuple):
     size: int
 
 
-def usable(storage: Storage, machine: Machine) -> list[int]:
+def usable(storage: Storage, machine: TargetMachine) -> list[int]:
     """The disks (from 0) that partitions may go to, by ignoredisk and clearpart."""
     every = range(len(machine.disks))
     only = [_known(name, machine, storage.line, "ignoredisk") for name in storage.only] or every
@@ -57,7 +57,7 @@ def usable(storage: Storage, machine: Machine) -> list[int]:
     return left
 
 
-def _known(name: str, machine: Machine, line: int, command: str) -> int:
+def _known(name: str, machine: TargetMachine, line: int, command: str) -> int:
     number = disk_number(name)
     if number is None or number >= len(machine.disks):
         there = ", ".join(disk_name(number) for number in range(len(machine.disks)))
@@ -65,7 +65,7 @@ def _known(name: str, machine: Machine, line: int, command: str) -> int:
     return number
 
 
-def place(storage: Storage, machine: Machine) -> list[Placed]:
+def place(storage: Storage, machine: TargetMachine) -> list[Placed]:
     """Every partition on its disk, in the kickstart's order.
 
     One without --ondisk goes to the first disk where it fits. Those that grow share what is left on
@@ -86,7 +86,7 @@ def place(storage: Storage, machine: Machine) -> list[Placed]:
     return placed
 
 
-def _disk_for(part: Partition, storage: Storage, machine: Machine, on: dict[int, list[Partition]]) -> int:
+def _disk_for(part: Partition, storage: Storage, machine: TargetMachine, on: dict[int, list[Partition]]) -> int:
     label = storage.label or "msdos"
     if part.disk:
         number = _known(part.disk, machine, part.line, f"part {part.name}")

@@ -10,7 +10,7 @@ from . import layout
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from .command import Commands
+    from .command import CommandRunner
     from .disks import LogicalVolume, VolumeGroup
 
 CONFIGURATION = """\
@@ -41,7 +41,7 @@ def environment(folder: Path = _FOLDER) -> dict[str, str]:
 
 
 def make(
-    commands: Commands, groups: Sequence[VolumeGroup], volumes: Sequence[LogicalVolume], devices: dict[str, str]
+    commands: CommandRunner, groups: Sequence[VolumeGroup], volumes: Sequence[LogicalVolume], devices: dict[str, str]
 ) -> None:
     """Make all groups and volumes on ``devices`` (name to device), which learns of the volumes."""
     env = environment()
@@ -57,7 +57,7 @@ def make(
             devices[volume.name] = mapper_device(volume)
 
 
-def _extents(commands: Commands, group: str, env: Mapping[str, str]) -> int:
+def _extents(commands: CommandRunner, group: str, env: Mapping[str, str]) -> int:
     argv = ["vgs", "--noheadings", "--options", "vg_extent_count", group]
     return int(commands.run(argv, env=env).output.split()[-1])
 
@@ -73,7 +73,7 @@ def mapper_device(volume: LogicalVolume) -> str:
     return f"/dev/mapper/{volume.group.replace('-', '--')}-{volume.volume.replace('-', '--')}"
 
 
-def release(commands: Commands, groups: Sequence[VolumeGroup]) -> None:
+def release(commands: CommandRunner, groups: Sequence[VolumeGroup]) -> None:
     """Switch the volumes off again."""
     for group in groups:
         commands.run(["vgchange", "--activate", "n", group.name], env=environment())

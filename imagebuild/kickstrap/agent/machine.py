@@ -11,7 +11,7 @@ UNLIMITED = 2**31
 """MiB of a disk of which only the name is known."""
 
 
-class Machine(NamedTuple):
+class TargetMachine(NamedTuple):
     """``disks`` are the sizes of the disks to install on, in MiB, in their order; ``firmware`` is the guest's."""
 
     disks: tuple[int, ...]

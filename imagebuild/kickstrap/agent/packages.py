@@ -10,7 +10,7 @@ from .errors import InstallError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .command import Commands
+    from .command import CommandRunner
     from .plan import Packages
 
 _DHCP = """#!/bin/sh
@@ -52,7 +52,7 @@ def mmdebstrap_command(packages: Packages, root: str) -> list[str]:
     ]
 
 
-def install(commands: Commands, packages: Packages, root: Path, progress: Callable[[float], None]) -> None:
+def install(commands: CommandRunner, packages: Packages, root: Path, progress: Callable[[float], None]) -> None:
     """Bring the network up and install; ``progress`` gets 0.0 to 1.0, roughly."""
     network_up(commands)
     lines = 0
@@ -69,7 +69,7 @@ def install(commands: Commands, packages: Packages, root: Path, progress: Callab
         raise InstallError(f"the packages cannot be installed{detail}")
 
 
-def network_up(commands: Commands, interfaces: Path = Path("/sys/class/net")) -> None:
+def network_up(commands: CommandRunner, interfaces: Path = Path("/sys/class/net")) -> None:
     """Get an address by DHCP on the first Ethernet interface."""
     commands.run(["modprobe", "-q", "virtio_net"], check=False)
     names = sorted(path.name for path in interfaces.iterdir() if (path / "device").exists())

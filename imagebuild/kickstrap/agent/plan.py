@@ -35,7 +35,7 @@ class Password(NamedTuple):
     lock: bool = False
 
 
-class User(NamedTuple):
+class PlannedUser(NamedTuple):
     name: str
     password: Password = Password()
     uid: int | None = None
@@ -46,7 +46,7 @@ class User(NamedTuple):
     gecos: str = ""
 
 
-class Group(NamedTuple):
+class UserGroup(NamedTuple):
     name: str
     gid: int | None = None
 
@@ -78,19 +78,19 @@ class Liveimg(NamedTuple):
 class Packages(NamedTuple):
     """A set of packages, installed from ``sources`` (the first one is the main one)."""
 
-    sources: tuple[sources.Source, ...]
+    sources: tuple[sources.AptSource, ...]
     packages: tuple[str, ...] = ()
     excluded: tuple[str, ...] = ()
     core: bool = True
     weak_dependencies: bool = True
 
 
-class Services(NamedTuple):
+class ServiceChanges(NamedTuple):
     enabled: tuple[str, ...] = ()
     disabled: tuple[str, ...] = ()
 
 
-class Plan(NamedTuple):
+class InstallPlan(NamedTuple):
     storage: Storage
     payload: Liveimg | Packages
     bootloader: Bootloader
@@ -101,10 +101,10 @@ class Plan(NamedTuple):
     timezone: str
     utc: bool
     root: Password | None
-    users: tuple[User, ...]
-    groups: tuple[Group, ...]
+    users: tuple[PlannedUser, ...]
+    groups: tuple[UserGroup, ...]
     ssh_keys: tuple[tuple[str, str], ...]
-    services: Services
+    services: ServiceChanges
     firewall: bool | None
     selinux: str
     pre: tuple[Script, ...]
@@ -117,10 +117,10 @@ _PRE, _POST = 0, 1
 """pykickstart.constants.KS_SCRIPT_*"""
 
 
-def make(handler: Any) -> Plan:
+def make(handler: Any) -> InstallPlan:
     """The plan of a kickstart that ``supported.check`` has nothing against."""
     languages = [handler.lang.lang, *(handler.lang.addsupport or [])]
-    return Plan(
+    return InstallPlan(
         storage=disks.make(handler),
         payload=_payload(handler),
         bootloader=Bootloader(
@@ -136,9 +136,9 @@ def make(handler: Any) -> Plan:
         utc=bool(handler.timezone.isUtc),
         root=_password(handler.rootpw) if handler.rootpw.seen else None,
         users=tuple(_user(user) for user in handler.user.userList),
-        groups=tuple(Group(group.name, group.gid) for group in handler.group.groupList),
+        groups=tuple(UserGroup(group.name, group.gid) for group in handler.group.groupList),
         ssh_keys=tuple((key.username, key.key.strip()) for key in handler.sshkey.sshUserList),
-        services=Services(tuple(handler.services.enabled), tuple(handler.services.disabled)),
+        services=ServiceChanges(tuple(handler.services.enabled), tuple(handler.services.disabled)),
         firewall=handler.firewall.enabled if handler.firewall.seen else None,
         selinux=_SELINUX.get(handler.selinux.selinux, "") if handler.selinux.seen else "",
         pre=tuple(_script(script) for script in handler.scripts if script.type == _PRE),
@@ -187,8 +187,8 @@ def _password(command: Any) -> Password:
     return Password(command.password or "", bool(command.isCrypted), bool(command.lock))
 
 
-def _user(user: Any) -> User:
-    return User(
+def _user(user: Any) -> PlannedUser:
+    return PlannedUser(
         name=user.name,
         password=_password(user),
         uid=user.uid,

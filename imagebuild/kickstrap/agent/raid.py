@@ -10,7 +10,7 @@ from . import layout
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .command import Commands
+    from .command import CommandRunner
     from .disks import Array
     from .target import Target
 
@@ -35,7 +35,7 @@ def node(array: Array) -> str:
     return f"/dev/md/{array.device}"
 
 
-def make(commands: Commands, arrays: Sequence[Array], devices: dict[str, str]) -> None:
+def make(commands: CommandRunner, arrays: Sequence[Array], devices: dict[str, str]) -> None:
     """Make the arrays on ``devices`` (name to device), which learns of them."""
     for array in arrays:
         commands.run(["modprobe", "-q", f"raid{array.level}"], check=False)
@@ -43,7 +43,7 @@ def make(commands: Commands, arrays: Sequence[Array], devices: dict[str, str]) -
         devices[array.name] = node(array)
 
 
-def describe(commands: Commands, arrays: Sequence[Array]) -> str:
+def describe(commands: CommandRunner, arrays: Sequence[Array]) -> str:
     """The text of mdadm.conf: arrays by their UUIDs, so that they get their names on any machine."""
     lines = ["# HOMEHOST: the arrays are this system's, whatever it is called", "HOMEHOST <ignore>", "MAILADDR root"]
     for array in arrays:
@@ -72,7 +72,7 @@ def tell_initramfs(target: Target) -> None:
     target.path(archive).unlink()
 
 
-def release(commands: Commands, arrays: Sequence[Array]) -> None:
+def release(commands: CommandRunner, arrays: Sequence[Array]) -> None:
     """Stop the arrays, which marks them clean; else the guest would begin with a check of them."""
     for array in arrays:
         commands.run(["mdadm", "--stop", node(array)])

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import autopart, disks, firmware, layout
 from .errors import StorageError
-from .machine import UNLIMITED, Machine, disk_number
+from .machine import UNLIMITED, TargetMachine, disk_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -30,7 +30,7 @@ _ARRAY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,30}")
 _USED_BY = {"pv": "volgroup", "raid": "raid", "btrfs": "btrfs"}
 
 
-def problems(handler: Any, machine: Machine | None) -> Iterator[Problem]:
+def problems(handler: Any, machine: TargetMachine | None) -> Iterator[Problem]:
     """Everything; without ``machine`` its disks count as large enough, and nothing is said of its firmware."""
     storage = disks.make(handler)
     found = [*_clearpart(handler.clearpart, storage), *_autopart(storage), *_disk_names(handler, storage)]
@@ -240,7 +240,7 @@ def _mount_points(storage: Storage) -> Iterator[Problem]:
         yield line, "there is no root partition", "add: part / --fstype=ext4 --size=1024 --grow"
 
 
-def _on_the_machine(storage: Storage, machine: Machine | None) -> Iterator[Problem]:
+def _on_the_machine(storage: Storage, machine: TargetMachine | None) -> Iterator[Problem]:
     """The first thing that does not fit the machine."""
     try:
         whole = autopart.complete(storage, machine or _roomy(storage))
@@ -252,9 +252,9 @@ def _on_the_machine(storage: Storage, machine: Machine | None) -> Iterator[Probl
         yield error.line, error.sentence, error.hint
 
 
-def _roomy(storage: Storage) -> Machine:
+def _roomy(storage: Storage) -> TargetMachine:
     """A machine with all the disks that are named, as large as anybody wants them."""
     names = [part.disk for part in storage.partitions if part.disk]
     names += [*storage.only, *storage.ignored, *storage.cleared, *([storage.boot_disk] if storage.boot_disk else [])]
     last = max((disk_number(name) or 0 for name in names), default=0) + bool(storage.ignored)
-    return Machine((UNLIMITED,) * (last + 1))
+    return TargetMachine((UNLIMITED,) * (last + 1))

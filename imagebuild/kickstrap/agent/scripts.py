@@ -12,11 +12,11 @@ from .errors import InstallError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .command import Commands, Result
+    from .command import CommandRunner, Result
     from .plan import Script
 
 
-def run_all(scripts: Sequence[Script], commands: Commands, *, root: Path | None, section: str) -> None:
+def run_all(scripts: Sequence[Script], commands: CommandRunner, *, root: Path | None, section: str) -> None:
     """Run the scripts in order.
 
     A script in the chroot runs in ``root``; others run on the runtime, where the target is at
@@ -35,7 +35,7 @@ def run_all(scripts: Sequence[Script], commands: Commands, *, root: Path | None,
         commands.log(f"{sentence} (without --erroronfail: going on)")
 
 
-def _run(script: Script, commands: Commands, root: Path | None) -> Result:
+def _run(script: Script, commands: CommandRunner, root: Path | None) -> Result:
     """Run one script from a file in /tmp; its output goes to its --log, or to a file of ours."""
     base = root or Path("/")
     name = f"ks-script-{os.urandom(4).hex()}"

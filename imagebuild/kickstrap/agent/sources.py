@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9./+_-]*")
 
 
-class Source(NamedTuple):
+class AptSource(NamedTuple):
     """One line of sources.list without ``deb``."""
 
     mirror: str
@@ -31,7 +31,7 @@ class Source(NamedTuple):
         return " ".join(["deb", self.mirror, self.suite, *self.components])
 
 
-def parse(text: str) -> Source:
+def parse(text: str) -> AptSource:
     """Read ``MIRROR SUITE [COMPONENT…]`` or ``MIRROR/dists/SUITE``. ValueError if it is neither."""
     mirror, *words = text.split()
     if not words and "/dists/" in mirror:
@@ -45,4 +45,4 @@ def parse(text: str) -> Source:
     for word in words:
         if not _WORD.fullmatch(word):
             raise ValueError(f"{word!r} is no suite or component")
-    return Source(mirror.rstrip("/"), words[0], tuple(words[1:]) or ("main",))
+    return AptSource(mirror.rstrip("/"), words[0], tuple(words[1:]) or ("main",))

@@ -11,11 +11,11 @@ from . import autopart, btrfs, devices, filesystems, firmware, layout, lvm, raid
 from .disks import mount_order
 from .errors import InstallError
 from .filesystems import Mounted
-from .machine import Machine
+from .machine import TargetMachine
 from .machine import firmware as named_firmware
 
 if TYPE_CHECKING:
-    from .command import Commands
+    from .command import CommandRunner
     from .disks import Storage
     from .layout import Placed
     from .target import Target
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class TargetDisks:
     """The disks of one installation. ``prepare`` looks at what is there, the others change it."""
 
-    def __init__(self, commands: Commands, wanted: Storage, root: Path) -> None:
+    def __init__(self, commands: CommandRunner, wanted: Storage, root: Path) -> None:
         self._commands = commands
         self._wanted = wanted
         self._root = root
@@ -32,7 +32,7 @@ class TargetDisks:
         self._placed: list[Placed] = []
         self._devices: dict[str, str] = {}
         self.mounted: list[Mounted] = []
-        self.start = firmware.Start((), efi=False)
+        self.start = firmware.BootLoaders((), efi=False)
 
     @property
     def boot_disks(self) -> list[str]:
@@ -42,7 +42,7 @@ class TargetDisks:
     def prepare(self, command_line: str = "") -> None:
         """Find the disks and work out the layout. Raises InstallError."""
         self._disks = devices.find_disks()
-        machine = Machine(tuple(devices.disk_size(disk) for disk in self._disks), named_firmware(command_line))
+        machine = TargetMachine(tuple(devices.disk_size(disk) for disk in self._disks), named_firmware(command_line))
         self._wanted = autopart.complete(self._wanted, machine)
         self._placed = layout.place(self._wanted, machine)
         layout.check_fits(self._wanted, self._placed)
@@ -137,7 +137,7 @@ def _random_uuid() -> str:
     return Path("/proc/sys/kernel/random/uuid").read_text().strip()
 
 
-def bind_kernel(commands: Commands, root: Path) -> None:
+def bind_kernel(commands: CommandRunner, root: Path) -> None:
     """Give tools inside the target /dev, /proc, /sys and an empty /run."""
     for name in ("dev", "proc", "sys", "run"):
         (root / name).mkdir(exist_ok=True)
@@ -147,7 +147,7 @@ def bind_kernel(commands: Commands, root: Path) -> None:
     commands.run(["mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", root / "run"])
 
 
-def unmount(commands: Commands, root: Path) -> None:
+def unmount(commands: CommandRunner, root: Path) -> None:
     """Unmount everything below ``root``; what still runs inside it is ended first."""
     for process in processes_inside(root):
         commands.log(f"ending process {process}, left behind in the target")

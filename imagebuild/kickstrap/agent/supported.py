@@ -17,7 +17,7 @@ from . import values
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .machine import Machine
+    from .machine import TargetMachine
 
 KICKSTART_VERSION = "F43"
 """Fedora's syntax: RHEL's has no btrfs since version 8."""
@@ -101,7 +101,7 @@ _INSTEAD = {
 }
 
 
-class Finding(NamedTuple):
+class Unsupported(NamedTuple):
     """Something that kickstrap does not carry out, at a line of the kickstart (from 1)."""
 
     line: int
@@ -109,7 +109,7 @@ class Finding(NamedTuple):
     hint: str | None = None
 
 
-def check(handler: Any, text: str, machine: Machine | None = None) -> list[Finding]:
+def check(handler: Any, text: str, machine: TargetMachine | None = None) -> list[Unsupported]:
     """Everything in the kickstart ``text`` that is not carried out, in the order of its lines.
 
     ``handler`` is pykickstart's, after it has parsed ``text`` without an error. With ``machine`` it is also looked
@@ -118,11 +118,11 @@ def check(handler: Any, text: str, machine: Machine | None = None) -> list[Findi
     scanner = _Scanner(handler)
     scanner.readKickstartFromString(text)
     findings = scanner.findings + _inclusions(text)
-    findings += [Finding(*problem) for problem in values.problems(handler, text, machine)]
+    findings += [Unsupported(*problem) for problem in values.problems(handler, text, machine)]
     return sorted(set(findings), key=lambda finding: (finding.line, finding.message))
 
 
-def _inclusions(text: str) -> list[Finding]:
+def _inclusions(text: str) -> list[Unsupported]:
     return [
         _unsupported(number, line.split()[0])
         for number, line in enumerate(text.splitlines(), 1)
@@ -130,15 +130,15 @@ def _inclusions(text: str) -> list[Finding]:
     ]
 
 
-def _unsupported(line: int, name: str) -> Finding:
+def _unsupported(line: int, name: str) -> Unsupported:
     hint = _INSTEAD.get(name)
     if hint is None:
         known = SECTIONS if name.startswith("%") else COMMANDS
         hint = f"it carries out {', '.join(sorted(known))}"
-    return Finding(line, f"{name} is not carried out by kickstrap", hint)
+    return Unsupported(line, f"{name} is not carried out by kickstrap", hint)
 
 
-def _options(line: int, name: str, allowed: frozenset[str], words: Sequence[str]) -> list[Finding]:
+def _options(line: int, name: str, allowed: frozenset[str], words: Sequence[str]) -> list[Unsupported]:
     """One finding per option that is not in the list; an abbreviation is not in it either."""
     findings = []
     for word in words:
@@ -146,7 +146,7 @@ def _options(line: int, name: str, allowed: frozenset[str], words: Sequence[str]
         if word.startswith("-") and option not in allowed:
             known = " ".join(sorted(allowed)) or "no options"
             hint = _INSTEAD.get(option, f"of {name} it knows {known}")
-            findings.append(Finding(line, f"{name}: {option} is not carried out by kickstrap", hint))
+            findings.append(Unsupported(line, f"{name}: {option} is not carried out by kickstrap", hint))
     return findings
 
 
@@ -154,7 +154,7 @@ class _Scanner(KickstartParser):  # type: ignore[misc]  # pykickstart has no typ
     """pykickstart's own reading of the lines, with nothing done about them but writing down."""
 
     def __init__(self, handler: Any) -> None:
-        self.findings: list[Finding] = []
+        self.findings: list[Unsupported] = []
         super().__init__(handler, followIncludes=False, unknownSectionIsFatal=False)
 
     def handleCommand(self, lineno: int, args: list[str]) -> None:  # noqa: N802 - pykickstart's name

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from .disks import FileSystem
     from .filesystems import Mounted
-    from .plan import Keyboard, Plan, Services
+    from .plan import InstallPlan, Keyboard, ServiceChanges
     from .target import Target
 
 _FIREWALLS = ("firewalld", "ufw", "nftables", "netfilter-persistent")
@@ -43,7 +43,7 @@ def _usual_options(fs: FileSystem) -> str:
     return "errors=remount-ro" if fs.fstype == "ext4" and fs.mountpoint == "/" else "defaults"
 
 
-def configure(target: Target, plan: Plan, mounted: Sequence[Mounted]) -> None:
+def configure(target: Target, plan: InstallPlan, mounted: Sequence[Mounted]) -> None:
     """Everything that is files and services; accounts, network and GRUB are elsewhere."""
     target.write("/etc/fstab", fstab(mounted))
     if plan.hostname:
@@ -133,7 +133,7 @@ def has_unit(target: Target, name: str) -> bool:
     return target.has(*(f"{folder}/{unit}" for folder in _UNITS), f"/etc/init.d/{name}")
 
 
-def with_firewall(target: Target, services: Services, *, firewall: bool | None) -> Services:
+def with_firewall(target: Target, services: ServiceChanges, *, firewall: bool | None) -> ServiceChanges:
     """``firewall`` said in services: Debian has several, each is a service."""
     if firewall is None:
         return services
@@ -147,7 +147,7 @@ def with_firewall(target: Target, services: Services, *, firewall: bool | None) 
     return services._replace(enabled=(*services.enabled, present[0]))
 
 
-def switch_services(target: Target, services: Services) -> None:
+def switch_services(target: Target, services: ServiceChanges) -> None:
     """Enable and disable units; disabling what is not there is nothing to do."""
     for name in services.enabled:
         if not has_unit(target, name):

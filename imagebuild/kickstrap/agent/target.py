@@ -9,13 +9,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from .command import Commands
+    from .command import CommandRunner
 
 
 class Target:
     """``root`` is where the target is mounted; ``commands`` run inside it (chrooted)."""
 
-    def __init__(self, root: Path, commands: Commands) -> None:
+    def __init__(self, root: Path, commands: CommandRunner) -> None:
         self.root = root
         self.commands = commands
 

@@ -11,7 +11,7 @@ from . import efi, rules, sources
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from .machine import Machine
+    from .machine import TargetMachine
 
 Problem = tuple[int, str, str | None]
 """Line, message, hint."""
@@ -22,7 +22,7 @@ _DEVICE = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,14}")
 _HOSTNAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*")
 
 
-def problems(handler: Any, text: str, machine: Machine | None) -> Iterator[Problem]:
+def problems(handler: Any, text: str, machine: TargetMachine | None) -> Iterator[Problem]:
     """Every value that kickstrap cannot do, and everything that must be there and is not.
 
     ``text`` is the kickstart itself: pykickstart keeps no lines of what %packages names.
@@ -127,7 +127,7 @@ def _packages(packages: Any, text: str) -> Iterator[Problem]:
             yield line_of(name), f"%packages: {name!r} is no Debian package name", None
 
 
-def _needed_packages(handler: Any, machine: Machine | None) -> Iterator[Problem]:
+def _needed_packages(handler: Any, machine: TargetMachine | None) -> Iterator[Problem]:
     """What the storage and the firmware need in the guest, where the kickstart says what packages it gets."""
     if not handler.packages.seen:
         return
@@ -153,7 +153,7 @@ def _storage_packages(handler: Any) -> Iterator[tuple[int, str, tuple[str, ...]]
         yield auto.lineno, "autopart", (kind,)
 
 
-def _efi_packages(handler: Any, machine: Machine | None) -> Iterator[tuple[int, str, tuple[str, ...]]]:
+def _efi_packages(handler: Any, machine: TargetMachine | None) -> Iterator[tuple[int, str, tuple[str, ...]]]:
     formatted = [*handler.partition.partitions, *handler.raid.raidList]
     lines = [item.lineno for item in formatted if item.fstype == "efi"]
     if machine is not None and machine.uefi:

@@ -1,0 +1,92 @@
+"""Finds what stands behind the names in operations' parameters: files relative to where they are named, and secrets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from imagebuild.customise import host_inputs
+from imagebuild.customise.host_inputs import HostPath
+from imagebuild.customise.operation import OperationCall
+from imagebuild.errors import HostError, Problem, RecipeError
+from imagebuild.recipe.model.recipe import Recipe
+from imagebuild.recipe.secrets import Secrets
+from imagebuild.schema.document import Mark, Route, dotted
+from imagebuild.schema.section import KeysRef, SecretRef
+
+Place = Callable[[Route], Mark]
+"""Where a parameter is written."""
+
+
+def planned(recipe: Recipe) -> tuple[OperationCall, ...]:
+    """The recipe's operations with the files that they name. Raises RecipeError with all that are not there."""
+    problems = list(missing(recipe))
+    if problems:
+        raise RecipeError(problems)
+    return tuple(with_paths(call, _place(recipe, at, call)) for at, call in enumerate(recipe.operations))
+
+
+def missing(recipe: Recipe) -> Iterator[Problem]:
+    """Files that operations name and that are not there, or cannot be read."""
+    for at, call in enumerate(recipe.operations):
+        try:
+            with_paths(call, _place(recipe, at, call), lambda path: str(len(host_inputs.entries(path))))
+        except RecipeError as error:
+            yield from error.problems
+
+
+def opened(recipe: Recipe, calls: Sequence[OperationCall], secrets: Secrets) -> tuple[OperationCall, ...]:
+    """``calls``, which are the recipe's as ``planned`` gave them, with the secrets they name. Raises RecipeError."""
+    return tuple(with_secrets(call, _place(recipe, at, call), secrets) for at, call in enumerate(calls))
+
+
+def has_secrets(recipe: Recipe) -> bool:
+    """Whether the recipe puts a secret into its image; public keys are none, wherever they come from."""
+    named = [
+        *host_inputs.references(recipe),
+        *(one for call in recipe.operations for one in host_inputs.references(call.params)),
+    ]
+    return any(
+        isinstance(ref, SecretRef) and not isinstance(ref, KeysRef) and "ssh_keys" not in route for route, ref in named
+    )
+
+
+def with_paths(call: OperationCall, place: Place, look: Callable[[Path], str] = host_inputs.digest) -> OperationCall:
+    """``call`` with each file and folder that it names: where it is, and what ``look`` tells of it. Raises RecipeError."""
+    found: dict[str, tuple[str, str]] = {}
+    problems = []
+    for route, name in host_inputs.references(call.params):
+        if not isinstance(name, HostPath):
+            continue
+        at = place(route)
+        path = Path(at.file).parent.absolute() / Path(name).expanduser()
+        try:
+            found[name] = (str(path), look(path))
+        except HostError as error:
+            problems.append(Problem(at.file, at.value, _where(call, route), error.message))
+        except OSError as error:
+            message = f"{error.filename or path} cannot be read: {error.strerror}"
+            problems.append(Problem(at.file, at.value, _where(call, route), message))
+    if problems:
+        raise RecipeError(problems)
+    return replace(call, supplies=replace(call.supplies, paths=found))
+
+
+def with_secrets(call: OperationCall, place: Place, secrets: Secrets) -> OperationCall:
+    """``call`` with what each reference to a secret stands for. Raises RecipeError."""
+    found: dict[str, tuple[str, ...]] = {}
+    for route, ref in host_inputs.references(call.params):
+        if isinstance(ref, KeysRef):
+            found[str(ref)] = secrets.ssh_keys(ref, place(route))
+        elif not isinstance(ref, HostPath):
+            found[str(ref)] = (secrets.password_hash(ref, place(route)),)
+    return replace(call, supplies=replace(call.supplies, secrets=found))
+
+
+def _place(recipe: Recipe, at: int, call: OperationCall) -> Place:
+    return lambda route: recipe.place(("operations", at, call.name, *route))
+
+
+def _where(call: OperationCall, route: Route) -> str:
+    return dotted((call.name, *route))

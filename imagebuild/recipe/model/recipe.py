@@ -1,0 +1,163 @@
+"""The recipe: what image is wanted. Every key of the YAML file is a field here; its description is the manual's text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Self
+
+from pydantic import BeforeValidator, Field, PrivateAttr, model_validator
+
+from imagebuild.recipe.model.guest import Locale, Network, Os
+from imagebuild.recipe.model.installation import InstallerSettings, KickstartSettings, installer_findings
+from imagebuild.recipe.model.lint import Lint
+from imagebuild.recipe.model.machine import Disk, ExtraDisk, Machine, Vm
+from imagebuild.recipe.model.machine_findings import machine_findings
+from imagebuild.recipe.model.operations import Operation
+from imagebuild.recipe.model.output import Output
+from imagebuild.recipe.model.tuning import Services, Tuning, tuning_findings
+from imagebuild.schema import fields as f
+from imagebuild.schema.accounts import Root, User, user_findings
+from imagebuild.schema.document import Document, Mark, Route
+from imagebuild.schema.findings import Finding, Refused
+from imagebuild.schema.section import Section, without_none, without_nothing
+
+
+class Recipe(Section):
+    """A recipe, checked. ``source`` is its file; ``place`` tells where a value stands in it."""
+
+    name: f.Name = Field(description="Name of the image; a file's and a folder's name too.")
+    description: f.Text = Field("", description="One line for people.")
+    variables: Annotated[dict[f.VariableName, f.Variable], BeforeValidator(without_none)] = Field(
+        default_factory=dict, description="Values of your own: text may say `${NAME}`, a template `variables.NAME`."
+    )
+    os: Os = Field(description="The operating system.")
+    disk: Annotated[Disk, BeforeValidator(without_none)] = Field(default_factory=Disk, description="The system disk.")
+    extra_disks: Annotated[tuple[ExtraDisk, ...], BeforeValidator(without_nothing)] = Field(
+        (), description="Further disks, installed together with the first."
+    )
+    machine: Annotated[Machine, BeforeValidator(without_none)] = Field(
+        default_factory=Machine, description="What the guest runs on."
+    )
+    vm: Annotated[Vm, BeforeValidator(without_none)] = Field(default_factory=Vm, description="The install VM.")
+    installer: Annotated[InstallerSettings, BeforeValidator(without_none)] = Field(
+        default_factory=InstallerSettings, description="What installs, and from where."
+    )
+    kickstart: Annotated[KickstartSettings, BeforeValidator(without_none)] = Field(
+        default_factory=KickstartSettings, description="The kickstart template."
+    )
+    locale: Annotated[Locale, BeforeValidator(without_none)] = Field(default_factory=Locale, description="Locale.")
+    network: Annotated[Network, BeforeValidator(without_none)] = Field(default_factory=Network, description="Network.")
+    root: Annotated[Root, BeforeValidator(without_none)] = Field(default_factory=Root, description="The account root.")
+    users: Annotated[tuple[User, ...], BeforeValidator(without_nothing)] = Field(
+        (), description="Accounts beside root."
+    )
+    services: Annotated[Services, BeforeValidator(without_none)] = Field(
+        default_factory=Services, description="Which services start with the guest."
+    )
+    tuning: Annotated[Tuning, BeforeValidator(without_none)] = Field(
+        default_factory=Tuning, description="How the guest is set up to run in a virtual machine."
+    )
+    kernel_arguments: Annotated[tuple[f.KernelArgument, ...], BeforeValidator(without_nothing)] = Field(
+        (), description="Arguments of the installed kernel, one per item, beside those that `tuning` brings."
+    )
+    packages: Annotated[tuple[f.PackageName, ...], BeforeValidator(without_nothing)] = Field(
+        (), description="Packages beside those that the template names."
+    )
+    operations: Annotated[tuple[Operation, ...], BeforeValidator(without_nothing)] = Field(
+        (), description="What is done to the installed disk, offline: a name, or a name with its parameters."
+    )
+    output: Annotated[Output, BeforeValidator(without_none)] = Field(
+        default_factory=Output, description="The finished image."
+    )
+    lint: Annotated[Lint, BeforeValidator(without_none)] = Field(
+        default_factory=Lint, description="The rules for kickstarts."
+    )
+
+    BESIDE: ClassVar = ("extends", "matrix")
+    """Keys of a file that are gone when its recipe has been put together."""
+
+    _document: Document = PrivateAttr(default_factory=lambda: Document("recipe", None))
+    _source: Path | None = PrivateAttr(default=None)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _installer_of_the_family(cls, data: Any) -> Any:
+        """The family decides what installs, unless the recipe does."""
+        if not isinstance(data, dict) or not isinstance(data.get("os"), dict) or data["os"].get("family") != "redhat":
+            return data
+        installer = {} if data.get("installer") is None else data["installer"]
+        if not isinstance(installer, dict) or "type" in installer:
+            return data
+        return {**data, "installer": {"type": "anaconda", **installer}}
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        wrong = [*self._package_findings(), *self._repeated(), *machine_findings(self), *user_findings(self.users)]
+        wrong += tuning_findings(self.tuning, self.services, self.os, self.kernel_arguments)
+        wrong += installer_findings(self.installer, self.kickstart, self.os, self.vm)
+        if wrong:
+            raise Refused(wrong)
+        return self
+
+    def _package_findings(self) -> list[Finding]:
+        if self.os.family != "debian":
+            return []
+        return [
+            Finding(("packages", i), f"{name!r} is no name of a Debian package")
+            for i, name in enumerate(self.packages)
+            if not f.DEBIAN_PACKAGE.fullmatch(name)
+        ]
+
+    def _repeated(self) -> list[Finding]:
+        wrong = []
+        for key in ("packages", "kernel_arguments"):
+            values = getattr(self, key)
+            wrong += [
+                Finding((key, i), f"{value!r} stands here twice", "remove one of the two")
+                for i, value in enumerate(values)
+                if value in values[:i]
+            ]
+        return wrong
+
+    @property
+    def all_kernel_arguments(self) -> tuple[str, ...]:
+        """Those that tuning brings, then the recipe's own: of several consoles, /dev/console is the last."""
+        return tuple(dict.fromkeys((*self.tuning.kernel_arguments(self.os), *self.kernel_arguments)))
+
+    @property
+    def all_packages(self) -> tuple[str, ...]:
+        """The recipe's own, and what its other settings need."""
+        tuned = ("tuned",) if self.tuning.tuned_profile else ()
+        sudo = ("sudo",) if any(user.sudo for user in self.users) else ()
+        return tuple(dict.fromkeys((*self.packages, *tuned, *sudo)))
+
+    @property
+    def enabled_services(self) -> tuple[str, ...]:
+        """The recipe's own, and what its other settings need."""
+        tuned = ("tuned",) if self.tuning.tuned_profile else ()
+        return tuple(dict.fromkeys((*self.services.enabled, *tuned)))
+
+    @property
+    def disks(self) -> tuple[Disk | ExtraDisk, ...]:
+        """All disks, the system's first."""
+        return self.disk, *self.extra_disks
+
+    @property
+    def source(self) -> Path:
+        """The file that the recipe was read from."""
+        return self._source or Path("recipe.yaml")
+
+    @property
+    def document(self) -> Document:
+        """What the recipe says, put together, with the place of each value."""
+        return self._document
+
+    def place(self, route: Route) -> Mark:
+        """Where the value at ``route``, such as ("root", "password"), was written."""
+        return self._document.mark(route)
+
+    def attach(self, document: Document, source: Path) -> Self:
+        """Remember where the recipe came from; for the loader."""
+        self._document = document
+        self._source = source
+        return self

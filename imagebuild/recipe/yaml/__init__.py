@@ -1,0 +1,1 @@
+"""A recipe as text: YAML read into documents that know their places, and written down again."""

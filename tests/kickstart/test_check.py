@@ -1,0 +1,135 @@
+"""pykickstart's and kickstrap's findings, at the lines of the template."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from kickstarts import checked, problems, render_shipped, rendered
+
+from imagebuild.errors import RecipeError
+from imagebuild.kickstart.check import check
+from imagebuild.kickstart.parse import MAX_PROBLEMS
+from imagebuild.kickstart.render import Rendered
+from imagebuild.recipe.load import load
+
+GOOD = """\
+{% import "macros.ks.j2" as imagebuild %}
+{{ imagebuild.source(payload) }}
+{{ imagebuild.disk() }}
+bootloader --location=mbr
+"""
+
+
+def test_the_shipped_recipe_is_fine() -> None:
+    parsed = checked(render_shipped(load("debian-13")))
+    assert {"linux-image-cloud-amd64", "grub-pc", "openssh-server", "vim"} <= set(parsed.packages)
+    assert parsed.excluded == ()
+    assert parsed.warnings == ()
+    assert (parsed.core, parsed.weak_dependencies) == (False, False)
+    assert parsed.handler.rootpw.lock is True
+    assert parsed.handler.bootloader.appendLine == "net.ifnames=0 biosdevname=0 console=tty0 console=ttyS0,115200n8"
+
+
+def test_packages_excluded_and_core(tmp_path: Path) -> None:
+    parsed = checked(rendered(tmp_path, GOOD + "%packages\nbb\naa\n-cc\n%end\n"))
+    assert (parsed.packages, parsed.excluded, parsed.core, parsed.weak_dependencies) == (
+        ("aa", "bb"),
+        ("cc",),
+        True,
+        True,
+    )
+
+
+@pytest.mark.parametrize(
+    ("template", "told"),
+    [
+        ("lnag C\n", ["t.ks.j2:5: Unknown command: lnag"]),
+        ("lang C --x\nkeyboard --bogus us\n", ["t.ks.j2:5: Unexpected arguments to lang command: ['--x']", "t.ks.j2:6: Unexpected arguments to keyboard command"]),
+        ("part /x --fstype=ext4 --size=ten\n", ["t.ks.j2:5: argument --size: invalid int value: 'ten'"]),
+        ("%addons x\nlang C --x\n%end\nlang C --y\n", ["t.ks.j2:5: Unknown kickstart section: %addons", "t.ks.j2:8: Unexpected arguments to lang command"]),
+        ("%post --bogus\nlnag\n%end\n", ["t.ks.j2:5: unrecognized arguments: --bogus"]),
+        ("%post\nexit 0\nlnag\n%pre\n%end\nkyboard\n", ["t.ks.j2:5: Section %post does not end with %end.", "t.ks.j2:10: Unknown command: kyboard"]),
+        ("%post\nexit 0\n", ["t.ks.j2:5: Section %post does not end with %end."]),
+        ("lang 'C\n", ["t.ks.j2:5: a quote is opened and not closed"]),
+        ("''\n", ["t.ks.j2:5: the line begins with an empty word"]),
+        ("%packages\n--nodefaults\n@a --nodefaults --optional\n%end\n", ["t.ks.j2:5: Group cannot specify both --nodefaults and --optional"]),
+        ("autopart\n", ["t.ks.j2:5: The autopart and partition commands can't be used at the same time."]),
+        ("volgroup x pv.1\nlogvol /x --vgname=x --name=y --size=1\n", [
+            "t.ks.j2:5: volgroup x: there is no pv.1 [add: part pv.1 --size=1024]",
+        ]),
+        ("%include /etc/hostname\n", ["t.ks.j2:5: %include is not carried out by kickstrap [put the text into the kickstart template itself]"]),
+        ("part /x --fstype=vfat --size=5\n", ["t.ks.j2:5: part /x: --fstype=vfat is not carried out by kickstrap [ext4, xfs and btrfs are, and efi for /boot/efi]"]),
+        ("{% macro m() %}\nlang C\nlnag\n{% endmacro %}\nkeyboard us\n{{ m() }}\n", ["t.ks.j2:7: Unknown command: lnag, used by t.ks.j2:10"]),
+        ("{% for p in packages %}\nlnag {{ p }}\n{% endfor %}\n", ["t.ks.j2:6: Unknown command: lnag", "t.ks.j2:6: Unknown command: lnag"]),
+        ("%certificate\n%end\n", ["t.ks.j2:5: the following arguments are required: --filename", "t.ks.j2:5: The %certificate section is empty"]),
+    ],
+)  # fmt: skip
+def test_findings_are_told_at_the_templates_lines(tmp_path: Path, template: str, told: list[str]) -> None:
+    found = problems(tmp_path, GOOD + template, "packages: [aa, bb]\n")
+    assert len(found) == len(told)
+    assert all(text.startswith(start) for text, start in zip(found, told, strict=True)), found
+
+
+def test_what_is_missing_altogether(tmp_path: Path) -> None:
+    found = problems(tmp_path, "lang C\n")
+    assert any("there is no root partition" in text for text in found)
+
+
+def test_not_more_than_anyone_reads(tmp_path: Path) -> None:
+    assert len(problems(tmp_path, "lnag\n" * 100)) == MAX_PROBLEMS
+
+
+def test_a_deprecated_command_is_a_warning(tmp_path: Path) -> None:
+    kickstart = rendered(tmp_path, GOOD + "lnag\nauth --enableshadow\n")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(RecipeError, match="Unknown command: lnag"):
+            check(kickstart, version="RHEL8")
+        parsed = check(rendered(tmp_path, GOOD + "\nauth --enableshadow\n"), version="RHEL8")
+    (warning,) = parsed.warnings
+    assert (Path(warning.file).name, warning.line) == ("t.ks.j2", 6)
+    assert "will be deprecated" in warning.message
+
+
+def test_the_versions_differ(tmp_path: Path) -> None:
+    kickstart = rendered(tmp_path, GOOD + "timezone --isUtc UTC\nauthconfig --enableshadow\n")
+    check(kickstart, version="RHEL7")
+    with pytest.raises(RecipeError):
+        check(kickstart, version="RHEL10")
+    with pytest.raises(ValueError, match="pykickstart knows no version 'RHEL99'"):
+        check(kickstart, version="RHEL99")
+
+
+def test_many_checks_leave_the_import_path_alone(tmp_path: Path) -> None:
+    kickstart = rendered(tmp_path, GOOD)
+    checked(kickstart)
+    before = list(sys.path)
+    for _ in range(5):
+        checked(kickstart)
+    assert sys.path == before
+
+
+_WORDS = st.sampled_from([
+    "lang", "C", "part", "/", "--size=1", "--size", "%packages", "%post", "%pre", "%end", "%include", "%ksappend", "x",
+    "'", '"', "\\", "#", "@", "@^", "-", "--", "%", "@a --nodefaults", "rootpw", "--iscrypted", "''", "network", "raid",
+    "user", "--name=", "=", "url", "--url", "liveimg", "repo", "bootloader", "--append", "firewall", "%addon", "%certificate",
+    "logvol", "volgroup", "btrfs", "autopart", "--type", "clearpart", "--list=", "sshkey", "timezone", "é", "\t", "\x0b", "%onerror",
+])  # fmt: skip
+
+
+@settings(max_examples=settings.default.max_examples // 3)  # an attempt takes 20 ms and more
+@given(st.lists(st.lists(_WORDS, max_size=5).map(" ".join), max_size=12).map("\n".join))
+def test_any_text_is_a_kickstart_or_has_findings(text: str) -> None:
+    kickstart = Rendered(text, Path("t.ks.j2"))
+    try:
+        checked(kickstart)
+    except RecipeError as error:
+        messages = [problem.message for problem in error.problems]
+        assert messages
+        assert all(messages)
+        assert all("\n" not in message for message in messages)
