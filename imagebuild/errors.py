@@ -91,6 +91,12 @@ class RecipeError(ImageBuildError):
         super().__init__("\n".join(str(p) for p in self.problems))
 
 
+class Interrupted(ImageBuildError):
+    """The user, or whoever started the command, ended it."""
+
+    exit_code = 130
+
+
 class CommandFailed(ImageBuildError):
     """A program that imagebuild started ended badly or not in time."""
 

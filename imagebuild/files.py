@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import json
 import os
 import shutil
 import tempfile
 from contextlib import suppress
+from dataclasses import asdict
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
+Record = TypeVar("Record")
 
 _BLOCK = 1 << 20
 _ZEROES = bytes(_BLOCK)
@@ -31,6 +40,29 @@ def write_atomically(path: Path, content: str | bytes, mode: int = 0o644) -> Non
             aside.unlink()
         raise
     sync(path.parent)
+
+
+def write_record(path: Path, record: Any, mode: int = 0o644) -> None:
+    """Write a dataclass as JSON, atomically, for :func:`read_record`."""
+    write_atomically(path, json.dumps(asdict(record), indent=1, sort_keys=True, default=str) + "\n", mode)
+
+
+def read_record(path: Path, kind: type[Record]) -> Record:
+    """The dataclass ``kind`` that a JSON file holds; fields that it does not know are left out.
+
+    Raises OSError, and ValueError for what is no such record.
+    """
+    # not validate_json: names of files that are no UTF-8 are lone surrogates, which only Python's parser takes
+    any_kind: Any = kind  # mypy: a class is hashable
+    record: Record = _validator(any_kind).validate_python(json.loads(path.read_text()))
+    return record
+
+
+@cache
+def _validator(kind: Any) -> TypeAdapter[Any]:
+    from pydantic import TypeAdapter  # takes its time, and not every command reads a record
+
+    return TypeAdapter(kind)
 
 
 def sync(path: Path) -> None:

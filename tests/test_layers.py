@@ -33,6 +33,7 @@ ROOMS = (
     "kernel",
     "guest",
     "schema",
+    "events",
     "customise",
     "recipe",
     "kickstart",

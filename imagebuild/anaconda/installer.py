@@ -20,7 +20,7 @@ from imagebuild.machine.virt_install import SourceDisk
 from imagebuild.progress import Progress
 from imagebuild.recipe.model.cpu import Cpu
 from imagebuild.recipe.model.recipe import Recipe
-from imagebuild.step import TREE, Check, Checked, Entries, Offers, Prepared, Start, Step, Tools, UsedSource, World
+from imagebuild.step import TREE, Check, Checked, Entries, Offers, Prepared, Start, Step, Tools, World
 from imagebuild.store.store import Store
 
 ASKS = True
@@ -74,7 +74,7 @@ class SourcePreparation:
             tree=there.tree,
             disks=(SourceDisk(there.image, "medium", cdrom=True),) if there.image else (),
             payload=lambda address: boot_options.payload(self.recipe, address),
-            made_from=tuple(UsedSource(*told) for told in medium.made_from(entry)),
+            made_from=medium.made_from(entry),
             served=there.served,
         )
 

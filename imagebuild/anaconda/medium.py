@@ -6,7 +6,6 @@ image with its ``.treeinfo``: so it is fetched once, and proved here, and not fe
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,11 +16,12 @@ from imagebuild.anaconda import iso, treeinfo
 from imagebuild.anaconda.boot_options import LABEL, is_url
 from imagebuild.anaconda.source import ISO, File, FoundSource
 from imagebuild.errors import ImageBuildError
-from imagebuild.files import sha256
+from imagebuild.files import read_record, sha256, write_record
 from imagebuild.progress import Progress
+from imagebuild.step import UsedSource
 from imagebuild.store.store import Store
 
-_FACTS, _TREE, _MEDIUM, _SERVED = "medium.json", "tree", "medium.iso", "served"
+_RECORD, _TREE, _MEDIUM, _SERVED = "medium.json", "tree", "medium.iso", "served"
 _BOOT = (("images/pxeboot/vmlinuz", "images/pxeboot/initrd.img"), ("isolinux/vmlinuz", "isolinux/initrd.img"))
 """Where ISO images without a ``.treeinfo`` have kernel and initrd."""
 
@@ -33,6 +33,13 @@ class Medium:
     tree: Path
     image: Path | None
     served: Path | None
+
+
+@dataclass(frozen=True)
+class _Record:
+    """The files that an entry was made from."""
+
+    made_from: tuple[UsedSource, ...]
 
 
 class Cache:
@@ -78,15 +85,14 @@ def make(found: FoundSource, folder: Path, cache: Cache, progress: Progress, arc
         _from_iso(found, files, folder, arch)
     else:
         _from_files(found, files, folder)
-    facts = {"made from": [_told(file, files[file.name]) for file in found.files]}
-    (folder / _FACTS).write_text(json.dumps(facts))
+    write_record(folder / _RECORD, _Record(tuple(_used(file, files[file.name]) for file in found.files)))
     return f"{found.what}, {sum(path.stat().st_size for path in files.values()) >> 20} MiB"
 
 
-def _told(file: File, path: Path) -> tuple[str, str, str | None]:
+def _used(file: File, path: Path) -> UsedSource:
     """A file as a manifest tells it, with the SHA-256 of what was really there."""
     known = file.digest.value if file.digest is not None and file.digest.algorithm == "sha256" else sha256(path)
-    return file.name, known, fetch.shown(file.place) if is_url(file.place) else None
+    return UsedSource(file.name, known, fetch.shown(file.place) if is_url(file.place) else None)
 
 
 def _from_files(found: FoundSource, files: Mapping[str, Path], folder: Path) -> None:
@@ -145,7 +151,6 @@ def read(folder: Path, found: FoundSource) -> Medium:
     return Medium(folder / _TREE, image if image.exists() else None, served)
 
 
-def made_from(folder: Path) -> list[tuple[str, str, str | None]]:
-    """The files that an entry was made from: name, SHA-256, and address."""
-    facts = json.loads((folder / _FACTS).read_text())
-    return [(name, digest, url) for name, digest, url in facts["made from"]]
+def made_from(folder: Path) -> tuple[UsedSource, ...]:
+    """The files that an entry was made from."""
+    return read_record(folder / _RECORD, _Record).made_from

@@ -15,15 +15,16 @@ from pathlib import Path
 
 from imagebuild import customise as customisation
 from imagebuild.build import postmortem
-from imagebuild.build.job import FACTS
+from imagebuild.build.installation_record import RECORD
 from imagebuild.build.plan import Plan
 from imagebuild.build.step_cache import StepCache
-from imagebuild.customise import RESULT, RESULTS, CustomiseResult, OperationCall, OperationResult, registry
+from imagebuild.customise import OperationCall, registry
 from imagebuild.errors import GuestError
 from imagebuild.host.accelerator import Accelerator
 from imagebuild.image import qemu_img
 from imagebuild.machine.install_vm import disk_names
 from imagebuild.progress import Progress
+from imagebuild.schema.customised import RESULT, RESULTS, CustomiseResult, OperationResult
 
 _RESULT = "customised.json"
 _MOST_NAMED = 5
@@ -45,7 +46,7 @@ def make(
     installed: Path,
     operations: Sequence[OperationCall],
     *,
-    entries: StepCache,
+    cache: StepCache,
     accelerator: Accelerator,
 ) -> Path:
     """The entry with the customised disks; ``operations`` are the plan's, with their secrets."""
@@ -53,7 +54,7 @@ def make(
 
     def fill(folder: Path, progress: Progress) -> str:
         folder.chmod(0o700)
-        start = _furthest(plan, installed, entries)
+        start = _furthest(plan, installed, cache)
         progress.update(f"copying the disk as it was {plan.layers[len(start.done) - 1].what}" if start.done else "copying the installed disk")  # fmt: skip
         names = disk_names(plan.recipe)
 
@@ -65,16 +66,16 @@ def make(
                 "raw",
                 [*before_seal[len(start.done) :], *sealing],
                 accel=accelerator,
-                workdir=entries.work,
+                workdir=cache.work,
                 more=[folder / name for name in names[1:]],
                 network=True,
                 progress=progress,
                 timeout=_LIMIT,
                 before=start.done,
-                keep_layer=partial(_keep, plan, entries),
+                keep_checkpoint=partial(_keep, plan, cache),
             )
 
-        result = customisation.again_if_stuck(customised, lambda text: entries.reporter.note(entries.label, text))
+        result = customisation.again_if_stuck(customised, lambda text: cache.reporter.note(cache.label, text))
         if result.failed:
             raise GuestError(
                 f"{len(result.failed)} files could not be cleaned: "
@@ -83,12 +84,12 @@ def make(
         for name in names:
             qemu_img.dig_holes(folder / name)
         (folder / _RESULT).write_bytes(RESULT.dump_json(result))
-        shutil.copy(installed / FACTS, folder)
+        shutil.copy(installed / RECORD, folder)
         postmortem.copy_logs(installed, folder)
         again = f", the first {len(start.done)} of them kept from before" if start.done else ""
         return f"{len(result.operations)} operations{again}, {result.changed_paths} files changed"
 
-    return entries.make(plan.customise, fill)
+    return cache.make(plan.customise, fill)
 
 
 def result(customised: Path) -> CustomiseResult:
@@ -96,19 +97,19 @@ def result(customised: Path) -> CustomiseResult:
     return RESULT.validate_json((customised / _RESULT).read_bytes())
 
 
-def _furthest(plan: Plan, installed: Path, entries: StepCache) -> _Start:
+def _furthest(plan: Plan, installed: Path, cache: StepCache) -> _Start:
     for one in reversed(plan.layers):
-        if folder := entries.find(one):
+        if folder := cache.find(one):
             return _Start(folder, RESULTS.validate_json((folder / _RESULT).read_bytes()))
     return _Start(installed)
 
 
-def _keep(plan: Plan, entries: StepCache, copies: Path, results: Sequence[OperationResult]) -> None:
+def _keep(plan: Plan, cache: StepCache, copies: Path, results: Sequence[OperationResult]) -> None:
     """Make the entry of the layer of which ``copies`` holds the disks."""
     one = plan.layers[len(results) - 1]
-    store = entries.settings.store
+    store = cache.settings.store
     with store.make(
-        one.kind, one.fingerprint, within=entries.work, label=entries.label, inputs=one.inputs, replace=entries.settings.refresh
+        one.kind, one.fingerprint, within=cache.work, label=cache.label, inputs=one.inputs, replace=cache.settings.refresh
     ) as folder:  # fmt: skip
         folder.chmod(0o700)
         for path in copies.iterdir():

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from imagebuild.build import checkpoints, manifest, postmortem, tool_versions
-from imagebuild.build.job import FACTS, Job
+from imagebuild.build.installation_record import RECORD, InstallationRecord
+from imagebuild.build.job import Job
+from imagebuild.files import read_record
 from imagebuild.image.conversion import convert
 from imagebuild.image.formats import FinishedImage
 from imagebuild.machine import domain_xml
@@ -16,8 +17,7 @@ from imagebuild.machine.install_vm import disk_names, disk_sizes
 from imagebuild.progress import Progress
 from imagebuild.recipe import host_inputs
 from imagebuild.schema.section import MIB
-from imagebuild.step import UsedSource
-from imagebuild.store.artifact import MANIFEST, Artifact, ArtifactFolder
+from imagebuild.store.artifact import MANIFEST, Artifact, ArtifactFolder, ImageRecord
 
 
 def artifact(job: Job, customised: Path) -> Artifact:
@@ -25,7 +25,7 @@ def artifact(job: Job, customised: Path) -> Artifact:
     recipe = job.recipe
     output = ArtifactFolder(job.settings.output, recipe.name)
     with output.new(datetime.now().astimezone().date()) as new:
-        with job.entries.under_way(job.plan.convert) as progress:
+        with job.cache.running(job.plan.convert) as progress:
             images = _images(job, customised, new.folder, progress)
             facts = _facts(job, new, customised, images)
             sizes = (f"{image.size / MIB:.0f} MiB {image.format}" for image in images)
@@ -41,7 +41,7 @@ def artifact(job: Job, customised: Path) -> Artifact:
     return made
 
 
-def _images(job: Job, customised: Path, folder: Path, progress: Progress) -> list[manifest.ImageFacts]:
+def _images(job: Job, customised: Path, folder: Path, progress: Progress) -> list[ImageRecord]:
     """All disks in the primary format, then in each of the others."""
     output, images = job.recipe.output, []
     formats = (output.primary, *output.further)
@@ -50,12 +50,12 @@ def _images(job: Job, customised: Path, folder: Path, progress: Progress) -> lis
         disk = customised / name
         targets = {each: folder / names[each][at] for each in formats}
         made = convert(disk, targets, compression=output.compression, progress=progress)
-        images.append([_image_facts(made[each], disk.stat().st_size) for each in formats])
+        images.append([_image_record(made[each], disk.stat().st_size) for each in formats])
     return [image for of_format in zip(*images, strict=True) for image in of_format]
 
 
-def _image_facts(image: FinishedImage, virtual_size: int) -> manifest.ImageFacts:
-    return manifest.ImageFacts(
+def _image_record(image: FinishedImage, virtual_size: int) -> ImageRecord:
+    return ImageRecord(
         file=image.path.name,
         format=image.format,
         compression=image.compression,
@@ -65,14 +65,11 @@ def _image_facts(image: FinishedImage, virtual_size: int) -> manifest.ImageFacts
     )
 
 
-def _facts(job: Job, new: Artifact, customised: Path, images: Sequence[manifest.ImageFacts]) -> manifest.Facts:
+def _facts(job: Job, new: Artifact, customised: Path, images: Sequence[ImageRecord]) -> manifest.Facts:
     disks = len(job.recipe.disks)
-    installation = json.loads((customised / FACTS).read_text())
     return manifest.Facts(
         version=new.version,
-        accelerator=installation["accelerator"],
-        sources=[UsedSource(**source) for source in installation["sources"]],
-        machine=installation["machine"],
+        installation=read_record(customised / RECORD, InstallationRecord),
         customised=checkpoints.result(customised),
         image=images[0],
         extra_images=images[1:disks],
@@ -80,7 +77,7 @@ def _facts(job: Job, new: Artifact, customised: Path, images: Sequence[manifest.
         domain=new.domain.name,
         began=job.began,
         ended=datetime.now(UTC),
-        seconds=job.entries.seconds,
+        seconds=job.cache.seconds,
         tools=tool_versions.every(tool_versions.deciding()),
     )
 

@@ -93,7 +93,7 @@ def planned(recipe: Recipe, settings: Settings) -> Outlook:
 def look_ahead(plan: Plan, settings: Settings) -> Outlook:
     """What a build of ``plan`` would do now."""
     latest = None if settings.refresh else ArtifactFolder(settings.output, plan.recipe.name).latest()
-    if latest is not None and latest.manifest().get("fingerprint") == plan.convert.fingerprint:
+    if latest is not None and latest.manifest().fingerprint == plan.convert.fingerprint:
         return Outlook(plan, latest, {})
     needed: list[Step] = [plan.convert]
     if not _there(settings, plan.customise):
@@ -132,7 +132,7 @@ def build(recipe: Recipe, settings: Settings, reporter: Reporter) -> Artifact:
                 try:
                     with ExitStack() as held:
                         job = Job(outlook.plan, settings, reporter, run, work, held, outlook.expected)
-                        recording.seconds = job.entries.seconds
+                        recording.cache = job.cache
                         return recording.finished(pipeline.run(job))
                 except OSError as error:
                     near = f"in {settings.store.root} or {settings.output}"

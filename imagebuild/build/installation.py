@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from contextlib import nullcontext, suppress
-from dataclasses import asdict
 from pathlib import Path
 
 from imagebuild.build import installers, postmortem
 from imagebuild.build import plan as plans
 from imagebuild.build.explain import KICKSTART
-from imagebuild.build.job import FACTS, Job
+from imagebuild.build.installation_record import RECORD, InstallationRecord, MachineTimes
+from imagebuild.build.job import Job
 from imagebuild.build.machines import domain_name
 from imagebuild.errors import HostError, InstallStalled, Problem, RecipeError
+from imagebuild.files import write_record
 from imagebuild.host import hypervisor
 from imagebuild.host.accelerator import Verdict
 from imagebuild.image import qemu_img
@@ -49,20 +49,14 @@ def make(job: Job, prepared: Prepared, accelerator: Verdict) -> Path:
             qemu_img.dig_holes(job.work / name)
             shutil.move(job.work / name, folder / name)
         postmortem.copy_logs(job.logs, folder)
-        facts = {
-            "sources": [asdict(source) for source in prepared.made_from],
-            "accelerator": accelerator.accelerator,
-            "machine": {
-                "seconds": round(done.seconds, 1),
-                "seconds_to_installer": round(done.seconds_to_installer, 1),
-            },
-        }
-        (folder / FACTS).write_text(json.dumps(facts))
+        times = MachineTimes(round(done.seconds, 1), round(done.seconds_to_installer, 1))
+        record = InstallationRecord(prepared.made_from, accelerator.accelerator, times)
+        write_record(folder / RECORD, record)
         (folder / KICKSTART).write_text(job.plan.kickstart.text)
         how = "emulated" if accelerator.emulated else "KVM"
         return f"virt-install, kickstart, {how}"
 
-    return job.entries.make(job.plan.install, fill)
+    return job.cache.make(job.plan.install, fill)
 
 
 def _installed(job: Job, prepared: Prepared, accelerator: Verdict, progress: Progress) -> Installed:

@@ -14,9 +14,6 @@ from imagebuild.build.step_cache import Settings, StepCache
 from imagebuild.progress import Reporter
 from imagebuild.recipe.model.recipe import Recipe
 
-FACTS = "installation.json"
-"""In the entry of an installation, and of what is made of it: what the manifest will say of it."""
-
 
 @dataclass(frozen=True)
 class Job:
@@ -35,8 +32,8 @@ class Job:
     began: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     @cached_property
-    def entries(self) -> StepCache:
-        """The store's entries for its steps."""
+    def cache(self) -> StepCache:
+        """The results of its steps in the store."""
         name = self.plan.recipe.name
         return StepCache(name, self.settings, self.reporter, self.work, self.held, self.expected)
 

@@ -9,24 +9,13 @@ from datetime import datetime
 from typing import Any
 
 from imagebuild import fingerprint
+from imagebuild.build.installation_record import InstallationRecord
 from imagebuild.build.plan import Plan
-from imagebuild.customise import CustomiseResult, OperationResult
-from imagebuild.step import UsedSource
+from imagebuild.schema.customised import CustomiseResult, OperationResult
+from imagebuild.store.artifact import ImageRecord
 
 SCHEMA = 1
 """Counts up when a field changes its meaning or goes."""
-
-
-@dataclass(frozen=True)
-class ImageFacts:
-    """A finished image: sizes in bytes."""
-
-    file: str
-    format: str
-    compression: str
-    size: int
-    virtual_size: int
-    sha256: str
 
 
 @dataclass(frozen=True)
@@ -34,15 +23,12 @@ class Facts:
     """What a build knows at its end, beside its plan. Times are in UTC, seconds per step by the step's name."""
 
     version: str
-    accelerator: str
-    sources: Sequence[UsedSource]
-    machine: Mapping[str, float]
-    """How long the install VM ran, and how long until its installer did: ``seconds``, ``seconds_to_installer``."""
+    installation: InstallationRecord
     customised: CustomiseResult
-    image: ImageFacts
-    extra_images: Sequence[ImageFacts]
+    image: ImageRecord
+    extra_images: Sequence[ImageRecord]
     """Those of further disks, in the same format."""
-    other_formats: Sequence[ImageFacts]
+    other_formats: Sequence[ImageRecord]
     """All disks in the recipe's further formats."""
     domain: str
     """The file of the domain definition beside the image."""
@@ -75,7 +61,7 @@ def _content(plan: Plan, facts: Facts) -> dict[str, Any]:
             # of the text with stand-ins for nonce, payload digest and secrets: the file kickstart.cfg beside this
             "sha256": fingerprint.text(plan.kickstart.text),
         },
-        "sources": [asdict(source) for source in facts.sources],
+        "sources": [asdict(source) for source in facts.installation.sources],
         "operations": [_operation(result) for result in facts.customised.operations],
         "packages": dict(sorted(facts.customised.packages.items())),
         "tools": dict(facts.tools),
@@ -85,8 +71,8 @@ def _content(plan: Plan, facts: Facts) -> dict[str, Any]:
         "built": {
             "began": facts.began.isoformat(timespec="seconds"),
             "ended": facts.ended.isoformat(timespec="seconds"),
-            "accelerator": facts.accelerator,
-            "machine": dict(facts.machine),
+            "accelerator": facts.installation.accelerator,
+            "machine": asdict(facts.installation.machine),
         },
     }
 

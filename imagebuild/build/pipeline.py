@@ -17,7 +17,7 @@ from imagebuild.store.artifact import Artifact
 
 def run(job: Job) -> Artifact:
     """Make the artifact of a plan."""
-    customised = job.entries.find(job.plan.customise)
+    customised = job.cache.find(job.plan.customise)
     if customised is None:
         installed, accelerator = _installed(job)
         customised = _customised(job, installed, accelerator)
@@ -26,14 +26,14 @@ def run(job: Job) -> Artifact:
 
 def _installed(job: Job) -> tuple[Path, Verdict]:
     accelerator = partial(proved_accelerator, job.recipe, job.settings.store)
-    installed = job.entries.find(job.plan.install)
+    installed = job.cache.find(job.plan.install)
     if installed is not None:
         return installed, accelerator()
-    prepared, proved = prepare(job.plan.preparation, job.entries, accelerator)
+    prepared, proved = prepare(job.plan.preparation, job.cache, accelerator)
     installation.check_fits(job.recipe, prepared.room)
     return installation.make(job, prepared, proved), proved
 
 
 def _customised(job: Job, installed: Path, accelerator: Verdict) -> Path:
     operations = host_inputs.opened(job.recipe, job.plan.operations, RealSecrets())
-    return checkpoints.make(job.plan, installed, operations, entries=job.entries, accelerator=accelerator.accelerator)
+    return checkpoints.make(job.plan, installed, operations, cache=job.cache, accelerator=accelerator.accelerator)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from imagebuild.build.machines import known_accelerator
 from imagebuild.build.plan import Plan
+from imagebuild.build.step_cache import StepCache
 from imagebuild.log import redact
 from imagebuild.recipe.model.recipe import Recipe
 from imagebuild.step import Step
@@ -19,14 +20,14 @@ from imagebuild.store.store import Store
 
 @dataclass
 class Recording:
-    """What is known of a build so far. ``seconds`` is filled by others: what each step took that was run."""
+    """What is known of a build so far; ``cache`` is that of its steps, once there is one."""
 
     store: Store
     recipe: Recipe
     build: Build
     plan: Plan | None = None
     to_run: Collection[str] = ()
-    seconds: Mapping[str, float] = field(default_factory=dict)
+    cache: StepCache | None = None
 
     def planned(self, plan: Plan, to_run: Collection[str]) -> None:
         """Tell which steps will be run."""
@@ -38,8 +39,8 @@ class Recording:
     def finished(self, artifact: Artifact) -> Artifact:
         """Tell that the artifact is there, by this build or an earlier one."""
         manifest = artifact.manifest()
-        images = [manifest["image"], *manifest.get("extra_images", [])]
-        size, virtual_size = (sum(image.get(key, 0) for image in images) for key in ("size", "virtual_size"))
+        images = (manifest.image, *manifest.extra_images)
+        size, virtual_size = sum(one.size for one in images), sum(one.virtual_size for one in images)
         self.build = replace(self.build, version=artifact.version, size=size, virtual_size=virtual_size)
         self.ended("built" if self.to_run else "unchanged")
         return artifact
@@ -56,7 +57,7 @@ class Recording:
         History(self.store).put(replace(self.build, steps=steps, accelerator=accelerator))
 
     def _step(self, step: Step) -> StepRecord:
-        seconds = self.seconds.get(step.name)
+        seconds = self.cache.seconds.get(step.name) if self.cache else None
         state: State = "cached"
         if seconds is not None:
             state = "run"

@@ -6,7 +6,6 @@ tells comes as JSON and is told again here.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -19,12 +18,21 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import imagebuild
 from imagebuild.build import engine
 from imagebuild.build.step_cache import Settings
 from imagebuild.errors import ImageBuildError
+from imagebuild.events import (
+    ArtifactReady,
+    ErrorReported,
+    Note,
+    StepDone,
+    StepFailed,
+    StepRunning,
+    StepStarted,
+    build_event,
+)
 from imagebuild.host.process import PIPE, Process, started, stop
 from imagebuild.progress import Progress, Reporter
 from imagebuild.recipe.folders import is_path
@@ -65,19 +73,21 @@ class Room:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a build ended: ``artifact`` is its last event of that kind, or ``error``, with message and exit code."""
+    """How a build ended: with its artifact or with an error."""
 
     recipe: str
     seconds: float
-    artifact: Mapping[str, Any] | None = None
-    error: Mapping[str, Any] | None = None
+    end: ArtifactReady | ErrorReported
 
     @property
     def exit_code(self) -> int:
-        return int(self.error["exit_code"]) if self.error else 0
+        return self.end.exit_code if isinstance(self.end, ErrorReported) else 0
 
 
-NOT_STARTED: Mapping[str, Any] = {"message": "not started: another build failed before", "exit_code": 1}
+def not_started(recipe: str) -> Outcome:
+    """The outcome of a build that was left out."""
+    message = "not started: another build failed before"
+    return Outcome(recipe, 0, ErrorReported(recipe=recipe, message=message, exit_code=1))
 
 
 def host(settings: Settings) -> Room:
@@ -140,8 +150,8 @@ class Builds:
                         at = running.pop(future)
                         outcomes[at] = future.result()
                         self.ended(outcomes[at])
-                    if self.fail_fast and any(one.error for one in outcomes.values()):
-                        outcomes |= {at: Outcome(recipe.name, 0, error=NOT_STARTED) for at, recipe in waiting.items()}
+                    if self.fail_fast and any(one.exit_code for one in outcomes.values()):
+                        outcomes |= {at: not_started(recipe.name) for at, recipe in waiting.items()}
                         waiting.clear()
                         self._end()
             except BaseException:
@@ -201,8 +211,7 @@ class _Relay:
         self._recipe = recipe
         self._reporter = reporter
         self._steps: dict[str, tuple[AbstractContextManager[Progress], Progress]] = {}
-        self._artifact: Mapping[str, Any] | None = None
-        self._error: Mapping[str, Any] | None = None
+        self._end: ArtifactReady | ErrorReported | None = None
         self._other: deque[str] = deque(maxlen=_LAST_LINES)
 
     def read_log(self, log: Iterable[str]) -> None:
@@ -213,35 +222,25 @@ class _Relay:
 
     def read(self, line: str) -> None:
         """Take one line of its standard output."""
-        try:
-            event = json.loads(line)
-        except ValueError:
-            self._other.append(line.strip())
-            return
+        event = build_event(line)
         match event:
-            case {"event": "step", "step": str(name), "state": str(state)}:
-                self._step(name, state, event)
-            case {"event": "note", "text": str(text)}:
-                self._reporter.note(self._recipe, text)
-            case {"event": "artifact"}:
-                self._artifact = event
-            case {"event": "error"}:
-                self._error = event
-
-    def _step(self, name: str, state: str, event: Mapping[str, Any]) -> None:
-        if state == "started":
-            step = self._reporter.step(self._recipe, name, event.get("expected_seconds"))
-            self._steps[name] = step, step.__enter__()
-            return
-        step, progress = self._steps[name]
-        if state == "running":
-            progress.update(event["detail"], event["fraction"])
-        elif state == "done":
-            progress.summary(event["summary"])
-            del self._steps[name]
-            step.__exit__(None, None, None)
-        else:
-            self._fail(name, event.get("error", "failed"))
+            case StepStarted():
+                step = self._reporter.step(self._recipe, event.step, event.expected_seconds)
+                self._steps[event.step] = step, step.__enter__()
+            case StepRunning():
+                self._steps[event.step][1].update(event.detail, event.fraction)
+            case StepDone():
+                step, progress = self._steps.pop(event.step)
+                progress.summary(event.summary)
+                step.__exit__(None, None, None)
+            case StepFailed():
+                self._fail(event.step, event.error)
+            case Note():
+                self._reporter.note(self._recipe, event.text)
+            case ArtifactReady() | ErrorReported():
+                self._end = event
+            case None:
+                self._other.append(line.strip())
 
     def _fail(self, name: str, reason: str) -> None:
         step, _ = self._steps.pop(name)
@@ -253,9 +252,9 @@ class _Relay:
         """How it ended."""
         for name in list(self._steps):
             self._fail(name, "ended early")
-        if returncode == 0 and self._artifact is not None:
-            return Outcome(self._recipe, seconds, artifact=self._artifact)
-        how = f"signal {-returncode}" if returncode < 0 else f"exit status {returncode}"
-        told = f": {' | '.join(self._other)}" if self._other else ""
-        error = self._error or {"message": f"the build's process ended early ({how}){told}", "exit_code": 1}
-        return Outcome(self._recipe, seconds, error=error)
+        if self._end is None or (returncode == 0) != isinstance(self._end, ArtifactReady):
+            how = f"signal {-returncode}" if returncode < 0 else f"exit status {returncode}"
+            last = f": {' | '.join(self._other)}" if self._other else ""
+            self._end = ErrorReported(message=f"the build's process ended early ({how}){last}", exit_code=1)
+        end = self._end
+        return Outcome(self._recipe, seconds, replace(end, recipe=self._recipe))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from imagebuild.build import freshness
 from imagebuild.errors import HostError
@@ -28,22 +29,34 @@ class Settings:
     """Seconds after which packages are too old."""
 
 
-@dataclass(frozen=True)
 class StepCache:
-    """``label`` is the recipe's name, ``work`` the run's own folder; ``expected`` are the seconds that steps may take.
+    """The results of one build's steps, and what each took that was run."""
 
-    ``held`` keeps others from removing what was taken, until it is closed. ``seconds`` fills with what each step took,
-    ``elsewhere`` with the steps that another build made meanwhile.
-    """
+    def __init__(
+        self,
+        label: str,
+        settings: Settings,
+        reporter: Reporter,
+        work: Path,
+        held: ExitStack,
+        expected: Mapping[str, float] = MappingProxyType({}),
+    ) -> None:
+        """``label`` is the recipe's name, ``work`` the run's own folder; ``expected`` are the seconds that steps may take.
 
-    label: str
-    settings: Settings
-    reporter: Reporter
-    work: Path
-    held: ExitStack
-    expected: Mapping[str, float] = field(default_factory=dict)
-    seconds: dict[str, float] = field(default_factory=dict)
-    elsewhere: set[str] = field(default_factory=set)
+        ``held`` keeps others from removing what was taken, until it is closed.
+        """
+        self.label = label
+        self.settings = settings
+        self.reporter = reporter
+        self.work = work
+        self._held = held
+        self._expected = expected
+        self._seconds: dict[str, float] = {}
+
+    @property
+    def seconds(self) -> Mapping[str, float]:
+        """Step name → how long it took, for those that were run to their end here."""
+        return MappingProxyType(self._seconds)
 
     @property
     def store(self) -> Store:
@@ -52,16 +65,22 @@ class StepCache:
 
     def find(self, step: Step) -> Path | None:
         """The entry of a step, proved, if there is one that may be used."""
-        return None if self.settings.refresh else self.settings.store.take(step.kind, step.fingerprint, self.held)
+        return None if self.settings.refresh else self.settings.store.take(step.kind, step.fingerprint, self._held)
 
     @contextmanager
-    def under_way(self, step: Step) -> Iterator[Progress]:
-        """Tell of a step while it is being made."""
-        begin = time.monotonic()
-        with self.reporter.step(self.label, step.name, self.expected.get(step.name)) as progress:
+    def running(self, step: Step) -> Iterator[Progress]:
+        """Report a step while it is being run, and measure it."""
+        with self._reported(step) as progress, self._measured(step):
             yield progress
-        if step.name not in self.elsewhere:
-            self.seconds[step.name] = time.monotonic() - begin
+
+    def _reported(self, step: Step) -> AbstractContextManager[Progress]:
+        return self.reporter.step(self.label, step.name, self._expected.get(step.name))
+
+    @contextmanager
+    def _measured(self, step: Step) -> Iterator[None]:
+        begin = time.monotonic()
+        yield
+        self._seconds[step.name] = time.monotonic() - begin
 
     def make(self, step: Step, fill: Callable[[Path, Progress], str]) -> Path:
         """The entry of a step; ``fill`` makes it in the folder it is given and says what it made. From then on it is in force."""
@@ -73,23 +92,25 @@ class StepCache:
         store = self.settings.store
         if found := self.find(step):
             return found
-        with self.under_way(step) as progress:
+        with self._reported(step) as progress:
             lock = f"{step.kind}-{step.fingerprint[:16]}"
             with store.locked(lock, lambda pid: progress.update(f"process {pid} is making it")):
                 if found := self.find(step):
                     progress.summary("made by another build meanwhile")
-                    self.elsewhere.add(step.name)
                     return found
-                with store.make(
-                    step.kind,
-                    step.fingerprint,
-                    within=self.work,
-                    label=self.label,
-                    inputs=step.inputs,
-                    replace=self.settings.refresh,
-                ) as folder:
+                with (
+                    self._measured(step),
+                    store.make(
+                        step.kind,
+                        step.fingerprint,
+                        within=self.work,
+                        label=self.label,
+                        inputs=step.inputs,
+                        replace=self.settings.refresh,
+                    ) as folder,
+                ):
                     progress.summary(fill(folder, progress))
-        made = store.take(step.kind, step.fingerprint, self.held, prove=False)
+        made = store.take(step.kind, step.fingerprint, self._held, prove=False)
         if made is None:
             raise HostError(
                 f"the {step.name} that was just made is gone", f"does anything else remove files in {store.root}?"

@@ -6,7 +6,6 @@ import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -28,9 +27,10 @@ from imagebuild.cli.options import (
 )
 from imagebuild.cli.output import echo, echo_data, echo_lines, shown
 from imagebuild.cli.report import JsonReporter, reporter
+from imagebuild.events import ArtifactReady, ErrorReported
 from imagebuild.progress import Reporter
 from imagebuild.recipe.model.recipe import Recipe
-from imagebuild.store.artifact import ArtifactFolder
+from imagebuild.store.artifact import MANIFEST, ArtifactFolder
 
 
 @click.command(
@@ -96,14 +96,12 @@ def build(
         jobs=jobs or len(os.sched_getaffinity(0)),
         fail_fast=not keep_going,
         beside=lambda line: echo(line, err=True) if verbose else None,
-        ended=lambda outcome: _tell(
-            told, outcome.artifact or {"event": "error", "recipe": outcome.recipe, **(outcome.error or {})}
-        ),
+        ended=lambda outcome: _tell(told, outcome.end),
     )
     outcomes = builds.go()
     if not as_json and not quiet:
         _table(outcomes)
-    failures = {one.exit_code for one in outcomes if one.error}
+    failures = {one.exit_code for one in outcomes if one.exit_code}
     if failures:
         sys.exit(failures.pop() if len(failures) == 1 else 1)
 
@@ -117,29 +115,28 @@ def _words(recipe: Recipe, settings: Settings, given: Mapping[str, str], *, verb
     return words + ["--refresh"] * settings.refresh + ["--verbose"] * verbose
 
 
-def _built(recipe: Recipe, settings: Settings, told: Reporter) -> dict[str, str | bool]:
+def _built(recipe: Recipe, settings: Settings, told: Reporter) -> ArtifactReady:
     """Build one recipe here, and tell what an event tells; ``unchanged`` if the image was there."""
     before = ArtifactFolder(settings.output, recipe.name).latest()
     artifact = engine.build(recipe, settings, told)
     unchanged = before is not None and before.version == artifact.version
     if unchanged and settings.if_changed:
         told.note(recipe.name, f"unchanged since {artifact.version}")
-    return {
-        "event": "artifact",
-        "unchanged": unchanged,
-        "recipe": artifact.recipe,
-        "version": artifact.version,
-        "image": str(artifact.image),
-        "manifest": str(artifact.folder / "manifest.json"),
-    }
+    return ArtifactReady(
+        unchanged=unchanged,
+        recipe=artifact.recipe,
+        version=artifact.version,
+        image=str(artifact.image),
+        manifest=str(artifact.folder / MANIFEST),
+    )
 
 
-def _tell(told: Reporter, event: Mapping[str, Any]) -> None:
+def _tell(told: Reporter, event: ArtifactReady | ErrorReported) -> None:
     """What a build led to: its image, or why there is none."""
     if isinstance(told, JsonReporter):
-        told.tell(**event)
-    elif "image" in event:
-        echo(event["image"])
+        told.tell(event)
+    elif isinstance(event, ArtifactReady):
+        echo(event.image)
     else:
         echo_lines(problems.described(event), err=True)
 
@@ -149,8 +146,11 @@ def _table(outcomes: Sequence[scheduler.Outcome]) -> None:
     width = max(len(shown(one.recipe)) for one in outcomes)
     echo()
     for one in outcomes:
-        how = "failed" if not one.artifact else "unchanged" if one.artifact.get("unchanged") else "built"
-        what = one.artifact["version"] if one.artifact else str((one.error or {})["message"]).splitlines()[0]
+        end = one.end
+        if isinstance(end, ArtifactReady):
+            how, what = "unchanged" if end.unchanged else "built", end.version
+        else:
+            how, what = "failed", end.message.splitlines()[0]
         echo(f"{shown(one.recipe):<{width}}  {how:<9} {minutes(one.seconds):>6}  {what}")
 
 

@@ -9,18 +9,15 @@ import sys
 import threading
 import traceback
 from types import FrameType, TracebackType
-from typing import Any
 
 import click
 
 import imagebuild
-from imagebuild.cli import problems
 from imagebuild.cli.commands import CommandGroup, CommandTable
 from imagebuild.cli.output import echo_data, echo_lines, echo_text
-from imagebuild.errors import ImageBuildError, InstallFailed, RecipeError, from_os
+from imagebuild.errors import ImageBuildError, InstallFailed, Interrupted, RecipeError, from_os
 from imagebuild.printable import one_line
 
-INTERRUPTED = 130
 _SHOWN_CONSOLE = 12
 
 
@@ -62,14 +59,14 @@ def main() -> None:
         _show_usage_error(error)
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, click.Abort):
-        _tell(as_json, {"message": "interrupted; nothing is left but finished steps", "exit_code": INTERRUPTED})
-        sys.exit(INTERRUPTED)
+        _tell(as_json, Interrupted("interrupted; nothing is left but finished steps"))
+        sys.exit(Interrupted.exit_code)
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)
     except (ImageBuildError, OSError) as error:
         told = from_os(error) if isinstance(error, OSError) else error
-        _tell(as_json, _described(told))
+        _tell(as_json, told)
         sys.exit(told.exit_code)
 
 
@@ -91,22 +88,20 @@ def _show_defect(kind: type[BaseException], error: BaseException, trace: Traceba
     echo_text("".join(traceback.format_exception(kind, error, trace)).rstrip("\n"), err=True)
 
 
-def _described(error: ImageBuildError) -> dict[str, Any]:
-    described: dict[str, Any] = {"message": error.message, "exit_code": error.exit_code}
-    if error.hint:
-        described["hint"] = error.hint
-    if isinstance(error, RecipeError):
-        described["problems"] = [problems.as_data(problem) for problem in error.problems]
-    if isinstance(error, InstallFailed) and error.console:
-        described["console"] = list(error.console[-_SHOWN_CONSOLE:])
-    if error.evidence:
-        described["evidence"] = str(error.evidence)
-    return described
-
-
-def _tell(as_json: bool, described: dict[str, Any]) -> None:
+def _tell(as_json: bool, error: ImageBuildError) -> None:
     """The error on standard error; with --json as the last object on standard output."""
+    from imagebuild import events  # pydantic takes its time, and most commands end well
+    from imagebuild.cli import problems
+
+    event = events.ErrorReported(
+        message=error.message,
+        exit_code=error.exit_code,
+        hint=error.hint or None,
+        problems=tuple(error.problems) if isinstance(error, RecipeError) else (),
+        console=tuple(error.console[-_SHOWN_CONSOLE:]) if isinstance(error, InstallFailed) else (),
+        evidence=str(error.evidence) if error.evidence else None,
+    )
     if as_json:
-        echo_data({"event": "error", **described})
+        echo_data(events.data(event))
     else:
-        echo_lines(problems.described(described), err=True)
+        echo_lines(problems.described(event), err=True)

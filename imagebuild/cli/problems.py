@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from imagebuild.errors import Problem
+from imagebuild.events import ErrorReported
 
 
 def lines(problems: Iterable[Problem]) -> list[str]:
@@ -24,9 +25,9 @@ def as_data(problem: Problem) -> dict[str, Any]:
     return dict(vars(problem))
 
 
-def described(error: Mapping[str, Any]) -> list[str]:
-    """An error, as JSON has it, in lines for people."""
-    told = lines(Problem(**problem) for problem in error.get("problems", ())) or [f"imagebuild: {error['message']}"]
-    told += [f"    | {line}" for line in error.get("console", ())]
-    told += [f"    hint: {error['hint']}"] if "hint" in error else []
-    return told + ([f"    logs: {error['evidence']}"] if "evidence" in error else [])
+def described(error: ErrorReported) -> list[str]:
+    """An error in lines for people."""
+    told = lines(error.problems) or [f"imagebuild: {error.message}"]
+    told += [f"    | {line}" for line in error.console]
+    told += [f"    hint: {error.hint}"] if error.hint else []
+    return told + ([f"    logs: {error.evidence}"] if error.evidence else [])

@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
+from imagebuild import events
 from imagebuild.cli.lines import RunningStep, line, rounded
 from imagebuild.cli.output import echo, echo_data
 from imagebuild.errors import ImageBuildError
@@ -72,30 +72,26 @@ class JsonReporter:
     @contextmanager
     def step(self, recipe: str, name: str, expected: float | None = None) -> Iterator[RunningStep]:
         step = _JsonStep(recipe, name, expected, tell=self.tell)
-        self.tell(event="step", recipe=recipe, step=name, state="started", expected_seconds=rounded(expected))
+        self.tell(events.StepStarted(recipe=recipe, step=name, expected_seconds=rounded(expected)))
         try:
             yield step
         except BaseException as error:
             cause = error.message if isinstance(error, ImageBuildError) else type(error).__name__
-            self.tell(
-                event="step", recipe=recipe, step=name, state="failed", error=cause, seconds=round(step.seconds, 1)
-            )
+            self.tell(events.StepFailed(recipe=recipe, step=name, error=cause, seconds=round(step.seconds, 1)))
             raise
-        self.tell(
-            event="step", recipe=recipe, step=name, state="done", summary=step.text, seconds=round(step.seconds, 1)
-        )
+        self.tell(events.StepDone(recipe=recipe, step=name, summary=step.text, seconds=round(step.seconds, 1)))
 
     def note(self, recipe: str, text: str) -> None:
-        self.tell(event="note", recipe=recipe, text=text)
+        self.tell(events.Note(recipe=recipe, text=text))
 
-    def tell(self, **event: Any) -> None:
+    def tell(self, event: events.BuildEvent | events.Scrubbed | events.Audited) -> None:
         """Print one event."""
-        echo_data(event)
+        echo_data(events.data(event))
 
 
 @dataclass(kw_only=True)
 class _JsonStep(RunningStep):
-    tell: Callable[..., None]
+    tell: Callable[[events.BuildEvent], None]
     _told: tuple[str, int | None] = ("", None)
 
     def update(self, detail: str = "", fraction: float | None = None) -> None:
@@ -103,6 +99,4 @@ class _JsonStep(RunningStep):
         state = (self.detail, None if fraction is None else int(fraction * 20))
         if state != self._told:
             self._told = state
-            self.tell(
-                event="step", recipe=self.recipe, step=self.name, state="running", detail=self.detail, fraction=fraction
-            )
+            self.tell(events.StepRunning(recipe=self.recipe, step=self.name, detail=self.detail, fraction=fraction))

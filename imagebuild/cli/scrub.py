@@ -16,15 +16,17 @@ from imagebuild.cli.keys import key_option
 from imagebuild.cli.options import RecipeName, json_option, log_to_stderr, opened, store_option, verbose_option
 from imagebuild.cli.output import echo, echo_text
 from imagebuild.cli.report import JsonReporter, reporter
-from imagebuild.customise import CustomiseResult, OperationCall, OperationResult, registry
+from imagebuild.customise import OperationCall, registry
 from imagebuild.customise.audit import KINDS
 from imagebuild.errors import UsageError
+from imagebuild.events import Audited, AuditFinding, Scrubbed
 from imagebuild.guest import Key
 from imagebuild.host import accelerator
 from imagebuild.image.disk_image import Format
 from imagebuild.recipe import host_inputs
 from imagebuild.recipe.load import load
 from imagebuild.recipe.secrets import RealSecrets
+from imagebuild.schema.customised import CustomiseResult, OperationResult
 from imagebuild.schema.document import Mark
 from imagebuild.scrub import Way
 from imagebuild.store.runs import new_run
@@ -141,7 +143,8 @@ def scrub(
         left = f", {len(result.failed)} not done" if result.failed else ""
         progress.summary(f"{len(result.operations)} operations, {result.changed_paths} files changed{left}")
     if isinstance(told, JsonReporter):
-        told.tell(event="scrubbed", image=str(output or images[0]), dry_run=dry_run, operations=_data(result))
+        image = str(output or images[0])
+        told.tell(Scrubbed(image=image, dry_run=dry_run, operations=tuple(_data(result))))
     else:
         _show(result, in_full=dry_run)
     ctx.exit(1 if result.failed else 0)
@@ -189,19 +192,19 @@ def audit(
     with _scratch(kept) as scratch, told.step(images[0].name, "audit") as progress:
         disks = scrubbing.recognised(images, given)
         result = scrubbing.audit(disks, accel=_accelerator(kept), scratch=scratch, progress=progress, keys=keys)
-        found = [
-            {"kind": _kind(one), "operation": one.name, "path": change.path, "what": change.what}
+        found = tuple(
+            AuditFinding(kind=_kind(one), operation=one.name, path=change.path, what=change.what)
             for one in result.operations
             for change in (*one.changes, *(replace(left, what=f"not looked at: {left.what}") for left in one.failed))
             if one.name not in ignore
-        ]
-        carried = sum(1 for one in found if one["kind"] != "note")
+        )
+        carried = sum(1 for one in found if one.kind != "note")
         progress.summary(f"{carried} finding{'s' if carried > 1 else ''}" if carried else "nothing found")
     if isinstance(told, JsonReporter):
-        told.tell(event="audited", image=str(images[0]), findings=found, carried=carried)
+        told.tell(Audited(image=str(images[0]), findings=found, carried=carried))
     else:
         for one in found:
-            echo(f"{one['kind']:<9} {one['path']}  ({one['operation']}: {one['what']})")
+            echo(f"{one.kind:<9} {one.path}  ({one.operation}: {one.what})")
     ctx.exit(1 if carried else 0)
 
 

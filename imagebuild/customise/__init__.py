@@ -6,31 +6,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from imagebuild.customise.files import Change
     from imagebuild.customise.operation import OperationCall
     from imagebuild.customise.process import again_if_stuck, run
-    from imagebuild.customise.result import RESULT, RESULTS, CustomiseResult, OperationResult
 
 __all__ = [
-    "RESULT",
-    "RESULTS",
-    "Change",
-    "CustomiseResult",
     "OperationCall",
-    "OperationResult",
     "again_if_stuck",
     "run",
 ]
 
 _PLACES = {
-    "Change": "files",
     "OperationCall": "operation",
     "again_if_stuck": "process",
     "run": "process",
-    "RESULT": "result",
-    "RESULTS": "result",
-    "CustomiseResult": "result",
-    "OperationResult": "result",
 }
 
 

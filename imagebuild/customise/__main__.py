@@ -20,19 +20,25 @@ import threading
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-from imagebuild import guest
+from imagebuild import events, guest
 from imagebuild.customise import registry, runner, sockets
 from imagebuild.customise.files import Files
-from imagebuild.customise.host_inputs import Supplies
-from imagebuild.customise.result import RESULTS, OperationResult
+from imagebuild.customise.order import Order, orders
 from imagebuild.customise.sockets import SocketFolder
 from imagebuild.errors import GuestStuck, HostError, ImageBuildError
+from imagebuild.events import (
+    CheckpointReady,
+    Customised,
+    CustomiseEvent,
+    CustomiseProgress,
+    CustomisingFailed,
+    SocketFolderMade,
+)
 from imagebuild.host.stall import Stall, Usage
+from imagebuild.schema.customised import OperationResult
 
 _LOOK = 0.2
 """Seconds between two looks at what the thread does."""
@@ -59,14 +65,13 @@ def main() -> int:
     ending = threading.Event()
     for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(signum, lambda *_: ending.set())
-    order = json.load(sys.stdin)
+    order = orders().validate_python(json.load(sys.stdin))
     statuses: list[int] = []
     thread = threading.Thread(target=lambda: statuses.append(_carry_out(order)), daemon=True)
     thread.start()
     told: dict[Path, SocketFolder] = {}
-    limit = order["stuck_after"]
-    stall = Stall(limit, time.monotonic()) if limit else None
-    folders = {Path(path).parent for path in (order["disk"], *order["more"])} | {Path(order["tmpdir"])}
+    stall = Stall(order.stuck_after, time.monotonic()) if order.stuck_after else None
+    folders = {Path(path).parent for path in (order.disk, *order.more)} | {Path(order.tmpdir)}
     while (
         thread.is_alive()
         and not ending.is_set()
@@ -84,53 +89,52 @@ def main() -> int:
     os._exit(3)
 
 
-def _carry_out(order: dict[str, Any]) -> int:
+def _carry_out(order: Order) -> int:
     open_guest = partial(
         guest.opened,
-        Path(order["disk"]),
-        order["fmt"],
-        accel=order["accel"],
-        tmpdir=Path(order["tmpdir"]),
-        more=[Path(path) for path in order["more"]],
-        keys=[guest.Key(**key) for key in order["keys"]],
+        Path(order.disk),
+        order.fmt,
+        accel=order.accel,
+        tmpdir=Path(order.tmpdir),
+        more=[Path(path) for path in order.more],
+        keys=order.keys,
     )
     try:
-        calls = [registry.call(name, params, Supplies(**supplies)) for name, params, supplies in order["operations"]]
-        if order["task"] == "audit":
+        calls = [registry.call(*one) for one in order.operations]
+        if order.task == "audit":
             result = runner.audit(open_guest, tell=_tell)
         else:
-            differences = order["task"] == "differences"
             result = runner.customise(
                 open_guest,
                 calls,
-                network=order["network"],
+                network=order.network,
                 tell=_tell,
-                differences=differences,
-                before=RESULTS.validate_python(order["before"]),
-                layer=partial(_keep_layer, Path(order["layers"])) if order["layers"] else None,
+                differences=order.task == "differences",
+                before=order.before,
+                layer=partial(_keep_checkpoint, Path(order.checkpoints)) if order.checkpoints else None,
             )
     except ImageBuildError as error:
-        _emit("failed", kind=type(error).__name__, message=error.message, hint=error.hint)
+        _emit(CustomisingFailed(kind=type(error).__name__, message=error.message, hint=error.hint))
         return 1
-    _emit("result", result=asdict(result))
+    _emit(Customised(result=result))
     return 0
 
 
-def _keep_layer(layers: Path, files: Files, results: Sequence[OperationResult]) -> None:
+def _keep_checkpoint(checkpoints: Path, files: Files, results: Sequence[OperationResult]) -> None:
     """Copy the disks into a new folder, and tell the parent of it."""
-    folder = layers / f"layer-{len(results)}"
+    folder = checkpoints / f"checkpoint-{len(results)}"
     folder.mkdir()
     files.copy_disks(folder)
-    _emit("layer", folder=str(folder), results=[asdict(one) for one in results])
+    _emit(CheckpointReady(folder=str(folder), results=tuple(results)))
 
 
 def _tell(detail: str, fraction: float) -> None:
-    _emit("progress", detail=detail, fraction=fraction)
+    _emit(CustomiseProgress(detail=detail, fraction=fraction))
 
 
-def _emit(event: str, **fields: Any) -> None:
+def _emit(event: CustomiseEvent) -> None:
     with _writing, suppress(BrokenPipeError):
-        _events.write(json.dumps({"event": event, **fields}) + "\n")
+        _events.write(json.dumps(events.data(event)) + "\n")
         _events.flush()
 
 
@@ -147,7 +151,8 @@ def _told_full(folders: Iterable[Path]) -> bool:
         with suppress(FileNotFoundError):
             if shutil.disk_usage(folder).free < _FULL:
                 hint = "make room there, and start again"
-                _emit("failed", kind=HostError.__name__, message=f"the file system of {folder} is full", hint=hint)
+                message = f"the file system of {folder} is full"
+                _emit(CustomisingFailed(kind=HostError.__name__, message=message, hint=hint))
                 return True
     return False
 
@@ -158,7 +163,7 @@ def _tell_socket_folder(told: dict[Path, SocketFolder]) -> None:
         if path not in told and (folder := sockets.held(path)) is not None:
             told[path] = folder
             device, inode = folder.identity
-            _emit("sockets", path=str(path), device=device, inode=inode)
+            _emit(SocketFolderMade(path=str(path), device=device, inode=inode))
 
 
 def _told_stuck(stall: Stall | None) -> bool:
@@ -166,7 +171,7 @@ def _told_stuck(stall: Stall | None) -> bool:
     if stall is None or not stall.waits(time.monotonic(), _usage()):
         return False
     message = f"libguestfs's appliance has done nothing for {stall.limit:.0f} s"
-    _emit("failed", kind=GuestStuck.__name__, message=message, hint=None)
+    _emit(CustomisingFailed(kind=GuestStuck.__name__, message=message))
     return True
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -17,19 +16,6 @@ if TYPE_CHECKING:
 
 _LONGEST_DIFFERENCE = 256 << 10
 """Characters of the longest text that a difference is made of."""
-
-
-@dataclass(frozen=True)
-class Change:
-    """One thing that was changed in a guest; ``diff`` is a unified diff of a text, if differences are asked for.
-
-    ``carried`` says whether something of one machine was there: not so where a change adds something, or makes it tidy.
-    """
-
-    path: str
-    what: str
-    diff: str = ""
-    carried: bool = True
 
 
 def difference(path: str, before: str | bytes, after: str | bytes) -> str:

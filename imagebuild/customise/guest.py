@@ -8,11 +8,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from imagebuild.customise.files import Change, Files, difference
+from imagebuild.customise.files import Files, difference
 from imagebuild.customise.host_inputs import NOTHING, Supplies
 from imagebuild.customise.view import LARGEST_TEXT, View, shown
 from imagebuild.errors import GuestError, GuestFileError
 from imagebuild.files import sha256
+from imagebuild.schema.customised import Change
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence

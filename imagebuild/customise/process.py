@@ -10,21 +10,29 @@ import json
 import os
 import sys
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
 import imagebuild
 from imagebuild.customise import sockets
-from imagebuild.customise.host_inputs import Supplies
-from imagebuild.customise.result import RESULT, RESULTS, CustomiseResult, OperationResult
+from imagebuild.customise.order import Order, Task
 from imagebuild.customise.sockets import SocketFolder
 from imagebuild.errors import CommandFailed, GuestError, GuestStuck, HostError
+from imagebuild.events import (
+    CheckpointReady,
+    Customised,
+    CustomiseProgress,
+    CustomisingFailed,
+    SocketFolderMade,
+    customise_event,
+)
 from imagebuild.files import is_utf8
 from imagebuild.guest import Key
 from imagebuild.host.process import run as run_program
 from imagebuild.image.disk_image import Format
 from imagebuild.progress import SILENT, Progress
+from imagebuild.schema.customised import CustomiseResult, OperationResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -34,29 +42,8 @@ T = TypeVar("T")
 _FAILURES: dict[str, type[GuestError | HostError]] = {one.__name__: one for one in (GuestError, GuestStuck, HostError)}
 _STUCK = 600.0
 
-Task = Literal["customise", "differences", "audit"]
-"""Apply the operations; apply them and tell the differences of texts; or only look what scrubbing would find."""
 
-
-@dataclass(frozen=True)
-class Order:
-    """What the child reads from its standard input, as JSON."""
-
-    disk: str
-    more: tuple[str, ...]
-    fmt: Format
-    accel: Literal["kvm", "tcg"]
-    network: bool
-    tmpdir: str
-    operations: tuple[tuple[str, dict[str, Any], Supplies], ...]
-    task: Task = "customise"
-    keys: tuple[Key, ...] = ()
-    before: tuple[OperationResult, ...] = ()
-    layers: str = ""
-    stuck_after: float = 0.0
-
-
-class KeepLayer(Protocol):
+class KeepCheckpoint(Protocol):
     """Gets a folder with copies of the disks, to take them away, and what the operations so far did."""
 
     def __call__(self, folder: Path, results: Sequence[OperationResult]) -> None: ...
@@ -65,32 +52,29 @@ class KeepLayer(Protocol):
 class _EventReader:
     """Reads the child's events: one JSON object per line. Nobody else writes into that pipe."""
 
-    def __init__(self, progress: Progress, keep_layer: KeepLayer | None) -> None:
+    def __init__(self, progress: Progress, keep_checkpoint: KeepCheckpoint | None) -> None:
         self._progress = progress
-        self._keep_layer = keep_layer
+        self._keep_checkpoint = keep_checkpoint
         self.result: CustomiseResult | None = None
         self.failure: HostError | GuestError | None = None
         self._sockets: list[SocketFolder] = []
 
     def __call__(self, line: str) -> None:
-        try:
-            event = json.loads(line)
-        except ValueError:
-            return  # the last line of a child that was killed while it wrote
+        event = customise_event(line)
         match event:
-            case {"event": "progress", "detail": str(detail), "fraction": float(fraction)}:
-                self._progress.update(detail, fraction)
-            case {"event": "sockets", "path": str(path), "device": int(device), "inode": int(inode)}:
-                if folder := sockets.held(Path(path), (device, inode)):
+            case CustomiseProgress():
+                self._progress.update(event.detail, event.fraction)
+            case SocketFolderMade():
+                if folder := sockets.held(Path(event.path), (event.device, event.inode)):
                     self._sockets.append(folder)
-            case {"event": "layer", "folder": str(folder), "results": results}:
-                if self._keep_layer is not None:
-                    self._keep_layer(Path(folder), RESULTS.validate_python(results))
-            case {"event": "result", "result": result}:
-                self.result = RESULT.validate_python(result)
-            case {"event": "failed", "kind": str(kind), "message": str(message), "hint": hint}:
+            case CheckpointReady():
+                if self._keep_checkpoint is not None:
+                    self._keep_checkpoint(Path(event.folder), event.results)
+            case Customised():
+                self.result = event.result
+            case CustomisingFailed():
                 # The first is the reason; what fails after it is what the reason does to a call in progress.
-                self.failure = self.failure or _FAILURES.get(kind, GuestError)(message, hint)
+                self.failure = self.failure or _FAILURES.get(event.kind, GuestError)(event.message, event.hint)
 
     def clear(self) -> None:
         """Remove what libguestfs made elsewhere: the child has done so, unless it was killed outright."""
@@ -113,14 +97,14 @@ def run(
     task: Task = "customise",
     keys: Sequence[Key] = (),
     before: Sequence[OperationResult] = (),
-    keep_layer: KeepLayer | None = None,
+    keep_checkpoint: KeepCheckpoint | None = None,
     stuck_after: float = _STUCK,
 ) -> CustomiseResult:
     """Apply ``operations`` to the guest on ``disk``, which must be a working copy or an overlay.
 
     ``more`` are the guest's further disks, of the same format. After an error the content of all of them is undefined. ``network``
     allows a network card where an operation asks for one; the folder ``workdir`` is for temporary files; ``keys`` open what is encrypted;
-    ``timeout`` is in seconds. ``before`` is what was done to a raw disk already, and ``keep_layer`` is called whenever it is worth keeping
+    ``timeout`` is in seconds. ``before`` is what was done to a raw disk already, and ``keep_checkpoint`` is called whenever it is worth keeping
     what it has become. An audit takes no operations, and its result tells what each would find.
 
     Raises HostError when libguestfs's appliance does not start, GuestError when there is no guest on the disk, an operation fails or the
@@ -131,7 +115,7 @@ def run(
             f"libguestfs does not take {disk.parent}: the name of that folder, or of one above it, is no UTF-8",
             "rename it, or write to another folder with --output",
         )
-    reader = _EventReader(progress, keep_layer)
+    reader = _EventReader(progress, keep_checkpoint)
     with tempfile.TemporaryDirectory(prefix="customise-", dir=workdir) as tmpdir:
         order = Order(
             disk=str(disk.absolute()),
@@ -144,7 +128,7 @@ def run(
             task=task,
             keys=tuple(keys),
             before=tuple(before),
-            layers=tmpdir if keep_layer is not None else "",
+            checkpoints=tmpdir if keep_checkpoint is not None else "",
             stuck_after=stuck_after if accel == "tcg" else 0.0,
         )
         return _carried_out(order, reader, timeout)

@@ -102,9 +102,9 @@ def _shared_code() -> str:
 def shared_sources() -> list[Path]:
     """What all operations stand on: how the guest is reached, and how parameters are read. A test compares it with the imports of the code."""
     package = fingerprint.PACKAGE
-    parameters = ("accounts", "document", "fields", "findings", "section", "ssh_keys")
+    own = ("accounts", "customised", "document", "fields", "findings", "section", "ssh_keys")
     return [
-        *(package / "schema" / f"{name}.py" for name in parameters),
+        *(package / "schema" / f"{name}.py" for name in own),
         *(package / "guest").rglob("*.py"),
         *(package / "customise").glob("*.py"),
         *(package / "customise" / "network").glob("*.py"),

@@ -11,9 +11,9 @@ from imagebuild.customise.audit import LOGINS, identities, logins, scan
 from imagebuild.customise.guest import Guest
 from imagebuild.customise.linux import packages
 from imagebuild.customise.operation import NoParams, NotApplicable, OperationCall
-from imagebuild.customise.result import CustomiseResult, OperationResult, Status
 from imagebuild.errors import GuestError, GuestFileError
 from imagebuild.log import logger
+from imagebuild.schema.customised import CustomiseResult, OperationResult, Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

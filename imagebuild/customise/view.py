@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from imagebuild.customise import system_folders
 from imagebuild.customise.facts import Account, accounts, homes
-from imagebuild.customise.files import Change, Files
+from imagebuild.customise.files import Files
 from imagebuild.errors import GuestError, GuestFileError
+from imagebuild.schema.customised import Change
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

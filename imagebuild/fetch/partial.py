@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imagebuild.fetch.limits import BLOCK, Passing
-from imagebuild.files import sync, write_atomically
+from imagebuild.files import read_record, sync, write_record
 from imagebuild.host import locks
 
 if TYPE_CHECKING:
@@ -52,6 +52,15 @@ def _locked(path: Path) -> int | None:
     return None
 
 
+@dataclass(frozen=True)
+class _About:
+    """Which version of which file the bytes are of; ``total`` is its size in bytes, if the server announced it."""
+
+    url: str
+    validator: str
+    total: int | None = None
+
+
 class PartialFile:
     """NAME.part beside the file NAME that it is to become, with its size in bytes and its digest so far.
 
@@ -79,13 +88,12 @@ class PartialFile:
 
     def take_up(self) -> None:
         """Go on with what an earlier attempt left, if it knew which version of the file that was."""
-        with suppress(OSError, ValueError, KeyError, TypeError):
-            about = json.loads(self._about.read_text())
-            if about["url"] == self.url and about["validator"]:
-                total = about.get("total")
+        with suppress(OSError, ValueError):
+            about = read_record(self._about, _About)
+            if about.url == self.url and about.validator:
                 while block := os.read(self._descriptor, BLOCK):
                     self._count(block)
-                self._validator, self._total = str(about["validator"]), None if total is None else int(total)
+                self._validator, self._total = about.validator, about.total
                 return
         self.discard()
 
@@ -117,8 +125,8 @@ class PartialFile:
     def _begin_again(self, answer: Answer) -> int | None:
         self.discard()
         self._validator, self._total = _strong_validator(answer), answer.length
-        about = {"url": self.url, "validator": self._validator, "total": self._total}
-        write_atomically(self._about, json.dumps(about), mode=0o600)  # the address may have a password in it
+        # the address may have a password in it
+        write_record(self._about, _About(self.url, self._validator, self._total), mode=0o600)
         return self._total
 
     def add(self, block: bytes) -> None:

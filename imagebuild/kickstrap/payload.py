@@ -7,10 +7,9 @@ the other processor. In the store it costs disk space, which is cheaper.
 
 from __future__ import annotations
 
-import json
 import os
 import tarfile
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -80,15 +79,14 @@ def build(spec: PayloadSpec, into: Path, progress: Progress) -> PayloadResult:
     pad(archive)
     archive.chmod(0o644)
     result = PayloadResult(archive, files.sha256(archive), packages)
-    about = {**asdict(result), "path": archive.name}
-    files.write_atomically(into / "payload.json", json.dumps(about, indent=1, sort_keys=True) + "\n")
+    files.write_record(into / "payload.json", replace(result, path=Path(archive.name)))
     return result
 
 
 def read(folder: Path) -> PayloadResult:
     """What ``build`` made in ``folder``."""
-    about = json.loads((folder / "payload.json").read_text())
-    return PayloadResult(**{**about, "path": folder / Path(about["path"]).name})
+    record = files.read_record(folder / "payload.json", PayloadResult)
+    return replace(record, path=folder / record.path.name)
 
 
 def installed(archive: Path) -> dict[str, str]:

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import configparser
 import io
-import json
 import re
 import shutil
 import tempfile
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -125,7 +124,7 @@ def build_base(spec: RuntimeSpec, into: Path, progress: Progress) -> Base:
     finally:
         archive.unlink(missing_ok=True)
     base = _write_base(spec, parts, into)
-    files.write_atomically(into / "base.json", json.dumps(asdict(base), indent=1, sort_keys=True) + "\n")
+    files.write_record(into / "base.json", base)
     _make_readable(into)
     return base
 
@@ -227,7 +226,7 @@ def _make_readable(folder: Path) -> None:
 
 def read_base(base: Path) -> Base:
     """What build_base wrote about ``base``."""
-    return Base(**json.loads((base / "base.json").read_text()))
+    return files.read_record(base / "base.json", Base)
 
 
 def _agent_entries(base: Path, about: Base) -> Iterator[cpio.CpioMember]:

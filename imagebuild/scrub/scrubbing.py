@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Literal
 
 from imagebuild import customise as customisation
-from imagebuild.customise import CustomiseResult, OperationCall
-from imagebuild.customise.process import Task
+from imagebuild.customise import OperationCall
+from imagebuild.customise.order import Task
 from imagebuild.guest import Key
 from imagebuild.host.accelerator import Accelerator
 from imagebuild.image import qemu_img
 from imagebuild.progress import SILENT, Progress
+from imagebuild.schema.customised import CustomiseResult
 from imagebuild.scrub import images as checks
 from imagebuild.scrub import transaction, working_copy, workshop
 from imagebuild.scrub.images import ImageToScrub

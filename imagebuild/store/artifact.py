@@ -9,19 +9,17 @@ renamed; ``latest`` switches last.
 
 from __future__ import annotations
 
-import json
 import re
 import secrets
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 from imagebuild.errors import HostError
-from imagebuild.files import remove_tree, sha256, sync, sync_tree
+from imagebuild.files import read_record, remove_tree, sha256, sync, sync_tree
 
 MANIFEST = "manifest.json"
 CHECKSUMS = "SHA256SUMS"
@@ -29,6 +27,33 @@ LATEST = "latest"
 _VERSION = re.compile(r"\d{4}-\d{2}-\d{2}\.\d+")
 _UNFINISHED = re.compile(rf"\.({_VERSION.pattern}|{LATEST})\.[0-9a-f]{{8}}")
 """Nothing else is ours to remove: the folder may be anybody's, with a repository in it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageRecord:
+    """An image in a manifest: sizes in bytes. What has a default may be missing from old manifests."""
+
+    file: str
+    format: str = "qcow2"
+    compression: str = ""
+    size: int
+    virtual_size: int = 0
+    sha256: str = ""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Of a manifest, what is read again; ``build/manifest.py`` writes it, with much more. ``extra_images`` are of further disks."""
+
+    image: ImageRecord
+    fingerprint: str = ""
+    extra_images: tuple[ImageRecord, ...] = ()
+    other_formats: tuple[ImageRecord, ...] = ()
+
+    @property
+    def images(self) -> tuple[ImageRecord, ...]:
+        """All images, the system disk's first."""
+        return self.image, *self.extra_images, *self.other_formats
 
 
 @dataclass(frozen=True)
@@ -42,22 +67,16 @@ class Artifact:
     @property
     def image(self) -> Path:
         """The system disk, in the first of its formats."""
-        return self.folder / str(self.images()[0]["file"])
+        return self.folder / self.manifest().image.file
 
     @property
     def domain(self) -> Path:
         """The libvirt domain definition of the machine that the image is for."""
         return self.folder / f"{self.recipe}.xml"
 
-    def manifest(self) -> dict[str, Any]:
-        """The manifest as parsed JSON."""
-        content: dict[str, Any] = json.loads((self.folder / MANIFEST).read_text())
-        return content
-
-    def images(self) -> list[dict[str, Any]]:
-        """What the manifest says of each image, the system disk's first."""
-        told = self.manifest()
-        return [told["image"], *told.get("extra_images", []), *told.get("other_formats", [])]
+    def manifest(self) -> Manifest:
+        """What its manifest says. Raises OSError, and ValueError for what is no manifest."""
+        return read_record(self.folder / MANIFEST, Manifest)
 
 
 class ArtifactFolder:
@@ -75,7 +94,7 @@ class ArtifactFolder:
             if not _VERSION.fullmatch(version) or folder.is_symlink():
                 return None  # it leads elsewhere, and is none of ours
             artifact = Artifact(folder, self.recipe, version)
-            if all(_is_whole(folder, image) for image in artifact.images()):
+            if all(_is_whole(folder, image) for image in artifact.manifest().images):
                 return artifact
         return None
 
@@ -140,11 +159,10 @@ class ArtifactFolder:
         sync(self.folder)
 
 
-def _is_whole(folder: Path, image: Mapping[str, Any]) -> bool:
+def _is_whole(folder: Path, image: ImageRecord) -> bool:
     """Whether the image is in the folder itself, with the size that the manifest says."""
-    name = str(image["file"])
-    status = (folder / name).lstat()
-    return "/" not in name and stat.S_ISREG(status.st_mode) and status.st_size == image["size"]
+    status = (folder / image.file).lstat()
+    return "/" not in image.file and stat.S_ISREG(status.st_mode) and status.st_size == image.size
 
 
 def _version(folder: Path) -> tuple[str, int]:
@@ -154,7 +172,7 @@ def _version(folder: Path) -> tuple[str, int]:
 
 def _write_checksums(artifact: Artifact) -> None:
     """The format of sha256sum(1), so that ``sha256sum -c SHA256SUMS`` checks the folder. Images are not read again."""
-    known = {image["file"]: image["sha256"] for image in artifact.images()}
+    known = {image.file: image.sha256 for image in artifact.manifest().images}
     paths = sorted(path for path in artifact.folder.iterdir() if path.is_file() and path.name != CHECKSUMS)
     lines = (f"{known.get(path.name) or sha256(path)}  {path.name}\n" for path in paths)
     sums = artifact.folder / CHECKSUMS

@@ -14,7 +14,6 @@ whatever ends it, and hold across containers on one host. Who has taken an entry
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
 import stat
@@ -24,12 +23,20 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import platformdirs
 
 from imagebuild.errors import HostError
-from imagebuild.files import allocated, content_digest, remove_tree, sync, sync_tree, write_atomically
+from imagebuild.files import (
+    allocated,
+    content_digest,
+    read_record,
+    remove_tree,
+    sync,
+    sync_tree,
+    write_atomically,
+    write_record,
+)
 from imagebuild.host import locks
 from imagebuild.host.hints import command_line
 from imagebuild.host.ownership import why_not_own
@@ -96,6 +103,16 @@ class StoreEntry:
     label: str
     used: float
     size: int
+
+
+@dataclass(frozen=True)
+class _Record:
+    """What ``entry.json`` says: for which recipe an entry was made, when (UTC, ISO 8601), from what; size and digest of each file."""
+
+    label: str
+    made: str
+    inputs: dict[str, str]
+    files: dict[str, tuple[int, str]]
 
 
 class Store:
@@ -169,8 +186,8 @@ class Store:
         for path in self.root.glob(f"*/*/{_ENTRY}"):
             if path.parts[-3] == DAMAGED or path.parent.is_symlink() or path.is_symlink():
                 continue
-            with suppress(OSError, ValueError, KeyError, TypeError):
-                label, used = json.loads(path.read_text())["label"], path.stat().st_mtime
+            with suppress(OSError, ValueError):
+                label, used = read_record(path, _Record).label, path.stat().st_mtime
                 folder = path.parent
                 size = sum(allocated(one) for one in folder.rglob("*") if one.is_file() and not one.is_symlink())
                 yield StoreEntry(folder.parent.name, folder.name, folder, label, used, size)
@@ -200,10 +217,10 @@ class Store:
         """The inputs and the folder of the newest entry of this kind that was made for ``label``, or None."""
         newest: tuple[str, Mapping[str, str], Path] | None = None
         for path in (self.root / kind).glob(f"*/{_ENTRY}"):
-            with suppress(OSError, ValueError, KeyError, TypeError):
-                entry = json.loads(path.read_text())
-                if entry["label"] == label and (newest is None or entry["made"] > newest[0]):
-                    newest = entry["made"], entry["inputs"], path.parent
+            with suppress(OSError, ValueError):
+                entry = read_record(path, _Record)
+                if entry.label == label and (newest is None or entry.made > newest[0]):
+                    newest = entry.made, entry.inputs, path.parent
         return newest[1:] if newest else None
 
     @contextmanager
@@ -222,9 +239,9 @@ class Store:
         replaced = aside.with_name(f"{aside.name}.replaced")
         try:
             yield aside
-            record: dict[str, Any] = {"label": label, "made": datetime.now(UTC).isoformat(), "inputs": dict(inputs)}
-            record["files"] = {name: [size, digest] for name, size, digest in _content(aside)}
-            write_atomically(aside / _ENTRY, json.dumps(record, indent=1, sort_keys=True) + "\n")
+            files = {name: (size, digest) for name, size, digest in _content(aside)}
+            record = _Record(label, datetime.now(UTC).isoformat(), dict(inputs), files)
+            write_record(aside / _ENTRY, record)
             sync_tree(aside)
             if replace and final.exists():
                 final.rename(replaced)
@@ -327,9 +344,9 @@ def _content(folder: Path) -> Iterator[tuple[str, int, str]]:
 def _damage(folder: Path) -> str | None:
     """What of an entry is not as it was made; None if all is."""
     try:
-        files: dict[str, list[Any]] = json.loads((folder / _ENTRY).read_text())["files"]
-        found = {name: [size, digest] for name, size, digest in _content(folder)}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        files = read_record(folder / _ENTRY, _Record).files
+        found = {name: (size, digest) for name, size, digest in _content(folder)}
+    except (OSError, ValueError) as error:
         return f"{_ENTRY} or a file cannot be read ({error})"
     for name, told in files.items():
         if name not in found:

@@ -22,6 +22,7 @@ from imagebuild.install.http_server import HOST_FROM_THE_GUEST, served
 from imagebuild.progress import SILENT
 from imagebuild.recipe.load import load
 from imagebuild.recipe.model.recipe import Recipe
+from imagebuild.step import UsedSource
 from imagebuild.store.store import Store
 
 FILES = {
@@ -122,7 +123,7 @@ def test_a_tree_by_https(
     assert (tmp_path / "out/images/install.img").read_bytes() == FILES["images/install.img"]
     assert "mainimage = images/install.img" in (tmp_path / "out/.treeinfo").read_text()
     assert there.served is None
-    first = ("images/pxeboot/vmlinuz", sha256(b"a kernel"), f"{url}/images/pxeboot/vmlinuz")
+    first = UsedSource("images/pxeboot/vmlinuz", sha256(b"a kernel"), f"{url}/images/pxeboot/vmlinuz")
     assert medium.made_from(tmp_path / "entry")[0] == first
 
 

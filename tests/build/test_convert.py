@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import xml.etree.ElementTree as ET
@@ -13,15 +12,16 @@ import pytest
 
 from imagebuild.build import convert
 from imagebuild.build import plan as plans
+from imagebuild.build.installation_record import RECORD, InstallationRecord, MachineTimes
 from imagebuild.build.job import Job
 from imagebuild.build.step_cache import Settings
-from imagebuild.customise import RESULT, CustomiseResult
-from imagebuild.files import sha256
+from imagebuild.files import sha256, write_record
 from imagebuild.image import qemu_img
 from imagebuild.kickstrap.mirror import Mirror
 from imagebuild.machine.install_vm import disk_names, disk_sizes
 from imagebuild.progress import SILENT_REPORTER
 from imagebuild.recipe.load import load
+from imagebuild.schema.customised import RESULT, CustomiseResult
 from imagebuild.step import Tools
 from imagebuild.store.artifact import Artifact
 from imagebuild.store.store import Store
@@ -41,8 +41,7 @@ def converted(folder: Path, *, hashes: bool | None = False, more: str = "") -> A
     (folder / "web.yaml").write_text(RECIPE + more)
     recipe = load(folder / "web.yaml")
     (folder / "logs").mkdir()
-    facts = {"sources": [], "machine": {}, "accelerator": "tcg"}
-    (folder / "installation.json").write_text(json.dumps(facts))
+    write_record(folder / RECORD, InstallationRecord((), "tcg", MachineTimes(60, 20)))
     (folder / "customised.json").write_bytes(RESULT.dump_json(CustomiseResult((), {}, hashes)))
     for name, size in zip(disk_names(recipe), disk_sizes(recipe), strict=True):
         qemu_img.create_raw(folder / name, size)
@@ -59,15 +58,15 @@ def test_every_disk_comes_in_every_format(tmp_path: Path) -> None:
     artifact = converted(tmp_path)
     manifest = artifact.manifest()
     assert artifact.image == artifact.folder / "web.qcow2"
-    assert manifest["image"]["file"] == "web.qcow2"
-    assert [image["file"] for image in manifest["extra_images"]] == ["web-disk2.qcow2"]
-    assert [(image["file"], image["compression"], image["virtual_size"]) for image in manifest["other_formats"]] == [
+    assert manifest.image.file == "web.qcow2"
+    assert [image.file for image in manifest.extra_images] == ["web-disk2.qcow2"]
+    assert [(image.file, image.compression, image.virtual_size) for image in manifest.other_formats] == [
         ("web.vmdk", "zlib", 2048 * MIB), ("web-disk2.vmdk", "zlib", 256 * MIB),
         ("web.raw.zst", "zstd", 2048 * MIB), ("web-disk2.raw.zst", "zstd", 256 * MIB),
     ]  # fmt: skip
-    for image in artifact.images():
-        path = artifact.folder / image["file"]
-        assert (image["size"], image["sha256"]) == (path.stat().st_size, sha256(path))
+    for image in manifest.images:
+        path = artifact.folder / image.file
+        assert (image.size, image.sha256) == (path.stat().st_size, sha256(path))
         assert path.stat().st_mode & 0o777 == 0o644
     compare: list[str | Path] = [
         "qemu-img",

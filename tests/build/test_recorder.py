@@ -63,11 +63,12 @@ def pretend(monkeypatch: pytest.MonkeyPatch, at: str = "", then: Callable[[], No
             return "done"
 
         for step in run.plan.steps[:-1]:
-            run.entries.make(step, lambda folder, progress, name=step.name: fill(folder, progress, name))  # type: ignore[misc]
+            run.cache.make(step, lambda folder, progress, name=step.name: fill(folder, progress, name))  # type: ignore[misc]
         output = ArtifactFolder(run.settings.output, run.recipe.name)
-        with output.new(date(2026, 1, 31)) as artifact, run.entries.under_way(run.plan.convert):
+        with output.new(date(2026, 1, 31)) as artifact, run.cache.running(run.plan.convert):
             (artifact.folder / "web.qcow2").write_bytes(b"image")
-            image = {"file": "web.qcow2", "size": 5, "virtual_size": 1 << 30, "sha256": "0"}
+            image = {"file": "web.qcow2", "format": "qcow2", "compression": "none", "size": 5, "virtual_size": 1 << 30}
+            image["sha256"] = "0"
             (artifact.folder / "manifest.json").write_text(
                 json.dumps({"fingerprint": run.plan.convert.fingerprint, "image": image})
             )
@@ -97,7 +98,7 @@ def test_a_build_and_one_that_finds_all_there(
     assert first.run != unchanged.run
     for one in (first, unchanged):
         assert (one.recipe, one.version, one.size, one.virtual_size) == ("web", artifact.version, 5, 1 << 30)
-        assert one.fingerprint == one.steps[-1].fingerprint == artifact.manifest()["fingerprint"]
+        assert one.fingerprint == one.steps[-1].fingerprint == artifact.manifest().fingerprint
         assert one.accelerator == "tcg"
         assert one.seconds is not None
         assert one.error is None
@@ -255,4 +256,3 @@ def test_to_wait_for_another_build_is_no_run_of_a_step(settings: Settings, tmp_p
         entries = Late("web", settings, SILENT_REPORTER, work, held)
         entries.make(step, lambda *_: pytest.fail("it is made twice"))
     assert entries.seconds == {}
-    assert entries.elsewhere == {"payload"}

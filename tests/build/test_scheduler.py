@@ -19,6 +19,7 @@ from faulty_server import FaultyServer
 from imagebuild.build import scheduler
 from imagebuild.build.scheduler import Builds, Outcome, Room
 from imagebuild.build.step_cache import Settings
+from imagebuild.events import ArtifactReady, ErrorReported
 from imagebuild.progress import Progress
 from imagebuild.recipe.load import load
 from imagebuild.recipe.model.recipe import Recipe
@@ -57,7 +58,7 @@ if "bad" in name:
 tell(event="step", step="install", state="running", detail="unpacking", fraction=0.5)
 tell(event="note", text="noted")
 tell(event="step", step="install", state="done", summary="well", seconds=1)
-tell(event="artifact", version="2026-01-31.1", image=f"out/{name}.qcow2")
+tell(event="artifact", unchanged=False, version="2026-01-31.1", image=f"out/{name}.qcow2", manifest="out/manifest.json")
 """
 RECIPE = "name: NAME\nos: {family: debian, version: 13, codename: trixie}\ndisk: {size: 2GiB}\n"
 
@@ -143,6 +144,16 @@ def in_thread(builds: Builds) -> tuple[threading.Thread, list[list[Outcome]]]:
     return thread, outcomes
 
 
+def image_of(outcome: scheduler.Outcome) -> str:
+    assert isinstance(outcome.end, ArtifactReady)
+    return outcome.end.image
+
+
+def error_of(outcome: scheduler.Outcome) -> ErrorReported:
+    assert isinstance(outcome.end, ErrorReported)
+    return outcome.end
+
+
 @pytest.mark.parametrize(
     ("jobs", "room", "at_once"),
     [
@@ -162,7 +173,7 @@ def test_as_many_as_the_host_has_room_for(several: Fixture, jobs: int, room: Roo
     several.go()
     thread.join()
     assert [one.recipe for one in outcomes[0]] == ["a", "b", "c", "d"]
-    assert [(one.artifact or {})["image"] for one in outcomes[0]] == [f"out/{name}.qcow2" for name in "abcd"]
+    assert [image_of(one) for one in outcomes[0]] == [f"out/{name}.qcow2" for name in "abcd"]
 
 
 def test_what_each_build_tells_is_told(several: Fixture) -> None:
@@ -180,8 +191,8 @@ def test_what_each_build_tells_is_told(several: Fixture) -> None:
 def test_a_failure_stops_no_other(several: Fixture) -> None:
     several.go()
     bad, good = several.builds("bad", "good", jobs=1).go()
-    assert (bad.exit_code, (bad.error or {})["hint"]) == (3, "try again")
-    assert (good.exit_code, good.error) == (0, None)
+    assert (bad.exit_code, error_of(bad).hint) == (3, "try again")
+    assert (good.exit_code, image_of(good)) == (0, "out/good.qcow2")
     assert "bad install failed: no luck" in several.told.lines
 
 
@@ -192,15 +203,15 @@ def test_with_fail_fast_it_ends_all(several: Fixture) -> None:
     thread.join()
     bad, slow, never = outcomes[0]
     assert bad.exit_code == 3
-    assert slow.error
+    assert slow.exit_code == 1
     assert (several.folder / "slow.interrupted").exists()
-    assert (never.error or {})["message"] == "not started: another build failed before"
+    assert error_of(never).message == "not started: another build failed before"
     assert "never" not in several.began()
 
 
 def test_a_build_that_is_killed_is_a_failure(several: Fixture) -> None:
     (killed,) = several.builds("killed").go()
-    assert (killed.error or {})["message"] == "the build's process ended early (signal 9): a line of somebody else"
+    assert error_of(killed).message == "the build's process ended early (signal 9): a line of somebody else"
     assert several.told.lines == ["killed install failed: ended early"]
 
 
@@ -235,10 +246,8 @@ def test_a_host_is_asked_for_what_it_has(tmp_path: Path) -> None:
 
 def test_a_build_that_tells_of_no_image_is_a_failure() -> None:
     told = scheduler._Relay("a", Told())
-    told.read(json.dumps({"event": "step", "step": "plan", "state": "started"}))
-    error = told.outcome(0, 1.0).error
-    assert error
-    assert error["message"].startswith("the build's process ended early (exit status 0)")
+    told.read(json.dumps({"event": "step", "recipe": "a", "step": "plan", "state": "started"}))
+    assert error_of(told.outcome(0, 1.0)).message.startswith("the build's process ended early (exit status 0)")
 
 
 def test_each_format_needs_room_on_the_disk(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import sys
 import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -29,11 +30,11 @@ from imagebuild.cli import main as program
 from imagebuild.cli import output, report, sarif
 from imagebuild.cli.options import RecipeName
 from imagebuild.cli.terminal import TerminalReporter
-from imagebuild.customise import CustomiseResult, OperationResult
-from imagebuild.customise.files import Change
 from imagebuild.errors import HostError, ImageBuildError, InstallFailed, Problem
+from imagebuild.events import ArtifactReady, ErrorReported
 from imagebuild.fetch import Limits
 from imagebuild.progress import Reporter
+from imagebuild.schema.customised import Change, CustomiseResult, OperationResult
 from imagebuild.store.history import Build, History
 from imagebuild.store.store import Store
 
@@ -335,13 +336,13 @@ def test_a_table_stays_one_where_names_are_escaped() -> None:
 def test_plan_and_the_end_of_several_builds(name: str) -> None:
     printed = Printed()
     with printed.taken():
-        building._table([Outcome(name, 1.0, error={"message": name, "exit_code": 1})])
+        building._table([Outcome(name, 1.0, ErrorReported(message=name, exit_code=1))])
         told = report.reporter(as_json=False, quiet=False)
-        building._tell(told, {"event": "artifact", "image": f"/srv/{name}"})
-        problem = {"file": name, "line": 1, "where": name, "message": name, "hint": name}
-        error = {"message": name, "hint": name, "console": [name], "evidence": name}
-        building._tell(told, {"event": "error", **error})
-        building._tell(told, {"event": "error", **error, "problems": [problem]})
+        image = f"/srv/{name}"
+        building._tell(told, ArtifactReady(unchanged=False, recipe=name, version=name, image=image, manifest=image))
+        error = ErrorReported(message=name, exit_code=1, hint=name, console=(name,), evidence=name)
+        building._tell(told, error)
+        building._tell(told, replace(error, problems=(Problem(name, 1, name, name, name),)))
     assert_safe(printed.out, "\n")
     assert_safe(printed.err, "\n")
     assert len(printed.out.splitlines()) == 3

@@ -59,7 +59,7 @@ def test_the_table_is_part_of_the_operations_fingerprint(monkeypatch: pytest.Mon
 
 def test_scrub_names_what_it_left(capsys: pytest.CaptureFixture[str]) -> None:
     from imagebuild.cli.scrub import _show
-    from imagebuild.customise.result import CustomiseResult
+    from imagebuild.schema.customised import CustomiseResult
 
     disk = MemoryDisk(with_folders({"/etc/nebula/host.key": Node("file", 0o600, b"x")}))
     _show(CustomiseResult((apply_one(disk, registry.call("reset-agents")),), {}), in_full=False)

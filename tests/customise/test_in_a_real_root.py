@@ -12,12 +12,12 @@ import pytest
 
 from imagebuild.customise import registry
 from imagebuild.customise.operation import OperationCall
-from imagebuild.customise.result import OperationResult
 from imagebuild.customise.runner import apply_one
 from imagebuild.errors import GuestError
 from imagebuild.guest import opened
 from imagebuild.host.process import run as run_program
 from imagebuild.recipe import host_inputs
+from imagebuild.schema.customised import OperationResult
 from imagebuild.schema.document import Mark
 from tests import debian_root
 

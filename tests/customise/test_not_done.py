@@ -12,10 +12,10 @@ from click.testing import CliRunner
 
 from imagebuild import scrub as scrubbing
 from imagebuild.cli.main import cli
-from imagebuild.customise import RESULT, CustomiseResult, OperationResult, registry, runner
-from imagebuild.customise.files import Change
+from imagebuild.customise import registry, runner
 from imagebuild.errors import GuestError
 from imagebuild.guest.calls import ApplianceGone
+from imagebuild.schema.customised import RESULT, Change, CustomiseResult, OperationResult
 from tests.operations.memory import MemoryDisk, Node, with_folders
 
 FILES = {

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from imagebuild.customise import OperationCall, registry
-from imagebuild.customise.result import CustomiseResult
 from imagebuild.customise.runner import apply_all
 from imagebuild.guest import GuestDisk
 from imagebuild.guest.session import Session
+from imagebuild.schema.customised import CustomiseResult
 from tests.appliance import appliance
 
 pytestmark = pytest.mark.guestfs

@@ -10,9 +10,9 @@ import pytest
 from imagebuild.customise import registry, runner
 from imagebuild.customise.linux.packages import parse_dpkg_status
 from imagebuild.customise.operation import OperationCall
-from imagebuild.customise.result import CustomiseResult, OperationResult
 from imagebuild.customise.runner import apply_all, customise
 from imagebuild.errors import GuestError, UsageError
+from imagebuild.schema.customised import CustomiseResult, OperationResult
 from tests.operations.memory import MemoryDisk, Node, Tree, with_folders
 
 DPKG = "Package: vim\nStatus: install ok installed\nVersion: 2:9.1\nProvides: editor\n"

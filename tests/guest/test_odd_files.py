@@ -10,11 +10,11 @@ import pytest
 
 from imagebuild.customise import registry
 from imagebuild.customise.guest import Guest
-from imagebuild.customise.result import OperationResult
 from imagebuild.customise.runner import apply_one
 from imagebuild.errors import GuestFileError
 from imagebuild.guest import GuestDisk
 from imagebuild.guest.session import Session
+from imagebuild.schema.customised import OperationResult
 from tests.appliance import appliance
 
 pytestmark = pytest.mark.guestfs

@@ -8,9 +8,9 @@ import pytest
 
 from imagebuild.customise import registry
 from imagebuild.customise.files import Files
-from imagebuild.customise.result import OperationResult
 from imagebuild.customise.runner import apply_one
 from imagebuild.errors import GuestError
+from imagebuild.schema.customised import OperationResult
 from tests.operations import cases
 from tests.operations.cases import Case
 from tests.operations.memory import MemoryDisk

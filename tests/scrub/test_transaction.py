@@ -23,7 +23,7 @@ class Died(BaseException):
     """What a killed process does not do any more."""
 
 
-def images(folder: Path, *names: str) -> list[Image]:
+def images(folder: Path, *names: str) -> list[ImageToScrub]:
     found = []
     for name in names:
         (folder / name).write_bytes(OLD + name.encode())
@@ -31,13 +31,13 @@ def images(folder: Path, *names: str) -> list[Image]:
     return found
 
 
-def fill(work: workshop.Workshop, disks: Sequence[Image]) -> None:
+def fill(work: workshop.Workshop, disks: Sequence[ImageToScrub]) -> None:
     for number, image in enumerate(disks):
         work.done(number).touch(mode=0o600)
         work.done(number).write_bytes(NEW + image.path.name.encode())
 
 
-def die(disks: Sequence[Image], task: Task, monkeypatch: pytest.MonkeyPatch, *, after: int) -> None:
+def die(disks: Sequence[ImageToScrub], task: Task, monkeypatch: pytest.MonkeyPatch, *, after: int) -> None:
     """Finish as a run does, which dies after so many disks."""
     done = []
 
@@ -66,7 +66,7 @@ def die(disks: Sequence[Image], task: Task, monkeypatch: pytest.MonkeyPatch, *, 
     assert workshop.path_for(disks[0].path).is_dir()
 
 
-def content(disks: Sequence[Image]) -> list[bytes]:
+def content(disks: Sequence[ImageToScrub]) -> list[bytes]:
     return [image.path.read_bytes()[:-1] for image in disks]
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from imagebuild.customise.audit.rules import B, Named, SecretRule, is_placeholder
 from imagebuild.customise.audit.text import text_of
-from imagebuild.customise.files import Change
+from imagebuild.schema.customised import Change
 
 if TYPE_CHECKING:
     from imagebuild.customise.guest import Guest

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from imagebuild.customise.audit.text import text_of
-from imagebuild.customise.files import Change
+from imagebuild.schema.customised import Change
 
 if TYPE_CHECKING:
     from imagebuild.customise.guest import Guest

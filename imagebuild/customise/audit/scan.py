@@ -20,8 +20,8 @@ from imagebuild.customise.audit import (
     scanned_folders,
 )
 from imagebuild.customise.audit.identities import Identity
-from imagebuild.customise.files import Change
 from imagebuild.errors import GuestError
+from imagebuild.schema.customised import Change
 
 if TYPE_CHECKING:
     from imagebuild.customise.guest import Guest

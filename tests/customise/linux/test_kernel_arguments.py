@@ -9,7 +9,6 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
-from tests.customise.linux.test_boot_files import pe, section, uimage
 
 from imagebuild.customise import registry
 from imagebuild.customise.linux import boot_configuration, command_line_variables, shell_variables
@@ -17,6 +16,7 @@ from imagebuild.customise.linux.command_line_variables import Variables
 from imagebuild.customise.linux.kernel_arguments import Edit
 from imagebuild.customise.runner import apply_one
 from imagebuild.errors import GuestError
+from tests.customise.linux.test_boot_files import pe, section, uimage
 from tests.operations.memory import MemoryDisk, Node, with_folders
 
 CONSOLES = ("console=tty0", "console=ttyS0,115200n8")

@@ -7,9 +7,20 @@ from typing import Literal
 
 from pydantic import TypeAdapter
 
-from imagebuild.customise.files import Change
-
 Status = Literal["changed", "nothing to do", "not applicable", "incomplete"]
+
+
+@dataclass(frozen=True)
+class Change:
+    """One thing that was changed in a guest; ``diff`` is a unified diff of a text, if differences are asked for.
+
+    ``carried`` says whether something of one machine was there: not so where a change adds something, or makes it tidy.
+    """
+
+    path: str
+    what: str
+    diff: str = ""
+    carried: bool = True
 
 
 @dataclass(frozen=True)

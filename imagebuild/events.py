@@ -1,0 +1,223 @@
+"""What a process reports to the one that started it: one JSON object per line, each of them one of these classes.
+
+``build --json`` prints a BuildEvent per line, for the user's programs and for a build of several images alike. The process
+that works on a disk reports a CustomiseEvent per line. A field that is added needs a default, so that older lines can still be read.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from functools import cache
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import Field, TypeAdapter
+
+from imagebuild.errors import Problem
+from imagebuild.schema.customised import CustomiseResult, OperationResult
+
+Event = TypeVar("Event")
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepStarted:
+    """A step begins; ``expected_seconds`` is what it took before, None if the history does not know."""
+
+    event: Literal["step"] = "step"
+    recipe: str
+    step: str
+    state: Literal["started"] = "started"
+    expected_seconds: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepRunning:
+    """What a step does now, and how much of it is done: from 0 to 1, None if that is not known."""
+
+    event: Literal["step"] = "step"
+    recipe: str
+    step: str
+    state: Literal["running"] = "running"
+    detail: str
+    fraction: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepDone:
+    """A step has ended, with what it made."""
+
+    event: Literal["step"] = "step"
+    recipe: str
+    step: str
+    state: Literal["done"] = "done"
+    summary: str
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepFailed:
+    """A step has ended without a result."""
+
+    event: Literal["step"] = "step"
+    recipe: str
+    step: str
+    state: Literal["failed"] = "failed"
+    error: str
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Note:
+    """Something worth knowing that is no error."""
+
+    event: Literal["note"] = "note"
+    recipe: str
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArtifactReady:
+    """The end of a build: ``unchanged`` if its artifact was there already; paths of the image and its manifest."""
+
+    event: Literal["artifact"] = "artifact"
+    unchanged: bool
+    recipe: str
+    version: str
+    image: str
+    manifest: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ErrorReported:
+    """The end of a command: ``console`` has the last lines of an installation, ``evidence`` is a folder with its logs."""
+
+    event: Literal["error"] = "error"
+    recipe: str | None = None
+    message: str
+    exit_code: int
+    hint: str | None = None
+    problems: tuple[Problem, ...] = ()
+    console: tuple[str, ...] = ()
+    evidence: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scrubbed:
+    """The end of a scrub; what each operation did is as in a manifest."""
+
+    event: Literal["scrubbed"] = "scrubbed"
+    image: str
+    dry_run: bool
+    operations: tuple[dict[str, Any], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditFinding:
+    """What an image still carries: ``kind`` is identity, secret or note; ``operation`` found it."""
+
+    kind: str
+    operation: str
+    path: str
+    what: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Audited:
+    """The end of an audit; ``carried`` counts the findings that are no notes."""
+
+    event: Literal["audited"] = "audited"
+    image: str
+    findings: tuple[AuditFinding, ...]
+    carried: int
+
+
+Step = Annotated[StepStarted | StepRunning | StepDone | StepFailed, Field(discriminator="state")]
+BuildEvent = Annotated[Step | Note | ArtifactReady | ErrorReported, Field(discriminator="event")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CustomiseProgress:
+    """What the operations do now; ``fraction`` is from 0 to 1."""
+
+    event: Literal["progress"] = "progress"
+    detail: str
+    fraction: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class SocketFolderMade:
+    """libguestfs keeps its sockets in this folder, which must not outlive it."""
+
+    event: Literal["sockets"] = "sockets"
+    path: str
+    device: int
+    inode: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckpointReady:
+    """``folder`` has copies of the disks as ``results`` left them."""
+
+    event: Literal["checkpoint"] = "checkpoint"
+    folder: str
+    results: tuple[OperationResult, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Customised:
+    """All operations have been carried out."""
+
+    event: Literal["result"] = "result"
+    result: CustomiseResult
+
+
+@dataclass(frozen=True, kw_only=True)
+class CustomisingFailed:
+    """An error; ``kind`` is the name of its class."""
+
+    event: Literal["failed"] = "failed"
+    kind: str
+    message: str
+    hint: str | None = None
+
+
+CustomiseEvent = Annotated[
+    CustomiseProgress | SocketFolderMade | CheckpointReady | Customised | CustomisingFailed,
+    Field(discriminator="event"),
+]
+
+
+def build_event(line: str) -> BuildEvent | None:
+    """The event that a line of a build holds; None for a line that holds none."""
+    return _read(_build_events(), line)
+
+
+def customise_event(line: str) -> CustomiseEvent | None:
+    """The event that a line of a customising process holds; None for one that holds none, as the last of a killed one."""
+    return _read(_customise_events(), line)
+
+
+def _read(kinds: TypeAdapter[Event], line: str) -> Event | None:
+    try:
+        # not validate_json: names of files that are no UTF-8 come as lone surrogates, which only Python's parser takes
+        return kinds.validate_python(json.loads(line))
+    except ValueError:
+        return None
+
+
+@cache
+def _build_events() -> TypeAdapter[BuildEvent]:
+    return TypeAdapter(BuildEvent)
+
+
+@cache
+def _customise_events() -> TypeAdapter[CustomiseEvent]:
+    return TypeAdapter(CustomiseEvent)
+
+
+def data(event: Any) -> dict[str, Any]:
+    """An event as JSON has it. A command's error leaves out what is not known."""
+    found = asdict(event)
+    if isinstance(event, ErrorReported):
+        return {key: value for key, value in found.items() if value not in (None, ())}
+    return found
