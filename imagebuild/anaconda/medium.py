@@ -36,7 +36,7 @@ class Medium:
 
 
 @dataclass(frozen=True)
-class _Record:
+class _MediumRecord:
     """The files that an entry was made from."""
 
     made_from: tuple[UsedSource, ...]
@@ -85,7 +85,7 @@ def make(found: FoundSource, folder: Path, cache: Cache, progress: Progress, arc
         _from_iso(found, files, folder, arch)
     else:
         _from_files(found, files, folder)
-    write_record(folder / _RECORD, _Record(tuple(_used(file, files[file.name]) for file in found.files)))
+    write_record(folder / _RECORD, _MediumRecord(tuple(_used(file, files[file.name]) for file in found.files)))
     return f"{found.what}, {sum(path.stat().st_size for path in files.values()) >> 20} MiB"
 
 
@@ -153,4 +153,4 @@ def read(folder: Path, found: FoundSource) -> Medium:
 
 def made_from(folder: Path) -> tuple[UsedSource, ...]:
     """The files that an entry was made from."""
-    return read_record(folder / _RECORD, _Record).made_from
+    return read_record(folder / _RECORD, _MediumRecord).made_from

@@ -109,6 +109,7 @@ def shared_sources() -> list[Path]:
         *(package / "customise").glob("*.py"),
         *(package / "customise" / "network").glob("*.py"),
         *(package / "customise" / "linux").glob("*.py"),
+        package / "kernel" / "lz4_legacy.py",
     ]
 
 

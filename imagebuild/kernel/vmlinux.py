@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import lz4.block
 import zstandard
 
+from imagebuild.kernel import lz4_legacy
 from imagebuild.log import logger
 
 if TYPE_CHECKING:
@@ -56,28 +57,24 @@ def _unpacked(payload: bytes) -> bytes | None:
     method = next((unpack for magic, unpack in _METHODS.items() if payload.startswith(magic)), None)
     try:
         return method(payload) if method is not None else None
-    except (zlib.error, lzma.LZMAError, zstandard.ZstdError, lz4.block.LZ4BlockError, struct.error) as error:
+    except (zlib.error, lzma.LZMAError, zstandard.ZstdError, lz4.block.LZ4BlockError, EOFError) as error:
         logger.debug("a kernel cannot be unpacked: %s", error)
         return None
 
 
 def _unlz4(payload: bytes) -> bytes:
-    """LZ4's legacy frame, the only one that a kernel unpacks itself from: blocks of 8 MiB, each behind its size."""
-    parts, at = [], 4
-    while at < len(payload):
-        (size,) = struct.unpack_from("<I", payload, at)
-        parts.append(lz4.block.decompress(payload[at + 4 : at + 4 + size], uncompressed_size=_LZ4_BLOCK))
-        at += 4 + size
-    return b"".join(parts)
+    found = list(lz4_legacy.blocks(payload))
+    if not found or found[-1][1] != len(payload):
+        raise EOFError("it is no whole frame")
+    return b"".join(block for block, _ in found)
 
 
-_LZ4_BLOCK = 8 << 20
 # What follows a stream is no part of it: the build of the kernel pads them.
 _METHODS: Mapping[bytes, Callable[[bytes], bytes]] = {
     b"\x28\xb5\x2f\xfd": lambda payload: zstandard.ZstdDecompressor().decompressobj().decompress(payload),
     b"\xfd7zXZ": lambda payload: lzma.LZMADecompressor().decompress(payload),
     b"\x1f\x8b": lambda payload: zlib.decompressobj(wbits=31).decompress(payload),
-    b"\x02\x21\x4c\x18": _unlz4,
+    lz4_legacy.MAGIC: _unlz4,
 }
 
 

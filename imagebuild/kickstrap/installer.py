@@ -52,7 +52,7 @@ PROVES_PACKAGES = True
 HAS_PAYLOADS = True
 PAYLOAD_URL = "file:///run/kickstrap/payload"
 """Where the installer's init presents the disk that holds the root archive."""
-PAYLOAD_CODE = tuple(f"kickstrap/{name}.py" for name in ("payload", "bootstrap", "dpkg", "mirror"))
+PAYLOAD_CODE = (*(f"kickstrap/{name}.py" for name in ("payload", "bootstrap", "mirror")), "customise/linux/dpkg.py")
 """What decides what the step makes; a test compares it with the imports of the code."""
 _KERNEL, _INITRD, _INSTALL_IMAGE = "images/pxeboot/vmlinuz", "images/pxeboot/initrd.img", "images/install.img"
 """Files of an install tree."""

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imagebuild import files
+from imagebuild.customise.linux import dpkg
 from imagebuild.errors import ImageBuildError
-from imagebuild.kickstrap import bootstrap, dpkg
+from imagebuild.kickstrap import bootstrap
 from imagebuild.kickstrap.mirror import Mirror
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def installed(archive: Path) -> dict[str, str]:
             if member.name == _STATUS:
                 content = root.extractfile(member)
                 assert content is not None
-                return dpkg.parse_status(content.read().decode())
+                return dpkg.versions(content.read().decode())
     raise ImageBuildError(f"the root archive {archive} holds no Debian system: {_STATUS} is missing")
 
 

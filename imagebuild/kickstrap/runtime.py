@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imagebuild import files
+from imagebuild.customise.linux import dpkg
 from imagebuild.errors import HostError
 from imagebuild.host.process import run
 from imagebuild.kernel import cpio, vmlinux
-from imagebuild.kickstrap import bootstrap, dpkg, modules, squashfs
+from imagebuild.kickstrap import bootstrap, modules, squashfs
 from imagebuild.kickstrap.mirror import Mirror
 
 if TYPE_CHECKING:
@@ -87,10 +88,11 @@ class Base:
 
 def base_sources() -> tuple[Path, ...]:
     """The code that decides what a base is: its fingerprint covers these files."""
-    own = ("bootstrap", "dpkg", "mirror", "modules", "runtime", "squashfs")
+    own = ("bootstrap", "mirror", "modules", "runtime", "squashfs")
     return (
         *(_HERE / f"{name}.py" for name in own),
-        *(_HERE.parent / "kernel" / name for name in ("cpio.py", "vmlinux.py")),
+        _HERE.parent / "customise" / "linux" / "dpkg.py",
+        *(_HERE.parent / "kernel" / name for name in ("cpio.py", "lz4_legacy.py", "vmlinux.py")),
     )
 
 
@@ -147,7 +149,7 @@ def _write_base(spec: RuntimeSpec, parts: squashfs.Parts, work: Path) -> Base:
         kernel=version,
         python=interpreter,
         install_img_sha256=files.sha256(work / "install.img"),
-        packages=dpkg.parse_status(parts.files["var/lib/dpkg/status"].decode()),
+        packages=dpkg.versions(parts.files["var/lib/dpkg/status"].decode()),
     )
 
 

@@ -106,7 +106,7 @@ class StoreEntry:
 
 
 @dataclass(frozen=True)
-class _Record:
+class _EntryRecord:
     """What ``entry.json`` says: for which recipe an entry was made, when (UTC, ISO 8601), from what; size and digest of each file."""
 
     label: str
@@ -187,7 +187,7 @@ class Store:
             if path.parts[-3] == DAMAGED or path.parent.is_symlink() or path.is_symlink():
                 continue
             with suppress(OSError, ValueError):
-                label, used = read_record(path, _Record).label, path.stat().st_mtime
+                label, used = read_record(path, _EntryRecord).label, path.stat().st_mtime
                 folder = path.parent
                 size = sum(allocated(one) for one in folder.rglob("*") if one.is_file() and not one.is_symlink())
                 yield StoreEntry(folder.parent.name, folder.name, folder, label, used, size)
@@ -218,7 +218,7 @@ class Store:
         newest: tuple[str, Mapping[str, str], Path] | None = None
         for path in (self.root / kind).glob(f"*/{_ENTRY}"):
             with suppress(OSError, ValueError):
-                entry = read_record(path, _Record)
+                entry = read_record(path, _EntryRecord)
                 if entry.label == label and (newest is None or entry.made > newest[0]):
                     newest = entry.made, entry.inputs, path.parent
         return newest[1:] if newest else None
@@ -240,7 +240,7 @@ class Store:
         try:
             yield aside
             files = {name: (size, digest) for name, size, digest in _content(aside)}
-            record = _Record(label, datetime.now(UTC).isoformat(), dict(inputs), files)
+            record = _EntryRecord(label, datetime.now(UTC).isoformat(), dict(inputs), files)
             write_record(aside / _ENTRY, record)
             sync_tree(aside)
             if replace and final.exists():
@@ -344,7 +344,7 @@ def _content(folder: Path) -> Iterator[tuple[str, int, str]]:
 def _damage(folder: Path) -> str | None:
     """What of an entry is not as it was made; None if all is."""
     try:
-        files = read_record(folder / _ENTRY, _Record).files
+        files = read_record(folder / _ENTRY, _EntryRecord).files
         found = {name: (size, digest) for name, size, digest in _content(folder)}
     except (OSError, ValueError) as error:
         return f"{_ENTRY} or a file cannot be read ({error})"

@@ -17,6 +17,7 @@ from imagebuild.customise.linux import compressed, initramfs
 from imagebuild.customise.runner import apply_one
 from imagebuild.errors import GuestError
 from imagebuild.guest.block import Identifier
+from imagebuild.kernel import lz4_legacy
 from tests.operations.memory import MemoryDisk, Node, with_folders
 
 ROOT = "5b2844d4-1449-4f8b-95ae-38a06d1bd955"
@@ -54,7 +55,7 @@ PACK: dict[str, tuple[Callable[[bytes], bytes], Callable[[bytes], bytes]]] = {
     "bzip2": (bz2.compress, bz2.decompress),
     "lzma": (lambda data: lzma.compress(data, format=lzma.FORMAT_ALONE), lzma.decompress),
     "lz4": (
-        lambda data: compressed._lz4(data),
+        lambda data: lz4_legacy.pack(data),
         lambda data: compressed._unlz4(data, 1 << 20)[0],
     ),
     "zstd": (
@@ -167,7 +168,7 @@ ON_THE_ESP = {
     "/loader/entries/one.conf": f"options root=UUID={ROOT} ro\n".encode(),
     "/EFI/refind/refind.conf": f'volume "{ROOT}"\n'.encode(),
     "/4fb1a1c2/6.1/initrd": EARLY + gzip.compress(MAIN),
-    "/booster-linux.img": compressed._lz4(MAIN),
+    "/booster-linux.img": lz4_legacy.pack(MAIN),
 }
 
 

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from imagebuild.customise.linux import dpkg
 from imagebuild.errors import CommandFailed, HostError, ImageBuildError
-from imagebuild.kickstrap import bootstrap, dpkg, payload
+from imagebuild.kickstrap import bootstrap, payload
 from imagebuild.kickstrap.bootstrap import Bootstrap, PackagesUnknown
 from imagebuild.kickstrap.mirror import Mirror
 from imagebuild.kickstrap.payload import PayloadSpec
@@ -84,7 +85,7 @@ def test_an_unknown_failure_stays_what_it_is() -> None:
 
 
 def test_installed_packages() -> None:
-    assert dpkg.parse_status(STATUS) == {"apt": "3.0.3", "bash": "5.2.37-2"}
+    assert dpkg.versions(STATUS) == {"apt": "3.0.3", "bash": "5.2.37-2"}
 
 
 @pytest.mark.parametrize(("size", "padded"), [(0, 0), (1, 512), (512, 512), (513, 1024)])

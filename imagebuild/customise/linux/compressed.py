@@ -13,6 +13,7 @@ import lz4.block
 import zstandard
 
 from imagebuild.errors import GuestError
+from imagebuild.kernel import lz4_legacy
 
 _LARGEST = 1 << 30
 """Bytes that an initramfs may unpack to."""
@@ -87,38 +88,14 @@ def _stopped(parts: list[bytes], limit: int) -> tuple[bytes, int]:
     return b"".join(parts), 0
 
 
-_LZ4_MAGIC = b"\x02\x21\x4c\x18"
-_LZ4_BLOCK = 8 << 20
-"""Bytes that a block of LZ4's legacy frame holds, the only one that the kernel reads (lib/decompress_unlz4.c)."""
-
-
 def _unlz4(content: bytes, limit: int) -> tuple[bytes, int]:
-    """Blocks, each behind its size, until one that cannot be: another magic number begins a frame that goes on."""
-    at, parts, total = len(_LZ4_MAGIC), [], 0
-    while at + 4 <= len(content):
-        size = int.from_bytes(content[at : at + 4], "little")
-        if content[at : at + 4] == _LZ4_MAGIC:
-            at += 4
-            continue
-        if not 0 < size <= _LZ4_BLOCK + _LZ4_BLOCK // 255 + 16:
-            break
-        block = content[at + 4 : at + 4 + size]
-        if len(block) < size:
-            raise EOFError("it ends too early")
-        parts.append(lz4.block.decompress(block, uncompressed_size=_LZ4_BLOCK))
-        total += len(parts[-1])
-        at += 4 + size
+    end, parts, total = len(lz4_legacy.MAGIC), [], 0
+    for block, end in lz4_legacy.blocks(content):  # noqa: B007  # the last one's counts
+        parts.append(block)
+        total += len(block)
         if total > limit:
             return _stopped(parts, limit)
-    return b"".join(parts), at
-
-
-def _lz4(data: bytes) -> bytes:
-    packed = [_LZ4_MAGIC]
-    for at in range(0, len(data), _LZ4_BLOCK):
-        block = lz4.block.compress(data[at : at + _LZ4_BLOCK], mode="high_compression", compression=9, store_size=False)
-        packed += [len(block).to_bytes(4, "little"), block]
-    return b"".join(packed)
+    return b"".join(parts), end
 
 
 def _gzip(data: bytes) -> bytes:
@@ -144,5 +121,5 @@ _METHODS = (
     Method(b"\x5d\0\0", _streaming(lambda: lzma.LZMADecompressor(lzma.FORMAT_ALONE, memlimit=_LARGEST)), _lzma),
     Method(b"BZh", _streaming(bz2.BZ2Decompressor), bz2.compress),
     Method(b"\x28\xb5\x2f\xfd", _streaming(lambda: zstandard.ZstdDecompressor().decompressobj()), _zstd),
-    Method(_LZ4_MAGIC, _unlz4, _lz4),
+    Method(lz4_legacy.MAGIC, _unlz4, lz4_legacy.pack),
 )

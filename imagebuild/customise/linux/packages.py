@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from imagebuild.customise.linux import dpkg
 from imagebuild.errors import GuestError
 
 if TYPE_CHECKING:
@@ -12,7 +13,6 @@ if TYPE_CHECKING:
 
     from imagebuild.customise.guest import Guest
 
-DPKG_STATUS = "/var/lib/dpkg/status"
 APK_INSTALLED = "/lib/apk/db/installed"
 _LARGEST_STATUS = 64 << 20
 """Bytes; a desktop with 3000 packages has 4 MiB."""
@@ -37,7 +37,7 @@ class InstalledPackages:
 
 def is_debian(guest: Guest) -> bool:
     """Whether dpkg keeps the guest's packages."""
-    return guest.is_file(DPKG_STATUS)
+    return guest.is_file(dpkg.STATUS)
 
 
 def is_redhat(guest: Guest) -> bool:
@@ -53,7 +53,7 @@ def is_alpine(guest: Guest) -> bool:
 def installed(guest: Guest) -> InstalledPackages:
     """All packages of the guest; empty if it has neither dpkg nor rpm nor apk."""
     if is_debian(guest):
-        return parse_dpkg_status(guest.read(DPKG_STATUS, _LARGEST_STATUS))
+        return parse_dpkg_status(guest.read(dpkg.STATUS, _LARGEST_STATUS))
     if is_redhat(guest):
         return _rpm(guest)
     if is_alpine(guest):
@@ -70,19 +70,13 @@ def missing(guest: Guest, wanted: Sequence[str], among: InstalledPackages) -> tu
 
 
 def parse_dpkg_status(text: str) -> InstalledPackages:
-    """The installed packages of a dpkg status file (deb822 paragraphs; see dpkg-query(1) for the states)."""
-    versions: dict[str, str] = {}
-    provided: set[str] = set()
-    qualified: set[str] = set()
-    for paragraph in text.split("\n\n"):
-        fields = dict(
-            line.split(": ", 1) for line in paragraph.splitlines() if ": " in line and not line.startswith(" ")
-        )
-        if "Package" in fields and fields.get("Status", "").split()[-1:] == ["installed"]:
-            versions[fields["Package"]] = fields.get("Version", "")
-            qualified.add(f"{fields['Package']}:{fields.get('Architecture', '')}")
-            provided.update(one.split()[0] for one in fields.get("Provides", "").split(",") if one.strip())
-    return InstalledPackages(versions, frozenset(provided), frozenset(qualified))
+    """The installed packages of a dpkg status file."""
+    found = list(dpkg.installed(text))
+    return InstalledPackages(
+        {one.name: one.version for one in found},
+        frozenset(name for one in found for name in one.provides),
+        frozenset(f"{one.name}:{one.architecture}" for one in found),
+    )
 
 
 def parse_apk_installed(text: str) -> InstalledPackages:
