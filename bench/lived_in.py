@@ -40,7 +40,7 @@ _REMOVED_BEFORE = tuple(
 _REWRITTEN = 5
 """One file in this many is rewritten."""
 _BASE = {
-    # If the guest were Debian, virt-sysprep would not touch Fedora's ifcfg files, and would do nothing more there.
+    # If the guest were Debian, virt-sysprep would not touch Fedora's ifcfg files, and would do nothing else instead.
     "/etc/os-release": "NAME=Fedora\nID=fedora\nVERSION_ID=40\n",
     "/etc/fedora-release": "Fedora release 40 (Forty)\n",
     "/etc/fstab": "/dev/vda / auto defaults 0 1\n",
