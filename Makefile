@@ -1,34 +1,34 @@
-# `make` alone lists what there is. Everything runs from .venv, which `make setup` makes.
+# `make` alone lists the targets. Everything runs from .venv, which `make setup` creates.
 
 RECIPE ?= debian-13
 PYTEST_ARGS ?=
 
-# `-m`, because a tool that the distribution brings has no script in .venv/bin.
+# `-m`, because a tool that the distribution packages has no script in .venv/bin.
 python := .venv/bin/python
 
 .DEFAULT_GOAL := help
 .PHONY: help setup image test test-unit test-all lint check bench lock vulnerabilities structure clean
 
-help: ## list what can be done here
+help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' Makefile
 
-setup: ## install what is missing: system packages and .venv (never asks, repeatable)
+setup: ## install what is missing: system packages and .venv (never asks, may be repeated)
 	@scripts/setup.sh
 
 image: setup ## build a recipe into artifacts/ (RECIPE=debian-13)
 	@.venv/bin/imagebuild build $(RECIPE)
 
-# The quick ones on all processors first; then those that boot something, one by one. Both are run, whatever fails.
-test: setup ## all tests but the slow ones; boots virtual machines (PYTEST_ARGS=…)
+# First the quick tests on all processors, then those that boot something, in two processes. Both run, whatever fails.
+test: setup ## all tests except the slow ones; boots virtual machines (PYTEST_ARGS=…)
 	@status=0; \
 	$(python) -m pytest -n logical -m 'not guestfs and not vm and not index and not slow' --none-will-do $(PYTEST_ARGS) || status=1; \
 	$(python) -m pytest -n logical --maxprocesses 2 --dist loadfile -m '(guestfs or vm or index) and not slow' --none-will-do $(PYTEST_ARGS) || status=1; \
 	exit $$status
 
-test-unit: setup ## the tests that start neither libguestfs nor a virtual machine: seconds
+test-unit: setup ## tests that start neither libguestfs nor a virtual machine: takes seconds
 	@$(python) -m pytest -n logical -m 'not guestfs and not vm and not index and not slow' $(PYTEST_ARGS)
 
-test-all: setup ## every test, the slow ones too
+test-all: setup ## all tests, including the slow ones
 	@$(python) -m pytest $(PYTEST_ARGS)
 
 lint: ## ruff, its formatter, mypy and shellcheck
@@ -40,18 +40,18 @@ lint: ## ruff, its formatter, mypy and shellcheck
 
 check: lint test ## what CI runs
 
-lock: ## raise the versions in requirements.lock to the newest that pyproject.toml allows
+lock: ## update requirements.lock to the newest versions that pyproject.toml allows
 	@scripts/lock.sh
 
-vulnerabilities: ## look the locked versions up among known vulnerabilities (needs the network)
+vulnerabilities: ## check the locked versions for known vulnerabilities (needs the network)
 	@scripts/lock.sh --vulnerabilities
 
-structure: ## print how the package is put together: rooms, floors, and folders that import each other
+structure: ## print the package's structure: rooms, floors, and folders that import each other
 	@$(python) scripts/structure.py
 
-bench: setup ## measure this machine: build times, beside the usual chain of tools
+bench: setup ## measure build times on this machine, compared with the usual tools
 	@$(python) -m bench
 
-clean: ## remove .venv and everything made by tools; artifacts/ and the store stay
+clean: ## remove .venv and everything that tools created; keeps artifacts/ and the store
 	rm -rf .venv build dist imagebuild.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

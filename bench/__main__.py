@@ -1,9 +1,10 @@
-"""What a build takes on this machine: with empty caches, again with nothing changed, and beside the usual chain of tools.
-Before that: what a project of 1,000 images takes to load and to lint.
+"""Measure builds on this machine: with empty caches, with nothing changed, and against the usual tools.
+
+Before that, measure loading and linting a project of 1,000 images.
 
     python -m bench [RECIPE] [--workdir DIR]
 
-Nothing is asserted: figures depend on the machine and on what else it does.
+Nothing is asserted: the figures depend on the machine and on its load.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ _LIMIT = 7200.0
 
 
 def main() -> None:
-    """Lint a large project, build twice into a store of its own, then measure converting and customising on the installed disk."""
+    """Lint a large project, build twice into a new store, then convert and customise the installed disk."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("recipe", nargs="?", default="debian-13")
     parser.add_argument("--workdir", type=Path, default=Path("/var/tmp"), help="needs about 6 GiB")
@@ -35,14 +36,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="bench-", dir=arguments.workdir) as name:
         folder = Path(name)
         lint.measure(folder / "project")
-        folder.chmod(0o711)  # QEMU's own user must reach the disks
+        folder.chmod(0o711)  # QEMU's own user must be able to access the disks
         manifest = _build(arguments.recipe, folder, "empty caches")
         _build(arguments.recipe, folder, "nothing changed")
         for step, made in manifest["steps"].items():
             print(f"  {step:<10} {made['seconds']:6.1f} s")
         machine = manifest["built"]["machine"]
         print(
-            f"  install VM {machine['seconds']:6.1f} s, of which {machine['seconds_to_installer']:.1f} s until its installer ran"
+            f"  install VM {machine['seconds']:6.1f} s, {machine['seconds_to_installer']:.1f} s of it until the installer ran"
         )
         print(f"  image      {manifest['image']['size'] / (1 << 20):6.1f} MiB")
         installed = folder / "store" / "installed" / manifest["steps"]["install"]["fingerprint"]
@@ -52,7 +53,7 @@ def main() -> None:
 
 
 def _build(recipe: str, folder: Path, what: str) -> dict[str, Any]:
-    """Build, tell how long it took, and return the manifest."""
+    """Build, print how long it took, and return the manifest."""
     begin = time.monotonic()
     argv = [sys.executable, "-m", "imagebuild", "build", recipe, "--json"]
     done = run([*argv, "--store", folder / "store", "--output", folder / "artifacts"], timeout=_LIMIT)

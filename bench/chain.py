@@ -1,10 +1,12 @@
-"""A whole build from nothing, and a second recipe of the same family, beside the shell script that it replaces.
+"""Compare a full build from scratch, and a second recipe of the family, with the script that it replaces.
 
     python -m bench.chain [--workdir DIR]
 
-The script: virt-install with the same kickstart, whose VM fetches the packages from the same mirror, as an installer does; virt-sysprep;
-virt-customize; virt-sparsify --in-place; qemu-img convert -c. Its installer's kernel and runtime are there already, as a distribution's are;
-ours makes its own within its time. Both begin with no package and nothing else kept. The script's second image takes as long as its first.
+The script: virt-install with the same kickstart, whose VM fetches the packages from the same mirror,
+as an installer does; virt-sysprep; virt-customize; virt-sparsify --in-place; qemu-img convert -c. Its
+installer's kernel and runtime exist already, as a distribution's do, while imagebuild builds its own
+within the measured time. Both start without packages or anything else cached. The script's second
+image takes as long as its first.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ GOAL, GOAL_OF_SECOND = 0.6, 0.4
 
 
 def measure(folder: Path) -> None:
-    """Build with an empty store, a second recipe after it, then go through the script."""
+    """Build with an empty store, then a second recipe, then run the script."""
     accel = accelerator.prove().accelerator
     recipes = folder / "project" / "recipes"
     recipes.mkdir(parents=True)
@@ -49,12 +51,12 @@ def measure(folder: Path) -> None:
     steps = {"virt-install": installed} | usual_chain(place / "disk.raw", folder / "chain.qcow2", accelerator=accel)
     whole = sum(steps.values())
     print(f"the script: {whole:.1f} s ({', '.join(f'{name} {seconds:.1f}' for name, seconds in steps.items())})")
-    print(f"imagebuild, from nothing: {first:.1f} s, {first / whole:.2f} of the script's (goal: {GOAL})")
+    print(f"imagebuild, from scratch: {first:.1f} s, {first / whole:.2f} of the script's (goal: {GOAL})")
     print(f"a second recipe: {second:.1f} s, {second / whole:.2f} of the script's (goal: {GOAL_OF_SECOND})")
 
 
 def _installed(place: Path) -> float:
-    """Run the script that `render --into` wrote, until the machine is off; seconds. RuntimeError if it fails."""
+    """Seconds that the script of `render --into` takes until the machine is off. RuntimeError if it fails."""
     begin = time.monotonic()
     with (
         hypervisor.connected(hide_kvm=True) as connection,

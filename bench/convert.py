@@ -1,10 +1,11 @@
-"""Convert a disk, beside what everybody runs: qemu-img convert -c.
+"""Convert a disk, compared with the usual command: qemu-img convert -c.
 
     python -m bench.convert DISK.raw [--rounds N] [--workdir DIR]
 
-Both read a disk that is in memory already, one after the other. Beside the seconds on the clock stand those of the
-processors, which other work on the machine changes less. Ours has the SHA-256 of the image within its time and checks the
-image. The goal: at most 0.3 of the time of qemu-img convert -c, and an image that is not larger.
+Both read a disk that is already in memory, one after the other. Besides the elapsed time, the CPU time
+is printed, which other load on the machine affects less. imagebuild's time includes the SHA-256 of the
+image and a check of it. The goal: at most 0.3 of the time of qemu-img convert -c, and an image that is
+not larger.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ _LIMIT = 3600.0
 
 @dataclass(frozen=True)
 class Taken:
-    """Seconds on the clock and of all processors, children's included; bytes of what was made."""
+    """Seconds of elapsed time and CPU time, including child processes; size of the result in bytes."""
 
     clock: float
     processors: float
@@ -34,7 +35,7 @@ class Taken:
 
 
 def measure(disk: Path, folder: Path, number: int) -> None:
-    """One round of all ways, side by side."""
+    """Run one round of all conversions, one after the other."""
     print(
         f"round {number}: {disk.name}, {disk.stat().st_blocks * 512 / (1 << 20):.0f} MiB of data, load {os.getloadavg()[0]:.1f}"
     )
@@ -44,7 +45,7 @@ def measure(disk: Path, folder: Path, number: int) -> None:
     _report("qemu-img, zstd", _qemu(disk, folder, ["-o", "compression_type=zstd"]), plain)
     _report("imagebuild qcow2", _ours(disk, folder, "qcow2"), plain)
     every: tuple[Format, ...] = ("qcow2", "raw.zst", "vmdk")
-    _report(f"imagebuild {', '.join(every)} at once", _ours(disk, folder, *every), plain)
+    _report(f"imagebuild {', '.join(every)} together", _ours(disk, folder, *every), plain)
     print(f"  goal: {GOAL} of the time of qemu-img convert -c, 1.00 of its size")
 
 
@@ -75,7 +76,7 @@ def _timed(work: Callable[[Mapping[Format, Path]], object], paths: Mapping[Forma
 
 def _report(who: str, taken: Taken, plain: Taken) -> None:
     print(
-        f"  {who:<40} {taken.clock:6.1f} s ({taken.clock / plain.clock:.2f}), {taken.processors:6.1f} s of processors"
+        f"  {who:<40} {taken.clock:6.1f} s ({taken.clock / plain.clock:.2f}), CPU {taken.processors:6.1f} s"
         f" ({taken.processors / plain.processors:.2f}), {taken.size / (1 << 20):7.1f} MiB ({taken.size / plain.size:.2f})"
     )
 

@@ -1,9 +1,9 @@
-"""Lint a folder of foreign kickstart files, and count what comes of them.
+"""Lint a folder of foreign kickstart files, and count the results.
 
     python -m bench.corpus FOLDER [--syntax RHEL9]
 
-Every file below FOLDER is read as a kickstart. A file that makes the linter fail is named with its traceback, and the exit
-status is 1 then. Nothing of it is kept.
+Every file below FOLDER is read as a kickstart. If a file makes the linter crash, its name and the
+traceback are printed, and the exit status is 1. Nothing is stored.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def main() -> int:
         started = time.perf_counter()
         try:
             report = external.read_file(path, syntax)
-        except Exception:  # noqa: BLE001 - whatever it is, it is what is looked for
+        except Exception:  # noqa: BLE001 - any exception is a result here
             outcomes["failed"] += 1
             print(f"{path}:\n{traceback.format_exc()}", file=sys.stderr)
             continue

@@ -1,11 +1,11 @@
-"""Customise and convert, beside the usual chain of tools on a copy of the same disk.
+"""Customise and convert, compared with the usual tools on a copy of the same disk.
 
     python -m bench.customise DISK.raw [--rounds N] [--workdir DIR]
 
-The chain: virt-sysprep; virt-customize (one command that does nothing); virt-sparsify --in-place;
-qemu-img convert -c. Ours: the default operations in one launch, then our own conversion to a qcow2 with zstd.
-Copying the disk is not counted for either. The goals: the operations in at most 0.3 of the time of the
-chain's first three, everything in at most 0.35 of the whole chain's.
+The usual tools: virt-sysprep; virt-customize (one command that does nothing); virt-sparsify
+--in-place; qemu-img convert -c. imagebuild: the default operations in one launch, then its own
+conversion to a qcow2 with zstd. Copying the disk is not counted for either. The goals: the operations
+in at most 0.3 of the time of the first three tools, everything in at most 0.35 of the time of all four.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ Seconds = dict[str, float]
 
 
 def measure(disk: Path, folder: Path, number: int) -> None:
-    """One round of both, side by side."""
+    """Run one round of both, one after the other."""
     accel = accelerator.prove().accelerator
     print(f"round {number}: {disk.name}, {disk.stat().st_blocks * 512 / (1 << 20):.0f} MiB of data, {accel}")
     chain_image, our_image = folder / "chain.qcow2", folder / "ours.qcow2"
     chain = usual_chain(_copy(disk, folder / "chain.raw"), chain_image, accelerator=accel)
     ours = _ours(_copy(disk, folder / "ours.raw"), our_image, folder, accelerator=accel)
-    _report("the usual chain", chain, chain_image)
+    _report("the usual tools", chain, chain_image)
     _report("imagebuild", ours, our_image)
     tools = sum(seconds for name, seconds in chain.items() if name != "qemu-img")
-    print(f"  operations alone: {ours['customise'] / tools:.2f} of the chain's (goal: {GOAL_OF_OPERATIONS})")
+    print(f"  operations alone: {ours['customise'] / tools:.2f} of the usual tools' (goal: {GOAL_OF_OPERATIONS})")
     ratio = sum(ours.values()) / sum(chain.values())
     size = our_image.stat().st_size / chain_image.stat().st_size
-    print(f"  with conversion: {ratio:.2f} of the chain's (goal: {GOAL}), artifact {size:.2f} of the chain's")
+    print(f"  with conversion: {ratio:.2f} of the usual tools' (goal: {GOAL}), artifact {size:.2f} of theirs")
 
 
 def _copy(disk: Path, copy: Path) -> Path:
@@ -50,7 +50,7 @@ def _copy(disk: Path, copy: Path) -> Path:
 
 
 def usual_chain(disk: Path, image: Path, *, accelerator: accelerator.Accelerator) -> Seconds:
-    """Seconds of each tool that makes a template of an installed disk, and the image of it."""
+    """Turn an installed disk into a template and ``image`` with the usual tools; seconds of each."""
     env = {"LIBGUESTFS_BACKEND": "direct"} | (
         {"LIBGUESTFS_BACKEND_SETTINGS": "force_tcg"} if accelerator == "tcg" else {}
     )

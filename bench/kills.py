@@ -1,11 +1,12 @@
-"""Kill builds at random instants, and look what the next start finds: nothing may be left, and nothing damaged.
+"""Kill builds at random instants, and check that nothing is left and nothing is damaged.
 
     python -m bench.kills --count 100 [--way kill|full|daemon] [--workdir DIR] [--seed N] [--store STORE]
 
-Each round starts a build of one of two recipes, and at a random instant, or just when a step begins or ends, ``kill`` kills its process outright (SIGKILL,
-as the kernel does when memory is short), ``full`` has its file system run full (a tmpfs, which takes root), and ``daemon`` ends libvirt's daemon, which
-must not matter. Then it looks after `imagebuild gc`. Every few rounds a build is left in peace: it must succeed.
-Everything is real: virt-install, libguestfs, mmdebstrap.
+Each round starts a build of one of two recipes and disturbs it at a random instant, or just when a step
+begins or ends: ``kill`` kills its process (SIGKILL, as the kernel does when memory is short), ``full``
+fills its file system (a tmpfs, which needs root), and ``daemon`` stops libvirt's daemon, which must have
+no effect. Then it runs `imagebuild gc` and checks what is left. Every few rounds a build is not
+disturbed: it must succeed. Everything is real: virt-install, libguestfs, mmdebstrap.
 """
 
 from __future__ import annotations
@@ -37,44 +38,47 @@ operations:
   append:
     - run-command: {{command: "sleep 6; echo {number} >/etc/number"}}
 """
-PEACE = 12
-"""Every so many rounds a build is left in peace."""
+UNDISTURBED_EVERY = 12
+"""Number of rounds after which a build is not disturbed."""
 FULL = "12g"
-"""The size of the file system that runs full."""
+"""Size of the file system that is filled."""
 Way = Literal["kill", "full", "daemon"]
 
 
 @dataclass
 class Rounds:
-    """The rounds: a project and its store below ``folder``."""
+    """The rounds, with a project and its store below ``folder``."""
 
     folder: Path
     random: random.Random
     limit: float
-    """Seconds of the longest wait before it happens."""
+    """Longest wait before the disturbance, in seconds."""
     way: Way = "kill"
     killed_at: Counter[str] = field(default_factory=Counter)
     left: list[str] = field(default_factory=list)
     before: frozenset[str] = frozenset()
 
     def go(self, count: int) -> None:
-        """``count`` kills, and the builds in peace between them."""
+        """Run ``count`` disturbed builds, with undisturbed ones between them."""
         (self.folder / "out").mkdir()
         self.before = frozenset(self._temporary())
         self._edit(0)
-        self._peace(0)  # so that not most kills hit the packages' download
+        self._undisturbed(0)  # otherwise most kills would hit the packages' download
         for number in range(1, count + 1):
             if number % 3 == 1 or self.way != "kill":
                 self._edit(number)
             self._strike()
             self._look(number)
-            if number % PEACE == 0:
-                self._peace(number)
-        self._peace(count)
+            if number % UNDISTURBED_EVERY == 0:
+                self._undisturbed(number)
+        self._undisturbed(count)
 
     def _edit(self, number: int) -> None:
-        """Change what the next build must make: always an operation, and the installation now and then, or where nothing is killed."""
-        installation = number // PEACE if self.way == "kill" else number
+        """Change what the next build must do.
+
+        Always an operation; the installation every few rounds, or each time if nothing is killed.
+        """
+        installation = number // UNDISTURBED_EVERY if self.way == "kill" else number
         for name in ("one", "two"):
             path = self.folder / "recipes" / f"{name}.yaml"
             path.parent.mkdir(exist_ok=True)
@@ -106,11 +110,11 @@ class Rounds:
 
         timer = threading.Timer(self.random.uniform(0, self.limit), strike)
         timer.start()
-        at, seen, told = "the start", 0, ""
+        at, seen, message = "the start", 0, ""
         assert process.stdout is not None
         for line in process.stdout:
             event = json.loads(line) if line.startswith("{") else {}
-            told = event.get("message", told)
+            message = event.get("message", message)
             if event.get("event") == "step" and not struck.is_set():
                 at = f"{event['step']} {event['state'] if event['state'] != 'running' else ''}".strip()
                 seen += event["state"] != "running"
@@ -122,13 +126,13 @@ class Rounds:
         self.killed_at[at if struck.is_set() else "ended before"] += 1
         expected = {"kill": (0, -signal.SIGKILL), "full": (0, 3), "daemon": (0,)}[self.way]
         if process.returncode not in expected:
-            self.left.append(f"a build with {self.way} at {at} ended with {process.returncode}: {told}")
+            self.left.append(f"a build with {self.way} at {at} ended with {process.returncode}: {message}")
             print(self.left[-1], flush=True)
-        elif told:
-            print(f"     {told}", flush=True)
+        elif message:
+            print(f"     {message}", flush=True)
 
     def _fill(self) -> None:
-        """Take all room of the file system, again and again while others give some back."""
+        """Fill the file system, and again whenever others free some space."""
         with (self.folder / "ballast").open("ab") as ballast, suppress(OSError):
             while True:
                 ballast.write(bytes(1 << 20))
@@ -155,8 +159,8 @@ class Rounds:
         found = []
         for path in Path("/proc").glob("[0-9]*/environ"):
             try:
-                told = path.read_bytes()
-                if any(f"{MARK}={name}-".encode() in told for name in ("one", "two")):
+                environ = path.read_bytes()
+                if any(f"{MARK}={name}-".encode() in environ for name in ("one", "two")):
                     command = (path.parent / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
                     found.append(f"process {path.parent.name}: {command}")
             except OSError:
@@ -174,24 +178,24 @@ class Rounds:
         used = Path("/proc/net/unix").read_text(errors="replace")
         return [str(path) for path in Path(tempfile.gettempdir()).glob("libguestfs*") if f"{path}/" not in used]
 
-    def _peace(self, number: int) -> None:
+    def _undisturbed(self, number: int) -> None:
         begin = time.monotonic()
         process = self._start("one", "two")
-        told, _ = process.communicate()
-        images = [json.loads(line)["image"] for line in told.splitlines() if '"event": "artifact"' in line]
+        output, _ = process.communicate()
+        images = [json.loads(line)["image"] for line in output.splitlines() if '"event": "artifact"' in line]
         if process.returncode or len(images) != 2:
-            errors = [line for line in told.splitlines() if '"event": "error"' in line] or [told[-2000:]]
-            self.left.append(f"round {number}: the build in peace failed: {errors}")
+            errors = [line for line in output.splitlines() if '"event": "error"' in line] or [output[-2000:]]
+            self.left.append(f"round {number}: the undisturbed build failed: {errors}")
             print(self.left[-1], flush=True)
         for image in images:
             path = self.folder / image
             subprocess.run(["sha256sum", "--quiet", "-c", "SHA256SUMS"], cwd=path.parent, check=True)
             subprocess.run(["qemu-img", "check", "-q", "-f", "qcow2", path], check=True)
-        print(f"{number:4} in peace: {time.monotonic() - begin:.0f} s, {len(images)} images whole", flush=True)
+        print(f"{number:4} undisturbed: {time.monotonic() - begin:.0f} s, {len(images)} images intact", flush=True)
 
 
 def _end_daemon() -> None:
-    """End libvirt's daemon, if it is one that was started by a build: nobody else will start it again."""
+    """Stop libvirt's daemon, if a build started it: nobody would restart another one."""
     if (daemon := hypervisor.private_daemon()) is not None:
         os.kill(daemon, signal.SIGTERM)
         while Path(f"/proc/{daemon}").exists():
@@ -199,21 +203,21 @@ def _end_daemon() -> None:
 
 
 def main() -> int:
-    """Kill, look, and tell. The exit status is 1 if anything was left or damaged."""
+    """Run the rounds and report; 1 if anything was left or damaged."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--count", type=int, default=100)
     parser.add_argument("--way", choices=get_args(Way), default="kill")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--limit", type=float, default=40.0, help="seconds of the longest wait before a kill")
-    parser.add_argument("--store", type=Path, help="begin with a copy of this store")
+    parser.add_argument("--limit", type=float, default=40.0, help="longest wait before a kill, in seconds")
+    parser.add_argument("--store", type=Path, help="start with a copy of this store")
     parser.add_argument("--workdir", type=Path, default=Path("/var/tmp"), help="needs about 8 GiB")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="kills-", dir=arguments.workdir) as name, ExitStack() as held:
         if arguments.way == "full":
-            _end_daemon()  # it would not see what is mounted now
+            _end_daemon()  # a running one would not see the new mount
             subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={FULL}", "imagebuild-kills", name], check=True)
             held.callback(subprocess.run, ["umount", name], check=True)
-        Path(name).chmod(0o711)  # QEMU's own user must reach the disks
+        Path(name).chmod(0o711)  # QEMU's own user must be able to access the disks
         if arguments.store:
             subprocess.run(["cp", "-a", "--sparse=always", arguments.store, Path(name) / "store"], check=True)
         rounds = Rounds(Path(name), random.Random(arguments.seed), arguments.limit, arguments.way)

@@ -1,9 +1,9 @@
-"""A project of many images: how long it takes to list, load and lint it.
+"""Measure how long it takes to load, list and lint a project of many images.
 
     python -m bench.lint [--images N] [--workdir DIR]
 
-The project: 10 recipe files that extend two bases each, every one a matrix of 2 × 5 × 10 images, 1,000 in all.
-Each command runs as a process of its own, as a user starts it.
+The project: 10 recipe files that extend two bases each, each with a matrix of 2 × 5 × 10 images,
+1,000 in total. Each command runs in its own process, as when a user starts it.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ matrix:
 def main() -> None:
     """Write the project and measure."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--images", type=int, default=IMAGES, help="how many; a multiple of 100")
+    parser.add_argument("--images", type=int, default=IMAGES, help="number of images; a multiple of 100")
     parser.add_argument("--workdir", type=Path)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="bench-", dir=arguments.workdir) as name:
@@ -72,7 +72,7 @@ def main() -> None:
 
 
 def measure(folder: Path, images: int = IMAGES) -> None:
-    """Make a project of so many images in ``folder``; tell how long loading, ``list`` and ``lint`` take."""
+    """Create a project of ``images`` images in ``folder``; print how long loading, ``list`` and ``lint`` take."""
     recipes = write_project(folder, images)
     begin = time.monotonic()
     loaded = sum(len(load_all(path, search=[folder / "recipes"])) for path in recipes)

@@ -1,7 +1,8 @@
-"""A small guest that somebody has lived in: each place in ``markers.yaml`` holds a value that is nowhere else.
+"""A small used guest: each place in ``markers.yaml`` contains a value that occurs nowhere else.
 
-File systems are filled by the kernel of libguestfs's appliance. Then some of the files are written again beside their old blocks, as editors do, and
-others are removed, so that freed blocks lie beside used ones before anything is scrubbed.
+The kernel of libguestfs's appliance fills the file systems. Then some files are rewritten to new
+blocks, as editors do, and others are removed, so that there are free blocks between used ones before
+anything is scrubbed.
 """
 
 from __future__ import annotations
@@ -32,14 +33,14 @@ _HOMES = {"root": "/root", "ann": "/home/ann"}
 _VALUE = re.compile(
     rb"mk[0-9a-f]{12}|02:4d:4b(?::[0-9a-f]{2}){3}|4d4b[0-9a-f]{4}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}|4d4b[0-9a-f]{28}"
 )
-"""What the values look like: words, hardware addresses, UUIDs, machine ids."""
+"""Matches the values: words, hardware addresses, UUIDs, machine ids."""
 _REMOVED_BEFORE = tuple(
     f"{folder}/before-{number}" for folder in ("/etc", "/var/lib", "/root", "/home/ann") for number in range(15)
 )
-_WRITTEN_AGAIN = 5
-"""Every how many files one is written again."""
+_REWRITTEN = 5
+"""One file in this many is rewritten."""
 _BASE = {
-    # virt-sysprep leaves Fedora's ifcfg files alone where the guest is a Debian, and does nothing more there.
+    # If the guest were Debian, virt-sysprep would not touch Fedora's ifcfg files, and would do nothing else instead.
     "/etc/os-release": "NAME=Fedora\nID=fedora\nVERSION_ID=40\n",
     "/etc/fedora-release": "Fedora release 40 (Forty)\n",
     "/etc/fstab": "/dev/vda / auto defaults 0 1\n",
@@ -55,7 +56,7 @@ _BASE = {
 
 @dataclass(frozen=True)
 class Marker:
-    """A value of one machine or person at one place."""
+    """A value that belongs to one machine or person, at one place."""
 
     path: str
     family: str
@@ -65,22 +66,25 @@ class Marker:
 
 @dataclass(frozen=True)
 class Guest:
-    """What is in the guest: markers, files that must stay, and values that were removed before."""
+    """Content of the guest: markers, files that must stay, and values that were removed before scrubbing."""
 
     markers: tuple[Marker, ...]
     controls: dict[str, bytes]
     before: dict[str, bytes]
 
 
-def proved(folder: Path) -> accelerator.Accelerator:
-    """Which accelerator works here, by the store that scrubs in ``folder`` use too: to find out takes up to 15 s."""
+def working_accelerator(folder: Path) -> accelerator.Accelerator:
+    """The accelerator that works here, cached in the store that scrubs in ``folder`` use, too.
+
+    Without the cache the probe takes up to 15 s.
+    """
     store = Store(folder / "store")
     store.root.mkdir(mode=0o700, exist_ok=True)
     return accelerator.verdict(store.answers).accelerator
 
 
 def table() -> Guest:
-    """The guest that ``markers.yaml`` describes; the same values each time."""
+    """The guest that ``markers.yaml`` describes, with the same values each time."""
     document = yaml.safe_load(Path(__file__).with_name("markers.yaml").read_text())
     markers = [
         _marker(path, family["family"], text)
@@ -114,7 +118,7 @@ def _marker(path: str, family: str, text: str) -> Marker:
         return Marker(path, family, made["token"].encode(), _plain(made["token"]).encode())
     used = re.search(r"(?<!\{)\{(\w+)\}", text)
     if used is None:
-        raise ValueError(f"{path}: its text has no value")
+        raise ValueError(f"{path}: the text contains no value")
     return Marker(path, family, made[used[1]].encode(), text.format_map(made).encode())
 
 
@@ -123,19 +127,19 @@ def _word(path: str) -> str:
 
 
 def _plain(word: str) -> str:
-    """A file with the value at its beginning and its end, of one to a few blocks."""
+    """Content of one to a few blocks with the value at its beginning and its end."""
     return f"{word}\n" + "what else is in there\n" * (int(word[2:5], 16) % 260) + f"{word}\n"
 
 
 def make(guest: Guest, folder: Path, names: list[str]) -> dict[str, Path]:
-    """Raw images with the guest on each of the file systems, in one launch."""
+    """Create raw images with the guest on each of the file systems, in one launch."""
     images = {name: folder / f"{name}.raw" for name in names}
     for image in images.values():
         with image.open("wb") as file:
             file.truncate(_SIZE)
     archive = folder / "guest.tar"
     archive.write_bytes(_archive(guest))
-    with launch.started(list(images.values()), "raw", accel=proved(folder), tmpdir=folder) as session:
+    with launch.started(list(images.values()), "raw", accel=working_accelerator(folder), tmpdir=folder) as session:
         for name, device in zip(names, session.g.list_devices(), strict=True):
             fstype, options = FILE_SYSTEMS[name]
             session.g.mkfs(fstype, device, **options)
@@ -148,8 +152,8 @@ def make(guest: Guest, folder: Path, names: list[str]) -> dict[str, Path]:
 
 
 def _live_in(g: Any, guest: Guest) -> None:
-    """Write some files again, as editors do, and remove others."""
-    again = [marker.path for marker in guest.markers][::_WRITTEN_AGAIN]
+    """Rewrite some files, as editors do, and remove others."""
+    again = [marker.path for marker in guest.markers][::_REWRITTEN]
     lines = [
         f"cp -p {_quoted(path)} {_quoted(path + '.new')} && sync -f . && mv {_quoted(path + '.new')} {_quoted(path)}"
         for path in again
@@ -165,7 +169,7 @@ def _quoted(path: str) -> str:
 
 
 def _archive(guest: Guest) -> bytes:
-    """The guest's files as a tar archive, with what goes beside what stays."""
+    """The guest's files as a tar archive, in which those to be removed and those that stay alternate."""
     files = {path: text.encode() for path, text in _BASE.items()} | guest.controls
     files |= {marker.path: marker.content for marker in guest.markers} | guest.before
     buffer = io.BytesIO()
@@ -193,10 +197,10 @@ def _archive(guest: Guest) -> bytes:
 
 
 def read(images: list[Path], folder: Path) -> list[dict[str, bytes]]:
-    """The files of each of some raw images, in one launch."""
+    """The files of each of the raw images, read in one launch."""
     found: list[dict[str, bytes]] = []
     archive = folder / "read.tar"
-    with launch.started(images, "raw", accel=proved(folder), tmpdir=folder) as session:
+    with launch.started(images, "raw", accel=working_accelerator(folder), tmpdir=folder) as session:
         for device in session.g.list_devices():
             session.g.mount_ro(device, "/")
             session.g.tar_out("/", str(archive))

@@ -1,11 +1,14 @@
-"""A scrub beside virt-sysprep and virt-sparsify, on a guest with a marker in each place where state of one machine lives.
+"""Compare a scrub with virt-sysprep and virt-sparsify, on a guest with a marker in each machine-specific place.
 
     python -m bench.markers [--only FILESYSTEM/FORMAT]… [--list] [--workdir DIR]
 
-The guest is made from ``markers.yaml``, once for each file system: ext4 with blocks of 1 and 4 KiB, and xfs. Copies of it, raw and qcow2, go through
-``imagebuild scrub`` with its default set, and through virt-sysprep with its default operations and ``virt-sparsify --in-place``. Counted are the
-markers that are still in a file of the result, and those that are in no file any more and still in its bytes, after a conversion to raw.
-Goals: at most half as many live markers as virt-sysprep leaves, and none of the others. Ends with 1 if one is missed, or if we remove what must stay.
+The guest is created from ``markers.yaml``, once for each file system: ext4 with blocks of 1 and 4 KiB,
+and xfs. Copies of it, raw and qcow2, are processed by ``imagebuild scrub`` with its default set, and by
+virt-sysprep with its default operations and ``virt-sparsify --in-place``. Two kinds of markers are
+counted: live ones, which are still in a file of the result, and those that are in no file but still in
+its bytes, after a conversion to raw. Goals: at most half as many live markers as virt-sysprep leaves,
+and none of the other kind. The exit status is 1 if a goal is missed, or if imagebuild removes a file
+that must stay.
 """
 
 from __future__ import annotations
@@ -33,7 +36,7 @@ _LIMIT = 3600.0
 
 @dataclass
 class Result:
-    """What one side made of a copy of the guest, converted to ``raw``, and what it took."""
+    """The result of one side for a copy of the guest, converted to ``raw``, and its time."""
 
     side: str
     raw: Path
@@ -41,13 +44,13 @@ class Result:
     processors: float
     live: tuple[Marker, ...] = ()
     in_bytes: frozenset[bytes] = frozenset()
-    """Values that are in no file and in the image's bytes."""
+    """Values that are in no file but in the image's bytes."""
     lost: tuple[str, ...] = ()
-    """Files that must stay and are not there, or others."""
+    """Files that must stay and are missing or changed."""
 
 
 def measure(combination: str, image: Path, guest: Guest, folder: Path) -> tuple[Result, Result]:
-    """Both sides on copies of ``image``."""
+    """Run both sides on copies of ``image``."""
     name, fmt = combination.split("/")
     made = []
     for side, tools in (("imagebuild", _ours), ("virt-sysprep", _theirs)):
@@ -89,7 +92,7 @@ def _ours(copy: Path, fmt: str, folder: Path) -> Path:
 
 def _theirs(copy: Path, fmt: str, folder: Path) -> Path:
     env = os.environ | {"LIBGUESTFS_BACKEND": "direct"}
-    if lived_in.proved(folder) == "tcg":
+    if lived_in.working_accelerator(folder) == "tcg":
         env["LIBGUESTFS_BACKEND_SETTINGS"] = "force_tcg"
     _run(["virt-sysprep", "--quiet", "--format", fmt, "-a", copy], env, (0,))
     _run(["virt-sparsify", "--quiet", "--in-place", "--format", fmt, copy], env, (0,))
@@ -103,13 +106,16 @@ def _run(argv: list[str | Path], env: dict[str, str], good: tuple[int, ...]) -> 
 
 
 def _processors() -> float:
-    """Seconds of processors of all children so far, with theirs."""
+    """CPU time of all child processes so far, including their children, in seconds."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
 
 def _count(result: Result, files: dict[str, bytes], guest: Guest) -> None:
-    """What is still in files, and what is only in the bytes of the image. A value may have moved to another file; the hostname is in many."""
+    """Count what is still in files, and what is only in the bytes of the image.
+
+    A value may have moved to another file; the hostname is in many files.
+    """
     host = lived_in.HOST.encode()
     readable = set().union(*map(lived_in.values, files.values()))
     result.live = tuple(
@@ -119,7 +125,7 @@ def _count(result: Result, files: dict[str, bytes], guest: Guest) -> None:
     )
     with result.raw.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         found = lived_in.values(data)
-        # The hostname is looked for by itself: it is no value of a single place.
+        # The hostname is searched for separately, since it does not belong to a single place.
         if data.find(host) >= 0 and not any(host in content for content in files.values()):
             found.add(host)
     result.in_bytes = frozenset(found - readable)
@@ -127,11 +133,11 @@ def _count(result: Result, files: dict[str, bytes], guest: Guest) -> None:
 
 
 def _report(combination: str, guest: Guest, ours: Result, theirs: Result) -> bool:
-    """Print the figures; whether all goals are met."""
+    """Print the figures; True if all goals are met."""
     for one in (ours, theirs):
         print(
             f"{combination:<14} {one.side:<13} {len(one.live):4} of {len(guest.markers)} live, {len(one.in_bytes):4} in the bytes, "
-            f"{len(one.lost):2} of {len(guest.controls)} lost that must stay, {one.clock:6.1f} s, processors {one.processors:6.1f} s"
+            f"{len(one.lost):2} of {len(guest.controls)} wrongly removed, {one.clock:6.1f} s, CPU {one.processors:6.1f} s"
         )
     ratio = len(ours.live) / max(len(theirs.live), 1)
     met = ratio <= GOAL_LIVE and len(ours.in_bytes) <= GOAL_BYTES and not ours.lost
@@ -144,10 +150,12 @@ def _report(combination: str, guest: Guest, ours: Result, theirs: Result) -> boo
 
 
 def _list(ours: Result, theirs: Result, guest: Guest) -> None:
-    """Which markers are left, by families."""
+    """Print which markers are left, by families."""
     ours_live, theirs_live = (Counter(one.family for one in result.live) for result in (ours, theirs))
     for family, number in Counter(one.family for one in guest.markers).items():
-        print(f"  {family:<28} {number:4}: ours leaves {ours_live[family]:4}, virt-sysprep {theirs_live[family]:4}")
+        print(
+            f"  {family:<28} {number:4}: imagebuild leaves {ours_live[family]:4}, virt-sysprep {theirs_live[family]:4}"
+        )
     gone = {one.path for one in guest.markers} - {one.path for one in theirs.live}
     for one in ours.live:
         print(f"  left: {one.path}{'  (virt-sysprep removes it)' if one.path in gone else ''}")
@@ -162,9 +170,9 @@ def _list(ours: Result, theirs: Result, guest: Guest) -> None:
 
 
 def main() -> int:
-    """Run the combinations that are asked for; 1 if a goal is missed."""
+    """Run the requested combinations; 1 if a goal is missed."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--only", action="append", choices=COMBINATIONS, help="this combination; repeatable")
+    parser.add_argument("--only", action="append", choices=COMBINATIONS, help="run only this combination; repeatable")
     parser.add_argument("--list", action="store_true", help="also print which markers are left")
     parser.add_argument("--workdir", type=Path, default=Path("/var/tmp"), help="needs about 3 GiB")
     arguments = parser.parse_args()
@@ -174,7 +182,7 @@ def main() -> int:
     print(f"{len(guest.markers)} markers, {len(guest.controls)} files that must stay", flush=True)
     with tempfile.TemporaryDirectory(prefix="bench-", dir=arguments.workdir) as name:
         folder = Path(name)
-        print(f"accelerator: {lived_in.proved(folder)}", flush=True)
+        print(f"accelerator: {lived_in.working_accelerator(folder)}", flush=True)
         names = list(dict.fromkeys(one.split("/")[0] for one in combinations))
         images = lived_in.make(guest, folder, names)
         met = []
@@ -187,12 +195,12 @@ def main() -> int:
 
 
 def _versions() -> str:
-    """The versions of the tools beside ours."""
-    said = [
+    """The versions of the other tools."""
+    outputs = [
         subprocess.run([tool, "--version"], check=True, capture_output=True, text=True).stdout
         for tool in ("virt-sysprep", "virt-sparsify")
     ]
-    return ", ".join(one.splitlines()[0] for one in said)
+    return ", ".join(one.splitlines()[0] for one in outputs)
 
 
 if __name__ == "__main__":

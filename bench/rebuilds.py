@@ -1,6 +1,9 @@
-"""What an edit costs, beside the whole build: nothing changed, the last operation, the disk's size, a second recipe of the family, several at once.
+"""Measure the cost of an edit compared with a full build.
 
-python -m bench.rebuilds [--workdir DIR]
+    python -m bench.rebuilds [--workdir DIR]
+
+The edits: nothing, the last operation, the disk's size, a second recipe of the family. Then several
+builds in parallel.
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ from imagebuild.recipe.load import load
 from imagebuild.store.store import Store
 
 MANY = 8
-"""Recipes that are built one after the other, and as many at once."""
+"""Number of recipes built one after the other, and of those built in parallel."""
 RECIPE = """\
 extends: debian-13
 name: {name}
@@ -33,12 +36,12 @@ operations:
     - write-file: {{path: /etc/motd, text: "{text}"}}
 """
 MORE = '- run-command: {command: "find / -xdev -type f -exec sha256sum {} + >/dev/null"}'
-"""Something that takes its time, as the installation of packages does."""
+"""A slow operation, as the installation of packages is."""
 
 
 @dataclass
 class Builds:
-    """Builds of a project of its own in ``folder``."""
+    """Builds of a new project in ``folder``."""
 
     folder: Path
 
@@ -48,7 +51,7 @@ class Builds:
         self.settings = Settings(Store(self.folder / "store"), self.folder / "out")
 
     def write(self, name: str, size: str = "4GiB", text: str = "one", more: str = MORE) -> None:
-        """Write a recipe; ``text`` is what its last operation writes."""
+        """Write a recipe whose last operation writes ``text``."""
         (self.recipes / f"{name}.yaml").write_text(RECIPE.format(name=name, size=size, text=text, more=more))
 
     def build(self, *words: str) -> float:
@@ -61,46 +64,49 @@ class Builds:
 
 
 def measure(folder: Path) -> None:
-    """What edits cost, then many at once; each with a store of its own."""
+    """Measure edits, then parallel builds; each with its own store."""
     edits(Builds(folder / "edits"))
     many(Builds(folder / "many"))
 
 
 def edits(builds: Builds) -> None:
-    """What each edit costs beside the whole."""
+    """Measure each edit compared with the full build."""
     builds.write("first")
     whole = builds.build("first")
-    print(f"from nothing: {whole:.1f} s", flush=True)
-    _tell("nothing changed", builds.build("first"), whole)
+    print(f"from scratch: {whole:.1f} s", flush=True)
+    _report("nothing changed", builds.build("first"), whole)
     builds.write("first", text="two")
-    _tell("the last operation edited", builds.build("first"), whole)
+    _report("the last operation edited", builds.build("first"), whole)
     builds.write("first", text="two", size="5GiB")
-    _tell("the disk's size edited", builds.build("first"), whole)
+    _report("the disk's size edited", builds.build("first"), whole)
     builds.write("second")
-    _tell("a second recipe of the family", builds.build("second"), whole)
+    _report("a second recipe of the family", builds.build("second"), whole)
 
 
 def many(builds: Builds) -> None:
-    """As many recipes at once as one after the other, each with its own installation; packages and installer are there before."""
+    """Build recipes one after the other, and as many others in parallel, each with its own installation.
+
+    Packages and installer are built before.
+    """
     names = [f"recipe-{number}" for number in range(2 * MANY)]
     for name in ("before", *names):
         builds.write(name, more="")
     builds.build("before")
     serial = sum(builds.build(name) for name in names[:MANY])
-    _tell(f"{MANY} recipes, one after the other", serial, serial)
+    _report(f"{MANY} recipes, one after the other", serial, serial)
     room = needed(load(str(builds.recipes / f"{names[-1]}.yaml")), builds.settings)
     with peak_of_memory() as peak:
-        _tell(f"{MANY} others, --jobs 2", builds.build(*names[MANY:], "--jobs", "2"), serial)
-    print(f"memory: at most {peak() >> 20} MiB in use; admitted: 2 x {room.memory >> 20} MiB")
+        _report(f"{MANY} others, --jobs 2", builds.build(*names[MANY:], "--jobs", "2"), serial)
+    print(f"memory: peak {peak() >> 20} MiB; admitted: 2 x {room.memory >> 20} MiB")
 
 
-def _tell(what: str, seconds: float, beside: float) -> None:
-    print(f"{what:<44} {seconds:7.1f} s  {seconds / beside:.3f}", flush=True)
+def _report(what: str, seconds: float, reference: float) -> None:
+    print(f"{what:<44} {seconds:7.1f} s  {seconds / reference:.3f}", flush=True)
 
 
 @contextmanager
 def peak_of_memory() -> Iterator[Callable[[], int]]:
-    """The most bytes that QEMU and the builds had in use in the block, as the kernel shares them out (PSS)."""
+    """The peak memory of QEMU and the builds in the block, in bytes (PSS)."""
     most, ended = 0, threading.Event()
 
     def look() -> None:

@@ -1,11 +1,13 @@
-"""A scrub by this checkout beside one by another checkout, and what 100,000 files in /tmp add to a scrub.
+"""Compare a scrub by this checkout with another checkout, or measure the cost of 100,000 files in /tmp.
 
     python -m bench.scrub IMAGE --base CHECKOUT [--rounds N] [--workdir DIR]
     python -m bench.scrub --files [--workdir DIR]
 
-CHECKOUT is a git worktree of the commit to compare with (`git worktree add ../base 526c021`). Both run `imagebuild scrub IMAGE --output NEW` in turns, each
-with a store of its own that knows before which accelerator works; medians are compared. Goal: at most 0.75 of the other one's time. ``--files`` scrubs an
-ext4 of 2 GiB with and without 100,000 files of 100 bytes in /tmp; goal: less than 10 s more. Ends with 1 if a goal is missed.
+CHECKOUT is a git worktree of the commit to compare with (`git worktree add ../base 526c021`). Both run
+`imagebuild scrub IMAGE --output NEW` alternately, each with its own store, in which the working
+accelerator is already cached; medians are compared. Goal: at most 0.75 of the other checkout's time.
+``--files`` scrubs an ext4 of 2 GiB with and without 100,000 files of 100 bytes in /tmp; goal: less than
+10 s more. The exit status is 1 if a goal is missed.
 """
 
 from __future__ import annotations
@@ -42,42 +44,45 @@ _TREE = {
     "var/log/syslog": "booted\n",
 }
 Seconds = tuple[float, float]
-"""Of the clock, and of processors."""
+"""Elapsed time and CPU time."""
 
 
 def compare(image: Path, base: Path, rounds: int, folder: Path) -> bool:
-    """Scrub ``image`` by both checkouts in turns; whether the goal is met."""
+    """Scrub ``image`` with both checkouts alternately; True if the goal is met."""
     checkouts = {"this": HERE, "base": base}
     seconds: dict[str, list[Seconds]] = {who: [] for who in checkouts}
     for number in range(1, rounds + 1):
-        # The first one of a round finds the image's pages in memory or not; so they take turns in that, too.
+        # For the first one of a round, the image may not be in memory; so they also take turns in going first.
         for who in sorted(checkouts, reverse=bool(number % 2)):
             seconds[who].append(scrub(checkouts[who], image, folder, who))
             clock, processors = seconds[who][-1]
             print(
-                f"round {number}, {who}: {clock:.1f} s, processors {processors:.1f} s, load {os.getloadavg()[0]:.1f}",
+                f"round {number}, {who}: {clock:.1f} s, CPU {processors:.1f} s, load {os.getloadavg()[0]:.1f}",
                 flush=True,
             )
     median = {who: [statistics.median(one) for one in zip(*each, strict=True)] for who, each in seconds.items()}
     ratios = [this / other for this, other in zip(median["this"], median["base"], strict=True)]
     for who, (clock, processors) in median.items():
-        print(f"median of {rounds}, {who}: {clock:.1f} s, processors {processors:.1f} s")
-    print(f"this by base: {ratios[0]:.2f} of the clock's time (goal: {GOAL}), {ratios[1]:.2f} of the processors'")
+        print(f"median of {rounds}, {who}: {clock:.1f} s, CPU {processors:.1f} s")
+    print(f"this / base: {ratios[0]:.2f} of the elapsed time (goal: {GOAL}), {ratios[1]:.2f} of the CPU time")
     return ratios[0] <= GOAL
 
 
 def files(folder: Path) -> bool:
-    """What many files in /tmp add to a scrub; whether the goal is met."""
+    """Measure the cost of many files in /tmp; True if the goal is met."""
     seconds = {number: scrub(HERE, image, folder, "this") for number, image in _guests(folder, (0, FILES)).items()}
     for number, (clock, processors) in seconds.items():
-        print(f"{number:,} files in /tmp: {clock:.1f} s, processors {processors:.1f} s")
+        print(f"{number:,} files in /tmp: {clock:.1f} s, CPU {processors:.1f} s")
     more = seconds[FILES][0] - seconds[0][0]
     print(f"{FILES:,} files: {more:.1f} s more (goal: {GOAL_OF_FILES:.0f} s)")
     return more < GOAL_OF_FILES
 
 
 def _guests(folder: Path, numbers: tuple[int, ...]) -> dict[int, Path]:
-    """Raw images of a small guest with so many files in /tmp. Filled by an appliance: mke2fs takes many minutes for that many in one folder."""
+    """Raw images of a small guest with the given numbers of files in /tmp.
+
+    An appliance fills them: mke2fs needs many minutes for that many files in one folder.
+    """
     images = {number: folder / f"files-{number}.raw" for number in numbers}
     for image in images.values():
         with image.open("wb") as file:
@@ -110,7 +115,7 @@ def _archive(archive: Path, number: int) -> None:
 
 
 def _store(folder: Path, who: str) -> Store:
-    """A store that knows which accelerator works."""
+    """A store in which the working accelerator is cached."""
     store = Store(folder / f"store-{who}")
     store.root.mkdir(mode=0o700, exist_ok=True)
     accelerator.verdict(store.answers)
@@ -118,7 +123,7 @@ def _store(folder: Path, who: str) -> Store:
 
 
 def scrub(checkout: Path, image: Path, folder: Path, who: str) -> Seconds:
-    """Seconds of a scrub of ``image`` by a checkout; the result is removed."""
+    """Time of a scrub of ``image`` with a checkout; the result is removed."""
     new = folder / f"{who}{image.suffix}"
     store = _store(folder, who)
     argv = [sys.executable, "-m", "imagebuild", "scrub", image, "--output", new, "--store", store.root]
@@ -133,7 +138,7 @@ def scrub(checkout: Path, image: Path, folder: Path, who: str) -> Seconds:
         text=True,
     )
     clock, processors = time.monotonic() - begin, _processors() - before
-    # 1: something could not be done, and was reported; then there is a result nevertheless.
+    # 1: something could not be done and was reported; there is a result nevertheless.
     if done.returncode not in (0, 1) or not new.exists():
         raise SystemExit(f"scrub by {checkout} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
     new.unlink()
@@ -141,22 +146,22 @@ def scrub(checkout: Path, image: Path, folder: Path, who: str) -> Seconds:
 
 
 def _processors() -> float:
-    """Seconds of processors of all children so far, with theirs."""
+    """CPU time of all child processes so far, including their children, in seconds."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
 
 def main() -> int:
-    """Measure what is asked for; 1 if a goal is missed."""
+    """Run the requested measurements; 1 if a goal is missed."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("image", type=Path, nargs="?", help="a raw or qcow2 image with a guest; it is not changed")
     parser.add_argument("--base", type=Path, help="the checkout to compare with")
-    parser.add_argument("--files", action="store_true", help="measure what many files in /tmp add")
+    parser.add_argument("--files", action="store_true", help="measure the cost of many files in /tmp")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--workdir", type=Path, default=Path("/var/tmp"), help="needs twice the image's size")
     arguments = parser.parse_args()
     if (arguments.image is None) != (arguments.base is None) or not (arguments.image or arguments.files):
-        parser.error("give IMAGE and --base, or --files, or all of them")
+        parser.error("IMAGE and --base, or --files, or all three are required")
     print(f"{os.cpu_count()} processors, load before: {os.getloadavg()[0]:.1f}", flush=True)
     met = []
     with tempfile.TemporaryDirectory(prefix="bench-", dir=arguments.workdir) as name:

@@ -1,7 +1,7 @@
 #!/bin/bash
-# qemu-img reads a raw image that a guest has open for writing, without a word; the same disk as qcow2 it refuses.
+# qemu-img reads a raw image that a guest has open for writing, without a warning; the same disk as qcow2 is refused.
 #
-# For Debian 12; the host must have the libraries that these packages link with (another qemu-system-x86 brings them in).
+# For Debian 12; the host must have the libraries that these packages link with (another qemu-system-x86 installs them).
 set -eu
 
 packages=(
@@ -28,12 +28,12 @@ export PATH="$work/root/usr/bin:$PATH" QEMU_MODULE_DIR="$work/root/usr/lib/x86_6
 
 qemu-img --version | head -n 1
 cat <<'END'
-A guest holds an image open for writing and shares that with nobody. `qemu-img convert` refuses to read the image,
-whatever its format. `info`, `map`, `measure`, `compare` and `dd` refuse it only as qcow2: a raw image they read, and
-`dd` copies a disk that may change under it and exits with 0. Only writing is refused for both.
+A guest has an image open for writing, exclusively. `qemu-img convert` refuses to read the image, whatever its format.
+`info`, `map`, `measure`, `compare` and `dd` refuse it only as qcow2: they read a raw image, and `dd` copies a disk that
+may change at the same time and exits with 0. Only writing is refused for both.
 END
 
-# Say whether a command takes the image ("reads") or reports that somebody else has it open ("refuses").
+# Print whether a command reads the image ("reads") or reports that another process has it open ("refuses").
 try() {
     if "$@" >output 2>&1; then
         echo reads
@@ -59,7 +59,7 @@ report() { # FORMAT
 qemu-img create -q -f raw same.raw 4M
 for format in raw qcow2; do
     qemu-img create -q -f "$format" "disk.$format" 4M
-    # -S: the guest never runs an instruction; its disk controller has the image open all the same.
+    # -S: the guest never runs an instruction; its disk controller has the image open nevertheless.
     qemu-system-x86_64 -L root/usr/share/seabios -L root/usr/share/qemu -machine pc,accel=tcg -m 32 -S \
         -nodefaults -display none -drive "file=disk.$format,format=$format,if=virtio" -pidfile guest.pid &
     guest=$!

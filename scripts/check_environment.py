@@ -1,6 +1,6 @@
-"""Ends with status 0 when this interpreter's environment has all that pyproject.toml asks for.
+"""Exit with status 0 if this interpreter's environment has everything that pyproject.toml requires.
 
-Run by setup.sh with the Python of .venv, before anything of imagebuild can be counted on: standard library only.
+setup.sh runs it with the Python of .venv, when nothing of imagebuild can be relied on yet: standard library only.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-# Those whose import has broken before their metadata did: compiled, or the distribution's own.
+# Modules whose import may fail although their metadata is intact: compiled ones, or the distribution's.
 MODULES = ("imagebuild", "click", "jinja2", "libvirt", "pydantic", "pykickstart", "yaml")
 
 
 def wanted(project: dict[str, object]) -> set[str]:
-    """Names of the distributions that a parsed pyproject.toml asks for, the dependency groups included."""
+    """Names of the distributions that a parsed pyproject.toml requires, including its dependency groups."""
     groups = project.get("dependency-groups", {})
     assert isinstance(groups, dict)
     entries = list(project["project"]["dependencies"])  # type: ignore[index]
@@ -28,7 +28,7 @@ def wanted(project: dict[str, object]) -> set[str]:
 
 
 def findings() -> list[str]:
-    """What is missing, a sentence each."""
+    """What is missing, one sentence each."""
     found = []
     for name in sorted(wanted(tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8")))):
         try:
@@ -44,7 +44,7 @@ def findings() -> list[str]:
         if name == "imagebuild" and ROOT not in Path(module.__file__ or "").resolve().parents:
             found.append(f"imagebuild comes from {module.__file__}, not from {ROOT}")
     if not (Path(sys.prefix) / "bin" / "imagebuild").exists():
-        found.append("the command imagebuild is not there")
+        found.append("the command imagebuild is missing from .venv/bin")
     return found
 
 

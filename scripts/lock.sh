@@ -1,10 +1,10 @@
 #!/bin/sh
-# Writes requirements.lock: the versions and digests of everything that `make setup` puts into .venv.
+# Writes requirements.lock: the versions and digests of everything that `make setup` installs into .venv.
 #
-#   scripts/lock.sh                     raise all versions to the newest that pyproject.toml allows
-#   scripts/lock.sh --vulnerabilities   look the locked versions up with pip-audit; changes nothing
+#   scripts/lock.sh                     update all versions to the newest that pyproject.toml allows
+#   scripts/lock.sh --vulnerabilities   check the locked versions with pip-audit; changes nothing
 #
-# The tools come into an environment of their own below build/. Exit status: 0 done, 1 failed or something was found, 2 wrong usage.
+# The tools get their own environment below build/. Exit status: 0 done, 1 failed or vulnerable, 2 wrong usage.
 set -eu
 
 export LC_ALL=C.UTF-8
@@ -19,8 +19,8 @@ install_tool() {
 case ${1-} in
     '')
         install_tool 'uv>=0.5'
-        # libvirt's binding is the distribution's: the package index has its source only, for the newest libvirt.
-        # No registry is named in the file: each host has its own.
+        # libvirt's binding comes from the distribution: the package index has only its source, for the newest libvirt.
+        # The file names no registry: each host is configured with its own.
         "$tools/bin/uv" pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --upgrade \
             --no-emit-package libvirt-python --no-emit-index-url --no-emit-find-links --no-annotate --quiet \
             --custom-compile-command 'make lock' --output-file requirements.lock

@@ -1,20 +1,20 @@
 #!/bin/sh
-# Makes a machine ready for imagebuild: system packages, a kernel for libguestfs's appliance, the
-# environment .venv. Run it again at any time: what is there is left alone. It never asks.
+# Prepares a machine for imagebuild: system packages, a kernel for libguestfs's appliance, and the
+# environment .venv. It may be run again at any time: what is installed stays as it is. It never asks.
 #
 #   scripts/setup.sh            install what is missing
-#   scripts/setup.sh --lint     and what `make lint` needs
-#   scripts/setup.sh --dry-run  only say what would be installed
+#   scripts/setup.sh --lint     install what `make lint` needs, too
+#   scripts/setup.sh --dry-run  only print what would be installed
 #
-# Exit status: 0 ready, 1 something failed, 2 wrong usage, 3 this host cannot (the way out is printed).
-# SETUP_ROOT is put before the files that describe the machine (/etc/os-release, /boot, …): the tests use it.
+# Exit status: 0 ready, 1 something failed, 2 wrong usage, 3 this host cannot run it (what to do is printed).
+# SETUP_ROOT is prepended to the paths that describe the machine (/etc/os-release, /boot, …); tests use it.
 set -eu
 
 export LC_ALL=C.UTF-8
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 cd "$(dirname "$0")/.."
 
-# The distribution's own Python: the only one that the binding of libguestfs is built for.
+# The distribution's Python: libguestfs's binding is built for this one only.
 python=/usr/bin/python3
 venv=$(pwd -P)/.venv
 log=build/setup.log
@@ -29,19 +29,19 @@ die() {
     exit "$1"
 }
 
-# --- what is needed: one "package|why" a line -------------------------------------------------------------------
+# --- what is needed: one "package|why" per line -------------------------------------------------------------------
 
 debian_packages() {
     cat <<'END'
 ca-certificates|downloads over https
 python3-venv|the environment .venv
 python3-guestfs|libguestfs: changes a disk without booting it
-libguestfs-tools|guestfish tells libguestfs's version; virt-sysprep and others are for the benchmark
+libguestfs-tools|guestfish prints libguestfs's version; virt-sysprep and others are for the benchmark
 libguestfs-xfs|XFS file systems in libguestfs
 virtinst|virt-install: starts the installation
 python3-libvirt|libvirt's Python binding: watches the installation
-libvirt-clients|virsh, for looking at a running installation; virt-xml-validate
-libxml2-utils|xmllint: virt-xml-validate holds domain definitions against libvirt's schema with it
+libvirt-clients|virsh, for inspecting a running installation; virt-xml-validate
+libxml2-utils|xmllint: virt-xml-validate checks domain definitions against libvirt's schema with it
 libvirt-daemon|libvirtd: runs the virtual machine
 libvirt-daemon-driver-qemu|libvirtd's QEMU driver
 libvirt-daemon-system|the system-wide libvirtd: its user and its configuration
@@ -58,24 +58,24 @@ fdisk|sfdisk: partition tables
 openssl|hashes passwords
 groff-base|formats the man page
 gpgv|checks who signed a distribution's checksums
-gpg|makes keys for the tests of signatures
-gpg-agent|without it gpg makes no keys
+gpg|generates keys for the signature tests
+gpg-agent|gpg needs it to generate keys
 xorriso|reads and writes ISO images
 END
 }
 
-# Package names as Fedora and EPEL spell them, to the best of our knowledge; never run.
+# Package names of Fedora and EPEL, to the best of our knowledge; never run.
 fedora_packages() {
     cat <<'END'
 ca-certificates|downloads over https
 python3|the environment .venv
 python3-libguestfs|libguestfs: changes a disk without booting it
-libguestfs|guestfish tells libguestfs's version
+libguestfs|guestfish prints libguestfs's version
 guestfs-tools|virt-sysprep and others, for the benchmark
 virt-install|virt-install: starts the installation
 python3-libvirt|libvirt's Python binding: watches the installation
-libvirt-client|virsh, for looking at a running installation; virt-xml-validate
-libxml2|xmllint: virt-xml-validate holds domain definitions against libvirt's schema with it
+libvirt-client|virsh, for inspecting a running installation; virt-xml-validate
+libxml2|xmllint: virt-xml-validate checks domain definitions against libvirt's schema with it
 libvirt-daemon-kvm|libvirt's daemon with its QEMU driver
 qemu-kvm|QEMU: the virtual machine itself
 qemu-img|qemu-img: checks images, makes vhdx
@@ -102,7 +102,7 @@ lint_packages() {
 }
 
 kernel_package() {
-    why="a kernel for libguestfs's appliance: /boot has none with its modules"
+    why="a kernel for libguestfs's appliance: /boot has none whose modules are installed"
     case $1 in
         debian) echo "linux-image-cloud-amd64|$why" ;;
         ubuntu) echo "linux-image-virtual|$why" ;;
@@ -110,12 +110,12 @@ kernel_package() {
     esac
 }
 
-# --- what is there ----------------------------------------------------------------------------------------------
+# --- what is installed ------------------------------------------------------------------------------------------
 
-# debian, ubuntu or fedora: whose package names this machine uses.
+# Prints debian, ubuntu or fedora: the distribution whose package names this machine uses.
 distribution() (
     ID='' ID_LIKE=''
-    # shellcheck disable=SC1091 # the machine's own
+    # shellcheck disable=SC1091 # a file of the machine
     [ ! -r "$host/etc/os-release" ] || . "$host/etc/os-release"
     for id in $ID $ID_LIKE; do
         case $id in
@@ -123,11 +123,11 @@ distribution() (
             rhel | centos) echo fedora && return ;;
         esac
     done
-    die 3 "setup knows Debian, Ubuntu and the Fedora and RHEL family, this is '${ID:-unknown}'" \
-        "install what docs/development.md lists by hand"
+    die 3 "setup supports Debian, Ubuntu, Fedora and the RHEL family; this is '${ID:-unknown}'" \
+        "install by hand the packages that scripts/setup.sh lists at its top"
 )
 
-# The newest kernel whose modules are there, as a path; libguestfs takes the newest too.
+# Prints the path of the newest kernel whose modules are installed; libguestfs uses the newest, too.
 newest_kernel() {
     for kernel in "$host"/boot/vmlinuz-*; do
         if [ -e "$kernel" ] && [ -d "$host/lib/modules/${kernel##*/vmlinuz-}" ]; then
@@ -136,7 +136,7 @@ newest_kernel() {
     done | sort -V | tail -n 1
 }
 
-# installed DISTRIBUTION PACKAGE…: those of the packages that are installed.
+# installed DISTRIBUTION PACKAGE…: prints those of the packages that are installed.
 installed() {
     family=$1
     shift
@@ -170,7 +170,7 @@ missing_packages() {
     } | only_missing "$1"
 }
 
-# --- the system part, the only one that needs root --------------------------------------------------------------
+# --- the system part, which alone needs root --------------------------------------------------------------------
 
 can_be_root() { [ "$(id -u)" -eq 0 ] || sudo -n true 2>/dev/null; }
 
@@ -182,30 +182,30 @@ as_root() {
     fi
 }
 
-# need_root WHY COMMAND: ends with the command to run by hand unless this user may become root without being asked.
+# need_root WHY COMMAND: exits, printing the command to run by hand, unless this user can become root without a prompt.
 need_root() {
-    can_be_root || die 3 "$1, and that needs root; sudo would ask for a password" \
-        "run this, then the same make again:
+    can_be_root || die 3 "$1; this needs root, and sudo would ask for a password" \
+        "run this command, then the same make again:
     $2"
 }
 
-# Everything the package managers say goes to the log; its end is shown when they fail.
+# Output of the package managers goes to the log; its end is shown when they fail.
 logged() { "$@" </dev/null >>"$log" 2>&1; }
 
 failed() {
     tail -n 15 "$log" >&2
-    die 3 "$1" "$2 (everything is in $log)"
+    die 3 "$1" "$2 (full output: $log)"
 }
 
-# Configuration files that somebody changed stay; services are not restarted behind anybody's back.
+# Modified configuration files are kept, and no service is restarted unasked.
 apt_get() {
     logged as_root env DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 \
         ${http_proxy:+"http_proxy=$http_proxy"} ${https_proxy:+"https_proxy=$https_proxy"} \
         apt-get -q --yes -o DPkg::Lock::Timeout=600 -o Acquire::Retries=3 -o Dpkg::Options::=--force-confold "$@"
 }
 
-# DPkg::Lock::Timeout does not cover the lists' lock, so a fresh machine's own apt-get update is waited for here.
-# Another vendor's broken source makes apt-get fail although Debian's own lists are there: only a warning.
+# DPkg::Lock::Timeout does not cover the lock of the package lists: wait for a fresh machine's own apt-get update.
+# A broken third-party source makes apt-get fail although Debian's own lists are there, so that is only a warning.
 apt_update() {
     tries=0
     while ! apt_get update; do
@@ -213,7 +213,7 @@ apt_update() {
         if tail -n 3 "$log" | grep -q 'lists/lock' && [ "$tries" -lt 30 ]; then
             sleep 10
         else
-            say "warning: apt-get update reported errors (see $log); going on with the lists there are"
+            say "warning: apt-get update reported errors (see $log); continuing with the existing lists"
             return
         fi
     done
@@ -226,7 +226,7 @@ install_packages() {
         fedora)
             need_root "packages are missing" "sudo dnf install $*"
             logged as_root dnf --assumeyes --setopt=install_weak_deps=False install "$@" ||
-                failed "dnf could not install the packages" "on RHEL and its rebuilds some come from EPEL"
+                failed "dnf could not install the packages" "on RHEL and its rebuilds, some of them are in EPEL"
             ;;
         *)
             need_root "packages are missing" "sudo apt-get update; sudo apt-get install --no-install-recommends $*"
@@ -240,7 +240,7 @@ install_packages() {
 system_packages() {
     missing=$(missing_packages "$1")
     [ -n "$missing" ] || return 0
-    say "installing what is missing, with what it depends on (a minute or two):"
+    say "installing missing packages with their dependencies (a minute or two):"
     printf '%s\n' "$missing" | while IFS='|' read -r package why; do
         printf '    %-28s %s\n' "$package" "$why"
     done
@@ -249,8 +249,8 @@ system_packages() {
     install_packages "$1" $(printf '%s\n' "$missing" | cut -d'|' -f1)
 }
 
-# Ubuntu makes kernels readable for root only, so libguestfs fails for everybody else. The file is public (anyone
-# can download the package); dpkg keeps the override when it updates this kernel, a newer one gets its own.
+# On Ubuntu only root can read kernels, so libguestfs fails for everybody else. The file is no secret (anyone can
+# download the package). dpkg keeps the override when it updates this kernel; a newer kernel gets its own.
 readable_kernel() {
     kernel=$(newest_kernel)
     if [ -z "$kernel" ] || [ -r "$kernel" ]; then
@@ -264,20 +264,20 @@ readable_kernel() {
     say "    $command"
     [ -z "$dry_run" ] || return 0
     need_root "libguestfs must read the kernel" "sudo $command"
-    # shellcheck disable=SC2086 # words of our own
-    logged as_root $command || failed "the kernel could not be made readable" "run it by hand as root"
+    # shellcheck disable=SC2086 # split into words on purpose
+    logged as_root $command || failed "the kernel could not be made readable" "run the command above by hand as root"
 }
 
 # --- the environment --------------------------------------------------------------------------------------------
 
-# What .venv depends on: when none of it changed, there is nothing to install.
+# A digest of what .venv depends on: if it has not changed, there is nothing to install.
 stamp() {
     { "$python" -V && echo "$venv" && cat pyproject.toml requirements.lock; } | sha256sum | cut -d' ' -f1
 }
 
 environment_complete() { "$venv/bin/python" scripts/check_environment.py; }
 
-# A .venv that was moved, made from another Python or damaged cannot be mended by pip.
+# pip cannot repair a .venv that was moved, created with another Python, or damaged.
 environment_usable() {
     minor=$("$python" -c 'import sys; print("%d.%d." % sys.version_info[:2])')
     "$venv/bin/python" -m pip --version >/dev/null 2>&1 &&
@@ -292,37 +292,37 @@ pip_install() {
 
 make_environment() {
     if ! environment_usable; then
-        say "making .venv from $python ($("$python" -V))"
+        say "creating .venv with $python ($("$python" -V))"
         rm -rf "$venv"
         logged "$python" -m venv --system-site-packages "$venv" ||
-            failed "the environment .venv could not be made" "is $(pwd -P) writable, and is there space?"
+            failed "the environment .venv could not be created" "check that $(pwd -P) is writable and has free space"
     fi
     say "installing imagebuild and its dependencies into .venv"
-    # What is installed is what the lock names, by its digests; libguestfs's and libvirt's bindings are the distribution's.
+    # The lock names what is installed, by digest; the libguestfs and libvirt bindings are the distribution's.
     pip_install --require-hashes --requirement requirements.lock
     pip_install --no-deps --no-build-isolation --editable .
 }
 
 environment() {
     "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
-        die 3 "imagebuild needs Python 3.11 or newer, $python is $("$python" -V)" \
-            "use a newer release of the distribution: libguestfs's binding works with the system's Python only"
+        die 3 "imagebuild needs Python 3.11 or newer; $python is $("$python" -V)" \
+            "use a newer release of the distribution: libguestfs's binding works only with the system's Python"
     wanted=$(stamp)
     if [ "$(cat "$venv/.setup-stamp" 2>/dev/null)" = "$wanted" ]; then
         if environment_complete; then
             return 0
         fi
-        say ".venv is damaged and made anew"
+        say ".venv is damaged; creating it again"
         rm -rf "$venv"
     fi
     make_environment
-    environment_complete || die 1 "the environment .venv is not complete" "see $log; \`make clean\` removes .venv"
+    environment_complete || die 1 "the environment .venv is incomplete" "see $log; \`make clean\` removes .venv"
     echo "$wanted" >"$venv/.setup-stamp"
 }
 
-# --- proof ------------------------------------------------------------------------------------------------------
+# --- verification -----------------------------------------------------------------------------------------------
 
-prove() {
+verify() {
     lacking=''
     for module in guestfs libvirt; do
         "$venv/bin/python" -c "import $module" || lacking="$lacking python-module-$module"
@@ -335,17 +335,18 @@ prove() {
     command -v qemu-system-x86_64 >/dev/null || [ -x /usr/libexec/qemu-kvm ] || lacking="$lacking qemu-system-x86_64"
     kernel=$(newest_kernel)
     { [ -n "$kernel" ] && [ -r "$kernel" ]; } || lacking="$lacking readable-kernel"
-    [ -z "$lacking" ] || die 3 "still missing:$lacking" "the packages are installed; see $log, then \`imagebuild doctor\`"
+    [ -z "$lacking" ] ||
+        die 3 "still missing:$lacking" "the packages are installed; see $log, then run \`imagebuild doctor\`"
 }
 
-# Things to know that setup does not change by itself.
+# Notes about settings that setup does not change.
 notes() {
     if [ -e "$host/dev/kvm" ] && [ ! -w "$host/dev/kvm" ]; then
-        say "note: you may not use /dev/kvm, so builds are emulated and slow; to change that:"
+        say "note: you have no access to /dev/kvm, so builds are emulated and slow; to get access:"
         say "    sudo usermod --append --groups kvm $(id -un)    (then log in again)"
     fi
     if [ "$(id -u)" -ne 0 ] && ! grep -q -e "^$(id -un):" -e "^$(id -u):" "$host/etc/subuid" 2>/dev/null; then
-        say "note: you have no subordinate user ids, which mmdebstrap uses; to add them:"
+        say "note: you have no subordinate user ids, which mmdebstrap needs; to add them:"
         say "    sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 $(id -un)"
     fi
 }
@@ -356,7 +357,7 @@ main() {
         case $option in
             --lint) lint=yes ;;
             --dry-run) dry_run=yes ;;
-            *) die 2 "unknown option $option" "there are --lint and --dry-run" ;;
+            *) die 2 "unknown option $option" "the options are --lint and --dry-run" ;;
         esac
     done
     family=$(distribution)
@@ -365,13 +366,13 @@ main() {
     readable_kernel "$family"
     [ -z "$dry_run" ] || return 0
     environment
-    prove
+    verify
     notes
     say "ready"
 }
 
-# Two at once in one checkout would disturb each other: the second waits. --close keeps the lock from programs that
-# a package's installation leaves running.
+# Two runs in one checkout would interfere, so the second waits. With --close, programs that a package's installation
+# leaves running do not inherit the lock.
 if [ -z "${SETUP_LOCKED-}" ] && command -v flock >/dev/null; then
     exec env SETUP_LOCKED=1 flock --close scripts/setup.sh scripts/setup.sh "$@"
 fi

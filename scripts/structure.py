@@ -1,9 +1,10 @@
-"""How the package is put together, read from its source: what stands at the top, how deep imports go, and which folders import each other.
+"""Print the package's structure: its rooms, the depth of imports, rooms that import each other.
 
     python scripts/structure.py [FOLDER]
 
-FOLDER is a package's own folder (default: imagebuild beside this script's folder). A room is a folder at the top of the package, or a module that
-stands there alone. Imports that only types need are left out. The depth is the longest chain of rooms that import each other, circles taken as one.
+FOLDER is the folder of a package (default: imagebuild, next to this script's folder). A room is a
+folder or a module at the top level of the package. Imports for type checking only are ignored. The
+depth is the longest chain of imports between rooms; a circle counts as one floor.
 """
 
 from __future__ import annotations
@@ -16,13 +17,13 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 
 Graph = dict[str, set[str]]
-"""What each module imports, or each room."""
+"""What each module, or each room, imports."""
 IN_THE_VM = ("kickstrap/agent/", "kickstrap/rootfs/")
-"""Programs of their own, which run in an installer's virtual machine."""
+"""Separate programs, which run in an installer's virtual machine."""
 
 
 def modules(package: Path) -> dict[str, Path]:
-    """The modules of a package by name, below the package's own."""
+    """The modules of a package by name, relative to the package."""
     found = {}
     for path in sorted(package.rglob("*.py")):
         relative = path.relative_to(package)
@@ -34,7 +35,7 @@ def modules(package: Path) -> dict[str, Path]:
 
 
 def imports(package: Path) -> Graph:
-    """What each module of a package imports of the others when it is run."""
+    """The other modules of the package that each module imports at run time."""
     known = modules(package)
     graph: Graph = {}
     for name, path in known.items():
@@ -71,7 +72,7 @@ def _imported(tree: ast.AST, package: str, folder: str) -> Iterator[str]:
 
 
 def rooms(graph: Graph) -> Graph:
-    """What each room imports of the others."""
+    """The other rooms that each room imports."""
     found: Graph = {}
     for name, others in graph.items():
         room = name.split(".")[0]
@@ -86,7 +87,7 @@ def mutual(graph: Graph) -> list[tuple[str, str]]:
 
 
 def circles(graph: Graph) -> list[list[str]]:
-    """Groups of two and more that can all reach each other (Tarjan's strongly connected components)."""
+    """Groups of two or more that can all reach each other (Tarjan's strongly connected components)."""
     index: dict[str, int] = {}
     low: dict[str, int] = {}
     stack: list[str] = []
@@ -114,7 +115,7 @@ def circles(graph: Graph) -> list[list[str]]:
 
 
 def depth(graph: Graph) -> int:
-    """The number of floors: the longest chain of imports, with each circle as one."""
+    """The number of floors: the longest chain of imports, each circle counting as one."""
     group = {name: name for name in graph}
     for circle in circles(graph):
         group |= dict.fromkeys(circle, circle[0])
@@ -128,15 +129,15 @@ def depth(graph: Graph) -> int:
 
 
 def report(package: Path) -> Iterator[str]:
-    """The figures, a line each."""
+    """The figures, one per line."""
     graph = imports(package)
     between = rooms(graph)
     alone = sorted(room for room in between if (package / f"{room}.py").is_file())
     folders = sorted(set(between) - set(alone))
-    yield f"rooms: {len(between)}, {len(folders)} folders and {len(alone)} modules that stand at the top"
-    yield from _wrapped("at the top", alone)
+    yield f"rooms: {len(between)}, {len(folders)} folders and {len(alone)} modules at the top level"
+    yield from _wrapped("modules", alone)
     yield f"floors: {depth(between)} of rooms, {depth(graph)} of modules"
-    yield f"arrows between rooms: {sum(map(len, between.values()))}"
+    yield f"imports between rooms: {sum(map(len, between.values()))}"
     yield f"pairs of rooms that import each other: {len(mutual(between))}"
     yield from (f"  {one} <-> {other}" for one, other in mutual(between))
     groups = circles(between)
@@ -146,7 +147,7 @@ def report(package: Path) -> Iterator[str]:
 
 
 def _without_packages(graph: Graph, package: Path) -> Graph:
-    """A folder's __init__ runs before its modules whoever is imported; it is no step on a way round."""
+    """Leave out each folder's __init__: it runs before any of its modules, so it is not part of a circle."""
     packages = {name for name, path in modules(package).items() if path.name == "__init__.py"}
     return {name: others - packages for name, others in graph.items() if name not in packages}
 

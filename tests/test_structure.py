@@ -41,10 +41,10 @@ def package(tmp_path: Path) -> Path:
     return folder
 
 
-def test_imports_are_read_wherever_they_stand(figures: dict[str, Callable[..., Any]], package: Path) -> None:
+def test_imports_are_found_anywhere_in_a_module(figures: dict[str, Callable[..., Any]], package: Path) -> None:
     graph = figures["imports"](package)
     assert graph["low.one"] == {"errors", "low", "low.two"}
-    assert graph["high.main"] == {"low", "low.one"}, "what only types need is left out"
+    assert graph["high.main"] == {"low", "low.one"}, "imports for type checking only are ignored"
     rooms = figures["rooms"](graph)
     assert rooms == {"errors": set(), "low": {"errors"}, "high": {"low"}, "top": {"high"}}
     assert figures["depth"](rooms) == 4
@@ -53,7 +53,7 @@ def test_imports_are_read_wherever_they_stand(figures: dict[str, Callable[..., A
 def test_circles_are_found(figures: dict[str, Callable[..., Any]]) -> None:
     graph = {"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}, "e": set()}
     assert figures["circles"](graph) == [["a", "b", "c"]]
-    assert figures["depth"](graph) == 2, "a circle is one floor"
+    assert figures["depth"](graph) == 2, "a circle counts as one floor"
     assert figures["mutual"]({"a": {"b"}, "b": {"a", "c"}, "c": set()}) == [("a", "b")]
 
 
