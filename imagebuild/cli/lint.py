@@ -1,4 +1,4 @@
-"""``imagebuild lint``: recipes, the kickstarts they give, and kickstart files, without building anything."""
+"""``imagebuild lint``: check recipes, the kickstarts rendered from them, and kickstart files, without building."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ _KICKSTARTS = (".ks", ".cfg", ".ks.in")
 @click.command(
     epilog="""\b
 Examples:
-  imagebuild lint                            all recipes that are known by name
+  imagebuild lint                            all recipes that can be built by name
   imagebuild lint recipes/web.yaml
-  imagebuild lint --syntax RHEL9 old.ks      a kickstart that no recipe renders
+  imagebuild lint --syntax RHEL9 old.ks      a kickstart file without a recipe
   imagebuild lint --sarif >lint.sarif        for annotations in a merge request"""
 )
 @click.argument("recipes", nargs=-1, type=RecipeName())
@@ -41,12 +41,12 @@ Examples:
     "files",
     multiple=True,
     metavar="FILE",
-    help="Check a kickstart file, whatever it is called; - is standard input; repeatable.",
+    help="Check FILE as a kickstart, whatever its name is; - is standard input; repeatable.",
 )
 @click.option(
-    "--syntax", metavar="VERSION", help="Read kickstart files by this syntax, such as RHEL9. [default: newest]"
+    "--syntax", metavar="VERSION", help="Syntax version of the kickstart files, such as RHEL9. [default: newest]"
 )
-@click.option("--list-rules", is_flag=True, help="List the rules for kickstarts and stop.")
+@click.option("--list-rules", is_flag=True, help="List the rules for kickstarts and exit.")
 @click.option("--sarif", "as_sarif", is_flag=True, help="Print a SARIF 2.1.0 log, for annotations in CI.")
 @var_option
 @json_option
@@ -59,9 +59,10 @@ def lint(
     given: dict[str, str],
     as_json: bool,
 ) -> None:
-    """Check RECIPES and the kickstarts they give, or kickstart files, without building.
+    """Check RECIPES and the kickstarts rendered from them, or kickstart files, without building.
 
-    A name that ends in .ks or .cfg, and -, is a kickstart file. Each finding is told as file:line: where: what. Secrets are not needed. Exit code 2 if anything is wrong; warnings do not count.
+    Arguments that end in .ks or .cfg, and -, are kickstart files. Each finding is printed as file:line: where: what.
+    Secrets are not needed. Exit code 2 if there are errors; warnings do not count.
     """
     if list_rules:
         _list_rules(as_json=as_json)
@@ -89,7 +90,7 @@ def _is_kickstart(name: str) -> bool:
 
 
 def _lint_recipes(names: tuple[str, ...], given: dict[str, str], found: Gathered) -> int:
-    """Gather what is found in the recipes of these names; returns the number of images that they yield."""
+    """Add the findings of these recipes to ``found``; returns the number of images that they yield."""
     images: list[RecipeImage] = []
     checked: list[Recipe] = []
     for name in names:
@@ -111,7 +112,7 @@ def _lint_recipes(names: tuple[str, ...], given: dict[str, str], found: Gathered
 
 
 def _tell(found: Gathered, counted: list[str], *, as_json: bool, as_sarif: bool) -> None:
-    """Print the findings; exit code 2 when there are errors among them."""
+    """Print the findings; exit with code 2 if there are errors among them."""
     told = [_clean(problem) for problem in (found.problems() if as_json else found.described())]
     number = {kind: sum(problem.severity == kind for problem in told) for kind in ("error", "warning")}
     if as_sarif:
@@ -124,7 +125,7 @@ def _tell(found: Gathered, counted: list[str], *, as_json: bool, as_sarif: bool)
     else:
         echo_lines(problems.lines(told), err=True)
         results = [_counted(count, what) for what, count in number.items() if count]
-        echo(", ".join([*counted, *(results or ["nothing wrong"])]))
+        echo(", ".join([*counted, *(results or ["no problems found"])]))
     if number["error"]:
         raise click.exceptions.Exit(RecipeError.exit_code)
 

@@ -1,4 +1,4 @@
-"""How findings are told: a line for people, an object for programs."""
+"""How findings are printed: lines for people, objects for programs."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def lines(problems: Iterable[Problem]) -> list[str]:
 
 
 def as_data(problem: Problem) -> dict[str, Any]:
-    """A problem as JSON has it."""
+    """A problem as an object for JSON."""
     return dict(vars(problem))
 
 
 def described(error: Mapping[str, Any]) -> list[str]:
-    """An error, as JSON has it, in lines for people."""
+    """An error, given as its JSON object, as lines for people."""
     told = lines(Problem(**problem) for problem in error.get("problems", ())) or [f"imagebuild: {error['message']}"]
     told += [f"    | {line}" for line in error.get("console", ())]
     told += [f"    hint: {error['hint']}"] if "hint" in error else []

@@ -19,20 +19,20 @@ _HEARTBEAT = 15.0
 
 
 def reporter(*, as_json: bool, quiet: bool) -> Reporter:
-    """The reporter that fits where standard output goes."""
+    """The reporter that suits the options and standard output."""
     if as_json:
         return JsonReporter()
     if quiet:
         return PlainReporter(lambda line: None)
     if not sys.stdout.isatty():
         return PlainReporter(echo)
-    from imagebuild.cli.terminal import TerminalReporter  # rich takes its time
+    from imagebuild.cli.terminal import TerminalReporter  # importing rich is slow
 
     return TerminalReporter()
 
 
 class PlainReporter:
-    """A line when a step ends, and now and then one while it runs: for logs."""
+    """Prints a line when a step ends, and occasionally one while it runs: for logs."""
 
     def __init__(self, tell: Callable[[str], None]) -> None:
         self._tell = tell

@@ -106,8 +106,8 @@ def test_a_name_that_nobody_knows(history: History) -> None:
 
 
 def test_nothing_was_built_yet(history: History) -> None:
-    assert lines("history") == ["no build is known"]
-    assert lines("history", "web") == ["no build of web is known"]
+    assert lines("history") == ["no recorded builds"]
+    assert lines("history", "web") == ["no recorded builds of web"]
     assert lines("history", "--json") == []
     assert not history.path.exists()
 
@@ -142,7 +142,7 @@ def test_a_history_that_is_damaged_is_no_empty_one(history: History) -> None:
     error = ran("history").exception
     assert isinstance(error, HostError)
     assert "damaged" in error.message
-    assert lines("history") == ["no build is known"]
+    assert lines("history") == ["no recorded builds"]
 
 
 def test_plan_tells_how_long_the_steps_may_take(history: History) -> None:
