@@ -36,7 +36,9 @@ _SETUP = "run `make setup`"
 
 @dataclass(frozen=True)
 class HostFinding:
-    """The result of one check: ``missing`` keeps builds from running, a ``note`` is only information."""
+    """The result of one check: ``missing`` keeps builds from running, a ``note`` is only
+    information.
+    """
 
     level: Level
     what: str

@@ -47,7 +47,8 @@ class HostError(ImageBuildError):
 class Problem:
     """One finding in a recipe or a kickstart, at a place that the user can open.
 
-    ``rule`` is the name of the kickstart rule that reported it, if any. A warning is printed and blocks nothing.
+    ``rule`` is the name of the kickstart rule that reported it, if any. A warning is printed and
+    blocks nothing.
     """
 
     file: str
@@ -68,7 +69,8 @@ class Problem:
 def from_os(error: OSError, near: str = "") -> ImageBuildError:
     """An OSError as an error that a user can act on; a full file system is a HostError.
 
-    ``near`` says where it must have happened if the error names no file, as an error from write() does not.
+    ``near`` says where it must have happened if the error names no file, as an error from write()
+    does not.
     """
     place = f" ({error.filename or near})" if error.filename or near else ""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -105,7 +107,10 @@ class GuestError(ImageBuildError):
 
 
 class GuestFileError(GuestError):
-    """The guest's file at ``path`` could not be read or changed. Whatever does not depend on it can continue."""
+    """The guest's file at ``path`` could not be read or changed.
+
+    Whatever does not depend on it can continue.
+    """
 
     def __init__(self, path: str, reason: str, hint: str | None = None) -> None:
         super().__init__(f"{path} in the guest{' ' if reason.startswith('is ') else ': '}{reason}", hint)

@@ -15,7 +15,9 @@ _ZEROES = bytes(_BLOCK)
 
 
 def write_atomically(path: Path, content: str | bytes, mode: int = 0o644) -> None:
-    """Replace ``path`` with ``content`` so that every reader sees the old or the new, even after a power cut."""
+    """Replace ``path`` with ``content`` so that every reader sees the old or the new, even after a
+    power cut.
+    """
     data = content.encode() if isinstance(content, str) else content
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     aside = Path(name)
@@ -60,7 +62,9 @@ def sha256(path: Path) -> str:
 
 
 def remove_tree(folder: Path) -> None:
-    """Remove a folder and everything in it, if it exists; a file or a link is removed by itself, without its target."""
+    """Remove a folder and everything in it, if it exists; a file or a link is removed by itself,
+    without its target.
+    """
     with suppress(FileNotFoundError):
         if folder.is_symlink() or not folder.is_dir():
             folder.unlink()
@@ -101,5 +105,8 @@ def allocated(path: Path) -> int:
 
 
 def is_utf8(name: str) -> bool:
-    """Whether a file name is UTF-8. Python decodes other bytes as surrogates, which libguestfs does not accept."""
+    """Whether a file name is UTF-8.
+
+    Python decodes other bytes as surrogates, which libguestfs does not accept.
+    """
     return not any("\udc80" <= char <= "\udcff" for char in name)

@@ -1,7 +1,7 @@
 """Fingerprints: a step's result is identified by a digest of everything that can change it.
 
-Inputs have names, so that a plan can say which of them changed. Deliberately not included: memory, CPU
-count, time limits, paths of the host and the clock.
+Inputs have names, so that a plan can say which of them changed. Deliberately not included: memory,
+CPU count, time limits, paths of the host and the clock.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ def text(content: str) -> str:
 
 
 def code(*places: str) -> str:
-    """The digest of imagebuild's source files at ``places``, files or folders relative to the package."""
+    """The digest of imagebuild's source files at ``places``, files or folders relative to the
+    package.
+    """
     return code_of(_sources(PACKAGE / place for place in places))
 
 

@@ -1,13 +1,14 @@
-r"""Makes untrusted text safe to print: names in a guest, the output of a server or a program, keys of a recipe.
+r"""Makes untrusted text safe to print: names in a guest, the output of a server or a program, keys
+of a recipe.
 
-A character that a terminal would act on, or that is invisible, is replaced by an escape as in Python
-(``\n``, ``\x1b``, ``\u202e``), and a byte that is not UTF-8 by one like ``\xff``. The escapes are for
-people, not for parsers: a backslash is kept, so that text that is already safe is not changed again.
-Exact names are in the output of ``--json``.
+A character that a terminal would act on, or that is invisible, is replaced by an escape as in
+Python (``\n``, ``\x1b``, ``\u202e``), and a byte that is not UTF-8 by one like ``\xff``. The
+escapes are for people, not for parsers: a backslash is kept, so that text that is already safe is
+not changed again. Exact names are in the output of ``--json``.
 
-The replaced characters are those that :meth:`str.isprintable` rejects (Unicode's categories Other and
-Separator except the space, which include C0, C1, DEL, bidirectional controls, surrogates, line and
-paragraph separators), and those with the property Default_Ignorable_Code_Point (Unicode's
+The replaced characters are those that :meth:`str.isprintable` rejects (Unicode's categories Other
+and Separator except the space, which include C0, C1, DEL, bidirectional controls, surrogates, line
+and paragraph separators), and those with the property Default_Ignorable_Code_Point (Unicode's
 DerivedCoreProperties.txt) in other categories, because they are invisible.
 """
 
@@ -48,7 +49,9 @@ def transcript(text: str) -> str:
 
 
 def shell_word(text: str) -> str:
-    """``text`` as one printable shell word: quoted, as ``$'…'`` (POSIX.1-2024, 2.2.4) if escapes are needed."""
+    """``text`` as one printable shell word: quoted, as ``$'…'`` (POSIX.1-2024, 2.2.4) if escapes
+    are needed.
+    """
     quoted = shlex.quote(text)
     return quoted if one_line(quoted) == quoted else f"$'{''.join(map(_in_dollar_quotes, text))}'"
 

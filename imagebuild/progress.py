@@ -1,4 +1,7 @@
-"""How long-running work reports its progress. Only the command line prints; all other code calls these methods."""
+"""How long-running work reports its progress.
+
+Only the command line prints; all other code calls these methods.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,8 @@ class Reporter(Protocol):
     """Receives the progress of a build while it runs."""
 
     def step(self, recipe: str, name: str, expected: float | None = None) -> AbstractContextManager[Progress]:
-        """A context for one step: leaving it ends the step, and an exception marks the step as failed.
+        """A context for one step: leaving it ends the step, and an exception marks the step as
+        failed.
 
         ``expected`` is the number of seconds that the step is likely to take, if known.
         """

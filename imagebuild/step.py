@@ -1,5 +1,5 @@
-"""The interface between installers and plans and builds: the steps before an installation, how to run
-them, and how the installer's machine boots.
+"""The interface between installers and plans and builds: the steps before an installation, how to
+run them, and how the installer's machine boots.
 
 An installer is a folder of this package with a module ``installer`` that implements ``Installer``.
 Recipes select it by the folder's name.
@@ -60,7 +60,9 @@ class Archive:
 
 
 class Dated(NamedTuple):
-    """The inputs of a step, including the state of its package sources; ``because`` says why that state changed."""
+    """The inputs of a step, including the state of its package sources; ``because`` says why that
+    state changed.
+    """
 
     inputs: dict[str, str]
     because: str = ""
@@ -98,9 +100,9 @@ class UsedSource:
 class Prepared:
     """What an installation needs.
 
-    ``tree`` is for virt-install, ``disks`` for the VM. ``served`` is a folder that is served to the VM, and
-    ``payload`` returns the kickstart's payload for the URL of that folder. ``room`` is the number of bytes that
-    the target must have, as far as known. ``made_from`` is for the manifest.
+    ``tree`` is for virt-install, ``disks`` for the VM. ``served`` is a folder that is served to the
+    VM, and ``payload`` returns the kickstart's payload for the URL of that folder. ``room`` is the
+    number of bytes that the target must have, as far as known. ``made_from`` is for the manifest.
     """
 
     tree: Path
@@ -122,7 +124,9 @@ class Entries(Protocol):
         """The verified entry of a step, if there is one that may be used."""
 
     def make(self, step: Step, fill: Callable[[Path, Progress], str]) -> Path:
-        """The entry of a step; ``fill`` creates it in the folder that it gets, and returns a summary."""
+        """The entry of a step; ``fill`` creates it in the folder that it gets, and returns a
+        summary.
+        """
 
 
 class Start(Protocol):
@@ -140,7 +144,9 @@ class Preparation(Protocol):
 
     @property
     def offers(self) -> Offers | None:
-        """Checks the sources that the VM fetches packages from; None if all packages exist before it starts."""
+        """Checks the sources that the VM fetches packages from; None if all packages exist before
+        it starts.
+        """
 
     @property
     def asked(self) -> tuple[str, ...]:
@@ -150,12 +156,16 @@ class Preparation(Protocol):
         """The parts of it that can change an installation."""
 
     def make(self, entries: Entries, start: Start) -> Callable[[], Prepared]:
-        """Start the missing steps. The returned function returns the result once all of them have finished."""
+        """Start the missing steps.
+
+        The returned function returns the result once all of them have finished.
+        """
 
     def kept(self, found: Mapping[str, Path]) -> tuple[dict[str, Path], Payload]:
         """The files for a manual installation, by the names they get, and the kickstart's payload.
 
-        ``found`` are the entries of an earlier build by step. Raises HostError if they are not sufficient.
+        ``found`` are the entries of an earlier build by step. Raises HostError if they are not
+        sufficient.
         """
 
 
@@ -170,7 +180,9 @@ class Installer(Protocol):
     ASKS: bool
     """Whether it prompts for what its kickstart leaves out."""
     PROVES_PACKAGES: bool
-    """Whether it verifies what it fetches from the URLs of ``url`` and ``repo``, regardless of the transport."""
+    """Whether it verifies what it fetches from the URLs of ``url`` and ``repo``, regardless of the
+    transport.
+    """
     HAS_PAYLOADS: bool
     """Whether recipes choose where its packages are unpacked (``installer.payload``)."""
 
@@ -192,7 +204,9 @@ class Installer(Protocol):
         """The payloads to render a kickstart with for checking; the one that installs is the last."""
 
     def supported(self, recipe: Recipe) -> Supported | None:
-        """Reports what in a kickstart the installer does not support; None if it supports its whole syntax."""
+        """Reports what in a kickstart the installer does not support; None if it supports its whole
+        syntax.
+        """
 
     def boot(self, recipe: Recipe) -> Boot:
         """How its machine starts."""

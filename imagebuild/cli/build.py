@@ -78,9 +78,9 @@ def build(
 ) -> None:
     """Build the images of RECIPES, several in parallel if the host has room for them.
 
-    Each of RECIPES is a name (recipes/NAME.yaml, then the shipped recipes) or a file. A recipe with a matrix yields
-    several images; the name of one of them builds only that image. Steps that an earlier build finished are reused.
-    The last line printed for a recipe is the path of its image.
+    Each of RECIPES is a name (recipes/NAME.yaml, then the shipped recipes) or a file. A recipe with
+    a matrix yields several images; the name of one of them builds only that image. Steps that an
+    earlier build finished are reused. The last line printed for a recipe is the path of its image.
     """
     if verbose:
         log_to_stderr()
@@ -121,7 +121,9 @@ def _words(recipe: Recipe, settings: Settings, given: Mapping[str, str], *, verb
 
 
 def _built(recipe: Recipe, settings: Settings, told: Reporter) -> dict[str, str | bool]:
-    """Build one recipe in this process and return its event; ``unchanged`` if the image already existed."""
+    """Build one recipe in this process and return its event; ``unchanged`` if the image already
+    existed.
+    """
     before = ArtifactFolder(settings.output, recipe.name).latest()
     artifact = engine.build(recipe, settings, told)
     unchanged = before is not None and before.version == artifact.version
@@ -195,7 +197,9 @@ def plan(
 
 
 def _lines(outlook: engine.Outlook) -> Iterator[str]:
-    """A line for the whole build and one for each step, with a column of times if any time is known."""
+    """A line for the whole build and one for each step, with a column of times if any time is
+    known.
+    """
     total = outlook.expected_seconds
     took = f", ~{minutes(total)} to go" if total else ""
     yield f"{outlook.plan.recipe.name}  {len(outlook.plan.steps)} steps, {outlook.cached} cached{took}"

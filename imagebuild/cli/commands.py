@@ -1,4 +1,6 @@
-"""All commands. Each is imported only when it is used, because each needs different parts of the program."""
+"""All commands. Each is imported only when it is used, because each needs different parts of the
+program.
+"""
 
 from __future__ import annotations
 
@@ -41,8 +43,9 @@ _COMMANDS = {
     ),
     "gc": ("gc", "Remove from the store what is no longer needed."),
 }
-"""For each command: its module, with the object's name if that is not the command's, and the first paragraph
-of its help."""
+"""For each command: its module, with the object's name if that is not the command's, and the first
+paragraph of its help.
+"""
 
 
 class CommandTable(Mapping[str, click.Command]):
@@ -72,7 +75,8 @@ class CommandGroup(click.Group):
 def _imported(name: str) -> ModuleType:
     """Import a module and exempt all that it loads from garbage collection.
 
-    The objects stay until the process ends. Scanning them again and again would take a tenth of a second.
+    The objects stay until the process ends. Scanning them again and again would take a tenth of a
+    second.
     """
     if (there := sys.modules.get(name)) is not None:
         return there

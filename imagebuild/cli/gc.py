@@ -35,8 +35,9 @@ Examples:
 def gc(keep: int, max_size: int | None, output: Path | None, dry_run: bool, store: Path | None, as_json: bool) -> None:
     """Remove from the store what is no longer needed.
 
-    That is what dead builds left behind (their machines, processes and files), damaged entries, and old results of
-    steps. What a running build uses is kept, and so is the newest version of each image.
+    That is what dead builds left behind (their machines, processes and files), damaged entries, and
+    old results of steps. What a running build uses is kept, and so is the newest version of each
+    image.
     """
     there = opened(store)
     report = collector.collect(there, keep=keep, max_size=max_size, dry_run=dry_run)

@@ -34,9 +34,9 @@ Examples:
 def history(recipes: tuple[str, ...], limit: int, store: Path | None, as_json: bool) -> None:
     """Show the last builds in the store, newest first; with RECIPES, only theirs.
 
-    For each build: when it began, its version, its outcome and duration, the size of the image, and the steps that
-    ran. A build without a duration is still running, or died. With --json each build has all its steps, with their
-    fingerprints and seconds.
+    For each build: when it began, its version, its outcome and duration, the size of the image, and
+    the steps that ran. A build without a duration is still running, or died. With --json each build
+    has all its steps, with their fingerprints and seconds.
     """
     known = History(opened(store))
     names = {image for name in recipes for image in _images(known, name)}
@@ -53,7 +53,9 @@ def history(recipes: tuple[str, ...], limit: int, store: Path | None, as_json: b
 
 
 def _images(known: History, name: str) -> list[str]:
-    """The images that ``name`` stands for: those of the recipe, or a name that only the history still knows."""
+    """The images that ``name`` stands for: those of the recipe, or a name that only the history
+    still knows.
+    """
     try:
         return [image.name or name for image in select(name)]
     except (RecipeError, UsageError):

@@ -1,4 +1,7 @@
-"""``--key``: how to unlock a guest's encrypted disks. Never the passphrase itself, only where to read it."""
+"""``--key``: how to unlock a guest's encrypted disks.
+
+Never the passphrase itself, only where to read it.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,10 @@ from imagebuild.schema.section import SecretRef
 
 
 def _read(_ctx: click.Context, _param: click.Parameter, values: tuple[str, ...]) -> tuple[Key, ...]:
-    """The keys with their values. Errors do not repeat a wrong argument, because it may be a passphrase."""
+    """The keys with their values.
+
+    Errors do not repeat a wrong argument, because it may be a passphrase.
+    """
     keys = []
     for value in values:
         parts = re.fullmatch(r"(.+?):(env|file):(.+)", value)

@@ -1,4 +1,6 @@
-"""``imagebuild lint``: check recipes, the kickstarts rendered from them, and kickstart files, without building."""
+"""``imagebuild lint``: check recipes, the kickstarts rendered from them, and kickstart files,
+without building.
+"""
 
 from __future__ import annotations
 
@@ -61,8 +63,9 @@ def lint(
 ) -> None:
     """Check RECIPES and the kickstarts rendered from them, or kickstart files, without building.
 
-    Arguments that end in .ks or .cfg, and -, are kickstart files. Each finding is printed as file:line: where: what.
-    Secrets are not needed. Exit code 2 if there are errors; warnings do not count.
+    Arguments that end in .ks or .cfg, and -, are kickstart files. Each finding is printed as
+    file:line: where: what. Secrets are not needed. Exit code 2 if there are errors; warnings do not
+    count.
     """
     if list_rules:
         _list_rules(as_json=as_json)

@@ -101,7 +101,9 @@ def _command(path: str, command: click.Command, ctx: click.Context) -> list[str]
 
 
 def _paragraphs(text: str) -> list[str]:
-    """Convert click's help text: paragraphs, and blocks marked with a backspace, whose lines stay as they are."""
+    """Convert click's help text: paragraphs, and blocks marked with a backspace, whose lines stay
+    as they are.
+    """
     lines: list[str] = []
     for paragraph in re.split(r"\n[ \t]*\n", text.strip()):
         if "\b" in paragraph:

@@ -1,8 +1,8 @@
 """The only module that prints: all output is redacted and made safe for a terminal.
 
 Nothing else in the command line may print; ``tests/cli/test_output.py`` checks the source for that.
-The exception is rich, which shows progress on a terminal (:mod:`imagebuild.cli.terminal`) with texts
-that :func:`shown` has made safe.
+The exception is rich, which shows progress on a terminal (:mod:`imagebuild.cli.terminal`) with
+texts that :func:`shown` has made safe.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ _lock = threading.Lock()
 
 
 def shown(text: object) -> str:
-    """``text`` as it is printed on one line; for text that is padded, cut or joined before printing."""
+    """``text`` as it is printed on one line; for text that is padded, cut or joined before
+    printing.
+    """
     return one_line(redact(str(text)))
 
 
@@ -42,7 +44,9 @@ def echo_text(text: str, *, err: bool = False) -> None:
 
 
 def echo_document(text: str) -> None:
-    """Print a text for programs, such as a kickstart: byte for byte, except on a terminal, where people read it."""
+    """Print a text for programs, such as a kickstart: byte for byte, except on a terminal, where
+    people read it.
+    """
     if sys.stdout.isatty():
         _write(several_lines(text), err=False)
     else:

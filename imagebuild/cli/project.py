@@ -1,4 +1,6 @@
-"""``imagebuild init`` and ``imagebuild schema``: a new project, and the schema of recipes for editors."""
+"""``imagebuild init`` and ``imagebuild schema``: a new project, and the schema of recipes for
+editors.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,8 @@ Examples:
     help="CI job to create.",
 )
 def init(folder: Path, name: str | None, base: str, ci: project.Ci) -> None:
-    """Create a project in FOLDER: a recipe that is ready to build, a CI job, the schema for editors.
+    """Create a project in FOLDER: a recipe that is ready to build, a CI job, the schema for
+    editors.
 
     Existing files are never overwritten.
     """

@@ -55,11 +55,11 @@ def render(
 ) -> None:
     """Print the checked kickstart of RECIPE, with placeholders for secrets, nonce and digest.
 
-    With --recipe, print the recipe merged with all that it extends and with its variables replaced. The result is a
-    complete recipe; each value is followed by the file and line that it comes from.
+    With --recipe, print the recipe merged with all that it extends and with its variables replaced.
+    The result is a complete recipe; each value is followed by the file and line that it comes from.
 
-    With --command, print the virt-install command. The files it names are those that --into writes; without --into
-    they are in a subfolder of the current folder with the recipe's name.
+    With --command, print the virt-install command. The files it names are those that --into writes;
+    without --into they are in a subfolder of the current folder with the recipe's name.
     """
     wanted = _wanted(load(recipe, given=given), payload)
     refuse_unknown(given, [wanted.variables])
@@ -81,7 +81,10 @@ def render(
 
 
 def rendered(recipe: Recipe) -> str:
-    """The recipe's kickstart with placeholders for what only a build knows. Raises RecipeError with all problems."""
+    """The recipe's kickstart with placeholders for what only a build knows.
+
+    Raises RecipeError with all problems.
+    """
     return plans.sample(recipe, installers.of(recipe).look_here(recipe)).text
 
 

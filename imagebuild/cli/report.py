@@ -1,4 +1,6 @@
-"""How a build's progress reaches the user: live on a terminal, plain lines elsewhere, JSON lines on request."""
+"""How a build's progress reaches the user: live on a terminal, plain lines elsewhere, JSON lines on
+request.
+"""
 
 from __future__ import annotations
 
@@ -67,7 +69,9 @@ class _PlainStep(RunningStep):
 
 
 class JsonReporter:
-    """One JSON object per line on standard output: ``step`` events with ``state`` started, running, done or failed."""
+    """One JSON object per line on standard output: ``step`` events with ``state`` started, running,
+    done or failed.
+    """
 
     @contextmanager
     def step(self, recipe: str, name: str, expected: float | None = None) -> Iterator[RunningStep]:

@@ -115,13 +115,13 @@ def scrub(
 ) -> None:
     """Turn IMAGE into a template: remove machine-specific data, offline.
 
-    The default set of operations removes identities, secrets and traces, and changes no setting of the guest. Settings
-    that only the shipped recipes need, such as SELinux and the firewall switched off, are house rules: apply them with
-    --house-rules.
+    The default set of operations removes identities, secrets and traces, and changes no setting of
+    the guest. Settings that only the shipped recipes need, such as SELinux and the firewall
+    switched off, are house rules: apply them with --house-rules.
 
-    Further IMAGEs are further disks of the same guest, in their order. The guest must be shut down. A failure or an
-    interruption leaves every image unchanged. `imagebuild operations list` lists the operations. Files that an
-    operation cannot process are listed, and the rest is done.
+    Further IMAGEs are further disks of the same guest, in their order. The guest must be shut down.
+    A failure or an interruption leaves every image unchanged. `imagebuild operations list` lists
+    the operations. Files that an operation cannot process are listed, and the rest is done.
     """
     if verbose:
         log_to_stderr()
@@ -184,7 +184,9 @@ def audit(
     as_json: bool,
     verbose: bool,
 ) -> None:
-    """Report which identities and secrets IMAGE still contains, with the path of each. Changes nothing."""
+    """Report which identities and secrets IMAGE still contains, with the path of each. Changes
+    nothing.
+    """
     if verbose:
         log_to_stderr()
     known = {*registry.names(), *KINDS}

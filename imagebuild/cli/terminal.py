@@ -68,7 +68,9 @@ class TerminalReporter:
 
 
 def _text(text: str, style: str = "") -> Text:
-    """Text for rich, which would pass on escape sequences and interpret ``[red]`` in a plain string as markup."""
+    """Text for rich, which would pass on escape sequences and interpret ``[red]`` in a plain string
+    as markup.
+    """
     return Text(shown(text), style=style)
 
 

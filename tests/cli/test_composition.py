@@ -70,7 +70,7 @@ def test_a_value_that_does_not_fit_or_is_not_known(recipes: Path, imagebuild: Im
         "imagebuild: --var sit: none of these recipes has this variable\n    hint: did you mean 'site'?\n",
     )
     assert imagebuild("render", "web-1", "--var", "site").returncode == 2
-    assert "yields 2 images, and one is wanted here" in imagebuild("render", "web").stderr
+    assert "yields 2 images, but exactly one is needed here" in imagebuild("render", "web").stderr
 
 
 def test_plan_goes_through_all_images(recipes: Path, imagebuild: Imagebuild) -> None:
