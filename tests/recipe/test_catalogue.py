@@ -60,7 +60,7 @@ def test_a_name_that_two_files_have(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="two recipes yield an image 'web'"):
         load("web", search=[recipes])
     (problem,) = clashes(image for name in ("one", "two") for image in select(recipes / f"{name}.yaml"))
-    assert str(problem) == f"{recipes}/two.yaml:2: name: {recipes}/one.yaml yields an image 'web' too"
+    assert str(problem) == f"{recipes}/two.yaml:2: name: {recipes}/one.yaml also yields an image 'web'"
 
 
 def test_a_broken_image_does_not_keep_the_others_from_loading(tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ def test_a_second_time_nothing_is_touched(made: Path) -> None:
     before = {path: path.read_bytes() for path in made.rglob("*") if path.is_file()}
     ran = imagebuild("init", ".", "--name", "web", folder=made)
     assert ran.returncode == 2
-    assert "there already: README.md" in ran.stderr.replace("recipes/web.yaml, kickstart/README.md, ", "")
+    assert "already exists: README.md" in ran.stderr.replace("recipes/web.yaml, kickstart/README.md, ", "")
     assert {path: path.read_bytes() for path in made.rglob("*") if path.is_file()} == before
 
 
@@ -80,7 +80,7 @@ def test_files_of_others_stay(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["", "two words", "../up", "-x", "x" * 64])
 def test_a_name_that_no_image_can_have(tmp_path: Path, name: str) -> None:
-    with pytest.raises(UsageError, match="cannot be the name of an image"):
+    with pytest.raises(UsageError, match="is not a valid image name"):
         create(tmp_path, name, "debian-13", "none")
     assert list(tmp_path.iterdir()) == []
 

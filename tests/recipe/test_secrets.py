@@ -61,9 +61,9 @@ def test_a_crypted_password_stays_as_it_is() -> None:
         (None, "the environment variable PW is not set"),
         ("", "environment variable PW is empty"),
         ("\n", "environment variable PW is empty"),
-        ("a\nb", "the password in environment variable PW holds a line break or a control character"),
+        ("a\nb", "the password in environment variable PW contains a line break or a control character"),
         ("x" * 257, "the password in environment variable PW is longer than 256 bytes"),
-        ("$6$short", "the password in environment variable PW looks crypted, but is not whole"),
+        ("$6$short", "the password in environment variable PW looks like a crypt(5) hash but is incomplete"),
     ],
 )
 def test_unfit_passwords_are_told_at_the_recipes_line_without_the_value(value: str | None, message: str) -> None:

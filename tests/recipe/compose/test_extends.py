@@ -120,18 +120,18 @@ def test_files_of_secrets_are_relative_to_where_they_are_written(
     [
         ({"a.yaml": "\nextends: b.yaml\n"}, "a.yaml:2: extends: there is no file 'b.yaml' in recipes"),
         ({"a.yaml": "extends:\n  - bse/b.yaml\n", "base/b.yaml": ""}, "a.yaml:2: extends[0]: there is no file 'bse/b.yaml' in recipes [did you mean 'base/b.yaml'?]"),
-        ({"a.yaml": "extends: a.yaml\n"}, "a.yaml:1: extends: these files extend each other in a circle: a.yaml:1 → a.yaml"),
+        ({"a.yaml": "extends: a.yaml\n"}, "a.yaml:1: extends: these files extend each other in a cycle: a.yaml:1 → a.yaml"),
         ({"a.yaml": "extends: b.yaml\n", "b.yaml": "#\nextends: c.yaml\n", "c.yaml": "#\n#\nextends: [a.yaml]\n"},
-         "c.yaml:3: extends[0]: these files extend each other in a circle: a.yaml:1 → b.yaml:2 → c.yaml:3 → a.yaml"),
+         "c.yaml:3: extends[0]: these files extend each other in a cycle: a.yaml:1 → b.yaml:2 → c.yaml:3 → a.yaml"),
         ({"a.yaml": "extends: b.yaml\n", "b.yaml": "#\nextends: c.yaml\n", "c.yaml": "#\n#\nextends: b.yaml\n"},
-         "c.yaml:3: extends: these files extend each other in a circle: b.yaml:2 → c.yaml:3 → b.yaml"),
+         "c.yaml:3: extends: these files extend each other in a cycle: b.yaml:2 → c.yaml:3 → b.yaml"),
         ({"a.yaml": "extends: ./sub\n", "sub/b.yaml": ""}, "a.yaml:1: extends: sub: this is a folder, not a recipe [name a file in it]"),
-        ({"a.yaml": "extends: {b: c}\n"}, "a.yaml:1: extends: expected the path of a recipe, or a list of such, found a mapping"),
+        ({"a.yaml": "extends: {b: c}\n"}, "a.yaml:1: extends: expected the path of a recipe or a list of paths, found a mapping"),
         ({"a.yaml": "extends: [[b]]\n"}, "a.yaml:1: extends[0]: expected the path of a recipe, found a list"),
-        ({"a.yaml": "extends: true\n"}, "a.yaml:1: extends: expected the path of a recipe, or a list of such, found the truth value true"),
+        ({"a.yaml": "extends: true\n"}, "a.yaml:1: extends: expected the path of a recipe or a list of paths, found the boolean true"),
         ({"a.yaml": "extends: ''\n"}, "a.yaml:1: extends: expected the path of a recipe, found ''"),
-        ({"a.yaml": 'extends: "b\\0.yaml"\n'}, "a.yaml:1: extends: expected the path of a recipe, or a list of such, found 'b\\x00.yaml'"),
-        ({"a.yaml": "extends: [b.yaml, b.yaml]\n", "b.yaml": "x: 1"}, "a.yaml:1: extends[1]: 'b.yaml' stands here twice [remove one of the two]"),
+        ({"a.yaml": 'extends: "b\\0.yaml"\n'}, "a.yaml:1: extends: expected the path of a recipe or a list of paths, found 'b\\x00.yaml'"),
+        ({"a.yaml": "extends: [b.yaml, b.yaml]\n", "b.yaml": "x: 1"}, "a.yaml:1: extends[1]: 'b.yaml' is listed twice [remove one of the two]"),
         ({"a.yaml": "#\nextends: b.yaml\n", "b.yaml": "- x\n"}, "b.yaml:1: expected a mapping of keys: a recipe begins with `name:` [it is extended in a.yaml:2]"),
         ({"a.yaml": "#\nextends: b.yaml\n", "b.yaml": ""}, "b.yaml:1: the file is empty: a recipe begins with `name:` [it is extended in a.yaml:2]"),
         ({"a.yaml": "extends: b.yaml\n", "b.yaml": "#\na: b: c\n"}, "b.yaml:2: a colon is not allowed here [check the indentation, or put the value in quotes]"),
@@ -153,15 +153,15 @@ def test_all_missing_files_are_told(tmp_path: Path) -> None:
     [
         ("packages: {remove: [crl]}", "a.yaml:2: packages.remove[0]: 'crl' is not in the list [did you mean 'curl'?]"),
         ("packages: {append: vim}", "a.yaml:2: packages.append: expected a list, found 'vim'"),
-        ("packages: {apend: [x]}", "a.yaml:2: packages.apend: a list is changed by append and remove [did you mean 'append'?]"),
-        ("packages: {append: [x], first: [y]}", "a.yaml:2: packages.first: a list is changed by append and remove [nothing else belongs beside append and remove]"),
-        ("network: {append: [x]}", "a.yaml:2: network: append and remove change a list, and this is a mapping (b.yaml:3)"),
-        ("network: {hostname: {append: [x]}}", "a.yaml:2: network.hostname: append and remove change a list, and this is 'base' (b.yaml:4)"),
-        ("disk: {append: [x]}", "a.yaml:2: disk: append and remove change a list, and this is none"),
-        ("name: {remove: []}", "a.yaml:2: name: append and remove change a list, and this is none"),
+        ("packages: {apend: [x]}", "a.yaml:2: packages.apend: use append and remove to change a list [did you mean 'append'?]"),
+        ("packages: {append: [x], first: [y]}", "a.yaml:2: packages.first: use append and remove to change a list [no other key is allowed next to append and remove]"),
+        ("network: {append: [x]}", "a.yaml:2: network: append and remove apply to a list, but this is a mapping (b.yaml:3)"),
+        ("network: {hostname: {append: [x]}}", "a.yaml:2: network.hostname: append and remove apply to a list, but this is 'base' (b.yaml:4)"),
+        ("disk: {append: [x]}", "a.yaml:2: disk: append and remove apply to a list, but this is none"),
+        ("name: {remove: []}", "a.yaml:2: name: append and remove apply to a list, but this is none"),
         ("nope: {append: [x]}", "a.yaml:2: nope: unknown key 'nope' [None]"),
-        ("packages: {append: [vim]}", "a.yaml:2: packages[2]: 'vim' stands here twice [remove one of the two]"),
-        ("packages: {remove: [[vim]]}", "a.yaml:2: packages.remove[0]: 'a list' is not in the list [known here: vim, curl]"),
+        ("packages: {append: [vim]}", "a.yaml:2: packages[2]: 'vim' is listed twice [remove one of the two]"),
+        ("packages: {remove: [[vim]]}", "a.yaml:2: packages.remove[0]: 'a list' is not in the list [known: vim, curl]"),
     ],
 )  # fmt: skip
 def test_lists_that_cannot_be_changed(tmp_path: Path, more: str, problem: str) -> None:
@@ -194,7 +194,7 @@ def test_what_grows_too_large_is_refused(tmp_path: Path) -> None:
 def test_long_texts_add_up(tmp_path: Path) -> None:
     text = "x" * 600_000
     (problem,) = told(tmp_path, {"b.yaml": f"b: {text}\n", "a.yaml": f"extends: b.yaml\na: {text}\n"})
-    assert "with what it extends, the recipe has more than 1024 KiB of text" in problem
+    assert "together with what it extends, the recipe has more than 1024 KiB of text" in problem
 
 
 def test_links_in_a_circle_and_special_files_are_told(tmp_path: Path) -> None:

@@ -69,11 +69,11 @@ def test_a_declaration_can_be_changed_in_parts(tmp_path: Path) -> None:
         ("extra: vim", "a.yaml:5: variables.extra: expected a list of texts, found 'vim'"),
         ("site: [x]", "a.yaml:5: variables.site: expected text, found a list"),
         ("site: ", "b.yaml:6: variables.site: this variable has no value [set it where this file is extended, or with --var site=…]"),
-        ("extra: {remove: [nano]}", "a.yaml:5: variables.extra.remove[0]: 'nano' is not in the list [known here: vim]"),
+        ("extra: {remove: [nano]}", "a.yaml:5: variables.extra.remove[0]: 'nano' is not in the list [known: vim]"),
         ("site: {type: txt}", "a.yaml:5: variables.site.type: expected 'text', 'number', 'boolean' or 'list', found 'txt' [did you mean 'text'?]"),
         ("site: {typ: text}", "a.yaml:5: variables.site.typ: unknown key 'typ' [did you mean 'type'?]"),
         ("cpus: {default: x}", "a.yaml:5: variables.cpus.default: expected a whole number, found 'x'"),
-        ("tier: {choices: [gold, 7, true]}", "a.yaml:5: variables.tier.choices[2]: expected text, found the truth value true"),
+        ("tier: {choices: [gold, 7, true]}", "a.yaml:5: variables.tier.choices[2]: expected text, found the boolean true"),
         ("tier: {choices: [gold]}", "b.yaml:2: variables.tier.default: expected 'gold', found 'silver'"),
         ("tier: {choices: gold}", "a.yaml:5: variables.tier.choices: expected a list, found 'gold'"),
         ("new: {description: x}", "a.yaml:5: variables.new: this variable has no value [set it where this file is extended, or with --var new=…]"),
@@ -81,7 +81,7 @@ def test_a_declaration_can_be_changed_in_parts(tmp_path: Path) -> None:
         ("new: [[x]]", "a.yaml:5: variables.new: expected text, found a list"),
         ("new: [{x: 1}]", "a.yaml:5: variables.new: expected text, found a mapping"),
         ('new: "a\\nb"', "a.yaml:5: variables.new: expected a single line, found text with a line break"),
-        ("New: x", "a.yaml:5: variables.New: expected a variable's name of small letters, digits and '_', found 'New'"),
+        ("New: x", "a.yaml:5: variables.New: expected a variable name of lower-case letters, digits and '_', found 'New'"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit(tmp_path: Path, line: str, problem: str) -> None:
@@ -117,7 +117,7 @@ packages: ${extra}
     assert (made.vm.vcpus.current, made.disk.size, made.packages) == (3, 8 * 1024**3, ("vim", "tree"))
     assert problems(
         "variables: {on: true}\nname: ${on}\n", "os: {family: debian, version: 13, codename: trixie}\n"
-    ) == ["small.yaml:3: name: expected text, found the truth value true; put it in quotes if it is meant as text"]
+    ) == ["small.yaml:3: name: expected text, found the boolean true; quote it if it is meant as text"]
 
 
 def test_a_literal_reference() -> None:
@@ -134,7 +134,7 @@ def test_a_literal_reference() -> None:
         ("network: {hostname: '${}'}", "small.yaml:3: network.hostname: expected ${name} of a variable [a literal ${ is written $${]"),
         ("description: ${a b}", "small.yaml:3: description: expected ${name} of a variable [a literal ${ is written $${]"),
         ("description: ${site", "small.yaml:3: description: expected ${name} of a variable [a literal ${ is written $${]"),
-        ("description: the ${several}", "small.yaml:3: description: the list several cannot stand inside a text [write it alone]"),
+        ("description: the ${several}", "small.yaml:3: description: the list several cannot be used inside a text [use it as the whole value]"),
         ("disk: {size: '${site}'}", "small.yaml:3: disk.size: expected a size with a unit, such as 4GiB or 512MiB, found 'berlin'"),
     ],
 )  # fmt: skip
@@ -169,7 +169,7 @@ def test_variables_of_the_command_line(tmp_path: Path) -> None:
 def test_a_bomb_of_references_is_refused(variables: str, text: str | None) -> None:
     more = f"description: '{text}'\n" if text else "packages: [" + "'${x}', " * 5000 + "]\n"
     (problem,) = problems(f"variables: {variables}\n{more}")
-    assert "with its variables the recipe has more than" in problem
+    assert "with its variables replaced, the recipe has more than" in problem
 
 
 @given(st.text(st.sampled_from("$ {}ab_1\\"), max_size=12), st.text(max_size=5))
