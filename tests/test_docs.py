@@ -1,4 +1,4 @@
-"""The documents tell what is there: their links, their examples and their tables are held against the code."""
+"""The documentation is up to date: its links, examples and tables are checked against the code."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def text_of(name: str) -> str:
 
 
 def section(text: str, title: str) -> str:
-    """What stands between a title and the next one."""
+    """The text between a title and the next one."""
     return text.partition(title)[2].partition("\n## ")[0]
 
 
@@ -33,13 +33,13 @@ def table(text: str, head: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_links_between_documents_lead_somewhere(document: Path) -> None:
+def test_links_between_documents_have_targets(document: Path) -> None:
     targets = re.findall(r"\]\(([^)#\s]+)[^)]*\)", document.read_text(encoding="utf-8"))
     missing = [target for target in targets if "://" not in target and not (document.parent / target).exists()]
     assert not missing
 
 
-def test_the_recipes_in_the_readme_are_some(tmp_path: Path) -> None:
+def test_the_recipes_in_the_readme_are_valid(tmp_path: Path) -> None:
     examples = re.findall(r"```yaml\n(.*?)```", text_of("README.md"), re.DOTALL)
     names = []
     for number, example in enumerate(examples):
@@ -51,8 +51,8 @@ def test_the_recipes_in_the_readme_are_some(tmp_path: Path) -> None:
 
 
 def test_the_readme_names_every_command() -> None:
-    told = {line.split()[1] for line in table(text_of("README.md"), "command")}
-    assert told == set(cli.commands)
+    documented = {line.split()[1] for line in table(text_of("README.md"), "command")}
+    assert documented == set(cli.commands)
 
 
 @pytest.mark.parametrize(
@@ -60,14 +60,14 @@ def test_the_readme_names_every_command() -> None:
     [("command", supported.COMMANDS), ("section", supported.SECTIONS)],
     ids=["commands", "sections"],
 )
-def test_kickstraps_tables_are_what_it_carries_out(head: str, allowed: dict[str, frozenset[str]]) -> None:
-    told = {
+def test_kickstraps_tables_match_what_it_supports(head: str, allowed: dict[str, frozenset[str]]) -> None:
+    documented = {
         name: frozenset(re.findall(r"--[a-z-]+", cell))
         for name, cell in table(text_of("docs/kickstrap.md"), head).items()
     }
-    assert told == allowed
+    assert documented == allowed
 
 
-def test_the_rooms_are_told_in_their_order() -> None:
-    told = re.findall(r"^    (\w+)  +\w.*$", section(text_of("docs/development.md"), "## Rooms"), re.MULTILINE)
-    assert told == [room for room in reversed(ROOMS) if (PACKAGE / room).is_dir()]
+def test_the_rooms_are_documented_in_their_order() -> None:
+    documented = re.findall(r"^    (\w+)  +\w.*$", section(text_of("docs/development.md"), "## Rooms"), re.MULTILINE)
+    assert documented == [room for room in reversed(ROOMS) if (PACKAGE / room).is_dir()]

@@ -1,4 +1,4 @@
-"""What scripts/setup.sh decides, on made-up machines; what it installs is proved by CI's own machine."""
+"""The decisions of scripts/setup.sh on simulated machines. CI itself verifies what it installs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ KERNEL = "6.12.0-test"
 
 @dataclass(frozen=True)
 class Machine:
-    """A machine as the script sees it: files under ``root``, a package manager and an identity under ``bin``."""
+    """A machine as the script sees it: files in ``root``, a package manager and an identity in
+    ``bin``.
+    """
 
     root: Path
     bin: Path
@@ -32,7 +34,7 @@ class Machine:
         (self.root / "etc" / "os-release").write_text(release, encoding="utf-8")
 
     def has(self, *packages: str) -> None:
-        """Only these packages are installed."""
+        """Make these packages the only ones that are installed."""
         (self.root / "installed").write_text("".join(f"{name}\n" for name in packages), encoding="utf-8")
 
     def has_kernel(self) -> None:
@@ -59,7 +61,7 @@ def machine(tmp_path: Path) -> Machine:
     return machine
 
 
-def told(result: Completed) -> dict[str, str]:
+def listed(result: Completed) -> dict[str, str]:
     """The packages that the script listed, with their reasons."""
     rows = [line.split(None, 1) for line in result.stdout.splitlines() if line.startswith("    ")]
     return dict(rows)
@@ -68,7 +70,7 @@ def told(result: Completed) -> dict[str, str]:
 def everything(machine: Machine, *options: str) -> dict[str, str]:
     result = machine.setup("--dry-run", *options)
     assert result.returncode == 0, result.stdout
-    return told(result)
+    return listed(result)
 
 
 def test_a_dry_run_gives_each_missing_package_a_reason_and_changes_nothing(machine: Machine) -> None:
@@ -78,13 +80,13 @@ def test_a_dry_run_gives_each_missing_package_a_reason_and_changes_nothing(machi
     assert not (machine.root / "changed").exists()
 
 
-def test_nothing_is_told_when_nothing_is_missing(machine: Machine) -> None:
+def test_nothing_is_printed_if_nothing_is_missing(machine: Machine) -> None:
     machine.has(*everything(machine))
     result = machine.setup("--dry-run")
     assert (result.returncode, result.stdout) == (0, "")
 
 
-def test_only_what_is_missing_is_told(machine: Machine) -> None:
+def test_only_missing_packages_are_listed(machine: Machine) -> None:
     machine.has(*(set(everything(machine)) - {"zstd", "virtinst"}))
     assert set(everything(machine)) == {"zstd", "virtinst"}
 
@@ -117,18 +119,18 @@ def test_each_family_has_its_own_names(machine: Machine, release: str, expected:
 
 
 @pytest.mark.parametrize("release", ["ID=plan9\n", "", "ID=arch\nID_LIKE=archlinux\n"], ids=["other", "none", "arch"])
-def test_an_unknown_distribution_is_told_so(machine: Machine, release: str) -> None:
+def test_an_unknown_distribution_is_reported(machine: Machine, release: str) -> None:
     machine.is_a(release)
     result = machine.setup("--dry-run")
     assert result.returncode == 3
     assert "hint:" in result.stdout
 
 
-def test_lint_asks_for_shellcheck_too(machine: Machine) -> None:
+def test_lint_also_needs_shellcheck(machine: Machine) -> None:
     assert set(everything(machine, "--lint")) - set(everything(machine)) == {"shellcheck"}
 
 
-def test_a_user_who_cannot_become_root_is_given_the_command(machine: Machine) -> None:
+def test_a_user_who_cannot_become_root_gets_the_command(machine: Machine) -> None:
     machine.has(*(set(everything(machine)) - {"zstd", "virtinst"}))
     machine.program("id", '[ "$1" = -u ] && echo 1000 || echo somebody')
     machine.program("sudo", "exit 1")
@@ -151,5 +153,5 @@ def test_pyproject_names_are_read_without_their_versions() -> None:
     assert wanted(project) == {"click", "pydantic", "rich", "libvirt-python", "pytest-timeout", "ruff"}
 
 
-def test_the_environment_that_runs_the_tests_is_whole() -> None:
+def test_the_environment_that_runs_the_tests_is_complete() -> None:
     assert runpy.run_path(str(ROOT / "scripts" / "check_environment.py"))["findings"]() == []

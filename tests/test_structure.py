@@ -1,4 +1,4 @@
-"""The figures of `make structure`, on a package of a few lines."""
+"""The figures of `make structure` for a package of a few lines."""
 
 from __future__ import annotations
 
@@ -41,23 +41,23 @@ def package(tmp_path: Path) -> Path:
     return folder
 
 
-def test_imports_are_read_wherever_they_stand(figures: dict[str, Callable[..., Any]], package: Path) -> None:
+def test_imports_are_found_anywhere_in_a_file(figures: dict[str, Callable[..., Any]], package: Path) -> None:
     graph = figures["imports"](package)
     assert graph["low.one"] == {"errors", "low", "low.two"}
-    assert graph["high.main"] == {"low", "low.one"}, "what only types need is left out"
+    assert graph["high.main"] == {"low", "low.one"}, "imports for types only are left out"
     rooms = figures["rooms"](graph)
     assert rooms == {"errors": set(), "low": {"errors"}, "high": {"low"}, "top": {"high"}}
     assert figures["depth"](rooms) == 4
 
 
-def test_circles_are_found(figures: dict[str, Callable[..., Any]]) -> None:
+def test_cycles_are_found(figures: dict[str, Callable[..., Any]]) -> None:
     graph = {"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}, "e": set()}
     assert figures["circles"](graph) == [["a", "b", "c"]]
-    assert figures["depth"](graph) == 2, "a circle is one floor"
+    assert figures["depth"](graph) == 2, "a cycle counts as one floor"
     assert figures["mutual"]({"a": {"b"}, "b": {"a", "c"}, "c": set()}) == [("a", "b")]
 
 
-def test_a_circle_is_a_failure(package: Path) -> None:
+def test_a_cycle_is_a_failure(package: Path) -> None:
     assert "circles of rooms: 0" in run([sys.executable, str(SCRIPT), str(package)], timeout=60).stdout
     (package / "low" / "two.py").write_text("from tool.top import x\n")
     done = run([sys.executable, str(SCRIPT), str(package)], timeout=60, check=False)

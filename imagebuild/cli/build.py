@@ -87,20 +87,20 @@ def build(
     wanted = loaded(recipes, given, only)
     settings = Settings(opened(store), output, refresh, if_changed, max_age)
     engine.clear_dead_runs(settings.store)
-    told = reporter(as_json=as_json, quiet=quiet)
+    reports = reporter(as_json=as_json, quiet=quiet)
     if len(wanted) == 1:
-        _tell(told, _built(wanted[0], settings, told))
+        _print_result(reports, _built(wanted[0], settings, reports))
         return
     builds = scheduler.Builds(
         wanted,
         settings,
         lambda recipe: _words(recipe, settings, given, verbose=verbose),
-        told,
+        reports,
         jobs=jobs or len(os.sched_getaffinity(0)),
         fail_fast=not keep_going,
         beside=lambda line: echo(line, err=True) if verbose else None,
-        ended=lambda outcome: _tell(
-            told, outcome.artifact or {"event": "error", "recipe": outcome.recipe, **(outcome.error or {})}
+        ended=lambda outcome: _print_result(
+            reports, outcome.artifact or {"event": "error", "recipe": outcome.recipe, **(outcome.error or {})}
         ),
     )
     outcomes = builds.go()
@@ -120,15 +120,15 @@ def _words(recipe: Recipe, settings: Settings, given: Mapping[str, str], *, verb
     return words + ["--refresh"] * settings.refresh + ["--verbose"] * verbose
 
 
-def _built(recipe: Recipe, settings: Settings, told: Reporter) -> dict[str, str | bool]:
+def _built(recipe: Recipe, settings: Settings, reports: Reporter) -> dict[str, str | bool]:
     """Build one recipe in this process and return its event; ``unchanged`` if the image already
     existed.
     """
     before = ArtifactFolder(settings.output, recipe.name).latest()
-    artifact = engine.build(recipe, settings, told)
+    artifact = engine.build(recipe, settings, reports)
     unchanged = before is not None and before.version == artifact.version
     if unchanged and settings.if_changed:
-        told.note(recipe.name, f"unchanged since {artifact.version}")
+        reports.note(recipe.name, f"unchanged since {artifact.version}")
     return {
         "event": "artifact",
         "unchanged": unchanged,
@@ -139,10 +139,10 @@ def _built(recipe: Recipe, settings: Settings, told: Reporter) -> dict[str, str 
     }
 
 
-def _tell(told: Reporter, event: Mapping[str, Any]) -> None:
+def _print_result(reports: Reporter, event: Mapping[str, Any]) -> None:
     """Print the result of a build: its image, or the error."""
-    if isinstance(told, JsonReporter):
-        told.tell(**event)
+    if isinstance(reports, JsonReporter):
+        reports.emit(**event)
     elif "image" in event:
         echo(event["image"])
     else:

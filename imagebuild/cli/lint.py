@@ -85,7 +85,7 @@ def lint(
         for number, what in ((len(names), "recipe"), (images, "image"), (len(kickstarts), "kickstart"))
         if number or (what != "kickstart" and names)
     ]
-    _tell(found, counted, as_json=as_json, as_sarif=as_sarif)
+    _print_findings(found, counted, as_json=as_json, as_sarif=as_sarif)
 
 
 def _is_kickstart(name: str) -> bool:
@@ -114,19 +114,19 @@ def _lint_recipes(names: tuple[str, ...], given: dict[str, str], found: Gathered
     return len(images)
 
 
-def _tell(found: Gathered, counted: list[str], *, as_json: bool, as_sarif: bool) -> None:
+def _print_findings(found: Gathered, counted: list[str], *, as_json: bool, as_sarif: bool) -> None:
     """Print the findings; exit with code 2 if there are errors among them."""
-    told = [_clean(problem) for problem in (found.problems() if as_json else found.described())]
-    number = {kind: sum(problem.severity == kind for problem in told) for kind in ("error", "warning")}
+    printed = [_clean(problem) for problem in (found.problems() if as_json else found.described())]
+    number = {kind: sum(problem.severity == kind for problem in printed) for kind in ("error", "warning")}
     if as_sarif:
-        echo_data(sarif.log(told, Path.cwd()), indent=1)
+        echo_data(sarif.log(printed, Path.cwd()), indent=1)
     elif as_json:
-        for problem, images in zip(told, (found.images[one] for one in found.problems()), strict=True):
+        for problem, images in zip(printed, (found.images[one] for one in found.problems()), strict=True):
             echo_data({**problems.as_data(problem), "images": images})
         summary = {"event": "summary", "errors": number["error"], "warnings": number["warning"]}
         echo_data({**summary, "checked": counted})
     else:
-        echo_lines(problems.lines(told), err=True)
+        echo_lines(problems.lines(printed), err=True)
         results = [_counted(count, what) for what, count in number.items() if count]
         echo(", ".join([*counted, *(results or ["no problems found"])]))
     if number["error"]:

@@ -62,15 +62,15 @@ def main() -> None:
         _show_usage_error(error)
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, click.Abort):
-        _tell(as_json, {"message": "interrupted; only finished steps were kept", "exit_code": INTERRUPTED})
+        _print_error(as_json, {"message": "interrupted; only finished steps were kept", "exit_code": INTERRUPTED})
         sys.exit(INTERRUPTED)
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)
     except (ImageBuildError, OSError) as error:
-        told = from_os(error) if isinstance(error, OSError) else error
-        _tell(as_json, _described(told))
-        sys.exit(told.exit_code)
+        failure = from_os(error) if isinstance(error, OSError) else error
+        _print_error(as_json, _described(failure))
+        sys.exit(failure.exit_code)
 
 
 def _interrupt(_signum: int, _frame: FrameType | None) -> None:
@@ -104,7 +104,7 @@ def _described(error: ImageBuildError) -> dict[str, Any]:
     return described
 
 
-def _tell(as_json: bool, described: dict[str, Any]) -> None:
+def _print_error(as_json: bool, described: dict[str, Any]) -> None:
     """Print the error on standard error, or with --json as the last object on standard output."""
     if as_json:
         echo_data({"event": "error", **described})

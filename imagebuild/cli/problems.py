@@ -10,13 +10,13 @@ from imagebuild.errors import Problem
 
 def lines(problems: Iterable[Problem]) -> list[str]:
     """Each problem as ``file:line: what [rule]``, with its hint below."""
-    told: list[str] = []
+    output: list[str] = []
     for problem in problems:
         rule = f" [{problem.rule}]" if problem.rule else ""
-        told.append(f"{problem}{rule}")
+        output.append(f"{problem}{rule}")
         if problem.hint:
-            told.append(f"    hint: {problem.hint}")
-    return told
+            output.append(f"    hint: {problem.hint}")
+    return output
 
 
 def as_data(problem: Problem) -> dict[str, Any]:
@@ -26,7 +26,7 @@ def as_data(problem: Problem) -> dict[str, Any]:
 
 def described(error: Mapping[str, Any]) -> list[str]:
     """An error, given as its JSON object, as lines for people."""
-    told = lines(Problem(**problem) for problem in error.get("problems", ())) or [f"imagebuild: {error['message']}"]
-    told += [f"    | {line}" for line in error.get("console", ())]
-    told += [f"    hint: {error['hint']}"] if "hint" in error else []
-    return told + ([f"    logs: {error['evidence']}"] if "evidence" in error else [])
+    output = lines(Problem(**problem) for problem in error.get("problems", ())) or [f"imagebuild: {error['message']}"]
+    output += [f"    | {line}" for line in error.get("console", ())]
+    output += [f"    hint: {error['hint']}"] if "hint" in error else []
+    return output + ([f"    logs: {error['evidence']}"] if "evidence" in error else [])

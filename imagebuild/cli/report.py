@@ -36,36 +36,36 @@ def reporter(*, as_json: bool, quiet: bool) -> Reporter:
 class PlainReporter:
     """Prints a line when a step ends, and occasionally one while it runs: for logs."""
 
-    def __init__(self, tell: Callable[[str], None]) -> None:
-        self._tell = tell
+    def __init__(self, emit: Callable[[str], None]) -> None:
+        self._emit = emit
 
     @contextmanager
     def step(self, recipe: str, name: str, expected: float | None = None) -> Iterator[RunningStep]:
-        step = _PlainStep(recipe, name, expected, tell=self._tell)
+        step = _PlainStep(recipe, name, expected, emit=self._emit)
         try:
             yield step
         except BaseException:
-            self._tell(line(recipe, name, "failed" if not step.detail else f"failed at: {step.detail}", step.seconds))
+            self._emit(line(recipe, name, "failed" if not step.detail else f"failed at: {step.detail}", step.seconds))
             raise
-        self._tell(line(recipe, name, step.text, step.seconds))
+        self._emit(line(recipe, name, step.text, step.seconds))
 
     def note(self, recipe: str, text: str) -> None:
-        self._tell(f"{recipe}  {text}")
+        self._emit(f"{recipe}  {text}")
 
 
 @dataclass(kw_only=True)
 class _PlainStep(RunningStep):
-    tell: Callable[[str], None]
-    _told: float = field(default_factory=time.monotonic)
+    emit: Callable[[str], None]
+    _reported: float = field(default_factory=time.monotonic)
 
     def update(self, detail: str = "", fraction: float | None = None) -> None:
         super().update(detail, fraction)
         now = time.monotonic()
-        if now - self._told >= _HEARTBEAT:
-            self._told = now
+        if now - self._reported >= _HEARTBEAT:
+            self._reported = now
             percent = f" ({fraction:.0%})" if fraction is not None else ""
             text = f"… {self.detail}{percent}"
-            self.tell(line(self.recipe, self.name, text, self.seconds, self.expected))
+            self.emit(line(self.recipe, self.name, text, self.seconds, self.expected))
 
 
 class JsonReporter:
@@ -75,38 +75,38 @@ class JsonReporter:
 
     @contextmanager
     def step(self, recipe: str, name: str, expected: float | None = None) -> Iterator[RunningStep]:
-        step = _JsonStep(recipe, name, expected, tell=self.tell)
-        self.tell(event="step", recipe=recipe, step=name, state="started", expected_seconds=rounded(expected))
+        step = _JsonStep(recipe, name, expected, emit=self.emit)
+        self.emit(event="step", recipe=recipe, step=name, state="started", expected_seconds=rounded(expected))
         try:
             yield step
         except BaseException as error:
             cause = error.message if isinstance(error, ImageBuildError) else type(error).__name__
-            self.tell(
+            self.emit(
                 event="step", recipe=recipe, step=name, state="failed", error=cause, seconds=round(step.seconds, 1)
             )
             raise
-        self.tell(
+        self.emit(
             event="step", recipe=recipe, step=name, state="done", summary=step.text, seconds=round(step.seconds, 1)
         )
 
     def note(self, recipe: str, text: str) -> None:
-        self.tell(event="note", recipe=recipe, text=text)
+        self.emit(event="note", recipe=recipe, text=text)
 
-    def tell(self, **event: Any) -> None:
+    def emit(self, **event: Any) -> None:
         """Print one event."""
         echo_data(event)
 
 
 @dataclass(kw_only=True)
 class _JsonStep(RunningStep):
-    tell: Callable[..., None]
-    _told: tuple[str, int | None] = ("", None)
+    emit: Callable[..., None]
+    _reported: tuple[str, int | None] = ("", None)
 
     def update(self, detail: str = "", fraction: float | None = None) -> None:
         super().update(detail, fraction)
         state = (self.detail, None if fraction is None else int(fraction * 20))
-        if state != self._told:
-            self._told = state
-            self.tell(
+        if state != self._reported:
+            self._reported = state
+            self.emit(
                 event="step", recipe=self.recipe, step=self.name, state="running", detail=self.detail, fraction=fraction
             )

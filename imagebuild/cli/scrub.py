@@ -128,11 +128,11 @@ def scrub(
     way = _way(dry_run=dry_run, in_place=in_place, output=output)
     operations = _operations(wanted, recipe, without, house_rules=house_rules)
     disks = scrubbing.recognised(images, given)
-    told = reporter(as_json=as_json, quiet=False)
+    reports = reporter(as_json=as_json, quiet=False)
     kept = opened(store)
     with (
         _scratch(kept) if dry_run else nullcontext() as scratch,
-        told.step(images[0].name, "dry run" if dry_run else "scrub") as progress,
+        reports.step(images[0].name, "dry run" if dry_run else "scrub") as progress,
     ):
         result = scrubbing.scrub(
             disks,
@@ -147,8 +147,8 @@ def scrub(
         )
         left = f", {len(result.failed)} not done" if result.failed else ""
         progress.summary(f"{len(result.operations)} operations, {result.changed_paths} files changed{left}")
-    if isinstance(told, JsonReporter):
-        told.tell(event="scrubbed", image=str(output or images[0]), dry_run=dry_run, operations=_data(result))
+    if isinstance(reports, JsonReporter):
+        reports.emit(event="scrubbed", image=str(output or images[0]), dry_run=dry_run, operations=_data(result))
     else:
         _show(result, in_full=dry_run)
     ctx.exit(1 if result.failed else 0)
@@ -196,9 +196,9 @@ def audit(
                 f"--ignore {name}: there is no such operation or kind of finding",
                 "`imagebuild operations list` lists them",
             )
-    told = reporter(as_json=as_json, quiet=False)
+    reports = reporter(as_json=as_json, quiet=False)
     kept = opened(store)
-    with _scratch(kept) as scratch, told.step(images[0].name, "audit") as progress:
+    with _scratch(kept) as scratch, reports.step(images[0].name, "audit") as progress:
         disks = scrubbing.recognised(images, given)
         result = scrubbing.audit(disks, accel=_accelerator(kept), scratch=scratch, progress=progress, keys=keys)
         found = [
@@ -209,8 +209,8 @@ def audit(
         ]
         carried = sum(1 for one in found if one["kind"] != "note")
         progress.summary(f"{carried} finding{'s' if carried > 1 else ''}" if carried else "nothing found")
-    if isinstance(told, JsonReporter):
-        told.tell(event="audited", image=str(images[0]), findings=found, carried=carried)
+    if isinstance(reports, JsonReporter):
+        reports.emit(event="audited", image=str(images[0]), findings=found, carried=carried)
     else:
         for one in found:
             echo(f"{one['kind']:<9} {one['path']}  ({one['operation']}: {one['what']})")

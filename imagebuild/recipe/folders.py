@@ -23,8 +23,8 @@ def shipped(folder: str) -> Path | None:
 
 @cache
 def _bases(package: str) -> tuple[Path, ...]:
-    beside = Path(package).resolve().parent.parent
-    bases = [beside] if (beside / "pyproject.toml").is_file() else []
+    checkout = Path(package).resolve().parent.parent
+    bases = [checkout] if (checkout / "pyproject.toml").is_file() else []
     schemes = (sysconfig.get_default_scheme(), sysconfig.get_preferred_scheme("user"))
     return (*bases, *(Path(sysconfig.get_path("data", scheme)) / "share" / "imagebuild" for scheme in schemes))
 
@@ -40,8 +40,8 @@ def template_folders(recipe: Path | None = None, project: Path | None = None) ->
     """Where kickstart templates are searched: next to the recipe's folder, in the project, then the
     shipped ones.
     """
-    beside = recipe.resolve().parent.parent / "kickstart" if recipe else None
-    return _existing([beside, (project or Path()) / "kickstart", shipped("kickstart")])
+    sibling = recipe.resolve().parent.parent / "kickstart" if recipe else None
+    return _existing([sibling, (project or Path()) / "kickstart", shipped("kickstart")])
 
 
 def _existing(folders: Sequence[Path | None]) -> tuple[Path, ...]:

@@ -263,7 +263,7 @@ def variable(value: Any) -> str | int | bool | tuple[str, ...]:
         return tuple(text(item) for item in value)
     if isinstance(value, str):
         return text(value)
-    raise ValueError(f"expected text, a whole number, true, false or a list of texts, found {shown(value)}")
+    raise ValueError(f"expected text, a whole number, true, false or a list of text values, found {shown(value)}")
 
 
 def _as_text(value: object) -> Any:

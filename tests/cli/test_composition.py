@@ -74,8 +74,8 @@ def test_a_value_that_does_not_fit_or_is_not_known(recipes: Path, imagebuild: Im
 
 
 def test_plan_goes_through_all_images(recipes: Path, imagebuild: Imagebuild) -> None:
-    told = [json.loads(line)["recipe"] for line in imagebuild("plan", "web", "--json").stdout.splitlines()]
-    assert told == ["web-1", "web-2"]
+    names = [json.loads(line)["recipe"] for line in imagebuild("plan", "web", "--json").stdout.splitlines()]
+    assert names == ["web-1", "web-2"]
 
 
 def test_render_prints_the_recipe(recipes: Path, imagebuild: Imagebuild) -> None:

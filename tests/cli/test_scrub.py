@@ -87,13 +87,13 @@ def test_several_names_of_one_image(image: Path) -> None:
     assert "--in-place" in str(error.hint)
 
 
-def test_an_output_that_is_there(image: Path) -> None:
+def test_an_output_that_already_exists(image: Path) -> None:
     there = image.with_name("new.raw")
     there.touch()
     assert "is there already" in str(refused("scrub", image, "--output", there))
 
 
-def test_audit_ignores_only_what_there_is(image: Path) -> None:
+def test_audit_ignores_only_known_names(image: Path) -> None:
     assert "--ignore clean-log" in str(refused("audit", image, "--ignore", "clean-log"))
 
 

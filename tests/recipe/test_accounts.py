@@ -1,4 +1,4 @@
-"""Users: what a recipe may say of them, and what is refused."""
+"""Users: what a recipe may set, and what is refused."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from recipes import problems, recipe
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f admin@example"
 
 
-def test_a_user_is_locked_and_has_a_shell_unless_it_is_said() -> None:
+def test_a_user_is_locked_and_has_a_shell_by_default() -> None:
     (user,) = recipe("users: [{name: ops}]").users
     assert (user.password, user.ssh_keys, user.sudo, user.shell, user.uid) == (None, (), False, "/bin/bash", None)
 
 
-def test_everything_that_can_be_said_of_a_user() -> None:
-    told = (
+def test_every_key_of_a_user() -> None:
+    user_keys = (
         f"{{name: ops, password: {{env: PW}}, ssh_keys: ['{KEY}', {{file: ops.pub}}], groups: [adm, docker],"
         " sudo: true, uid: 2001, gid: 2002, shell: /bin/sh, gecos: 'Ops, first shift'}"
     )
-    (user,) = recipe(f"users: [{told}]").users
+    (user,) = recipe(f"users: [{user_keys}]").users
     assert str(user.password) == "environment variable PW"
     assert (user.ssh_keys[0], str(user.ssh_keys[1])) == (KEY, "file ops.pub")
     assert (user.groups, user.uid, user.gid, user.shell, user.gecos) == (
@@ -28,7 +28,7 @@ def test_everything_that_can_be_said_of_a_user() -> None:
 
 
 @pytest.mark.parametrize(
-    ("users", "told"),
+    ("users", "message"),
     [
         ("[{}]", "users[0].name: this key is required but missing"),
         ("[{name: Ops}]", "users[0].name: expected an account name of lower-case letters, digits, '_' and '-' (at most 32 characters) such as ops, found 'Ops'"),
@@ -50,5 +50,5 @@ def test_everything_that_can_be_said_of_a_user() -> None:
         ("[{name: a, home: /x}]", "users[0].home: unknown key 'home' [known: name, password, ssh_keys, groups, sudo, uid, gid, shell, gecos]"),
     ],
 )  # fmt: skip
-def test_refused(users: str, told: str) -> None:
-    assert problems(f"users: {users}\n") == [f"small.yaml:3: {told}"]
+def test_refused(users: str, message: str) -> None:
+    assert problems(f"users: {users}\n") == [f"small.yaml:3: {message}"]

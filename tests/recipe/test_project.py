@@ -1,4 +1,6 @@
-"""A project that ``imagebuild init`` made is one that builds at once; the build itself is in tests/e2e."""
+"""A project created by ``imagebuild init`` is ready to build; the build itself is tested in
+tests/e2e.
+"""
 
 from __future__ import annotations
 
@@ -71,7 +73,7 @@ def test_a_second_time_nothing_is_touched(made: Path) -> None:
     assert {path: path.read_bytes() for path in made.rglob("*") if path.is_file()} == before
 
 
-def test_files_of_others_stay(tmp_path: Path) -> None:
+def test_other_files_are_left_alone(tmp_path: Path) -> None:
     (tmp_path / "LICENSE").write_text("mine")
     create(tmp_path, "web", "debian-13", "none")
     assert (tmp_path / "LICENSE").read_text() == "mine"

@@ -56,7 +56,7 @@ class Composition:
         made = tuple(RecipeImage(self, cell) for cell in matrix.cells(self.matrix, merger))
         if len(made) * self.body.size > MAX_TOTAL:
             message = f"{len(made)} images of {self.body.size} values each are more than imagebuild accepts"
-            merger.tell_key(Value(None, self.matrix.mark), (matrix.KEY,), message)
+            merger.report_key(Value(None, self.matrix.mark), (matrix.KEY,), message)
         if not merger.problems:
             merger.problems += _same_names(made)
         if merger.problems:
@@ -82,7 +82,7 @@ class Composition:
                 for taken, value in section.entries.items() if section else ():
                     if taken in axes:
                         message = "this is an axis of the matrix, which sets its values"
-                        merger.tell_key(value, (variables.KEY, taken), message)
+                        merger.report_key(value, (variables.KEY, taken), message)
                 entries = variables.declared(entries, section, merger)
         return _Overlaid(body, entries, tuple(merger.problems))
 
@@ -94,7 +94,7 @@ class Composition:
         common, special = self._resolved, variables.resolve(own)
         return Resolved(
             {**{name: value for name, value in common.values.items() if name not in own}, **special.values},
-            {**{name: told for name, told in common.problems.items() if name not in own}, **special.problems},
+            {**{name: wrong for name, wrong in common.problems.items() if name not in own}, **special.problems},
         )
 
 
@@ -160,9 +160,9 @@ class RecipeImage:
             root = Value.mapping({**root.entries, variables.KEY: section}, root.mark)
         if excess := root.excess():
             raise RecipeError([Problem(self.composition.file, None, "", f"the composed recipe has {excess}")])
-        of_variables = (problem for told in resolved.problems.values() for problem in told)
-        told = (*self.composition.problems, *self._overlaid.problems, *of_variables, *references.problems)
-        return Document(self.composition.file, root, told)
+        of_variables = (problem for wrong in resolved.problems.values() for problem in wrong)
+        found = (*self.composition.problems, *self._overlaid.problems, *of_variables, *references.problems)
+        return Document(self.composition.file, root, found)
 
     @cached_property
     def _overlaid(self) -> _Overlaid:

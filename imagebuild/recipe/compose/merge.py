@@ -52,7 +52,7 @@ class Merger:
             base = Value.sequence((), base.mark)
         if base is None or not isinstance(base.inner, tuple):
             found = f"{shown(base.data)} ({base.mark.file}:{base.mark.value})" if base is not None else "none"
-            self.tell_key(change, route, f"append and remove apply to a list, but this is {found}")
+            self.report_key(change, route, f"append and remove apply to a list, but this is {found}")
             return Value(None, change.mark) if base is None else base
         kept = list(base.items)
         for at, wanted in enumerate(self._part(change, "remove", route)):
@@ -60,7 +60,7 @@ class Merger:
             if len(left) == len(kept):
                 hint = did_you_mean(_called(wanted.data), [_called(item.data) for item in kept])
                 what = shown(_called(wanted.data))
-                self.tell(wanted, (*route, "remove", at), f"{what} is not in the list", hint)
+                self.report(wanted, (*route, "remove", at), f"{what} is not in the list", hint)
             kept = left
         return Value.sequence((*kept, *self._part(change, "append", route)), change.mark)
 
@@ -73,30 +73,30 @@ class Merger:
         if part is None or (part.inner is None and part.data is None):
             return ()
         if not isinstance(part.inner, tuple):
-            self.tell(part, (*route, name), f"expected a list, found {shown(part.data)}")
+            self.report(part, (*route, name), f"expected a list, found {shown(part.data)}")
         return part.items
 
     def _misspelt(self, base: Value, over: Value, route: Route) -> bool:
         """Whether ``over``, which replaces a list, is a misspelt change of that list."""
-        told = len(self.problems)
+        before = len(self.problems)
         if not isinstance(base.inner, tuple):
             return False
         for key, value in over.entries.items():
             near = key not in _PARTS and difflib.get_close_matches(key, _PARTS, n=1, cutoff=0.6)
             if key not in _PARTS and (near or any(part in over.entries for part in _PARTS)):
                 hint = f"did you mean {near[0]!r}?" if near else "no other key is allowed next to append and remove"
-                self.tell_key(value, (*route, key), "use append and remove to change a list", hint)
-        return len(self.problems) > told
+                self.report_key(value, (*route, key), "use append and remove to change a list", hint)
+        return len(self.problems) > before
 
-    def tell(self, at: Value, route: Route, message: str, hint: str | None = None) -> None:
+    def report(self, at: Value, route: Route, message: str, hint: str | None = None) -> None:
         """Record a problem with a value."""
-        self._tell(at.mark.value, at, route, message, hint)
+        self._report(at.mark.value, at, route, message, hint)
 
-    def tell_key(self, at: Value, route: Route, message: str, hint: str | None = None) -> None:
+    def report_key(self, at: Value, route: Route, message: str, hint: str | None = None) -> None:
         """Record a problem with the key of a value."""
-        self._tell(at.mark.key, at, route, message, hint)
+        self._report(at.mark.key, at, route, message, hint)
 
-    def _tell(self, line: int, at: Value, route: Route, message: str, hint: str | None) -> None:
+    def _report(self, line: int, at: Value, route: Route, message: str, hint: str | None) -> None:
         self.problems.append(Problem(at.mark.file, line, dotted(route), message, hint))
 
 

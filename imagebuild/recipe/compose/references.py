@@ -72,7 +72,7 @@ class References:
         if match[0] == "$${":
             return "${"
         if not match["name"]:
-            self._tell(value, route, "expected ${name} of a variable", "a literal ${ is written $${")
+            self._report(value, route, "expected ${name} with the name of a variable", "a literal ${ is written $${")
             return None
         found = self._look_up(match["name"], value, route)
         if found is None:
@@ -83,7 +83,7 @@ class References:
             return found.data.written
         if isinstance(found.data, list):
             message = f"the list {match['name']} cannot be used inside a text"
-            self._tell(value, route, message, "use it as the whole value")
+            self._report(value, route, message, "use it as the whole value")
             return None
         return str(found.data)
 
@@ -91,10 +91,10 @@ class References:
         found = self._values.get(name)
         if found is None and name not in self._broken:
             hint = did_you_mean(name, self._values) or "a literal ${ is written $${"
-            self._tell(value, route, f"there is no variable {name!r}", hint)
+            self._report(value, route, f"there is no variable {name!r}", hint)
         return found
 
-    def _tell(self, value: Value, route: Route, message: str, hint: str) -> None:
+    def _report(self, value: Value, route: Route, message: str, hint: str) -> None:
         self.problems.append(Problem(value.mark.file, value.mark.value, dotted(route), message, hint))
 
     def _too_large(self, value: Value, excess: str) -> RecipeError:

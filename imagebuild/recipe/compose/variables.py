@@ -19,7 +19,7 @@ from imagebuild.schema.section import Section
 
 KEY = "variables"
 Type = Literal["text", "number", "boolean", "list"]
-_EXPECTED = {"text": "text", "number": "a whole number", "boolean": "true or false", "list": "a list of texts"}
+_EXPECTED = {"text": "text", "number": "a whole number", "boolean": "true or false", "list": "a list of text values"}
 
 
 class Declaration(Section):
@@ -82,7 +82,7 @@ def declared(
         return known
     if not isinstance(section.inner, dict):
         if section.data is not None:
-            merger.tell(section, route, f"expected a mapping of keys, found {f.shown(section.data)}")
+            merger.report(section, route, f"expected a mapping of keys, found {f.shown(section.data)}")
         return {}
     entries = dict(known)
     for name, said in section.inner.items():
@@ -113,11 +113,11 @@ def resolve(entries: Mapping[str, SetVariable]) -> Resolved:
         try:
             found.values[name] = _resolve(name, entry)
         except Refused as refused:
-            found.problems[name] = tuple(_told(name, entry, refused.findings))
+            found.problems[name] = tuple(_problems_of(name, entry, refused.findings))
     return found
 
 
-def _told(name: str, entry: SetVariable, wrong: Iterable[Finding]) -> Iterable[Problem]:
+def _problems_of(name: str, entry: SetVariable, wrong: Iterable[Finding]) -> Iterable[Problem]:
     at = Mark(entry.mark.file, 1, 1)
     inner = Value.mapping({name: entry.declaration or Value(None, entry.mark)}, at)
     document = Document(at.file, Value.mapping({KEY: inner}, at))

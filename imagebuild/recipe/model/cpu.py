@@ -78,7 +78,7 @@ class Vcpus(Section):
         for vcpu, cpus in self.pin.items():
             route = ("pin", str(vcpu))
             if vcpu >= self.maximum:
-                message = f"there is no vCPU {vcpu}: the last of {self.maximum} is {self.maximum - 1}"
+                message = f"there is no vCPU {vcpu}: the vCPUs are 0-{self.maximum - 1}"
                 yield Finding(route, message, at_key=True)
             beyond = [cpu for cpu in mf.cpus(cpus) if allowed is not None and cpu not in allowed]
             if beyond:
@@ -102,7 +102,7 @@ def numa_findings(cells: tuple[NumaCell, ...], vcpus: int, memory: int, written:
     for at, cell in enumerate(cells):
         for cpu in mf.cpus(cell.cpus):
             if cpu >= vcpus:
-                message = f"there is no vCPU {cpu}: the last of {vcpus} is {vcpus - 1}"
+                message = f"there is no vCPU {cpu}: the vCPUs are 0-{vcpus - 1}"
                 yield Finding(("numa", at, "cpus"), message)
                 break
             if cpu in owner:

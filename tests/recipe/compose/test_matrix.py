@@ -1,11 +1,11 @@
-"""A matrix: which images it yields, what they are called, and what is told when it is wrong."""
+"""A matrix: which images it yields, what they are called, and which problems are reported."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
-from projects import OS, images, project, told
+from projects import OS, images, problems_in, project
 
 from imagebuild.errors import UsageError
 from imagebuild.recipe import compose
@@ -35,7 +35,7 @@ def names(folder: Path, matrix: str, more: str = "", **given: str) -> list[str]:
     return [recipe.name for recipe in images(folder, {"a.yaml": text}, **given)]
 
 
-def test_a_whole_one(tmp_path: Path) -> None:
+def test_a_complete_matrix(tmp_path: Path) -> None:
     made = images(tmp_path, {"base.yaml": BASE, "a.yaml": WHOLE})
     assert [(one.name, one.os.version, one.packages, one.description) for one in made] == [
         ("debian-12-minimal", "12", ("vim",), "Debian 12 for any"),
@@ -104,7 +104,7 @@ def test_an_axis_is_a_variable_with_its_declaration(tmp_path: Path) -> None:
     more = "variables: {a: {type: text, choices: [x, 7]}}\n"
     made = images(tmp_path, {"a.yaml": f"name: n\n{OS}{more}matrix: {{a: [x, 7]}}\n"})
     assert [one.variables["a"] for one in made] == ["x", "7"]
-    assert told(tmp_path, {"a.yaml": f"name: n\n{OS}{more}matrix: {{a: [x, z]}}\n"}) == [
+    assert problems_in(tmp_path, {"a.yaml": f"name: n\n{OS}{more}matrix: {{a: [x, z]}}\n"}) == [
         "a.yaml:4: variables.a: expected 'x' or '7', found 'z' (in image {a: z})"
     ]
 
@@ -143,31 +143,33 @@ def test_an_axis_is_a_variable_with_its_declaration(tmp_path: Path) -> None:
     ],
 )  # fmt: skip
 def test_what_is_wrong(tmp_path: Path, matrix: str, problem: str) -> None:
-    found = [text.removesuffix(" [None]") for text in told(tmp_path, {"a.yaml": f"name: n\n{OS}#\nmatrix:\n{matrix}"})]
+    found = [
+        text.removesuffix(" [None]") for text in problems_in(tmp_path, {"a.yaml": f"name: n\n{OS}#\nmatrix:\n{matrix}"})
+    ]
     assert problem in found
 
 
 @pytest.mark.parametrize("matrix", ["[a]", "7"])
-def test_a_matrix_that_is_no_mapping(tmp_path: Path, matrix: str) -> None:
-    (problem,) = told(tmp_path, {"a.yaml": f"name: n\n{OS}matrix: {matrix}\n"})
+def test_a_matrix_that_is_not_a_mapping(tmp_path: Path, matrix: str) -> None:
+    (problem,) = problems_in(tmp_path, {"a.yaml": f"name: n\n{OS}matrix: {matrix}\n"})
     assert problem.startswith("a.yaml:3: matrix: expected a mapping of axes, found")
 
 
-def test_images_of_one_name_are_told(tmp_path: Path) -> None:
+def test_images_with_the_same_name_are_reported(tmp_path: Path) -> None:
     text = f"name: n-${{a}}\n{OS}matrix: {{a: [x], b: [1, 2]}}\n"
-    (problem,) = told(tmp_path, {"a.yaml": text})
+    (problem,) = problems_in(tmp_path, {"a.yaml": text})
     assert problem == (
         "a.yaml:1: name: two images have the name 'n-x': {a: x, b: 1} and {a: x, b: 2}"
         " [use ${…} of every axis in the name, or of none]"
     )
 
 
-def test_too_many_images_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_images_are_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     axes = "".join(f"  {name}: [{', '.join(map(str, range(100)))}]\n" for name in "abcdefgh")
-    (problem,) = told(tmp_path, {"a.yaml": f"name: n\n{OS}matrix:\n{axes}"})
+    (problem,) = problems_in(tmp_path, {"a.yaml": f"name: n\n{OS}matrix:\n{axes}"})
     assert problem == f"a.yaml:3: matrix: this yields {100**8} images, but at most 10000 are allowed"
     monkeypatch.setattr(compose.images, "MAX_TOTAL", 100)
-    (problem,) = told(tmp_path, {"a.yaml": f"name: n\n{OS}matrix: {{a: [{', '.join(map(str, range(50)))}]}}\n"})
+    (problem,) = problems_in(tmp_path, {"a.yaml": f"name: n\n{OS}matrix: {{a: [{', '.join(map(str, range(50)))}]}}\n"})
     assert "50 images of 6 values each are more than imagebuild accepts" in problem
 
 
@@ -182,16 +184,16 @@ def test_too_many_images_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     ],
 )
 def test_a_matrix_has_limits(tmp_path: Path, matrix: str, problem: str) -> None:
-    (found,) = told(tmp_path, {"a.yaml": f"name: n\n{OS}matrix:\n{matrix}"})
+    (found,) = problems_in(tmp_path, {"a.yaml": f"name: n\n{OS}matrix:\n{matrix}"})
     assert found.split(": ", 1)[1] == problem
 
 
 def test_the_command_line_does_not_set_an_axis(tmp_path: Path) -> None:
-    (problem,) = told(tmp_path, {"a.yaml": f"name: n\n{OS}matrix: {{a: [x, y]}}\n"}, a="x")
+    (problem,) = problems_in(tmp_path, {"a.yaml": f"name: n\n{OS}matrix: {{a: [x, y]}}\n"}, a="x")
     assert problem.startswith("--var a: variables.a: this variable is an axis of the matrix")
 
 
-def test_load_wants_one_image(tmp_path: Path) -> None:
+def test_load_needs_exactly_one_image(tmp_path: Path) -> None:
     recipes = project(tmp_path, {"web.yaml": f"name: n\n{OS}matrix: {{a: [x, y]}}\n"})
     with pytest.raises(UsageError, match="web yields 2 images, but exactly one is needed here") as caught:
         load("web", search=[recipes])

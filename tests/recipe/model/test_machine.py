@@ -1,4 +1,4 @@
-"""The machine's part of the language: short and long forms, and combinations that cannot work."""
+"""The machine's keys: short and long forms, and combinations that cannot work."""
 
 from __future__ import annotations
 
@@ -77,13 +77,13 @@ WRONG = [
     ("vcpus: {cpuset: '0-3,^1-2'}", "vcpus.cpuset: expected a set of CPUs such as 0-3,^2 or 4,6, found '0-3,^1-2'"),
     ("vcpus: {cpuset: '1,^1'}", "vcpus.cpuset: the set 1,^1 contains no CPU"),
     ("vcpus: {cpuset: 0-4096}", "vcpus.cpuset: there is no CPU 4096: the last is 4095"),
-    ("vcpus: {pin: {2: 0}}", "vcpus.pin.2: there is no vCPU 2: the last of 2 is 1"),
+    ("vcpus: {pin: {2: 0}}", "vcpus.pin.2: there is no vCPU 2: the vCPUs are 0-1"),
     ("vcpus: {pin: {0: 0, 0: 1}}", "vcpus.pin.0: duplicate key '0'; first in line 3 [remove one of the two]"),
     ("vcpus: {pin: {00: 0}}", "vcpus.pin.00: expected a vCPU number, counted from 0, found '00'"),
     ("vcpus: {cpuset: 0-3, pin: {1: '3,5'}}", "vcpus.pin.1: vCPU 1 is pinned to CPU 5, which is not in the cpuset 0-3"),
     ("numa: [{cpus: 0, memory: 1GiB}], memory: 1GiB", "numa: vCPU 1 is in no cell [the cells must contain all of 0-1]"),
     ("numa: [{cpus: 0-1, memory: 1GiB}, {cpus: 1, memory: 1GiB}], memory: 2GiB", "numa[1].cpus: vCPU 1 is already in cell 0"),
-    ("numa: [{cpus: 0-2, memory: 2GiB}], memory: 2GiB", "numa[0].cpus: there is no vCPU 2: the last of 2 is 1"),
+    ("numa: [{cpus: 0-2, memory: 2GiB}], memory: 2GiB", "numa[0].cpus: there is no vCPU 2: the vCPUs are 0-1"),
     ("numa: [{cpus: 0-1, memory: 1GiB}], memory: 2GiB", "numa: the cells have 1024MiB of memory in total, but the machine has 2GiB [they must be equal]"),
     ("numa: [{cpus: 0-1, memory: 1048577KiB}], memory: 2GiB", "numa[0].memory: the memory of a cell must be a multiple of 1MiB"),
     ("cpu: host", "cpu.model: expected a CPU model, found 'host'; libvirt's names are host-model and host-passthrough"),
@@ -127,14 +127,14 @@ WRONG = [
 
 
 @pytest.mark.parametrize("section", ["machine", "vm"])
-@pytest.mark.parametrize(("more", "told"), WRONG)
-def test_refused(section: str, more: str, told: str) -> None:
+@pytest.mark.parametrize(("more", "message"), WRONG)
+def test_refused(section: str, more: str, message: str) -> None:
     found = problems(f"{section}: {{{more}}}\n")
-    assert any(problem.startswith(f"small.yaml:3: {section}.{told}") for problem in found), found
+    assert any(problem.startswith(f"small.yaml:3: {section}.{message}") for problem in found), found
 
 
 @pytest.mark.parametrize(
-    ("more", "told"),
+    ("more", "message"),
     [
         ("vm: {firmware: uefi}", "vm.firmware: the install VM uses the machine's firmware [set machine.firmware instead]"),
         ("vm: {serial: false}", "vm.serial: the install VM needs it to follow the installer's console"),
@@ -149,13 +149,13 @@ def test_refused(section: str, more: str, told: str) -> None:
         ("extra_disks: [{size: 1GiB, bsu: ide}]", "extra_disks[0].bsu: unknown key 'bsu' [did you mean 'bus'?]"),
     ],
 )  # fmt: skip
-def test_refused_beside_other_sections(more: str, told: str) -> None:
+def test_refused_in_combination_with_other_sections(more: str, message: str) -> None:
     found = problems(f"{more}\n")
-    assert [problem.split(": ", 1)[1] for problem in found] == [told]
+    assert [problem.split(": ", 1)[1] for problem in found] == [message]
 
 
 @pytest.mark.parametrize(
-    ("more", "told"),
+    ("more", "message"),
     [
         ("", "os.arch: aarch64 machines have no BIOS [set machine.firmware: uefi]"),
         ("machine: {firmware: bios}", "machine.firmware: aarch64 machines have no BIOS [set machine.firmware: uefi]"),
@@ -165,22 +165,22 @@ def test_refused_beside_other_sections(more: str, told: str) -> None:
         ("machine: {firmware: uefi, huge_pages: 4MiB}", "machine.huge_pages: aarch64 has no pages of 4MiB [available: 64KiB, 2MiB, 32MiB, 512MiB, 1GiB, 16GiB]"),
     ],
 )  # fmt: skip
-def test_refused_on_aarch64(more: str, told: str) -> None:
-    assert [problem.split(": ", 1)[1] for problem in on_arm(f"{more}\n")] == [told]
+def test_refused_on_aarch64(more: str, message: str) -> None:
+    assert [problem.split(": ", 1)[1] for problem in on_arm(f"{more}\n")] == [message]
 
 
 def test_aarch64_with_what_it_has() -> None:
     assert on_arm("machine: {firmware: uefi, huge_pages: 32MiB, vcpus: 300, cpu: host-passthrough}\n") == []
 
 
-def test_what_depends_on_a_wrong_key_is_not_told_again() -> None:
+def test_what_depends_on_a_wrong_key_is_not_reported_again() -> None:
     assert problems("machine: {memory: {maximum: x}, vcpus: 0}\n") == [
         "small.yaml:3: machine.memory.maximum: expected a size with a unit, such as 4GiB or 512MiB, found 'x'",
         "small.yaml:3: machine.vcpus: expected 1 to 512, found 0",
     ]
 
 
-def test_a_dump_is_a_recipe_again() -> None:
+def test_a_dump_is_a_valid_recipe() -> None:
     first = recipe(
         "machine: {virt_type: xen, vcpus: {cores: 2, pin: {0: 1}}, graphics: {type: vnc, listen: '::'}}\n"
         "vm: {cpu: {model: EPYC, features: {svm: disable}}, huge_pages: 2MiB}\nextra_disks: [{size: 1GiB}]\n"
@@ -199,7 +199,7 @@ def test_a_set_of_cpus_means_what_it_says(cpus: set[int], data: st.DataObject) -
     assert mf.cpus(",".join(parts)) == tuple(sorted(cpus))
 
 
-def test_findings_are_told_at_their_line() -> None:
+def test_findings_are_reported_at_their_line() -> None:
     more = """\
 machine:
   memory:

@@ -1,4 +1,4 @@
-"""The recipe's language: what is accepted, what is refused and in which words."""
+"""The recipe's keys: what is accepted, what is refused, and the messages."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_values_do_not_change() -> None:
         recipe().name = "other"  # type: ignore[misc]
 
 
-def test_the_order_of_a_dump_is_a_recipe_again() -> None:
+def test_a_dump_in_its_order_is_a_valid_recipe() -> None:
     more = """\
 network: {bootproto: static, address: 192.0.2.10, netmask: 255.255.255.0, gateway: 192.0.2.1, nameservers: [192.0.2.53]}
 root: {password: {env: PW}, ssh_keys: [{file: key.pub}]}
@@ -88,7 +88,7 @@ def test_accepted(more: str, route: str, value: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("more", "told"),
+    ("more", "message"),
     [
         ("nework: {}", "nework: unknown key 'nework' [did you mean 'network'?]"),
         ("vm: {memry: 1GiB}", "vm.memry: unknown key 'memry' [did you mean 'memory'?]"),
@@ -137,7 +137,7 @@ def test_accepted(more: str, route: str, value: object) -> None:
         ("kickstart: {template: ../../etc/x.ks.j2}", "kickstart.template: expected the name of a kickstart template that ends in .ks.j2, such as debian.ks.j2, found '../../etc/x.ks.j2'"),
         ("variables: {A: 1}", "variables.A: expected a variable name of lower-case letters, digits and '_', found 'A'"),
         ("variables: {a: {b: 1}}", "variables.a.b: unknown key 'b' [known: type, default, choices, description]"),
-        ("variables: {a: }", "variables.a: expected text, a whole number, true, false or a list of texts, found nothing"),
+        ("variables: {a: }", "variables.a: expected text, a whole number, true, false or a list of text values, found nothing"),
         ("matrx: {a: [1]}", "matrx: unknown key 'matrx' [did you mean 'matrix'?]"),
         ("root: {password: hunter2}", "root.password: a recipe must not contain a secret; use {env: NAME} or {file: PATH}"),
         ("root: {password: {env: A, file: b}}", "root.password: expected exactly one of env and file"),
@@ -155,11 +155,11 @@ def test_accepted(more: str, route: str, value: object) -> None:
         ("operations: [[]]", "operations[0]: expected an operation's name, or one name with its parameters, found an empty list"),
     ],
 )  # fmt: skip
-def test_refused(more: str, told: str) -> None:
-    assert f"small.yaml:3: {told}" in problems(more)
+def test_refused(more: str, message: str) -> None:
+    assert f"small.yaml:3: {message}" in problems(more)
 
 
-def test_everything_is_told_at_once_in_the_order_of_the_lines() -> None:
+def test_all_problems_are_reported_together_in_the_order_of_the_lines() -> None:
     more = """\
 packages:
   - vim
@@ -187,7 +187,7 @@ operations:
 
 
 @pytest.mark.parametrize(
-    ("base", "told"),
+    ("base", "message"),
     [
         ("", "small.yaml:1: the file is empty: a recipe begins with `name:`"),
         ("# only a comment\n", "small.yaml:1: the file is empty: a recipe begins with `name:`"),
@@ -200,8 +200,8 @@ operations:
         ("os:\n  family: debian\n  version: 13\n  codename: trixie\nname:\n", "small.yaml:5: name: expected text, found nothing"),
     ],
 )  # fmt: skip
-def test_recipes_that_are_none(base: str, told: str) -> None:
-    assert any(problem.startswith(told) for problem in problems(base=base))
+def test_files_that_are_not_recipes(base: str, message: str) -> None:
+    assert any(problem.startswith(message) for problem in problems(base=base))
 
 
 def test_operations_get_their_own_parameters() -> None:
@@ -212,7 +212,7 @@ def test_operations_get_their_own_parameters() -> None:
     assert calls[1] == registry.call("install-packages", {"packages": ["vim"]})
 
 
-def test_a_recipe_knows_where_its_values_stand() -> None:
+def test_a_recipe_knows_where_its_values_are_written() -> None:
     found = recipe("root:\n  password:\n    env: PW\n").place(("root", "password"))
     assert (found.file, found.key) == ("small.yaml", 4)
 

@@ -1,4 +1,6 @@
-"""Install sources in a recipe: one kind, verified or said not to be; and the syntax of the kickstart."""
+"""Install sources in a recipe: one kind, verified or explicitly insecure; and the syntax of the
+kickstart.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +54,7 @@ def test_a_key_file_is_a_list_of_one() -> None:
 
 
 @pytest.mark.parametrize(
-    ("more", "told"),
+    ("more", "message"),
     [
         (source("tree: http://mirror.example/os"), "installer.source.tree: a tree over http cannot be verified"),
         (source("tree: ftp://mirror.example/os"), "installer.source.tree: expected a URL such as"),
@@ -79,9 +81,9 @@ def test_a_key_file_is_a_list_of_one() -> None:
         ("kickstart: {syntax: RHEL99}", "kickstart.syntax: expected a syntax version of pykickstart such as RHEL9 or F43, found 'RHEL99'"),
     ],
 )  # fmt: skip
-def test_refused(more: str, told: str) -> None:
+def test_refused(more: str, message: str) -> None:
     found = problems(more, ROCKY)
-    assert any(told in problem for problem in found), found
+    assert any(message in problem for problem in found), found
 
 
 def test_debian_has_no_anaconda() -> None:
