@@ -40,8 +40,8 @@ class Source(Section):
     )
     signature: f.Place | None = Field(
         None,
-        description="ISO: the detached signature of `checksums`, if its name is not that of `checksums` with `.asc` or"
-        " `.sig` appended.",
+        description="ISO: the signature of `checksums`, if it is a separate file that is not named `checksums` + `.asc`"
+        " or `.sig`.",
     )
     keyring: Annotated[tuple[f.FilePath, ...], BeforeValidator(_one_or_several)] = Field(
         (), description="ISO: file with the key that signs `checksums`; of several, the first that exists on this host."
