@@ -1,4 +1,7 @@
-"""What this host can and cannot do, and how to mend it. Looks only; starts a libvirt daemon where a build would."""
+"""Checks what this host can and cannot do, and says how to fix it.
+
+The checks change nothing; they start a libvirt daemon where a build would.
+"""
 
 from __future__ import annotations
 
@@ -20,11 +23,11 @@ Level = Literal["ok", "note", "missing"]
 _GIB = 1 << 30
 _PROGRAMS = {
     "virt-install": "starts the installation",
-    "qemu-img": "checks images, makes vhdx",
+    "qemu-img": "checks images and creates vhdx",
     "mmdebstrap": "builds Debian root file systems",
     "mksquashfs": "packs the installer's runtime",
     "openssl": "hashes passwords",
-    "gpgv": "checks who signed a distribution's checksums",
+    "gpgv": "verifies the signatures of a distribution's checksums",
     "xorriso": "reads and writes ISO images",
 }
 _MODULES = {"guestfs": "python3-guestfs (python3-libguestfs)", "libvirt": "python3-libvirt"}
@@ -33,7 +36,9 @@ _SETUP = "run `make setup`"
 
 @dataclass(frozen=True)
 class HostFinding:
-    """One thing that was looked at: ``missing`` keeps builds from running, a ``note`` is worth knowing."""
+    """The result of one check: ``missing`` keeps builds from running, a ``note`` is only
+    information.
+    """
 
     level: Level
     what: str
@@ -42,7 +47,7 @@ class HostFinding:
 
 
 def examine(store: Store) -> Iterator[HostFinding]:
-    """Look at everything a build needs, one finding at a time."""
+    """Check everything that a build needs, and yield the findings one by one."""
     yield from _programs()
     yield from _modules()
     verdict = accelerator.Verdict("tcg", "QEMU is not installed")
@@ -76,15 +81,17 @@ def _modules() -> Iterator[HostFinding]:
         if importlib.util.find_spec(module):
             yield HostFinding("ok", f"Python module {module}", "importable")
         else:
-            mend = f"{_SETUP}; it comes with the distribution's own Python: {package}"
-            yield HostFinding("missing", f"Python module {module}", "not there for this Python", mend)
+            mend = f"{_SETUP}; the module is packaged for the distribution's own Python: {package}"
+            yield HostFinding("missing", f"Python module {module}", "not importable by this Python", mend)
 
 
 def _libvirt(store: Store, verdict: accelerator.Verdict) -> str:
     with hypervisor.connected(hide_kvm=verdict.emulated) as connection:
         virt_type = "qemu" if verdict.emulated else "kvm"
         if not connection.can(virt_type):
-            raise ImageBuildError(f"{connection.uri} cannot run {virt_type} machines", "is qemu-system-x86 installed?")
+            raise ImageBuildError(
+                f"{connection.uri} cannot run {virt_type} machines", "check that qemu-system-x86 is installed"
+            )
         hypervisor.check_reachable(store.root / "work", connection.qemu_uid())
         return connection.uri
 
@@ -97,14 +104,14 @@ def _appliance_kernel() -> HostFinding:
         version = kernel.name.removeprefix("vmlinuz-")
         if os.access(kernel, os.R_OK) and Path("/lib/modules", version).is_dir():
             return HostFinding("ok", what, str(kernel))
-    return HostFinding("missing", what, "no kernel in /boot that this user can read, with its modules", _SETUP)
+    return HostFinding("missing", what, "no kernel in /boot that this user can read and that has its modules", _SETUP)
 
 
 def _mirror() -> HostFinding:
     mirror = host_mirror()
     if mirror.main:
         return HostFinding("ok", "Debian mirror", mirror.main)
-    return HostFinding("note", "Debian mirror", "this host's apt names none; mmdebstrap's default is taken")
+    return HostFinding("note", "Debian mirror", "none in this host's apt sources; mmdebstrap's default is used")
 
 
 def _user_namespace() -> HostFinding:

@@ -1,7 +1,7 @@
-"""The errors a user can meet: what happened in one sentence, and a hint how to mend it.
+"""The errors that a user can see: one sentence that says what happened, and a hint how to fix it.
 
-The command line prints ``message`` and ``hint`` and ends with ``exit_code``:
-1 failed, 2 wrong recipe or usage, 3 this host cannot. (0 is success, 130 interrupted.)
+The command line prints ``message`` and ``hint`` and exits with ``exit_code``:
+1 failure, 2 invalid recipe or usage, 3 host requirements not met. (0 is success, 130 interrupted.)
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ Severity = Literal["error", "warning"]
 
 
 class ImageBuildError(Exception):
-    """Base of every error that imagebuild raises on purpose."""
+    """Base class of every error that imagebuild raises deliberately."""
 
     exit_code: ClassVar[int] = 1
     evidence: Path | None = None
-    """The folder with what a failed build left to read."""
+    """The folder with the logs of a failed build."""
 
     def __init__(self, message: str, hint: str | None = None) -> None:
         super().__init__(message)
@@ -38,16 +38,17 @@ class UsageError(ImageBuildError):
 
 
 class HostError(ImageBuildError):
-    """This host cannot do what is asked: something is missing, full or out of reach."""
+    """This host does not meet the requirements: something is missing, full or unreachable."""
 
     exit_code = 3
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One finding in a recipe or a kickstart, at a place the user can open.
+    """One finding in a recipe or a kickstart, at a place that the user can open.
 
-    ``rule`` is the name of the kickstart rule that found it, if it was one. A warning is told and hinders nothing.
+    ``rule`` is the name of the kickstart rule that reported it, if any. A warning is printed and
+    blocks nothing.
     """
 
     file: str
@@ -66,9 +67,10 @@ class Problem:
 
 
 def from_os(error: OSError, near: str = "") -> ImageBuildError:
-    """The operating system's refusal as an error that a user can act on; a full file system is the host's fault.
+    """An OSError as an error that a user can act on; a full file system is a HostError.
 
-    ``near`` tells where it must have been if the error itself names no file, as that of a write does not.
+    ``near`` says where it must have happened if the error names no file, as an error from write()
+    does not.
     """
     place = f" ({error.filename or near})" if error.filename or near else ""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -77,12 +79,12 @@ def from_os(error: OSError, near: str = "") -> ImageBuildError:
         )
     message = f"{error.strerror or error}{place}"
     if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
-        return HostError(message, "this user must be able to write the store and the folder for artifacts")
+        return HostError(message, "make sure that this user can write to the store and to the folder for artifacts")
     return ImageBuildError(message)
 
 
 class RecipeError(ImageBuildError):
-    """Everything that is wrong with a recipe or its kickstart, told together."""
+    """All problems in a recipe or its kickstart, reported together."""
 
     exit_code = 2
 
@@ -98,7 +100,7 @@ class Interrupted(ImageBuildError):
 
 
 class CommandFailed(ImageBuildError):
-    """A program that imagebuild started ended badly or not in time."""
+    """A program that imagebuild started failed or timed out."""
 
     def __init__(self, message: str, *, command: str, output: str = "", hint: str | None = None) -> None:
         super().__init__(message, hint)
@@ -107,11 +109,14 @@ class CommandFailed(ImageBuildError):
 
 
 class GuestError(ImageBuildError):
-    """libguestfs refused something, or an operation could not be done on this guest."""
+    """libguestfs refused something, or an operation cannot be applied to this guest."""
 
 
 class GuestFileError(GuestError):
-    """The file at ``path`` of a guest could not be looked at or changed. Others can: what does not depend on it may go on."""
+    """The guest's file at ``path`` could not be read or changed.
+
+    Whatever does not depend on it can continue.
+    """
 
     def __init__(self, path: str, reason: str, hint: str | None = None) -> None:
         super().__init__(f"{path} in the guest{' ' if reason.startswith('is ') else ': '}{reason}", hint)
@@ -120,11 +125,11 @@ class GuestFileError(GuestError):
 
 
 class GuestStuck(GuestError):
-    """libguestfs's appliance did nothing any more."""
+    """libguestfs's appliance stopped making progress."""
 
 
 class InstallFailed(ImageBuildError):
-    """The installation in the VM did not succeed; ``console`` holds its last lines."""
+    """The installation in the VM failed; ``console`` contains the last lines of its console."""
 
     def __init__(self, message: str, *, console: Sequence[str] = (), hint: str | None = None) -> None:
         super().__init__(message, hint)
@@ -132,4 +137,4 @@ class InstallFailed(ImageBuildError):
 
 
 class InstallStalled(InstallFailed):
-    """The VM did nothing any more."""
+    """The VM stopped making progress."""

@@ -1,4 +1,4 @@
-"""Files that are either whole or not there: written aside, fsynced, renamed."""
+"""Files that are either complete or absent: written to a temporary file, fsynced, renamed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,9 @@ _ZEROES = bytes(_BLOCK)
 
 
 def write_atomically(path: Path, content: str | bytes, mode: int = 0o644) -> None:
-    """Replace ``path`` by ``content`` so that every reader sees the old or the new, also after a power cut."""
+    """Replace ``path`` with ``content`` so that every reader sees the old or the new, even after a
+    power cut.
+    """
     data = content.encode() if isinstance(content, str) else content
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     aside = Path(name)
@@ -66,7 +68,7 @@ def _validator(kind: Any) -> TypeAdapter[Any]:
 
 
 def sync(path: Path) -> None:
-    """Make the content of a file, or the names in a folder, durable."""
+    """fsync a file's content, or the names in a folder."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -75,7 +77,7 @@ def sync(path: Path) -> None:
 
 
 def sync_tree(folder: Path) -> None:
-    """Make every file and name below ``folder`` durable."""
+    """fsync every file and name below ``folder``."""
     for parent, _, names in os.walk(folder):
         for name in names:
             path = Path(parent) / name
@@ -92,7 +94,9 @@ def sha256(path: Path) -> str:
 
 
 def remove_tree(folder: Path) -> None:
-    """Remove a folder and all in it, if it is there; of a file or a link only itself."""
+    """Remove a folder and everything in it, if it exists; a file or a link is removed by itself,
+    without its target.
+    """
     with suppress(FileNotFoundError):
         if folder.is_symlink() or not folder.is_dir():
             folder.unlink()
@@ -101,7 +105,10 @@ def remove_tree(folder: Path) -> None:
 
 
 def content_digest(path: Path) -> str:
-    """A digest of the file's content, in hexadecimal, that reads no holes: SHA-256 over its size and all blocks that are not zero, by number."""
+    """A digest of the file's content, in hexadecimal, that does not read holes.
+
+    It is the SHA-256 of the file's size and of all blocks that are not zero, each with its offset.
+    """
     digest = hashlib.sha256()
     with path.open("rb", buffering=0) as file:
         size = os.fstat(file.fileno()).st_size
@@ -125,10 +132,13 @@ def content_digest(path: Path) -> str:
 
 
 def allocated(path: Path) -> int:
-    """The bytes a file takes on its file system, holes not counted."""
+    """The bytes that a file occupies on its file system, without holes."""
     return path.stat().st_blocks * 512
 
 
 def is_utf8(name: str) -> bool:
-    """Whether a name of the file system's is UTF-8: Python keeps other bytes as surrogates, which libguestfs does not take."""
+    """Whether a file name is UTF-8.
+
+    Python decodes other bytes as surrogates, which libguestfs does not accept.
+    """
     return not any("\udc80" <= char <= "\udcff" for char in name)

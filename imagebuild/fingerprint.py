@@ -1,7 +1,7 @@
-"""Fingerprints: what names the result of a step, made from everything that can change it.
+"""Fingerprints: a step's result is identified by a digest of everything that can change it.
 
-Inputs are named, so that a plan can say which of them changed. Left out on purpose: memory, CPU
-count, time limits, paths of the host and the clock.
+Inputs have names, so that a plan can say which of them changed. Deliberately not included: memory,
+CPU count, time limits, paths of the host and the clock.
 """
 
 from __future__ import annotations
@@ -25,12 +25,14 @@ def text(content: str) -> str:
 
 
 def code(*places: str) -> str:
-    """The digest of our own source files at ``places``, files or folders relative to the package."""
+    """The digest of imagebuild's source files at ``places``, files or folders relative to the
+    package.
+    """
     return code_of(_sources(PACKAGE / place for place in places))
 
 
 def code_of(paths: Iterable[Path]) -> str:
-    """The digest of these source files, which lie in the package."""
+    """The digest of these source files, which must be in the package."""
     digest = hashlib.sha256()
     for path in sorted(set(paths)):
         digest.update(f"{path.relative_to(PACKAGE)}\0".encode())
@@ -47,6 +49,6 @@ def _sources(places: Iterable[Path]) -> Iterable[Path]:
 
 
 def changed(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
-    """The names of the inputs that differ, in the order of ``now``, dropped ones last."""
+    """The names of the inputs that differ, in the order of ``now``, removed ones last."""
     differing = [name for name in now if before.get(name) != now[name]]
     return differing + [name for name in before if name not in now]

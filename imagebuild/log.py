@@ -1,4 +1,6 @@
-"""The build log: secrets are taken out of every line that reaches it, and controls are escaped, so that it is safe to `cat`."""
+"""The build log: secrets are removed from every line and control characters escaped, so that it is
+safe to `cat`.
+"""
 
 from __future__ import annotations
 
@@ -29,9 +31,9 @@ _spellings: set[str] = set()
 
 
 def hide(secret: str) -> None:
-    """Never let ``secret`` through again: not raw, shell-quoted, JSON, base64 or URL-encoded.
+    """Mask ``secret`` in the log from now on: raw, shell-quoted, in JSON, base64 and URL-encoded.
 
-    Values shorter than four characters are not masked: they would hide half the log.
+    Values shorter than four characters are not masked, because that would mask half the log.
     """
     value = secret.strip("\n")
     if len(value) < 4:
@@ -56,14 +58,18 @@ def hide(secret: str) -> None:
 
 
 def redact(text: str) -> str:
-    """``text`` with every known secret replaced, in one pass: a secret may be part of the mask itself."""
+    """``text`` with every known secret masked, in one pass because a secret may be part of the mask
+    itself.
+    """
     with _lock:
         spellings = sorted(_spellings, key=len, reverse=True)
     return re.sub("|".join(map(re.escape, spellings)), _MASK, text) if spellings else text
 
 
 class _Formatter(logging.Formatter):
-    """Line breaks are kept where they are our own: in the message's format and in tracebacks, not in what is put in."""
+    """Keeps imagebuild's own line breaks, in the message's format and in tracebacks, and escapes
+    those in arguments.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         if isinstance(record.args, tuple):
@@ -84,7 +90,9 @@ def attach(handler: logging.Handler) -> None:
 
 @contextmanager
 def to_file(path: Path) -> Iterator[None]:
-    """Write everything logged inside the block to ``path`` too (appended, mode 0600 when new)."""
+    """Also write everything that is logged inside the block to ``path`` (appended, mode 0600 when
+    new).
+    """
     path.touch(mode=0o600, exist_ok=True)
     handler = logging.FileHandler(path, encoding="utf-8")
     attach(handler)

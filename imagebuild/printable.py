@@ -1,12 +1,15 @@
-r"""Text of others, made safe to print: names in a guest, what a server or a program says, keys of a recipe.
+r"""Makes untrusted text safe to print: names in a guest, the output of a server or a program, keys
+of a recipe.
 
-A character that a terminal would act on, or that nobody would see, is replaced by an escape as in Python (``\n``, ``\x1b``,
-``\u202e``); a byte that is no UTF-8 by ``\xff``. The escapes are to be read, not to be parsed: a backslash stays as it is, so
-that a text that was made safe before is not changed again. Exact names are in the output of ``--json``.
+A character that a terminal would act on, or that is invisible, is replaced by an escape as in
+Python (``\n``, ``\x1b``, ``\u202e``), and a byte that is not UTF-8 by one like ``\xff``. The
+escapes are for people, not for parsers: a backslash is kept, so that text that is already safe is
+not changed again. Exact names are in the output of ``--json``.
 
-Replaced are the characters that :meth:`str.isprintable` refuses (Unicode's categories Other and Separator but for the space,
-with them C0, C1, DEL, bidirectional controls, surrogates, line and paragraph separators), and those of the property
-Default_Ignorable_Code_Point (Unicode's DerivedCoreProperties.txt) that are in other categories: they show nothing.
+The replaced characters are those that :meth:`str.isprintable` rejects (Unicode's categories Other
+and Separator except the space, which include C0, C1, DEL, bidirectional controls, surrogates, line
+and paragraph separators), and those with the property Default_Ignorable_Code_Point (Unicode's
+DerivedCoreProperties.txt) in other categories, because they are invisible.
 """
 
 from __future__ import annotations
@@ -28,7 +31,7 @@ _SEQUENCE = re.compile(
 
 
 def one_line(text: object) -> str:
-    """``text`` for a place where one line belongs; a line break or a tab in it is escaped too."""
+    """``text`` as a single line; line breaks and tabs are escaped too."""
     found = str(text)
     if found.isprintable() and not _INVISIBLE.search(found):
         return found
@@ -36,17 +39,19 @@ def one_line(text: object) -> str:
 
 
 def several_lines(text: str) -> str:
-    """``text`` whose line breaks and tabs are its own structure, as in a difference or a log."""
+    """``text`` with its line breaks and tabs kept, as in a diff or a log."""
     return "\n".join("\t".join(map(one_line, line.split("\t"))) for line in text.split("\n"))
 
 
 def transcript(text: str) -> str:
-    """What was meant for a terminal, as a text: without colours and cursor movements."""
+    """Terminal output as plain text, without colours and cursor movements."""
     return several_lines(_SEQUENCE.sub("", text))
 
 
 def shell_word(text: str) -> str:
-    """``text`` as one word for a shell, printable: quoted, and in ``$'…'`` (POSIX.1-2024, 2.2.4) where escapes are needed."""
+    """``text`` as one printable shell word: quoted, as ``$'…'`` (POSIX.1-2024, 2.2.4) if escapes
+    are needed.
+    """
     quoted = shlex.quote(text)
     return quoted if one_line(quoted) == quoted else f"$'{''.join(map(_in_dollar_quotes, text))}'"
 
@@ -55,7 +60,7 @@ def _character(character: str) -> str:
     if character.isprintable() and not _INVISIBLE.match(character):
         return character
     code = ord(character)
-    if 0xDC80 <= code <= 0xDCFF:  # a byte that is no UTF-8 (PEP 383)
+    if 0xDC80 <= code <= 0xDCFF:  # a byte that is not UTF-8 (PEP 383)
         return f"\\x{code - 0xDC00:02x}"
     short = f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
     return _NAMED.get(character, short)

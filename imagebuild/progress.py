@@ -1,4 +1,7 @@
-"""How long work tells of itself. Only the command line prints; everyone else calls these."""
+"""How long-running work reports its progress.
+
+Only the command line prints; all other code calls these methods.
+"""
 
 from __future__ import annotations
 
@@ -10,26 +13,27 @@ if TYPE_CHECKING:
 
 
 class Progress(Protocol):
-    """One step under way."""
+    """One running step."""
 
     def update(self, detail: str = "", fraction: float | None = None) -> None:
-        """Tell what is being done now, and how much of the step is done (0.0 to 1.0) if known."""
+        """Report what is being done now, and how much of the step is done (0.0 to 1.0) if known."""
 
     def summary(self, text: str) -> None:
-        """Say in a few words what the step did; shown when it ends."""
+        """Report in a few words what the step did; shown when it ends."""
 
 
 class Reporter(Protocol):
-    """What a build tells while it runs."""
+    """Receives the progress of a build while it runs."""
 
     def step(self, recipe: str, name: str, expected: float | None = None) -> AbstractContextManager[Progress]:
-        """Enter when a step starts; leaving it ends the step, an exception marks it failed.
+        """A context for one step: leaving it ends the step, and an exception marks the step as
+        failed.
 
-        ``expected`` is how many seconds it is likely to take, if that is known.
+        ``expected`` is the number of seconds that the step is likely to take, if known.
         """
 
     def note(self, recipe: str, text: str) -> None:
-        """Say one thing worth knowing that belongs to no step."""
+        """Report information that does not belong to a step."""
 
 
 class _SilentProgress:

@@ -1,6 +1,8 @@
-"""What an installer gives to a plan and to a build: the steps before an installation, how they are made, and how its machine boots.
+"""The interface between installers and plans and builds: the steps before an installation, how to
+run them, and how the installer's machine boots.
 
-An installer is a folder of this package with a module ``installer``, which has what ``Installer`` asks for; recipes choose it by the folder's name.
+An installer is a folder of this package with a module ``installer`` that implements ``Installer``.
+Recipes select it by the folder's name.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from imagebuild.store.store import Store
 
 T = TypeVar("T")
 TREE = "tree"
-"""The install tree's name beside a script that installs by hand."""
+"""The name of the install tree next to a script for a manual installation."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Step:
     what: str
     inputs: Mapping[str, str]
     because: str = ""
-    """Why the world makes an earlier result of it stale; empty if that does not."""
+    """Why a change outside the recipe makes an earlier result stale; empty if none does."""
 
     @cached_property
     def fingerprint(self) -> str:
@@ -43,40 +45,42 @@ class Step:
 
 
 Offers = Callable[[], Mapping[str, str]]
-"""Looks at where packages come from: the name of each such place, and a digest of what it has now."""
+"""Checks the package sources: returns the name of each, and a digest of what it offers now."""
 
 
 @dataclass(frozen=True)
 class Archive:
-    """Packages that are taken from somewhere once, and kept in an entry of the store."""
+    """Packages that are fetched once and stored in an entry of the store."""
 
     offers: Offers
     newer: Callable[[Path], Mapping[str, str]]
-    """The packages of an entry of which there are newer ones now, with their versions."""
+    """The packages of an entry that have newer versions now, with those versions."""
     file: Callable[[Path], Path]
-    """The file of an entry whose time tells when the packages were taken."""
+    """The file of an entry whose modification time says when the packages were fetched."""
 
 
 class Dated(NamedTuple):
-    """The inputs of a step with the state of the world that counts; ``because`` says why it is another one than before."""
+    """The inputs of a step, including the state of its package sources; ``because`` says why that
+    state changed.
+    """
 
     inputs: dict[str, str]
     because: str = ""
 
 
 class World(Protocol):
-    """Tells which state of the world counts as an input."""
+    """Decides which state of the package sources counts as an input."""
 
     def payload(self, archive: Archive, inputs: Mapping[str, str]) -> Dated:
-        """The inputs of an archive of packages, with that state."""
+        """The inputs of an archive of packages, including that state."""
 
     def installation(self, offers: Offers, inputs: Mapping[str, str]) -> Dated:
-        """The inputs of an installation whose packages the VM fetches, with that state."""
+        """The inputs of an installation whose packages the VM fetches, including that state."""
 
 
 @dataclass(frozen=True)
 class Tools:
-    """Versions of the programs that decide what a step's result is."""
+    """Versions of the programs that a step's result depends on."""
 
     mmdebstrap: str
     libguestfs: str
@@ -85,7 +89,7 @@ class Tools:
 
 @dataclass(frozen=True)
 class UsedSource:
-    """Something the image was made from, by name and SHA-256; ``url`` where it came from one."""
+    """A source of the image, by name and SHA-256; ``url`` if it was downloaded."""
 
     name: str
     sha256: str
@@ -96,8 +100,9 @@ class UsedSource:
 class Prepared:
     """What an installation needs.
 
-    ``tree`` is for virt-install, ``disks`` for the VM; ``served`` is a folder that the VM is to reach at an address, and ``payload`` tells for that
-    address what the kickstart says. ``room`` are the bytes that the target must have, as far as that is known. ``made_from`` is for the manifest.
+    ``tree`` is for virt-install, ``disks`` for the VM. ``served`` is a folder that is served to the
+    VM, and ``payload`` returns the kickstart's payload for the URL of that folder. ``room`` is the
+    number of bytes that the target must have, as far as known. ``made_from`` is for the manifest.
     """
 
     tree: Path
@@ -113,69 +118,82 @@ class Entries(Protocol):
 
     @property
     def store(self) -> Store:
-        """Where they are kept."""
+        """The store that contains the entries."""
 
     def find(self, step: Step) -> Path | None:
-        """The entry of a step, proved, if there is one that may be used."""
+        """The verified entry of a step, if there is one that may be used."""
 
     def make(self, step: Step, fill: Callable[[Path, Progress], str]) -> Path:
-        """The entry of a step; ``fill`` makes it in the folder it is given and says what it made."""
+        """The entry of a step; ``fill`` creates it in the folder that it gets, and returns a
+        summary.
+        """
 
 
 class Start(Protocol):
-    """Starts a function beside others."""
+    """Starts a function concurrently with others."""
 
     def __call__(self, function: Callable[[], T]) -> Future[T]: ...
 
 
 class Preparation(Protocol):
-    """What must be there before an installation can start, as steps of a plan."""
+    """What must exist before an installation can start, as steps of a plan."""
 
     @property
     def chains(self) -> tuple[tuple[Step, ...], ...]:
-        """The steps: those of a chain one after the other, the chains side by side."""
+        """The steps: those of one chain run one after the other, the chains run in parallel."""
 
     @property
     def offers(self) -> Offers | None:
-        """Looks at what the VM fetches packages from; None where all are there before it starts."""
+        """Checks the sources that the VM fetches packages from; None if all packages exist before
+        it starts.
+        """
 
     @property
     def asked(self) -> tuple[str, ...]:
-        """The addresses that were looked at for it."""
+        """The URLs that were checked for it."""
 
     def inputs(self) -> Mapping[str, str]:
-        """What of it can change an installation."""
+        """The parts of it that can change an installation."""
 
     def make(self, entries: Entries, start: Start) -> Callable[[], Prepared]:
-        """Start to make what is missing; what is returned tells of it once all that was started is done."""
+        """Start the missing steps.
+
+        The returned function returns the result once all of them have finished.
+        """
 
     def kept(self, found: Mapping[str, Path]) -> tuple[dict[str, Path], Payload]:
-        """From the entries of an earlier build, by their step: the files for an installation by hand, by the names they get, and what the kickstart says.
+        """The files for a manual installation, by the names they get, and the kickstart's payload.
 
-        Raises HostError where they do not do for that.
+        ``found`` are the entries of an earlier build by step. Raises HostError if they are not
+        sufficient.
         """
 
 
 Checked = tuple[Rendered, ParsedKickstart]
 Check = Callable[[Payload], Checked]
-"""Renders a recipe's kickstart for a payload, and checks it. Raises RecipeError."""
+"""Renders a recipe's kickstart for a payload and checks it. Raises RecipeError."""
 
 
 class Installer(Protocol):
-    """A way to install what a recipe says: the module ``installer`` of a folder."""
+    """A way to install the system that a recipe describes: the module ``installer`` of a folder."""
 
     ASKS: bool
-    """Whether it asks somebody for what its kickstart leaves out."""
+    """Whether it prompts for what its kickstart leaves out."""
     PROVES_PACKAGES: bool
-    """Whether it proves what it takes from the addresses of ``url`` and ``repo``, whatever the way there."""
+    """Whether it verifies what it fetches from the URLs of ``url`` and ``repo``, regardless of the
+    transport.
+    """
     HAS_PAYLOADS: bool
     """Whether recipes choose where its packages are unpacked (``installer.payload``)."""
 
     def look_up(self, recipe: Recipe, store: Store) -> Any:
-        """What this host and the network say that a plan depends on. Raises HostError where that is out of reach."""
+        """The facts about this host and the network that a plan depends on.
+
+        Raises HostError if they are unreachable.
+        """
 
     def look_here(self, recipe: Recipe) -> Any:
-        """The same for a kickstart that is only shown or checked: needs no network."""
+        """The same for a kickstart that is only shown or checked; needs no network."""
 
     def plan(
         self, recipe: Recipe, looked: Any, tools: Tools, check: Check, world: World | None
@@ -183,13 +201,15 @@ class Installer(Protocol):
         """The kickstart as planned, and the steps before the installation."""
 
     def payloads(self, recipe: Recipe, looked: Any) -> list[Payload]:
-        """What a kickstart is rendered with to be looked at, the one that installs last."""
+        """The payloads to render a kickstart with for checking; the one that installs is the last."""
 
     def supported(self, recipe: Recipe) -> Supported | None:
-        """Tells what of a kickstart the installer does not carry out; None if it does all that its syntax has."""
+        """Reports what in a kickstart the installer does not support; None if it supports its whole
+        syntax.
+        """
 
     def boot(self, recipe: Recipe) -> Boot:
         """How its machine starts."""
 
     def disks(self, recipe: Recipe, folder: Path) -> tuple[SourceDisk, ...]:
-        """The machine's disks to install from, for the files of ``Preparation.kept`` in ``folder``."""
+        """The machine's installation disks, for the files of ``Preparation.kept`` in ``folder``."""

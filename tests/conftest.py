@@ -1,4 +1,6 @@
-"""What all tests share: ``--regenerate`` writes golden files anew, a quick hypothesis profile."""
+"""Shared by all tests: ``--regenerate``, which rewrites golden files, and a quick hypothesis
+profile.
+"""
 
 from __future__ import annotations
 
@@ -23,24 +25,29 @@ settings.load_profile("quick")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--regenerate", action="store_true", help="write golden files anew instead of comparing")
-    parser.addoption("--none-will-do", action="store_true", help="no test to run is no failure: another run has them")
+    parser.addoption("--regenerate", action="store_true", help="rewrite golden files instead of comparing them")
+    parser.addoption(
+        "--none-will-do", action="store_true", help="succeed if there are no tests to run, because another run has them"
+    )
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """`make test` runs pytest twice, and what was chosen with -k may all be in one of them."""
+    """`make test` runs pytest twice, and all tests selected with -k may be in one of the runs."""
     if exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and session.config.getoption("--none-will-do"):
         session.exitstatus = pytest.ExitCode.OK
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What proves most comes first: an image that is built, and boots."""
+    """Run the most significant test first: an image that is built and boots."""
     items.sort(key=lambda item: not item.nodeid.startswith(f"{END_TO_END}test_build.py"))
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling | None:
-    """With ``--dist loadfile``, the tests of one file stay together, and all end-to-end tests, which share a store and a libvirt."""
+    """With ``--dist loadfile``, keep the tests of one file together, and all end-to-end tests.
+
+    End-to-end tests share a store and a libvirt daemon.
+    """
     return _BySharing(config, log) if config.getoption("dist") == "loadfile" else None
 
 
@@ -50,7 +57,7 @@ class _BySharing(LoadScopeScheduling):
 
 
 def pytest_collection_finish() -> None:
-    """What was imported stays: the collector need not walk it again and again."""
+    """Exempt imported modules from garbage collection; they stay until the end."""
     gc.collect()
     gc.freeze()
 
@@ -63,15 +70,15 @@ def golden(request: pytest.FixtureRequest) -> Callable[[Path, str], None]:
         if request.config.getoption("--regenerate"):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
-        assert path.is_file(), f"{path} is missing; run pytest --regenerate and look at what it writes"
-        assert text == path.read_text(encoding="utf-8"), "run pytest --regenerate if this change is meant"
+        assert path.is_file(), f"{path} is missing; run pytest --regenerate and check what it writes"
+        assert text == path.read_text(encoding="utf-8"), "run pytest --regenerate if this change is intended"
 
     return compare
 
 
 @pytest.fixture
 def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What this machine's environment says of proxies is not for the loopback interface."""
+    """Remove this machine's proxy settings, which must not apply to the loopback interface."""
     for name in ("http_proxy", "https_proxy", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
@@ -86,7 +93,9 @@ def server(no_proxy: None) -> Iterator[FaultyServer]:
 
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A certificate for 127.0.0.1 that is its own authority, with its key in the same file; alone in NAME.crt."""
+    """A self-signed certificate for 127.0.0.1 with its key in the same file; NAME.crt is the
+    certificate alone.
+    """
     path = tmp_path_factory.mktemp("tls") / "server.pem"
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1",

@@ -1,4 +1,4 @@
-"""A real Debian for tests that run programs of a guest, from the host's mirror."""
+"""A real Debian from the host's mirror, for tests that run programs of a guest."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from tests.appliance import appliance
 
 
 def archive(folder: Path, *options: str) -> Path:
-    """The smallest root that has apt, and what ``options`` of mmdebstrap add, as a tar archive in ``folder``."""
+    """The smallest root with apt, and what the mmdebstrap ``options`` add, as a tar archive in
+    ``folder``.
+    """
     made = folder / "root.tar"
     mirror = host_mirror().main
     run(["mmdebstrap", "--variant=apt", *options, "trixie", made, *([mirror] if mirror else [])], timeout=900)
@@ -18,7 +20,7 @@ def archive(folder: Path, *options: str) -> Path:
 
 
 def disk(root: Path, folder: Path) -> Path:
-    """A raw disk in ``folder`` with such a root, and without a partition table."""
+    """A raw disk in ``folder`` with this root and without a partition table."""
     with appliance(folder, 3 << 30) as (g, (made,)):
         g.mkfs("ext4", "/dev/sda")
         g.mount("/dev/sda", "/")

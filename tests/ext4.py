@@ -1,4 +1,7 @@
-"""What is in an ext file system of a raw disk, read by e2fsprogs' debugfs: a moment, where an appliance takes its ten seconds."""
+"""Reads an ext file system on a raw disk with debugfs of e2fsprogs.
+
+That takes a moment; starting an appliance takes ten seconds.
+"""
 
 from __future__ import annotations
 
@@ -7,17 +10,18 @@ from pathlib import Path
 
 
 def content(disk: Path, start: int, path: str) -> bytes:
-    """The content of a file, in the file system that begins at ``start``, in MiB. FileNotFoundError if there is none.
+    """The content of a file in the file system that begins at ``start``, in MiB.
 
-    The disk must have been unmounted in peace: nothing replays a journal here.
+    The disk must have been unmounted cleanly, because the journal is not replayed. Raises
+    FileNotFoundError if there is no such file.
     """
     argv = ["debugfs", "-R", f"cat {path}", f"{disk}?offset={start << 20}"]
     ran = subprocess.run(argv, capture_output=True, timeout=60, check=True)
-    # It begins with its version, and its exit status tells nothing.
-    told = ran.stderr.decode().splitlines()[1:]
-    if any("File not found" in line for line in told):
+    # The first line is the version; the exit status is not meaningful.
+    messages = ran.stderr.decode().splitlines()[1:]
+    if any("File not found" in line for line in messages):
         raise FileNotFoundError(path)
-    assert told == []
+    assert messages == []
     return ran.stdout
 
 

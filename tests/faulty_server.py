@@ -1,4 +1,4 @@
-"""A web server on the loopback interface that misbehaves in the ways that were asked for."""
+"""A web server on the loopback interface that misbehaves as configured."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from pathlib import Path
 
 @dataclass
 class Faults:
-    """What goes wrong; lists are used up one request after another."""
+    """The faults; items of lists are consumed one per request."""
 
     statuses: list[int] = field(default_factory=list)
-    """Answer with these first."""
+    """The first responses have these status codes."""
     cut_after: list[int] = field(default_factory=list)
-    """Close the connection after so many bytes of the body."""
+    """Close the connection after this number of bytes of the body."""
     ranges: bool = True
     validator: str | None = '"one"'
     length: bool = True
     location: str | None = None
     stall_after: int | None = None
-    """Send so many bytes, then one each ``drip`` seconds."""
+    """Send this number of bytes, then one every ``drip`` seconds."""
     drip: float = 60.0
     encoding: str | None = None
 
 
 @dataclass
 class FaultyServer:
-    """``content`` by path; ``seen`` are the requests' paths with their Range header."""
+    """``content`` is by path; ``seen`` are the requested paths with their Range headers."""
 
     port: int
     scheme: str
@@ -119,7 +119,7 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, *_: object) -> None:
-        """A client that goes away is what many tests are about."""
+        """Ignore clients that disconnect, which many tests provoke."""
 
 
 @contextmanager
@@ -148,7 +148,9 @@ Script = Callable[[bytes, socket.socket], None]
 
 @contextmanager
 def scripted(script: Script) -> Iterator[str]:
-    """The address of a server that lets ``script`` answer each request (its head) by hand, and then closes the connection."""
+    """The URL of a server that passes the head of each request to ``script`` and then closes the
+    connection.
+    """
 
     class Handler(socketserver.BaseRequestHandler):
         def handle(self) -> None:

@@ -1,4 +1,4 @@
-"""gpg with a key of its own, known to nobody else, and nothing left running."""
+"""gpg with its own new key, and without processes that keep running."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Signer:
-    """A key in a home of its own."""
+    """A key in its own GnuPG home."""
 
     home: Path
 
@@ -27,7 +27,7 @@ class Signer:
 
 @contextmanager
 def signer(home: Path, name: str) -> Iterator[Signer]:
-    """A new key; gpg's agent, which it starts by itself, is ended with the block."""
+    """A new key; the agent that gpg starts automatically is stopped at the end of the block."""
     home.mkdir(mode=0o700)
     made = Signer(home)
     try:

@@ -1,4 +1,4 @@
-"""What doctor says of a host: each thing that may be missing, with its way out."""
+"""What doctor reports about a host: everything that may be missing, with its fix."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from imagebuild.store.store import Store
 
 
 class Connection:
-    """A libvirt daemon that runs these kinds of machines."""
+    """A libvirt daemon that supports these types of machines."""
 
     uri = "qemu:///system"
 
@@ -86,7 +86,7 @@ def test_a_program_that_is_missing(program: str, host: Store, tmp_path: Path) ->
     assert finding.found.startswith("not installed; it ")
 
 
-def test_a_module_that_this_python_does_not_see(host: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_module_that_this_python_cannot_import(host: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(doctor._MODULES, "module_that_nobody_has", "python3-nobody")
     finding = found(host, "Python module module_that_nobody_has")
     assert finding.level == "missing"
@@ -101,10 +101,10 @@ def test_qemu_is_missing(host: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     assert found(host, "accelerator") == HostFinding(
         "missing", "accelerator", "qemu-system-x86_64 is not installed", "run `make setup`"
     )
-    assert found(host, "libvirt").level == "ok", "the rest is looked at all the same"
+    assert found(host, "libvirt").level == "ok", "the rest is checked anyway"
 
 
-def test_a_daemon_that_is_not_there_or_cannot_run_machines(host: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_daemon_that_is_missing_or_cannot_run_machines(host: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     serve(monkeypatch, HostError("libvirtd does not answer", "start it"))
     assert found(host, "libvirt") == HostFinding("missing", "libvirt", "libvirtd does not answer", "start it")
     serve(monkeypatch, Connection("xen"))
@@ -118,6 +118,6 @@ def test_little_space(host: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     assert finding.found == f"3.0 GiB free at {host.root}"
 
 
-def test_no_mirror_of_the_hosts(host: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_host_has_no_mirror(host: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "host_mirror", Mirror)
     assert found(host, "Debian mirror").level == "note"

@@ -1,4 +1,4 @@
-"""What the operating system refuses becomes a sentence."""
+"""Errors of the operating system become sentences."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_errors_of_the_operating_system(number: int, code: int, sentence: str) -
     assert (error.exit_code, error.message) == (code, sentence)
 
 
-def test_a_write_names_no_file_and_gets_the_folders_that_it_may_have_been_in() -> None:
+def test_an_error_without_a_file_name_gets_the_possible_folders() -> None:
     full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     assert from_os(full, "in /store or /out").message == "no space left (in /store or /out)"
     assert from_os(full).message == "no space left"

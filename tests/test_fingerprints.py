@@ -1,4 +1,7 @@
-"""The code that a step's fingerprint covers is what the step runs: its imports say so, so that no change of it reuses a stale result."""
+"""A step's fingerprint covers all code that the step runs, as its imports show.
+
+Otherwise a change of that code would reuse a stale result.
+"""
 
 from __future__ import annotations
 
@@ -15,17 +18,17 @@ from imagebuild.kickstrap import runtime
 from tests.test_layers import PACKAGE, SOURCES, imports, name_of
 
 FILES = {name_of(path): path for path in SOURCES}
-# They decide how a thing is made, watched and told, and not what it is.
+# They determine how a result is produced, supervised and reported, but not the result itself.
 NEUTRAL = {
     "errors", "log", "printable", "progress", "files", "fingerprint", "host.hints", "host.process", "host.accelerator", "host.probe_cache",
     "host.ownership", "schema.light_pykickstart", "image.references", "image.disk_image", "image.qemu_img",
 }  # fmt: skip
-# What proves a download and brings it does not change it.
+# Fetching and verifying a download does not change it.
 PROOFS = {"anaconda.checksums", "anaconda.signature", "anaconda.source"}
 
 
 def closure(*roots: str) -> set[str]:
-    """The modules that are imported when ``roots`` are, without those that only types need."""
+    """The modules that are imported with ``roots``, without those that are imported only for types."""
     seen: set[str] = set()
     left = list(roots)
     while left:
@@ -46,7 +49,7 @@ def covered(*places: str | Path) -> set[str]:
 
 
 def code(names: set[str]) -> set[str]:
-    """Without packages that only hold others."""
+    """``names`` without packages that only contain other modules."""
     return {name for name in names if name != "imagebuild" and FILES[f"imagebuild.{name}"].read_text().count("\n") > 1}
 
 
@@ -71,8 +74,8 @@ def test_a_source_covers_its_part_of_the_installers() -> None:
 @pytest.mark.parametrize("name", registry.names())
 def test_an_operation_covers_what_it_runs(name: str) -> None:
     module = f"customise.operations.{name.replace('-', '_')}"
-    # Tables of what an audit looks for are no part of what an operation does; the process around it tells and supervises,
-    # and how fast the appliance starts is no part of it either.
+    # What an audit looks for does not affect an operation. Nor does the process around it, which reports and
+    # supervises, or the code that makes the appliance start faster.
     beside = {
         "customise.runner",
         "customise.process",
@@ -86,7 +89,7 @@ def test_an_operation_covers_what_it_runs(name: str) -> None:
     assert ran - {module} - covered(*registry.shared_sources()) - NEUTRAL - beside == set()
 
 
-def test_every_place_is_there() -> None:
+def test_every_place_exists() -> None:
     for place in (*anaconda.SOURCE_CODE, *kickstrap.PAYLOAD_CODE, *plan.CONVERT_CODE):
         assert (fingerprint.PACKAGE / place).exists(), place
     assert all(path.is_file() for path in (*registry.shared_sources(), *runtime.base_sources()))

@@ -1,6 +1,6 @@
-"""Imports go down the rooms only, and each outside world has one module that touches it.
+"""Imports go down the rooms only, and each external interface is accessed by one module.
 
-Read from the source, so nothing is imported and no import can hide behind a branch.
+The tests read the source, so nothing is imported, and imports in branches are found too.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import imagebuild
 
 PACKAGE = Path(imagebuild.__file__).parent
 
-# From the bottom up: a folder, or a module that everybody uses. Each may import those above its line, and itself.
+# From the bottom up: folders, and modules that everything uses. Each may import those above its line, and itself.
 ROOMS = (
     "printable",
     "errors",
@@ -48,7 +48,7 @@ ROOMS = (
     "skeleton",
     "cli",
 )
-# Programs of their own: they run in the installer's virtual machine, not here.
+# Separate programs: they run in the installer's virtual machine, not on the host.
 OWN = "imagebuild.kickstrap.agent"
 IN_THE_VM = ("kickstrap/agent/", "kickstrap/rootfs/")
 
@@ -85,7 +85,7 @@ def type_checking_only(tree: ast.Module) -> set[ast.stmt]:
 
 
 def imports(path: Path, *, running_only: bool = False) -> set[str]:
-    """Absolute names of the modules that a source file imports, wherever in the file it does."""
+    """Absolute names of the modules that a source file imports, anywhere in the file."""
     tree = tree_of(path)
     skipped = type_checking_only(tree) if running_only else set()
     package = name_of(path) if path.name == "__init__.py" else name_of(path).rpartition(".")[0]
@@ -110,7 +110,9 @@ def is_module(name: str) -> bool:
 
 
 def floor_of(module: str) -> int | None:
-    """The position of `imagebuild.<room>…` in ROOMS; None for the package itself and for foreign modules."""
+    """The position of `imagebuild.<room>…` in ROOMS; None for the package itself and for foreign
+    modules.
+    """
     package, _, rest = module.partition(".")
     room = rest.split(".")[0]
     return ROOMS.index(room) if package == "imagebuild" and room in ROOMS else None
@@ -118,7 +120,7 @@ def floor_of(module: str) -> int | None:
 
 def test_every_module_has_a_room() -> None:
     rooms = {path.relative_to(PACKAGE).parts[0].removesuffix(".py") for path in SOURCES} - {"__init__", "__main__"}
-    assert rooms == set(ROOMS), "give a new room its place in ROOMS, and in docs/development.md"
+    assert rooms == set(ROOMS), "add a new room to ROOMS and to docs/development.md"
 
 
 def test_imports_go_down_only() -> None:
@@ -134,16 +136,16 @@ def test_imports_go_down_only() -> None:
 def test_an_installer_is_named_in_one_place_only() -> None:
     asked = re.compile(r"installer\.type\b")
     users = {name_of(path) for path in SOURCES if asked.search(path.read_text(encoding="utf-8"))}
-    # A recipe's own model says which keys go with which.
+    # The recipe's model checks which keys belong to which installer.
     assert users <= {"imagebuild.build.installers", "imagebuild.recipe.model.installation"}
     rooms = {name_of(path).split(".")[1] for path in SOURCES if name_of(path).endswith(".installer")}
     assert rooms - {"recipe"} == {"kickstrap", "anaconda"}
 
 
-def test_no_module_waits_for_itself() -> None:
+def test_there_are_no_import_cycles() -> None:
     graph = {name_of(path): imports(path, running_only=True) - {name_of(path)} for path in SOURCES}
     known = set(graph)
-    # A package's __init__ runs before its modules, whoever is imported: it is no edge of the graph.
+    # A package's __init__ runs before any of its modules, so it is not an edge of the graph.
     inits = {name_of(path) for path in SOURCES if path.name == "__init__.py"}
     sorter = TopologicalSorter({name: (found & known) - inits for name, found in graph.items()})
     try:
@@ -163,7 +165,7 @@ def test_no_module_waits_for_itself() -> None:
     ],
     ids=lambda value: value,
 )
-def test_one_module_touches_each_outside_world(outside: str, only: str) -> None:
+def test_one_module_accesses_each_external_interface(outside: str, only: str) -> None:
     users = {
         name_of(path)
         for path in SOURCES
@@ -172,7 +174,7 @@ def test_one_module_touches_each_outside_world(outside: str, only: str) -> None:
     assert users <= {f"imagebuild.{only}"}
 
 
-def test_one_module_asks_for_locks() -> None:
+def test_one_module_takes_locks() -> None:
     users = {
         name_of(path)
         for path in SOURCES
@@ -181,7 +183,7 @@ def test_one_module_asks_for_locks() -> None:
     assert users == {"imagebuild.host.locks"}
 
 
-def test_no_program_is_started_behind_the_process_module() -> None:
+def test_programs_are_started_by_the_process_module_only() -> None:
     starters = {"system", "popen", "fork", "forkpty", "posix_spawn", "posix_spawnp"}
     found = []
     for path in SOURCES:
@@ -208,8 +210,10 @@ def test_only_the_command_line_prints() -> None:
     assert not found
 
 
-def test_the_agent_stands_alone() -> None:
-    """Of our own it may import only itself, by relative names: the package has another name in the virtual machine."""
+def test_the_agent_imports_nothing_of_imagebuild() -> None:
+    """Of imagebuild it may import only itself, by relative names, because the package has another
+    name in the VM.
+    """
     known = {*sys.stdlib_module_names, "pykickstart"}
     found = []
     for path in AGENT:
@@ -233,14 +237,14 @@ def classes() -> dict[str, set[str]]:
 
 
 def test_a_class_name_means_one_thing() -> None:
-    """A reader who meets a name knows which class it is."""
-    # Every operation has its parameters, by agreement.
+    """A class name is unique, so that a reader knows which class is meant."""
+    # By convention, every operation has a class Params.
     shared = {name: modules for name, modules in classes().items() if len(modules) > 1 and name != "Params"}
     assert not shared
 
 
-def test_no_file_name_stands_in_three_folders() -> None:
-    # `installer` is the protocol: each installer has one. A command's module is called like what it shows.
+def test_no_file_name_is_used_in_three_folders() -> None:
+    # `installer` is part of the protocol: each installer has one. A command's module is named after what it shows.
     places: dict[str, list[str]] = {}
     for path in (*SOURCES, *AGENT):
         if path.name not in ("__init__.py", "__main__.py", "installer.py"):

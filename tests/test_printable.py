@@ -1,4 +1,4 @@
-"""Text of others: what is escaped, what is kept, and that it stays readable."""
+"""Untrusted text: what is escaped, what is kept, and that it stays readable."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def assert_printable(text: str, allowed: str = "") -> None:
         assert character in allowed or category not in {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}, repr(character)
 
 
-def test_each_kind_of_character_that_nobody_sees() -> None:
+def test_each_kind_of_invisible_character() -> None:
     assert one_line(HOSTILE) == (
         "a\\x1b]0;title\\x07\\x9b31m\\x7f\\u202egpj\\u2066\\u200f\\u061c\\u2028\\u2029\\u200b\\ufeff\\u3164\\xff\\r\\nb\\tc"
     )
@@ -38,7 +38,7 @@ def test_each_kind_of_character_that_nobody_sees() -> None:
 
 @given(ANY)
 @example(HOSTILE)
-def test_any_text_becomes_printable_and_stays_as_it_is_then(text: str) -> None:
+def test_any_text_becomes_printable_and_is_not_changed_again(text: str) -> None:
     assert_printable(one_line(text))
     assert_printable(several_lines(text), "\n\t")
     assert_printable(transcript(text), "\n\t")
@@ -63,17 +63,19 @@ def test_a_session_of_a_terminal_becomes_a_text() -> None:
 def test_a_command_for_a_shell_is_printable_and_the_same_command(words: list[str]) -> None:
     line = pasteable(["printf", "%s\\0", *words])
     assert_printable(line)
-    told = subprocess.run(["bash", "-c", line], capture_output=True, check=True).stdout
-    assert told.split(b"\0")[:-1] == [word.encode() for word in words]
+    printed = subprocess.run(["bash", "-c", line], capture_output=True, check=True).stdout
+    assert printed.split(b"\0")[:-1] == [word.encode() for word in words]
 
 
-def test_a_name_that_is_no_utf8_in_a_command(tmp_path: Path) -> None:
-    told = subprocess.run(["bash", "-c", f"printf %s {shell_word('a' + chr(0xDCFF))}"], capture_output=True, check=True)
-    assert told.stdout == b"a\xff"
+def test_a_name_that_is_not_utf8_in_a_command(tmp_path: Path) -> None:
+    printed = subprocess.run(
+        ["bash", "-c", f"printf %s {shell_word('a' + chr(0xDCFF))}"], capture_output=True, check=True
+    )
+    assert printed.stdout == b"a\xff"
 
 
 def test_the_build_log_is_safe_to_cat_and_keeps_its_lines(tmp_path: Path) -> None:
-    # Without lone surrogates: a worker of pytest-xdist dies of them in what is captured of a log.
+    # No lone surrogates: they crash a pytest-xdist worker if they are in captured log output.
     hostile = HOSTILE.encode("utf-8", "ignore").decode()
     path = tmp_path / "build.log"
     with log.to_file(path):
@@ -90,8 +92,8 @@ def test_the_build_log_is_safe_to_cat_and_keeps_its_lines(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("secret", ["two\nlines of it", "tab\tand \x1b escape", "plain-secret"])
-def test_a_secret_is_found_in_every_spelling(secret: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(log, "_spellings", set())  # of other tests, too: a word of theirs may be in the mask itself
+def test_a_secret_is_masked_in_every_spelling(secret: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log, "_spellings", set())  # secrets of other tests may be part of the mask itself
     log.hide(secret)
     for text in (one_line(secret), several_lines(secret), shell_word(f"--password={secret}"), secret):
         assert "[secret]" in log.redact(text)
@@ -115,7 +117,7 @@ def test_what_a_failed_build_leaves_is_safe_to_cat(tmp_path: Path) -> None:
     assert (folder / "error.txt").read_text().endswith("one\ntwo\n")
 
 
-def test_the_formatter_takes_what_logging_takes(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_formatter_accepts_what_logging_accepts(caplog: pytest.LogCaptureFixture) -> None:
     handler = logging.Handler()
     lines: list[str] = []
     handler.emit = lambda record: lines.append(handler.format(record))  # type: ignore[method-assign]

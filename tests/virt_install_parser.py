@@ -1,7 +1,8 @@
-"""virt-install's own parser, in this process: what it makes of a command, without a hypervisor.
+"""Runs virt-install's own parser in this process: how it interprets a command, without a
+hypervisor.
 
-Its connection is libvirt's test driver with the capabilities of a host that has everything (virt-install's magic URI for
-tests of its own). ``real`` runs the real command instead.
+The connection is libvirt's test driver with the capabilities of a host that supports everything
+(virt-install's magic URI for its own tests). ``real`` runs the real command instead.
 """
 
 from __future__ import annotations
@@ -39,14 +40,14 @@ def capabilities() -> str:
 def _program() -> ModuleType:
     sys.path.append("/usr/share/virt-manager")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the distribution's, not ours
+        warnings.simplefilter("ignore")  # warnings of the distribution's code
         from virtinst import virtinstall  # type: ignore[import-not-found]
 
     return virtinstall  # type: ignore[no-any-return]
 
 
 def connection(folder: Path, scheme: str = "qemu") -> str:
-    """A URI for ``--connect``; ``folder`` gets the file of capabilities."""
+    """A URI for ``--connect``; the capabilities file is written to ``folder``."""
     path = folder / "capabilities.xml"
     path.write_text(capabilities())
     return f"__virtinst_test__test:///default,fakeuri={scheme}:///system,caps='{path}'"
@@ -54,7 +55,11 @@ def connection(folder: Path, scheme: str = "qemu") -> str:
 
 @contextlib.contextmanager
 def _own_main_context() -> Iterator[None]:
-    """Let libosinfo wait in a main context of its own: another test may have started libvirt's event loop, which holds GLib's default one for ever."""
+    """Let libosinfo wait in a separate main context.
+
+    Another test may have started libvirt's event loop, which owns GLib's default context
+    permanently.
+    """
     from gi.repository import GLib  # type: ignore[import-not-found]
 
     context = GLib.MainContext.new()
@@ -66,7 +71,9 @@ def _own_main_context() -> Iterator[None]:
 
 
 def parsed(argv: list[str]) -> ET.Element:
-    """The domain that virt-install would start for ``argv``, whose ``--connect`` is of :func:`connection`."""
+    """The domain that virt-install would start for ``argv``, whose ``--connect`` is from
+    :func:`connection`.
+    """
     program, out, err = _program(), io.StringIO(), io.StringIO()
     words = [*argv, "--dry-run", "--print-xml", "--check", "all=off"]
     before = sys.argv
@@ -85,7 +92,7 @@ def parsed(argv: list[str]) -> ET.Element:
 
 
 def real(argv: list[str]) -> ET.Element:
-    """The same through the real command, ``--connect`` as it stands."""
+    """The same with the real command; ``--connect`` is not changed."""
     done = subprocess.run([*argv, "--dry-run", "--print-xml"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return ET.fromstring(done.stdout[: done.stdout.index("</domain>") + len("</domain>")])

@@ -1,4 +1,4 @@
-"""Volumes for tests: partitions of any sizes, and LUKS headers that open in no time."""
+"""Volumes for tests: partitions of any size, and LUKS headers that open quickly."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ _MIB = 2048
 
 
 def partition(g: Any, disk: str, sizes: Sequence[int]) -> None:
-    """A GPT with partitions of these sizes in MiB, in one write: the kernel reads the table again after each.
+    """Write a GPT with partitions of these sizes in MiB, in one write, because the kernel rereads
+    the table after each.
 
-    udev has it read once more when the writer closes the disk, and the partitions go and come with that: so the disk
-    is locked until they are there.
+    udev makes the kernel reread it once more when the writer closes the disk, and the partitions
+    disappear and reappear. So the disk is locked until they exist.
     """
     table = ["label: gpt"]
     start = _MIB
@@ -28,7 +29,7 @@ def partition(g: Any, disk: str, sizes: Sequence[int]) -> None:
 
 
 def present(g: Any, *devices: str) -> None:
-    """Wait until udev has nothing to do and the devices are there; RuntimeError after 30 s."""
+    """Wait until udev is idle and the devices exist; raises RuntimeError after 30 s."""
     shell(
         g,
         "for second in $(seq 30); do udevadm settle; sleep 1; "
@@ -38,7 +39,9 @@ def present(g: Any, *devices: str) -> None:
 
 
 def encrypt(g: Any, device: str, passphrase: str, version: int) -> None:
-    """LUKS with as few rounds as there can be, which libguestfs's own call cannot be told."""
+    """Format LUKS with the smallest possible number of rounds, which libguestfs's own call cannot
+    set.
+    """
     rounds = "--pbkdf pbkdf2 --pbkdf-force-iterations 1000"
     shell(
         g,
@@ -47,9 +50,10 @@ def encrypt(g: Any, device: str, passphrase: str, version: int) -> None:
 
 
 def shell(g: Any, command: str) -> str:
-    """What a command says in the appliance itself; RuntimeError if it fails.
+    """The output of a command in the appliance itself; raises RuntimeError if the command fails.
 
-    The kernel names disks as it finds them, and libguestfs by their places: names in the command and in what it says are libguestfs's.
+    The kernel names disks in the order of detection, libguestfs by their positions. Names in the
+    command and in its output are libguestfs's.
     """
     by_place = str(g.debug("sh", ["readlink -f $(ls -v /dev/disk/by-path/*-scsi-0:0:*:0)"]))
     kernels = {f"/dev/sd{letter}": name for letter, name in zip(ascii_lowercase, by_place.split(), strict=False)}

@@ -44,17 +44,19 @@ Examples:
 )
 @click.argument("recipes", nargs=-1, required=True, type=RecipeName())
 @var_option
-@click.option("--image", "only", multiple=True, metavar="NAME", help="Of what RECIPES yield, only this; repeatable.")
+@click.option("--image", "only", multiple=True, metavar="NAME", help="Build only this image of RECIPES; repeatable.")
 @click.option(
     "-j", "--jobs", type=click.IntRange(min=1), metavar="N",
-    help="Build so many at once, if memory, processors and disk space are there for them. [default: one per processor]",
+    help="Build up to N images in parallel, as far as memory, processors and disk space allow."
+    " [default: one per processor]",
 )  # fmt: skip
 @click.option(
-    "--keep-going/--fail-fast", default=True, show_default=True, help="When a build fails, go on with the others, or end them."
+    "--keep-going/--fail-fast", default=True, show_default=True,
+    help="When a build fails, continue with the others or stop them.",
 )  # fmt: skip
 @fresh_options
-@click.option("--refresh", is_flag=True, help="Make every step anew, whatever the store holds.")
-@click.option("-q", "--quiet", is_flag=True, help="Print nothing but the paths of the images.")
+@click.option("--refresh", is_flag=True, help="Rebuild every step, even if the store has its result.")
+@click.option("-q", "--quiet", is_flag=True, help="Print only the paths of the images.")
 @output_option
 @store_option
 @json_option
@@ -74,29 +76,30 @@ def build(
     as_json: bool,
     verbose: bool,
 ) -> None:
-    """Build the images of RECIPES, several at once where the host has room for them.
+    """Build the images of RECIPES, several in parallel if the host has room for them.
 
-    A recipe is named (recipes/NAME.yaml, then the shipped ones) or given as a file; with a matrix it yields several
-    images, and the name of one of them builds just that. What an earlier build finished is used again. The last line printed for a recipe is the path of its image.
+    Each of RECIPES is a name (recipes/NAME.yaml, then the shipped recipes) or a file. A recipe with
+    a matrix yields several images; the name of one of them builds only that image. Steps that an
+    earlier build finished are reused. The last line printed for a recipe is the path of its image.
     """
     if verbose:
         log_to_stderr()
     wanted = loaded(recipes, given, only)
     settings = Settings(opened(store), output, refresh, if_changed, max_age)
     engine.clear_dead_runs(settings.store)
-    told = reporter(as_json=as_json, quiet=quiet)
+    reports = reporter(as_json=as_json, quiet=quiet)
     if len(wanted) == 1:
-        _tell(told, _built(wanted[0], settings, told))
+        _print_result(reports, _built(wanted[0], settings, reports))
         return
     builds = scheduler.Builds(
         wanted,
         settings,
         lambda recipe: _words(recipe, settings, given, verbose=verbose),
-        told,
+        reports,
         jobs=jobs or len(os.sched_getaffinity(0)),
         fail_fast=not keep_going,
         beside=lambda line: echo(line, err=True) if verbose else None,
-        ended=lambda outcome: _tell(told, outcome.end),
+        ended=lambda outcome: _print_result(reports, outcome.end),
     )
     outcomes = builds.go()
     if not as_json and not quiet:
@@ -107,7 +110,7 @@ def build(
 
 
 def _words(recipe: Recipe, settings: Settings, given: Mapping[str, str], *, verbose: bool) -> list[str]:
-    """The options by which a process of its own builds ``recipe`` as this one would."""
+    """The options with which a separate process builds ``recipe`` as this process would."""
     words = ["--store", str(settings.store.root), "--output", str(settings.output)]
     words += [word for name, text in given.items() if name in recipe.variables for word in ("--var", f"{name}={text}")]
     words += ["--if-changed"] * settings.if_changed
@@ -115,13 +118,13 @@ def _words(recipe: Recipe, settings: Settings, given: Mapping[str, str], *, verb
     return words + ["--refresh"] * settings.refresh + ["--verbose"] * verbose
 
 
-def _built(recipe: Recipe, settings: Settings, told: Reporter) -> ArtifactReady:
-    """Build one recipe here, and tell what an event tells; ``unchanged`` if the image was there."""
+def _built(recipe: Recipe, settings: Settings, reports: Reporter) -> ArtifactReady:
+    """Build one recipe in this process; ``unchanged`` if the image already existed."""
     before = ArtifactFolder(settings.output, recipe.name).latest()
-    artifact = engine.build(recipe, settings, told)
+    artifact = engine.build(recipe, settings, reports)
     unchanged = before is not None and before.version == artifact.version
     if unchanged and settings.if_changed:
-        told.note(recipe.name, f"unchanged since {artifact.version}")
+        reports.note(recipe.name, f"unchanged since {artifact.version}")
     return ArtifactReady(
         unchanged=unchanged,
         recipe=artifact.recipe,
@@ -131,10 +134,10 @@ def _built(recipe: Recipe, settings: Settings, told: Reporter) -> ArtifactReady:
     )
 
 
-def _tell(told: Reporter, event: ArtifactReady | ErrorReported) -> None:
-    """What a build led to: its image, or why there is none."""
-    if isinstance(told, JsonReporter):
-        told.tell(event)
+def _print_result(reports: Reporter, event: ArtifactReady | ErrorReported) -> None:
+    """Print the result of a build: its image, or the error."""
+    if isinstance(reports, JsonReporter):
+        reports.emit(event)
     elif isinstance(event, ArtifactReady):
         echo(event.image)
     else:
@@ -142,7 +145,7 @@ def _tell(told: Reporter, event: ArtifactReady | ErrorReported) -> None:
 
 
 def _table(outcomes: Sequence[scheduler.Outcome]) -> None:
-    """The end of several builds, a line for each."""
+    """Print the summary of several builds, one line for each."""
     width = max(len(shown(one.recipe)) for one in outcomes)
     echo()
     for one in outcomes:
@@ -186,13 +189,15 @@ def plan(
             continue
         echo_lines(problems.lines(outlook.plan.warnings), err=True)
         echo_lines(_lines(outlook))
-        echo_lines(f"  looked at {address}" for address in outlook.asked)
+        echo_lines(f"  checked {address}" for address in outlook.asked)
         if outlook.artifact:
             echo(f"  {outlook.artifact.image}")
 
 
 def _lines(outlook: engine.Outlook) -> Iterator[str]:
-    """A line for the whole, and one for each step; the column of times is there when one of them is known."""
+    """A line for the whole build and one for each step, with a column of times if any time is
+    known.
+    """
     total = outlook.expected_seconds
     took = f", ~{minutes(total)} to go" if total else ""
     yield f"{outlook.plan.recipe.name}  {len(outlook.plan.steps)} steps, {outlook.cached} cached{took}"

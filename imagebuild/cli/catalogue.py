@@ -1,4 +1,4 @@
-"""``imagebuild list``: the images that are known by name."""
+"""``imagebuild list``: the images that can be built by name."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from imagebuild.recipe.load import checked
 @var_option
 @json_option
 def list_recipes(given: dict[str, str], as_json: bool) -> None:
-    """List the images that `build` knows by name, the project's own first.
+    """List the images that can be built by name, the project's own first.
 
-    A recipe with a matrix yields several.
+    A recipe with a matrix yields several images.
     """
     listed = list(catalogue(recipe_folders(), given))
     refuse_unknown(given, (one.image.variables for one in listed if one.image))
@@ -32,7 +32,10 @@ def list_recipes(given: dict[str, str], as_json: bool) -> None:
             echo_data({**data, "problems": problems})
             continue
         if problems:
-            described = f"({problems} {'problem' if problems == 1 else 'problems'}, see `{command_line('imagebuild', 'lint', one.file)}`)"
+            described = (
+                f"({problems} {'problem' if problems == 1 else 'problems'},"
+                f" see `{command_line('imagebuild', 'lint', one.file)}`)"
+            )
         echo(f"{shown(one.name):<24} {shown(described):<52} {one.file}")
 
 

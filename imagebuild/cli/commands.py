@@ -1,4 +1,6 @@
-"""All commands: one is imported when it is asked for, since each needs other parts of the program."""
+"""All commands. Each is imported only when it is used, because each needs different parts of the
+program.
+"""
 
 from __future__ import annotations
 
@@ -11,41 +13,43 @@ from types import ModuleType
 import click
 
 _COMMANDS = {
-    "build": ("build", "Build the images of RECIPES, several at once where the host has room for them."),
+    "build": ("build", "Build the images of RECIPES, several in parallel if the host has room for them."),
     "plan": ("build", "Show what a build of RECIPES would do, step by step, and why. Changes nothing."),
-    "history": ("history", "Show the last builds in the store, the newest first; with RECIPES only theirs."),
-    "lint": ("lint", "Check RECIPES and the kickstarts they give, or kickstart files, without building."),
-    "render": ("render", "Print the kickstart of RECIPE, checked, with stand-ins for secrets, nonce and digest."),
-    "list": ("catalogue:list_recipes", "List the images that `build` knows by name, the project's own first."),
-    "scrub": ("scrub", "Make a template of IMAGE: remove what belongs to one machine, offline."),
+    "history": ("history", "Show the last builds in the store, newest first; with RECIPES, only theirs."),
+    "lint": ("lint", "Check RECIPES and the kickstarts rendered from them, or kickstart files, without building."),
+    "render": ("render", "Print the checked kickstart of RECIPE, with placeholders for secrets, nonce and digest."),
+    "list": ("catalogue:list_recipes", "List the images that can be built by name, the project's own first."),
+    "scrub": ("scrub", "Turn IMAGE into a template: remove machine-specific data, offline."),
     "audit": (
         "scrub",
-        "Tell which identities and secrets IMAGE still carries, with the path of each. Changes nothing.",
+        "Report which identities and secrets IMAGE still contains, with the path of each. Changes nothing.",
     ),
     "doctor": (
         "doctor",
-        "Tell what this host can do, what is missing, and how to mend it. Exit code 3 if a build cannot run.",
+        "Show what this host can do, what is missing, and how to fix it. Exit code 3 if a build cannot run.",
     ),
     "operations": ("operations", "Show the operations that a recipe can apply to an installed disk."),
     "init": (
         "project",
-        "Start a project in FOLDER: a recipe that builds at once, a job for CI, the schema for editors.",
+        "Create a project in FOLDER: a recipe that is ready to build, a CI job, the schema for editors.",
     ),
     "schema": (
         "project",
-        "Print the JSON Schema of recipes: with it an editor completes keys and marks what is wrong.",
+        "Print the JSON Schema of recipes. Editors use it to complete keys and to mark mistakes.",
     ),
     "completion": (
         "man_page",
-        "Print what makes SHELL complete imagebuild's commands, options and the names of recipes.",
+        "Print the script that makes SHELL complete imagebuild's commands, options and recipe names.",
     ),
-    "gc": ("gc", "Remove from the store what nobody needs any more."),
+    "gc": ("gc", "Remove from the store what is no longer needed."),
 }
-"""The name of each command; the module of it, with the name in there where that is another; and the first sentence of its help."""
+"""For each command: its module, with the object's name if that is not the command's, and the first
+paragraph of its help.
+"""
 
 
 class CommandTable(Mapping[str, click.Command]):
-    """The commands by their names, as click's group keeps them."""
+    """The commands by name, as click's group stores them."""
 
     def __getitem__(self, name: str) -> click.Command:
         module, _, attribute = _COMMANDS[name][0].partition(":")
@@ -60,7 +64,7 @@ class CommandTable(Mapping[str, click.Command]):
 
 
 class CommandGroup(click.Group):
-    """A group that lists its commands without importing them, and their sentences whole."""
+    """A group that lists its commands without importing them and without truncating their help."""
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the section of ``--help``."""
@@ -69,7 +73,11 @@ class CommandGroup(click.Group):
 
 
 def _imported(name: str) -> ModuleType:
-    """A module. What it needs stays for good: the collector need not walk it again and again, which would take a tenth of a second."""
+    """Import a module and exempt all that it loads from garbage collection.
+
+    The objects stay until the process ends. Scanning them again and again would take a tenth of a
+    second.
+    """
     if (there := sys.modules.get(name)) is not None:
         return there
     gc.disable()

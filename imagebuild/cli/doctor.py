@@ -19,7 +19,9 @@ _MARKS = {"ok": "ok     ", "note": "note   ", "missing": "MISSING"}
 @store_option
 @json_option
 def doctor(store: Path | None, as_json: bool) -> None:
-    """Tell what this host can do, what is missing, and how to mend it. Exit code 3 if a build cannot run."""
+    """Show what this host can do, what is missing, and how to fix it. Exit code 3 if a build cannot
+    run.
+    """
     missing = False
     for finding in examine(opened(store)):
         missing |= finding.level == "missing"

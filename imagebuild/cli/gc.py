@@ -21,22 +21,23 @@ Examples:
 )
 @click.option(
     "--keep", type=click.IntRange(min=1), default=2, show_default=True,
-    help="Of each recipe, keep this many results of each kind: those that were used last.",
+    help="Keep this many results of each kind per recipe: the most recently used ones.",
 )  # fmt: skip
-@click.option("--max-size", type=Size(), metavar="SIZE", help="Let the store take no more than this, such as 50GiB.")
+@click.option("--max-size", type=Size(), metavar="SIZE", help="Maximum size of the store, such as 50GiB.")
 @click.option(
     "--output",
     type=click.Path(path_type=Path, file_okay=False, exists=True),
-    help="Also remove versions of the images in this folder, all but the newest of --keep.",
+    help="Also remove old versions of the images in this folder; the newest --keep versions stay.",
 )
-@click.option("--dry-run", is_flag=True, help="Tell what would be removed. Removes nothing.")
+@click.option("--dry-run", is_flag=True, help="Show what would be removed. Removes nothing.")
 @store_option
 @json_option
 def gc(keep: int, max_size: int | None, output: Path | None, dry_run: bool, store: Path | None, as_json: bool) -> None:
-    """Remove from the store what nobody needs any more.
+    """Remove from the store what is no longer needed.
 
-    That is what dead builds left (their machines, programs and files), what is damaged, and old results of steps. What a
-    running build uses stays, and so does the newest version of each image.
+    That is what dead builds left behind (their machines, processes and files), damaged entries, and
+    old results of steps. What a running build uses is kept, and so is the newest version of each
+    image.
     """
     there = opened(store)
     report = collector.collect(there, keep=keep, max_size=max_size, dry_run=dry_run)

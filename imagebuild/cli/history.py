@@ -32,10 +32,11 @@ Examples:
 @store_option
 @json_option
 def history(recipes: tuple[str, ...], limit: int, store: Path | None, as_json: bool) -> None:
-    """Show the last builds in the store, the newest first; with RECIPES only theirs.
+    """Show the last builds in the store, newest first; with RECIPES, only theirs.
 
-    That is when each began, its version, how it ended and how long that took, the size of the image, and which steps were run. A
-    build without an end is running, or died. With --json each has all its steps, with their fingerprints and seconds.
+    For each build: when it began, its version, its outcome and duration, the size of the image, and
+    the steps that ran. A build without a duration is still running, or died. With --json each build
+    has all its steps, with their fingerprints and seconds.
     """
     known = History(opened(store))
     names = {image for name in recipes for image in _images(known, name)}
@@ -48,11 +49,13 @@ def history(recipes: tuple[str, ...], limit: int, store: Path | None, as_json: b
     elif builds:
         echo_lines(_table([_row(build, outcome) for build, outcome in builds]))
     else:
-        echo(f"no build of {', '.join(recipes)} is known" if recipes else "no build is known")
+        echo(f"no recorded builds of {', '.join(recipes)}" if recipes else "no recorded builds")
 
 
 def _images(known: History, name: str) -> list[str]:
-    """The images that are meant: the recipe's, or those of a name that only the history knows by now."""
+    """The images that ``name`` stands for: those of the recipe, or a name that only the history
+    still knows.
+    """
     try:
         return [image.name or name for image in select(name)]
     except (RecipeError, UsageError):

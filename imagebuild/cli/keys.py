@@ -1,4 +1,7 @@
-"""``--key``: what opens a guest's encrypted disks. Never a passphrase itself, only where to read it."""
+"""``--key``: how to unlock a guest's encrypted disks.
+
+Never the passphrase itself, only where to read it.
+"""
 
 from __future__ import annotations
 
@@ -15,24 +18,28 @@ from imagebuild.schema.section import SecretRef
 
 
 def _read(_ctx: click.Context, _param: click.Parameter, values: tuple[str, ...]) -> tuple[Key, ...]:
-    """The keys with their values. What is wrong is not repeated: it may be a passphrase."""
+    """The keys with their values.
+
+    Errors do not repeat a wrong argument, because it may be a passphrase.
+    """
     keys = []
     for value in values:
         parts = re.fullmatch(r"(.+?):(env|file):(.+)", value)
         if not parts:
             raise UsageError(
-                "--key: expected DEVICE:env:NAME or DEVICE:file:PATH", "a passphrase is never written there"
+                "--key: expected DEVICE:env:NAME or DEVICE:file:PATH",
+                "the passphrase itself is never given on the command line",
             )
         try:
             ref = SecretRef.model_validate({parts[2]: parts[3]})
         except ValidationError as error:
-            raise UsageError(f"--key {parts[1]}: what follows {parts[2]}: cannot be the name of one") from error
+            raise UsageError(f"--key {parts[1]}: not a valid name or path after {parts[2]}:") from error
         keys.append(Key(parts[1], secrets.read(ref, Path())))
     return tuple(keys)
 
 
 key_option = click.option(
     "--key", "keys", multiple=True, callback=_read, metavar="DEVICE:env:NAME|DEVICE:file:PATH",
-    help="Where the passphrase of an encrypted (LUKS) DEVICE is read: an environment variable or a file. DEVICE is a name"
-    " as the guest has it (/dev/vda3), a LUKS UUID or all; repeatable.",
+    help="Where to read the passphrase of an encrypted (LUKS) DEVICE: an environment variable or a file. DEVICE is a"
+    " device name as in the guest (/dev/vda3), a LUKS UUID, or all; repeatable.",
 )  # fmt: skip

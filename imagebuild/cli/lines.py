@@ -1,4 +1,4 @@
-"""A step of a build in words, for every kind of report."""
+"""The steps of a build as text, for every kind of report."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ def minutes(seconds: float) -> str:
 
 
 def rounded(seconds: float | None) -> float | None:
-    """Seconds as JSON has them."""
+    """Seconds, rounded for JSON."""
     return None if seconds is None else round(seconds, 1)
 
 
 def clock(seconds: float, expected: float | None) -> str:
-    """``0:14 of ~0:35``, or only ``0:14`` where nothing is expected."""
+    """``0:14 of ~0:35``, or only ``0:14`` without an expected time."""
     return minutes(seconds) if expected is None else f"{minutes(seconds)} of ~{minutes(expected)}"
 
 
 def line(recipe: str, step: str, text: str, seconds: float, expected: float | None = None) -> str:
-    """A line of a log: what a step does or did, and since when."""
+    """A log line: what a step does or did, and for how long."""
     return f"{shown(recipe)}  {shown(step):<9} {shown(text):<48} {clock(seconds, expected):>6}"
 
 
 @dataclass
 class RunningStep:
-    """What every reporter keeps of a running step."""
+    """The state of a running step that every reporter needs."""
 
     recipe: str
     name: str

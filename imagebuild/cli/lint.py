@@ -1,4 +1,6 @@
-"""``imagebuild lint``: recipes, the kickstarts they give, and kickstart files, without building anything."""
+"""``imagebuild lint``: check recipes, the kickstarts rendered from them, and kickstart files,
+without building.
+"""
 
 from __future__ import annotations
 
@@ -30,9 +32,9 @@ _KICKSTARTS = (".ks", ".cfg", ".ks.in")
 @click.command(
     epilog="""\b
 Examples:
-  imagebuild lint                            all recipes that are known by name
+  imagebuild lint                            all recipes that can be built by name
   imagebuild lint recipes/web.yaml
-  imagebuild lint --syntax RHEL9 old.ks      a kickstart that no recipe renders
+  imagebuild lint --syntax RHEL9 old.ks      a kickstart file without a recipe
   imagebuild lint --sarif >lint.sarif        for annotations in a merge request"""
 )
 @click.argument("recipes", nargs=-1, type=RecipeName())
@@ -41,12 +43,12 @@ Examples:
     "files",
     multiple=True,
     metavar="FILE",
-    help="Check a kickstart file, whatever it is called; - is standard input; repeatable.",
+    help="Check FILE as a kickstart, whatever its name is; - is standard input; repeatable.",
 )
 @click.option(
-    "--syntax", metavar="VERSION", help="Read kickstart files by this syntax, such as RHEL9. [default: newest]"
+    "--syntax", metavar="VERSION", help="Syntax version of the kickstart files, such as RHEL9. [default: newest]"
 )
-@click.option("--list-rules", is_flag=True, help="List the rules for kickstarts and stop.")
+@click.option("--list-rules", is_flag=True, help="List the rules for kickstarts and exit.")
 @click.option("--sarif", "as_sarif", is_flag=True, help="Print a SARIF 2.1.0 log, for annotations in CI.")
 @var_option
 @json_option
@@ -59,9 +61,11 @@ def lint(
     given: dict[str, str],
     as_json: bool,
 ) -> None:
-    """Check RECIPES and the kickstarts they give, or kickstart files, without building.
+    """Check RECIPES and the kickstarts rendered from them, or kickstart files, without building.
 
-    A name that ends in .ks or .cfg, and -, is a kickstart file. Each finding is told as file:line: where: what. Secrets are not needed. Exit code 2 if anything is wrong; warnings do not count.
+    Arguments that end in .ks or .cfg, and -, are kickstart files. Each finding is printed as
+    file:line: where: what. Secrets are not needed. Exit code 2 if there are errors; warnings do not
+    count.
     """
     if list_rules:
         _list_rules(as_json=as_json)
@@ -81,7 +85,7 @@ def lint(
         for number, what in ((len(names), "recipe"), (images, "image"), (len(kickstarts), "kickstart"))
         if number or (what != "kickstart" and names)
     ]
-    _tell(found, counted, as_json=as_json, as_sarif=as_sarif)
+    _print_findings(found, counted, as_json=as_json, as_sarif=as_sarif)
 
 
 def _is_kickstart(name: str) -> bool:
@@ -89,7 +93,7 @@ def _is_kickstart(name: str) -> bool:
 
 
 def _lint_recipes(names: tuple[str, ...], given: dict[str, str], found: Gathered) -> int:
-    """Gather what is found in the recipes of these names; returns the number of images that they yield."""
+    """Add the findings of these recipes to ``found``; returns the number of images that they yield."""
     images: list[RecipeImage] = []
     checked: list[Recipe] = []
     for name in names:
@@ -110,21 +114,21 @@ def _lint_recipes(names: tuple[str, ...], given: dict[str, str], found: Gathered
     return len(images)
 
 
-def _tell(found: Gathered, counted: list[str], *, as_json: bool, as_sarif: bool) -> None:
-    """Print the findings; exit code 2 when there are errors among them."""
-    told = [_clean(problem) for problem in (found.problems() if as_json else found.described())]
-    number = {kind: sum(problem.severity == kind for problem in told) for kind in ("error", "warning")}
+def _print_findings(found: Gathered, counted: list[str], *, as_json: bool, as_sarif: bool) -> None:
+    """Print the findings; exit with code 2 if there are errors among them."""
+    printed = [_clean(problem) for problem in (found.problems() if as_json else found.described())]
+    number = {kind: sum(problem.severity == kind for problem in printed) for kind in ("error", "warning")}
     if as_sarif:
-        echo_data(sarif.log(told, Path.cwd()), indent=1)
+        echo_data(sarif.log(printed, Path.cwd()), indent=1)
     elif as_json:
-        for problem, images in zip(told, (found.images[one] for one in found.problems()), strict=True):
+        for problem, images in zip(printed, (found.images[one] for one in found.problems()), strict=True):
             echo_data({**problems.as_data(problem), "images": images})
         summary = {"event": "summary", "errors": number["error"], "warnings": number["warning"]}
         echo_data({**summary, "checked": counted})
     else:
-        echo_lines(problems.lines(told), err=True)
+        echo_lines(problems.lines(printed), err=True)
         results = [_counted(count, what) for what, count in number.items() if count]
-        echo(", ".join([*counted, *(results or ["nothing wrong"])]))
+        echo(", ".join([*counted, *(results or ["no problems found"])]))
     if number["error"]:
         raise click.exceptions.Exit(RecipeError.exit_code)
 

@@ -25,25 +25,25 @@ _SHOWN_CONSOLE = 12
     cls=CommandGroup,
     commands=CommandTable(),
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
-    epilog="Exit codes: 0 done, 1 failed, 2 wrong recipe or usage, 3 this host cannot, 130 interrupted.",
+    epilog="Exit codes: 0 success, 1 failure, 2 invalid recipe or usage, 3 host requirements not met, 130 interrupted.",
 )
 @click.version_option(imagebuild.__version__, prog_name="imagebuild")
 def cli() -> None:
     """Golden images for KVM: from a recipe to a compressed qcow2 that boots.
 
     \b
-    imagebuild doctor              what this host can do, and what is missing
+    imagebuild doctor              show what this host can do, and what is missing
     imagebuild build debian-13     build the image of a recipe
-    imagebuild plan debian-13      what a build would do, and why
-    imagebuild history             which builds there were, and how they ended
-    imagebuild scrub IMAGE         make a template of an image that exists
-    imagebuild audit IMAGE         tell what a template still carries of one machine
+    imagebuild plan debian-13      show what a build would do, and why
+    imagebuild history             show past builds and how they ended
+    imagebuild scrub IMAGE         turn an existing image into a template
+    imagebuild audit IMAGE         report the identities and secrets that an image still contains
     """
 
 
 def main() -> None:
-    """The entry point: every outcome becomes an exit code, every expected error a sentence."""
-    os.umask(os.umask(0o077) | 0o022)  # a store, and what is in it, is for its owner alone to write
+    """The entry point: every outcome becomes an exit code, and every expected error a message."""
+    os.umask(os.umask(0o077) | 0o022)  # only the owner may write to a store and to what is in it
     sys.excepthook = _show_defect
     threading.excepthook = lambda args: _show_defect(
         args.exc_type, args.exc_value or args.exc_type(), args.exc_traceback
@@ -52,22 +52,22 @@ def main() -> None:
     signal.signal(signal.SIGHUP, _interrupt)
     as_json = "--json" in sys.argv[1:]
     try:
-        code = cli.main(standalone_mode=False)  # click gives back the code of an Exit, and does not raise it
+        code = cli.main(standalone_mode=False)  # click returns the code of an Exit instead of raising it
         if isinstance(code, int) and code:
             sys.exit(code)
     except click.ClickException as error:
         _show_usage_error(error)
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, click.Abort):
-        _tell(as_json, Interrupted("interrupted; nothing is left but finished steps"))
+        _print_error(as_json, Interrupted("interrupted; only finished steps were kept"))
         sys.exit(Interrupted.exit_code)
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)
     except (ImageBuildError, OSError) as error:
-        told = from_os(error) if isinstance(error, OSError) else error
-        _tell(as_json, told)
-        sys.exit(told.exit_code)
+        failure = from_os(error) if isinstance(error, OSError) else error
+        _print_error(as_json, failure)
+        sys.exit(failure.exit_code)
 
 
 def _interrupt(_signum: int, _frame: FrameType | None) -> None:
@@ -75,8 +75,8 @@ def _interrupt(_signum: int, _frame: FrameType | None) -> None:
 
 
 def _show_usage_error(error: click.ClickException) -> None:
-    """As click does, with what was given on the command line made safe."""
-    if not isinstance(error, click.exceptions.NoArgsIsHelpError):  # whose message is the help page
+    """Print the error as click does, with the user's arguments made safe for a terminal."""
+    if not isinstance(error, click.exceptions.NoArgsIsHelpError):  # its message is the help page
         error.message = one_line(error.message)  # type: ignore[misc]  # what its show() prints
     text = io.StringIO()
     error.show(file=text)
@@ -84,12 +84,12 @@ def _show_usage_error(error: click.ClickException) -> None:
 
 
 def _show_defect(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """The traceback of what nobody expected; its message may hold anything."""
+    """Print the traceback of an unexpected exception; its message may contain anything."""
     echo_text("".join(traceback.format_exception(kind, error, trace)).rstrip("\n"), err=True)
 
 
-def _tell(as_json: bool, error: ImageBuildError) -> None:
-    """The error on standard error; with --json as the last object on standard output."""
+def _print_error(as_json: bool, error: ImageBuildError) -> None:
+    """Print the error on standard error, or with --json as the last object on standard output."""
     from imagebuild import events  # pydantic takes its time, and most commands end well
     from imagebuild.cli import problems
 

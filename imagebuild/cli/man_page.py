@@ -1,4 +1,4 @@
-"""``imagebuild completion``, and the man page: both are made from the commands themselves."""
+"""``imagebuild completion`` and the man page; both are generated from the commands themselves."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ _NAME = "imagebuild"
 _FILES = (
     ("recipes/, kickstart/", "Recipes and kickstart templates of the project in the current folder."),
     ("artifacts/", "Finished images, one folder for each recipe and version."),
-    ("/var/cache/imagebuild, ~/.cache/imagebuild", "The store for root and for others: results of steps."),
+    ("/var/cache/imagebuild, ~/.cache/imagebuild", "The store for root and for other users: results of steps."),
 )
 _ENVIRONMENT = (
-    ("IMAGEBUILD_STORE", "The store, as --store."),
-    ("IMAGEBUILD_OUTPUT", "Folder for artifacts, as --output."),
+    ("IMAGEBUILD_STORE", "Folder of the store, like --store."),
+    ("IMAGEBUILD_OUTPUT", "Folder for artifacts, like --output."),
 )
 _EXIT_CODES = (
-    ("0", "Done."),
-    ("1", "Failed."),
-    ("2", "Wrong recipe or usage."),
-    ("3", "This host cannot: something is missing, full or out of reach."),
+    ("0", "Success."),
+    ("1", "Failure."),
+    ("2", "Invalid recipe or usage."),
+    ("3", "Host requirements not met: something is missing, full or unreachable."),
     ("130", "Interrupted."),
 )
 
@@ -39,7 +39,7 @@ Examples:
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def completion(ctx: click.Context, shell: str) -> None:
-    """Print what makes SHELL complete imagebuild's commands, options and the names of recipes."""
+    """Print the script that makes SHELL complete imagebuild's commands, options and recipe names."""
     found = get_completion_class(shell)
     assert found is not None
     source = found(ctx.find_root().command, {}, _NAME, f"_{_NAME.upper()}_COMPLETE").source()
@@ -58,8 +58,8 @@ def man_page(cli: click.Group) -> str:
         f".B {_NAME}",
         r"\fICOMMAND\fR [\fIOPTIONS\fR] [\fIARGUMENTS\fR]",
         ".SH DESCRIPTION",
-        "A recipe says what image is wanted. It is installed in a virtual machine from a kickstart, cleaned offline of",
-        "what must differ in each clone, and becomes a compressed qcow2 image with its manifest.",
+        "A recipe describes an image. The system is installed in a virtual machine from a kickstart, cleaned offline",
+        "of everything that must differ in each clone, and converted to a compressed qcow2 image with a manifest.",
         ".SH COMMANDS",
     ]
     for path, command, inner in _commands(cli, ctx):
@@ -101,7 +101,9 @@ def _command(path: str, command: click.Command, ctx: click.Context) -> list[str]
 
 
 def _paragraphs(text: str) -> list[str]:
-    """click's help text: paragraphs, and blocks behind a backspace whose lines stay as they are."""
+    """Convert click's help text: paragraphs, and blocks marked with a backspace, whose lines stay
+    as they are.
+    """
     lines: list[str] = []
     for paragraph in re.split(r"\n[ \t]*\n", text.strip()):
         if "\b" in paragraph:
@@ -113,6 +115,6 @@ def _paragraphs(text: str) -> list[str]:
 
 
 def _escaped(text: str) -> str:
-    """Text as troff prints it unchanged."""
+    """``text`` escaped so that troff prints it unchanged."""
     escaped = text.replace("\\", "\\e").replace("-", "\\-").replace("'", "\\(aq").replace("`", "\\(ga")
     return f"\\&{escaped}" if escaped.startswith((".", " ")) else escaped

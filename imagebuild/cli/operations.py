@@ -1,4 +1,4 @@
-"""``imagebuild operations``: what can be done to a guest's disk offline."""
+"""``imagebuild operations``: the operations that can be applied to a guest's disk offline."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def list_operations(as_json: bool) -> None:
 @operations.command()
 @click.argument("name")
 def show(name: str) -> None:
-    """Show what the operation NAME does and its parameters."""
+    """Show what the operation NAME does, and its parameters."""
     operation = registry.get(name)
     echo_text(f"{name} ({operation.phase.name.lower()})\n\n{operation.summary}.\n")
     if operation.description:

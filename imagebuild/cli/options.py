@@ -26,7 +26,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class RecipeName(click.ParamType[str]):
-    """The name of a recipe or of an image, or a file; completes the names there are."""
+    """The name of a recipe or of an image, or a file; completes known names."""
 
     name = "recipe"
 
@@ -49,7 +49,7 @@ class Size(click.ParamType[int]):
 
 
 class Age(click.ParamType[int]):
-    """Seconds, with units: days too."""
+    """Seconds, written with units, including days."""
 
     name = "age"
 
@@ -62,16 +62,17 @@ class Age(click.ParamType[int]):
 
 
 def fresh_options(function: F) -> F:
-    """``--if-changed`` and ``--max-age``: what the world changed counts too."""
+    """``--if-changed`` and ``--max-age``: rebuild also when packages have changed or are too old."""
     age = click.option(
         "--max-age",
         type=Age(),
         metavar="AGE",
-        help="Make anew what has packages that were taken longer ago, such as 7d.",
+        help="Rebuild what contains packages that were fetched longer than AGE ago, such as 7d.",
     )
     return click.option(
         "--if-changed", is_flag=True,
-        help="Look at the mirror too: make anew what has packages that are newer there; else nothing, unless the recipe has changed.",
+        help="Also check the mirror, and rebuild what contains packages that are newer there; otherwise build only"
+        " if the recipe has changed.",
     )(age(function))  # fmt: skip
 
 
@@ -98,33 +99,33 @@ def var_option(function: F) -> F:
 
 
 def loaded(names: Iterable[str], given: Mapping[str, str], only: Sequence[str] = ()) -> list[Recipe]:
-    """The recipes of all images that are meant, ``only`` those if any are named.
+    """The recipes of all selected images; if ``only`` has names, those of the named images.
 
-    Raises UsageError for a ``--var`` that none of them knows, and for a name that none has.
+    Raises UsageError for a ``--var`` or an image name that none of the recipes has.
     """
     recipes = [recipe for name in names for recipe in load_all(name, given=given, only=only)]
     for name in only:
         if name not in (found := [recipe.name for recipe in recipes]):
-            raise UsageError(f"--image {name}: no recipe here yields such an image", did_you_mean(name, found))
+            raise UsageError(f"--image {name}: none of these recipes yields this image", did_you_mean(name, found))
     refuse_unknown(given, (recipe.variables for recipe in recipes))
     return recipes
 
 
 def refuse_unknown(given: Mapping[str, str], variables: Iterable[Iterable[str]]) -> None:
-    """Raise UsageError for a ``--var`` that is none of the recipes' ``variables``."""
+    """Raise UsageError for a ``--var`` that is not among the recipes' ``variables``."""
     known = {name for names in variables for name in names}
     for name in given:
         if name not in known:
-            raise UsageError(f"--var {name}: no recipe here has such a variable", did_you_mean(name, known))
+            raise UsageError(f"--var {name}: none of these recipes has this variable", did_you_mean(name, known))
 
 
 def store_option(function: F) -> F:
-    """``--store``: where results of steps are kept."""
+    """``--store``: where the results of steps are stored."""
     return click.option(
         "--store",
         type=click.Path(path_type=Path, file_okay=False),
-        help="Folder for the results of steps; also IMAGEBUILD_STORE. "
-        "[default: /var/cache/imagebuild for root, else ~/.cache/imagebuild]",
+        help="Folder for the results of steps; also set by IMAGEBUILD_STORE. "
+        "[default: /var/cache/imagebuild for root, otherwise ~/.cache/imagebuild]",
     )(function)
 
 
@@ -136,20 +137,18 @@ def output_option(function: F) -> F:
         default=Path("artifacts"),
         show_default=True,
         envvar="IMAGEBUILD_OUTPUT",
-        help="Folder for artifacts; also IMAGEBUILD_OUTPUT.",
+        help="Folder for artifacts; also set by IMAGEBUILD_OUTPUT.",
     )(function)
 
 
 def json_option(function: F) -> F:
-    """``--json``: for programs."""
+    """``--json``: output for programs."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON, one object per line.")(function)
 
 
 def verbose_option(function: F) -> F:
     """``-v``: the log on standard error."""
-    return click.option("-v", "--verbose", is_flag=True, help="Show the commands that are run, on standard error.")(
-        function
-    )
+    return click.option("-v", "--verbose", is_flag=True, help="Show executed commands on standard error.")(function)
 
 
 def opened(store: Path | None) -> Store:

@@ -1,7 +1,8 @@
-"""The one place that prints: everything is redacted, and made safe for a terminal.
+"""The only module that prints: all output is redacted and made safe for a terminal.
 
-Nothing else in the command line may print; ``tests/cli/test_output.py`` reads the source for it. Progress on a terminal is
-rich's (:mod:`imagebuild.cli.terminal`), with texts that were made safe by :func:`shown`.
+Nothing else in the command line may print; ``tests/cli/test_output.py`` checks the source for that.
+The exception is rich, which shows progress on a terminal (:mod:`imagebuild.cli.terminal`) with
+texts that :func:`shown` has made safe.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ _lock = threading.Lock()
 
 
 def shown(text: object) -> str:
-    """``text`` as it is printed in one line: for what is padded, cut or put together before."""
+    """``text`` as it is printed on one line; for text that is padded, cut or joined before
+    printing.
+    """
     return one_line(redact(str(text)))
 
 
@@ -36,12 +39,14 @@ def echo_lines(lines: Iterable[object], *, err: bool = False) -> None:
 
 
 def echo_text(text: str, *, err: bool = False) -> None:
-    """Print a text whose line breaks are its own: a difference, a help page."""
+    """Print a text and keep its line breaks: a diff, a help page."""
     _write(f"{several_lines(redact(text))}\n", err=err)
 
 
 def echo_document(text: str) -> None:
-    """Print what a program reads, such as a kickstart: to the byte, but on a terminal, where people read it."""
+    """Print a text for programs, such as a kickstart: byte for byte, except on a terminal, where
+    people read it.
+    """
     if sys.stdout.isatty():
         _write(several_lines(text), err=False)
     else:
@@ -50,7 +55,7 @@ def echo_document(text: str) -> None:
 
 
 def echo_data(data: Any, *, indent: int | None = None) -> None:
-    """Print JSON, all in ASCII: controls and bidirectional characters are escaped as JSON has it."""
+    """Print JSON in pure ASCII: control and bidirectional characters become JSON escapes."""
     _write(f"{redact(json.dumps(data, indent=indent, ensure_ascii=True))}\n", err=False)
 
 

@@ -1,4 +1,4 @@
-"""How findings are told: a line for people, an object for programs."""
+"""How findings are printed: lines for people, objects for programs."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from imagebuild.events import ErrorReported
 
 def lines(problems: Iterable[Problem]) -> list[str]:
     """Each problem as ``file:line: what [rule]``, with its hint below."""
-    told: list[str] = []
+    output: list[str] = []
     for problem in problems:
         rule = f" [{problem.rule}]" if problem.rule else ""
-        told.append(f"{problem}{rule}")
+        output.append(f"{problem}{rule}")
         if problem.hint:
-            told.append(f"    hint: {problem.hint}")
-    return told
+            output.append(f"    hint: {problem.hint}")
+    return output
 
 
 def as_data(problem: Problem) -> dict[str, Any]:
-    """A problem as JSON has it."""
+    """A problem as an object for JSON."""
     return dict(vars(problem))
 
 
 def described(error: ErrorReported) -> list[str]:
-    """An error in lines for people."""
-    told = lines(error.problems) or [f"imagebuild: {error.message}"]
-    told += [f"    | {line}" for line in error.console]
-    told += [f"    hint: {error.hint}"] if error.hint else []
-    return told + ([f"    logs: {error.evidence}"] if error.evidence else [])
+    """An error as lines for people."""
+    output = lines(error.problems) or [f"imagebuild: {error.message}"]
+    output += [f"    | {line}" for line in error.console]
+    output += [f"    hint: {error.hint}"] if error.hint else []
+    return output + ([f"    logs: {error.evidence}"] if error.evidence else [])

@@ -1,4 +1,6 @@
-"""``imagebuild init`` and ``imagebuild schema``: a project of one's own, and the language of recipes for editors."""
+"""``imagebuild init`` and ``imagebuild schema``: a new project, and the schema of recipes for
+editors.
+"""
 
 from __future__ import annotations
 
@@ -22,15 +24,22 @@ Examples:
   imagebuild init . --name web --from debian-12 --ci gitlab"""
 )
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
-@click.option("--name", help="Name of the first image. [default: the folder's]")
-@click.option("--from", "base", type=RecipeName(), default="debian-13", show_default=True, help="Recipe it extends.")
+@click.option("--name", help="Name of the first image. [default: the folder's name]")
 @click.option(
-    "--ci", type=click.Choice(["github", "gitlab", "none"]), default="github", show_default=True, help="Job for CI."
+    "--from", "base", type=RecipeName(), default="debian-13", show_default=True, help="Recipe that it extends."
+)
+@click.option(
+    "--ci",
+    type=click.Choice(["github", "gitlab", "none"]),
+    default="github",
+    show_default=True,
+    help="CI job to create.",
 )
 def init(folder: Path, name: str | None, base: str, ci: project.Ci) -> None:
-    """Start a project in FOLDER: a recipe that builds at once, a job for CI, the schema for editors.
+    """Create a project in FOLDER: a recipe that is ready to build, a CI job, the schema for
+    editors.
 
-    Nothing that is there is overwritten.
+    Existing files are never overwritten.
     """
     image = one_image(base)
     name = name or folder.resolve().name
@@ -47,10 +56,12 @@ and as the first line of a recipe, for editors with a YAML language server:
   # yaml-language-server: $schema=../recipe.schema.json"""
 )
 @click.option(
-    "--output", type=click.Path(path_type=Path, dir_okay=False), help="Write it to this file, not to standard output."
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write the schema to this file instead of standard output.",
 )
 def schema(output: Path | None) -> None:
-    """Print the JSON Schema of recipes: with it an editor completes keys and marks what is wrong."""
+    """Print the JSON Schema of recipes. Editors use it to complete keys and to mark mistakes."""
     if output is None:
         echo_document(schemas.text())
     else:

@@ -1,4 +1,4 @@
-"""``imagebuild render``: what a recipe becomes, without building anything."""
+"""``imagebuild render``: show what is generated from a recipe, without building anything."""
 
 from __future__ import annotations
 
@@ -27,16 +27,17 @@ Examples:
   imagebuild render debian-13 --into /var/tmp/by-hand && sh /var/tmp/by-hand/virt-install.sh"""
 )
 @click.argument("recipe", type=RecipeName())
-@click.option("--recipe", "what", flag_value="recipe", help="Print the recipe itself, put together.")
+@click.option("--recipe", "what", flag_value="recipe", help="Print the composed recipe.")
 @click.option("--command", "what", flag_value="command", help="Print the virt-install command of the installation.")
 @click.option("--domain", "what", flag_value="domain", help="Print the libvirt domain definition of the machine.")
 @click.option(
     "--into",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Write kickstart, virt-install.sh and domain definition into this folder; with --command: the folder it names.",
+    help="Write the kickstart, virt-install.sh and the domain definition to this folder; with --command: the folder of"
+    " the files that the command names.",
 )
 @click.option(
-    "--payload", type=click.Choice(["host", "in-vm"]), help="Render as if the recipe's installer.payload were this."
+    "--payload", type=click.Choice(["host", "in-vm"]), help="Use this instead of the recipe's installer.payload."
 )
 @click.option("--name", help="With --domain: the domain's name instead of the recipe's.")
 @click.option("--images", help=f"With --domain: the folder of the images.  [default: {IMAGES}]")
@@ -52,18 +53,18 @@ def render(
     store: Path | None,
     given: dict[str, str],
 ) -> None:
-    """Print the kickstart of RECIPE, checked, with stand-ins for secrets, nonce and digest.
+    """Print the checked kickstart of RECIPE, with placeholders for secrets, nonce and digest.
 
-    With --recipe, print the recipe with all that it extends and with its variables put in: a whole recipe again,
-    each value with the file and line that it comes from.
+    With --recipe, print the recipe merged with all that it extends and with its variables replaced.
+    The result is a complete recipe; each value is followed by the file and line that it comes from.
 
-    With --command, print the virt-install command. The files it names are those that --into writes; without --into
-    they are named in a folder called like the recipe, in the current one.
+    With --command, print the virt-install command. The files it names are those that --into writes;
+    without --into they are in a subfolder of the current folder with the recipe's name.
     """
     wanted = _wanted(load(recipe, given=given), payload)
     refuse_unknown(given, [wanted.variables])
     if what != "domain" and (name or images):
-        raise UsageError("--name and --images belong to --domain")
+        raise UsageError("--name and --images require --domain")
     if what == "recipe":
         echo_document(written(wanted))
     elif what == "domain":
@@ -80,7 +81,10 @@ def render(
 
 
 def rendered(recipe: Recipe) -> str:
-    """The recipe's kickstart with stand-ins for what only a build knows. Raises RecipeError for all that is wrong."""
+    """The recipe's kickstart with placeholders for what only a build knows.
+
+    Raises RecipeError with all problems.
+    """
     return plans.sample(recipe, installers.of(recipe).look_here(recipe)).text
 
 
@@ -88,5 +92,5 @@ def _wanted(recipe: Recipe, payload: str | None) -> Recipe:
     if payload is None:
         return recipe
     if not installers.of(recipe).HAS_PAYLOADS:
-        raise UsageError(f"--payload has no meaning for {recipe.name}: its installer fetches the packages itself")
+        raise UsageError(f"--payload cannot be used with {recipe.name}: its installer fetches the packages itself")
     return recipe.model_copy(update={"installer": recipe.installer.model_copy(update={"payload": payload})})

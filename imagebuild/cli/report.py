@@ -1,4 +1,6 @@
-"""How a build's progress reaches the user: live on a terminal, plain lines elsewhere, JSON lines on request."""
+"""How a build's progress reaches the user: live on a terminal, plain lines elsewhere, JSON lines on
+request.
+"""
 
 from __future__ import annotations
 
@@ -19,84 +21,86 @@ _HEARTBEAT = 15.0
 
 
 def reporter(*, as_json: bool, quiet: bool) -> Reporter:
-    """The reporter that fits where standard output goes."""
+    """The reporter that suits the options and standard output."""
     if as_json:
         return JsonReporter()
     if quiet:
         return PlainReporter(lambda line: None)
     if not sys.stdout.isatty():
         return PlainReporter(echo)
-    from imagebuild.cli.terminal import TerminalReporter  # rich takes its time
+    from imagebuild.cli.terminal import TerminalReporter  # importing rich is slow
 
     return TerminalReporter()
 
 
 class PlainReporter:
-    """A line when a step ends, and now and then one while it runs: for logs."""
+    """Prints a line when a step ends, and occasionally one while it runs: for logs."""
 
-    def __init__(self, tell: Callable[[str], None]) -> None:
-        self._tell = tell
+    def __init__(self, emit: Callable[[str], None]) -> None:
+        self._emit = emit
 
     @contextmanager
     def step(self, recipe: str, name: str, expected: float | None = None) -> Iterator[RunningStep]:
-        step = _PlainStep(recipe, name, expected, tell=self._tell)
+        step = _PlainStep(recipe, name, expected, emit=self._emit)
         try:
             yield step
         except BaseException:
-            self._tell(line(recipe, name, "failed" if not step.detail else f"failed at: {step.detail}", step.seconds))
+            self._emit(line(recipe, name, "failed" if not step.detail else f"failed at: {step.detail}", step.seconds))
             raise
-        self._tell(line(recipe, name, step.text, step.seconds))
+        self._emit(line(recipe, name, step.text, step.seconds))
 
     def note(self, recipe: str, text: str) -> None:
-        self._tell(f"{recipe}  {text}")
+        self._emit(f"{recipe}  {text}")
 
 
 @dataclass(kw_only=True)
 class _PlainStep(RunningStep):
-    tell: Callable[[str], None]
-    _told: float = field(default_factory=time.monotonic)
+    emit: Callable[[str], None]
+    _reported: float = field(default_factory=time.monotonic)
 
     def update(self, detail: str = "", fraction: float | None = None) -> None:
         super().update(detail, fraction)
         now = time.monotonic()
-        if now - self._told >= _HEARTBEAT:
-            self._told = now
+        if now - self._reported >= _HEARTBEAT:
+            self._reported = now
             percent = f" ({fraction:.0%})" if fraction is not None else ""
             text = f"… {self.detail}{percent}"
-            self.tell(line(self.recipe, self.name, text, self.seconds, self.expected))
+            self.emit(line(self.recipe, self.name, text, self.seconds, self.expected))
 
 
 class JsonReporter:
-    """One JSON object per line on standard output: ``step`` events with ``state`` started, running, done or failed."""
+    """One JSON object per line on standard output: ``step`` events with ``state`` started, running,
+    done or failed.
+    """
 
     @contextmanager
     def step(self, recipe: str, name: str, expected: float | None = None) -> Iterator[RunningStep]:
-        step = _JsonStep(recipe, name, expected, tell=self.tell)
-        self.tell(events.StepStarted(recipe=recipe, step=name, expected_seconds=rounded(expected)))
+        step = _JsonStep(recipe, name, expected, emit=self.emit)
+        self.emit(events.StepStarted(recipe=recipe, step=name, expected_seconds=rounded(expected)))
         try:
             yield step
         except BaseException as error:
             cause = error.message if isinstance(error, ImageBuildError) else type(error).__name__
-            self.tell(events.StepFailed(recipe=recipe, step=name, error=cause, seconds=round(step.seconds, 1)))
+            self.emit(events.StepFailed(recipe=recipe, step=name, error=cause, seconds=round(step.seconds, 1)))
             raise
-        self.tell(events.StepDone(recipe=recipe, step=name, summary=step.text, seconds=round(step.seconds, 1)))
+        self.emit(events.StepDone(recipe=recipe, step=name, summary=step.text, seconds=round(step.seconds, 1)))
 
     def note(self, recipe: str, text: str) -> None:
-        self.tell(events.Note(recipe=recipe, text=text))
+        self.emit(events.Note(recipe=recipe, text=text))
 
-    def tell(self, event: events.BuildEvent | events.Scrubbed | events.Audited) -> None:
+    def emit(self, event: events.BuildEvent | events.Scrubbed | events.Audited) -> None:
         """Print one event."""
         echo_data(events.data(event))
 
 
 @dataclass(kw_only=True)
 class _JsonStep(RunningStep):
-    tell: Callable[[events.BuildEvent], None]
-    _told: tuple[str, int | None] = ("", None)
+    emit: Callable[[events.BuildEvent], None]
+    _reported: tuple[str, int | None] = ("", None)
 
     def update(self, detail: str = "", fraction: float | None = None) -> None:
         super().update(detail, fraction)
         state = (self.detail, None if fraction is None else int(fraction * 20))
-        if state != self._told:
-            self._told = state
-            self.tell(events.StepRunning(recipe=self.recipe, step=self.name, detail=self.detail, fraction=fraction))
+        if state != self._reported:
+            self._reported = state
+            self.emit(events.StepRunning(recipe=self.recipe, step=self.name, detail=self.detail, fraction=fraction))

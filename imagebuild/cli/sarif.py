@@ -1,4 +1,4 @@
-"""Findings as SARIF 2.1.0, which GitHub, GitLab and others show at the lines of a change.
+"""Findings as SARIF 2.1.0, which GitHub, GitLab and others show next to the lines of a change.
 
 The format: https://docs.oasis-open.org/sarif/sarif/v2.1.0/os/sarif-v2.1.0-os.html
 """
@@ -18,14 +18,14 @@ from imagebuild.printable import one_line
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/os/schemas/sarif-schema-2.1.0.json"
 RECIPE = "recipe"
-"""The rule of what no rule for kickstarts has found."""
+"""The rule id of findings that no kickstart rule reports."""
 _BASE = "%SRCROOT%"
 
 
 def log(problems: Iterable[Problem], folder: Path) -> dict[str, Any]:
-    """A SARIF log of ``problems``; files below ``folder`` are told relative to it."""
+    """A SARIF log of ``problems``; the paths of files below ``folder`` are relative to it."""
     described = [
-        _rule(RECIPE, "What is wrong with a recipe itself", "The message says what was expected.", "error"),
+        _rule(RECIPE, "Problem in the recipe itself", "The message says what was expected.", "error"),
         *(
             _rule(name, f"{name}: {text.split(',')[0].split(';')[0]}", text, "error")
             for name, text in rules.OWN.items()

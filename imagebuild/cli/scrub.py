@@ -1,4 +1,4 @@
-"""``imagebuild scrub`` and ``imagebuild audit``: operations on images that exist."""
+"""``imagebuild scrub`` and ``imagebuild audit``: operations on existing images."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _FORMAT = click.option(
     "--format",
     "given",
     type=click.Choice(["raw", "qcow2"]),
-    help="Format of the images. [default: what their first bytes say]",
+    help="Format of the images. [default: detected from their first bytes]",
 )
 
 
@@ -58,7 +58,7 @@ class OperationName(click.ParamType[str]):
 
 @click.command(
     epilog="""\b
-Exit codes: 0 done, 1 not everything could be done (or nothing was), 2 wrong usage, 3 this host cannot.
+Exit codes: 0 success, 1 not everything could be done (or nothing was), 2 invalid usage, 3 host requirements not met.
 \b
 Examples:
   imagebuild scrub template.qcow2
@@ -70,25 +70,30 @@ Examples:
 )
 @_IMAGES
 @_FORMAT
-@click.option("--dry-run", is_flag=True, help="Tell what would change, with the differences of texts. Changes nothing.")
+@click.option("--dry-run", is_flag=True, help="Show what would change, with diffs of text files. Changes nothing.")
 @click.option(
     "--in-place",
     is_flag=True,
-    help="Write the result into the image's own file, which keeps its inode, hard links and open handles.",
+    help="Write the result into the existing image file, which keeps its inode, hard links and open handles.",
 )
-@click.option("--output", type=click.Path(path_type=Path), help="Write the result there and leave IMAGE as it is.")
+@click.option(
+    "--output", type=click.Path(path_type=Path), help="Write the result to this file and leave IMAGE unchanged."
+)
 @click.option(
     "--operation", "wanted", multiple=True, type=OperationName(), metavar="NAME[=JSON]",
-    help="Apply this operation, with these parameters, and not the default set; repeatable.",
+    help="Apply this operation, with these parameters, instead of the default set; repeatable.",
 )  # fmt: skip
-@click.option("--recipe", type=RecipeName(), help="Apply the operations of this recipe, and not the default set.")
+@click.option("--recipe", type=RecipeName(), help="Apply the operations of this recipe instead of the default set.")
 @click.option(
     "--house-rules", is_flag=True,
-    help=f"Also apply what the shipped recipes add to the default set: {', '.join(registry.HOUSE_RULES)}.",
+    help="Also apply the operations that the shipped recipes add to the default set:"
+    f" {', '.join(registry.HOUSE_RULES)}.",
 )  # fmt: skip
-@click.option("--without", multiple=True, type=OperationName(), metavar="NAME", help="Leave this operation out.")
+@click.option(
+    "--without", multiple=True, type=OperationName(), metavar="NAME", help="Do not apply this operation; repeatable."
+)
 @key_option
-@click.option("--network", is_flag=True, help="Let operations that must download something do so.")
+@click.option("--network", is_flag=True, help="Allow operations to download what they need.")
 @store_option
 @json_option
 @verbose_option
@@ -110,24 +115,26 @@ def scrub(
     as_json: bool,
     verbose: bool,
 ) -> None:
-    """Make a template of IMAGE: remove what belongs to one machine, offline.
+    """Turn IMAGE into a template: remove machine-specific data, offline.
 
-    The default set of operations removes identities, secrets and traces, and changes no setting of the guest's. Settings that only the
-    shipped recipes want, such as SELinux and the firewall off, are house rules: ask for them with --house-rules.
+    The default set of operations removes identities, secrets and traces, and changes no setting of
+    the guest. Settings that only the shipped recipes need, such as SELinux and the firewall
+    switched off, are house rules: apply them with --house-rules.
 
-    Further IMAGEs are further disks of the same guest, in their order. The guest must be switched off. A failure or an interruption leaves
-    every image as it was; `imagebuild operations` lists what can be done. What a file will not let be done is listed, and the rest is done.
+    Further IMAGEs are further disks of the same guest, in their order. The guest must be shut down.
+    A failure or an interruption leaves every image unchanged. `imagebuild operations list` lists
+    the operations. Files that an operation cannot process are listed, and the rest is done.
     """
     if verbose:
         log_to_stderr()
     way = _way(dry_run=dry_run, in_place=in_place, output=output)
     operations = _operations(wanted, recipe, without, house_rules=house_rules)
     disks = scrubbing.recognised(images, given)
-    told = reporter(as_json=as_json, quiet=False)
+    reports = reporter(as_json=as_json, quiet=False)
     kept = opened(store)
     with (
         _scratch(kept) if dry_run else nullcontext() as scratch,
-        told.step(images[0].name, "dry run" if dry_run else "scrub") as progress,
+        reports.step(images[0].name, "dry run" if dry_run else "scrub") as progress,
     ):
         result = scrubbing.scrub(
             disks,
@@ -142,9 +149,9 @@ def scrub(
         )
         left = f", {len(result.failed)} not done" if result.failed else ""
         progress.summary(f"{len(result.operations)} operations, {result.changed_paths} files changed{left}")
-    if isinstance(told, JsonReporter):
+    if isinstance(reports, JsonReporter):
         image = str(output or images[0])
-        told.tell(Scrubbed(image=image, dry_run=dry_run, operations=tuple(_data(result))))
+        reports.emit(Scrubbed(image=image, dry_run=dry_run, operations=tuple(_data(result))))
     else:
         _show(result, in_full=dry_run)
     ctx.exit(1 if result.failed else 0)
@@ -152,7 +159,7 @@ def scrub(
 
 @click.command(
     epilog="""\b
-Exit codes: 0 nothing found, 1 something is carried (or the audit failed), 2 wrong usage, 3 this host cannot.
+Exit codes: 0 nothing found, 1 something found (or the audit failed), 2 invalid usage, 3 host requirements not met.
 \b
 Examples:
   imagebuild audit template.qcow2
@@ -163,7 +170,7 @@ Examples:
 @_FORMAT
 @click.option(
     "--ignore", multiple=True, metavar="NAME",
-    help=f"Leave out the findings of this operation, or of {', '.join(KINDS)}; repeatable.",
+    help=f"Ignore the findings of this operation, or of {', '.join(KINDS)}; repeatable.",
 )  # fmt: skip
 @key_option
 @store_option
@@ -180,28 +187,33 @@ def audit(
     as_json: bool,
     verbose: bool,
 ) -> None:
-    """Tell which identities and secrets IMAGE still carries, with the path of each. Changes nothing."""
+    """Report which identities and secrets IMAGE still contains, with the path of each. Changes
+    nothing.
+    """
     if verbose:
         log_to_stderr()
     known = {*registry.names(), *KINDS}
     for name in ignore:
         if name not in known:
-            raise UsageError(f"--ignore {name}: there is no such operation", "`imagebuild operations list` lists them")
-    told = reporter(as_json=as_json, quiet=False)
+            raise UsageError(
+                f"--ignore {name}: there is no such operation or kind of finding",
+                "`imagebuild operations list` lists them",
+            )
+    reports = reporter(as_json=as_json, quiet=False)
     kept = opened(store)
-    with _scratch(kept) as scratch, told.step(images[0].name, "audit") as progress:
+    with _scratch(kept) as scratch, reports.step(images[0].name, "audit") as progress:
         disks = scrubbing.recognised(images, given)
         result = scrubbing.audit(disks, accel=_accelerator(kept), scratch=scratch, progress=progress, keys=keys)
         found = tuple(
             AuditFinding(kind=_kind(one), operation=one.name, path=change.path, what=change.what)
             for one in result.operations
-            for change in (*one.changes, *(replace(left, what=f"not looked at: {left.what}") for left in one.failed))
+            for change in (*one.changes, *(replace(left, what=f"not checked: {left.what}") for left in one.failed))
             if one.name not in ignore
         )
         carried = sum(1 for one in found if one.kind != "note")
         progress.summary(f"{carried} finding{'s' if carried > 1 else ''}" if carried else "nothing found")
-    if isinstance(told, JsonReporter):
-        told.tell(Audited(image=str(images[0]), findings=found, carried=carried))
+    if isinstance(reports, JsonReporter):
+        reports.emit(Audited(image=str(images[0]), findings=found, carried=carried))
     else:
         for one in found:
             echo(f"{one.kind:<9} {one.path}  ({one.operation}: {one.what})")
@@ -210,7 +222,7 @@ def audit(
 
 def _way(*, dry_run: bool, in_place: bool, output: Path | None) -> Way:
     if dry_run + in_place + (output is not None) > 1:
-        raise UsageError("--dry-run, --in-place and --output exclude each other")
+        raise UsageError("--dry-run, --in-place and --output are mutually exclusive")
     return "dry-run" if dry_run else "in-place" if in_place else "swap"
 
 
@@ -218,9 +230,9 @@ def _operations(
     wanted: tuple[str, ...], recipe: str | None, without: tuple[str, ...], *, house_rules: bool
 ) -> list[OperationCall]:
     if recipe is not None and wanted:
-        raise UsageError("--recipe and --operation exclude each other")
+        raise UsageError("--recipe and --operation are mutually exclusive")
     if recipe is not None and house_rules:
-        raise UsageError("--recipe and --house-rules exclude each other", "the recipe lists its operations")
+        raise UsageError("--recipe and --house-rules are mutually exclusive", "the recipe lists its operations")
     if recipe is not None:
         calls = _of_recipe(recipe)
     else:
@@ -229,7 +241,7 @@ def _operations(
     for name in without:
         if name not in _names(calls):
             registry.get(name)
-            raise UsageError(f"--without {name}: it would not be applied anyway")
+            raise UsageError(f"--without {name}: the operation would not be applied anyway")
     return [call for call in calls if call.name not in without]
 
 
@@ -240,7 +252,7 @@ def _names(calls: list[OperationCall]) -> set[str]:
 def _of_recipe(name: str) -> list[OperationCall]:
     recipe = load(name)
     if not recipe.operations:
-        raise UsageError(f"--recipe {name}: it has no operations")
+        raise UsageError(f"--recipe {name}: the recipe has no operations")
     return list(host_inputs.opened(recipe, host_inputs.planned(recipe), RealSecrets()))
 
 
@@ -260,7 +272,7 @@ def _call(text: str) -> OperationCall:
             f"--operation {name}: {where}: {first['msg']}", f"`imagebuild operations show {name}` lists its parameters"
         ) from error
     except ValueError as error:
-        raise UsageError(f"--operation {name}: what follows the equals sign is no JSON: {error}") from error
+        raise UsageError(f"--operation {name}: the text after the equals sign is not valid JSON: {error}") from error
 
 
 def _accelerator(store: Store) -> accelerator.Accelerator:
@@ -268,7 +280,7 @@ def _accelerator(store: Store) -> accelerator.Accelerator:
 
 
 def _scratch(store: Store) -> AbstractContextManager[Path]:
-    """A folder for overlays, which `gc` removes if this process is killed."""
+    """A folder for overlays; `gc` removes it if this process is killed."""
     return store.runs.workdir(new_run("look"), shared=False)
 
 

@@ -17,7 +17,7 @@ from imagebuild.cli.output import shown
 
 
 class TerminalReporter:
-    """A bar per running step, and a line that stays when it has ended."""
+    """Shows a bar for each running step, and a permanent line when the step has ended."""
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(highlight=False, soft_wrap=True)
@@ -68,7 +68,9 @@ class TerminalReporter:
 
 
 def _text(text: str, style: str = "") -> Text:
-    """Text for rich, which would pass escape sequences on, and read ``[red]`` in a plain string as markup."""
+    """Text for rich, which would pass on escape sequences and interpret ``[red]`` in a plain string
+    as markup.
+    """
     return Text(shown(text), style=style)
 
 

@@ -1,1 +1,1 @@
-"""The recipe: what image is wanted, as a YAML file and as a checked value."""
+"""The recipe: the description of an image, as a YAML file and as a checked value."""

@@ -1,4 +1,6 @@
-"""The images that are known by name: those that the project's recipes yield, then those of the shipped ones."""
+"""The images that can be built by name: those of the project's recipes, then those of the shipped
+recipes.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,7 @@ from imagebuild.schema.findings import did_you_mean
 
 @dataclass(frozen=True)
 class Listed:
-    """An image of the catalogue; or a recipe's file that yields none, and why."""
+    """An image of the catalogue, or a recipe file that yields none because of ``error``."""
 
     name: str
     file: Path
@@ -24,12 +26,17 @@ class Listed:
 
 
 def images_of(path: Path, search: Sequence[Path], given: Mapping[str, str] | None = None) -> tuple[RecipeImage, ...]:
-    """The images that a file yields. What it extends is sought in ``search`` too. Raises RecipeError."""
+    """The images that a file yields.
+
+    Files that it extends are also searched in ``search``. Raises RecipeError.
+    """
     return compose(reader.read(path), path, search, given).images()
 
 
 def catalogue(search: Sequence[Path], given: Mapping[str, str] | None = None) -> Iterator[Listed]:
-    """Everything that the folders hold; what an earlier folder has hides what is called the same in a later one."""
+    """All images in the folders; an image in an earlier folder hides one of the same name in a
+    later folder.
+    """
     names: set[str] = set()
     files = available(search)
     for folder in search:
@@ -53,9 +60,11 @@ def _listed(path: Path, search: Sequence[Path], given: Mapping[str, str] | None)
 
 
 def images_called(name: str, search: Sequence[Path], given: Mapping[str, str] | None = None) -> tuple[RecipeImage, ...]:
-    """The images of the file ``name``, or the image of that name; an earlier folder's come first, a file before images.
+    """The images of the file ``name``, or the image of that name.
 
-    Raises UsageError, with the nearest name, when nothing is called so, and RecipeError for a file that is wrong.
+    Earlier folders take precedence, and in a folder a file takes precedence over an image. Raises
+    UsageError with the closest match if nothing has that name, and RecipeError for a file with
+    problems.
     """
     known: dict[str, None] = {}
     broken: list[Path] = []
@@ -67,7 +76,7 @@ def images_called(name: str, search: Sequence[Path], given: Mapping[str, str] | 
         named = [one for one in listed if one.name == name and one.image]
         if len(named) > 1:
             places = " and ".join(str(one.file) for one in named)
-            raise UsageError(f"two recipes yield an image {name!r}: {places}", "change the name in one of them")
+            raise UsageError(f"two recipes yield an image {name!r}: {places}", "rename one of them")
         if named and named[0].image:
             return (named[0].image,)
         known |= dict.fromkeys([*files, *(one.name for one in listed)])
@@ -82,7 +91,7 @@ def images_called(name: str, search: Sequence[Path], given: Mapping[str, str] | 
 
 
 def clashes(images: Iterable[RecipeImage]) -> Iterator[Problem]:
-    """Images of one name that files of one folder yield: only one of them could be built by its name."""
+    """Problems of images with the same name from files of one folder: the name would be ambiguous."""
     first: dict[tuple[Path, str], RecipeImage] = {}
     for image in images:
         if image.name is None:
@@ -90,5 +99,5 @@ def clashes(images: Iterable[RecipeImage]) -> Iterator[Problem]:
         other = first.setdefault((image.source.parent, image.name), image)
         if other.source != image.source:
             mark = image.document().mark(("name",))
-            message = f"{other.source} yields an image {image.name!r} too"
-            yield Problem(mark.file, mark.value, "name", message, "change the name in one of them")
+            message = f"{other.source} also yields an image {image.name!r}"
+            yield Problem(mark.file, mark.value, "name", message, "rename one of them")

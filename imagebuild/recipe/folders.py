@@ -1,4 +1,6 @@
-"""Where recipes and kickstart templates are sought: the user's project first, then what imagebuild brings along."""
+"""Where recipes and kickstart templates are searched: the user's project first, then what
+imagebuild ships.
+"""
 
 from __future__ import annotations
 
@@ -13,27 +15,33 @@ SUFFIX = ".yaml"
 
 
 def shipped(folder: str) -> Path | None:
-    """imagebuild's own ``recipes`` or ``kickstart``: beside the package in a checkout, else under share/imagebuild."""
+    """The shipped ``recipes`` or ``kickstart``: next to the package in a checkout, otherwise in
+    share/imagebuild.
+    """
     return next((base / folder for base in _bases(str(imagebuild.__file__)) if (base / folder).is_dir()), None)
 
 
 @cache
 def _bases(package: str) -> tuple[Path, ...]:
-    beside = Path(package).resolve().parent.parent
-    bases = [beside] if (beside / "pyproject.toml").is_file() else []
+    checkout = Path(package).resolve().parent.parent
+    bases = [checkout] if (checkout / "pyproject.toml").is_file() else []
     schemes = (sysconfig.get_default_scheme(), sysconfig.get_preferred_scheme("user"))
     return (*bases, *(Path(sysconfig.get_path("data", scheme)) / "share" / "imagebuild" for scheme in schemes))
 
 
 def recipe_folders(project: Path | None = None) -> tuple[Path, ...]:
-    """Where recipes are looked up by name: ``recipes`` of the project (default: here), then the shipped ones."""
+    """Where recipes are looked up by name: ``recipes`` of the project (default: the current
+    folder), then the shipped ones.
+    """
     return _existing([(project or Path()) / "recipes", shipped("recipes")])
 
 
 def template_folders(recipe: Path | None = None, project: Path | None = None) -> tuple[Path, ...]:
-    """Where kickstart templates are sought: beside the recipe's folder, in the project, then the shipped ones."""
-    beside = recipe.resolve().parent.parent / "kickstart" if recipe else None
-    return _existing([beside, (project or Path()) / "kickstart", shipped("kickstart")])
+    """Where kickstart templates are searched: next to the recipe's folder, in the project, then the
+    shipped ones.
+    """
+    sibling = recipe.resolve().parent.parent / "kickstart" if recipe else None
+    return _existing([sibling, (project or Path()) / "kickstart", shipped("kickstart")])
 
 
 def _existing(folders: Sequence[Path | None]) -> tuple[Path, ...]:
@@ -45,7 +53,7 @@ def _existing(folders: Sequence[Path | None]) -> tuple[Path, ...]:
 
 
 def available(search: Sequence[Path]) -> dict[str, Path]:
-    """Every recipe by name; the first folder wins."""
+    """Every recipe by name; of several with one name, the first folder's is used."""
     found: dict[str, Path] = {}
     for folder in search:
         for path in sorted(folder.glob(f"*{SUFFIX}")):
@@ -54,5 +62,5 @@ def available(search: Sequence[Path]) -> dict[str, Path]:
 
 
 def is_path(path_or_name: str) -> bool:
-    """Whether a recipe is given by its path and not by a name."""
+    """Whether a recipe is given as a path rather than a name."""
     return "/" in path_or_name or path_or_name.endswith((SUFFIX, ".yml"))

@@ -1,4 +1,6 @@
-"""Finds what stands behind the names in operations' parameters: files relative to where they are named, and secrets."""
+"""Resolves the names in operations' parameters: files, relative to the file that names them, and
+secrets.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +18,14 @@ from imagebuild.schema.document import Mark, Route, dotted
 from imagebuild.schema.section import KeysRef, SecretRef
 
 Place = Callable[[Route], Mark]
-"""Where a parameter is written."""
+"""Returns where a parameter is written."""
 
 
 def planned(recipe: Recipe) -> tuple[OperationCall, ...]:
-    """The recipe's operations with the files that they name. Raises RecipeError with all that are not there."""
+    """The recipe's operations with the files that they name.
+
+    Raises RecipeError with all missing files.
+    """
     problems = list(missing(recipe))
     if problems:
         raise RecipeError(problems)
@@ -28,7 +33,7 @@ def planned(recipe: Recipe) -> tuple[OperationCall, ...]:
 
 
 def missing(recipe: Recipe) -> Iterator[Problem]:
-    """Files that operations name and that are not there, or cannot be read."""
+    """Problems of files that operations name: missing files, and files that cannot be read."""
     for at, call in enumerate(recipe.operations):
         try:
             with_paths(call, _place(recipe, at, call), lambda path: str(len(host_inputs.entries(path))))
@@ -37,12 +42,18 @@ def missing(recipe: Recipe) -> Iterator[Problem]:
 
 
 def opened(recipe: Recipe, calls: Sequence[OperationCall], secrets: Secrets) -> tuple[OperationCall, ...]:
-    """``calls``, which are the recipe's as ``planned`` gave them, with the secrets they name. Raises RecipeError."""
+    """``calls``, as returned by ``planned`` for this recipe, with the secrets they name.
+
+    Raises RecipeError.
+    """
     return tuple(with_secrets(call, _place(recipe, at, call), secrets) for at, call in enumerate(calls))
 
 
 def has_secrets(recipe: Recipe) -> bool:
-    """Whether the recipe puts a secret into its image; public keys are none, wherever they come from."""
+    """Whether the recipe puts a secret into its image.
+
+    Public keys are not secrets, wherever they come from.
+    """
     named = [
         *host_inputs.references(recipe),
         *(one for call in recipe.operations for one in host_inputs.references(call.params)),
@@ -53,7 +64,11 @@ def has_secrets(recipe: Recipe) -> bool:
 
 
 def with_paths(call: OperationCall, place: Place, look: Callable[[Path], str] = host_inputs.digest) -> OperationCall:
-    """``call`` with each file and folder that it names: where it is, and what ``look`` tells of it. Raises RecipeError."""
+    """``call`` with the path of each file and folder that it names, and the result of ``look`` for
+    it.
+
+    Raises RecipeError.
+    """
     found: dict[str, tuple[str, str]] = {}
     problems = []
     for route, name in host_inputs.references(call.params):
@@ -74,7 +89,7 @@ def with_paths(call: OperationCall, place: Place, look: Callable[[Path], str] = 
 
 
 def with_secrets(call: OperationCall, place: Place, secrets: Secrets) -> OperationCall:
-    """``call`` with what each reference to a secret stands for. Raises RecipeError."""
+    """``call`` with the values of its references to secrets. Raises RecipeError."""
     found: dict[str, tuple[str, ...]] = {}
     for route, ref in host_inputs.references(call.params):
         if isinstance(ref, KeysRef):

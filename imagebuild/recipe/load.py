@@ -22,11 +22,12 @@ def load(
 ) -> Recipe:
     """Load and check the recipe of one image.
 
-    A ``Path``, or text with a ``/`` or ending in ``.yaml``, is a file; any other text is the name of a file in
-    ``search`` (default: ``./recipes``, then the shipped recipes), or of an image that one of them yields. ``given``
-    are values of variables by name, as on the command line; names that a recipe does not know are passed over.
-    Raises RecipeError with all problems, each with its file and line, and UsageError when there is no recipe of
-    that name or the file yields several images.
+    A ``Path``, or text with a ``/`` or ending in ``.yaml``, is a file; any other text is the name
+    of a file in ``search`` (default: ``./recipes``, then the shipped recipes), or of an image that
+    one of them yields. ``given`` are values of variables by name, as on the command line; names
+    that a recipe does not have are ignored. Raises RecipeError with all problems, each with its
+    file and line, and UsageError if there is no recipe of that name or the file yields several
+    images.
     """
     return checked(one_image(path_or_name, search=search, given=given))
 
@@ -34,7 +35,7 @@ def load(
 def one_image(
     path_or_name: str | Path, *, search: Sequence[Path] | None = None, given: Mapping[str, str] | None = None
 ) -> RecipeImage:
-    """The image that ``load`` would load, put together but not checked."""
+    """The image that ``load`` would load, composed but not checked."""
     return _only(select(path_or_name, search=search, given=given), str(path_or_name))
 
 
@@ -45,16 +46,18 @@ def load_all(
     given: Mapping[str, str] | None = None,
     only: Collection[str] = (),
 ) -> list[Recipe]:
-    """Load and check the recipes of all images that a file yields, or of the one image of that name.
+    """Load and check the recipes of all images that a file yields, or of the one image of that
+    name.
 
-    Arguments and errors are those of ``load``, except that several images are no error. ``only`` are the names of those that are wanted.
+    Arguments and errors are those of ``load``, except that several images are not an error. If
+    ``only`` is not empty, only the images with these names are loaded.
     """
     images = select(path_or_name, search=search, given=given)
     return checked_all([image for image in images if not only or image.name in only])
 
 
 def checked_all(images: Sequence[RecipeImage]) -> list[Recipe]:
-    """The recipes of several images, each problem of them told once. Raises RecipeError."""
+    """The recipes of several images. Raises RecipeError; each problem is reported once."""
     recipes: list[Recipe] = []
     found: dict[Problem, list[str]] = {}
     for image in images:
@@ -71,7 +74,7 @@ def checked_all(images: Sequence[RecipeImage]) -> list[Recipe]:
 def select(
     path_or_name: str | Path, *, search: Sequence[Path] | None = None, given: Mapping[str, str] | None = None
 ) -> tuple[RecipeImage, ...]:
-    """The images that ``load_all`` would load, put together but not checked."""
+    """The images that ``load_all`` would load, composed but not checked."""
     folders = recipe_folders() if search is None else search
     if isinstance(path_or_name, Path) or is_path(path_or_name):
         return images_of(Path(path_or_name), folders, given)
@@ -79,12 +82,12 @@ def select(
 
 
 def validate(document: Document, source: Path) -> Recipe:
-    """The recipe that a document is, whose file is called ``source``. Raises RecipeError with everything that is wrong."""
+    """The recipe in a document whose file is ``source``. Raises RecipeError with all problems."""
     return checked(_only(compose(document, source, ()).images(), str(source)))
 
 
 def checked(image: RecipeImage) -> Recipe:
-    """The recipe of an image, held against the model. Raises RecipeError with everything that is wrong."""
+    """The recipe of an image, checked against the model. Raises RecipeError with all problems."""
     document = image.document()
     found = list(document.problems)
     try:
@@ -99,7 +102,7 @@ def checked(image: RecipeImage) -> Recipe:
 
 
 def _is_open(document: Document, finding: Finding) -> bool:
-    """Whether a value is wrong for a reference in it, of which something was told already."""
+    """Whether a value is wrong only because of an unresolved reference, which is already reported."""
     value = document.value(finding.route)
     return value is not None and isinstance(value.data, str) and "${" in value.data
 
@@ -109,7 +112,8 @@ def _only(images: Sequence[RecipeImage], name: str) -> RecipeImage:
         return images[0]
     names = [image.name or "?" for image in images]
     known = ", ".join(names[:12]) + (", …" if len(names) > 12 else "")
-    raise UsageError(f"{name} yields {len(images)} images, and one is wanted here", f"name one of them: {known}")
+    message = f"{name} yields {len(images)} images, but exactly one is needed here"
+    raise UsageError(message, f"name one of them: {known}")
 
 
 def _in_images(problem: Problem, names: Sequence[str], images: int) -> Problem:

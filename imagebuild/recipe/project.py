@@ -1,4 +1,4 @@
-"""A project of a user's own: recipes, a place for templates, the schema for editors, a job for CI."""
+"""A user's project: recipes, a folder for templates, the schema for editors, a CI job."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
 
 def contents(name: str, base: str, ci: Ci, axes: Mapping[str, object] | None = None) -> Mapping[str, str]:
-    """The files of a new project, by path: its first recipe is ``name``, which extends the recipe ``base``.
+    """The files of a new project, by path. Its first recipe is ``name``, which extends the recipe
+    ``base``.
 
-    ``axes`` choose one of the images that a ``base`` with a matrix yields.
+    ``axes`` select one of the images of a ``base`` with a matrix.
     """
     sources = {
         f"recipes/{name}.yaml": "recipe.yaml",
@@ -46,16 +47,19 @@ def contents(name: str, base: str, ci: Ci, axes: Mapping[str, object] | None = N
 
 
 def create(folder: Path, name: str, base: str, ci: Ci, axes: Mapping[str, object] | None = None) -> list[Path]:
-    """Write a new project into ``folder`` and return its files. Raises UsageError, before anything is written, where one is there."""
+    """Write a new project to ``folder`` and return its files.
+
+    Raises UsageError, before anything is written, if one of the files exists.
+    """
     if not _NAME.fullmatch(name):
         raise UsageError(
-            f"{name!r} cannot be the name of an image",
-            "choose one of letters, digits, '.', '_' and '-' with --name",
+            f"{name!r} is not a valid image name",
+            "use --name with letters, digits, '.', '_' and '-'",
         )
     files = {folder / path: text for path, text in contents(name, base, ci, axes).items()}
     there = [str(path) for path in files if path.exists() or path.is_symlink()]
     if there:
-        raise UsageError(f"there already: {', '.join(there)}", "choose another folder, or remove them")
+        raise UsageError(f"already exists: {', '.join(there)}", "choose another folder, or remove them")
     for path, text in files.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, text)

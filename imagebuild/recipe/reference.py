@@ -1,4 +1,4 @@
-"""The table of a recipe's keys in docs/recipes.md, written from the model."""
+"""The table of a recipe's keys in docs/recipes.md, generated from the model."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from imagebuild.schema.section import SecretRef, Short
 
 
 def table() -> str:
-    """Every key with its type, its default and its meaning, as a Markdown table."""
+    """Every key with its type, default and meaning, as a Markdown table."""
     rows = ["| key | type | default | meaning |", "|---|---|---|---|"]
     rows += [f"| `{key}` | {kind} | none | {meaning} |" for key, kind, meaning in _composing()]
     rows += [f"| `{key}` | {kind} | {default} | {meaning} |" for key, kind, default, meaning in _rows(Recipe, "")]
@@ -25,7 +25,7 @@ def table() -> str:
 
 
 def _composing() -> Iterator[tuple[str, str, str]]:
-    """The keys that are gone when a recipe has been put together."""
+    """The keys that control how a recipe is composed; the composed recipe does not have them."""
     keys = composition()
     matrix = keys["matrix"]["properties"]
     yield "extends", "path or [path, …]", keys["extends"]["description"]
@@ -57,14 +57,14 @@ def _rows(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, str, str, 
 
 
 def _differing(vm: type[BaseModel], prefix: str) -> Iterator[tuple[str, str, str, str]]:
-    """The keys of the install VM that are not those of the machine, or not like them."""
+    """The keys of the install VM that the machine does not have, or has in another form."""
     known = set(_rows(Machine, prefix))
-    yield prefix + "…", "", "", "The keys of `machine` but `firmware`. These differ:"
+    yield prefix + "…", "", "", "The keys of `machine` except `firmware`. These differ:"
     yield from (row for row in _rows(vm, prefix) if row not in known)
 
 
 def _section(annotation: Any) -> type[BaseModel] | None:
-    """The mapping that a key holds, or that the items of its list are; None for plain values."""
+    """The section that a key, or each item of its list, contains; None for plain values."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     inner = [one for one in get_args(annotation) if one not in (NoneType, Ellipsis)]
@@ -74,7 +74,9 @@ def _section(annotation: Any) -> type[BaseModel] | None:
 
 
 def _shorts(field: FieldInfo) -> Iterator[Short]:
-    """The plain values that may stand for a section, or for the items of a list of sections."""
+    """The plain values that are accepted instead of a section, or instead of the items of a list of
+    sections.
+    """
     notes = [*field.metadata]
     if get_origin(field.annotation) is tuple:
         notes += getattr(get_args(field.annotation)[0], "__metadata__", ())
@@ -109,6 +111,6 @@ def _default(field: FieldInfo, kind: Kind) -> str:
     if field.is_required():
         return "required"
     if field.default_factory is not None and field.default_factory_takes_validated_data:
-        return "none"  # it depends on other keys; the meaning tells how
+        return "none"  # it depends on other keys; the description says how
     value = field.get_default(call_default_factory=True, validated_data={})
     return "none" if value is None or value in ((), {}, "") else f"`{kind.written(value)}`"

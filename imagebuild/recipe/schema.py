@@ -1,6 +1,7 @@
-"""The language of recipes as a JSON Schema, for editors: they complete keys and values, and mark what is wrong.
+"""The JSON Schema of recipes, for editors: they complete keys and values, and mark mistakes.
 
-It is made from the model. A schema can say less than the loader: what belongs together is checked by `imagebuild lint`.
+It is generated from the model. A schema can express less than the loader checks; `imagebuild lint`
+also checks combinations of keys.
 """
 
 from __future__ import annotations
@@ -18,24 +19,27 @@ from imagebuild.schema.fields import KIND, Kind
 from imagebuild.schema.section import Short, without_nothing
 
 DIALECT = "http://json-schema.org/draft-07/schema#"
-"""What the language servers of editors know best."""
+"""The dialect that editors' language servers support best."""
 
 _VARIABLE = {"type": "string", "pattern": r"\$\{"}
 """Any value may come from a variable."""
 _NOTHING = {"type": "null"}
 _SPELLED = {"ge": "minimum", "le": "maximum"}
-"""pydantic leaves its own words where a validator stands before a number's limits."""
+"""pydantic keeps its own names for a number's limits if a validator precedes them."""
 _SCALAR = {"type": ["string", "number", "boolean"]}
 _VALUE = {"anyOf": [_SCALAR, {"type": "array", "items": _SCALAR}]}
 
 
 def schema() -> dict[str, Any]:
-    """The JSON Schema of a recipe file, also of one that others extend: nothing is required at its top."""
+    """The JSON Schema of a recipe file.
+
+    Other files may extend it, so no top-level key is required.
+    """
     made = Recipe.model_json_schema(schema_generator=_SchemaGenerator)
     definitions = {name: _section(section) for name, section in made.pop("$defs", {}).items()}
     top = _section(made)
     top["properties"] = {**top["properties"], **composition()}
-    about = {"title": f"Recipe of imagebuild {imagebuild.__version__}", "description": "What image is wanted."}
+    about = {"title": f"Recipe of imagebuild {imagebuild.__version__}", "description": "Description of an image."}
     return {"$schema": DIALECT, **top, **about, "definitions": definitions}
 
 
@@ -45,7 +49,7 @@ def text() -> str:
 
 
 class _SchemaGenerator(GenerateJsonSchema):
-    """Asks our own validators what they take."""
+    """Takes the schemas of imagebuild's own validators into account."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -63,16 +67,21 @@ class _SchemaGenerator(GenerateJsonSchema):
 
 
 def _section(node: dict[str, Any]) -> dict[str, Any]:
-    """A mapping of the language. Any of its keys may come from a file that is extended, so none is required."""
+    """A section of a recipe.
+
+    Any of its keys may come from an extended file, so none is required.
+    """
     section = {key: _plain(value) for key, value in node.items() if key not in ("title", "required", "properties")}
-    section["type"] = ["object", "null"]  # a key with nothing behind it means the defaults
+    section["type"] = ["object", "null"]  # a key without a value means the defaults
     if "properties" in node:
         section["properties"] = {name: _property(value) for name, value in node["properties"].items()}
     return section
 
 
 def _property(node: dict[str, Any]) -> dict[str, Any]:
-    """A key: its description and default, and what may stand there, a variable and a change of a list included."""
+    """A key: its description, its default and its values, including references to variables and
+    changes of lists.
+    """
     about: dict[str, Any] = {key: node[key] for key in ("description", "default") if key in node}
     if about.get("default") in (None, "", [], {}):
         about.pop("default", None)
@@ -80,18 +89,18 @@ def _property(node: dict[str, Any]) -> dict[str, Any]:
         about["default"] = kind.written(about["default"])
     kinds = _alternatives({key: value for key, value in node.items() if key not in ("description", "default", "title")})
     if any("$ref" in one for one in kinds):
-        kinds = [one for one in kinds if one != _NOTHING]  # a section takes it by itself
+        kinds = [one for one in kinds if one != _NOTHING]  # a section accepts it anyway
     kinds += [_change(one) for one in kinds if one.get("type") == "array"]
     if any(_is_narrow_scalar(one) for one in kinds):
         kinds.append(_VARIABLE)
-    # draft 7 passes over what stands beside a reference
+    # draft 7 ignores keywords next to a reference
     if len(kinds) > 1:
         return {**about, "anyOf": kinds}
     return {**about, **({"allOf": kinds} if "$ref" in kinds[0] else kinds[0])}
 
 
 def _is_narrow_scalar(node: dict[str, Any]) -> bool:
-    """Whether ``node`` takes text or numbers, but not any text."""
+    """Whether ``node`` accepts text or numbers, but not arbitrary text."""
     types = node.get("type", [])
     if "$ref" in node or types in ("array", "object", "null"):
         return False
@@ -113,17 +122,19 @@ def _kinds(node: Any) -> Any:
 
 
 def _change(array: dict[str, Any]) -> dict[str, Any]:
-    """How a list that a file extends is changed: ``{append: […], remove: […]}``."""
+    """The schema of a change to the list of an extended file: ``{append: […], remove: […]}``."""
     items = {"type": "array", "items": array.get("items", {})}
     properties = {
-        "append": {**items, "description": "Items to add to the list of the file that is extended."},
-        "remove": {"type": "array", "items": _SCALAR, "description": "Items to take out of it."},
+        "append": {**items, "description": "Items to append to the list of the extended file."},
+        "remove": {"type": "array", "items": _SCALAR, "description": "Items to remove from it."},
     }
     return {"type": "object", "properties": properties, "additionalProperties": False, "minProperties": 1}
 
 
 def _plain(node: Any) -> Any:
-    """Without pydantic's titles and our own marks, and with references as draft 7 has them."""
+    """``node`` without pydantic's titles and imagebuild's marks, and with references in draft 7
+    style.
+    """
     if isinstance(node, dict):
         if "$ref" in node:
             return {"$ref": node["$ref"].replace("#/$defs/", "#/definitions/")}
@@ -132,15 +143,15 @@ def _plain(node: Any) -> Any:
 
 
 def composition() -> dict[str, Any]:
-    """The keys that are gone when a recipe has been put together: extends, variables, matrix."""
+    """The keys that control how a recipe is composed: extends, variables, matrix."""
     names = {"pattern": "^[a-z][a-z0-9_]*$"}
     declaration = {
         "type": "object",
         "properties": {
             "type": {"enum": ["text", "number", "boolean", "list"], "description": "Type of the value."},
-            "default": {**_VALUE, "description": "Value where nobody sets one; without it one must be set."},
-            "choices": {"type": "array", "items": _SCALAR, "description": "The only values there may be."},
-            "description": {"type": "string", "description": "One line for people."},
+            "default": {**_VALUE, "description": "Value if none is set; without a default, a value must be set."},
+            "choices": {"type": "array", "items": _SCALAR, "description": "The allowed values."},
+            "description": {"type": "string", "description": "Description of the variable, in one line."},
         },
         "additionalProperties": False,
     }
@@ -149,21 +160,22 @@ def composition() -> dict[str, Any]:
     file = {"type": "string", "minLength": 1}
     return {
         "extends": {
-            "description": "The file, or the files in order, that this one adds to: relative to it, or a shipped one.",
+            "description": "The file, or the files in order, that this one extends: relative to it, or a shipped one.",
             "anyOf": [file, {"type": "array", "items": file}],
         },
         "variables": {
-            "description": "Values of your own: text may say `${NAME}`, a kickstart template `variables.NAME`.",
+            "description": "User-defined values: text refers to them as `${NAME}`, a kickstart template as"
+            " `variables.NAME`.",
             "type": "object",
             "propertyNames": names,
             "additionalProperties": {"anyOf": [_VALUE, declaration]},
         },
         "matrix": {
-            "description": "Axes; each combination of their values is an image. An axis is a variable, too.",
+            "description": "Axes; each combination of their values is an image. An axis is also a variable.",
             "type": "object",
             "propertyNames": names,
             "properties": {
-                "include": {**cells, "description": "Further combinations."},
+                "include": {**cells, "description": "Additional combinations."},
                 "exclude": {**cells, "description": "Combinations to leave out."},
             },
             "additionalProperties": axis,

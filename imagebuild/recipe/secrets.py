@@ -1,4 +1,6 @@
-"""Secrets of a recipe: read only when a kickstart is rendered, hidden from every log, never in a fingerprint."""
+"""Secrets of a recipe: read only when a kickstart is rendered, masked in every log, never in a
+fingerprint.
+"""
 
 from __future__ import annotations
 
@@ -21,14 +23,15 @@ from imagebuild.schema.ssh_keys import public_key
 
 _MAX_BYTES = 64 * 1024
 _LONGEST_PASSWORD = 256
-"""Bytes; `openssl passwd` would cut a longer one off with no more than a warning."""
+"""In bytes; `openssl passwd` truncates a longer one with only a warning."""
 _CRYPTED = re.compile(r"\$(?:5|6|y|gy|7|2[abxy])\$[A-Za-z0-9./$=,]{20,200}")
 
 
 class Secrets(Protocol):
-    """How a kickstart gets at the secrets that its recipe refers to.
+    """Provides a kickstart with the secrets that its recipe refers to.
 
-    ``at`` is where the recipe says so. Everything raises RecipeError when a secret is missing or unfit.
+    ``at`` is the place of the reference in the recipe. Every method raises RecipeError if a secret
+    is missing or invalid.
     """
 
     def password_hash(self, ref: SecretRef, at: Mark) -> str:
@@ -39,7 +42,7 @@ class Secrets(Protocol):
 
 
 class RealSecrets:
-    """The values themselves: for the kickstart that gets installed."""
+    """The real values, for the kickstart that is installed."""
 
     def __init__(self, environ: Mapping[str, str] | None = None) -> None:
         self._environ = os.environ if environ is None else environ
@@ -59,7 +62,7 @@ class RealSecrets:
 
 
 class FingerprintSecrets:
-    """Stand-ins that change when the value changes and tell nothing of it without ``key``."""
+    """Placeholders that change when the value changes and reveal nothing about it without ``key``."""
 
     def __init__(self, key: bytes, environ: Mapping[str, str] | None = None) -> None:
         self._key = key
@@ -78,7 +81,9 @@ class FingerprintSecrets:
 
 
 class SampleSecrets:
-    """Stand-ins without a look at the values: for lint and for showing a kickstart where the secrets are not at hand."""
+    """Placeholders that do not read the values, for lint and for showing a kickstart without access
+    to the secrets.
+    """
 
     def password_hash(self, ref: SecretRef, at: Mark) -> str:
         return "password-hash"
@@ -88,7 +93,7 @@ class SampleSecrets:
 
 
 def sha512_crypt(password: str) -> str:
-    """``password`` in the ``$6$`` form of crypt(5), with a salt of its own, made by OpenSSL."""
+    """``password`` in the ``$6$`` form of crypt(5), hashed by OpenSSL with a new salt."""
     with started(["openssl", "passwd", "-6", "-stdin"], stdin=True) as process:  # not run(): that logs the output
         try:
             output, _ = process.communicate(password + "\n", timeout=30)
@@ -96,16 +101,18 @@ def sha512_crypt(password: str) -> str:
             raise HostError("openssl did not hash a password within 30 s") from error
     crypted = output.strip()
     if process.returncode != 0 or not _CRYPTED.fullmatch(crypted):
-        raise HostError("openssl cannot make a SHA-512 password hash", "OpenSSL 1.1.1 or newer is needed")
+        raise HostError("openssl cannot create a SHA-512 password hash", "OpenSSL 1.1.1 or newer is needed")
     return crypted
 
 
 def _password(ref: SecretRef, at: Mark, environ: Mapping[str, str]) -> str:
     value = _read(ref, at, environ)
     if forbidden_character(value):
-        raise _problem(at, f"the password in {ref} holds a line break or a control character")
+        raise _problem(at, f"the password in {ref} contains a line break or a control character")
     if value.startswith("$") and re.match(r"\$[0-9a-z]+\$", value) and not _CRYPTED.fullmatch(value):
-        raise _problem(at, f"the password in {ref} looks crypted, but is not whole", "crypt(5) lists the forms")
+        raise _problem(
+            at, f"the password in {ref} looks like a crypt(5) hash but is incomplete", "see crypt(5) for the formats"
+        )
     if len(value.encode()) > _LONGEST_PASSWORD:
         raise _problem(at, f"the password in {ref} is longer than {_LONGEST_PASSWORD} bytes")
     return value
@@ -116,7 +123,7 @@ def _ssh_keys(ref: SecretRef, at: Mark, environ: Mapping[str, str]) -> tuple[str
     try:
         return tuple(public_key(line) for line in lines if line and not line.startswith("#"))
     except ValueError as error:
-        message = str(error).split(", found", 1)[0]  # what was found is the secret
+        message = str(error).split(", found", 1)[0]  # the rest of the message shows the secret
         raise _problem(at, f"the SSH key in {ref}: {message}") from error
 
 
@@ -128,9 +135,9 @@ def _read(ref: SecretRef, at: Mark, environ: Mapping[str, str]) -> str:
 
 
 def read(ref: SecretRef, folder: Path, environ: Mapping[str, str] | None = None) -> str:
-    """The value without the line breaks at its end, hidden from every log from now on; files are relative to ``folder``.
+    """The value without trailing line breaks; it is masked in every log from now on.
 
-    Raises UsageError when it is missing or empty.
+    Files are relative to ``folder``. Raises UsageError if the value is missing or empty.
     """
     value = (
         _from_environment(ref.env, os.environ if environ is None else environ)
@@ -155,7 +162,7 @@ def _from_file(path: Path) -> str:
         with path.open("rb") as stream:
             raw = stream.read(_MAX_BYTES + 1)
         if len(raw) > _MAX_BYTES:
-            raise UsageError(f"the file {path} is larger than {_MAX_BYTES // 1024} KiB: this is no secret")
+            raise UsageError(f"the file {path} is larger than {_MAX_BYTES // 1024} KiB, the limit for a secret")
         return raw.decode()
     except OSError as error:
         raise UsageError(f"the file {path} cannot be read: {error.strerror}") from error

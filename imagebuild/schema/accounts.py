@@ -1,4 +1,4 @@
-"""Who may log in to the guest: root, and users."""
+"""The accounts that may log in to the guest: root and users."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from imagebuild.schema.findings import Finding, Refused, findings
 from imagebuild.schema.section import KeysRef, SecretRef, Section, without_nothing
 
 _HIGHEST_ID = 2**31 - 2
-"""The most that tools agree upon: some take a uid for a signed number of 32 bits."""
+"""The highest id that all tools accept: some treat a uid as a signed 32-bit number."""
 
 
 def _ssh_key(value: Any) -> str | SecretRef:
@@ -40,7 +40,7 @@ AccountName = Annotated[
     BeforeValidator(
         f.matching(
             r"[a-z_][a-z0-9_-]{0,31}",
-            "an account's name of small letters, digits, '_' and '-' (at most 32) such as ops",
+            "an account name of lower-case letters, digits, '_' and '-' (at most 32 characters) such as ops",
         )
     ),
     f.Kind("account", schema={"type": "string"}),
@@ -59,45 +59,48 @@ AccountId = Annotated[f.Whole, Field(ge=1, le=_HIGHEST_ID)]
 
 
 class Root(Section):
-    """The account root. Without a password it is locked."""
+    """The root account. It is locked without a password."""
 
     password: SecretRef | None = Field(
-        None, description="Reference to the password, plain or crypted: `{env: NAME}` or `{file: PATH}`."
+        None, description="Reference to the password, in plain text or hashed: `{env: NAME}` or `{file: PATH}`."
     )
     ssh_keys: tuple[SshKey, ...] = Field(
-        (), description="Public keys that may log in as root; each in full or as a reference."
+        (), description="Public keys that may log in as root; each is a full key or a reference."
     )
 
 
 class User(Section):
-    """An account beside root. Without a password no password opens it; a key still does."""
+    """An account other than root.
+
+    Without a password, password login is locked; key login still works.
+    """
 
     name: AccountName = Field(description="Name of the account.")
-    password: SecretRef | None = Field(None, description="Reference to the password. Without it: locked.")
+    password: SecretRef | None = Field(None, description="Reference to the password. Default: the account is locked.")
     ssh_keys: Annotated[tuple[SshKey, ...], BeforeValidator(without_nothing)] = Field(
-        (), description="Public keys that may log in; each in full or as a reference."
+        (), description="Public keys that may log in; each is a full key or a reference."
     )
     groups: Annotated[tuple[AccountName, ...], BeforeValidator(without_nothing)] = Field(
-        (), description="Further groups; those that are missing are made."
+        (), description="Additional groups; missing ones are created."
     )
     sudo: bool = Field(
         default=False,
-        description="May become root with `sudo`: with the password, or without one where the account has none.",
+        description="May become root with `sudo`: with its password, or without one if the account has none.",
     )
-    uid: AccountId | None = Field(None, description="User id. Without it: the next that is free.")
-    gid: AccountId | None = Field(None, description="Id of the account's own group. Without it: the next that is free.")
+    uid: AccountId | None = Field(None, description="User id. Default: the next free one.")
+    gid: AccountId | None = Field(None, description="Id of the account's primary group. Default: the next free one.")
     shell: Shell = Field("/bin/bash", description="Login shell.")
-    gecos: Gecos = Field("", description="Comment in `/etc/passwd`, as a rule the full name.")
+    gecos: Gecos = Field("", description="Comment in `/etc/passwd`, usually the full name.")
 
     @model_validator(mode="after")
     def _groups(self) -> Self:
         wrong = [
-            Finding(("groups", at), f"{group!r} stands here twice", "remove one of the two")
+            Finding(("groups", at), f"{group!r} is listed twice", "remove one of the two")
             for at, group in enumerate(self.groups)
             if group in self.groups[:at]
         ]
         wrong += [
-            Finding(("groups", at), "this is the account's own group: it is a member of it anyway")
+            Finding(("groups", at), "this is the account's primary group; it is already a member")
             for at, group in enumerate(self.groups)
             if group == self.name
         ]
@@ -107,10 +110,10 @@ class User(Section):
 
 
 def user_findings(users: Sequence[User]) -> Iterator[Finding]:
-    """What is wrong with users beside each other."""
+    """Problems that concern several users."""
     for at, user in enumerate(users):
         if user.name == "root":
-            yield Finding(("users", at, "name"), "root is there in every guest", "write its keys under root:")
+            yield Finding(("users", at, "name"), "root exists in every guest", "use the section root: instead")
         for key in ("name", "uid", "gid"):
             value = getattr(user, key)
             if value is not None and value in [getattr(other, key) for other in users[:at]]:

@@ -1,4 +1,4 @@
-"""What a recipe's file says, as plain values, with the file and line of every key and value."""
+"""The content of a recipe file as plain values, with the file and line of every key and value."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from imagebuild.errors import Problem
 
 Key = str | int
 Route = tuple[Key, ...]
-"""The way to a value inside a document: ("vm", "memory"), ("packages", 0)."""
+"""The path of a value in a document: ("vm", "memory"), ("packages", 0)."""
 
 MAX_BYTES = 1024 * 1024
 MAX_VALUES = 20_000
-"""Values that a recipe may expand to; a bomb of aliases reaches it quickly."""
+"""The limit of values that a recipe may expand to; an alias bomb exceeds it quickly."""
 MAX_DEPTH = 50
-"""Mappings and lists within each other."""
+"""The limit of nested mappings and lists."""
 
 
 class WrittenInt(int):
@@ -32,7 +32,7 @@ class WrittenInt(int):
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """Where a value stands: its file, the line of its key, the line of the value itself."""
+    """Where a value is written: its file, the line of its key, the line of the value itself."""
 
     file: str
     key: int
@@ -41,11 +41,13 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """A value with its mark, and the values inside it. Values never change, so several documents may share them.
+    """A value with its mark, and the values inside it. Values are immutable, so documents can share
+    them.
 
-    ``data`` is the plain value: text, WrittenInt, truth value, None, or a dict or list of such. ``inner`` holds the
-    parts of a mapping or a list. ``size`` counts the values, this one included, ``length`` the characters of all text.
-    ``refers`` is whether a text in it may refer to a variable.
+    ``data`` is the plain value: text, WrittenInt, bool, None, or a dict or list of these. ``inner``
+    holds the parts of a mapping or a list. ``size`` counts the values including this one,
+    ``length`` the characters of all text. ``refers`` says whether a text in it may refer to a
+    variable.
     """
 
     data: Any
@@ -74,7 +76,7 @@ class Value:
 
     @classmethod
     def of(cls, data: Any, mark: Mark) -> Value:
-        """A plain value, all of it with one mark."""
+        """A plain value as a Value, with the same mark everywhere."""
         if isinstance(data, dict):
             return cls.mapping({key: cls.of(inner, mark) for key, inner in data.items()}, mark)
         if isinstance(data, list | tuple):
@@ -92,24 +94,24 @@ class Value:
         return self.inner if isinstance(self.inner, tuple) else ()
 
     def at(self, mark: Mark) -> Value:
-        """The same value, written elsewhere."""
+        """The same value with another mark."""
         return Value(self.data, mark, self.inner, self.size, self.length, self.refers)
 
     def excess(self) -> str | None:
-        """What it has too much of for a recipe, if anything."""
+        """What exceeds the limits of a recipe, if anything."""
         if self.size > MAX_VALUES:
             return f"more than {MAX_VALUES} values"
         return f"more than {MAX_BYTES // 1024} KiB of text" if self.length > MAX_BYTES else None
 
 
 def _sums(inner: Collection[Value]) -> tuple[int, int, bool]:
-    """``size``, ``length`` and ``refers`` of what holds ``inner``."""
+    """``size``, ``length`` and ``refers`` of a value that contains ``inner``."""
     return 1 + sum(v.size for v in inner), sum(v.length for v in inner), any(v.refers for v in inner)
 
 
 @dataclass(frozen=True)
 class Document:
-    """What a file says, and where it says so. ``root`` is None when the file is empty."""
+    """The content of a file with its marks. ``root`` is None if the file is empty."""
 
     file: str
     root: Value | None = None
@@ -117,16 +119,16 @@ class Document:
 
     @classmethod
     def of(cls, file: str, data: Any) -> Document:
-        """A document of plain values, as if all of it stood in the first line of ``file``."""
+        """A document of plain values, as if all of it were in the first line of ``file``."""
         return cls(file, Value.of(data, Mark(file, 1, 1)))
 
     @property
     def data(self) -> Any:
-        """All of it as a plain value."""
+        """The whole document as a plain value."""
         return None if self.root is None else self.root.data
 
     def mark(self, route: Route) -> Mark:
-        """The mark of ``route``, or of the nearest thing around it."""
+        """The mark of the value at ``route``, or of the nearest enclosing value."""
         mark = Mark(self.file, 1, 1)
         value = self.root
         for step in (None, *route):
@@ -153,7 +155,7 @@ def _inner(value: Value | None, step: Key) -> Value | None:
 
 
 def dotted(route: Route) -> str:
-    """A route as people write it: ``operations[2].remove-udev-rules``."""
+    """A route in readable form: ``operations[2].remove-udev-rules``."""
     text = ""
     for step in route:
         text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else step

@@ -1,4 +1,4 @@
-"""The types of a recipe's fields: each refuses what it cannot mean, and says what it expected."""
+"""The types of a recipe's fields: each rejects invalid values and says what it expected."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ _SIZE_UNITS = {"KiB": 1024, "MiB": 1024**2, "GiB": 1024**3, "TiB": 1024**4}
 class Kind:
     """How the manual names a type and writes a value of it.
 
-    ``schema`` is its JSON Schema, or what makes it, where pydantic's would not fit.
+    ``schema`` is its JSON Schema, or a function that returns it, if pydantic's schema is not
+    suitable.
     """
 
     words: str
@@ -31,17 +32,17 @@ class Kind:
     schema: Mapping[str, Any] | Callable[[], Mapping[str, Any]] | None = field(default=None, hash=False)
 
     def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        """pydantic asks this; imagebuild.recipe.schema takes the mark away again."""
+        """Called by pydantic; imagebuild.recipe.schema removes the mark again."""
         return {**handler(core), KIND: self} if self.schema is None else self.own_schema()
 
     def own_schema(self) -> dict[str, Any]:
-        """``schema``, marked as this kind's."""
+        """``schema``, marked with this kind."""
         own = self.schema() if callable(self.schema) else self.schema
         return {**(own or {}), KIND: self}
 
 
 KIND = "x-kind"
-"""Marks the JSON Schema of a value with its Kind while the schema is being made."""
+"""The key that holds a value's Kind in its JSON Schema while the schema is generated."""
 
 
 def shown(value: object) -> str:
@@ -51,7 +52,7 @@ def shown(value: object) -> str:
     if value is None:
         return "nothing"
     if isinstance(value, bool):
-        return f"the truth value {str(value).lower()}"
+        return f"the boolean {str(value).lower()}"
     if isinstance(value, dict):
         return "a mapping"
     if isinstance(value, list | tuple):
@@ -65,17 +66,20 @@ _FORBIDDEN = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\u2028\\u2029\\ud800-\\udfff]")
 
 
 def forbidden_character(text: str) -> str | None:
-    """The first character that no single-line field may hold: controls, line and paragraph separators, surrogates."""
+    """The first character that is not allowed in a single-line field.
+
+    These are control characters, line and paragraph separators, and surrogates.
+    """
     found = _FORBIDDEN.search(text)
     return found[0] if found else None
 
 
 def text(value: object) -> str:
-    """Take one line of text; a number counts as it was written."""
+    """Accept one line of text; a number is taken as it was written."""
     if isinstance(value, WrittenInt):
         value = value.written
     if isinstance(value, bool):
-        raise ValueError(f"expected text, found {shown(value)}; put it in quotes if it is meant as text")
+        raise ValueError(f"expected text, found {shown(value)}; quote it if it is meant as text")
     if not isinstance(value, str):
         raise ValueError(f"expected text, found {shown(value)}")
     bad = forbidden_character(value)
@@ -88,7 +92,9 @@ def text(value: object) -> str:
 
 @dataclass(frozen=True)
 class matching:  # noqa: N801 - used as a function
-    """A validator for text that matches ``pattern`` as a whole; ``expected`` says it in words."""
+    """A validator for text that matches ``pattern`` completely; ``expected`` describes the pattern
+    in words.
+    """
 
     pattern: str
     expected: str
@@ -101,12 +107,12 @@ class matching:  # noqa: N801 - used as a function
 
     @property
     def json_schema(self) -> dict[str, Any]:
-        """The same as JSON Schema; a number counts as it was written."""
+        """The same as JSON Schema; a number is taken as it was written."""
         return {"type": ["string", "number"], "pattern": f"^(?:{self.pattern})$"}
 
 
 def byte_size(value: object) -> int:
-    """Bytes of a size with a binary unit: ``4GiB``, ``1.5GiB``, ``512MiB``."""
+    """The bytes of a size with a binary unit: ``4GiB``, ``1.5GiB``, ``512MiB``."""
     if type(value) is int:
         return value
     line = text(value)
@@ -126,7 +132,7 @@ def byte_size(value: object) -> int:
 
 
 def duration(value: object) -> int:
-    """Seconds of a time such as ``90s``, ``30m``, ``1h30m``."""
+    """The seconds of a time such as ``90s``, ``30m``, ``1h30m``."""
     if type(value) is int:
         return value
     line = text(value)
@@ -137,7 +143,7 @@ def duration(value: object) -> int:
 
 
 def sized(low: int, high: int, parse: Callable[[object], int], unit: Callable[[int], str]) -> Callable[[object], int]:
-    """``parse`` with limits, both included; ``unit`` writes a limit as a person would."""
+    """``parse`` with inclusive limits; ``unit`` formats a limit for messages."""
 
     def check(value: object) -> int:
         number = parse(value)
@@ -149,7 +155,7 @@ def sized(low: int, high: int, parse: Callable[[object], int], unit: Callable[[i
 
 
 def size_text(size: int) -> str:
-    """A size in the largest unit that leaves no fraction."""
+    """A size in the largest unit without a fraction."""
     for unit, factor in reversed(_SIZE_UNITS.items()):
         if size >= factor and size % factor == 0:
             return f"{size // factor}{unit}"
@@ -157,7 +163,7 @@ def size_text(size: int) -> str:
 
 
 def duration_text(seconds: int) -> str:
-    """Seconds as a recipe writes them."""
+    """Seconds as they are written in a recipe."""
     parts = [(seconds // 3600, "h"), (seconds // 60 % 60, "m"), (seconds % 60, "s")]
     return "".join(f"{n}{u}" for n, u in parts if n) or "0s"
 
@@ -201,7 +207,7 @@ def any_ip(value: object) -> IPv4Address | IPv6Address:
 def url(value: object) -> str:
     """An http or https address without a password in it."""
     line = text(value)
-    expected = "an address such as http://mirror.example/debian"
+    expected = "a URL such as http://mirror.example/debian"
     try:
         parts = urlsplit(line)
         _ = parts.port
@@ -210,17 +216,17 @@ def url(value: object) -> str:
     if parts.scheme not in ("http", "https") or not parts.hostname or re.search(r"[\s\"'\\]", line):
         raise ValueError(f"expected {expected}, found {shown(line)}")
     if parts.username is not None or parts.password is not None:
-        raise ValueError("a name or password does not belong in an address: it would stand in logs and manifests")
+        raise ValueError("a URL must not contain a user name or password: it would appear in logs and manifests")
     return line.rstrip("/")
 
 
 def place(value: object) -> str:
-    """An address as :func:`url` takes it, or the path of a file or folder."""
+    """A URL as :func:`url` accepts it, or the path of a file or folder."""
     line = text(value)
     if "://" in line:
         return url(line)
     if not line.strip() or "\0" in line:
-        raise ValueError(f"expected an address or the path of a file, found {shown(line)}")
+        raise ValueError(f"expected a URL or the path of a file, found {shown(line)}")
     return line
 
 
@@ -233,22 +239,22 @@ def file_path(value: object) -> str:
 
 
 def kickstart_syntax(value: object) -> str:
-    """A syntax of kickstarts, by the name that pykickstart has for it."""
-    # a tenth of a second, and few recipes name one
+    """A kickstart syntax, by pykickstart's name for it."""
+    # takes a tenth of a second, and few recipes set a syntax
     from imagebuild.schema.light_pykickstart import versionMap
 
     line = text(value)
     if line not in versionMap:
         near = difflib.get_close_matches(line, versionMap, n=1)
         raise ValueError(
-            f"expected a version of pykickstart's such as RHEL9 or F43, found {shown(line)}"
+            f"expected a syntax version of pykickstart such as RHEL9 or F43, found {shown(line)}"
             + (f"; did you mean {near[0]}?" if near else "")
         )
     return line
 
 
 def variable(value: Any) -> str | int | bool | tuple[str, ...]:
-    """A variable's value, whatever its type is. Raises ValueError."""
+    """A variable's value of any type. Raises ValueError."""
     if isinstance(value, bool):
         return value
     if isinstance(value, int):
@@ -257,7 +263,7 @@ def variable(value: Any) -> str | int | bool | tuple[str, ...]:
         return tuple(text(item) for item in value)
     if isinstance(value, str):
         return text(value)
-    raise ValueError(f"expected text, a whole number, true, false or a list of texts, found {shown(value)}")
+    raise ValueError(f"expected text, a whole number, true, false or a list of text values, found {shown(value)}")
 
 
 def _as_text(value: object) -> Any:
@@ -284,10 +290,10 @@ Version = Annotated[
     str, BeforeValidator(matching(r"[0-9A-Za-z][0-9A-Za-z._-]{0,30}", "a version such as 13 or 9.4")), Kind("version")
 ]
 Codename = Annotated[
-    str, BeforeValidator(matching(r"[a-z][a-z0-9-]{0,30}", "a suite's name such as trixie")), Kind("name")
+    str, BeforeValidator(matching(r"[a-z][a-z0-9-]{0,30}", "the name of a suite such as trixie")), Kind("name")
 ]
 Osinfo = Annotated[
-    str, BeforeValidator(matching(r"[a-z0-9][a-z0-9._-]*", "a short id of osinfo such as debian13")), Kind("id")
+    str, BeforeValidator(matching(r"[a-z0-9][a-z0-9._-]*", "a short osinfo id such as debian13")), Kind("id")
 ]
 HostName = Annotated[
     str,
@@ -346,14 +352,14 @@ TemplateName = Annotated[
 ]
 VariableName = Annotated[
     str,
-    BeforeValidator(matching(r"[a-z][a-z0-9_]*", "a variable's name of small letters, digits and '_'")),
+    BeforeValidator(matching(r"[a-z][a-z0-9_]*", "a variable name of lower-case letters, digits and '_'")),
     Kind("name"),
 ]
 EnvironmentName = Annotated[
     str, BeforeValidator(matching(r"[A-Za-z_][A-Za-z0-9_]*", "the name of an environment variable")), Kind("name")
 ]
 PATHS = ("path", "URL or path")
-"""The kinds that are relative to the file that they are written in."""
+"""The kinds whose values are relative to the file in which they are written."""
 Url = Annotated[str, BeforeValidator(url), Kind("URL", schema={"type": "string", "pattern": "^https?://"})]
 Place = Annotated[str, BeforeValidator(place), Kind("URL or path", schema={"type": "string", "minLength": 1})]
 FilePath = Annotated[str, BeforeValidator(file_path), Kind("path", schema={"type": "string", "minLength": 1})]
@@ -387,4 +393,4 @@ Variable = Annotated[
 ]
 
 DEBIAN_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+")
-"""A package name by Debian policy 5.6.1."""
+"""A package name according to Debian Policy 5.6.1."""

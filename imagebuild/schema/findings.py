@@ -1,4 +1,6 @@
-"""What is wrong with a recipe's values, in sentences: pydantic's errors said in the language's own words."""
+"""Problems in a recipe's values, as sentences: pydantic's errors translated to the terms of
+recipes.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong at ``route``; ``at_key`` when the key itself is wrong and not its value."""
+    """One problem at ``route``; ``at_key`` if the key itself is wrong and not its value."""
 
     route: Route
     message: str
@@ -28,7 +30,7 @@ class Finding:
 
 
 class Refused(ValueError):
-    """Raised by a validator that has found several things wrong below the value it looked at."""
+    """Raised by a validator that has found one or more problems in a value or below it."""
 
     def __init__(self, findings: Iterable[Finding]) -> None:
         self.findings = tuple(findings)
@@ -36,18 +38,18 @@ class Refused(ValueError):
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:
-    """A hint that names the nearest of ``known``, or all of them if they are few."""
+    """A hint with the closest match of ``known``, or with all of them if they are few."""
     names = list(known)
     near = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
     if near:
         return f"did you mean {near[0]!r}?"
     if 0 < len(names) <= 12:
-        return f"known here: {', '.join(names)}"
+        return f"known: {', '.join(names)}"
     return None
 
 
 def findings(error: ValidationError, model: type[BaseModel]) -> Iterator[Finding]:
-    """Everything that a ValidationError of ``model`` tells."""
+    """All findings in a ValidationError of ``model``."""
     for detail in error.errors(include_url=False):
         yield from _findings(detail, model)
 
@@ -60,17 +62,17 @@ def _findings(detail: ErrorDetails, model: type[BaseModel]) -> Iterator[Finding]
         for inner in cause.findings:
             yield Finding((*route, *inner.route), inner.message, inner.hint, inner.at_key)
         return
-    if kind == "default_factory_not_called":  # what it depends on is wrong, and told already
+    if kind == "default_factory_not_called":  # a field that it depends on is wrong and already reported
         return
     hint = None
     if kind == "extra_forbidden":
         key = str(route[-1])
         known = [*_keys(model, route[:-1]), *(getattr(model, "BESIDE", ()) if len(route) == 1 else ())]
-        hint = did_you_mean(key, known) if known else "no keys belong here"
+        hint = did_you_mean(key, known) if known else "no keys are allowed here"
         yield Finding(route, f"unknown key {key!r}", hint, at_key=True)
         return
     if kind == "missing":
-        message = "this key is required, and it is missing"
+        message = "this key is required but missing"
     elif kind == "literal_error":
         expected = str(context["expected"])
         message = f"expected {expected}, found {shown(value)}"
@@ -106,7 +108,7 @@ _EXPECTED = {
 
 
 def _keys(model: type[BaseModel], route: Sequence[Any]) -> list[str]:
-    """The keys that the mapping at ``route`` may have, as far as ``model`` tells."""
+    """The keys that are allowed in the mapping at ``route``, as far as ``model`` knows them."""
     for step in route:
         if isinstance(step, int):
             continue

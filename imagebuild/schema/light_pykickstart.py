@@ -1,6 +1,8 @@
 """Imports pykickstart without ``requests``, which takes longer than all of pykickstart.
 
-Its loader fetches kickstarts by URL with it; here it is given texts only. Who imports this first has the loader bound to a stand-in, which refuses.
+pykickstart's loader uses it to fetch kickstarts by URL; imagebuild passes text only. If this module
+is imported before pykickstart's loader, the loader is bound to a placeholder that refuses every
+request.
 """
 
 from __future__ import annotations
@@ -10,11 +12,11 @@ from types import ModuleType
 
 
 class _NothingIsLoaded(Exception):
-    """In place of the exceptions that pykickstart's loader names."""
+    """Replaces the exceptions that pykickstart's loader refers to."""
 
 
 def _refuse(url: str, **_: object) -> object:
-    raise _NothingIsLoaded(f"{url} is not loaded: imagebuild reads texts only")
+    raise _NothingIsLoaded(f"{url} is not fetched: imagebuild parses text only")
 
 
 def _import() -> None:
@@ -22,9 +24,9 @@ def _import() -> None:
         return
     exceptions = ModuleType("requests.exceptions")
     exceptions.__dict__.update(SSLError=_NothingIsLoaded, RequestException=_NothingIsLoaded)
-    stand_in = ModuleType("requests")
-    stand_in.__dict__.update(get=_refuse, exceptions=exceptions, __path__=[])
-    names = {"requests": stand_in, "requests.exceptions": exceptions}
+    placeholder = ModuleType("requests")
+    placeholder.__dict__.update(get=_refuse, exceptions=exceptions, __path__=[])
+    names = {"requests": placeholder, "requests.exceptions": exceptions}
     sys.modules.update(names)
     try:
         import pykickstart.load  # noqa: F401
@@ -35,6 +37,6 @@ def _import() -> None:
 
 _import()
 
-from pykickstart.version import versionMap  # noqa: E402 - not before
+from pykickstart.version import versionMap  # noqa: E402 - only after _import()
 
 __all__ = ["versionMap"]

@@ -1,4 +1,8 @@
-"""Names of the rules that a kickstart is held against. Recipes silence some by name, and know nothing of kickstarts."""
+"""Names of the rules for kickstarts.
+
+Recipes suppress rules by name; this module lets them check the names without importing kickstart
+code.
+"""
 
 from __future__ import annotations
 
@@ -11,5 +15,8 @@ _RULES = Path(__file__).parents[1] / "kickstart" / "rules"
 
 @cache
 def names() -> tuple[str, ...]:
-    """The names of all rules, sorted: ``rules/plaintext_password.py`` is ``plaintext-password``. Imports none of them."""
+    """The sorted names of all rules: ``rules/plaintext_password.py`` is ``plaintext-password``.
+
+    Imports no rule.
+    """
     return tuple(sorted(found.name.replace("_", "-") for found in pkgutil.iter_modules([str(_RULES)])))

@@ -16,26 +16,28 @@ MIB = 1024**2
 
 
 class Section(BaseModel):
-    """Base of every mapping in a recipe: unknown keys are errors, values do not change."""
+    """Base class of every mapping in a recipe: unknown keys are errors, values are immutable."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 def without_none(value: Any) -> Any:
-    """A key with nothing behind it means the section's defaults."""
+    """A key without a value means the section's defaults."""
     return {} if value is None else value
 
 
 def without_nothing(value: Any) -> Any:
-    """A list whose items are all commented out is empty."""
+    """A key without a value, such as a list whose items are all commented out, is an empty list."""
     return () if value is None else value
 
 
 @dataclass(frozen=True)
 class Short:
-    """A validator that takes a plain value where a section may stand: ``read`` makes the section's keys of it.
+    """A validator that accepts a plain value instead of a section: ``read`` converts it to the
+    section's keys.
 
-    ``kind`` tells the manual and the schema what that value is; its ``written`` gets the section.
+    ``kind`` describes that value for the manual and the schema; its ``written`` is called with the
+    section.
     """
 
     read: Callable[[object], dict[str, Any] | None]
@@ -46,16 +48,16 @@ class Short:
 
 
 class SecretRef(Section):
-    """Where a secret is to be read when it is needed: an environment variable or a file."""
+    """Where to read a secret when it is needed: an environment variable or a file."""
 
-    env: f.EnvironmentName | None = Field(None, description="Environment variable that holds the value.")
-    file: f.FilePath | None = Field(None, description="File that holds the value; relative to the recipe's folder.")
+    env: f.EnvironmentName | None = Field(None, description="Environment variable that contains the value.")
+    file: f.FilePath | None = Field(None, description="File that contains the value; relative to the recipe's folder.")
 
     @model_validator(mode="before")
     @classmethod
     def _no_plain_text(cls, value: Any) -> Any:
         if isinstance(value, str):
-            raise ValueError("a secret does not stand in a recipe; write {env: NAME} or {file: PATH}")
+            raise ValueError("a recipe must not contain a secret; use {env: NAME} or {file: PATH}")
         return value
 
     @model_validator(mode="after")
@@ -71,4 +73,7 @@ class SecretRef(Section):
 
 
 class KeysRef(SecretRef):
-    """Where public SSH keys are to be read, one per line. They are no secret, but come the same way."""
+    """Where to read public SSH keys, one per line.
+
+    They are not secret, but are referenced in the same way.
+    """

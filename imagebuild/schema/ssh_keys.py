@@ -1,4 +1,4 @@
-"""SSH public keys, checked before an image is built that nobody can log in to."""
+"""SSH public keys, checked so that no image is built that nobody can log in to."""
 
 from __future__ import annotations
 
@@ -34,5 +34,5 @@ def public_key(value: object) -> str:
         raise ValueError(f"{expected}; the part after {kind} is not base64") from error
     name = kind.encode()
     if data[: 4 + len(name)] != len(name).to_bytes(4, "big") + name or len(data) < 4 + len(name) + 32:
-        raise ValueError(f"{expected}; what the base64 holds is not a whole {kind} key")
+        raise ValueError(f"{expected}; the base64 data is not a complete {kind} key")
     return line

@@ -1,1 +1,3 @@
-"""Files of a new project; @NAME@ and @BASE@ stand for its first image and the recipe that it extends."""
+"""Files of a new project; @NAME@ and @BASE@ are placeholders for its first image and the recipe
+that it extends.
+"""

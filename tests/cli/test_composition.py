@@ -51,8 +51,8 @@ def test_lint_names_file_and_line(recipes: Path, imagebuild: Imagebuild) -> None
     done = imagebuild("lint", "web", "broken", "--var", "site=bonn")
     assert done.returncode == 2
     assert done.stderr.startswith("recipes/broken.yaml:3: disk.size: expected a size")
-    assert imagebuild("lint", "web").stdout == "1 recipe, 2 images, nothing wrong\n"
-    assert imagebuild("lint", "web-2").stdout == "1 recipe, 1 image, nothing wrong\n"
+    assert imagebuild("lint", "web").stdout == "1 recipe, 2 images, no problems found\n"
+    assert imagebuild("lint", "web-2").stdout == "1 recipe, 1 image, no problems found\n"
 
 
 def test_a_value_that_does_not_fit_or_is_not_known(recipes: Path, imagebuild: Imagebuild) -> None:
@@ -67,15 +67,15 @@ def test_a_value_that_does_not_fit_or_is_not_known(recipes: Path, imagebuild: Im
     done = imagebuild("plan", "web-1", "--var", "sit=bonn")
     assert (done.returncode, done.stderr) == (
         2,
-        "imagebuild: --var sit: no recipe here has such a variable\n    hint: did you mean 'site'?\n",
+        "imagebuild: --var sit: none of these recipes has this variable\n    hint: did you mean 'site'?\n",
     )
     assert imagebuild("render", "web-1", "--var", "site").returncode == 2
-    assert "yields 2 images, and one is wanted here" in imagebuild("render", "web").stderr
+    assert "yields 2 images, but exactly one is needed here" in imagebuild("render", "web").stderr
 
 
 def test_plan_goes_through_all_images(recipes: Path, imagebuild: Imagebuild) -> None:
-    told = [json.loads(line)["recipe"] for line in imagebuild("plan", "web", "--json").stdout.splitlines()]
-    assert told == ["web-1", "web-2"]
+    names = [json.loads(line)["recipe"] for line in imagebuild("plan", "web", "--json").stdout.splitlines()]
+    assert names == ["web-1", "web-2"]
 
 
 def test_render_prints_the_recipe(recipes: Path, imagebuild: Imagebuild) -> None:

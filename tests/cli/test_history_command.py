@@ -1,4 +1,4 @@
-"""``imagebuild history``, and what `plan` and a build's progress make of it."""
+"""``imagebuild history``, and how `plan` and a build's progress use it."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ def lines(*words: str) -> list[str]:
     return result.output.splitlines()
 
 
-def build(at: int, recipe: str = "web", **told: Any) -> Build:
-    return Build(run=f"{recipe}-{at}", recipe=recipe, began=f"2026-01-31T12:{at:02}:00.000+00:00", **told)
+def build(at: int, recipe: str = "web", **fields: Any) -> Build:
+    return Build(run=f"{recipe}-{at}", recipe=recipe, began=f"2026-01-31T12:{at:02}:00.000+00:00", **fields)
 
 
 def local(minute: int) -> str:
@@ -84,7 +84,7 @@ def test_the_table(history: History) -> None:
     ]
 
 
-def test_it_is_of_the_recipes_that_are_named(history: History) -> None:
+def test_only_the_named_recipes_are_shown(history: History) -> None:
     for one in (build(1), build(2, "shop-s"), build(3, "shop-l"), build(4, "gone")):
         history.put(one)
 
@@ -99,29 +99,29 @@ def test_it_is_of_the_recipes_that_are_named(history: History) -> None:
     assert recipes("gone") == ["gone"]
 
 
-def test_a_name_that_nobody_knows(history: History) -> None:
+def test_an_unknown_name(history: History) -> None:
     error = ran("history", "wbe").exception
     assert isinstance(error, UsageError)
     assert "web" in str(error.hint)
 
 
-def test_nothing_was_built_yet(history: History) -> None:
-    assert lines("history") == ["no build is known"]
-    assert lines("history", "web") == ["no build of web is known"]
+def test_no_builds_yet(history: History) -> None:
+    assert lines("history") == ["no recorded builds"]
+    assert lines("history", "web") == ["no recorded builds of web"]
     assert lines("history", "--json") == []
     assert not history.path.exists()
 
 
-def test_json_has_all_of_a_build(history: History) -> None:
+def test_json_has_every_field_of_a_build(history: History) -> None:
     history.put(BUILT)
     (line,) = lines("history", "--json")
-    told = json.loads(line)
-    assert told.pop("steps") == [
+    found = json.loads(line)
+    assert found.pop("steps") == [
         {"name": "payload", "kind": "payload", "fingerprint": "f" * 64, "state": "cached", "seconds": None},
         {"name": "install", "kind": "install", "fingerprint": "f" * 64, "state": "run", "seconds": 55.2},
         {"name": "convert", "kind": "convert", "fingerprint": "f" * 64, "state": "run", "seconds": 9.8},
     ]
-    assert told == {
+    assert found == {
         "run": "web-0",
         "recipe": "web",
         "began": "2026-01-31T12:00:00.000+00:00",
@@ -137,38 +137,38 @@ def test_json_has_all_of_a_build(history: History) -> None:
     }
 
 
-def test_a_history_that_is_damaged_is_no_empty_one(history: History) -> None:
+def test_a_damaged_history_is_not_treated_as_empty(history: History) -> None:
     history.path.write_text("no database" * 100)
     error = ran("history").exception
     assert isinstance(error, HostError)
     assert "damaged" in error.message
-    assert lines("history") == ["no build is known"]
+    assert lines("history") == ["no recorded builds"]
 
 
-def test_plan_tells_how_long_the_steps_may_take(history: History) -> None:
+def test_plan_shows_how_long_the_steps_may_take(history: History) -> None:
     before = lines("plan", "web")
     assert before[0] == "web  6 steps, 0 cached"
     assert "~" not in "".join(before)
     history.put(build(1, steps=(step("install", 83.4), step("convert", 5.0))))
-    told = lines("plan", "web")
-    assert told[0] == "web  6 steps, 0 cached"
-    assert [line.split()[0] for line in told[1:] if "~" in line] == ["install", "convert"]
-    assert told[4].endswith("  ~1:23  not built yet")
-    assert told[1].index("not built yet") == told[4].index("not built yet")
+    found = lines("plan", "web")
+    assert found[0] == "web  6 steps, 0 cached"
+    assert [line.split()[0] for line in found[1:] if "~" in line] == ["install", "convert"]
+    assert found[4].endswith("  ~1:23  not built yet")
+    assert found[1].index("not built yet") == found[4].index("not built yet")
     history.put(build(2, steps=tuple(step(name, 10.0) for name in ("runtime", "tree", "payload", "customise"))))
     assert lines("plan", "web")[0] == "web  6 steps, 0 cached, ~1:58 to go"
 
 
-def test_plan_tells_it_as_json(history: History) -> None:
-    def told() -> tuple[float | None, dict[str, float | None]]:
+def test_plan_shows_expected_times_as_json(history: History) -> None:
+    def expected() -> tuple[float | None, dict[str, float | None]]:
         (line,) = lines("plan", "web", "--json")
         plan = json.loads(line)
         return plan["expected_seconds"], {one["step"]: one["expected_seconds"] for one in plan["steps"]}
 
     names = ("runtime", "tree", "payload", "install", "customise", "convert")
-    assert told() == (None, dict.fromkeys(names))
+    assert expected() == (None, dict.fromkeys(names))
     history.put(build(1, steps=tuple(step(name, 10.04) for name in names)))
-    assert told() == (50.2, dict.fromkeys(names, 10.0))
+    assert expected() == (50.2, dict.fromkeys(names, 10.0))
 
 
 def shown(reporter: Reporter, expected: float | None) -> None:
@@ -176,15 +176,15 @@ def shown(reporter: Reporter, expected: float | None) -> None:
         progress.update("unpacking", 0.5)
 
 
-@pytest.mark.parametrize(("expected", "told"), [(35.2, "0:00 of ~0:35"), (None, "0:00")])
-def test_on_a_terminal_the_time_has_the_expected_one_beside_it(expected: float | None, told: str) -> None:
+@pytest.mark.parametrize(("expected", "shown_time"), [(35.2, "0:00 of ~0:35"), (None, "0:00")])
+def test_a_terminal_shows_the_expected_time_next_to_the_elapsed_one(expected: float | None, shown_time: str) -> None:
     screen = io.StringIO()
     shown(TerminalReporter(Console(file=screen, force_terminal=True, width=120, color_system=None)), expected)
-    assert told in screen.getvalue()
+    assert shown_time in screen.getvalue()
     assert ("of ~" in screen.getvalue()) == (expected is not None)
 
 
-def test_in_a_log_a_step_that_goes_on_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_log_shows_the_expected_time_of_a_running_step(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(report, "_HEARTBEAT", 0.0)
     log: list[str] = []
     shown(report.PlainReporter(log.append), 35.2)
@@ -193,7 +193,7 @@ def test_in_a_log_a_step_that_goes_on_has_it(monkeypatch: pytest.MonkeyPatch) ->
     assert "of ~" not in last
 
 
-def test_json_has_it_when_a_step_starts(capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_has_the_expected_time_when_a_step_starts(capsys: pytest.CaptureFixture[str]) -> None:
     shown(report.JsonReporter(), 35.25)
     shown(report.JsonReporter(), None)
     events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]

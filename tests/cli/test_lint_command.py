@@ -44,7 +44,7 @@ def write(project: Path, template: str, more: str = "") -> None:
     (project / "kickstart/web.ks.j2").write_text(template)
 
 
-def test_a_rule_is_told_with_its_name_and_hint(project: Path, imagebuild: Imagebuild) -> None:
+def test_a_rule_is_reported_with_its_name_and_hint(project: Path, imagebuild: Imagebuild) -> None:
     write(project, TEMPLATE + "rootpw sesame\n" + PROOF)
     done = imagebuild("lint", "web")
     assert done.returncode == 2
@@ -58,7 +58,7 @@ def test_a_rule_is_told_with_its_name_and_hint(project: Path, imagebuild: Imageb
         assert imagebuild(command, "web").returncode == 2
 
 
-def test_a_warning_is_told_and_hinders_nothing(project: Path, imagebuild: Imagebuild) -> None:
+def test_a_warning_is_reported_and_blocks_nothing(project: Path, imagebuild: Imagebuild) -> None:
     write(project, TEMPLATE + "%post\necho\n%end\n" + PROOF)
     done = imagebuild("lint", "web")
     assert (done.returncode, done.stdout) == (0, "1 recipe, 1 image, 1 warning\n")
@@ -68,10 +68,10 @@ def test_a_warning_is_told_and_hinders_nothing(project: Path, imagebuild: Imageb
     assert [warning["rule"] for warning in json.loads(planned.stdout)["warnings"]] == ["post-without-erroronfail"]
 
 
-def test_what_many_images_have_in_common_is_told_once(project: Path, imagebuild: Imagebuild) -> None:
-    silence = "lint: {ignore: {post-without-erroronfail: only one image has such a script}}\n"
+def test_a_finding_in_many_images_is_reported_once(project: Path, imagebuild: Imagebuild) -> None:
+    suppression = "lint: {ignore: {post-without-erroronfail: only one image has such a script}}\n"
     script = "{% if variables.site == 'a' %}\n%post\necho\n%end\n{% endif %}\n"
-    write(project, TEMPLATE + "rootpw x\n" + script + PROOF, "matrix: {site: [a, b, c]}\n" + silence)
+    write(project, TEMPLATE + "rootpw x\n" + script + PROOF, "matrix: {site: [a, b, c]}\n" + suppression)
     done = imagebuild("lint", "web", "--json")
     (finding, summary) = map(json.loads, done.stdout.splitlines())
     assert (finding["rule"], finding["images"], finding["severity"]) == ("plaintext-password", 3, "error")
@@ -79,7 +79,7 @@ def test_what_many_images_have_in_common_is_told_once(project: Path, imagebuild:
     assert "(in 3 images)" in imagebuild("lint", "web").stderr
 
 
-def test_a_silence_that_serves_no_image_is_a_warning(project: Path, imagebuild: Imagebuild) -> None:
+def test_a_suppression_without_findings_is_a_warning(project: Path, imagebuild: Imagebuild) -> None:
     write(project, TEMPLATE + PROOF, "matrix: {site: [a, b]}\nlint: {ignore: {swap: once upon a time}}\n")
     done = imagebuild("lint", "web")
     assert done.returncode == 0
@@ -114,7 +114,8 @@ def test_the_rules_are_listed(imagebuild: Imagebuild) -> None:
     assert all(one["help"] and one["severity"] in ("error", "warning") for one in data)
 
 
-# What GitHub and GitLab read of SARIF 2.1.0, with the names and types of its specification (sections 3.13 to 3.52).
+# The part of SARIF 2.1.0 that GitHub and GitLab read, with names and types from its specification (sections 3.13 to
+# 3.52).
 _TEXT = {"type": "object", "required": ["text"], "properties": {"text": {"type": "string", "minLength": 1}}}
 _LEVEL = {"enum": ["none", "note", "warning", "error"]}
 _RULE = {

@@ -1,4 +1,4 @@
-"""The command line: what it prints and how it ends."""
+"""The command line: what it prints and how it exits."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Done:
 def imagebuild(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Iterator[Imagebuild]:
-    """The command line in this process, in the repository's folder, with a store of its own."""
+    """The command line in this process, in the repository's folder, with its own store."""
     monkeypatch.chdir(ROOT)
     monkeypatch.setenv("IMAGEBUILD_STORE", str(tmp_path / "store"))
     handlers = {signum: signal.getsignal(signum) for signum in (signal.SIGTERM, signal.SIGHUP)}
@@ -46,8 +46,8 @@ def imagebuild(
             main()
         except SystemExit as ended:
             code = ended.code
-        told = capsys.readouterr()
-        return Done(int(code or 0), told.out, told.err)
+        captured = capsys.readouterr()
+        return Done(int(code or 0), captured.out, captured.err)
 
     yield run
     for signum, handler in handlers.items():
@@ -55,13 +55,13 @@ def imagebuild(
 
 
 def test_help_has_examples_and_exit_codes(imagebuild: Imagebuild) -> None:
-    told = imagebuild("--help").stdout
-    assert "imagebuild build debian-13" in told
-    assert "130 interrupted" in told
+    text = imagebuild("--help").stdout
+    assert "imagebuild build debian-13" in text
+    assert "130 interrupted" in text
     assert "Examples:" in imagebuild("build", "--help").stdout
 
 
-def test_an_unknown_recipe_is_a_usage_error_with_what_there_is(tmp_path: Path, imagebuild: Imagebuild) -> None:
+def test_an_unknown_recipe_is_a_usage_error_that_names_similar_recipes(tmp_path: Path, imagebuild: Imagebuild) -> None:
     done = imagebuild("plan", "debain-13")
     assert done.returncode == 2
     assert "debian-13" in done.stderr
@@ -77,7 +77,9 @@ def wrong(tmp_path: Path) -> Path:
     return path
 
 
-def test_all_errors_of_a_recipe_are_told_at_their_lines(wrong: Path, tmp_path: Path, imagebuild: Imagebuild) -> None:
+def test_all_errors_of_a_recipe_are_reported_with_their_lines(
+    wrong: Path, tmp_path: Path, imagebuild: Imagebuild
+) -> None:
     for command in ("lint", "plan", "build", "render"):
         done = imagebuild(command, str(wrong))
         assert done.returncode == 2, command
@@ -90,15 +92,15 @@ def test_errors_are_json_on_request(wrong: Path, tmp_path: Path, imagebuild: Ima
     done = imagebuild("build", str(wrong), "--json")
     assert done.returncode == 2
     assert done.stderr == ""
-    told = json.loads(done.stdout.splitlines()[-1])
-    assert told["event"] == "error"
-    assert {problem["line"] for problem in told["problems"]} == {4, 5}
+    event = json.loads(done.stdout.splitlines()[-1])
+    assert event["event"] == "error"
+    assert {problem["line"] for problem in event["problems"]} == {4, 5}
 
 
 def test_lint_of_all_shipped_recipes_finds_nothing(imagebuild: Imagebuild) -> None:
     done = imagebuild("lint")
     assert done.returncode == 0, done.stderr
-    assert "nothing wrong" in done.stdout
+    assert "no problems found" in done.stdout
 
 
 def test_render_prints_the_kickstart_without_secrets(tmp_path: Path, imagebuild: Imagebuild) -> None:
@@ -108,7 +110,7 @@ def test_render_prints_the_kickstart_without_secrets(tmp_path: Path, imagebuild:
     assert "rootpw --lock" in done.stdout
 
 
-def test_a_store_that_cannot_be_made_is_the_hosts_fault(tmp_path: Path, imagebuild: Imagebuild) -> None:
+def test_a_store_that_cannot_be_created_is_a_host_error(tmp_path: Path, imagebuild: Imagebuild) -> None:
     (tmp_path / "file").write_text("")
     done = imagebuild("plan", "debian-13", "--store", str(tmp_path / "file" / "store"))
     assert done.returncode == 3
@@ -126,7 +128,7 @@ def test_list_names_the_shipped_recipe(imagebuild: Imagebuild) -> None:
     assert "debian-13" in {one["name"] for one in found}
 
 
-def test_a_store_that_may_not_be_written_is_told_in_a_sentence(
+def test_a_store_that_cannot_be_written_is_reported_in_a_sentence(
     imagebuild: Imagebuild, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object) -> bytes:
@@ -139,15 +141,18 @@ def test_a_store_that_may_not_be_written_is_told_in_a_sentence(
 
 
 def test_a_build_imports_no_more_than_it_needs() -> None:
-    """Where all is in the store, imports are most of what a build takes: the screen, downloads and other commands are left out."""
-    told = run([sys.executable, "-c", "import imagebuild.cli.build, sys; print(*sys.modules)"], timeout=60).stdout
-    loaded = set(told.split())
+    """If the store has all results, imports take most of a build's time.
+
+    The terminal, downloads and other commands are not imported.
+    """
+    modules = run([sys.executable, "-c", "import imagebuild.cli.build, sys; print(*sys.modules)"], timeout=60).stdout
+    loaded = set(modules.split())
     assert "imagebuild.build.engine" in loaded
     assert loaded & {"rich", "imagebuild.fetch.transfer", "imagebuild.cli.scrub", "guestfs"} == set()
     assert not [name for name in loaded if name.startswith("imagebuild.customise.operations.")]
 
 
-def test_help_lists_each_command_with_its_own_first_sentence_and_imports_none() -> None:
+def test_help_lists_each_command_with_its_first_paragraph_and_imports_none() -> None:
     report = "atexit.register(lambda: print(*sys.modules))"
     code = f"import atexit, sys; {report}; from imagebuild.cli.main import main; main()"
     done = run([sys.executable, "-c", code, "--help"], timeout=60)
@@ -157,7 +162,7 @@ def test_help_lists_each_command_with_its_own_first_sentence_and_imports_none() 
         & {"imagebuild.recipe.model.recipe", "imagebuild.build.engine", "pydantic", "rich", "guestfs"}
         == set()
     )
-    told = " ".join(text.split())
+    listed = " ".join(text.split())
     for name, command in cli.commands.items():
         first = " ".join((command.help or "").split("\n\n")[0].split())
-        assert f"{name} {first}" in told
+        assert f"{name} {first}" in listed

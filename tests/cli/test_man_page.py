@@ -1,4 +1,4 @@
-"""The man page is what the commands say, and the completions complete."""
+"""The man page matches the commands, and shell completion works."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "imagebuild.1"
 
 
-def test_the_page_in_the_repository_is_that_of_the_commands(golden: Callable[[Path, str], None]) -> None:
+def test_the_page_in_the_repository_matches_the_commands(golden: Callable[[Path, str], None]) -> None:
     golden(PAGE, man_page(cli))
 
 
-def test_man_has_nothing_against_it() -> None:
+def test_groff_reports_no_warnings() -> None:
     ran = subprocess.run(
         ["groff", "-man", "-Tutf8", "-ww", "-z", "-K", "utf8", PAGE], capture_output=True, text=True, check=True
     )
     assert ran.stderr == ""
 
 
-def test_the_page_tells_every_command_and_option() -> None:
+def test_the_page_describes_every_command_and_option() -> None:
     argv = ["groff", "-man", "-Tascii", "-P-cbou", "-K", "utf8", PAGE]
     shown = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
     for name, command in cli.commands.items():

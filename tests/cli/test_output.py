@@ -1,4 +1,4 @@
-"""What reaches a terminal: names of others cannot control it, whichever command prints them."""
+"""Terminal output: untrusted names cannot control the terminal, whichever command prints them."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def assert_safe(text: str, allowed: str = "\n\t") -> None:
 
 
 def ran(*words: str | Path) -> Printed:
-    """The program as it is started, its streams taken; whatever it prints must be safe."""
+    """Run the program with captured streams; everything it prints must be safe."""
     printed = Printed()
     handlers = {signum: signal.getsignal(signum) for signum in (signal.SIGTERM, signal.SIGHUP)}
     before = sys.argv, sys.excepthook
@@ -117,7 +117,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_only_one_module_prints() -> None:
-    """And rich is given texts by one function, which makes them safe."""
+    """And one function passes texts to rich and makes them safe."""
     found = []
     for path in sorted(CLI.glob("*.py")):
         tree = ast.parse(path.read_text())
@@ -130,7 +130,7 @@ def test_only_one_module_prints() -> None:
         for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
             called = ast.unparse(call.func)
             prints = re.search(r"^(print|Text|Markdown|Panel|Table)$|\becho\w*$|\.print\w*$", called)
-            own = re.fullmatch(r"echo(_\w+)?|told\.tell|self\._console\.print", called)
+            own = re.fullmatch(r"echo(_\w+)?|reports\.emit|self\._console\.print", called)
             if path.name != "output.py" and prints and not own and not (called == "Text" and id(call) in inside):
                 found.append(f"{path.name}:{call.lineno}: {called}")
             if called == "self._console.print":
@@ -144,7 +144,7 @@ def test_only_one_module_prints() -> None:
             and re.fullmatch(r"sys\.(__)?std(out|err)(__)?", ast.unparse(name))
             and path.name != "output.py"
         ]
-    # Whether there is a terminal; closing what nobody reads; the log's handler, whose formatter makes its lines safe.
+    # Checks for a terminal; closes a stream that nobody reads; the log's handler, whose formatter makes lines safe.
     allowed = {"report.py": "sys.stdout", "main.py": "sys.stderr", "options.py": "sys.stderr"}
     assert {line.partition(":")[0]: line.rpartition(" ")[2] for line in found} == allowed
     assert len(found) == len(allowed)
@@ -167,7 +167,7 @@ def test_lines_texts_data_and_documents() -> None:
     assert printed.err == "i\n"
 
 
-def test_a_document_is_to_the_byte_for_a_program_and_safe_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_document_is_exact_for_programs_and_safe_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     printed = Printed()
     with printed.taken():
         output.echo_document("printf '\x1b[0m'\n")
@@ -193,7 +193,7 @@ def test_a_stream_that_cannot_print_a_character_gets_its_escape() -> None:
 @names
 @given(TEXT)
 @example(BAD)
-def test_wrong_words_on_the_command_line(word: str) -> None:
+def test_invalid_arguments_on_the_command_line(word: str) -> None:
     for words in (
         (word,), ("build", f"--{word}"), ("scrub", f"/nowhere/{word}"), ("operations", "show", word), ("doctor", word),
         ("build", "debian-13", "--image", word), ("plan", word), ("plan", "debian-13", "--var", f"{word}=1"),
@@ -203,11 +203,11 @@ def test_wrong_words_on_the_command_line(word: str) -> None:
     ):  # fmt: skip
         printed = ran(*words)
         if printed.code:
-            # One line is what is wrong; a line break in the word does not begin another.
+            # The error is one line; a line break in the word does not begin another.
             assert not any(line.startswith("fake:") for line in printed.err.splitlines())
 
 
-def test_help_is_not_squeezed_into_a_line() -> None:
+def test_help_keeps_its_line_breaks() -> None:
     assert "\n  -h, --help" in ran("build", "--help").out
     assert len(ran("operations").err.splitlines() + ran("operations").out.splitlines()) > 5
     assert "Usage: " in ran("build").err
@@ -252,7 +252,7 @@ def test_recipes_with_such_names_are_listed(name: str) -> None:
         assert_safe(str(item.value), "")
 
 
-def test_a_file_whose_name_is_no_utf8(tmp_path: Path) -> None:
+def test_a_file_whose_name_is_not_utf8(tmp_path: Path) -> None:
     path = Path(os.fsdecode(b"r\xff.yaml"))
     path.write_text("name: [")
     for words in (("lint", path), ("plan", path), ("lint", path, "--json")):
@@ -272,7 +272,7 @@ def test_kickstarts(text: str) -> None:
         ran(*words)
 
 
-def test_sarif_says_it_in_one_printable_line() -> None:
+def test_a_sarif_message_is_one_printable_line() -> None:
     log = sarif.log([Problem("f", 1, BAD, BAD, BAD)], Path.cwd())
     assert_safe(log["runs"][0]["results"][0]["message"]["text"], "")
 
@@ -295,7 +295,7 @@ def test_scrub_and_audit(name: str, json_: bool) -> None:
         patch.setattr(scrubbing, "audit", lambda *_, **__: result)
         patch.setattr("imagebuild.cli.scrub._accelerator", lambda _: "tcg")
         last = ["--json"] * json_
-        # As a shell's pattern gives them: a name that begins with a dash would be an option.
+        # Like a shell glob with ./ in front: a name that begins with a dash would be an option.
         path = f"./{image}"
         for words in (["scrub", path], ["scrub", path, "--dry-run"], ["audit", path]):
             printed = ran(*words, *last)
@@ -322,7 +322,7 @@ def test_history_gc_and_doctor(name: str, json_: bool) -> None:
             assert not any(line.startswith("fake:") for line in lines)
 
 
-def test_a_table_stays_one_where_names_are_escaped() -> None:
+def test_a_table_stays_aligned_if_names_are_escaped() -> None:
     history = History(Store(Path("store")))
     for at, name in enumerate(["a\x1bb", "plain-name"]):
         history.put(Build(run=f"r-{at}", recipe=name, began=f"2026-01-31T12:00:0{at}.000+00:00", outcome="failed"))
@@ -333,16 +333,18 @@ def test_a_table_stays_one_where_names_are_escaped() -> None:
 @names
 @given(TEXT)
 @example(BAD)
-def test_plan_and_the_end_of_several_builds(name: str) -> None:
+def test_the_summary_of_several_builds(name: str) -> None:
     printed = Printed()
     with printed.taken():
         building._table([Outcome(name, 1.0, ErrorReported(message=name, exit_code=1))])
-        told = report.reporter(as_json=False, quiet=False)
+        reporter = report.reporter(as_json=False, quiet=False)
         image = f"/srv/{name}"
-        building._tell(told, ArtifactReady(unchanged=False, recipe=name, version=name, image=image, manifest=image))
+        building._print_result(
+            reporter, ArtifactReady(unchanged=False, recipe=name, version=name, image=image, manifest=image)
+        )
         error = ErrorReported(message=name, exit_code=1, hint=name, console=(name,), evidence=name)
-        building._tell(told, error)
-        building._tell(told, replace(error, problems=(Problem(name, 1, name, name, name),)))
+        building._print_result(reporter, error)
+        building._print_result(reporter, replace(error, problems=(Problem(name, 1, name, name, name),)))
     assert_safe(printed.out, "\n")
     assert_safe(printed.err, "\n")
     assert len(printed.out.splitlines()) == 3
@@ -378,12 +380,12 @@ def test_progress(name: str) -> None:
             report.JsonReporter(),
             TerminalReporter(console),
         ]
-        for told in reporters:
-            told.note(name, name)
-            with told.step(name, "install") as step:
+        for reporter in reporters:
+            reporter.note(name, name)
+            with reporter.step(name, "install") as step:
                 step.update(name, 0.5)
                 step.summary(name)
-            with pytest.raises(ImageBuildError), told.step(name, "convert") as step:
+            with pytest.raises(ImageBuildError), reporter.step(name, "convert") as step:
                 step.update(name)
                 raise ImageBuildError(name)
     assert_safe(printed.out, "\n")
@@ -393,11 +395,11 @@ def test_progress(name: str) -> None:
 
 def test_markup_in_a_name_is_text() -> None:
     screen = io.StringIO()
-    told = TerminalReporter(Console(file=screen, force_terminal=True, width=200))
-    told.note("[bold]a[/bold]", "[link=http://x/]here[/link] :smile:")
-    with told.step("[red]r[/red]", "install") as step:
+    reporter = TerminalReporter(Console(file=screen, force_terminal=True, width=200))
+    reporter.note("[bold]a[/bold]", "[link=http://x/]here[/link] :smile:")
+    with reporter.step("[red]r[/red]", "install") as step:
         step.update("[blink]d[/blink] [/nothing]")
-        told._progress.refresh()  # type: ignore[union-attr]
+        reporter._progress.refresh()  # type: ignore[union-attr]
     for text in (
         "[bold]a[/bold]",
         "[link=http://x/]here[/link] :smile:",
@@ -408,7 +410,7 @@ def test_markup_in_a_name_is_text() -> None:
     assert "\x1b]8;" not in screen.getvalue()
 
 
-def test_what_a_server_says() -> None:
+def test_a_servers_answer_is_printed_safely() -> None:
     with scripted(
         lambda _, line: line.sendall(b"HTTP/1.1 403 \x1b[31m\xc2\x9bNo\x07\r\nContent-Length: 0\r\n\r\n")
     ) as url:

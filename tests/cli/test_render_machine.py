@@ -50,12 +50,12 @@ def test_the_domain_definition_of_a_copy(folder: Path) -> None:
     assert source.attrib["file"] == f"{folder}/my images/small.qcow2"
 
 
-def test_name_and_images_belong_to_the_domain(folder: Path) -> None:
+def test_name_and_images_require_domain(folder: Path) -> None:
     assert isinstance(render("--name", "web1").exception, UsageError)
     assert isinstance(render("--command", "--images", "/srv").exception, UsageError)
 
 
-def test_the_command_is_pasteable_and_names_the_files_of_into(folder: Path) -> None:
+def test_the_command_can_be_pasted_and_names_the_files_of_into(folder: Path) -> None:
     words = pasted(render("--command", "--into", "by hand").output)
     assert words[0] == "virt-install"
     place = folder / "by hand"

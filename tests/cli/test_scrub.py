@@ -30,9 +30,9 @@ def image(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--in-place", "--dry-run"], "exclude each other"),
+        (["--in-place", "--dry-run"], "are mutually exclusive"),
         (["--operation", "clean-log"], "no operation 'clean-log'"),
-        (["--operation", "reset-hostname={"], "is no JSON"),
+        (["--operation", "reset-hostname={"], "is not valid JSON"),
         (["--operation", "reset-hostname=[]"], "expected a JSON object"),
         (["--operation", 'reset-hostname={"hostname": "a b"}'], "reset-hostname: hostname"),
         (["--operation", 'reset-hostname={"name": "x"}'], "reset-hostname: name"),
@@ -41,9 +41,9 @@ def image(tmp_path: Path) -> Path:
             f"--operation copy-in: copy-in.source: {Path.cwd()}/nowhere cannot be read: No such file or directory",
         ),
         (["--operation", 'set-password={"password": {"env": "NO_SUCH"}}'], "environment variable NO_SUCH is not set"),
-        (["--operation", 'set-password={"password": "plain"}'], "a secret does not stand in a recipe"),
+        (["--operation", 'set-password={"password": "plain"}'], "a recipe must not contain a secret"),
         (["--without", "remove-accounts"], "would not be applied anyway"),
-        (["--recipe", "debian-13", "--operation", "clean-logs"], "exclude each other"),
+        (["--recipe", "debian-13", "--operation", "clean-logs"], "are mutually exclusive"),
         (["--recipe", "debian-13", "--without", "remove-accounts"], "would not be applied anyway"),
         (["--recipe", "debian-12345"], "debian-12345"),
         (["--format", "qcow2"], "is no qcow2 image"),
@@ -62,7 +62,7 @@ def test_wrong_usage(image: Path, words: list[str], said: str) -> None:
     [
         ("hunter22", "expected DEVICE:env:NAME or DEVICE:file:PATH"),
         ("all:key:hunter22", "expected DEVICE:env:NAME or DEVICE:file:PATH"),
-        ("all:env:hunter 22", "cannot be the name of one"),
+        ("all:env:hunter 22", "not a valid name or path after env:"),
         ("/dev/vda3:env:NOT_SET_ANYWHERE", "the environment variable NOT_SET_ANYWHERE is not set"),
         ("/dev/vda3:file:/nowhere/key", "the file /nowhere/key cannot be read: No such file or directory"),
         ("/dev/vda3:file:/dev/null", "file /dev/null is empty"),
@@ -87,13 +87,13 @@ def test_several_names_of_one_image(image: Path) -> None:
     assert "--in-place" in str(error.hint)
 
 
-def test_an_output_that_is_there(image: Path) -> None:
+def test_an_output_that_already_exists(image: Path) -> None:
     there = image.with_name("new.raw")
     there.touch()
     assert "is there already" in str(refused("scrub", image, "--output", there))
 
 
-def test_audit_ignores_only_what_there_is(image: Path) -> None:
+def test_audit_ignores_only_known_names(image: Path) -> None:
     assert "--ignore clean-log" in str(refused("audit", image, "--ignore", "clean-log"))
 
 
@@ -113,7 +113,7 @@ def test_house_rules_can_be_left_out_one_by_one() -> None:
 
 
 def test_a_recipe_lists_its_house_rules(image: Path) -> None:
-    assert "exclude each other" in str(refused("scrub", image, "--recipe", "debian-13", "--house-rules"))
+    assert "are mutually exclusive" in str(refused("scrub", image, "--recipe", "debian-13", "--house-rules"))
     names = {call.name for call in scrub._operations((), "debian-13", (), house_rules=False)}
     assert names >= {*registry.TEMPLATE, *registry.HOUSE_RULES}
 

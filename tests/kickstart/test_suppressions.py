@@ -138,8 +138,8 @@ def test_syntax_cannot_be_silenced(tmp_path: Path) -> None:
     ("more", "message"),
     [
         ("lint: {ignore: {swpa: x}}\n", "small.yaml:4: lint.ignore.swpa: there is no rule 'swpa'"),
-        ("lint:\n  ignore:\n    swap:\n", "small.yaml:6: lint.ignore.swap: a silence needs a reason"),
-        ("lint: {ignore: {swap: ' '}}\n", "small.yaml:4: lint.ignore.swap: a silence needs a reason"),
+        ("lint:\n  ignore:\n    swap:\n", "small.yaml:6: lint.ignore.swap: a suppressed rule needs a reason"),
+        ("lint: {ignore: {swap: ' '}}\n", "small.yaml:4: lint.ignore.swap: a suppressed rule needs a reason"),
         ("lint: {ignore: {swap: [a]}}\n", "small.yaml:4: lint.ignore.swap: expected text, found a list"),
         ("lint: {ignore: [swap]}\n", "small.yaml:4: lint.ignore: expected a mapping of rules to reasons, found a list"),
     ],

@@ -33,8 +33,8 @@ def image(folder: Path, files: Mapping[str, str], **given: str) -> Recipe:
     return only
 
 
-def told(folder: Path, files: Mapping[str, str], **given: str) -> list[str]:
-    """What is wrong with ``a.yaml``, the folder left out; the hint follows in brackets."""
+def problems_in(folder: Path, files: Mapping[str, str], **given: str) -> list[str]:
+    """The problems of ``a.yaml``, without the folder; the hint follows in brackets."""
     try:
         images(folder, files, **given)
     except RecipeError as error:

@@ -16,12 +16,12 @@ os: {family: debian, version: 13, codename: trixie}
 
 
 def recipe(more: str = "", base: str = MINIMAL, file: str = "small.yaml") -> Recipe:
-    """The minimal recipe with more lines."""
+    """The minimal recipe with additional lines."""
     return validate(parse(base + more, file), Path(file))
 
 
 def problems(more: str = "", base: str = MINIMAL) -> list[str]:
-    """What is wrong with the minimal recipe with more lines; the hint follows in brackets."""
+    """The problems of the minimal recipe with additional lines; the hint follows in brackets."""
     try:
         recipe(more, base)
     except RecipeError as error:

@@ -1,4 +1,4 @@
-"""Which images are known by name, and which one a name means."""
+"""Which images can be built by name, and which image a name means."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_the_projects_own_hide_the_shipped_ones(tmp_path: Path) -> None:
     assert load("other", search=[own, shipped]).name == "other"
 
 
-def test_a_name_that_nobody_has(tmp_path: Path) -> None:
+def test_a_name_that_does_not_exist(tmp_path: Path) -> None:
     recipes = project(tmp_path, {"debian.yaml": MATRIX, "broken.yaml": "- x\n"})
     with pytest.raises(UsageError, match="there is no recipe 'debian-sever'") as caught:
         load("debian-sever", search=[recipes])
@@ -60,7 +60,7 @@ def test_a_name_that_two_files_have(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="two recipes yield an image 'web'"):
         load("web", search=[recipes])
     (problem,) = clashes(image for name in ("one", "two") for image in select(recipes / f"{name}.yaml"))
-    assert str(problem) == f"{recipes}/two.yaml:2: name: {recipes}/one.yaml yields an image 'web' too"
+    assert str(problem) == f"{recipes}/two.yaml:2: name: {recipes}/one.yaml also yields an image 'web'"
 
 
 def test_a_broken_image_does_not_keep_the_others_from_loading(tmp_path: Path) -> None:

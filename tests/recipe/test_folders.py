@@ -1,4 +1,6 @@
-"""Where recipes and templates are found: the user's own first, then the shipped ones, installed or not."""
+"""Where recipes and templates are found: the user's first, then the shipped ones, installed or in a
+checkout.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,7 @@ def made(base: Path, *names: str) -> None:
         (base / name).mkdir(parents=True)
 
 
-def test_a_checkout_brings_its_own() -> None:
+def test_a_checkout_has_its_own_recipes() -> None:
     recipes = folders.shipped("recipes")
     assert recipes is not None
     assert (recipes / "debian-13.yaml").is_file()
@@ -44,7 +46,7 @@ def test_the_projects_own_come_first(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert "debian-13" in folders.available(folders.recipe_folders())
 
 
-def test_a_name_that_nobody_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_that_does_not_exist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UsageError) as caught:
         load("debain-13")

@@ -1,4 +1,6 @@
-"""A project that ``imagebuild init`` made is one that builds at once; the build itself is in tests/e2e."""
+"""A project created by ``imagebuild init`` is ready to build; the build itself is tested in
+tests/e2e.
+"""
 
 from __future__ import annotations
 
@@ -67,11 +69,11 @@ def test_a_second_time_nothing_is_touched(made: Path) -> None:
     before = {path: path.read_bytes() for path in made.rglob("*") if path.is_file()}
     ran = imagebuild("init", ".", "--name", "web", folder=made)
     assert ran.returncode == 2
-    assert "there already: README.md" in ran.stderr.replace("recipes/web.yaml, kickstart/README.md, ", "")
+    assert "already exists: README.md" in ran.stderr.replace("recipes/web.yaml, kickstart/README.md, ", "")
     assert {path: path.read_bytes() for path in made.rglob("*") if path.is_file()} == before
 
 
-def test_files_of_others_stay(tmp_path: Path) -> None:
+def test_other_files_are_left_alone(tmp_path: Path) -> None:
     (tmp_path / "LICENSE").write_text("mine")
     create(tmp_path, "web", "debian-13", "none")
     assert (tmp_path / "LICENSE").read_text() == "mine"
@@ -80,7 +82,7 @@ def test_files_of_others_stay(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["", "two words", "../up", "-x", "x" * 64])
 def test_a_name_that_no_image_can_have(tmp_path: Path, name: str) -> None:
-    with pytest.raises(UsageError, match="cannot be the name of an image"):
+    with pytest.raises(UsageError, match="is not a valid image name"):
         create(tmp_path, name, "debian-13", "none")
     assert list(tmp_path.iterdir()) == []
 

@@ -1,4 +1,4 @@
-"""docs/recipes.md says what the model says, and its examples work."""
+"""docs/recipes.md matches the model, and its examples work."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def examples(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
 
 
-def test_the_keys_are_those_of_the_model(golden: Callable[[Path, str], None]) -> None:
+def test_the_keys_match_the_model(golden: Callable[[Path, str], None]) -> None:
     page = PAGE.read_text(encoding="utf-8")
     begin, end = re.search(r"<!-- keys: begin .*? -->\n", page), page.index("<!-- keys: end -->")
     assert begin is not None
@@ -39,7 +39,7 @@ FILES = {text.partition("\n")[0].removeprefix("# "): text for text in examples("
     [text for text in examples("yaml") if text not in FILES.values()],
     ids=lambda text: text.partition(":")[0],
 )
-def test_every_recipe_in_it_is_one(text: str) -> None:
+def test_every_recipe_in_it_is_valid(text: str) -> None:
     assert problems(text, base="" if text.startswith("name:") else MINIMAL) == []
 
 
@@ -58,18 +58,18 @@ def test_the_project_in_it_yields_what_it_shows(
         assert capsys.readouterr().out == output
 
 
-def test_the_problems_it_shows_are_told_in_these_words() -> None:
+def test_the_problems_it_shows_are_reported_in_these_words() -> None:
     more = "# web\npackages: [vim, two words]\ndisk: {bus: virtoi}\noperations: [remove-udev-rule]\n"
     (shown,) = examples("text")
-    told = [text.partition(" [did")[0].replace("small.yaml", "web.yaml") for text in problems(more)]
-    assert told == shown.splitlines()
+    reported = [text.partition(" [did")[0].replace("small.yaml", "web.yaml") for text in problems(more)]
+    assert reported == shown.splitlines()
 
 
 @pytest.mark.parametrize(
     "payload",
     [PackagesPayload("http://mirror.example/debian", "trixie", ("main",)), LiveimgPayload("file:///x", "0" * 64)],
 )
-def test_the_template_in_it_is_one(tmp_path: Path, payload: Payload) -> None:
+def test_the_template_in_it_is_valid(tmp_path: Path, payload: Payload) -> None:
     (text,) = examples("jinja")
     (tmp_path / "own.ks.j2").write_text(text, encoding="utf-8")
     own = shipped("kickstart")

@@ -1,4 +1,6 @@
-"""The JSON Schema takes what the loader takes, and marks the mistakes that an editor can know."""
+"""The JSON Schema accepts what the loader accepts, and rejects the mistakes that a schema can
+express.
+"""
 
 from __future__ import annotations
 
@@ -96,10 +98,10 @@ def test_accepted(more: str) -> None:
         ("variables: {A: 1}", "variables"),
     ],
 )
-def test_marked(more: str, where: str) -> None:
+def test_rejected(more: str, where: str) -> None:
     assert refused(f"{MINIMAL}{more}\n") == [where]
     if "variables" not in more and "matrix" not in more and "dele" not in more:
-        assert problems(f"{more}\n")  # the loader refuses it, too
+        assert problems(f"{more}\n")  # the loader refuses it too
 
 
 def test_every_key_is_described() -> None:
@@ -109,7 +111,7 @@ def test_every_key_is_described() -> None:
         f"{name}.{key}"
         for name, section in sections.items()
         for key, value in section.get("properties", {}).items()
-        if not value.get("description") and "allOf" not in value  # else the section tells it
+        if not value.get("description") and "allOf" not in value  # otherwise the section describes it
     ]
     assert not missing
     assert set(Recipe.model_fields) | {"extends", "variables", "matrix"} == set(made["properties"])

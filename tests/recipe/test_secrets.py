@@ -1,4 +1,4 @@
-"""Secrets: read when needed, hidden, hashed by a real OpenSSL, never in a fingerprint."""
+"""Secrets: read when needed, masked, hashed by a real OpenSSL, never in a fingerprint."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def env(name: str) -> SecretRef:
     return SecretRef(env=name, file=None)
 
 
-def told(secrets: RealSecrets | FingerprintSecrets, ref: SecretRef, at: Mark = AT) -> str:
+def refusal(secrets: RealSecrets | FingerprintSecrets, ref: SecretRef, at: Mark = AT) -> str:
     with pytest.raises(RecipeError) as caught:
         secrets.password_hash(ref, at)
     assert caught.value.exit_code == 2
@@ -61,14 +61,14 @@ def test_a_crypted_password_stays_as_it_is() -> None:
         (None, "the environment variable PW is not set"),
         ("", "environment variable PW is empty"),
         ("\n", "environment variable PW is empty"),
-        ("a\nb", "the password in environment variable PW holds a line break or a control character"),
+        ("a\nb", "the password in environment variable PW contains a line break or a control character"),
         ("x" * 257, "the password in environment variable PW is longer than 256 bytes"),
-        ("$6$short", "the password in environment variable PW looks crypted, but is not whole"),
+        ("$6$short", "the password in environment variable PW looks like a crypt(5) hash but is incomplete"),
     ],
 )
-def test_unfit_passwords_are_told_at_the_recipes_line_without_the_value(value: str | None, message: str) -> None:
+def test_invalid_passwords_are_reported_at_the_recipes_line_without_the_value(value: str | None, message: str) -> None:
     environ = {} if value is None else {"PW": value}
-    assert told(RealSecrets(environ), env("PW")) == f"folder/r.yaml:8: {message}"
+    assert refusal(RealSecrets(environ), env("PW")) == f"folder/r.yaml:8: {message}"
 
 
 def test_a_file_is_relative_to_the_recipe(tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ def test_a_file_is_relative_to_the_recipe(tmp_path: Path) -> None:
 def test_unreadable_files(tmp_path: Path, name: str, message: str) -> None:
     (tmp_path / "big").write_bytes(b"x" * 70_000)
     at = Mark(str(tmp_path / "r.yaml"), 1, 3)
-    said = told(RealSecrets({}), SecretRef(file=name, env=None), at)
+    said = refusal(RealSecrets({}), SecretRef(file=name, env=None), at)
     assert said.startswith(f"{tmp_path}/r.yaml:3: the file {tmp_path}")
     assert message in said
 
@@ -100,22 +100,22 @@ def test_a_wrong_ssh_key_is_not_shown() -> None:
     assert "my-token" not in str(caught.value)
 
 
-def test_a_private_key_is_told_as_one() -> None:
+def test_a_private_key_is_reported_as_such() -> None:
     with pytest.raises(RecipeError, match="this is a private key"):
         RealSecrets({"KEYS": "-----BEGIN OPENSSH PRIVATE KEY-----\nabcd"}).ssh_keys(env("KEYS"), AT)
 
 
 def test_fingerprints_follow_the_value_and_need_the_key() -> None:
-    def stand_in(key: bytes, value: str) -> str:
+    def placeholder(key: bytes, value: str) -> str:
         return FingerprintSecrets(key, {"PW": value}).password_hash(env("PW"), AT)
 
-    assert stand_in(b"k", "one-password") == stand_in(b"k", "one-password")
-    assert stand_in(b"k", "one-password") != stand_in(b"k", "two-password")
-    assert stand_in(b"k", "one-password") != stand_in(b"l", "one-password")
-    assert "one-password" not in stand_in(b"k", "one-password")
+    assert placeholder(b"k", "one-password") == placeholder(b"k", "one-password")
+    assert placeholder(b"k", "one-password") != placeholder(b"k", "two-password")
+    assert placeholder(b"k", "one-password") != placeholder(b"l", "one-password")
+    assert "one-password" not in placeholder(b"k", "one-password")
     (key,) = FingerprintSecrets(b"k", {"KEY": KEY}).ssh_keys(env("KEY"), AT)
     assert KEY.split()[1] not in key
-    assert "PW is not set" in told(FingerprintSecrets(b"k", {}), env("PW"))
+    assert "PW is not set" in refusal(FingerprintSecrets(b"k", {}), env("PW"))
 
 
 def test_samples_need_no_values() -> None:

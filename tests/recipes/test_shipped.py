@@ -1,4 +1,6 @@
-"""Every image that imagebuild brings along: what is rendered of it, and the house rules that all of them keep."""
+"""Every shipped image: what is rendered from its recipe, and the house rules that all of them
+follow.
+"""
 
 from __future__ import annotations
 
@@ -72,7 +74,7 @@ def kickstart(name: str) -> ParsedKickstart:
     return check(rendered(name), version=syntax.of(made).name, supported=ours)
 
 
-def test_these_are_there() -> None:
+def test_the_expected_images_exist() -> None:
     assert set(IMAGES) == EXPECTED
     assert len(IMAGES) == len(EXPECTED)
 
@@ -95,8 +97,10 @@ def test_the_domain_definition(name: str, golden: Callable[[Path, str], None]) -
 
 
 @every_image
-def test_the_real_virt_install_takes_the_command(name: str, tmp_path: Path) -> None:
-    """The program itself, with libvirt's test driver, which knows one architecture and type and no UEFI."""
+def test_the_real_virt_install_accepts_the_command(name: str, tmp_path: Path) -> None:
+    """The real program with libvirt's test driver, which supports one architecture, one type and no
+    UEFI.
+    """
     machine = export.machine(export.as_known_here(recipe(name)), tmp_path, "qemu")
     argv = command(replace(machine, connect="test:///default", firmware="bios", nvram=None))
     for option, known in (("--virt-type", "test"), ("--arch", "i686")):
@@ -116,7 +120,9 @@ def test_the_real_virt_install_takes_the_command(name: str, tmp_path: Path) -> N
 
 @every_image
 def test_its_installer_understands_it(name: str) -> None:
-    """Held against the syntax of the release that installs, or against kickstrap's list; and no warning remains."""
+    """Checked against the syntax of the installing release, or against kickstrap's list, without
+    any warning.
+    """
     major = recipe(name).os.major
     if recipe(name).installer.type == "anaconda":
         assert syntax.of(recipe(name)).name == SYNTAX.get(name, f"RHEL{major}")
@@ -173,7 +179,7 @@ def test_nothing_names_one_machine(name: str) -> None:
 
 
 @every_image
-def test_it_ends_switched_off_and_proved(name: str) -> None:
+def test_it_powers_off_and_reports_success(name: str) -> None:
     handler = kickstart(name).handler
     assert handler.reboot.action == constants.KS_SHUTDOWN
     assert all(script.errorOnFail for script in handler.scripts)
@@ -183,7 +189,7 @@ def test_it_ends_switched_off_and_proved(name: str) -> None:
 
 
 @every_image
-def test_what_is_fetched_is_proved(name: str) -> None:
+def test_everything_fetched_is_verified(name: str) -> None:
     made = recipe(name)
     assert made.installer.insecure is False
     if made.installer.type == "anaconda":
@@ -193,8 +199,8 @@ def test_what_is_fetched_is_proved(name: str) -> None:
 
 
 @every_image
-def test_nobody_is_let_in(name: str) -> None:
-    """No password, no key and no digest stands in a shipped recipe."""
+def test_nobody_can_log_in(name: str) -> None:
+    """A shipped recipe contains no password, no key and no digest."""
     made = recipe(name)
     assert (made.root.password, made.root.ssh_keys, made.users) == (None, (), ())
     files = [Path(FOLDER, *path.relative_to(FOLDER).parts) for path in FOLDER.rglob("*.yaml")]  # type: ignore[union-attr,arg-type]
@@ -202,7 +208,7 @@ def test_nobody_is_let_in(name: str) -> None:
 
 
 def table() -> str:
-    """What docs/images.md shows: each image with its installer, its source and its syntax."""
+    """The table in docs/images.md: each image with its installer, its source and its syntax."""
     rows = ["| image | installer | source | syntax |", "|---|---|---|---|"]
     for name in IMAGES:
         made = recipe(name)

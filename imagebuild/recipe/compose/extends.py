@@ -1,4 +1,4 @@
-"""The files that a recipe is made of: those that it extends, those that they extend, and itself."""
+"""The files that make up a recipe: those that it extends, those that they extend, and itself."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SUFFIXES = (".yaml", ".yml")
 
 @dataclass(frozen=True)
 class _Reference:
-    """One file that a file extends, as it is written there."""
+    """One entry of a file's ``extends``."""
 
     text: str
     mark: Mark
@@ -32,11 +32,12 @@ class _Reference:
 
 
 def layers(document: Document, path: Path, folders: Sequence[Path]) -> tuple[Document, ...]:
-    """The documents that make up the recipe ``document``, read from ``path``: the most general one first, itself last.
+    """The documents that make up the recipe ``document``, read from ``path``: the most general one
+    first, itself last.
 
-    A file that is reached twice counts once, where it is reached first. ``folders`` are where files are sought
-    that are not found beside the file that extends them. Raises RecipeError for all that are missing, that extend
-    each other in a circle, or that are no recipes.
+    A file that is reached twice counts once, where it is reached first. Files that are not found
+    next to the file that extends them are searched in ``folders``. Raises RecipeError for all files
+    that are missing, that extend each other in a cycle, or that are not recipes.
     """
     search = (path.parent, *folders)
     walk = _Walk(search)
@@ -56,7 +57,9 @@ class _Walk:
         self.problems: list[Problem] = []
 
     def visit(self, document: Document, path: Path, chain: tuple[tuple[str, Mark], ...]) -> None:
-        """``chain`` is how ``path`` was reached: each file by its real path, with where it names the next one."""
+        """``chain`` is how ``path`` was reached: each file by its real path, and the place where it
+        names the next.
+        """
         if document.root is None or not isinstance(document.root.inner, dict):
             what = "the file is empty" if document.data is None else "expected a mapping of keys"
             hint = f"it is extended in {chain[-1][1].file}:{chain[-1][1].value}" if chain else None
@@ -80,13 +83,13 @@ class _Walk:
             try:
                 name = text(item.data)
             except ValueError:
-                expected = "the path of a recipe" if several else "the path of a recipe, or a list of such"
+                expected = "the path of a recipe" if several else "the path of a recipe or a list of paths"
                 self.problems.append(reference.problem(f"expected {expected}, found {shown(item.data)}"))
                 continue
             if not name.strip("/"):
                 self.problems.append(reference.problem(f"expected the path of a recipe, found {name!r}"))
             elif name in seen:
-                self.problems.append(reference.problem(f"{name!r} stands here twice", "remove one of the two"))
+                self.problems.append(reference.problem(f"{name!r} is listed twice", "remove one of the two"))
             else:
                 yield _Reference(name, item.mark, reference.route)
             seen.add(name)
@@ -105,11 +108,11 @@ class _Walk:
         if begin is not None:
             way = " → ".join(f"{mark.file}:{mark.value}" for _, mark in chain[begin:])
             back = chain[begin][1].file
-            self.problems.append(reference.problem(f"these files extend each other in a circle: {way} → {back}"))
+            self.problems.append(reference.problem(f"these files extend each other in a cycle: {way} → {back}"))
         elif len(chain) > MAX_CHAIN:
             self.problems.append(reference.problem(f"more than {MAX_CHAIN} files extend each other in a chain"))
         elif len(self.found) + len(chain) >= MAX_FILES:
-            raise RecipeError([reference.problem(f"a recipe is made of at most {MAX_FILES} files")])
+            raise RecipeError([reference.problem(f"a recipe may consist of at most {MAX_FILES} files")])
         else:
             self._read(reference, found, chain)
 
@@ -117,7 +120,7 @@ class _Walk:
         try:
             document = reader.read(path)
         except RecipeError as error:
-            # What has no line of its own, such as a file that cannot be read, is told where it is asked for.
+            # A problem without a line, such as an unreadable file, is reported at the reference to the file.
             self.problems += [
                 problem if problem.line else reference.problem(f"{problem.file}: {problem.message}", problem.hint)
                 for problem in error.problems
@@ -127,7 +130,10 @@ class _Walk:
         self.visit(document, path, chain)
 
     def _find(self, name: str, path: Path) -> Path | None:
-        """The file called ``name`` in ``path``. The file itself is passed by if there is another one of that name."""
+        """The file that ``path`` refers to as ``name``.
+
+        Another file of that name takes precedence over ``path`` itself.
+        """
         if "/" not in name and not name.endswith(_SUFFIXES):
             name = f"{name}.yaml"
         name = os.path.expanduser(name)  # noqa: PTH111 - Path's own raises for an unknown user
@@ -137,7 +143,7 @@ class _Walk:
 
 
 def tidy(path: Path) -> Path:
-    """``path`` without ``..``, where that leads to the same file."""
+    """``path`` without ``..``, if that leads to the same file."""
     plain = Path(os.path.normpath(path))
     return plain if plain == path or _is_same(plain, path) else path
 
@@ -147,7 +153,7 @@ def _is_same(one: Path, other: Path) -> bool:
 
 
 def _near(path: Path, folders: Sequence[Path]) -> list[str]:
-    """What could be meant in place of a file that ``path`` extends and that is not there."""
+    """Candidates for a missing file that ``path`` extends."""
     names: dict[str, None] = {}
     for folder in (path.parent, *folders):
         for pattern in ("*.yaml", "base/*.yaml"):

@@ -1,4 +1,6 @@
-"""From a recipe's file to its images: what it extends is merged, its matrix spread out, its variables put in."""
+"""From a recipe file to its images: merges what it extends, expands its matrix, replaces its
+variables.
+"""
 
 from __future__ import annotations
 
@@ -17,14 +19,14 @@ from imagebuild.recipe.compose.variables import Resolved, SetVariable
 from imagebuild.schema.document import Document, Mark, Value, WrittenInt
 
 MAX_TOTAL = 5_000_000
-"""Values of all images of a file together."""
+"""The limit of values in all images of a file together."""
 _COMPOSING = (extends.KEY, variables.KEY, matrix.KEY)
 Cell = dict[str, Value]
 
 
 @dataclass(frozen=True)
 class Composition:
-    """A recipe's file with all that it extends: what its images have in common."""
+    """A recipe file merged with all that it extends: the common part of its images."""
 
     file: str
     source: Path
@@ -33,7 +35,7 @@ class Composition:
     matrix: Matrix | None
     problems: tuple[Problem, ...]
     given: Mapping[str, str] = field(default_factory=dict)
-    """Values of variables that the command line gives, by name."""
+    """Values of variables from the command line, by name."""
 
     @cached_property
     def _resolved(self) -> Resolved:
@@ -44,14 +46,17 @@ class Composition:
         return {}
 
     def images(self) -> tuple[RecipeImage, ...]:
-        """Every image, with its name. Raises RecipeError when the matrix is wrong or two images have one name."""
+        """Every image.
+
+        Raises RecipeError if the matrix is wrong or two images have the same name.
+        """
         if self.matrix is None:
             return (RecipeImage(self, {}),)
         merger = Merger()
         made = tuple(RecipeImage(self, cell) for cell in matrix.cells(self.matrix, merger))
         if len(made) * self.body.size > MAX_TOTAL:
-            message = f"{len(made)} images of {self.body.size} values each are more than imagebuild takes"
-            merger.tell_key(Value(None, self.matrix.mark), (matrix.KEY,), message)
+            message = f"{len(made)} images of {self.body.size} values each are more than imagebuild accepts"
+            merger.report_key(Value(None, self.matrix.mark), (matrix.KEY,), message)
         if not merger.problems:
             merger.problems += _same_names(made)
         if merger.problems:
@@ -59,7 +64,7 @@ class Composition:
         return made
 
     def overlaid(self, cell: Cell) -> _Overlaid:
-        """The body and the variables with the overlays that the axes bring for ``cell``."""
+        """The body and the variables, merged with the axes' overlays for ``cell``."""
         axes = self.matrix.axes if self.matrix else {}
         key = tuple(matrix.written(cell[name].data) for name, axis in axes.items() if axis.overlays is not None)
         if key not in self._overlaid:
@@ -76,20 +81,20 @@ class Composition:
                 section = overlay.entries.get(variables.KEY)
                 for taken, value in section.entries.items() if section else ():
                     if taken in axes:
-                        message = "this is an axis of the matrix, which gives its values"
-                        merger.tell_key(value, (variables.KEY, taken), message)
+                        message = "this is an axis of the matrix, which sets its values"
+                        merger.report_key(value, (variables.KEY, taken), message)
                 entries = variables.declared(entries, section, merger)
         return _Overlaid(body, entries, tuple(merger.problems))
 
     def resolved(self, entries: Mapping[str, SetVariable]) -> Resolved:
-        """The variables' values; those that are the same for every image are looked at once."""
+        """The variables' values; those that are the same for every image are resolved once."""
         own = {name: entry for name, entry in entries.items() if self.variables.get(name) is not entry}
         if not own:
             return self._resolved
         common, special = self._resolved, variables.resolve(own)
         return Resolved(
             {**{name: value for name, value in common.values.items() if name not in own}, **special.values},
-            {**{name: told for name, told in common.problems.items() if name not in own}, **special.problems},
+            {**{name: wrong for name, wrong in common.problems.items() if name not in own}, **special.problems},
         )
 
 
@@ -102,7 +107,7 @@ class _Overlaid:
 
 @dataclass(frozen=True)
 class RecipeImage:
-    """One image that a file yields. ``cell`` has the value of each axis of its matrix."""
+    """One image that a file yields. ``cell`` contains the value of each axis of its matrix."""
 
     composition: Composition
     cell: Cell
@@ -124,7 +129,7 @@ class RecipeImage:
 
     @cached_property
     def name(self) -> str | None:
-        """The image's name, if the recipe tells one that can be made out."""
+        """The image's name, if the recipe has one that can be resolved."""
         value = self._named.entries.get("name")
         if value is None:
             return None
@@ -138,14 +143,14 @@ class RecipeImage:
         return self.name or "{" + ", ".join(f"{name}: {matrix.written(v.data)}" for name, v in self.cell.items()) + "}"
 
     def text(self, key: str) -> str:
-        """The text of a key at the top, for showing it; nothing if it cannot be made out."""
+        """The text of a top-level key, for display; empty if it cannot be resolved."""
         value = self._named.entries.get(key)
         references = References(self._variables.values, self._variables.problems)
         data = references.replaced(value).data if value else None
         return data if isinstance(data, str) else ""
 
     def document(self) -> Document:
-        """What this image's recipe says, with nothing left to put together; problems are in it. May raise RecipeError."""
+        """The composed recipe of this image, including its problems. May raise RecipeError."""
         resolved = self._variables
         references = References(resolved.values, resolved.problems)
         root = references.replaced(self._named)
@@ -154,10 +159,10 @@ class RecipeImage:
             section = Value.mapping(dict(resolved.values), Mark(self.composition.file, mark.key, mark.key))
             root = Value.mapping({**root.entries, variables.KEY: section}, root.mark)
         if excess := root.excess():
-            raise RecipeError([Problem(self.composition.file, None, "", f"put together, the recipe has {excess}")])
-        of_variables = (problem for told in resolved.problems.values() for problem in told)
-        told = (*self.composition.problems, *self._overlaid.problems, *of_variables, *references.problems)
-        return Document(self.composition.file, root, told)
+            raise RecipeError([Problem(self.composition.file, None, "", f"the composed recipe has {excess}")])
+        of_variables = (problem for wrong in resolved.problems.values() for problem in wrong)
+        found = (*self.composition.problems, *self._overlaid.problems, *of_variables, *references.problems)
+        return Document(self.composition.file, root, found)
 
     @cached_property
     def _overlaid(self) -> _Overlaid:
@@ -171,8 +176,8 @@ class RecipeImage:
         taken: dict[str, tuple[Problem, ...]] = {}
         for name, text in self.composition.given.items():
             if name in self.cell:
-                message = "this variable is an axis of the matrix, which gives its values"
-                hint = "name the image that you want"
+                message = "this variable is an axis of the matrix, which sets its values"
+                hint = "name the image to build instead"
                 taken[name] = (Problem(f"--var {name}", None, f"variables.{name}", message, hint),)
             elif name in entries:
                 entries[name] = variables.given(name, text, entries[name])
@@ -181,7 +186,7 @@ class RecipeImage:
 
     @property
     def _named(self) -> Value:
-        """The body, with the values of the axes in its name."""
+        """The body, with the axes' values in its name."""
         body = self._overlaid.body
         name = body.entries.get("name")
         if not self.cell or name is None or not isinstance(name.data, str | WrittenInt):
@@ -196,9 +201,10 @@ class RecipeImage:
 def compose(
     document: Document, source: Path, folders: Sequence[Path], given: Mapping[str, str] | None = None
 ) -> Composition:
-    """Merge a recipe's file with what it extends, sought also in ``folders``.
+    """Merge a recipe file with what it extends, which is also searched in ``folders``.
 
-    Raises RecipeError for files that cannot be read or are no recipes; lesser problems are in the result.
+    Raises RecipeError for files that cannot be read or are not recipes; lesser problems are in the
+    result.
     """
     merger = Merger()
     body: Value | None = None
@@ -212,7 +218,7 @@ def compose(
         entries = variables.declared(entries, layer.root.entries.get(variables.KEY), merger)
         spread = matrix.extended(spread, layer.root.entries.get(matrix.KEY), merger)
         if excess := body.excess():
-            message = f"with what it extends, the recipe has {excess}"
+            message = f"together with what it extends, the recipe has {excess}"
             raise RecipeError([Problem(document.file, None, "", message)])
     assert body is not None
     problems += merger.problems
@@ -220,7 +226,7 @@ def compose(
 
 
 def _without(root: Value) -> Value:
-    """A file's mapping without the keys that say how it is put together."""
+    """A file's mapping without the keys that control how it is composed."""
     entries = root.entries
     if not any(key in entries for key in _COMPOSING):
         return root
@@ -236,8 +242,8 @@ def _same_names(images: Sequence[RecipeImage]) -> Iterator[Problem]:
         if other is not image:
             mark = Document(image.composition.file, image.composition.body).mark(("name",))
             one, two = (", ".join(f"{k}: {matrix.written(v.data)}" for k, v in i.cell.items()) for i in (other, image))
-            message = f"two images are called {image.name!r}: {{{one}}} and {{{two}}}"
-            hint = "write ${…} of every axis into the name, or of none"
+            message = f"two images have the name {image.name!r}: {{{one}}} and {{{two}}}"
+            hint = "use ${…} of every axis in the name, or of none"
             yield Problem(mark.file, mark.value, "name", message, hint)
             return
 

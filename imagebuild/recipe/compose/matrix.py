@@ -1,4 +1,4 @@
-"""A recipe's matrix: axes of values, each combination of which is an image."""
+"""A recipe's matrix: axes of values. Each combination of values is an image."""
 
 from __future__ import annotations
 
@@ -18,13 +18,16 @@ KEY = "matrix"
 MAX_IMAGES = 10_000
 MAX_AXES = 16
 MAX_CONDITIONS = 500
-"""Entries of include and of exclude, each of which is held against every image."""
+"""The limit of entries in include and in exclude; each entry is compared with every image."""
 _INCLUDE, _EXCLUDE = "include", "exclude"
 
 
 @dataclass(frozen=True)
 class Axis:
-    """One axis. ``overlays`` are what each value lays over the recipe, the most general file's first."""
+    """One axis.
+
+    ``overlays`` are what is merged over the recipe for each value, the most general file's first.
+    """
 
     mark: Mark
     values: dict[str, Value] = field(default_factory=dict)
@@ -33,7 +36,7 @@ class Axis:
 
 @dataclass(frozen=True)
 class Matrix:
-    """The matrix as the files of a recipe leave it."""
+    """The matrix after all files of a recipe are merged."""
 
     mark: Mark
     axes: dict[str, Axis] = field(default_factory=dict)
@@ -42,16 +45,16 @@ class Matrix:
 
 
 Cell = tuple[str, ...]
-"""The value of every axis, as written: the key of Axis.values, or one that an include brings."""
+"""The value of every axis, as written: the key of Axis.values, or a value from an include."""
 
 
 def extended(known: Matrix | None, section: Value | None, merger: Merger) -> Matrix | None:
-    """``known`` with what one more file says of the matrix."""
+    """``known`` extended with the matrix of one more file."""
     if section is None:
         return known
     if not isinstance(section.inner, dict):
         if section.data is not None:
-            merger.tell(section, (KEY,), f"expected a mapping of axes, found {shown(section.data)}")
+            merger.report(section, (KEY,), f"expected a mapping of axes, found {shown(section.data)}")
         return None
     matrix = replace(known, mark=section.mark) if known else Matrix(section.mark)
     axes = dict(matrix.axes)
@@ -73,7 +76,7 @@ def _axis(known: Axis | None, said: Value, merger: Merger, route: Route) -> Axis
     if isinstance(said.inner, tuple):
         return Axis(said.mark, _listed(said, merger, route))
     if not isinstance(said.inner, dict):
-        merger.tell(said, route, f"expected a list of values, or a mapping of values, found {shown(said.data)}")
+        merger.report(said, route, f"expected a list of values, or a mapping of values, found {shown(said.data)}")
         return Axis(said.mark)
     overlays = dict(known.overlays) if known and known.overlays is not None else {}
     values = dict(known.values) if known and known.overlays is not None else {}
@@ -81,7 +84,7 @@ def _axis(known: Axis | None, said: Value, merger: Merger, route: Route) -> Axis
         values[key] = Value.scalar(scalar(key), Mark(overlay.mark.file, overlay.mark.key, overlay.mark.key))
         overlays[key] = (*overlays.get(key, ()), *_overlay(overlay, merger, (*route, key)))
         if values[key].data is None:
-            merger.tell_key(overlay, (*route, key), f"expected a value of the axis, found {key!r}")
+            merger.report_key(overlay, (*route, key), f"expected a value of the axis, found {key!r}")
     return Axis(said.mark, values, overlays)
 
 
@@ -89,19 +92,20 @@ def _overlay(overlay: Value, merger: Merger, route: Route) -> Iterator[Value]:
     if isinstance(overlay.inner, dict):
         for key in ("extends", KEY):
             if key in overlay.inner:
-                merger.tell_key(overlay.inner[key], (*route, key), f"{key} does not belong into an axis")
+                merger.report_key(overlay.inner[key], (*route, key), f"{key} is not allowed in an axis")
         yield Value.mapping({k: v for k, v in overlay.inner.items() if k not in ("extends", KEY)}, overlay.mark)
     elif overlay.data is not None:
-        merger.tell(overlay, route, f"expected what this value changes in the recipe, found {shown(overlay.data)}")
+        message = f"expected the keys of a recipe that this value changes, found {shown(overlay.data)}"
+        merger.report(overlay, route, message)
 
 
 def _listed(section: Value, merger: Merger, route: Route) -> dict[str, Value]:
     values: dict[str, Value] = {}
     for at, item in enumerate(section.items):
         if item.inner is not None or item.data is None:
-            merger.tell(item, (*route, at), f"expected text, a number or a truth value, found {shown(item.data)}")
+            merger.report(item, (*route, at), f"expected text, a number or a boolean, found {shown(item.data)}")
         elif written(item.data) in values:
-            merger.tell(item, (*route, at), f"{written(item.data)!r} stands here twice", "remove one of the two")
+            merger.report(item, (*route, at), f"{written(item.data)!r} is listed twice", "remove one of the two")
         else:
             values[written(item.data)] = item
     return values
@@ -119,17 +123,17 @@ def cells(matrix: Matrix, merger: Merger) -> list[dict[str, Value]]:
     route: Route = (KEY,)
     at = Value(None, matrix.mark)
     if not matrix.axes:
-        merger.tell_key(at, route, "a matrix has at least one axis")
+        merger.report_key(at, route, "a matrix needs at least one axis")
         return []
     for name, axis in matrix.axes.items():
         if not axis.values:
-            merger.tell_key(Value(None, axis.mark), (*route, name), "an axis has at least one value")
+            merger.report_key(Value(None, axis.mark), (*route, name), "an axis needs at least one value")
     if len(matrix.axes) > MAX_AXES:
-        merger.tell_key(at, route, f"{len(matrix.axes)} axes are more than the {MAX_AXES} that are allowed")
+        merger.report_key(at, route, f"{len(matrix.axes)} axes, but at most {MAX_AXES} are allowed")
         return []
     count = math.prod(len(axis.values) for axis in matrix.axes.values())
     if count > MAX_IMAGES:
-        merger.tell_key(at, route, f"this makes {count} images, and at most {MAX_IMAGES} are allowed")
+        merger.report_key(at, route, f"this yields {count} images, but at most {MAX_IMAGES} are allowed")
         return []
     made = {
         tuple(written(value.data) for value in values): dict(zip(matrix.axes, values, strict=True))
@@ -140,10 +144,10 @@ def cells(matrix: Matrix, merger: Merger) -> list[dict[str, Value]]:
     for values, entry in _conditions(matrix, matrix.include, _INCLUDE, merger, left):
         left[tuple(written(value.data) for value in values.values())] = values
         if len(left) > MAX_IMAGES:
-            merger.tell_key(entry, (KEY, _INCLUDE), f"this makes more than {MAX_IMAGES} images")
+            merger.report_key(entry, (KEY, _INCLUDE), f"this yields more than {MAX_IMAGES} images")
             break
     if count and not left and not merger.problems:
-        merger.tell_key(at, route, "nothing is left of this matrix", "exclude takes every image out")
+        merger.report_key(at, route, "this matrix yields no image", "exclude removes every image")
     return list(left.values())
 
 
@@ -154,46 +158,49 @@ def _fits(values: dict[str, Value], wanted: dict[str, Value]) -> bool:
 def _conditions(
     matrix: Matrix, section: Value | None, key: str, merger: Merger, made: dict[Cell, dict[str, Value]]
 ) -> Iterator[tuple[dict[str, Value], Value]]:
-    """The entries of include or exclude that are right, with the order of the axes."""
+    """The valid entries of include or exclude, with their values in the order of the axes."""
     if section is None or section.data is None:
         return
     if not isinstance(section.inner, tuple):
-        merger.tell(section, (KEY, key), f"expected a list of combinations, found {shown(section.data)}")
+        merger.report(section, (KEY, key), f"expected a list of combinations, found {shown(section.data)}")
         return
     if len(section.items) > MAX_CONDITIONS:
-        merger.tell(section, (KEY, key), f"expected at most {MAX_CONDITIONS} combinations, found {len(section.items)}")
+        merger.report(
+            section, (KEY, key), f"expected at most {MAX_CONDITIONS} combinations, found {len(section.items)}"
+        )
         return
     for at, entry in enumerate(section.items):
         route: Route = (KEY, key, at)
-        told = len(merger.problems)
+        before = len(merger.problems)
         if not isinstance(entry.inner, dict) or not entry.inner:
-            merger.tell(entry, route, f"expected a mapping of axes to values, found {shown(entry.data)}")
+            merger.report(entry, route, f"expected a mapping of axes to values, found {shown(entry.data)}")
             continue
         for name, value in entry.inner.items():
             _check(matrix, name, value, merger, (*route, name), included=key == _INCLUDE)
         values = {name: entry.inner[name] for name in matrix.axes if name in entry.inner}
-        if len(merger.problems) > told:
+        if len(merger.problems) > before:
             continue
         if key == _EXCLUDE:
             if not any(_fits(cell, values) for cell in made.values()):
-                merger.tell_key(entry, route, "this excludes nothing", "no combination of the axes is like this")
+                merger.report_key(entry, route, "this excludes nothing", "no combination of the axes matches")
                 continue
         elif absent := [name for name in matrix.axes if name not in values]:
-            merger.tell_key(entry, route, f"an image of its own needs every axis, and {', '.join(absent)} is missing")
+            message = f"an additional image needs a value for every axis; missing: {', '.join(absent)}"
+            merger.report_key(entry, route, message)
             continue
         elif tuple(written(value.data) for value in values.values()) in made:
-            merger.tell_key(entry, route, "this combination is there already", "remove one of the two")
+            merger.report_key(entry, route, "this combination already exists", "remove one of the two")
             continue
         yield values, entry
 
 
 def _check(matrix: Matrix, name: str, value: Value, merger: Merger, route: Route, *, included: bool) -> None:
-    """Tell what is wrong with one value of an include or exclude."""
+    """Report the problems of one value of an include or exclude."""
     axis = matrix.axes.get(name)
     if axis is None:
-        merger.tell_key(value, route, f"there is no axis {name!r}", did_you_mean(name, matrix.axes))
+        merger.report_key(value, route, f"there is no axis {name!r}", did_you_mean(name, matrix.axes))
     elif value.inner is not None or value.data is None:
-        merger.tell(value, route, f"expected a value of the axis, found {shown(value.data)}")
+        merger.report(value, route, f"expected a value of the axis, found {shown(value.data)}")
     elif written(value.data) not in axis.values and not (included and axis.overlays is None):
         hint = did_you_mean(written(value.data), axis.values)
-        merger.tell(value, route, f"{written(value.data)!r} is no value of the axis {name}", hint)
+        merger.report(value, route, f"{written(value.data)!r} is not a value of the axis {name}", hint)

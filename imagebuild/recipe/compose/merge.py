@@ -1,7 +1,9 @@
-"""One mapping laid over another: the rule by which files that extend each other, and a matrix's overlays, become one.
+"""Merges one mapping over another, for files that extend each other and for the overlays of a
+matrix.
 
-Mappings merge, key by key. Lists and scalars replace what was there. A list can also be changed: ``append`` adds to
-its end, ``remove`` takes items out first. Every value of the result keeps the mark of where it was written.
+Mappings are merged key by key. Lists and scalars replace the earlier value. A list can also be
+changed: ``remove`` removes items, then ``append`` adds items at the end. Every value of the result
+keeps the mark of where it was written.
 """
 
 from __future__ import annotations
@@ -22,13 +24,13 @@ _PARTS = ("append", "remove")
 
 
 class Merger:
-    """Merges, and collects the problems that it meets on the way."""
+    """Merges values and collects problems."""
 
     def __init__(self) -> None:
         self.problems: list[Problem] = []
 
     def merge(self, base: Value | None, over: Value, route: Route = ()) -> Value:
-        """``over`` laid over ``base`` (None: nothing is there), both found at ``route`` of a recipe."""
+        """``over`` merged over ``base`` (None: there is no base), both at ``route`` of a recipe."""
         if route and is_change(over):
             return self._change(base, over, route)
         if not isinstance(over.inner, dict):
@@ -41,14 +43,16 @@ class Merger:
         return Value.mapping(entries, over.mark)
 
     def changed(self, base: Value | None, change: Value, route: Route, default: Value | None = None) -> Value:
-        """The list that ``change`` makes of ``base``, or of ``default`` where there is no base."""
+        """The list that results from applying ``change`` to ``base``, or to ``default`` if there is
+        no base.
+        """
         if base is None:
             base = default
         if base is not None and base.inner is None and base.data is None:
             base = Value.sequence((), base.mark)
         if base is None or not isinstance(base.inner, tuple):
             found = f"{shown(base.data)} ({base.mark.file}:{base.mark.value})" if base is not None else "none"
-            self.tell_key(change, route, f"append and remove change a list, and this is {found}")
+            self.report_key(change, route, f"append and remove apply to a list, but this is {found}")
             return Value(None, change.mark) if base is None else base
         kept = list(base.items)
         for at, wanted in enumerate(self._part(change, "remove", route)):
@@ -56,7 +60,7 @@ class Merger:
             if len(left) == len(kept):
                 hint = did_you_mean(_called(wanted.data), [_called(item.data) for item in kept])
                 what = shown(_called(wanted.data))
-                self.tell(wanted, (*route, "remove", at), f"{what} is not in the list", hint)
+                self.report(wanted, (*route, "remove", at), f"{what} is not in the list", hint)
             kept = left
         return Value.sequence((*kept, *self._part(change, "append", route)), change.mark)
 
@@ -69,44 +73,46 @@ class Merger:
         if part is None or (part.inner is None and part.data is None):
             return ()
         if not isinstance(part.inner, tuple):
-            self.tell(part, (*route, name), f"expected a list, found {shown(part.data)}")
+            self.report(part, (*route, name), f"expected a list, found {shown(part.data)}")
         return part.items
 
     def _misspelt(self, base: Value, over: Value, route: Route) -> bool:
-        """Whether ``over``, in place of a list, is a change that is not spelt right."""
-        told = len(self.problems)
+        """Whether ``over``, which replaces a list, is a misspelt change of that list."""
+        before = len(self.problems)
         if not isinstance(base.inner, tuple):
             return False
         for key, value in over.entries.items():
             near = key not in _PARTS and difflib.get_close_matches(key, _PARTS, n=1, cutoff=0.6)
             if key not in _PARTS and (near or any(part in over.entries for part in _PARTS)):
-                hint = f"did you mean {near[0]!r}?" if near else "nothing else belongs beside append and remove"
-                self.tell_key(value, (*route, key), "a list is changed by append and remove", hint)
-        return len(self.problems) > told
+                hint = f"did you mean {near[0]!r}?" if near else "no other key is allowed next to append and remove"
+                self.report_key(value, (*route, key), "use append and remove to change a list", hint)
+        return len(self.problems) > before
 
-    def tell(self, at: Value, route: Route, message: str, hint: str | None = None) -> None:
-        """Remember a problem with a value."""
-        self._tell(at.mark.value, at, route, message, hint)
+    def report(self, at: Value, route: Route, message: str, hint: str | None = None) -> None:
+        """Record a problem with a value."""
+        self._report(at.mark.value, at, route, message, hint)
 
-    def tell_key(self, at: Value, route: Route, message: str, hint: str | None = None) -> None:
-        """Remember a problem with the key of a value."""
-        self._tell(at.mark.key, at, route, message, hint)
+    def report_key(self, at: Value, route: Route, message: str, hint: str | None = None) -> None:
+        """Record a problem with the key of a value."""
+        self._report(at.mark.key, at, route, message, hint)
 
-    def _tell(self, line: int, at: Value, route: Route, message: str, hint: str | None) -> None:
+    def _report(self, line: int, at: Value, route: Route, message: str, hint: str | None) -> None:
         self.problems.append(Problem(at.mark.file, line, dotted(route), message, hint))
 
 
 def is_change(value: Value) -> bool:
-    """Whether a value changes a list: ``append`` and ``remove``, and nothing else."""
+    """Whether a value changes a list: it has ``append`` or ``remove`` and no other keys."""
     return isinstance(value.inner, dict) and bool(value.inner) and all(key in _PARTS for key in value.inner)
 
 
 def _called(item: Any) -> str:
-    """What an item of a list is called: its text, its only key (an operation with parameters), or its ``name``."""
+    """The name of a list item: its text, its only key (an operation with parameters), or its
+    ``name``.
+    """
     if isinstance(item, dict):
         if len(item) == 1:
             return str(next(iter(item)))
-        return _called(item["name"]) if not isinstance(item.get("name", []), dict | list) else "such a mapping"
+        return _called(item["name"]) if not isinstance(item.get("name", []), dict | list) else "this mapping"
     if isinstance(item, WrittenInt):
         return item.written
     return shown(item) if isinstance(item, bool | list) or item is None else str(item)
@@ -119,14 +125,14 @@ def _same(item: Any, wanted: Any) -> bool:
 
 
 def _default(route: Route, mark: Mark) -> Value | None:
-    """The list that the model has at ``route`` when nobody writes one; None where it knows of no list there."""
+    """The model's default list at ``route``; None if there is no list in the model."""
     model: type[BaseModel] | None = Recipe
     for step in route[:-1]:
         field = model.model_fields.get(str(step)) if model else None
         model = next(models(field.annotation), None) if field else None
     field = model.model_fields.get(str(route[-1])) if model else None
     if field is None:
-        return Value.sequence((), mark)  # the model will tell that it knows no such key
+        return Value.sequence((), mark)  # the model will report the unknown key
     if not _is_list(field.annotation):
         return None
     default = field.get_default(call_default_factory=True, validated_data={})

@@ -1,4 +1,4 @@
-"""``${name}`` in the text of a recipe: each is replaced by the variable's value."""
+"""References ``${name}`` in the text of a recipe: each is replaced by the variable's value."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from imagebuild.schema.document import MAX_BYTES, Route, Value, WrittenInt, dott
 from imagebuild.schema.findings import did_you_mean
 
 _REFERENCE = re.compile(r"\$\$\{|\$\{(?P<name>[a-z][a-z0-9_]*)\}|\$\{")
-"""A literal ``${``, a variable, or what is neither."""
+"""An escaped ``${``, a variable, or a ``${`` that is neither."""
 
 
 def names_in(text: str) -> list[str]:
@@ -19,9 +19,10 @@ def names_in(text: str) -> list[str]:
 
 
 class References:
-    """Replaces references by the values of variables, and collects the problems that it meets.
+    """Replaces references with the values of variables, and collects problems.
 
-    ``broken`` are variables without a value, of which something was told already: their references stay.
+    ``broken`` are variables without a value, which are already reported: references to them are
+    kept.
     """
 
     def __init__(self, values: Mapping[str, Value], broken: Container[str] = ()) -> None:
@@ -31,7 +32,10 @@ class References:
         self.problems: list[Problem] = []
 
     def replaced(self, value: Value, route: Route = ()) -> Value:
-        """``value`` with everything in it replaced; itself if it has no reference. Raises RecipeError for a bomb."""
+        """``value`` with all references replaced; itself if it has none.
+
+        Raises RecipeError if it expands too far.
+        """
         if not value.refers:
             return value
         if isinstance(value.inner, dict):
@@ -64,11 +68,11 @@ class References:
         return Value.scalar("".join([*parts, text[end:]]), value.mark)
 
     def _part(self, match: re.Match[str], value: Value, route: Route) -> str | None:
-        """What a reference in the middle of a text becomes; None if that is not known."""
+        """The replacement of a reference in the middle of a text; None if there is none."""
         if match[0] == "$${":
             return "${"
         if not match["name"]:
-            self._tell(value, route, "expected ${name} of a variable", "a literal ${ is written $${")
+            self._report(value, route, "expected ${name} with the name of a variable", "a literal ${ is written $${")
             return None
         found = self._look_up(match["name"], value, route)
         if found is None:
@@ -78,7 +82,8 @@ class References:
         if isinstance(found.data, WrittenInt):
             return found.data.written
         if isinstance(found.data, list):
-            self._tell(value, route, f"the list {match['name']} cannot stand inside a text", "write it alone")
+            message = f"the list {match['name']} cannot be used inside a text"
+            self._report(value, route, message, "use it as the whole value")
             return None
         return str(found.data)
 
@@ -86,12 +91,12 @@ class References:
         found = self._values.get(name)
         if found is None and name not in self._broken:
             hint = did_you_mean(name, self._values) or "a literal ${ is written $${"
-            self._tell(value, route, f"there is no variable {name!r}", hint)
+            self._report(value, route, f"there is no variable {name!r}", hint)
         return found
 
-    def _tell(self, value: Value, route: Route, message: str, hint: str) -> None:
+    def _report(self, value: Value, route: Route, message: str, hint: str) -> None:
         self.problems.append(Problem(value.mark.file, value.mark.value, dotted(route), message, hint))
 
     def _too_large(self, value: Value, excess: str) -> RecipeError:
-        message = f"with its variables the recipe has {excess}"
+        message = f"with its variables replaced, the recipe has {excess}"
         return RecipeError([Problem(value.mark.file, value.mark.value, "", message)])

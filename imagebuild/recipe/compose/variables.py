@@ -1,4 +1,4 @@
-"""A recipe's own variables: their declarations, and the value that each of them has in the end."""
+"""A recipe's variables: their declarations and their final values."""
 
 from __future__ import annotations
 
@@ -19,40 +19,42 @@ from imagebuild.schema.section import Section
 
 KEY = "variables"
 Type = Literal["text", "number", "boolean", "list"]
-_EXPECTED = {"text": "text", "number": "a whole number", "boolean": "true or false", "list": "a list of texts"}
+_EXPECTED = {"text": "text", "number": "a whole number", "boolean": "true or false", "list": "a list of text values"}
 
 
 class Declaration(Section):
-    """What a recipe says of a variable when it does not simply give a value."""
+    """The declaration of a variable, in the long form that is not just a value."""
 
     type: Type | None = Field(None, description="Type of the value.")
-    default: Any = Field(None, description="Value where nobody sets one; without it one must be set.")
-    choices: tuple[Any, ...] | None = Field(None, description="The only values there may be.")
-    description: f.Text = Field("", description="One line for people.")
+    default: Any = Field(None, description="Value if none is set; without a default, a value must be set.")
+    choices: tuple[Any, ...] | None = Field(None, description="The allowed values.")
+    description: f.Text = Field("", description="Description of the variable, in one line.")
 
 
 @dataclass(frozen=True)
 class SetVariable:
-    """A variable as the files of a recipe leave it: its declaration, and the value that was set."""
+    """A variable after all files of a recipe are merged: its declaration and the value that was
+    set.
+    """
 
     declaration: Value | None = None
     value: Value | None = None
 
     @property
     def mark(self) -> Mark:
-        """Where it is told best."""
+        """The best place to report a problem with the variable."""
         said = self.declaration or self.value
         assert said is not None
         return said.mark
 
     def part(self, name: str) -> Value | None:
-        """A key of the declaration, if something is behind it."""
+        """A key of the declaration, if it has a value."""
         found = self.declaration.entries.get(name) if self.declaration else None
         return None if found is None or found.data is None else found
 
     @property
     def type(self) -> Type | None:
-        """The declared type, or the one of the default, of the value, or of the first choice."""
+        """The declared type, or the type of the default, of the value, or of the first choice."""
         declared = self.part("type")
         if declared is not None:
             return declared.data if declared.data in _EXPECTED else None
@@ -64,7 +66,7 @@ class SetVariable:
 
 
 def type_of(data: Any) -> Type | None:
-    """The type that a plain value has."""
+    """The type of a plain value."""
     if isinstance(data, bool):
         return "boolean"
     if isinstance(data, int):
@@ -75,12 +77,12 @@ def type_of(data: Any) -> Type | None:
 def declared(
     known: Mapping[str, SetVariable], section: Value | None, merger: Merger, route: Route = (KEY,)
 ) -> Mapping[str, SetVariable]:
-    """``known`` with what one more file says in its section of variables."""
+    """``known`` extended with the variables section of one more file."""
     if section is None:
         return known
     if not isinstance(section.inner, dict):
         if section.data is not None:
-            merger.tell(section, route, f"expected a mapping of keys, found {f.shown(section.data)}")
+            merger.report(section, route, f"expected a mapping of keys, found {f.shown(section.data)}")
         return {}
     entries = dict(known)
     for name, said in section.inner.items():
@@ -98,24 +100,24 @@ def declared(
 
 @dataclass(frozen=True)
 class Resolved:
-    """The variables' values by name, and what is wrong with those that have none."""
+    """The variables' values by name, and the problems of those without a value."""
 
     values: dict[str, Value] = field(default_factory=dict)
     problems: dict[str, tuple[Problem, ...]] = field(default_factory=dict)
 
 
 def resolve(entries: Mapping[str, SetVariable]) -> Resolved:
-    """The value of every variable, of its declared type."""
+    """The value of every variable, checked against its type."""
     found = Resolved()
     for name, entry in entries.items():
         try:
             found.values[name] = _resolve(name, entry)
         except Refused as refused:
-            found.problems[name] = tuple(_told(name, entry, refused.findings))
+            found.problems[name] = tuple(_problems_of(name, entry, refused.findings))
     return found
 
 
-def _told(name: str, entry: SetVariable, wrong: Iterable[Finding]) -> Iterable[Problem]:
+def _problems_of(name: str, entry: SetVariable, wrong: Iterable[Finding]) -> Iterable[Problem]:
     at = Mark(entry.mark.file, 1, 1)
     inner = Value.mapping({name: entry.declaration or Value(None, entry.mark)}, at)
     document = Document(at.file, Value.mapping({KEY: inner}, at))
@@ -129,7 +131,7 @@ def _told(name: str, entry: SetVariable, wrong: Iterable[Finding]) -> Iterable[P
 
 
 def _resolve(name: str, entry: SetVariable) -> Value:
-    """Raises Refused; the route ("=",) stands for the value that was set."""
+    """Raises Refused; the route ("=",) means the value that was set."""
     if entry.declaration is not None:
         try:
             Declaration.model_validate(entry.declaration.data)
@@ -149,7 +151,7 @@ def _resolve(name: str, entry: SetVariable) -> Value:
 
 
 def _typed(value: Value, wanted: Type | None, route: Route) -> Value:
-    """``value`` as one of the type; a number counts as text as it was written."""
+    """``value`` as a value of the type; for text, a number is taken as it was written."""
     if wanted == "text" and isinstance(value.data, WrittenInt):
         return Value.scalar(value.data.written, value.mark)
     if wanted is not None and type_of(value.data) != wanted:
@@ -162,14 +164,14 @@ def _typed(value: Value, wanted: Type | None, route: Route) -> Value:
 
 
 def _allowed(choices: Value | None, wanted: Type | None) -> list[str] | None:
-    """The choices as they are shown, each of the type."""
+    """The choices as they are shown in messages, each checked against the type."""
     if choices is None:
         return None
     return [f.shown(_typed(one, wanted, ("choices", at)).data) for at, one in enumerate(choices.items)]
 
 
 def _chosen(value: Value, allowed: list[str] | None, route: Route) -> Value:
-    """``value``, if it is one of the choices; a list, if all its items are."""
+    """``value``, if it is one of the choices, or a list whose items all are."""
     for data in value.data if isinstance(value.data, list) else [value.data]:
         if allowed is not None and f.shown(data) not in allowed:
             near = difflib.get_close_matches(str(data), [one.strip("'") for one in allowed], n=1)
@@ -180,9 +182,10 @@ def _chosen(value: Value, allowed: list[str] | None, route: Route) -> Value:
 
 
 def given(name: str, text: str, entry: SetVariable) -> SetVariable:
-    """``entry`` with the value that the command line gives, read by the variable's type.
+    """``entry`` with the value from the command line, parsed according to the variable's type.
 
-    Lists are separated by commas. What does not fit the type is left as text, and refused when it is resolved.
+    List items are separated by commas. Text that does not fit the type stays text and is rejected
+    when it is resolved.
     """
     data: Any = text
     if entry.type == "number" and re.fullmatch(r"-?[0-9]{1,40}", text):

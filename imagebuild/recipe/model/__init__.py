@@ -1,1 +1,1 @@
-"""The sections of a recipe, one module each, and the combinations that are checked."""
+"""The sections of a recipe, one module each, and checks of their combinations."""

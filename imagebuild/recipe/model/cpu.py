@@ -1,4 +1,4 @@
-"""Virtual CPUs: how many, in which topology, where they run, and of which model."""
+"""Virtual CPUs: number, topology, placement and model."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ DEFAULT_VCPUS = 2
 
 
 def _maximum(data: dict[str, Any]) -> int:
-    """The most vCPUs where the recipe does not tell: the topology's, or the default."""
+    """The maximum of vCPUs if the recipe does not set it: the topology's number, or the default."""
     topology = [data.get(key) for key in ("sockets", "cores", "threads")]
     if not any(topology):
         return DEFAULT_VCPUS
@@ -30,23 +30,26 @@ def _current(data: dict[str, Any]) -> int:
 
 
 class Vcpus(Section):
-    """Virtual CPUs. ``topology`` is sockets, cores per socket and threads per core, or None where nobody said so."""
+    """Virtual CPUs.
+
+    ``topology`` is sockets, cores per socket and threads per core, or None if none of them is set.
+    """
 
     sockets: mf.VcpuCount | None = Field(
-        None, description="Topology: sockets; each of the three counts 1 where it is not given."
+        None, description="Topology: sockets. Each of sockets, cores and threads is 1 if it is not given."
     )
-    cores: mf.VcpuCount | None = Field(None, description="Topology: cores of a socket.")
-    threads: mf.VcpuCount | None = Field(None, description="Topology: threads of a core.")
+    cores: mf.VcpuCount | None = Field(None, description="Topology: cores per socket.")
+    threads: mf.VcpuCount | None = Field(None, description="Topology: threads per core.")
     maximum: mf.VcpuCount = Field(
-        default_factory=_maximum, description="The most there can be. Without it: the topology's number, else 2."
+        default_factory=_maximum, description="Maximum of vCPUs. Default: the topology's number, otherwise 2."
     )
     current: mf.VcpuCount = Field(
         default_factory=_current,
-        description="How many are there at the start; the others can be added while it runs. Without it: all.",
+        description="Number of vCPUs at the start; the others can be added at run time. Default: all.",
     )
-    cpuset: mf.CpuSet | None = Field(None, description="CPUs of the host that it may run on: `0-3,^2`.")
+    cpuset: mf.CpuSet | None = Field(None, description="Host CPUs that the vCPUs may run on: `0-3,^2`.")
     pin: dict[mf.VcpuNumber, mf.CpuSet] = Field(
-        default_factory=dict, description="CPUs of the host for single vCPUs: `{0: 2, 1: 3-4}`."
+        default_factory=dict, description="Host CPUs for individual vCPUs: `{0: 2, 1: 3-4}`."
     )
 
     @property
@@ -63,25 +66,24 @@ class Vcpus(Section):
 
     def _findings(self) -> Iterator[Finding]:
         if self.current > self.maximum:
-            yield Finding(
-                ("current",), f"{self.current} vCPUs at the start are more than the maximum of {self.maximum}"
-            )
+            yield Finding(("current",), f"{self.current} vCPUs at the start exceed the maximum of {self.maximum}")
         if self.topology is not None:
             sockets, cores, threads = self.topology
             there = sockets * cores * threads
             if there != self.maximum:
                 counted = f"{sockets} × {cores} × {threads} (sockets × cores × threads)"
-                yield Finding((), f"{counted} are {there} vCPUs, the maximum is {self.maximum}", "they must be equal")
+                message = f"{counted} is {there} vCPUs, but the maximum is {self.maximum}"
+                yield Finding((), message, "they must be equal")
         allowed = set(mf.cpus(self.cpuset)) if self.cpuset else None
         for vcpu, cpus in self.pin.items():
             route = ("pin", str(vcpu))
             if vcpu >= self.maximum:
-                message = f"there is no vCPU {vcpu}: the last of {self.maximum} is {self.maximum - 1}"
+                message = f"there is no vCPU {vcpu}: the vCPUs are 0-{self.maximum - 1}"
                 yield Finding(route, message, at_key=True)
             beyond = [cpu for cpu in mf.cpus(cpus) if allowed is not None and cpu not in allowed]
             if beyond:
                 yield Finding(
-                    route, f"vCPU {vcpu} is pinned to CPU {beyond[0]}, which the cpuset {self.cpuset} leaves out"
+                    route, f"vCPU {vcpu} is pinned to CPU {beyond[0]}, which is not in the cpuset {self.cpuset}"
                 )
 
 
@@ -93,26 +95,28 @@ class NumaCell(Section):
 
 
 def numa_findings(cells: tuple[NumaCell, ...], vcpus: int, memory: int, written: str) -> Iterator[Finding]:
-    """What is wrong with cells for a number of vCPUs and bytes of memory; ``written`` is the memory in words."""
+    """Problems of cells for this number of vCPUs and bytes of memory; ``written`` is the memory as
+    text.
+    """
     owner: dict[int, int] = {}
     for at, cell in enumerate(cells):
         for cpu in mf.cpus(cell.cpus):
             if cpu >= vcpus:
-                message = f"there is no vCPU {cpu}: the last of {vcpus} is {vcpus - 1}"
+                message = f"there is no vCPU {cpu}: the vCPUs are 0-{vcpus - 1}"
                 yield Finding(("numa", at, "cpus"), message)
                 break
             if cpu in owner:
-                yield Finding(("numa", at, "cpus"), f"vCPU {cpu} is in cell {owner[cpu]} already")
+                yield Finding(("numa", at, "cpus"), f"vCPU {cpu} is already in cell {owner[cpu]}")
                 break
             owner[cpu] = at
         if cell.memory % mf.MIB:
             yield Finding(("numa", at, "memory"), "the memory of a cell must be a multiple of 1MiB")
     missing = [cpu for cpu in range(vcpus) if cpu not in owner]
     if cells and missing:
-        yield Finding(("numa",), f"vCPU {missing[0]} is in no cell", f"the cells must hold all of 0-{vcpus - 1}")
+        yield Finding(("numa",), f"vCPU {missing[0]} is in no cell", f"the cells must contain all of 0-{vcpus - 1}")
     total = sum(cell.memory for cell in cells)
     if cells and total != memory:
-        message = f"the cells have {total // mf.MIB}MiB of memory together, the machine has {written}"
+        message = f"the cells have {total // mf.MIB}MiB of memory in total, but the machine has {written}"
         yield Finding(("numa",), message, "they must be equal")
 
 
@@ -120,13 +124,14 @@ class Cpu(Section):
     """The model of the virtual CPU."""
 
     model: mf.CpuModel = Field(
-        description="`host-model` and `host-passthrough` follow the host, `maximum` has all that the hypervisor can do; or a model."
+        description="`host-model` and `host-passthrough` follow the host, `maximum` has all features of the hypervisor;"
+        " or the name of a model."
     )
     features: dict[mf.CpuFeature, Literal["force", "require", "optional", "disable", "forbid"]] = Field(
-        default_factory=dict, description="Single features, in libvirt's words: `{vmx: require, hle: disable}`."
+        default_factory=dict, description="Individual features, in libvirt's terms: `{vmx: require, hle: disable}`."
     )
 
     @property
     def mode(self) -> str:
-        """libvirt's mode: the model's name itself, or ``custom`` for a named model."""
+        """libvirt's CPU mode: the model itself, or ``custom`` for a named model."""
         return self.model if self.model in ("host-model", "host-passthrough", "maximum") else "custom"

@@ -15,16 +15,17 @@ from imagebuild.schema.section import Section
 
 
 class NetworkCard(Section):
-    """A network card, and what it is connected to."""
+    """A network card and its connection."""
 
     type: Literal["user", "nat", "network", "bridge", "none"] = Field(
-        description="`user` is QEMU's own and needs nothing of the host; `nat` is libvirt's network `default`;"
-        " `network` one of libvirt's networks, `bridge` a bridge of the host; `none`, alone: no network."
+        description="`user` is QEMU's user network and needs nothing from the host; `nat` is libvirt's network"
+        " `default`; `network` is one of libvirt's networks; `bridge` is a bridge of the host; `none`, as the only"
+        " card: no network."
     )
-    network: mf.NetworkName | None = Field(None, description="Type `network`: its name.")
-    bridge: f.DeviceName | None = Field(None, description="Type `bridge`: its name, `br0`.")
+    network: mf.NetworkName | None = Field(None, description="Type `network`: name of the network.")
+    bridge: f.DeviceName | None = Field(None, description="Type `bridge`: name of the bridge, `br0`.")
     model: Literal["virtio", "e1000e", "e1000", "igb", "rtl8139"] = Field("virtio", description="Model of the card.")
-    mac: mf.Mac | None = Field(None, description="MAC address. Without it libvirt makes one for each machine.")
+    mac: mf.Mac | None = Field(None, description="MAC address. Default: libvirt generates one for each machine.")
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -33,44 +34,46 @@ class NetworkCard(Section):
             given = getattr(self, key) is not None
             if given and self.type != key:
                 wrong.append(
-                    Finding((key,), f"this has no meaning with type: {self.type}", f"write type: {key}", at_key=True)
+                    Finding((key,), f"this key is not allowed with type: {self.type}", f"set type: {key}", at_key=True)
                 )
             elif self.type == key and not given:
                 example = "br0" if key == "bridge" else "default"
                 wrong.append(Finding((), f"the key {key!r} is missing; type: {key} needs it, such as {example}"))
         if self.type == "none" and self.mac is not None:
-            wrong.append(Finding(("mac",), "there is no card to have this address with type: none", at_key=True))
+            wrong.append(Finding(("mac",), "with type: none there is no card for this address", at_key=True))
         if wrong:
             raise Refused(wrong)
         return self
 
 
 def network_findings(cards: Sequence[NetworkCard]) -> Iterator[Finding]:
-    """What is wrong with network cards beside each other."""
+    """Problems that concern several network cards."""
     for at, card in enumerate(cards):
         if card.type == "none" and len(cards) > 1:
-            yield Finding(("networks", at), "type: none is for a machine without a network, and there are other cards")
+            yield Finding(("networks", at), "type: none means no network, but there are other cards")
         if card.mac is not None and card.mac in [other.mac for other in cards[:at]]:
-            yield Finding(("networks", at, "mac"), f"another card has the address {card.mac}", "addresses are unique")
+            yield Finding(
+                ("networks", at, "mac"), f"another card has the address {card.mac}", "addresses must be unique"
+            )
 
 
 class Graphics(Section):
     """The display of a machine."""
 
-    type: Literal["none", "vnc", "spice"] = Field(description="Display; `none` leaves the serial console.")
+    type: Literal["none", "vnc", "spice"] = Field(description="Display; with `none` there is only the serial console.")
     listen: mf.Address = Field(
         IPv4Address("127.0.0.1"),
-        description="Address of the host that it listens on. Nobody but the host itself reaches 127.0.0.1.",
+        description="Host address to listen on. 127.0.0.1 can be reached only from the host itself.",
     )
-    port: mf.Port = Field(None, description="TCP port of the host: `auto`, as without the key, takes a free one.")
+    port: mf.Port = Field(None, description="TCP port on the host. `auto`, the default, selects a free port.")
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         wrong = []
         if self.type == "none" and self.listen != IPv4Address("127.0.0.1"):
-            wrong.append(Finding(("listen",), "this has no meaning with type: none", at_key=True))
+            wrong.append(Finding(("listen",), "this key is not allowed with type: none", at_key=True))
         if self.type == "none" and self.port is not None:
-            wrong.append(Finding(("port",), "this has no meaning with type: none", at_key=True))
+            wrong.append(Finding(("port",), "this key is not allowed with type: none", at_key=True))
         if wrong:
             raise Refused(wrong)
         return self

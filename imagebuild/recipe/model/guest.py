@@ -1,4 +1,4 @@
-"""The guest: its system, language and network."""
+"""The guest: its operating system, language and network."""
 
 from __future__ import annotations
 
@@ -14,17 +14,21 @@ from imagebuild.schema.section import Section
 
 
 class Os(Section):
-    """The operating system that gets installed."""
+    """The operating system to install."""
 
-    family: Literal["debian", "redhat"] = Field(description="Family; decides installer, package names and operations.")
-    distribution: Literal["debian", "fedora", "centos", "centos-stream", "rocky", "almalinux", "rhel"] | None = Field(
-        None, description="Distribution; decides the syntax of kickstarts, and what the install sources are called."
+    family: Literal["debian", "redhat"] = Field(
+        description="Family; determines installer, package names and operations."
     )
-    version: f.Version = Field(description="The release, as the distribution counts it: `13`.")
-    codename: f.Codename | None = Field(None, description="Debian family: the suite's name, `trixie`. Needed there.")
+    distribution: Literal["debian", "fedora", "centos", "centos-stream", "rocky", "almalinux", "rhel"] | None = Field(
+        None, description="Distribution; determines the kickstart syntax and the names of the install sources."
+    )
+    version: f.Version = Field(description="Release number of the distribution: `13`.")
+    codename: f.Codename | None = Field(
+        None, description="Name of the suite, `trixie`. Required for the Debian family."
+    )
     arch: Literal["x86_64", "aarch64"] = Field("x86_64", description="Architecture.")
     osinfo: f.Osinfo | None = Field(
-        None, description="Short id of libosinfo, `debian13`; virt-install detects without."
+        None, description="Short id of libosinfo, `debian13`. Default: detected by virt-install."
     )
 
     @model_validator(mode="after")
@@ -37,7 +41,7 @@ class Os(Section):
 
     @property
     def major(self) -> int:
-        """The first number of the version; 0 where it begins with none."""
+        """The first number of the version; 0 if it does not begin with a number."""
         return int(re.match(r"[0-9]*", self.version)[0] or 0)  # type: ignore[index]  # it always matches
 
 
@@ -62,7 +66,7 @@ class Network(Section):
 
     @property
     def prefix(self) -> int | None:
-        """The netmask as a number of bits; None without one."""
+        """The netmask as a prefix length; None without a netmask."""
         return None if self.netmask is None else IPv4Network(f"0.0.0.0/{self.netmask}").prefixlen
 
     @model_validator(mode="after")
@@ -74,8 +78,8 @@ class Network(Section):
 
     def _dhcp_findings(self) -> list[Finding]:
         given = [key for key in ("address", "netmask", "gateway", "nameservers") if getattr(self, key)]
-        hint = "write bootproto: static, or remove the key"
-        return [Finding((key,), "this has no meaning with bootproto: dhcp", hint, at_key=True) for key in given]
+        hint = "set bootproto: static, or remove the key"
+        return [Finding((key,), "this key is not allowed with bootproto: dhcp", hint, at_key=True) for key in given]
 
     def _static_findings(self) -> list[Finding]:
         if self.address is None or self.netmask is None:

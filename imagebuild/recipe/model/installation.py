@@ -1,4 +1,4 @@
-"""What installs the system and from where, and the kickstart that tells it how."""
+"""The installer, its source, and the kickstart that controls it."""
 
 from __future__ import annotations
 
@@ -22,24 +22,25 @@ _ANACONDA = ("source", "repositories", "insecure")
 
 
 class InstallerSettings(Section):
-    """What installs the system."""
+    """The installer of the system."""
 
     type: Literal["kickstrap", "anaconda"] = Field(
         "kickstrap",
-        description="`kickstrap` is built in and installs Debian systems; `anaconda` is the default of the family `redhat`.",
+        description="`kickstrap` is built in and installs Debian systems; `anaconda` is the default of the family"
+        " `redhat`.",
     )
     payload: Literal["host", "in-vm"] = Field(
-        "host", description="Where packages are unpacked: on the host into a root archive (fast, cached), or in the VM."
+        "host", description="Where packages are unpacked: on the host into a root archive (fast, cached) or in the VM."
     )
-    mirror: f.Url | None = Field(None, description="Package mirror. Without it: what the host's own apt uses.")
+    mirror: f.Url | None = Field(None, description="Package mirror. Default: the one that the host's apt uses.")
     components: Annotated[tuple[f.Component, ...], Field(min_length=1)] = Field(
         ("main",), description="Components of the archive."
     )
-    source: Source | None = Field(None, description="Anaconda: where it comes from.")
-    repositories: tuple[Repository, ...] = Field((), description="Anaconda: further package repositories.")
+    source: Source | None = Field(None, description="Anaconda: its install source.")
+    repositories: tuple[Repository, ...] = Field((), description="Anaconda: additional package repositories.")
     insecure: bool = Field(
         default=False,
-        description="Anaconda: accept a source that nothing proves. Never for an image that others trust.",
+        description="Anaconda: accept a source that cannot be verified. Never use this for an image that others trust.",
     )
 
     @model_validator(mode="after")
@@ -52,16 +53,18 @@ class InstallerSettings(Section):
     def _findings(self) -> Iterator[Finding]:
         for key in _KICKSTRAP if self.type == "anaconda" else _ANACONDA:
             if getattr(self, key) != type(self).model_fields[key].default:
-                yield Finding((key,), f"this has no meaning with installer.type: {self.type}", at_key=True)
+                yield Finding((key,), f"this key is not allowed with installer.type: {self.type}", at_key=True)
         if self.type != "anaconda":
             return
         if self.source is None:
             yield Finding(
-                (), "the key 'source' is missing: where Anaconda comes from", "docs/sources.md tells the kinds"
+                (),
+                "the key 'source' is missing: it says where Anaconda comes from",
+                "see docs/sources.md for the kinds",
             )
         elif self.source.kind == "kernel" and not self.repositories:
-            hint = "write the address of the distribution's tree as the first of installer.repositories"
-            yield Finding(("source", "kernel"), "a kernel and its initrd bring no packages", hint)
+            hint = "set the URL of the distribution's tree as the first item of installer.repositories"
+            yield Finding(("source", "kernel"), "a kernel and its initrd contain no packages", hint)
         if self.insecure:
             return
         if self.source is not None:
@@ -75,23 +78,23 @@ def _below(route: Route, found: Iterable[Finding]) -> Iterator[Finding]:
 
 
 class KickstartSettings(Section):
-    """The kickstart template and what it is told."""
+    """The kickstart template and its syntax."""
 
     template: f.TemplateName = Field(
         "debian.ks.j2",
-        description="A Jinja2 template, sought in the project's `kickstart/`, then among the shipped ones.",
+        description="A Jinja2 template, searched for in the project's `kickstart/`, then among the shipped templates.",
     )
     syntax: f.Syntax | None = Field(
-        None, description="pykickstart's name of the syntax, `RHEL9`. Without it: by distribution and version."
+        None, description="pykickstart's name of the syntax, `RHEL9`. Default: selected by distribution and version."
     )
 
 
 def installer_findings(installer: InstallerSettings, kickstart: KickstartSettings, os: Os, vm: Vm) -> list[Finding]:
-    """What the installer cannot do for this guest, or not in this VM."""
+    """Settings that the installer does not support for this guest or in this VM."""
     wrong = []
     family = {"kickstrap": "debian", "anaconda": "redhat"}[installer.type]
     if os.family != family:
-        message = f"{installer.type} installs the family {family}, and this is {os.family}"
+        message = f"{installer.type} installs the family {family}, but this is {os.family}"
         wrong.append(Finding(("installer", "type"), message))
     if installer.type == "kickstrap" and kickstart.syntax not in (None, syntax.KICKSTRAP):
         wrong.append(Finding(("kickstart", "syntax"), f"kickstrap reads the syntax {syntax.KICKSTRAP}"))
@@ -102,6 +105,6 @@ def installer_findings(installer: InstallerSettings, kickstart: KickstartSetting
         and installer.source.is_served
         and "user" not in {card.type for card in vm.networks}
     ):
-        message = "the VM reaches what this host serves over a card of the type user only"
-        wrong.append(Finding(("vm", "networks"), message, "add a card of the type user, or use an address, or an ISO"))
+        message = "the VM can reach what this host serves only through a card of type user"
+        wrong.append(Finding(("vm", "networks"), message, "add a card of type user, or use a URL or an ISO"))
     return wrong

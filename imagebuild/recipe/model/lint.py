@@ -1,4 +1,4 @@
-"""What a recipe says to the rules for kickstarts: which of them it silences, and why."""
+"""The rules for kickstarts that a recipe suppresses, and why."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from imagebuild.schema.section import Section, without_none
 
 
 def _reasons(value: Any) -> dict[str, str]:
-    """Names of rules with a reason for each. Raises Refused with everything that is wrong."""
+    """Names of rules with a reason for each. Raises Refused with all problems."""
     if not isinstance(value, dict):
         raise ValueError(f"expected a mapping of rules to reasons, found {f.shown(value)}")
     known = rule_names.names()
@@ -30,7 +30,7 @@ def _reasons(value: Any) -> dict[str, str]:
             wrong.append(Finding((name,), str(error)))
             continue
         if not reasons[name].strip():
-            wrong.append(Finding((name,), "a silence needs a reason", "say why this recipe may do so"))
+            wrong.append(Finding((name,), "a suppressed rule needs a reason", "say why this recipe may break the rule"))
     if wrong:
         raise Refused(wrong)
     return reasons
@@ -47,8 +47,8 @@ Ignored = Annotated[
 
 
 class Lint(Section):
-    """The rules that the rendered kickstart is held against."""
+    """The rules that the rendered kickstart is checked against."""
 
     ignore: Ignored = Field(
-        default_factory=dict, description="Rules that are silenced for this recipe, each with the reason: see lint.md."
+        default_factory=dict, description="Rules that are suppressed for this recipe, each with a reason; see lint.md."
     )

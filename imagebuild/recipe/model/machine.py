@@ -1,4 +1,7 @@
-"""The machine: what the guest runs on, and the virtual machine that installs it. Both have the same keys."""
+"""The machine that the guest runs on, and the virtual machine that installs it.
+
+Both have the same keys.
+"""
 
 from __future__ import annotations
 
@@ -23,10 +26,10 @@ _SIZES = (256 * MIB, 16 * 1024 * GIB)
 class Memory(Section):
     """Memory of a machine, in bytes."""
 
-    maximum: f.MemorySize = Field(description="The most that the guest can get, with a unit.")
+    maximum: f.MemorySize = Field(description="Maximum memory of the guest, with a unit.")
     current: f.MemorySize = Field(
         default_factory=lambda data: data.get("maximum", 0),
-        description="What it has at the start; the balloon gives the rest. Without it: all.",
+        description="Memory at the start; the balloon provides the rest. Default: all.",
     )
 
     @model_validator(mode="after")
@@ -37,9 +40,7 @@ class Memory(Section):
             if getattr(self, key) % MIB
         ]
         if self.current > self.maximum:
-            message = (
-                f"{f.size_text(self.current)} at the start are more than the maximum of {f.size_text(self.maximum)}"
-            )
+            message = f"{f.size_text(self.current)} at the start exceeds the maximum of {f.size_text(self.maximum)}"
             wrong.append(Finding(("current",), message))
         if wrong:
             raise Refused(wrong)
@@ -99,51 +100,52 @@ def _not_under_xen(data: dict[str, Any]) -> bool:
 
 
 class Hardware(Section):
-    """A virtual machine, all but its disks and its firmware."""
+    """A virtual machine without its disks and its firmware."""
 
     virt_type: Literal["auto", "kvm", "qemu", "xen"] = Field(
         "auto", description="Hypervisor. `auto` is `kvm` in the domain definition; `qemu` emulates."
     )
     memory: Annotated[Memory, BeforeValidator(_MEMORY)] = Field(
-        default_factory=lambda: Memory(maximum=2 * GIB), description="Memory: a size, or the two that follow."
+        default_factory=lambda: Memory(maximum=2 * GIB), description="Memory: a size, or the two keys that follow."
     )
     vcpus: Annotated[Vcpus, BeforeValidator(_VCPUS)] = Field(
         default_factory=Vcpus, description="Virtual CPUs: their number, or the keys that follow."
     )
     numa: Annotated[tuple[NumaCell, ...], BeforeValidator(without_nothing)] = Field(
-        (), description="NUMA cells of the guest; they hold all vCPUs and all memory."
+        (), description="NUMA cells of the guest; together they contain all vCPUs and all memory."
     )
     cpu: Annotated[Cpu | None, BeforeValidator(_CPU)] = Field(
         None,
-        description="CPU model, or the keys that follow. Without it: `host-model` for `kvm` (on aarch64 `host-passthrough`),"
-        " `maximum` for `qemu`, Xen's own for `xen`.",
+        description="CPU model, or the keys that follow. Default: `host-model` for `kvm` (on aarch64"
+        " `host-passthrough`), `maximum` for `qemu`, Xen's own default for `xen`.",
     )
     huge_pages: mf.HugePages = Field(
         False,  # noqa: FBT003
-        description="Memory in huge pages, which the host must have set aside: `true` for the host's default size, or `2MiB`, `1GiB`.",
+        description="Back the memory with huge pages, which the host must have reserved: `true` for the host's default"
+        " size, or `2MiB`, `1GiB`.",
     )
-    memory_sharing: bool = Field(True, description="`false`: KSM must not merge its pages with others'.")  # noqa: FBT003
-    tpm: bool = Field(False, description="An emulated TPM 2.0; the host needs swtpm.")  # noqa: FBT003
+    memory_sharing: bool = Field(True, description="`false`: KSM must not merge the guest's pages.")  # noqa: FBT003
+    tpm: bool = Field(False, description="Emulated TPM 2.0; the host needs swtpm.")  # noqa: FBT003
     disk: Annotated[DiskDriver, BeforeValidator(without_none)] = Field(
-        default_factory=DiskDriver, description="How the host keeps the disks."
+        default_factory=DiskDriver, description="How the host accesses the disks."
     )
     networks: Annotated[tuple[Card, ...], BeforeValidator(without_nothing)] = Field(
         default_factory=lambda: (NetworkCard(type="nat"),),
-        description="Network cards: each its type, or the keys that follow.",
+        description="Network cards: each is a type, or the keys that follow.",
     )
     graphics: Annotated[Graphics, BeforeValidator(_GRAPHICS)] = Field(
-        default_factory=lambda: Graphics(type="none"), description="Display: its type, or the keys that follow."
+        default_factory=lambda: Graphics(type="none"), description="Display: a type, or the keys that follow."
     )
-    serial: bool = Field(True, description="A serial console.")  # noqa: FBT003
+    serial: bool = Field(True, description="Serial console.")  # noqa: FBT003
     guest_agent: bool = Field(
         default_factory=_not_under_xen,
-        description="The channel of QEMU's guest agent. Without the key: `true`, `false` under Xen.",
+        description="Channel of the QEMU guest agent. Default: `true`; `false` with Xen.",
     )
     rng: bool = Field(
         default_factory=_not_under_xen,
-        description="Random numbers of the host. Without the key: `true`, `false` under Xen.",
+        description="Random number generator fed by the host. Default: `true`; `false` with Xen.",
     )
-    balloon: bool = Field(True, description="The balloon, by which the host takes memory and gives it back.")  # noqa: FBT003
+    balloon: bool = Field(True, description="Memory balloon, with which the host reclaims and returns memory.")  # noqa: FBT003
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -153,52 +155,49 @@ class Hardware(Section):
 
 
 class Machine(Hardware):
-    """What the guest runs on: the domain definition that accompanies the image."""
+    """The machine that the guest runs on: the domain definition that accompanies the image."""
 
     firmware: Literal["bios", "uefi", "uefi-secure"] = Field(
         "bios",
-        description="`uefi-secure` is UEFI with Secure Boot and Microsoft's keys. The guest is installed for it.",
+        description="`uefi-secure` is UEFI with Secure Boot and Microsoft's keys. The guest is installed for this"
+        " firmware.",
     )
 
 
 class Vm(Hardware):
-    """The virtual machine that installs; nothing of it is in the image."""
+    """The virtual machine that runs the installation; nothing of it becomes part of the image."""
 
-    virt_type: Literal["auto", "kvm", "qemu", "xen"] = Field(
-        "auto", description="`auto` takes KVM where it really works."
-    )
+    virt_type: Literal["auto", "kvm", "qemu", "xen"] = Field("auto", description="`auto` uses KVM if it really works.")
     memory: Annotated[Memory, BeforeValidator(_MEMORY)] = Field(
-        default_factory=lambda: Memory(maximum=1536 * MIB), description="Memory: a size, or the two that follow."
+        default_factory=lambda: Memory(maximum=1536 * MIB), description="Memory: a size, or the two keys that follow."
     )
     cpu: Annotated[Cpu | None, BeforeValidator(_CPU)] = Field(
-        None, description="CPU model. Without it: `maximum` for Anaconda, virt-install's choice for kickstrap."
+        None, description="CPU model. Default: `maximum` for Anaconda, virt-install's choice for kickstrap."
     )
     disk: Annotated[InstallDiskDriver, BeforeValidator(without_none)] = Field(
-        default_factory=InstallDiskDriver, description="How the host keeps the disks."
+        default_factory=InstallDiskDriver, description="How the host accesses the disks."
     )
     networks: Annotated[tuple[Card, ...], BeforeValidator(without_nothing)] = Field(
         default_factory=lambda: (NetworkCard(type="user"),),
-        description="Network cards: each its type, or the keys that follow.",
+        description="Network cards: each is a type, or the keys that follow.",
     )
-    guest_agent: bool = Field(False, description="The channel of QEMU's guest agent.")  # noqa: FBT003
+    guest_agent: bool = Field(False, description="Channel of the QEMU guest agent.")  # noqa: FBT003
     balloon: bool = Field(
         default_factory=_under_xen,
-        description="The balloon. Without the key: `false`, `true` under Xen, which has no other way.",
+        description="Memory balloon. Default: `false`; `true` with Xen, which always has one.",
     )
-    timeout: f.Timeout = Field(1800, description="The installation is ended after this time: `30m`, `90s`, `1h30m`.")
+    timeout: f.Timeout = Field(1800, description="The installation is aborted after this time: `30m`, `90s`, `1h30m`.")
 
     @model_validator(mode="before")
     @classmethod
     def _not_here(cls, value: Any) -> Any:
         if isinstance(value, dict) and "firmware" in value:
-            message = "the install VM boots as the machine does"
-            raise Refused([Finding(("firmware",), message, "write it as machine.firmware", at_key=True)])
+            message = "the install VM uses the machine's firmware"
+            raise Refused([Finding(("firmware",), message, "set machine.firmware instead", at_key=True)])
         return value
 
     @model_validator(mode="after")
     def _is_followed(self) -> Self:
         if not self.serial:
-            raise Refused(
-                [Finding(("serial",), "the install VM cannot be without: the installer's console is followed there")]
-            )
+            raise Refused([Finding(("serial",), "the install VM needs it to follow the installer's console")])
         return self

@@ -14,13 +14,14 @@ from imagebuild.schema.document import WrittenInt
 MIB = 1024**2
 GIB = 1024**3
 _MOST_CPUS = 4096
-"""A host's CPU has a number below this; Linux itself knows no more on x86_64 (CONFIG_NR_CPUS of the distributions: 8192)."""
+"""Host CPU numbers are below this limit (CONFIG_NR_CPUS of the distributions on x86_64: 8192)."""
 
 
 def cpus(text: str) -> tuple[int, ...]:
-    """The CPUs of a set such as ``0-3,^2``, as libvirt reads it: ranges and single numbers, ``^`` takes one away again.
+    """The CPUs of a set such as ``0-3,^2`` in libvirt's syntax: ranges and single numbers; ``^``
+    removes one.
 
-    Raises ValueError with what is wrong.
+    Raises ValueError with the problem.
     """
     found: set[int] = set()
     for part in text.split(","):
@@ -29,17 +30,17 @@ def cpus(text: str) -> tuple[int, ...]:
             raise ValueError(f"expected a set of CPUs such as 0-3,^2 or 4,6, found {f.shown(text)}")
         first, last = int(match[2]), int(match[3] or match[2])
         if last < first:
-            raise ValueError(f"the range {part} runs backwards")
+            raise ValueError(f"the range {part} is reversed")
         if last >= _MOST_CPUS:
             raise ValueError(f"there is no CPU {last}: the last is {_MOST_CPUS - 1}")
         if match[1]:
             if first not in found:
-                raise ValueError(f"{part} takes away a CPU that is not in the set before it")
+                raise ValueError(f"{part} removes a CPU that is not in the set before it")
             found.discard(first)
         else:
             found |= set(range(first, last + 1))
     if not found:
-        raise ValueError(f"the set {text} holds no CPU")
+        raise ValueError(f"the set {text} contains no CPU")
     return tuple(sorted(found))
 
 
@@ -54,20 +55,20 @@ def _vcpu_number(value: object) -> int:
         return int(value)
     if type(value) is int and value >= 0:
         return value
-    raise ValueError(f"expected the number of a vCPU, the first is 0, found {f.shown(value)}")
+    raise ValueError(f"expected a vCPU number, counted from 0, found {f.shown(value)}")
 
 
 def _mac(value: object) -> str:
-    """A unicast MAC address, in small letters as libvirt writes it."""
+    """A unicast MAC address, in lower case as libvirt writes it."""
     line = f.text(value)
     if not re.fullmatch(r"[0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}){5}", line):
         raise ValueError(f"expected a MAC address such as 52:54:00:12:34:56, found {f.shown(line)}")
     if int(line[:2], 16) & 1:
         raise ValueError(
-            f"{line} is a group's address (its first octet is odd); a network card has an address of its own"
+            f"{line} is a multicast address (its first octet is odd); a network card needs a unicast address"
         )
     if set(line) <= {"0", ":"}:
-        raise ValueError(f"{line} is no address")
+        raise ValueError(f"{line} is not a valid address")
     return line.lower()
 
 
@@ -75,17 +76,17 @@ def _cpu_model(value: object) -> str:
     line = f.text(value)
     if line in ("host", "host-copy", "host-model-only"):
         raise ValueError(
-            f"expected a CPU model, found {f.shown(line)}; libvirt's words are host-model and host-passthrough"
+            f"expected a CPU model, found {f.shown(line)}; libvirt's names are host-model and host-passthrough"
         )
-    if line in ("none", "default", "clear", "hv-default", "hypervisor-default"):  # virt-install's words
-        raise ValueError(f"expected a CPU model, found {f.shown(line)}; leave the key out for the default")
+    if line in ("none", "default", "clear", "hv-default", "hypervisor-default"):  # virt-install's names
+        raise ValueError(f"expected a CPU model, found {f.shown(line)}; omit the key for the default")
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}", line):
         raise ValueError(f"expected a CPU model such as host-model, EPYC-Rome or maximum, found {f.shown(line)}")
     return line
 
 
 def _port(value: object) -> int | None:
-    """A display's TCP port: VNC counts from 5900, and virt-install wants the same of SPICE."""
+    """A display's TCP port: VNC ports start at 5900, and virt-install requires the same of SPICE."""
     if value is None or value == "auto":
         return None
     if isinstance(value, bool) or not isinstance(value, int) or not 5900 <= value <= 65535:
@@ -123,14 +124,12 @@ Mac = Annotated[str, BeforeValidator(_mac), f.Kind("MAC address")]
 CpuModel = Annotated[str, BeforeValidator(_cpu_model), f.Kind("`host-model`, `host-passthrough`, `maximum` or a model")]
 CpuFeature = Annotated[
     str,
-    BeforeValidator(f.matching(r"(?=[0-9._-]*[a-z])[a-z0-9][a-z0-9._-]{0,63}", "a CPU's feature such as vmx or avx2")),
+    BeforeValidator(f.matching(r"(?=[0-9._-]*[a-z])[a-z0-9][a-z0-9._-]{0,63}", "a CPU feature such as vmx or avx2")),
     f.Kind("feature"),
 ]
 NetworkName = Annotated[
     str,
-    BeforeValidator(
-        f.matching(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", "the name of one of libvirt's networks such as default")
-    ),
+    BeforeValidator(f.matching(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", "the name of a libvirt network such as default")),
     f.Kind("name"),
 ]
 Port = Annotated[

@@ -1,6 +1,8 @@
-"""Combinations of the machine's keys that cannot work, from the documentation and the sources of libvirt and QEMU.
+"""Combinations of the machine's keys that cannot work, from the documentation and sources of
+libvirt and QEMU.
 
-`formatdomain.html` tells what libvirt offers for QEMU only; for Xen it is what libvirt's driver (libxl) makes of a definition.
+`formatdomain.html` says what libvirt supports for QEMU only. For Xen, the source is how libvirt's
+driver (libxl) translates a definition.
 """
 
 from __future__ import annotations
@@ -21,23 +23,27 @@ _PAGE_SIZES = {
     "x86_64": ("2MiB", "1GiB"),
     "aarch64": ("64KiB", "2MiB", "32MiB", "512MiB", "1GiB", "16GiB"),
 }
-"""Huge pages that Linux has, whatever its own page size is there (Documentation/arch/arm64/hugetlbpage.rst)."""
+"""Huge page sizes of Linux, for all of its base page sizes
+(Documentation/arch/arm64/hugetlbpage.rst).
+"""
 _MOST_WITHOUT_IOMMU = 255
-"""vCPUs of an x86 machine: more need an IOMMU with extended interrupt mode (libvirt's qemu_validate.c)."""
+"""Maximum of vCPUs of an x86 machine; more need an IOMMU with extended interrupt mode (libvirt's
+qemu_validate.c).
+"""
 _IDE_DISKS = 4
 
 
 def hardware_findings(hardware: Hardware) -> Iterator[Finding]:
-    """What is wrong within ``machine`` or ``vm``; routes begin there."""
+    """Problems within ``machine`` or ``vm``; routes are relative to that section."""
     memory = hardware.memory
     yield from numa_findings(hardware.numa, hardware.vcpus.maximum, memory.maximum, f.size_text(memory.maximum))
     yield from network_findings(hardware.networks)
     yield from _huge_page_findings(hardware)
     if memory.current != memory.maximum and not hardware.balloon:
-        message = "without the balloon the guest has all its memory from the start: current must be maximum"
-        yield Finding(("balloon",), message, "write balloon: true, or one size of memory")
+        message = "without the balloon the guest has all its memory from the start: current must equal maximum"
+        yield Finding(("balloon",), message, "set balloon: true, or give one memory size")
     if hardware.virt_type == "qemu" and hardware.cpu is not None and hardware.cpu.model == "host-passthrough":
-        yield Finding(("cpu",), "an emulated CPU cannot be the host's own", "write cpu: maximum, or virt_type: kvm")
+        yield Finding(("cpu",), "an emulated CPU cannot be the host's CPU", "set cpu: maximum, or virt_type: kvm")
     if hardware.virt_type == "xen":
         yield from _xen_findings(hardware)
 
@@ -55,7 +61,7 @@ def _huge_page_findings(hardware: Hardware) -> Iterator[Finding]:
 
 
 def _xen_findings(hardware: Hardware) -> Iterator[Finding]:
-    """What libvirt offers for QEMU only."""
+    """What libvirt supports for QEMU only."""
 
     def missing(route: tuple[str | int, ...], what: str, hint: str | None = None) -> Finding:
         return Finding(route, f"Xen has no {what}", hint)
@@ -64,31 +70,29 @@ def _xen_findings(hardware: Hardware) -> Iterator[Finding]:
         ("huge_pages", "huge pages of the host for a guest"),
         ("tpm", "emulated TPM in libvirt"),
         ("guest_agent", "virtio channel for QEMU's guest agent"),
-        ("rng", "virtio random numbers"),
+        ("rng", "virtio random number generator"),
     ):
         if getattr(hardware, key):
-            yield missing((key,), what, f"write {key}: false")
+            yield missing((key,), what, f"set {key}: false")
     if not hardware.balloon:
-        yield Finding(("balloon",), "Xen's balloon cannot be switched off", "write balloon: true")
+        yield Finding(("balloon",), "Xen's balloon cannot be switched off", "set balloon: true")
     if not hardware.memory_sharing:
-        yield missing(("memory_sharing",), "KSM that could merge pages", "leave the key out")
+        yield missing(("memory_sharing",), "KSM that could merge pages", "omit the key")
     if hardware.disk.io is not None:
-        yield missing(("disk", "io"), "choice of QEMU's way of I/O", "leave the key out")
+        yield missing(("disk", "io"), "choice of QEMU's I/O mode", "omit the key")
     if hardware.disk.iothread:
         yield missing(("disk", "iothread"), "I/O threads")
     if hardware.cpu is not None and hardware.cpu.model != "host-passthrough":
-        yield missing(("cpu",), "CPU models", "write cpu: host-passthrough, or leave the key out")
+        yield missing(("cpu",), "CPU models", "set cpu: host-passthrough, or omit the key")
     for at, card in enumerate(hardware.networks):
         if card.type == "user":
-            yield missing(("networks", at), "network of type user: that is QEMU's own", "write nat or a bridge")
+            yield missing(("networks", at), "network of type user: that is QEMU's own", "use nat or a bridge")
         if card.model in ("e1000e", "igb"):
-            yield missing(
-                ("networks", at, "model"), f"network card {card.model}", "virtio stands for Xen's own card there"
-            )
+            yield missing(("networks", at, "model"), f"network card {card.model}", "virtio selects Xen's own card")
 
 
 def machine_findings(recipe: Recipe) -> Iterator[Finding]:
-    """What is wrong between the machine, the install VM, the disks and the architecture."""
+    """Problems between the machine, the install VM, the disks and the architecture."""
     for section in ("machine", "vm"):
         hardware: Hardware = getattr(recipe, section)
         for found in (*_disk_findings(recipe, hardware), *_arch_findings(recipe, hardware)):
@@ -100,22 +104,22 @@ def machine_findings(recipe: Recipe) -> Iterator[Finding]:
 def _disk_findings(recipe: Recipe, hardware: Hardware) -> Iterator[Finding]:
     buses = [recipe.disk.bus, *(disk.bus for disk in recipe.extra_disks)]
     if hardware.disk.iothread and (other := next((bus for bus in buses if bus not in ("virtio", "scsi")), None)):
-        yield Finding(("disk", "iothread"), f"only disks at virtio or scsi have I/O threads, and one is at {other}")
+        yield Finding(("disk", "iothread"), f"I/O threads need disks on the virtio or scsi bus, but one is on {other}")
 
 
 def _arch_findings(recipe: Recipe, hardware: Hardware) -> Iterator[Finding]:
     arch, sizes = recipe.os.arch, _PAGE_SIZES[recipe.os.arch]
     if not isinstance(hardware.huge_pages, bool) and f.size_text(hardware.huge_pages) not in sizes:
         message = f"{arch} has no pages of {f.size_text(hardware.huge_pages)}"
-        yield Finding(("huge_pages",), message, f"there are {', '.join(sizes)}")
+        yield Finding(("huge_pages",), message, f"available: {', '.join(sizes)}")
     if arch == "x86_64" and hardware.vcpus.maximum > _MOST_WITHOUT_IOMMU:
         message = f"an x86_64 machine has at most {_MOST_WITHOUT_IOMMU} vCPUs, found {hardware.vcpus.maximum}"
         yield Finding(("vcpus",), message)
     if arch == "aarch64":
         if hardware.virt_type == "xen":
-            yield Finding(("virt_type",), "Xen machines are described for x86_64 only")
+            yield Finding(("virt_type",), "Xen is supported on x86_64 only")
         if hardware.cpu is not None and hardware.cpu.model == "host-model" and hardware.virt_type != "qemu":
-            yield Finding(("cpu",), "libvirt has no host-model for aarch64", "write cpu: host-passthrough")
+            yield Finding(("cpu",), "libvirt does not support host-model on aarch64", "set cpu: host-passthrough")
 
 
 def _bus_findings(recipe: Recipe) -> Iterator[Finding]:
@@ -126,13 +130,13 @@ def _bus_findings(recipe: Recipe) -> Iterator[Finding]:
     for route, bus in places:
         at_ide += bus == "ide"
         if bus == "ide" and recipe.os.arch == "aarch64":
-            yield Finding(route, "aarch64 machines have no IDE", "write virtio, scsi or sata")
+            yield Finding(route, "aarch64 machines have no IDE", "use virtio, scsi or sata")
         elif bus == "ide" and recipe.machine.firmware == "uefi-secure":
-            yield Finding(route, "Secure Boot needs the machine q35, which has no IDE", "write virtio, scsi or sata")
+            yield Finding(route, "Secure Boot needs the machine q35, which has no IDE", "use virtio, scsi or sata")
         elif bus == "ide" and at_ide > _IDE_DISKS:
-            yield Finding(route, f"IDE has room for {_IDE_DISKS} disks", "write virtio, scsi or sata")
+            yield Finding(route, f"IDE supports at most {_IDE_DISKS} disks", "use virtio, scsi or sata")
         elif bus == "sata" and xen:
-            yield Finding(route, "Xen has no SATA controller", "virtio stands for Xen's own disk there")
+            yield Finding(route, "Xen has no SATA controller", "virtio selects Xen's own disk")
 
 
 def _firmware_findings(recipe: Recipe, machine: Machine) -> Iterator[Finding]:
@@ -141,9 +145,9 @@ def _firmware_findings(recipe: Recipe, machine: Machine) -> Iterator[Finding]:
         yield Finding(
             route if "firmware" in machine.model_fields_set else ("os", "arch"),
             "aarch64 machines have no BIOS",
-            "write machine.firmware: uefi",
+            "set machine.firmware: uefi",
         )
     elif recipe.os.arch == "aarch64" and firmware == "uefi-secure":
-        yield Finding(route, "libvirt has Secure Boot for x86_64 only", "write firmware: uefi")
+        yield Finding(route, "libvirt supports Secure Boot on x86_64 only", "set firmware: uefi")
     elif machine.virt_type == "xen" and firmware == "uefi-secure":
-        yield Finding(route, "libvirt has Secure Boot for QEMU and KVM only", "write firmware: uefi")
+        yield Finding(route, "libvirt supports Secure Boot with QEMU and KVM only", "set firmware: uefi")

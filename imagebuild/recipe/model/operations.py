@@ -1,4 +1,6 @@
-"""The operations of a recipe: a name, or a name with its parameters, checked by the operation's own model."""
+"""The operations of a recipe: names, or names with parameters, checked by the operation's own
+model.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,7 @@ def _operation(value: Any) -> OperationCall:
         raise ValueError(f"expected an operation's name, or one name with its parameters, found {shown(value)}")
     known = registry.names()
     if name not in known:
-        hint = did_you_mean(name, known) or "`imagebuild operations` lists them"
+        hint = did_you_mean(name, known) or "`imagebuild operations list` lists them"
         raise Refused([Finding(inner, f"unknown operation {name!r}", hint, at_key=True)])
     model = registry.params_model(name)
     if not isinstance(params, dict):
@@ -69,7 +71,9 @@ def _operation_schema() -> dict[str, Any]:
 
 
 def _without_references(schema: dict[str, Any]) -> dict[str, Any]:
-    """``schema`` with its definitions in place of the references to them: it becomes a part of another schema."""
+    """``schema`` with its references replaced by their definitions, so that it can be part of
+    another schema.
+    """
     definitions = schema.pop("$defs", {})
 
     def resolved(node: Any) -> Any:

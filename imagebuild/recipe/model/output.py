@@ -21,7 +21,7 @@ def _listed(value: Any) -> Any:
 def _distinct(value: tuple[Format, ...]) -> tuple[Format, ...]:
     twice = [(at, name) for at, name in enumerate(value) if name in value[:at]]
     if twice:
-        raise Refused([Finding((at,), f"{name!r} stands here twice", "remove one of the two") for at, name in twice])
+        raise Refused([Finding((at,), f"{name!r} is listed twice", "remove one of the two") for at, name in twice])
     return value
 
 
@@ -47,16 +47,16 @@ class Output(Section):
     """The finished image."""
 
     format: Formats = Field(
-        ("qcow2",), description="Format of the image; with several, each disk comes in all of them."
+        ("qcow2",), description="Format of the image; with several formats, each disk is written in all of them."
     )
     compression: Compression = Field(
         "zstd",
-        description="The qcow2's: `zstd` is faster and smaller; `zlib` is readable by QEMU before 5.1.",
+        description="Compression of qcow2: `zstd` is faster and smaller; `zlib` is readable by QEMU before 5.1.",
     )
 
     @property
     def primary(self) -> Format:
-        """The format that a build tells of first: the qcow2, or what the recipe names first."""
+        """The format that a build reports: qcow2, or the first one in the recipe."""
         return "qcow2" if "qcow2" in self.format else self.format[0]
 
     @property

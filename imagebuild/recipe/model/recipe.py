@@ -1,4 +1,7 @@
-"""The recipe: what image is wanted. Every key of the YAML file is a field here; its description is the manual's text."""
+"""The recipe: a description of an image.
+
+Every key of the YAML file is a field here; the field's description is the text of the manual.
+"""
 
 from __future__ import annotations
 
@@ -23,48 +26,50 @@ from imagebuild.schema.section import Section, without_none, without_nothing
 
 
 class Recipe(Section):
-    """A recipe, checked. ``source`` is its file; ``place`` tells where a value stands in it."""
+    """A checked recipe. ``source`` is its file; ``place`` says where a value is written."""
 
-    name: f.Name = Field(description="Name of the image; a file's and a folder's name too.")
-    description: f.Text = Field("", description="One line for people.")
+    name: f.Name = Field(description="Name of the image; also used as a file and folder name.")
+    description: f.Text = Field("", description="Description of the image, in one line.")
     variables: Annotated[dict[f.VariableName, f.Variable], BeforeValidator(without_none)] = Field(
-        default_factory=dict, description="Values of your own: text may say `${NAME}`, a template `variables.NAME`."
+        default_factory=dict,
+        description="User-defined values: text refers to them as `${NAME}`, a template as `variables.NAME`.",
     )
     os: Os = Field(description="The operating system.")
     disk: Annotated[Disk, BeforeValidator(without_none)] = Field(default_factory=Disk, description="The system disk.")
     extra_disks: Annotated[tuple[ExtraDisk, ...], BeforeValidator(without_nothing)] = Field(
-        (), description="Further disks, installed together with the first."
+        (), description="Additional disks, installed together with the first."
     )
     machine: Annotated[Machine, BeforeValidator(without_none)] = Field(
-        default_factory=Machine, description="What the guest runs on."
+        default_factory=Machine, description="The machine that the guest runs on."
     )
     vm: Annotated[Vm, BeforeValidator(without_none)] = Field(default_factory=Vm, description="The install VM.")
     installer: Annotated[InstallerSettings, BeforeValidator(without_none)] = Field(
-        default_factory=InstallerSettings, description="What installs, and from where."
+        default_factory=InstallerSettings, description="The installer and its source."
     )
     kickstart: Annotated[KickstartSettings, BeforeValidator(without_none)] = Field(
         default_factory=KickstartSettings, description="The kickstart template."
     )
     locale: Annotated[Locale, BeforeValidator(without_none)] = Field(default_factory=Locale, description="Locale.")
     network: Annotated[Network, BeforeValidator(without_none)] = Field(default_factory=Network, description="Network.")
-    root: Annotated[Root, BeforeValidator(without_none)] = Field(default_factory=Root, description="The account root.")
+    root: Annotated[Root, BeforeValidator(without_none)] = Field(default_factory=Root, description="The root account.")
     users: Annotated[tuple[User, ...], BeforeValidator(without_nothing)] = Field(
-        (), description="Accounts beside root."
+        (), description="Accounts other than root."
     )
     services: Annotated[Services, BeforeValidator(without_none)] = Field(
-        default_factory=Services, description="Which services start with the guest."
+        default_factory=Services, description="Services that start with the guest."
     )
     tuning: Annotated[Tuning, BeforeValidator(without_none)] = Field(
-        default_factory=Tuning, description="How the guest is set up to run in a virtual machine."
+        default_factory=Tuning, description="Settings of the guest for running in a virtual machine."
     )
     kernel_arguments: Annotated[tuple[f.KernelArgument, ...], BeforeValidator(without_nothing)] = Field(
-        (), description="Arguments of the installed kernel, one per item, beside those that `tuning` brings."
+        (), description="Arguments of the installed kernel, one per item, in addition to those that `tuning` adds."
     )
     packages: Annotated[tuple[f.PackageName, ...], BeforeValidator(without_nothing)] = Field(
-        (), description="Packages beside those that the template names."
+        (), description="Packages in addition to those of the template."
     )
     operations: Annotated[tuple[Operation, ...], BeforeValidator(without_nothing)] = Field(
-        (), description="What is done to the installed disk, offline: a name, or a name with its parameters."
+        (),
+        description="Operations applied to the installed disk offline: each is a name, or a name with its parameters.",
     )
     output: Annotated[Output, BeforeValidator(without_none)] = Field(
         default_factory=Output, description="The finished image."
@@ -74,7 +79,7 @@ class Recipe(Section):
     )
 
     BESIDE: ClassVar = ("extends", "matrix")
-    """Keys of a file that are gone when its recipe has been put together."""
+    """Keys of a file that its composed recipe no longer has."""
 
     _document: Document = PrivateAttr(default_factory=lambda: Document("recipe", None))
     _source: Path | None = PrivateAttr(default=None)
@@ -82,7 +87,7 @@ class Recipe(Section):
     @model_validator(mode="before")
     @classmethod
     def _installer_of_the_family(cls, data: Any) -> Any:
-        """The family decides what installs, unless the recipe does."""
+        """Set the default installer of the family, unless the recipe sets one."""
         if not isinstance(data, dict) or not isinstance(data.get("os"), dict) or data["os"].get("family") != "redhat":
             return data
         installer = {} if data.get("installer") is None else data["installer"]
@@ -103,7 +108,7 @@ class Recipe(Section):
         if self.os.family != "debian":
             return []
         return [
-            Finding(("packages", i), f"{name!r} is no name of a Debian package")
+            Finding(("packages", i), f"{name!r} is not a Debian package name")
             for i, name in enumerate(self.packages)
             if not f.DEBIAN_PACKAGE.fullmatch(name)
         ]
@@ -113,7 +118,7 @@ class Recipe(Section):
         for key in ("packages", "kernel_arguments"):
             values = getattr(self, key)
             wrong += [
-                Finding((key, i), f"{value!r} stands here twice", "remove one of the two")
+                Finding((key, i), f"{value!r} is listed twice", "remove one of the two")
                 for i, value in enumerate(values)
                 if value in values[:i]
             ]
@@ -121,25 +126,28 @@ class Recipe(Section):
 
     @property
     def all_kernel_arguments(self) -> tuple[str, ...]:
-        """Those that tuning brings, then the recipe's own: of several consoles, /dev/console is the last."""
+        """Those of ``tuning``, then the recipe's own.
+
+        Of several consoles, the last one becomes /dev/console.
+        """
         return tuple(dict.fromkeys((*self.tuning.kernel_arguments(self.os), *self.kernel_arguments)))
 
     @property
     def all_packages(self) -> tuple[str, ...]:
-        """The recipe's own, and what its other settings need."""
+        """The recipe's own packages and those that its other settings need."""
         tuned = ("tuned",) if self.tuning.tuned_profile else ()
         sudo = ("sudo",) if any(user.sudo for user in self.users) else ()
         return tuple(dict.fromkeys((*self.packages, *tuned, *sudo)))
 
     @property
     def enabled_services(self) -> tuple[str, ...]:
-        """The recipe's own, and what its other settings need."""
+        """The recipe's own services and those that its other settings need."""
         tuned = ("tuned",) if self.tuning.tuned_profile else ()
         return tuple(dict.fromkeys((*self.services.enabled, *tuned)))
 
     @property
     def disks(self) -> tuple[Disk | ExtraDisk, ...]:
-        """All disks, the system's first."""
+        """All disks, the system disk first."""
         return self.disk, *self.extra_disks
 
     @property
@@ -149,15 +157,15 @@ class Recipe(Section):
 
     @property
     def document(self) -> Document:
-        """What the recipe says, put together, with the place of each value."""
+        """The composed recipe, with the place of each value."""
         return self._document
 
     def place(self, route: Route) -> Mark:
-        """Where the value at ``route``, such as ("root", "password"), was written."""
+        """Where the value at ``route``, such as ("root", "password"), is written."""
         return self._document.mark(route)
 
     def attach(self, document: Document, source: Path) -> Self:
-        """Remember where the recipe came from; for the loader."""
+        """Store where the recipe came from; called by the loader."""
         self._document = document
         self._source = source
         return self

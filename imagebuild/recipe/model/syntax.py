@@ -1,4 +1,4 @@
-"""Which syntax of kickstarts a recipe's installer reads."""
+"""The kickstart syntax that a recipe's installer reads."""
 
 from __future__ import annotations
 
@@ -8,18 +8,21 @@ from typing import NamedTuple
 from imagebuild.recipe.model.guest import Os
 
 KICKSTRAP = "F43"
-"""The syntax that kickstrap reads, whatever it installs: RHEL's has no btrfs."""
+"""The syntax that kickstrap reads, whatever it installs, because RHEL's syntax has no btrfs."""
 
 
 class Syntax(NamedTuple):
-    """pykickstart's name of a syntax, and what is to be said where it is not the guest's own."""
+    """pykickstart's name of a syntax, and a note if it is not the guest's own."""
 
     name: str
     note: str | None = None
 
 
 def default(os: Os, known: Collection[str]) -> Syntax:
-    """The syntax for a guest; ``known`` are pykickstart's names. Of a release that it does not know yet: the newest."""
+    """The syntax for a guest; ``known`` are pykickstart's names.
+
+    For a release that is not known yet: the newest.
+    """
     if os.family == "debian":
         return Syntax(KICKSTRAP)
     series = "F" if os.distribution == "fedora" else "RHEL"
@@ -29,4 +32,4 @@ def default(os: Os, known: Collection[str]) -> Syntax:
         return Syntax(wanted)
     numbers = [int(name.removeprefix(series)) for name in known if name.removeprefix(series).isdecimal()]
     newest = f"{series}{max(numbers)}"
-    return Syntax(newest, f"pykickstart knows no syntax {wanted}: the kickstart is read as {newest}")
+    return Syntax(newest, f"pykickstart has no syntax {wanted}: the kickstart is read as {newest}")

@@ -1,4 +1,4 @@
-"""What is set in the guest beside its packages: services, kernel arguments, scheduler, tuned."""
+"""Settings of the guest besides its packages: services, kernel arguments, scheduler, tuned."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from imagebuild.schema.section import Section, without_nothing
 _OLD_SCHEDULERS = ("noop", "deadline", "cfq")
 _SCHEDULERS = ("none", "mq-deadline", "kyber", "bfq")
 _LAST_WITH_ELEVATOR = 7
-"""The last release of RHEL's family whose kernel (3.10) has ``elevator=`` and the schedulers that belong to it."""
+"""The last release of the RHEL family whose kernel (3.10) has ``elevator=`` and the schedulers that
+belong to it.
+"""
 
 UnitName = Annotated[
     str,
@@ -30,13 +32,13 @@ ProfileName = Annotated[
 
 
 class Services(Section):
-    """Which services start with the guest."""
+    """Services that start with the guest."""
 
     enabled: Annotated[tuple[UnitName, ...], BeforeValidator(without_nothing)] = Field(
-        (), description="Services that start with the guest; their packages must be there."
+        (), description="Services that start with the guest; their packages must be installed."
     )
     disabled: Annotated[tuple[UnitName, ...], BeforeValidator(without_nothing)] = Field(
-        (), description="Services that do not; one that is not there is no error."
+        (), description="Services that do not start with the guest; a missing one is not an error."
     )
 
     @model_validator(mode="after")
@@ -52,27 +54,31 @@ class Services(Section):
 
 
 class Tuning(Section):
-    """How the guest is set up to run in a virtual machine."""
+    """Settings of the guest for running in a virtual machine."""
 
     io_scheduler: Literal["none", "mq-deadline", "kyber", "bfq", "noop", "deadline", "cfq"] | None = Field(
         None,
-        description="I/O scheduler of all disks, set by a udev rule. CentOS 7: `noop`, `deadline` or `cfq`, set by `elevator=`.",
+        description="I/O scheduler of all disks, set by a udev rule. CentOS 7: `noop`, `deadline` or `cfq`, set by"
+        " `elevator=`.",
     )
     transparent_huge_pages: Literal["always", "madvise", "never"] | None = Field(
-        None, description="Transparent huge pages. Without it: the kernel's default."
+        None, description="Transparent huge pages. Default: the kernel's default."
     )
     tuned_profile: ProfileName | None = Field(
-        None, description="Profile of tuned, `virtual-guest`; the package and its service come with it."
+        None, description="tuned profile, `virtual-guest`; the package and its service are added."
     )
     serial_console: bool = Field(
-        default=False, description="Kernel messages and a login on the first serial port too, and on the display."
+        default=False,
+        description="Kernel messages and a login prompt on the first serial port as well as on the display.",
     )
     interface_names: Literal["classic", "predictable"] = Field(
-        "predictable", description="`classic`: eth0, eth1, … on any hardware; `predictable`: the guest's own choice."
+        "predictable", description="`classic`: eth0, eth1, … on any hardware; `predictable`: the guest's default names."
     )
 
     def brought(self, os: Os) -> Iterator[tuple[str, str]]:
-        """The arguments of the installed kernel that these settings bring, each with the key that brings it."""
+        """The arguments of the installed kernel that these settings add, each with the key that
+        adds it.
+        """
         if self.interface_names == "classic":
             yield "interface_names", "net.ifnames=0"
             yield "interface_names", "biosdevname=0"
@@ -85,17 +91,22 @@ class Tuning(Section):
             yield "io_scheduler", f"elevator={self.io_scheduler}"
 
     def kernel_arguments(self, os: Os) -> tuple[str, ...]:
-        """The arguments of the installed kernel that these settings bring."""
+        """The arguments of the installed kernel that these settings add."""
         return tuple(argument for _, argument in self.brought(os))
 
 
 def has_elevator(os: Os) -> bool:
-    """Whether the guest's kernel takes its I/O scheduler from ``elevator=``. Linux 5.0 has dropped it."""
+    """Whether the guest's kernel reads its I/O scheduler from ``elevator=``.
+
+    Linux 5.0 removed it.
+    """
     return os.family == "redhat" and os.distribution != "fedora" and os.major <= _LAST_WITH_ELEVATOR
 
 
 def tuning_findings(tuning: Tuning, services: Services, os: Os, by_hand: Sequence[str]) -> Iterator[Finding]:
-    """What does not fit the guest, its services, or the kernel arguments that the recipe names itself (``by_hand``)."""
+    """Settings that conflict with the guest, its services, or the recipe's own kernel arguments
+    (``by_hand``).
+    """
     known = _OLD_SCHEDULERS if has_elevator(os) else _SCHEDULERS
     if tuning.io_scheduler and tuning.io_scheduler not in known:
         message = f"the kernel of this guest has no scheduler {tuning.io_scheduler!r}"
@@ -107,11 +118,11 @@ def tuning_findings(tuning: Tuning, services: Services, os: Os, by_hand: Sequenc
     for at, argument in enumerate(by_hand):
         other = brought.get(_subject(argument), argument)
         if other != argument:
-            message = f"{argument} contradicts {other}, which tuning brings"
+            message = f"{argument} conflicts with {other}, which tuning adds"
             yield Finding(("kernel_arguments", at), message, "remove one of the two")
 
 
 def _subject(argument: str) -> str:
-    """What an argument is about: there is one console for each device, and one of anything else."""
+    """What an argument sets: there is one console per device, and one of any other argument."""
     name, _, value = argument.partition("=")
     return f"console={value.partition(',')[0]}" if name == "console" else name

@@ -1,1 +1,1 @@
-"""A recipe as text: YAML read into documents that know their places, and written down again."""
+"""A recipe as text: reads YAML into documents that know the place of each value, and writes YAML."""

@@ -1,11 +1,12 @@
 """Reads YAML into documents.
 
-The scalars follow YAML 1.2's core schema and not YAML 1.1 as PyYAML reads it: ``no``, ``on`` and ``12:30`` are
-text, ``0o17`` is a number, only ``true`` and ``false`` are truth values. A number keeps its spelling, so that a
-field of text gets ``3.10`` or ``007`` as written. Decimal fractions are always text: no field wants one.
+Scalars follow the core schema of YAML 1.2, not YAML 1.1 as PyYAML does: ``no``, ``on`` and
+``12:30`` are text, ``0o17`` is a number, only ``true`` and ``false`` are booleans. A number keeps
+its spelling, so that a text field gets ``3.10`` or ``007`` as written. Decimal fractions are always
+text: no field needs one.
 
-libyaml splits the text into events where it is there, about twenty times as fast as PyYAML's own parser, which is
-asked for whatever libyaml refuses: its messages are the ones told.
+If libyaml is available, it splits the text into events about twenty times as fast as PyYAML's own
+parser. What libyaml rejects is parsed again by PyYAML, whose error messages are the ones reported.
 """
 
 from __future__ import annotations
@@ -29,7 +30,10 @@ _INT = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 
 
 def read(path: Path, shown: str | None = None) -> Document:
-    """Read a file; ``shown`` is how messages name it. Raises RecipeError when it cannot be read at all."""
+    """Read a file; ``shown`` is its name in messages.
+
+    Raises RecipeError if it cannot be read at all.
+    """
     name = shown or str(path)
 
     def refuse(message: str, hint: str | None = None) -> RecipeError:
@@ -47,7 +51,7 @@ def read(path: Path, shown: str | None = None) -> Document:
     except OSError as error:
         raise refuse(f"the file cannot be read: {error.strerror}") from error
     if len(raw) > MAX_BYTES:
-        raise refuse(f"the file is larger than {MAX_BYTES // 1024} KiB: this is no recipe")
+        raise refuse(f"the file is larger than {MAX_BYTES // 1024} KiB, the limit for a recipe")
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -59,12 +63,15 @@ def read(path: Path, shown: str | None = None) -> Document:
 
 @lru_cache(maxsize=256)
 def parse(text: str, file: str) -> Document:
-    """Parse one YAML document. Raises RecipeError when it is no YAML; lesser problems are in the result."""
-    if yaml.__with_libyaml__ and "\t" not in text:  # the two disagree on tabs
+    """Parse one YAML document.
+
+    Raises RecipeError if it is not YAML; lesser problems are in the result.
+    """
+    if yaml.__with_libyaml__ and "\t" not in text:  # the two parsers disagree on tabs
         try:
             return _DocumentBuilder(yaml.CSafeLoader(text), file).document()
         except (yaml.YAMLError, UnicodeError):
-            pass  # PyYAML's own parser says it in the words that are told
+            pass  # PyYAML's own parser raises the error that is reported
     return parse_slowly(text, file)
 
 
@@ -95,7 +102,7 @@ def _syntax_problem(error: yaml.MarkedYAMLError, file: str) -> Problem:
 
 
 class _DocumentBuilder:
-    """Turns YAML's events into values, and collects problems on the way."""
+    """Converts YAML events to values and collects problems."""
 
     def __init__(self, events: Any, file: str) -> None:
         self._events = events
@@ -168,9 +175,9 @@ class _DocumentBuilder:
             key = self._key(key_event, route)
             value = self._value(self._events.get_event(), (*route, "" if key is None else key), line)
             if key == "<<":
-                self._problem(key_event, route, "merge keys (<<) are not part of the language", "write the keys out")
+                self._problem(key_event, route, "merge keys (<<) are not supported", "write the keys out")
             elif key is not None and key in entries:
-                message = f"the key {key!r} stands here twice; first in line {entries[key].mark.key}"
+                message = f"duplicate key {key!r}; first in line {entries[key].mark.key}"
                 self._problem(key_event, (*route, key), message, "remove one of the two")
             elif key is not None:
                 entries[key] = value
@@ -205,12 +212,12 @@ class _DocumentBuilder:
             return text
         if kind == {type(None): "null", bool: "bool", WrittenInt: "int"}.get(type(known)):
             return known
-        self._problem(event, route, f"{text!r} with the tag {tag} is not a value of the language")
+        self._problem(event, route, f"{text!r} with the tag {tag} is not a valid value")
         return None
 
 
 def scalar(text: str) -> str | WrittenInt | bool | None:
-    """What ``text`` means where it is not in quotes."""
+    """The value of ``text`` without quotes."""
     if text in _NULL:
         return None
     if text in _BOOL:

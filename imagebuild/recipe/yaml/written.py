@@ -1,4 +1,4 @@
-"""A recipe written down again: one file with nothing left to put together, and where each value came from."""
+"""Writes a recipe as YAML: one complete file, with the origin of each value."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from imagebuild.schema.document import Route, Value, WrittenInt
 from imagebuild.schema.fields import PATHS, Kind
 
 _PLAIN = re.compile(r"[A-Za-z0-9_./]+(?:[ ,@%+=~^-]+[A-Za-z0-9_./]+)*")
-"""Text that YAML reads as it stands; whatever else there is goes into quotes."""
+"""Text that needs no quotes in YAML; any other text is quoted."""
 
 
 def written(recipe: Recipe) -> str:
-    """The recipe as YAML, to be kept in the folder of its file: paths are relative to that.
+    """The composed recipe as YAML, with a comment after every value that has its file and line.
 
-    Every value is followed by a comment with its file and line.
+    Paths are relative to the folder of the recipe's file.
     """
     root = recipe.document.root
     assert root is not None
@@ -46,7 +46,7 @@ class _Writer:
             yield from (f"  {line}" for line in rest)
 
     def _value(self, value: Value, route: Route) -> Iterator[str]:
-        """What follows a key: the rest of its line, then further lines."""
+        """What follows a key: the rest of its line, then the further lines."""
         if not value.entries and not value.items:
             line = f":{value.mark.value}" if value.mark.value else ""
             yield f" {self._scalar(value, route)}  # {one_line(value.mark.file)}{line}"
@@ -79,7 +79,7 @@ class _Writer:
         return _quoted(text, is_key=False)
 
     def _moved(self, path: str, value: Value) -> str:
-        """A path that was written in another folder, as it is written beside the recipe."""
+        """A path from a file in another folder, relative to the recipe's folder."""
         here, there = (os.path.realpath(Path(file).parent) for file in (self._source, value.mark.file))
         if here == there or "://" in path or path.startswith(("/", "~")):
             return path
@@ -93,7 +93,9 @@ def _quoted(text: str, *, is_key: bool = True) -> str:
 
 
 def _paths(value: Any, route: Route) -> Iterator[Route]:
-    """Where the recipe has paths of files, which are relative to the file that they are written in."""
+    """The routes of file paths in the recipe; these are relative to the file in which they are
+    written.
+    """
     if isinstance(value, OperationCall):
         yield from _paths(value.params, (*route, value.name))
     elif isinstance(value, tuple):

@@ -1,4 +1,4 @@
-"""``extends``: what is found, what wins, and what is told when it does not work."""
+"""``extends``: what is found, what wins, and which problems are reported."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from projects import OS, image, project, told
+from projects import OS, image, problems_in, project
 
 from imagebuild.recipe.compose.extends import MAX_CHAIN, MAX_FILES
 from imagebuild.recipe.load import load
@@ -36,9 +36,9 @@ def test_every_value_knows_where_it_was_written(tmp_path: Path) -> None:
     assert made.place(("packages", 1)) == Mark(str(tmp_path / "recipes/a.yaml"), 3, 3)
 
 
-def test_problems_are_told_in_the_file_that_has_them(tmp_path: Path) -> None:
+def test_problems_are_reported_in_the_file_that_has_them(tmp_path: Path) -> None:
     files = {"base/b.yaml": f"{OS}packages: [vim, two words]\n", "a.yaml": "extends: base/b.yaml\ndisk: {size: 4}\n"}
-    found = [text.split(": ")[0:2] for text in told(tmp_path, files)]
+    found = [text.split(": ")[0:2] for text in problems_in(tmp_path, files)]
     assert found == [["a.yaml:1", "name"], ["a.yaml:2", "disk.size"], ["base/b.yaml:2", "packages[1]"]]
 
 
@@ -48,12 +48,12 @@ def test_problems_are_told_in_the_file_that_has_them(tmp_path: Path) -> None:
         ({"a.yaml": "extends: [x.yaml, y.yaml]\n", "x.yaml": "kernel_arguments: [x]\n", "y.yaml": "kernel_arguments: [y]\n"}, "y"),
         ({"a.yaml": "extends: [x.yaml, y.yaml]\nkernel_arguments: [a]\n", "x.yaml": "kernel_arguments: [x]\n", "y.yaml": "kernel_arguments: [y]\n"}, "a"),
         ({"a.yaml": "extends: x.yaml\n", "x.yaml": "extends: y.yaml\nkernel_arguments: {append: [x]}\n", "y.yaml": "kernel_arguments: [y]\n"}, "y x"),
-        # A base of two files counts once, before both: what one of them changes is not undone by the other.
+        # A common base of two files counts once, before both: the changes of one are not undone by the other.
         ({"a.yaml": "extends: [x.yaml, y.yaml]\n", "x.yaml": "extends: z.yaml\nkernel_arguments: {append: [x]}\n",
           "y.yaml": "extends: z.yaml\nkernel_arguments: {append: [y]}\n", "z.yaml": "kernel_arguments: [z]\n"}, "z x y"),
         ({"a.yaml": "extends: x\n", "x.yaml": "kernel_arguments: [x]\n"}, "x"),
         ({"a.yaml": "extends: sub/x.yaml\n", "sub/x.yaml": "extends: ../y.yaml\n", "y.yaml": "kernel_arguments: [y]\n"}, "y"),
-        # not beside the file that extends it, but in the folder of recipes
+        # not next to the file that extends it, but in the folder of recipes
         ({"a.yaml": "extends: sub/x.yaml\n", "sub/x.yaml": "extends: sub/y.yaml\n", "sub/y.yaml": "kernel_arguments: [y]\n"}, "y"),
         ({"a.yaml": "kernel_arguments: {append: [a]}\n"}, "a"),
         ({"a.yaml": "extends: x.yaml\nkernel_arguments: {append: [a]}\n", "x.yaml": "kernel_arguments:\n"}, "a"),
@@ -120,18 +120,18 @@ def test_files_of_secrets_are_relative_to_where_they_are_written(
     [
         ({"a.yaml": "\nextends: b.yaml\n"}, "a.yaml:2: extends: there is no file 'b.yaml' in recipes"),
         ({"a.yaml": "extends:\n  - bse/b.yaml\n", "base/b.yaml": ""}, "a.yaml:2: extends[0]: there is no file 'bse/b.yaml' in recipes [did you mean 'base/b.yaml'?]"),
-        ({"a.yaml": "extends: a.yaml\n"}, "a.yaml:1: extends: these files extend each other in a circle: a.yaml:1 → a.yaml"),
+        ({"a.yaml": "extends: a.yaml\n"}, "a.yaml:1: extends: these files extend each other in a cycle: a.yaml:1 → a.yaml"),
         ({"a.yaml": "extends: b.yaml\n", "b.yaml": "#\nextends: c.yaml\n", "c.yaml": "#\n#\nextends: [a.yaml]\n"},
-         "c.yaml:3: extends[0]: these files extend each other in a circle: a.yaml:1 → b.yaml:2 → c.yaml:3 → a.yaml"),
+         "c.yaml:3: extends[0]: these files extend each other in a cycle: a.yaml:1 → b.yaml:2 → c.yaml:3 → a.yaml"),
         ({"a.yaml": "extends: b.yaml\n", "b.yaml": "#\nextends: c.yaml\n", "c.yaml": "#\n#\nextends: b.yaml\n"},
-         "c.yaml:3: extends: these files extend each other in a circle: b.yaml:2 → c.yaml:3 → b.yaml"),
+         "c.yaml:3: extends: these files extend each other in a cycle: b.yaml:2 → c.yaml:3 → b.yaml"),
         ({"a.yaml": "extends: ./sub\n", "sub/b.yaml": ""}, "a.yaml:1: extends: sub: this is a folder, not a recipe [name a file in it]"),
-        ({"a.yaml": "extends: {b: c}\n"}, "a.yaml:1: extends: expected the path of a recipe, or a list of such, found a mapping"),
+        ({"a.yaml": "extends: {b: c}\n"}, "a.yaml:1: extends: expected the path of a recipe or a list of paths, found a mapping"),
         ({"a.yaml": "extends: [[b]]\n"}, "a.yaml:1: extends[0]: expected the path of a recipe, found a list"),
-        ({"a.yaml": "extends: true\n"}, "a.yaml:1: extends: expected the path of a recipe, or a list of such, found the truth value true"),
+        ({"a.yaml": "extends: true\n"}, "a.yaml:1: extends: expected the path of a recipe or a list of paths, found the boolean true"),
         ({"a.yaml": "extends: ''\n"}, "a.yaml:1: extends: expected the path of a recipe, found ''"),
-        ({"a.yaml": 'extends: "b\\0.yaml"\n'}, "a.yaml:1: extends: expected the path of a recipe, or a list of such, found 'b\\x00.yaml'"),
-        ({"a.yaml": "extends: [b.yaml, b.yaml]\n", "b.yaml": "x: 1"}, "a.yaml:1: extends[1]: 'b.yaml' stands here twice [remove one of the two]"),
+        ({"a.yaml": 'extends: "b\\0.yaml"\n'}, "a.yaml:1: extends: expected the path of a recipe or a list of paths, found 'b\\x00.yaml'"),
+        ({"a.yaml": "extends: [b.yaml, b.yaml]\n", "b.yaml": "x: 1"}, "a.yaml:1: extends[1]: 'b.yaml' is listed twice [remove one of the two]"),
         ({"a.yaml": "#\nextends: b.yaml\n", "b.yaml": "- x\n"}, "b.yaml:1: expected a mapping of keys: a recipe begins with `name:` [it is extended in a.yaml:2]"),
         ({"a.yaml": "#\nextends: b.yaml\n", "b.yaml": ""}, "b.yaml:1: the file is empty: a recipe begins with `name:` [it is extended in a.yaml:2]"),
         ({"a.yaml": "extends: b.yaml\n", "b.yaml": "#\na: b: c\n"}, "b.yaml:2: a colon is not allowed here [check the indentation, or put the value in quotes]"),
@@ -140,12 +140,12 @@ def test_files_of_secrets_are_relative_to_where_they_are_written(
     ],
 )  # fmt: skip
 def test_what_cannot_be_extended(tmp_path: Path, files: dict[str, str], problem: str) -> None:
-    assert told(tmp_path, files) == [problem]
+    assert problems_in(tmp_path, files) == [problem]
 
 
-def test_all_missing_files_are_told(tmp_path: Path) -> None:
+def test_all_missing_files_are_reported(tmp_path: Path) -> None:
     files = {"a.yaml": "extends: [x.yaml, b.yaml, y.yaml]\n", "b.yaml": "#\nextends: z.yaml\n"}
-    assert [text.split(": ")[0] for text in told(tmp_path, files)] == ["a.yaml:1", "a.yaml:1", "b.yaml:2"]
+    assert [text.split(": ")[0] for text in problems_in(tmp_path, files)] == ["a.yaml:1", "a.yaml:1", "b.yaml:2"]
 
 
 @pytest.mark.parametrize(
@@ -153,19 +153,19 @@ def test_all_missing_files_are_told(tmp_path: Path) -> None:
     [
         ("packages: {remove: [crl]}", "a.yaml:2: packages.remove[0]: 'crl' is not in the list [did you mean 'curl'?]"),
         ("packages: {append: vim}", "a.yaml:2: packages.append: expected a list, found 'vim'"),
-        ("packages: {apend: [x]}", "a.yaml:2: packages.apend: a list is changed by append and remove [did you mean 'append'?]"),
-        ("packages: {append: [x], first: [y]}", "a.yaml:2: packages.first: a list is changed by append and remove [nothing else belongs beside append and remove]"),
-        ("network: {append: [x]}", "a.yaml:2: network: append and remove change a list, and this is a mapping (b.yaml:3)"),
-        ("network: {hostname: {append: [x]}}", "a.yaml:2: network.hostname: append and remove change a list, and this is 'base' (b.yaml:4)"),
-        ("disk: {append: [x]}", "a.yaml:2: disk: append and remove change a list, and this is none"),
-        ("name: {remove: []}", "a.yaml:2: name: append and remove change a list, and this is none"),
+        ("packages: {apend: [x]}", "a.yaml:2: packages.apend: use append and remove to change a list [did you mean 'append'?]"),
+        ("packages: {append: [x], first: [y]}", "a.yaml:2: packages.first: use append and remove to change a list [no other key is allowed next to append and remove]"),
+        ("network: {append: [x]}", "a.yaml:2: network: append and remove apply to a list, but this is a mapping (b.yaml:3)"),
+        ("network: {hostname: {append: [x]}}", "a.yaml:2: network.hostname: append and remove apply to a list, but this is 'base' (b.yaml:4)"),
+        ("disk: {append: [x]}", "a.yaml:2: disk: append and remove apply to a list, but this is none"),
+        ("name: {remove: []}", "a.yaml:2: name: append and remove apply to a list, but this is none"),
         ("nope: {append: [x]}", "a.yaml:2: nope: unknown key 'nope' [None]"),
-        ("packages: {append: [vim]}", "a.yaml:2: packages[2]: 'vim' stands here twice [remove one of the two]"),
-        ("packages: {remove: [[vim]]}", "a.yaml:2: packages.remove[0]: 'a list' is not in the list [known here: vim, curl]"),
+        ("packages: {append: [vim]}", "a.yaml:2: packages[2]: 'vim' is listed twice [remove one of the two]"),
+        ("packages: {remove: [[vim]]}", "a.yaml:2: packages.remove[0]: 'a list' is not in the list [known: vim, curl]"),
     ],
 )  # fmt: skip
 def test_lists_that_cannot_be_changed(tmp_path: Path, more: str, problem: str) -> None:
-    found = told(
+    found = problems_in(
         tmp_path,
         {"b.yaml": BASE, "a.yaml": f"extends: b.yaml\n{more}\n{'' if 'name:' in more.split('{')[0] else 'name: a'}\n"},
     )
@@ -174,12 +174,12 @@ def test_lists_that_cannot_be_changed(tmp_path: Path, more: str, problem: str) -
     assert found[0] == problem
 
 
-def test_long_chains_and_many_files_have_an_end(tmp_path: Path) -> None:
+def test_long_chains_and_many_files_are_limited(tmp_path: Path) -> None:
     chain = {f"c{n}.yaml": f"extends: c{n + 1}.yaml\n" for n in range(300)}
-    (problem,) = told(tmp_path, {"a.yaml": "extends: c0.yaml\n", **chain})
+    (problem,) = problems_in(tmp_path, {"a.yaml": "extends: c0.yaml\n", **chain})
     assert f"more than {MAX_CHAIN} files" in problem
     many = {f"m{n}.yaml": "packages: [x]\n" for n in range(MAX_FILES + 1)}
-    (problem,) = told(tmp_path, {"a.yaml": f"extends: [{', '.join(many)}]\n", **many})
+    (problem,) = problems_in(tmp_path, {"a.yaml": f"extends: [{', '.join(many)}]\n", **many})
     assert f"at most {MAX_FILES} files" in problem
 
 
@@ -187,21 +187,21 @@ def test_what_grows_too_large_is_refused(tmp_path: Path) -> None:
     files = {f"c{n}.yaml": f"extends: c{n - 1}.yaml\n" for n in range(1, 9)}
     for n in range(9):
         files[f"c{n}.yaml"] = files.get(f"c{n}.yaml", "") + f"packages: {{append: [{', '.join(['vim'] * 4000)}]}}\n"
-    (problem,) = told(tmp_path, {**files, "a.yaml": "extends: c8.yaml\n"})
+    (problem,) = problems_in(tmp_path, {**files, "a.yaml": "extends: c8.yaml\n"})
     assert "more than 20000 values" in problem
 
 
 def test_long_texts_add_up(tmp_path: Path) -> None:
     text = "x" * 600_000
-    (problem,) = told(tmp_path, {"b.yaml": f"b: {text}\n", "a.yaml": f"extends: b.yaml\na: {text}\n"})
-    assert "with what it extends, the recipe has more than 1024 KiB of text" in problem
+    (problem,) = problems_in(tmp_path, {"b.yaml": f"b: {text}\n", "a.yaml": f"extends: b.yaml\na: {text}\n"})
+    assert "together with what it extends, the recipe has more than 1024 KiB of text" in problem
 
 
-def test_links_in_a_circle_and_special_files_are_told(tmp_path: Path) -> None:
+def test_symlink_loops_and_special_files_are_reported(tmp_path: Path) -> None:
     recipes = project(tmp_path, {"a.yaml": "extends: loop.yaml\n"})
     (recipes / "loop.yaml").symlink_to("loop.yaml")
-    assert told(tmp_path, {})[0].startswith("a.yaml:1: extends: there is no file 'loop.yaml'")
+    assert problems_in(tmp_path, {})[0].startswith("a.yaml:1: extends: there is no file 'loop.yaml'")
     os.mkfifo(recipes / "pipe.yaml")
-    assert told(tmp_path, {"a.yaml": "extends: pipe.yaml\n"}) == [
+    assert problems_in(tmp_path, {"a.yaml": "extends: pipe.yaml\n"}) == [
         "a.yaml:1: extends: pipe.yaml: this is not a regular file"
     ]

@@ -1,4 +1,4 @@
-"""Whatever files say, they are recipes or refused with a file and a line: never anything third."""
+"""Files with any content are either recipes or refused with a file and a line."""
 
 from __future__ import annotations
 
@@ -54,5 +54,5 @@ def test_composing_leaves_the_base_as_it_was(tmp_path: Path) -> None:
     assert (first.packages, second.packages) == (("vim", "tree"), ("vim", "curl"))
 
 
-def test_the_keys_of_composing_are_no_keys_of_the_model() -> None:
+def test_the_composition_keys_are_not_in_the_model() -> None:
     assert not set(Recipe.BESIDE) & set(Recipe.model_fields)

@@ -1,4 +1,6 @@
-"""The rule of merging, for any values: what is written later wins, and how the files are grouped does not matter."""
+"""Merging of any values: the later value takes precedence, and the grouping of files does not
+matter.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,7 @@ LIST = st.lists(SCALAR, max_size=3)
 
 
 def tree(depth: int) -> st.SearchStrategy[Any]:
-    """Mappings of one shape: a and b hold a scalar or list, c and d a mapping again."""
+    """Mappings of one shape: a is a scalar, b a list, c and d are again mappings."""
     leaf = {"a": SCALAR, "b": LIST}
     inner = {"c": tree(depth - 1), "d": tree(depth - 1)} if depth else {}
     return st.fixed_dictionaries({}, optional={**leaf, **inner})

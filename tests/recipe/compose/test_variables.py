@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from projects import OS, image, told
+from projects import OS, image, problems_in
 
 from imagebuild.recipe.compose.references import References
 from imagebuild.schema.document import Document, Mark, Value
@@ -66,31 +66,31 @@ def test_a_declaration_can_be_changed_in_parts(tmp_path: Path) -> None:
         ("extra: {choices: [tree]}", "b.yaml:5: variables.extra.default: expected 'tree', found 'vim'"),
         ("cpus: two", "a.yaml:5: variables.cpus: expected a whole number, found 'two'"),
         ("gui: 1", "a.yaml:5: variables.gui: expected true or false, found 1"),
-        ("extra: vim", "a.yaml:5: variables.extra: expected a list of texts, found 'vim'"),
+        ("extra: vim", "a.yaml:5: variables.extra: expected a list of text values, found 'vim'"),
         ("site: [x]", "a.yaml:5: variables.site: expected text, found a list"),
         ("site: ", "b.yaml:6: variables.site: this variable has no value [set it where this file is extended, or with --var site=…]"),
-        ("extra: {remove: [nano]}", "a.yaml:5: variables.extra.remove[0]: 'nano' is not in the list [known here: vim]"),
+        ("extra: {remove: [nano]}", "a.yaml:5: variables.extra.remove[0]: 'nano' is not in the list [known: vim]"),
         ("site: {type: txt}", "a.yaml:5: variables.site.type: expected 'text', 'number', 'boolean' or 'list', found 'txt' [did you mean 'text'?]"),
         ("site: {typ: text}", "a.yaml:5: variables.site.typ: unknown key 'typ' [did you mean 'type'?]"),
         ("cpus: {default: x}", "a.yaml:5: variables.cpus.default: expected a whole number, found 'x'"),
-        ("tier: {choices: [gold, 7, true]}", "a.yaml:5: variables.tier.choices[2]: expected text, found the truth value true"),
+        ("tier: {choices: [gold, 7, true]}", "a.yaml:5: variables.tier.choices[2]: expected text, found the boolean true"),
         ("tier: {choices: [gold]}", "b.yaml:2: variables.tier.default: expected 'gold', found 'silver'"),
         ("tier: {choices: gold}", "a.yaml:5: variables.tier.choices: expected a list, found 'gold'"),
         ("new: {description: x}", "a.yaml:5: variables.new: this variable has no value [set it where this file is extended, or with --var new=…]"),
-        ("new: ", "a.yaml:5: variables.new: expected text, a whole number, true, false or a list of texts, found nothing"),
+        ("new: ", "a.yaml:5: variables.new: expected text, a whole number, true, false or a list of text values, found nothing"),
         ("new: [[x]]", "a.yaml:5: variables.new: expected text, found a list"),
         ("new: [{x: 1}]", "a.yaml:5: variables.new: expected text, found a mapping"),
         ('new: "a\\nb"', "a.yaml:5: variables.new: expected a single line, found text with a line break"),
-        ("New: x", "a.yaml:5: variables.New: expected a variable's name of small letters, digits and '_', found 'New'"),
+        ("New: x", "a.yaml:5: variables.New: expected a variable name of lower-case letters, digits and '_', found 'New'"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit(tmp_path: Path, line: str, problem: str) -> None:
     site = "" if line.startswith("site") else "\n  site: x"
     own = f"extends: b.yaml\nname: a\n{OS}variables:\n  {line}{site}\n"
-    assert told(tmp_path, {"b.yaml": DECLARED, "a.yaml": own}) == [problem]
+    assert problems_in(tmp_path, {"b.yaml": DECLARED, "a.yaml": own}) == [problem]
 
 
-def test_variables_that_are_no_mapping(tmp_path: Path) -> None:
+def test_variables_that_are_not_a_mapping(tmp_path: Path) -> None:
     assert problems("variables: [x]\n") == ["small.yaml:3: variables: expected a mapping of keys, found a list"]
 
 
@@ -106,7 +106,7 @@ def test_references_in_text(text: str, hostname: str) -> None:
     assert recipe(more).network.hostname == hostname
 
 
-def test_a_reference_that_stands_alone_keeps_the_type() -> None:
+def test_a_reference_that_is_the_whole_value_keeps_the_type() -> None:
     more = """\
 variables: {cpus: 3, extra: [vim, tree], size: 8GiB, on: true}
 vm: {vcpus: "${cpus}"}
@@ -117,7 +117,7 @@ packages: ${extra}
     assert (made.vm.vcpus.current, made.disk.size, made.packages) == (3, 8 * 1024**3, ("vim", "tree"))
     assert problems(
         "variables: {on: true}\nname: ${on}\n", "os: {family: debian, version: 13, codename: trixie}\n"
-    ) == ["small.yaml:3: name: expected text, found the truth value true; put it in quotes if it is meant as text"]
+    ) == ["small.yaml:3: name: expected text, found the boolean true; quote it if it is meant as text"]
 
 
 def test_a_literal_reference() -> None:
@@ -131,18 +131,18 @@ def test_a_literal_reference() -> None:
     [
         ("description: ${sit}", "small.yaml:3: description: there is no variable 'sit' [did you mean 'site'?]"),
         ("packages:\n  - vim\n  - x-${sit}-${site}", "small.yaml:5: packages[1]: there is no variable 'sit' [did you mean 'site'?]"),
-        ("network: {hostname: '${}'}", "small.yaml:3: network.hostname: expected ${name} of a variable [a literal ${ is written $${]"),
-        ("description: ${a b}", "small.yaml:3: description: expected ${name} of a variable [a literal ${ is written $${]"),
-        ("description: ${site", "small.yaml:3: description: expected ${name} of a variable [a literal ${ is written $${]"),
-        ("description: the ${several}", "small.yaml:3: description: the list several cannot stand inside a text [write it alone]"),
+        ("network: {hostname: '${}'}", "small.yaml:3: network.hostname: expected ${name} with the name of a variable [a literal ${ is written $${]"),
+        ("description: ${a b}", "small.yaml:3: description: expected ${name} with the name of a variable [a literal ${ is written $${]"),
+        ("description: ${site", "small.yaml:3: description: expected ${name} with the name of a variable [a literal ${ is written $${]"),
+        ("description: the ${several}", "small.yaml:3: description: the list several cannot be used inside a text [use it as the whole value]"),
         ("disk: {size: '${site}'}", "small.yaml:3: disk.size: expected a size with a unit, such as 4GiB or 512MiB, found 'berlin'"),
     ],
 )  # fmt: skip
-def test_references_that_lead_nowhere(more: str, problem: str) -> None:
+def test_unresolvable_references(more: str, problem: str) -> None:
     assert problems(f"{more}\nvariables: {{site: berlin, several: [x]}}\n") == [problem]
 
 
-def test_a_variable_without_a_value_is_told_once() -> None:
+def test_a_variable_without_a_value_is_reported_once() -> None:
     found = problems("variables:\n  site: {type: text}\nnetwork: {hostname: '${site}', device: 'x-${site}'}\n")
     assert [text.split(": ")[:2] for text in found] == [["small.yaml:4", "variables.site"]]
 
@@ -153,12 +153,12 @@ def test_variables_of_the_command_line(tmp_path: Path) -> None:
     assert made.description == "at bonn"
     assert made.variables == {"tier": "silver", "cpus": 4, "gui": True, "extra": ("vim", "tree"), "site": "bonn"}
     assert image(tmp_path, files, site="13", extra="").variables["site"] == "13"
-    assert told(tmp_path, files, site="x", cpus="four", tier="brass", gui="yes") == [
+    assert problems_in(tmp_path, files, site="x", cpus="four", tier="brass", gui="yes") == [
         "--var cpus: variables.cpus: expected a whole number, found 'four'",
         "--var gui: variables.gui: expected true or false, found 'yes'",
         "--var tier: variables.tier: expected 'gold' or 'silver', found 'brass'",
     ]
-    assert told(tmp_path, files, site="a\nb")[0].endswith("expected a single line, found text with a line break")
+    assert problems_in(tmp_path, files, site="a\nb")[0].endswith("expected a single line, found text with a line break")
 
 
 @pytest.mark.parametrize(
@@ -166,10 +166,10 @@ def test_variables_of_the_command_line(tmp_path: Path) -> None:
     [(f"{{x: {'y' * 10_000}}}", "-${x}" * 20_000), ("{x: [" + "a, " * 5000 + "b]}", None)],
     ids=["text", "values"],
 )
-def test_a_bomb_of_references_is_refused(variables: str, text: str | None) -> None:
+def test_a_reference_bomb_is_refused(variables: str, text: str | None) -> None:
     more = f"description: '{text}'\n" if text else "packages: [" + "'${x}', " * 5000 + "]\n"
     (problem,) = problems(f"variables: {variables}\n{more}")
-    assert "with its variables the recipe has more than" in problem
+    assert "with its variables replaced, the recipe has more than" in problem
 
 
 @given(st.text(st.sampled_from("$ {}ab_1\\"), max_size=12), st.text(max_size=5))

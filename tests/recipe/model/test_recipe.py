@@ -1,4 +1,4 @@
-"""The recipe's language: what is accepted, what is refused and in which words."""
+"""The recipe's keys: what is accepted, what is refused, and the messages."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_values_do_not_change() -> None:
         recipe().name = "other"  # type: ignore[misc]
 
 
-def test_the_order_of_a_dump_is_a_recipe_again() -> None:
+def test_a_dump_in_its_order_is_a_valid_recipe() -> None:
     more = """\
 network: {bootproto: static, address: 192.0.2.10, netmask: 255.255.255.0, gateway: 192.0.2.1, nameservers: [192.0.2.53]}
 root: {password: {env: PW}, ssh_keys: [{file: key.pub}]}
@@ -88,25 +88,25 @@ def test_accepted(more: str, route: str, value: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("more", "told"),
+    ("more", "message"),
     [
         ("nework: {}", "nework: unknown key 'nework' [did you mean 'network'?]"),
         ("vm: {memry: 1GiB}", "vm.memry: unknown key 'memry' [did you mean 'memory'?]"),
-        ("output: {x: 1}", "output.x: unknown key 'x' [known here: format, compression]"),
+        ("output: {x: 1}", "output.x: unknown key 'x' [known: format, compression]"),
         ("output: {format: qcow}", "output.format[0]: expected 'qcow2', 'raw', 'raw.zst', 'vmdk' or 'vhdx', found 'qcow' [did you mean 'qcow2'?]"),
         ("output: {format: []}", "output.format: expected a list of at least 1, found an empty list"),
-        ("output: {format: [raw, vmdk, raw]}", "output.format[2]: 'raw' stands here twice [remove one of the two]"),
+        ("output: {format: [raw, vmdk, raw]}", "output.format[2]: 'raw' is listed twice [remove one of the two]"),
         ("disk: 4GiB", "disk: expected a mapping of keys, found '4GiB'"),
         ("disk: {size: 4}", "disk.size: expected a size with a unit, such as 4GiB or 512MiB, found 4; the units are KiB, MiB, GiB and TiB"),
         ("disk: {size: 4G}", "disk.size: expected a size with a unit, such as 4GiB or 512MiB, found '4G'; did you mean 4GiB?"),
         ("disk: {size: 1MiB}", "disk.size: expected 256MiB to 64TiB, found '1MiB'"),
-        ("disk: {size: true}", "disk.size: expected text, found the truth value true; put it in quotes if it is meant as text"),
+        ("disk: {size: true}", "disk.size: expected text, found the boolean true; quote it if it is meant as text"),
         ("disk: {size: 300.0001KiB}", "disk.size: 300.0001KiB is not a multiple of 512 bytes"),
         ("disk: {size: -4GiB}", "disk.size: expected a size with a unit, such as 4GiB or 512MiB, found '-4GiB'"),
         ("disk: {bus: [a]}", "disk.bus: expected 'virtio', 'scsi', 'sata' or 'ide', found a list"),
         ("vm: {disk: {cache: unsave}}", "vm.disk.cache: expected 'writethrough', 'writeback', 'none', 'directsync' or 'unsafe', found 'unsave' [did you mean 'unsafe'?]"),
         ("vm: {vcpus: two}", "vm.vcpus: expected a whole number, found 'two'"),
-        ("vm: {vcpus: true}", "vm.vcpus: expected a whole number, found the truth value true"),
+        ("vm: {vcpus: true}", "vm.vcpus: expected a whole number, found the boolean true"),
         ("vm: {vcpus: 0}", "vm.vcpus: expected 1 to 512, found 0"),
         ("vm: {memory: 300.5MiB}", "vm.memory: the memory of a VM must be a multiple of 1MiB"),
         ("vm: {timeout: 1800}", "vm.timeout: expected a time with a unit, such as 30m, 90s or 1h30m, found 1800"),
@@ -118,48 +118,48 @@ def test_accepted(more: str, route: str, value: object) -> None:
         ("network: {hostname: web_1}", "network.hostname: expected a host name such as web1.example.org, found 'web_1'"),
         ("network: {device: ../eth0}", "network.device: expected an interface such as eth0, found '../eth0'"),
         ("network: {bootproto: static}", "network.bootproto: a static network needs address and netmask"),
-        ("network: {address: 192.0.2.1}", "network.address: this has no meaning with bootproto: dhcp [write bootproto: static, or remove the key]"),
+        ("network: {address: 192.0.2.1}", "network.address: this key is not allowed with bootproto: dhcp [set bootproto: static, or remove the key]"),
         ("network: {bootproto: static, address: 192.0.2.300, netmask: 255.255.0.255}", "network.address: expected an IPv4 address such as 192.0.2.10, found '192.0.2.300'"),
         ("network: {bootproto: static, address: 192.0.2.0, netmask: 255.255.255.0}", "network.address: 192.0.2.0 cannot be the address of a host in 192.0.2.0/24"),
         ("network: {bootproto: static, address: 192.0.2.9, netmask: 255.255.255.0, gateway: 192.0.3.1}", "network.gateway: the gateway 192.0.3.1 is not another host in 192.0.2.0/24"),
         ("network: {bootproto: static, address: 192.0.2.9, netmask: 255.0.255.0}", "network.netmask: expected a netmask such as 255.255.255.0, found '255.0.255.0'"),
         ("network: {nameservers: [fe80::1%eth0]}", "network.nameservers[0]: expected an IP address such as 192.0.2.53 or 2001:db8::53, found 'fe80::1%eth0'"),
-        ("installer: {mirror: mirror.example}", "installer.mirror: expected an address such as http://mirror.example/debian, found 'mirror.example'"),
-        ("installer: {mirror: 'http://u:p@mirror.example/'}", "installer.mirror: a name or password does not belong in an address: it would stand in logs and manifests"),
-        ("installer: {mirror: 'http://mirror.example/ x'}", "installer.mirror: expected an address such as http://mirror.example/debian, found 'http://mirror.example/ x'"),
-        ("installer: {mirror: 'http://[::1'}", "installer.mirror: expected an address such as http://mirror.example/debian, found 'http://[::1'"),
+        ("installer: {mirror: mirror.example}", "installer.mirror: expected a URL such as http://mirror.example/debian, found 'mirror.example'"),
+        ("installer: {mirror: 'http://u:p@mirror.example/'}", "installer.mirror: a URL must not contain a user name or password: it would appear in logs and manifests"),
+        ("installer: {mirror: 'http://mirror.example/ x'}", "installer.mirror: expected a URL such as http://mirror.example/debian, found 'http://mirror.example/ x'"),
+        ("installer: {mirror: 'http://[::1'}", "installer.mirror: expected a URL such as http://mirror.example/debian, found 'http://[::1'"),
         ("installer: {components: []}", "installer.components: expected a list of at least 1, found an empty list"),
         ("packages: vim", "packages: expected a list, found 'vim'"),
-        ("packages: [Vim]", "packages[0]: 'Vim' is no name of a Debian package"),
+        ("packages: [Vim]", "packages[0]: 'Vim' is not a Debian package name"),
         ("packages: ['vim ']", "packages[0]: expected the name of a package such as openssh-server, found 'vim '"),
-        ("packages: [vim, vim]", "packages[1]: 'vim' stands here twice [remove one of the two]"),
+        ("packages: [vim, vim]", "packages[1]: 'vim' is listed twice [remove one of the two]"),
         ("kernel_arguments: [a b]", "kernel_arguments[0]: expected one kernel argument such as console=ttyS0,115200n8 (no space, quote, backslash or shell character), found 'a b'"),
         ("kickstart: {template: ../../etc/x.ks.j2}", "kickstart.template: expected the name of a kickstart template that ends in .ks.j2, such as debian.ks.j2, found '../../etc/x.ks.j2'"),
-        ("variables: {A: 1}", "variables.A: expected a variable's name of small letters, digits and '_', found 'A'"),
-        ("variables: {a: {b: 1}}", "variables.a.b: unknown key 'b' [known here: type, default, choices, description]"),
-        ("variables: {a: }", "variables.a: expected text, a whole number, true, false or a list of texts, found nothing"),
+        ("variables: {A: 1}", "variables.A: expected a variable name of lower-case letters, digits and '_', found 'A'"),
+        ("variables: {a: {b: 1}}", "variables.a.b: unknown key 'b' [known: type, default, choices, description]"),
+        ("variables: {a: }", "variables.a: expected text, a whole number, true, false or a list of text values, found nothing"),
         ("matrx: {a: [1]}", "matrx: unknown key 'matrx' [did you mean 'matrix'?]"),
-        ("root: {password: hunter2}", "root.password: a secret does not stand in a recipe; write {env: NAME} or {file: PATH}"),
+        ("root: {password: hunter2}", "root.password: a recipe must not contain a secret; use {env: NAME} or {file: PATH}"),
         ("root: {password: {env: A, file: b}}", "root.password: expected exactly one of env and file"),
         ("root: {password: {}}", "root.password: expected exactly one of env and file"),
         ("root: {password: {enw: A}}", "root.password.enw: unknown key 'enw' [did you mean 'env'?]"),
         ("root: {ssh_keys: [{envv: A}]}", "root.ssh_keys[0].envv: unknown key 'envv' [did you mean 'env'?]"),
-        ("root: {ssh_keys: [ssh-rsa AAAA]}", "root.ssh_keys[0]: expected an SSH public key such as 'ssh-ed25519 AAAA… name'; what the base64 holds is not a whole ssh-rsa key"),
+        ("root: {ssh_keys: [ssh-rsa AAAA]}", "root.ssh_keys[0]: expected an SSH public key such as 'ssh-ed25519 AAAA… name'; the base64 data is not a complete ssh-rsa key"),
         ("root: {ssh_keys: [ssh-rsa !]}", "root.ssh_keys[0]: expected an SSH public key such as 'ssh-ed25519 AAAA… name'; the part after ssh-rsa is not base64"),
         ("root: {ssh_keys: [1]}", "root.ssh_keys[0]: expected an SSH public key such as 'ssh-ed25519 AAAA… name', found '1'"),
         ("operations: [trim-free-spce]", "operations[0]: unknown operation 'trim-free-spce' [did you mean 'trim-free-space'?]"),
         ("operations: [{trim-free-spce: {}}]", "operations[0].trim-free-spce: unknown operation 'trim-free-spce' [did you mean 'trim-free-space'?]"),
-        ("operations: [{trim-free-space: {x: 1}}]", "operations[0].trim-free-space.x: unknown key 'x' [no keys belong here]"),
+        ("operations: [{trim-free-space: {x: 1}}]", "operations[0].trim-free-space.x: unknown key 'x' [no keys are allowed here]"),
         ("operations: [{trim-free-space: now}]", "operations[0].trim-free-space: expected a mapping of parameters, found 'now'"),
         ("operations: [{a: , b: }]", "operations[0]: expected an operation's name, or one name with its parameters, found a mapping"),
         ("operations: [[]]", "operations[0]: expected an operation's name, or one name with its parameters, found an empty list"),
     ],
 )  # fmt: skip
-def test_refused(more: str, told: str) -> None:
-    assert f"small.yaml:3: {told}" in problems(more)
+def test_refused(more: str, message: str) -> None:
+    assert f"small.yaml:3: {message}" in problems(more)
 
 
-def test_everything_is_told_at_once_in_the_order_of_the_lines() -> None:
+def test_all_problems_are_reported_together_in_the_order_of_the_lines() -> None:
     more = """\
 packages:
   - vim
@@ -187,21 +187,21 @@ operations:
 
 
 @pytest.mark.parametrize(
-    ("base", "told"),
+    ("base", "message"),
     [
         ("", "small.yaml:1: the file is empty: a recipe begins with `name:`"),
         ("# only a comment\n", "small.yaml:1: the file is empty: a recipe begins with `name:`"),
         ("- a\n", "small.yaml:1: expected a mapping of keys: a recipe begins with `name:`"),
-        ("name: x\n", "small.yaml:1: os: this key is required, and it is missing"),
+        ("name: x\n", "small.yaml:1: os: this key is required but missing"),
         ("os: {family: debian, version: 13}\nname: x\n", "small.yaml:1: os: the key 'codename' is missing; the Debian family needs it, such as trixie"),
-        ("name: x\nos: {family: redhat, version: 10}\n", "small.yaml:1: installer: the key 'source' is missing: where Anaconda comes from"),
-        ("name: x\nos: {family: redhat, version: 10}\ninstaller: {type: kickstrap}\n", "small.yaml:3: installer.type: kickstrap installs the family debian, and this is redhat"),
+        ("name: x\nos: {family: redhat, version: 10}\n", "small.yaml:1: installer: the key 'source' is missing: it says where Anaconda comes from"),
+        ("name: x\nos: {family: redhat, version: 10}\ninstaller: {type: kickstrap}\n", "small.yaml:3: installer.type: kickstrap installs the family debian, but this is redhat"),
         ("name: ../x\nos: {family: debian, version: 13, codename: trixie}\n", "small.yaml:1: name: expected a name of letters"),
         ("os:\n  family: debian\n  version: 13\n  codename: trixie\nname:\n", "small.yaml:5: name: expected text, found nothing"),
     ],
 )  # fmt: skip
-def test_recipes_that_are_none(base: str, told: str) -> None:
-    assert any(problem.startswith(told) for problem in problems(base=base))
+def test_files_that_are_not_recipes(base: str, message: str) -> None:
+    assert any(problem.startswith(message) for problem in problems(base=base))
 
 
 def test_operations_get_their_own_parameters() -> None:
@@ -212,7 +212,7 @@ def test_operations_get_their_own_parameters() -> None:
     assert calls[1] == registry.call("install-packages", {"packages": ["vim"]})
 
 
-def test_a_recipe_knows_where_its_values_stand() -> None:
+def test_a_recipe_knows_where_its_values_are_written() -> None:
     found = recipe("root:\n  password:\n    env: PW\n").place(("root", "password"))
     assert (found.file, found.key) == ("small.yaml", 4)
 
@@ -241,6 +241,6 @@ def test_names_are_looked_up_and_paths_are_not(tmp_path: Path) -> None:
     assert caught.value.hint == "did you mean 'small'?"
     with pytest.raises(UsageError) as caught:
         load("debian-12", search=[folder])
-    assert caught.value.hint == "known here: small"
+    assert caught.value.hint == "known: small"
     with pytest.raises(RecipeError, match="there is no such file"):
         load("small.yaml", search=[folder])

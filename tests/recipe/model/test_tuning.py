@@ -1,4 +1,4 @@
-"""Services and tuning: what they bring, and what does not fit."""
+"""Services and tuning: what they add, and conflicts."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_kernel_arguments(more: str, base: str, brought: tuple[str, ...]) -> Non
     assert recipe(more, base).all_kernel_arguments == brought
 
 
-def test_packages_and_services_come_with_what_needs_them() -> None:
+def test_packages_and_services_are_added_by_the_settings_that_need_them() -> None:
     made = recipe("packages: [vim]\ntuning: {tuned_profile: virtual-guest}\nusers: [{name: ops, sudo: true}]\n")
     assert made.all_packages == ("vim", "tuned", "sudo")
     assert made.enabled_services == ("tuned",)
@@ -45,16 +45,16 @@ def test_packages_and_services_come_with_what_needs_them() -> None:
 
 
 @pytest.mark.parametrize(
-    ("more", "base", "told"),
+    ("more", "base", "message"),
     [
         ("tuning: {io_scheduler: noop}", MINIMAL, "3: tuning.io_scheduler: the kernel of this guest has no scheduler 'noop' [it has none, mq-deadline, kyber, bfq]"),
         ("tuning: {io_scheduler: none}", EL7, "4: tuning.io_scheduler: the kernel of this guest has no scheduler 'none' [it has noop, deadline, cfq]"),
         ("tuning: {interface_names: classic}\nkernel_arguments: [quiet, net.ifnames=1]", MINIMAL,
-         "4: kernel_arguments[1]: net.ifnames=1 contradicts net.ifnames=0, which tuning brings [remove one of the two]"),
+         "4: kernel_arguments[1]: net.ifnames=1 conflicts with net.ifnames=0, which tuning adds [remove one of the two]"),
         ("tuning: {serial_console: true}\nkernel_arguments: ['console=ttyS0,9600']", MINIMAL,
-         "4: kernel_arguments[0]: console=ttyS0,9600 contradicts console=ttyS0,115200n8, which tuning brings [remove one of the two]"),
+         "4: kernel_arguments[0]: console=ttyS0,9600 conflicts with console=ttyS0,115200n8, which tuning adds [remove one of the two]"),
         ("tuning: {transparent_huge_pages: never}\nkernel_arguments: [transparent_hugepage=always]", MINIMAL,
-         "4: kernel_arguments[0]: transparent_hugepage=always contradicts transparent_hugepage=never, which tuning brings [remove one of the two]"),
+         "4: kernel_arguments[0]: transparent_hugepage=always conflicts with transparent_hugepage=never, which tuning adds [remove one of the two]"),
         ("tuning: {tuned_profile: '../x'}", MINIMAL, "3: tuning.tuned_profile: expected the name of a profile such as virtual-guest, found '../x'"),
         ("tuning: {tuned_profile: x}\nservices: {disabled: [tuned]}", MINIMAL, "4: services.disabled[0]: tuned is needed for tuning.tuned_profile [remove one of the two]"),
         ("services: {enabled: [a], disabled: [b, a]}", MINIMAL, "3: services.disabled[1]: 'a' is enabled too [remove one of the two]"),
@@ -62,5 +62,5 @@ def test_packages_and_services_come_with_what_needs_them() -> None:
         ("services: {enabled: [-x]}", MINIMAL, "3: services.enabled[0]: expected the name of a service such as sshd, found '-x'"),
     ],
 )  # fmt: skip
-def test_refused(more: str, base: str, told: str) -> None:
-    assert problems(f"{more}\n", base) == [f"small.yaml:{told}"]
+def test_refused(more: str, base: str, message: str) -> None:
+    assert problems(f"{more}\n", base) == [f"small.yaml:{message}"]

@@ -1,4 +1,4 @@
-"""``render --recipe``: what it prints is the same recipe again, and tells where each value comes from."""
+"""``render --recipe`` prints an equivalent recipe and shows where each value comes from."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def again(made: Recipe) -> Recipe:
     return validate(parse(written(made), str(made.source)), made.source)
 
 
-def test_it_tells_where_each_value_comes_from(tmp_path: Path) -> None:
+def test_it_shows_where_each_value_comes_from(tmp_path: Path) -> None:
     files = {
         "base/b.yaml": f"{OS}packages: [vim, curl]\n",
         "a.yaml": "extends: base/b.yaml\nname: a\npackages: {append: ['${x}']}\nvariables: {x: tree}\n",
