@@ -58,7 +58,7 @@ class Agent(_Row):
     source: Annotated[tuple[str, ...], Field(min_length=1)]
 
     @property
-    def told(self) -> str:
+    def description(self) -> str:
         """What it is and what becomes of a clone, in words."""
         return f"{self.product}; {self.how}"
 

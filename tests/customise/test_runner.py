@@ -54,7 +54,7 @@ def test_phases_come_in_order_and_within_them_the_recipe_decides() -> None:
 def test_result_tells_status_changes_and_packages() -> None:
     result = run(Appliance(guest()), registry.call("reset-machine-id"), registry.call("disable-selinux"))
     selinux, machine_id = result.operations
-    assert (selinux.status, selinux.reason) == ("not applicable", "no SELinux in this guest")
+    assert (selinux.status, selinux.reason) == ("not applicable", "this guest does not have SELinux")
     assert [(change.path, change.what) for change in machine_id.changes] == [("/etc/machine-id", "emptied")]
     assert result.changed_paths == 1
     assert result.packages == {"vim": "2:9.1"}

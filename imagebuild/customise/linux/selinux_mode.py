@@ -22,10 +22,10 @@ def set_mode(guest: Guest, mode: Mode) -> None:
     if guest.real_file(_CONFIG) is None:
         if mode != "disabled":
             raise GuestError(
-                f"there is no SELinux in this guest that could be {mode}",
+                f"there is this guest does not have SELinux that could be {mode}",
                 "let the installation bring SELinux's packages and its policy",
             )
-        raise NotApplicable("no SELinux in this guest")
+        raise NotApplicable("this guest does not have SELinux")
     guest.edit(_CONFIG, lambda text: with_key(text, "SELINUX", mode), f"SELINUX={mode}")
     if mode == "disabled":
         kernel_cmdline.set_argument(guest, "selinux", "0")
