@@ -1,4 +1,4 @@
-"""What a guest's disk offers, and how a change of it is put on record."""
+"""The primitives for a guest's disk, and how a change to it is recorded."""
 
 from __future__ import annotations
 
@@ -16,14 +16,16 @@ if TYPE_CHECKING:
     from imagebuild.guest.text_search import SearchResult
 
 _LONGEST_DIFFERENCE = 256 << 10
-"""Characters of the longest text that a difference is made of."""
+"""The maximum number of characters of a text that is compared."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """One thing that was changed in a guest; ``diff`` is a unified diff of a text, if differences are asked for.
+    """One thing that was changed in a guest; ``diff`` is a unified diff of a text, if differences
+    are requested.
 
-    ``carried`` says whether something of one machine was there: not so where a change adds something, or makes it tidy.
+    ``carried`` says whether something machine-specific was there: it is false if a change only adds
+    something or tidies up.
     """
 
     path: str
@@ -33,7 +35,7 @@ class Change:
 
 
 def difference(path: str, before: str | bytes, after: str | bytes) -> str:
-    """A unified diff of two texts; nothing if either is no text or the two are long."""
+    """A unified diff of two texts; empty if either is not a text or the two are long."""
     old, new = (
         part.decode("utf-8", "surrogateescape") if isinstance(part, bytes) else part for part in (before, after)
     )
@@ -44,11 +46,13 @@ def difference(path: str, before: str | bytes, after: str | bytes) -> str:
 
 
 class Files(Protocol):
-    """The primitives a guest's disk offers. Links in the folders of a path are followed inside the guest.
+    """The primitives of a guest's disk. Links in the folders of a path are followed inside the
+    guest.
 
-    The last part of a path is not followed, except by ``read``, ``write``, ``chmod`` and ``listdir``.
-    Everything raises GuestFileError when the guest's file system refuses. What is about many files goes on with the others
-    instead, and returns the paths it was not done to, with the reasons.
+    The last part of a path is not followed, except by ``read``, ``write``, ``chmod`` and
+    ``listdir``. Every method raises GuestFileError if the guest's file system refuses. Methods for
+    many files continue with the other files instead, and return the paths that failed, with the
+    reasons.
     """
 
     def stat(self, path: str) -> GuestFile | None: ...

@@ -75,10 +75,10 @@ def found(files: dict[str, str | Node], kind: str = "identities") -> list[tuple[
         ("SSHFP 4 2 " + spellings.of_public_key(KEY)[4], "public SSH host key (ssh-ed25519)"),
         ("SHA256:" + spellings.of_public_key(KEY)[1], "public SSH host key (ssh-ed25519)"),
         ("MD5:" + spellings.of_public_key(KEY)[2], "public SSH host key (ssh-ed25519)"),
-        ("instance i-0a1b2c3d4e5f", "id of the cloud's instance"),
+        ("instance i-0a1b2c3d4e5f", "cloud instance id"),
         ("host 6D2CD7F6-0001-4002-8003-000000000004", "NVMe host id"),
         ("acl iqn.1993-08.org.debian:01:abcdef012345", "iSCSI initiator name"),
-        ("disk /dev/disk/by-id/virtio-VB1234-5678", "serial number of a disk VB1234-5678"),
+        ("disk /dev/disk/by-id/virtio-VB1234-5678", "disk serial number VB1234-5678"),
     ],
 )
 def test_an_identity_is_found_in_every_spelling(text: str, what: str | None) -> None:
@@ -136,7 +136,7 @@ def test_a_common_word_as_a_name_is_reported_once_and_as_a_note() -> None:
     files = SYSTEM | {"/etc/hostname": "jupiter\n"} | {f"/srv/{at}": "to jupiter and beyond\n" for at in range(30)}
     assert [one for one in found(files) if "jupiter" in one[1]] == []
     assert [what for _, what in found(files, "limits")] == [
-        "the hostname jupiter is a common word: it is in 30 places, which are not listed"
+        "the hostname jupiter is a common word: its 30 occurrences are not listed"
     ]
 
 
@@ -226,4 +226,4 @@ def test_the_texts_in_an_initramfs_are_looked_at(pack: Callable[[bytes], bytes])
 def test_an_initramfs_that_cannot_be_unpacked_is_named() -> None:
     hits = found(SYSTEM | {"/boot/initrd.img-6.12": Node("file", 0o600, b"\x1f\x8b damaged")}, "limits")
     assert [path for path, _ in hits] == ["/boot/initrd.img-6.12"]
-    assert "not looked into" in hits[0][1]
+    assert "not inspected" in hits[0][1]

@@ -236,10 +236,10 @@ def test_a_value_by_random_is_no_placeholder(value: str) -> None:
 @pytest.mark.parametrize(
     ("configuration", "text", "what"),
     [
-        ("/etc/crypttab", "data UUID=x /etc/keys/data luks\n", "key of an encrypted disk"),
-        ("/etc/fstab", "//nas/x /mnt cifs rw,credentials=/etc/keys/data 0 0\n", "password of a file server (SMB)"),
-        ("/etc/zabbix/zabbix_agentd.conf", "TLSPSKFile=/etc/keys/data\n", "key of Zabbix"),
-        ("/etc/openvpn/client/x.conf", "auth-user-pass /etc/keys/data\n", "password of a tunnel or a dial-up"),
+        ("/etc/crypttab", "data UUID=x /etc/keys/data luks\n", "disk encryption key"),
+        ("/etc/fstab", "//nas/x /mnt cifs rw,credentials=/etc/keys/data 0 0\n", "file server password (SMB)"),
+        ("/etc/zabbix/zabbix_agentd.conf", "TLSPSKFile=/etc/keys/data\n", "Zabbix key"),
+        ("/etc/openvpn/client/x.conf", "auth-user-pass /etc/keys/data\n", "tunnel or dial-up password"),
     ],
 )
 def test_a_file_that_a_configuration_names_is_a_secret(configuration: str, text: str, what: str) -> None:
@@ -251,12 +251,12 @@ def test_a_file_that_a_configuration_names_is_a_secret(configuration: str, text:
     changes = [
         (change.path, change.what) for one in result.operations if one.name == "credentials" for change in one.changes
     ]
-    assert changes == [("/etc/keys/data", f"{what}, as {configuration} says")]
+    assert changes == [("/etc/keys/data", f"{what}, according to {configuration}")]
 
 
 def test_a_secret_in_a_long_line_is_found_without_the_lines_number() -> None:
     line = '{"x": "' + "y" * 5000 + '", "refresh_token": "abc"}'
-    assert found("/root/x.json", line, "credentials") == ["token of an account"]
+    assert found("/root/x.json", line, "credentials") == ["account token"]
 
 
 @pytest.mark.timeout(60)

@@ -15,5 +15,5 @@ def test_a_folder_that_is_no_utf8_is_named(tmp_path: Path) -> None:
     folder.mkdir()
     disk = folder / "disk.raw"
     disk.write_bytes(b"x" * 512)
-    with pytest.raises(HostError, match="no UTF-8"):
+    with pytest.raises(HostError, match="not valid UTF-8"):
         customise.run(disk, "raw", [], accel="tcg", workdir=folder)

@@ -178,5 +178,5 @@ def test_dnf_and_zypper(tmp_path: Path) -> None:
     )
     assert changes(zypper) == changes(dnf) == expected
     (repository / "repodata/repomd.xml").unlink()
-    with pytest.raises(GuestError, match="has no index of its packages that dnf could read"):
+    with pytest.raises(GuestError, match="has no package index that dnf could read"):
         guest.applied(guest.install("greeter"))

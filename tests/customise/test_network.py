@@ -62,7 +62,7 @@ def test_a_command_has_the_network_that_it_asks_for(debian: Path, tmp_path: Path
                 network=network,
             )
 
-        with pytest.raises(GuestError, match="run-command would have to use the network, and that is switched off"):
+        with pytest.raises(GuestError, match="run-command would need the network, which is switched off"):
             run(("forbidden", True), network=False)
         with pytest.raises(GuestError, match=r"run-command: bash failed in the guest: .*unreachable"):
             run(("first", True), ("second", True), ("silent", False))

@@ -263,7 +263,7 @@ def test_an_appliance_that_is_stuck_is_ended_and_begun_again(
         return customise.run(disk, "raw", calls, accel="tcg", workdir=workdir, network=False, stuck_after=12)
 
     result = customise.again_if_stuck(work, told.append)
-    assert told == ["libguestfs's appliance has done nothing for 12 s; it is begun again"]
+    assert told == ["the libguestfs appliance has been idle for 12 s; starting again"]
     assert result.operations[0].status == "changed"
     first, second = pids.read_text().split()
     assert not Path("/proc", first).exists()

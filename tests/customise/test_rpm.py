@@ -50,5 +50,5 @@ def test_what_packages_provide_is_there(debian: Path, tmp_path: Path) -> None:
     assert result.operations[0].status == "nothing to do"
     assert result.packages == {"tiny": "1-2"}
     for name in ("/usr/bin/absent", "tiny-2"):
-        with pytest.raises(GuestError, match="install-packages would have to use the network"):
+        with pytest.raises(GuestError, match="install-packages would need the network"):
             run(debian, tmp_path, ("install-packages", {"packages": [name]}))

@@ -77,7 +77,7 @@ def test_a_missing_package_is_an_error_when_the_network_is_forbidden() -> None:
     appliance = Appliance(guest())
     before = dict(appliance.disk.tree)
     calls = [registry.call("reset-machine-id"), registry.call("install-packages", {"packages": ["tree"]})]
-    with pytest.raises(GuestError, match="install-packages would have to use the network") as caught:
+    with pytest.raises(GuestError, match="install-packages would need the network") as caught:
         run(appliance, *calls, network=False)
     assert caught.value.hint
     assert appliance.disk.tree == before, "nothing may change before this is known"
@@ -96,7 +96,7 @@ def test_trimmed_space_is_on_record() -> None:
     appliance = Appliance(guest())
     appliance.disk.unused = 5 << 20
     (result,) = run(appliance, registry.call("trim-free-space")).operations
-    assert [(change.path, change.what) for change in result.changes] == [("/", "gave back 5.0 MiB")]
+    assert [(change.path, change.what) for change in result.changes] == [("/", "discarded 5.0 MiB")]
 
 
 def test_unknown_operation_names_the_known_ones() -> None:

@@ -127,7 +127,7 @@ def test_an_image_that_another_run_works_on(tmp_path: Path) -> None:
     image.write_bytes(b"\0" * 4096)
     with image.open("rb") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        with pytest.raises(HostError, match="another imagebuild works on"):
+        with pytest.raises(HostError, match="another imagebuild is working on"):
             locked(image)
 
 

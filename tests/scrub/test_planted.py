@@ -105,7 +105,7 @@ def test_the_journal_of_before_with_paths_in_it(place: Place, task: str) -> None
     place.plant()
     place.done()
     place.journal(json.dumps({"task": task, "pairs": [[str(place.work / "0.done"), str(place.canary)]]}))
-    place.assert_refused("none that imagebuild writes")
+    place.assert_refused("not in imagebuild's format")
 
 
 def test_an_overlay_on_another_file_is_not_committed(place: Place) -> None:
@@ -123,14 +123,14 @@ def test_a_hard_link_of_another_file_is_not_moved(place: Place) -> None:
     place.canary.chmod(0o600)
     (place.work / "0.done").hardlink_to(place.canary)
     place.journal(json.dumps(place.true_journal()))
-    place.assert_refused("several names")
+    place.assert_refused("several hard links")
 
 
 def test_a_link_to_another_file_is_not_moved(place: Place) -> None:
     place.plant()
     (place.work / "0.done").symlink_to(place.canary)
     place.journal(json.dumps(place.true_journal()))
-    place.assert_refused("is no file")
+    place.assert_refused("is not a regular file")
 
 
 @pytest.mark.parametrize("mode", [0o755, 0o770, 0o701, 0o777])
@@ -157,31 +157,31 @@ def test_a_link_to_a_folder(place: Place) -> None:
     elsewhere = place.canary.parent / "private"
     elsewhere.mkdir(mode=0o700)
     place.work.symlink_to(elsewhere)
-    place.assert_refused("it is no folder")
+    place.assert_refused("it is not a folder")
 
 
 def test_a_file_and_a_pipe_of_its_name(place: Place) -> None:
     place.work.write_bytes(b"")
-    place.assert_refused("it is no folder")
+    place.assert_refused("it is not a folder")
     place.work.unlink()
     os.mkfifo(place.work)
-    place.assert_refused("it is no folder")
+    place.assert_refused("it is not a folder")
 
 
 def test_a_journal_that_is_no_file(place: Place) -> None:
     place.plant()
     journal = place.work / "journal.json"
     os.mkfifo(journal, 0o600)
-    place.assert_refused("is no file")  # and does not wait for a writer
+    place.assert_refused("is not a regular file")  # and does not wait for a writer
     journal.unlink()
     journal.mkdir()
-    place.assert_refused("is no file")
+    place.assert_refused("is not a regular file")
     journal.rmdir()
     journal.symlink_to(place.canary)
-    place.assert_refused("is no file")
+    place.assert_refused("is not a regular file")
     journal.unlink()
     journal.symlink_to("nowhere")
-    place.assert_refused("is no file")
+    place.assert_refused("is not a regular file")
 
 
 def test_a_journal_of_somebody_else_or_of_several_names(place: Place) -> None:
@@ -196,7 +196,7 @@ def test_a_journal_of_somebody_else_or_of_several_names(place: Place) -> None:
     place.assert_refused("open to other users")
     journal.chmod(0o600)
     (place.canary.parent / "name").hardlink_to(journal)
-    place.assert_refused("several names")
+    place.assert_refused("several hard links")
 
 
 @pytest.mark.parametrize(
@@ -213,7 +213,7 @@ def test_a_malformed_journal(place: Place, content: bytes) -> None:
     place.plant()
     place.done()
     place.journal(content)
-    place.assert_refused("none that imagebuild writes")
+    place.assert_refused("not in imagebuild's format")
 
 
 def test_a_journal_without_end(place: Place) -> None:
@@ -239,7 +239,7 @@ def test_a_journal_with_one_thing_wrong(place: Place, changed: dict[str, Any]) -
     place.plant()
     place.done()
     place.journal(json.dumps(place.true_journal(**changed)))
-    place.assert_refused("none that imagebuild writes")
+    place.assert_refused("not in imagebuild's format")
 
 
 def test_a_journal_about_other_images(place: Place) -> None:
@@ -248,7 +248,7 @@ def test_a_journal_about_other_images(place: Place) -> None:
     journal = place.true_journal()
     journal["disks"][0]["image"]["inode"] = place.canary.stat().st_ino
     place.journal(json.dumps(journal))
-    place.assert_refused("fits none of the images")
+    place.assert_refused("matches none of the images")
 
 
 @pytest.mark.parametrize("which", ["inode", "size", "mtime_ns"])

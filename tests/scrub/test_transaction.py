@@ -23,7 +23,7 @@ class Died(BaseException):
     """What a killed process does not do any more."""
 
 
-def images(folder: Path, *names: str) -> list[Image]:
+def images(folder: Path, *names: str) -> list[ImageToScrub]:
     found = []
     for name in names:
         (folder / name).write_bytes(OLD + name.encode())
@@ -31,13 +31,13 @@ def images(folder: Path, *names: str) -> list[Image]:
     return found
 
 
-def fill(work: workshop.Workshop, disks: Sequence[Image]) -> None:
+def fill(work: workshop.Workshop, disks: Sequence[ImageToScrub]) -> None:
     for number, image in enumerate(disks):
         work.done(number).touch(mode=0o600)
         work.done(number).write_bytes(NEW + image.path.name.encode())
 
 
-def die(disks: Sequence[Image], task: Task, monkeypatch: pytest.MonkeyPatch, *, after: int) -> None:
+def die(disks: Sequence[ImageToScrub], task: Task, monkeypatch: pytest.MonkeyPatch, *, after: int) -> None:
     """Finish as a run does, which dies after so many disks."""
     done = []
 
@@ -66,7 +66,7 @@ def die(disks: Sequence[Image], task: Task, monkeypatch: pytest.MonkeyPatch, *, 
     assert workshop.path_for(disks[0].path).is_dir()
 
 
-def content(disks: Sequence[Image]) -> list[bytes]:
+def content(disks: Sequence[ImageToScrub]) -> list[bytes]:
     return [image.path.read_bytes()[:-1] for image in disks]
 
 
@@ -129,7 +129,7 @@ def test_disks_that_are_not_named_are_asked_for(tmp_path: Path, monkeypatch: pyt
     die(disks, "swap", monkeypatch, after=1)
     with pytest.raises(HostError, match="an unfinished scrub of 2 disks") as caught, _finished(disks[:1]):
         pytest.fail("one is the old one")
-    assert "name all of them" in str(caught.value.hint)
+    assert "give all of them" in str(caught.value.hint)
 
 
 def test_an_image_that_was_changed_since_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -223,7 +223,7 @@ def test_a_full_file_system_while_overwriting_leaves_the_journal(
 def test_too_little_room_is_found_before_anything_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (disk,) = images(tmp_path, "a")
     monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(0, 0, 0))
-    with pytest.raises(HostError, match="takes 1 MiB more, and 0 MiB are free"), workshop.new(disk.path) as work:
+    with pytest.raises(HostError, match="needs 1 MiB more, but only 0 MiB are free"), workshop.new(disk.path) as work:
         work.done(0).write_bytes(b"x" * (1 << 20) + b"y" * 65536)
         work.done(0).chmod(0o600)
         transaction.finish(work, "overwrite", [disk])
@@ -234,7 +234,7 @@ def test_too_little_room_is_found_before_anything_is_written(tmp_path: Path, mon
 def test_an_output_that_appears_meanwhile_is_not_replaced(tmp_path: Path) -> None:
     (disk,) = images(tmp_path, "a")
     output = tmp_path / "new"
-    with pytest.raises(UsageError, match="is there already"), workshop.new(output) as work:
+    with pytest.raises(UsageError, match="already exists"), workshop.new(output) as work:
         fill(work, [disk])
         output.write_bytes(b"somebody else's")
         transaction.place(work, disk, output, private=True)

@@ -92,7 +92,7 @@ def rename(guest: Guest, known: set[str]) -> None:
         programs = _in_programs(guest, folders, known)
         for path, new in names.items():
             if guest.exists(posixpath.join(posixpath.dirname(path), new)):
-                raise GuestError(f"{path} cannot be renamed to {new}, which is there already", "remove one of the two")
+                raise GuestError(f"{path} cannot be renamed to {new}, which already exists", "remove one of the two")
         texts = [
             path
             for path in guest.real_files(*(f"{folder}/{one}" for folder in folders for one in _TEXTS))

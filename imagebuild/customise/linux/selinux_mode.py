@@ -22,8 +22,8 @@ def set_mode(guest: Guest, mode: Mode) -> None:
     if guest.real_file(_CONFIG) is None:
         if mode != "disabled":
             raise GuestError(
-                f"there is this guest does not have SELinux that could be {mode}",
-                "let the installation bring SELinux's packages and its policy",
+                f"SELinux cannot be set to {mode}: this guest does not have it",
+                "install SELinux's packages and its policy during the installation",
             )
         raise NotApplicable("this guest does not have SELinux")
     guest.edit(_CONFIG, lambda text: with_key(text, "SELINUX", mode), f"SELINUX={mode}")

@@ -68,7 +68,7 @@ _OF_OTHERS = re.compile(
 
 def apply(guest: Guest, params: NoParams) -> None:
     for path in (f"/etc/{name}" for name in _ACCOUNTS):
-        with nullcontext() if _tells(guest, path) else guest.tidying():
+        with nullcontext() if _holds_secrets(guest, path) else guest.tidying():
             guest.remove(path)
     guest.empty(_OLD_PASSWORDS)
     guest.remove_files(*_DAILY)
@@ -81,7 +81,7 @@ def apply(guest: Guest, params: NoParams) -> None:
         )
 
 
-def _tells(guest: Guest, path: str) -> bool:
+def _holds_secrets(guest: Guest, path: str) -> bool:
     """Whether a copy contains a password, or an account that the guest does not have. The copies
     that packages leave in a clean image contain neither."""
     now = path.removesuffix("-").removesuffix(".OLD")

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
-from tests.customise.linux.test_boot_files import pe, section, uimage
 
 from imagebuild.customise import registry
 from imagebuild.customise.linux import boot_configuration, command_line_variables, shell_variables
@@ -17,6 +16,7 @@ from imagebuild.customise.linux.command_line_variables import Variables
 from imagebuild.customise.linux.kernel_arguments import Edit
 from imagebuild.customise.runner import apply_one
 from imagebuild.errors import GuestError
+from tests.customise.linux.test_boot_files import pe, section, uimage
 from tests.operations.memory import MemoryDisk, Node, with_folders
 
 CONSOLES = ("console=tty0", "console=ttyS0,115200n8")
@@ -285,7 +285,7 @@ def test_a_unified_kernel_image() -> None:
         ({"/etc/zipl.conf": b"parameters=quiet\n"}, "boots with zipl"),
         ({"/etc/lilo.conf": b"append=quiet\n"}, "boots with LILO"),
         ({"/boot/boot.scr": uimage(6, b"setenv bootargs quiet\n")}, "by U-Boot's script /boot/boot.scr"),
-        ({"/etc/fstab": b""}, "no boot loader's configuration"),
+        ({"/etc/fstab": b""}, "no boot loader configuration"),
         ({"/etc/kernelstub/configuration": b"{"}, "is not what kernelstub writes"),
         ({"/boot/grub2/grubenv": b"kernelopts=" + b"x" * 1000 + b"\n"}, "grubenv has no room for another kernel argument \\(/boot/grub2/grubenv\\)"),
     ],
