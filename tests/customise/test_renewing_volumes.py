@@ -183,6 +183,6 @@ def test_what_cannot_be_renewed_is_told(tmp_path: Path) -> None:
         g.vgcreate("data", ["/dev/sda3", "/dev/sdb1"])
     with (
         started(tmp_path, [first]) as g,
-        pytest.raises(GuestError, match=r"the disk of LVM's physical volume data/pv\d is not here"),
+        pytest.raises(GuestError, match=r"the disk of the LVM physical volume data/pv\d is missing"),
     ):
         block.identifiers(Translated(g), ["volumes"])

@@ -111,7 +111,7 @@ def test_scrub_opens_what_there_is_a_key_for(
 
 def test_a_wrong_key_leaves_the_images(disks: list[Path]) -> None:
     before = [disk.read_bytes() for disk in disks]
-    with pytest.raises(GuestError, match="the key for /dev/sda2 does not open it") as caught:
+    with pytest.raises(GuestError, match="the key for /dev/sda2 does not unlock it") as caught:
         scrub(recognised(disks), [registry.call("reset-machine-id")], accel="tcg", keys=[Key("all", "secret of hers")])
     assert "secret of hers" not in f"{caught.value} {caught.value.hint}"
     assert [disk.read_bytes() for disk in disks] == before
@@ -127,14 +127,16 @@ def test_what_is_not_opened_is_told(disks: list[Path], tmp_path: Path) -> None:
 
     with started(tmp_path, disks) as g:
         guestfs = Translated(g)
-        assert told().startswith("/dev/sda2, /dev/sda3 in this guest is encrypted with LUKS (`--key DEVICE:env:NAME`")
-        assert "that the key for /dev/sda9 could open (encrypted are: /dev/sda2, /dev/sda3)" in told(
+        assert told().startswith(
+            "/dev/sda2, /dev/sda3 in this guest is encrypted with LUKS (give its passphrase with `--key DEVICE:env:NAME`"
+        )
+        assert "the key for /dev/sda9 matches nothing in the guest (encrypted devices: /dev/sda2, /dev/sda3)" in told(
             Key("/dev/sda9", ROOT)
         )
         close(guestfs, g.list_dm_devices())
         only_root = told(Key("/dev/sda2", ROOT))
         assert "cannot mount /dev/mapper/data on /srv" in only_root
-        assert "/dev/sda3 in this guest is encrypted with LUKS (`--key" in only_root
+        assert "/dev/sda3 in this guest is encrypted with LUKS (give its passphrase with `--key" in only_root
 
 
 def close(guestfs: Translated, names: Sequence[str]) -> None:

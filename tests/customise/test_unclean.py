@@ -71,9 +71,9 @@ def test_journals_are_replayed_and_a_hibernated_guest_is_an_error(killed: Path, 
         mount(guestfs, root)
         g.pwrite("/swapfile", b"S1SUSPEND\0", 4086)
         guestfs.umount_all()
-        with pytest.raises(GuestError, match="hibernated: /swapfile holds its memory"):
+        with pytest.raises(GuestError, match="hibernated: /swapfile contains its memory"):
             mount(guestfs, root)
         guestfs.umount_all()
         g.pwrite_device("/dev/sda3", b"S1SUSPEND\0", 4086)
-        with pytest.raises(GuestError, match="hibernated: /dev/sda3 holds its memory"):
+        with pytest.raises(GuestError, match="hibernated: /dev/sda3 contains its memory"):
             find_root(guestfs)

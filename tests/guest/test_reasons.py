@@ -49,7 +49,7 @@ def test_systems_whose_files_are_elsewhere(handle: Any) -> None:
     handle.mkdir_p("/ostree/deploy/fedora/deploy/12ab.0/etc")
     handle.umount_all()
     assert said(handle).startswith(
-        "/dev/sda1 holds an OSTree or bootc system: its /etc and /var are below /ostree/deploy/fedora"
+        "/dev/sda1 contains an OSTree or bootc system: its /etc and /var are below /ostree/deploy/fedora"
     )
     handle.mkfs("ext4", "/dev/sda1")
     handle.mount("/dev/sda1", "/")
