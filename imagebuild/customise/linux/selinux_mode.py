@@ -18,7 +18,8 @@ _CONFIG = "/etc/selinux/config"
 
 
 def set_mode(guest: Guest, mode: Mode) -> None:
-    """Set the mode in the configuration and on the kernel command line. NotApplicable or GuestError where there is no SELinux."""
+    """Set the mode in the configuration and on the kernel command line. NotApplicable or GuestError
+    if there is no SELinux."""
     if guest.real_file(_CONFIG) is None:
         if mode != "disabled":
             raise GuestError(

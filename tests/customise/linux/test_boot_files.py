@@ -84,7 +84,7 @@ def test_grub_with_a_configuration_in_it() -> None:
     ids=["signed", "signed measurements", "in the initramfs only"],
 )
 def test_what_is_signed_is_not_changed(content: bytes) -> None:
-    with pytest.raises(GuestError, match=r"^/efi/EFI/Linux/a.efi: it is signed, and names an identifier"):
+    with pytest.raises(GuestError, match=r"^/efi/EFI/Linux/a.efi: it is signed and contains an identifier"):
         boot_files.renamed("/efi/EFI/Linux/a.efi", content, RENAMING)
 
 
@@ -134,7 +134,7 @@ def test_an_initramfs_of_uboot() -> None:
 
 def test_a_tree_with_checksums_is_not_changed() -> None:
     content = uboot.FIT + b"\0\0\1\0" + f"bootargs root=UUID={OLD} hash-1".encode()
-    with pytest.raises(GuestError, match="has checksums of what is in it"):
+    with pytest.raises(GuestError, match="contains an old identifier and checksums of its contents"):
         boot_files.renamed("/boot/image.itb", content, RENAMING)
     assert NEW.encode() in boot_files.renamed("/boot/board.dtb", content.replace(b"hash-1", b""), RENAMING)
 

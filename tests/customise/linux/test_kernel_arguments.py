@@ -157,7 +157,7 @@ def test_what_grub_mkconfig_would_find(texts: list[str], words: str, tmp_path: P
     [
         ('x=1\nGRUB_CMDLINE_LINUX="$(cat /etc/kernel/cmdline)"\n', "/etc/default/grub:2: GRUB_CMDLINE_LINUX is computed by the shell"),
         ("GRUB_CMDLINE_LINUX=`cat x`\n", ":1: GRUB_CMDLINE_LINUX is computed"),
-        ('GRUB_CMDLINE_LINUX="a\n', "a quote that has no end"),
+        ('GRUB_CMDLINE_LINUX="a\n', "an unclosed quote"),
         ("cat <<E\nGRUB_CMDLINE_LINUX=a\nE\n", "here-document"),
         ("\n".join(["A=aaaaaaaaaaaaaaaa", *["A=$A$A"] * 40, 'GRUB_CMDLINE_LINUX="$A"']), "is longer than"),
     ],
@@ -284,9 +284,9 @@ def test_a_unified_kernel_image() -> None:
         ({"/efi/EFI/Linux/one.efi": pe({".cmdline": b"x" * 510})}, "/efi/EFI/Linux/one.efi: the section .cmdline of a UEFI program has room for 512"),
         ({"/etc/zipl.conf": b"parameters=quiet\n"}, "boots with zipl"),
         ({"/etc/lilo.conf": b"append=quiet\n"}, "boots with LILO"),
-        ({"/boot/boot.scr": uimage(6, b"setenv bootargs quiet\n")}, "by U-Boot's script /boot/boot.scr"),
+        ({"/boot/boot.scr": uimage(6, b"setenv bootargs quiet\n")}, "boots with the U-Boot script /boot/boot.scr"),
         ({"/etc/fstab": b""}, "no boot loader configuration"),
-        ({"/etc/kernelstub/configuration": b"{"}, "is not what kernelstub writes"),
+        ({"/etc/kernelstub/configuration": b"{"}, "is not in kernelstub's format"),
         ({"/boot/grub2/grubenv": b"kernelopts=" + b"x" * 1000 + b"\n"}, "grubenv has no room for another kernel argument \\(/boot/grub2/grubenv\\)"),
     ],
 )  # fmt: skip
