@@ -26,7 +26,8 @@ class Phase(IntEnum):
     order."""
 
     CUSTOMISE = 1
-    """What the recipe adds: packages, files, accounts, commands. The only phase that may need the network."""
+    """What the recipe adds: packages, files, accounts, commands. The only phase that may need the
+    network."""
     CONFIGURE = 2
     """Settings that apply to everything added before, such as no firewall."""
     SCRUB = 3

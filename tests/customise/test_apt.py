@@ -1,4 +1,4 @@
-"""apt in a real Debian guest: what is missing is installed, and only that needs the network."""
+"""apt in a real Debian guest: missing packages are installed, and only that needs the network."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_install(debian: Path, tmp_path: Path) -> None:
 
 def test_what_the_first_boot_will_do(debian: Path, tmp_path: Path) -> None:
     calls = [
-        # As much of systemd as decides how a script is started.
+        # The part of systemd that decides how a script is started.
         registry.call("write-file", {"path": "/usr/lib/systemd/systemd", "text": "", "mode": "0755"}),
         registry.call("install-packages-at-first-boot", {"packages": ["tree"]}),
         registry.call("run-command", {"command": ["/usr/local/sbin/first-boot-packages"], "network": True}),

@@ -42,7 +42,7 @@ def test_what_packages_provide_is_there(debian: Path, tmp_path: Path) -> None:
         tmp_path,
         ("write-file", {"path": "/root/tiny.spec", "text": SPEC}),
         ("run-command", {"command": BUILD}),
-        # From now on this is a guest of rpm's.
+        # From now on this is an rpm guest.
         ("remove-files", {"paths": ["/var/lib/dpkg"], "must_exist": True}),
     )
     names = ["tiny", "tiny.noarch", "tiny-1-2", "webserver", "perl(Tiny)", "/usr/bin/tiny"]

@@ -18,7 +18,7 @@ class Appliance:
         self.arrays = arrays or {}
 
     def debug(self, _command: str, _arguments: list[str]) -> str:
-        return ""  # nothing that the short way would understand
+        return ""  # nothing that the fast way would understand
 
     def list_devices(self) -> list[str]:
         return self.disks

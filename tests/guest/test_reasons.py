@@ -1,4 +1,4 @@
-"""What is said of real disks that hold no system, or one that cannot be worked with."""
+"""The errors for real disks that contain no system, or one that is not supported."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def handle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 
 def said(handle: Any) -> str:
-    """Why no root file system is found."""
+    """The error about the missing root file system."""
     with pytest.raises(GuestError) as caught:
         find_root(Translated(handle))
     assert caught.value.hint
@@ -71,7 +71,7 @@ def test_what_the_kernel_refuses(handle: Any) -> None:
     assert "/dev/sda1 (ext4) cannot be mounted by Linux" in said(handle)
 
 
-def test_volumes_that_are_not_whole(handle: Any) -> None:
+def test_incomplete_volumes(handle: Any) -> None:
     partition(handle, "/dev/sda", (64, 64))
     for device in ("/dev/sda1", "/dev/sda2"):
         handle.pvcreate(device)

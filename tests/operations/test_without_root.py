@@ -1,4 +1,5 @@
-"""What is said of disks that hold no Linux system, or one that cannot be worked with: each reason is the true one."""
+"""The errors for disks that contain no Linux system, or one that is not supported: each gives the
+true reason."""
 
 from __future__ import annotations
 
@@ -19,11 +20,8 @@ XFS_LOG = """\
 
 
 class Disks:
-    """As much of libguestfs as it takes to look for a root file system: none of the file systems has one.
-
-    ``types`` are what blkid says of each partition; one with ``!`` in front is not mounted. ``log`` is what the kernel says then, ``begins``
-    how the disk begins, ``found`` what patterns match.
-    """
+    """The part of libguestfs that is needed to search for a root file system: none of the file
+    systems has one."""
 
     def __init__(
         self, *types: str, log: str = "", begins: bytes = b"", found: tuple[str, ...] = (), **more: Any
@@ -70,7 +68,7 @@ class Disks:
 
 
 def gpt(size: int) -> bytes:
-    """The first sectors of a disk whose table is for one of ``size`` bytes."""
+    """The first sectors of a disk whose partition table is for a disk of ``size`` bytes."""
     guard = bytearray(512)
     guard[450], guard[510:512] = 0xEE, b"\x55\xaa"
     return bytes(guard) + b"EFI PART".ljust(32, b"\0") + (size // 512 - 1).to_bytes(8, "little")
@@ -113,13 +111,13 @@ def gpt(size: int) -> bytes:
         (Disks(begins=b"\x28\xb5\x2f\xfd" + b"x" * 99), "neither a known partition table nor a known file system; it begins with 28 b5 2f fd"),
     ],
 )  # fmt: skip
-def test_the_reason_is_said(disks: Disks, said: str) -> None:
+def test_the_reason_is_reported(disks: Disks, said: str) -> None:
     with pytest.raises(GuestError, match=said) as caught:
         find_root(cast("Any", disks))
     assert caught.value.hint, "and what to do"
 
 
-def test_a_builder_of_ostree_systems_is_no_such_system() -> None:
+def test_a_builder_of_ostree_systems_is_not_one() -> None:
     disks = Disks("ext4", exists=True, found=("/srv/ostree/deploy/x/deploy/1",))
     assert find_root(cast("Any", disks)).device == "/dev/sda1"
 

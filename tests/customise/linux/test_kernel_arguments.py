@@ -1,4 +1,5 @@
-"""Kernel command lines: as text, in shell files as a real shell reads them, and in each kind of boot loader's files."""
+"""Kernel command lines: as texts, in shell files as parsed by a real shell, and in all kinds of
+boot loader files."""
 
 from __future__ import annotations
 
@@ -118,7 +119,7 @@ HOME = "/etc/default/grub"
 
 
 def in_a_shell(files: dict[str, str], tmp_path: Path) -> list[str]:
-    """The words that a normal entry gets, as grub-mkconfig reads the files."""
+    """The words that a normal entry gets when grub-mkconfig reads the files."""
     for number, text in enumerate(files.values()):
         (tmp_path / f"{number}.cfg").write_text(text)
     script = (
@@ -290,7 +291,7 @@ def test_a_unified_kernel_image() -> None:
         ({"/boot/grub2/grubenv": b"kernelopts=" + b"x" * 1000 + b"\n"}, "grubenv has no room for another kernel argument \\(/boot/grub2/grubenv\\)"),
     ],
 )  # fmt: skip
-def test_what_is_not_done_is_said_and_nothing_is_changed(files: dict[str, bytes], said: str) -> None:
+def test_what_is_not_done_is_reported_and_nothing_is_changed(files: dict[str, bytes], said: str) -> None:
     disk = disk_of({**files, "/etc/default/keep": b""})
     before = dict(disk.tree)
     with pytest.raises(GuestError, match=said):
@@ -333,6 +334,6 @@ def test_grub_without_defaults_gets_them() -> None:
 
 
 @pytest.mark.parametrize("argument", ['x="a b', "x=a b", "x='a'", "-x", "x=$HOME", 'x="a$b"', "x=`a`", 'x="a"b'])
-def test_arguments_that_are_none(argument: str) -> None:
+def test_invalid_arguments(argument: str) -> None:
     with pytest.raises(ValidationError):
         registry.call("set-kernel-arguments", {"add": [argument]})

@@ -1,4 +1,4 @@
-"""How each family's package manager is called, and what is on record afterwards."""
+"""How the package manager of each family is called, and what is recorded afterwards."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FAMILIES: dict[str, dict[str, Node]] = {
 
 
 class Family(MemoryDisk):
-    """A guest whose package manager has what it is told, and remembers how it was called."""
+    """A guest whose package manager has the given packages, and records how it was called."""
 
     def __init__(self, kind: str, *names: str) -> None:
         super().__init__(with_folders(FAMILIES[kind]))
