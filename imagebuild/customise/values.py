@@ -47,7 +47,7 @@ def _owner(value: str) -> str:
 
 
 Line = Annotated[str, AfterValidator(_single_line)]
-HOST_PATH = "file or folder on the build host, relative to the file that names it"
+HOST_PATH = "file or folder on the build host; a relative path is relative to the file it is written in"
 """The description of parameters of type HostPath."""
 GuestPath = Annotated[str, AfterValidator(_absolute)]
 Mode = Annotated[

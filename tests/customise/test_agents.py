@@ -35,7 +35,7 @@ def test_a_row_removes_what_it_lists_and_reports_what_it_keeps(agent: Agent) -> 
 @every_agent
 def test_a_row_has_something_to_do_and_a_source(agent: Agent) -> None:
     assert agent.remove or agent.lines or agent.keys or agent.keep
-    assert agent.renewed != "never" or not agent.remove, "what is removed must come back"
+    assert agent.renewed != "never" or not agent.remove, "what is removed must be created again"
     assert all(re.match(r"https://|Debian package ", source) for source in agent.source)
 
 

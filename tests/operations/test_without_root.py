@@ -114,7 +114,7 @@ def gpt(size: int) -> bytes:
 def test_the_reason_is_reported(disks: Disks, said: str) -> None:
     with pytest.raises(GuestError, match=said) as caught:
         find_root(cast("Any", disks))
-    assert caught.value.hint, "and what to do"
+    assert caught.value.hint, "there must be a hint"
 
 
 def test_a_builder_of_ostree_systems_is_not_one() -> None:

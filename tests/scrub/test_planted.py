@@ -78,7 +78,7 @@ class Place:
         before = self.listing()
         for begun in (_finished, _untouched):
             with pytest.raises(HostError, match=match) as caught, begun([self.disk]):
-                pytest.fail("it was believed")
+                pytest.fail("it was accepted")
             assert str(self.work) in caught.value.message
             assert str(self.work) in str(caught.value.hint)
         assert self.listing() == before

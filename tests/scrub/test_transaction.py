@@ -120,7 +120,7 @@ def test_an_audit_reports_what_is_unfinished_and_leaves_it(
     die(disks, task, monkeypatch, after=1)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     with pytest.raises(HostError, match="interrupted while it changed 2 disks") as caught, _untouched(disks):
-        pytest.fail("it would look at a mixture")
+        pytest.fail("it would read a mixture")
     assert f"imagebuild scrub '{tmp_path}/a b' {tmp_path}/b" in str(caught.value.hint)
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
@@ -270,5 +270,5 @@ def test_an_image_may_have_any_name(tmp_path: Path, name: str) -> None:
     transaction.refuse_unfinished([disk])
     with workshop.new(disk.path) as work:
         assert work.path.parent == tmp_path
-        assert is_utf8(str(work.path)), "libguestfs takes nothing else"
+        assert is_utf8(str(work.path)), "libguestfs accepts nothing else"
     assert list(tmp_path.iterdir()) == [disk.path]

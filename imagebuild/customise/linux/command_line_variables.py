@@ -150,7 +150,8 @@ def _with_value(path: str, text: str, one: Assignment, flat: str) -> str:
     raw = [part.text for part in one.parts if part.kind == "computed"]
     if _MARK in text or any(not part.startswith(("$(", "${", "`")) for part in raw):
         raise GuestError(
-            f"{path}:{one.line}: the value of {one.name} cannot be changed here", "replace it with a literal value first"
+            f"{path}:{one.line}: the value of {one.name} cannot be changed here",
+            "replace it with a literal value first",
         )
     pieces = flat.strip().split(_MARK)
     parts = [ValuePart(piece) if number % 2 == 0 else one.parts[int(piece)] for number, piece in enumerate(pieces)]

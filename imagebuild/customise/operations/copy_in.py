@@ -1,10 +1,10 @@
 """Copy a file or a folder from the build host into the guest.
 
 A file is copied to ``path``, which includes its name. The contents of a folder are copied into the
-folder ``path``, next to what is already there. The copies are owned by root. Files have mode 0755
-if their owner may execute them and 0644 otherwise, and folders have mode 0755: the other permission
-bits depend on who checked the files out. Links are copied as links. Files that already have the
-same content in the guest are left alone.
+folder ``path``, next to what is already there. By default the copies are owned by root, files have
+mode 0755 if their owner may execute them and 0644 otherwise, and folders have mode 0755: the other
+permission bits depend on who checked the files out. Links are copied as links. Files that already
+have the same content in the guest are left alone.
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 
 systemd units are enabled as ``systemctl enable`` does it: links are created for the targets and
 aliases in the unit's ``[Install]`` section, and for the units listed in ``Also=``. If there is no
-systemd unit, an init script is enabled: in OpenRC's default runlevel, like ``chkconfig on``, or on
-Debian like ``update-rc.d``, from which systemd generates a unit. A service that does not exist, is
-masked, or does not say when it starts is an error.
+systemd unit, an init script is enabled: either in OpenRC's default runlevel, or with the links of
+``chkconfig on``, or on Debian with those of ``update-rc.d``, from which systemd generates a unit. A
+service that does not exist, is masked, or does not say when it starts is an error.
 """
 
 from __future__ import annotations

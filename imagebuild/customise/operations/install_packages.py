@@ -38,7 +38,8 @@ PHASE = Phase.CUSTOMISE
 class Params(BaseParams):
     packages: tuple[Installable, ...] = Field(min_length=1, description="names of the packages to install")
     repository: HostPath | None = Field(
-        default=None, description="folder of packages on the build host, relative to the file that names it"
+        default=None,
+        description="folder of packages on the build host; a relative path is relative to the file it is written in",
     )
     recommends: bool = Field(default=False, description="also install recommended packages (weak dependencies)")
 

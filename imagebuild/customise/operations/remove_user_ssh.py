@@ -23,7 +23,7 @@ REPLACES = ("ssh-userdir",)
 
 
 class Params(BaseParams):
-    authorized_keys: bool = Field(default=False, description="whether to remove the keys that may log in, too")
+    authorized_keys: bool = Field(default=False, description="whether to remove the authorised keys, too")
 
 
 _STAY = ("config", "config.d")

@@ -72,7 +72,7 @@ def test_install_remove_and_update(kind: str) -> None:
     installed = apply_one(disk, registry.call("install-packages", {"packages": ["vim", "tree"]}))
     assert [(one.path, one.what) for one in installed.changes] == [("package tree", "installed 2")]
     assert disk.calls[-1][-1] == "tree"
-    assert "vim" not in disk.calls[-1], "what is there is not asked for"
+    assert "vim" not in disk.calls[-1], "installed packages are not requested"
     removed = apply_one(disk, registry.call("remove-packages", {"packages": ["tree", "absent"]}))
     assert [(one.path, one.what) for one in removed.changes] == [("package tree", "removed")]
     assert "absent" not in disk.calls[-1]

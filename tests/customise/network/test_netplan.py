@@ -101,7 +101,7 @@ def _rest(data: Mapping[str, Any]) -> list[Any]:
 @given(_files(), st.booleans())
 def test_any_file(written: tuple[str, dict[str, Any]], kernel_names: bool) -> None:
     text, data = written
-    assert yaml.safe_load(text) == data, "the test itself writes what it means"
+    assert yaml.safe_load(text) == data, "the YAML written by the test must be equivalent"
     edited = netplan.without_addresses({"a": text}, kernel_names=kernel_names)
     result = edited.texts["a"]
     after = yaml.safe_load(result)
