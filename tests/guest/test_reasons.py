@@ -34,7 +34,7 @@ def said(handle: Any) -> str:
 def test_disks_without_a_system(handle: Any) -> None:
     assert "this disk is empty" in said(handle)
     handle.pwrite_device("/dev/sda", b"\x28\xb5\x2f\xfd" + b"x" * 600, 0)
-    assert "neither a partition table nor a file system" in said(handle)
+    assert "neither a known partition table nor a known file system" in said(handle)
     handle.zero("/dev/sda")
     partition(handle, "/dev/sda", (64, 64))
     assert "none of its partitions has a file system" in said(handle)
