@@ -1,4 +1,4 @@
-"""Changes a guest's disk offline: one launch of libguestfs's appliance, many small operations."""
+"""Changes a guest's disk offline: one launch of the libguestfs appliance, many small operations."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ _PLACES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is asked for: who reads recipes needs none of what works on disks."""
+    """Import names on first use: code that only reads recipes does not need the code that works on
+    disks."""
     if name not in _PLACES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_PLACES[name]}"), name)

@@ -1,11 +1,13 @@
-"""The process that makes the calls to libguestfs: an order as JSON comes in, events as lines of JSON go out.
+"""The process that makes the calls to libguestfs: it reads an order as JSON and writes events as
+lines of JSON.
 
-Events go to what was standard output when the process began. Nothing else can write there: what libguestfs and QEMU print,
-a guest's console among it, goes to standard error.
+Events go to what was standard output when the process began. Nothing else can write there: the
+output of libguestfs and QEMU, including the guest's console, goes to standard error.
 
-The calls are made in a thread. The main thread waits for a signal to end, for whoever reads the
-events to go away, or for a full disk, and then ends the appliance, so that the call in progress
-fails and the handle is closed in the regular way. QEMU waits for ever when it cannot write its image.
+The calls are made in a thread. The main thread waits for a termination signal, for the reader of
+the events to disappear, or for a full disk. It then ends the appliance, so that the call in
+progress fails and the handle is closed in the regular way. QEMU waits forever when it cannot write
+its image.
 """
 
 from __future__ import annotations
@@ -41,26 +43,27 @@ from imagebuild.host.stall import Stall, Usage
 from imagebuild.schema.customised import OperationResult
 
 _LOOK = 0.2
-"""Seconds between two looks at what the thread does."""
+"""Seconds between two checks of the thread."""
 _GRACE = 8.0
-"""Seconds that the appliance gets to end, less than what the parent gives this process."""
+"""Seconds that the appliance has to end; less than the parent gives this process."""
 
 _FULL = 1 << 20
-"""Bytes: a file system with fewer free ones counts as full."""
+"""Bytes: a file system with less free space counts as full."""
 
 _writing = threading.Lock()
 _events = sys.stdout
 
 
 def _take_stdout() -> None:
-    """Keep standard output for events, out of reach of the programs that are started."""
+    """Reserve standard output for events, out of reach of the programs that are started."""
     global _events
     _events = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
 
 
 def main() -> int:
-    """Carry out the order on standard input. 0: a result was written; 1: an error was; 3: ended from outside."""
+    """Carry out the order on standard input. Returns 0 if a result was written, 1 if an error was
+    written, and 3 if it was ended from outside."""
     _take_stdout()
     ending = threading.Event()
     for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -69,22 +72,22 @@ def main() -> int:
     statuses: list[int] = []
     thread = threading.Thread(target=lambda: statuses.append(_carry_out(order)), daemon=True)
     thread.start()
-    told: dict[Path, SocketFolder] = {}
+    reported: dict[Path, SocketFolder] = {}
     stall = Stall(order.stuck_after, time.monotonic()) if order.stuck_after else None
     folders = {Path(path).parent for path in (order.disk, *order.more)} | {Path(order.tmpdir)}
     while (
         thread.is_alive()
         and not ending.is_set()
         and not _unheard()
-        and not _told_full(folders)
-        and not _told_stuck(stall)
+        and not _reported_full(folders)
+        and not _reported_stuck(stall)
     ):
         thread.join(_LOOK)
-        _tell_socket_folder(told)
+        _report_socket_folder(reported)
     if not thread.is_alive():
         return statuses[0] if statuses else 1
     _end(thread)
-    for folder in told.values():
+    for folder in reported.values():
         folder.remove()
     os._exit(3)
 
@@ -121,7 +124,7 @@ def _carry_out(order: Order) -> int:
 
 
 def _keep_checkpoint(checkpoints: Path, files: Files, results: Sequence[OperationResult]) -> None:
-    """Copy the disks into a new folder, and tell the parent of it."""
+    """Copy the disks to a new folder, and report the folder to the parent."""
     folder = checkpoints / f"checkpoint-{len(results)}"
     folder.mkdir()
     files.copy_disks(folder)
@@ -139,44 +142,46 @@ def _emit(event: CustomiseEvent) -> None:
 
 
 def _unheard() -> bool:
-    """Whether nobody reads events any more: the parent is gone."""
+    """Whether nobody reads the events any more, because the parent is gone."""
     poll = select.poll()
     poll.register(_events.fileno(), 0)
     return bool(poll.poll(0))
 
 
-def _told_full(folders: Iterable[Path]) -> bool:
-    """Whether one of the file systems is full; then that is told as the failure."""
+def _reported_full(folders: Iterable[Path]) -> bool:
+    """Whether one of the file systems is full; if so, report that as the failure."""
     for folder in folders:
         with suppress(FileNotFoundError):
             if shutil.disk_usage(folder).free < _FULL:
-                hint = "make room there, and start again"
+                hint = "free some space there, and start again"
                 message = f"the file system of {folder} is full"
                 _emit(CustomisingFailed(kind=HostError.__name__, message=message, hint=hint))
                 return True
     return False
 
 
-def _tell_socket_folder(told: dict[Path, SocketFolder]) -> None:
-    """Tell the parent, once it exists, in which folder outside of ``tmpdir`` libguestfs keeps its sockets. ``told`` are those of before."""
+def _report_socket_folder(reported: dict[Path, SocketFolder]) -> None:
+    """Once it exists, report the folder outside of ``tmpdir`` in which libguestfs keeps its sockets
+    to the parent. ``reported`` contains those that have been reported already."""
     for path in sockets.of_this_process():
-        if path not in told and (folder := sockets.held(path)) is not None:
-            told[path] = folder
+        if path not in reported and (folder := sockets.held(path)) is not None:
+            reported[path] = folder
             device, inode = folder.identity
             _emit(SocketFolderMade(path=str(path), device=device, inode=inode))
 
 
-def _told_stuck(stall: Stall | None) -> bool:
-    """Whether the appliance uses no CPU any more; then that is told as the failure. An emulated processor may get stuck, seldom, and mostly on a busy host."""
+def _reported_stuck(stall: Stall | None) -> bool:
+    """Whether the appliance uses no CPU any more; if so, report that as the failure. An emulated
+    processor occasionally gets stuck, mostly on a busy host."""
     if stall is None or not stall.waits(time.monotonic(), _usage()):
         return False
-    message = f"libguestfs's appliance has done nothing for {stall.limit:.0f} s"
+    message = f"the libguestfs appliance has been idle for {stall.limit:.0f} s"
     _emit(CustomisingFailed(kind=GuestStuck.__name__, message=message))
     return True
 
 
 def _usage() -> Usage | None:
-    """What the processes that libguestfs has started have used; None if there are none."""
+    """The CPU time used by the processes that libguestfs has started; None if there are none."""
     found = []
     for pid in _children():
         with suppress(OSError):
@@ -186,7 +191,7 @@ def _usage() -> Usage | None:
 
 
 def _end(thread: threading.Thread) -> None:
-    """End the appliance until the thread has noticed; after the grace, the hard way."""
+    """Terminate the appliance until the thread has noticed; after the grace period, kill it."""
     begin = time.monotonic()
     while thread.is_alive() and time.monotonic() - begin < _GRACE:
         for pid in _children():
@@ -200,7 +205,7 @@ def _end(thread: threading.Thread) -> None:
 
 
 def _children() -> list[int]:
-    """The processes that libguestfs has started: QEMU, or what builds the appliance."""
+    """The processes that libguestfs has started: QEMU, or the program that builds the appliance."""
     found: list[int] = []
     for task in Path("/proc/self/task").iterdir():
         with suppress(OSError):

@@ -1,4 +1,5 @@
-"""The table of what agents and servers keep of one machine: ``operations/reset_agents.yaml``, where its columns are described."""
+"""The table of the data that agents and servers store about one machine:
+``operations/reset_agents.yaml``, which describes its columns."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 TABLE = Path(__file__).parent / "operations" / "reset_agents.yaml"
 
 Change = Callable[[str], str]
-"""Of a file's text."""
+"""A function that changes the text of a file."""
 Pattern = Annotated[str, StringConstraints(pattern=r"^/[^/]")]
 """A shell pattern of absolute paths."""
 
@@ -32,14 +33,14 @@ class _Row(BaseModel):
 
 
 class LinesToRemove(_Row):
-    """Lines of texts that go."""
+    """Lines of text files to remove."""
 
     paths: tuple[Pattern, ...]
     line: Annotated[str, AfterValidator(_compiles)]
 
 
 class Keys(_Row):
-    """Members of JSON objects that go."""
+    """Members of JSON objects to remove."""
 
     paths: tuple[Pattern, ...]
     names: tuple[str, ...]
@@ -58,8 +59,8 @@ class Agent(_Row):
     source: Annotated[tuple[str, ...], Field(min_length=1)]
 
     @property
-    def told(self) -> str:
-        """What it is and what becomes of a clone, in words."""
+    def description(self) -> str:
+        """The product, and what happens in a clone."""
         return f"{self.product}; {self.how}"
 
 

@@ -1,4 +1,4 @@
-"""What the operations that run something of a recipe's in the guest have in common."""
+"""Common code of the operations that run something from a recipe in the guest."""
 
 from __future__ import annotations
 
@@ -15,17 +15,18 @@ if TYPE_CHECKING:
 
 _ENVIRONMENT = {"LC_ALL": "C.UTF-8", "HOME": "/root"}
 _LONGEST_SHOWN = 80
-"""Characters."""
+"""The maximum number of characters shown."""
 
 
 class CommandParams(BaseParams):
     """Parameters of the operations that run something."""
 
-    network: bool = Field(default=False, description="let it reach the network while it runs")
+    network: bool = Field(default=False, description="whether it may use the network while it runs")
 
 
 def run(guest: Guest, argv: Sequence[str], params: CommandParams, shown: str) -> None:
-    """Run a program as root; GuestError with what it said if it fails. What it changes nobody knows: it counts as one change."""
+    """Run a program as root; GuestError with its output if it fails. Its changes are not known, so
+    it counts as one change."""
     with guest.network() if params.network else nullcontext():
         guest.run(argv, _ENVIRONMENT)
     guest.record("/", f"ran {shown[:_LONGEST_SHOWN]}")

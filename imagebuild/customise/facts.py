@@ -1,4 +1,4 @@
-"""What operations ask about a guest as a whole: its accounts, and their home folders."""
+"""Facts about a guest as a whole that operations need: its accounts and their home folders."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ if TYPE_CHECKING:
 
 ACCOUNTS = "/etc/passwd"
 _PARENTS = ("home", "homes", "users", "people")
-"""Names of folders that have nothing but homes in them, such as /export/home."""
+"""Names of folders that contain nothing but home folders, such as /export/home."""
 _SIGNS = frozenset({
     ".bash_history", ".bash_logout", ".bash_profile", ".bashrc", ".cache", ".config", ".cshrc", ".kshrc", ".local", ".login", ".profile",
     ".ssh", ".zsh_history", ".zshrc",
 })  # fmt: skip
-"""What shells, sshd and desktops put into a home."""
+"""Files that shells, sshd and desktops put into a home folder."""
 _DEEPEST = 3
-"""Folders between /home and a home of a domain's user, such as /home/example.com/a/alice."""
+"""The number of folders between /home and the home of a domain user, such as
+/home/example.com/a/alice."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Account:
 
 
 def accounts(guest: View) -> list[Account]:
-    """All accounts of the guest; broken lines of its /etc/passwd are left out."""
+    """All accounts of the guest; malformed lines of its /etc/passwd are skipped."""
     try:
         lines = guest.read(ACCOUNTS).splitlines() if guest.real_file(ACCOUNTS) else []
     except GuestError:
@@ -51,11 +52,13 @@ def accounts(guest: View) -> list[Account]:
 
 
 def homes(guest: View) -> list[Account]:
-    """Root and all accounts whose home folder exists, wherever it is; each folder once, by its path without links.
+    """Root and all accounts whose home folder exists, wherever it is; each folder once, by its path
+    with links resolved.
 
-    No folder of the system is a home, whatever accounts of services have in /etc/passwd. Below /home and other folders of homes there
-    may be those of accounts that only a directory service knows: each folder there that no account has is its owner's, and so are
-    folders further down that look like homes, as in /home/example.com/alice.
+    System folders are not home folders, whatever service accounts have in /etc/passwd. /home and
+    other parents of home folders may contain homes of accounts that are known only to a directory
+    service. Each folder there that belongs to no account in /etc/passwd is assigned to its owner,
+    and so are deeper folders that look like home folders, as in /home/example.com/alice.
     """
     found: dict[str, Account] = {}
     known = accounts(guest)
@@ -75,7 +78,8 @@ def homes(guest: View) -> list[Account]:
 
 
 def _unknown(guest: View, folder: str, known: dict[str, Account], depth: int) -> Iterator[tuple[str, GuestFile]]:
-    """Homes below a folder that no account has. It is gone into where it holds others and is none itself."""
+    """Home folders without an account below a folder. A folder is searched if it contains home
+    folders and is not one itself."""
     for entry in guest.listdir(folder):
         path = posixpath.join(folder, entry.name)
         if entry.kind != "dir" or path in known:

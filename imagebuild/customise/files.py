@@ -1,4 +1,4 @@
-"""What a guest's disk offers, and how a change of it is put on record."""
+"""The primitives for a guest's disk, and how a change to it is recorded."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from imagebuild.guest.text_search import SearchResult
 
 _LONGEST_DIFFERENCE = 256 << 10
-"""Characters of the longest text that a difference is made of."""
+"""The maximum number of characters of a text that is compared."""
 
 
 def difference(path: str, before: str | bytes, after: str | bytes) -> str:
-    """A unified diff of two texts; nothing if either is no text or the two are long."""
+    """A unified diff of two texts; empty if either is not a text or the two are long."""
     old, new = (
         part.decode("utf-8", "surrogateescape") if isinstance(part, bytes) else part for part in (before, after)
     )
@@ -30,11 +30,13 @@ def difference(path: str, before: str | bytes, after: str | bytes) -> str:
 
 
 class Files(Protocol):
-    """The primitives a guest's disk offers. Links in the folders of a path are followed inside the guest.
+    """The primitives of a guest's disk. Links in the folders of a path are followed inside the
+    guest.
 
-    The last part of a path is not followed, except by ``read``, ``write``, ``chmod`` and ``listdir``.
-    Everything raises GuestFileError when the guest's file system refuses. What is about many files goes on with the others
-    instead, and returns the paths it was not done to, with the reasons.
+    The last part of a path is not followed, except by ``read``, ``write``, ``chmod`` and
+    ``listdir``. Every method raises GuestFileError if the guest's file system refuses. Methods for
+    many files continue with the other files instead, and return the paths that failed, with the
+    reasons.
     """
 
     def stat(self, path: str) -> GuestFile | None: ...

@@ -1,4 +1,5 @@
-"""A script that runs once, when a clone boots for the first time, whatever starts the guest."""
+"""A script that runs once, when a clone boots for the first time, under any init system of the
+guest."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from imagebuild.customise.guest import Guest
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,40}$")]
-"""What such a script is called; the names of its files end in it."""
+"""The name of such a script; it is the suffix of the names of its files."""
 
 _UNIT = """\
 [Unit]
@@ -45,15 +46,17 @@ test "$1" = start || exit 0
 
 
 def install(guest: Guest, name: str, text: str) -> None:
-    """Have the script ``text`` run at the first boot, and again at each further one until it has ended well.
+    """Set up the script ``text`` to run at the first boot, and again at every following boot until
+    it has succeeded.
 
-    Raises GuestError if the guest has another one of this name, or nothing that could run it.
+    Raises GuestError if the guest has a different script with this name, or no init system that
+    could run it.
     """
     script = f"/usr/local/sbin/first-boot-{name}"
     if guest.exists(script) and guest.read(script) != text:
         raise GuestError(
-            f"the guest has another script for its first boot that is called {name}",
-            f"give one of them another name, or take the old one away with remove-files: {script}",
+            f"the guest already has a different first-boot script called {name}",
+            f"give one of them a different name, or remove the old one with remove-files: {script}",
         )
     starter, links = _starter(guest, name)
     unit = starter.endswith(".service")
@@ -66,18 +69,19 @@ def install(guest: Guest, name: str, text: str) -> None:
 
 
 def _starter(guest: Guest, name: str) -> tuple[str, dict[str, str]]:
-    """The file that starts the script, and the links of its own that it needs; a service that it needs is enabled."""
+    """The file that starts the script, and the links that it needs; a service that it needs is
+    enabled."""
     if units.has_systemd(guest):
         unit = f"{units.OWN}/first-boot-{name}.service"
         return unit, {f"{units.OWN}/multi-user.target.wants/first-boot-{name}.service": unit}
     if guest.is_dir(init_scripts.OPENRC) and guest.real_file("/etc/init.d/local"):
         init_scripts.enable(guest, "local")
         return f"/etc/local.d/first-boot-{name}.start", {}
-    # Elsewhere /etc/rc.d is a link, and the order in which scripts start does not come from the links.
+    # Elsewhere /etc/rc.d is a link, and the start order of the scripts does not come from the links.
     if guest.is_dir("/etc/rc.d") and guest.is_dir("/etc/rc.d/rc3.d"):
         links = {f"/etc/rc.d/rc{level}.d/S99first-boot-{name}": f"../init.d/first-boot-{name}" for level in "2345"}
         return f"/etc/rc.d/init.d/first-boot-{name}", links
     raise GuestError(
-        "nothing in this guest could run a script at its first boot: it starts neither with systemd nor with OpenRC, "
-        "nor as RHEL 6 does"
+        "this guest cannot run a script at its first boot: it uses neither systemd nor OpenRC "
+        "nor the init system of RHEL 6"
     )

@@ -1,4 +1,4 @@
-"""A guest as operations see it: files to look at and to change, with every change on record."""
+"""A guest as operations see it: files to inspect and to change, with a record of every change."""
 
 from __future__ import annotations
 
@@ -24,14 +24,17 @@ if TYPE_CHECKING:
     from imagebuild.guest.block import Identifier, Kind
 
 _MOST_LISTED = 100
-"""Files of one folder that are named one by one when they are removed together. Of more, only the number is on record."""
+"""The number of files of one folder that are recorded individually when they are removed together;
+above it, only their number is recorded."""
 
 
 class Guest(View):
-    """The vocabulary of operations. What changes something is recorded in ``changes``; what changes nothing is not."""
+    """The methods available to operations. Methods that change something record it in ``changes``;
+    the others do not."""
 
     def __init__(self, files: Files, supplies: Supplies = NOTHING, *, differences: bool = False) -> None:
-        """``supplies`` is what stands behind the names of the host's files and secrets in the operation's parameters."""
+        """``supplies`` contains what the host files and secrets in the operation's parameters refer
+        to."""
         super().__init__(files)
         self.supplies = supplies
         self._differences = differences
@@ -39,9 +42,10 @@ class Guest(View):
         self.left: list[Change] = []
 
     def edit(self, path: str, change: Callable[[str], str], what: str) -> bool:
-        """Replace the text of an existing file, links followed, by ``change(text)``; mode, owner and label stay.
+        """Replace the text of an existing file, following links, by ``change(text)``; mode, owner
+        and label stay.
 
-        Returns whether that changed anything; then ``what`` is on record.
+        Returns whether that changed anything; if so, ``what`` is recorded.
         """
         real = self.real_file(path)
         if real is None:
@@ -57,9 +61,11 @@ class Guest(View):
     def create(
         self, path: str, content: str | bytes, mode: int = 0o644, what: str = "", owner: tuple[int, int] | None = None
     ) -> None:
-        """Make sure that a regular file with this content and mode is at ``path``, with its folders.
+        """Make sure that ``path`` is a regular file with this content and mode; parent folders are
+        created.
 
-        ``owner`` is a user id and a group id; without it a file keeps its owner, and a new one is root's.
+        ``owner`` is a user id and a group id; without it, an existing file keeps its owner, and a
+        new one is owned by root.
         """
         found = self._files.stat(path)
         if isinstance(content, str):
@@ -75,7 +81,8 @@ class Guest(View):
         self.record(path, what or ("replaced" if found else "created"), self._difference(path, before, content))
 
     def _write(self, path: str, content: bytes, before: bytes | None) -> None:
-        """Write a file; if that fails, as on a full file system, it is as it was ``before``."""
+        """Write a file; if that fails, as on a full file system, restore what it contained
+        ``before``."""
         was = self._files.stat(path)
         try:
             self._files.write(path, content)
@@ -88,7 +95,8 @@ class Guest(View):
             raise
 
     def put(self, path: str, source: Path, mode: int, owner: tuple[int, int] | None = None) -> None:
-        """Make sure that ``path`` is a regular file with the content of the host's file ``source``, of any size. Else as ``create``."""
+        """Make sure that ``path`` is a regular file with the content of the host file ``source``,
+        of any size. Otherwise like ``create``."""
         found = self._files.stat(path)
         if found is not None and found.kind == "file" and found.size == source.stat().st_size:
             same = self._files.sha256(path) == sha256(source)
@@ -100,14 +108,16 @@ class Guest(View):
         self.record(path, "replaced" if found else "created")
 
     def _same(self, path: str, found: GuestFile, mode: int, owner: tuple[int, int] | None) -> bool:
-        """Whether what was found has the mode and the owner that are asked for, as far as its file system can keep them."""
+        """Whether the existing file has the requested mode and owner, as far as its file system can
+        store them."""
         if found.mode == mode and owner in (None, (found.uid, found.gid)):
             return True
         self._settle(path, mode, owner)
         return self._files.stat(path) == found
 
     def _make_way(self, path: str, found: GuestFile | None) -> None:
-        """Let a file be written at ``path``: what is there is no folder and no link, and it has a folder to be in."""
+        """Make it possible to write a file at ``path``: it must not be a folder, a link there is
+        removed, and its folder is created."""
         if found is not None and found.kind == "dir":
             raise GuestFileError(path, "is a folder")
         if found is not None and found.kind != "file":
@@ -122,11 +132,12 @@ class Guest(View):
     def _settle(self, path: str, mode: int, owner: tuple[int, int] | None) -> None:
         if owner is not None:
             self._files.chown(*owner, path)
-        # Last: a change of owner takes the bits for set-user-id away.
+        # The mode comes last: a change of owner clears the set-user-ID bit.
         self._files.chmod(mode, path)
 
     def create_folder(self, path: str, mode: int = 0o755, owner: tuple[int, int] = (0, 0)) -> None:
-        """Make sure that a folder, or a link to one, is at ``path``; a new one gets this mode and owner."""
+        """Make sure that a folder, or a link to one, is at ``path``; a new one gets this mode and
+        owner."""
         found = self._files.stat(path)
         if found is None:
             self._files.mkdir(path)
@@ -136,19 +147,22 @@ class Guest(View):
             raise GuestFileError(path, "is not a folder")
 
     def replace(self, path: str, content: bytes, what: str) -> None:
-        """Give an existing file, links not followed, another content; mode, owner and label stay."""
+        """Replace the content of an existing file, without following links; mode, owner and label
+        stay."""
         self._files.write(path, content)
         self.record(path, what)
 
     def rename(self, path: str, new: str) -> None:
-        """Give what is at ``path`` another path, at which nothing is, with its folders."""
+        """Move what is at ``path`` to another path, where nothing must exist; parent folders are
+        created."""
         self._folders(new)
         self._files.rename(path, new)
         stays = posixpath.dirname(path) == posixpath.dirname(new)
         self.record(path, f"renamed to {posixpath.basename(new)}" if stays else f"moved to {new}")
 
     def copy(self, path: str, new: str) -> None:
-        """Make ``new`` a copy of the regular file at ``path``, with its mode and owner, and with its folders."""
+        """Copy the regular file at ``path`` to ``new``, with its mode and owner; parent folders are
+        created."""
         found, there = self._files.stat(path), self._files.stat(new)
         if found is not None and there == replace(found, name=posixpath.basename(new)) and self._files.same(path, new):
             return
@@ -161,9 +175,11 @@ class Guest(View):
         return self._files.identifiers(kinds)
 
     def renew_identifiers(self, pairs: Sequence[tuple[Identifier, str]]) -> None:
-        """Give what has the first of each pair the second as its identifier. All is unmounted for it, and mounted again.
+        """Change the identifier of everything that has the first of a pair to the second. All file
+        systems are unmounted for it, and mounted again.
 
-        What the guest's fstab mounts must be named there by its new identifier already.
+        The file systems in the guest's fstab must already be listed there with their new
+        identifiers.
         """
         self._files.renew_identifiers(pairs)
         for old, new in pairs:
@@ -173,10 +189,12 @@ class Guest(View):
 
     @contextmanager
     def boot_partitions(self) -> Iterator[list[str]]:
-        """Have everything that the guest may boot from mounted while the block runs; yields where each of these partitions is.
+        """Mount everything that the guest may boot from while the block runs; yields the path of
+        each of these partitions.
 
-        Also what its fstab does not name: EFI system partitions and others with a boot loader's files. On record, and in errors, a
-        path there is written as ``DEVICE:PATH``.
+        This includes partitions that its fstab does not list: EFI system partitions and others with
+        a boot loader's files. In records and in errors, a path on one of these is written as
+        ``DEVICE:PATH``.
         """
         before = {*self.mountpoints()}
         with self._files.boot_partitions() as devices:
@@ -198,29 +216,29 @@ class Guest(View):
                 ]
 
     def chmod(self, path: str, mode: int) -> None:
-        """Give what is at ``path`` these permission bits. GuestError if it is not there or a link."""
+        """Set the permission bits of what is at ``path``. GuestError if it does not exist or is a
+        link."""
         found = self._files.stat(path)
         if found is None or found.kind == "symlink":
-            raise GuestError(f"{path} in the guest is not there, or is a link")
+            raise GuestError(f"{path} does not exist in the guest, or is a link")
         if found.mode != mode:
             self._files.chmod(mode, path)
             if self._files.stat(path) == found:
-                raise GuestError(
-                    f"{path} in the guest is on a file system that keeps no permission bits, such as a FAT"
-                )
+                raise GuestError(f"{path} in the guest is on a file system without permission bits, such as FAT")
             self.record(path, f"mode {mode:04o}")
 
     def chown(self, path: str, uid: int, gid: int) -> None:
-        """Give what is at ``path``, a link itself and not its target, to a user id and a group id."""
+        """Set the user id and group id of what is at ``path``; of a link itself, not its target."""
         found = self._files.stat(path)
         if found is None:
-            raise GuestError(f"{path} is not there in the guest")
+            raise GuestError(f"{path} does not exist in the guest")
         if (found.uid, found.gid) != (uid, gid):
             self._files.chown(uid, gid, path)
             self.record(path, f"owner {uid}:{gid}")
 
     def symlink(self, target: str, path: str) -> None:
-        """Make sure that ``path`` is a symbolic link to ``target``, with its folders; not where that is the same place behind links."""
+        """Make sure that ``path`` is a symbolic link to ``target``; parent folders are created.
+        Nothing is done if both are the same place behind links."""
         found = self._files.stat(path)
         if found is not None and self._place(path) == self._place(posixpath.join(posixpath.dirname(path), target)):
             return
@@ -234,18 +252,20 @@ class Guest(View):
         self.record(path, f"{'replaced by a' if found else 'created a'} link to {target}")
 
     def _place(self, path: str) -> str:
-        """``path`` without links in its folders, as far as they are there."""
+        """``path`` with the links in its folders resolved, as far as these exist."""
         folder, name = posixpath.split(posixpath.normpath(path))
         return posixpath.join(self.realpath(folder), name) if self.leads_to_folder(folder) else path
 
     def remove(self, paths: str | Iterable[str], what: str = "removed") -> None:
-        """Remove files, links and whole folders; what is not there is not an error. What cannot be removed is on record as not done."""
+        """Remove files, links and whole folders. A path that does not exist is not an error. A path
+        that cannot be removed is recorded as not done."""
         there = [path for path in ([paths] if isinstance(paths, str) else paths) if self._files.stat(path) is not None]
         if there:
             self._record_all(there, self._files.remove(there), what)
 
     def clear(self, folder: str, keep: Sequence[str] = (), what: str = "removed") -> None:
-        """Remove everything in a folder, or in the one that a link leads to, but for some names. As ``remove`` besides."""
+        """Remove everything in a folder, or in the folder that a link leads to, except some names.
+        Otherwise like ``remove``."""
         real = self.sweepable(folder)
         if real is None:
             return
@@ -257,12 +277,13 @@ class Guest(View):
             self.record(folder, f"{what} all {cleared.count} files and folders in it")
 
     def _remove(self, path: str) -> None:
-        """Remove one thing that something else must take the place of."""
+        """Remove one thing that is going to be replaced by something else."""
         for left, reason in self._files.remove([path]).items():
             raise GuestFileError(left, reason)
 
     def _record_all(self, paths: Sequence[str], failed: Mapping[str, str], what: str) -> None:
-        """Put on record what was done to many files; of a folder with very many of them, only their number."""
+        """Record what was done to many files; for a folder with very many of them, only their
+        number."""
         for path, reason in failed.items():
             self.not_done(path, reason)
         done = [path for path in dict.fromkeys(paths) if path not in failed]
@@ -275,14 +296,15 @@ class Guest(View):
                 self.record(folder, f"{what} {number} files and folders in it")
 
     def remove_files(self, *patterns: str) -> None:
-        """Remove what matches any of the shell patterns, except folders."""
+        """Remove everything that matches any of the shell patterns, except folders."""
         found = [(path, self._files.stat(path)) for path in self.sweep(*patterns)]
         self.remove(path for path, entry in found if entry is not None and entry.kind != "dir")
 
     def empty(self, paths: str | Iterable[str]) -> None:
-        """Make regular files zero bytes long; mode, owner and label stay. Other names of the same file (hard links) keep its content.
+        """Truncate regular files to zero bytes; mode, owner and label stay. Other names of the same
+        file (hard links) keep its content.
 
-        What is no regular file is left alone. What cannot be emptied is on record as not done.
+        Everything else is left alone. A file that cannot be emptied is recorded as not done.
         """
         found = {path: self._files.stat(path) for path in ([paths] if isinstance(paths, str) else paths)}
         full = [path for path, entry in found.items() if entry is not None and entry.kind == "file" and entry.size > 0]
@@ -291,7 +313,8 @@ class Guest(View):
 
     @contextmanager
     def scratch(self, folder: str) -> Iterator[None]:
-        """Have an empty folder of root's in the guest while the block runs; what is made in it is off the record."""
+        """Provide an empty folder owned by root in the guest while the block runs; what is created
+        in it is not recorded."""
         if self._files.stat(folder) is not None:
             self._remove(folder)
         try:
@@ -303,7 +326,8 @@ class Guest(View):
 
     @contextmanager
     def temporary_file(self, path: str, text: str, mode: int) -> Iterator[None]:
-        """Have a file in the guest while the block runs, off the record; one that is there already is left alone."""
+        """Provide a file in the guest while the block runs, without recording it; an existing one
+        is left alone."""
         if self._files.stat(path) is not None:
             yield
             return
@@ -315,47 +339,53 @@ class Guest(View):
             self._files.remove([path])
 
     def run(self, argv: Sequence[str], env: Mapping[str, str] | None = None) -> str:
-        """Run a program of the guest in the guest; its standard output.
+        """Run a program of the guest in the guest, and return its standard output.
 
-        GuestError, with what the program said, if it ends with another exit status than 0. What
-        it changed must be told with ``record``.
+        Raises GuestError with the program's output if its exit status is not 0. The caller must
+        report what it changed with ``record``.
         """
         return self._files.run(argv, env or {})
 
     def network(self) -> AbstractContextManager[None]:
-        """Have a network while the block runs, in an appliance that was started with a network card.
+        """Provide a network while the block runs, in an appliance that was started with a network
+        card.
 
-        What ``run`` starts then reaches others and resolves names: libguestfs lends the guest the appliance's
-        /etc/resolv.conf for the time of each ``run``. An operation that uses this says so with ``needs_network``.
+        Programs started by ``run`` can then reach other hosts and resolve names: libguestfs lends
+        the guest the appliance's /etc/resolv.conf for the duration of each ``run``. An operation
+        that uses this declares it with ``needs_network``.
         """
         return self._files.network()
 
     def _difference(self, path: str, before: str | bytes, after: str | bytes) -> str:
-        """A unified diff, if asked for, of a file that everybody in the guest may read; others may hold secrets."""
+        """A unified diff, if requested, of a file that everybody in the guest may read; other files
+        may contain secrets."""
         found = self._files.stat(path) if self._differences else None
         return difference(path, before, after) if found is not None and found.mode & 0o004 else ""
 
     def record(self, path: str, what: str, diff: str = "") -> None:
-        """Put a change on record that was not made through the methods above."""
+        """Record a change that was not made through the methods above."""
         self.changes.append(Change(shown(path), what, diff))
 
     def leave(self, path: str, why: str) -> None:
-        """Put on record what is of one machine, and stays because nothing can be done about it here."""
+        """Record something machine-specific that stays because it cannot be changed here."""
         self.left.append(Change(shown(path), why))
 
     @contextmanager
     def tidying(self) -> Iterator[None]:
-        """What is changed while the block runs was not of one machine: it is added, or written in a better way. An audit does not report it."""
+        """Mark the changes made while the block runs as not machine-specific: something is added,
+        or written more cleanly. An audit does not report them."""
         before = len(self.changes)
         yield
         self.changes[before:] = [replace(change, carried=False) for change in self.changes[before:]]
 
     def wipe_unused(self) -> list[str]:
-        """Zero what is unused on the disks, and give it back to their image. What could not be wiped, and why, a line each.
+        """Zero the unused space on the disks, and discard it from their image. Returns what could
+        not be wiped, and why, one line each.
 
-        Less than 1 MiB given back is no change: the host's own bookkeeping of the image moves by some blocks.
+        Less than 1 MiB discarded is not a change: the host's own metadata of the image moves by
+        some blocks.
         """
         freed, left = self._files.wipe_unused()
         if freed >= 1 << 20:
-            self.record("/", f"gave back {freed / (1 << 20):.1f} MiB")
+            self.record("/", f"discarded {freed / (1 << 20):.1f} MiB")
         return left

@@ -1,7 +1,8 @@
-"""What operations take from the machine that builds: its files, and secrets by reference.
+"""The inputs that operations take from the build host: files, and secrets by reference.
 
-Parameters name both the way a recipe writes them. What stands behind the names is found out before the
-appliance starts, and goes along with the call: where each file really is, with its digest, and what each secret is.
+Parameters contain both as they are written in a recipe. They are resolved before the appliance
+starts, and the result is passed along with the call: the real path of each file, with its digest,
+and the value of each secret.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from imagebuild.schema.section import SecretRef
 
 
 class HostPath(str):
-    """A file or folder of the machine that builds; a relative one is relative to the file that names it."""
+    """A file or folder on the build host; a relative path is relative to the file that contains it."""
 
     __slots__ = ()
 
@@ -40,9 +41,11 @@ Reference = HostPath | SecretRef
 
 @dataclass(frozen=True)
 class HostEntry:
-    """A file, folder or link at or below a host path: its name from there ("" for the thing itself), and where it is.
+    """A file, folder or link at or below a host path: its name relative to that path ("" for the
+    path itself), and where it is.
 
-    Of its permission bits only the owner's right to run it counts: the others depend on who checked it out, and how.
+    Of its permission bits only the owner's execute permission counts: the others depend on who
+    checked it out, and how.
     """
 
     name: str
@@ -53,20 +56,22 @@ class HostEntry:
 
 @dataclass(frozen=True)
 class Supplies:
-    """What stands behind the names: an absolute path with its digest for each path, the words of each secret."""
+    """The resolved inputs: an absolute path with its digest for each path, and the words of each
+    secret."""
 
     paths: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     secrets: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
 
     def path(self, name: HostPath) -> Path:
-        """Where a file or folder is. Raises HostError if it is not the same any more as when the work was planned."""
+        """The path of a file or folder. Raises HostError if it has changed since the work was
+        planned."""
         path, sha256 = self.paths[name]
         if digest(Path(path)) != sha256:
             raise HostError(f"{path} has changed since this work was planned", "start again")
         return Path(path)
 
     def words(self, ref: SecretRef) -> tuple[str, ...]:
-        """What a reference stands for: the hash of one password, or any number of public keys."""
+        """The value of a reference: the hash of one password, or any number of public keys."""
         return self.secrets[str(ref)]
 
 
@@ -74,7 +79,7 @@ NOTHING = Supplies()
 
 
 def references(value: Any, route: Route = ()) -> Iterator[tuple[Route, Reference]]:
-    """All that parameters refer to, with the route to each."""
+    """Everything that parameters refer to, with the route to each."""
     if isinstance(value, HostPath | SecretRef):
         yield route, value
     elif isinstance(value, BaseModel):
@@ -86,9 +91,11 @@ def references(value: Any, route: Route = ()) -> Iterator[tuple[Route, Reference
 
 
 def entries(root: Path) -> list[HostEntry]:
-    """What a host path leads to, folders before what is in them, sorted; a link at the path itself is followed.
+    """Everything at and below a host path, each folder before its contents, sorted; a link at the
+    path itself is followed.
 
-    Raises OSError where something cannot be looked at, HostError for what is neither file, folder nor link.
+    Raises OSError if something cannot be inspected, and HostError for anything other than files,
+    folders and links.
     """
     return list(_entries("", root, root.stat()))
 
@@ -108,7 +115,8 @@ def _entries(name: str, path: Path, found: os.stat_result) -> Iterator[HostEntry
 
 
 def digest(root: Path) -> str:
-    """SHA-256 over all that ``entries`` tells, and what is in the files. Raises as it does."""
+    """SHA-256 over everything that ``entries`` returns, and over the contents of the files. Raises
+    the same errors."""
     total = hashlib.sha256()
     for entry in entries(root):
         total.update(f"{entry.kind} {entry.executable} {entry.name}\0".encode("utf-8", "surrogateescape"))

@@ -1,4 +1,5 @@
-"""Identifiers of a guest's disks in what refers to them: every spelling, replaced byte by byte. Pure."""
+"""The identifiers of a guest's disks in whatever refers to them: every spelling is replaced, byte
+by byte. Pure functions."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ _IN_LVM = string.ascii_letters + string.digits
 
 
 def fresh(old: Identifier) -> str:
-    """A new identifier of the same kind and the same length, by random."""
+    """A new random identifier of the same kind and length."""
     if re.fullmatch(r"[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}", old.value):
         new = token_hex(4).upper()
         return f"{new[:4]}-{new[4:]}"
@@ -26,10 +27,12 @@ def fresh(old: Identifier) -> str:
 
 
 def spellings(pairs: Mapping[str, str]) -> dict[bytes, bytes]:
-    """Every way to write the keys of ``pairs``, with the values written the same way.
+    """Every way to write the keys of ``pairs``, with the values written in the same way.
 
-    As they are, in upper and lower case, without hyphens as GRUB has them, with hyphens escaped as in systemd's names of units, and
-    UUIDs as mdadm has them, with colons. What is too short to be told from other text without its hyphen is not sought without it.
+    The spellings are: unchanged, in upper and lower case, without hyphens as GRUB writes them, with
+    escaped hyphens as in systemd unit names, and for UUIDs with colons as mdadm writes them. A
+    short identifier that could not be distinguished from other text without its hyphen is not
+    searched for without it.
     """
     found: dict[bytes, bytes] = {}
     for old, new in pairs.items():
@@ -51,12 +54,13 @@ def _with_colons(value: str) -> str:
 
 _START = rb"(?:(?<![0-9A-Fa-f])|(?<=\\x2d)|(?<=\\x2f))"
 _END = rb"(?![0-9A-Fa-f])"
-"""No longer number begins or ends with a short identifier, such as a field of a cpio header; an escaped character may come before.
-A long one is not there by chance, and device-mapper writes two of LVM's without anything between."""
+"""A short identifier must not be part of a longer number, such as a field of a cpio header; an
+escaped character may precede it. A long identifier is never there by chance, and device-mapper
+writes two of LVM's with nothing between them."""
 
 
 class Renaming:
-    """Old identifiers to new ones, as a change of bytes that keeps their length."""
+    """A mapping from old identifiers to new ones, as a change of bytes that preserves their length."""
 
     def __init__(self, pairs: Mapping[str, str]) -> None:
         self._spellings = spellings(pairs)
@@ -67,13 +71,14 @@ class Renaming:
         self._pattern = re.compile(b"|".join(alternatives)) if alternatives else None
 
     def __call__(self, content: bytes) -> bytes:
-        """``content`` with new identifiers in place of old ones; the same object if it names none."""
+        """``content`` with old identifiers replaced by new ones; the same object if it contains
+        none."""
         if self._pattern is None or not self._pattern.search(content):
             return content
         return self._pattern.sub(lambda found: self._spellings[found[0]], content)
 
     def names(self, content: bytes) -> bool:
-        """Whether ``content`` has an old identifier in it."""
+        """Whether ``content`` contains an old identifier."""
         return self._pattern is not None and self._pattern.search(content) is not None
 
 

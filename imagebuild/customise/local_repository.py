@@ -1,7 +1,9 @@
-"""A folder of packages of the host as the only source of a guest's package manager, while a block runs.
+"""A folder of packages on the host as the only source of a guest's package manager, while a block
+runs.
 
-It is copied into the guest, and all that the package manager notes about it is kept beside it and removed with it: lists,
-caches, configuration. The packages are taken as they are: the folder's digest counts as an input, so a signature would prove no more.
+It is copied into the guest. Everything that the package manager stores about it (lists, caches,
+configuration) is kept next to it and removed with it. Signatures are not checked: the digest of the
+folder is one of the inputs, so a signature would not add anything.
 """
 
 from __future__ import annotations
@@ -36,14 +38,15 @@ find . -name '*.deb' -type f | sort | while read -r deb; do
   printf 'SHA256: %s\n\n' "$(sha256sum "$deb" | cut -d ' ' -f 1)"
 done >Packages
 """
-"""What apt-ftparchive would make; a guest has no need of that otherwise."""
+"""Creates what apt-ftparchive would create; a guest does not need that program otherwise."""
 
 
 @contextmanager
 def offered(guest: Guest, manager: Manager, folder: HostPath) -> Iterator[list[str]]:
-    """Have a host's folder of packages in the guest; gives the options that make ``manager`` know it, and nothing else.
+    """Make a host's folder of packages available in the guest. Yields the options that make
+    ``manager`` use it and nothing else.
 
-    GuestError if the folder is none that this package manager could read.
+    GuestError if the folder is not one that this package manager could read.
     """
     found = host_inputs.entries(guest.supplies.path(folder))
     index = _index(manager, {entry.name for entry in found}, folder)
@@ -57,17 +60,18 @@ def offered(guest: Guest, manager: Manager, folder: HostPath) -> Iterator[list[s
 
 
 def _index(manager: Manager, names: set[str], folder: HostPath) -> str:
-    """The script that makes the index which is missing; nothing if there is one. GuestError where none can be made."""
+    """The script that creates the index if it is missing; empty if there is one. GuestError if none
+    can be created."""
     if manager == "apt":
         return "" if names & {"Packages", "Packages.gz", "Packages.xz"} else _INDEX_OF_DEBS
     if manager == "apk":
         there = any(posixpath.basename(name) == "APKINDEX.tar.gz" for name in names)
-        hint = "`apk index` makes it: FOLDER/ARCHITECTURE/APKINDEX.tar.gz"
+        hint = "create it with `apk index`: FOLDER/ARCHITECTURE/APKINDEX.tar.gz"
     else:
         there = "repodata/repomd.xml" in names
-        hint = f"`{command_line('createrepo_c', Path(folder))}` makes it"
+        hint = f"create it with `{command_line('createrepo_c', Path(folder))}`"
     if not there:
-        raise GuestError(f"{folder} has no index of its packages that {manager} could read", hint)
+        raise GuestError(f"{folder} has no package index that {manager} could read", hint)
     return ""
 
 

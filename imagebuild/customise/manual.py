@@ -1,4 +1,4 @@
-"""The manual of the operations, written from their docstrings and parameters."""
+"""The manual of the operations, generated from their docstrings and parameters."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ _INTRODUCTION = """\
 # Operations
 
 An operation changes a guest's disk offline, through libguestfs. A recipe lists operations by name under
-`operations:`; one with parameters is a mapping of its name to them. All operations of a recipe share one launch
-of libguestfs. They run by phase (customise, configure, scrub, seal), within a phase in the recipe's order. An operation
-that finds nothing to do changes nothing, so all can be applied again.
+`operations:`; an operation with parameters is a mapping from its name to its parameters. All operations of a recipe
+share one launch of libguestfs. They run in the order of their phases (customise, configure, scrub, seal), and within a
+phase in the recipe's order. Operations can be repeated: one that finds nothing to do changes nothing.
 
-The **default set** is what makes a template of any image: `imagebuild scrub` applies it. **House rules** are settings that the shipped
-recipes add to it; `imagebuild scrub --house-rules` applies them to an image that exists.
+The **default set** turns any image into a template: `imagebuild scrub` applies it. **House rules** are settings that
+the shipped recipes add to it; `imagebuild scrub --house-rules` applies them to an existing image.
 
-This page is written from the operations' own files in `imagebuild/customise/operations/`
+This page is generated from the operations' source files in `imagebuild/customise/operations/`
 (`pytest tests/customise/test_operations_manual.py --regenerate`).
 """
 
 _BESIDE_SYSPREP = """\
-## Beside virt-sysprep
+## Comparison with virt-sysprep
 
-virt-sysprep has these operations (version 1.48, `virt-sysprep --list-operations`), and these of ours do their work:
+The operations of virt-sysprep (version 1.48, `virt-sysprep --list-operations`) and their counterparts in imagebuild:
 """
 
 SYSPREP = (
@@ -40,18 +40,18 @@ SYSPREP = (
     "samba-db-log", "script", "smolt-uuid", "ssh-hostkeys", "ssh-userdir", "sssd-db-log", "tmp-files",
     "udev-persistent-net", "user-account", "utmp", "yum-uuid",
 )  # fmt: skip
-"""virt-sysprep's operations in version 1.48, and lvm-system-devices of later ones."""
+"""virt-sysprep's operations in version 1.48, and lvm-system-devices of later versions."""
 _KINDS = {"identity": "an identity", "secret": "a secret", "trace": "a trace"}
 NOT_AN_OPERATION: dict[str, str] = {
     "customize": "the operations of the phase `customise`",
 }
-"""What stands in place of an operation."""
+"""The counterparts that are not an operation."""
 
 _BESIDE_CUSTOMIZE = """\
-## Beside virt-customize
+## Comparison with virt-customize
 
-What virt-customize's options do (version 1.48, and `--chown` of later ones), and what does it here. A recipe lists operations in the order of
-the options.
+The options of virt-customize (version 1.48, and `--chown` of later versions) and their counterparts in imagebuild. In
+a recipe, list the operations in the order of the options.
 """
 CUSTOMIZE: dict[str, str] = {
     "append-line": "`append-to-file`",
@@ -76,13 +76,13 @@ CUSTOMIZE: dict[str, str] = {
     "root-password": "`set-password`",
     "run": "`run-script`, or `run-command` with the script as its text",
     "run-command": "`run-command`; `network: true` where the command needs the network",
-    "scrub": "`remove-files`, and `trim-free-space` for what it leaves on the disk",
-    "selinux-relabel": "`relabel-selinux`, which runs by itself",
+    "scrub": "`remove-files`, and `trim-free-space` for the data that this leaves on the disk",
+    "selinux-relabel": "`relabel-selinux`, which runs automatically",
     "sm-attach": "`run-at-first-boot`: a template is not registered, its clones are",
     "sm-credentials": "`run-at-first-boot`: a template is not registered, its clones are",
     "sm-register": "`run-at-first-boot`: a template is not registered, its clones are",
     "sm-remove": "`remove-subscriptions`",
-    "sm-unregister": "`remove-subscriptions`; the vendor is not told",
+    "sm-unregister": "`remove-subscriptions`; the vendor is not notified",
     "ssh-inject": "`add-ssh-keys`",
     "timezone": "`set-timezone`",
     "touch": "`write-file` without text, for a new file",
@@ -93,7 +93,8 @@ CUSTOMIZE: dict[str, str] = {
     "upload": "`copy-in`",
     "write": "`write-file`",
 }
-"""virt-customize's options that change a guest, and what stands in their place: operations in backquotes, or words."""
+"""virt-customize's options that change a guest, and their counterparts: operations in backquotes,
+or words."""
 
 
 def page() -> str:
@@ -109,7 +110,7 @@ def page() -> str:
 
 
 def _beside_sysprep() -> str:
-    """The table of virt-sysprep's operations and ours."""
+    """The table of virt-sysprep's operations and their counterparts."""
     ours = {name: registry.get(name).replaces for name in registry.names()}
     rows = []
     for theirs in SYSPREP:
@@ -119,7 +120,7 @@ def _beside_sysprep() -> str:
 
 
 def _beside_customize() -> str:
-    """The table of virt-customize's options and our operations."""
+    """The table of virt-customize's options and their counterparts."""
     known = registry.names()
 
     def linked(found: re.Match[str]) -> str:
@@ -156,5 +157,5 @@ def _parameters(operation: Operation) -> list[str]:
 
 
 def _shown(name: str, value: object) -> object:
-    """A default as a recipe has it: permission bits are octal."""
+    """A default as it is written in a recipe: permission bits are octal."""
     return f'"{value:04o}"' if name == "mode" and isinstance(value, int) else value

@@ -1,4 +1,4 @@
-"""What an operation is: the words that its file, the registry and the worker share."""
+"""What an operation is: the terms shared by its file, the registry and the worker."""
 
 from __future__ import annotations
 
@@ -16,25 +16,29 @@ if TYPE_CHECKING:
 
 
 Carries = Literal["identity", "secret", "trace", ""]
-"""What a guest has that a template must not have: what tells one machine from another, what must stay
-unknown, what was left behind by using or building it; or nothing of the kind."""
+"""What a guest has that a template must not have: what distinguishes one machine from another, what
+must stay secret, or what was left behind by using or building the guest; empty if it is none of
+these."""
 
 
 class Phase(IntEnum):
-    """When an operation runs: all of one phase before any of the next, in the given order within it."""
+    """When an operation runs: all operations of one phase run before the next phase, in the given
+    order."""
 
     CUSTOMISE = 1
-    """What the recipe adds: packages, files, accounts, commands. The only phase that may need the network."""
+    """What the recipe adds: packages, files, accounts, commands. The only phase that may need the
+    network."""
     CONFIGURE = 2
-    """Settings that hold whatever was added before, such as no firewall."""
+    """Settings that apply to everything added before, such as no firewall."""
     SCRUB = 3
-    """What belongs to one machine, or was left behind by building it, goes away."""
+    """Removal of everything that belongs to one machine, or was left behind by building it."""
     SEAL = 4
     """After the last file has changed."""
 
 
 class Params(BaseModel):
-    """Base of every operation's parameters: unknown keys are errors, values do not change."""
+    """Base class of the parameters of all operations: unknown keys are errors, and values are
+    immutable."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
@@ -44,7 +48,8 @@ class NoParams(Params):
 
 
 class NotApplicable(Exception):
-    """Raised by an operation for a guest that has nothing of what it is about; the text says why."""
+    """Raised by an operation for a guest that has nothing it could apply to; the text gives the
+    reason."""
 
 
 @dataclass(frozen=True)
@@ -52,10 +57,10 @@ class Operation:
     """One operation as the registry knows it.
 
     ``summary`` and ``description`` are the first line and the rest of its file's docstring.
-    ``apply`` changes a guest; it raises NotApplicable or GuestError. ``needs_network`` looks at
-    a guest, without changing it, and says whether ``apply`` would have to use the network.
-    ``carries`` is what a template still has as long as the operation finds something to do; ``replaces``
-    are the operations of virt-sysprep that it does the work of.
+    ``apply`` changes a guest; it raises NotApplicable or GuestError. ``needs_network`` inspects a
+    guest, without changing it, and says whether ``apply`` would have to use the network.
+    ``carries`` is what a template still has as long as the operation finds something to do.
+    ``replaces`` are the operations of virt-sysprep that it replaces.
     """
 
     name: str
@@ -71,7 +76,8 @@ class Operation:
 
 @dataclass(frozen=True)
 class OperationCall:
-    """An operation's name with its validated parameters: what a recipe asks for, and what stands behind their names."""
+    """The name of an operation with its validated parameters, as requested by a recipe, and the
+    host inputs that these refer to."""
 
     name: str
     params: Params

@@ -1,4 +1,5 @@
-"""Whether a guest holds hashes of passwords: who can read its image can try passwords against them, as many as they like."""
+"""Whether a guest contains password hashes: anybody who can read its image can try any number of
+passwords against them."""
 
 from __future__ import annotations
 
@@ -12,7 +13,8 @@ if TYPE_CHECKING:
     from imagebuild.customise.files import Files
 
 _FILES = ("/etc/*shadow*", "/etc/passwd*", "/etc/security/opasswd*")
-"""With the copies that are made before a change. opasswd keeps earlier passwords (pam_pwhistory(8))."""
+"""Including the copies that are made before a change. opasswd contains previous passwords
+(pam_pwhistory(8))."""
 _LIMIT = 4 << 20
 _HASH = re.compile(
     rb"""
@@ -24,7 +26,8 @@ _HASH = re.compile(
 
 
 def found(files: Files) -> bool:
-    """Whether one of the files for accounts holds one; also if something of such a name cannot be read."""
+    """Whether one of the account files contains a hash; also true if something with such a name
+    cannot be read."""
     guest = Guest(files)
     return any(_holds(guest, path) for pattern in _FILES for path in guest.glob(pattern))
 

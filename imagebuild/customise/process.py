@@ -1,7 +1,8 @@
-"""Customising a disk in a process of its own.
+"""Customising a disk in a separate process.
 
-libguestfs cannot be interrupted from within: a call returns when its appliance answers or dies.
-So a child process makes the calls. It can be ended at any time, and takes its appliance with it.
+libguestfs cannot be interrupted from within: a call returns only when its appliance answers or
+dies. Therefore a child process makes the calls. It can be ended at any time, and takes its
+appliance with it.
 """
 
 from __future__ import annotations
@@ -44,13 +45,14 @@ _STUCK = 600.0
 
 
 class KeepCheckpoint(Protocol):
-    """Gets a folder with copies of the disks, to take them away, and what the operations so far did."""
+    """Accepts a folder with copies of the disks, which it moves away, and the results of the
+    operations so far."""
 
     def __call__(self, folder: Path, results: Sequence[OperationResult]) -> None: ...
 
 
 class _EventReader:
-    """Reads the child's events: one JSON object per line. Nobody else writes into that pipe."""
+    """Reads the child's events: one JSON object per line. Nobody else writes to that pipe."""
 
     def __init__(self, progress: Progress, keep_checkpoint: KeepCheckpoint | None) -> None:
         self._progress = progress
@@ -73,11 +75,12 @@ class _EventReader:
             case Customised():
                 self.result = event.result
             case CustomisingFailed():
-                # The first is the reason; what fails after it is what the reason does to a call in progress.
+                # The first failure is the cause; later ones are its effect on a call in progress.
                 self.failure = self.failure or _FAILURES.get(event.kind, GuestError)(event.message, event.hint)
 
     def clear(self) -> None:
-        """Remove what libguestfs made elsewhere: the child has done so, unless it was killed outright."""
+        """Remove the files that libguestfs created elsewhere: the child has done so, unless it was
+        killed outright."""
         for folder in self._sockets:
             folder.remove()
         self._sockets.clear()
@@ -107,13 +110,14 @@ def run(
     ``timeout`` is in seconds. ``before`` is what was done to a raw disk already, and ``keep_checkpoint`` is called whenever it is worth keeping
     what it has become. An audit takes no operations, and its result tells what each would find.
 
-    Raises HostError when libguestfs's appliance does not start, GuestError when there is no guest on the disk, an operation fails or the
-    time is over, and GuestStuck for an emulated appliance that has used no CPU for ``stuck_after`` seconds.
+    Raises HostError if the libguestfs appliance does not start, GuestError if there is no guest on
+    the disk, an operation fails or the timeout expires, and GuestStuck for an emulated appliance
+    that has used no CPU for ``stuck_after`` seconds.
     """
     if not is_utf8(f"{disk.absolute()}{workdir.absolute()}"):
         raise HostError(
-            f"libguestfs does not take {disk.parent}: the name of that folder, or of one above it, is no UTF-8",
-            "rename it, or write to another folder with --output",
+            f"libguestfs does not accept {disk.parent}: the path is not valid UTF-8",
+            "rename the folder, or write to another one with --output",
         )
     reader = _EventReader(progress, keep_checkpoint)
     with tempfile.TemporaryDirectory(prefix="customise-", dir=workdir) as tmpdir:
@@ -135,7 +139,7 @@ def run(
 
 
 def _carried_out(order: Order, reader: _EventReader, timeout: float) -> CustomiseResult:
-    """Have a process carry out the order; ``reader`` gets what it tells."""
+    """Have a child process carry out the order; ``reader`` receives its events."""
     disk = Path(order.disk).name
     try:
         completed = run_program(
@@ -149,7 +153,7 @@ def _carried_out(order: Order, reader: _EventReader, timeout: float) -> Customis
         )
     except CommandFailed as error:
         raise GuestError(
-            f"customising {disk} did not end within {timeout:.0f} s", "the build log tells how far it came"
+            f"customising {disk} did not end within {timeout:.0f} s", "the build log shows how far it got"
         ) from error
     finally:
         reader.clear()
@@ -158,21 +162,22 @@ def _carried_out(order: Order, reader: _EventReader, timeout: float) -> Customis
     if reader.result is None:
         raise GuestError(
             f"the process that customises {disk} ended early (exit status {completed.returncode})",
-            "the build log holds what it said",
+            "the build log contains its output",
         )
     return reader.result
 
 
 def again_if_stuck(work: Callable[[], T], tell: Callable[[str], None]) -> T:
-    """What ``work`` gives, which begins with new copies of the disks: if the appliance gets stuck it is done once more."""
+    """The result of ``work``, which begins with new copies of the disks. If the appliance gets
+    stuck, it is repeated once."""
     try:
         return work()
     except GuestStuck as error:
-        tell(f"{error.message}; it is begun again")
+        tell(f"{error.message}; starting again")
         return work()
 
 
 def _environment() -> dict[str, str]:
-    """Which imagebuild the child runs, and the user's settings of libguestfs and of its appliance."""
+    """Which imagebuild the child runs, and the user's settings for libguestfs and its appliance."""
     env = {name: value for name, value in os.environ.items() if name.startswith(("LIBGUESTFS_", "SUPERMIN_"))}
     return env | {"PYTHONPATH": str(Path(str(imagebuild.__file__)).parents[1])}

@@ -1,8 +1,10 @@
-"""All operations, found by their files: ``operations/remove_udev_rules.py`` is ``remove-udev-rules``.
+"""All operations, found by their files: ``operations/remove_udev_rules.py`` is
+``remove-udev-rules``.
 
-A file of that folder has a docstring (its documentation: a summary line, then prose), a
-``PHASE``, a ``Params`` model and ``apply(guest, params)``; ``needs_network(guest, params)`` if it
-ever downloads something; ``CARRIES`` and ``REPLACES`` if it scrubs (see ``Operation``). A table that it reads has its name, with ``.yaml``.
+A file in that folder has a docstring (its documentation: a summary line, then prose), a ``PHASE``,
+a ``Params`` model and ``apply(guest, params)``; ``needs_network(guest, params)`` if it ever
+downloads something; ``CARRIES`` and ``REPLACES`` if it scrubs (see ``Operation``). A table that it
+reads has the same name, with ``.yaml``.
 """
 
 from __future__ import annotations
@@ -25,7 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 HOUSE_RULES: tuple[str, ...] = ("disable-selinux", "disable-firewall")
-"""What our recipes add: settings that are a matter of taste. An image of somebody else's gets them when they are asked for."""
+"""What the shipped recipes add: settings that are a matter of taste. Other images get them only on
+request."""
 TEMPLATE: tuple[str, ...] = (
     "remove-installer-traces",
     "remove-network-identity",
@@ -54,7 +57,8 @@ TEMPLATE: tuple[str, ...] = (
     "clean-temporary-files",
     "trim-free-space",
 )
-"""What makes a template of any image: identities, secrets and traces of one machine go. It is what scrubbing does unless it is told otherwise."""
+"""What turns an image into a template: identities, secrets and traces of one machine are removed.
+This is what scrubbing does by default."""
 
 
 def names() -> tuple[str, ...]:
@@ -75,19 +79,21 @@ def params_model(name: str) -> type[Params]:
 
 
 def call(name: str, params: Mapping[str, Any] | None = None, supplies: Supplies = NOTHING) -> OperationCall:
-    """``name`` with ``params`` checked; pydantic's ValidationError if they are wrong."""
+    """``name`` with validated ``params``; pydantic's ValidationError if they are invalid."""
     return OperationCall(name, params_model(name).model_validate(dict(params or {})), supplies)
 
 
 def ordered(calls: Sequence[OperationCall]) -> tuple[list[OperationCall], list[OperationCall]]:
-    """``calls`` in the order in which they are applied: those before the guest is sealed, and those that seal it."""
+    """``calls`` in the order in which they are applied: those before the guest is sealed, and those
+    that seal it."""
     by_phase = sorted(calls, key=lambda call: get(call.name).phase)
     before_seal = [call for call in by_phase if get(call.name).phase < Phase.SEAL]
     return before_seal, by_phase[len(before_seal) :]
 
 
 def code_digest(name: str) -> str:
-    """SHA-256 over the code that decides what ``name`` does: its own file, a table beside it, and what all operations stand on."""
+    """SHA-256 over the code that decides what ``name`` does: its own file, a table next to it, and
+    the code that all operations share."""
     get(name)
     own = f"customise/operations/{name.replace('-', '_')}"
     files = [file for file in (f"{own}.py", f"{own}.yaml") if (fingerprint.PACKAGE / file).is_file()]
@@ -100,7 +106,8 @@ def _shared_code() -> str:
 
 
 def shared_sources() -> list[Path]:
-    """What all operations stand on: how the guest is reached, and how parameters are read. A test compares it with the imports of the code."""
+    """The code that all operations share: access to the guest, and the parsing of parameters. A
+    test compares it with the imports of the code."""
     package = fingerprint.PACKAGE
     own = ("accounts", "customised", "document", "fields", "findings", "section", "ssh_keys")
     return [
@@ -115,7 +122,7 @@ def shared_sources() -> list[Path]:
 
 @cache
 def _modules() -> frozenset[str]:
-    """The names of all operations. None is imported for that: a recipe wants a few of them."""
+    """The names of all operations. None is imported for this: a recipe needs only a few of them."""
     return frozenset(info.name.replace("_", "-") for info in pkgutil.iter_modules(operations.__path__))
 
 

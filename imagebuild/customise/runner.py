@@ -1,4 +1,4 @@
-"""Applies operations to an opened guest: by phase, then in the given order."""
+"""Applies operations to an opened guest: by phase, and within a phase in the given order."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 
 LAYER_PAYS = 5.0
-"""Seconds of operations. To keep a disk of 500 MiB takes about one, most of it beside the next operation."""
+"""Seconds spent on operations after which a checkpoint is worthwhile. Copying a disk of 500 MiB
+takes about one second, mostly in parallel to the next operation."""
 
 
 class OpenGuest(Protocol):
@@ -33,7 +34,8 @@ class OpenGuest(Protocol):
 
 
 class Layer(Protocol):
-    """Keeps the guest's disks as they are, and what the operations so far did."""
+    """Makes a checkpoint: stores the guest's disks as they are, and the results of the operations
+    so far."""
 
     def __call__(self, files: Files, results: Sequence[OperationResult]) -> None: ...
 
@@ -48,12 +50,13 @@ def customise(
     before: Sequence[OperationResult] = (),
     layer: Layer | None = None,
 ) -> CustomiseResult:
-    """Apply ``calls`` in one launch without a network card, or in a second one with it if one needs it.
+    """Apply ``calls`` in one launch without a network card, or in a second one with it if one of
+    them needs it.
 
-    A template's packages come with its installation, so nearly always nothing is missing; then no
-    code of the guest ever meets a network. ``network=False`` forbids it: a GuestError then says what
-    would have been downloaded for. ``tell`` gets what is being done and how much is done (0 to 1).
-    ``before`` and ``layer`` are those of ``apply_all``.
+    The packages of a template are part of its installation, so usually nothing is missing, and no
+    code of the guest ever has access to a network. ``network=False`` forbids it: a GuestError then
+    says what would have been downloaded and for which operation. ``tell`` receives the current
+    action and the completed fraction (0 to 1). ``before`` and ``layer`` are those of ``apply_all``.
     """
     tell("starting the appliance", 0.0)
     with open_guest(network=False) as files:
@@ -62,8 +65,8 @@ def customise(
             return apply_all(files, calls, tell, differences=differences, before=before, layer=layer)
     if not network:
         raise GuestError(
-            f"{', '.join(downloading)} would have to use the network, and that is switched off",
-            "let the installation bring what is missing, or allow the network while customising",
+            f"{', '.join(downloading)} would need the network, which is switched off",
+            "install the missing packages during the installation, or allow the network while customising",
         )
     tell("starting the appliance with a network card", 0.0)
     with open_guest(network=True) as files:
@@ -90,8 +93,9 @@ def apply_all(
 ) -> CustomiseResult:
     """Apply ``calls`` to an opened guest; GuestError names the operation that failed.
 
-    ``differences`` are on record for texts that everybody in the guest may read. ``before`` is what other operations
-    have done to it already. ``layer`` gets the results so far whenever those that are new took long enough for keeping the disks as they are then.
+    ``differences`` are recorded for texts that everybody in the guest may read. ``before`` are the
+    results of operations that were already applied. ``layer`` receives the results so far whenever
+    the new ones took long enough to make a checkpoint worthwhile.
     """
     before_seal, sealing = registry.ordered(calls)
     results, kept = list(before), len(before)
@@ -99,7 +103,7 @@ def apply_all(
         tell(call.name, done / len(calls))
         results.append(apply_one(files, call, differences=differences))
         if layer is not None and sum(one.seconds for one in results[kept:]) >= LAYER_PAYS:
-            tell("keeping the disk as it is now", (done + 1) / len(calls))
+            tell("making a checkpoint of the disk", (done + 1) / len(calls))
             layer(files, results)
             kept = len(results)
     _try_again(files, before_seal, results, len(before), differences=differences)
@@ -117,7 +121,8 @@ def apply_all(
 def _try_again(
     files: Files, calls: Sequence[OperationCall], results: list[OperationResult], first: int, *, differences: bool
 ) -> None:
-    """Apply what is incomplete once more: on a full file system others may have made room since."""
+    """Apply incomplete operations once more: on a full file system others may have freed space
+    since."""
     for at, call in enumerate(calls, start=first):
         if results[at].failed:
             again = apply_one(files, call, differences=differences)
@@ -130,14 +135,16 @@ def _try_again(
 
 
 def audit(open_guest: OpenGuest, *, tell: Callable[[str, float], None]) -> CustomiseResult:
-    """What every scrubbing operation would remove, and what is found besides; the disks must be ones to throw away."""
+    """What every scrubbing operation would remove, and the other findings; the disks must be
+    throwaway copies."""
     tell("starting the appliance", 0.0)
     with open_guest(network=False) as files:
         return audit_guest(files, tell)
 
 
 def audit_guest(files: Files, tell: Callable[[str, float], None]) -> CustomiseResult:
-    """Audit an opened guest, which is changed by it: what is found after the operations is what they leave."""
+    """Audit an opened guest, which is changed by it: what is found after the operations is what
+    they leave behind."""
     guest = Guest(files)
     known = identities.gather(guest)
     found = {LOGINS: logins.look(guest)}
@@ -146,30 +153,33 @@ def audit_guest(files: Files, tell: Callable[[str, float], None]) -> CustomiseRe
     for done, name in enumerate(names):
         tell(name, done / (len(names) + 1))
         results.append(_carried(apply_one(files, registry.call(name))))
-    tell("looking for what is left", len(names) / (len(names) + 1))
+    tell("searching for remaining findings", len(names) / (len(names) + 1))
     found |= scan.look(guest, known)
     results += [OperationResult(kind, "changed", "", tuple(changes), 0.0) for kind, changes in found.items() if changes]
     return CustomiseResult(tuple(results), {})
 
 
 def _carried(result: OperationResult) -> OperationResult:
-    """What an operation found that is of one machine: not what it has added or only made tidy, but also what it could not renew."""
+    """The machine-specific findings of an operation: what it could not renew is included, what it
+    only added or tidied is not."""
     return replace(result, changes=(*(change for change in result.changes if change.carried), *result.left))
 
 
 def _installed(files: Files) -> dict[str, str]:
-    """The guest's packages, as far as they can be found out: a guest whose rpm does not run here is no error."""
+    """The guest's packages, as far as they can be determined: a guest whose rpm does not run here
+    is not an error."""
     try:
         return packages.installed(Guest(files)).versions
     except GuestError as error:
-        logger.debug("the guest's packages are not known: %s", error)
+        logger.debug("the guest's packages could not be determined: %s", error)
         return {}
 
 
 def apply_one(files: Files, call: OperationCall, *, differences: bool = False) -> OperationResult:
     """Apply one operation; GuestError names it.
 
-    One that clears something away is incomplete if a file will not let it: each of them stands for itself, so the others may go on.
+    An operation that removes things is incomplete if a file cannot be removed. Its files are
+    independent of each other, so it continues with the others.
     """
     guest = Guest(files, call.supplies, differences=differences)
     begin = time.monotonic()

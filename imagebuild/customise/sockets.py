@@ -1,7 +1,9 @@
-"""The folder in which libguestfs keeps its sockets: for root always below /tmp, whatever it is told (lib/tmpdirs.c).
+"""The folder in which libguestfs keeps its sockets: for root it is always below /tmp, whatever the
+settings (lib/tmpdirs.c).
 
-libguestfs removes it when its handle is closed, and cannot when its process is killed. Which folder it is the kernel says:
-the address of a socket that the process itself listens on. No text is read for it, which somebody else could write.
+libguestfs removes it when its handle is closed, but not when its process is killed. The folder is
+determined from the kernel: the address of a socket that the process itself listens on. No text that
+somebody else could have written is parsed for it.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 @dataclass(frozen=True)
 class SocketFolder:
-    """Such a folder, held open: nothing else can become it until it is closed."""
+    """The folder, held open: nothing else can take its place until it is closed."""
 
     path: Path
     descriptor: int
@@ -33,7 +35,7 @@ class SocketFolder:
         return status.st_dev, status.st_ino
 
     def remove(self) -> None:
-        """Remove the folder, as far as it is still there, and close it."""
+        """Remove the folder, if it still exists, and close it."""
         with suppress(OSError):
             for name in os.listdir(self.descriptor):  # noqa: PTH208 - no path, so that it stays this folder
                 os.unlink(name, dir_fd=self.descriptor)
@@ -43,7 +45,8 @@ class SocketFolder:
 
 
 def held(path: Path, identity: tuple[int, int] | None = None) -> SocketFolder | None:
-    """The folder ``path``, held open; None if it is not there, not this user's, or not the one of that identity."""
+    """The folder ``path``, held open; None if it does not exist, does not belong to this user, or
+    has a different identity."""
     try:
         descriptor = os.open(path, _OPEN)
     except OSError:
@@ -63,7 +66,7 @@ def of_this_process() -> Iterator[Path]:
             try:
                 listening = socket.socket(fileno=copy)
             except OSError:
-                os.close(copy)  # it is no socket
+                os.close(copy)  # not a socket
                 continue
             with listening:
                 address = listening.getsockname()

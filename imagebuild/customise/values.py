@@ -1,4 +1,5 @@
-"""Types of values that operations take: what could end a line or leave the guest is refused here."""
+"""Types of parameter values. Anything that could end a line or escape from the guest is rejected
+here."""
 
 from __future__ import annotations
 
@@ -31,7 +32,7 @@ def _absolute(path: str) -> str:
 
 
 def _mode(value: object) -> object:
-    """0644 of YAML is a number already; so is "0644" in quotes read as octal."""
+    """YAML parses 0644 as a number; "0644" in quotes is read as octal here."""
     if isinstance(value, str):
         if not re.fullmatch(r"[0-7]{3,4}", value):
             raise ValueError('must be permission bits in octal, such as "0644"')
@@ -46,8 +47,8 @@ def _owner(value: str) -> str:
 
 
 Line = Annotated[str, AfterValidator(_single_line)]
-HOST_PATH = "file or folder of this machine, relative to the file that names it"
-"""How the parameters of type HostPath are described."""
+HOST_PATH = "file or folder on the build host; a relative path is relative to the file it is written in"
+"""The description of parameters of type HostPath."""
 GuestPath = Annotated[str, AfterValidator(_absolute)]
 Mode = Annotated[
     int,
@@ -65,7 +66,8 @@ Installable = Annotated[
         pattern=r"^([A-Za-z0-9][A-Za-z0-9+._:()-]*|@\^?[A-Za-z0-9][A-Za-z0-9._-]*|(/[A-Za-z0-9_][A-Za-z0-9+._-]*)+)$"
     ),
 ]
-"""A package, or what packages provide; a group of packages; a file that a package brings."""
+"""A package, or something provided by packages; a group of packages; a file that a package
+contains."""
 UserName = Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_-]{0,31}$")]
 Unit = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9:_.@-]{0,200}$")]
 
@@ -73,11 +75,14 @@ Unit = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9:_.@-]{0,200}$")]
 class ServicesParams(BaseParams):
     """Parameters of the operations on services."""
 
-    services: tuple[Unit, ...] = Field(min_length=1, description="names such as sshd, or of units such as fstrim.timer")
+    services: tuple[Unit, ...] = Field(
+        min_length=1, description="names of services such as sshd, or of units such as fstrim.timer"
+    )
 
 
 def owner_ids(guest: Guest, owner: str) -> tuple[int, int]:
-    """The user id and group id of ``user`` or ``user:group``, by the guest's own accounts; without a group the user's.
+    """The user id and group id of ``user`` or ``user:group``, by the guest's own accounts; without
+    a group the primary group of the user.
 
     GuestError if the guest does not know them.
     """
@@ -99,4 +104,4 @@ def _looked_up(known: dict[str, tuple[int, int]], name: str, what: str, path: st
         return known[name]
     if name.isdigit():
         return int(name), int(name)
-    raise GuestError(f"the guest has no {what} {name!r}", f"create it before, or see {path} in the guest")
+    raise GuestError(f"the guest has no {what} {name!r}", f"create it first, or check {path} in the guest")

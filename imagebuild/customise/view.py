@@ -1,4 +1,4 @@
-"""A guest as operations look at it: its files, accounts and home folders."""
+"""Read access to a guest for operations: its files, accounts and home folders."""
 
 from __future__ import annotations
 
@@ -18,13 +18,15 @@ if TYPE_CHECKING:
     from imagebuild.guest.text_search import SearchResult
 
 LARGEST_TEXT = 1 << 20
-"""Bytes of the largest file that is read as a text. A guest's file may be of any size; no configuration is."""
+"""The size in bytes up to which a file is read as a text. A guest's file may have any size, but a
+configuration file is small."""
 
 
 class View:
-    """What changes nothing. Paths are absolute.
+    """The methods that change nothing. Paths are absolute.
 
-    Texts and names are UTF-8 with everything else kept as it is (surrogateescape). ``failed`` has what could not be done, with the reasons.
+    Texts and names are UTF-8, with all other bytes preserved (surrogateescape). ``failed`` contains
+    what could not be done, with the reasons.
     """
 
     def __init__(self, files: Files) -> None:
@@ -32,13 +34,13 @@ class View:
         self.failed: list[Change] = []
 
     def not_done(self, path: str, reason: str) -> None:
-        """Put on record that something could not be done with what is at ``path``, while the rest goes on."""
+        """Record that something at ``path`` could not be done, while the rest continues."""
         change = Change(shown(path), reason)
         if change not in self.failed:
             self.failed.append(change)
 
     def exists(self, path: str) -> bool:
-        """True for anything at ``path``, a dangling link included."""
+        """True for anything at ``path``, including a dangling link."""
         return self._files.stat(path) is not None
 
     def is_file(self, path: str) -> bool:
@@ -57,7 +59,7 @@ class View:
             return False
 
     def realpath(self, path: str) -> str:
-        """``path`` without links. GuestError if nothing is there."""
+        """``path`` with links resolved. GuestError if it does not exist."""
         return self._files.realpath(path)
 
     def is_symlink(self, path: str) -> bool:
@@ -65,7 +67,8 @@ class View:
         return self._is(path, "symlink")
 
     def size(self, path: str) -> int:
-        """Bytes of what is at ``path``, links not followed; 0 if nothing is there."""
+        """The size in bytes of what is at ``path``, without following links; 0 if it does not
+        exist."""
         found = self._files.stat(path)
         return found.size if found else 0
 
@@ -74,11 +77,12 @@ class View:
         return found is not None and found.kind == kind
 
     def readlink(self, path: str) -> str:
-        """Where the link at ``path`` points, as it is written in it."""
+        """The target of the link at ``path``, as it is written in it."""
         return self._files.readlink(path)
 
     def real_file(self, path: str) -> str | None:
-        """The regular file that ``path`` is or leads to; None if it leads nowhere or to something else."""
+        """The regular file at ``path``, or that it links to; None if it leads nowhere or to
+        something else."""
         found = self._files.stat(path)
         if found is not None and found.kind == "symlink":
             try:
@@ -89,28 +93,32 @@ class View:
         return path if found is not None and found.kind == "file" else None
 
     def read(self, path: str, limit: int = LARGEST_TEXT) -> str:
-        """The text of a file, links followed; GuestError if it is none, or larger than ``limit`` bytes."""
+        """The text of a file, following links; GuestError if it is not a file, or is larger than
+        ``limit`` bytes."""
         return self.read_bytes(path, limit).decode("utf-8", "surrogateescape")
 
     def read_bytes(self, path: str, limit: int = LARGEST_TEXT) -> bytes:
-        """The content of a file, links followed; GuestError if it is none, or larger than ``limit`` bytes."""
+        """The content of a file, following links; GuestError if it is not a file, or is larger than
+        ``limit`` bytes."""
         real = self.real_file(path)
         if real is None:
-            # Opening a pipe or a device would wait for ever.
+            # Opening a pipe or a device would wait forever.
             raise GuestFileError(path, "is not a file that can be read")
         content = self._files.read(real, limit + 1)
         if len(content) > limit:
-            raise GuestFileError(path, f"is larger than {limit} bytes, which no such file should be")
+            raise GuestFileError(path, f"is larger than {limit} bytes, the limit for such a file")
         return content
 
     def glob(self, *patterns: str) -> list[str]:
-        """The paths that match any of the shell patterns, links in their folders followed; sorted, each once."""
+        """The paths that match any of the shell patterns, following links in their folders; sorted,
+        each once."""
         return sorted({path for pattern in patterns for path in self._files.glob(pattern)})
 
     def sweep(self, *patterns: str) -> list[str]:
-        """As ``glob``, for what is going to be removed.
+        """Like ``glob``, for paths that are going to be removed.
 
-        A pattern that names little, such as ``*``, is not followed by a link into a folder of the system: that is put on record as not done.
+        If a pattern is not specific, such as ``*``, links into a system folder are not followed:
+        that is recorded as not done.
         """
         found = set()
         for pattern in patterns:
@@ -122,21 +130,25 @@ class View:
         return sorted(found)
 
     def listdir(self, path: str) -> list[GuestFile]:
-        """What is in a folder, or in the one that a link leads to, sorted by name; nothing if it is not there."""
+        """The contents of a folder, or of the folder that a link leads to, sorted by name; empty if
+        it does not exist."""
         return sorted(self._files.listdir(path), key=lambda entry: entry.name) if self.leads_to_folder(path) else []
 
     def walk(self, path: str) -> Iterator[tuple[str, GuestFile]]:
-        """Everything below a folder, or below the one that a link leads to, with its path; a folder before what is in it.
+        """Everything below a folder, or below the folder that a link leads to, with its path; each
+        folder before its contents.
 
-        Links further down are not followed, and neither is one into a folder of the system: that is put on record as not done.
+        Links further down are not followed, and neither is a link into a system folder: that is
+        recorded as not done.
         """
         if self.leads_to_folder(path) and self._may_sweep(path):
             yield from self._files.walk(path)
 
     def sweepable(self, path: str) -> str | None:
-        """The path without links of a folder in which anything may be removed; None if there is none.
+        """The path, with links resolved, of a folder in which anything may be removed; None if
+        there is none.
 
-        That a link leads into a folder of the system is put on record as not done.
+        If a link leads into a system folder, that is recorded as not done.
         """
         return self._files.realpath(path) if self.leads_to_folder(path) and self._may_sweep(path) else None
 
@@ -147,24 +159,25 @@ class View:
         if system_folders.leads_astray(folder, real, self.mountpoints()):
             whose = "which belongs to the system"
         elif any(f"{home.path}/".startswith(f"{real}/") for home in self.homes()):
-            whose = "which is or holds a home"
+            whose = "which is or contains a home folder"
         else:
             return True
-        self.not_done(folder, f"a link leads to {real}, {whose}: nothing in it is touched")
+        self.not_done(folder, f"a link leads to {real}, {whose}: nothing in it was changed")
         return False
 
     def search(
         self, folders: Sequence[str], texts: Sequence[bytes], name: str, skip: Sequence[str] = ()
     ) -> SearchResult:
-        """Files of real folders by a line of theirs, anything there by its name, and all links; see ``imagebuild.guest.text_search``."""
+        """Search real folders for files by a line in them, for anything by its name, and for all
+        links; see ``imagebuild.guest.text_search``."""
         return self._files.search(folders, texts, name, skip)
 
     def stat(self, path: str) -> GuestFile | None:
-        """What is at ``path``, links not followed; None if nothing is."""
+        """What is at ``path``, without following links; None if it does not exist."""
         return self._files.stat(path)
 
     def real_files(self, *patterns: str) -> list[str]:
-        """The paths that match any of the shell patterns and are, or lead to, a regular file."""
+        """The paths that match any of the shell patterns and are, or link to, a regular file."""
         return [path for path in self.glob(*patterns) if self.real_file(path)]
 
     def accounts(self) -> list[Account]:
@@ -176,7 +189,7 @@ class View:
         return homes(self)
 
     def device(self, path: str) -> str:
-        """The device, by its name here, of the file system that a folder is on."""
+        """The device of the file system that a folder is on, by its name here."""
         return self._files.device(path)
 
     def mountpoints(self) -> list[str]:
@@ -185,5 +198,6 @@ class View:
 
 
 def shown(path: str) -> str:
-    """A path as it is put on record: bytes that are no UTF-8 are escaped, so that everything can print and keep it."""
+    """A path as it is recorded: bytes that are not valid UTF-8 are escaped, so that everything can
+    print and store it."""
     return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

@@ -1,7 +1,7 @@
-"""A guest's disks through libguestfs.
+"""Access to a guest's disks through libguestfs.
 
-Whatever a guest's disk holds is read by the appliance's kernel, never by the host's, and every path
-is resolved inside the guest.
+The contents of a guest's disk are read by the kernel of the appliance, never by that of the host,
+and every path is resolved inside the guest.
 """
 
 from imagebuild.guest.disk import GuestDisk

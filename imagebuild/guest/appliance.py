@@ -1,8 +1,9 @@
-"""Programs of the appliance, working on a guest's files.
+"""Programs of the appliance that work on a guest's files.
 
-libguestfs takes and gives only names that are UTF-8, and each of its calls is about one file. Where that is not enough,
-the appliance's own find, rm and the like are run by its ``debug`` call. They do not know that the guest's root is not theirs:
-so they get nothing but paths without links in their folders.
+libguestfs accepts and returns only names that are UTF-8, and each of its calls is about one file.
+Where that is not enough, the appliance's own find, rm and the like are run by its ``debug`` call.
+These programs do not know that the guest's root is not theirs, so they are given only paths without
+links in their folders.
 """
 
 from __future__ import annotations
@@ -19,41 +20,44 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 _ROOT = "/sysroot"
-"""Where libguestfs mounts a guest in the appliance."""
+"""The folder of the appliance where libguestfs mounts a guest."""
 _LONGEST_COMMAND = 96 << 10
-"""Bytes; Linux takes no argument that is longer than 128 KiB."""
+"""In bytes: Linux does not accept an argument longer than 128 KiB."""
 _LONGEST_PATH = 3000
-"""Bytes; Linux takes no path that is longer than 4096."""
+"""In bytes: Linux does not accept a path longer than 4096."""
 _PIECE = 2 << 20
-"""Bytes that are fetched together; a message of libguestfs's holds less than 4 MiB, and base64 makes them a third more."""
+"""The number of bytes fetched at a time: a libguestfs message holds less than 4 MiB, and base64
+adds a third."""
 DATA = "/tmp/imagebuild-data"  # noqa: S108 - of the appliance
 _WORDS = "/tmp/imagebuild-words"  # noqa: S108 - of the appliance
 _OUTPUT = "/tmp/imagebuild-output"  # noqa: S108
 
 
 class Appliance:
-    """Runs programs in the appliance of the handle that ``handle`` gives."""
+    """Runs programs in the appliance of the handle returned by ``handle``."""
 
     def __init__(self, handle: Callable[[], Any]) -> None:
         self._handle = handle
 
     def run(self, command: str, words: Sequence[str] = ()) -> None:
-        """Run a program on any number of words. GuestError with what it said on standard error if it fails.
+        """Run a program on any number of words. GuestError with its standard error if it fails.
 
-        With too many words for one command it is run several times; if any of them fails, the others run all the same.
+        If there are too many words for one command, it is run several times; if one of these runs
+        fails, the others are still run.
         """
         self._sh(self._with_words(command, words))
 
     def output(self, script: str, words: Sequence[str] = ()) -> bytes:
-        """The standard output of a script of the shell that gets ``words`` as its parameters; its exit status does not count."""
+        """The standard output of a shell script that gets ``words`` as its parameters; its exit
+        status is ignored."""
         plain = shlex.join(words)
         if is_utf8(plain) and len(plain) < _LONGEST_COMMAND:
-            command = f"set -- {plain}; {{ {script}; }}"  # one program less to start
+            command = f"set -- {plain}; {{ {script}; }}"  # saves starting one program
         else:
             command = self._with_words(f"sh -c {shlex.quote(script)} sh", words)
         try:
             return base64.b64decode(self._sh(f"{command} | base64 -w0"))
-        except GuestError:  # too much for one message
+        except GuestError:  # too large for one message
             self._sh(f"{command} | gzip -1 >{_OUTPUT}")
         parts: list[bytes] = []
         while part := self._sh(f"tail -c +{len(parts) * _PIECE + 1} {_OUTPUT} | head -c {_PIECE} | base64 -w0"):
@@ -61,7 +65,7 @@ class Appliance:
         return gzip.decompress(b"".join(parts))
 
     def put(self, content: bytes, name: str = DATA) -> None:
-        """Put a file into the appliance."""
+        """Copy a file into the appliance."""
         handle = self._handle()
         with tempfile.NamedTemporaryFile(dir=handle.get_tmpdir()) as file:
             file.write(content)
@@ -82,12 +86,13 @@ class Appliance:
 
 
 def path(real: str) -> str:
-    """The appliance's own name for a path of the guest that has no links in its folders."""
+    """The appliance's own name of a guest path that has no links in its folders."""
     return f"{_ROOT}{real}"
 
 
 def steps(real: str) -> list[str]:
-    """The same for a folder, however long: to be gone step by step, since Linux takes no path that is longer than 4 KiB."""
+    """The same for a folder of any depth, as steps to be entered one after the other: Linux does
+    not accept a path longer than 4 KiB."""
     found = [_ROOT]
     for part in real.strip("/").split("/"):
         if is_long(f"{found[-1]}/{part}"):
@@ -98,12 +103,12 @@ def steps(real: str) -> list[str]:
 
 
 def is_long(real: str) -> bool:
-    """Whether a path can be named only step by step."""
+    """Whether a path can be reached only step by step."""
     return len(real.encode("utf-8", "surrogateescape")) > _LONGEST_PATH
 
 
 def is_utf8(text: str) -> bool:
-    """Whether a text can be given to libguestfs."""
+    """Whether a text can be passed to libguestfs."""
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -1,4 +1,5 @@
-"""Identifiers of what is on a guest's disks: file systems, swap, partition tables, partitions, LVM, RAID and LUKS."""
+"""Identifiers on a guest's disks: of file systems, swap, partition tables, partitions, LVM, RAID
+and LUKS."""
 
 from __future__ import annotations
 
@@ -13,16 +14,19 @@ from imagebuild.guest import inventory, luks, lvm_identifiers, raid
 Kind = Literal["file systems", "partitions", "volumes"]
 _BY_LIBGUESTFS = ("ext2", "ext3", "ext4", "xfs", "btrfs", "swap")
 _MBR_SIGNATURE = 440
-"""Where a disk with an MBR keeps its 4 bytes of identity, little endian; partitions' PARTUUIDs begin with it."""
+"""The offset of the 4-byte disk signature in an MBR, little endian; the PARTUUIDs of its partitions
+begin with it."""
 _FAT32 = ((67, 82, b"FAT32"), (39, 54, b"FAT1"))
-"""Where a FAT keeps its volume id, and where its type stands: FAT32, then FAT12 and FAT16."""
+"""The offsets of the volume id of a FAT and of its type: FAT32, then FAT12 and FAT16."""
 _BYTES_PER_SECTOR, _BACKUP_OF_FAT32 = slice(11, 13), slice(50, 52)
-"""Where a FAT32 says how large its sectors are, and in which one the copy of its first is."""
+"""The offsets of the sector size of a FAT32, and of the number of the sector that contains the copy
+of its first sector."""
 
 
 @dataclass(frozen=True)
 class Identifier:
-    """One identifier: the device it is on (and the partition's number), what kind of thing has it, its value as blkid has it."""
+    """One identifier: the device it is on (and the number of the partition), the kind of thing that
+    has it, and its value as in blkid."""
 
     device: str
     kind: Kind
@@ -32,7 +36,7 @@ class Identifier:
 
 
 def devices(guestfs: Any) -> list[str]:
-    """Everything in the appliance that can hold a file system or a part of a volume."""
+    """Everything in the appliance that can contain a file system or a part of a volume."""
     if (found := inventory.plain(guestfs)) is not None:
         return list(found)
     partitions = guestfs.list_partitions()
@@ -42,7 +46,8 @@ def devices(guestfs: Any) -> list[str]:
 
 
 def identifiers(guestfs: Any, kinds: Collection[Kind]) -> list[Identifier]:
-    """All of ``kinds`` that is known how to renew, on every device of the appliance. GuestError for volumes that are not."""
+    """All identifiers of ``kinds`` that can be renewed, on all devices of the appliance. GuestError
+    for volumes that cannot be renewed."""
     found: list[Identifier] = []
     if "file systems" in kinds:
         for device in devices(guestfs):
@@ -73,8 +78,8 @@ def _of_volumes(guestfs: Any) -> list[Identifier]:
     for one in volumes:
         if one.type == "pv" and one.value not in here:
             raise GuestError(
-                f"the disk of LVM's physical volume {one.name} is not here ({one.value})",
-                "name all disks of the guest, and open what is encrypted with `--key`",
+                f"the disk of the LVM physical volume {one.name} is missing ({one.value})",
+                "give all disks of the guest, and unlock encrypted ones with `--key`",
             )
         if one.type != "pv" or one.name in physical:
             found.append(Identifier(one.name, "volumes", one.type, one.value))
@@ -97,13 +102,14 @@ def _of_table(guestfs: Any, disk: str) -> list[Identifier]:
 
 
 Pairs = Sequence[tuple[Identifier, str]]
-"""What has an identifier, and its new one."""
+"""Things with an identifier, and their new identifiers."""
 
 
 def renew_contents(guestfs: Any, pairs: Pairs) -> None:
     """Renew file systems, LUKS and LVM. Nothing may be mounted. GuestError if that fails.
 
-    If volumes are among ``pairs``, the appliance goes on with their old identifiers, and must be started again.
+    If volumes are among ``pairs``, the appliance continues with their old identifiers, and must be
+    started again.
     """
     for old, new in pairs:
         if old.kind == "file systems":
@@ -117,13 +123,14 @@ def renew_contents(guestfs: Any, pairs: Pairs) -> None:
 
 
 def renew_below(guestfs: Any, pairs: Pairs) -> None:
-    """Renew what the others lie on: RAID, partitions and their tables. If volumes are among ``pairs``, they are stopped for it."""
+    """Renew what the others are built on: RAID, partitions and their tables. If volumes are among
+    ``pairs``, they are stopped first."""
     volumes = _volumes(pairs)
     if volumes:
         members = raid.members(guestfs, devices(guestfs))
         guestfs.vg_activate_all(activate=False)
         for array in guestfs.list_md_devices():
-            guestfs.md_stop(array)  # a running one would write its superblock again
+            guestfs.md_stop(array)  # a running array would write its superblock again
         for device, value in members.items():
             if value in volumes:
                 raid.renew(guestfs, device, volumes[value])
@@ -138,7 +145,7 @@ def _volumes(pairs: Pairs) -> dict[str, str]:
 
 def _renew_file_system(guestfs: Any, old: Identifier, new: str) -> None:
     if old.type.startswith("ext"):
-        # tune2fs wants it checked right before: it writes all checksums anew.
+        # tune2fs requires a check immediately before, because it rewrites all checksums.
         guestfs.e2fsck(old.device, forceall=True)
     if old.type == "vfat":
         _renew_fat(guestfs, old.device, new)
@@ -159,7 +166,7 @@ def _renew_fat(guestfs: Any, device: str, new: str) -> None:
     boot = guestfs.pread_device(device, 512, 0)
     place = next((at for at, mark, name in _FAT32 if boot[mark : mark + len(name)] == name), None)
     if place is None or not re.fullmatch(r"[0-9A-F]{4}-[0-9A-F]{4}", new):
-        raise GuestError(f"{device} has no volume id where a FAT keeps it")
+        raise GuestError(f"{device} has no volume id in the place where FAT stores it")
     content = bytes.fromhex(new.replace("-", ""))[::-1]
     guestfs.pwrite_device(device, content, place)
     size, number = (int.from_bytes(boot[field], "little") for field in (_BYTES_PER_SECTOR, _BACKUP_OF_FAT32))

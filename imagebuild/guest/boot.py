@@ -1,4 +1,4 @@
-"""The partitions that a guest may boot from, whether its fstab names them or not."""
+"""The partitions that a guest may boot from, whether its fstab lists them or not."""
 
 from __future__ import annotations
 
@@ -15,18 +15,20 @@ _ESP_OF_MBR = 0xEF
 _FAT = ("vfat", "msdos")
 _OTHERS = ("ext2", "ext3", "ext4", "xfs", "btrfs")
 _MARKS = ("/grub", "/grub2", "/loader", "/EFI", "/efi", "/extlinux", "/syslinux", "/boot", "/boot.scr", "/cmdline.txt")
-"""What is in the top folder of a file system that a boot loader reads."""
+"""Entries of the top folder of a file system that a boot loader reads."""
 _KERNELS = ("/vmlinu[xz]*", "/initr*", "/[Ii]mage*", "/kernel*.img")
 
 
 @contextmanager
 def boot_partitions(guestfs: Any, places: Mapping[str, str], types: Mapping[str, str]) -> Iterator[dict[str, str]]:
-    """Mount what the guest may boot from and its fstab does not name, below folders of the guest's that are removed in the end.
+    """Mount the partitions that the guest may boot from and that its fstab does not list. They are
+    mounted on temporary folders of the guest, which are removed at the end.
 
-    Yields the device at each place: at those folders, and where fstab has those that are FAT.
-    ``places`` has the device that is mounted at each place, ``types`` what is on each device. GuestError if a boot partition cannot be mounted.
+    Yields the device at each place: at those folders, and at the places of the FAT file systems in
+    fstab. ``places`` contains the device that is mounted at each place, ``types`` what is on each
+    device. GuestError if a boot partition cannot be mounted.
     """
-    # Both: mountpoints() has one place of a device only, and places has what was mounted as fstab says.
+    # Both are needed: mountpoints() lists each device once, and places contains what was mounted according to fstab.
     there = dict(guestfs.mountpoints())
     there |= {device: place for place, device in reversed([*places.items()])}
     there = {_canonical(guestfs, device): place for device, place in there.items()}
@@ -51,17 +53,18 @@ def boot_partitions(guestfs: Any, places: Mapping[str, str], types: Mapping[str,
 
 
 def _mounted(guestfs: Any, device: str, *, certain: bool) -> str:
-    """Where ``device`` is now mounted; empty if it is not known to be a boot partition and has nothing that boots."""
+    """Where ``device`` is now mounted; empty if it is not known to be a boot partition and contains
+    nothing that boots."""
     place = str(guestfs.mkdtemp("/.imagebuild-XXXXXX"))
     try:
         guestfs.mount(device, place)
     except GuestError as error:
         guestfs.rmdir(place)
         if not certain:
-            logger.debug("%s is not looked at for what boots: %s", device, error)
+            logger.debug("%s is not searched for boot files: %s", device, error)
             return ""
         raise GuestError(
-            f"{device} may be what the guest boots from, and cannot be mounted: {error.message}",
+            f"{device} may be a boot partition of the guest, but cannot be mounted: {error.message}",
             "check and repair its file system, or remove the partition",
         ) from error
     if certain or any(guestfs.exists(place + mark) for mark in _MARKS):
@@ -74,7 +77,8 @@ def _mounted(guestfs: Any, device: str, *, certain: bool) -> str:
 
 
 def _is_for_booting(guestfs: Any, device: str) -> bool:
-    """Whether the partition table says so. What is on no partition has no entry there."""
+    """Whether the partition table marks it as a boot partition. A device that is not a partition
+    has no entry there."""
     if device not in guestfs.list_partitions():
         return False
     disk, number = guestfs.part_to_dev(device), guestfs.part_to_partnum(device)
@@ -85,7 +89,8 @@ def _is_for_booting(guestfs: Any, device: str) -> bool:
 
 
 def _canonical(guestfs: Any, device: str) -> str:
-    """``device`` as ``devices`` has it: fstab may have a logical volume by the name of its mapping."""
+    """The name of ``device`` in ``devices``: fstab may refer to a logical volume by the name of its
+    mapping."""
     if device.startswith("/dev/mapper/"):
         try:
             return str(guestfs.lvm_canonical_lv_name(device))

@@ -1,4 +1,4 @@
-"""libguestfs's calls with errors of our own."""
+"""libguestfs calls that raise imagebuild's errors."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ _OURS = "libguestfs: "
 
 
 class ApplianceGone(ImageBuildError):
-    """The appliance has ended: no call will work any more. Not a GuestError, which may be about one file only."""
+    """The appliance has ended, so that no further call will work. Not a GuestError, which may
+    concern only one file."""
 
 
 class Translated:
-    """libguestfs's calls, with its RuntimeError as GuestError."""
+    """libguestfs calls, with RuntimeError translated to GuestError."""
 
     def __init__(self, handle: Any) -> None:
         self._handle = handle
@@ -43,7 +44,7 @@ _BEFORE_LAUNCH = ("add_drive_opts", "get_tmpdir", "shutdown", "close")
 
 @contextmanager
 def about(path: str) -> Iterator[None]:
-    """Let errors of libguestfs's in the block be errors about one file of the guest."""
+    """Turn libguestfs errors in the block into errors about one file of the guest."""
     try:
         yield
     except GuestFileError:
@@ -53,6 +54,6 @@ def about(path: str) -> Iterator[None]:
 
 
 def reason(error: GuestError) -> str:
-    """Why a program or a call failed, without the names that it puts before that."""
+    """Why a program or a call failed, without the names with which the message begins."""
     first = error.message.removeprefix(_OURS).splitlines()[0]
     return first.rpartition(": ")[2]

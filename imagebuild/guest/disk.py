@@ -23,11 +23,12 @@ if TYPE_CHECKING:
     from imagebuild.guest.session import Session
 
 _CHUNK = 1 << 20
-"""Bytes per read; libguestfs's messages hold less than 4 MiB."""
+"""The number of bytes per read: a libguestfs message holds less than 4 MiB."""
 
 
 class GuestDisk(Lookup):
-    """The primitives that ``imagebuild.customise.guest.Guest`` builds on: ``imagebuild.customise.files.Files``."""
+    """The primitives on which ``imagebuild.customise.guest.Guest`` is built:
+    ``imagebuild.customise.files.Files``."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -39,7 +40,7 @@ class GuestDisk(Lookup):
     def _g(self) -> Any:
         return self._session.mounted()
 
-    # -- look ------------------------------------------------------------------------------------
+    # -- read ------------------------------------------------------------------------------------
 
     def lookup(self, folder: str, name: str) -> GuestFile | None:
         return self._tree.lookup(folder, name)
@@ -59,7 +60,7 @@ class GuestDisk(Lookup):
         with about(path):
             if not is_plain(real):
                 return self._programs.output(f'head -c {limit} -- "$1"', [appliance.path(real)])
-            # Not read_file(): that takes 138 ms under emulation where pread() takes 3.
+            # Not read_file(): under emulation it takes 138 ms, and pread() takes 3 ms.
             parts: list[bytes] = []
             size = 0
             while size < limit:
@@ -147,13 +148,15 @@ class GuestDisk(Lookup):
             return self._removal.clear(self.folder(path), keep)
 
     def _many(self, paths: Sequence[str], act: Callable[[Sequence[str]], dict[str, str]]) -> dict[str, str]:
-        """Do something to many files, of which some may be gone. Returns what it was not done to, and why."""
+        """Do something to many files, some of which may no longer exist. Returns the files that
+        failed, and why."""
         reals = {path: self.plain(path) for path in paths if self.stat(path) is not None}
         failed = act(list(dict.fromkeys(reals.values()))) if reals else {}
         return {path: failed[real] for path, real in reals.items() if real in failed}
 
     def _change(self, real: str, act: Callable[[], object]) -> None:
-        """Change what is at ``real``; if that fails, again without the flags that protect it or its folder."""
+        """Change what is at ``real``; if that fails, try again without the flags that protect it or
+        its folder."""
         with about(real):
             try:
                 act()
@@ -166,14 +169,16 @@ class GuestDisk(Lookup):
                 self._tree.replaced(real)
 
     def _call(self, name: str, args: Sequence[object], command: str, *reals: str) -> None:
-        """A call of libguestfs's, or the program that does the same for paths that libguestfs does not take."""
+        """Make a libguestfs call, or run the equivalent program for paths that libguestfs does not
+        accept."""
         if all(map(is_plain, reals)):
             getattr(self._g, name)(*args)
         else:
             self._programs.run(command, [appliance.path(real) for real in reals])
 
     def _target(self, path: str) -> str:
-        """Where a write to ``path`` ends: the target of a link, or a new name in a folder. It has no other names then."""
+        """Where a write to ``path`` ends: the target of a link, or a new name in a folder. The file
+        has no other names afterwards."""
         try:
             real = self.realpath(path)
         except GuestError:
@@ -215,7 +220,7 @@ class GuestDisk(Lookup):
         self._tree.forget()
 
     def copy_disks(self, folder: Path) -> None:
-        """Have copies of the raw disks, as after a shutdown, in a folder of the host."""
+        """Copy the raw disks, in the state after a shutdown, to a folder of the host."""
         self._g.umount_all()
         self._g.sync()
         for disk in self._session.disks:
@@ -223,7 +228,7 @@ class GuestDisk(Lookup):
         self._session.mount()
 
     def device(self, path: str) -> str:
-        # Not by libguestfs's mountpoints(): that tells one place of a device, and a btrfs has several.
+        # Not libguestfs's mountpoints(): it lists each device once, but a btrfs can be mounted several times.
         real = f"{self.realpath(path)}/"
         places = self._session.places
         return places[max((place for place in places if real.startswith(place.rstrip("/") + "/")), key=len)]

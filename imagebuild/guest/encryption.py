@@ -1,4 +1,4 @@
-"""Opening what is encrypted with LUKS on a guest's disks."""
+"""Unlocking LUKS encryption on a guest's disks."""
 
 from __future__ import annotations
 
@@ -13,23 +13,26 @@ from imagebuild.guest import fstab
 from imagebuild.guest.block import devices
 from imagebuild.guest.shell import Shell
 
-HINT = "`--key DEVICE:env:NAME` or `--key DEVICE:file:PATH` gives its passphrase"
+HINT = "give its passphrase with `--key DEVICE:env:NAME` or `--key DEVICE:file:PATH`"
 ALL = "all"
 _IN_MEMORY = "/dev/shm/imagebuild-passphrase"  # noqa: S108 - of the appliance
 
 
 @dataclass(frozen=True)
 class Key:
-    """A passphrase for a device of the guest's, by its name there or by its LUKS UUID, or for ``all``."""
+    """A passphrase for a device of the guest, by its name there or by its LUKS UUID, or for
+    ``all``."""
 
     device: str
     value: str = field(repr=False)
 
 
 def open_all(guestfs: Any, keys: Sequence[Key]) -> list[Key]:
-    """Open everything that there is a key for, and what is in it, as /dev/mapper/luks-UUID.
+    """Unlock everything that there is a key for, and everything inside it, as
+    /dev/mapper/luks-UUID.
 
-    Returns the key that fits for each device by its name here. GuestError for a key that opens nothing.
+    Returns the matching key for each device by its name here. GuestError for a key that unlocks
+    nothing.
     """
     if not keys:
         return []
@@ -46,35 +49,37 @@ def open_all(guestfs: Any, keys: Sequence[Key]) -> list[Key]:
         guestfs.lvm_scan(activate=True)
     for key in keys:
         if key not in used:
-            there = f"encrypted are: {', '.join(sorted(seen))}" if seen else "nothing on its disks is encrypted"
-            raise GuestError(f"there is nothing in the guest that the key for {key.device} could open", there)
+            there = (
+                f"encrypted devices: {', '.join(sorted(seen))}" if seen else "nothing on the guest's disks is encrypted"
+            )
+            raise GuestError(f"the key for {key.device} matches nothing in the guest", there)
     return list(opened.values())
 
 
 def encrypted(guestfs: Any) -> list[str]:
-    """All devices with LUKS on them, open ones too."""
+    """All devices with LUKS on them, including unlocked ones."""
     return [device for device in dict.fromkeys(devices(guestfs)) if guestfs.vfs_type(device) == "crypto_LUKS"]
 
 
 def mapped(guestfs: Any, device: str) -> str | None:
-    """The device that ``device`` with LUKS on it is opened as; None if it is not."""
+    """The device under which ``device``, which has LUKS on it, is unlocked; None if it is locked."""
     name = _mapper(guestfs.luks_uuid(device))
     return name if name in guestfs.list_dm_devices() else None
 
 
 def locked(guestfs: Any, device_names: Iterable[str]) -> GuestError:
-    """The error for devices that would have to be opened first."""
+    """The error for devices that must be unlocked first."""
     return GuestError(f"{', '.join(device_names)} in this guest is encrypted with LUKS", HINT)
 
 
 def _keys_for(keys: Sequence[Key], device: str, uuid: str) -> list[Key]:
-    """Those for the device itself before those for all."""
+    """The keys for the device itself, followed by the keys for all devices."""
     own = [key for key in keys if key.device.lower() == uuid.lower() or fstab.identifier(key.device)[1] == device]
     return own + [key for key in keys if key.device == ALL]
 
 
 def _open(guestfs: Any, device: str, keys: Sequence[Key]) -> str:
-    """The first passphrase that opens ``device``."""
+    """The first passphrase that unlocks ``device``."""
     name = _mapper(guestfs.luks_uuid(device))
     if name in guestfs.list_dm_devices():
         raise GuestError(
@@ -89,18 +94,19 @@ def _open(guestfs: Any, device: str, keys: Sequence[Key]) -> str:
         else:
             return key.value
     raise GuestError(
-        f"the key for {device} does not open it", "is it the passphrase, without anything before or after it?"
+        f"the key for {device} does not unlock it", "check that it is the passphrase, with nothing before or after it"
     )
 
 
 def _open_with(guestfs: Any, device: str, name: str, passphrase: str) -> None:
-    """Open a device so that discards get through to the disk.
+    """Unlock a device in such a way that discards are passed through to the disk.
 
-    libguestfs's call leaves out ``--allow-discards``. It cannot be added afterwards: what lies on it, such as a logical volume, is
-    activated at once and has then learnt that there are none. Without discards free space would have to be overwritten, and every free
-    block of an encrypted image would take room.
+    libguestfs's call does not use ``--allow-discards``, and it cannot be added afterwards: anything
+    on the device, such as a logical volume, is activated immediately and detects that discards are
+    not supported. Without discards, free space would have to be overwritten, and every free block
+    of an encrypted image would occupy space.
     """
-    memory = os.memfd_create("passphrase")  # no file of it on the host
+    memory = os.memfd_create("passphrase")  # it must not become a file on the host
     try:
         os.write(memory, passphrase.encode("utf-8", "surrogateescape"))
         os.lseek(memory, 0, os.SEEK_SET)

@@ -1,4 +1,5 @@
-"""Features of file systems that a kernel does not know, by what it says when it refuses them. Pure."""
+"""File system features that a kernel does not know, from the messages with which it refuses them.
+Pure functions."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ _SPEAKERS = re.compile(
     r"^(?:\[[^\]]*\] *)?(?:XFS|EXT[234]-fs|BTRFS|F2FS-fs|FAT-fs|JFS|NILFS|REISERFS|bcachefs|SQUASHFS|erofs)\b[^:]*: *(.+)$"
 )
 _LAST = 40
-"""How many of the kernel's last lines may be about a mount that has just failed."""
+"""How many of the last kernel messages may belong to a mount that has just failed."""
 _FEATURES = re.compile(r"un(?:known|supported|recognized)[^(]*features? *\((?:0x)?([0-9a-f]+)\)", re.IGNORECASE)
 _READ_ONLY = re.compile(r"read-only|ro_?compat|compat_?ro|RDWR|read-write", re.IGNORECASE)
 _NAMES: dict[str, dict[int, str]] = {
@@ -32,12 +33,13 @@ _NAMES: dict[str, dict[int, str]] = {
 
 
 def kernels_words(log: str) -> list[str]:
-    """What file systems said in the last lines of a kernel's log, oldest first."""
+    """The messages of file systems in the last lines of a kernel log, oldest first."""
     return [found[1].strip() for line in log.splitlines()[-_LAST:] if (found := _SPEAKERS.match(line))]
 
 
 def unknown(fstype: str, words: list[str]) -> str:
-    """The features that are not known, such as ``0xc0 (exchange-range, parent pointers)``; empty if that is not what was said."""
+    """The unknown features, such as ``0xc0 (exchange-range, parent pointers)``; empty if the
+    messages are about something else."""
     for word in reversed(words):
         if found := _FEATURES.search(word):
             bits = int(found[1], 16)

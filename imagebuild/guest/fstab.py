@@ -1,4 +1,5 @@
-"""Reading /etc/fstab (fstab(5)) and /etc/crypttab (crypttab(5)): pure, for guests whose disk somebody else wrote."""
+"""Parsing of /etc/fstab (fstab(5)) and /etc/crypttab (crypttab(5)) of untrusted guests. Pure
+functions."""
 
 from __future__ import annotations
 
@@ -18,7 +19,7 @@ _ON_DEMAND = "x-systemd.automount"
 
 @dataclass(frozen=True)
 class FstabEntry:
-    """One line: what to mount (first field), where, as which type, with which options."""
+    """One line: what to mount (first field), where, with which type and which options."""
 
     spec: str
     mountpoint: str
@@ -27,7 +28,8 @@ class FstabEntry:
 
     @property
     def on_a_local_disk(self) -> bool:
-        """Whether the system mounts a file system of one of its own disks here, at boot or as soon as somebody looks."""
+        """Whether the system mounts a file system of one of its own disks here, at boot or on first
+        access."""
         is_device = self.spec.startswith("/dev/") or "=" in self.spec.split("/")[0]
         mounted = "noauto" not in self.options or _ON_DEMAND in self.options
         plain = not {"bind", "rbind"} & set(self.options)
@@ -40,13 +42,14 @@ class FstabEntry:
 
     @property
     def subvolume(self) -> str:
-        """The option that chooses a subvolume of a btrfs, such as ``subvol=root``; empty for the default one."""
+        """The option that selects a subvolume of a btrfs, such as ``subvol=root``; empty for the
+        default subvolume."""
         chosen = [option for option in self.options if option.startswith(("subvol=", "subvolid="))]
         return ",".join(chosen) if self.fstype == "btrfs" else ""
 
 
 def parse(text: str) -> list[FstabEntry]:
-    """The lines of an fstab, outer mountpoints before what is mounted inside them. Broken lines are left out."""
+    """The lines of an fstab, each mountpoint before those inside it. Malformed lines are skipped."""
     found = []
     for line in text.splitlines():
         fields = [_unescaped(field) for field in line.split()]
@@ -57,17 +60,20 @@ def parse(text: str) -> list[FstabEntry]:
 
 
 def crypttab(text: str) -> dict[str, str]:
-    """The name under /dev/mapper of what each line opens, and the device it is on. Broken lines are left out."""
+    """The name under /dev/mapper that each line creates, and the device that it unlocks. Malformed
+    lines are skipped."""
     lines = [line.split() for line in text.splitlines()]
     return {fields[0]: fields[1] for fields in lines if len(fields) > 1 and not fields[0].startswith("#")}
 
 
 def identifier(spec: str) -> tuple[str, str]:
-    """What a first field identifies a device by: (``UUID``, ``LABEL``, ``PARTUUID``, ``PARTLABEL``, ``hardware`` or ``device``, value).
+    """How a first field identifies a device: (``UUID``, ``LABEL``, ``PARTUUID``, ``PARTLABEL``,
+    ``hardware`` or ``device``, value).
 
-    Kernel names of disks (``/dev/vdb2``, ``/dev/nvme1n1p2``) are given as libguestfs has them (``/dev/sdb2``), which is right as long as
-    the disks come in the guest's order. What names a disk by its serial number or by where it is plugged in is ``hardware``: its value
-    is the number of the partition, and empty for the whole disk.
+    Kernel names of disks (``/dev/vdb2``, ``/dev/nvme1n1p2``) are returned as libguestfs's names
+    (``/dev/sdb2``), which is correct as long as the disks are in the guest's order. A field that
+    names a disk by its serial number or by its port is ``hardware``: its value is the number of the
+    partition, and empty for the whole disk.
     """
     kind, equals, value = spec.partition("=")
     value = value.strip("\"'")
@@ -82,7 +88,7 @@ def identifier(spec: str) -> tuple[str, str]:
 
 
 def kind_of_disk(spec: str) -> str:
-    """The kind of disk by a kernel name, such as ``nvme``; empty for what is none."""
+    """The kind of disk according to a kernel name, such as ``nvme``; empty if it is not a disk."""
     disk = _matched(spec)
     return disk["kind"] if disk else ""
 
@@ -92,7 +98,7 @@ def _matched(spec: str) -> re.Match[str] | None:
 
 
 def _letters(disk: re.Match[str]) -> str:
-    """The letters of a disk: the first one is a, and the 27th is aa."""
+    """The letters of a disk: a for the first one, aa for the 27th."""
     if "letters" in disk.groupdict():
         return disk["letters"]
     number = int(disk["number"])
@@ -100,7 +106,7 @@ def _letters(disk: re.Match[str]) -> str:
 
 
 def _by_link(kind: str, name: str, spec: str) -> tuple[str, str]:
-    """What a link of udev's leads to, as far as its name says it."""
+    """The target of a udev link, as far as it can be derived from its name."""
     if kind in _TAGS:
         return kind, name
     if kind == "ID" and name.startswith("dm-name-"):
@@ -114,7 +120,8 @@ def _by_link(kind: str, name: str, spec: str) -> tuple[str, str]:
 
 
 def _decoded(name: str) -> str:
-    r"""The names of links have ``\x20`` for a blank, in UTF-8 byte by byte (systemd.unit(5), libblkid's ``encode_string``)."""
+    r"""Names of links contain ``\x20`` for a blank, in UTF-8 byte by byte (systemd.unit(5),
+    libblkid's ``encode_string``)."""
     raw = re.sub(
         rb"\\x([0-9a-fA-F]{2})", lambda code: bytes([int(code[1], 16)]), name.encode("utf-8", "surrogateescape")
     )
@@ -122,5 +129,5 @@ def _decoded(name: str) -> str:
 
 
 def _unescaped(field: str) -> str:
-    """fstab writes a blank as ``\\040``."""
+    """Decode escapes: fstab contains ``\040`` for a blank."""
     return re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), field)

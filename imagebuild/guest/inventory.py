@@ -1,6 +1,7 @@
-"""What is on a guest's disks, as the appliance's kernel and udev have found it: one command where libguestfs's calls need many.
+"""The contents of a guest's disks, as detected by the appliance's kernel and udev: one command
+replaces many libguestfs calls.
 
-For disks and partitions only. Where there are volumes or arrays, libguestfs and LVM say more.
+For disks and partitions only. If there are volumes or arrays, libguestfs and LVM know more.
 """
 
 from __future__ import annotations
@@ -24,17 +25,18 @@ _VOLUMES = re.compile(r"_raid_member|LVM._member|crypto_LUKS|bcache")
 
 
 def plain(guestfs: Any) -> dict[str, str] | None:
-    """blkid's name of what is on each partition and each disk without partitions, by libguestfs's names and in its order; empty for nothing
-    that udev knows. None if there is more than disks and partitions."""
+    """blkid's name of what is on each partition and each disk without partitions, with libguestfs's
+    names and in its order; empty if udev does not know it. None if there is more than disks and
+    partitions."""
     return parsed(Shell(guestfs).line(_LOOK))
 
 
-def parsed(told: str) -> dict[str, str] | None:
-    """The same, from what the command prints."""
-    numbers = {name: number for name, number in _NUMBER.findall(told) if not _NEVER_A_GUESTS.fullmatch(name)}
-    types = dict(_TYPE.findall(told))
-    root = next(iter(_ROOT.findall(told)), "")
-    own = [name for name in disks(told) if numbers.get(name) != root]
+def parsed(output: str) -> dict[str, str] | None:
+    """The same, from the output of the command."""
+    numbers = {name: number for name, number in _NUMBER.findall(output) if not _NEVER_A_GUESTS.fullmatch(name)}
+    types = dict(_TYPE.findall(output))
+    root = next(iter(_ROOT.findall(output)), "")
+    own = [name for name in disks(output) if numbers.get(name) != root]
     matches = [found for name in numbers if (found := _PARTITION.fullmatch(name)) and found[1] in own]
     partitions = sorted((own.index(found[1]), int(found[2]), found[0]) for found in matches)
     others = set(numbers) - set(own) - {name for _, _, name in partitions}

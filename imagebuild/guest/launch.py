@@ -1,4 +1,4 @@
-"""Starting libguestfs's appliance with a guest's disks: the only place that imports ``guestfs``."""
+"""Starting the libguestfs appliance with a guest's disks: the only module that imports ``guestfs``."""
 
 from __future__ import annotations
 
@@ -31,11 +31,13 @@ def opened(
     more: Sequence[Path] = (),
     keys: Sequence[Key] = (),
 ) -> Iterator[GuestDisk]:
-    """The guest on ``disk`` and its further disks ``more``, mounted for writing as its /etc/fstab says, in an appliance.
+    """The guest on ``disk`` and its other disks ``more``, mounted for writing according to its
+    /etc/fstab, in an appliance.
 
-    They must be copies that may be thrown away: nothing is flushed to them before the end, and after an
-    exception their content is undefined. ``keys`` open what is encrypted. Temporary files go to ``tmpdir``. Raises HostError when the
-    appliance does not start, GuestError when there is no guest or it cannot be written.
+    The disks must be throwaway copies: nothing is flushed to them before the end, and after an
+    exception their content is undefined. ``keys`` unlock encrypted devices. Temporary files go to
+    ``tmpdir``. Raises HostError if the appliance does not start, and GuestError if there is no
+    guest or it cannot be written.
     """
     with started((disk, *more), fmt, accel=accel, tmpdir=tmpdir, network=network, keys=keys) as session:
         session.mount()
@@ -52,25 +54,25 @@ def started(
     network: bool = False,
     keys: Sequence[Key] = (),
 ) -> Iterator[Session]:
-    """An appliance with these disks, with nothing mounted or opened. As ``opened`` besides."""
+    """An appliance with these disks, with nothing mounted or unlocked. Otherwise like ``opened``."""
     session = Session(partial(_handle, accel, tmpdir), disks, fmt, keys=keys, network=network)
     try:
         session.launch()
         yield session
-        # Only a shutdown tells whether the last writes arrived; close() would hide that.
+        # Only a shutdown reports whether the last writes arrived; close() would hide that.
         session.g.shutdown()
     finally:
         session.close()
 
 
 def _handle(accel: Literal["kvm", "tcg"], tmpdir: Path) -> Any:
-    """A handle of libguestfs's that is configured and not launched."""
+    """A libguestfs handle that is configured but not launched."""
     try:
         import guestfs
     except ImportError as error:
         raise HostError(
-            "libguestfs's Python binding is not there",
-            "run `make setup`; the virtual environment must see the system's packages (python3-guestfs)",
+            "the Python bindings of libguestfs are missing",
+            "run `make setup`; the virtual environment must have access to the system's packages (python3-guestfs)",
         ) from error
     handle = guestfs.GuestFS(python_return_dict=True)
     handle.set_backend("direct")
@@ -78,9 +80,10 @@ def _handle(accel: Literal["kvm", "tcg"], tmpdir: Path) -> Any:
     lean_start.use(handle, emulated=accel == "tcg")
     if accel == "tcg":
         handle.set_backend_setting("force_tcg", "1")
-        # Memory that is not cleared before each use saves a twentieth of a file system's work; nothing else shares this machine.
+        # Not clearing memory before each use saves a twentieth of a file system's work;
+        # nothing else shares this machine.
         handle.set_append(" ".join((*EMULATED_KERNEL_ARGUMENTS, "init_on_alloc=0")))
-        # Measured under emulation on 2 processors: 8.2 s to start with two, 9.4 s with one. Where others are at work a second one
+        # Measured under emulation on 2 processors: 8.2 s to start with two, 9.4 s with one. On a busy host a second one
         # mostly waits for the first: six starts, two at a time, took 38 to 48 s with one and 57 s with two.
         handle.set_smp(1 if others_run() else 2)
     return handle

@@ -11,43 +11,46 @@ from imagebuild.guest.block import devices
 from imagebuild.log import logger
 
 _CHUNK = 1 << 20
-"""Bytes that are read of an fstab."""
+"""The number of bytes that are read of an fstab."""
 _NO_FILE_SYSTEM = frozenset({"LVM2_member", "linux_raid_member", "swap", "crypto_LUKS"})
-"""blkid's names of what is on a partition and cannot be mounted."""
+"""blkid's names for contents of a partition that cannot be mounted."""
 _SNAPSHOTS = frozenset({".snapshots", "timeshift-btrfs"})
-"""Folders where snapper and Timeshift keep earlier states of a system."""
+"""Folders where snapper and Timeshift store earlier states of a system."""
 
 
 class RootFilesystem(NamedTuple):
-    """Where a guest's root file system is: a device of the appliance's, and the mount options it takes."""
+    """Where a guest's root file system is: a device of the appliance, and its mount options."""
 
     device: str
     options: str = ""
 
 
 _SUSPENDED = (b"S1SUSPEND", b"S2SUSPEND", b"ULSUSPEND")
-"""What a swap area has in place of its signature while it holds the memory of a machine."""
+"""What a swap area has in place of its signature while it contains the memory of a machine."""
 _SIGNATURES = (4096 - 10, 65536 - 10)
-"""Where it stands, at the end of a page of 4 or of 64 KiB."""
+"""The offset of the signature, at the end of a page of 4 or 64 KiB."""
 
 
 def _hibernated(place: str) -> GuestError:
-    """That machine would go on with file systems that are others by then."""
-    return GuestError(f"this guest is hibernated: {place} holds its memory", "resume it, and shut it down")
+    """The error for a hibernated guest: it would continue with file systems that have changed
+    meanwhile."""
+    return GuestError(f"this guest is hibernated: {place} contains its memory", "resume it, and then shut it down")
 
 
 def types(guestfs: Any) -> dict[str, str]:
-    """Every device that can hold a file system, and blkid's name of what is on it."""
+    """Every device that can contain a file system, and blkid's name of what is on it."""
     found = inventory.plain(guestfs) or dict.fromkeys(devices(guestfs), "")
     return {device: type_ or reasons.type_of(guestfs, device) for device, type_ in found.items()}
 
 
 def find_root(guestfs: Any, seen: Mapping[str, str] | None = None) -> RootFilesystem:
-    """The only root file system on the disks, found by looking for /etc/fstab or os-release.
+    """The only root file system on the disks, found by searching for /etc/fstab or os-release.
 
-    Partitions, logical volumes, RAID arrays and subvolumes of a btrfs are looked at. libguestfs's own inspection finds
-    out much more, and takes 30 s under emulation. GuestError if there is no root file system, or more than one, or one that cannot be
-    changed file by file, or if a swap area holds the memory of a hibernated machine; then nothing has been mounted. ``seen`` is what ``types`` found.
+    Partitions, logical volumes, RAID arrays and btrfs subvolumes are checked. libguestfs's own
+    inspection finds out much more, but takes 30 s under emulation. GuestError if there is no root
+    file system, or more than one, or one that cannot be changed file by file, or if a swap area
+    contains the memory of a hibernated machine; in that case nothing has been mounted. ``seen`` is
+    the result of ``types``.
     """
     roots: dict[str, RootFilesystem] = {}
     refused: dict[str, GuestError] = {}
@@ -55,7 +58,7 @@ def find_root(guestfs: Any, seen: Mapping[str, str] | None = None) -> RootFilesy
     for device, fstype in seen.items():
         if fstype == "swsuspend":
             raise _hibernated(device)
-    # A mount would try every type there is.
+    # Without a type, mount would try all of them.
     candidates = {device: fstype for device, fstype in seen.items() if fstype not in _NO_FILE_SYSTEM}
     for device, fstype in candidates.items():
         try:
@@ -66,7 +69,7 @@ def find_root(guestfs: Any, seen: Mapping[str, str] | None = None) -> RootFilesy
             continue
         try:
             reasons.check_kind(guestfs, device, is_root=_is_root(guestfs, ""))
-            # a btrfs is found once on each of its devices
+            # a btrfs is found on each of its devices
             name = guestfs.vfs_uuid(device) if fstype == "btrfs" else device
             roots |= {f"{name} {options}": RootFilesystem(device, options) for options in _roots_in(guestfs, fstype)}
         finally:
@@ -75,7 +78,7 @@ def find_root(guestfs: Any, seen: Mapping[str, str] | None = None) -> RootFilesy
         found = ", ".join(f"{root.device} {root.options}".strip() for root in roots.values())
         raise GuestError(
             f"this guest has more than one root file system: {found}",
-            "work on an image with one system: two systems beside each other, and two states of one that is updated in turn, have one each",
+            "use an image with one system: dual-boot systems, and systems with A/B updates, have more than one",
         )
     if not roots:
         shut = [one for one, type_ in seen.items() if type_ == "crypto_LUKS" and not encryption.mapped(guestfs, one)]
@@ -86,10 +89,11 @@ def find_root(guestfs: Any, seen: Mapping[str, str] | None = None) -> RootFilesy
 
 
 def _roots_in(guestfs: Any, fstype: str) -> list[str]:
-    """The mount options of each root file system in the one that is mounted just now.
+    """The mount options of each root file system in the currently mounted one.
 
-    A btrfs is mounted by its default subvolume. If that is a system, it is the one that boots: openSUSE makes a snapshot the default
-    one. If it is not, other subvolumes are looked at, but for the earlier states that snapper and Timeshift keep.
+    A btrfs is mounted with its default subvolume. If that contains a system, it is the one that
+    boots: openSUSE makes a snapshot the default subvolume. If not, the other subvolumes are
+    checked, except the earlier states stored by snapper and Timeshift.
     """
     if _is_root(guestfs, ""):
         return [""]
@@ -105,7 +109,8 @@ def _is_root(guestfs: Any, place: str) -> bool:
 
 
 def mount(guestfs: Any, root: RootFilesystem, seen: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Mount ``root`` and what its fstab names, writable. Returns the device at each place. ``seen`` is what ``types`` found."""
+    """Mount ``root`` and the file systems in its fstab, writable. Returns the device at each place.
+    ``seen`` is the result of ``types``."""
     seen = seen or {}
     places = {"/": root.device}
     try:
@@ -131,7 +136,7 @@ def mount(guestfs: Any, root: RootFilesystem, seen: Mapping[str, str] | None = N
                 continue
             reason = reasons.not_mounted(guestfs, device, error, entry.subvolume, place) if device else error
             raise GuestError(
-                f"cannot mount {entry.spec} on {entry.mountpoint}, as the guest's /etc/fstab says: {reason.message}",
+                f"cannot mount {entry.spec} on {entry.mountpoint} as in the guest's /etc/fstab: {reason.message}",
                 reason.hint or "every file system that the guest mounts at boot must be on the disks of its image",
             ) from error
     for entry in entries:
@@ -141,7 +146,7 @@ def mount(guestfs: Any, root: RootFilesystem, seen: Mapping[str, str] | None = N
 
 
 def swap_files(guestfs: Any) -> list[str]:
-    """The files that the fstab of the mounted guest has swap in."""
+    """The files that are used as swap according to the fstab of the mounted guest."""
     entries = fstab.parse(_text(guestfs, "/etc/fstab"))
     return [
         one.spec
@@ -157,10 +162,11 @@ def _is_suspended(guestfs: Any, path: str) -> bool:
 
 
 def _quietly(options: str, fstype: str | None) -> str:
-    """Mount options with which the kernel writes nothing of its own accord.
+    """Mount options that keep the kernel from writing on its own initiative.
 
-    Soon after a mount ext4 begins to fill what it never used of its inode tables with zeros (ext4(5), ``init_itable``). They take
-    room in the image, all of it where the disk is encrypted.
+    Soon after a mount, ext4 begins to fill the unused parts of its inode tables with zeros
+    (ext4(5), ``init_itable``). They occupy space in the image, and all of it if the disk is
+    encrypted.
     """
     return ",".join(filter(None, (options, "noinit_itable"))) if fstype == "ext4" else options
 

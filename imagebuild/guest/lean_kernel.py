@@ -1,9 +1,11 @@
-"""The kernel and the initramfs of an appliance that supermin has built, changed so that they do their work sooner under emulation.
+"""The kernel and the initramfs of an appliance built by supermin, changed so that they start faster
+under emulation.
 
-supermin's initramfs loads every module that a disk or a virtio device of any kind could need, one after the other, and its kernel unpacks
-itself first. ``lean_start`` says what both changes save. Checksums by special instructions of the processor are left to the kernel's
-own code: QEMU emulates crc32 a bit at a time (``helper_crc32`` in target/i386/tcg/int_helper.c, QEMU 7.2), and ext4 and xfs have
-checksums in all that they write.
+supermin's initramfs loads every module that any kind of disk or virtio device could need, one after
+the other, and its kernel unpacks itself first. ``lean_start`` documents the savings of both
+changes. Checksums that use special processor instructions are left to the kernel's own code: QEMU
+emulates crc32 one bit at a time (``helper_crc32`` in target/i386/tcg/int_helper.c, QEMU 7.2), and
+ext4 and xfs write checksums with everything.
 """
 
 from __future__ import annotations
@@ -21,19 +23,22 @@ from imagebuild.kernel import cpio, vmlinux
 _NEEDED = re.compile(
     r"(crc(?!.*(?:intel|pclmul))|scsi_|sd_mod|virtio_ring|virtio\.ko|virtio_pci|virtio_scsi|virtio_console|virtio-rng|virtio_net|failover|net_failover)"
 )
-"""What libguestfs gives to its machine: SCSI disks, a console, random numbers and a network card, all virtio on PCI."""
+"""The devices that libguestfs gives to its machine: SCSI disks, a console, random numbers and a
+network card, all virtio on PCI."""
 _LIST = re.compile(
     rb"070701[0-9A-Fa-f]{48}(?P<size>[0-9A-Fa-f]{8})[0-9A-Fa-f]{32}(?P<name>[0-9A-Fa-f]{8})[0-9A-Fa-f]{8}modules\0\0*"
 )
-"""The head of the member that lists the modules in the order in which supermin's /init loads them."""
+"""The header of the member that lists the modules in the order in which supermin's /init loads
+them."""
 
 
 def lighten(cache: Path) -> None:
-    """Change the appliance below libguestfs's folder for caches, if there is one and it is as supermin made it. OSError if that fails."""
+    """Change the appliance below libguestfs's cache folder, if there is one and it is as supermin
+    made it. OSError if that fails."""
     folder = cache / f".guestfs-{os.geteuid()}"
     kernel, initrd = folder / "appliance.d" / "kernel", folder / "appliance.d" / "initrd"
     if not kernel.is_file() or not initrd.is_file():
-        return  # supermin makes it with the first start
+        return  # supermin creates it at the first start
     with _locked(folder / "lock"):
         unpacked = kernel.with_name(".kernel")
         if vmlinux.extract(kernel, unpacked):
@@ -47,7 +52,8 @@ def lighten(cache: Path) -> None:
 
 
 def _fewer_modules(archive: bytes) -> bytes:
-    """An archive to come behind ``archive``, with a list of less modules in place of the one there; empty if there is nothing to do."""
+    """An archive to append to ``archive``, with a shorter list of modules that replaces the one
+    there; empty if there is nothing to do."""
     lists = [
         archive[found.end() : found.end() + int(found["size"], 16)].decode("ascii", "replace")
         for found in _LIST.finditer(archive)
@@ -55,7 +61,7 @@ def _fewer_modules(archive: bytes) -> bytes:
     if not lists or len(archive) % 4:
         return b""
     kept = [line for line in lists[0].splitlines(keepends=True) if _NEEDED.match(line)]
-    # The last list counts: it is ours if the appliance was started before.
+    # The last list is used: it is ours if the appliance has been started before.
     if lists[-1] == "".join(kept) or not {"sd_mod.ko\n", "virtio_scsi.ko\n", "virtio_pci.ko\n"} <= set(kept):
         return b""
     out = io.BytesIO()

@@ -1,8 +1,10 @@
-"""An appliance that starts sooner: libguestfs's own, with an init script that looks only at what a Linux guest's disks need.
+"""An appliance that starts faster: libguestfs's own, with an init script that checks only what a
+Linux guest's disks need.
 
-libguestfs has supermin build its appliance from a folder, ``supermin.d``, which has the init script in an archive of its own. Here is such a folder
-with links to all of libguestfs's files but that archive. Measured under emulation on 2 idle processors, with the changes of ``lean_kernel``:
-11.2 to 12.5 s to start before, 5.9 to 6.4 s after.
+libguestfs has supermin build its appliance from a folder, ``supermin.d``, which contains the init
+script in a separate archive. This module creates such a folder, with links to all of libguestfs's
+files except that archive. Measured under emulation on 2 idle processors, with the changes of
+``lean_kernel``: 11.2 to 12.5 s to start before, 5.9 to 6.4 s after.
 """
 
 from __future__ import annotations
@@ -24,18 +26,18 @@ from imagebuild.log import logger
 
 _ARCHIVE = "init.tar.gz"
 _CHANGES = (
-    # udev asks for every device of the machine again; libguestfs needs disks and the port of its daemon.
+    # udev triggers events for all devices of the machine; libguestfs needs only the disks and the port of its daemon.
     (r"^udevadm trigger$", "udevadm trigger --subsystem-match=block --subsystem-match=virtio-ports"),
-    # Disks of Windows, which no guest here has.
+    # Windows disks, which no supported guest has.
     (r"^ldmtool create all$", ""),
-    # Device files that only modules which are not loaded yet need, and an interface: the next steps do without.
+    # Device files for modules that are not loaded yet, and a network interface: the next steps do not need them.
     (r"^(systemd-tmpfiles .*)$", r"\1 &"),
     (r"^(ip (?:addr|link) .*)$", r"\1 &"),
-    # Folders and mounts that nothing before libguestfs's daemon uses.
+    # Folders and mounts that are not used before libguestfs's daemon starts.
     (r"^(mount -t devpts .*|mount -t tmpfs -o mode=1777 .*|mkdir -p /sysroot|ln -s \.\./run/lock /var/lock)$", r"\1 &"),
-    # The scheduler has another name since Linux 5.0; the kernel looks for a module of the old one, for each disk.
+    # The scheduler was renamed in Linux 5.0; for each disk, the kernel searches for a module with the old name.
     (r"echo noop > ", "echo none > "),
-    # Most guests have no volumes: udev has just looked at all disks.
+    # Most guests have no volumes: udev has just inspected all disks.
     (
         r"^mdadm -As --auto=yes --no-degraded$",
         (
@@ -52,16 +54,17 @@ _CHANGES = (
     ),
     (r'^cmd="guestfsd"$', 'wait\ncmd="guestfsd"'),
 )
-"""Each names one line of libguestfs's init script, if it is there."""
+"""Each changes one line of libguestfs's init script, if it is there."""
 _MOST = 1 << 20
-"""Bytes of an init script."""
+"""The size limit of an init script in bytes."""
 
 
 def use(handle: Any, *, emulated: bool) -> None:
-    """Have libguestfs start its appliance with the shorter init script, unless the user has chosen an appliance, or it is not as expected.
+    """Make libguestfs start its appliance with the shorter init script, unless the user has chosen
+    an appliance or it is not as expected.
 
-    With ``emulated`` its kernel and its initramfs are lighter, too.
-    The appliance is kept in a folder of this user's in libguestfs's folder for caches.
+    With ``emulated``, its kernel and initramfs are made lighter, too. The appliance is stored in a
+    folder of this user in libguestfs's cache folder.
     """
     if os.environ.get("LIBGUESTFS_PATH"):
         return
@@ -79,14 +82,14 @@ def use(handle: Any, *, emulated: bool) -> None:
         if emulated:
             lighten(cache)
     except (OSError, tarfile.TarError) as error:
-        logger.debug("libguestfs's appliance is started as it is: %s", error)
+        logger.debug("the libguestfs appliance is started unchanged: %s", error)
         return
     handle.set_path(str(folder))
     handle.set_cachedir(str(cache))
 
 
 def _supermin_folder(path: str) -> Path | None:
-    """Where the parts of the appliance are that libguestfs would take."""
+    """The folder with the parts of the appliance that libguestfs would use."""
     folders = [Path(one) for one in path.split(":") if one]
     first = next((one for one in folders if (one / "supermin.d").is_dir() or (one / "README.fixed").exists()), None)
     return first / "supermin.d" if first is not None and (first / "supermin.d" / _ARCHIVE).is_file() else None
@@ -113,25 +116,27 @@ def _archive(stock: bytes) -> bytes | None:
 
 
 def lean(script: str) -> str:
-    """An init script of libguestfs's that looks at less."""
+    """libguestfs's init script with fewer checks."""
     for pattern, replacement in _CHANGES:
         script = re.sub(pattern, replacement, script, flags=re.MULTILINE)
     return script
 
 
 def _own_folder(parent: Path) -> Path:
-    """A folder that nobody else can have written. Raises OSError if somebody made it before."""
+    """A folder that nobody else can have written to. Raises OSError if somebody else created it
+    before."""
     folder = parent / f".imagebuild-{os.geteuid()}"
     with suppress(FileExistsError):
         folder.mkdir(mode=0o700)
     status = folder.lstat()
     if not stat.S_ISDIR(status.st_mode) or why_not_private(status):
-        raise PermissionError(f"{folder} is not a folder of this user's alone")
+        raise PermissionError(f"{folder} is not a private folder of this user")
     return folder
 
 
 def _fill(folder: Path, source: Path, archive: bytes) -> None:
-    """Let ``folder`` have all that ``source`` has, with another archive. What is right already stays: supermin goes by its time."""
+    """Give ``folder`` everything that ``source`` contains, with a different archive. Files that are
+    already correct stay, because supermin compares their times."""
     folder.mkdir(exist_ok=True)
     wanted = {one.name for one in source.iterdir()}
     for name in {one.name for one in folder.iterdir() if not one.name.startswith(".")} - wanted:
@@ -146,14 +151,14 @@ def _fill(folder: Path, source: Path, archive: bytes) -> None:
 
 
 def _script(archive: bytes) -> bytes:
-    """What is in an archive; the time of its compression is in there too."""
+    """The contents of an archive; the archive itself also contains the time of its compression."""
     with tarfile.open(fileobj=io.BytesIO(archive)) as opened:
         file = opened.extractfile(next(one for one in opened.getmembers() if one.isfile()))
         return file.read(_MOST) if file is not None else b""
 
 
 def _replace(path: Path, make: Callable[[Path], object]) -> None:
-    """Put something new at a path, while others may be reading what is there."""
+    """Atomically put something new at a path that others may be reading."""
     new = path.with_name(f".{path.name}.{os.getpid()}")
     new.unlink(missing_ok=True)
     make(new)

@@ -1,4 +1,5 @@
-"""Looking for files in a guest as its own kernel would: links resolved inside the guest, shell patterns matched through them."""
+"""Finding files in a guest as its own kernel would: links are resolved inside the guest, and shell
+patterns are matched through them."""
 
 from __future__ import annotations
 
@@ -17,15 +18,17 @@ if TYPE_CHECKING:
 
 Kind = Literal["file", "dir", "symlink", "other"]
 _MOST_LINKS = 40
-"""Links that Linux follows on the way to one file: path_resolution(7)."""
+"""The number of links that Linux follows on the way to one file: path_resolution(7)."""
 _WILD = re.compile(r"(?<!\\)[*?\[]")
 
 
 @dataclass(frozen=True)
 class GuestFile:
-    """What is at a path of a guest, links not followed: its last name, kind, permission bits, size in bytes, owner.
+    """What is at a path of a guest, without following links: its last name, kind, permission bits,
+    size in bytes and owner.
 
-    ``links`` counts the names that a file has (hard links), and ``target`` is what is written in a symbolic link.
+    ``links`` is the number of names (hard links) of a file, and ``target`` is the target written in
+    a symbolic link.
     """
 
     name: str
@@ -39,18 +42,19 @@ class GuestFile:
 
 
 class Lookup(ABC):
-    """Answers questions about paths from two that an implementation answers about folders without links in their path."""
+    """Implements questions about paths by means of two questions about folders without links in
+    their path."""
 
     @abstractmethod
     def lookup(self, folder: str, name: str) -> GuestFile | None:
-        """What ``folder`` has by this name; None if nothing, or if it is no folder."""
+        """What ``folder`` contains under this name; None if nothing, or if it is not a folder."""
 
     @abstractmethod
     def entries(self, folder: str) -> Iterable[GuestFile]:
-        """All that is in ``folder``. GuestError if it is none."""
+        """Everything in ``folder``. GuestError if it is not a folder."""
 
     def stat(self, path: str) -> GuestFile | None:
-        """What is at ``path``, a link itself and not its target; None if nothing is."""
+        """What is at ``path``, without following a link; None if it does not exist."""
         try:
             folder, name = posixpath.split(self.resolved(path, follow_last=False))
         except GuestError:
@@ -58,26 +62,27 @@ class Lookup(ABC):
         return self.lookup(folder, name) if name else GuestFile("", "dir", 0o755, 0)
 
     def realpath(self, path: str) -> str:
-        """``path`` without links. GuestError if nothing is there."""
+        """``path`` with links resolved. GuestError if it does not exist."""
         return self.resolved(path, follow_last=True)
 
     def plain(self, path: str) -> str:
-        """``path`` without links in its folders; its last part may be a link, or not exist. GuestError if a folder is missing."""
+        """``path`` with the links in its folders resolved; its last part may be a link, or not
+        exist. GuestError if a folder is missing."""
         return self.resolved(path, follow_last=False)
 
     def readlink(self, path: str) -> str:
-        """What is written in the link at ``path``."""
+        """The target written in the link at ``path``."""
         found = self.stat(path)
         if found is None or found.kind != "symlink":
             raise GuestFileError(path, "not a symbolic link")
         return found.target
 
     def listdir(self, path: str) -> list[GuestFile]:
-        """All that is in a folder, or in the one that a link leads to."""
+        """Everything in a folder, or in the folder that a link leads to."""
         return list(self.entries(self.folder(path)))
 
     def folder(self, path: str) -> str:
-        """The path without links of a folder. GuestError if there is none at ``path``."""
+        """The path of a folder with links resolved. GuestError if there is no folder at ``path``."""
         real = self.realpath(path)
         found = self.stat(real)
         if found is None or found.kind != "dir":
@@ -85,7 +90,8 @@ class Lookup(ABC):
         return real
 
     def glob(self, pattern: str) -> list[str]:
-        """The paths that match a shell pattern, as glob(7) has it: a leading dot must be matched by a dot. Sorted."""
+        """The paths that match a shell pattern according to glob(7): a leading dot must be matched
+        by a dot. Sorted."""
         found = [""]
         for part in pattern.strip("/").split("/"):
             if _WILD.search(part):
@@ -104,9 +110,11 @@ class Lookup(ABC):
         return [name for name in names if fits.fullmatch(name) and (part.startswith(".") or not name.startswith("."))]
 
     def walk(self, path: str) -> Iterator[tuple[str, GuestFile]]:
-        """All that is below a folder, or below the one that a link leads to; links further down are not followed.
+        """Everything below a folder, or below the folder that a link leads to; links further down
+        are not followed.
 
-        By name, a folder before what is in it. However deep a tree is: nothing here calls itself.
+        Sorted by name, each folder before its contents. Trees may have any depth: the
+        implementation is not recursive.
         """
         real = self.folder(path).rstrip("/")
         waiting = [(path.rstrip("/"), real, self._by_name(real or "/"))]
@@ -125,7 +133,8 @@ class Lookup(ABC):
         return iter(sorted(self.entries(folder), key=lambda entry: entry.name))
 
     def resolved(self, path: str, *, follow_last: bool) -> str:
-        """``path`` without links, or without links in its folders: like the kernel, from the left, absolute targets from the guest's root."""
+        """``path`` with its links resolved, or only those in its folders: like the kernel, from the
+        left, with absolute targets relative to the guest's root."""
         done = ""
         links = 0
         parts = deque(_parts(path))
@@ -151,7 +160,7 @@ class Lookup(ABC):
 
 
 def literal(path: str) -> str:
-    """``path`` as a pattern that matches nothing else."""
+    """``path`` as a pattern that matches only itself."""
     return re.sub(r"([\\*?\[])", r"\\\1", path)
 
 
@@ -161,7 +170,8 @@ def _parts(path: str) -> list[str]:
 
 @cache
 def _compiled(pattern: str) -> re.Pattern[str]:
-    """One part of a shell pattern as a regular expression: glob(7). Never an error: what is no wildcard stands for itself."""
+    """One part of a shell pattern as a regular expression: glob(7). Never fails: anything that is
+    not a wildcard is literal."""
     found = []
     at = 0
     while at < len(pattern):

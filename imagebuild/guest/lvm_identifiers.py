@@ -1,7 +1,9 @@
-"""Identifiers of LVM on a physical volume: of itself, of its volume group and of the logical volumes.
+"""LVM identifiers on a physical volume: its own, and those of its volume group and of the logical
+volumes.
 
-libguestfs's calls give random ones, which is too late for what refers to them, and leave the logical volumes' and all earlier
-metadata. So they are replaced in the metadata's text, which keeps its length. The layout is that of lvm2's
+libguestfs's calls generate random identifiers, which is too late for the references to them, and
+leave those of the logical volumes and in all earlier metadata. Therefore the identifiers are
+replaced in the text of the metadata, which keeps its length. The layout is that of lvm2's
 ``lib/format_text/layout.h`` and ``lib/label/label.h``.
 """
 
@@ -19,14 +21,15 @@ _SECTOR = 512
 _LABEL = b"LABELONE"
 _MAGIC = b" LVM2 x[5A%r0N*>"
 _LARGEST = 256 << 20
-"""Bytes of a metadata area; lvm2 makes 1 MiB."""
+"""The size limit of a metadata area in bytes; lvm2 creates 1 MiB."""
 _PIECE = 1 << 20
 _ID = re.compile(rb'^\s*([\w+.-]+) \{\n\s*id = "([\w!#-]{38})"$', re.MULTILINE | re.ASCII)
 
 
 @dataclass(frozen=True)
 class Volume:
-    """What has an identifier: ``pv``, ``vg`` or ``lv``, its name in the metadata, the identifier with hyphens."""
+    """A thing with an identifier: ``pv``, ``vg`` or ``lv``, its name in the metadata, the
+    identifier with hyphens."""
 
     type: str
     name: str
@@ -34,7 +37,7 @@ class Volume:
 
 
 def volumes(guestfs: Any, device: str) -> list[Volume]:
-    """The physical volume ``device``, and all that its metadata tells of its volume group."""
+    """The physical volume ``device``, and everything in its metadata about its volume group."""
     label = _label(guestfs, device)
     found = [Volume("pv", device, _hyphenated(label.id))]
     for area in _areas(guestfs, device, label):
@@ -44,7 +47,8 @@ def volumes(guestfs: Any, device: str) -> list[Volume]:
 
 
 def renew(guestfs: Any, device: str, pairs: Mapping[str, str]) -> None:
-    """Replace the identifiers on ``device`` that are keys of ``pairs`` by the values, in earlier metadata too."""
+    """Replace the identifiers on ``device`` that are keys of ``pairs`` by the values, in earlier
+    metadata too."""
     label = _label(guestfs, device)
     areas = list(_areas(guestfs, device, label))
     for area in areas:
@@ -68,7 +72,8 @@ class _Label:
         return self.sector[start : start + 32]
 
     def areas(self) -> list[tuple[int, int]]:
-        """Place and size of the metadata areas: the second of two lists that each end with zeros."""
+        """Offset and size of the metadata areas: the second of two lists, each of which ends with
+        zeros."""
         at, lists = _number(self.sector[20:24]) + 40, []
         for _ in range(2):
             found = []
@@ -90,7 +95,8 @@ def _label(guestfs: Any, device: str) -> _Label:
 
 
 class _Area:
-    """A metadata area: a header, then a ring of texts. The header tells where the current one is."""
+    """A metadata area: a header, then a ring of texts. The header contains the position of the
+    current text."""
 
     def __init__(self, device: str, at: int, content: bytes) -> None:
         self.at = at
@@ -102,7 +108,8 @@ class _Area:
                 raise _damaged(device)
 
     def _locations(self) -> list[tuple[int, int, int, bytes]]:
-        """Of the text in use, and of one that was about to be: where that is told, its offset, size and checksum."""
+        """The locations of the current text and of one that was about to become current: the
+        position of the entry, the text's offset, size and checksum."""
         fields = [(at, self.content[at : at + 24]) for at in (40, 64)]
         found = [(at, _number(field[:8]), _number(field[8:16]), field[16:20]) for at, field in fields]
         return [one for one in found if one[1] and one[2]]
@@ -115,9 +122,9 @@ class _Area:
         return [self._text(place, size) for _, place, size, _ in self._locations()]
 
     def replace(self, pairs: Mapping[bytes, bytes]) -> None:
-        """Replace in the whole ring, and make the checksums right."""
+        """Replace in the whole ring, and correct the checksums."""
         locations = self._locations()
-        # Turned so that the text in use is in one piece.
+        # Rotated so that the current text is contiguous.
         turn = locations[0][1] - _SECTOR if locations else 0
         ring = self.content[_SECTOR:]
         ring = ring[turn:] + ring[:turn]
@@ -141,7 +148,8 @@ def _areas(guestfs: Any, device: str, label: _Label) -> Iterator[_Area]:
 
 
 def _in(text: bytes) -> Iterator[Volume]:
-    """The volumes in a volume group's metadata, which begins with the group, then has the physical, then the logical ones."""
+    """The volumes in the metadata of a volume group, which begins with the group, followed by the
+    physical and the logical volumes."""
     logical = text.find(b"logical_volumes {")
     group = ""
     for found in _ID.finditer(text):
@@ -161,7 +169,7 @@ def _hyphenated(value: bytes) -> str:
 
 
 def _sum(data: bytes) -> bytes:
-    """lvm2's CRC: that of zlib with another start and without the inversion at the end."""
+    """lvm2's CRC: zlib's with a different start value and without the inversion at the end."""
     return (zlib.crc32(data, 0xF597A6CF ^ 0xFFFFFFFF) ^ 0xFFFFFFFF).to_bytes(4, "little")
 
 
@@ -170,4 +178,4 @@ def _number(field: bytes) -> int:
 
 
 def _damaged(device: str) -> GuestError:
-    return GuestError(f"the LVM metadata of {device} is damaged", "`vgck` and `vgcfgrestore` tell more")
+    return GuestError(f"the LVM metadata of {device} is damaged", "check it with `vgck`; `vgcfgrestore` can restore it")

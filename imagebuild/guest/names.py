@@ -1,4 +1,4 @@
-"""The appliance's device for what a guest's fstab or crypttab calls one."""
+"""The appliance's device for a device name in a guest's fstab or crypttab."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from imagebuild.guest import encryption, fstab
 from imagebuild.guest.block import devices
 
 _BY_TABLE = {"PARTUUID": "PART_ENTRY_UUID", "PARTLABEL": "PART_ENTRY_NAME"}
-_USE_UUIDS = "let the guest's /etc/fstab name its file systems by UUID= or LABEL="
+_USE_UUIDS = "use UUID= or LABEL= for the file systems in the guest's /etc/fstab"
 
 
 def find(guestfs: Any, spec: str, crypttab: Mapping[str, str]) -> str:
-    """The device for the first field of a line of fstab or crypttab. GuestError if it is not here, or cannot be told."""
+    """The device for the first field of a line in fstab or crypttab. GuestError if it is missing or
+    cannot be determined."""
     if (name := spec.removeprefix("/dev/mapper/")) in crypttab and name != spec:
         device = find(guestfs, crypttab[name], {})
         opened = encryption.mapped(guestfs, device)
@@ -37,22 +38,23 @@ def find(guestfs: Any, spec: str, crypttab: Mapping[str, str]) -> str:
     if array := re.fullmatch(r"/dev/(?:disk/by-id/md-name-|md/|md)(.+)", value):
         return _array(guestfs, array[1])
     if value.startswith("/dev/dm-"):
-        raise GuestError(f"{value} is a name that the kernel gave when the guest ran", _USE_UUIDS)
+        raise GuestError(f"{value} is a name that the kernel assigned when the guest was running", _USE_UUIDS)
     if re.match(r"/dev/(?:sd|nvme|mmcblk|loop|ram)", value) and value not in {
         *devices(guestfs),
         *guestfs.list_devices(),
     }:
-        raise GuestError(f"{spec} is not on the disks that are here", "name all disks of the guest, in its order")
+        raise GuestError(f"{spec} is not on the given disks", "give all disks of the guest, in its order")
     return value
 
 
 def check_disks(guestfs: Any, specs: Iterable[str]) -> None:
-    """GuestError if names of disks are of several kinds while there are several disks: nobody can tell which is which then."""
+    """GuestError if there are several disks and their names are of different kinds: it is then not
+    known which is which."""
     kinds = {kind: spec for spec in specs if (kind := fstab.kind_of_disk(spec))}
     if len(kinds) > 1 and len(guestfs.list_devices()) > 1:
         raise GuestError(
-            f"the guest's /etc/fstab has disks of different kinds ({' and '.join(sorted(kinds.values()))}), so that it is not known which of its "
-            "images each one is",
+            "the guest's /etc/fstab contains disks of different kinds "
+            f"({' and '.join(sorted(kinds.values()))}), so it is not known which image is which disk",
             _USE_UUIDS,
         )
 
@@ -61,7 +63,7 @@ def _with_uuid(guestfs: Any, value: str) -> str:
     try:
         return str(guestfs.findfs_uuid(value))
     except GuestError:
-        # A FAT's is written in capitals, the others in small letters, and not everybody keeps to that.
+        # FAT identifiers are usually upper case and the others lower case, but not always.
         for device in devices(guestfs):
             if guestfs.vfs_uuid(device).lower() == value.lower():
                 return device
@@ -69,18 +71,21 @@ def _with_uuid(guestfs: Any, value: str) -> str:
 
 
 def _by_hardware(guestfs: Any, spec: str, partition: str) -> str:
-    """A partition, or with an empty number a whole disk, that is named by the machine's hardware: only one disk can be meant."""
+    """A partition, or with an empty number a whole disk, that is named by the machine's hardware:
+    this is unambiguous only with one disk."""
     disks = guestfs.list_devices()
     if len(disks) != 1:
         raise GuestError(
-            f"{spec} names a disk by the hardware of the machine, and it is not known which of the {len(disks)} images that is",
+            f"{spec} names a disk by the hardware of the machine, "
+            f"so it is not known which of the {len(disks)} images it is",
             _USE_UUIDS,
         )
     return f"{disks[0]}{partition}"
 
 
 def _array(guestfs: Any, name: str) -> str:
-    """A RAID array by its number or name: its superblock has ``HOST:NAME``. The only one may be called anything."""
+    """A RAID array by its number or name: its superblock contains ``HOST:NAME``. If there is only
+    one array, any name matches."""
     arrays = list(guestfs.list_md_devices())
     for device in arrays:
         if guestfs.md_detail(device).get("name", "").rpartition(":")[2] == name:

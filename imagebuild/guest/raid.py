@@ -1,6 +1,7 @@
-"""Linux RAID (md) superblocks of version 1: their array's UUID, and another one in its place.
+"""Linux RAID (md) superblocks of version 1: reading and replacing the UUID of their array.
 
-libguestfs has no call for it. The layout is that of ``struct mdp_superblock_1`` and ``bitmap_super_t`` in the kernel's sources.
+libguestfs has no call for it. The layout is that of ``struct mdp_superblock_1`` and
+``bitmap_super_t`` in the kernel's sources.
 """
 
 from __future__ import annotations
@@ -16,15 +17,17 @@ _MAGIC = bytes.fromhex("fc4e2ba9 01000000")
 _FEATURES, _SET_UUID, _BITMAP, _DEVICE_UUID = slice(8, 12), slice(16, 32), slice(96, 100), slice(168, 184)
 _SUM, _MOST_DEVICES = slice(216, 220), slice(220, 224)
 _ROLES = 256
-"""Where the roles of the devices begin, two bytes each."""
+"""The offset of the roles of the devices, two bytes each."""
 _HAS_BITMAP = 1
 _FOREIGN = 0x0F00
-"""Feature bits of what holds the UUID elsewhere too: a cluster's bitmaps, a journal, a partial parity log."""
+"""Feature bits of structures that contain further copies of the UUID: a cluster's bitmaps, a
+journal, a partial parity log."""
 _BITMAP_MAGIC = b"bitm"
 
 
 def members(guestfs: Any, devices: list[str]) -> dict[str, str]:
-    """Each of ``devices`` that is part of an array, with the array's UUID as blkid has it. GuestError for what cannot be renewed."""
+    """The devices among ``devices`` that are part of an array, with the array's UUID as in blkid.
+    GuestError for arrays that cannot be renewed."""
     found = {}
     for device in devices:
         if guestfs.vfs_type(device) == "linux_raid_member":
@@ -34,7 +37,8 @@ def members(guestfs: Any, devices: list[str]) -> dict[str, str]:
 
 
 def renew(guestfs: Any, device: str, new: str) -> None:
-    """Give the part of an array on ``device`` the array's UUID ``new`` and a UUID of its own. The array must be stopped."""
+    """Give the part of an array on ``device`` the array UUID ``new`` and a new UUID of its own. The
+    array must be stopped."""
     at, found = _superblock(guestfs, device)
     block = bytearray(found)
     block[_SET_UUID] = uuid.UUID(new).bytes
@@ -48,7 +52,7 @@ def renew(guestfs: Any, device: str, new: str) -> None:
 
 
 def _superblock(guestfs: Any, device: str) -> tuple[int, bytes]:
-    """Where the superblock of version 1 is on ``device``, in bytes, and its content."""
+    """The offset of the superblock of version 1 on ``device`` in bytes, and its content."""
     sectors = guestfs.blockdev_getsize64(device) // 512
     for at in (8, 0, (sectors - 16) & ~7):  # versions 1.2, 1.1 and 1.0
         block = guestfs.pread_device(device, 4096, at * 512)
@@ -62,11 +66,11 @@ def _superblock(guestfs: Any, device: str) -> tuple[int, bytes]:
     raise GuestError(f"the RAID superblock of {device} is not of version 1", _HINT)
 
 
-_HINT = "its identifier cannot be renewed; `kinds` can leave `volumes` out"
+_HINT = "its identifier cannot be renewed; leave `volumes` out of `kinds`"
 
 
 def _sum(block: bytearray) -> bytes:
-    """The sum of all words of 32 bits, its own taken as 0, with the carry added."""
+    """The sum of all 32-bit words, with the checksum itself counted as 0 and the carry added."""
     plain = block[: _SUM.start] + bytes(4) + block[_SUM.stop :]
     total = sum(_number(plain[at : at + 4]) for at in range(0, len(plain), 4))
     return (((total & 0xFFFFFFFF) + (total >> 32)) & 0xFFFFFFFF).to_bytes(4, "little")

@@ -1,4 +1,5 @@
-"""Removing and emptying files of a guest: many in one call, whatever their names, flags and further names are."""
+"""Removing and emptying files of a guest: many in one call, whatever their names, flags and hard
+links."""
 
 from __future__ import annotations
 
@@ -21,28 +22,35 @@ if TYPE_CHECKING:
     from imagebuild.guest.tree import Tree
 
 _FEW = 3
-"""Files that are faster removed by a call of libguestfs's each, of 3 ms, than by starting a program, which takes 60."""
+"""The number of files up to which one libguestfs call each (3 ms) is faster than starting a program
+(60 ms)."""
 _MOST_ALONE = 20
-"""Files that cannot be removed together and are tried one by one, which tells the reason of each."""
+"""The number of files that cannot be removed together and are tried one by one, which shows the
+reason for each."""
 _NAMES = 64 << 10
-"""Bytes of the names that are listed of a folder that is going to be cleared: with more in it, only their number is told."""
+"""The size in bytes up to which the names in a folder are listed before it is cleared; above it,
+only their number is reported."""
 _LARGE_FOLDER = 4 * _NAMES
-"""Bytes of a folder in which so many names are or were, on all of Linux's file systems for disks."""
+"""The size in bytes of a folder that contains or contained that many names, on all Linux file
+systems for disks."""
 _HALF = "-name '*[02468acegikmoqsuwyACEGIKMOQSUWY]'"
-"""About every other name: two processes remove a folder's files in two thirds of the time of one, on two processors."""
+"""Matches about every second name: on two processors, two processes remove the files of a folder in
+two thirds of the time of one."""
 _STEPS = 'for step in "$@"; do cd -P -- "$step" || exit; done'
 _EMPTY = "truncate -c -s 0 --"
 _DETACH = (
     'for one; do cd -P -- "${one%/*}/" && new=$(mktemp ./.imagebuild.XXXXXX) && '
     'cp -a --attributes-only -T -- "./${one##*/}" "$new" && mv -f -T -- "$new" "./${one##*/}" || exit; done'
 )
-"""A new file with the same owner, mode and attributes in place of one that has further names: those keep the content."""
+"""Replaces a file that has other hard links by a new one with the same owner, mode and attributes:
+the others keep the content."""
 _UNLOCK = 'find -P "$@" -xdev "(" -type f -o -type d ")" -execdir chattr -f -i -a "{}" +'
 
 
 @dataclass(frozen=True)
 class Cleared:
-    """What was in a folder that is empty now: how much, the names if they are not too many, and what is left with the reasons."""
+    """What was in a folder that is empty now: the number, the names if there are not too many, and
+    what is left with the reasons."""
 
     count: int
     names: tuple[str, ...] = ()
@@ -50,7 +58,8 @@ class Cleared:
 
 
 class Removal:
-    """Removes and empties files of the guest that is mounted in an appliance. All paths are without links in their folders."""
+    """Removes and empties files of the guest that is mounted in an appliance. All paths are without
+    links in their folders."""
 
     def __init__(
         self, handle: Callable[[], Any], programs: Appliance, tree: Tree, places: Callable[[], Iterable[str]]
@@ -61,7 +70,8 @@ class Removal:
         self._places = places
 
     def remove(self, reals: Sequence[str]) -> dict[str, str]:
-        """Remove files, links and folders with all that is in them. Returns what is still there, and why."""
+        """Remove files, links and folders with all their contents. Returns what still exists, and
+        why."""
         mounted = {path: f"a file system is mounted at {path}" for path in reals if path in self._places()}
         going = [path for path in reals if path not in mounted and self._tree.stat(path) is not None]
         try:
@@ -88,7 +98,8 @@ class Removal:
             self._at(path, "rm -rf --one-file-system --")
 
     def _again(self, reals: Sequence[str], error: GuestError) -> dict[str, str]:
-        """What could not be removed together, now without the flags that protect it. Returns what is still there, and why."""
+        """Try again to remove what could not be removed together, without the flags that protect
+        it. Returns what still exists, and why."""
         left = self._left(reals)
         if not left:
             return {}
@@ -111,14 +122,15 @@ class Removal:
         return [path for path in reals if self._tree.stat(path) is not None]
 
     def clear(self, real: str, keep: Sequence[str] = ()) -> Cleared:
-        """Remove everything in a folder, which may be any number of files, but for the names to ``keep``."""
+        """Remove everything in a folder, which may be any number of files, except the names in
+        ``keep``."""
         steps = appliance.steps(real)
         mounted = {posixpath.basename(place) for place in self._places() if posixpath.dirname(place) == real}
         stay = "".join(
             f" ! -path {shlex.quote(literal(f'./{name}'))} ! -path {shlex.quote(literal(f'./{name}') + '/*')}"
             for name in sorted({*keep, *mounted})
         )
-        # -xdev takes a look at each file.
+        # -xdev inspects each file.
         within = "-xdev " if any(place.startswith(f"{real}/") for place in self._places()) else ""
         find = f"find -P . {within}-mindepth 1{stay}"
         left = {posixpath.join(real, name): f"a file system is mounted at {real}/{name}" for name in mounted}
@@ -138,20 +150,20 @@ class Removal:
         return Cleared(count or len(gone), () if count else gone, left)
 
     def _few_names(self, real: str, listing: str, steps: Sequence[str]) -> list[str] | None:
-        """The names in a folder; None if they are too many to be worth listing."""
+        """The names in a folder; None if there are too many to list."""
         itself = self._tree.stat(real)
-        # libguestfs gives 100,000 names in three seconds under emulation.
+        # Under emulation libguestfs returns 100,000 names in three seconds.
         if itself is not None and itself.size > _LARGE_FOLDER:
             return None
         if is_plain(real):
-            with suppress(GuestError):  # a name that is no UTF-8, or more names than a message holds
+            with suppress(GuestError):  # a name that is not UTF-8, or more names than fit into a message
                 names = self._handle().ls(real)
                 return None if sum(map(len, names)) >= _NAMES else list(names)
         listed = self._programs.output(listing, steps)
         return listed.decode("utf-8", "surrogateescape").split("\0")[:-1] if len(listed) < _NAMES else None
 
     def empty(self, reals: Sequence[str]) -> dict[str, str]:
-        """Make regular files zero bytes long. Returns those that are not, and why."""
+        """Truncate regular files to zero bytes. Returns those that failed, and why."""
         shared = [path for path in reals if (found := self._tree.stat(path)) is not None and found.links > 1]
         failed = self.detach(shared)
         going = [path for path in reals if path not in failed]
@@ -175,7 +187,8 @@ class Removal:
             self._at(path, _EMPTY)
 
     def detach(self, reals: Sequence[str]) -> dict[str, str]:
-        """Give each of these names of a file a file of its own, empty, so that what is done to it changes no other name's content."""
+        """Give each of these names its own empty file, so that changing it does not change the
+        content under another name."""
         failed = {}
         for path in reals:
             try:
@@ -187,7 +200,8 @@ class Removal:
         return failed
 
     def _one_by_one(self, reals: Sequence[str], act: Callable[[str], None]) -> dict[str, str]:
-        """After a failure of all together: each for itself, without the flags that protect it for that long."""
+        """After doing all together has failed: do each separately, without the flags that protect
+        it for that time."""
         failed = {}
         for path in reals:
             with suppress(GuestError):
@@ -201,7 +215,7 @@ class Removal:
         return failed
 
     def _at(self, real: str, command: str) -> None:
-        """Run a program on a path that is too long to be named."""
+        """Run a program on a path that is too long for an argument."""
         folder, name = posixpath.split(real)
         script = f'for step; do [ "$#" -gt 1 ] || break; cd -P -- "$step" || exit; shift; done; {command} "./$1"'
         self._programs.run(f"sh -c {shlex.quote(script)} sh", [*appliance.steps(folder), name])
@@ -210,7 +224,8 @@ class Removal:
 
     @contextmanager
     def unlocked(self, reals: Iterable[str]) -> Iterator[bool]:
-        """Take the flags of chattr(1) that forbid changes off some files or folders while the block runs; whether there were any."""
+        """Clear the chattr(1) flags that forbid changes of some files or folders while the block
+        runs; yields whether there were any."""
         flags = {path: found for path in reals if (found := self._flags(path))}
         for path, found in flags.items():
             self._programs.run(f"chattr -{found}", [appliance.path(path)])
@@ -230,11 +245,11 @@ class Removal:
         return "".join(flag for flag in "ia" if flag in found)
 
     def _unlock(self, reals: Sequence[str]) -> None:
-        """Take these flags off what is going to be removed, with all that is in it."""
+        """Clear these flags of something that is going to be removed, including its contents."""
         with suppress(GuestError):
             self._programs.run(f"sh -c {shlex.quote(_UNLOCK)} sh", [appliance.path(path) for path in reals])
 
 
 def is_plain(real: str) -> bool:
-    """Whether libguestfs's own calls take a path."""
+    """Whether libguestfs's own calls accept a path."""
     return appliance.is_utf8(real) and not appliance.is_long(real)

@@ -1,4 +1,5 @@
-"""How large the sectors of a disk image are: its partition table counts in them, and nothing else in a raw image says it."""
+"""The sector size of a disk image: its partition table is in units of it, and a raw image contains
+no other information about it."""
 
 from __future__ import annotations
 
@@ -28,9 +29,10 @@ _FAR = 0x10048
 
 
 def sector_size(disk: Path, fmt: Format) -> int:
-    """4096 if the partition table on ``disk`` makes sense only with such sectors; else 512.
+    """4096 if the partition table on ``disk`` makes sense only with such sectors; otherwise 512.
 
-    A GPT has its header in the second sector. An MBR has no mark of its own: there, file systems are looked for where it says.
+    A GPT has its header in the second sector. An MBR has no such mark: file systems are searched
+    for at the places it contains.
     """
     head = qemu_img.read(disk, fmt, 0, 4096 + 512)
     if head[512:520] == _GPT:

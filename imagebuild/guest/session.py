@@ -1,4 +1,5 @@
-"""A running appliance with a guest's disks: started, started again, its guest mounted, its network opened and closed."""
+"""A running appliance with a guest's disks: starting and restarting it, mounting its guest, opening
+and closing its network."""
 
 from __future__ import annotations
 
@@ -25,15 +26,18 @@ if TYPE_CHECKING:
     from imagebuild.image.disk_image import Format
 
 PATIENCE = (300.0, 300.0, 600.0)
-"""Seconds that each attempt to start the appliance has. It takes 3 s with KVM and 10 to 60 s without; building it, the first time on a host, a minute more."""
+"""The seconds allowed for each attempt to start the appliance. It takes 3 s with KVM and 10 to 60 s
+without; building it, the first time on a host, takes a minute more."""
 
-_HINT = "it needs a kernel that is readable in /boot, and its modules; `libguestfs-test-tool` tells more"
+_HINT = "it needs a readable kernel in /boot, and its modules; run `libguestfs-test-tool` for details"
 
 
 class Session:
-    """``handles`` makes libguestfs's handles, configured and without disks; ``handle`` is the one in use, and ``g`` the same with errors of our own.
+    """``handles`` creates libguestfs handles, configured and without disks. ``handle`` is the
+    current one, and ``g`` the same with imagebuild's errors.
 
-    ``keys`` open what is encrypted; with ``network`` the appliance has a card, which is down but for ``network()``.
+    ``keys`` unlock encrypted devices; with ``network`` the appliance has a card, which is down
+    except within ``network()``.
     """
 
     def __init__(
@@ -60,28 +64,29 @@ class Session:
         self._types: dict[str, str] = {}
 
     def launch(self) -> None:
-        """Start the appliance, and once more if it hangs: an emulated kernel may, about once in some hundred starts on a busy host.
+        """Start the appliance, and once more if it hangs: an emulated kernel may, about once in
+        some hundred starts on a busy host.
 
         Raises HostError if it does not start.
         """
         for seconds in PATIENCE[:-1]:
             if self._launched(seconds):
                 break
-            logger.warning("libguestfs's appliance did not start in %.0f s; it is started again", seconds)
+            logger.warning("the libguestfs appliance did not start within %.0f s; starting it again", seconds)
             self.handle.close()
             self.handle = self._handles()
             self.g = Translated(self.handle)
         else:
             if not self._launched(PATIENCE[-1]):
-                raise HostError(f"libguestfs's appliance did not start in {PATIENCE[-1]:.0f} s", _HINT)
+                raise HostError(f"the libguestfs appliance did not start within {PATIENCE[-1]:.0f} s", _HINT)
         if self._has_network:
             self._network = ApplianceNetwork(self.g)
 
     def _launched(self, seconds: float) -> bool:
-        """Whether the appliance starts in this time. HostError if it fails before."""
+        """Whether the appliance starts in this time. HostError if it fails earlier."""
         sectors = {path: sector_size(path, self._fmt) for path in self.disks}
-        # A guest may discard single sectors: QEMU's default unit is 4 KiB, so a free block of 1 KiB would stay. It may not be less
-        # than a sector, and the property is one for all disks.
+        # A guest may discard single sectors: QEMU's default unit is 4 KiB, so a free block of 1 KiB would stay.
+        # It must not be less than a sector, and the property applies to all disks.
         self.g.config("-global", f"scsi-hd.discard_granularity={max(sectors.values())}")
         for path, size in sectors.items():
             large = {"blocksize": size} if size != 512 else {}
@@ -93,44 +98,49 @@ class Session:
             except RuntimeError as error:
                 if ended.is_set():
                     return False
-                told = str(error).strip().splitlines() or ["no reason given"]
-                raise HostError(f"libguestfs's appliance did not start: {told[0]}", _HINT) from error
+                lines = str(error).strip().splitlines() or ["no reason given"]
+                raise HostError(f"the libguestfs appliance did not start: {lines[0]}", _HINT) from error
         return True
 
     def close(self) -> None:
-        """End the appliance, whatever it does."""
+        """End the appliance, whatever it is doing."""
         self.handle.close()
 
     def restart(self) -> None:
-        """Start the appliance again, with nothing mounted or opened."""
+        """Start the appliance again, with nothing mounted or unlocked."""
         self.g.shutdown()
         self._root = None
         self._types = {}
         self.launch()
 
     def types(self) -> dict[str, str]:
-        """What is on each device; looked at once, when all that there is a key for is open."""
+        """What is on each device; determined once, when everything that there is a key for is
+        unlocked."""
         self._types = self._types or types(self.g)
         return self._types
 
     def mount(self) -> None:
-        """Open what there is a key for, and mount the guest's file systems. Raises GuestError if there is no guest."""
+        """Unlock everything that there is a key for, and mount the guest's file systems. Raises
+        GuestError if there is no guest."""
         if self._root is None:
-            self._keys = open_all(self.g, self._keys)  # by device: that is how they fit if the UUIDs are others later
+            self._keys = open_all(self.g, self._keys)  # by device, so that they still match if the UUIDs change later
             self._root = find_root(self.g, self.types())
         self.places |= mount(self.g, self._root, self.types())
         self._unmounted = False
 
     def mounted(self) -> Any:
-        """``g``, with the guest's file systems mounted again if :meth:`wipe_unused` has unmounted them."""
+        """``g``, with the guest's file systems mounted again if :meth:`wipe_unused` has unmounted
+        them."""
         if self._unmounted:
             self.mount()
         return self.g
 
     def wipe_unused(self) -> list[str]:
-        """Zero what is unused on the guest's disks. What could not be wiped, and why, a line each.
+        """Zero the unused space on the guest's disks. Returns what could not be wiped, and why, one
+        line each.
 
-        The file systems are unmounted for it, and only mounted again when they are needed: as a rule this is the last step.
+        The file systems are unmounted for it, and mounted again only when they are needed: usually
+        this is the last step.
         """
         self.mounted()
         punches = all(qemu_img.can_punch(disk.parent) for disk in self.disks)
@@ -140,13 +150,14 @@ class Session:
         return left
 
     def network(self) -> AbstractContextManager[None]:
-        """The network for as long as a block runs, if the appliance has a card."""
+        """Enable the network while a block runs, if the appliance has a card."""
         return self._network.open() if self._network is not None else nullcontext()
 
 
 @contextmanager
 def _ended_after(seconds: float) -> Iterator[threading.Event]:
-    """Kill what this thread starts in a block that takes longer than ``seconds``; the event tells whether that was done."""
+    """Kill the processes that this thread starts in a block that takes longer than ``seconds``; the
+    event is set if that was done."""
     task = Path(f"/proc/self/task/{threading.get_native_id()}/children")
     before = task.read_text().split()
     ended = threading.Event()

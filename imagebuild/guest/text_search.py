@@ -1,4 +1,5 @@
-"""Looking for texts in all files of a guest at once: two programs of the appliance do it, not a call for each file."""
+"""Searching for texts in all files of a guest together: two programs of the appliance do it, rather
+than one call for each file."""
 
 from __future__ import annotations
 
@@ -11,20 +12,23 @@ from typing import Any
 from imagebuild.errors import GuestError
 
 LARGEST = 4 << 20
-"""Bytes of the largest file that is looked into: no configuration is larger."""
+"""The size in bytes up to which a file is searched: no configuration file is larger."""
 MOST = 512 << 10
-"""Bytes of each list that comes back; three of them in base64 fit into one of libguestfs's messages."""
+"""The size limit of each result list in bytes; three of them in base64 fit into one libguestfs
+message."""
 _PIECE = 64 << 10
-"""Bytes of one command; the kernel takes 128 KiB of an argument."""
+"""The size of one command in bytes; the kernel accepts 128 KiB per argument."""
 _END = "."
 _TEXTS = "/run/imagebuild-search"  # in the appliance
 
 
 @dataclass(frozen=True)
 class SearchResult:
-    """What a search found: files by a line of theirs, anything by its name, and all links with their targets.
+    """What a search found: files by a line in them, anything by its name, and all links with their
+    targets.
 
-    ``complete`` is false if there was more than ``MOST`` bytes of one of them, or something could not be looked at.
+    ``complete`` is false if there was more than ``MOST`` bytes of one of them, or something could
+    not be inspected.
     """
 
     contents: tuple[str, ...]
@@ -36,14 +40,17 @@ class SearchResult:
 def search(
     guestfs: Any, folders: Sequence[str], texts: Sequence[bytes], name: str, skip: Sequence[str]
 ) -> SearchResult:
-    """Search real folders of the mounted guest and all that is in them, but for ``skip`` (shell patterns of paths). Links are not followed.
+    """Search real folders of the mounted guest and all their contents, except ``skip`` (shell
+    patterns of paths). Links are not followed.
 
-    ``texts`` and ``name`` are extended regular expressions without classes such as ``[[:alpha:]]``, which Python reads the same way. A file's
-    line must match one of ``texts``; the last part of a path must match ``name`` as a whole, which matches no slash. Neither looks at upper and lower case.
+    ``texts`` and ``name`` are extended regular expressions without classes such as ``[[:alpha:]]``,
+    so that Python interprets them in the same way. A line of the file must match one of ``texts``;
+    the last part of a path must match ``name`` as a whole, which must not match a slash. Both
+    ignore case.
     """
     if not folders:
         return SearchResult((), (), ())
-    # Into the appliance, and by parts: a text may have any byte, and an argument has a greatest length.
+    # Copied into the appliance in parts: a text may contain any byte, and the length of an argument is limited.
     encoded = base64.b64encode(b"".join(text + b"\n" for text in texts)).decode()
     parts = [encoded[at : at + _PIECE] for at in range(0, len(encoded), _PIECE)]
     for at, part in enumerate(parts):
@@ -54,7 +61,7 @@ def search(
         guestfs.debug("sh", [f"rm -f {_TEXTS}.*"])
     lines = answer.split("\n")
     if len(lines) != 5 or lines[-1] != _END:
-        raise GuestError("libguestfs's appliance did not answer a search of the guest's files")
+        raise GuestError("the libguestfs appliance did not answer a search of the guest's files")
     contents, names, links, errors = (base64.b64decode(line) for line in lines[:4])
     return SearchResult(
         tuple(_paths(contents)),

@@ -1,7 +1,8 @@
-"""What is known of the files of a guest: gathered folder by folder or many folders together, and kept until it changes.
+"""A cache of what is known about the files of a guest: read folder by folder or many folders
+together, and kept until it changes.
 
-Under emulation each of libguestfs's calls takes 2 to 40 ms, and an operation asks for hundreds of files. One find over the folders
-where nearly all of them are takes about half a second.
+Under emulation each libguestfs call takes 2 to 40 ms, and an operation asks for hundreds of files.
+One find over the folders that contain nearly all of them takes about half a second.
 """
 
 from __future__ import annotations
@@ -22,16 +23,19 @@ _KINDS: dict[int, Kind] = {stat_bits.S_IFREG: "file", stat_bits.S_IFDIR: "dir", 
 _TYPES: dict[str, Kind] = {"f": "file", "d": "dir", "l": "symlink"}
 """Those of find."""
 _RECORD = r"%d %y %m %s %U %G %n %f\0%l\0"
-"""By depth and last name: paths would make the output of a deep tree grow with its square."""
+"""Depth and last name: with whole paths, the output for a deep tree would grow with the square of
+its depth."""
 _CLOSED = "c"
-"""Begins the record of a folder that was not gone into."""
+"""Begins the record of a folder that was not searched."""
 _AT_FIRST = ("etc", "var", "root", "home", "boot", "srv")
 _LATER = r"-name tmp -o -name .cache -o -path './home/*/*/*/*' -o -path './var/*/*/*/*/*' -o -path './srv/*/*'"
-"""Folders within these that are left for later: they may hold any number of files, and hardly anything is looked for there."""
+"""Folders inside these that are postponed: they may contain any number of files, and are rarely
+searched."""
 
 
 class _Folder:
-    """A folder as far as it is known: names with what they are, or None for what is known not to be there."""
+    """A folder as far as it is known: names with their files, or None for names that are known not
+    to exist."""
 
     __slots__ = ("entries", "folders", "stale", "whole")
 
@@ -43,17 +47,18 @@ class _Folder:
 
 
 class Tree(Lookup):
-    """The files of the guest that is mounted in an appliance. What changes them must say so."""
+    """The files of the guest that is mounted in an appliance. Any code that changes them must
+    report it."""
 
     def __init__(self, handle: Callable[[], Any], programs: Appliance) -> None:
         self._handle = handle
         self._programs = programs
         self._root = _Folder()
-        # By path: to find them part by part would take the square of the depth for each file of a deep tree.
+        # By path: finding them part by part would take time proportional to the square of the depth in a deep tree.
         self._folders: dict[str, _Folder] = {}
         self._reals: dict[str, str] = {}
 
-    # -- look ------------------------------------------------------------------------------------
+    # -- read ------------------------------------------------------------------------------------
 
     def resolved(self, path: str, *, follow_last: bool) -> str:
         folder, name = posixpath.split(path)
@@ -94,7 +99,7 @@ class Tree(Lookup):
         return [entry for entry in known.entries.values() if entry is not None]
 
     def load(self, path: str) -> None:
-        """Get to know a folder with all that is below it, in one look."""
+        """Read a folder with everything below it, in one step."""
         real = self.realpath(path)
         if not self._is_known(real):
             self._load(real, None)
@@ -122,13 +127,14 @@ class Tree(Lookup):
     # -- changes ---------------------------------------------------------------------------------
 
     def changed(self, real: str) -> None:
-        """What is at ``real``, a path without links in its folders, may be another now; what is in it is not."""
+        """What is at ``real``, a path without links in its folders, may be different now; its
+        contents are not."""
         folder, name = posixpath.split(real)
         self._folder(folder).stale.add(name)
         self._reals.clear()
 
     def replaced(self, real: str) -> None:
-        """What is at ``real`` and below it may be gone or another."""
+        """What is at ``real`` and below it may be gone or different."""
         folder, name = posixpath.split(real)
         known = self._folder(folder)
         known.stale.add(name)
@@ -136,7 +142,7 @@ class Tree(Lookup):
         self._forget_paths()
 
     def created(self, path: str) -> None:
-        """The folder at ``path`` may be new, and those above it."""
+        """The folder at ``path`` may be new, and so may those above it."""
         known = self._root
         for part in path.split("/"):
             if part:
@@ -171,7 +177,7 @@ class Tree(Lookup):
         return found
 
     def _look(self, folder: str, known: _Folder, names: Sequence[str]) -> None:
-        """Ask for some names only."""
+        """Look up only some names."""
         found = self._handle().lstatnslist(folder, list(names))
         links = [name for name, one in zip(names, found, strict=True) if stat_bits.S_ISLNK(max(0, one["st_mode"]))]
         targets = dict(zip(links, self._handle().readlinklist(folder, links) if links else [], strict=True))
@@ -194,7 +200,7 @@ class Tree(Lookup):
         self._take(folder, self._programs.output(script, appliance.steps(folder)), depth)
 
     def _take(self, folder: str, output: bytes, depth: int | None) -> None:
-        """Remember what find has said of a folder. It names each folder before what is in it."""
+        """Store what find has printed about a folder. It lists each folder before its contents."""
         start = self._folder(folder)
         above = [start]
         start.entries, start.stale, start.whole = {}, set(), True

@@ -1,4 +1,4 @@
-"""What customising a disk did, as values."""
+"""The results of customising a disk, as values."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ Status = Literal["changed", "nothing to do", "not applicable", "incomplete"]
 
 @dataclass(frozen=True)
 class Change:
-    """One thing that was changed in a guest; ``diff`` is a unified diff of a text, if differences are asked for.
+    """One thing that was changed in a guest; ``diff`` is a unified diff of a text, if differences
+    are requested.
 
-    ``carried`` says whether something of one machine was there: not so where a change adds something, or makes it tidy.
+    ``carried`` says whether something machine-specific was there: it is false if a change only adds
+    something or tidies up.
     """
 
     path: str
@@ -25,10 +27,11 @@ class Change:
 
 @dataclass(frozen=True)
 class OperationResult:
-    """What one operation did; ``reason`` says why it was not applicable, ``seconds`` how long it took.
+    """What one operation did; ``reason`` says why it was not applicable, ``seconds`` how long it
+    took.
 
-    ``failed`` has what could not be done, with the reason as the ``what`` of each: then the operation is incomplete.
-    ``left`` is what it found and could do nothing about, with the reason.
+    ``failed`` contains what could not be done, with the reason as the ``what`` of each; the
+    operation is then incomplete. ``left`` is what it found but could not change, with the reason.
     """
 
     name: str
@@ -44,7 +47,7 @@ class OperationResult:
 class CustomiseResult:
     """What all operations did, in the order they ran, and the guest's packages (name to version).
 
-    ``password_hashes`` is whether the guest holds any at the end; None if nobody looked.
+    ``password_hashes`` is whether the guest contains any at the end; None if this was not checked.
     """
 
     operations: tuple[OperationResult, ...]
@@ -58,10 +61,10 @@ class CustomiseResult:
 
     @property
     def failed(self) -> tuple[Change, ...]:
-        """What the operations could not do; the rest is done."""
+        """What the operations could not do; everything else is done."""
         return tuple(change for one in self.operations for change in one.failed)
 
 
 RESULT = TypeAdapter(CustomiseResult)
 RESULTS = TypeAdapter(tuple[OperationResult, ...])
-"""To and from JSON."""
+"""Conversion to and from JSON."""

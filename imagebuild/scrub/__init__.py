@@ -1,4 +1,4 @@
-"""Scrubbing and auditing a guest on images that exist."""
+"""Scrubbing and auditing the guest on existing images."""
 
 from imagebuild.scrub.images import ImageToScrub, recognised
 from imagebuild.scrub.scrubbing import Way, audit, scrub

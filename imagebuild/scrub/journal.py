@@ -1,7 +1,8 @@
-"""The journal of a scrub: what is about to happen to the images, written down before the first of them is changed.
+"""The journal of a scrub: the planned changes to the images, written down before the first of them
+is changed.
 
-It names no file. The new files have fixed names in the workshop, and the images are those of the command line: the
-journal only says how to recognise them.
+It contains no file names. The new files have fixed names in the workshop, and the images are those
+of the command line: the journal only records how to recognise them.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ from imagebuild.image.disk_image import Format
 from imagebuild.scrub.workshop import JOURNAL, Workshop, distrusted
 
 Task = Literal["swap", "overwrite"]
-"""Rename the new file to the image's name; or copy its bytes into the image's file."""
+"""Rename the new file to the name of the image, or copy its bytes into the image file."""
 
 _ASIDE = f".{JOURNAL}"
 _LIMIT = 64 << 10
-"""Bytes: a journal of a hundred disks takes less."""
+"""The size limit in bytes: a journal for a hundred disks is smaller."""
 
 
 class _Strict(BaseModel):
@@ -30,7 +31,8 @@ class _Strict(BaseModel):
 
 
 class FileIdentity(_Strict):
-    """What tells a file from others on its file system: the device's number may be another one after a restart."""
+    """What distinguishes a file from others on its file system. The device number is left out
+    because it may change at a restart."""
 
     inode: int
     size: int
@@ -43,7 +45,7 @@ class FileIdentity(_Strict):
 
 
 class ReplacedImage(_Strict):
-    """An image as it was, and the new file for it."""
+    """An image in its original state, and the new file for it."""
 
     image: FileIdentity
     done: FileIdentity
@@ -59,11 +61,12 @@ class Journal(_Strict):
 
 
 def read(work: Workshop) -> Journal:
-    """The journal in the folder. Raises HostError for one that this user's imagebuild has not written."""
+    """The journal in the folder. Raises HostError for one that was not written by this user's
+    imagebuild."""
     try:
         status = os.stat(JOURNAL, dir_fd=work.descriptor, follow_symlinks=False)
         if not stat.S_ISREG(status.st_mode):
-            raise distrusted(work.path, f"its {JOURNAL} is no file")
+            raise distrusted(work.path, f"its {JOURNAL} is not a regular file")
         descriptor = os.open(
             JOURNAL, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=work.descriptor
         )
@@ -74,16 +77,17 @@ def read(work: Workshop) -> Journal:
         if why := why_not_private(status):
             raise distrusted(work.path, f"its {JOURNAL} {why}")
         if status.st_nlink != 1 or status.st_size > _LIMIT:
-            raise distrusted(work.path, f"its {JOURNAL} has several names, or is too large to be imagebuild's")
+            raise distrusted(work.path, f"its {JOURNAL} has several hard links, or is too large to be imagebuild's")
         content = file.read(_LIMIT)
     try:
         return Journal.model_validate_json(content)
     except ValidationError as error:
-        raise distrusted(work.path, f"its {JOURNAL} is none that imagebuild writes") from error
+        raise distrusted(work.path, f"its {JOURNAL} is not in imagebuild's format") from error
 
 
 def write(work: Workshop, journal: Journal) -> None:
-    """Make the journal durable: from here on the task will be carried out, by this run or the next."""
+    """Make the journal durable: from here on the task will be completed, by this run or by the next
+    one."""
     with suppress(FileNotFoundError):
         os.unlink(_ASIDE, dir_fd=work.descriptor)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -97,6 +101,6 @@ def write(work: Workshop, journal: Journal) -> None:
 
 
 def remove(work: Workshop) -> None:
-    """The task is done."""
+    """Remove the journal, because the task is done."""
     os.unlink(JOURNAL, dir_fd=work.descriptor)
     os.fsync(work.descriptor)

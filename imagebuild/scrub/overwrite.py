@@ -9,11 +9,13 @@ from pathlib import Path
 
 _BLOCK = 1 << 20
 _HEADER = 4096
-"""Bytes in which an image's header is. They are replaced by one write: an interrupted run leaves a header to know the image by."""
+"""The number of bytes that contain an image's header. They are replaced by one write, so that an
+interrupted run leaves a header by which the image can be recognised."""
 
 
 def overwrite(source: int, target: Path) -> None:
-    """Make ``target`` the same as the open file ``source``, holes included, and durable. What was in it is freed first.
+    """Make ``target`` identical to the open file ``source``, including holes, and durable. Its
+    previous content is freed first.
 
     Can be repeated after an interruption. Raises OSError.
     """
@@ -35,7 +37,7 @@ def _write(descriptor: int, content: bytes, at: int) -> None:
 
 
 def _data(source: int, size: int) -> Iterator[tuple[int, int]]:
-    """Where ``source`` has data, and the place of the header in any case."""
+    """Where ``source`` contains data, and the location of the header in any case."""
     yield 0, min(_HEADER, size)
     at = _HEADER
     while at < size:
@@ -44,6 +46,6 @@ def _data(source: int, size: int) -> Iterator[tuple[int, int]]:
         except OSError as error:
             if error.errno != errno.ENXIO:
                 raise
-            return  # a hole up to the end
+            return  # a hole until the end of the file
         at = os.lseek(source, start, os.SEEK_HOLE)
         yield start, at

@@ -1,7 +1,8 @@
-"""Operations on images that exist: scrub them safely, or only look.
+"""Operations on existing images: scrub them safely, or only inspect them.
 
-A new file is made beside the image, complete, from a copy of it; then it takes the image's name, or its content takes
-the place of the image's content. See ``transaction`` for what happens to a run that dies.
+A complete new file is created next to the image, from a copy of it. Then it either takes the name
+of the image, or its content replaces the content of the image. See ``transaction`` for what happens
+if a run dies.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ from imagebuild.scrub import transaction, working_copy, workshop
 from imagebuild.scrub.images import ImageToScrub
 
 Way = Literal["swap", "in-place", "dry-run"]
-"""The new file takes the image's name; its content is written into the image's file; or all is thrown away."""
+"""The new file takes the image's name; its content is written into the image file; or everything is
+thrown away."""
 
 
 def scrub(
@@ -40,12 +42,14 @@ def scrub(
     progress: Progress = SILENT,
     keys: Sequence[Key] = (),
 ) -> CustomiseResult:
-    """Apply ``operations`` to the guest on ``images``; ``output`` takes the result of one image, which then stays.
+    """Apply ``operations`` to the guest on ``images``. With ``output``, the result of the only
+    image is written there, and the image stays.
 
-    ``keys`` open what is encrypted. A dry run makes what it throws away in ``scratch``, or in the system's folder for
-    temporary files.
+    ``keys`` unlock encrypted volumes. A dry run creates its temporary overlays in ``scratch``, or
+    in the system's folder for temporary files.
 
-    Whatever happens, each image is as before or whole and done. Raises UsageError, HostError or GuestError.
+    Whatever happens, each image is either unchanged or completely replaced. Raises UsageError,
+    HostError or GuestError.
     """
     if way == "dry-run":
         return _looked(images, operations, "differences", accel, scratch, network=network, progress=progress, keys=keys)
@@ -98,9 +102,10 @@ def audit(
     progress: Progress = SILENT,
     keys: Sequence[Key] = (),
 ) -> CustomiseResult:
-    """What scrubbing the guest on ``images`` would find, and what is worth a look besides; nothing is changed.
+    """What scrubbing the guest on ``images`` would find, and other findings worth checking; nothing
+    is changed.
 
-    ``scratch`` is as for a dry run.
+    ``scratch`` is the same as for a dry run.
     """
     return _looked(images, (), "audit", accel, scratch, network=False, progress=progress, keys=keys)
 
@@ -116,7 +121,7 @@ def _looked(
     progress: Progress,
     keys: Sequence[Key],
 ) -> CustomiseResult:
-    """Work on overlays that are thrown away; the images may be in a folder that nobody can write."""
+    """Work on overlays that are thrown away; the images may be in a read-only folder."""
     with _untouched(images), tempfile.TemporaryDirectory(prefix="imagebuild-", dir=scratch) as folder:
         checks.check_room_for_overlay(Path(folder))
 
@@ -140,7 +145,7 @@ def _looked(
 
 @contextmanager
 def _finished(images: Sequence[ImageToScrub], *, to_write: bool = False) -> Iterator[None]:
-    """Hold the images, after finishing what a run began with them that has died."""
+    """Hold the locks on the images, after completing the work of a run that died."""
     with checks.locked(images):
         checks.check_unused(images, to_write=to_write)
         replaced = transaction.finish_interrupted(images)
@@ -148,14 +153,14 @@ def _finished(images: Sequence[ImageToScrub], *, to_write: bool = False) -> Iter
             checks.check_opens(images)
             yield
             return
-    with checks.locked(images):  # these are other files now
+    with checks.locked(images):  # these are different files now
         checks.check_opens(images)
         yield
 
 
 @contextmanager
 def _untouched(images: Sequence[ImageToScrub]) -> Iterator[None]:
-    """Hold the images, none of which an interrupted run has left half-done."""
+    """Hold the locks on the images, none of which an interrupted run has left half-changed."""
     with checks.locked(images):
         transaction.refuse_unfinished(images)
         checks.check_opens(images)

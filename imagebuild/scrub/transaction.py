@@ -1,7 +1,9 @@
-"""The end of a scrub, in steps that can be repeated: whatever interrupts it, the images are as before, or the next run finishes.
+"""The end of a scrub, in steps that can be repeated. If it is interrupted, the images are
+unchanged, or the next run completes it.
 
-The journal (see there) and the new files are in the workshop beside the first image. All of it is checked against the
-images that the command line names before anything is changed, also when the journal has just been written.
+The journal (see there) and the new files are in the workshop next to the first image. All of it is
+checked against the images on the command line before anything is changed, even if the journal has
+just been written.
 """
 
 from __future__ import annotations
@@ -31,7 +33,8 @@ from imagebuild.scrub.workshop import Workshop, distrusted, done_name
 
 @dataclass(frozen=True)
 class _Step:
-    """One disk of a journal: the open new file, or None if it has its place already, and the image."""
+    """One disk of a journal: the image, and the open new file, or None if that has already replaced
+    the image."""
 
     number: int
     done: int | None
@@ -39,7 +42,8 @@ class _Step:
 
 
 def finish(work: Workshop, task: Task, images: Sequence[ImageToScrub]) -> None:
-    """Give each image the content of the new file of its number. Raises HostError, before any change, where there is no room."""
+    """Give each image the content of the new file with its number. Raises HostError, before any
+    change, if there is not enough space."""
     files = [work.done(number) for number in range(len(images))]
     for file in files:
         sync(file)
@@ -50,14 +54,17 @@ def finish(work: Workshop, task: Task, images: Sequence[ImageToScrub]) -> None:
         for image, file in zip(images, files, strict=True)
     )
     if len({disk.image.inode for disk in disks}) < len(disks):
-        raise HostError("two of the images, on different file systems, have the same inode number", "copy one of them")
+        raise HostError(
+            "two of the images, on different file systems, have the same inode number", "use a copy of one of them"
+        )
     with _uninterrupted():
         journal.write(work, Journal(task=task, format=images[0].format, disks=disks))
         _carry_out(work, images)
 
 
 def place(work: Workshop, image: ImageToScrub, output: Path, *, private: bool) -> None:
-    """Give the only new file the name ``output``, which nothing has yet, with the owner and mode of ``image``; ``private`` for its owner alone."""
+    """Give the only new file the name ``output``, which must not exist, with the owner and mode of
+    ``image``. With ``private``, only its owner may access it."""
     with work.done(0).open("rb") as file:
         _take_after(file.fileno(), image.path)
         if private:
@@ -66,7 +73,7 @@ def place(work: Workshop, image: ImageToScrub, output: Path, *, private: bool) -
     try:
         output.hardlink_to(work.done(0))
     except FileExistsError as error:
-        raise UsageError(f"{output} is there already") from error
+        raise UsageError(f"{output} already exists") from error
     except OSError as error:
         if error.errno not in (errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK):
             raise
@@ -75,7 +82,8 @@ def place(work: Workshop, image: ImageToScrub, output: Path, *, private: bool) -
 
 
 def finish_interrupted(images: Sequence[ImageToScrub]) -> bool:
-    """Do what a run wrote down about these images before it died; whether there was anything."""
+    """Complete what a run wrote down about these images before it died; returns whether there was
+    anything."""
     found = False
     for image in images:
         with workshop.existing(image.path) as work:
@@ -88,7 +96,8 @@ def finish_interrupted(images: Sequence[ImageToScrub]) -> bool:
 
 
 def refuse_unfinished(images: Sequence[ImageToScrub]) -> None:
-    """Raise HostError if a run died while it changed these images: they may be half of the old and half of the new."""
+    """Raise HostError if a run died while it changed these images: they may contain a mixture of
+    old and new content."""
     for image in images:
         with workshop.existing(image.path) as work:
             if work is not None and work.has_journal():
@@ -98,7 +107,8 @@ def refuse_unfinished(images: Sequence[ImageToScrub]) -> None:
                         _checked(work, written, number, images, opened)
                 raise HostError(
                     f"an earlier scrub of {image.path} was interrupted while it changed {_disks(len(written.disks))}",
-                    f"this finishes it, and scrubs again: {command_line('imagebuild', 'scrub', *(one.path for one in images))}",
+                    "to finish it and scrub again, run: "
+                    f"{command_line('imagebuild', 'scrub', *(one.path for one in images))}",
                 )
 
 
@@ -122,20 +132,20 @@ def _carry_out(work: Workshop, images: Sequence[ImageToScrub]) -> None:
 
 
 def _checked(work: Workshop, written: Journal, number: int, images: Sequence[ImageToScrub], opened: ExitStack) -> _Step:
-    """The step for one disk. Raises HostError unless the journal, the new file and the image fit each other."""
+    """The step for one disk. Raises HostError unless the journal, the new file and the image match."""
     disk = written.disks[number]
     inodes = {disk.image.inode, disk.done.inode} if written.task == "swap" else {disk.image.inode}
     image = next((one for one in images if one.path.stat().st_ino in inodes), None)
     if image is None:
         if len(images) < len(written.disks):
             raise HostError(
-                f"{work.path} holds an unfinished scrub of {_disks(len(written.disks))}",
-                f"name all of them; to give it up, remove the folder: {command_line('rm', '-r', work.path)}",
+                f"{work.path} contains an unfinished scrub of {_disks(len(written.disks))}",
+                f"give all of them; to discard the scrub, remove the folder: {command_line('rm', '-r', work.path)}",
             )
-        raise distrusted(work.path, f"what its journal says about disk {number + 1} fits none of the images")
+        raise distrusted(work.path, f"disk {number + 1} in its journal matches none of the images")
     if image.format != written.format:
         raise HostError(
-            f"an unfinished scrub took {image.path} for a {written.format} image", f"name it: --format {written.format}"
+            f"an unfinished scrub treated {image.path} as a {written.format} image", f"use --format {written.format}"
         )
     now = FileIdentity.of(image.path.stat())
     done = _open_done(work, number, image, opened)
@@ -144,18 +154,19 @@ def _checked(work: Workshop, written: Journal, number: int, images: Sequence[Ima
             return _Step(number, None, image.path)
         raise distrusted(work.path, f"{done_name(number)} is missing")
     if FileIdentity.of(os.fstat(done)) != disk.done:
-        raise distrusted(work.path, f"{done_name(number)} is not the file that its journal means")
+        raise distrusted(work.path, f"{done_name(number)} is not the file in its journal")
     if written.task == "swap" and now != disk.image:
         raise distrusted(work.path, f"{image.path} has been changed since")
     return _Step(number, done, image.path)
 
 
 def _open_done(work: Workshop, number: int, image: ImageToScrub, opened: ExitStack) -> int | None:
-    """The new file, open, if it is there. Raises HostError for one that this user's imagebuild has not made."""
+    """The new file, open, if it exists. Raises HostError for one that was not created by this
+    user's imagebuild."""
     name = done_name(number)
     try:
         if not stat.S_ISREG(os.stat(name, dir_fd=work.descriptor, follow_symlinks=False).st_mode):
-            raise distrusted(work.path, f"{name} is no file")
+            raise distrusted(work.path, f"{name} is not a regular file")
         descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=work.descriptor)
     except FileNotFoundError:
         return None
@@ -165,7 +176,7 @@ def _open_done(work: Workshop, number: int, image: ImageToScrub, opened: ExitSta
     status = os.fstat(descriptor)
     given_away = status.st_uid == image.path.stat().st_uid  # by a run that died between chown and rename
     if status.st_nlink != 1 or (why_not_private(status) and not given_away):
-        raise distrusted(work.path, f"{name} has several names, or another owner, or is open to others")
+        raise distrusted(work.path, f"{name} has several hard links, another owner, or permissions for other users")
     try:
         disk_image.check(file, work.path / name, image.format)
     except UsageError as error:
@@ -179,24 +190,24 @@ def _overwrite(done: int, image: Path) -> None:
     except OSError as error:
         raise HostError(
             f"{image} is only partly written: {error.strerror}",
-            "the new content is kept beside it: mend that, and start the same command again",
+            "the new content is kept next to it: fix the problem, and run the same command again",
         ) from error
 
 
 def _check_growth(files: Sequence[Path], images: Sequence[ImageToScrub]) -> None:
-    """Raise HostError if an image would outgrow its file system."""
+    """Raise HostError if an image would grow beyond the free space of its file system."""
     for file, image in zip(files, images, strict=True):
         need = allocated(file) - allocated(image.path)
         free = shutil.disk_usage(image.path.parent).free
         if need > free:
             raise HostError(
-                f"the new content of {image.path} takes {need >> 20} MiB more, and {free >> 20} MiB are free",
-                "--output writes to another file system",
+                f"the new content of {image.path} needs {need >> 20} MiB more, but only {free >> 20} MiB are free",
+                "use --output to write to another file system",
             )
 
 
 def _take_after(done: int, image: Path) -> None:
-    """Owner, mode and extended attributes of the image; its times do not matter."""
+    """Copy the owner, mode and extended attributes of the image; its times do not matter."""
     was, now = image.stat(), os.fstat(done)
     if (was.st_uid, was.st_gid) != (now.st_uid, now.st_gid):
         os.fchown(done, was.st_uid, was.st_gid)
@@ -209,7 +220,8 @@ def _take_after(done: int, image: Path) -> None:
 
 @contextmanager
 def _uninterrupted() -> Iterator[None]:
-    """Let Ctrl-C and its like wait for the end of the block: what it does is the shortest way to an image that is whole."""
+    """Delay Ctrl-C and other signals until the end of the block: completing it is the fastest way
+    to consistent images."""
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread gets signals
         return

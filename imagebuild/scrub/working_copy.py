@@ -1,6 +1,8 @@
-"""The disks that are worked on: raw copies, whatever the image is, and the new images that come of them.
+"""The disks that are worked on: raw copies, whatever the format of the image, and the new images
+created from them.
 
-A freed block can be given up alone only in a raw file. In a qcow2 it keeps its bytes while something else in its cluster is in use.
+Only in a raw file can each freed block be discarded separately. In a qcow2 it keeps its bytes while
+something else in its cluster is in use.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from imagebuild.scrub.images import ImageToScrub
 
 @dataclass(frozen=True)
 class Style:
-    """How a qcow2 was written: so is the one that replaces it."""
+    """How a qcow2 was written, so that its replacement is written in the same way."""
 
     compat: str
     cluster_size: int
@@ -30,13 +32,13 @@ class Style:
 
     @property
     def is_our_own(self) -> bool:
-        """Whether this is the only way in which imagebuild itself writes a qcow2."""
+        """Whether this is the way in which imagebuild itself always writes a qcow2."""
         usual = self.compat == "1.1" and self.cluster_size == CLUSTER and self.refcount_bits == 16
         return usual and self.compressed and not self.extended_l2
 
     @property
     def options(self) -> dict[str, str]:
-        """The options of qemu-img for such an image."""
+        """The qemu-img options for such an image."""
         known = {
             "compat": self.compat,
             "cluster_size": str(self.cluster_size),
@@ -50,7 +52,7 @@ class Style:
 
 
 def copies(images: Sequence[ImageToScrub], folder: Path, progress: Progress) -> list[Path]:
-    """A raw copy of every image in ``folder``, readable by its owner alone."""
+    """A raw copy of every image in ``folder``, readable only by its owner."""
     progress.update("copying the image")
     made = [folder / f"{number}.raw" for number in range(len(images))]
     for image, copy in zip(images, made, strict=True):
@@ -79,7 +81,7 @@ def style(image: ImageToScrub) -> Style | None:
 
 
 def finished(copy: Path, as_it_was: Style | None, done: Path, progress: Progress) -> None:
-    """Make the new image ``done`` of a raw copy, which is gone afterwards."""
+    """Create the new image ``done`` from a raw copy, which is removed."""
     if as_it_was is None:
         copy.rename(done)
         return

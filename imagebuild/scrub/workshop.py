@@ -1,7 +1,8 @@
-"""The folder ``.NAME.imagebuild`` beside an image, in which its new content is made.
+"""The folder ``.NAME.imagebuild`` next to an image, in which its new content is created.
 
-Whoever hands over an image can put such a folder beside it, and a journal into that. So a folder that is there is used
-only if it is a real one, of this user alone; and then through its descriptor, so that nobody can exchange it meanwhile.
+Anybody who passes on an image can put such a folder, with a journal in it, next to the image.
+Therefore an existing folder is used only if it is a real folder that belongs to this user alone,
+and only through its descriptor, so that nobody can exchange it meanwhile.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from imagebuild.host.ownership import why_not_private
 
 JOURNAL = "journal.json"
 _LONGEST_NAME = 255
-"""Bytes: what Linux's file systems allow."""
+"""In bytes: the limit of Linux file systems."""
 _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -35,11 +36,11 @@ class Workshop:
     descriptor: int
 
     def done(self, number: int) -> Path:
-        """Where the complete new file of a disk is put."""
+        """The path of the complete new file of a disk."""
         return self.path / done_name(number)
 
     def has_journal(self) -> bool:
-        """Whether there is anything of the journal's name."""
+        """Whether anything with the name of the journal exists."""
         try:
             os.stat(JOURNAL, dir_fd=self.descriptor, follow_symlinks=False)
         except FileNotFoundError:
@@ -47,7 +48,7 @@ class Workshop:
         return True
 
     def remove(self) -> None:
-        """Remove the folder with all that is in it."""
+        """Remove the folder with all its contents."""
         for name in os.listdir(self.descriptor):  # noqa: PTH208 - no path, so that it stays this folder
             if stat.S_ISDIR(os.stat(name, dir_fd=self.descriptor, follow_symlinks=False).st_mode):
                 shutil.rmtree(name, dir_fd=self.descriptor)
@@ -63,7 +64,7 @@ def done_name(number: int) -> str:
 
 
 def path_for(target: Path) -> Path:
-    """The folder in which what becomes ``target`` is made."""
+    """The folder in which the new content of ``target`` is created."""
     name = f".{target.name}.imagebuild"
     if len(os.fsencode(name)) > _LONGEST_NAME or not is_utf8(target.name):
         name = f".{hashlib.sha256(os.fsencode(target.name)).hexdigest()}.imagebuild"
@@ -74,14 +75,15 @@ def distrusted(path: Path, why: str) -> HostError:
     """The error for a folder that is left alone."""
     return HostError(
         f"{path} is not used: {why}",
-        "imagebuild keeps unfinished work in a folder of this name; look at what it holds, and remove it if that is not "
-        f"needed: {command_line('ls', '-la', path)}",
+        "imagebuild keeps unfinished work in a folder with this name; check its contents, and remove it if they are "
+        f"not needed: {command_line('ls', '-la', path)}",
     )
 
 
 @contextmanager
 def existing(target: Path) -> Iterator[Workshop | None]:
-    """The folder that is there already for ``target``, or None. Raises HostError if it cannot be trusted, or is in use."""
+    """The existing folder for ``target``, or None. Raises HostError if it cannot be trusted, or is
+    in use."""
     path = path_for(target)
     descriptor = _opened(path)
     if descriptor is None:
@@ -98,13 +100,15 @@ def existing(target: Path) -> Iterator[Workshop | None]:
 
 @contextmanager
 def new(target: Path) -> Iterator[Workshop]:
-    """An empty folder in which to make ``target``; it is gone afterwards, unless there is a journal in it then.
+    """An empty folder in which to create ``target``; it is removed afterwards, unless it contains a
+    journal by then.
 
-    What a run left that died before it wrote a journal is removed first. Raises HostError if what is there cannot be trusted.
+    The remains of a run that died before it wrote a journal are removed first. Raises HostError if
+    an existing folder cannot be trusted.
     """
     with existing(target) as left:
         if left is not None and left.has_journal():
-            raise distrusted(left.path, f"it holds the journal of an unfinished scrub, and none of {target}")
+            raise distrusted(left.path, f"it contains the journal of an unfinished scrub that does not match {target}")
         if left is not None:
             left.remove()
     path = path_for(target)
@@ -112,8 +116,8 @@ def new(target: Path) -> Iterator[Workshop]:
     if why_not_private(path.lstat()):
         path.rmdir()
         raise HostError(
-            f"the file system of {path.parent} does not keep the owner and the mode of a folder",
-            "use one that does: --output writes to another file system",
+            f"the file system of {path.parent} does not store the owner and mode of folders",
+            "use --output to write to a file system that does",
         )
     with existing(target) as work:
         if work is None:
@@ -122,7 +126,7 @@ def new(target: Path) -> Iterator[Workshop]:
             yield work
         finally:
             if not work.has_journal():
-                with suppress(OSError):  # it must not hide why the work has ended
+                with suppress(OSError):  # it must not hide why the work ended
                     work.remove()
 
 
@@ -135,7 +139,7 @@ def _opened(path: Path) -> int | None:
         with suppress(FileNotFoundError):
             status = path.lstat()
             if not stat.S_ISDIR(status.st_mode):
-                raise distrusted(path, "it is no folder") from error
+                raise distrusted(path, "it is not a folder") from error
             why = why_not_private(status)
             raise distrusted(path, f"it {why}" if why else str(error.strerror)) from error
         return None
@@ -143,6 +147,6 @@ def _opened(path: Path) -> int | None:
 
 def _lock(descriptor: int, path: Path, target: Path) -> None:
     if not locks.free(descriptor):
-        raise HostError(f"another imagebuild is making {target}", "wait until it has ended")
+        raise HostError(f"another imagebuild is making {target}", "wait until it has finished")
     if not locks.is_still(descriptor, path):
         raise HostError(f"another imagebuild has just finished {target}", "start again")

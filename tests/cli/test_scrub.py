@@ -47,7 +47,7 @@ def image(tmp_path: Path) -> Path:
         (["--recipe", "debian-13", "--without", "remove-accounts"], "would not be applied anyway"),
         (["--recipe", "debian-12345"], "debian-12345"),
         (["--format", "qcow2"], "is no qcow2 image"),
-        (["--output", "nowhere/x.raw"], "the folder of nowhere/x.raw is not there"),
+        (["--output", "nowhere/x.raw"], "the folder of nowhere/x.raw does not exist"),
     ],
 )
 def test_wrong_usage(image: Path, words: list[str], said: str) -> None:
@@ -77,7 +77,7 @@ def test_a_key_that_cannot_be_read(command: str, image: Path, key: str, said: st
 
 
 def test_the_same_image_twice(image: Path) -> None:
-    assert "named twice" in str(refused("scrub", image, image))
+    assert "given twice" in str(refused("scrub", image, image))
 
 
 def test_several_names_of_one_image(image: Path) -> None:
@@ -90,7 +90,7 @@ def test_several_names_of_one_image(image: Path) -> None:
 def test_an_output_that_already_exists(image: Path) -> None:
     there = image.with_name("new.raw")
     there.touch()
-    assert "is there already" in str(refused("scrub", image, "--output", there))
+    assert "already exists" in str(refused("scrub", image, "--output", there))
 
 
 def test_audit_ignores_only_known_names(image: Path) -> None:

@@ -50,9 +50,9 @@ def installed_disk(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def debian_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The archive of a small Debian with apt, rpm and what labels files for SELinux."""
+    """The archive of a small Debian with apt, rpm and the programs that label files for SELinux."""
     folder = tmp_path_factory.mktemp("debian-root")
-    hook = '--customize-hook=rm -f "$1/etc/selinux/config"'  # without it SELinux is off
+    hook = '--customize-hook=rm -f "$1/etc/selinux/config"'  # without it SELinux is disabled
     return debian_roots.archive(folder, "--include=rpm,policycoreutils,selinux-policy-default", hook)
 
 

@@ -1,4 +1,4 @@
-"""The table of agents: every row does what it says, and says where it is from."""
+"""The table of agents: every row does what it describes, and has a source."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def path_of(pattern: str) -> str:
 
 
 @every_agent
-def test_what_a_row_names_goes_and_what_it_keeps_is_named(agent: Agent) -> None:
+def test_a_row_removes_what_it_lists_and_reports_what_it_keeps(agent: Agent) -> None:
     gone = [path_of(pattern) for pattern in agent.remove]
     kept = [path_of(pattern) for pattern in agent.keep]
     disk = MemoryDisk(with_folders({path: Node("file", 0o600, b"x") for path in (*gone, *kept)}))
@@ -35,7 +35,7 @@ def test_what_a_row_names_goes_and_what_it_keeps_is_named(agent: Agent) -> None:
 @every_agent
 def test_a_row_has_something_to_do_and_a_source(agent: Agent) -> None:
     assert agent.remove or agent.lines or agent.keys or agent.keep
-    assert agent.renewed != "never" or not agent.remove, "what is removed must come back"
+    assert agent.renewed != "never" or not agent.remove, "what is removed must be created again"
     assert all(re.match(r"https://|Debian package ", source) for source in agent.source)
 
 
@@ -45,7 +45,7 @@ def test_no_path_is_in_two_rows_nor_in_another_operation() -> None:
     disk = MemoryDisk(with_folders({path_of(pattern): Node("file", 0o600, b"x") for pattern in rows}))
     others = [name for name in registry.TEMPLATE if name != "reset-agents"]
     also = [(name, apply_one(disk, registry.call(name)).changes) for name in others]
-    # Caches are the exception: all of /var/cache goes in the end, whoever it belongs to.
+    # Caches are the exception: all of /var/cache is removed in the end, whatever it belongs to.
     twice = [(name, one.path) for name, changes in also for one in changes if one.carried]
     assert [(name, path) for name, path in twice if (name, path[:11]) != ("clean-temporary-files", "/var/cache/")] == []
 
@@ -57,7 +57,7 @@ def test_the_table_is_part_of_the_operations_fingerprint(monkeypatch: pytest.Mon
     assert seen == ["customise/operations/reset_agents.py", "customise/operations/reset_agents.yaml"]
 
 
-def test_scrub_names_what_it_left(capsys: pytest.CaptureFixture[str]) -> None:
+def test_scrub_reports_what_it_left(capsys: pytest.CaptureFixture[str]) -> None:
     from imagebuild.cli.scrub import _show
     from imagebuild.schema.customised import CustomiseResult
 

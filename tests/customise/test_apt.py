@@ -1,4 +1,4 @@
-"""apt in a real Debian guest: what is missing is installed, and only that needs the network."""
+"""apt in a real Debian guest: missing packages are installed, and only that needs the network."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def test_install(debian: Path, tmp_path: Path) -> None:
         calls = [registry.call("install-packages", {"packages": names})]
         return customise.run(debian, "raw", calls, accel="tcg", workdir=tmp_path, network=network)
 
-    with pytest.raises(GuestError, match="install-packages would have to use the network"):
+    with pytest.raises(GuestError, match="install-packages would need the network"):
         install("tree", network=False)
     first = install("tree", "cron")
     assert {"package tree", "package cron"} <= {change.path for change in first.operations[0].changes}
@@ -33,7 +33,7 @@ def test_install(debian: Path, tmp_path: Path) -> None:
 
 def test_what_the_first_boot_will_do(debian: Path, tmp_path: Path) -> None:
     calls = [
-        # As much of systemd as decides how a script is started.
+        # The part of systemd that decides how a script is started.
         registry.call("write-file", {"path": "/usr/lib/systemd/systemd", "text": "", "mode": "0755"}),
         registry.call("install-packages-at-first-boot", {"packages": ["tree"]}),
         registry.call("run-command", {"command": ["/usr/local/sbin/first-boot-packages"], "network": True}),

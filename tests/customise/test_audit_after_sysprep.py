@@ -1,4 +1,4 @@
-"""What virt-sysprep's default run leaves in a guest, and what audit says of it."""
+"""What virt-sysprep's default run leaves in a guest, and what an audit reports about it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ INSPECTED = {
     "/etc/os-release": Node("file", 0o644, b'ID=ubuntu\nVERSION_ID="24.04"\n'),
     "/bin": Node("symlink", 0o777, b"usr/bin"),
 }
-"""Without these libguestfs's inspection sees no system in the folders."""
+"""Without these files libguestfs's inspection finds no system in the folders."""
 LEFT = {
     "remove-app-store-state": "/var/lib/snapd/device/private-keys-v1/key",
     "remove-installer-traces": "/var/log/installer",
@@ -48,7 +48,7 @@ def audited(disk: Path) -> dict[str, list[str]]:
     return {one.name: [change.path for change in one.changes] for one in result.operations if one.changes}
 
 
-def test_audit_names_what_virt_sysprep_left(guest: Path, tmp_path: Path) -> None:
+def test_audit_reports_what_virt_sysprep_left(guest: Path, tmp_path: Path) -> None:
     environment = {"LIBGUESTFS_BACKEND": "direct", "LIBGUESTFS_BACKEND_SETTINGS": "force_tcg", "PATH": "/usr/bin:/bin", "TMPDIR": str(tmp_path)}  # fmt: skip
     subprocess.run(
         ["virt-sysprep", "--quiet", "--format", "raw", "-a", guest], check=True, env=environment, timeout=600

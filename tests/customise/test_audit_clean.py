@@ -1,4 +1,4 @@
-"""What clean images have is not accused: an audit of each of these finds nothing but notes."""
+"""The contents of clean images are not reported: an audit of each of these finds nothing but notes."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def carried(files: dict[str, str | Node]) -> list[tuple[str, str, str]]:
 
 
 @pytest.mark.parametrize("files", CLEAN.values(), ids=CLEAN)
-def test_a_clean_image_is_not_accused(files: dict[str, str | Node]) -> None:
+def test_nothing_is_reported_for_a_clean_image(files: dict[str, str | Node]) -> None:
     assert carried(files) == []
 
 
@@ -144,11 +144,11 @@ def test_what_is_missing_is_clean(missing: str) -> None:
         ("/var/log/wtmp", "x", "clean-logs"),
     ],
 )
-def test_what_is_of_one_machine_is_accused(path: str, content: str, operation: str) -> None:
+def test_what_belongs_to_one_machine_is_reported(path: str, content: str, operation: str) -> None:
     assert operation in [name for name, _, _ in carried(DEBIAN | {path: content})]
 
 
-def test_house_rules_are_nothing_that_is_carried() -> None:
+def test_house_rules_do_not_count_as_findings() -> None:
     assert [name for name in registry.HOUSE_RULES if registry.get(name).carries] == []
     assert not set(registry.HOUSE_RULES) & set(registry.TEMPLATE)
     assert registry.TEMPLATE[-1] == "trim-free-space"

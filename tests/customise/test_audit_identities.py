@@ -1,4 +1,4 @@
-"""What an audit gathers of a guest's identities, and where it finds them again."""
+"""Which identities of a guest an audit collects, and where it finds them again."""
 
 from __future__ import annotations
 
@@ -75,10 +75,10 @@ def found(files: dict[str, str | Node], kind: str = "identities") -> list[tuple[
         ("SSHFP 4 2 " + spellings.of_public_key(KEY)[4], "public SSH host key (ssh-ed25519)"),
         ("SHA256:" + spellings.of_public_key(KEY)[1], "public SSH host key (ssh-ed25519)"),
         ("MD5:" + spellings.of_public_key(KEY)[2], "public SSH host key (ssh-ed25519)"),
-        ("instance i-0a1b2c3d4e5f", "id of the cloud's instance"),
+        ("instance i-0a1b2c3d4e5f", "cloud instance id"),
         ("host 6D2CD7F6-0001-4002-8003-000000000004", "NVMe host id"),
         ("acl iqn.1993-08.org.debian:01:abcdef012345", "iSCSI initiator name"),
-        ("disk /dev/disk/by-id/virtio-VB1234-5678", "serial number of a disk VB1234-5678"),
+        ("disk /dev/disk/by-id/virtio-VB1234-5678", "disk serial number VB1234-5678"),
     ],
 )
 def test_an_identity_is_found_in_every_spelling(text: str, what: str | None) -> None:
@@ -96,7 +96,7 @@ def test_a_hash_of_the_machine_id_is_found(name: str) -> None:
     assert found(SYSTEM | {"/var/lib/app/id": hashed})[-1:] == [("/var/lib/app/id", "machine id in line 1")]
 
 
-def test_names_and_targets_of_links_are_looked_at() -> None:
+def test_names_and_targets_of_links_are_searched() -> None:
     hits = found(SYSTEM | {
         f"/home/ann/.config/pulse/{ID}-runtime": Node("symlink", 0o777, b"/nowhere"),
         f"/var/lib/app/{ADDRESS.replace(':', '-')}.json": "{}",
@@ -107,7 +107,7 @@ def test_names_and_targets_of_links_are_looked_at() -> None:
     assert ("/srv/current", "machine id in the target of the link") in hits
 
 
-def test_names_of_a_persons_choice_are_not_sought_in_binary_files() -> None:
+def test_chosen_names_are_not_searched_for_in_binary_files() -> None:
     hits = found(SYSTEM | {"/var/lib/app/db": Node("file", 0o644, f"\0web01\0{ID}\0".encode())})
     assert [hit for hit in hits if hit[0] == "/var/lib/app/db"] == [("/var/lib/app/db", "machine id")]
 
@@ -123,7 +123,7 @@ def test_what_an_operation_removes_is_reported_once() -> None:
 @pytest.mark.parametrize(
     "name", ["localhost", "debian", "mail", "a1", "localhost.localdomain", "ubuntu.localdomain", "42"]
 )
-def test_a_name_that_says_nothing_is_not_sought(name: str) -> None:
+def test_a_neutral_name_is_not_searched_for(name: str) -> None:
     files = SYSTEM | {
         "/etc/hostname": f"{name}\n",
         "/srv/app/text": f"{name} {name}\n",
@@ -136,11 +136,11 @@ def test_a_common_word_as_a_name_is_reported_once_and_as_a_note() -> None:
     files = SYSTEM | {"/etc/hostname": "jupiter\n"} | {f"/srv/{at}": "to jupiter and beyond\n" for at in range(30)}
     assert [one for one in found(files) if "jupiter" in one[1]] == []
     assert [what for _, what in found(files, "limits")] == [
-        "the hostname jupiter is a common word: it is in 30 places, which are not listed"
+        "the hostname jupiter is a common word: its 30 occurrences are not listed"
     ]
 
 
-def test_boot_entries_are_named_by_the_operation_that_renames_them() -> None:
+def test_boot_entries_are_reported_by_the_operation_that_renames_them() -> None:
     entry = f"/boot/loader/entries/{ID}-6.12.conf"
     boot = {entry: "title Linux\n", "/etc/kernel/entry-token": f"{ID}\n"}
     result = audit_guest(disk(SYSTEM | boot), lambda detail, fraction: None)
@@ -168,7 +168,7 @@ def test_each_spelling_of_a_machine_id_is_its_own(value: bytes) -> None:
 
 
 @given(st.binary(min_size=6, max_size=6))
-def test_an_address_is_in_the_interface_identifier_that_is_made_of_it(value: bytes) -> None:
+def test_an_address_is_in_the_interface_identifier_derived_from_it(value: bytes) -> None:
     eui64 = bytes([value[0] ^ 2, *value[1:3], 0xFF, 0xFE, *value[3:]])
     for prefix in ("fe800000000000000000", "20010db8000100020003"):
         address = ipaddress.IPv6Address(bytes.fromhex(prefix[:16]) + eui64)
@@ -199,7 +199,7 @@ def newc(files: dict[str, tuple[int, bytes]]) -> bytes:
 @pytest.mark.parametrize(
     "pack", [bytes, gzip.compress, zstandard.ZstdCompressor().compress], ids=["plain", "gzip", "zstd"]
 )
-def test_the_texts_in_an_initramfs_are_looked_at(pack: Callable[[bytes], bytes]) -> None:
+def test_the_texts_in_an_initramfs_are_searched(pack: Callable[[bytes], bytes]) -> None:
     microcode = newc({"kernel/x86/microcode/AuthenticAMD.bin": (0o100644, b"\0" * 64)})
     files = {
         "etc/machine-id": (0o100444, f"{ID}\n".encode()),
@@ -223,7 +223,7 @@ def test_the_texts_in_an_initramfs_are_looked_at(pack: Callable[[bytes], bytes])
     ]
 
 
-def test_an_initramfs_that_cannot_be_unpacked_is_named() -> None:
+def test_an_initramfs_that_cannot_be_unpacked_is_reported() -> None:
     hits = found(SYSTEM | {"/boot/initrd.img-6.12": Node("file", 0o600, b"\x1f\x8b damaged")}, "limits")
     assert [path for path, _ in hits] == ["/boot/initrd.img-6.12"]
-    assert "not looked into" in hits[0][1]
+    assert "not inspected" in hits[0][1]

@@ -37,7 +37,7 @@ def test_own_addresses_and_those_of_others(path: str, text: str, expected: set[s
 @pytest.mark.parametrize(
     "text", ["a: &a\n  b: *a\n  addresses: [192.0.2.10]\n", "[" * 5000, "a: [", "- &x [*x]\n", "? [a]\n: 1\n"]
 )
-def test_what_is_odd_is_no_error(text: str) -> None:
+def test_odd_values_are_not_errors(text: str) -> None:
     assert len(ip_addresses.given_in(NETPLAN, text)) <= 1
 
 

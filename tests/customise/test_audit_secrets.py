@@ -1,4 +1,5 @@
-"""Private keys and credentials are found by what they are, wherever they are; examples and public parts are not."""
+"""Private keys and credentials are recognised by their content, wherever they are; examples and
+public parts are not reported."""
 
 from __future__ import annotations
 
@@ -91,7 +92,7 @@ def test_a_private_key_is_found(path: str, content: str | bytes) -> None:
         ("/srv/text", b"text \xfe\xed\xfe\xed"),
     ],
 )
-def test_what_is_no_private_key_is_not_accused(path: str, content: str | bytes) -> None:
+def test_what_is_not_a_private_key_is_not_reported(path: str, content: str | bytes) -> None:
     assert found(path, content, "private-keys") == []
 
 
@@ -202,7 +203,7 @@ def test_credentials_are_found(path: str, content: str | bytes) -> None:
         ("/etc/grub.d/00_header", "set timeout=5\n"),
     ],
 )  # fmt: skip
-def test_what_a_clean_system_has_is_no_credential(path: str, content: str | bytes) -> None:
+def test_contents_of_a_clean_system_are_not_credentials(path: str, content: str | bytes) -> None:
     assert found(path, content, "credentials") == []
 
 
@@ -212,7 +213,8 @@ def test_who_may_log_in_is_a_note() -> None:
 
 @pytest.mark.parametrize("rule", [*private_keys.RULES, *credentials.RULES], ids=lambda rule: str(rule.pattern)[:40])
 def test_grep_reads_a_pattern_as_python_does(rule: rules.SecretRule) -> None:
-    """No classes, look-around, lazy or named groups, which are Python's alone, and no end of a line in it."""
+    """No classes, look-around, lazy or named groups, which only Python supports, and no match
+    across the end of a line."""
     text = rule.text.decode("latin-1")
     assert not any(
         word in text for word in (r"\d", r"\s", r"\w", r"\b", "(?", "*?", "+?", "\n", "[[:", r"\t", r"\n", r"\r")
@@ -229,17 +231,17 @@ def test_a_literal_matches_itself_and_nothing_shorter(content: bytes) -> None:
 
 
 @given(st.text(alphabet="abcdefghijABCDEFGHIJ0123456789", min_size=8))
-def test_a_value_by_random_is_no_placeholder(value: str) -> None:
+def test_a_random_value_is_not_a_placeholder(value: str) -> None:
     assert not rules.is_placeholder(value.encode())
 
 
 @pytest.mark.parametrize(
     ("configuration", "text", "what"),
     [
-        ("/etc/crypttab", "data UUID=x /etc/keys/data luks\n", "key of an encrypted disk"),
-        ("/etc/fstab", "//nas/x /mnt cifs rw,credentials=/etc/keys/data 0 0\n", "password of a file server (SMB)"),
-        ("/etc/zabbix/zabbix_agentd.conf", "TLSPSKFile=/etc/keys/data\n", "key of Zabbix"),
-        ("/etc/openvpn/client/x.conf", "auth-user-pass /etc/keys/data\n", "password of a tunnel or a dial-up"),
+        ("/etc/crypttab", "data UUID=x /etc/keys/data luks\n", "disk encryption key"),
+        ("/etc/fstab", "//nas/x /mnt cifs rw,credentials=/etc/keys/data 0 0\n", "file server password (SMB)"),
+        ("/etc/zabbix/zabbix_agentd.conf", "TLSPSKFile=/etc/keys/data\n", "Zabbix key"),
+        ("/etc/openvpn/client/x.conf", "auth-user-pass /etc/keys/data\n", "tunnel or dial-up password"),
     ],
 )
 def test_a_file_that_a_configuration_names_is_a_secret(configuration: str, text: str, what: str) -> None:
@@ -251,12 +253,12 @@ def test_a_file_that_a_configuration_names_is_a_secret(configuration: str, text:
     changes = [
         (change.path, change.what) for one in result.operations if one.name == "credentials" for change in one.changes
     ]
-    assert changes == [("/etc/keys/data", f"{what}, as {configuration} says")]
+    assert changes == [("/etc/keys/data", f"{what}, according to {configuration}")]
 
 
 def test_a_secret_in_a_long_line_is_found_without_the_lines_number() -> None:
     line = '{"x": "' + "y" * 5000 + '", "refresh_token": "abc"}'
-    assert found("/root/x.json", line, "credentials") == ["token of an account"]
+    assert found("/root/x.json", line, "credentials") == ["account token"]
 
 
 @pytest.mark.timeout(60)
@@ -271,7 +273,8 @@ def test_a_secret_in_a_long_line_is_found_without_the_lines_number() -> None:
         "x.y-" * 250_000,
     ],
 )
-def test_a_hostile_text_is_not_looked_at_for_ever(text: str) -> None:
-    """Without a bound of the lines' length, and with sets that take in their ends, this takes hours."""
+def test_a_hostile_text_does_not_take_forever(text: str) -> None:
+    """Without a limit on the length of lines, and with sets that match the ends of lines, this
+    takes hours."""
     assert list(rules.found_in(private_keys.RULES, "/root/x", text.encode())) == []
     assert len(list(rules.found_in(credentials.RULES, "/root/x", text.encode()))) < 3

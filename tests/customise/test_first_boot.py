@@ -1,4 +1,5 @@
-"""What starts a script at the first boot, run for real by a shell: it comes back until the script has ended well."""
+"""What starts a script at the first boot, run by a real shell: it is repeated until the script has
+succeeded."""
 
 from __future__ import annotations
 
@@ -39,7 +40,7 @@ def test_it_removes_itself_when_the_script_has_ended_well(family: str, tmp_path:
 
 
 def unpack(disk: MemoryDisk, root: Path) -> None:
-    """The guest's files below ``root``, which stands for / in its scripts."""
+    """Write the guest's files below ``root``, which represents / in its scripts."""
     for path, node in sorted(disk.tree.items()):
         real = root / path[1:]
         if node.kind == "dir":

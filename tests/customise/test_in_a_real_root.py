@@ -1,4 +1,5 @@
-"""What runs programs of the guest, in a real root: scripts, and packages from a folder of the host by each family's own package manager."""
+"""Programs of the guest in a real root: scripts, and packages from a folder of the host with the
+package manager of each family."""
 
 from __future__ import annotations
 
@@ -25,7 +26,7 @@ pytestmark = pytest.mark.guestfs
 
 REPOSITORY = "repository"
 THE_HOST = "169.254.2.2"
-"""Where libguestfs's appliance finds the host's loopback."""
+"""The address of the host's loopback interface in the libguestfs appliance."""
 DEBS = {
     "greeter": "Depends: greeting-data\nProvides: says-hello\n",
     "greeting-data": "Multi-Arch: foreign\n",
@@ -90,20 +91,21 @@ class Guest:
         return self.call("install-packages", packages=names, repository=REPOSITORY)
 
     def applied(self, *calls: OperationCall) -> list[OperationResult]:
-        """What each of ``calls`` did, in an appliance of its own."""
+        """What each of ``calls`` did, in a separate appliance."""
         with self.opened() as apply:
             return [apply(call) for call in calls]
 
     @contextmanager
     def opened(self, *, network: bool = False) -> Iterator[Callable[[OperationCall], OperationResult]]:
-        """What applies an operation, in an appliance that goes on when one fails."""
+        """Yields a function that applies an operation, in an appliance that continues after a
+        failure."""
         with opened(self.disk, "raw", accel="tcg", tmpdir=self.work, network=network) as disk:
             yield lambda call: apply_one(disk, call)
 
 
 @pytest.fixture
 def guest(debian: Path, tmp_path: Path) -> Guest:
-    """Debian with apt, in a copy of its own."""
+    """Debian with apt, in a separate copy."""
     return Guest(debian, tmp_path)
 
 
@@ -155,7 +157,7 @@ def test_apt(guest: Guest, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_dnf_and_zypper(tmp_path: Path) -> None:
-    """Both are packages of Debian's too; a guest without dpkg's status is one of rpm's."""
+    """Debian has packages of both; a guest without dpkg's status counts as an rpm guest."""
     (tmp_path / "greeter.spec").write_text(SPEC)
     repository = tmp_path / REPOSITORY
     root = debian_root.archive(
@@ -178,5 +180,5 @@ def test_dnf_and_zypper(tmp_path: Path) -> None:
     )
     assert changes(zypper) == changes(dnf) == expected
     (repository / "repodata/repomd.xml").unlink()
-    with pytest.raises(GuestError, match="has no index of its packages that dnf could read"):
+    with pytest.raises(GuestError, match="has no package index that dnf could read"):
         guest.applied(guest.install("greeter"))

@@ -1,4 +1,4 @@
-"""Commands in a real guest that reach the host, and only those that ask for it."""
+"""Commands in a real guest that reach the host, if and only if they request it."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from imagebuild.errors import GuestError
 pytestmark = [pytest.mark.guestfs, pytest.mark.slow]
 
 HOST = "169.254.2.2"
-"""What the host's loopback interface is in libguestfs's network."""
+"""The address of the host's loopback interface in libguestfs's network."""
 
 
 @contextmanager
 def listening() -> Iterator[tuple[int, list[bytes]]]:
-    """A port of the loopback interface, and what was sent to it, a line for each connection."""
+    """A port of the loopback interface, and what was sent to it, one line per connection."""
     heard: list[bytes] = []
     with socket.create_server(("127.0.0.1", 0)) as server:
 
@@ -62,7 +62,7 @@ def test_a_command_has_the_network_that_it_asks_for(debian: Path, tmp_path: Path
                 network=network,
             )
 
-        with pytest.raises(GuestError, match="run-command would have to use the network, and that is switched off"):
+        with pytest.raises(GuestError, match="run-command would need the network, which is switched off"):
             run(("forbidden", True), network=False)
         with pytest.raises(GuestError, match=r"run-command: bash failed in the guest: .*unreachable"):
             run(("first", True), ("second", True), ("silent", False))

@@ -1,4 +1,4 @@
-"""What one file will not let be done is named, and everything else is done."""
+"""What a file does not permit is reported, and everything else is done."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def scrubbed(disk: MemoryDisk, *names: str) -> CustomiseResult:
     return runner.apply_all(disk, calls, lambda detail, fraction: None)
 
 
-def test_the_rest_goes_on() -> None:
+def test_the_rest_continues() -> None:
     disk = guest()
     disk.stuck = dict.fromkeys(["/root/.ssh/id_rsa", "/var/log/a.log", "/etc/hostname"], "Input/output error")
     result = scrubbed(disk, "reset-hostname", "remove-user-ssh", "clean-logs", "reset-machine-id")
@@ -79,7 +79,7 @@ def test_an_operation_that_must_be_whole_fails_as_a_whole() -> None:
         scrubbed(disk, "remove-accounts")
 
 
-def test_nothing_goes_on_without_an_appliance() -> None:
+def test_nothing_continues_without_an_appliance() -> None:
     class Gone(MemoryDisk):
         def remove(self, paths: Sequence[str]) -> dict[str, str]:
             raise ApplianceGone("libguestfs: appliance closed the connection unexpectedly")
@@ -88,7 +88,7 @@ def test_nothing_goes_on_without_an_appliance() -> None:
         scrubbed(Gone(guest().tree), "remove-histories", "remove-user-ssh", "reset-hostname", "clean-temporary-files")
 
 
-def test_names_that_are_no_utf8_can_be_kept_and_sent() -> None:
+def test_names_that_are_not_utf8_can_be_stored_and_sent() -> None:
     result = scrubbed(guest(**{"/root/.ssh/caf\udce9": "key"}), "remove-user-ssh")
     data = RESULT.dump_json(result)
     assert RESULT.validate_json(data) == result
@@ -104,7 +104,7 @@ class Opened:
         return nullcontext(self.disk)
 
 
-def test_an_audit_has_what_it_could_not_look_at() -> None:
+def test_an_audit_reports_what_it_could_not_inspect() -> None:
     disk = guest()
     disk.tree["/var/tmp"] = Node("symlink", 0o777, b"/usr")
     disk.tree |= {"/usr": Node("dir", 0o755), "/usr/file": Node("file", 0o644)}

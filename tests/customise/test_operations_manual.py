@@ -1,4 +1,4 @@
-"""docs/operations.md is what the registry says."""
+"""docs/operations.md is up to date with the registry."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ OF_THE_PROGRAM = {
 }  # fmt: skip
 
 
-def test_what_stands_for_an_option_of_virt_customize_is_an_operation_or_words() -> None:
+def test_the_counterpart_of_a_virt_customize_option_is_an_operation_or_words() -> None:
     assert list(manual.CUSTOMIZE) == sorted(manual.CUSTOMIZE)
     for option, ours in manual.CUSTOMIZE.items():
         named = set(re.findall(r"`([a-z-]+)`", ours))
@@ -51,6 +51,6 @@ def test_what_stands_for_an_option_of_virt_customize_is_an_operation_or_words() 
 
 @pytest.mark.skipif(shutil.which("virt-customize") is None, reason="virt-customize is not installed")
 def test_every_option_of_the_installed_virt_customize_has_a_row() -> None:
-    told = subprocess.run(["virt-customize", "--long-options"], check=True, capture_output=True, text=True).stdout
-    options = {line.removeprefix("--") for line in told.split()}
+    output = subprocess.run(["virt-customize", "--long-options"], check=True, capture_output=True, text=True).stdout
+    options = {line.removeprefix("--") for line in output.split()}
     assert options - OF_THE_PROGRAM - set(manual.CUSTOMIZE) == set()

@@ -1,4 +1,4 @@
-"""Whether a guest holds hashes of passwords decides who may read its image."""
+"""Whether a guest contains password hashes decides who may read its image."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_none(path: str, text: str) -> None:
     assert not password_hashes.found(guest(path, text))
 
 
-def test_a_folder_of_such_a_name_holds_none() -> None:
+def test_a_folder_with_such_a_name_contains_none() -> None:
     assert not password_hashes.found(guest("/etc/shadow.d/notes", SHA512))
 
 

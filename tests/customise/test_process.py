@@ -1,4 +1,4 @@
-"""The child process on a real disk: what it does, and that nothing is left of it however it ends."""
+"""The child process on a real disk: what it does, and that nothing is left of it, however it ends."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_files_and_secrets_of_the_host(disk: Path, workdir: Path, tmp_path: Path
     customise.run(disk, "raw", [copy, *accounts, password], accel="tcg", workdir=workdir, network=False)
     assert ext4.content(disk, ROOT, "/srv/large") == (tmp_path / "large").read_bytes()
     crypted = ext4.content(disk, ROOT, "/etc/shadow").decode().split(":")[1]
-    # In one word: the same salt gives the same hash.
+    # In one word: the same salt produces the same hash.
     salt = crypted.split("$")[2]
     again = run_program(["openssl", "passwd", "-6", "-salt", salt, "-stdin"], timeout=30, input="open sesame\n")
     assert crypted == again.stdout.strip()
@@ -119,7 +119,7 @@ def test_no_time_left(disk: Path, workdir: Path) -> None:
 
 
 class _Once:
-    """Progress that does something when the work gets to ``detail``."""
+    """Progress that does something when the work reaches ``detail``."""
 
     def __init__(self, detail: str, act: Callable[[], None]) -> None:
         self._detail = detail
@@ -142,12 +142,12 @@ def test_the_child_is_killed(disk: Path, workdir: Path, moment: str, signum: sig
 
     def kill() -> None:
         sockets.append(_socket_folder(disk))
-        # The child tells of the folder soon after it exists.
+        # The child reports the folder soon after it exists.
         time.sleep(1)
         (child,) = [pid for pid in _children(os.getpid()) if "imagebuild.customise" in _command(pid)]
         os.kill(child, signum)
 
-    # So often that it takes a minute.
+    # So many that it takes a minute.
     calls = [registry.call("trim-free-space")] * 100
     with pytest.raises(ImageBuildError):
         customise.run(disk, "raw", calls, accel="tcg", workdir=workdir, progress=_Once(moment, kill))
@@ -173,10 +173,11 @@ def test_the_parent_is_killed(disk: Path, workdir: Path) -> None:
     _eventually(lambda: not sockets.exists())
 
 
-def test_what_libguestfs_prints_is_no_event(
+def test_what_libguestfs_prints_is_not_an_event(
     disk: Path, workdir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Its debug output has the console of the appliance in it: here an event of each kind, instead of an appliance."""
+    """Its debug output contains the console of the appliance: here it contains an event of each
+    kind, instead of an appliance."""
     canary, program = tmp_path / "canary", tmp_path / "qemu"
     canary.mkdir()
     status = canary.stat()
@@ -204,7 +205,7 @@ def test_what_libguestfs_prints_is_no_event(
 
 
 def _socket_folder(disk: Path) -> Path:
-    """Where the libguestfs that has ``disk`` open keeps its sockets, once its QEMU runs."""
+    """Where the libguestfs process that has ``disk`` open keeps its sockets, once its QEMU runs."""
 
     def find() -> Path | None:
         for command in map(_command, _users(disk)):
@@ -242,10 +243,10 @@ def _eventually(look: Callable[[], T | None]) -> T:
     raise AssertionError("it never happened")
 
 
-def test_an_appliance_that_is_stuck_is_ended_and_begun_again(
+def test_an_appliance_that_is_stuck_is_ended_and_started_again(
     disk: Path, workdir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """QEMU stops soon after its first start, as one whose processors hang; the second one works."""
+    """QEMU stops soon after its first start, like one whose processors hang; the second one works."""
     pids, program = tmp_path / "pids", tmp_path / "qemu"
     program.write_text(
         "#!/bin/sh\n"
@@ -256,14 +257,14 @@ def test_an_appliance_that_is_stuck_is_ended_and_begun_again(
     )
     program.chmod(0o755)
     monkeypatch.setenv("LIBGUESTFS_HV", str(program))
-    told: list[str] = []
+    messages: list[str] = []
 
     def work() -> customise.CustomiseResult:
         calls = [registry.call("reset-machine-id")]
         return customise.run(disk, "raw", calls, accel="tcg", workdir=workdir, network=False, stuck_after=12)
 
-    result = customise.again_if_stuck(work, told.append)
-    assert told == ["libguestfs's appliance has done nothing for 12 s; it is begun again"]
+    result = customise.again_if_stuck(work, messages.append)
+    assert messages == ["the libguestfs appliance has been idle for 12 s; starting again"]
     assert result.operations[0].status == "changed"
     first, second = pids.read_text().split()
     assert not Path("/proc", first).exists()

@@ -1,4 +1,5 @@
-"""SELinux labels of files that were made offline: by a real setfiles with Debian's policy, on ext4, xfs and a FAT."""
+"""SELinux labels of files that were created offline: by a real setfiles with Debian's policy, on
+ext4, xfs and FAT."""
 
 from __future__ import annotations
 

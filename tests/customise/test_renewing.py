@@ -1,4 +1,5 @@
-"""New identifiers on a real disk: GPT, an EFI partition, ext4, xfs, btrfs and swap, mounted again by what fstab then says."""
+"""New identifiers on a real disk: GPT, an EFI partition, ext4, xfs, btrfs and swap, mounted again
+according to the new fstab."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ from tests.appliance import appliance
 
 pytestmark = pytest.mark.guestfs
 MIB = 2048
-"""Sectors."""
+"""In sectors."""
 _PARTS = {"vfat": 40, "ext4": 64, "xfs": 320, "btrfs": 128, "swap": 16}
 
 
@@ -62,7 +63,7 @@ def test_everything_is_new_and_mounts_again(layout: tuple[Path, dict[str, str]],
     disk, old = layout
     with guest.opened(disk, "raw", accel="tcg", tmpdir=tmp_path) as opened:
         apply_one(opened, registry.call("renew-disk-identifiers"))
-        assert opened.mountpoints() == ["/", "/boot", "/boot/efi", "/srv"]  # by what fstab says now
+        assert opened.mountpoints() == ["/", "/boot", "/boot/efi", "/srv"]  # according to the new fstab
         new = identifiers(opened._g)
         texts = b"".join(
             opened.read(path, 4096)

@@ -1,4 +1,5 @@
-"""New identifiers of LVM, RAID and LUKS on real disks: what the volumes' own programs say of them in another appliance."""
+"""New identifiers of LVM, RAID and LUKS on real disks: what the volumes' own programs report in
+another appliance."""
 
 from __future__ import annotations
 
@@ -25,7 +26,7 @@ PLACES = {"/": "/dev/fedora/root", "/boot": "LABEL=boot", "/home": "/dev/data/ho
 
 
 def identifiers(g: Any) -> dict[str, str]:
-    """As the volumes' own programs tell them."""
+    """The identifiers as reported by the volumes' own programs."""
     found: dict[str, str] = {}
     for name, device in (("array", "/dev/sda1"), ("array at the end", "/dev/sda5")):
         (found[name],) = re.findall(r" UUID=(\S+)", shell(g, f"mdadm --examine --brief {device}"))
@@ -76,7 +77,7 @@ def disks(tmp_path: Path) -> tuple[list[Path], dict[str, str]]:
             (127, "boot0", "1.2", "/dev/sda1 /dev/sdb1"),
             (126, "other", "1.0", "/dev/sda5 /dev/sdb3"),
         ):
-            # To make an array has udev look at the whole disk again, and its partitions are gone for a moment.
+            # Creating an array makes udev inspect the whole disk again, and its partitions disappear for a moment.
             kind = (
                 f"--name={name} --metadata={metadata} --level=1 --raid-devices=2 --bitmap=internal --assume-clean --run"
             )
@@ -92,7 +93,7 @@ def disks(tmp_path: Path) -> tuple[list[Path], dict[str, str]]:
             g.pvcreate(device)
         g.vgcreate("data", ["/dev/sda4", "/dev/sdb2"])
         g.lvcreate("home", "data", 80)
-        # The ring of texts, 1 MiB, is gone through more than once: one text of 100 KB and more for each change.
+        # The ring of texts, 1 MiB, is filled more than once: each change writes a text of 100 KB or more.
         shell(g, 'lvm vgchange -qq data $(seq 120 | sed "s/.*/--addtag t&$(printf x%.0s $(seq 900))/")')
         for number in range(15):
             shell(g, f"lvm vgchange -qq --addtag number{number} data")
@@ -119,7 +120,7 @@ def test_everything_is_new_and_works_again(disks: tuple[list[Path], dict[str, st
     (first, *more), old = disks
     with guest.opened(first, "raw", accel="tcg", tmpdir=tmp_path, more=more, keys=KEYS) as opened:
         apply_one(opened, registry.call("renew-disk-identifiers"))
-        assert opened.mountpoints() == ["/", "/boot", "/home", "/srv"]  # by what fstab says now
+        assert opened.mountpoints() == ["/", "/boot", "/home", "/srv"]  # according to the new fstab
         assert opened.device("/home/") == "/dev/mapper/data-home"
         assert [opened.read(f"{place}/content", 4096) for place in PLACES] == [CONTENT] * 4
         written = {path: opened.read(path, 4096).decode() for path in texts(old)}
@@ -141,7 +142,7 @@ def test_everything_is_new_and_works_again(disks: tuple[list[Path], dict[str, st
             g.umount_all()
         shell(g, "lvm lvrename data home house")  # it still writes its metadata
         g.cryptsetup_close("/dev/mapper/two")
-        # Each copy of the LUKS2 header for itself, and none of the old anywhere.
+        # Each copy of the LUKS2 header separately, and the old one nowhere.
         shell(g, "dd if=/dev/zero of=/dev/sda2 bs=4096 count=1 conv=notrunc,fsync")
         assert shell(g, "cryptsetup luksUUID /dev/sda2").strip() == new["luks2"]
     metadata = b"".join(
@@ -154,13 +155,13 @@ def test_everything_is_new_and_works_again(disks: tuple[list[Path], dict[str, st
 
 
 def piece(disk: Path, at: int) -> bytes:
-    """2 MiB from where a partition begins, in MiB."""
+    """The first 2 MiB of a partition, whose start is in MiB."""
     with disk.open("rb") as content:
         content.seek(at << 20)
         return content.read(2 << 20)
 
 
-def test_what_cannot_be_renewed_is_told(tmp_path: Path) -> None:
+def test_what_cannot_be_renewed_is_reported(tmp_path: Path) -> None:
     with appliance(tmp_path, 128 << 20, 48 << 20) as (g, (first, _)):
         guestfs = Translated(g)
         partition(g, "/dev/sda", (24, 24, 32, 24))
@@ -183,6 +184,6 @@ def test_what_cannot_be_renewed_is_told(tmp_path: Path) -> None:
         g.vgcreate("data", ["/dev/sda3", "/dev/sdb1"])
     with (
         started(tmp_path, [first]) as g,
-        pytest.raises(GuestError, match=r"the disk of LVM's physical volume data/pv\d is not here"),
+        pytest.raises(GuestError, match=r"the disk of the LVM physical volume data/pv\d is missing"),
     ):
         block.identifiers(Translated(g), ["volumes"])

@@ -42,7 +42,7 @@ def test_what_packages_provide_is_there(debian: Path, tmp_path: Path) -> None:
         tmp_path,
         ("write-file", {"path": "/root/tiny.spec", "text": SPEC}),
         ("run-command", {"command": BUILD}),
-        # From now on this is a guest of rpm's.
+        # From now on this is an rpm guest.
         ("remove-files", {"paths": ["/var/lib/dpkg"], "must_exist": True}),
     )
     names = ["tiny", "tiny.noarch", "tiny-1-2", "webserver", "perl(Tiny)", "/usr/bin/tiny"]
@@ -50,5 +50,5 @@ def test_what_packages_provide_is_there(debian: Path, tmp_path: Path) -> None:
     assert result.operations[0].status == "nothing to do"
     assert result.packages == {"tiny": "1-2"}
     for name in ("/usr/bin/absent", "tiny-2"):
-        with pytest.raises(GuestError, match="install-packages would have to use the network"):
+        with pytest.raises(GuestError, match="install-packages would need the network"):
             run(debian, tmp_path, ("install-packages", {"packages": [name]}))

@@ -1,4 +1,4 @@
-"""The order of operations, when the network is switched on, and what errors say."""
+"""The order of operations, when the network is enabled, and what errors say."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def guest(**more: str) -> MemoryDisk:
 
 
 class Appliance:
-    """Opens a guest in memory and remembers with or without network."""
+    """Opens a guest in memory and records whether a network was requested."""
 
     def __init__(self, disk: MemoryDisk) -> None:
         self.disk = disk
@@ -51,10 +51,10 @@ def test_phases_come_in_order_and_within_them_the_recipe_decides() -> None:
     ]
 
 
-def test_result_tells_status_changes_and_packages() -> None:
+def test_result_contains_status_changes_and_packages() -> None:
     result = run(Appliance(guest()), registry.call("reset-machine-id"), registry.call("disable-selinux"))
     selinux, machine_id = result.operations
-    assert (selinux.status, selinux.reason) == ("not applicable", "no SELinux in this guest")
+    assert (selinux.status, selinux.reason) == ("not applicable", "this guest does not have SELinux")
     assert [(change.path, change.what) for change in machine_id.changes] == [("/etc/machine-id", "emptied")]
     assert result.changed_paths == 1
     assert result.packages == {"vim": "2:9.1"}
@@ -66,7 +66,7 @@ def test_no_network_when_all_packages_are_there() -> None:
     assert appliance.launches == [False]
 
 
-def test_a_missing_package_brings_a_second_launch_with_network() -> None:
+def test_a_missing_package_causes_a_second_launch_with_network() -> None:
     appliance = Appliance(guest(**{"/usr/sbin/policy-rc.d": "own"}))
     with pytest.raises(GuestError, match="install-packages: apt-get failed in the guest"):
         run(appliance, registry.call("install-packages", {"packages": ["tree"]}))
@@ -77,7 +77,7 @@ def test_a_missing_package_is_an_error_when_the_network_is_forbidden() -> None:
     appliance = Appliance(guest())
     before = dict(appliance.disk.tree)
     calls = [registry.call("reset-machine-id"), registry.call("install-packages", {"packages": ["tree"]})]
-    with pytest.raises(GuestError, match="install-packages would have to use the network") as caught:
+    with pytest.raises(GuestError, match="install-packages would need the network") as caught:
         run(appliance, *calls, network=False)
     assert caught.value.hint
     assert appliance.disk.tree == before, "nothing may change before this is known"
@@ -92,11 +92,11 @@ def test_an_enforcing_guest_that_was_changed_is_relabelled_before_it_is_sealed()
     assert [one.name for one in run(appliance, *calls).operations] == ["reset-machine-id", "trim-free-space"]
 
 
-def test_trimmed_space_is_on_record() -> None:
+def test_trimmed_space_is_recorded() -> None:
     appliance = Appliance(guest())
     appliance.disk.unused = 5 << 20
     (result,) = run(appliance, registry.call("trim-free-space")).operations
-    assert [(change.path, change.what) for change in result.changes] == [("/", "gave back 5.0 MiB")]
+    assert [(change.path, change.what) for change in result.changes] == [("/", "discarded 5.0 MiB")]
 
 
 def test_unknown_operation_names_the_known_ones() -> None:
@@ -133,7 +133,7 @@ def test_dpkg_status_with_odd_lines() -> None:
     assert parse_dpkg_status(text).versions == {"vim": "2:9.1"}
 
 
-def test_each_layer_leads_to_the_same_guest(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_checkpoint_leads_to_the_same_guest(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runner, "LAYER_PAYS", 0.0)
     calls = [
         registry.call("write-file", {"path": "/etc/one", "text": "1"}),
@@ -167,7 +167,7 @@ def test_each_layer_leads_to_the_same_guest(monkeypatch: pytest.MonkeyPatch) -> 
         ]
 
 
-def test_what_takes_no_time_is_no_layer() -> None:
+def test_fast_operations_make_no_checkpoint() -> None:
     layers = []
     apply_all(
         guest(),

@@ -1,4 +1,4 @@
-"""Scrubbing images that exist: on a copy, in place, as a dry run; and what is in the way."""
+"""Scrubbing existing images: on a copy, in place, as a dry run; and what prevents it."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_a_compressed_qcow2_in_place(qcow2: Path) -> None:
 
 
 @pytest.mark.guestfs
-def test_a_dry_run_tells_differences_and_changes_nothing(raw: Path) -> None:
+def test_a_dry_run_shows_differences_and_changes_nothing(raw: Path) -> None:
     before = digest(raw)
     calls = [registry.call("disable-selinux"), *CALLS]
     result = scrub(recognised([raw]), calls, accel="tcg", way="dry-run")
@@ -104,7 +104,7 @@ def test_output_leaves_the_image_alone(raw: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.guestfs
-def test_audit_names_what_is_carried_and_changes_nothing(raw: Path) -> None:
+def test_audit_reports_what_is_carried_and_changes_nothing(raw: Path) -> None:
     before = digest(raw)
     result = scrubbing.audit(recognised([raw]), accel="tcg")
     found = {one.name: {change.path for change in one.changes} for one in result.operations if one.changes}
@@ -113,11 +113,11 @@ def test_audit_names_what_is_carried_and_changes_nothing(raw: Path) -> None:
     assert digest(raw) == before
 
 
-# What is in the way.
+# What prevents it.
 
 
 def locked(image: Path) -> None:
-    """What every run does first."""
+    """The first step of every run."""
     with images.locked(recognised([image])):
         pass
 
@@ -127,7 +127,7 @@ def test_an_image_that_another_run_works_on(tmp_path: Path) -> None:
     image.write_bytes(b"\0" * 4096)
     with image.open("rb") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        with pytest.raises(HostError, match="another imagebuild works on"):
+        with pytest.raises(HostError, match="another imagebuild is working on"):
             locked(image)
 
 
@@ -146,7 +146,7 @@ def test_an_image_that_was_replaced_while_it_was_opened(tmp_path: Path, monkeypa
 
 @contextmanager
 def opened(image: Path, fmt: str, *words: str) -> Iterator[None]:
-    """A program of QEMU's has the image open."""
+    """A QEMU program has the image open."""
     argv = ["qemu-io", "-f", fmt, *words, image]
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as machine:
         assert machine.stdin is not None
@@ -181,7 +181,7 @@ def test_an_image_under_the_overlay_of_a_machine_is_not_overwritten(tmp_path: Pa
         locked(image)
 
 
-def test_too_little_space_is_told_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_little_space_is_reported_before_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     image = tmp_path / "disk.raw"
     image.write_bytes(b"x" * (1 << 20))
     monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(0, 0, 1 << 20))

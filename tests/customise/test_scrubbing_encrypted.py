@@ -1,4 +1,5 @@
-"""Scrubbing a guest on two disks whose root is LVM in LUKS2, with a LUKS1 data partition and an unencrypted disk beside."""
+"""Scrubbing a guest on two disks whose root is LVM in LUKS2, with a LUKS1 data partition and an
+unencrypted second disk."""
 
 from __future__ import annotations
 
@@ -86,7 +87,7 @@ def disks(made: tuple[list[Path], str], tmp_path: Path) -> list[Path]:
     return copies
 
 
-def test_scrub_opens_what_there_is_a_key_for(
+def test_scrub_unlocks_what_there_is_a_key_for(
     disks: list[Path], made: tuple[list[Path], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(accelerator, "verdict", lambda _cache: accelerator.Verdict("tcg", "a test"))
@@ -102,7 +103,8 @@ def test_scrub_opens_what_there_is_a_key_for(
     assert "3 changed" in result.output
     assert "not done" not in result.output
     assert DATA not in result.output
-    # Discards get through LVM and LUKS: overwriting free space with zeros would have filled the disks with what they look like encrypted.
+    # Discards pass through LVM and LUKS: overwriting free space with zeros would have filled the disks with
+    # encrypted zeros.
     assert sum(disk.stat().st_blocks for disk in disks) < before + (8 << 20) // 512
     found = scrubbing.audit(recognised(disks), accel="tcg", keys=[Key("all", ROOT), Key("all", DATA)])
     changed = {one.name for one in found.operations if one.changes}
@@ -111,13 +113,13 @@ def test_scrub_opens_what_there_is_a_key_for(
 
 def test_a_wrong_key_leaves_the_images(disks: list[Path]) -> None:
     before = [disk.read_bytes() for disk in disks]
-    with pytest.raises(GuestError, match="the key for /dev/sda2 does not open it") as caught:
+    with pytest.raises(GuestError, match="the key for /dev/sda2 does not unlock it") as caught:
         scrub(recognised(disks), [registry.call("reset-machine-id")], accel="tcg", keys=[Key("all", "secret of hers")])
     assert "secret of hers" not in f"{caught.value} {caught.value.hint}"
     assert [disk.read_bytes() for disk in disks] == before
 
 
-def test_what_is_not_opened_is_told(disks: list[Path], tmp_path: Path) -> None:
+def test_what_is_not_unlocked_is_reported(disks: list[Path], tmp_path: Path) -> None:
     def told(*keys: Key) -> str:
         with pytest.raises(GuestError) as caught:
             open_all(guestfs, keys)
@@ -127,14 +129,16 @@ def test_what_is_not_opened_is_told(disks: list[Path], tmp_path: Path) -> None:
 
     with started(tmp_path, disks) as g:
         guestfs = Translated(g)
-        assert told().startswith("/dev/sda2, /dev/sda3 in this guest is encrypted with LUKS (`--key DEVICE:env:NAME`")
-        assert "that the key for /dev/sda9 could open (encrypted are: /dev/sda2, /dev/sda3)" in told(
+        assert told().startswith(
+            "/dev/sda2, /dev/sda3 in this guest is encrypted with LUKS (give its passphrase with `--key DEVICE:env:NAME`"
+        )
+        assert "the key for /dev/sda9 matches nothing in the guest (encrypted devices: /dev/sda2, /dev/sda3)" in told(
             Key("/dev/sda9", ROOT)
         )
         close(guestfs, g.list_dm_devices())
         only_root = told(Key("/dev/sda2", ROOT))
         assert "cannot mount /dev/mapper/data on /srv" in only_root
-        assert "/dev/sda3 in this guest is encrypted with LUKS (`--key" in only_root
+        assert "/dev/sda3 in this guest is encrypted with LUKS (give its passphrase with `--key" in only_root
 
 
 def close(guestfs: Translated, names: Sequence[str]) -> None:

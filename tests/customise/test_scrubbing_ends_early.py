@@ -1,4 +1,5 @@
-"""The command `imagebuild scrub` interrupted, killed, and out of space while its appliance runs."""
+"""The command `imagebuild scrub` interrupted, killed, and out of space while its appliance is
+running."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ import pytest
 
 pytestmark = [pytest.mark.guestfs, pytest.mark.timeout(600)]
 WORKING = "reset-machine-id"
-"""An operation that is told once the appliance runs and has the disk open."""
+"""An operation that is reported once the appliance is running and has the disk open."""
 
 
 @dataclass(frozen=True)
@@ -34,13 +35,13 @@ def start(image: Path, *words: str) -> subprocess.Popen[str]:
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         text=True,
-        # as in a terminal, also where these tests run in a shell's background, which ignores it
+        # as in a terminal, even if these tests run in the background of a shell, which ignores it
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
 def at_work(process: subprocess.Popen[str], word: str = WORKING) -> None:
-    """Wait until it tells that it does this."""
+    """Wait until the output says that it is doing this."""
     assert process.stdout is not None
     seen = []
     for line in process.stdout:
@@ -60,7 +61,7 @@ def digest(path: Path) -> str:
 
 
 def processes(folder: Path) -> list[str]:
-    """The command lines, QEMU's among them, that name something in ``folder``."""
+    """The command lines, including QEMU's, that contain something in ``folder``."""
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
@@ -94,7 +95,7 @@ def test_interrupted(image: Path, signum: signal.Signals, words: tuple[str, ...]
 
 
 @pytest.mark.parametrize("words", [(), ("--in-place",)], ids=["swap", "in-place"])
-def test_killed_outright_and_begun_again(image: Path, words: tuple[str, ...]) -> None:
+def test_killed_outright_and_started_again(image: Path, words: tuple[str, ...]) -> None:
     before = digest(image)
     process = start(image, *words)
     at_work(process)
@@ -110,7 +111,7 @@ def test_killed_outright_and_begun_again(image: Path, words: tuple[str, ...]) ->
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small file system is for root")
 def test_a_file_system_that_gets_full_ends_it_soon(installed_disk: Path, tmp_path: Path) -> None:
-    """Without a look at the space that is left, QEMU would wait for it until the time is over."""
+    """Without a check of the free space, QEMU would wait for space until the time is over."""
     small = tmp_path / "small"
     small.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=640m", "imagebuild-test", small], check=True)

@@ -1,4 +1,5 @@
-"""libguestfs's folder of sockets is found by what the kernel says, and removed only if it is the same folder still."""
+"""libguestfs's socket folder is determined from the kernel, and removed only if it is still the
+same folder."""
 
 from __future__ import annotations
 
@@ -33,15 +34,15 @@ def test_the_folder_in_which_this_process_listens(folder: Path, tmp_path: Path) 
         network.bind(("127.0.0.1", 0))
         assert list(sockets.of_this_process()) == [folder]
         assert ours.fileno() >= 0
-        ours.getsockname()  # it is open still
+        ours.getsockname()  # it is still open
         unnamed.getsockname()
     assert list(sockets.of_this_process()) == []
 
 
-def test_a_line_in_the_table_of_sockets_is_no_evidence(
+def test_a_line_in_the_table_of_sockets_is_not_evidence(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The kernel prints names as they are, line breaks too, and anybody can choose one."""
+    """The kernel prints names unchanged, including line breaks, and anybody can choose one."""
     monkeypatch.chdir(tmp_path)
     with socket.socket(socket.AF_UNIX) as ours, socket.socket(socket.AF_UNIX) as liar:
         ours.bind(str(folder / "guestfsd.sock"))

@@ -1,4 +1,5 @@
-"""Guests that were not shut down: journals are replayed by mounting, and a hibernated machine is left alone."""
+"""Guests that were not shut down: journals are replayed by mounting, and a hibernated machine is
+left alone."""
 
 from __future__ import annotations
 
@@ -26,7 +27,8 @@ FSTAB = """/dev/vda1 / ext4 defaults 0 1
 
 @pytest.fixture
 def killed(tmp_path: Path) -> Path:
-    """A disk whose machine lost power after its journals had been written, and before anything else."""
+    """A disk whose machine lost power after its journals had been written, and before anything
+    else."""
     disk = tmp_path / "disk0.raw"
     with disk.open("wb") as image:
         image.truncate(448 << 20)
@@ -54,7 +56,7 @@ def needs_recovery(g: Any) -> bool:
 
 
 def test_journals_are_replayed_and_a_hibernated_guest_is_an_error(killed: Path, tmp_path: Path) -> None:
-    """In one: each appliance takes its time."""
+    """One test for both, because each appliance takes time."""
     with launch.started([killed], "raw", accel="tcg", tmpdir=tmp_path) as session:
         assert needs_recovery(session.handle)
         assert session.handle.xfs_repair("/dev/sda2") == 2, "it refuses to repair what a mount would replay"
@@ -71,9 +73,9 @@ def test_journals_are_replayed_and_a_hibernated_guest_is_an_error(killed: Path, 
         mount(guestfs, root)
         g.pwrite("/swapfile", b"S1SUSPEND\0", 4086)
         guestfs.umount_all()
-        with pytest.raises(GuestError, match="hibernated: /swapfile holds its memory"):
+        with pytest.raises(GuestError, match="hibernated: /swapfile contains its memory"):
             mount(guestfs, root)
         guestfs.umount_all()
         g.pwrite_device("/dev/sda3", b"S1SUSPEND\0", 4086)
-        with pytest.raises(GuestError, match="hibernated: /dev/sda3 holds its memory"):
+        with pytest.raises(GuestError, match="hibernated: /dev/sda3 contains its memory"):
             find_root(guestfs)

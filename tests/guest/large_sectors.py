@@ -1,4 +1,5 @@
-"""Disks whose sectors have 4096 bytes, put together on the host: no tool that is old enough to be everywhere makes them."""
+"""Disks with sectors of 4096 bytes, assembled on the host: no tool that is old enough to be
+available everywhere creates them."""
 
 from __future__ import annotations
 
@@ -14,7 +15,8 @@ MIB = 1 << 20
 
 
 def gpt(parts: Sequence[tuple[str, int, int]], size: int, sector: int) -> tuple[bytes, bytes]:
-    """A partition table as it begins and as it ends a disk of ``size`` bytes; ``parts`` are type, start and size in bytes."""
+    """The beginning and the end of a disk of ``size`` bytes with a GPT; ``parts`` are type, start
+    and size in bytes."""
     last = size // sector - 1
     entries = b""
     for kind, start, length in parts:
@@ -45,7 +47,7 @@ def mbr(starts: Sequence[int], sector: int) -> bytes:
 
 
 def disk_of(path: Path, parts: Sequence[tuple[str, Path]], sector: int = 4096) -> None:
-    """A raw disk with a GPT and these file systems, each at a whole MiB."""
+    """A raw disk with a GPT and these file systems, each aligned to a MiB."""
     places, at = [], MIB
     for kind, image in parts:
         places.append((kind, at, image.stat().st_size))

@@ -1,4 +1,5 @@
-"""Partitions that a guest may boot from, on a real disk: mounted for as long as it takes, and nothing left of it."""
+"""Partitions that a guest may boot from, on a real disk: mounted only temporarily, and nothing is
+left behind."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What /etc/fstab says is mounted, and by what it identifies a device."""
+"""What is mounted according to /etc/fstab, and how it identifies a device."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is on a guest's disks, from what the appliance's kernel and udev say."""
+"""The contents of a guest's disks, as reported by the appliance's kernel and udev."""
 
 from __future__ import annotations
 
@@ -48,10 +48,10 @@ def test_in_the_order_of_the_bus() -> None:
         "/run/udev/data/b8:10:E:ID_FS_TYPE=crypto_LUKS\n",
     ],
 )
-def test_volumes_are_asked_for_elsewhere(more: str) -> None:
+def test_volumes_are_left_to_the_other_way(more: str) -> None:
     assert parsed(BUS.format(0, 1) + NUMBERS + more + ROOT + TYPES) is None
 
 
-def test_what_is_not_understood_is_asked_for_elsewhere() -> None:
+def test_what_is_not_understood_is_left_to_the_other_way() -> None:
     assert parsed("") is None
     assert parsed(BUS.format(0, 1) + NUMBERS + TYPES) is None

@@ -1,4 +1,5 @@
-"""The appliance with a shorter init script: made of libguestfs's own, and only where nobody else can have made it."""
+"""The appliance with a shorter init script: made from libguestfs's own, and only where nobody else
+can have made it."""
 
 from __future__ import annotations
 
@@ -27,7 +28,7 @@ guestfsd
 
 
 class Handle:
-    """As much of a libguestfs handle as is asked: its search path and its folder for caches."""
+    """The required part of a libguestfs handle: its search path and its cache folder."""
 
     def __init__(self, path: Path, cachedir: Path) -> None:
         self.path, self.cachedir = str(path), str(cachedir)
@@ -84,7 +85,7 @@ def test_all_parts_but_the_init_script_are_libguestfs_own(handle: Handle, tmp_pa
     assert script.endswith("guestfsd\n")
 
 
-def test_what_is_right_already_keeps_its_time(handle: Handle, tmp_path: Path) -> None:
+def test_what_is_already_correct_keeps_its_time(handle: Handle, tmp_path: Path) -> None:
     lean_start.use(handle, emulated=False)
     made = Path(handle.path) / "supermin.d" / "init.tar.gz"
     before = made.stat()
@@ -134,7 +135,7 @@ def test_a_folder_that_somebody_else_may_have_made_is_not_used(planted: str, han
 
 
 @pytest.mark.parametrize(("seen", "looked"), [("E:ID_FS_TYPE=ext4", 0), ("E:ID_FS_TYPE=LVM2_member", 3)])
-def test_volumes_are_looked_for_where_udev_has_seen_some(seen: str, looked: int, tmp_path: Path) -> None:
+def test_volumes_are_searched_for_if_udev_has_seen_some(seen: str, looked: int, tmp_path: Path) -> None:
     (tmp_path / "b8:1").write_text(f"{seen}\n")
     programs = "udevadm() { :; }; ip() { :; }; guestfsd() { :; }; mdadm() { echo asked; }; lvm() { echo asked; }\n"
     script = lean_start.lean(STOCK).replace("/run/udev/data", str(tmp_path)).replace("#!/bin/bash\n", programs)

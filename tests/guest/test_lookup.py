@@ -1,4 +1,5 @@
-"""Paths and shell patterns in a guest, beside what this machine's own kernel and library make of the same files."""
+"""Paths and shell patterns in a guest, compared with the results of the host's kernel and library
+for the same files."""
 
 from __future__ import annotations
 
@@ -38,7 +39,7 @@ def trees(draw: st.DrawFn) -> Tree:
 
 
 def made(tree: Tree, root: Path) -> Path:
-    """The same files on this machine."""
+    """The same files on the host."""
     for path, node in tree.items():
         place = root / path.strip("/")
         if node.kind == "dir":
@@ -95,7 +96,7 @@ def test_a_tree_of_any_depth_is_walked() -> None:
     assert sum(1 for _ in disk.walk("/deep")) == 1500
 
 
-def test_a_name_that_is_no_utf8_and_one_with_a_newline() -> None:
+def test_a_name_that_is_not_utf8_and_one_with_a_newline() -> None:
     disk = MemoryDisk(with_folders({"/tmp/caf\udce9": Node("file", 0o644), "/tmp/a\nb": Node("file", 0o644)}))
     assert disk.glob("/tmp/caf?") == ["/tmp/caf\udce9"]
     assert disk.glob("/tmp/a?b") == ["/tmp/a\nb"]

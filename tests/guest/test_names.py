@@ -18,7 +18,7 @@ class Appliance:
         self.arrays = arrays or {}
 
     def debug(self, _command: str, _arguments: list[str]) -> str:
-        return ""  # nothing that the short way would understand
+        return ""  # nothing that the fast way would understand
 
     def list_devices(self) -> list[str]:
         return self.disks
@@ -102,11 +102,11 @@ def test_a_name_that_only_one_disk_can_have(spec: str, device: str) -> None:
 @pytest.mark.parametrize(
     ("spec", "said"),
     [
-        ("/dev/disk/by-id/virtio-1-part2", "by the hardware of the machine, and it is not known which of the 2 images"),
-        ("/dev/sdc1", "/dev/sdc1 is not on the disks that are here"),
-        ("/dev/nvme0n2p1", "/dev/nvme0n2p1 is not on the disks"),
-        ("/dev/sda9", "/dev/sda9 is not on the disks"),
-        ("/dev/dm-0", "the kernel gave when the guest ran"),
+        ("/dev/disk/by-id/virtio-1-part2", "by the hardware of the machine, so it is not known which of the 2 images"),
+        ("/dev/sdc1", "/dev/sdc1 is not on the given disks"),
+        ("/dev/nvme0n2p1", "/dev/nvme0n2p1 is not on the given disks"),
+        ("/dev/sda9", "/dev/sda9 is not on the given disks"),
+        ("/dev/dm-0", "the kernel assigned when the guest was running"),
         ("/dev/md/other", "none of the guest's RAID arrays is called other"),
         ("PARTUUID=1", "no partition has PARTUUID 1"),
         ("UUID=1", "unable to resolve"),

@@ -1,4 +1,5 @@
-"""Files that stop a careless cleanup, on real file systems: odd names, depth, flags, further names, no space, large numbers."""
+"""Files that stop a careless cleanup, on real file systems: odd names, depth, flags, hard links, no
+space, large numbers."""
 
 from __future__ import annotations
 
@@ -42,12 +43,13 @@ def guest(request: pytest.FixtureRequest, started: tuple[Any, list[Path]]) -> It
 
 
 def sh(g: Any, script: str) -> str:
-    """What a script of the appliance's shell says, without the newline at its end; the guest is at /sysroot."""
+    """The output of a script in the appliance's shell, without the final newline; the guest is at
+    /sysroot."""
     return str(g.debug("sh", [script])).rstrip("\n")
 
 
 def at(g: Any, folder: str, script: str, name: bytes = ODD) -> str:
-    """The same in a folder of the guest, for a name of any bytes: that is ``$1``."""
+    """The same in a folder of the guest, for a name of arbitrary bytes in ``$1``."""
     octal = "".join(f"\\{byte:03o}" for byte in name)
     return sh(
         g, f"""cd /sysroot{folder} && printf '{octal}\\0' >/tmp/name && xargs -0 -a /tmp/name sh -c '{script}' sh"""
@@ -87,7 +89,7 @@ def test_names_of_any_bytes(guest: tuple[Any, GuestDisk]) -> None:
 
 def test_folders_deeper_than_a_path_can_be_long(guest: tuple[Any, GuestDisk]) -> None:
     g, disk = guest
-    # Nested from below: a shell that goes down by itself looks for its own path at each step.
+    # Nested from below: a shell that changes into each folder determines its own path at each step.
     chain = "/".join(["d" * 20] * 130)
     grow = f"mkdir t && echo secret >t/last.log && echo secret >t/last.1 && for i in $(seq 10); do mkdir -p n/{chain} && mv t n/{chain}/d && mv n t || exit 1; done"  # fmt: skip
     sh(g, f"cd /sysroot/tmp && {grow}; cd /sysroot/var/log && {grow}")

@@ -1,4 +1,4 @@
-"""What is said of real disks that hold no system, or one that cannot be worked with."""
+"""The errors for real disks that contain no system, or one that is not supported."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def handle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 
 def said(handle: Any) -> str:
-    """Why no root file system is found."""
+    """The error about the missing root file system."""
     with pytest.raises(GuestError) as caught:
         find_root(Translated(handle))
     assert caught.value.hint
@@ -34,7 +34,7 @@ def said(handle: Any) -> str:
 def test_disks_without_a_system(handle: Any) -> None:
     assert "this disk is empty" in said(handle)
     handle.pwrite_device("/dev/sda", b"\x28\xb5\x2f\xfd" + b"x" * 600, 0)
-    assert "neither a partition table nor a file system" in said(handle)
+    assert "neither a known partition table nor a known file system" in said(handle)
     handle.zero("/dev/sda")
     partition(handle, "/dev/sda", (64, 64))
     assert "none of its partitions has a file system" in said(handle)
@@ -49,7 +49,7 @@ def test_systems_whose_files_are_elsewhere(handle: Any) -> None:
     handle.mkdir_p("/ostree/deploy/fedora/deploy/12ab.0/etc")
     handle.umount_all()
     assert said(handle).startswith(
-        "/dev/sda1 holds an OSTree or bootc system: its /etc and /var are below /ostree/deploy/fedora"
+        "/dev/sda1 contains an OSTree or bootc system: its /etc and /var are below /ostree/deploy/fedora"
     )
     handle.mkfs("ext4", "/dev/sda1")
     handle.mount("/dev/sda1", "/")
@@ -71,7 +71,7 @@ def test_what_the_kernel_refuses(handle: Any) -> None:
     assert "/dev/sda1 (ext4) cannot be mounted by Linux" in said(handle)
 
 
-def test_volumes_that_are_not_whole(handle: Any) -> None:
+def test_incomplete_volumes(handle: Any) -> None:
     partition(handle, "/dev/sda", (64, 64))
     for device in ("/dev/sda1", "/dev/sda2"):
         handle.pvcreate(device)

@@ -1,4 +1,4 @@
-"""How large the sectors of a disk are, and a guest on a disk with large ones."""
+"""The sector size of disks, and a guest on a disk with large sectors."""
 
 from __future__ import annotations
 

@@ -22,7 +22,8 @@ exec sleep 3600
 
 @pytest.fixture
 def hanging(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Have QEMU hang the first time that it is started with a kernel; its process ids are written into this file."""
+    """Make QEMU hang the first time that it is started with a kernel; its process ids are written
+    to this file."""
     return _hang(tmp_path, monkeypatch, 1)
 
 
@@ -53,7 +54,7 @@ def test_it_is_ended_and_started_again(tmp_path: Path, hanging: Path, monkeypatc
     assert _ended(hanging)
 
 
-def test_not_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_not_forever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     log = _hang(tmp_path, monkeypatch, 2)
     monkeypatch.setattr(session, "PATIENCE", (8.0, 5.0))
     with (

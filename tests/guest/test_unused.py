@@ -1,4 +1,5 @@
-"""What was removed is in none of a disk's bytes: markers of every kind of thing on every kind of file system, looked for in the raw files."""
+"""Removed data is in none of a disk's bytes: markers of every kind on every kind of file system,
+searched for in the raw files."""
 
 from __future__ import annotations
 
@@ -33,11 +34,12 @@ _KEPT = {f"d/k{n}": f"STAYS-{n}\n" for n in range(40)}
 
 
 _MANY = 700
-"""Symbolic links whose inodes are in a row, more than are read of an inode table."""
+"""Symbolic links with consecutive inodes, more than are read of an inode table."""
 
 
 def _archive(*, posix: bool) -> bytes:
-    """Files that stay and files that go, side by side, with what a POSIX file system keeps besides content."""
+    """Files that stay and files that are removed, mixed, with everything that a POSIX file system
+    stores besides content."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as archive:
 
@@ -69,11 +71,11 @@ def _archive(*, posix: bool) -> bytes:
 
 _REMOVE = "cd /sysroot/d && rm -rf s* b* l* m* GONE* x* e many"
 _GONE = re.compile(rb"GONE-[a-z]+|G\0O\0N\0E\0-\0")
-"""FAT has names in UTF-16, at most five characters in a row."""
+"""FAT stores names in UTF-16, at most five consecutive characters."""
 
 
 def markers(image: Path) -> Counter[bytes]:
-    """How often each kind of marker is in the bytes of a file."""
+    """How often each kind of marker occurs in the bytes of a file."""
     with image.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         return Counter(found[0] for found in _GONE.finditer(data))
 
@@ -108,18 +110,18 @@ def test_a_file_system(name: str, punches: bool, disks: tuple[Session, dict[str,
     g.mount(disk, "/")
     Shell(g).line(_REMOVE)
     g.sync()
-    assert markers(image), "a file system that clears what it gives up would prove nothing"
+    assert markers(image), "a file system that clears released blocks would make this test meaningless"
     assert wipe(g, list(images.values()), {"/": disk}, {disk: fstype}, [], punches=punches) == []
     g.sync()
     left = markers(image)
     if fstype == "xfs":
-        del left[b"GONE-name"]  # names of what was removed stay in folders that stay
+        del left[b"GONE-name"]  # names of removed files remain in folders that stay
     assert not left
     _still_good(g, disk, fstype)
 
 
 def _still_good(g: Any, disk: str, fstype: str) -> None:
-    """The file system has its files, and its own checker finds nothing to mend."""
+    """The file system contains its files, and its own checker finds nothing to fix."""
     checks = {"vfat": "fsck.vfat -n", "xfs": "xfs_repair -n", "btrfs": "btrfs check"}
     name = Shell(g).device(disk)
     Shell(g).line(f"{checks.get(fstype, 'e2fsck -fn')} {name} 2>&1")
@@ -141,7 +143,7 @@ def test_between_partitions_and_in_swap(disks: tuple[Session, dict[str, Path]]) 
     )
     g.mkfs("ext4", f"{disk}1")
     g.mkswap(f"{disk}2", label="pages", uuid="11111111-2222-4333-8444-555555555555")
-    for at in (12 * MIB, 36 * MIB, 20 * MIB):  # in the gap, behind the last one, in the swap area
+    for at in (12 * MIB, 36 * MIB, 20 * MIB):  # in the gap, after the last one, in the swap area
         g.pwrite_device(disk, b"GONE-bytes" * 1000, at)
     g.pwrite_device(f"{disk}1", b"STAYS-loader", 512 - 12)
     g.mount(f"{disk}1", "/")
@@ -161,7 +163,7 @@ def test_between_partitions_and_in_swap(disks: tuple[Session, dict[str, Path]]) 
     )
     g.sync()
     assert not markers(image)
-    assert image.stat().st_blocks * 512 < 20 * MIB, "zeros take no room"
+    assert image.stat().st_blocks * 512 < 20 * MIB, "zeros occupy no space"
     assert shell.line(f"sgdisk -v {name}").count("No problems found") == 1
     assert (g.vfs_type(f"{disk}2"), g.vfs_label(f"{disk}2")) == ("swap", "pages")
     g.swapon_device(f"{disk}2")

@@ -1,4 +1,5 @@
-"""What FAT keeps of removed files goes, and nothing else: on file systems that mkfs.vfat and mtools have made."""
+"""What FAT stores about removed files is cleared, and nothing else: on file systems created by
+mkfs.vfat and mtools."""
 
 from __future__ import annotations
 
@@ -31,7 +32,7 @@ def run(*argv: str | Path) -> str:
 
 
 def made(image: Path, kind: str) -> None:
-    """A file system on a disk that was full of something else, from which files were removed."""
+    """A file system on a disk that was full of other data, from which files were removed."""
     size, options = KINDS[kind]
     image.write_bytes(b"GONE-before " * (size * MIB // 12) + bytes(size * MIB % 12))
     run("mkfs.vfat", *options, image)
@@ -88,11 +89,11 @@ def test_names_of_removed_files_ends_of_clusters_and_free_clusters(tmp_path: Pat
     assert read_by(image).sectors == []
 
 
-def test_what_is_damaged_is_told(tmp_path: Path) -> None:
+def test_damage_is_reported(tmp_path: Path) -> None:
     image = tmp_path / "disk"
     made(image, "fat16")
     content = bytearray(image.read_bytes())
-    content[512 * 4 + 6 : 512 * 4 + 40] = b"\x03\x00" * 17  # clusters that lead to each other
+    content[512 * 4 + 6 : 512 * 4 + 40] = b"\x03\x00" * 17  # clusters that refer to each other
     with pytest.raises(DamagedError):
         read_by(image, content)
     with pytest.raises(DamagedError):

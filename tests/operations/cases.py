@@ -1,33 +1,4 @@
-"""Case files: what an operation makes of a guest.
-
-``tests/operations/NAME.yaml`` holds one document per case::
-
-    case: what is shown
-    params: {…}                     # parameters of the operation, if it takes any
-    host:                           # files beside the recipe, on the machine that builds
-      motd.txt: text
-      site/run: {mode: 0755, text: …}
-      site/link: {link: target}
-    environment: {NAME: value}      # where secrets come from
-    before:                         # the guest's files
-      /etc/name: text               # a file with mode 0644
-      /etc/secret: {mode: 0600, text: …}
-      /home/ann/file: {owner: 1000:1000, text: …}
-      /etc/bytes: {hex: ff00}
-      /boot/grub2/grubenv: "text{fill:1024}"   # filled up with # to this size
-      /etc/link: {link: target}
-      /var/log/hard: {same: /etc/passwd}       # another name of that file (a hard link), with its content
-      /var/log/pipe: {fifo: true}
-      /var/lib/empty/:              # a folder (folders of files need not be given)
-    after:                          # only what differs; everything else must be as before
-      /etc/name: other text         # the mode stays unless it is given
-      /etc/secret: null             # gone
-    changes: {/etc/name: what}      # the journal, if it matters
-    not_done: {/etc/name: why}      # what is on record as not done, and part of the reason; nothing unless it is given
-    reason: text                    # the operation is not applicable, for this reason
-    error: text                     # the operation fails, and its message has this in it
-    xfs: true                       # run it on a real xfs too, not only on ext4
-"""
+"""Case files: the effect of an operation on a guest."""
 
 from __future__ import annotations
 
@@ -67,7 +38,8 @@ class Case:
     environment: Mapping[str, str] = field(default_factory=dict)
 
     def call(self, folder: Path) -> OperationCall:
-        """The operation with its parameters; the host's files are put into ``folder``, an empty one."""
+        """The operation with its parameters; the host's files are put into ``folder``, which is
+        empty."""
         for path, node in with_folders(self.host).items():
             place = folder / path.strip("/")
             if node.kind == "dir":
@@ -108,7 +80,7 @@ def _case(operation: str, document: dict[str, Any]) -> Case:
     for path, value in (document.get("after") or {}).items():
         name = path.rstrip("/")
         if value is None and not path.endswith("/"):
-            assert name in before, f"{operation}: {name} is said to go away and was never there"
+            assert name in before, f"{operation}: {name} is listed as removed but never existed"
             after = {p: n for p, n in after.items() if p != name and not p.startswith(name + "/")}
         else:
             after = with_folders({name: _node(path, value, before.get(name))}) | after
@@ -149,7 +121,7 @@ def _node(path: str, value: Any, before: Node | None = None) -> Node:
 
 
 def _owner(value: Mapping[str, Any], before: Node | None) -> tuple[int, int]:
-    """``1000:1000`` as two ids; without it those of the file before, or root's."""
+    """``1000:1000`` as two ids; without it those of the previous file, or root's."""
     if "owner" in value:
         uid, gid = str(value["owner"]).split(":")
         return int(uid), int(gid)

@@ -1,4 +1,4 @@
-"""One appliance with a small ext4 and a small xfs disk, for all cases together."""
+"""One appliance with a small ext4 and a small xfs disk, shared by all cases."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.operations.real import Scratch
 
 _EXT4_SIZE = 128 << 20
 _XFS_SIZE = 512 << 20
-"""Bytes; mkfs.xfs refuses less than 300 MiB. The files are sparse."""
+"""In bytes; mkfs.xfs rejects less than 300 MiB. The files are sparse."""
 
 
 Disks = tuple[Any, list[Path]]

@@ -1,8 +1,5 @@
-"""Synthetic guests: the layout of each family, used for a while and full of what a template must not carry.
-
-Whatever must be gone has a mark in it, so that one search tells whether anything was forgotten.
-Layouts after the distributions' own packages; contents are shortened.
-"""
+"""Synthetic guests: the layout of each family, after some use, full of things that a template must
+not contain."""
 
 from __future__ import annotations
 
@@ -12,7 +9,7 @@ from dataclasses import dataclass, field
 from tests.operations.memory import Node, Tree, with_folders
 
 MARK = "m4rked"
-"""Stands in every text that no template may keep."""
+"""Part of every text that must not remain in a template."""
 MACHINE_ID = "4fb1a1c2d3e4f5061728394a5b6c7d8e"
 ADDRESS = "52:54:00:4f:b1:a1"
 CARD_UUID = "5fb06bd0-0bb0-7ffb-45f1-d6edd65f3e03"
@@ -21,7 +18,7 @@ GONE = (MARK, MACHINE_ID, ADDRESS, ADDRESS.upper(), CARD_UUID)
 
 @dataclass(frozen=True)
 class Family:
-    """A guest: what it is called, its files, and texts that must still be somewhere in it afterwards."""
+    """A guest: its name, its files, and texts that must still be somewhere in it afterwards."""
 
     name: str
     files: Mapping[str, str | Node]
@@ -29,7 +26,7 @@ class Family:
     fstypes: tuple[str, ...] = field(default=("ext4",))
 
     def tree(self) -> Tree:
-        """The guest's files as nodes, with their folders."""
+        """The guest's files as nodes, including their folders."""
         nodes = {
             path: value if isinstance(value, Node) else Node("file", 0o644, value.encode())
             for path, value in {**_COMMON, **self.files}.items()

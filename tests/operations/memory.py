@@ -1,4 +1,4 @@
-"""A guest's file system in memory: as much of POSIX as operations can notice."""
+"""A guest's file system in memory: the part of POSIX that operations can observe."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ class Node:
 
 FOLDER = Node("dir", 0o755)
 Tree = dict[str, Node]
-"""Path to node. Every node's folder is there too, except ``/``."""
+"""Path to node. The folder of every node is included, except ``/``."""
 
 
 def with_folders(nodes: Mapping[str, Node]) -> Tree:
-    """``nodes`` with the folders that they are in."""
+    """``nodes`` with their parent folders."""
     tree: Tree = {}
     for path, node in nodes.items():
         parts = path.strip("/").split("/")
@@ -50,7 +50,8 @@ def with_folders(nodes: Mapping[str, Node]) -> Tree:
 
 
 class MemoryDisk(Lookup):
-    """Implements ``imagebuild.customise.files.Files``. ``unused`` is what the next trim gives back, in bytes."""
+    """Implements ``imagebuild.customise.files.Files``. ``unused`` is the number of bytes that the
+    next trim discards."""
 
     def __init__(self, tree: Tree, *, unused: int = 0) -> None:
         self.tree = dict(tree)
@@ -60,7 +61,8 @@ class MemoryDisk(Lookup):
         self.devices: list[Identifier] = []
         self.boot_device = "/dev/sda1"
         self.partitions: dict[str, Tree] = {}
-        """What the partitions have that the guest may boot from and that are not mounted, by their devices."""
+        """What the partitions have that the guest may boot from and that are not mounted, by their
+        devices."""
         self.boot_places: dict[str, str] = {}
         """The device at each place where one is mounted."""
 
@@ -78,7 +80,8 @@ class MemoryDisk(Lookup):
         return [self._entry(posixpath.basename(p), n) for p, n in self.tree.items() if posixpath.dirname(p) == folder]
 
     def _followed(self, path: str) -> str:
-        """Where a write to ``path`` ends: the target of a link, or a new name in an existing folder."""
+        """Where a write to ``path`` ends: the target of a link, or a new name in an existing
+        folder."""
         try:
             return self.realpath(path)
         except GuestError:
@@ -210,11 +213,11 @@ class MemoryDisk(Lookup):
 
 
 def _above(path: str) -> set[str]:
-    """A path and the folders that it is in."""
+    """A path and its parent folders."""
     return {path[:at] for at, char in enumerate(path) if char == "/"} | {path}
 
 
 def _below(path: str, patterns: Sequence[re.Pattern[str]]) -> bool:
-    """Whether a path or a folder above it matches."""
+    """Whether a path or one of its parent folders matches."""
     parts = path.split("/")
     return any(pattern.match("/".join(parts[:end])) for end in range(2, len(parts) + 1) for pattern in patterns)

@@ -1,4 +1,4 @@
-"""Real file systems in libguestfs's appliance, filled and read back as a whole."""
+"""Real file systems in the libguestfs appliance, filled and read back as a whole."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _TYPES: dict[Kind, bytes] = {
 
 
 class _OneFileSystem(Session):
-    """A guest that is one file system, whatever is in it."""
+    """A guest that consists of one file system, whatever its contents."""
 
     def __init__(self, handle: Any, device: str, fstype: str, image: Path) -> None:
         super().__init__(lambda: handle, [image], "raw")
@@ -55,7 +55,7 @@ class Scratch:
 
     @contextmanager
     def filled(self, tree: Tree) -> Iterator[GuestDisk]:
-        """The file system mounted, with nothing but ``tree`` on it."""
+        """The mounted file system, with nothing but ``tree`` on it."""
         self._mount()
         self._clear()
         self._left = None
@@ -68,7 +68,7 @@ class Scratch:
         yield GuestDisk(_OneFileSystem(self.handle, self._device, self._fstype, self._image))
 
     def _mount(self) -> None:
-        """Left mounted by the case before, as a rule: mounting takes longer than many a case."""
+        """Usually left mounted by the previous case: mounting takes longer than many cases."""
         if self.handle.mounts() != [self._device]:
             self.handle.umount_all()
             self.handle.mount(self._device, "/")
@@ -95,7 +95,7 @@ class Scratch:
             self.handle.chown(node.uid, node.gid, path)
 
     def tree(self) -> Tree:
-        """What is on the file system."""
+        """The contents of the file system."""
         self._mount()
         try:
             self._left = dict(self._read("/"))

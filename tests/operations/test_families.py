@@ -1,4 +1,5 @@
-"""The default set on a guest of every family: nothing marked is left, a second run changes nothing, nor does an audit find anything."""
+"""The default set on a guest of every family: nothing marked is left, a second run changes nothing,
+and an audit finds nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""A search of a guest's files: the appliance's programs and the guest in memory find the same."""
+"""A search of a guest's files: the appliance's programs and the guest in memory find the same
+files."""
 
 from __future__ import annotations
 
@@ -63,7 +64,8 @@ def test_the_appliance_finds_the_same(ext4: Scratch) -> None:
 
 @pytest.mark.guestfs
 def test_the_appliance_reads_every_rule_as_python_does(ext4: Scratch) -> None:
-    """One file for each rule that is sought for in all files: a line that it matches, made from its own examples."""
+    """One file for each rule that is applied to all files: a line that it matches, made from its
+    own examples."""
     patterns = [rule.text for rule in (*private_keys.RULES, *credentials.RULES) if not rule.name]
     lines = [
         b"-----BEGIN RSA PRIVATE KEY-----", b"PrivateKey = aGVsbG9oZWxsb2hlbGxvaGVsbG9oZWxsb2hlbGxvMTI=", b"\xfe\xed\xfe\xed",

@@ -1,4 +1,5 @@
-"""Every case of every operation, in memory and on real file systems; a second run must change nothing."""
+"""Every case of every operation, in memory and on real file systems; a second run must change
+nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""What is said of disks that hold no Linux system, or one that cannot be worked with: each reason is the true one."""
+"""The errors for disks that contain no Linux system, or one that is not supported: each gives the
+true reason."""
 
 from __future__ import annotations
 
@@ -19,11 +20,8 @@ XFS_LOG = """\
 
 
 class Disks:
-    """As much of libguestfs as it takes to look for a root file system: none of the file systems has one.
-
-    ``types`` are what blkid says of each partition; one with ``!`` in front is not mounted. ``log`` is what the kernel says then, ``begins``
-    how the disk begins, ``found`` what patterns match.
-    """
+    """The part of libguestfs that is needed to search for a root file system: none of the file
+    systems has one."""
 
     def __init__(
         self, *types: str, log: str = "", begins: bytes = b"", found: tuple[str, ...] = (), **more: Any
@@ -70,7 +68,7 @@ class Disks:
 
 
 def gpt(size: int) -> bytes:
-    """The first sectors of a disk whose table is for one of ``size`` bytes."""
+    """The first sectors of a disk whose partition table is for a disk of ``size`` bytes."""
     guard = bytearray(512)
     guard[450], guard[510:512] = 0xEE, b"\x55\xaa"
     return bytes(guard) + b"EFI PART".ljust(32, b"\0") + (size // 512 - 1).to_bytes(8, "little")
@@ -83,13 +81,13 @@ def gpt(size: int) -> bytes:
         (Disks("vfat", "", "ntfs", "ntfs"), "Windows"),
         (Disks("vfat", "BitLocker"), "Windows"),
         (Disks("iso9660", "vfat"), "installation or live medium"),
-        (Disks(""), "is partitioned, and none of its partitions has a file system"),
+        (Disks(""), "is partitioned, but none of its partitions has a file system"),
         (Disks(), "this disk is empty"),
         (Disks("ext4", "swap"), "no root file system"),
         (Disks("vfat", "!xfs", log=XFS_LOG),
-         r"/dev/sda2 \(xfs\) has features that Linux 6.1.0 does not know: 0xc0 \(exchange-range, parent pointers\)"),
+         r"/dev/sda2 \(xfs\) has features that Linux 6.1.0 does not support: 0xc0 \(exchange-range, parent pointers\)"),
         (Disks("!ext4", log="[ 1.2] EXT4-fs (sda1): Couldn't mount because of unsupported optional features (20000)\n"),
-         r"\(ext4\) has features that Linux 6.1.0 does not know: 0x20000 \(casefold\)"),
+         r"\(ext4\) has features that Linux 6.1.0 does not support: 0x20000 \(casefold\)"),
         (Disks("!btrfs", log="[ 1.2] BTRFS error (device sda1): cannot mount because of unknown incompat features (0x14000)\n"),
          r"\(btrfs\) has features .* 0x14000 \(raid stripe tree, simple quota\)"),
         (Disks("!xfs", log="[ 1.2] XFS (sda1): Filesystem needs repair.  Please run xfs_repair.\n"),
@@ -97,29 +95,29 @@ def gpt(size: int) -> bytes:
         (Disks("!xfs", log="[ 1.2] XFS (sda1): file system with blocksize 65536 bytes. Only pagesize (4096) or less will currently work.\n"),
          "cannot be mounted by Linux 6.1.0: file system with blocksize 65536"),
         (Disks("!ext4"), r"/dev/sda1 \(ext4\) cannot be mounted by Linux 6.1.0: libguestfs: mount_ro"),
-        (Disks("!bcachefs", filesystem_available=False), r"/dev/sda1 \(bcachefs\) is of a kind that Linux 6.1.0"),
-        (Disks("vfat", "!zfs_member"), "/dev/sda2 holds ZFS"),
-        (Disks("!bcache"), "/dev/sda1 holds a part of a bcache"),
+        (Disks("!bcachefs", filesystem_available=False), r"/dev/sda1 \(bcachefs\) is not supported by Linux 6.1.0"),
+        (Disks("vfat", "!zfs_member"), "/dev/sda2 contains ZFS"),
+        (Disks("!bcache"), "/dev/sda1 contains a part of a bcache"),
         (Disks("apfs"), "macOS"),
-        (Disks("ext4", found=("/ostree/deploy/fedora/deploy/1.0",)), "/dev/sda1 holds an OSTree or bootc system: .* below /ostree/deploy/fedora"),
+        (Disks("ext4", found=("/ostree/deploy/fedora/deploy/1.0",)), "/dev/sda1 contains an OSTree or bootc system: .* below /ostree/deploy/fedora"),
         (Disks("btrfs", found=("/root/ostree/deploy/fedora/deploy/1.0",)), "OSTree"),
         (Disks("ext4", exists=True, found=("/ostree/deploy/fedora/deploy/1.0",)), "OSTree"),
-        (Disks("squashfs", exists=True), "is a squashfs, which can only be read"),
+        (Disks("squashfs", exists=True), "is squashfs, which is read-only"),
         (Disks("linux_raid_member"), "the RAID array on these disks does not start"),
-        (Disks("LVM2_member", lvs=["/dev/vg/root"]), "LVM's logical volume /dev/vg/root cannot be used here"),
-        (Disks("LVM2_member", vgs=["vg"]), "LVM's volume group vg cannot be used here"),
-        (Disks(begins=gpt(64 * MIB)), "this image was cut: its partition table is for a disk of 67108864 bytes, and it has 8388608"),
+        (Disks("LVM2_member", lvs=["/dev/vg/root"]), "the LVM logical volume /dev/vg/root cannot be used here"),
+        (Disks("LVM2_member", vgs=["vg"]), "the LVM volume group vg cannot be used here"),
+        (Disks(begins=gpt(64 * MIB)), "this image is truncated: its partition table is for a disk of 67108864 bytes, but it has 8388608"),
         (Disks(begins=gpt(8 * MIB)[:512]), "the partition table of /dev/sda is damaged"),
-        (Disks(begins=b"\x28\xb5\x2f\xfd" + b"x" * 99), "neither a partition table nor a file system .* begins with 28 b5 2f fd"),
+        (Disks(begins=b"\x28\xb5\x2f\xfd" + b"x" * 99), "neither a known partition table nor a known file system; it begins with 28 b5 2f fd"),
     ],
 )  # fmt: skip
-def test_the_reason_is_said(disks: Disks, said: str) -> None:
+def test_the_reason_is_reported(disks: Disks, said: str) -> None:
     with pytest.raises(GuestError, match=said) as caught:
         find_root(cast("Any", disks))
-    assert caught.value.hint, "and what to do"
+    assert caught.value.hint, "there must be a hint"
 
 
-def test_a_builder_of_ostree_systems_is_no_such_system() -> None:
+def test_a_builder_of_ostree_systems_is_not_one() -> None:
     disks = Disks("ext4", exists=True, found=("/srv/ostree/deploy/x/deploy/1",))
     assert find_root(cast("Any", disks)).device == "/dev/sda1"
 

@@ -1,4 +1,4 @@
-"""Folders and journals that came with an image, beside harmless canaries: nothing of them is believed."""
+"""Folders and journals that came with an image, next to harmless canaries: none of them is trusted."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ IMAGE, CANARY = b"image" * 2000, b"canary" * 2000
 
 
 class Place:
-    """An image, and beside it in another folder what must stay as it is."""
+    """An image, and in another folder next to it files that must not change."""
 
     def __init__(self, root: Path) -> None:
         self.image = root / "images" / "disk"
@@ -51,18 +51,18 @@ class Place:
         return path
 
     def true_journal(self, task: str = "swap", **changed: Any) -> dict[str, Any]:
-        """What a run would have written about this image and the new file."""
+        """The journal that a run would have written about this image and the new file."""
         disk = ReplacedImage(
             image=FileIdentity.of(self.image.stat()),
             done=FileIdentity.of((self.work / "0.done").stat(follow_symlinks=False)),
         )
         content: dict[str, Any] = json.loads(
-            Journal(task="swap", format="raw", disks=(disk,)).model_dump_json()  # the task may be no task
+            Journal(task="swap", format="raw", disks=(disk,)).model_dump_json()  # the task may be invalid
         )
         return content | {"task": task} | changed
 
     def listing(self) -> dict[str, Any]:
-        """All below the two folders: content, mode, target."""
+        """Everything below the two folders: content, mode, target."""
         return {
             str(path): (
                 path.lstat().st_mode,
@@ -73,11 +73,12 @@ class Place:
         }
 
     def assert_refused(self, match: str) -> None:
-        """Neither a scrub nor a look changes anything, and both say which folder is the reason and what to do."""
+        """Neither a scrub nor an audit changes anything, and both report which folder is the reason
+        and what to do."""
         before = self.listing()
         for begun in (_finished, _untouched):
             with pytest.raises(HostError, match=match) as caught, begun([self.disk]):
-                pytest.fail("it was believed")
+                pytest.fail("it was accepted")
             assert str(self.work) in caught.value.message
             assert str(self.work) in str(caught.value.hint)
         assert self.listing() == before
@@ -91,8 +92,8 @@ def place(tmp_path: Path) -> Place:
     return Place(tmp_path)
 
 
-def test_what_a_run_has_written_is_believed(place: Place) -> None:
-    """So that the refusals below have no other reason than the one that they test."""
+def test_what_a_run_has_written_is_accepted(place: Place) -> None:
+    """So that the refusals below have no other reason than the one they test."""
     place.plant()
     place.done()
     place.journal(json.dumps(place.true_journal()))
@@ -101,11 +102,11 @@ def test_what_a_run_has_written_is_believed(place: Place) -> None:
 
 
 @pytest.mark.parametrize("task", ["swap", "commit"])
-def test_the_journal_of_before_with_paths_in_it(place: Place, task: str) -> None:
+def test_the_earlier_journal_with_paths_in_it(place: Place, task: str) -> None:
     place.plant()
     place.done()
     place.journal(json.dumps({"task": task, "pairs": [[str(place.work / "0.done"), str(place.canary)]]}))
-    place.assert_refused("none that imagebuild writes")
+    place.assert_refused("not in imagebuild's format")
 
 
 def test_an_overlay_on_another_file_is_not_committed(place: Place) -> None:
@@ -123,14 +124,14 @@ def test_a_hard_link_of_another_file_is_not_moved(place: Place) -> None:
     place.canary.chmod(0o600)
     (place.work / "0.done").hardlink_to(place.canary)
     place.journal(json.dumps(place.true_journal()))
-    place.assert_refused("several names")
+    place.assert_refused("several hard links")
 
 
 def test_a_link_to_another_file_is_not_moved(place: Place) -> None:
     place.plant()
     (place.work / "0.done").symlink_to(place.canary)
     place.journal(json.dumps(place.true_journal()))
-    place.assert_refused("is no file")
+    place.assert_refused("is not a regular file")
 
 
 @pytest.mark.parametrize("mode", [0o755, 0o770, 0o701, 0o777])
@@ -157,31 +158,31 @@ def test_a_link_to_a_folder(place: Place) -> None:
     elsewhere = place.canary.parent / "private"
     elsewhere.mkdir(mode=0o700)
     place.work.symlink_to(elsewhere)
-    place.assert_refused("it is no folder")
+    place.assert_refused("it is not a folder")
 
 
 def test_a_file_and_a_pipe_of_its_name(place: Place) -> None:
     place.work.write_bytes(b"")
-    place.assert_refused("it is no folder")
+    place.assert_refused("it is not a folder")
     place.work.unlink()
     os.mkfifo(place.work)
-    place.assert_refused("it is no folder")
+    place.assert_refused("it is not a folder")
 
 
-def test_a_journal_that_is_no_file(place: Place) -> None:
+def test_a_journal_that_is_not_a_file(place: Place) -> None:
     place.plant()
     journal = place.work / "journal.json"
     os.mkfifo(journal, 0o600)
-    place.assert_refused("is no file")  # and does not wait for a writer
+    place.assert_refused("is not a regular file")  # and does not wait for a writer
     journal.unlink()
     journal.mkdir()
-    place.assert_refused("is no file")
+    place.assert_refused("is not a regular file")
     journal.rmdir()
     journal.symlink_to(place.canary)
-    place.assert_refused("is no file")
+    place.assert_refused("is not a regular file")
     journal.unlink()
     journal.symlink_to("nowhere")
-    place.assert_refused("is no file")
+    place.assert_refused("is not a regular file")
 
 
 def test_a_journal_of_somebody_else_or_of_several_names(place: Place) -> None:
@@ -196,7 +197,7 @@ def test_a_journal_of_somebody_else_or_of_several_names(place: Place) -> None:
     place.assert_refused("open to other users")
     journal.chmod(0o600)
     (place.canary.parent / "name").hardlink_to(journal)
-    place.assert_refused("several names")
+    place.assert_refused("several hard links")
 
 
 @pytest.mark.parametrize(
@@ -213,7 +214,7 @@ def test_a_malformed_journal(place: Place, content: bytes) -> None:
     place.plant()
     place.done()
     place.journal(content)
-    place.assert_refused("none that imagebuild writes")
+    place.assert_refused("not in imagebuild's format")
 
 
 def test_a_journal_without_end(place: Place) -> None:
@@ -239,7 +240,7 @@ def test_a_journal_with_one_thing_wrong(place: Place, changed: dict[str, Any]) -
     place.plant()
     place.done()
     place.journal(json.dumps(place.true_journal(**changed)))
-    place.assert_refused("none that imagebuild writes")
+    place.assert_refused("not in imagebuild's format")
 
 
 def test_a_journal_about_other_images(place: Place) -> None:
@@ -248,7 +249,7 @@ def test_a_journal_about_other_images(place: Place) -> None:
     journal = place.true_journal()
     journal["disks"][0]["image"]["inode"] = place.canary.stat().st_ino
     place.journal(json.dumps(journal))
-    place.assert_refused("fits none of the images")
+    place.assert_refused("matches none of the images")
 
 
 @pytest.mark.parametrize("which", ["inode", "size", "mtime_ns"])
@@ -271,7 +272,7 @@ def test_a_leftover_is_removed_without_following_its_links(place: Place) -> None
     assert place.canary.read_bytes() == CANARY
 
 
-# Shapes that nobody thought of.
+# Unexpected structures.
 
 PATHS = st.sampled_from(["CANARY", "IMAGE", "WORK/0.done", "/proc/self/mem", "../elsewhere/canary", "0.done", ""])
 NUMBERS = st.integers() | st.just(-1) | st.just(2**64)

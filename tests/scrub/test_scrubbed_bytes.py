@@ -1,4 +1,5 @@
-"""What scrubbing removes is gone from the bytes of the image, whatever its format and the size of its blocks."""
+"""Data removed by scrubbing is gone from the bytes of the image, whatever its format and the size
+of its blocks."""
 
 from __future__ import annotations
 
@@ -20,19 +21,20 @@ from tests.operations.memory import Node, Tree, with_folders
 
 MIB = 1 << 20
 ROOT, ROOT_SIZE, SWAP_SIZE = 1, 60, 30
-"""Where the root file system begins, and sizes, in MiB."""
+"""Start of the root file system, and sizes, in MiB."""
 IN_SWAP = b"SWAPPED-OUT-PASSWORD"
 CLEARED = ("/etc/pki/consumer", "/etc/pki/entitlement")
-"""Folders of a registration that are emptied, whatever is in them."""
+"""Folders of a registration that are emptied, whatever they contain."""
 WORDS = re.compile(b"|".join(re.escape(word.encode()) for word in families.GONE) + b"|" + IN_SWAP)
 
 
 def guest(family: families.Family) -> Tree:
-    """The family's guest, with files that stay beside those that go, as an installation writes them."""
+    """The family's guest, with files that stay next to those that are removed, as an installation
+    writes them."""
     tree = dict(family.tree())
     for folder in {posixpath.dirname(path) for path, node in tree.items() if node.kind == "file"}:
         if not folder.startswith("/etc") or folder in CLEARED:
-            continue  # much of what is elsewhere goes with its folder
+            continue  # much of the rest is removed together with its folder
         tree |= with_folders({f"{folder}/stays-{number}.conf": Node("file", 0o644, b"STAYS\n") for number in range(2)})
     tree["/etc/fstab"] = Node("file", 0o644, b"/dev/vda1 / ext4 defaults 0 1\n/dev/vda2 none swap sw 0 0\n")
     return tree
@@ -71,7 +73,8 @@ def disk(tree: Tree, folder: Path, block: int) -> Path:
 
 
 def words(image: Path, image_format: str) -> Counter[bytes]:
-    """How often each word that must be gone is in the bytes of an image's disk, and of its file."""
+    """How often each word that must be gone occurs in the bytes of an image's disk, and of its
+    file."""
     raw = image.with_suffix(".look")
     subprocess.run(["qemu-img", "convert", "-f", image_format, "-O", "raw", image, raw], check=True)
     found: Counter[bytes] = Counter()

@@ -1,4 +1,5 @@
-"""Runs that die in the middle: the state that each step leaves is made by hand, and the next run finishes or clears it."""
+"""Runs that die halfway: the state after each step is created by hand, and the next run completes
+it or cleans it up."""
 
 from __future__ import annotations
 
@@ -20,7 +21,7 @@ OLD, NEW = b"old" * 4096, b"new!" * 4096
 
 
 class Died(BaseException):
-    """What a killed process does not do any more."""
+    """The end of a killed process."""
 
 
 def images(folder: Path, *names: str) -> list[ImageToScrub]:
@@ -87,7 +88,7 @@ def test_what_died_is_finished(
 
 
 @pytest.mark.parametrize("written", [0, 4096, 6000, len(NEW) + 1])
-def test_an_overwriting_that_died_in_the_middle_is_finished(
+def test_an_overwriting_that_died_halfway_is_finished(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: int
 ) -> None:
     (disk,) = images(tmp_path, "a")
@@ -112,24 +113,24 @@ def test_a_run_that_died_before_its_journal_never_was(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("task", ["swap", "overwrite"])
-def test_who_only_looks_reports_what_is_unfinished_and_leaves_it(
+def test_an_audit_reports_what_is_unfinished_and_leaves_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, task: Task
 ) -> None:
     disks = images(tmp_path, "a b", "b")
     die(disks, task, monkeypatch, after=1)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     with pytest.raises(HostError, match="interrupted while it changed 2 disks") as caught, _untouched(disks):
-        pytest.fail("it would look at a mixture")
+        pytest.fail("it would read a mixture")
     assert f"imagebuild scrub '{tmp_path}/a b' {tmp_path}/b" in str(caught.value.hint)
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
-def test_disks_that_are_not_named_are_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_disks_are_requested(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     disks = images(tmp_path, "a", "b")
     die(disks, "swap", monkeypatch, after=1)
     with pytest.raises(HostError, match="an unfinished scrub of 2 disks") as caught, _finished(disks[:1]):
         pytest.fail("one is the old one")
-    assert "name all of them" in str(caught.value.hint)
+    assert "give all of them" in str(caught.value.hint)
 
 
 def test_an_image_that_was_changed_since_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,7 +142,7 @@ def test_an_image_that_was_changed_since_is_not_replaced(tmp_path: Path, monkeyp
     assert disk.path.read_bytes() == b"booted meanwhile"
 
 
-def test_the_image_after_a_swap_has_owner_mode_and_attributes_of_the_one_before(tmp_path: Path) -> None:
+def test_a_swap_keeps_owner_mode_and_attributes_of_the_image(tmp_path: Path) -> None:
     (disk,) = images(tmp_path, "a")
     os.chown(disk.path, 1234, 4321)
     disk.path.chmod(0o640)
@@ -220,10 +221,10 @@ def test_a_full_file_system_while_overwriting_leaves_the_journal(
         assert content([disk]) == [NEW]
 
 
-def test_too_little_room_is_found_before_anything_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_little_space_is_found_before_anything_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (disk,) = images(tmp_path, "a")
     monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(0, 0, 0))
-    with pytest.raises(HostError, match="takes 1 MiB more, and 0 MiB are free"), workshop.new(disk.path) as work:
+    with pytest.raises(HostError, match="needs 1 MiB more, but only 0 MiB are free"), workshop.new(disk.path) as work:
         work.done(0).write_bytes(b"x" * (1 << 20) + b"y" * 65536)
         work.done(0).chmod(0o600)
         transaction.finish(work, "overwrite", [disk])
@@ -234,7 +235,7 @@ def test_too_little_room_is_found_before_anything_is_written(tmp_path: Path, mon
 def test_an_output_that_appears_meanwhile_is_not_replaced(tmp_path: Path) -> None:
     (disk,) = images(tmp_path, "a")
     output = tmp_path / "new"
-    with pytest.raises(UsageError, match="is there already"), workshop.new(output) as work:
+    with pytest.raises(UsageError, match="already exists"), workshop.new(output) as work:
         fill(work, [disk])
         output.write_bytes(b"somebody else's")
         transaction.place(work, disk, output, private=True)
@@ -242,7 +243,7 @@ def test_an_output_that_appears_meanwhile_is_not_replaced(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(("private", "mode"), [(True, 0o600), (False, 0o664)])
-def test_an_output_with_password_hashes_is_for_its_owner_alone(tmp_path: Path, private: bool, mode: int) -> None:
+def test_an_output_with_password_hashes_is_readable_only_by_its_owner(tmp_path: Path, private: bool, mode: int) -> None:
     (disk,) = images(tmp_path, "a")
     disk.path.chmod(0o664)
     with workshop.new(tmp_path / "new") as work:
@@ -269,5 +270,5 @@ def test_an_image_may_have_any_name(tmp_path: Path, name: str) -> None:
     transaction.refuse_unfinished([disk])
     with workshop.new(disk.path) as work:
         assert work.path.parent == tmp_path
-        assert is_utf8(str(work.path)), "libguestfs takes nothing else"
+        assert is_utf8(str(work.path)), "libguestfs accepts nothing else"
     assert list(tmp_path.iterdir()) == [disk.path]

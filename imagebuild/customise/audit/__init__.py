@@ -1,8 +1,10 @@
-"""What an audit looks for by itself, beside what operations would remove.
+"""What an audit searches for in addition to what the operations would remove.
 
-First ``identities`` gathers what tells this guest from another, and ``logins`` what may be meant. Then the operations are carried out, on disks
-that are thrown away. What ``search`` still finds after that, scrubbing would leave behind: the identities that were gathered, private keys by
-their content (``private_keys``), and credentials (``credentials``).
+First ``identities`` collects everything that distinguishes this guest from others, and ``logins``
+collects findings that may be intended. Then the operations are carried out on disks that are thrown
+away. Whatever ``search`` still finds afterwards would remain after scrubbing: the collected
+identities, private keys, which are recognised by their content (``private_keys``), and credentials
+(``credentials``).
 """
 
 from __future__ import annotations
@@ -19,4 +21,4 @@ KINDS = {
     LOGINS: "note",
     LIMITS: "note",
 }
-"""What each of them finds: an identity, a secret, or something worth a look that is no fault."""
+"""What each of them finds: an identity, a secret, or something worth checking that is not an error."""

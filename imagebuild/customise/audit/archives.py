@@ -1,4 +1,4 @@
-"""What is in an initramfs, file by file: pure."""
+"""The contents of an initramfs, file by file. Pure functions."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ _LARGEST_TEXT = 1 << 20
 
 
 def texts(image: bytes) -> Iterator[tuple[str, bytes]]:
-    """Each file, link and folder of an initramfs with its path, and its content if it is a text, or a link's target.
+    """Each file, link and folder of an initramfs with its path, and its content if it is a text, or
+    the target of a link.
 
-    Raises GuestError for a compression that is not known, or what is damaged or too large.
+    Raises GuestError if the compression is unknown or the archive is damaged or too large.
     """
     for member in initramfs.members(image):
         content = member.content if len(member.content) <= _LARGEST_TEXT else b""

@@ -1,4 +1,4 @@
-"""What a guest calls itself, as far as that tells it from another."""
+"""The names of a guest, as far as they distinguish it from others."""
 
 from __future__ import annotations
 
@@ -87,12 +87,13 @@ GENERIC = frozenset(
         "buildd",
     ]
 )
-"""Names that images and installers give, and words that stand everywhere."""
+"""Names that images and installers assign, and words that are found everywhere."""
 _SHORTEST = 3
 
 
 def gather(guest: Guest) -> list[str]:
-    """The guest's names, the longest first: with its domain, and without it. None that says nothing of one machine."""
+    """The guest's names, the longest first: with the domain, and without it. Names that do not
+    identify one machine are left out."""
     found = [text_of(guest, path) for path in _FILES]
     for path, setting in _SETTINGS.items():
         found += re.findall(rf"^[ \t]*{setting}", text_of(guest, path), re.MULTILINE)
@@ -103,10 +104,10 @@ def gather(guest: Guest) -> list[str]:
     names = {name.strip().rstrip(".") for name in found}
     names |= {name.partition(".")[0] for name in names}
     words = GENERIC | {account.user for account in accounts(guest)} | _system_words(guest)
-    return sorted((name for name in names if _tells(name, words)), key=lambda name: (-len(name), name))
+    return sorted((name for name in names if _identifies(name, words)), key=lambda name: (-len(name), name))
 
 
-def _tells(name: str, words: frozenset[str] | set[str]) -> bool:
+def _identifies(name: str, words: frozenset[str] | set[str]) -> bool:
     if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?", name) or len(name) < _SHORTEST:
         return False
     first = name.lower().partition(".")[0]
@@ -117,6 +118,6 @@ def _tells(name: str, words: frozenset[str] | set[str]) -> bool:
 
 
 def _system_words(guest: Guest) -> set[str]:
-    """What the system itself is called: the words of its os-release."""
+    """The names of the system itself: the words of its os-release."""
     texts = [text_of(guest, "/etc/os-release"), text_of(guest, "/usr/lib/os-release")]
     return {word.lower() for text in texts for word in re.findall(r"[A-Za-z]{3,}", text)}

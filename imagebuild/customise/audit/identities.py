@@ -1,6 +1,7 @@
-"""What tells this guest from another, gathered from where a system keeps it.
+"""Everything that distinguishes this guest from others, collected from where a system stores it.
 
-File systems' UUIDs are not among them: clones of one disk share them, and ``renew-disk-identifiers`` is there for who must not.
+UUIDs of file systems are not included: clones of one disk share them, and
+``renew-disk-identifiers`` changes them where they must differ.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ _NAMED_AFTER_IT = {
     "/boot/efi/loader/entries/*.conf": r"([0-9a-f]{32})-.*\.conf",
     "/boot/*0-rescue-*": r".*0-rescue-([0-9a-f]{32})(\.img)?",
 }
-"""Where systemd's journal, kernel-install and dracut's rescue image take it for a name: it is known from there when the id itself is gone."""
+"""Places where systemd's journal, kernel-install and dracut's rescue image use the id as a name: it
+can be found there when the id itself is gone."""
 _TOKENS = ("/etc/kernel/entry-token", "/etc/kernel/install.conf")
 
 _NETWORK = (
@@ -86,10 +88,11 @@ _NO_INSTANCE = re.compile(r"iid-datasource-none|nocloud|iid-local\d*|i-default",
 
 @dataclass(frozen=True)
 class Identity:
-    """Something of this one guest: what it is, how it may be written, and what may stand around it.
+    """An identity of this one guest: what it is, how it may be written, and what may surround it.
 
-    ``alone`` are the characters, as inside a bracket of a regular expression, that may not come before or after. ``name`` is a word of a
-    person's choice, which is compared in texts only; ``by_case`` then tells upper from lower case.
+    ``alone`` lists the characters, as inside a bracket expression of a regular expression, that
+    must not come before or after it. ``name`` marks a word that somebody chose, which is compared
+    only in texts; in that case ``by_case`` makes the comparison case-sensitive.
     """
 
     what: str
@@ -100,16 +103,16 @@ class Identity:
 
     @cached_property
     def pattern(self) -> re.Pattern[bytes]:
-        """Where it is in a text."""
+        """The pattern that finds it in a text."""
         spellings = [re.escape(one) for one in sorted(self.spellings, key=len, reverse=True)]
         around = (f"(?<![{self.alone}])", f"(?![{self.alone}])") if self.alone else ("", "")
-        # Before a backslash, and after it, stands whatever was escaped.
+        # Next to a backslash there may be any character that was escaped.
         text = "|".join(one if "\\\\" in one else one.join(around) for one in spellings)
         return re.compile(text.encode(), 0 if self.by_case else re.IGNORECASE)
 
 
 def gather(guest: Guest) -> list[Identity]:
-    """All identities of the guest that are known from its files. Changes nothing."""
+    """All identities of the guest that can be found in its files. Changes nothing."""
     found = [Identity(MACHINE_ID, tuple(spellings.of_machine_id(one))) for one in _some(_machine_ids(guest))]
     found += [
         Identity(f"hardware address {one.hex(':')}", tuple(spellings.of_address(one)))
@@ -124,19 +127,20 @@ def gather(guest: Guest) -> list[Identity]:
         around = "0-9A-Za-z_-" if word else "0-9A-Za-z"
         found.append(Identity(f"hostname {one}", (one,), around, name=True, by_case=word))
     found += [Identity(what, tuple(spellings.of_public_key(body)), "") for what, body in _host_keys(guest)]
-    found += [Identity("id of the cloud's instance", (one,), "0-9A-Za-z") for one in _some(_instances(guest))]
-    found += [Identity(f"serial number of a disk {one}", (one,), "0-9A-Za-z") for one in _some(_serials(guest))]
+    found += [Identity("cloud instance id", (one,), "0-9A-Za-z") for one in _some(_instances(guest))]
+    found += [Identity(f"disk serial number {one}", (one,), "0-9A-Za-z") for one in _some(_serials(guest))]
     found += [Identity(what, tuple(texts), "0-9A-Za-z") for what, texts in _storage_names(guest)]
     return found
 
 
 def _some(found: Collection[Some]) -> list[Some]:
-    """What was found of a kind, sorted: no machine has that many, and a search takes only so much."""
+    """The findings of one kind, sorted and limited: no machine has more, and a search accepts only
+    so many."""
     return sorted(found)[:_MOST_OF_A_KIND]
 
 
 def current_machine_id(guest: Guest) -> str:
-    """The id in /etc/machine-id; nothing if the guest has none."""
+    """The id in /etc/machine-id; empty if the guest has none."""
     value = text_of(guest, _MACHINE_IDS[0]).strip().lower()
     return value if re.fullmatch("[0-9a-f]{32}", value) else ""
 
@@ -155,7 +159,7 @@ def _network(guest: Guest) -> Iterator[tuple[str, str]]:
     for path in guest.real_files(*_NETWORK, *_LEASES):
         if not path.endswith(_OTHERS_STATIONS):
             text = text_of(guest, path)
-            # A log names the cards of others as well.
+            # A log also contains the addresses of other machines' cards.
             yield path, "\n".join(_CARD_IN_LOG.findall(text)) if path.startswith("/var/log/") else text
 
 
@@ -164,7 +168,7 @@ def _addresses(guest: Guest) -> set[bytes]:
     for _, text in _network(guest):
         for match in _ADDRESS.finditer(text):
             value = bytes.fromhex(match[0].replace(":", "").replace("-", ""))
-            # A DUID ends with the address (RFC 8415, 11.2 and 11.4), and so does a client's identifier of type 1.
+            # A DUID ends with the address (RFC 8415, 11.2 and 11.4), and so does a client identifier of type 1.
             if (
                 len(value) == 6
                 or (len(value) == 14 and value[:2] == b"\0\1")
@@ -227,7 +231,8 @@ def _serials(guest: Guest) -> set[str]:
 
 
 def _serial(name: str) -> str:
-    """The serial number in a name below /dev/disk/by-id; nothing for what is named after a file system or is the same in every guest of QEMU's."""
+    """The serial number in a name below /dev/disk/by-id; empty for a name that refers to a file
+    system, or that is the same in every QEMU guest."""
     bus, _, rest = re.sub(r"-part\d+$", "", name).partition("-")
     if bus in ("dm", "lvm", "md", "usb") or re.search(r"QM0000\d|drive-|QEMU_DVD", rest):
         return ""

@@ -1,4 +1,5 @@
-"""The IP addresses that network configurations and leases give to the guest, and not those of name servers and gateways."""
+"""The IP addresses that network configurations and leases assign to the guest, but not those of
+name servers and gateways."""
 
 from __future__ import annotations
 
@@ -21,15 +22,17 @@ _STATIC = re.compile(
     rf"[ \t:=]+[\"']*{_IP}(?:/\d+)?[\"',; \t]*",
     re.MULTILINE,
 )
-"""Addresses in ifcfg files, keyfiles, networkd's files, ifupdown's, and leases."""
+"""Addresses in ifcfg files, keyfiles, systemd-networkd and ifupdown files, and leases."""
 _LISTS, _SINGLE = ("addresses",), ("address", "ip_address")
-"""Keys of netplan's and of cloud-init's network configurations (docs: "Networking config Version 1" and "Version 2")."""
+"""Keys of the network configurations of netplan and cloud-init (docs: "Networking config Version 1"
+and "Version 2")."""
 _OF_OTHERS = ("nameservers", "routes", "routing-policy", "dns_nameservers", "nameserver")
-"""Keys below which such keys name other machines; cloud-init's version 1 has a ``type: nameserver``, too."""
+"""Keys below which these keys refer to other machines; cloud-init's version 1 has a ``type:
+nameserver``, too."""
 
 
 def given_in(path: str, text: str) -> set[Address]:
-    """The addresses in the text of one file that a person or a server chose for this machine."""
+    """The addresses in the text of one file that a person or a server assigned to this machine."""
     found = set()
     words = _in_yaml(text) if _YAML.match(path) else (match[1] for match in _STATIC.finditer(text))
     for word in words:
@@ -54,7 +57,7 @@ def _in_yaml(text: str) -> Iterator[str]:
         node = waiting.pop()
         if id(node) in seen:
             continue
-        seen.add(id(node))  # an alias may lead back to where it stands
+        seen.add(id(node))  # an alias may refer to a mapping that contains it
         if isinstance(node, yaml.SequenceNode):
             waiting += node.value
         elif isinstance(node, yaml.MappingNode):
@@ -69,7 +72,7 @@ def _in_yaml(text: str) -> Iterator[str]:
 def _addresses(key: str, value: yaml.Node) -> Iterator[str]:
     if key in _LISTS and isinstance(value, yaml.SequenceNode):
         for one in value.value:
-            # netplan: an address with options is a mapping with the address as its key.
+            # netplan: an address with options is a mapping whose key is the address.
             words = [key for key, _ in one.value] if isinstance(one, yaml.MappingNode) else [one]
             yield from (word.value.partition("/")[0] for word in words if isinstance(word, yaml.ScalarNode))
     elif key in _SINGLE and isinstance(value, yaml.ScalarNode):

@@ -1,4 +1,5 @@
-"""Who may log in, and with what: nothing wrong by itself, and for the image's owner to know."""
+"""Who may log in, and with what. This is not an error in itself, but the owner of the image should
+know it."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def look(guest: Guest) -> list[Change]:
-    """Keys that may log in, and accounts with a password or without one. Changes nothing."""
+    """Keys that may log in, and accounts with a password or with an empty one. Changes nothing."""
     found = []
     for home in guest.homes():
         for name in ("authorized_keys", "authorized_keys2"):

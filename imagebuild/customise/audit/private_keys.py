@@ -1,8 +1,9 @@
-"""Private keys, by what is in a file and not by where it is.
+"""Private keys, recognised by the content of a file rather than by its path.
 
-Texts have a line that says what they are. Binary ones begin with bytes of their own: Java's key stores (JKS 0xFEEDFEED, JCEKS 0xCECECECE), MIT's
-keytabs (0x0502), PKCS #12 (RFC 7292: version 3, then the content type ``data``) and PKCS #8 (RFC 5958: version 0, then the algorithm).
-Certificates and public keys are none.
+Text formats have a line that identifies them. Binary formats begin with characteristic bytes: Java
+key stores (JKS 0xFEEDFEED, JCEKS 0xCECECECE), MIT keytabs (0x0502), PKCS #12 (RFC 7292: version 3,
+then the content type ``data``) and PKCS #8 (RFC 5958: version 0, then the algorithm). Certificates
+and public keys are not private keys.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ _BODY = re.compile(rb"(\r?\n|\\r\\n|\\n)[ \t>|\"']*[A-Za-z0-9+/=-]")
 
 
 def _has_a_body(path: str, content: bytes, match: re.Match[bytes]) -> bool:
-    """A header that something follows: programs and manuals name the header alone."""
+    """Whether something follows the header: programs and manuals contain the header alone."""
     return _BODY.match(content, match.end()) is not None
 
 
@@ -31,7 +32,8 @@ def _is_all(path: str, content: bytes, match: re.Match[bytes]) -> bool:
 
 
 def _is_no_place(path: str, content: bytes, match: re.Match[bytes]) -> bool:
-    """NetworkManager's ``private-key`` may name a file, or a token, instead of holding the key."""
+    """NetworkManager's ``private-key`` may refer to a file or a token instead of containing the
+    key."""
     return not match[match.lastindex or 0].startswith((b"/", b"file:", b"pkcs11:"))
 
 
@@ -56,41 +58,40 @@ _RSA = b"\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01"
 _EC = b"\x2a\x86\x48\xce\x3d\x02\x01"
 _ED25519 = b"\x06\x03\x2b\x65\x70\x04"
 _PBES2 = b"\x2a\x86\x48\x86\xf7\x0d\x01\x05\x0d"
-"""Object identifiers in DER; the fourth with its tag, and the octet string that follows in a private key."""
+"""Object identifiers in DER. The fourth one includes its tag, and the octet string that follows it
+in a private key."""
 
 RULES = (
     SecretRule("private key", r"-----BEGIN ([A-Z0-9]+ )*PRIVATE KEY( BLOCK)?-----", holds=_has_a_body),
     SecretRule("private key", "---- BEGIN SSH2 ENCRYPTED PRIVATE KEY ----", holds=_has_a_body),
     SecretRule(
-        "OpenVPN's shared key",
+        "OpenVPN shared key",
         r"-----BEGIN OpenVPN (Static key V1|tls-crypt-v2 (server|client) key)-----",
         holds=_has_a_body,
     ),
-    SecretRule("private key of PuTTY", "^PuTTY-User-Key-File-[0-9]+:"),
-    SecretRule("private key of age", "AGE-(SECRET-KEY|PLUGIN-[A-Z0-9]+)-1[A-Z0-9]{20,}", comments=True),
+    SecretRule("PuTTY private key", "^PuTTY-User-Key-File-[0-9]+:"),
+    SecretRule("age private key", "AGE-(SECRET-KEY|PLUGIN-[A-Z0-9]+)-1[A-Z0-9]{20,}", comments=True),
     SecretRule(
-        "private key of WireGuard",
+        "WireGuard private key",
         f"^{B}*(PrivateKey|PresharedKey|private-key|preshared-key){B}*={B}*([^ \t#]+)",
         only=r"/wireguard/|/systemd/network/|/system-connections/|/netplan/|wg[^/]*\.conf$|\.netdev$",
         holds=_is_no_place,
     ),
-    SecretRule("private key of WireGuard", f"^{B}*PrivateKey{B}*={B}*([A-Za-z0-9+/]{{43}}=)"),
+    SecretRule("WireGuard private key", f"^{B}*PrivateKey{B}*={B}*([A-Za-z0-9+/]{{43}}=)"),
     SecretRule("private key", rf'"(PrivateKey|private_key|privateKey)"{B}*:{B}*"([^"/][^"]*)"'),
-    SecretRule("key of 32 bytes, as WireGuard keeps them", "^[A-Za-z0-9+/]{43}=", holds=_is_all),
-    SecretRule("private key of minisign or signify", "^untrusted comment:.*secret key"),
-    SecretRule("secret of DNS updates (TSIG)", rf'^{B}*(key{B}.*)?secret{B}+"?([A-Za-z0-9+/=]{{8,}})"?{B}*;'),
-    SecretRule("private key of DNSSEC", "^Private-key-format:"),
-    SecretRule(
-        "private key of GnuPG", r"\((21:protected-private-key|11:private-key)|^Key: *\((protected-)?private-key"
-    ),
-    SecretRule("private key of an onion service", "^== ed25519v1-secret"),
-    SecretRule("key of Ceph", rf"^{B}*key{B}*={B}*(A[A-Za-z0-9+/]{{37}}==)"),
-    SecretRule("key of a Kubernetes client", rf"client-key-data:{B}*\"?([A-Za-z0-9+/=]+)"),
-    SecretRule("private key of Tailscale", r"privkey:[0-9a-f]{16,}|\"_machinekey\""),
+    SecretRule("32-byte key, as stored by WireGuard", "^[A-Za-z0-9+/]{43}=", holds=_is_all),
+    SecretRule("minisign or signify private key", "^untrusted comment:.*secret key"),
+    SecretRule("DNS update secret (TSIG)", rf'^{B}*(key{B}.*)?secret{B}+"?([A-Za-z0-9+/=]{{8,}})"?{B}*;'),
+    SecretRule("DNSSEC private key", "^Private-key-format:"),
+    SecretRule("GnuPG private key", r"\((21:protected-private-key|11:private-key)|^Key: *\((protected-)?private-key"),
+    SecretRule("onion service private key", "^== ed25519v1-secret"),
+    SecretRule("Ceph key", rf"^{B}*key{B}*={B}*(A[A-Za-z0-9+/]{{37}}==)"),
+    SecretRule("Kubernetes client key", rf"client-key-data:{B}*\"?([A-Za-z0-9+/=]+)"),
+    SecretRule("Tailscale private key", r"privkey:[0-9a-f]{16,}|\"_machinekey\""),
     SecretRule("private key (JSON Web Key)", r'"kty"', holds=_is_private_jwk),
-    SecretRule("key store of Java", b"^" + literal(b"\xfe\xed\xfe\xed"), holds=_at_the_start, comments=True),
-    SecretRule("key store of Java", b"^" + literal(b"\xce\xce\xce\xce"), holds=_at_the_start, comments=True),
-    SecretRule("keytab of Kerberos", b"^\x05\x02", holds=_at_the_start, comments=True),
+    SecretRule("Java key store", b"^" + literal(b"\xfe\xed\xfe\xed"), holds=_at_the_start, comments=True),
+    SecretRule("Java key store", b"^" + literal(b"\xce\xce\xce\xce"), holds=_at_the_start, comments=True),
+    SecretRule("Kerberos keytab", b"^\x05\x02", holds=_at_the_start, comments=True),
     SecretRule("key store (PKCS #12)", literal(_DATA), holds=_is_pkcs12, comments=True),
     *(
         SecretRule("private key (PKCS #8)", literal(oid), holds=_is_pkcs8, comments=True)
@@ -100,12 +101,12 @@ RULES = (
 )
 
 NAMES = (
-    Named("private keys of GnuPG", r"secring\.gpg"),
-    Named("private host key of dropbear", "dropbear_[a-z0-9]+_host_key"),
-    Named("private key of PuTTY", r".*\.ppk"),
-    Named("private key of WireGuard", r".*private.*|.*\.(key|psk)", "/wireguard/"),
-    Named("wallet of KDE", r".*\.kwl"),
-    Named("keyring of GNOME", r".*\.(keyring|keystore)", "/share/keyrings/"),
-    Named("key of an encrypted disk", r".*\.key", r"/cryptsetup-keys\.d/"),
-    Named("keytab of Kerberos", r".*\.keytab"),
+    Named("GnuPG private keys", r"secring\.gpg"),
+    Named("Dropbear private host key", "dropbear_[a-z0-9]+_host_key"),
+    Named("PuTTY private key", r".*\.ppk"),
+    Named("WireGuard private key", r".*private.*|.*\.(key|psk)", "/wireguard/"),
+    Named("KDE wallet", r".*\.kwl"),
+    Named("GNOME keyring", r".*\.(keyring|keystore)", "/share/keyrings/"),
+    Named("disk encryption key", r".*\.key", r"/cryptsetup-keys\.d/"),
+    Named("Kerberos keytab", r".*\.keytab"),
 )

@@ -1,4 +1,5 @@
-"""What a secret looks like in a file: a line that matches, in a file of a certain name, and whatever else must hold."""
+"""What a secret looks like in a file: a line that matches, in a file with a certain name, and any
+other condition."""
 
 from __future__ import annotations
 
@@ -9,20 +10,22 @@ from dataclasses import dataclass
 from functools import cached_property
 
 Holds = Callable[[str, bytes, re.Match[bytes]], bool]
-"""Of a path, the file's content and what matched in it."""
+"""A condition on a path, the content of the file and the match in it."""
 B = "[ \t]"
-"""A blank. Patterns hold to what grep and Python read the same way: no classes like ``\\s``, no look-around."""
+r"""A blank. Patterns use only what grep and Python interpret in the same way: no classes such as
+``\s``, no look-around."""
 _MOST = 1 << 20
-"""Bytes of a file that patterns are compared with."""
+"""The number of bytes of a file that patterns are compared with."""
 _LONGEST = 2048
-"""Bytes of a line that patterns are compared with: the time that some take grows with the square of it."""
+"""The number of bytes of a line that patterns are compared with: the time that some patterns need
+grows with its square."""
 _COMMENT = re.compile(rb"[ \t]*(#|;|// |<!--|dnl )")
 _PLACEHOLDER = re.compile(
     r"|[*.?-]+|x{3,}|<.*|\[.*\]|\{.*|\$.*|%.*|@.*@|(your|my|some|the|example|replace|change|insert|enter)[-_ ].*|"
     r"(none|null|nil|true|false|yes|no|on|off|ask|undef|testing123)[,;]*",
     re.IGNORECASE,
 )
-"""What stands in examples, and settings that are none: nothing that needs to stay unknown."""
+"""Values in examples, and settings that are not secrets: nothing that needs to stay unknown."""
 
 
 def anything(path: str, content: bytes, match: re.Match[bytes]) -> bool:
@@ -32,10 +35,12 @@ def anything(path: str, content: bytes, match: re.Match[bytes]) -> bool:
 
 @dataclass(frozen=True)
 class SecretRule:
-    """``pattern`` is compared line by line, without regard to case. Its last group is the secret, if it has groups: a placeholder is none.
+    """``pattern`` is compared with each line, ignoring case. If it has groups, the last one is the
+    secret; a placeholder does not count.
 
-    ``name`` is the last part of the file's path, as a whole, and ``only`` is looked for in the path. A pattern that many a text matches has a
-    ``name``: it is not sought for in all files. Lines that are comments do not count, but where ``comments`` says that they do.
+    ``name`` must match the last part of the file's path as a whole, and ``only`` is searched for in
+    the path. A pattern that matches many texts needs a ``name``, so that it is not searched for in
+    all files. Comment lines do not count unless ``comments`` is set.
     """
 
     what: str
@@ -47,16 +52,16 @@ class SecretRule:
 
     @property
     def text(self) -> bytes:
-        """The pattern, for grep: it knows no escapes for characters."""
+        """The pattern for grep, which does not know escapes for characters."""
         return self.pattern if isinstance(self.pattern, bytes) else self.pattern.replace(r"\t", "\t").encode()
 
     @cached_property
     def _compiled(self) -> re.Pattern[bytes]:
-        # To Python, a set of all characters but some has the end of a line in it.
+        # In Python, a negated set includes the end of a line.
         return re.compile(self.text.replace(b"[^", b"[^\n"), re.IGNORECASE | re.MULTILINE)
 
     def line_in(self, path: str, content: bytes) -> int | None:
-        """The number of the first line of a file that is a secret; None if there is none."""
+        """The number of the first line that contains a secret; None if there is none."""
         if not re.search(self.only, path) or (self.name and not fits(self.name, path)):
             return None
         for match in self._compiled.finditer(content):
@@ -72,14 +77,15 @@ class SecretRule:
 
 @dataclass(frozen=True)
 class Named:
-    """A file that is a secret by its name: a pattern of all of its last part, and one to look for in its folder. An empty one is none."""
+    """A file that is a secret because of its name: a pattern for the whole last part of its path,
+    and one to search for in its folder. An empty file is not a secret."""
 
     what: str
     name: str
     folder: str = ""
 
     def is_at(self, path: str) -> bool:
-        """Whether a file of this kind would have this path."""
+        """Whether a file with this path is of this kind."""
         return fits(self.name, path) and re.search(self.folder, f"{posixpath.dirname(path)}/") is not None
 
 
@@ -89,18 +95,18 @@ def fits(name: str, path: str) -> bool:
 
 
 def is_placeholder(value: bytes | None) -> bool:
-    """Whether a value is no secret but stands for one, or says yes or no."""
+    """Whether a value is a placeholder for a secret, or means yes or no."""
     text = (value or b"").decode("utf-8", "replace").strip().strip("\"'").strip()
     return _PLACEHOLDER.fullmatch(text) is not None
 
 
 def literal(content: bytes) -> bytes:
-    """Bytes as a pattern that matches them, for grep as well as for Python."""
+    """A pattern that matches these bytes literally, in grep and in Python."""
     return re.sub(rb"[.\[\]\\*^$+?(){}|]", rb"\\\g<0>", content)
 
 
 def found_in(rules: Sequence[SecretRule], path: str, content: bytes) -> Iterator[str]:
-    """What a file holds, with the number of the line if it is a text; each kind once."""
+    """The secrets in a file, with the number of the line if it is a text; each kind once."""
     lines = content[:_MOST].split(b"\n")
     long = max(map(len, lines)) > _LONGEST
     text = b"\n".join(part for line in lines for part in _parts(line)) if long else content[:_MOST]

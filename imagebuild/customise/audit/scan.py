@@ -1,4 +1,5 @@
-"""What an audit finds in a guest's files by itself: one search for everything, then a look into what it hits."""
+"""What an audit finds in a guest's files in addition to the operations: one search for everything,
+followed by an inspection of the matching files."""
 
 from __future__ import annotations
 
@@ -27,17 +28,18 @@ if TYPE_CHECKING:
     from imagebuild.customise.guest import Guest
 
 _MOST = 4 << 20
-"""Bytes of the largest file that is looked into."""
+"""The size in bytes up to which a file is inspected."""
 _MOST_FILES = 5000
 _LARGEST_IMAGE = 256 << 20
 _IMAGES = ("/boot/init*", "/boot/efi/*/init*", "/efi/*/init*", "/boot/*/*/initrd")
 _COMMON = 25
-"""Files that a word in a person's choice may be in. In more, it is a word of the language."""
+"""The number of files up to which a name chosen by somebody counts as a name. If it is in more
+files, it is an ordinary word."""
 
 
 @dataclass
 class _Report:
-    """Findings by kind, each place and text once."""
+    """Findings by kind, each path and text once."""
 
     found: dict[str, list[Change]] = field(default_factory=dict)
 
@@ -53,31 +55,32 @@ class _Report:
 
 
 def look(guest: Guest, known: Sequence[Identity]) -> dict[str, list[Change]]:
-    """What of ``known`` is still in the guest, and its private keys and credentials. Changes nothing."""
+    """Which of ``known`` are still in the guest, and its private keys and credentials. Changes
+    nothing."""
     report = _Report()
     names, contents, links, complete = _searched(guest, known)
     if not complete:
         report.add(
-            LIMITS, "/", "not all files could be looked into: there is too much to list, or the file system is damaged"
+            LIMITS, "/", "not all files could be inspected: there are too many to list, or the file system is damaged"
         )
     for path in scanned_folders.layers(guest):
-        report.add(LIMITS, path, "not looked into: a system within the system")
+        report.add(LIMITS, path, "not inspected: it contains other systems")
     images = list(dict.fromkeys(path for path in map(guest.real_file, guest.glob(*_IMAGES)) if path))
     by_name = [path for path in names if any(rule.name and rules.fits(rule.name, path) for rule in credentials.RULES)]
     by_name = [path for path in by_name if _is_filled(guest, path)]
     hit = [path for path in dict.fromkeys([*contents, *by_name]) if path not in images]
     if len(hit) > _MOST_FILES:
-        report.add(LIMITS, "/", f"only {_MOST_FILES} of {len(hit)} files that may hold something were looked into")
+        report.add(LIMITS, "/", f"only {_MOST_FILES} of {len(hit)} files with possible findings were inspected")
     for path in hit[:_MOST_FILES]:
         content = _content(guest, path)
         if content is None:
             if path.isprintable():
-                report.add(LIMITS, path, "not looked into: it cannot be read")
+                report.add(LIMITS, path, "not inspected: it cannot be read")
             else:
                 report.add(
                     CREDENTIALS,
                     path,
-                    "an identity or a secret, by what is in it; with such a name it cannot be read here",
+                    "contains an identity or a secret; it was not inspected further because of its unprintable name",
                 )
             continue
         _look_for_identities(path, content, known, report)
@@ -93,7 +96,8 @@ def look(guest: Guest, known: Sequence[Identity]) -> dict[str, list[Change]]:
 
 
 def _searched(guest: Guest, known: Sequence[Identity]) -> tuple[list[str], list[str], list[tuple[str, str]], bool]:
-    """Paths by their names, files by their contents, and links; of all folders, and of those that links lead to."""
+    """Matches by file name, matches by content, and links; in all folders, including those that
+    links lead to."""
     texts = [rules.literal(text.encode()) for one in known for text in one.spellings]
     patterns = (*private_keys.RULES, *credentials.RULES)
     texts += [rule.text for rule in patterns if not rule.name]
@@ -101,7 +105,7 @@ def _searched(guest: Guest, known: Sequence[Identity]) -> tuple[list[str], list[
     named = [f".*{_literal(text)}.*" for text in named]
     named += [one.name for one in (*private_keys.NAMES, *credentials.NAMES)]
     named += [rule.name for rule in patterns if rule.name]
-    # One part of a path has no slash in it; find sees the whole path.
+    # A single part of a path contains no slash; find compares the whole path.
     name = "|".join(named).replace(".*", "[^/]*")
     folders = scanned_folders.folders(guest)
     names: list[str] = []
@@ -125,7 +129,7 @@ def _literal(text: str) -> str:
 
 
 def _is_filled(guest: Guest, path: str) -> bool:
-    """Whether there is a file, and something in it. One that cannot be looked at is taken for one."""
+    """Whether there is a file that is not empty. A file that cannot be inspected counts as one."""
     try:
         entry = guest.stat(path)
     except (GuestError, UnicodeError):
@@ -181,9 +185,10 @@ def _look_for_secrets(path: str, content: bytes, report: _Report) -> None:
 
 
 def _look_into_image(guest: Guest, path: str, known: Sequence[Identity], report: _Report) -> None:
-    """The texts in an initramfs. What is in there is in the memory of every clone until its own root is mounted, and is kept by a backup of /boot."""
+    """The texts in an initramfs. Its contents are in the memory of every clone until the root file
+    system is mounted, and are also in a backup of /boot."""
     if guest.size(path) > _LARGEST_IMAGE:
-        report.add(LIMITS, path, "not looked into: this initramfs is too large")
+        report.add(LIMITS, path, "not inspected: this initramfs is too large")
         return
     try:
         for name, content in archives.texts(guest.read_bytes(path, _LARGEST_IMAGE)):
@@ -197,23 +202,21 @@ def _look_into_image(guest: Guest, path: str, known: Sequence[Identity], report:
                     for what in rules.found_in(patterns, place, content):
                         report.add(kind, path, f"{what} of {place} in the initramfs")
     except GuestError as error:
-        report.add(LIMITS, path, f"not looked into: {error.message}")
+        report.add(LIMITS, path, f"not inspected: {error.message}")
 
 
 def _sort_out(report: _Report) -> None:
-    """Common words are no identities."""
+    """Drop identities that are common words."""
     found = report.found.get(IDENTITIES, [])
     for word in {what for what in map(_word, found) if what}:
         hits = [change for change in found if _word(change) == word]
         if len({change.path for change in hits}) > _COMMON:
             found = [change for change in found if change not in hits]
-            report.add(
-                LIMITS, "/", f"the hostname {word} is a common word: it is in {len(hits)} places, which are not listed"
-            )
+            report.add(LIMITS, "/", f"the hostname {word} is a common word: its {len(hits)} occurrences are not listed")
     report.found = {kind: changes for kind, changes in (report.found | {IDENTITIES: found}).items() if changes}
 
 
 def _word(change: Change) -> str:
-    """The hostname of letters alone that a finding is about."""
+    """The hostname that a finding is about, if it consists of letters only."""
     match = re.match(r"hostname ([A-Za-z]+)(?= in )", change.what)
     return match[1] if match else ""

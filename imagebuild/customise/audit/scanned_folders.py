@@ -1,4 +1,5 @@
-"""Where an audit looks: everything that a machine's own files may be in, and not what packages bring."""
+"""Where an audit searches: everywhere that a machine's own files may be, but not in the files that
+packages install."""
 
 from __future__ import annotations
 
@@ -50,17 +51,19 @@ LAYERS = (
     "/.snapshots",
     "/home/.snapshots",
 )
-"""Systems within the system: images of containers and earlier states. They are named, and not looked into."""
+"""Systems within the system: container images and snapshots. They are reported, but not inspected."""
 _SAMPLES = re.compile(
     r"/(site|dist)-packages/|/node_modules/|/(go/pkg/mod|\.cargo/registry|vendor/bundle)/|/(tests?|testdata|test_data|fixtures|examples?)/|"
     r"^/usr/local/(share/(doc|man)|lib/(python|ruby|node|perl))|^/var/lib/(dpkg|apt/lists|rpm|dnf|pacman|portage)/|^/var/db/pkg/|"
     r"^/boot/grub2?/.*\.(mod|img|efi)$"
 )
-"""Where software brings keys and passwords of its own, for its tests and as examples: what is there is no secret of this guest."""
+"""Places where software ships keys and passwords for its tests and as examples: these are not
+secrets of this guest."""
 
 
 def folders(guest: Guest) -> list[str]:
-    """The folders at the top of the guest that are searched, with those that links there lead to."""
+    """The top-level folders of the guest that are searched, and the folders that links there lead
+    to."""
     top = [(f"/{entry.name}", entry.kind) for entry in guest.listdir("/") if entry.name not in _OF_THE_SYSTEM]
     found = [path for path, kind in top if kind == "dir"] + [path for path in _WITHIN if guest.is_dir(path)]
     links = [(path, guest.readlink(path)) for path, kind in top if kind == "symlink"]
@@ -68,7 +71,7 @@ def folders(guest: Guest) -> list[str]:
 
 
 def beyond(guest: Guest, links: Iterable[tuple[str, str]], searched: Iterable[str]) -> list[str]:
-    """The folders that links lead to out of what was searched, and that are no part of the system."""
+    """Folders outside the searched ones that links lead to, unless they are part of the system."""
     roots = tuple(f"{folder}/" for folder in searched)
     found = set()
     for path, target in links:
@@ -87,10 +90,10 @@ def _is_outside(path: str, roots: tuple[str, ...]) -> bool:
 
 
 def is_sample(path: str) -> bool:
-    """Whether a secret at this path came with software."""
+    """Whether a secret at this path was shipped with software."""
     return _SAMPLES.search(path) is not None
 
 
 def layers(guest: Guest) -> list[str]:
-    """Systems within the system that are not looked into."""
+    """Systems within the system that are not inspected."""
     return guest.glob(*LAYERS)

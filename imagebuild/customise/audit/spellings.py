@@ -1,6 +1,6 @@
-"""Every way in which programs write down a machine id, a hardware address or a key. Pure.
+"""All the ways in which programs write a machine id, a hardware address or a key. Pure functions.
 
-A spelling is a literal text. Whatever compares them takes upper and lower case for the same.
+A spelling is a literal text. Comparisons ignore case.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ import uuid
 
 
 def of_machine_id(value: str) -> list[str]:
-    """32 hexadecimal digits: as they are, as a UUID, with the bytes of its first three fields turned round as in DMI, and hashed.
+    """32 hexadecimal digits: as they are, as a UUID, with the bytes of its first three fields
+    reversed as in DMI, and hashed.
 
-    Programs that must not show the id itself hash its text, with or without the end of its line.
+    Programs that must not reveal the id itself hash its text, with or without the line break.
     """
     plain = value.lower()
     found = [plain, *_uuids(uuid.UUID(plain)), *_uuids(uuid.UUID(bytes_le=bytes.fromhex(plain)))]
@@ -25,7 +26,8 @@ def of_machine_id(value: str) -> list[str]:
 
 
 def of_uuid(value: str) -> list[str]:
-    """A UUID with and without hyphens, and with those that systemd escapes in names of units."""
+    """A UUID with and without hyphens, and with the hyphens escaped as systemd does it in unit
+    names."""
     return [*_uuids(uuid.UUID(value)), uuid.UUID(value).hex]
 
 
@@ -34,10 +36,12 @@ def _uuids(value: uuid.UUID) -> list[str]:
 
 
 def of_address(value: bytes) -> list[str]:
-    """The six bytes of a hardware address: with colons, hyphens, dots or nothing between them, as numbers, and what is made of it.
+    """The six bytes of a hardware address: separated by colons, hyphens, dots or nothing, as
+    numbers, and in derived forms.
 
-    Numbers with semicolons are NetworkManager's. The last ones are the modified EUI-64 that IPv6 addresses end with (RFC 4291,
-    appendix A), and bytes in quotes as ISC's dhclient writes its DUID.
+    Numbers with semicolons are NetworkManager's. The last forms are the modified EUI-64 at the end
+    of IPv6 addresses (RFC 4291, appendix A), and the quoted bytes in which ISC's dhclient writes
+    its DUID.
     """
     pairs = [f"{byte:02x}" for byte in value]
     plain = "".join(pairs)
@@ -57,17 +61,18 @@ def _quoted(byte: int) -> str:
 
 
 def of_ip(value: str) -> list[str]:
-    """An IP address as it is, and an IPv6 one in its short and its long form."""
+    """An IP address as it is, and an IPv6 address in its short and its long form."""
     address = ipaddress.ip_address(value)
     return list(dict.fromkeys([value, address.compressed, address.exploded]))
 
 
 _BODY = 64
-"""Characters of a public key's end that tell it from any other."""
+"""The number of characters at the end of a public key that distinguish it from any other."""
 
 
 def of_public_key(body: str) -> list[str]:
-    """An SSH public key's base64: the end of it, its fingerprints as ssh-keygen prints them, and those of SSHFP records (RFC 4255, RFC 6594)."""
+    """The base64 of an SSH public key: its last part, its fingerprints as printed by ssh-keygen,
+    and those of SSHFP records (RFC 4255, RFC 6594)."""
     found = [body.rstrip("=")[-_BODY:]]
     try:
         blob = base64.b64decode(body, validate=True)

@@ -1,4 +1,4 @@
-"""Reading what may be anything: an audit does not end because of one file."""
+"""Reading files of any kind: an audit does not end because of one file."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ if TYPE_CHECKING:
     from imagebuild.customise.guest import Guest
 
 _MOST = 256 << 10
-"""Bytes of the largest file that is read for a setting in it."""
+"""The size in bytes up to which a file is read for a setting in it."""
 
 
 def text_of(guest: Guest, path: str) -> str:
-    """A file's text; nothing if it is not there, cannot be read, or is too large to be what is looked for."""
+    """The text of a file; empty if the file does not exist, cannot be read, or is too large to be
+    the expected one."""
     try:
         real = guest.real_file(path)
         return guest.read(real, _MOST) if real and guest.size(real) <= _MOST else ""

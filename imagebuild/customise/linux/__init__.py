@@ -1,1 +1,1 @@
-"""Formats and tools of Linux guests, as operations use them: boot files, packages, units, accounts."""
+"""Formats and tools of Linux guests that operations use: boot files, packages, units, accounts."""

@@ -1,4 +1,5 @@
-"""Lines of the files that describe accounts: /etc/passwd, shadow, group, gshadow, subuid and subgid. Pure, but for the guest's files."""
+"""Editing the files that describe accounts: /etc/passwd, shadow, group, gshadow, subuid and subgid.
+Pure functions, except those that take a guest."""
 
 from __future__ import annotations
 
@@ -19,10 +20,10 @@ _GROUP_SECRETS = "/etc/gshadow"
 _SUBORDINATE = ("/etc/subuid", "/etc/subgid")
 _SUBORDINATE_IDS = 65536
 _FIRST_SUBORDINATE = 100_000
-"""useradd's defaults, SUB_UID_COUNT and SUB_UID_MIN of login.defs(5)."""
+"""useradd's defaults, SUB_UID_COUNT and SUB_UID_MIN in login.defs(5)."""
 _LOCKED = "!"
 _PEOPLE = range(1000, 60001)
-"""UID_MIN and UID_MAX of login.defs(5)."""
+"""UID_MIN and UID_MAX in login.defs(5)."""
 
 Fields = list[str]
 
@@ -33,7 +34,7 @@ def find(text: str, name: str) -> Fields | None:
 
 
 def with_fields(text: str, name: str, change: Callable[[Fields], Sequence[str]]) -> str:
-    """``text`` with the line of ``name`` changed."""
+    """``text`` with a changed line for ``name``."""
     lines = [":".join(change(_fields(line))) if _fields(line)[0] == name else line for line in text.split("\n")]
     return "\n".join(lines)
 
@@ -43,28 +44,28 @@ def _fields(line: str) -> Fields:
 
 
 def holder(text: str, number: int) -> str | None:
-    """The name of the line that has ``number`` as its id."""
+    """The name on the line that has ``number`` as its id."""
     return next((fields[0] for fields in map(_fields, text.splitlines()) if fields[2:3] == [str(number)]), None)
 
 
 def free_id(text: str) -> int:
-    """The lowest number for people's accounts and groups that no line has as its id. GuestError if all are taken."""
+    """The lowest id for user accounts and groups that no line uses. GuestError if all are in use."""
     taken = {fields[2] for fields in map(_fields, text.splitlines()) if len(fields) > 2}
     found = next((number for number in _PEOPLE if str(number) not in taken), None)
     if found is None:
-        raise GuestError(f"all ids from {_PEOPLE.start} on are taken in the guest")
+        raise GuestError(f"all ids from {_PEOPLE.start} on are in use in the guest")
     return found
 
 
 def add_group(guest: Guest, name: str, gid: int | None = None) -> int:
-    """Make sure that there is a group, and tell its id."""
+    """Make sure that a group exists, and return its id."""
     text = guest.read(GROUPS)
     if (found := find(text, name)) is not None and len(found) > 2 and found[2].isdigit():
         if gid is not None and int(found[2]) != gid:
             raise GuestError(f"the guest's group {name} has the id {found[2]}, not {gid}")
         return int(found[2])
     if gid is not None and (other := holder(text, gid)) is not None:
-        raise GuestError(f"the guest's group {other} has the id {gid} already")
+        raise GuestError(f"the id {gid} is already in use by the guest's group {other}")
     number = gid if gid is not None else free_id(text)
     guest.edit(GROUPS, lambda old: with_line_at_end(old, f"{name}:x:{number}:"), f"added {name}")
     if guest.real_file(_GROUP_SECRETS):
@@ -73,7 +74,7 @@ def add_group(guest: Guest, name: str, gid: int | None = None) -> int:
 
 
 def add_member(guest: Guest, group: str, user: str) -> None:
-    """Make sure that an account is a member of a group that is there."""
+    """Make sure that an account is a member of an existing group."""
 
     def joined(fields: Fields) -> Sequence[str]:
         members = [member for member in fields[-1].split(",") if member]
@@ -84,7 +85,8 @@ def add_member(guest: Guest, group: str, user: str) -> None:
 
 
 def add_subordinate_ids(guest: Guest, user: str) -> None:
-    """Give an account its range of further ids, as useradd does where the guest keeps such ranges."""
+    """Assign a range of subordinate ids to an account, as useradd does if the guest uses such
+    ranges."""
     for path in guest.real_files(*_SUBORDINATE):
         text = guest.read(path)
         if find(text, user) is None:
@@ -98,7 +100,7 @@ def _ends(lines: Iterable[str]) -> list[int]:
 
 
 def set_password(guest: Guest, user: str, crypted: str) -> None:
-    """Give an account that is there what stands for its password: a hash of crypt(5), or a lock."""
+    """Set the password field of an existing account: a hash in crypt(5) format, or a lock."""
 
     def changed(fields: Fields) -> Sequence[str]:
         return [fields[0], crypted, *fields[2:]]
@@ -107,14 +109,15 @@ def set_password(guest: Guest, user: str, crypted: str) -> None:
         ACCOUNTS, lambda text: with_fields(text, user, lambda old: [old[0], "x", *old[2:]]), "password in shadow"
     )
     if find(guest.read(SHADOW), user) is None:
-        # No date of the last change: then nothing expires, and two builds are alike.
+        # No date of the last change: nothing expires, and two builds are identical.
         guest.edit(SHADOW, lambda text: with_line_at_end(text, f"{user}:{crypted}::0:99999:7:::"), f"added {user}")
     else:
         guest.edit(SHADOW, lambda text: with_fields(text, user, changed), f"password of {user}")
 
 
 def lock(guest: Guest, user: str) -> None:
-    """Let no password open an account that is there; what it has as a password is kept behind the mark, as passwd -l does."""
+    """Lock the password of an existing account; the old value is kept behind the mark, as passwd -l
+    does it."""
     now = (find(guest.read(SHADOW), user) or ["", ""])[1]
     if find(guest.read(SHADOW), user) is None or not now.startswith(("!", "*")):
         set_password(guest, user, _LOCKED + now)
@@ -123,9 +126,9 @@ def lock(guest: Guest, user: str) -> None:
 
 
 def check(guest: Guest, user: str) -> None:
-    """GuestError unless the guest keeps passwords in /etc/shadow and has the account."""
+    """GuestError unless the guest stores passwords in /etc/shadow and has the account."""
     for path in (ACCOUNTS, SHADOW):
         if guest.real_file(path) is None:
             raise GuestError(f"this guest has no {path}")
     if find(guest.read(ACCOUNTS), user) is None:
-        raise GuestError(f"the guest has no account {user}", "create-user makes one")
+        raise GuestError(f"the guest has no account {user}", "create it with create-user")

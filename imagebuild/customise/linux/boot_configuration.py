@@ -1,6 +1,8 @@
-"""The kernel command lines in boot loaders' files: each kind of file with an edit applied to it. Pure.
+"""The kernel command lines in boot loader files: an edit applied to each kind of file. Pure
+functions.
 
-Each function takes a text and an edit, and returns the new text; the same one if it is as it should be.
+Each function takes a text and an edit, and returns the new text, or the same text if nothing has to
+change.
 """
 
 from __future__ import annotations
@@ -16,19 +18,21 @@ _GRUB_LINE = re.compile(
     r"""^([ \t]*(?:linux(?:16|efi)?|(?:kernel|module2?)(?=[ \t]+\S*(?:vmlinu|bzImage)))[ \t]+(\S+))((?:\\\n|[^\n])*)""",
     re.MULTILINE,
 )
-"""A command that loads a kernel, its path, and what follows. Under Xen, and in GRUB Legacy, others load kernels and more."""
+"""A command that loads a kernel, its path, and the rest of the line. Under Xen, and in GRUB Legacy,
+these commands also load other things than kernels."""
 _KERNELOPTS = re.compile(r'^([ \t]*set[ \t]+(?:default_)?kernelopts=)"([^"\n]*)"', re.MULTILINE)
 _REFERENCE = re.compile(r"\$(?:kernelopts\b|\{kernelopts\})")
 _NO_LINUX = re.compile(r"memtest|\.lkrn$")
 
 
 def holds_kernelopts(text: str) -> bool:
-    """Whether a grubenv or grub.cfg sets the variable that entries of Fedora and RHEL 8 refer to."""
+    """Whether a grubenv or grub.cfg sets the variable that the entries of Fedora and RHEL 8 refer
+    to."""
     return bool(_KERNELOPTS.search(text) or re.search(r"^kernelopts=", text, re.MULTILINE))
 
 
 def grub_cfg(text: str, edit: Edit) -> str:
-    """grub.cfg, and the menu.lst or grub.conf of GRUB Legacy."""
+    """grub.cfg, and menu.lst or grub.conf of GRUB Legacy."""
 
     def line(found: re.Match[str]) -> str:
         if _NO_LINUX.search(found[2]):
@@ -48,7 +52,7 @@ def _spaced(arguments: str) -> str:
 
 
 def grubenv(text: str, edit: Edit) -> str:
-    """GRUB's environment block, which is written in place: it keeps its size, filled up with #."""
+    """GRUB's environment block, which is written in place: it keeps its size and is padded with #."""
     before = text.rstrip("#")
     after = re.sub(r"^(kernelopts=)(.*)$", lambda found: found[1] + edit(found[2]).lstrip(), before, flags=re.MULTILINE)
     if after == before:
@@ -64,12 +68,14 @@ def _bytes(text: str) -> bytes:
 
 
 def bls_entry(text: str, edit: Edit, *, kernelopts: bool = False) -> str:
-    """An entry of the Boot Loader Specification (type 1): its ``options``, of which there may be several lines.
+    """An entry of the Boot Loader Specification (type 1): its ``options``, of which there may be
+    several lines.
 
-    ``kernelopts``: GRUB has a variable of that name, so that an entry that refers to it needs nothing else.
+    ``kernelopts`` says that GRUB has a variable of that name, so that an entry that refers to it
+    needs nothing else.
     """
     if not re.search(r"^(?:linux|uki|options)[ \t]", text, re.MULTILINE):
-        return text  # another program than a kernel
+        return text  # not a kernel
     lines = text.split("\n")
     at = [number for number, line in enumerate(lines) if re.match(r"options[ \t]", line)]
     whole = " ".join(re.sub(r"^options[ \t]+", "", lines[number]) for number in at)
@@ -88,7 +94,7 @@ def bls_entry(text: str, edit: Edit, *, kernelopts: bool = False) -> str:
 
 
 def _split(line: str) -> tuple[str, str]:
-    """A key with the blanks behind it, and the rest."""
+    """A key with the blanks after it, and the rest."""
     found = re.match(r"[ \t]*\S+[ \t]*", line)
     assert found is not None
     return found[0], line[found.end() :]
@@ -101,7 +107,8 @@ _NO_KERNEL = re.compile(r"\.(?:c32|bin|bss|com|0|img|lkrn)$|memtest|memdisk", re
 
 
 def extlinux(text: str, edit: Edit) -> str:
-    """The configuration of extlinux, syslinux and U-Boot's menu: APPEND of each label, or the one before all labels."""
+    """The configuration of extlinux, syslinux and U-Boot's menu: APPEND of each label, or the one
+    before all labels."""
     sections: list[list[str]] = [[]]
     for line in text.split("\n"):
         if _LABEL.match(line):
@@ -117,7 +124,8 @@ def extlinux(text: str, edit: Edit) -> str:
 
 
 def _appended(section: list[str], edit: Edit, *, needed: bool) -> list[str]:
-    """A section with its APPEND changed; with a new one, if that is ``needed`` and there is something to add."""
+    """A section with its APPEND changed, or with a new one if it is ``needed`` and there is
+    something to add."""
     at = [number for number, line in enumerate(section) if _APPEND.match(line)]
     lines = list(section)
     for number in at:
@@ -133,7 +141,8 @@ def _appended(section: list[str], edit: Edit, *, needed: bool) -> list[str]:
 
 
 def refind_linux(text: str, edit: Edit) -> str:
-    """refind_linux.conf: a title and a command line, each in quotes, per line; a quote in one is doubled."""
+    """refind_linux.conf: each line contains a title and a command line, both in quotes; a quote
+    inside them is doubled."""
     word = r'"(?:[^"\n]|"")*"'
 
     def line(found: re.Match[str]) -> str:
@@ -165,7 +174,8 @@ def limine(text: str, edit: Edit) -> str:
 
 
 def command_line(text: str, edit: Edit) -> str:
-    """A file that is one command line: /etc/kernel/cmdline, or a Raspberry Pi's cmdline.txt."""
+    """A file that consists of one command line: /etc/kernel/cmdline, or a Raspberry Pi's
+    cmdline.txt."""
     lines = text.split("\n")
     plain = "\n".join(line for line in lines if not line.lstrip().startswith("#"))
     new = edit(plain.strip())
@@ -176,12 +186,12 @@ def command_line(text: str, edit: Edit) -> str:
 
 
 def uki_conf(text: str, edit: Edit) -> str:
-    """``Cmdline`` in the configuration of ukify(1), unless that names a file."""
+    """``Cmdline`` in the configuration of ukify(1), unless it refers to a file."""
     return re.sub(
         r"^(Cmdline[ \t]*=[ \t]*)([^@\n].*)$", lambda found: found[1] + edit(found[2]), text, flags=re.MULTILINE
     )
 
 
 def removing(text: str, edit: Edit) -> str:
-    """A file with a part of the command line, from which something can only be taken."""
+    """A file with a part of the command line, from which arguments can only be removed."""
     return "\n".join(line if line.lstrip().startswith("#") else edit.without(line) for line in text.split("\n"))

@@ -1,13 +1,17 @@
-"""Boot entries and kernels that are named after the machine id, given another name that every clone can keep.
+"""Boot entries and kernels named after the machine id: they are renamed to a name that every clone
+can keep.
 
-kernel-install(8) names entries, folders and unified kernel images by an *entry token*: what is in /etc/kernel/entry-token, else the machine id. For
-images whose clones get their ids when they first boot, systemd's "Building Images Safely" asks for a token that is no machine id, such as IMAGE_ID or
-ID of os-release: so everything is renamed after that, and the token is written down. A clone then finds and removes by the same name what its
-template brought.
+kernel-install(8) names entries, folders and unified kernel images by an *entry token*: the content
+of /etc/kernel/entry-token, or the machine id if there is none. For images whose clones get their
+ids at the first boot, systemd's "Building Images Safely" requires a token that is not a machine id,
+such as IMAGE_ID or ID from os-release. Therefore everything is renamed to that, and the token is
+written down. A clone then finds and removes what came with its template by the same name.
 
-GRUB's plugin on Fedora and RHEL (``20-grub.install``) names its entries by the machine id whatever the token says. There the entries are renamed, too,
-and a plugin removes them with their kernels. dracut's ``51-dracut-rescue.install`` builds a rescue image for a new machine id with
-the next kernel; but in kernel-install's own layout it fails where the token is not the machine id, and with it the installation of that kernel: there it is masked.
+GRUB's plugin on Fedora and RHEL (``20-grub.install``) names its entries by the machine id whatever
+the token is. There the entries are renamed, too, and a plugin removes them with their kernels.
+dracut's ``51-dracut-rescue.install`` builds a rescue image for a new machine id with the next
+kernel. In kernel-install's own layout, however, it fails if the token is not the machine id, and
+the installation of that kernel fails with it: there it is masked.
 """
 
 from __future__ import annotations
@@ -27,7 +31,7 @@ if TYPE_CHECKING:
 ID = re.compile(r"[0-9a-f]{32}")
 _FOLDERS = ("/boot", "/boot/efi", "/efi")
 _NAMED = ("", "/loader/entries", "/EFI/Linux")
-"""Where names have an id in them, below each of the folders."""
+"""Where names contain an id, below each of the folders."""
 _LARGEST_PROGRAM = 256 << 20
 _TEXTS = (
     "loader/entries/*.conf",
@@ -49,7 +53,8 @@ _MAKES_RESCUE = (
     "/usr/lib/kernel/install.d/51-dracut-rescue.install",
     "/etc/kernel/postinst.d/51-dracut-rescue-postinst.sh",
 )
-"""What builds a rescue image for the id of the machine, unless there is one, whenever a kernel is installed (dracut-config-rescue)."""
+"""The program that builds a rescue image for the id of the machine, unless there is one, whenever a
+kernel is installed (dracut-config-rescue)."""
 _RESCUE = re.compile(r"\.?(?:vmlinuz|initramfs|initrd)-0-rescue-([0-9a-f]{32})(?:\.img|\.hmac)?")
 _RESCUE_ENTRY = re.compile(r"([0-9a-f]{32})-0-rescue\.conf")
 _MENU_ENTRY = re.compile(r"[ \t]*menuentry .*0-rescue-([0-9a-f]{32}).*\{$")
@@ -65,20 +70,22 @@ exit 0
 
 
 def ids(guest: Guest, *paths: str) -> set[str]:
-    """The machine ids that the guest's files and boot entries have. All zeros and all f are placeholders, and no machine's."""
+    """The machine ids in the guest's files and boot entries. All zeros and all f are placeholders,
+    not ids of a machine."""
     texts = [guest.read(path).strip() for path in (*paths, _ENTRY_NAME) if guest.real_file(path)]
     found = {text.replace("-", "").lower() for text in texts}
     if not any(ID.fullmatch(one) for one in found):
-        # It was taken away before, and the entries were not.
+        # The id was removed earlier, but the entries were not.
         entries = [name for path in _FOLDERS for name in _listed(guest, f"{path}/loader/entries")]
         found |= {name[:32] for name in entries if name[32:33] == "-"}
     return {one for one in found if ID.fullmatch(one) and len(set(one)) > 1}
 
 
 def rename(guest: Guest, known: set[str]) -> None:
-    """Rename what is named after one of the machine ids ``known``, and take them out of what refers to it.
+    """Rename everything that is named after one of the machine ids ``known``, and remove the ids
+    from whatever refers to it.
 
-    GuestError, before anything is changed, for a name that is there already.
+    GuestError, before anything is changed, if a new name already exists.
     """
     if not known:
         return
@@ -92,7 +99,7 @@ def rename(guest: Guest, known: set[str]) -> None:
         programs = _in_programs(guest, folders, known)
         for path, new in names.items():
             if guest.exists(posixpath.join(posixpath.dirname(path), new)):
-                raise GuestError(f"{path} cannot be renamed to {new}, which is there already", "remove one of the two")
+                raise GuestError(f"{path} cannot be renamed to {new}, which already exists", "remove one of the two")
         texts = [
             path
             for path in guest.real_files(*(f"{folder}/{one}" for folder in folders for one in _TEXTS))
@@ -101,9 +108,9 @@ def rename(guest: Guest, known: set[str]) -> None:
         by_grub = any(_is_of_grub(guest.read(path)) for path in texts if path in names)
         for path in (*texts, *guest.real_files(*_TEXTS_OF_ETC)):
             size = guest.size(path) if posixpath.basename(path) == "grubenv" else 0
-            guest.edit(path, _without_ids(known, token, size, keeps_rescue=not gone), "no machine id")
+            guest.edit(path, _without_ids(known, token, size, keeps_rescue=not gone), "removed the machine id")
         for path, content in programs.items():
-            guest.replace(path, content, "no machine id")
+            guest.replace(path, content, "removed the machine id")
         guest.remove(gone)
         for path, new in reversed(names.items()):
             guest.rename(path, posixpath.join(posixpath.dirname(path), new))
@@ -119,7 +126,8 @@ def rename(guest: Guest, known: set[str]) -> None:
 
 
 def _token(guest: Guest) -> str:
-    """IMAGE_ID or ID of os-release, which may hold nothing but what a file name can (os-release(5))."""
+    """IMAGE_ID or ID from os-release, which must consist only of characters that are allowed in a
+    file name (os-release(5))."""
     for path in guest.real_files("/etc/os-release", "/usr/lib/os-release"):
         text = guest.read(path)
         for key in ("IMAGE_ID", "ID"):
@@ -129,7 +137,8 @@ def _token(guest: Guest) -> str:
 
 
 def _rescue(guest: Guest, folders: list[str], known: set[str]) -> list[str]:
-    """Rescue kernels, images and entries of the old id, where a clone builds its own and another kernel boots."""
+    """Rescue kernels, images and entries of the old id, if a clone builds its own and another
+    kernel boots."""
     names = [(folder, name) for folder in folders for name in _listed(guest, folder)]
     entries = [
         (f"{folder}/loader/entries", name) for folder in folders for name in _listed(guest, f"{folder}/loader/entries")
@@ -147,7 +156,7 @@ def _rescue(guest: Guest, folders: list[str], known: set[str]) -> list[str]:
 
 
 def _names(guest: Guest, folders: list[str], known: set[str], token: str) -> Iterator[tuple[str, str]]:
-    """What has an id in its name, and its new one."""
+    """Files with an id in their name, and their new names."""
     for folder in (folder + inner for folder in folders for inner in _NAMED):
         for entry in _listed(guest, folder):
             new = _replaced(entry, known, token)
@@ -156,12 +165,13 @@ def _names(guest: Guest, folders: list[str], known: set[str], token: str) -> Ite
 
 
 def _listed(guest: Guest, folder: str) -> list[str]:
-    """The names in a folder, hidden ones too; nothing if there is no such folder."""
+    """The names in a folder, including hidden ones; empty if there is no such folder."""
     return [entry.name for entry in guest.listdir(folder)] if guest.leads_to_folder(folder) else []
 
 
 def _in_programs(guest: Guest, folders: list[str], known: set[str]) -> dict[str, bytes]:
-    """Unified kernel images that give an old id to the kernel, without that. GuestError for one that is signed."""
+    """Unified kernel images that pass an old id to the kernel, with that argument removed.
+    GuestError for a signed one."""
     found = {}
     for path in guest.real_files(*(f"{folder}/EFI/Linux/*.efi" for folder in folders)):
         content = guest.read_bytes(path, _LARGEST_PROGRAM)
@@ -173,7 +183,7 @@ def _in_programs(guest: Guest, folders: list[str], known: set[str]) -> dict[str,
         if any(f"systemd.machine_id={one}" in line for one in known):
             if program.signed:
                 raise GuestError(
-                    f"{path} is a signed unified kernel image that gives this machine's id to whatever it boots",
+                    f"{path} is a signed unified kernel image that passes this machine's id to the system it boots",
                     "build and sign it again without the kernel argument systemd.machine_id",
                 )
             new = _ARGUMENT.without(line).encode("utf-8", "surrogateescape")
@@ -188,13 +198,15 @@ def _replaced(text: str, known: set[str], token: str) -> str:
 
 
 def _is_of_grub(entry: str) -> bool:
-    """Whether an entry's kernel is not in a folder of the entry token's: kernel-install's layout ``other``, as GRUB has it."""
+    """Whether an entry's kernel is outside the entry token's folder: kernel-install's layout
+    ``other``, which GRUB uses."""
     found = re.search(r"^linux[ \t]+(\S+)", entry, re.MULTILINE)
     return found is not None and not any(ID.fullmatch(part) for part in found[1].split("/"))
 
 
 def _without_menu_entries(text: str, known: set[str]) -> str:
-    """grub.cfg without the rescue entries of these ids, each of which ends with a brace on a line as far in as its first one."""
+    """grub.cfg without the rescue entries of these ids. Each entry ends with a brace on a line with
+    the same indentation as its first line."""
     lines: list[str] = []
     end = ""
     for line in text.split("\n"):
@@ -209,7 +221,8 @@ def _without_menu_entries(text: str, known: set[str]) -> str:
 
 
 def _without_ids(known: set[str], token: str, size: int, *, keeps_rescue: bool) -> Callable[[str], str]:
-    """A change of a text: without machine ids, and without menu entries of what was removed. ``size``: of a grubenv, which keeps it."""
+    """A change of a text: machine ids, and menu entries of removed kernels, are removed. ``size``
+    is that of a grubenv, which keeps it."""
 
     def change(text: str) -> str:
         if not any(one in text for one in known):
@@ -219,7 +232,7 @@ def _without_ids(known: set[str], token: str, size: int, *, keeps_rescue: bool) 
             before = _without_menu_entries(before, known)
         lines = []
         for line in _MACHINE_ID_LINE.sub("", before).split("\n"):
-            # An entry that is named after the machine id says it to the kernel, too (90-loaderentry.install).
+            # An entry that is named after the machine id also passes it to the kernel (90-loaderentry.install).
             is_argument = any(f"systemd.machine_id={one}" in line for one in known)
             lines.append(_replaced(_ARGUMENT.without(line) if is_argument else line, known, token))
         after = "\n".join(lines)

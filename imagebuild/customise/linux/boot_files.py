@@ -1,4 +1,5 @@
-"""Identifiers in the files that boot a guest: texts, initramfs images, UEFI programs and U-Boot's images. Pure."""
+"""Identifiers in the files that boot a guest: texts, initramfs images, UEFI programs and U-Boot
+images. Pure functions."""
 
 from __future__ import annotations
 
@@ -11,13 +12,15 @@ from imagebuild.errors import GuestError
 
 _CALLED_INITRAMFS = re.compile(r"(?:u?init(?:rd|ramfs)|ramdisk)", re.IGNORECASE)
 _WITH_INITRAMFS = (".initrd", ".ucode")
-_AGAIN = "`kinds` can leave it out; else it must be built again"
+_AGAIN = "leave this kind out of `kinds`, or build the file again"
 
 
 def renamed(path: str, content: bytes, renaming: Renaming) -> bytes:
-    """What a file of a boot partition, or of /boot, has with new identifiers; the same object if it names no old one.
+    """The content of a file of a boot partition, or of /boot, with new identifiers; the same object
+    if it contains no old one.
 
-    GuestError, with its path, for what names one and cannot be changed: what is signed, or holds what cannot be read.
+    GuestError, with its path, for a file that contains one but cannot be changed: it is signed, or
+    cannot be parsed.
     """
     try:
         return _renamed(posixpath.basename(path), content, renaming)
@@ -35,12 +38,13 @@ def _renamed(name: str, content: bytes, renaming: Renaming) -> bytes:
         return initramfs.rewritten(content, renaming)
     new = renaming(content)
     if new is not content and content.startswith(uboot.FIT) and (b"hash" in content or b"signature" in content):
-        raise GuestError("it names an old identifier, and has checksums of what is in it", _AGAIN)
+        raise GuestError("it contains an old identifier and checksums of its contents", _AGAIN)
     return new
 
 
 def _in_program(content: bytes, program: executable.Executable, renaming: Renaming) -> bytes:
-    """A UEFI program, such as GRUB with a configuration in it or a unified kernel image (systemd-stub(7)), with new identifiers."""
+    """A UEFI program, such as GRUB with a built-in configuration or a unified kernel image
+    (systemd-stub(7)), with new identifiers."""
     new = content
     for section in program.sections:
         if section.name in _WITH_INITRAMFS:
@@ -48,10 +52,10 @@ def _in_program(content: bytes, program: executable.Executable, renaming: Renami
             changed = initramfs.rewritten(inside, renaming)
             if changed is not inside:
                 new = executable.with_content(new, section, changed)
-    # Also what is compressed: none of it is there by chance.
+    # Compressed parts too: no identifier is there by chance.
     new = renaming(new)
     if new is not content and (program.signed or program.section(".pcrsig")):
         raise GuestError(
-            "it is signed, and names an identifier that would be renewed: Secure Boot would refuse it then", _AGAIN
+            "it is signed and contains an identifier to renew: Secure Boot would reject the changed file", _AGAIN
         )
     return new

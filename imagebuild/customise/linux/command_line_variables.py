@@ -1,4 +1,5 @@
-"""Kernel command lines that are kept in variables of shell files, such as GRUB_CMDLINE_LINUX in /etc/default/grub. Pure."""
+"""Kernel command lines in variables of shell files, such as GRUB_CMDLINE_LINUX in
+/etc/default/grub. Pure functions."""
 
 from __future__ import annotations
 
@@ -11,14 +12,17 @@ from imagebuild.customise.linux.text import with_line_at_end
 from imagebuild.errors import GuestError
 
 _LONGEST = 1 << 16
-"""Characters of the longest value: an assignment can double another one again and again."""
+"""The maximum length of a value in characters: an assignment can double another one again and
+again."""
 _MARK = "\0"
-"""Stands around the number of a part that is no text, while a value is changed as a command line."""
+"""Surrounds the number of a part that is not literal text, while a value is edited as a command
+line."""
 
 
 @dataclass(frozen=True)
 class Variables:
-    """``main`` is what every kernel gets, and ``others`` what some get behind it. ``default`` is what ``main`` is where no file sets it."""
+    """``main`` is passed to every kernel, and ``others`` are appended to it for some of them.
+    ``default`` is the value of ``main`` if no file sets it."""
 
     main: str
     others: tuple[str, ...] = ()
@@ -26,10 +30,11 @@ class Variables:
 
 
 def edited(files: Mapping[str, str], variables: Variables, edit: Edit, home: str) -> dict[str, str]:
-    """The new texts of those of ``files`` that change. They are read in their order; ``home`` gets ``main`` if none sets it.
+    """The new texts of those ``files`` that change. The files are read in their order; ``home``
+    gets ``main`` if none sets it.
 
-    GuestError, with file and line, for a value that a shell computes where something has to be taken out of it, and if the new files
-    do not say what they should.
+    GuestError, with file and line, if something has to be removed from a value that is computed by
+    a shell, and if the new files do not have the intended effect.
     """
     texts = dict(files)
     texts.setdefault(home, "")
@@ -40,14 +45,16 @@ def edited(files: Mapping[str, str], variables: Variables, edit: Edit, home: str
         _add(texts, variables, edit, home, moved)
         if not _is_right(texts, variables, edit):
             raise GuestError(
-                f"the kernel command line in {', '.join(files) or home} cannot be changed: {variables.main} is set in a way that is not known here",
-                "set it in one plain assignment, or change it by hand",
+                f"the kernel command line in {', '.join(files) or home} cannot be changed: "
+                f"{variables.main} is set in an unsupported way",
+                "set it in one simple assignment, or change it manually",
             )
     return {path: text for path, text in texts.items() if text != files.get(path, "")}
 
 
 def _is_right(texts: Mapping[str, str], variables: Variables, edit: Edit) -> bool:
-    """Whether every kernel gets what is added, last where that counts, and none what is removed."""
+    """Whether every kernel gets the added arguments, at the end where that matters, and none of the
+    removed ones."""
     values = _values(texts)
     main = values.get(variables.main, variables.default)
     lines = [main, *(f"{main} {values.get(other, '')}" for other in variables.others)]
@@ -62,7 +69,7 @@ def _is_right(texts: Mapping[str, str], variables: Variables, edit: Edit) -> boo
 
 
 def _values(texts: Mapping[str, str]) -> dict[str, str]:
-    """What the variables are when the files have been read."""
+    """The values of the variables after the files have been read."""
     found: dict[str, str] = {}
     for one in _all(texts):
         found[one.name] = value(one, found)
@@ -83,7 +90,7 @@ def _read(path: str, text: str) -> list[Assignment]:
 
 
 def _concerned(texts: Mapping[str, str], variables: Variables) -> set[str]:
-    """The variables that are command lines, and those that they are made of."""
+    """The variables that are command lines, and those that they are composed of."""
     there = _all(texts)
     names = {variables.main, *variables.others}
     while more := {name for one in there if one.name in names for name in one.references} - names:
@@ -92,7 +99,8 @@ def _concerned(texts: Mapping[str, str], variables: Variables) -> set[str]:
 
 
 def _cleared(path: str, text: str, names: set[str], variables: Variables, edit: Edit, moved: list[str]) -> str:
-    """``text`` without what is removed, and without what would contradict what is added. ``moved`` gets what must come before that."""
+    """``text`` without the removed arguments, and without those that would contradict the added
+    ones. ``moved`` receives the arguments that must precede these."""
     for one in reversed(_read(path, text)):
         if one.name not in names:
             continue
@@ -104,8 +112,9 @@ def _cleared(path: str, text: str, names: set[str], variables: Variables, edit: 
             new = " ".join(word for word in new.split(" ") if word not in behind)
         if edit.remove and one.is_computed:
             raise GuestError(
-                f"{path}:{one.line}: {one.name} is computed by the shell, so that it is not known whether {' '.join(edit.remove)} is in it",
-                "write it out there first",
+                f"{path}:{one.line}: {one.name} is computed by the shell, "
+                f"so it is not known whether it contains {' '.join(edit.remove)}",
+                "replace it with a literal value first",
             )
         if new != flat:
             text = _with_value(path, text, one, new)
@@ -113,7 +122,7 @@ def _cleared(path: str, text: str, names: set[str], variables: Variables, edit: 
 
 
 def _add(texts: dict[str, str], variables: Variables, edit: Edit, home: str, moved: Sequence[str]) -> None:
-    """Add to the last assignment of ``main`` that is carried out in any case, or make one."""
+    """Append to the last assignment of ``main`` that is always executed, or create one."""
     add = Edit(add=tuple(dict.fromkeys([*moved, *edit.add])))
     if not add.add:
         return
@@ -123,7 +132,7 @@ def _add(texts: dict[str, str], variables: Variables, edit: Edit, home: str, mov
         line = f"{variables.main}={quoted((ValuePart(edit(variables.default)),))}"
         texts[home] = with_line_at_end(texts[home], line)
         return
-    # What may be carried out after it and does not build on it needs them too.
+    # Assignments that may be executed later and do not build on it need them too.
     chosen = places[certain[-1] : certain[-1] + 1]
     chosen += [(path, one) for path, one in places[certain[-1] + 1 :] if variables.main not in one.references]
     for path, one in reversed(chosen):
@@ -131,16 +140,18 @@ def _add(texts: dict[str, str], variables: Variables, edit: Edit, home: str, mov
 
 
 def _flat(parts: Sequence[ValuePart]) -> str:
-    """A value as one text, with marks for what is no text."""
+    """A value as one text, with marks for the parts that are not literal text."""
     return "".join(part.text if part.kind == "text" else f"{_MARK}{number}{_MARK}" for number, part in enumerate(parts))
 
 
 def _with_value(path: str, text: str, one: Assignment, flat: str) -> str:
-    """``text`` with another value in an assignment; ``flat`` has marks for the parts of the old one."""
+    """``text`` with another value in an assignment; ``flat`` contains marks for the parts of the
+    old one."""
     raw = [part.text for part in one.parts if part.kind == "computed"]
     if _MARK in text or any(not part.startswith(("$(", "${", "`")) for part in raw):
         raise GuestError(
-            f"{path}:{one.line}: the value of {one.name} cannot be changed here", "write it out there first"
+            f"{path}:{one.line}: the value of {one.name} cannot be changed here",
+            "replace it with a literal value first",
         )
     pieces = flat.strip().split(_MARK)
     parts = [ValuePart(piece) if number % 2 == 0 else one.parts[int(piece)] for number, piece in enumerate(pieces)]

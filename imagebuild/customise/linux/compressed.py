@@ -1,4 +1,5 @@
-"""How an initramfs is compressed: unpacked, and packed again so that the kernel reads it. Pure."""
+"""The compression of an initramfs: unpacking it, and packing it again in a format that the kernel
+reads. Pure functions."""
 
 from __future__ import annotations
 
@@ -16,14 +17,16 @@ from imagebuild.errors import GuestError
 from imagebuild.kernel import lz4_legacy
 
 _LARGEST = 1 << 30
-"""Bytes that an initramfs may unpack to."""
+"""The maximum size of an unpacked initramfs in bytes."""
 _PIECE = 256 << 10
-"""Bytes that are unpacked at a time: what a bomb may grow to between two looks at its size is bounded by it."""
+"""The number of bytes unpacked at a time: it limits the growth of a decompression bomb between two
+checks of its size."""
 
 
 @dataclass(frozen=True)
 class Method:
-    """A compression: what it begins with; ``unpack`` gives the plain data and how long the compressed were, at most ``limit`` of the former."""
+    """A compression: its magic bytes; ``unpack`` returns the plain data and the length of the
+    compressed data, for at most ``limit`` bytes of plain data."""
 
     magic: bytes
     unpack: Callable[[bytes, int], tuple[bytes, int]]
@@ -31,12 +34,13 @@ class Method:
 
 
 def method_of(content: bytes) -> Method | None:
-    """The compression that ``content`` begins with; None if it is not known here."""
+    """The compression at the beginning of ``content``; None if it is unknown."""
     return next((one for one in _METHODS if content.startswith(one.magic)), None)
 
 
 def unpacked(method: Method, content: bytes) -> tuple[bytes, int]:
-    """What the first compressed stream of ``content`` holds, and how long it is. GuestError if it is damaged or too large."""
+    """The data in the first compressed stream of ``content``, and the length of the stream.
+    GuestError if it is damaged or too large."""
     try:
         return method.unpack(content, _LARGEST)
     except _ERRORS as error:
@@ -44,7 +48,7 @@ def unpacked(method: Method, content: bytes) -> tuple[bytes, int]:
 
 
 def starts_with(method: Method, content: bytes, magic: tuple[bytes, ...]) -> bool:
-    """Whether what ``content`` holds begins with one of ``magic``."""
+    """Whether the plain data of ``content`` begins with one of ``magic``."""
     try:
         return method.unpack(content[: _PIECE * 64], 0)[0].startswith(magic)
     except (*_ERRORS, GuestError):
@@ -55,7 +59,7 @@ _ERRORS = (zlib.error, lzma.LZMAError, OSError, EOFError, ValueError, zstandard.
 
 
 class _Unpacker(Protocol):
-    """What zlib, lzma, bz2 and zstandard have in common."""
+    """The common interface of zlib, lzma, bz2 and zstandard."""
 
     def decompress(self, data: bytes, /) -> bytes: ...
     @property
@@ -82,7 +86,8 @@ def _streaming(make: Callable[[], _Unpacker]) -> Callable[[bytes, int], tuple[by
 
 
 def _stopped(parts: list[bytes], limit: int) -> tuple[bytes, int]:
-    """What is known when there is more than was asked for: an error, unless only the beginning was."""
+    """The result if there is more data than requested: an error, unless only the beginning was
+    requested."""
     if limit:
         raise GuestError("an initramfs of the guest unpacks to more than 1 GiB")
     return b"".join(parts), 0
@@ -104,7 +109,7 @@ def _gzip(data: bytes) -> bytes:
 
 
 def _xz(data: bytes) -> bytes:
-    return lzma.compress(data, check=lzma.CHECK_CRC32, preset=3)  # the kernel knows no other check
+    return lzma.compress(data, check=lzma.CHECK_CRC32, preset=3)  # the kernel supports no other check
 
 
 def _lzma(data: bytes) -> bytes:

@@ -1,4 +1,5 @@
-"""The archives in an initramfs: cpio, format ``newc`` (kernel documentation, "initramfs buffer format"). Pure."""
+"""The archives in an initramfs: cpio, format ``newc`` (kernel documentation, "initramfs buffer
+format"). Pure functions."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ from dataclasses import dataclass, replace
 from imagebuild.errors import GuestError
 
 MAGIC = (b"070701", b"070702")
-"""The second has a checksum for each file."""
+"""The second variant has a checksum for each file."""
 _HEADER = 110
 _SIZE, _NAME_SIZE, _SUM = slice(54, 62), slice(94, 102), slice(102, 110)
 _INODE, _LINKS, _DEVICE = slice(6, 14), slice(38, 46), slice(62, 78)
@@ -18,7 +19,8 @@ _END = b"TRAILER!!!"
 
 @dataclass(frozen=True)
 class Member:
-    """A file, folder or link: its header as it is in the archive, its name without slashes before it, and its content."""
+    """A file, folder or link: its header as in the archive, its name without leading slashes, and
+    its content."""
 
     header: bytes
     name: bytes
@@ -31,7 +33,7 @@ class Member:
 
     @property
     def file(self) -> bytes:
-        """What identifies the file among hard links to it; empty if it has only one name."""
+        """Identifies the file among hard links to it; empty if it has only one name."""
         return self.header[_INODE] + self.header[_DEVICE] if int(self.header[_LINKS], 16) > 1 else b""
 
 
@@ -57,7 +59,8 @@ def _members(archive: bytes) -> Iterator[tuple[Member, int]]:
 
 
 def changed(archive: bytes, change: Callable[[Member], Member | None]) -> tuple[bytes, int]:
-    """The archive at the start of ``archive`` with ``change`` applied to each member, and how long it was.
+    """The archive at the start of ``archive`` with ``change`` applied to each member, and the
+    original length.
 
     None for a member removes it, under all of its names. GuestError if the archive is damaged.
     """
@@ -66,13 +69,13 @@ def changed(archive: bytes, change: Callable[[Member], Member | None]) -> tuple[
     results = [(one, one if one.name == _END else change(one)) for one, _ in found]
     if all(new == old for old, new in results):
         return archive[:end], end
-    # Only one of several names of a file has its content, and without that the others would be empty.
+    # Only one of several names of a file carries its content; without it the others would be empty.
     gone = {old.file for old, new in results if new is None and old.file}
     return b"".join(_packed(new) for _, new in results if new is not None and new.file not in gone), end
 
 
 def with_content(member: Member, content: bytes) -> Member:
-    """``member`` with another content, and the checksum of that if its format has one."""
+    """``member`` with different content, and its checksum if its format has one."""
     header = bytearray(member.header)
     header[_SIZE] = b"%08X" % len(content)
     if bytes(header[:6]) == MAGIC[1]:
@@ -81,14 +84,14 @@ def with_content(member: Member, content: bytes) -> Member:
 
 
 def with_name(member: Member, name: bytes) -> Member:
-    """``member`` under another name."""
+    """``member`` under a different name."""
     header = bytearray(member.header)
     header[_NAME_SIZE] = b"%08X" % (len(name) + 1)
     return replace(member, header=bytes(header), name=name)
 
 
 def _packed(member: Member) -> bytes:
-    # The length of a name that is as it was may count more than one zero behind it.
+    # The length of an unchanged name may include more than one zero after it.
     length = int(member.header[_NAME_SIZE], 16)
     head = member.header + member.name.ljust(length, b"\0")
     return _padded(_padded(head) + member.content)

@@ -1,4 +1,5 @@
-"""UEFI programs: the sections of a PE file, and whether it is signed (Microsoft's "PE Format"). Pure."""
+"""UEFI programs: the sections of a PE file, and whether it is signed (Microsoft's "PE Format").
+Pure functions."""
 
 from __future__ import annotations
 
@@ -9,15 +10,16 @@ from imagebuild.errors import GuestError
 
 _PE32, _PE32_PLUS = 0x10B, 0x20B
 _DIRECTORIES = {_PE32: 92, _PE32_PLUS: 108}
-"""Where the optional header says how many data directories follow; they do, right behind it."""
+"""The offset in the optional header of the number of data directories, which follow immediately."""
 _CERTIFICATES = 4
-"""The number of the data directory that says where the signatures are."""
+"""The number of the data directory that locates the signatures."""
 _MOST_SECTIONS = 96
 
 
 @dataclass(frozen=True)
 class PeSection:
-    """A section: its name, where its content is in the file, how long that is, and how much space it has."""
+    """A section: its name, the position of its content in the file, its length, and the available
+    space."""
 
     name: str
     at: int
@@ -28,18 +30,18 @@ class PeSection:
 
 @dataclass(frozen=True)
 class Executable:
-    """What is known of a PE file."""
+    """The known facts about a PE file."""
 
     signed: bool
     sections: tuple[PeSection, ...]
 
     def section(self, name: str) -> PeSection | None:
-        """The section of that name, if there is one."""
+        """The section with that name, if there is one."""
         return next((one for one in self.sections if one.name == name), None)
 
 
 def parse(content: bytes) -> Executable | None:
-    """What kind of PE file ``content`` is; None if it is none."""
+    """The PE file in ``content``; None if it is not one."""
     try:
         return _parsed(content)
     except (struct.error, IndexError):
@@ -69,15 +71,16 @@ def _parsed(content: bytes) -> Executable | None:
 
 
 def content_of(content: bytes, section: PeSection) -> bytes:
-    """What is in ``section``."""
+    """The content of ``section``."""
     return content[section.at : section.at + section.size]
 
 
 def with_content(content: bytes, section: PeSection, new: bytes) -> bytes:
-    """``content`` with something else in ``section``, and zeros behind it. GuestError if that has no room."""
+    """``content`` with different content in ``section``, padded with zeros. GuestError if it does
+    not fit."""
     if len(new) > section.space:
         raise GuestError(
-            f"the section {section.name} of a UEFI program has room for {section.space} bytes, and {len(new)} are needed"
+            f"the section {section.name} of a UEFI program has room for {section.space} bytes, but needs {len(new)}"
         )
     head = content[: section.header_at + 8] + struct.pack("<I", len(new)) + content[section.header_at + 12 :]
     return head[: section.at] + new.ljust(section.space, b"\0") + head[section.at + section.space :]

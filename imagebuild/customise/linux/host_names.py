@@ -1,8 +1,10 @@
-"""A machine's own name in the files of programs that could ask the kernel for it: taken out, so that they do.
+"""A machine's own name in the files of programs that could ask the kernel for it: it is removed, so
+that they do.
 
-Each program's default is the name that the machine has (``gethostname``), as its manual says: postconf(5) ``myhostname``,
-smb.conf(5) ``netbios name``, snmpd.conf(5) ``sysName``, cupsd.conf(5) ``ServerName``, ssmtp.conf(5), collectd.conf(5), rsyslog's
-``LocalHostName``, sssd-ipa(5) ``ipa_hostname`` and sssd-ad(5) ``ad_hostname``.
+The default of each program is the current hostname (``gethostname``), according to its manual:
+postconf(5) ``myhostname``, smb.conf(5) ``netbios name``, snmpd.conf(5) ``sysName``, cupsd.conf(5)
+``ServerName``, ssmtp.conf(5), collectd.conf(5), rsyslog's ``LocalHostName``, sssd-ipa(5)
+``ipa_hostname`` and sssd-ad(5) ``ad_hostname``.
 """
 
 from __future__ import annotations
@@ -20,19 +22,20 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Set
 
 NO_NAMES = {"", "localhost", "localhost.localdomain", "localhost4", "localhost6", "(none)", "none"}
-"""What stands where a machine has no name."""
+"""Values used when a machine has no name."""
 _NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,62})(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,62}))*\.?")
 
 
 def first_name(text: str) -> str:
-    """The name in a file like /etc/hostname (hostname(5): one line, comments aside); empty if the text is something else."""
+    """The name in a file such as /etc/hostname (hostname(5): one line, apart from comments); empty
+    if the text is something else."""
     lines = [line.strip() for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
     return lines[0] if len(lines) == 1 and _NAME.fullmatch(lines[0]) else ""
 
 
 @dataclass(frozen=True)
 class Names:
-    """What a machine was called; ``all`` in lower case, with and without its domain."""
+    """The names of a machine; ``all`` is in lower case, with and without the domain."""
 
     all: Set[str]
 
@@ -40,7 +43,7 @@ class Names:
         return str(word).lower().rstrip(".") in self.all
 
     def is_own(self, word: str) -> bool:
-        """Whether a word that can only be the machine's own name is one of these, with whatever domain."""
+        """Whether a word that can only be the machine's own name is one of these, with any domain."""
         return word in self or word.lower().partition(".")[0] in self.all
 
     @classmethod
@@ -50,7 +53,8 @@ class Names:
 
 
 def hosts(text: str, names: Names) -> str:
-    """/etc/hosts (hosts(5)) without the names, whatever their address; a line that has none left goes."""
+    """/etc/hosts (hosts(5)) without the names, whatever their address; a line without any names
+    left is removed."""
     return "".join(_line_of_hosts(line, names) for line in re.findall(r"[^\n]*\n|[^\n]+", text))
 
 
@@ -78,9 +82,10 @@ def _is_address(word: str) -> bool:
 
 
 def main_cf(text: str, names: Names) -> str:
-    """Postfix's main.cf without parameters whose value is one of the names, and without them in lists of destinations.
+    """Postfix's main.cf without parameters whose value is one of the names, and without the names
+    in lists of destinations.
 
-    A line that begins with a blank continues the one before it (postconf(5)).
+    A line that begins with a blank continues the previous one (postconf(5)).
     """
     parts = re.findall(r"(?:[^\n]*\n|[^\n]+)(?:[ \t]+[^\n]*(?:\n|\Z)|[ \t]*#[^\n]*(?:\n|\Z)(?=[ \t]))*", text)
     own = {found[1] for part in parts if (found := re.match(r"[ \t]*myhostname[ \t]*=[ \t]*(\S+)", part))}
@@ -104,7 +109,8 @@ def _parameter(part: str, names: Names) -> str:
 
 
 def mdadm_conf(text: str, names: Names) -> str:
-    """mdadm.conf(5): an array that its UUID finds needs no ``name=web01:0``; arrays of a home host by name count as local, whoever asks."""
+    """mdadm.conf(5): an array that is found by its UUID does not need ``name=web01:0``; the arrays
+    of a named home host count as local on every machine."""
     lines = re.findall(r"(?:[^\n]*\n|[^\n]+)(?:[ \t]+[^\n]*(?:\n|\Z))*", text)
     return "".join(_line_of_mdadm(line, names) for line in lines)
 
@@ -126,7 +132,8 @@ def _line_of_mdadm(line: str, names: Names) -> str:
 
 
 def shell_lists(text: str, names: Names, keys: Set[str]) -> str:
-    """A file of shell assignments whose lists do not have the names; exim4's take ``:`` and ``;`` between words."""
+    """A file of shell assignments with the names removed from its lists; exim4's lists accept ``:``
+    and ``;`` between words."""
 
     def change(name: str, value: str) -> tuple[str, str]:
         parts = re.split(r"([:;,\s]+)", value)
@@ -140,7 +147,8 @@ def shell_lists(text: str, names: Names, keys: Set[str]) -> str:
 
 
 def settings(text: str, names: Names, keys: Set[str], *, separator: str) -> str:
-    """A file of lines ``key value`` (``separator`` is a blank) or ``key = value`` without the keys whose value is one of the names."""
+    """A file of lines ``key value`` (``separator`` is a blank) or ``key = value``, without the keys
+    whose value is one of the names."""
     between = r"[ \t]+" if separator == " " else r"[ \t]*=[ \t]*"
     pattern = re.compile(
         rf"""^[ \t]*(?P<key>[\w .$-]*?[\w$]){between}(?P<quote>["']?)(?P<value>[^\s"';#]+)(?P=quote)[ \t]*;?[ \t\r]*(?:#.*)?$"""
@@ -154,19 +162,19 @@ def settings(text: str, names: Names, keys: Set[str], *, separator: str) -> str:
 
 
 def whole_lines(text: str, names: Names) -> str:
-    """A list of hosts, one a line, without the names."""
+    """A list of hosts, one per line, without the names."""
     return "".join(
         line for line in re.findall(r"[^\n]*\n|[^\n]+", text) if line.strip() not in names or not line.strip()
     )
 
 
 def keyfile(text: str) -> str:
-    """A NetworkManager connection that sends the name which the machine has to DHCP servers."""
+    """A NetworkManager connection that sends the current hostname to DHCP servers."""
     return ini.render(ini.without(ini.parse(text), lambda line: line.key in ("dhcp-hostname", "dhcp-fqdn")))
 
 
 def networkd(text: str) -> str:
-    """A .network file that does, too."""
+    """A .network file that does the same."""
     lines = ini.parse(text, systemd=True)
     return ini.render(ini.without(lines, lambda line: line.key == "Hostname" and line.section.startswith("DHCP")))
 
@@ -176,7 +184,8 @@ def _of_settings(*keys: str, separator: str = "=") -> Callable[[str, Names], str
 
 
 def cloud_cfg(text: str, names: Names) -> str:
-    """A configuration of cloud-init that does not give its clones the name; as it is if it is no YAML."""
+    """A cloud-init configuration that does not assign the name to clones; unchanged if it is not
+    YAML."""
     try:
         edited = YamlText(text)
         for root in edited.documents:
@@ -224,4 +233,4 @@ FILES: Mapping[str, Callable[[str, Names], str]] = {
     "/etc/nullmailer/helohost": whole_lines,
     "/etc/nullmailer/defaulthost": whole_lines,
 }
-"""What is changed in which files."""
+"""Which changes are made in which files."""

@@ -1,4 +1,5 @@
-"""Init scripts of a guest, switched on and off as ``rc-update``, ``chkconfig`` and ``update-rc.d`` do it."""
+"""Init scripts of a guest, enabled and disabled like ``rc-update``, ``chkconfig`` and
+``update-rc.d`` do it."""
 
 from __future__ import annotations
 
@@ -13,14 +14,15 @@ if TYPE_CHECKING:
     from imagebuild.customise.guest import Guest
 
 OPENRC = "/etc/runlevels"
-"""Where OpenRC's runlevels are, in a guest that it starts."""
+"""The folder of OpenRC's runlevels, in a guest that uses OpenRC."""
 _GENERATORS = ("/usr/lib/systemd/system-generators", "/lib/systemd/system-generators")
 
 
 def disable(guest: Guest, name: str) -> None:
-    """Turn the start links of ``/etc/init.d/NAME`` into stop links, which also keeps upgrades from adding them again."""
+    """Turn the start links of ``/etc/init.d/NAME`` into stop links, which also keeps upgrades from
+    adding them again."""
     for link in guest.glob(f"/etc/rc[S2345].d/S??{name}", f"/etc/rc.d/rc[2345].d/S??{name}"):
-        # RHEL has each folder by two paths.
+        # On RHEL each folder has two paths.
         if _is_start(link, name) and guest.exists(link):
             target = guest.readlink(link) if guest.is_symlink(link) else f"../init.d/{name}"
             guest.remove(link, f"disabled init script {name}")
@@ -28,7 +30,8 @@ def disable(guest: Guest, name: str) -> None:
 
 
 def enable(guest: Guest, name: str) -> None:
-    """Start ``/etc/init.d/NAME`` with the guest; GuestError if what decides about that is not known."""
+    """Start ``/etc/init.d/NAME`` when the guest boots; GuestError if the mechanism that decides
+    this is unknown."""
     if guest.is_dir(OPENRC):
         if not guest.exists(f"{OPENRC}/boot/{name}") and not guest.exists(f"{OPENRC}/sysinit/{name}"):
             guest.symlink(f"/etc/init.d/{name}", f"{OPENRC}/default/{name}")
@@ -41,18 +44,18 @@ def enable(guest: Guest, name: str) -> None:
         _start_by_header(guest, name, text)
     elif units.has_systemd(guest):
         raise GuestError(
-            f"{name} has an init script and no unit, and systemd in this guest does not start init scripts",
-            "write-file can give it a unit of its own in /etc/systemd/system",
+            f"{name} has an init script but no unit, and systemd in this guest does not start init scripts",
+            "create a unit for it in /etc/systemd/system with write-file",
         )
     else:
         raise GuestError(
-            f"what decides in this guest when the init script {name} starts is not known here",
-            f"run-command can ask the guest itself: update-rc.d {name} enable",
+            f"cannot enable the init script {name}: this guest uses an unknown init system",
+            f"use the guest's own command with run-command: update-rc.d {name} enable",
         )
 
 
 def _start_at(guest: Guest, name: str, number: int) -> None:
-    """Link as ``chkconfig on`` does."""
+    """Create links like ``chkconfig on``."""
     link = f"S{number:02}{name}"
     for level in "2345":
         folder = f"/etc/rc.d/rc{level}.d"
@@ -62,16 +65,17 @@ def _start_at(guest: Guest, name: str, number: int) -> None:
 
 
 def _start_by_header(guest: Guest, name: str, text: str) -> None:
-    """Link as ``update-rc.d defaults`` and ``enable`` do.
+    """Create links like ``update-rc.d defaults`` and ``enable``.
 
-    systemd-sysv-generator makes a unit of a script with a start link in any of the runlevels 2 to 5. The order
-    comes from the script's header, so the number in a link's name means nothing.
+    systemd-sysv-generator creates a unit for a script that has a start link in any of the runlevels
+    2 to 5. The order comes from the script's header, so the number in the name of a link has no
+    meaning.
     """
     start, stop = _levels(text, "Start"), _levels(text, "Stop")
     if not set(start) & set("2345"):
         raise GuestError(
             f"the init script {name} does not say that it starts in any of the runlevels 2 to 5",
-            "its header (LSB) would: # Default-Start: 2 3 4 5",
+            "add this line to its LSB header: # Default-Start: 2 3 4 5",
         )
     root = "/etc/rc.d" if guest.is_dir("/etc/rc.d/rc3.d") else "/etc"
     for level in start:
@@ -88,14 +92,15 @@ def _start_by_header(guest: Guest, name: str, text: str) -> None:
 
 
 def _levels(text: str, which: str) -> list[str]:
-    """The runlevels in a script's LSB header."""
+    """The runlevels in the LSB header of a script."""
     header = re.search(r"^### BEGIN INIT INFO\s*$(.*?)^### END INIT INFO\s*$", text, re.MULTILINE | re.DOTALL)
     found = re.search(rf"^# Default-{which}:[ \t]*(.*)$", header[1] if header else "", re.MULTILINE)
     return [level for level in found[1].split() if level in set("S0123456")] if found else []
 
 
 def _links(guest: Guest, folder: str, name: str) -> list[str]:
-    """The start and stop links of a script in a runlevel's folder, not those of one whose name ends alike."""
+    """The start and stop links of a script in the folder of a runlevel, excluding those of scripts
+    whose names end in the same way."""
     return [path for path in guest.glob(f"{folder}/[SK]??{name}") if re.match(r"[SK]\d\d", posixpath.basename(path))]
 
 

@@ -1,7 +1,8 @@
-"""Changing what is inside an initramfs without the guest's tools: pure.
+"""Changing the contents of an initramfs without the guest's tools. Pure functions.
 
-An initramfs is a row of cpio archives (kernel documentation, "initramfs buffer format"): some may be plain, such as the one with
-microcode at the front, and the last is mostly compressed.
+An initramfs is a sequence of cpio archives (kernel documentation, "initramfs buffer format"): some
+may be uncompressed, such as the one with microcode at the beginning, and the last one is usually
+compressed.
 """
 
 from __future__ import annotations
@@ -25,9 +26,10 @@ def is_one(content: bytes) -> bool:
 
 
 def rewritten(content: bytes, change: Change) -> bytes:
-    """``content`` with ``change`` applied to the content and the name of each file, compressed as before; the same object if nothing changes.
+    """``content`` with ``change`` applied to the content and the name of each file, compressed as
+    before; the same object if nothing changes.
 
-    Raises GuestError for a compression that is not known here, or what is damaged or too large.
+    Raises GuestError for an unknown compression, or if it is damaged or too large.
     """
 
     def of_member(member: Member) -> Member:
@@ -40,7 +42,7 @@ def rewritten(content: bytes, change: Change) -> bytes:
 
 
 def members(content: bytes) -> list[Member]:
-    """Everything in an initramfs, in its order. GuestError as from ``rewritten``."""
+    """Everything in an initramfs, in its order. Raises the same GuestError as ``rewritten``."""
     found: list[Member] = []
 
     def look(member: Member) -> Member:
@@ -52,14 +54,16 @@ def members(content: bytes) -> list[Member]:
 
 
 def names(content: bytes) -> set[str]:
-    """The paths of everything in an initramfs, without a slash before them. GuestError as from ``rewritten``."""
+    """The paths of everything in an initramfs, without leading slashes. Raises the same GuestError
+    as ``rewritten``."""
     return set(map(_path, members(content)))
 
 
 def without(content: bytes, paths: Collection[str], emptied: Collection[str] = ()) -> bytes:
-    """``content`` without the files at ``paths``, and with nothing in those at ``emptied``; the same object if that changes nothing.
+    """``content`` without the files at ``paths``, and with those at ``emptied`` made empty; the
+    same object if that changes nothing.
 
-    Paths have no slash before them.
+    Paths have no leading slashes.
     """
 
     def change(member: Member) -> Member | None:
@@ -84,8 +88,8 @@ def _with_members(content: bytes, change: Callable[[Member], Member | None]) -> 
             method = compressed.method_of(content[at : at + 16])
             if method is None:
                 raise GuestError(
-                    "an initramfs of the guest is compressed in a way that is not known here",
-                    "gzip, xz, lzma, bzip2, zstd and lz4 are; let the guest build it again with one of them",
+                    "an initramfs of the guest has an unsupported compression",
+                    "rebuild it in the guest with gzip, xz, lzma, bzip2, zstd or lz4",
                 )
             plain, size = compressed.unpacked(method, content[at:])
             new, end = _archives(plain, change)
@@ -97,7 +101,8 @@ def _with_members(content: bytes, change: Callable[[Member], Member | None]) -> 
 
 
 def _archives(content: bytes, change: Callable[[Member], Member | None]) -> tuple[bytes, int]:
-    """The archives that ``content`` begins with, changed, with the zeros around them, and how long they were."""
+    """The changed archives at the beginning of ``content``, with the zeros around them, and their
+    original length."""
     parts: list[bytes] = []
     at = 0
     while True:

@@ -1,4 +1,5 @@
-"""The udev rule that sets the I/O scheduler of disks; the operation and the kickstart write the same."""
+"""The udev rule that sets the I/O scheduler of disks; the operation and the kickstart write the
+same rule."""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ _NAMES: dict[Disks, str] = {
 
 
 def path(disks: Disks = "all", *, rotational: bool | None = None) -> str:
-    """Where the rule for these disks is. The later of two rules wins, so the narrower one has the higher number."""
+    """The path of the rule for these disks. The later of two rules takes precedence, so the more
+    specific one has the higher number."""
     kind = {None: "", True: "-rotational", False: "-solid-state"}[rotational]
     bus = "" if disks == "all" else f"-{disks}"
     number = 60 + (disks != "all") + (rotational is not None)
@@ -23,7 +25,8 @@ def path(disks: Disks = "all", *, rotational: bool | None = None) -> str:
 
 
 def rule(scheduler: str, disks: Disks = "all", *, rotational: bool | None = None) -> str:
-    """One line without a line break: ``scheduler`` for disks of a bus, and of one kind if ``rotational`` is said."""
+    """One line without a line break: ``scheduler`` for the disks of a bus, and only for one kind if
+    ``rotational`` is given."""
     kind = "" if rotational is None else f', ATTR{{queue/rotational}}=="{int(rotational)}"'
     return (
         f'ACTION=="add|change", SUBSYSTEM=="block", ENV{{DEVTYPE}}=="disk", KERNEL=="{_NAMES[disks]}"{kind}, '

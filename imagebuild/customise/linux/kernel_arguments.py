@@ -1,7 +1,8 @@
-"""Kernel command lines: words as the kernel and GRUB read them, and a change of them. Pure.
+"""Kernel command lines: words as parsed by the kernel and GRUB, and edits of them. Pure functions.
 
-The kernel splits at blanks outside of double quotes, takes ``-`` and ``_`` in names for the same, and leaves what follows ``--`` to init
-(kernel documentation, "The kernel's command-line parameters"). GRUB knows single quotes and backslashes besides (GRUB manual, "Quoting").
+The kernel splits at blanks outside double quotes, treats ``-`` and ``_`` in names as equal, and
+passes everything after ``--`` to init (kernel documentation, "The kernel's command-line
+parameters"). GRUB also supports single quotes and backslashes (GRUB manual, "Quoting").
 """
 
 from __future__ import annotations
@@ -27,19 +28,22 @@ _REPEATED = frozenset([
     "systemd.wants", "team", "trace_event", "usbcore.quirks", "video", "vlan",
 ])
 # fmt: on
-"""Arguments that may be there several times, each with its own meaning (kernel-parameters, dracut.cmdline(7), systemd(1), systemd-debug-generator(8))."""
+"""Arguments that may appear several times with different meanings (kernel-parameters,
+dracut.cmdline(7), systemd(1), systemd-debug-generator(8))."""
 _REPEATED_FAMILIES = ("rd.luks.", "luks.", "rd.lvm.", "rd.md.", "rd.dm.", "rd.iscsi.", "rd.nvmf.")
 _PAIRS = frozenset(["hugepages", "hugepagesz"])
-"""Arguments whose order among each other counts: a number of pages goes with the size before it."""
+"""Arguments whose relative order matters: a number of pages belongs to the size before it."""
 
 
 @dataclass(frozen=True)
 class Edit:
     """Arguments to add, each ``NAME`` or ``NAME=VALUE``, and names of arguments to remove.
 
-    What is added takes the place of what has the same name, unless that may be there several times: then both are there, and nothing
-    twice. ``console=`` comes last, in the given order, since the last one becomes /dev/console; a console on the same device is replaced,
-    because the kernel keeps the options of the first one it reads (``__add_preferred_console`` in kernel/printk/printk.c).
+    An added argument replaces those with the same name. If the name may appear several times, the
+    argument is added to the others instead, but nothing appears twice. ``console=`` comes last, in
+    the given order, because the last one becomes /dev/console. A console on the same device is
+    replaced, because the kernel keeps the options of the first one it reads
+    (``__add_preferred_console`` in kernel/printk/printk.c).
     """
 
     add: tuple[str, ...] = ()
@@ -50,19 +54,20 @@ class Edit:
         return ", ".join(one for one in (removed, f"kernel argument {' '.join(self.add)}" if self.add else "") if one)
 
     def __call__(self, line: str, syntax: Syntax = "kernel") -> str:
-        """``line``, changed; the same text if it is as it should be."""
+        """The edited ``line``; the same text if nothing has to change."""
         return self._changed(line, syntax, self.add)
 
     def without(self, line: str, syntax: Syntax = "kernel") -> str:
-        """``line`` with what is to be removed taken out, and nothing added."""
+        """``line`` with the arguments to remove taken out, and nothing added."""
         return self._changed(line, syntax, ())
 
     def cleared(self, line: str, syntax: Syntax = "kernel") -> str:
-        """``line`` without what is to be removed, and without what an addition behind it would replace or repeat."""
+        """``line`` without the arguments to remove, and without those that an added one after it
+        would replace or repeat."""
         return self._changed(line, syntax, (), clear=self.add)
 
     def ordered(self, line: str) -> list[str]:
-        """The words of ``line`` whose order among what is added counts."""
+        """The words of ``line`` whose order relative to the added arguments matters."""
         return [
             word for word in _words(line, "kernel") if _name(word) == "console" and "console" in map(_name, self.add)
         ]
@@ -88,28 +93,27 @@ class Edit:
         if not drop and not more:
             return line
         if more and words and words[-1].count('"') % 2:
-            raise GuestError(
-                f"a kernel command line has a quote without an end: {line.strip()[:200]}", "correct it first"
-            )
+            raise GuestError(f"a kernel command line has an unclosed quote: {line.strip()[:200]}", "correct it first")
         return _joined(line, [span for at, span in enumerate(spans) if at in drop], end, more)
 
 
 def _joined(line: str, gone: list[tuple[int, int]], end: int, more: list[str]) -> str:
-    """``line`` without what is at ``gone``, with ``more`` behind its last word, which ends at ``end``."""
+    """``line`` without the ranges in ``gone``, with ``more`` after its last word, which ends at
+    ``end``."""
     head = line[:end]
     for start, stop in reversed(gone):
         blanks = re.match(r"(?:\s|\\\n)*", head[stop:])
         head = head[:start] + head[stop + (blanks.end() if blanks else 0) :]
     tail = line[end:].lstrip(" \t")
     bare = head.rstrip()
-    while bare.endswith("\\") and head.startswith("\n", len(bare)):  # a line that goes on
+    while bare.endswith("\\") and head.startswith("\n", len(bare)):  # a line that continues
         bare = bare[:-1].rstrip()
     words = [bare, *map(_written, more)] if bare else [head + " ".join(map(_written, more))]
     return " ".join(words) + (f" {tail}" if tail.startswith("--") else tail)
 
 
 def _groups(add: tuple[str, ...]) -> list[list[str]]:
-    """What is added, by name; pairs together."""
+    """The added arguments, by name; pairs are kept together."""
     found: dict[str, list[str]] = {}
     for one in add:
         key = "hugepages" if _name(one) in _PAIRS else _name(one)
@@ -118,7 +122,7 @@ def _groups(add: tuple[str, ...]) -> list[list[str]]:
 
 
 def _added(group: list[str], kept: list[tuple[int, str]]) -> tuple[set[int], list[str]]:
-    """Which of the words goes for arguments of one name, and what is to be appended."""
+    """Which words are removed for the arguments of one name, and what is appended."""
     names = {_name(one) for one in group}
     group = group if names & _PAIRS else list(dict.fromkeys(group))
     there = [(at, word) for at, word in kept if _name(word) in (_PAIRS if names & _PAIRS else names)]
@@ -137,7 +141,7 @@ def _added(group: list[str], kept: list[tuple[int, str]]) -> tuple[set[int], lis
 
 
 def _replaced(new: str, old: str, among: tuple[str, ...] = ()) -> bool:
-    """Whether ``old`` makes way for ``new``, which is one of those that are added."""
+    """Whether ``old`` is replaced by ``new``, one of the added arguments."""
     name = _name(new)
     if name in _PAIRS:
         return _name(old) in _PAIRS
@@ -169,7 +173,8 @@ def _plain(word: str, syntax: Syntax) -> str:
 
 
 def _written(argument: str) -> str:
-    """An argument as it stands in a line, with quotes if a blank or a character that GRUB takes for its own is in its value."""
+    """An argument as it is written in a line, with quotes if its value contains a blank or a
+    character that is special to GRUB."""
     name, equals, value = argument.partition("=")
     return f'{name}{equals}"{value}"' if _QUOTED.search(value) else argument
 

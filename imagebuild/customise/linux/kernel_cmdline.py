@@ -1,7 +1,8 @@
-"""The kernel command line of an installed guest, in every place a distribution keeps it.
+"""The kernel command line of an installed guest, in every place where a distribution stores it.
 
-What boots next stands in the boot loader's own files, on /boot, /efi or a partition that is not even mounted. What kernels to come are
-started with stands in /etc: both are changed, or neither.
+The command line for the next boot is in the boot loader's own files, on /boot, on /efi or on a
+partition that may not even be mounted. The one for kernels that are installed later is in /etc.
+Either both are changed or neither.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ _LOADERS: tuple[tuple[tuple[str, ...], files.Editor], ...] = (
     (("limine.conf", "limine.cfg", "limine/limine.c[of][ng]*", "EFI/*/limine.c[of][ng]*"), files.limine),
     (("cmdline.txt", "current/cmdline.txt", "new/cmdline.txt", "old/cmdline.txt"), files.command_line),
 )
-"""What boots next: patterns below each folder that holds a boot loader's files."""
+"""The command lines for the next boot: patterns below each folder with a boot loader's files."""
 _PROGRAMS = ("EFI/Linux/*.efi",)
 _ADDONS = ("EFI/Linux/*.efi.extra.d/*.addon.efi", "loader/addons/*.addon.efi")
 _SCRIPTS = ("boot.scr", "*/boot.scr")
@@ -60,7 +61,8 @@ _ETC: tuple[tuple[tuple[str, ...], files.Editor], ...] = (
 _GRUB_DEFAULTS = "/etc/default/grub"
 _GRUB = Variables("GRUB_CMDLINE_LINUX", ("GRUB_CMDLINE_LINUX_DEFAULT", "GRUB_CMDLINE_LINUX_RECOVERY"))
 _GRUB_UNDER_XEN = Variables("GRUB_CMDLINE_LINUX_XEN_REPLACE", ("GRUB_CMDLINE_LINUX_XEN_REPLACE_DEFAULT",))
-"""Takes the place of the other under Xen, if it is set (GRUB manual, "Simple configuration handling")."""
+"""Replaces the other variable under Xen, if it is set (GRUB manual, "Simple configuration
+handling")."""
 _VARIABLES: tuple[tuple[tuple[str, ...], Variables, str], ...] = (
     (
         ("/etc/default/u-boot", "/etc/u-boot-menu/conf.d/*.conf"),
@@ -72,32 +74,35 @@ _VARIABLES: tuple[tuple[tuple[str, ...], Variables, str], ...] = (
     (("/etc/sysconfig/bootloader",), Variables("DEFAULT_APPEND"), ""),
     (("/etc/dracut.conf", "/etc/dracut.conf.d/*.conf"), Variables("kernel_cmdline"), ""),
 )
-"""Files of shell assignments with a command line for kernels to come, and the program that takes a default where none is set."""
+"""Files of shell assignments with a command line for kernels that are installed later, and the
+program that has a default if none is set."""
 _KERNELSTUB = "/etc/kernelstub/configuration"
 _MAKE_GRUB_CFG = ("/usr/sbin/grub-mkconfig", "/usr/sbin/grub2-mkconfig", "/usr/bin/grub-mkconfig")
 _BY_PLACE = {"LILO": ("/etc/lilo.conf",), "zipl": ("/etc/zipl.conf", "/boot/bootmap")}
 
 
 def set_argument(guest: Guest, name: str, value: str | None) -> None:
-    """Make every kernel that is installed or will be installed boot with ``name=value``, or ``name`` without a value."""
+    """Make every kernel that is installed now or later boot with ``name=value``, or with ``name``
+    without a value."""
     change(guest, Edit(add=(name if value is None else f"{name}={value}",)))
 
 
 def remove_argument(guest: Guest, name: str) -> None:
-    """Let no kernel boot with the argument ``name``, whatever its value."""
+    """Make no kernel boot with the argument ``name``, whatever its value."""
     change(guest, Edit(remove=(name,)))
 
 
 def change(guest: Guest, edit: Edit) -> int:
-    """Make ``edit`` everywhere. Returns in how many places there is a command line.
+    """Apply ``edit`` everywhere. Returns the number of places that contain a command line.
 
-    GuestError, before anything is changed, where one cannot be changed: it is signed, on a boot loader's own map of the disk, or computed.
+    GuestError, before anything is changed, if one cannot be changed: it is signed, is in a boot
+    loader's own map of the disk, or is computed.
     """
     for loader, paths in _BY_PLACE.items():
         if any(guest.exists(path) for path in paths):
             raise GuestError(
-                f"this guest boots with {loader}, which keeps the kernel's command line outside of any file system",
-                f"change it in the running guest, and run {loader.lower()} there",
+                f"this guest boots with {loader}, which stores the kernel command line outside any file system",
+                f"change it in the running guest, and then run {loader.lower()} there",
             )
     with guest.boot_partitions() as partitions:
         plan = _Plan(guest, edit, [*_folders(guest, partitions)])
@@ -117,7 +122,7 @@ def _same(text: str, _: str) -> str:
 
 
 def _folders(guest: Guest, partitions: list[str]) -> Iterator[tuple[str, list[str]]]:
-    """Each folder that may hold a boot loader's files, once, and what is in it."""
+    """Each folder that may contain a boot loader's files, once, and its contents."""
     seen = set()
     for folder in (*_FOLDERS, *partitions, *(f"{one}/boot" for one in partitions)):
         if guest.leads_to_folder(folder) and (real := guest.realpath(folder)) not in seen:
@@ -127,7 +132,8 @@ def _folders(guest: Guest, partitions: list[str]) -> Iterator[tuple[str, list[st
 
 @dataclass
 class _Plan:
-    """What is to be written: new texts and new programs, by their paths; ``places`` counts the files with a command line."""
+    """The planned changes: new texts and new programs, by path; ``places`` counts the files with a
+    command line."""
 
     guest: Guest
     edit: Edit
@@ -160,7 +166,8 @@ class _Plan:
             self._scripts()
 
     def _found(self, *patterns: str) -> list[str]:
-        """The files that match ``patterns`` in any of the folders. Only what may be there is looked for: each look takes its time."""
+        """The files that match ``patterns`` in any of the folders. Only names that may exist are
+        looked up, because each lookup takes time."""
         return self.guest.real_files(*(
             f"{folder}/{pattern}"
             for folder, names in self.folders
@@ -177,13 +184,14 @@ class _Plan:
             new = editor(old, self.edit)
         except GuestError as error:
             raise GuestError(f"{error.message} ({path})", error.hint) from error
-        # A place is what would take an argument.
+        # A place is a file that would accept an argument.
         self.places += editor(old, Edit(add=("imagebuild.probe",))) != old
         if new != old:
             self.texts[real] = new
 
     def _program(self, path: str, edit: Edit) -> None:
-        """A unified kernel image: its command line is a section of it, and may be signed with it (systemd-stub(7))."""
+        """A unified kernel image: its command line is one of its sections, and may be signed with
+        it (systemd-stub(7))."""
         content = self.guest.read_bytes(path, _LARGEST_PROGRAM)
         program = executable.parse(content)
         section = program.section(".cmdline") if program else None
@@ -196,17 +204,18 @@ class _Plan:
             return
         if program.signed or program.section(".pcrsig"):
             raise GuestError(
-                f"{path} is a signed unified kernel image: its command line cannot be changed without another signature",
-                "build and sign it again with these arguments",
+                f"{path} is a signed unified kernel image: changing its command line would invalidate the signature",
+                "rebuild and sign it with these arguments",
             )
         try:
             changed = executable.with_content(content, section, new.encode("utf-8", "surrogateescape"))
         except GuestError as error:
-            raise GuestError(f"{path}: {error.message}", "build it again with these arguments") from error
+            raise GuestError(f"{path}: {error.message}", "rebuild it with these arguments") from error
         self.programs[path] = changed
 
     def _vendor(self) -> None:
-        """/usr/lib/kernel/cmdline is read where there is none in /etc (kernel-install(8)): that is where the change goes."""
+        """/usr/lib/kernel/cmdline is read if there is none in /etc (kernel-install(8)): in that
+        case the change is made in /etc."""
         vendor, own = "/usr/lib/kernel/cmdline", "/etc/kernel/cmdline"
         if self.guest.real_file(vendor) and not self.guest.exists(own):
             old = self.guest.read(vendor)
@@ -236,7 +245,8 @@ class _Plan:
         self.texts |= command_line_variables.edited(texts, variables, self.edit, real.get(home, home))
 
     def _kernelstub(self) -> None:
-        """Pop!_OS writes its entries again from this file: the list ``kernel_options`` of each of its sections."""
+        """Pop!_OS regenerates its entries from this file: the list ``kernel_options`` of each of
+        its sections."""
         if not self.guest.real_file(_KERNELSTUB):
             return
         try:
@@ -246,16 +256,17 @@ class _Plan:
                 if isinstance(section, dict) and "kernel_options" in section:
                     section["kernel_options"] = self.edit(" ".join(section["kernel_options"])).split()
         except (ValueError, TypeError, AttributeError) as error:
-            raise GuestError(f"{_KERNELSTUB} is not what kernelstub writes", "correct it in the guest first") from error
+            raise GuestError(f"{_KERNELSTUB} is not in kernelstub's format", "correct it in the guest first") from error
         if after != before:
             self.texts[_KERNELSTUB] = json.dumps(after, indent=2) + "\n"
 
     def _scripts(self) -> None:
-        """GuestError for a script of U-Boot's that sets the arguments itself, where nothing else has any."""
+        """GuestError for a U-Boot script that sets the arguments itself, if they are set nowhere
+        else."""
         for path in self._found(*_SCRIPTS):
             image = uboot.parse(self.guest.read_bytes(path))
             if image is not None and b"bootargs" in image.data:
                 raise GuestError(
-                    f"this guest boots by U-Boot's script {path}, which sets the kernel's command line itself",
-                    "change what the script is made from, and make it again in the running guest",
+                    f"this guest boots with the U-Boot script {path}, which sets the kernel command line itself",
+                    "change the source of the script, and rebuild it in the running guest",
                 )

@@ -1,4 +1,5 @@
-"""The guest's own package manager, run in the guest: without questions, and without starting what it installs."""
+"""The guest's own package manager, run in the guest: non-interactively, and without starting
+installed services."""
 
 from __future__ import annotations
 
@@ -17,20 +18,20 @@ if TYPE_CHECKING:
 
 _POLICY = "/usr/sbin/policy-rc.d"
 _POLICY_TEXT = "#!/bin/sh\nexit 101\n"
-"""invoke-rc.d asks this program before it starts a service; 101 means no."""
+"""invoke-rc.d runs this program before it starts a service; exit status 101 means no."""
 _APT_ENVIRONMENT = {"DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
 _APT = (
     "apt-get", "--yes", "--quiet", "-o", "Dpkg::Use-Pty=0", "-o", "Dpkg::Options::=--force-confold",
 )  # fmt: skip
-# An unreachable source is only a warning to apt unless told otherwise.
+# By default, apt only warns about an unreachable source.
 _APT_UPDATE = ("apt-get", "--quiet", "--error-on=any", "update")
 _ZYPPER = ("zypper", "--non-interactive", "--quiet")
 
 
 def install(guest: Guest, names: Sequence[str], *, recommends: bool, repository: HostPath | None = None) -> None:
-    """Install packages with the guest's own sources, or from a folder of the host and from nowhere else.
+    """Install packages from the guest's own sources, or only from a folder of the host.
 
-    GuestError with what the package manager said if that fails.
+    GuestError with the package manager's output if that fails.
     """
     if repository is None:
         with guest.network():
@@ -42,15 +43,16 @@ def install(guest: Guest, names: Sequence[str], *, recommends: bool, repository:
 
 
 def installing(guest: Guest, names: Sequence[str], *, recommends: bool, sources: Sequence[str] = ()) -> list[list[str]]:
-    """The commands by which the guest's package manager installs packages. GuestError if it cannot.
+    """The commands with which the guest's package manager installs packages. GuestError if it
+    cannot.
 
-    ``sources`` are options that tell it where to look, and nowhere else.
+    ``sources`` are options that restrict it to these sources.
     """
     kind = _kind(guest, f"install {', '.join(names)}")
     foreign = [name for name in names if name[0] in "/@" and kind not in ("dnf", "yum")]
     if foreign:
         raise GuestError(
-            f"{kind} installs nothing by a group or a path: {', '.join(foreign)}", "name the packages themselves"
+            f"{kind} cannot install a group or a path: {', '.join(foreign)}", "use the names of the packages"
         )
     if kind == "apt":
         weak = "--install-recommends" if recommends else "--no-install-recommends"
@@ -67,12 +69,13 @@ def installing(guest: Guest, names: Sequence[str], *, recommends: bool, sources:
 
 
 def environment(guest: Guest) -> dict[str, str]:
-    """The variables with which the commands of ``installing`` ask no questions."""
+    """The variables that make the commands of ``installing`` non-interactive."""
     return _APT_ENVIRONMENT if packages.is_debian(guest) else {}
 
 
 def remove(guest: Guest, names: Sequence[str]) -> None:
-    """Remove packages, and with them those that need them. GuestError with what the package manager said if that fails."""
+    """Remove packages and those that depend on them. GuestError with the package manager's output
+    if that fails."""
     kind = _kind(guest, f"remove {', '.join(names)}")
     if kind == "apt":
         with _services_stay_off(guest):
@@ -86,7 +89,7 @@ def remove(guest: Guest, names: Sequence[str]) -> None:
 
 
 def update(guest: Guest) -> None:
-    """Bring all packages up to date. GuestError with what the package manager said if that fails."""
+    """Update all packages. GuestError with the package manager's output if that fails."""
     kind = _kind(guest, "update the packages")
     commands: dict[Manager, list[list[str]]] = {
         "apt": [[*_APT_UPDATE], [*_APT, "dist-upgrade"]],
@@ -106,7 +109,7 @@ def _run(guest: Guest, commands: Sequence[Sequence[str]]) -> None:
 
 
 def record(guest: Guest, before: packages.InstalledPackages) -> None:
-    """Put on record which packages are new, gone or of another version since ``before``."""
+    """Record which packages are new, removed or of a different version since ``before``."""
     after = packages.installed(guest).versions
     for name in sorted({*before.versions, *after}):
         old, new = before.versions.get(name), after.get(name)
@@ -130,7 +133,8 @@ def _kind(guest: Guest, purpose: str) -> Manager:
 
 @contextmanager
 def _services_stay_off(guest: Guest) -> Iterator[None]:
-    """Keep the scripts of Debian's packages from starting services; no other package manager asks."""
+    """Keep the scripts of Debian's packages from starting services; no other package manager
+    supports this."""
     if not packages.is_debian(guest):
         yield
         return

@@ -1,4 +1,4 @@
-"""What is installed in a guest, read from its package database."""
+"""The packages installed in a guest, read from its package database."""
 
 from __future__ import annotations
 
@@ -15,38 +15,39 @@ if TYPE_CHECKING:
 
 APK_INSTALLED = "/lib/apk/db/installed"
 _LARGEST_STATUS = 64 << 20
-"""Bytes; a desktop with 3000 packages has 4 MiB."""
+"""The size limit in bytes; a desktop with 3000 packages has 4 MiB."""
 
 
 @dataclass(frozen=True)
 class InstalledPackages:
-    """The packages of a guest: name to version; the same names with the architecture; and what they provide."""
+    """The packages of a guest: name to version; the names with the architecture; and the names that
+    they provide."""
 
     versions: dict[str, str]
     provided: frozenset[str] = frozenset()
     qualified: frozenset[str] = frozenset()
 
     def has(self, name: str) -> bool:
-        """Whether a package is installed by this name, with or without an architecture."""
+        """Whether a package with this name is installed, with or without an architecture."""
         return name in self.versions or name in self.qualified
 
     def missing(self, wanted: Sequence[str]) -> tuple[str, ...]:
-        """Those of ``wanted`` that are neither installed nor provided by a package that is."""
+        """Those of ``wanted`` that are neither installed nor provided by an installed package."""
         return tuple(name for name in wanted if not self.has(name) and name not in self.provided)
 
 
 def is_debian(guest: Guest) -> bool:
-    """Whether dpkg keeps the guest's packages."""
+    """Whether the guest uses dpkg."""
     return guest.is_file(dpkg.STATUS)
 
 
 def is_redhat(guest: Guest) -> bool:
-    """Whether rpm keeps the guest's packages."""
+    """Whether the guest uses rpm."""
     return any(guest.is_file(f"/{folder}/rpm") for folder in ("usr/bin", "bin"))
 
 
 def is_alpine(guest: Guest) -> bool:
-    """Whether apk keeps the guest's packages."""
+    """Whether the guest uses apk."""
     return guest.is_file(APK_INSTALLED)
 
 
@@ -62,7 +63,8 @@ def installed(guest: Guest) -> InstalledPackages:
 
 
 def missing(guest: Guest, wanted: Sequence[str], among: InstalledPackages) -> tuple[str, ...]:
-    """Those of ``wanted`` that are neither in ``among``, which is all that the guest has, nor provided by that."""
+    """Those of ``wanted`` that are neither in ``among``, the packages of the guest, nor provided by
+    these."""
     left = among.missing(wanted)
     if is_debian(guest) or not is_redhat(guest):
         return left
@@ -80,7 +82,8 @@ def parse_dpkg_status(text: str) -> InstalledPackages:
 
 
 def parse_apk_installed(text: str) -> InstalledPackages:
-    """The packages of apk's database: paragraphs of lines with one letter, P name, V version, p what it provides."""
+    """The packages in apk's database: paragraphs of lines with one letter, P name, V version, p
+    provided names."""
     versions: dict[str, str] = {}
     provided: set[str] = set()
     for paragraph in text.split("\n\n"):
@@ -100,12 +103,13 @@ def _rpm(guest: Guest) -> InstalledPackages:
 
 
 def _rpm_knows(guest: Guest, name: str) -> bool:
-    """Whether rpm has a package that provides this, a path included, or that is called so with its version."""
+    """Whether rpm has a package that provides this, including a path, or whose name with its
+    version is this."""
     for query in (["--whatprovides", name], [name]):
         try:
             guest.run(["rpm", "--query", *query])
         except GuestError:
-            # rpm works, or nothing would be known of the guest's packages: this is its way to say no.
+            # rpm works, otherwise the guest's packages would not be known: this failure means no.
             continue
         return True
     return False

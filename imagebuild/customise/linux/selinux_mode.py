@@ -18,14 +18,15 @@ _CONFIG = "/etc/selinux/config"
 
 
 def set_mode(guest: Guest, mode: Mode) -> None:
-    """Set the mode in the configuration and on the kernel command line. NotApplicable or GuestError where there is no SELinux."""
+    """Set the mode in the configuration and on the kernel command line. NotApplicable or GuestError
+    if there is no SELinux."""
     if guest.real_file(_CONFIG) is None:
         if mode != "disabled":
             raise GuestError(
-                f"there is no SELinux in this guest that could be {mode}",
-                "let the installation bring SELinux's packages and its policy",
+                f"SELinux cannot be set to {mode}: this guest does not have it",
+                "install SELinux's packages and its policy during the installation",
             )
-        raise NotApplicable("no SELinux in this guest")
+        raise NotApplicable("this guest does not have SELinux")
     guest.edit(_CONFIG, lambda text: with_key(text, "SELINUX", mode), f"SELINUX={mode}")
     if mode == "disabled":
         kernel_cmdline.set_argument(guest, "selinux", "0")

@@ -1,6 +1,7 @@
-"""Files of shell assignments, such as /etc/default/grub: read as a shell reads them (POSIX, "Shell Command Language"). Pure.
+"""Files of shell assignments, such as /etc/default/grub, parsed like a shell does (POSIX, "Shell
+Command Language"). Pure functions.
 
-Nothing is run. What a shell would have to compute is known as such, not guessed.
+Nothing is executed. Values that a shell would have to compute are marked as such, not guessed.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ _ENDS = frozenset(" \t\n;&|()<>")
 
 @dataclass(frozen=True)
 class ValuePart:
-    """A piece of a value: a text; or a variable, by its name; or what a shell computes, as it is written."""
+    """A piece of a value: a literal text, the name of a variable, or the source of a computed part."""
 
     text: str
     kind: str = "text"
@@ -30,9 +31,11 @@ class ValuePart:
 
 @dataclass(frozen=True)
 class Assignment:
-    """``NAME=VALUE`` in a text: where the value is, its parts, and on which line it begins.
+    """``NAME=VALUE`` in a text: the position of the value, its parts, and the line on which it
+    begins.
 
-    ``certain``: it is carried out whenever the file is read. ``append``: it was ``NAME+=VALUE``.
+    ``certain`` means that it is executed whenever the file is read. ``append`` means that it is
+    ``NAME+=VALUE``.
     """
 
     name: str
@@ -45,7 +48,7 @@ class Assignment:
 
     @property
     def references(self) -> set[str]:
-        """The variables in its value; its own, if it is appended to."""
+        """The variables in its value, including itself if it is appended to."""
         return {part.text for part in self.parts if part.kind == "variable"} | ({self.name} if self.append else set())
 
     @property
@@ -55,7 +58,7 @@ class Assignment:
 
 
 def value(assignment: Assignment, variables: Mapping[str, str]) -> str:
-    """The value where ``variables`` are set; what is computed counts as nothing."""
+    """The value with ``variables`` set; computed parts count as empty."""
     found = variables.get(assignment.name, "") if assignment.append else ""
     for part in assignment.parts:
         if part.kind != "computed":
@@ -64,7 +67,7 @@ def value(assignment: Assignment, variables: Mapping[str, str]) -> str:
 
 
 def quoted(parts: tuple[ValuePart, ...]) -> str:
-    """A value as a word of a shell, in double quotes."""
+    """A value as a word for a shell, in double quotes."""
     written = ""
     for part in parts:
         text = re.sub(r'(["\\$`])', r"\\\1", part.text) if part.kind == "text" else part.text
@@ -73,7 +76,8 @@ def quoted(parts: tuple[ValuePart, ...]) -> str:
 
 
 def assignments(text: str) -> list[Assignment]:
-    """All assignments of a file, in their order. GuestError for what no shell could read, and for here-documents."""
+    """All assignments of a file, in their order. GuestError for text that no shell could parse, and
+    for here-documents."""
     return list(_Reader(text).read())
 
 
@@ -127,7 +131,7 @@ class _Reader:
         self._at += 2 if self._text[self._at : self._at + 2] in (">>", "<&", ">&", "<>", ">|") else 1
 
     def _ended(self) -> Iterator[Assignment]:
-        """What stood before no command holds from now on."""
+        """Forget what preceded a command, at its end."""
         yield from self._before_command
         self._before_command = []
         self._command, self._declaring, self._condition = True, False, False
@@ -156,7 +160,7 @@ class _Reader:
         elif word not in _BETWEEN:
             self._command = False
             self._declaring = word in _DECLARING
-            self._before_command = []  # they are for this command only
+            self._before_command = []  # they apply only to this command
 
     def _value(self) -> tuple[ValuePart, ...]:
         """The parts of the word that begins here."""
@@ -184,7 +188,7 @@ class _Reader:
         while True:
             char = self._text[self._at : self._at + 1]
             if not char:
-                raise self._unreadable("a quote that has no end")
+                raise self._unreadable("an unclosed quote")
             if char == '"':
                 self._at += 1
                 return
@@ -198,7 +202,7 @@ class _Reader:
                 self._at += 1
 
     def _expansion(self) -> ValuePart:
-        """What begins with a dollar sign or a backtick here."""
+        """The expansion that begins with a dollar sign or a backtick here."""
         if found := _NAME.match(self._text, self._at):
             self._at = found.end()
             return ValuePart(found[1] or found[2], "variable")
@@ -217,12 +221,12 @@ class _Reader:
         return ValuePart(self._text[start : self._at], "computed")
 
     def _closing(self, quote: str, start: int | None = None) -> int:
-        """Where the quote that begins here, or inside of which ``start`` is, ends."""
+        """The end of the quote that begins here, or that ``start`` is inside of."""
         at = self._at + 1 if start is None else start
         while at < len(self._text) and self._text[at] != quote:
             at += 2 if self._text[at] == "\\" and quote != "'" else 1
         if at >= len(self._text):
-            raise self._unreadable("a quote that has no end")
+            raise self._unreadable("an unclosed quote")
         return at
 
     def _matching(self, start: int) -> int:
@@ -243,14 +247,14 @@ class _Reader:
                 if depth == 0:
                     return at
             at += 1
-        raise self._unreadable("a bracket that is not closed")
+        raise self._unreadable("an unclosed bracket")
 
     def _unreadable(self, what: str) -> GuestError:
         return GuestError(f"line {self._text.count(chr(10), 0, self._at) + 1} has {what}, and cannot be read")
 
 
 def _merged(parts: list[ValuePart]) -> tuple[ValuePart, ...]:
-    """Neighbouring texts as one."""
+    """Adjacent texts merged into one."""
     found: list[ValuePart] = []
     for part in parts:
         if found and found[-1].kind == part.kind == "text":

@@ -1,4 +1,4 @@
-"""Editing configuration by lines and keys: what is not there is added, never silently left alone."""
+"""Editing configuration files by lines and keys: anything missing is added, never silently ignored."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ def with_line_at_end(text: str, line: str) -> str:
 
 
 def with_key(text: str, key: str, value: str, *, section: str = "", separator: str = "=") -> str:
-    """``text`` with ``key`` set to ``value`` in ``section``, which is added if need be.
+    """``text`` with ``key`` set to ``value`` in ``section``, which is added if necessary.
 
-    The first line that sets the key is changed, further ones of the section go; a line that is commented out stays.
+    The first line that sets the key is changed, and further ones in the section are removed;
+    commented-out lines stay.
     """
     setting = re.compile(
         rf"^[ \t]*{re.escape(key)}[ \t]*{_between(separator)}", re.IGNORECASE if separator == " " else 0
@@ -40,7 +41,7 @@ def _between(separator: str) -> str:
 
 
 def _section(lines: list[str], name: str) -> tuple[int | None, int]:
-    """Where the lines of a section are; without a name, those before the first section."""
+    """The range of the lines of a section; without a name, of those before the first section."""
     heads = [at for at, line in enumerate(lines) if re.match(r"[ \t]*\[[^\]]+\][ \t]*$", line)]
     if not name:
         return 0, heads[0] if heads else len(lines)

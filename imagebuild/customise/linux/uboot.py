@@ -1,4 +1,5 @@
-"""U-Boot's images: scripts and initramfs images behind a header with checksums (U-Boot's ``include/image.h``). Pure."""
+"""U-Boot images: scripts and initramfs images after a header with checksums (U-Boot's
+``include/image.h``). Pure functions."""
 
 from __future__ import annotations
 
@@ -11,12 +12,13 @@ _HEADER = 64
 _HEADER_SUM, _SIZE, _SUM = slice(4, 8), slice(12, 16), slice(24, 28)
 _TYPE = 30
 FIT = b"\xd0\x0d\xfe\xed"
-"""A flattened device tree: the newer kind of image is one, with a checksum or a signature for each part of it."""
+"""A flattened device tree: the newer image format is one, with a checksum or a signature for each
+of its parts."""
 
 
 @dataclass(frozen=True)
 class UBootImage:
-    """What is behind the header, whether that is an initramfs, and what comes behind it."""
+    """The data after the header, whether it is an initramfs, and what follows it."""
 
     header: bytes
     data: bytes
@@ -31,11 +33,11 @@ class UBootImage:
         return self.header[_TYPE] == 6
 
     def with_data(self, data: bytes) -> UBootImage:
-        """The image with something else in it."""
+        """The image with different data."""
         return replace(self, data=data)
 
     def packed(self) -> bytes:
-        """The image with a header that fits what is in it."""
+        """The image with a header that matches its data."""
         header = bytearray(self.header)
         header[_SIZE] = struct.pack(">I", len(self.data))
         header[_SUM] = struct.pack(">I", zlib.crc32(self.data))
@@ -45,7 +47,7 @@ class UBootImage:
 
 
 def parse(content: bytes) -> UBootImage | None:
-    """The image that ``content`` is; None if it is none, or a damaged one."""
+    """The image in ``content``; None if it is not one, or a damaged one."""
     header = content[:_HEADER]
     if not header.startswith(_MAGIC) or len(header) < _HEADER:
         return None

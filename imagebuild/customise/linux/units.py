@@ -1,4 +1,4 @@
-"""systemd units of a guest, switched on and off as ``systemctl`` does it."""
+"""systemd units of a guest, enabled and disabled as ``systemctl`` does it."""
 
 from __future__ import annotations
 
@@ -12,34 +12,35 @@ if TYPE_CHECKING:
     from imagebuild.customise.guest import Guest
 
 OWN = "/etc/systemd/system"
-"""Where units are enabled, and where an administrator's own units are."""
+"""The folder where units are enabled, and where an administrator's own units are."""
 FOLDERS = (OWN, "/usr/lib/systemd/system", "/lib/systemd/system")
 
 
 def has_systemd(guest: Guest) -> bool:
-    """Whether systemd starts this guest."""
+    """Whether the guest uses systemd."""
     return any(guest.exists(f"{folder}/systemd") for folder in ("/usr/lib/systemd", "/lib/systemd"))
 
 
 def installed(guest: Guest, unit: str) -> bool:
-    """Whether the guest knows a unit of this name."""
+    """Whether the guest has a unit with this name."""
     return any(guest.exists(f"{folder}/{name}") for folder in FOLDERS for name in _files_of(unit))
 
 
 def find(guest: Guest, unit: str) -> str | None:
-    """The file that defines a unit, as systemd looks for it; None if there is none."""
+    """The file that defines a unit, found as systemd does it; None if there is none."""
     found = (guest.real_file(f"{folder}/{name}") for name in _files_of(unit) for folder in FOLDERS)
     return next((path for path in found if path), None)
 
 
 def _files_of(unit: str) -> tuple[str, ...]:
-    """The names of the files that may define a unit: ``getty@tty1.service`` is an instance of ``getty@.service``."""
+    """The names of the files that may define a unit: ``getty@tty1.service`` is an instance of
+    ``getty@.service``."""
     template = re.sub(r"@[^@]+(\.\w+)$", r"@\1", unit)
     return (unit,) if template == unit else (unit, template)
 
 
 def is_masked(guest: Guest, unit: str) -> bool:
-    """Whether ``systemctl mask`` keeps a unit from starting at all."""
+    """Whether a unit was masked with ``systemctl mask``, so that it cannot start at all."""
     return guest.is_symlink(f"{OWN}/{unit}") and guest.readlink(f"{OWN}/{unit}") == "/dev/null"
 
 
@@ -49,9 +50,11 @@ def enable(guest: Guest, unit: str, wanted_by: str) -> None:
 
 
 def disable(guest: Guest, unit: str) -> None:
-    """Nothing starts ``unit`` by itself any more: links that want it and its aliases go away.
+    """Do not start ``unit`` automatically any more: the links that want it and its aliases are
+    removed.
 
-    So do those of the units that it names in ``Also=``, and a template's instances. Nothing is masked: whoever runs the machine can enable it again.
+    The same is done for the units listed in its ``Also=``, and for the instances of a template.
+    Nothing is masked: the administrator can enable it again.
     """
     for one in dict.fromkeys((unit, *_with_others(guest, unit))):
         instances = re.sub(r"@(\.\w+)$", r"@*\1", one)
@@ -67,16 +70,17 @@ def disable(guest: Guest, unit: str) -> None:
 
 
 def unit_name(service: str) -> str:
-    """``sshd`` as the name of its unit; a name with a unit's ending stays."""
+    """The name of the unit for ``sshd``; a name that ends like a unit stays."""
     known = (".service", ".socket", ".timer", ".target", ".path", ".mount", ".slice")
     return service if service.endswith(known) else f"{service}.service"
 
 
 def enable_as_installed(guest: Guest, unit: str) -> None:
-    """Enable ``unit`` as its own [Install] section says, with the units it names there; GuestError if that says nothing."""
+    """Enable ``unit`` according to its own [Install] section, with the units listed there;
+    GuestError if that section is missing."""
     if is_masked(guest, unit):
         raise GuestError(
-            f"{unit} in the guest is masked: nothing can start it", f"remove-files can take away {OWN}/{unit} before"
+            f"{unit} in the guest is masked, so it cannot be started", f"remove {OWN}/{unit} with remove-files first"
         )
     enabled = False
     for one, path in _with_others(guest, unit).items():
@@ -89,11 +93,12 @@ def enable_as_installed(guest: Guest, unit: str) -> None:
                 guest.symlink(path, f"{OWN}/{places[kind]}")
                 enabled = True
     if not enabled:
-        raise GuestError(f"{unit} in the guest has no [Install] section: nothing can start it with the system")
+        raise GuestError(f"{unit} in the guest has no [Install] section, so it cannot be enabled")
 
 
 def _with_others(guest: Guest, unit: str) -> dict[str, str]:
-    """``unit`` and the units that ``Also=`` names, there and further on, with their files; those that are not there left out."""
+    """``unit`` and the units listed in ``Also=``, recursively, with their files; those that do not
+    exist are left out."""
     found: dict[str, str] = {}
     waiting = [unit]
     while waiting:
@@ -106,7 +111,7 @@ def _with_others(guest: Guest, unit: str) -> dict[str, str]:
 
 
 def _install_section(guest: Guest, path: str) -> list[tuple[str, str]]:
-    """What a unit's file says of enabling it: the settings, each with one name."""
+    """The [Install] settings in a unit's file, each with one name."""
     kinds = "WantedBy|RequiredBy|Alias|Also|DefaultInstance"
     settings = re.findall(rf"^[ \t]*({kinds})[ \t]*=[ \t]*(.*)$", guest.read(path), re.MULTILINE)
     return [(kind, name) for kind, values in settings for name in values.split()]
@@ -117,6 +122,6 @@ def _default_instance(template: str, names: list[tuple[str, str]]) -> str:
         if kind == "DefaultInstance":
             return name
     raise GuestError(
-        f"{template} in the guest is a template of units, and does not say which one is enabled",
-        f"name one, such as {template.replace('@.', '@NAME.')}",
+        f"{template} in the guest is a template unit without a default instance",
+        f"give an instance, such as {template.replace('@.', '@NAME.')}",
     )

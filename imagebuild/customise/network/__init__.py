@@ -1,7 +1,9 @@
-"""The network configurations of Linux, one module per grammar, without what belongs to one machine.
+"""The network configuration formats of Linux, one module per grammar: removing what belongs to one
+machine.
 
-Each module takes texts and gives texts: no guest is needed to try one. A text that does not follow its grammar is left as
-it is, since a repair could break what works, and so is what cannot be told from the text alone; both are reported.
+Each module takes and returns texts, so that it can be tested without a guest. A text that does not
+follow its grammar is left unchanged, because a repair could break a working configuration, and so
+is anything that is ambiguous from the text alone; both are reported.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Edited:
-    """Files by their path as they are to be, and what could not be done to which, and why."""
+    """Files by path with their new content, and problems: which file could not be changed, and why."""
 
     texts: Mapping[str, str]
     problems: tuple[tuple[str, str], ...] = field(default=())

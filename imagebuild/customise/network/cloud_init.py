@@ -1,8 +1,11 @@
-"""Whether cloud-init runs in a guest and whether it makes its network configuration, by cloud-init's own rules.
+"""Whether cloud-init runs in a guest and whether it writes its network configuration, by
+cloud-init's own rules.
 
-After its sources and documentation: the generator (systemd/cloud-init-generator: the kernel command line decides before the
-files /etc/cloud/cloud-init.enabled and .disabled), ``stages.py`` (``_find_networking_config``: the command line, then /etc/cloud, then
-the data source) and ``util.py`` (``read_conf_with_confd``: of several files the last that has a key sets it, mappings are merged).
+Based on its sources and documentation: the generator (systemd/cloud-init-generator: the kernel
+command line takes precedence over the files /etc/cloud/cloud-init.enabled and .disabled),
+``stages.py`` (``_find_networking_config``: the command line, then /etc/cloud, then the data source)
+and ``util.py`` (``read_conf_with_confd``: the last file that contains a key sets it, mappings are
+merged).
 """
 
 from __future__ import annotations
@@ -28,7 +31,8 @@ _DPKG = "/var/lib/dpkg/status"
 
 
 def look(guest: Guest) -> str:
-    """Why a clone's cloud-init will not make the network configuration; empty if it will. Changes nothing."""
+    """Why cloud-init in a clone will not write the network configuration; empty if it will. Changes
+    nothing."""
     lines = kernel_lines.read(guest)
     return _not_installed(guest) or _switched_off(guest, lines) or _leaves_the_network(guest, lines)
 
@@ -46,10 +50,10 @@ def _not_installed(guest: Guest) -> str:
 def _switched_off(guest: Guest, lines: kernel_lines.KernelLines) -> str:
     words = lines.values("cloud-init")
     if "disabled" in words:
-        return "the kernel command line switches cloud-init off"
+        return "the kernel command line disables cloud-init"
     enabled = "enabled" in words or guest.exists("/etc/cloud/cloud-init.enabled")
     if not enabled and guest.exists("/etc/cloud/cloud-init.disabled"):
-        return "/etc/cloud/cloud-init.disabled switches cloud-init off"
+        return "/etc/cloud/cloud-init.disabled disables cloud-init"
     if any(units.is_masked(guest, unit) for unit in _UNITS):
         return "cloud-init's unit is masked"
     if not _is_started_without_systemd(guest):
@@ -61,7 +65,8 @@ def _switched_off(guest: Guest, lines: kernel_lines.KernelLines) -> str:
 
 
 def _is_started_without_systemd(guest: Guest) -> bool:
-    """False where OpenRC or System V's init scripts start the guest, and not cloud-init; True where that is not known."""
+    """False if OpenRC or System V init scripts start the guest but not cloud-init; True if that is
+    not known."""
     if guest.is_dir(init_scripts.OPENRC):
         return bool(guest.glob(f"{init_scripts.OPENRC}/*/cloud-init*"))
     if units.has_systemd(guest) or not guest.exists("/etc/init.d/cloud-init"):
@@ -71,20 +76,20 @@ def _is_started_without_systemd(guest: Guest) -> bool:
 
 def _leaves_the_network(guest: Guest, lines: kernel_lines.KernelLines) -> str:
     if "disabled" in lines.values("network-config"):
-        return "the kernel command line switches cloud-init's network configuration off"
+        return "the kernel command line disables cloud-init's network configuration"
     if not guest.real_file(CONFIGURATION) and not configurations(guest):
         return "cloud-init has no configuration"
     if guest.exists("/var/lib/cloud/data/upgraded-network"):
-        return "/var/lib/cloud/data/upgraded-network switches cloud-init's network configuration off"
+        return "/var/lib/cloud/data/upgraded-network disables cloud-init's network configuration"
     if _word(_setting(guest, "network", "config")) == "disabled":
         return "cloud-init's configuration leaves the network alone"
     if _setting(guest, "network", "version") is not None:
-        return "cloud-init's configuration holds the network, so that what it wrote is no instance's"
+        return "cloud-init's configuration contains the network, so the network does not belong to an instance"
     return ""
 
 
 def configurations(guest: Guest) -> list[str]:
-    """The files that cloud-init merges, the last one first, which decides."""
+    """The files that cloud-init merges, the last one first, which takes precedence."""
     folder = "/etc/cloud/cloud.cfg.d"
     main = [CONFIGURATION] if guest.real_file(CONFIGURATION) else []
     return [*sorted(guest.real_files(f"{folder}/*.cfg"), reverse=True), *main]
@@ -102,7 +107,7 @@ def _setting(guest: Guest, *keys: str) -> yaml.Node | None:
 
 
 def documents(guest: Guest, path: str) -> list[yaml.Node]:
-    """The documents of a configuration; none if it is no YAML, which cloud-init passes over as well."""
+    """The documents of a configuration; none if it is not YAML, which cloud-init ignores as well."""
     try:
         return YamlText(guest.read(path)).documents
     except NotYamlError:

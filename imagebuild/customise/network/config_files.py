@@ -1,4 +1,4 @@
-"""Where the network configurations of the distributions are."""
+"""The paths of the distributions' network configurations."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ DHCLIENT = (
 )
 DHCPCD = ("/etc/dhcpcd.conf",)
 CLOUD_INIT = ("/etc/cloud/cloud.cfg", "/etc/cloud/cloud.cfg.d/*.cfg", "/var/lib/cloud/seed/*/network-config")
-"""Where netplan's format, and its forerunner, stand for cloud-init."""
+"""Where cloud-init has network configurations in netplan's format or its predecessor."""
 _MOST_INCLUDED = 1000
 _NAMING = (
     *NETPLAN,
@@ -65,7 +65,7 @@ _NAMING = (
 
 
 def texts(guest: Guest, *patterns: str) -> dict[str, str]:
-    """The files that match, by their paths; one that cannot be read is reported."""
+    """The files that match, by path; a file that cannot be read is reported."""
     found = {}
     for path in guest.real_files(*patterns):
         try:
@@ -76,13 +76,15 @@ def texts(guest: Guest, *patterns: str) -> dict[str, str]:
 
 
 def netplan(guest: Guest) -> dict[str, str]:
-    """netplan's files in the order in which they amend each other (netplan(5)): by their names, whatever folder they are in."""
+    """netplan's files in the order in which they are merged (netplan(5)): by name, in whatever
+    folder they are."""
     found = texts(guest, *NETPLAN)
     return {path: found[path] for path in sorted(found, key=lambda path: (posixpath.basename(path), path))}
 
 
 def interfaces(guest: Guest) -> dict[str, str]:
-    """ifupdown's files, with those that they include (interfaces(5), ``source`` and ``source-directory``)."""
+    """ifupdown's files, and those that they include (interfaces(5), ``source`` and
+    ``source-directory``)."""
     found = texts(guest, *INTERFACES)
     waiting = list(found)
     while waiting and len(found) < _MOST_INCLUDED:
@@ -94,7 +96,7 @@ def interfaces(guest: Guest) -> dict[str, str]:
 
 
 def names_in_use(guest: Guest) -> Callable[[str], bool]:
-    """Whether the network configuration names an interface."""
+    """Whether the network configuration refers to an interface."""
     text = "\n".join(texts(guest, *_NAMING).values())
     words = set(re.split(r"[^\w.:-]+", text)) | set(re.split(r"[^\w-]+", text))
     return words.__contains__

@@ -15,7 +15,7 @@ _DUID_TYPES = {"ll", "llt", "lt", "uuid"}
 
 @dataclass
 class _Statement:
-    """Where a statement with its ``;`` or block stands, and its words up to there."""
+    """The range of a statement with its ``;`` or block, and its words up to there."""
 
     begin: int
     end: int
@@ -23,9 +23,11 @@ class _Statement:
 
 
 def dhclient_without_identity(text: str, *, names: bool = False) -> str:
-    """dhclient.conf without client identifiers, recorded leases and DUIDs; with ``names`` without hostnames instead.
+    """dhclient.conf without client identifiers, recorded leases and DUIDs; with ``names``, without
+    hostnames instead.
 
-    An identifier that is computed (``= hardware``) and a name that is (``gethostname()``) are those of the machine that runs.
+    A computed identifier (``= hardware``) or name (``gethostname()``) is that of the running
+    machine.
     """
     wanted = [one for one in _statements(text) if (_is_name(one.words) if names else _is_identity(one.words))]
     parts, at = [], 0
@@ -53,7 +55,7 @@ def _is_name(words: tuple[str, ...]) -> bool:
 
 
 def _statements(text: str) -> list[_Statement]:
-    """Statements, those inside of blocks too."""
+    """All statements, including those inside blocks."""
     found: list[_Statement] = []
     stack: list[_Statement] = []
     begin = -1
@@ -82,7 +84,8 @@ def _statements(text: str) -> list[_Statement]:
 
 
 def _with_line(text: str, begin: int, end: int) -> tuple[int, int]:
-    """A range, with the whole line and the comment behind it if nothing else is there."""
+    """A range, extended to the whole line and the comment after it if there is nothing else on the
+    line."""
     start = text.rfind("\n", 0, begin) + 1
     line_end = text.find("\n", end)
     line_end = len(text) if line_end < 0 else line_end + 1
@@ -92,7 +95,8 @@ def _with_line(text: str, begin: int, end: int) -> tuple[int, int]:
 
 
 def dhcpcd_without_identity(text: str) -> str:
-    """dhcpcd.conf whose client identifiers, DUIDs and IAIDs are those that dhcpcd makes on the machine itself."""
+    """dhcpcd.conf with the client identifiers, DUIDs and IAIDs that dhcpcd generates on the machine
+    itself."""
     return "".join(_dhcpcd(line) for line in re.findall(r"[^\n]*\n|[^\n]+", text))
 
 
@@ -108,7 +112,7 @@ def _dhcpcd(line: str) -> str:
 
 
 def dhcpcd_without_hostname(text: str) -> str:
-    """dhcpcd.conf that sends the name that the machine has, not one that is written there."""
+    """dhcpcd.conf that sends the current hostname rather than one in the file."""
     return "".join(
         "hostname\n" if len(words := line.split("#")[0].split()) > 1 and words[0] == "hostname" else line
         for line in re.findall(r"[^\n]*\n|[^\n]+", text)

@@ -1,7 +1,9 @@
-"""ifcfg files, which a shell, NetworkManager (nm-settings-ifcfg-rh(5)), and wicked or ifup of SUSE (ifcfg(5)) read, without identity.
+"""ifcfg files without identity; they are read by a shell, NetworkManager (nm-settings-ifcfg-rh(5)),
+and wicked or ifup of SUSE (ifcfg(5)).
 
-A port that names its bond, bridge or team by the UUID of a connection names it by its interface afterwards: NetworkManager heeds
-``MASTER_UUID`` before ``MASTER``, so a UUID that nobody has any more would leave the port without its master.
+A port that refers to its bond, bridge or team by the UUID of a connection refers to its interface
+afterwards: NetworkManager prefers ``MASTER_UUID`` to ``MASTER``, so a UUID that no longer exists
+would leave the port without its master.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ _BY_UUID = {
     "VRF_UUID": "VRF",
     "PHYSDEV": "PHYSDEV",
 }
-"""References to connections, and the variables that name the interface instead."""
+"""References to connections, and the variables that refer to the interface instead."""
 _IDENTITY = {
     "HWADDR", "HWADDR_BLACKLIST", "BSSID", "UNIQUE", "DHCP_CLIENT_ID", "DHCPV6_CLIENT_ID", "DHCP_IAID", "DHCPV4_IAID",
     "DHCPV6_IAID", "DHCP_DUID", "DHCPV6_DUID", "DHCLIENT_CLIENT_ID", "DHCLIENT6_CLIENT_ID",
@@ -68,29 +70,33 @@ def without_identity(
     kernel_names: bool = True,
     any_card: bool = False,
 ) -> Edited:
-    """All files by their paths. ``interfaces`` are those of the connections with these UUIDs; ``kept`` are UUIDs that stay.
+    """All files by path. ``interfaces`` are those of the connections with these UUIDs; ``kept`` are
+    UUIDs that stay.
 
-    ``any_card`` says that a file without an interface is for any card, as for NetworkManager; the older scripts need one.
+    ``any_card`` says that a file without an interface applies to any card, as in NetworkManager;
+    the older scripts need one.
     """
     texts: dict[str, str] = {}
     problems = []
     for path, text in files.items():
         name, lost = _device(text, kernel_names=kernel_names)
         if lost and not any_card:
-            problems.append((path, f"only the hardware address told the card of {name}, and it is gone"))
+            problems.append(
+                (path, f"the card of {name} was identified only by its hardware address, which was removed")
+            )
         texts[path] = _edited(path, text, interfaces, kept, lost=lost and any_card)
         if addresses.names_address(texts[path]):
-            problems.append((path, "names hardware addresses at a place that is not known"))
+            problems.append((path, "contains hardware addresses in an unknown place"))
     return Edited(texts, tuple(problems))
 
 
 def settings_without_identity(text: str) -> str:
-    """/etc/sysconfig/network/dhcp of SUSE, whose variables are empty where they say nothing."""
+    """SUSE's /etc/sysconfig/network/dhcp, whose variables are emptied rather than removed."""
     return shell_words.edit(text, lambda name, value: (name, "" if name in _IDENTITY and value else value))
 
 
 def netifrc_without_addresses(text: str) -> str:
-    """Gentoo's and Alpine's /etc/conf.d/net, where ``mac_eth0`` gives a card an address."""
+    """Gentoo's and Alpine's /etc/conf.d/net, where ``mac_eth0`` assigns an address to a card."""
 
     def change(name: str, value: str) -> tuple[str, str] | None:
         return None if name.startswith("mac_") and addresses.is_address(value) else (name, value)
@@ -99,7 +105,7 @@ def netifrc_without_addresses(text: str) -> str:
 
 
 def interfaces_by_uuid(files: Mapping[str, str]) -> dict[str, str]:
-    """The interfaces that connections with these UUIDs are for."""
+    """The interfaces of the connections with these UUIDs."""
     found = {}
     for text in files.values():
         values = _values(text)
@@ -113,7 +119,7 @@ def _values(text: str) -> dict[str, str]:
 
 
 def uuids_that_stay(files: Mapping[str, str], interfaces: Mapping[str, str]) -> set[str]:
-    """UUIDs that others name and that no interface can stand for."""
+    """UUIDs that others refer to and that cannot be replaced by an interface."""
     found: set[str] = set()
     for text in files.values():
         values = _values(text)
@@ -126,7 +132,7 @@ def uuids_that_stay(files: Mapping[str, str], interfaces: Mapping[str, str]) -> 
 
 
 def _device(text: str, *, kernel_names: bool) -> tuple[str, bool]:
-    """The interface of a file, and whether no card has its name without the address that the file has."""
+    """The interface of a file, and whether no card has its name without the address in the file."""
     values = _values(text)
     name = values.get("DEVICE", "")
     if not name or addresses.is_named_after_address(name):
@@ -164,7 +170,7 @@ def _edited(path: str, text: str, interfaces: Mapping[str, str], kept: Set[str],
 
 
 def _by_name(name: str, uuid: str, values: Mapping[str, str], interfaces: Mapping[str, str]) -> tuple[str, str] | None:
-    """A reference to a connection as one to its interface; as it is if that is not known."""
+    """A reference to a connection, changed to its interface; unchanged if that is not known."""
     by_name, interface = _BY_UUID[name], interfaces.get(uuid.lower(), "")
     if by_name != name and values.get(by_name):
         return None

@@ -1,7 +1,9 @@
-"""Sections and keys as GLib's keyfiles (NetworkManager) and systemd.syntax(7) have them, with the text of every line kept.
+"""Sections and keys in the formats of GLib's keyfiles (NetworkManager) and systemd.syntax(7), with
+the text of every line preserved.
 
-GLib: blanks around the key and in front of the value mean nothing, ``#`` begins a comment, a line is a line. systemd: ``;`` begins
-a comment too, and a backslash at the end joins the next line, across comments. A section may come more than once in both.
+GLib: blanks around the key and before the value are ignored, ``#`` begins a comment, and lines
+cannot be continued. systemd: ``;`` begins a comment too, and a backslash at the end joins the next
+line, across comments. A section may occur more than once in both.
 """
 
 from __future__ import annotations
@@ -19,7 +21,8 @@ _SETTING = re.compile(r"[ \t]*([^=\s][^=\r\n]*?)[ \t]*=[ \t]*(.*)$", re.DOTALL)
 
 @dataclass(frozen=True)
 class IniLine:
-    """A line as it stands, with its line break; ``key`` is empty for what is no setting. Several lines if they are continued."""
+    """A line unchanged, with its line break; ``key`` is empty if it is not a setting. Contains
+    several lines if they are continued."""
 
     raw: str
     section: str
@@ -37,7 +40,7 @@ class IniLine:
 
 
 def parse(text: str, *, systemd: bool = False) -> list[IniLine]:
-    """The lines of a text; together they are the text again."""
+    """The lines of a text; joined together they are the text again."""
     found: list[IniLine] = []
     section = ""
     lines = iter(_lines(text))
@@ -60,7 +63,7 @@ def parse(text: str, *, systemd: bool = False) -> list[IniLine]:
 
 
 def _lines(text: str) -> list[str]:
-    """Lines that end with a line feed and with nothing else."""
+    """Lines that end only with a line feed."""
     return re.findall(r"[^\n]*\n|[^\n]+", text)
 
 
@@ -78,7 +81,7 @@ def render(lines: Iterable[IniLine]) -> str:
 
 
 def setting(like: IniLine, key: str, value: str) -> IniLine:
-    """A line that sets ``key`` in the section of ``like``, with its spacing and line break."""
+    """A line that sets ``key`` in the section of ``like``, with the same spacing and line break."""
     indent, equals = re.match(r"[ \t]*", like.raw), re.search(r"[ \t]*=[ \t]*", like.raw)
     end = "\r\n" if like.raw.endswith("\r\n") else "\n"
     spaced = equals[0] if equals and like.key else "="
@@ -86,7 +89,7 @@ def setting(like: IniLine, key: str, value: str) -> IniLine:
 
 
 def without(lines: Iterable[IniLine], condition: Callable[[IniLine], bool]) -> list[IniLine]:
-    """The lines without the settings that ``condition`` is true for, and without the comments that it is true for."""
+    """The lines without the settings, and without the comments, for which ``condition`` is true."""
     return [line for line in lines if not ((line.key or line.is_comment) and condition(line))]
 
 

@@ -1,4 +1,4 @@
-"""ifupdown's interfaces(5) without hardware addresses and identifiers of DHCP clients."""
+"""ifupdown's interfaces(5) without hardware addresses and DHCP client identifiers."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _PATTERN = re.compile(r"mac/(?P<address>[^/=]+)(?P<number>/[^=]*)?(?P<logical>=.
 
 @dataclass(frozen=True)
 class InterfacesLine:
-    """A logical line: its text with the lines that continue it, and its words."""
+    """A logical line: its text including continuation lines, and its words."""
 
     raw: str
     words: tuple[str, ...]
 
 
 def parse(text: str) -> list[InterfacesLine]:
-    """Lines; a backslash at the end continues one, also in a comment."""
+    """Lines; a backslash at the end continues a line, also in a comment."""
     found = []
     for match in re.finditer(r"(?:[^\n]*\\\n)*[^\n]*(?:\n|\Z)", text):
         if match[0]:
@@ -38,7 +38,8 @@ def parse(text: str) -> list[InterfacesLine]:
 
 
 def without_identity(files: Mapping[str, str]) -> Edited:
-    """All files by their paths. A card that a pattern finds by its address is the first, second … Ethernet card then."""
+    """All files by path. A card that a pattern matched by its address becomes the first, second …
+    Ethernet card."""
     numbers: dict[str, int] = {}
     texts, problems = {}, []
     for path, text in files.items():
@@ -46,7 +47,7 @@ def without_identity(files: Mapping[str, str]) -> Edited:
         texts[path] = "".join(kept)
         left = [line for line in kept if addresses.names_address(line)]
         if left:
-            problems.append((path, f"names hardware addresses: {left[0].strip()}"))
+            problems.append((path, f"contains hardware addresses: {left[0].strip()}"))
     return Edited(texts, tuple(problems))
 
 
@@ -67,7 +68,8 @@ def included(text: str) -> list[str]:
 
 
 def _edited(line: InterfacesLine, numbers: dict[str, int]) -> str:
-    """The line as it is to be; empty if it goes. ``numbers`` are those of the cards that patterns named by their addresses."""
+    """The new line; empty if it is removed. ``numbers`` are those of the cards that patterns
+    matched by their addresses."""
     if not line.words:
         return "" if addresses.names_address(line.raw) else line.raw
     first, rest = line.words[0].lower(), line.words[1:]
@@ -85,7 +87,8 @@ def _edited(line: InterfacesLine, numbers: dict[str, int]) -> str:
 
 
 def _without_address(word: str, numbers: dict[str, int]) -> str:
-    """A pattern as interfaces(5) has them (``mac/52:54:…=lan``) that does not look at the address."""
+    """A pattern as in interfaces(5) (``mac/52:54:…=lan``), changed so that it does not match by the
+    address."""
     found = _PATTERN.fullmatch(word.strip('"'))
     if found is None:
         return word

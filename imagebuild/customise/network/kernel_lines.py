@@ -1,6 +1,8 @@
-"""The network on kernel command lines: what is said there, and what of it belongs to one machine.
+"""The network on kernel command lines: its settings, and the parts of them that belong to one
+machine.
 
-Arguments after dracut.cmdline(7), pxelinux (``BOOTIF``) and cloud-init's documentation of NoCloud (``ds=``).
+Arguments according to dracut.cmdline(7), pxelinux (``BOOTIF``) and cloud-init's documentation of
+NoCloud (``ds=``).
 """
 
 from __future__ import annotations
@@ -46,23 +48,24 @@ _NAMES_OF_UDEV = (
     "udev/rules.d/80-net-setup-link.rules",
     "udev/rules.d/80-net-name-slot.rules",
 )
-"""What gives cards names by their places: a link or rules of systemd, or, before version 209, rules of udev."""
+"""What assigns names to cards by their location: a link or rules of systemd, or, before version
+209, rules of udev."""
 
 
 @dataclass(frozen=True)
 class KernelLines:
-    """What stands in the files that have kernel command lines, by their paths, without comments."""
+    """The contents of the files that have kernel command lines, by path, without comments."""
 
     texts: Mapping[str, str]
 
     def values(self, name: str) -> list[str]:
-        """All values that an argument has anywhere."""
+        """All values of an argument, in all files."""
         pattern = re.compile(rf"(?<![\w.-]){re.escape(name)}=([^\s\"']*)")
         return [value for text in self.texts.values() for value in pattern.findall(text)]
 
 
 def read(guest: Guest) -> KernelLines:
-    """Read the files. One that is larger than they ever are is passed over."""
+    """Read the files. Unusually large files are skipped."""
     paths = [path for path in guest.real_files(*_PLACES) if guest.size(guest.real_file(path) or path) <= _LARGEST]
     return KernelLines(
         {path: re.sub(r"^\s*#.*$", "", guest.read(path, _LARGEST), flags=re.MULTILINE) for path in paths}
@@ -70,7 +73,8 @@ def read(guest: Guest) -> KernelLines:
 
 
 def keeps_kernel_names(guest: Guest, lines: KernelLines) -> bool:
-    """Whether cards are called eth0 and so on: the guest has nothing that gives them others, or it is switched off."""
+    """Whether cards are called eth0 and so on: the guest has nothing that renames them, or renaming
+    is disabled."""
     if not any(guest.exists(f"{folder}/{name}") for folder in ("/usr/lib", "/lib") for name in _NAMES_OF_UDEV):
         return True
     masks = [f"/etc/{name}" for name in _NAMES_OF_UDEV]
@@ -80,7 +84,8 @@ def keeps_kernel_names(guest: Guest, lines: KernelLines) -> bool:
 
 
 def remove_identity(guest: Guest, lines: KernelLines) -> None:
-    """Remove arguments that name cards by their addresses, and a NoCloud seed that only the build had."""
+    """Remove arguments that match cards by their addresses, and a NoCloud seed that existed only
+    during the build."""
     for name in ("ifname", "BOOTIF"):
         if lines.values(name):
             kernel_cmdline.remove_argument(guest, name)
@@ -89,13 +94,14 @@ def remove_identity(guest: Guest, lines: KernelLines) -> None:
     for path in lines.texts:
         for argument in _OF_A_CARD.findall(guest.read(path, _LARGEST)):
             if addresses.contains_address(argument):
-                guest.not_done(path, f"names a hardware address on a kernel command line: {argument}")
+                guest.not_done(path, f"contains a hardware address on a kernel command line: {argument}")
 
 
 def is_seed_of_a_build(value: str) -> bool:
-    """True for ``nocloud-net;s=http://192.0.2.1:8532/``: the address and port of a program that builds images.
+    """True for ``nocloud-net;s=http://192.0.2.1:8532/``: the address and port of an image builder.
 
-    A clone would take its orders from whoever has that address. A name, a link-local address and a folder may be meant.
+    A clone would be configured by whoever has that address. A name, a link-local address and a
+    folder may be intended.
     """
     parts = dict(part.partition("=")[::2] for part in value.replace("\\", "").split(";")[1:])
     url = parts.get("s") or parts.get("seedfrom") or ""

@@ -1,7 +1,9 @@
-"""NetworkManager's connections (nm-settings-keyfile(5)) and its own configuration (NetworkManager.conf(5)) without identity.
+"""NetworkManager's connections (nm-settings-keyfile(5)) and its own configuration
+(NetworkManager.conf(5)) without identity.
 
-A connection without a UUID gets one that NetworkManager derives from the file's path. Others name it by its UUID or by its interface: where
-there is an interface, they name that afterwards; else both keep the UUID.
+A connection without a UUID gets one that NetworkManager derives from the path of the file. Other
+connections refer to it by its UUID or by its interface. If there is an interface, they refer to
+that afterwards; otherwise both keep the UUID.
 """
 
 from __future__ import annotations
@@ -26,7 +28,8 @@ _DHCP_WORDS = {
     "dhcp-iaid": {"mac", "perm-mac", "ifname", "stable"},
     "dhcp-duid": {"lease", "llt", "ll", "stable-llt", "stable-ll", "stable-uuid"},
 }
-"""What makes an identifier of the machine that it runs on (nm-settings-nmcli(5)), and is none itself."""
+"""Words that stand for an identifier of the running machine (nm-settings-nmcli(5)), and are not
+identifiers themselves."""
 _REFERENCES = {"controller", "master", "parent"}
 _LISTS_OF_UUIDS = {"secondaries"}
 _SETTING_OF_CARDS = {"ethernet", "802-3-ethernet", "wifi", "802-11-wireless", "infiniband"}
@@ -34,13 +37,14 @@ _MATCH_KEYS = {"match-device", "no-auto-default", "unmanaged-devices", "ignore-c
 
 
 def without_identity(files: Mapping[str, str], interfaces: Mapping[str, str], kept: Set[str] = frozenset()) -> Edited:
-    """All connections by their paths, without UUIDs and hardware addresses.
+    """All connections by path, without UUIDs and hardware addresses.
 
-    ``interfaces`` are those of the connections with these UUIDs, in keyfiles and elsewhere; ``kept`` are UUIDs that stay.
+    ``interfaces`` are those of the connections with these UUIDs, in keyfiles and elsewhere;
+    ``kept`` are UUIDs that stay.
     """
     texts = {path: ini.render(_connection(ini.parse(text), interfaces, kept)) for path, text in files.items()}
     problems = [
-        (path, "names hardware addresses at a place that is not known")
+        (path, "contains hardware addresses in an unknown place")
         for path, text in texts.items()
         if addresses.names_address(text)
     ]
@@ -48,7 +52,7 @@ def without_identity(files: Mapping[str, str], interfaces: Mapping[str, str], ke
 
 
 def interfaces_by_uuid(files: Mapping[str, str]) -> dict[str, str]:
-    """The interfaces that connections with these UUIDs are for."""
+    """The interfaces of the connections with these UUIDs."""
     found = {}
     for text in files.values():
         lines = ini.parse(text)
@@ -59,7 +63,7 @@ def interfaces_by_uuid(files: Mapping[str, str]) -> dict[str, str]:
 
 
 def uuids_that_stay(files: Mapping[str, str], interfaces: Mapping[str, str]) -> set[str]:
-    """UUIDs that connections name and that no interface can stand for."""
+    """UUIDs that connections refer to and that cannot be replaced by an interface."""
     return {
         word.lower()
         for text in files.values()
@@ -105,7 +109,8 @@ def is_identity(section: str, key: str, value: str) -> bool:
 
 
 def configuration_without_addresses(text: str) -> str:
-    """NetworkManager.conf and its kind: defaults of connections are as connections, devices are left out of lists by address."""
+    """NetworkManager.conf and similar files: defaults for connections are treated like connections,
+    and devices that are listed by address are removed."""
     kept = []
     for line in ini.parse(text):
         key = line.key.rstrip("+-").strip()
@@ -118,7 +123,8 @@ def configuration_without_addresses(text: str) -> str:
 
 
 def _without_devices(line: IniLine, key: str) -> list[IniLine]:
-    """A list of devices (NetworkManager.conf(5), device list format) without those that are named by their address."""
+    """A list of devices (NetworkManager.conf(5), device list format) without those that are listed
+    by their address."""
     parts = [part for part in re.split(r"[,;]", line.value) if part.strip()]
     left = [part for part in parts if not _is_by_address(part)]
     if len(left) == len(parts):
@@ -136,7 +142,7 @@ def _is_by_address(part: str) -> bool:
 
 
 def _without_empty_matches(lines: list[IniLine]) -> list[IniLine]:
-    """A section that was for devices which are not named any more is for none: it goes."""
+    """A section for devices that are no longer listed matches none: it is removed."""
     empty = {at for at, line in enumerate(lines) if line.key.rstrip("+-").strip() == "match-device" and not line.value}
     kept: list[IniLine] = []
     for at, line in enumerate(lines):

@@ -1,15 +1,19 @@
-"""netplan's YAML (netplan(5)) without hardware addresses; cards that were found by them are found by their names.
+"""netplan's YAML (netplan(5)) without hardware addresses; cards that were matched by address are
+matched by name.
 
-All files are one configuration: definitions of one id in several files amend each other, and bonds, bridges and VLANs refer
-to ids of other files. So all files are changed together.
+All files form one configuration: definitions with the same id in several files are merged, and
+bonds, bridges and VLANs refer to ids in other files. Therefore all files are changed together.
 
-An interface that only its address finds would be no clone's. What finds it instead:
+An interface that is matched only by its address would not match any card of a clone. It is matched
+instead by:
 
-- its name, where a card has that name by itself: the definition gets it as its id, without ``match`` (``ens3``; ``eth0``
-  where the kernel's names stay);
-- else any card, ``match: {name: "e*"}``, which covers the kernel's eth0 and udev's ens3 (the cards that Debian's cloud
-  images configure have the same names); ``set-name`` still gives the name then, to the first card (netplan(5), set-name);
-- where several definitions are left without a name, and the kernel's names stay, eth0, eth1 and so on, in the order of the files.
+- its name, if a card gets that name by default: the name becomes the id of the definition, without
+  ``match`` (``ens3``; ``eth0`` if the kernel's names are kept);
+- otherwise any card, ``match: {name: "e*"}``, which covers the kernel's eth0 and udev's ens3 (the
+  cards that Debian's cloud images configure have the same names); ``set-name`` then still assigns
+  the name, to the first card (netplan(5), set-name);
+- if several definitions are left without a name, and the kernel's names are kept: eth0, eth1 and so
+  on, in the order of the files.
 """
 
 from __future__ import annotations
@@ -29,10 +33,10 @@ if TYPE_CHECKING:
 _PHYSICAL = {"ethernets": "e*", "wifis": "wl*", "modems": "ww*"}
 _NEW_IDS = {"ethernets": "ethernet", "wifis": "wifi", "modems": "modem"}
 _OF_NETWORK_MANAGER = re.compile(r"NM-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
-"""The id that NetworkManager gives a connection which it keeps in netplan's files: its UUID."""
+"""The id that NetworkManager gives to a connection that it stores in netplan's files: its UUID."""
 _REFERENCES = ("link", "primary", "peer")
 _REFERENCES_OF_KEYS = ("path-cost", "port-priority")
-_AMBIGUOUS = "only their hardware addresses told these cards apart, which are gone: {}"
+_AMBIGUOUS = "these cards differed only in their hardware addresses, which were removed: {}"
 
 
 @dataclass
@@ -47,7 +51,7 @@ class _Place:
 
 @dataclass
 class _Definition:
-    """An interface: all that the files say under one id."""
+    """An interface: everything in the files with one id."""
 
     section: str
     id: str
@@ -61,7 +65,7 @@ class _Definition:
         return found.value if isinstance(found, yaml.ScalarNode) else ""
 
     def matches(self) -> dict[str, yaml_text.Structure]:
-        """What finds the card, merged over the files."""
+        """How the card is matched, merged over the files."""
         found = {}
         for place in self.places:
             node = get(place.body, "match")
@@ -75,9 +79,10 @@ class _Definition:
 
 
 def without_addresses(files: Mapping[str, str], *, kernel_names: bool = True) -> Edited:
-    """All of netplan's files by their paths; ``kernel_names`` says whether cards are called eth0 and so on in the guest.
+    """All of netplan's files by path; ``kernel_names`` says whether cards are called eth0 and so on
+    in the guest.
 
-    Files that name no address and refer to no interface that gets another id come back as they were.
+    Files that contain no address and refer to no interface whose id changes are returned unchanged.
     """
     problems = []
     texts: dict[str, YamlText] = {}
@@ -89,7 +94,7 @@ def without_addresses(files: Mapping[str, str], *, kernel_names: bool = True) ->
         except NotYamlError as error:
             texts.pop(path, None)
             if addresses.names_address(content):
-                problems.append((path, f"names hardware addresses, and {error}"))
+                problems.append((path, f"contains hardware addresses, and {error}"))
     definitions = _definitions(texts.values())
     kernel_names = kernel_names and not any(map(_has_name_of_udev, definitions))
     ambiguous = _find_otherwise(definitions, kernel_names=kernel_names)
@@ -102,7 +107,7 @@ def without_addresses(files: Mapping[str, str], *, kernel_names: bool = True) ->
         try:
             results[path] = text.result()
             if addresses.names_address(results[path]):
-                problems.append((path, "names hardware addresses at a place that is not known"))
+                problems.append((path, "contains hardware addresses in an unknown place"))
         except NotYamlError as error:
             problems.append((path, str(error)))
     if ambiguous:
@@ -112,13 +117,13 @@ def without_addresses(files: Mapping[str, str], *, kernel_names: bool = True) ->
 
 
 def _network_of(root: yaml.Node) -> yaml.Node | None:
-    """The configuration in a document; cloud-init's seeds have it without the key ``network``."""
+    """The configuration in a document; cloud-init's seeds contain it without the key ``network``."""
     network = get(root, "network")
     return root if network is None and get(root, "version") is not None else network
 
 
 def _has_name_of_udev(definition: _Definition) -> bool:
-    """Whether the files themselves know cards by other names than the kernel's."""
+    """Whether the files themselves use other names for cards than the kernel's."""
     names = (definition.id, definition.word("set-name"))
     return definition.section in _PHYSICAL and any(addresses.is_cards_name(one, kernel_names=False) for one in names)
 
@@ -137,7 +142,7 @@ def _definitions(texts: Iterable[YamlText]) -> list[_Definition]:
 
 
 def _without_merge_keys(text: YamlText) -> None:
-    """Let each mapping say all that it means; netplan itself refuses merge keys."""
+    """Expand the merge keys of each mapping; netplan itself rejects them."""
     for document in text.documents:
         for node in list(yaml_text.nodes_of(document)):
             if isinstance(node, yaml.MappingNode):
@@ -145,7 +150,8 @@ def _without_merge_keys(text: YamlText) -> None:
 
 
 def _find_otherwise(definitions: list[_Definition], *, kernel_names: bool) -> list[_Definition]:
-    """Let what an address found be found otherwise; returns the definitions that now find the same cards."""
+    """Match cards in another way if they were matched by address; returns the definitions that now
+    match the same cards."""
     physical = [one for one in definitions if one.section in _PHYSICAL]
     only: list[tuple[_Definition, dict[str, yaml_text.Structure]]] = []
     partly: list[tuple[_Definition, dict[str, yaml_text.Structure]]] = []
@@ -170,14 +176,15 @@ def _without_address(definition: _Definition) -> dict[str, yaml_text.Structure]:
 
 
 def _is_named_after_address(definition: _Definition, by: Mapping[str, yaml_text.Structure]) -> bool:
-    """Whether the only name that the card is found by is one that udev makes of its address."""
+    """Whether the card is matched only by a name that udev derives from its address."""
     if not by:
         return addresses.is_named_after_address(definition.id)
     return set(by) == {"name"} and addresses.is_named_after_address(str(by["name"][1]))
 
 
 def _by_its_name(definition: _Definition, definitions: list[_Definition], *, kernel_names: bool) -> bool:
-    """Give the definition the card's name as its id, if a card has it by itself and no other definition does."""
+    """Use the name of the card as the id of the definition, if a card gets it by default and no
+    other definition has it."""
     name = definition.word("set-name") or definition.id
     if not addresses.is_cards_name(name, kernel_names=kernel_names):
         return False
@@ -219,7 +226,8 @@ def _match_by_name(definition: _Definition, pattern: str) -> None:
 
 
 def _name_otherwise(definitions: list[_Definition]) -> None:
-    """Give interfaces other ids than those that are made of addresses and UUIDs; no card is found by them any more."""
+    """Replace interface ids that are derived from addresses and UUIDs; no card is matched by them
+    any more."""
     for one in definitions:
         if addresses.is_named_after_address(one.id) or _OF_NETWORK_MANAGER.fullmatch(one.id):
             _rename(one, _unused(_NEW_IDS.get(one.section, "interface"), definitions), definitions)
@@ -233,7 +241,7 @@ def _unused(name: str, definitions: list[_Definition]) -> str:
 
 
 def _rename(definition: _Definition, name: str, definitions: list[_Definition]) -> None:
-    """Give a definition another id, and let what refers to it say so."""
+    """Change the id of a definition, and all references to it."""
     old = definition.id
     if name == old:
         return
@@ -261,7 +269,7 @@ def _references(body: yaml.MappingNode) -> Iterator[yaml.ScalarNode]:
 
 
 def _remove_from(place: _Place, key: str) -> None:
-    """Remove a key of a definition, which stays a mapping if that was its only one."""
+    """Remove a key of a definition. It remains a mapping even if that was its only key."""
     if [name.value for name, _ in place.body.value] == [key]:
         empty = yaml_text.mapping({})
         place.text.replace(place.section, place.key.value, empty, "{}")
@@ -280,7 +288,8 @@ def _remove_from_match(place: _Place) -> None:
 
 
 def _remove_settings(text: YamlText) -> None:
-    """Remove addresses that interfaces are given, those of access points, and NetworkManager's identifiers."""
+    """Remove addresses assigned to interfaces, those of access points, and NetworkManager's
+    identifiers."""
     for root in text.documents:
         network = _network_of(root)
         inner = list(yaml_text.nodes_of(network)) if network is not None else []
@@ -294,12 +303,12 @@ def _is_setting(key: yaml.ScalarNode, value: yaml.ScalarNode) -> bool:
     section, _, last = key.value.rpartition(".")
     if last == "uuid":
         return addresses.is_uuid(value.value)
-    # NetworkManager's settings that netplan has no words for (`passthrough`) are called SECTION.KEY.
+    # NetworkManager settings that netplan does not support (`passthrough`) are called SECTION.KEY.
     return addresses.is_address(value.value) or (bool(section) and keyfiles.is_identity(section, last, value.value))
 
 
 def _remove_setting(text: YamlText, root: yaml.Node, mapping: yaml.MappingNode, key: str) -> None:
-    """Remove a key; a mapping that gets empty by it stays one."""
+    """Remove a key; a mapping that becomes empty remains a mapping."""
     if len(mapping.value) > 1:
         text.remove(mapping, key)
         return
@@ -311,7 +320,8 @@ def _remove_setting(text: YamlText, root: yaml.Node, mapping: yaml.MappingNode, 
 
 
 def without_hostnames(text: str) -> str:
-    """A file whose interfaces send the name that the machine has to DHCP servers; as it is if it is no YAML."""
+    """A file whose interfaces send the current hostname to DHCP servers; unchanged if it is not
+    YAML."""
     try:
         edited = YamlText(text)
         for root in edited.documents:

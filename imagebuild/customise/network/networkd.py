@@ -1,4 +1,5 @@
-"""systemd-networkd's and udev's files (systemd.network(5), systemd.netdev(5), systemd.link(5), networkd.conf(5)) without identity."""
+"""systemd-networkd's and udev's files (systemd.network(5), systemd.netdev(5), systemd.link(5),
+networkd.conf(5)) without identity."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ _MATCH_ADDRESS = {"MACAddress", "PermanentMACAddress"}
 _DHCP = {"DUIDRawData", "IAID"}
 _PEERS = {"BSSID"}
 _ANY_CARD = (("Type", "ether"), ("Kind", "!*"))
-"""What systemd's own 89-ethernet.network.example matches: Ethernet, and nothing virtual. Kind= is ignored before version 251."""
+"""The match of systemd's own 89-ethernet.network.example: Ethernet, and nothing virtual. Kind= is
+ignored before version 251."""
 _FOREIGN = {
     "BridgeFDB",
     "Neighbor",
@@ -27,15 +29,16 @@ _FOREIGN = {
     "MACsecReceiveAssociation",
     "WireGuardPeer",
 }
-"""Sections whose addresses are those of others."""
+"""Sections whose addresses belong to other machines."""
 
 
 def without_identity(
     files: Mapping[str, str], *, kernel_names: bool = True, is_used: Callable[[str], bool] = lambda _: False
 ) -> Edited:
-    """All files by their paths, with their drop-ins (``10-lan.network.d/x.conf``); a text that is empty is to be removed.
+    """All files by path, with their drop-ins (``10-lan.network.d/x.conf``); a file with an empty
+    text is to be removed.
 
-    ``is_used`` says of the name that a link gives a card whether other files than these name it.
+    ``is_used`` says whether files other than these use the name that a link assigns to a card.
     """
     parsed = {path: ini.parse(text, systemd=True) for path, text in files.items()}
     units: dict[str, list[str]] = {}
@@ -62,7 +65,7 @@ def without_identity(
             here = any_card and path == _place_of_match(parsed, paths)
             parsed[path] = _edited(parsed[path], name, any_card=here)
     problems = [
-        (path, "only the hardware address told this card from others, and is gone")
+        (path, "this card was identified only by its hardware address, which was removed")
         for paths in kinds.values()
         for path in (paths if len(paths) > 1 else ())
     ]
@@ -71,13 +74,14 @@ def without_identity(
 
 
 def _unit(path: str) -> str:
-    """The name that a file or its drop-in counts for: drop-ins of one name count whatever folder they are in."""
+    """The name of the unit that a file or drop-in belongs to: drop-ins with the same name belong
+    together, in whatever folder they are."""
     folder = posixpath.basename(posixpath.dirname(path))
     return folder.removesuffix(".d") if folder.endswith(".d") else posixpath.basename(path)
 
 
 def _is_match_of_address(line: IniLine) -> bool:
-    """Whether a line finds a card by its address, or by a name that is made of it."""
+    """Whether a line matches a card by its address, or by a name derived from it."""
     if line.section != "Match":
         return False
     words = line.value.split()
@@ -122,5 +126,5 @@ def _is_identity(line: IniLine) -> bool:
         return False
     if line.key in _DHCP or line.key in _PEERS:
         return True
-    # `MACAddressPolicy=` and words such as `random` and `none` are no addresses.
+    # `MACAddressPolicy=` and words such as `random` and `none` are not addresses.
     return "MACAddress" in line.key and any(map(addresses.is_address, re.split(r"\s+", line.value)))

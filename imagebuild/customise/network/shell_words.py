@@ -1,7 +1,8 @@
-"""Assignments in files that a shell reads: ``NAME=value``, ``export NAME='value'``, several on a line, comments behind them.
+"""Assignments in shell files: ``NAME=value``, ``export NAME='value'``, several on a line, comments
+after them.
 
-As much of POSIX's grammar as configuration files use: words with all kinds of quotes, comments, ``;``, ``&&`` and line breaks.
-What else a file does is left as it is.
+Supports as much of POSIX's grammar as configuration files use: words with all kinds of quotes,
+comments, ``;``, ``&&`` and line breaks. Everything else in a file is left unchanged.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ _ANSI = {"n": "\n", "t": "\t", "r": "\r", "\\": "\\", "'": "'", '"': '"'}
 
 @dataclass(frozen=True)
 class PlacedAssignment:
-    """One assignment: its name, its value without quotes, and where it stands in the text."""
+    """One assignment: its name, its value without quotes, and its position in the text."""
 
     name: str
     value: str
@@ -39,7 +40,8 @@ class _Token:
 
 
 def assignments(text: str) -> list[PlacedAssignment]:
-    """All assignments of a text, in their order. What stands in front of a command (``A=1 command``) is one, too."""
+    """All assignments of a text, in their order. Assignments before a command (``A=1 command``) are
+    included."""
     found = []
     for token in _tokens(text):
         head = _NAME.match(text, token.begin, token.end) if token.kind == "word" else None
@@ -52,9 +54,11 @@ def assignments(text: str) -> list[PlacedAssignment]:
 def edit(
     text: str, change: Callable[[str, str], tuple[str, str] | None], comment: Callable[[str], bool] | None = None
 ) -> str:
-    """``text`` with each assignment as ``change(name, value)`` wants it: a name and a value, or none for no assignment.
+    """``text`` with each assignment replaced by the result of ``change(name, value)``: a name and a
+    value, or nothing.
 
-    A comment that ``comment`` is true for goes, too. A line that has nothing left goes as a whole.
+    A comment for which ``comment`` is true is removed, too. A line that becomes empty is removed
+    completely.
     """
     edits: list[tuple[int, int, str]] = []
     for one in assignments(text):
@@ -88,7 +92,7 @@ def _applied(text: str, edits: list[tuple[int, int, str]]) -> str:
 
 
 def _line(text: str, at: int, tokens: list[_Token], edits: dict[tuple[int, int], str]) -> str:
-    """A line with its commands changed; nothing if no command is left. ``at`` is where it begins."""
+    """A line with its commands changed; empty if no command is left. ``at`` is its position."""
     tail = next(token.begin for token in tokens if token.kind in ("comment", "end"))
     comment = next((token for token in tokens if token.kind == "comment"), None)
     commands: list[tuple[str, str]] = []
@@ -112,7 +116,7 @@ def _line(text: str, at: int, tokens: list[_Token], edits: dict[tuple[int, int],
 
 
 def _command(text: str, begin: int, end: int, words: list[_Token], edits: dict[tuple[int, int], str]) -> str:
-    """A command with its words changed; ``\\0`` if it has none left and had some."""
+    """A command with its words changed; ``\0`` if it had words and none is left."""
     changed = [edits.get((word.begin, word.end), text[word.begin : word.end]) for word in words]
     gone = [not one and (word.begin, word.end) in edits for one, word in zip(changed, words, strict=True)]
     left = [text[word.begin : word.end] for word, lost in zip(words, gone, strict=True) if not lost]
@@ -126,7 +130,8 @@ def _command(text: str, begin: int, end: int, words: list[_Token], edits: dict[t
 
 
 def _joined(commands: list[tuple[str, str]]) -> str:
-    """Commands with the separators behind them; that of one that went goes too, or the one in front of it if it was the last."""
+    """Commands with the separators after them; the separator of a removed command is removed too,
+    or the one before it if it was the last."""
     kept = [(at, command, separator) for at, (command, separator) in enumerate(commands) if command != "\0"]
     parts: list[str] = []
     for at, command, separator in kept:
@@ -183,7 +188,7 @@ def _end_of_word(text: str, at: int) -> int:
 
 
 def _closing(text: str, at: int, quote: str, *, escapes: bool) -> int:
-    """Behind the quote that closes; a quote that nothing closes is taken for one on its line."""
+    """The position after the closing quote; an unclosed quote ends with its line."""
     begin = at
     while at < len(text) and text[at] != quote:
         at += 2 if escapes and text[at] == "\\" else 1
@@ -217,5 +222,5 @@ def unquoted(word: str) -> str:
 
 
 def quoted(value: str) -> str:
-    """A word that a shell reads as ``value``."""
+    """A word that a shell evaluates to ``value``."""
     return value if _SAFE.fullmatch(value) else "'" + value.replace("'", "'\\''") + "'"

@@ -1,4 +1,4 @@
-"""udev's rules (udev(7)) that name one card by its hardware address."""
+"""udev rules (udev(7)) that match one card by its hardware address."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _MADE_OF_IT = re.compile(r"ENV\{ID_NET_NAME_MAC\}")
 class _Rule:
     raw: str
     parts: tuple[tuple[str, str, str], ...]
-    """Key, operator and value of each."""
+    """Key, operator and value of each part."""
 
     @property
     def is_for_one_card(self) -> bool:
@@ -33,15 +33,16 @@ class _Rule:
 
     @property
     def name(self) -> str:
-        """The name that it gives an interface."""
+        """The name that it assigns to an interface."""
         return next((value for key, operator, value in self.parts if key == "NAME" and operator in ("=", ":=")), "")
 
 
 def without_addresses(text: str, is_used: Callable[[str], bool]) -> str:
     """A file of rules without those for one card.
 
-    A rule that gives a name which the network configuration uses (``is_used``), and which no card has by itself, gives
-    it to any Ethernet card afterwards: without it the configuration would find no card.
+    A rule that assigns a name which the network configuration uses (``is_used``), and which no card
+    gets by default, assigns it to any Ethernet card afterwards: without it the configuration would
+    match no card.
     """
     return "".join(_edited(rule, is_used) for rule in _rules(text))
 
@@ -61,7 +62,7 @@ def _edited(rule: _Rule, is_used: Callable[[str], bool]) -> str:
 
 
 def _rules(text: str) -> list[_Rule]:
-    """Rules, and whatever else the lines are; a backslash at the end continues a line."""
+    """Rules and all other lines; a backslash at the end continues a line."""
     found = []
     for match in re.finditer(r"(?:[^\n]*\\\r?\n)*[^\n]*(?:\n|\Z)", text):
         if match[0]:
@@ -75,5 +76,6 @@ def _rules(text: str) -> list[_Rule]:
 
 
 def _is_address(value: str) -> bool:
-    """Also one of several, and one that a pattern begins: InfiniBand's rules match the end of the address."""
+    """Also true if it is one of several, or begins with a pattern: InfiniBand rules match the end
+    of the address."""
     return any(addresses.contains_address(part) or addresses.is_named_after_address(part) for part in value.split("|"))

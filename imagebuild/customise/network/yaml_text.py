@@ -1,8 +1,9 @@
-"""Changes of a YAML text at exact places, so that comments, quotes and order stay.
+"""Changes of a YAML text at exact positions, so that comments, quotes and order are preserved.
 
-A document is composed to nodes that know where they are in the text. Every change is made twice: to the nodes, and to the
-text. Then the text is composed again, and must say what the nodes say. Where it does not (an anchor went away with
-what had it, a mapping begins on the line of its list), the nodes are written anew: comments are lost then, and nothing else.
+A document is composed to nodes that contain their positions in the text. Every change is made
+twice: to the nodes, and to the text. Then the text is composed again, and must be equal to the
+nodes. If it is not (an anchor was removed together with its node, or a mapping begins on the line
+of its list), the nodes are serialised again: comments are lost then, but nothing else.
 """
 
 from __future__ import annotations
@@ -16,19 +17,20 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 _LARGEST = 256 << 10
-"""Characters of the largest text that is composed; a network configuration has some hundreds."""
+"""The maximum length of a text in characters; a network configuration has some hundreds."""
 _MOST_NODES = 20_000
-"""Nodes of a text whose aliases are replaced by what they stand for."""
+"""The maximum number of nodes after expanding the aliases of a text."""
 
 Structure = tuple[Any, ...]
 
 
 class NotYamlError(Exception):
-    """The text is no YAML, or more of it than is looked at; the message says what is wrong."""
+    """The text is not YAML, or exceeds the limits; the message says what is wrong."""
 
 
 class _Composer(yaml.SafeLoader):
-    """Composes aliases to copies, so that each use can be changed; ``place`` is where the alias stands."""
+    """Composes aliases to copies, so that each use can be changed; ``place`` is the position of the
+    alias."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
@@ -43,7 +45,7 @@ class _Composer(yaml.SafeLoader):
             node.place = (event.start_mark.index, event.end_mark.index)
         self.nodes += len(list(nodes_of(node))) if is_alias else 1
         if self.nodes > _MOST_NODES:
-            raise NotYamlError("its aliases stand for more than can be looked at")
+            raise NotYamlError("its aliases expand to too many nodes")
         return node
 
 
@@ -66,7 +68,7 @@ class YamlText:
         )
 
     def result(self) -> str:
-        """The changed text; NotYamlError if it cannot be written so that it says what it should."""
+        """The changed text; NotYamlError if it cannot be written with the intended meaning."""
         if not self._edits and self._exact:
             return self._text
         wanted = [structure(node) for node in self.documents]
@@ -78,12 +80,13 @@ class YamlText:
         return written
 
     def flatten(self, mapping: yaml.MappingNode) -> None:
-        """Put what a merge key (``<<``) stands for into a mapping itself; what the mapping says stays."""
+        """Expand a merge key (``<<``) into the mapping itself; existing keys of the mapping take
+        precedence."""
         if any(key.tag == "tag:yaml.org,2002:merge" for key, _ in mapping.value):
             try:
                 yaml.SafeLoader("").flatten_mapping(mapping)
             except yaml.YAMLError as error:
-                raise NotYamlError(f"it is no YAML: {_first_line(error)}") from error
+                raise NotYamlError(f"it is not valid YAML: {_first_line(error)}") from error
             last = {repr(structure(key)): (key, value) for key, value in mapping.value}
             mapping.value = list(last.values())
             self._exact = False
@@ -96,7 +99,7 @@ class YamlText:
             mapping.value.remove(pair)
 
     def replace(self, mapping: yaml.MappingNode, key: str, value: yaml.Node, text: str) -> None:
-        """Give a key another value, which is ``text`` on the line of the key."""
+        """Replace the value of a key by ``text``, on the line of the key."""
         for at, (name, old) in enumerate(mapping.value):
             if name.value == key:
                 mapping.value[at] = (name, value)
@@ -108,7 +111,7 @@ class YamlText:
             return
         begin, end = start_of(old), end_of(old)
         if isinstance(old, yaml.CollectionNode) and not old.flow_style and not hasattr(old, "place"):
-            # On the lines behind the key; a comment on its own line stays.
+            # On the lines after the key; a comment on its own line stays.
             colon = end_of(name) + self._text[end_of(name) :].find(":") + 1
             line = self._text.find("\n", colon)
             self._edit(colon, colon, f" {text}")
@@ -118,7 +121,7 @@ class YamlText:
             self._edit(begin, end, text if begin != end else f" {text}")
 
     def add(self, mapping: yaml.MappingNode, key: str, value: yaml.Node, text: str) -> None:
-        """Put a key and its value, which is ``text`` on one line, in front of what a mapping has."""
+        """Insert a key and its value, which is ``text`` on one line, at the beginning of a mapping."""
         if mapping.value and mapping.value[0][0].start_mark is not None and not hasattr(mapping.value[0][0], "place"):
             first = start_of(mapping.value[0][0])
             indent = self._text[self._text.rfind("\n", 0, first) + 1 : first]
@@ -133,7 +136,7 @@ class YamlText:
         mapping.value.insert(0, (yaml.ScalarNode("tag:yaml.org,2002:str", key), value))
 
     def rename(self, scalar: yaml.ScalarNode, name: str) -> None:
-        """Give a scalar, in single words, another value."""
+        """Replace the value of a scalar that consists of single words."""
         if scalar.start_mark is None:
             scalar.value = name
             return
@@ -142,7 +145,7 @@ class YamlText:
         scalar.value, scalar.tag = name, "tag:yaml.org,2002:str"
 
     def drop_comments(self, condition: Callable[[str], bool]) -> None:
-        """Remove the comments that ``condition`` is true for."""
+        """Remove the comments for which ``condition`` is true."""
         at = 0
         for line in self._text.split("\n"):
             found = line.find("#")
@@ -172,14 +175,14 @@ class YamlText:
         parts, at = [], 0
         for (begin, end), text in sorted(self._edits.items()):
             if begin < at:
-                # What is inside something that was removed, or overlaps with it.
+                # Changes inside something that was removed, or overlapping with it.
                 continue
             parts += [self._text[at:begin], text]
             at = end
         return "".join([*parts, self._text[at:]])
 
     def _range_of_block(self, pair: tuple[yaml.Node, yaml.Node]) -> tuple[int, int]:
-        """The lines of a key and its value, with the comment behind it."""
+        """The lines of a key and its value, with the comment after it."""
         begin = self._text.rfind("\n", 0, start_of(pair[0])) + 1
         if self._text[begin : start_of(pair[0])].strip():
             self._exact = False
@@ -187,14 +190,15 @@ class YamlText:
         return begin, max(self._end_of_line(last), begin)
 
     def _end_of_line(self, at: int) -> int:
-        """Where the next line begins; a position at the beginning of a line, as after a block scalar, is one."""
+        """The beginning of the next line; a position at the beginning of a line, as after a block
+        scalar, is returned unchanged."""
         if at > 0 and self._text[at - 1] == "\n":
             return at
         found = self._text.find("\n", at)
         return len(self._text) if found < 0 else found + 1
 
     def _range_of_flow(self, mapping: yaml.MappingNode, pair: tuple[yaml.Node, yaml.Node]) -> tuple[int, int]:
-        """A pair of ``{a: 1, b: 2}`` with the comma that it needs no more."""
+        """A pair in ``{a: 1, b: 2}``, with the comma that is no longer needed."""
         there = [one for one in mapping.value if one[0].start_mark is not None]
         at = there.index(pair)
         if at + 1 < len(there):
@@ -204,13 +208,14 @@ class YamlText:
 
 
 def start_of(node: yaml.Node) -> int:
-    """Where a node, or the alias that stands for it, begins in the text."""
+    """The position in the text where a node, or the alias that refers to it, begins."""
     place = getattr(node, "place", None)
     return place[0] if place else node.start_mark.index
 
 
 def end_of(node: yaml.Node) -> int:
-    """Where a node ends in the text, without the comments and empty lines behind it; -1 for a new one."""
+    """The position where a node ends in the text, without the comments and empty lines after it; -1
+    for a new one."""
     if node.end_mark is None:
         return -1
     place = getattr(node, "place", None)
@@ -231,7 +236,7 @@ def nodes_of(node: yaml.Node) -> Iterator[yaml.Node]:
 
 
 def structure(node: yaml.Node) -> Structure:
-    """What a node says, without its place and style."""
+    """The value of a node, without its position and style."""
     if isinstance(node, yaml.MappingNode):
         return (node.tag, tuple((structure(key), structure(value)) for key, value in node.value))
     if isinstance(node, yaml.SequenceNode):
@@ -251,7 +256,7 @@ def mapping(pairs: dict[str, yaml.Node]) -> yaml.MappingNode:
 
 
 def get(node: yaml.Node | None, key: str) -> yaml.Node | None:
-    """The value of a key of a mapping; the last one counts, as with every reader of YAML."""
+    """The value of a key of a mapping; the last one is used, as by every YAML parser."""
     if not isinstance(node, yaml.MappingNode):
         return None
     return next((value for name, value in reversed(node.value) if name.value == key), None)
@@ -268,7 +273,7 @@ def _composed(text: str) -> list[yaml.Node]:
             found += [node] if (node := loader.get_node()) is not None else []
         return found
     except yaml.YAMLError as error:
-        raise NotYamlError(f"it is no YAML: {_first_line(error)}") from error
+        raise NotYamlError(f"it is not valid YAML: {_first_line(error)}") from error
     except RecursionError as error:
         raise NotYamlError("it is nested too deeply") from error
     finally:
@@ -297,7 +302,7 @@ def _written(documents: list[yaml.Node]) -> str:
 
 
 class _Separate(yaml.SafeDumper):
-    """Writes what stands at two places twice, not with anchors."""
+    """Serialises nodes that occur in two places twice, without anchors."""
 
     def anchor_node(self, node: yaml.Node) -> None:
         self.anchors.update((inner, None) for inner in nodes_of(node))

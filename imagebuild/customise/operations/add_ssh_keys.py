@@ -1,7 +1,8 @@
-"""Let SSH keys log in to an account.
+"""Authorise SSH keys to log in to an account.
 
-Adds public keys to the account's ``authorized_keys`` that are not there yet; folder and file belong to the account and are for it
-alone. An account that the guest does not have is an error.
+Adds the public keys that are missing from the account's ``authorized_keys``. The file and its
+folder are owned by the account and accessible only to it. If the guest has no such account, that is
+an error.
 """
 
 from __future__ import annotations

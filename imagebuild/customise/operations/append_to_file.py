@@ -1,6 +1,7 @@
-"""Add text to the end of a file, once.
+"""Append text to a file, once.
 
-A file that holds the text already is left alone. A file that is not there is an error: `write-file` makes new ones.
+A file that already contains the text is left alone. A missing file is an error: use `write-file` to
+create one.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ PHASE = Phase.CUSTOMISE
 
 class Params(BaseParams):
     path: GuestPath = Field(description="the file in the guest")
-    text: str = Field(min_length=1, description="what is added; it gets a line break at its end")
+    text: str = Field(min_length=1, description="the text to append; a line break is added at its end if it has none")
 
 
 def apply(guest: Guest, params: Params) -> None:

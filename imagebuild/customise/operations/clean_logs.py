@@ -1,9 +1,11 @@
 """Clear the logs and login records.
 
-Log files below ``/var/log`` are emptied, so that their owner and mode stay right, those of audit, login and process
-accounting too; rotated ones and the journal are removed, and so are the logs that databases and others keep elsewhere. Programs that read logs forget
-how far they were in them and whom they have shut out, and timers of systemd when they last ran. Links to logs and folders outside are followed, but not
-into folders of the system.
+Log files below ``/var/log``, including those of audit, login and process accounting, are emptied,
+so that they keep their owner and mode. Rotated logs and the journal are removed, and so are the
+logs that databases and other programs store elsewhere. The following state is removed as well: the
+positions that log readers have reached in their logs, the hosts that they have banned, and the
+times when systemd timers last ran. Links to logs and folders outside ``/var/log`` are followed, but
+not into system folders.
 """
 
 from __future__ import annotations
@@ -52,9 +54,10 @@ _ELSEWHERE = (
     "/var/lib/fail2ban/fail2ban.sqlite3",
     "/var/lib/sshguard/blacklist.db",
 )
-"""Logs, how far readers of logs are in them, when timers last ran, and whom programs that read logs have shut out."""
+"""Logs, the positions of log readers in them, the times when timers last ran, and the bans of
+programs that read logs."""
 _OTHERS = ("/var/ossec/logs/*", "/var/ossec/logs/*/*/*/*")
-"""Logs whose files must stay."""
+"""Logs whose files must not be removed."""
 _ROTATED = re.compile(r"\.(\d+|old)(\.(gz|xz|bz2|zst))?$|\.(gz|xz|bz2|zst)$|-\d{8}(-\d+)?$")
 
 
@@ -69,7 +72,8 @@ def apply(guest: Guest, params: NoParams) -> None:
 
 
 def _logs(guest: Guest) -> Iterator[str]:
-    """All files below /var/log, and the logs and folders elsewhere that links there lead to; each folder once."""
+    """All files below /var/log, and the logs and folders elsewhere that links in there point to;
+    each folder once."""
     waiting, seen = [_LOGS], set()
     while waiting:
         folder = waiting.pop(0)

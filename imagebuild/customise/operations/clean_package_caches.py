@@ -1,9 +1,10 @@
 """Empty the caches of the package manager.
 
-Package lists, downloaded packages and what was computed from them, of apt, dnf, yum, zypper, apk and
-pacman; the backup copies that dpkg and debconf keep, and the indexes that rpm's older database makes for one
-machine; what is known of updates that wait, PackageKit's list of what it did, and the indexes of locate. All of it comes back with the next run of the
-package manager, or of the timer that made it. Why a package is installed (dnf's history, aptitude's states) is no cache and stays.
+Removes the package lists, downloaded packages and derived caches of apt, dnf, yum, zypper, apk and
+pacman, the backup copies of dpkg and debconf, the machine-specific indexes of rpm's older database,
+the records of pending updates, PackageKit's transaction history and the indexes of locate. All of
+these are created again by the next run of the package manager or of the timer that made them. The
+reason why a package is installed (dnf's history, aptitude's states) is not a cache and stays.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ CARRIES = "trace"
 REPLACES = ("package-manager-cache", "rpm-db")
 Params = NoParams
 
-# apt expects its `partial` folders and `lock` files: they stay.
+# apt requires its `partial` folders and `lock` files, so they stay.
 _APT = (
     "/var/lib/apt/lists/*_*",
     "/var/lib/apt/lists/partial/*",
@@ -59,5 +60,5 @@ _FOLDERS = (
 
 def apply(guest: Guest, params: NoParams) -> None:
     if not any(guest.leads_to_folder(folder) for folder in _FOLDERS):
-        raise NotApplicable("no package manager with a cache in this guest")
+        raise NotApplicable("this guest has no package manager with a cache")
     guest.remove(guest.sweep(*_APT, *_OTHERS))

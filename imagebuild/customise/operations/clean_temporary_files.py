@@ -1,9 +1,12 @@
 """Remove temporary files and caches.
 
-Everything in ``/tmp`` and ``/var/tmp``, and all files in ``/var/cache``, which programs must be able to make again (Filesystem Hierarchy Standard, 5.5).
-What Debian keeps there against that rule stays: debconf's answers, dictionaries that only their packages' triggers build, zones of BIND, whose
-folder for relative names it is, and base systems of pbuilder. In the home folders of all accounts caches go, thumbnails and trash, and what
-sessions leave: cookies of X, of sound servers and of session buses, indexes and journals of desktops, and arrangements of one machine's screens.
+Removes everything in ``/tmp`` and ``/var/tmp``, and all files in ``/var/cache``, which programs
+must be able to regenerate (Filesystem Hierarchy Standard, 5.5). The files that Debian stores there
+against that rule stay: debconf's database, dictionaries that are built only by their packages'
+triggers, BIND's zones (relative file names in its configuration refer to this folder), and the base
+systems of pbuilder. In the home folders of all accounts, caches, thumbnails and trash are removed,
+and so is session data: X cookies, the cookies of sound servers and session buses, the indexes and
+journals of desktops, and the screen layouts of one machine.
 """
 
 from __future__ import annotations
@@ -32,11 +35,12 @@ _OF_BIND = (
     "/var/cache/bind/named_dump.db",
     "/var/cache/bind/named.stats",
 )
-"""What named itself writes into its folder, on Debian and on Fedora (named.conf(5))."""
+"""Files that named itself writes into its folder, on Debian and on Fedora (named.conf(5))."""
 _IN_EVERY_IMAGE = "/var/cache/ldconfig/aux-cache"
-"""ldconfig writes it when a library is installed, so an image that nobody has used has it, too."""
+"""ldconfig writes this file whenever a library is installed, so even an image that has never been
+used contains it."""
 _STAY = (".placeholder", ".keep", "lock")
-"""What keeps an empty folder in a package, and apt's locks."""
+"""Placeholders that packages put into empty folders, and apt's locks."""
 _IN_HOMES = (
     ".cache",
     ".thumbnails",

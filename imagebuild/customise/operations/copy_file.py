@@ -1,7 +1,8 @@
-"""Copy a file, a link, or a folder with all that is in it, inside the guest.
+"""Copy a file, a link, or a folder with all its contents, inside the guest.
 
-Modes and owners are copied too. Files at the new place are replaced; what else is in a folder there stays. A file where a folder must be, or a folder where a
-file must be, is an error.
+Modes and owners are copied too. Existing files at the destination are replaced; everything else in
+a folder there stays. A file where a folder is needed, or a folder where a file is needed, is an
+error.
 """
 
 from __future__ import annotations
@@ -23,17 +24,17 @@ PHASE = Phase.CUSTOMISE
 
 
 class Params(BaseParams):
-    path: GuestPath = Field(description="what is copied")
-    to: GuestPath = Field(description="the path of the copy, with its name")
+    path: GuestPath = Field(description="the file, link or folder to copy")
+    to: GuestPath = Field(description="the path of the copy, including its name")
 
 
 def apply(guest: Guest, params: Params) -> None:
     found = guest.stat(params.path)
     if found is None:
-        raise GuestError(f"{params.path} is not there in the guest")
+        raise GuestError(f"{params.path} does not exist in the guest")
     if f"{params.to}/".startswith(f"{params.path}/"):
-        raise GuestError(f"{params.to} is inside of {params.path}, or the same")
-    # Looked at before the first copy is made: the copies may be linked into the folder.
+        raise GuestError(f"{params.to} is the same as {params.path} or inside it")
+    # Listed before the first copy is made: the destination may be linked into the folder.
     inside = guest.walk(params.path) if found.kind == "dir" else ()
     for path, entry in [(params.path, found), *inside]:
         _copy(guest, path, params.to + path[len(params.path) :], entry)

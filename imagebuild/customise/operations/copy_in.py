@@ -1,8 +1,10 @@
-"""Copy a file or a folder of this machine into the guest.
+"""Copy a file or a folder from the build host into the guest.
 
-A file gets the name that ``path`` gives it; of a folder all that is in it comes to be in the folder ``path``, beside what is there. What is copied
-belongs to root, and has mode 0755 if its owner may run it, else 0644, folders 0755: the rest depends on who checked it out. Links are copied as links. What is there
-with the same content stays as it is.
+A file is copied to ``path``, which includes its name. The contents of a folder are copied into the
+folder ``path``, next to what is already there. By default the copies are owned by root, files have
+mode 0755 if their owner may execute them and 0644 otherwise, and folders have mode 0755: the other
+permission bits depend on who checked the files out. Links are copied as links. Files that already
+have the same content in the guest are left alone.
 """
 
 from __future__ import annotations
@@ -27,8 +29,10 @@ PHASE = Phase.CUSTOMISE
 
 class Params(BaseParams):
     source: HostPath = Field(description=HOST_PATH)
-    path: GuestPath = Field(description="where it comes to be in the guest")
-    mode: Mode | None = Field(default=None, description='permission bits of the file, such as "0640"; not for a folder')
+    path: GuestPath = Field(description="destination in the guest")
+    mode: Mode | None = Field(
+        default=None, description='permission bits of the file, such as "0640"; not allowed for a folder'
+    )
     owner: Owner = Field(default="0:0", description="user, or user:group, by name or number")
 
 
@@ -40,7 +44,8 @@ def apply(guest: Guest, params: Params) -> None:
     found = host_inputs.entries(guest.supplies.path(params.source))
     if params.mode is not None and found[0].kind == "dir":
         raise GuestError(
-            f"{params.source} is a folder, and mode is for a file", "set-permissions can change them afterwards"
+            f"{params.source} is a folder, but mode applies only to files",
+            "set-permissions can change the modes afterwards",
         )
     for entry in found:
         path = posixpath.join(params.path, entry.name) if entry.name else params.path

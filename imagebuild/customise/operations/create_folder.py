@@ -1,7 +1,7 @@
 """Create a folder.
 
-With the folders that it is in. One that is there already gets the mode and the owner that are said, and keeps the others. A file or a link in its
-place is an error.
+Parent folders are created as well. If the folder exists, only the mode and owner that are given are
+changed. A file or a link in its place is an error.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ PHASE = Phase.CUSTOMISE
 
 class Params(BaseParams):
     path: GuestPath = Field(description="the folder in the guest")
-    mode: Mode | None = Field(default=None, description='permission bits; a new folder has "0755" without them')
+    mode: Mode | None = Field(default=None, description='permission bits; the default for a new folder is "0755"')
     owner: Owner | None = Field(default=None, description="user, or user:group, by name or number")
 
 

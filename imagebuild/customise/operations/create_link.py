@@ -1,6 +1,6 @@
 """Create a symbolic link.
 
-Whatever is at its path is replaced, except for a folder that is not empty.
+Anything at its path is replaced, except a folder that is not empty.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ PHASE = Phase.CUSTOMISE
 
 
 class Params(BaseParams):
-    path: GuestPath = Field(description="where the link is in the guest")
-    target: Line = Field(min_length=1, description="where it points, absolute or relative to its folder")
+    path: GuestPath = Field(description="path of the link in the guest")
+    target: Line = Field(min_length=1, description="its target, absolute or relative to the folder of the link")
 
 
 def apply(guest: Guest, params: Params) -> None:

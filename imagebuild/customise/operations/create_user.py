@@ -1,8 +1,11 @@
-"""Create an account, or bring one that is there to what is asked for.
+"""Create an account, or change an existing one to match the parameters.
 
-With a group of its own, a home folder with what ``/etc/skel`` holds, and ranges of subordinate ids where the guest has such. Without a password
-the account is locked, and a key still opens it (add-ssh-keys). Groups that are missing are made. With ``sudo`` it may become root: by a rule in ``/etc/sudoers.d`` that asks for its
-password, or for none where it has none. Of an account that is there the home folder stays where it is, and another id than the one asked for is an error.
+A new account gets a group of its own, a home folder with the contents of ``/etc/skel``, and ranges
+of subordinate ids if the guest uses them. Without a password the account is locked, but an SSH key
+can still open it (add-ssh-keys). Missing groups are created. With ``sudo`` the account may become
+root: a rule in ``/etc/sudoers.d`` asks for its password, or for none if it has none. The home
+folder of an existing account stays where it is. If an existing account has a different id than the
+one requested, that is an error.
 """
 
 from __future__ import annotations
@@ -30,17 +33,19 @@ PHASE = Phase.CUSTOMISE
 class Params(BaseParams):
     name: AccountName = Field(description="name of the account")
     password: SecretRef | None = Field(
-        default=None, description="its password, plain or crypted: `{env: NAME}` or `{file: PATH}`"
+        default=None, description="its password, in plain text or hashed: `{env: NAME}` or `{file: PATH}`"
     )
-    uid: AccountId | None = Field(default=None, description="user id; without it the next that is free")
+    uid: AccountId | None = Field(default=None, description="user id; by default the next free one")
     gid: AccountId | None = Field(
-        default=None, description="id of its own group; without it the user id, if it is free"
+        default=None, description="id of its own group; by default the user id, if that is free"
     )
-    groups: tuple[AccountName, ...] = Field(default=(), description="further groups")
-    shell: Shell = Field(default="/bin/bash", description="login shell, which must be there")
-    home: GuestPath | None = Field(default=None, description="home folder; without it `/home/NAME`")
-    gecos: Gecos = Field(default="", description="comment, as a rule the full name")
-    sudo: bool = Field(default=False, description="may become root with sudo, which must be there")
+    groups: tuple[AccountName, ...] = Field(default=(), description="additional groups")
+    shell: Shell = Field(default="/bin/bash", description="login shell, which must exist in the guest")
+    home: GuestPath | None = Field(default=None, description="home folder; by default `/home/NAME`")
+    gecos: Gecos = Field(default="", description="comment, usually the full name")
+    sudo: bool = Field(
+        default=False, description="whether the account may become root with sudo, which must be installed"
+    )
 
 
 _HOME_MODE = 0o700
@@ -54,7 +59,7 @@ def apply(guest: Guest, params: Params) -> None:
     if before is None:
         _add(guest, params)
     elif len(before) < 7 or (params.uid is not None and before[2] != str(params.uid)):
-        raise GuestError(f"the guest has an account {params.name} already, with the user id {before[2]}")
+        raise GuestError(f"the guest already has an account {params.name}, with the user id {before[2]}")
     else:
         after = [*before[:4], params.gecos or before[4], before[5], params.shell]
         guest.edit(ACCOUNTS, lambda text: account_files.with_fields(text, params.name, lambda _: after), "account")
@@ -71,23 +76,23 @@ def apply(guest: Guest, params: Params) -> None:
 
 
 def _check(guest: Guest, params: Params) -> None:
-    """GuestError for what is missing in the guest, before anything changes."""
+    """Raise GuestError for anything missing in the guest, before anything changes."""
     for path in (ACCOUNTS, account_files.SHADOW, account_files.GROUPS):
         if guest.real_file(path) is None:
             raise GuestError(f"this guest has no {path}")
     if guest.real_file(params.shell) is None:
         raise GuestError(
-            f"the guest has no {params.shell}", "shell: names another, or install-packages brings it before"
+            f"the guest has no {params.shell}", "set `shell` to another one, or install it first with install-packages"
         )
     if params.sudo and not guest.is_dir(_SUDOERS):
-        raise GuestError("this guest has no sudo", "install-packages brings it before")
+        raise GuestError("this guest has no sudo", "install it first with install-packages")
 
 
 def _add(guest: Guest, params: Params) -> None:
     text = guest.read(ACCOUNTS)
     uid = params.uid if params.uid is not None else account_files.free_id(text)
     if (other := account_files.holder(text, uid)) is not None:
-        raise GuestError(f"the guest's account {other} has the user id {uid} already")
+        raise GuestError(f"the user id {uid} is already in use by the guest's account {other}")
     own = params.gid
     if own is None and account_files.holder(guest.read(account_files.GROUPS), uid) is None:
         own = uid

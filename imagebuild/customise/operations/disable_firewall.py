@@ -1,10 +1,14 @@
 """Switch the firewall off.
 
-Disables firewalld, the iptables, ip6tables and nftables services, netfilter-persistent, ufw and SuSEfirewall2, as
-``systemctl disable``, ``update-rc.d disable`` and ``rc-update del`` do, and sets ``ENABLED=no`` for ufw. The packages stay, and
-nothing is masked: a firewall can be enabled again. The rules that were saved stay too, unless ``rules: remove`` is said: zones and
-policies of firewalld, and what iptables and netfilter-persistent have saved; ufw gets the rules of its package again, and RHEL's iptables
-services, which do not start without a file, rules that accept everything. ``/etc/nftables.conf`` is configuration and stays.
+Disables firewalld, the iptables, ip6tables and nftables services, netfilter-persistent, ufw and
+SuSEfirewall2, in the same way as ``systemctl disable``, ``update-rc.d disable`` and ``rc-update
+del``, and sets ``ENABLED=no`` for ufw. The packages stay, and nothing is masked, so a firewall can
+be enabled again.
+
+Saved rules stay unless ``rules: remove`` is given. This removes the zones and policies of firewalld
+and the rules saved by iptables and netfilter-persistent. ufw gets the rules of its package back.
+RHEL's iptables services do not start without a rules file, so they get rules that accept
+everything. ``/etc/nftables.conf`` is configuration and stays.
 """
 
 from __future__ import annotations
@@ -28,7 +32,9 @@ REPLACES = ("firewall-rules",)
 
 
 class Params(BaseParams):
-    rules: Literal["keep", "remove"] = Field(default="keep", description="whether saved rules stay: `keep` or `remove`")
+    rules: Literal["keep", "remove"] = Field(
+        default="keep", description="what happens to saved rules: `keep` or `remove`"
+    )
 
 
 _SERVICES = (
@@ -59,7 +65,7 @@ _RULES = (
 )
 _OPENRC = ("iptables", "ip6tables", "nftables", "ufw", "awall")
 _NEEDED = ("/etc/sysconfig/iptables", "/etc/sysconfig/ip6tables")
-"""Files without which a service does not start: they get rules that accept everything."""
+"""Files without which a service does not start: they are replaced by rules that accept everything."""
 _ACCEPT = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n"
 _UFW = "/etc/ufw/ufw.conf"
 _ENABLED = re.compile(r"^[ \t]*ENABLED[ \t]*=.*$", re.MULTILINE)
@@ -71,7 +77,7 @@ def apply(guest: Guest, params: Params) -> None:
     ufw = guest.real_file(_UFW)
     openrc = guest.glob(*(f"/etc/runlevels/*/{name}" for name in _OPENRC))
     if not found and not scripts and ufw is None and not openrc:
-        raise NotApplicable("no firewall in this guest")
+        raise NotApplicable("this guest has no firewall")
     for name in found:
         units.disable(guest, f"{name}.service")
     for name in scripts:

@@ -1,7 +1,7 @@
 """Switch SELinux off.
 
-Writes ``SELINUX=disabled`` into ``/etc/selinux/config`` and ``selinux=0`` onto the kernel command line:
-from RHEL 9 on, the file alone leaves the kernel's part of SELinux active, with no policy loaded.
+Writes ``SELINUX=disabled`` to ``/etc/selinux/config`` and adds ``selinux=0`` to the kernel command
+line. From RHEL 9 on, the file alone leaves SELinux active in the kernel, with no policy loaded.
 """
 
 from __future__ import annotations

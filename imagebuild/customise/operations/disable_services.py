@@ -1,7 +1,9 @@
-"""Let services not start with the guest.
+"""Do not start services when the guest boots.
 
-As ``systemctl disable``, ``update-rc.d disable`` and OpenRC's ``rc-update del`` do; systemd's with the units that it names in ``Also=``. Nothing is masked: a service can be enabled again, and one that another service
-needs is started nevertheless. A service that is not there is no error.
+Works like ``systemctl disable``, ``update-rc.d disable`` and OpenRC's ``rc-update del``; systemd
+units are disabled together with the units listed in their ``Also=``. Nothing is masked: a service
+can be enabled again, and a service that another one requires is still started. A service that does
+not exist is not an error.
 """
 
 from __future__ import annotations

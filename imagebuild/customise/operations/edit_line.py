@@ -1,7 +1,8 @@
 """Change the lines of a file that match a pattern.
 
-Every line in which the regular expression (Python's) is found is replaced by `line`. If there is none, and the line is not there yet,
-it is added at the end, or that is an error if `missing` says `fail`.
+Every line in which the (Python) regular expression matches is replaced by `line`. If no line
+matches and `line` is not in the file yet, it is appended, or the operation fails if `missing` is
+`fail`.
 """
 
 from __future__ import annotations
@@ -27,9 +28,9 @@ Missing = Literal["add", "fail"]
 
 class Params(BaseParams):
     path: GuestPath = Field(description="the file in the guest")
-    pattern: Line = Field(min_length=1, description="regular expression that is looked for in each line")
-    line: Line = Field(description="what stands there instead")
-    missing: Missing = Field(default="add", description="what to do when no line matches: `add` it or `fail`")
+    pattern: Line = Field(min_length=1, description="regular expression to search for in each line")
+    line: Line = Field(description="the line that replaces a match")
+    missing: Missing = Field(default="add", description="what to do if no line matches: `add` the line, or `fail`")
 
     @field_validator("pattern")
     @classmethod
@@ -37,7 +38,7 @@ class Params(BaseParams):
         try:
             re.compile(pattern)
         except re.error as error:
-            raise ValueError(f"is no regular expression: {error}") from error
+            raise ValueError(f"is not a valid regular expression: {error}") from error
         return pattern
 
 

@@ -1,7 +1,7 @@
-"""Empty files: they stay, with their mode and owner, and are zero bytes long.
+"""Truncate files to zero bytes, keeping their mode and owner.
 
-Paths may hold the wildcards of a shell, and name folders: then all files in them. A path that matches nothing is an error; links are left alone, and
-so is what they lead to.
+Paths may contain shell wildcards. If a path is a folder, all files below it are emptied. A path
+that matches nothing is an error. Links and their targets are left alone.
 """
 
 from __future__ import annotations

@@ -1,9 +1,11 @@
-"""Let QEMU's guest agent start with the guest.
+"""Start the QEMU guest agent when the guest boots.
 
-It answers the host: with the guest's addresses, and by freezing the file systems for a snapshot. The package must be there. Where a udev rule of the
-package starts the agent as soon as the machine has the agent's port, as Debian's does, nothing is changed; elsewhere its unit or
-init script is enabled. A machine without the port, `org.qemu.guest_agent.0`, runs no agent. What the host may ask of it stays as the package
-says: on RHEL's family in ``/etc/sysconfig/qemu-ga``, which forbids to read files and to run programs.
+The agent reports the guest's addresses to the host and freezes file systems for snapshots. Its
+package must be installed. Where a udev rule of the package starts the agent as soon as the machine
+has the agent's port, as on Debian, nothing is changed; elsewhere the agent's unit or init script is
+enabled. On a machine without the port, `org.qemu.guest_agent.0`, the agent does not run. The
+commands that the host may use remain as configured by the package: the RHEL family forbids reading
+files and running programs, in ``/etc/sysconfig/qemu-ga``.
 """
 
 from __future__ import annotations
@@ -22,10 +24,11 @@ PHASE = Phase.CUSTOMISE
 Params = NoParams
 
 _UNITS = ("qemu-guest-agent.service", "qemu-ga@.service")
-"""The second is SUSE's: its udev rule starts an instance."""
+"""The second one is SUSE's: its udev rule starts an instance."""
 _SCRIPTS = ("qemu-guest-agent", "qemu-ga")
 _RULES = ("/etc/udev/rules.d", "/usr/lib/udev/rules.d", "/lib/udev/rules.d")
-"""Where udev looks for rules; of two files with one name the first counts."""
+"""The folders where udev searches for rules; if two files have the same name, the first one is
+used."""
 
 
 def apply(guest: Guest, params: NoParams) -> None:
@@ -38,7 +41,7 @@ def apply(guest: Guest, params: NoParams) -> None:
         init_scripts.enable(guest, script)
     else:
         raise GuestError(
-            "the guest has no guest agent", "install its package before: install-packages: [qemu-guest-agent]"
+            "the guest has no guest agent", "install its package first: install-packages: [qemu-guest-agent]"
         )
 
 

@@ -1,9 +1,10 @@
-"""Let services start with the guest.
+"""Start services when the guest boots.
 
-systemd units, as ``systemctl enable`` links them: wanted by the targets and under the aliases that the unit's file names, with the units that
-it names in ``Also=``. Where systemd has no such unit, init scripts: in OpenRC's runlevel default, as ``chkconfig on`` links them, or on Debian as
-``update-rc.d`` does, for systemd to make a unit of it. A service that the guest does not have is an error, and so is one that is masked or says
-nothing of when it starts.
+systemd units are enabled as ``systemctl enable`` does it: links are created for the targets and
+aliases in the unit's ``[Install]`` section, and for the units listed in ``Also=``. If there is no
+systemd unit, an init script is enabled: either in OpenRC's default runlevel, or with the links of
+``chkconfig on``, or on Debian with those of ``update-rc.d``, from which systemd generates a unit. A
+service that does not exist, is masked, or does not say when it starts is an error.
 """
 
 from __future__ import annotations
@@ -31,5 +32,6 @@ def apply(guest: Guest, params: ServicesParams) -> None:
             init_scripts.enable(guest, name)
         else:
             raise GuestError(
-                f"the guest has no service {name}", "install its package before, or see its name in the guest"
+                f"the guest has no service {name}",
+                "install its package first, or check the name of the service in the guest",
             )

@@ -1,7 +1,8 @@
-"""Ask the guest to be set up anew at its next boot.
+"""Ask for the guest's settings again at its next boot.
 
-Creates ``/.unconfigured``, by which Fedora's and RHEL's initial-setup, and firstboot of RHEL 6 and before, know that they must ask for
-passwords, network and time zone on the console. Not in the default set: a template that asks is not unattended.
+Creates ``/.unconfigured``. If it exists, initial-setup (Fedora and RHEL) and firstboot (RHEL 6 and
+earlier) ask for passwords, network and time zone on the console. Not in the default set, because a
+template that asks questions is not unattended.
 """
 
 from __future__ import annotations

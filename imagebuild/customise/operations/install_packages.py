@@ -1,14 +1,19 @@
 """Install packages that the guest does not have yet.
 
-Uses the guest's own apt, dnf, yum, zypper or apk with the guest's own sources. When everything is there
-already, nothing is run and no network is needed. Services of new packages are not started. A package
-that cannot be installed is an error. What packages only provide counts as well: `mail-transport-agent` where a mail server is there,
-`perl(JSON)` with rpm, `cmd:vim` with apk. dnf and yum also take the path of a file, `/usr/bin/vim`, and groups, `@core`; whether a group is there
-is not looked up, so that a group always needs the network.
+Uses the guest's own apt, dnf, yum, zypper or apk with the guest's own repositories. If everything
+is already installed, nothing is run and no network is needed. Services of new packages are not
+started. A package that cannot be installed is an error.
 
-With a ``repository`` nothing is downloaded and no other source is asked: it is a folder of this machine with the packages and all that they need.
-It is copied into the guest for as long as the installation takes, so the guest's disk must have room for it. For dnf, yum and zypper ``createrepo_c`` makes its index, for apk
-``apk index``; a folder of .deb files needs none. Its packages are trusted whoever signed them.
+Names that packages only provide count as well: `mail-transport-agent` if a mail server is
+installed, `perl(JSON)` with rpm, `cmd:vim` with apk. dnf and yum also accept the path of a file,
+`/usr/bin/vim`, and groups, `@core`. Whether a group is already installed is not checked, so a group
+always needs the network.
+
+With a ``repository`` nothing is downloaded and no other repository is used. It is a folder on the
+build host with the packages and all their dependencies. It is copied into the guest for the
+duration of the installation, so the guest's disk must have room for it. The index is created with
+``createrepo_c`` for dnf, yum and zypper, and with ``apk index`` for apk; a folder of .deb files
+needs none. The packages in it are trusted whoever signed them.
 """
 
 from __future__ import annotations
@@ -31,11 +36,12 @@ PHASE = Phase.CUSTOMISE
 
 
 class Params(BaseParams):
-    packages: tuple[Installable, ...] = Field(min_length=1, description="names of the packages that must be there")
+    packages: tuple[Installable, ...] = Field(min_length=1, description="names of the packages to install")
     repository: HostPath | None = Field(
-        default=None, description="folder of packages of this machine, relative to the file that names it"
+        default=None,
+        description="folder of packages on the build host; a relative path is relative to the file it is written in",
     )
-    recommends: bool = Field(default=False, description="also install what they recommend (weak dependencies)")
+    recommends: bool = Field(default=False, description="also install recommended packages (weak dependencies)")
 
 
 def needs_network(guest: Guest, params: Params) -> bool:
@@ -51,7 +57,7 @@ def apply(guest: Guest, params: Params) -> None:
     named = [name for name in missing if not _is_group(name)]
     still = packages.missing(guest, named, packages.installed(guest))
     if still:
-        raise GuestError(f"the guest's package manager ended well but did not install {', '.join(still)}")
+        raise GuestError(f"the guest's package manager reported success but did not install {', '.join(still)}")
     package_manager.record(guest, before)
 
 

@@ -1,8 +1,10 @@
 """Install packages when a clone boots for the first time.
 
-With the guest's own apt, dnf, yum, zypper or apk and the clone's network, as root, without questions; services of new packages are started. If
-it fails it is tried again at the next boot. For packages that need the real machine, or what only the clone's network reaches; everything else is better
-off in the image, by `install-packages`. It is a script as `run-at-first-boot` makes it: what it says is where that operation tells.
+Runs the guest's own apt, dnf, yum, zypper or apk as root and without questions, through the clone's
+network. Services of new packages are started. If the installation fails, it is tried again at the
+next boot. Use it for packages that need the real machine, or that are reachable only from the
+clone's network; everything else is better installed in the image with `install-packages`. The
+script is set up like those of `run-at-first-boot`, which also describes where its output goes.
 """
 
 from __future__ import annotations
@@ -26,8 +28,8 @@ PHASE = Phase.CUSTOMISE
 
 class Params(BaseParams):
     packages: tuple[Installable, ...] = Field(min_length=1, description="names of the packages")
-    recommends: bool = Field(default=False, description="also install what they recommend (weak dependencies)")
-    name: first_boot.Name = Field(default="packages", description="what the names of the script's files end in")
+    recommends: bool = Field(default=False, description="also install recommended packages (weak dependencies)")
+    name: first_boot.Name = Field(default="packages", description="suffix of the names of the script's files")
 
 
 def apply(guest: Guest, params: Params) -> None:

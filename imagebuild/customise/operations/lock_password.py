@@ -1,7 +1,8 @@
-"""Let no password open an account.
+"""Lock the password of an account.
 
-As ``passwd -l`` does: what stands for the password is kept behind an exclamation mark. SSH keys still open the account. One
-that is locked stays as it is; one that the guest does not have is an error.
+Works like ``passwd -l``: the password hash is kept behind an exclamation mark. SSH keys can still
+open the account. An account that is already locked stays as it is; an account that does not exist
+in the guest is an error.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Move or rename a file, a link, or a folder with all that is in it.
+"""Move or rename a file, a link, or a folder with all its contents.
 
-The folders of the new place are created. What is not at the old place must be at the new one already, or that is an error, and so is another file or folder
-at the new place.
+Parent folders of the new path are created. If the old path does not exist, the new one must exist
+already; otherwise that is an error. Another file or folder at the new path is also an error.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ PHASE = Phase.CUSTOMISE
 
 
 class Params(BaseParams):
-    path: GuestPath = Field(description="what is moved")
-    to: GuestPath = Field(description="its new path, with its new name")
+    path: GuestPath = Field(description="the file, link or folder to move")
+    to: GuestPath = Field(description="the new path, including the new name")
 
 
 def apply(guest: Guest, params: Params) -> None:
     there = guest.exists(params.to)
     if not guest.exists(params.path):
         if not there:
-            raise GuestError(f"{params.path} is not there in the guest")
+            raise GuestError(f"{params.path} does not exist in the guest")
         return
     if there:
-        raise GuestError(f"{params.to} is there already in the guest", "remove-files can take it away before")
+        raise GuestError(f"{params.to} already exists in the guest", "remove it with remove-files first")
     if params.to.startswith(f"{params.path}/"):
-        raise GuestError(f"{params.to} is inside of {params.path}")
+        raise GuestError(f"{params.to} is inside {params.path}")
     guest.rename(params.path, params.to)

@@ -1,11 +1,14 @@
-"""Label a guest's files for SELinux, if the guest uses it.
+"""Label the guest's files for SELinux, if the guest uses it.
 
-A file that is created offline has no label, and an enforcing guest may refuse to use it. The guest's own ``setfiles`` labels everything by the guest's
-own policy, offline; labels that are right stay, also those of the kinds that an administrator may choose (customizable types). Added by
-itself whenever other operations have changed a guest in which SELinux is switched on.
+A file that is created offline has no label, and an enforcing guest may refuse to use it. The
+guest's own ``setfiles`` labels everything offline according to the guest's own policy. Correct
+labels stay, and so do the types that an administrator may choose (customizable types). This
+operation is added automatically whenever other operations have changed a guest in which SELinux is
+enabled.
 
-Where that cannot be done (no ``setfiles``, one older than its option ``-m`` as in RHEL 7, a policy that it does not read, another processor),
-``/.autorelabel`` makes the guest do it at its next boot, and boot once more; the record says why.
+Where files cannot be labelled offline (no ``setfiles``, one that is too old for its option ``-m``
+as in RHEL 7, a policy that it cannot read, a different processor architecture), ``/.autorelabel``
+makes the guest relabel at its next boot and then reboot; the record gives the reason.
 """
 
 from __future__ import annotations
@@ -33,26 +36,29 @@ status=0; "$@" >"$log" 2>&1 || status=$?
 if [ $status -ne 0 ]; then tail -n 2 "$log" >&2; exit $status; fi
 grep -c -E '^Relabeled |^[^ ]*setfiles reset ' "$log" || true
 """
-"""A guest has more files than one answer of libguestfs's could name."""
+"""A guest has more files than one reply of libguestfs could list."""
 
 
 def apply(guest: Guest, params: NoParams) -> None:
     if guest.real_file(_CONFIG) is None:
-        raise NotApplicable("no SELinux in this guest")
+        raise NotApplicable("this guest does not have SELinux")
     config = guest.read(_CONFIG)
     if _setting(config, "SELINUX", "") == "disabled":
-        raise NotApplicable("SELinux is switched off")
+        raise NotApplicable("SELinux is disabled")
     try:
         labelled = _label(guest, _setting(config, "SELINUXTYPE", "targeted"))
     except GuestError as error:
-        guest.create("/.autorelabel", "", what=f"created, as the files could not be labelled offline: {error.message}")
+        guest.create(
+            "/.autorelabel", "", what=f"created because the files could not be labelled offline: {error.message}"
+        )
         return
     if labelled:
         guest.record("/", f"labelled {labelled} files")
 
 
 def _label(guest: Guest, policy: str) -> int:
-    """Label all files offline; how many labels were wrong. GuestError if that cannot be done."""
+    """Label all files offline and return how many labels were wrong; GuestError if that is not
+    possible."""
     program = next((path for path in _SETFILES if guest.real_file(path)), None)
     if program is None:
         raise GuestError("the guest has no setfiles")
@@ -61,7 +67,8 @@ def _label(guest: Guest, policy: str) -> int:
         raise GuestError(f"the guest has no {contexts}")
     text = guest.read("/etc/fstab") if guest.real_file("/etc/fstab") else ""
     unlabelled = {entry.mountpoint for entry in fstab.parse(text) if entry.fstype in _WITHOUT_LABELS}
-    # setfiles stays on the file system of each path. Without -m it leaves out all that the kernel mounted without SELinux: here, everything.
+    # setfiles stays on the file system of each path. Without -m it skips everything that the kernel mounted
+    # without SELinux, which in the appliance is everything.
     paths = [path for path in guest.mountpoints() if path not in unlabelled]
     with guest.scratch(_PLACE):
         said = guest.run(

@@ -1,8 +1,9 @@
-"""Remove accounts of people, with their home folders.
+"""Remove user accounts with their home folders.
 
-The accounts that are named, or all with a user id from 1000 to 59999 except those to ``keep``. Their lines in ``passwd``, ``shadow``,
-``group``, ``gshadow``, ``subuid`` and ``subgid`` go, so do their memberships, home folders, mail boxes, crontabs and files in
-``sudoers.d`` of their name. Not in the default set.
+Removes the accounts in ``users``, or all accounts with a user id from 1000 to 59999 except those in
+``keep``. This covers their lines in ``passwd``, ``shadow``, ``group``, ``gshadow``, ``subuid`` and
+``subgid``, their group memberships, home folders, mailboxes and crontabs, and the files named after
+them in ``sudoers.d``. Not in the default set.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ REPLACES = ("user-account",)
 
 
 class Params(BaseParams):
-    users: tuple[UserName, ...] = Field(default=(), description="the accounts; none means all of people")
-    keep: tuple[UserName, ...] = Field(default=(), description="accounts that stay, where no `users` are named")
+    users: tuple[UserName, ...] = Field(default=(), description="the accounts to remove; by default all user accounts")
+    keep: tuple[UserName, ...] = Field(default=(), description="accounts that stay if no `users` are given")
 
 
 _PEOPLE = range(1000, 60000)
@@ -62,7 +63,8 @@ def apply(guest: Guest, params: Params) -> None:
 
 
 def _own_home(guest: Guest, account: Account, others: list[Account]) -> str | None:
-    """The account's home by its path without links; None if there is none, or it belongs to the system or to others as well."""
+    """The path of the account's home folder with links resolved. None if there is none, or if it
+    belongs to the system or also to other accounts."""
     if not account.path.startswith("/") or not guest.leads_to_folder(account.path):
         return None
     home = guest.realpath(account.path)

@@ -1,8 +1,10 @@
-"""Have snapd register each clone by itself, and remove Flatpak's caches.
+"""Make snapd register each clone separately, and remove Flatpak's caches.
 
-snapd registers each machine with a key and a serial of its own. Both go, and ``state.json`` forgets them the way snapd does when it unregisters a device:
-without a serial there, it makes a key and registers when it next starts; with one it would never. Log-ins to the store, the key that signs them, cookies
-and the salt of refresh requests go too, and are made again. Flatpak's temporary folders and downloads are removed. Installed snaps and Flatpaks stay.
+snapd registers each machine with a key and a serial of its own. Both are removed, also from
+``state.json``, in the same way as snapd unregisters a device: if the state has no serial, snapd
+creates a key and registers at its next start; with a serial it never would. Logins to the store,
+the key that signs them, cookies and the salt of refresh requests are removed too, and are created
+again. Flatpak's temporary folders and downloads are removed. Installed snaps and Flatpaks stay.
 """
 
 from __future__ import annotations
@@ -24,7 +26,8 @@ Params = NoParams
 _STATE = "/var/lib/snapd/state.json"
 _LARGEST = 64 << 20
 _OF_DEVICE = ("serial", "key-id", "session-macaroon")
-"""What ``DeviceManager.Unregister`` empties (snapd, overlord/devicestate/devicemgr.go); ``ensureOperational`` starts with an empty serial."""
+"""The keys that ``DeviceManager.Unregister`` empties (snapd, overlord/devicestate/devicemgr.go).
+``ensureOperational`` starts with an empty serial."""
 _OF_AUTH = ("users", "macaroon-key")
 _OF_DATA = ("snap-cookies", "refresh-privacy-key")
 _FILES = (
@@ -39,17 +42,17 @@ _FILES = (
 
 
 def apply(guest: Guest, params: NoParams) -> None:
-    # First: with the key gone and a serial in the state, snapd would be stuck.
+    # The state comes first: with a serial in the state but no key, snapd would be stuck.
     if path := guest.real_file(_STATE):
         content = guest.read_bytes(path, _LARGEST)
         new = _unregistered(content)
         if new != content:
-            guest.replace(path, new, "no device, no log-ins")
+            guest.replace(path, new, "removed the device and the logins")
     guest.remove(guest.sweep(*_FILES))
 
 
 def _unregistered(content: bytes) -> bytes:
-    """snapd's state without what it has of this machine; the same bytes if that is nothing."""
+    """snapd's state without the data of this machine; the same bytes if there is none."""
     try:
         state: Any = json.loads(content or b"{}")
         data = state.get("data") or {}
@@ -63,7 +66,7 @@ def _unregistered(content: bytes) -> bytes:
         ]
     except (ValueError, AttributeError, RecursionError) as error:
         raise GuestError(
-            f"{_STATE} is not what snapd writes", "let snapd start in the guest, or remove the file"
+            f"{_STATE} is not in the format that snapd writes", "let snapd start in the guest, or remove the file"
         ) from error
     return (
         json.dumps(state, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogatepass")

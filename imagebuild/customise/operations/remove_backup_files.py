@@ -1,10 +1,18 @@
-"""Remove the copies that programs keep of what they have changed.
+"""Remove the backup copies that programs make of files they change.
 
-Editors, account tools and package managers do. ``passwd-``, ``shadow-`` and their like hold accounts and passwords that the guest does not have any more, and so do Debian's daily copies in
-``/var/backups``; ``/etc/security/opasswd``, which PAM fills with the passwords that people had before, is emptied. In ``/etc``, ``/root``, ``/srv``
-and ``/var`` also files that end in ``~`` or ``.bak``, what editors save in between (``.file.swp``, ``#file#``, ``file.save``), and configuration files that a
-package manager, Augeas or pam-auth-update has set aside (``.dpkg-old``, ``.rpmsave``, ``.augsave``, ``.pam-old``). Links and folders stay, and so does what is in containers and in images of other machines.
-An audit does not report copies of account files that hold nothing else than the files do now, and no password.
+These are made by editors, account tools and package managers. ``passwd-``, ``shadow-`` and the like
+contain accounts and passwords that the guest no longer has, and so do Debian's daily copies in
+``/var/backups``. ``/etc/security/opasswd``, to which PAM writes users' previous passwords, is
+emptied.
+
+In ``/etc``, ``/root``, ``/srv`` and ``/var`` the operation also removes files that end in ``~`` or
+``.bak``, the temporary and recovery files of editors (``.file.swp``, ``#file#``, ``file.save``),
+and configuration files saved by a package manager, Augeas or pam-auth-update (``.dpkg-old``,
+``.rpmsave``, ``.augsave``, ``.pam-old``). Links and folders stay, and so do files in containers and
+in images of other machines.
+
+An audit does not report copies of account files that contain only what the current files contain,
+and no password.
 """
 
 from __future__ import annotations
@@ -36,7 +44,7 @@ _ACCOUNTS = (
     "gshadow.OLD",
 )
 _HASH = re.compile(r"^[^:]*:[!*]*[$_A-Za-z0-9./][^:]{3,}:")
-"""A password in the second field: neither an ``x``, nor what locks an account."""
+"""A password in the second field: neither an ``x`` nor the mark of a locked account."""
 _OLD_PASSWORDS = "/etc/security/opasswd"
 _DAILY = (
     "/var/backups/*.bak",
@@ -47,7 +55,8 @@ _DAILY = (
     "/var/backups/aptitude.pkgstates*",
     "/var/lib/authselect/backups/*/*",
 )
-"""What Debian's cron jobs and timers copy every day, and authselect before it changes something."""
+"""Files that Debian's cron jobs and timers copy every day, and that authselect copies before a
+change."""
 _FOLDERS = ("/etc", "/root", "/srv", "/var")
 _NAMES = re.compile(
     r"~$|^#.+#$|\.bak$|\.save(\.\d+)?$|\.augsave$|\.pam-old$|\.sw[po]$|\.(dpkg|ucf)-(old|bak|tmp)$|\.rpm(save|orig)$"
@@ -59,7 +68,7 @@ _OF_OTHERS = re.compile(
 
 def apply(guest: Guest, params: NoParams) -> None:
     for path in (f"/etc/{name}" for name in _ACCOUNTS):
-        with nullcontext() if _tells(guest, path) else guest.tidying():
+        with nullcontext() if _holds_secrets(guest, path) else guest.tidying():
             guest.remove(path)
     guest.empty(_OLD_PASSWORDS)
     guest.remove_files(*_DAILY)
@@ -72,8 +81,9 @@ def apply(guest: Guest, params: NoParams) -> None:
         )
 
 
-def _tells(guest: Guest, path: str) -> bool:
-    """Whether a copy has a password, or an account that the guest does not have: those that packages leave in a clean image have neither."""
+def _holds_secrets(guest: Guest, path: str) -> bool:
+    """Whether a copy contains a password, or an account that the guest does not have. The copies
+    that packages leave in a clean image contain neither."""
     now = path.removesuffix("-").removesuffix(".OLD")
     if not guest.is_file(path):
         return guest.exists(path)

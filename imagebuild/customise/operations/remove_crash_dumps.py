@@ -1,7 +1,8 @@
 """Remove the memory dumps of crashed programs and kernels.
 
-A dump holds whatever the program had in memory, keys and passwords too. Covers kdump, ABRT, apport and
-systemd-coredump, and core files in the root folder and in homes. The folders themselves stay.
+A dump contains everything that the program had in memory, including keys and passwords. Covers
+kdump, ABRT, apport and systemd-coredump, and core files in the root folder and in home folders. The
+dump folders themselves stay.
 """
 
 from __future__ import annotations

@@ -1,9 +1,13 @@
-"""Remove what the guest remembers of the hardware it was built on.
+"""Remove the records of the hardware that the guest was built on.
 
-blkid's table; LVM's list of the devices it may use, with its caches and its backups of metadata; the names and identifiers
-that multipath has given; labels that os-prober found. A clone whose disks are others would ignore or misname them. Then what daemons keep of one machine's devices: paired
-Bluetooth and Thunderbolt devices, levels of sound cards, batteries, back lights and radios; what smartd and rasdaemon have seen; how far its clock
-runs wrong, which NTP daemons measure again; how long it takes to boot. All of it is made again. What an initramfs has of it goes with
+Removes blkid's cache; LVM's list of the devices it may use, with its caches and metadata backups;
+the names and identifiers assigned by multipath; and the labels found by os-prober. A clone with
+different disks would ignore or misname them.
+
+Removes also what daemons have recorded about the devices of one machine: paired Bluetooth and
+Thunderbolt devices; the state of sound cards, batteries, backlights and radios; the records of
+smartd and rasdaemon; the drift of the clock, which NTP daemons measure again; and how long booting
+takes. All of these are created again. Copies of these files in an initramfs are handled by
 ``remove-initramfs-identity``.
 """
 
@@ -71,8 +75,9 @@ _RECORDS = (
     "/var/lib/preload/preload.state",
     "/var/lib/ureadahead/*pack",
 )
-"""Named by the manual pages of blkid, lvm, multipath, alsactl, bluetoothd, boltd, smartd, rasdaemon, ntpd and chronyd, of systemd-backlight,
-systemd-rfkill and systemd-tpm2-setup, and by the packages' lists of files."""
+"""From the manual pages of blkid, lvm, multipath, alsactl, bluetoothd, boltd, smartd, rasdaemon,
+ntpd and chronyd, of systemd-backlight, systemd-rfkill and systemd-tpm2-setup, and from the
+packages' lists of files."""
 
 
 def apply(guest: Guest, params: NoParams) -> None:

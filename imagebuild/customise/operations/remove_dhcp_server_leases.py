@@ -1,7 +1,8 @@
-"""Remove the leases that a DHCP server in the guest has given out.
+"""Remove the leases handed out by a DHCP server in the guest.
 
-Of ISC dhcpd, Kea, dnsmasq (libvirt's too), udhcpd, dibbler and systemd-networkd. The files are emptied, since dhcpd does not start without its lease file.
-The identifiers that Kea and dibbler have given themselves go; they make others.
+Covers ISC dhcpd, Kea, dnsmasq (including libvirt's), udhcpd, dibbler and systemd-networkd. The
+files are emptied rather than removed, because dhcpd does not start without its lease file. The
+identifiers that Kea and dibbler generated for themselves are removed; they generate new ones.
 """
 
 from __future__ import annotations

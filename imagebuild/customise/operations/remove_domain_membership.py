@@ -1,8 +1,10 @@
 """Make the guest leave its directory domain.
 
-Keys and databases by which FreeIPA, Active Directory (realmd, adcli, SSSD, Samba) and Kerberos know this one machine: the
-host's keytab, SSSD's and Samba's databases and logs, the FreeIPA client's state, certificates and ``default.conf``, which names the machine
-and makes the client take itself for a member; certmonger's requests. Other configurations stay, so a clone joins under its own name.
+Removes the keys and databases that identify this machine to FreeIPA, Active Directory (realmd,
+adcli, SSSD, Samba) and Kerberos: the host's keytab; the databases and logs of SSSD and Samba; the
+FreeIPA client's state, certificates and ``default.conf``, which names the machine and makes the
+client believe that it is enrolled; and certmonger's requests. Other configuration stays, so that a
+clone joins under its own name.
 """
 
 from __future__ import annotations
@@ -61,7 +63,7 @@ _MEMBERSHIP = (
     "/var/log/samba/old/*",
 )
 _POLICIES = "/var/lib/sss/gpo_cache/*"
-"""A folder for each domain."""
+"""One folder per domain."""
 
 
 def apply(guest: Guest, params: NoParams) -> None:

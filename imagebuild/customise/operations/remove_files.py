@@ -1,6 +1,7 @@
 """Remove files, links and whole folders.
 
-Paths may hold the wildcards of a shell. What is not there is no error, unless `must_exist` says so.
+Paths may contain shell wildcards. A path that does not exist is not an error unless `must_exist` is
+set.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ PHASE = Phase.CUSTOMISE
 
 
 class Params(BaseParams):
-    paths: tuple[GuestPath, ...] = Field(min_length=1, description="what goes; `*`, `?` and `[a-z]` match names")
-    must_exist: bool = Field(default=False, description="a path that matches nothing is an error")
+    paths: tuple[GuestPath, ...] = Field(min_length=1, description="paths to remove; `*`, `?` and `[a-z]` match names")
+    must_exist: bool = Field(default=False, description="whether a path that matches nothing is an error")
 
 
 def apply(guest: Guest, params: Params) -> None:

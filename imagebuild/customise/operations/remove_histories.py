@@ -1,8 +1,10 @@
-"""Remove the histories that shells and other programs keep of what was typed.
+"""Remove the histories of shells and other programs.
 
-In the home folder of every account, root's and a service's too: shells and the folders that they jump to; debuggers and languages; clients of
-databases, of file transfer, of mail and of the network; pagers, editors, file managers and browsers of texts, and what desktop programs opened last.
-Web browsers' cookies, forms and sessions go, bookmarks stay. What is typed into a shell now and then holds a password.
+Covers the home folders of all accounts, including root and service accounts. Removes the histories
+of shells and of tools that jump between folders; of debuggers and language interpreters; of
+database, file transfer, mail and network clients; of pagers, editors, file managers and text
+browsers; and the lists of recently opened files of desktop programs. The cookies, form data and
+sessions of web browsers are removed; bookmarks stay. Shell histories sometimes contain passwords.
 """
 
 from __future__ import annotations
@@ -99,7 +101,8 @@ _HISTORIES = (
     ".config/google-chrome/*/History*",
     ".config/google-chrome/*/Cookies*",
 )
-"""Shell patterns below a home folder: the FILES sections of the programs' manual pages, and their documentation."""
+"""Shell patterns below a home folder, from the FILES sections of the programs' manual pages and
+their documentation."""
 
 
 def apply(guest: Guest, params: NoParams) -> None:

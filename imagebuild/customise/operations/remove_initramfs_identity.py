@@ -1,10 +1,14 @@
-"""Remove what initramfs images have of the machine they were built on.
+"""Remove the identity of the build machine from initramfs images.
 
-dracut and initramfs-tools copy files of ``/etc`` into the images that they build, where the other operations do not see them. The machine id in
-there becomes an empty file, as in images for no machine in particular; the hostname, multipath's bindings and WWIDs, LVM's list of devices, the names
-of iSCSI and NVMe initiators (unless the root file system is on iSCSI) and udev's rules for network cards are taken out. Images are looked into where dracut or a hook of initramfs-tools that
-copies such files is installed. Unified kernel images are left as they are, and so are host keys of an SSH server in the initramfs: without them
-nobody could unlock the disk of a clone.
+dracut and initramfs-tools copy files from ``/etc`` into the images that they build, where the other
+operations do not see them. The machine id in an image is replaced by an empty file, as in generic
+images. The hostname, multipath's bindings and WWIDs, LVM's list of devices, the names of iSCSI and
+NVMe initiators (unless the root file system is on iSCSI) and the udev rules for network cards are
+removed.
+
+Images are inspected only if dracut, or an initramfs-tools hook that copies such files, is
+installed. Unified kernel images are left unchanged, and so are the host keys of an SSH server in
+the initramfs: without them nobody could unlock the disk of a clone.
 """
 
 from __future__ import annotations
@@ -29,9 +33,10 @@ _COPY = (
     "/usr/share/initramfs-tools/hooks/multipath",
     "/usr/share/initramfs-tools/hooks/iscsi",
 )
-"""What copies files of /etc: dracut's modules (systemd, multipath, iscsi, nvmf), and hooks of Debian's multipath-tools-boot and open-iscsi."""
+"""The programs that copy files from /etc: dracut's modules (systemd, multipath, iscsi, nvmf), and
+the hooks of Debian's multipath-tools-boot and open-iscsi."""
 _EMPTIED = frozenset({"etc/machine-id"})
-"""dracut's module ``systemd`` puts an empty one into images for no machine in particular."""
+"""dracut's module ``systemd`` puts an empty file into generic images."""
 _REMOVED = frozenset(
     {
         "etc/hostname",
@@ -47,14 +52,15 @@ _REMOVED = frozenset(
 )
 _INITIATOR = frozenset({"etc/iscsi/initiatorname.iscsi", "etc/initiatorname.iscsi"})
 _ISCSI_ROOT = "/etc/iscsi/iscsi.initramfs"
-"""With this, Debian's initramfs logs in to the target of the root file system, and stops without a name (open-iscsi's README.Debian)."""
+"""If this is present, Debian's initramfs logs in to the target of the root file system, and stops
+without a name (open-iscsi's README.Debian)."""
 _IMAGES = ("initr*", "*/*/initr*", "EFI/*/initr*")
 _LARGEST = 256 << 20
 
 
 def apply(guest: Guest, params: NoParams) -> None:
     if not any(guest.exists(path) for path in _COPY):
-        raise NotApplicable("nothing in this guest copies such files into its initramfs images")
+        raise NotApplicable("this guest does not copy such files into its initramfs images")
     with guest.boot_partitions() as partitions:
         folders = dict.fromkeys(
             guest.realpath(one) for one in ("/boot", "/efi", *partitions) if guest.leads_to_folder(one)
@@ -74,4 +80,4 @@ def _clean(guest: Guest, path: str, removed: frozenset[str]) -> None:
     except GuestError as error:
         raise GuestError(f"{path}: {error.message}", error.hint) from error
     if new is not content:
-        guest.replace(path, new, "nothing of one machine")
+        guest.replace(path, new, "removed the identity of one machine")

@@ -1,7 +1,7 @@
-"""Remove what an installer left behind.
+"""Remove the files that an installer left behind.
 
-The kickstarts that Anaconda and kickstrap copy into ``/root`` may hold passwords. They go, with the logs of
-Anaconda, of debian-installer, of AutoYaST and of kickstrap.
+The kickstarts that Anaconda and kickstrap copy to ``/root`` may contain passwords. They are
+removed, and so are the logs of Anaconda, debian-installer, AutoYaST and kickstrap.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Remove the database of a Kerberos server.
 
-Keys of all principals of a KDC that the guest runs, with its stash and its access list. Not in the default set: a
-guest that is a KDC on purpose has nothing left to do without it.
+Removes the keys of all principals of a KDC in the guest, its stash file and its access control
+list. Not in the default set: a guest that is a KDC on purpose is useless without them.
 """
 
 from __future__ import annotations

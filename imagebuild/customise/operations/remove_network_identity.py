@@ -1,23 +1,32 @@
 """Remove UUIDs and hardware addresses from the network configuration.
 
-So that a clone does not look for the network card of the machine the image was made on, nor tell a DHCP server that it is that
-machine, and still finds its own card:
+A clone then does not look for the network card of the machine that the image was built on, does not
+identify itself to a DHCP server as that machine, and still finds its own card. The operation
+changes:
 
-- netplan's files: ``macaddress``; a card that only its address found is found by its name, or any card is (``match: {name: "e*"}``) where
-  the name is one that the file gives it; bonds, bridges and VLANs follow;
-- NetworkManager's connections: UUIDs, hardware addresses, identifiers of the DHCP client. NetworkManager derives a missing UUID from the
-  file's name. Who names another connection by its UUID names its interface afterwards; where there is none, both keep the UUID.
-  Words like ``random`` and ``stable`` stay;
-- ``ifcfg-*``: the same, ``HWADDR``, ``MACADDR``, SUSE's ``LLADDR`` and ``MASTER_UUID`` and its like, however the shell may spell them;
-- ``/etc/network/interfaces``: ``hwaddress``, ``client``, patterns and commands with an address;
-- systemd-networkd: ``MACAddress``, ``DUIDRawData``, ``IAID``. A network that only an address found applies to every Ethernet card; a ``.link``
-  file for one card goes if nothing uses the name that it gives, or cards have that name by themselves, and names any card otherwise;
-- NetworkManager's own configuration, dhclient's, dhcpcd's and wicked's; ``ifname=`` and ``BOOTIF=`` on the kernel's command lines, and
-  a NoCloud seed there that was read from a program that builds images;
-- leases and identifiers that DHCP clients, NetworkManager, systemd-networkd, wicked and ConnMan keep, addresses that avahi-autoipd has given
-  to cards, and what arpwatch and vnStat have seen on them.
+- netplan files: ``macaddress`` is removed. A card that was matched only by its address is matched
+  by its name instead, or any card is matched (``match: {name: "e*"}``) if the name is assigned by
+  the file itself; bonds, bridges and VLANs are adapted;
+- NetworkManager connections: UUIDs, hardware addresses and DHCP client identifiers are removed.
+  NetworkManager derives a missing UUID from the name of the file. A connection that refers to
+  another one by its UUID refers to its interface instead; if that has no interface, both keep the
+  UUID. Words such as ``random`` and ``stable`` stay;
+- ``ifcfg-*``: the same, plus ``HWADDR``, ``MACADDR``, SUSE's ``LLADDR``, and ``MASTER_UUID`` and
+  the like, in any spelling that the shell accepts;
+- ``/etc/network/interfaces``: ``hwaddress`` and ``client``, and patterns and commands that contain
+  an address;
+- systemd-networkd: ``MACAddress``, ``DUIDRawData`` and ``IAID``. A network that was matched only by
+  an address then applies to every Ethernet card. A ``.link`` file for one card is removed if
+  nothing uses the name that it assigns, or if cards get that name anyway, and matches any card
+  otherwise;
+- the configuration of NetworkManager itself, dhclient, dhcpcd and wicked; ``ifname=`` and
+  ``BOOTIF=`` on kernel command lines, and a NoCloud seed there that was served by an image builder;
+- the leases and identifiers stored by DHCP clients, NetworkManager, systemd-networkd, wicked and
+  ConnMan, the addresses that avahi-autoipd assigned to cards, and the records of arpwatch and
+  vnStat about them.
 
-What cannot be parsed is left as it is and reported, and so are cards that only their addresses told apart.
+Files that cannot be parsed are left unchanged and reported, and so are cards that can be told apart
+only by their addresses.
 """
 
 from __future__ import annotations
@@ -123,7 +132,7 @@ def apply(guest: Guest, params: NoParams) -> None:
 
 
 def _connections(guest: Guest, *, kernel_names: bool) -> None:
-    """Keyfiles and ifcfg files, which name each other by UUIDs."""
+    """Keyfiles and ifcfg files, which refer to each other by UUID."""
     keys, shell = config_files.texts(guest, *config_files.KEYFILES), config_files.texts(guest, *config_files.IFCFG)
     found = keyfiles.interfaces_by_uuid(keys) | ifcfg.interfaces_by_uuid(shell)
     named = keyfiles.uuids_that_stay(keys, found) | ifcfg.uuids_that_stay(shell, found)
@@ -135,7 +144,8 @@ def _connections(guest: Guest, *, kernel_names: bool) -> None:
 
 
 def _rename_without_uuid(guest: Guest, path: str) -> None:
-    """A connection's file whose name has a UUID, as NetworkManager gives it where two have one name."""
+    """Rename a connection's file if its name contains a UUID. NetworkManager names files so if two
+    connections have the same name."""
     name = posixpath.basename(path)
     new = re.sub(r"-?[0-9A-Fa-f]{8}-(?:[0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}", "", name)
     target = posixpath.join(posixpath.dirname(path), new)

@@ -1,8 +1,9 @@
 """Remove packages that the guest has, with their configuration.
 
-Uses the guest's own apt, dnf, yum, zypper or apk. What needs a removed package goes with it, and is on record. A package that is not
-there is no error; when none is there, nothing is run. A name that packages only provide, such as `mail-transport-agent`, is an error. Needs no
-network.
+Uses the guest's own apt, dnf, yum, zypper or apk. Packages that depend on a removed package are
+removed too and are recorded. A package that is not installed is not an error; if none is installed,
+nothing is run. A name that is only provided by other packages, such as `mail-transport-agent`, is
+an error. Needs no network.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ PHASE = Phase.CUSTOMISE
 
 
 class Params(BaseParams):
-    packages: tuple[PackageName, ...] = Field(min_length=1, description="names of the packages that must not be there")
+    packages: tuple[PackageName, ...] = Field(min_length=1, description="names of the packages to remove")
 
 
 def apply(guest: Guest, params: Params) -> None:
@@ -34,7 +35,7 @@ def apply(guest: Guest, params: Params) -> None:
     if provided:
         raise GuestError(
             f"the guest has no package called {', '.join(provided)}, only others that provide it",
-            "name these themselves",
+            "list the packages that provide it instead",
         )
     if not there:
         return
@@ -42,5 +43,5 @@ def apply(guest: Guest, params: Params) -> None:
     after = packages.installed(guest)
     left = [name for name in there if after.has(name)]
     if left:
-        raise GuestError(f"the guest's package manager ended well but did not remove {', '.join(left)}")
+        raise GuestError(f"the guest's package manager reported success but did not remove {', '.join(left)}")
     package_manager.record(guest, before)

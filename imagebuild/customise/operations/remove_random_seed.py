@@ -1,9 +1,9 @@
 """Remove the saved random seed and systemd's host key for credentials.
 
-A seed that all clones load at boot makes their random numbers alike; systemd and the older
-``urandom`` scripts write a new one at the next boot. ``/var/lib/systemd/credential.secret`` encrypts
-service credentials for one host; systemd makes a new one when it is first needed, and what was
-encrypted with the old one cannot be read any more.
+If all clones load the same seed at boot, their random numbers are alike; systemd and the older
+``urandom`` scripts write a new seed at the next boot. ``/var/lib/systemd/credential.secret``
+encrypts service credentials for one host. systemd generates a new one when it is first needed;
+credentials that were encrypted with the old one can no longer be decrypted.
 """
 
 from __future__ import annotations

@@ -1,10 +1,13 @@
-"""Remove what services have collected about this machine and its people.
+"""Remove the data that services have collected about this machine and its users.
 
-Dovecot's generated parameters; Puppet's certificates and keys, catalogues, facts, reports and state, of agent and server; counters of failed
-logins, console locks and sessions that PAM keeps, and whom sudo has lectured; enrolled fingerprints; what login screens remember of people; OpenPegasus's keys; who
-has mounted file systems by NFS, and what rpcbind, gssproxy, ypbind and nscd know of others; Postfix's caches and seed, lists of greylisted senders; CUPS's sessions and subscriptions; what
-Hyper-V has told the guest; keys of libvirt's running machines; the caches of manual pages and fonts. Configurations stay, and each service makes its
-data again.
+Removes Dovecot's generated parameters; the certificates, keys, catalogues, facts, reports and state
+of Puppet agents and servers; PAM's counters of failed logins, console locks and sessions; sudo's
+record of users who have seen its lecture; enrolled fingerprints; the user data of login screens;
+OpenPegasus's keys; the list of NFS clients, and what rpcbind, gssproxy, ypbind and nscd know about
+other hosts; Postfix's caches and seed and lists of greylisted senders; CUPS's sessions and
+subscriptions; the data that Hyper-V has passed to the guest; the keys of libvirt's running
+machines; and the caches of manual pages and fonts. Configuration stays, and each service creates
+its data again.
 """
 
 from __future__ import annotations
@@ -30,7 +33,8 @@ _PUPPET = (
 _COLLECTED = (
     "bucket", "client_data", "client_yaml", "clientbucket", "log", "preview", "reports", "rrd", "run", "server_data", "state", "yaml",
 )  # fmt: skip
-"""What Puppet's settings call ``vardir`` has in these folders; ``facts.d`` and ``lib`` are code and configuration."""
+"""These folders correspond to Puppet's setting ``vardir``; ``facts.d`` and ``lib`` are code and
+configuration."""
 _DATA = (
     "/var/lib/dovecot/*",
     "/var/lib/puppet/ssl/*",

@@ -1,7 +1,8 @@
-"""Remove waiting mail, print jobs and the jobs of users.
+"""Remove queued mail, print jobs and users' scheduled jobs.
 
-Mail boxes and queues, mail that could not be sent (``dead.letter``), jobs of at and batch, users' crontabs, what waits at CUPS. ``/etc/crontab`` and ``/etc/cron.d`` belong to
-the system and stay, and so do the folders and at's own counter.
+Removes mailboxes and mail queues, undeliverable mail (``dead.letter``), jobs of at and batch,
+users' crontabs and queued CUPS jobs. ``/etc/crontab`` and ``/etc/cron.d`` belong to the system and
+stay, and so do the spool folders and at's own counter.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _QUEUES = (
     "msglog", "db",
 )  # fmt: skip
 _STAY = (".SEQ", ".placeholder", ".keep")
-"""at's counter, and what keeps an empty folder in a package."""
+"""at's counter, and placeholders that packages put into empty folders."""
 _SPOOLS = (
     "/var/mail",
     "/var/spool/mail",
@@ -51,9 +52,9 @@ _SPOOLS = (
     "/var/spool/fax/incoming",
 )
 _EACH = ("/var/spool/cups-pdf/*/*", "/var/spool/lpd/*/*")
-"""Files of people and of printers."""
+"""Files of users and printers."""
 _HASHED = tuple(f"/var/spool/{mta}/{queue}" for mta in ("postfix", "exim4", "exim") for queue in _QUEUES)
-"""Queues whose files are spread over folders."""
+"""Queues whose files are distributed over subfolders."""
 
 
 def apply(guest: Guest, params: NoParams) -> None:

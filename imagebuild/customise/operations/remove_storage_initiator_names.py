@@ -1,9 +1,11 @@
 """Remove the names by which this machine logs in to network storage.
 
-iSCSI's initiator name and NVMe's host name and id: with the same ones, a storage server takes all clones for one machine and gives
-each the disks of the others. New ones come at the first boot: Debian's open-iscsi makes one where its file says ``GenerateName=yes``,
-Fedora and RHEL 8 and later have ``iscsi-init.service``. For NVMe, and for iSCSI where nothing else does it, this operation brings a unit
-that runs ``nvme gen-hostnqn`` and ``iscsi-iname`` while there is no name.
+These are the iSCSI initiator name and the NVMe host name and id. If clones share them, a storage
+server takes all clones for one machine and gives each the disks of the others. New names are
+generated at the first boot: by Debian's open-iscsi if its file contains ``GenerateName=yes``, and
+by ``iscsi-init.service`` on Fedora and on RHEL 8 and later. For NVMe, and for iSCSI where nothing
+else does it, this operation adds a unit that runs ``nvme gen-hostnqn`` or ``iscsi-iname`` if there
+is no name.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ _ISCSI = "/etc/iscsi/initiatorname.iscsi"
 _NVME = ("/etc/nvme/hostnqn", "/etc/nvme/hostid")
 _GENERATE = "GenerateName=yes\n"
 _NAME = re.compile(r"^[ \t]*InitiatorName[ \t]*=", re.MULTILINE)
-"""A file that has no name yet says ``GenerateName=yes``, as Debian's package brings it."""
+"""A file that has no name yet contains ``GenerateName=yes``, as shipped by Debian's package."""
 _DEBIAN = ("/usr/lib/open-iscsi/startup-checks.sh", "/lib/open-iscsi/startup-checks.sh")
 _INAME = ("/usr/sbin/iscsi-iname", "/sbin/iscsi-iname")
 _CLI = ("/usr/sbin/nvme", "/usr/bin/nvme")
@@ -52,7 +54,7 @@ _NVME_COMMAND = 'n=$$({tool} gen-hostnqn) && echo "$$n" >/etc/nvme/hostnqn && ec
 
 def apply(guest: Guest, params: NoParams) -> None:
     if not guest.exists("/etc/iscsi") and not guest.exists("/etc/nvme"):
-        raise NotApplicable("neither iSCSI nor NVMe over fabrics in this guest")
+        raise NotApplicable("this guest has neither iSCSI nor NVMe over Fabrics")
     if _NAME.search(guest.read(_ISCSI) if guest.real_file(_ISCSI) else ""):
         _reset_iscsi(guest)
     names = [path for path in _NVME if guest.exists(path)]

@@ -1,7 +1,8 @@
-"""Remove what registers the guest with its vendor.
+"""Remove the guest's registration with its vendor.
 
-Red Hat's subscription (identity, entitlements, facts) and the older system id, SUSE's credentials, and the identifiers by which yum,
-dnf, zypper and smolt count a machine. Two clones that share a registration lose it. Ubuntu Pro, Landscape and Insights are in ``reset-agents``.
+Removes Red Hat's subscription (identity, entitlements, facts) and the older system id, SUSE's
+credentials, and the identifiers by which yum, dnf, zypper and smolt count machines. Two clones that
+share a registration lose it. Ubuntu Pro, Landscape and Insights are handled by ``reset-agents``.
 """
 
 from __future__ import annotations

@@ -1,11 +1,13 @@
 """Remove persistent udev rules.
 
-Old udev wrote the hardware addresses it met into rules that name the interfaces after them, so that a clone's first network card becomes
-``eth1``. Removes these rules for network cards, InfiniBand cards and optical drives from ``/etc/udev/rules.d``, and a copy of their generator
-placed there. A generator that is masked (an empty file, or a link to /dev/null) stays masked.
+Old versions of udev wrote the hardware addresses they found into rules that name the interfaces, so
+that the first network card of a clone becomes ``eth1``. This operation removes such rules for
+network cards, InfiniBand cards and optical drives from ``/etc/udev/rules.d``, and any copy of their
+generator there. A generator that is masked (an empty file, or a link to /dev/null) stays masked.
 
-In files that people wrote, a rule that matches one card's hardware address goes, and the others stay. If it gives a name that the network
-configuration uses and that no card has by itself, it gives that name to the first Ethernet card instead.
+In files written by an administrator, a rule that matches the hardware address of one card is
+removed; other rules stay. If such a rule assigns a name that the network configuration uses and
+that no card gets otherwise, it assigns that name to the first Ethernet card instead.
 """
 
 from __future__ import annotations
@@ -42,4 +44,4 @@ def apply(guest: Guest, params: NoParams) -> None:
         else:
             guest.remove(path)
         if addresses.names_address(edited):
-            guest.not_done(path, "names hardware addresses at a place that is not known")
+            guest.not_done(path, "contains hardware addresses in an unknown place")

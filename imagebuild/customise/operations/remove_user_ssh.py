@@ -1,7 +1,8 @@
 """Remove the SSH keys and the known hosts of every account.
 
-Private keys, their public halves, known hosts and everything else below ``~/.ssh`` except ``config`` and the keys that may
-log in: those are put into a template on purpose. ``authorized_keys: true`` removes these too.
+Removes private keys, their public keys, known hosts and everything else below ``~/.ssh``, except
+``config`` and the ``authorized_keys`` files: those are put into a template on purpose.
+``authorized_keys: true`` removes the authorised keys too.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ REPLACES = ("ssh-userdir",)
 
 
 class Params(BaseParams):
-    authorized_keys: bool = Field(default=False, description="also remove the keys that may log in")
+    authorized_keys: bool = Field(default=False, description="whether to remove the authorised keys, too")
 
 
 _STAY = ("config", "config.d")

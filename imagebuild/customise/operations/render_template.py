@@ -1,7 +1,8 @@
-"""Write a file from a Jinja2 template of this machine.
+"""Write a file from a Jinja2 template on the build host.
 
-The template sees ``variables`` and nothing else; one that it uses and that is not there is an error. A recipe's own
-variables get there by name: ``variables: {domain: "${domain}"}``. Templates cannot include others, and run in Jinja2's sandbox.
+The template can use only the names in ``variables``; using any other name is an error. Pass a
+recipe's own variables by name: ``variables: {domain: "${domain}"}``. Templates cannot include
+others, and run in Jinja2's sandbox.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ PHASE = Phase.CUSTOMISE
 
 class Params(BaseParams):
     source: HostPath = Field(description=f"the template: {HOST_PATH}")
-    path: GuestPath = Field(description="where the file is in the guest")
-    variables: dict[str, JsonValue] = Field(default={}, description="what the template sees, by name")
+    path: GuestPath = Field(description="path of the file in the guest")
+    variables: dict[str, JsonValue] = Field(default={}, description="variables for the template, by name")
     mode: Mode = Field(default=0o644, description='permission bits, such as "0640"')
     owner: Owner | None = Field(default=None, description="user, or user:group, by name or number")
 
@@ -41,7 +42,7 @@ def apply(guest: Guest, params: Params) -> None:
 def _rendered(guest: Guest, params: Params) -> str:
     source = guest.supplies.path(params.source)
     if not source.is_file() or source.stat().st_size > LARGEST_TEXT:
-        raise GuestError(f"{source} is no template: expected a file of at most {LARGEST_TEXT} bytes")
+        raise GuestError(f"{source} is not a template: expected a file of at most {LARGEST_TEXT} bytes")
     environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True)
     try:
         return environment.from_string(source.read_text(encoding="utf-8")).render(params.variables)
@@ -52,7 +53,8 @@ def _rendered(guest: Guest, params: Params) -> str:
 
 
 def _line(error: BaseException) -> int:
-    """The line of the template where an error was raised: Jinja2 puts its own frames into the traceback."""
+    """The line of the template where an error was raised. Jinja2 inserts frames for the template
+    into the traceback."""
     at, line = error.__traceback__, 0
     while at is not None:
         line = at.tb_lineno if at.tb_frame.f_code.co_filename == "<template>" else line

@@ -1,10 +1,12 @@
-"""Remove what agents and servers keep of this one machine.
+"""Remove the identity that agents and servers store for this machine.
 
-Agents of configuration management, monitoring, security and clouds, overlay networks, container engines and databases have ids and
-keys of their own, beside the machine id: two clones with the same ones are one machine for whoever they report to. What is made again
-when a service starts goes, and so does what makes an agent register again; data of servers stays. What cannot be renewed on a disk is
-left and named: it belongs to a cluster, or only a command in the running guest can renew it. The table of all products, with what
-becomes of a clone and where that is known from, is ``imagebuild/customise/operations/reset_agents.yaml``.
+Agents for configuration management, monitoring, security and clouds, overlay networks, container
+engines and databases have ids and keys of their own, in addition to the machine id. Two clones with
+the same ones look like one machine to the service that they report to. The operation removes what
+is created again when a service starts, and what makes an agent register again; data of servers
+stays. What cannot be renewed on a disk is left and reported: it belongs to a cluster, or only a
+command in the running guest can renew it. ``imagebuild/customise/operations/reset_agents.yaml``
+lists all products, what happens in a clone, and the sources.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ Params = NoParams
 
 def apply(guest: Guest, params: NoParams) -> None:
     for agent in agents.table():
-        guest.remove(guest.glob(*agent.remove), f"removed: {agent.told}")
+        guest.remove(guest.glob(*agent.remove), f"removed: {agent.description}")
         if agent.lines is not None:
             line = re.compile(rf"^(?:{agent.lines.line})(\n|\Z)", re.MULTILINE)
             for path in guest.real_files(*agent.lines.paths):
@@ -38,18 +40,18 @@ def apply(guest: Guest, params: NoParams) -> None:
             for path in guest.real_files(*agent.keys.paths):
                 _edit(guest, path, agent, partial(_without, names=agent.keys.names))
         for path in guest.glob(*agent.keep):
-            guest.leave(path, f"not renewed: {agent.told}")
+            guest.leave(path, f"not renewed: {agent.description}")
 
 
 def _edit(guest: Guest, path: str, agent: Agent, change: agents.Change) -> None:
     try:
-        guest.edit(path, change, f"removed its identity: {agent.told}")
+        guest.edit(path, change, f"removed its identity: {agent.description}")
     except GuestError as error:
-        guest.leave(path, f"not renewed: {agent.told}; {error.message}")
+        guest.leave(path, f"not renewed: {agent.description}; {error.message}")
 
 
 def _without(text: str, names: tuple[str, ...]) -> str:
-    """A JSON object without some of its members; a text that is none stays."""
+    """Remove members from a JSON object. A text that is not a JSON object is returned unchanged."""
     try:
         content = json.loads(text)
     except (ValueError, RecursionError):

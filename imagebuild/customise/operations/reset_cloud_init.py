@@ -1,14 +1,18 @@
-"""Make cloud-init take the next boot for the first one of a new instance.
+"""Make cloud-init treat the next boot as the first boot of a new instance.
 
-Removes what it keeps of the instance that the image was made on: its metadata and user data, which may hold passwords and keys, and its
-logs. The network configuration that it wrote for that instance's card goes only where cloud-init will write another: it is
-installed, it is not switched off (``/etc/cloud/cloud-init.disabled``, the kernel command line, its units), and its configuration does not
-leave the network to others (``network: {config: disabled}``). Otherwise that file is the guest's only network configuration and stays;
-``remove-network-identity`` takes the addresses out of it.
+Removes cloud-init's data about the instance that the image was built on: its metadata and user
+data, which may contain passwords and keys, and its logs. The network configuration that it wrote
+for the card of that instance is removed only if cloud-init will write a new one. That is the case
+if it is installed, is not disabled (by ``/etc/cloud/cloud-init.disabled``, on the kernel command
+line, or through its units), and is not configured to leave the network alone (``network: {config:
+disabled}``). Otherwise that file is the guest's only network configuration and stays;
+``remove-network-identity`` removes the addresses from it.
 
-``/etc/cloud`` and seeds that are part of an image stay, without what belongs to one instance: ``instance-id`` and ``local-hostname`` in a data source's
-metadata, and MAAS's keys. What Ubuntu's installer leaves for the first boot of its own machine (``99-installer.cfg``: an instance, an account with its
-password, and that no other data source counts) goes.
+``/etc/cloud`` and seeds that are part of an image stay, without the parts that belong to one
+instance: ``instance-id`` and ``local-hostname`` in the metadata of a data source, and MAAS's keys.
+``99-installer.cfg``, which Ubuntu's installer writes for the first boot of the installed machine,
+is removed: it contains an instance and an account with its password, and disables all other data
+sources.
 """
 
 from __future__ import annotations
@@ -44,7 +48,8 @@ _STATE = (
     "/run/cloud-init/*",
 )
 _STAYS = ("/var/lib/cloud/data/upgraded-network",)
-"""A switch, not a state: cloud-init leaves the network of a guest alone in which it finds this file."""
+"""A switch rather than state: if this file exists, cloud-init leaves the network of the guest
+alone."""
 _WRITTEN = (
     "/etc/netplan/50-cloud-init.yaml",
     "/etc/network/interfaces.d/50-cloud-init*",
@@ -55,7 +60,7 @@ _BY_ADDRESS = (
     "/etc/udev/rules.d/70-persistent-net-cloud-init.rules",
     "/etc/udev/rules.d/85-persistent-net-cloud-init.rules",
 )
-"""Rules that name the instance's cards by their addresses."""
+"""Rules that name the cards of the instance by their addresses."""
 _IFCFG = "/etc/sysconfig/network-scripts/ifcfg-*"
 _HEADER = "# Created by cloud-init"
 _METADATA = ("metadata", "meta-data", "meta_data")
@@ -66,19 +71,19 @@ _MAAS = ("consumer_key", "consumer_secret", "token_key", "token_secret")
 
 def apply(guest: Guest, params: NoParams) -> None:
     if not guest.exists("/etc/cloud") and not guest.exists("/var/lib/cloud"):
-        raise NotApplicable("no cloud-init in this guest")
+        raise NotApplicable("this guest does not have cloud-init")
     why_not = cloud_init.look(guest)
     guest.remove(path for path in guest.sweep(*_STATE) if path not in _STAYS)
     if not why_not:
         written = [path for path in guest.real_files(_IFCFG) if guest.read(path).startswith(_HEADER)]
-        guest.remove([*guest.glob(*_WRITTEN), *written], "removed: cloud-init writes another")
+        guest.remove([*guest.glob(*_WRITTEN), *written], "removed: cloud-init writes a new one")
     guest.remove(guest.glob(*_BY_ADDRESS))
     for path in cloud_init.configurations(guest):
         _without_instance(guest, path)
 
 
 def _without_instance(guest: Guest, path: str) -> None:
-    """Take out of a configuration what belongs to one instance."""
+    """Remove the parts of a configuration that belong to one instance."""
     try:
         text = YamlText(guest.read(path))
         if text.documents and _is_for_one_instance(text.documents[0]):
@@ -91,15 +96,17 @@ def _without_instance(guest: Guest, path: str) -> None:
         result = text.result()
     except (NotYamlError, GuestError) as error:
         if any(word in _plain(guest, path) for word in _OF_ONE_INSTANCE):
-            guest.not_done(path, f"may name an instance: {error}")
+            guest.not_done(path, f"may contain data of one instance: {error}")
         return
     guest.edit(path, lambda _: result, "removed what belongs to one instance")
 
 
 def _is_for_one_instance(root: yaml.Node) -> bool:
-    """Whether a file is only about the data source ``None``, with metadata or user data for it: subiquity's 99-installer.cfg.
+    """Whether a file only configures the data source ``None``, with metadata or user data for it,
+    as subiquity's 99-installer.cfg does.
 
-    Those who make templates of Ubuntu remove it (kubernetes-sigs/image-builder, issue 1080 and pull request 1105).
+    Projects that build templates of Ubuntu remove this file (kubernetes-sigs/image-builder, issue
+    1080 and pull request 1105).
     """
     if not isinstance(root, yaml.MappingNode) or {key.value for key, _ in root.value} - {
         "datasource",
@@ -135,7 +142,7 @@ def _remove_instance(text: YamlText, root: yaml.Node) -> None:
 def _remove(
     text: YamlText, parent: yaml.MappingNode, key: str, mapping: yaml.MappingNode, names: tuple[str, ...]
 ) -> None:
-    """Remove keys of a mapping, which stays one if it gets empty."""
+    """Remove keys from a mapping. It remains a mapping even if it becomes empty."""
     there = [name for name in names if get(mapping, name) is not None]
     if there and len(there) == len(mapping.value):
         text.replace(parent, key, yaml_text.mapping({}), "{}")
@@ -145,7 +152,8 @@ def _remove(
 
 
 def _mappings(root: yaml.Node) -> Iterator[tuple[yaml.MappingNode, str, yaml.MappingNode]]:
-    """All mappings that are values of others: the other, the key, and the mapping."""
+    """All mappings that are values of other mappings: the outer mapping, the key, and the inner
+    mapping."""
     for node in (one for one in yaml_text.nodes_of(root) if isinstance(one, yaml.MappingNode)):
         for name, value in node.value:
             if isinstance(value, yaml.MappingNode) and isinstance(name, yaml.ScalarNode):
@@ -153,7 +161,8 @@ def _mappings(root: yaml.Node) -> Iterator[tuple[yaml.MappingNode, str, yaml.Map
 
 
 def _accounts(root: yaml.Node) -> set[str]:
-    """The accounts that the user data of the data source ``None`` creates; ``default`` is the distribution's."""
+    """The accounts that the user data of the data source ``None`` creates; ``default`` is the
+    distribution's default account."""
     user_data = next((found for key in _USER_DATA if (found := get(get(get(root, "datasource"), "None"), key))), None)
     if not isinstance(user_data, yaml.ScalarNode):
         return set()

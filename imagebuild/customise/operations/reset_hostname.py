@@ -1,16 +1,20 @@
-"""Give the guest a hostname that says nothing.
+"""Replace the guest's hostname with a neutral one.
 
-``localhost``, so that a clone takes the name that it is given by DHCP, by cloud-init or by its administrator. Changes ``/etc/hostname``
-(``/etc/HOSTNAME`` on SUSE), ``HOSTNAME`` in ``/etc/sysconfig/network``, ``hostname`` in ``/etc/conf.d/hostname`` and ``/etc/mailname``. A link to some
-other kind of file in one of these places becomes a file of its own, and what it led to stays as it was. Then the old name goes, with and
-without its domain, from:
+The default is ``localhost``, so that a clone accepts the name given to it by DHCP, by cloud-init or
+by its administrator. Changes ``/etc/hostname`` (``/etc/HOSTNAME`` on SUSE), ``HOSTNAME`` in
+``/etc/sysconfig/network``, ``hostname`` in ``/etc/conf.d/hostname``, and ``/etc/mailname``. If one
+of these is a link to a file of a different kind, it is replaced by a file, and the target of the
+link stays unchanged. Then the old name is removed, with and without its domain, from:
 
 - all lines of ``/etc/hosts``, and the pretty name from ``/etc/machine-info``;
-- what DHCP clients send: ifcfg files, NetworkManager's connections, netplan, systemd-networkd, ``/etc/network/interfaces``, dhclient, dhcpcd;
-- programs that ask for the machine's name where their configuration does not say it: Postfix, exim4, Samba, snmpd, CUPS, rsyslog, sssd and others;
-- ``mdadm.conf``, where a UUID finds the array without it, and ``systemd.hostname=`` on the kernel's command lines.
+- the names sent by DHCP clients: ifcfg files, NetworkManager connections, netplan,
+  systemd-networkd, ``/etc/network/interfaces``, dhclient, dhcpcd;
+- the configuration of programs that use the machine's name by default: Postfix, exim4, Samba,
+  snmpd, CUPS, rsyslog, sssd and others;
+- ``mdadm.conf``, if a UUID identifies the array without it, and ``systemd.hostname=`` on kernel
+  command lines.
 
-A guest without a hostname, or called localhost, has none to remove.
+A guest that has no hostname, or is called localhost, has no name to remove.
 """
 
 from __future__ import annotations
@@ -45,7 +49,7 @@ Hostname = Annotated[
 
 
 class Params(BaseParams):
-    hostname: Hostname = Field(default="localhost", description="the name that the guest has instead")
+    hostname: Hostname = Field(default="localhost", description="the new hostname")
 
 
 _MAIL_NAME = "/etc/mailname"
@@ -53,7 +57,7 @@ _FILES = ("/etc/hostname", "/etc/HOSTNAME", _MAIL_NAME)
 _SETTINGS = {"/etc/sysconfig/network": "HOSTNAME", "/etc/conf.d/hostname": "hostname"}
 _SENT = {"DHCP_HOSTNAME", "DHCP_FQDN", "DHCPV6_HOSTNAME", "DHCPv6_HOSTNAME", "HOSTNAME"}
 _SENT_BY_SUSE = {"DHCLIENT_HOSTNAME_OPTION", "DHCLIENT6_HOSTNAME_OPTION"}
-"""``AUTO`` in these sends the name that the machine has (/etc/sysconfig/network/dhcp)."""
+"""``AUTO`` in these keys sends the current hostname (/etc/sysconfig/network/dhcp)."""
 _FOR_DHCP = "removed the hostname for DHCP"
 _OLD = "removed the old hostname"
 
@@ -86,13 +90,13 @@ def _changed(change: Callable[[str, Names], str], names: Names, text: str) -> st
 
 
 def _found(guest: Guest) -> set[str]:
-    """What the guest calls itself so far."""
+    """The names that the guest uses so far."""
     names = {first_name(guest.read(path)) for path in _FILES if path != _MAIL_NAME and guest.real_file(path)}
     for path, key in _SETTINGS.items():
         if guest.real_file(path):
             names |= {one.value for one in shell_words.assignments(guest.read(path)) if one.name == key}
     names -= NO_NAMES
-    # The name with its domain often stands in /etc/hosts only.
+    # The name with its domain is often found only in /etc/hosts.
     short = {name.partition(".")[0].lower() for name in names}
     text = guest.read("/etc/hosts") if guest.real_file("/etc/hosts") else ""
     for line in text.splitlines():
@@ -104,7 +108,7 @@ def _found(guest: Guest) -> set[str]:
 
 
 def _set_file(guest: Guest, path: str, old: Names, name: str, what: str) -> None:
-    """Let a file hold the name, and nothing that it is a link to."""
+    """Make a regular file contain the name, even if the path was a link."""
     real = guest.real_file(path)
     if real is None:
         return
@@ -115,13 +119,13 @@ def _set_file(guest: Guest, path: str, old: Names, name: str, what: str) -> None
     if not is_its_own:
         guest.create(path, f"{name}\n", what=f"{what}: it was a link to {guest.readlink(path)}")
     elif guest.read(real).strip() and not (there == name or (there.lower() in NO_NAMES and there and name in NO_NAMES)):
-        # "localhost" in another spelling names no machine.
+        # "localhost" in another spelling does not identify a machine.
         with nullcontext() if there in old else guest.tidying():
             guest.edit(path, lambda _: f"{name}\n", what)
 
 
 def _set(text: str, *, key: str, name: str) -> str:
-    """Give a variable that is there the name, unless it says nothing already."""
+    """Set an existing variable to the name, unless its value is neutral already."""
 
     def change(variable: str, value: str) -> tuple[str, str]:
         nothing = value in NO_NAMES and name in NO_NAMES
@@ -135,7 +139,7 @@ def _without_pretty_name(text: str) -> str:
 
 
 def _not_sent(guest: Guest) -> None:
-    """Let no DHCP client send a name that stands in its configuration."""
+    """Stop DHCP clients from sending a name that is set in their configuration."""
     for path in config_files.texts(guest, *config_files.IFCFG, *config_files.SUSE_DHCP):
         guest.edit(path, _ifcfg, _FOR_DHCP)
     for path in config_files.texts(guest, *config_files.KEYFILES):

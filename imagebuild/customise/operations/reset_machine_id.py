@@ -1,17 +1,19 @@
-"""Empty the machine id, and take it out of the names of boot entries.
+"""Empty the machine id, and remove it from the names of boot entries.
 
-Leaves ``/etc/machine-id`` as an empty file that only root may not write by accident (mode 0444), so
-that each clone gets an id of its own when it first boots. Empty, not missing and not
-``uninitialized``: systemd takes the latter two for a first boot and applies all presets, which
-would enable again what other operations have disabled (machine-id(5), "First Boot Semantics").
-D-Bus's own copy, ``/var/lib/dbus/machine-id``, becomes a link to it. An audit reports a guest that has an id, and none
-in which it is missing, empty or ``uninitialized``.
+Leaves ``/etc/machine-id`` as an empty file with mode 0444, so that each clone generates an id of
+its own at its first boot. The file is empty rather than missing or ``uninitialized``, because
+systemd takes the latter two for a first boot and applies all presets, which would enable again what
+other operations have disabled (machine-id(5), "First Boot Semantics"). D-Bus's own copy,
+``/var/lib/dbus/machine-id``, becomes a link to it. An audit reports a guest that has an id, but not
+one in which the id is missing, empty or ``uninitialized``.
 
-Boot Loader Specification entries, folders of kernels and unified kernel images that are named after the id are named after ``IMAGE_ID`` or ``ID`` of
-os-release instead. kernel-install learns it from ``/etc/kernel/entry-token``, as systemd's "Building Images Safely" asks for; GRUB's entries on Fedora and
-RHEL go with their kernels by a plugin in ``/etc/kernel/install.d``. The kernel argument ``systemd.machine_id`` with the old id, which would give it to every
-clone, is taken out. dracut's rescue kernel and image (``vmlinuz-0-rescue-ID``) are removed with their entry where dracut builds new ones, for
-the clone's own id, with its next kernel; else they are renamed, too.
+Boot Loader Specification entries, folders of kernels and unified kernel images that are named after
+the id are renamed after ``IMAGE_ID`` or ``ID`` from os-release. ``/etc/kernel/entry-token`` passes
+that name to kernel-install, as systemd's "Building Images Safely" recommends. On Fedora and RHEL a
+plugin in ``/etc/kernel/install.d`` removes GRUB's entries together with their kernels. The kernel
+argument ``systemd.machine_id`` with the old id, which would give it to every clone, is removed.
+dracut's rescue kernel and image (``vmlinuz-0-rescue-ID``) are removed with their entry if dracut
+builds new ones, for the clone's own id, with its next kernel; otherwise they are renamed too.
 """
 
 from __future__ import annotations
@@ -34,13 +36,13 @@ _ID = "/etc/machine-id"
 _DBUS_ID = "/var/lib/dbus/machine-id"
 _NONE_YET = "uninitialized"
 _LONGEST = 4096
-"""Bytes of a file that is read for an id; a longer one holds something else."""
+"""The size in bytes up to which a file is read for an id; a longer one contains something else."""
 
 
 def apply(guest: Guest, params: NoParams) -> None:
     if not (guest.exists(_ID) or guest.exists(_DBUS_ID) or units.has_systemd(guest)):
-        raise NotApplicable("no machine id in this guest")
-    # Of a guest without an id they name the machine that built the image, for all its users.
+        raise NotApplicable("this guest has no machine id")
+    # In a guest without an id they name the machine that built the image, and would do so in all clones.
     with nullcontext() if _has_id(guest, _ID) or _has_id(guest, _DBUS_ID) else guest.tidying():
         boot_entries.rename(guest, boot_entries.ids(guest, _ID, _DBUS_ID))
     with nullcontext() if _has_id(guest, _ID) else guest.tidying():
@@ -51,7 +53,7 @@ def apply(guest: Guest, params: NoParams) -> None:
 
 
 def _has_id(guest: Guest, path: str) -> bool:
-    """Whether a file of the guest holds an id of one machine; a link is as good as what it leads to."""
+    """Whether a file of the guest contains the id of one machine. Links are followed."""
     real = guest.real_file(path)
     if real is None or (real == _ID and path != _ID):
         return False

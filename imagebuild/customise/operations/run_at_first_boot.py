@@ -1,8 +1,10 @@
 """Run a script once, when a clone boots for the first time.
 
-As root, when the network is up. The script and what starts it remove themselves when it has ended well; otherwise it runs again at the next boot. What it
-prints is in systemd's journal; under OpenRC, whose service `local` runs it, and on RHEL 6, in ``/var/log/first-boot-NAME.log``. The script needs a first
-line that says what runs it. Another script of the same name in the guest is an error.
+The script runs as root when the network is up. After it has succeeded, the script and the service
+that starts it remove themselves; otherwise it runs again at the next boot. Its output goes to
+systemd's journal; under OpenRC, where the service `local` runs it, and on RHEL 6 it goes to
+``/var/log/first-boot-NAME.log``. The script needs an interpreter in its first line. If the guest
+already has another script with the same name, that is an error.
 """
 
 from __future__ import annotations
@@ -22,8 +24,8 @@ PHASE = Phase.CUSTOMISE
 
 
 class Params(BaseParams):
-    name: first_boot.Name = Field(default="setup", description="what the names of its files end in")
-    script: str = Field(pattern=r"^#!/", description="the script; it begins with a line such as #!/bin/sh")
+    name: first_boot.Name = Field(default="setup", description="suffix of the names of its files")
+    script: str = Field(pattern=r"^#!/", description="the script; it must begin with a line such as #!/bin/sh")
 
 
 def apply(guest: Guest, params: Params) -> None:

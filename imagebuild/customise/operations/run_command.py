@@ -1,9 +1,10 @@
 """Run a command in the guest.
 
-A program of the guest with its arguments, or one text for the guest's ``/bin/sh``, run as root in the appliance. A list is passed on word by
-word. Another exit status than 0 is an error with what the program said. No service runs. There is no network unless `network` asks for it;
-then the guest can connect to others and resolves names while the command runs, and not before and after. What a command
-changes is not on record, so each run counts as a change.
+The command is a list with a program of the guest and its arguments, which are passed on unchanged,
+or a string for the guest's ``/bin/sh``. It runs as root in the appliance. An exit status other than
+0 is an error that includes the output. No services are running. There is no network unless
+`network` is set; in that case the guest can open connections and resolve names only while the
+command runs. The changes made by a command are not recorded, so each run counts as a change.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ REPLACES = ("script",)
 
 
 class Params(CommandParams):
-    command: str | tuple[Line, ...] = Field(min_length=1, description="words, or a text for the guest's shell")
+    command: str | tuple[Line, ...] = Field(
+        min_length=1, description="list of words, or a string for the guest's shell"
+    )
 
 
 def needs_network(guest: Guest, params: Params) -> bool:

@@ -1,8 +1,9 @@
-"""Run a script of this machine in the guest.
+"""Run a script from the build host in the guest.
 
-It is copied into the guest, run as root in the appliance by what its first line names, and removed again. Another exit
-status than 0 is an error with what the script said. No service runs, and there is no network unless ``network`` says so, as with run-command. What a script changes is not on record, so
-each run counts as a change.
+The script is copied into the guest, run as root in the appliance by the interpreter in its first
+line, and removed again. An exit status other than 0 is an error that includes the output. No
+services are running, and there is no network unless ``network`` is set, as with run-command. The
+changes made by a script are not recorded, so each run counts as a change.
 """
 
 from __future__ import annotations
@@ -27,12 +28,12 @@ REPLACES = ("script",)
 
 class Params(CommandParams):
     script: HostPath = Field(description=HOST_PATH)
-    arguments: tuple[Line, ...] = Field(default=(), description="words that the script gets")
+    arguments: tuple[Line, ...] = Field(default=(), description="arguments of the script")
 
 
 _PLACE = "/.imagebuild-script"
 _LARGEST = 1 << 20
-"""Bytes."""
+"""The size limit in bytes."""
 
 
 def needs_network(guest: Guest, params: Params) -> bool:
@@ -43,7 +44,7 @@ def apply(guest: Guest, params: Params) -> None:
     source = guest.supplies.path(params.script)
     content = source.read_bytes() if source.is_file() and source.stat().st_size <= _LARGEST else b""
     if not content.startswith(b"#!"):
-        raise GuestError(f"{source} is no script: its first line does not say what runs it, such as #!/bin/sh")
+        raise GuestError(f"{source} is not a script: its first line does not name an interpreter, such as #!/bin/sh")
     script = f"{_PLACE}/{source.name}"
     with guest.scratch(_PLACE):
         guest.create(script, content, mode=0o700)

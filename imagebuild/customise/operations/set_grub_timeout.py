@@ -1,6 +1,7 @@
 """Set how long GRUB waits before it boots.
 
-``GRUB_TIMEOUT`` in ``/etc/default/grub``, and ``set timeout`` in the ``grub.cfg`` that boots next. With 0 the menu is not shown.
+Sets ``GRUB_TIMEOUT`` in ``/etc/default/grub``, and ``set timeout`` in the ``grub.cfg`` that is used
+at the next boot. With 0 the menu is not shown.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ _SETTING = re.compile(r"^([ \t]*set timeout=)\d+[ \t]*$", re.MULTILINE)
 def apply(guest: Guest, params: Params) -> None:
     found = [path for path in guest.real_files(*_CONFIGURATIONS) if _SETTING.search(guest.read(path))]
     if not found and guest.real_file(_DEFAULT) is None:
-        raise GuestError("this guest has no GRUB 2 whose timeout could be set")
+        raise GuestError("this guest has no GRUB 2 configuration with a timeout")
     what = f"timeout {params.seconds} s"
     if guest.real_file(_DEFAULT):
         guest.edit(_DEFAULT, lambda text: with_key(text, "GRUB_TIMEOUT", str(params.seconds)), what)

@@ -1,8 +1,9 @@
 """Set the I/O scheduler of disks.
 
-By a udev rule in ``/etc/udev/rules.d``, for all disks or for those of one bus or kind; the narrower rule wins over the wider one,
-whatever the order. Linux 5.0 and later have `none`, `mq-deadline`, `kyber` and `bfq`; older kernels `noop`, `deadline` and `cfq`. A
-scheduler that a kernel in ``/lib/modules`` does not have is an error. tuned's profiles may set another one later.
+Writes a udev rule to ``/etc/udev/rules.d``, for all disks or for those of one bus or kind. The more
+specific rule always takes precedence, in any order. Linux 5.0 and later have `none`, `mq-deadline`,
+`kyber` and `bfq`; older kernels have `noop`, `deadline` and `cfq`. A scheduler that is missing from
+a kernel in ``/lib/modules`` is an error. tuned profiles may set another one later.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ _MODULES: dict[Scheduler, str] = {
     "cfq": "cfq-iosched",
 }
 _LARGEST_LIST = 16 << 20
-"""Bytes; modules.dep of a distribution's kernel has less than 1 MiB."""
+"""The size limit in bytes; modules.dep of a distribution kernel is smaller than 1 MiB."""
 
 
 class Params(BaseParams):
@@ -42,7 +43,7 @@ class Params(BaseParams):
         default="all", description="`all`, or those of one bus: `virtio`, `scsi` (SATA too), `nvme`, `xen`"
     )
     rotational: bool | None = Field(
-        default=None, description="only disks that say they rotate (true), or that they do not (false)"
+        default=None, description="only disks that report that they rotate (true), or that they do not (false)"
     )
 
 
@@ -52,14 +53,16 @@ def apply(guest: Guest, params: Params) -> None:
             kernel = posixpath.basename(folder)
             raise GuestError(
                 f"the kernel {kernel} of the guest has no I/O scheduler {params.scheduler}",
-                "kernels since 5.0 have none and mq-deadline, and mostly kyber and bfq; older ones noop, deadline and cfq",
+                "kernels since 5.0 have none and mq-deadline, and usually kyber and bfq; "
+                "older ones have noop, deadline and cfq",
             )
     path = io_scheduler.path(params.disks, rotational=params.rotational)
     guest.create(path, io_scheduler.rule(params.scheduler, params.disks, rotational=params.rotational) + "\n")
 
 
 def _has(guest: Guest, folder: str, scheduler: Scheduler) -> bool:
-    """Whether a kernel has a scheduler, built in or as a module; `none` is none, and what has no list is no kernel."""
+    """Whether a kernel has a scheduler, built in or as a module. `none` is always available. A
+    folder without module lists is not a kernel."""
     lists = guest.real_files(f"{folder}/modules.builtin", f"{folder}/modules.dep")
     module = f"/{_MODULES.get(scheduler)}.ko"
     return scheduler == "none" or not lists or any(module in guest.read(path, _LARGEST_LIST) for path in lists)

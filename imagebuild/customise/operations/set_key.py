@@ -1,7 +1,7 @@
 """Set a key in a configuration file.
 
-For files of the kinds `key=value`, `key value` and INI with sections. The key is changed where it is, and added to the
-section, with the section if need be, where it is not. Comments stay.
+Supports the formats `key=value`, `key value` and INI with sections. An existing key is changed in
+place. A missing key is added to the section, which is created if necessary. Comments stay.
 """
 
 from __future__ import annotations
@@ -24,14 +24,16 @@ Separator = Literal["=", " = ", " ", ": "]
 
 
 class Params(BaseParams):
-    path: GuestPath = Field(description="the file in the guest; it must be there")
+    path: GuestPath = Field(description="the file in the guest; it must exist")
     key: Line = Field(pattern=r"^[^\s=:#\[\]]+$", description="the key")
-    value: Line = Field(description="its value, quoted as the file needs it")
+    value: Line = Field(description="its value, quoted as the format of the file requires")
     section: Line = Field(
-        default="", pattern=r"^[^\[\]]*$", description="INI section without brackets; none means before the first"
+        default="",
+        pattern=r"^[^\[\]]*$",
+        description="INI section without brackets; empty means before the first section",
     )
     separator: Separator = Field(
-        default="=", description="what stands between key and value: `=`, ` = `, one space or `: `"
+        default="=", description="separator between key and value: `=`, ` = `, one space or `: `"
     )
 
 

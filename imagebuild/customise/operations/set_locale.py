@@ -1,7 +1,8 @@
 """Set the system's locale.
 
-``LANG`` in ``/etc/locale.conf``, and in the files of Debian (``/etc/default/locale``), RHEL 6 (``/etc/sysconfig/i18n``) and SUSE
-(``RC_LANG`` in ``/etc/sysconfig/language``) where they are. Nothing is generated: C.UTF-8 is always there, others come with packages.
+Sets ``LANG`` in ``/etc/locale.conf``, and in the files of Debian (``/etc/default/locale``), RHEL 6
+(``/etc/sysconfig/i18n``) and SUSE (``RC_LANG`` in ``/etc/sysconfig/language``) if they exist. No
+locale is generated: C.UTF-8 always exists, others are installed with packages.
 """
 
 from __future__ import annotations

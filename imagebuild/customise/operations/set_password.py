@@ -1,7 +1,8 @@
 """Set the password of an account.
 
-By reference only: an environment variable or a file of the machine that builds, with the password itself or its crypt(5) form. A password in plain is
-hashed (SHA-512) before it gets near the guest. An account that the guest does not have is an error.
+The password is given only by reference: an environment variable or a file of the build host that
+contains the password itself or its crypt(5) hash. A plain-text password is hashed (SHA-512) before
+it gets near the guest. If the guest has no such account, that is an error.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ PHASE = Phase.CUSTOMISE
 
 class Params(BaseParams):
     user: UserName = Field(default="root", description="the account")
-    password: SecretRef = Field(description="its password, plain or crypted: `{env: NAME}` or `{file: PATH}`")
+    password: SecretRef = Field(description="its password, in plain text or hashed: `{env: NAME}` or `{file: PATH}`")
 
 
 def apply(guest: Guest, params: Params) -> None:

@@ -1,6 +1,6 @@
 """Set the permissions or the owner of files.
 
-Of what is at a path, links not followed. A path that is not there is an error.
+Changes what is at a path; links are not followed. A path that does not exist is an error.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ class Params(BaseParams):
     mode: Mode | None = Field(default=None, description='permission bits, such as "0750"')
     owner: Owner | None = Field(default=None, description="user, or user:group, by name or number")
     recursive: bool = Field(
-        default=False, description="the owner of everything below it, too; the mode is the path's alone"
+        default=False,
+        description="whether to change the owner of everything below it, too; the mode applies only to the path itself",
     )
 
     @model_validator(mode="after")

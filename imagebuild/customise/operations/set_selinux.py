@@ -1,8 +1,9 @@
 """Set SELinux's mode: disabled, permissive or enforcing.
 
-Writes ``SELINUX`` into ``/etc/selinux/config``. Disabled also puts ``selinux=0`` onto the kernel command line; the other two take
-``selinux`` and ``enforcing`` off it. A guest whose SELinux stays on is relabelled at its next boot. Where SELinux is not installed,
-disabled is not applicable, and the other two are errors.
+Sets ``SELINUX`` in ``/etc/selinux/config``. Disabled also adds ``selinux=0`` to the kernel command
+line; the other two remove ``selinux`` and ``enforcing`` from it. A guest whose SELinux stays on is
+relabelled at its next boot. If SELinux is not installed, disabled is not applicable, and the other
+two are errors.
 """
 
 from __future__ import annotations

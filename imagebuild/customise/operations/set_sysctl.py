@@ -1,6 +1,7 @@
 """Set kernel parameters.
 
-Written to a file of ``/etc/sysctl.d``, whose numbers are read in order, so that it wins over what packages bring.
+The settings are written to a file in ``/etc/sysctl.d``. The files are read in the order of their
+numbers, so that these settings override those of packages.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Set the time zone.
 
-``/etc/localtime`` becomes a link to the zone's file, and ``/etc/timezone`` (Debian, Alpine) and ``ZONE`` in ``/etc/sysconfig/clock``
-(RHEL 6, SUSE) get its name where they are. A zone that the guest does not know is an error.
+``/etc/localtime`` becomes a link to the zone's file. ``/etc/timezone`` (Debian, Alpine) and
+``ZONE`` in ``/etc/sysconfig/clock`` (RHEL 6, SUSE) are set to its name if they exist. A zone that
+the guest does not know is an error.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ _ZONES = "/usr/share/zoneinfo"
 
 def apply(guest: Guest, params: Params) -> None:
     if guest.real_file(f"{_ZONES}/{params.timezone}") is None:
-        raise GuestError(f"the guest does not know the time zone {params.timezone}", "its package tzdata brings them")
+        raise GuestError(
+            f"the guest does not know the time zone {params.timezone}", "time zones are in the package tzdata"
+        )
     if guest.real_file("/etc/timezone"):
         guest.create("/etc/timezone", params.timezone + "\n")
     if guest.real_file("/etc/sysconfig/clock"):

@@ -1,7 +1,8 @@
-"""Set the profile of tuned.
+"""Set the tuned profile.
 
-Writes ``/etc/tuned/active_profile``, with the profile as chosen by hand, and lets tuned start with the guest. tuned must be there, and the profile
-too: in ``/usr/lib/tuned`` or ``/etc/tuned``, or in the folder ``profiles`` of either.
+Writes ``/etc/tuned/active_profile``, marks the profile as chosen manually, and enables tuned. tuned
+must be installed, and the profile must exist in ``/usr/lib/tuned`` or ``/etc/tuned``, or in the
+folder ``profiles`` of either.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ class Params(BaseParams):
 
 def apply(guest: Guest, params: Params) -> None:
     if units.find(guest, "tuned.service") is None:
-        raise GuestError("the guest has no service tuned", "install its package before: install-packages: [tuned]")
+        raise GuestError("the guest has no service tuned", "install its package first: install-packages: [tuned]")
     if not any(guest.real_file(f"{folder}/{params.profile}/tuned.conf") for folder in _FOLDERS):
         found = sorted({path.split("/")[-2] for path in guest.glob(*(f"{folder}/*/tuned.conf" for folder in _FOLDERS))})
         raise GuestError(f"tuned in the guest has no profile {params.profile}", f"it has {', '.join(found) or 'none'}")

@@ -1,9 +1,11 @@
-"""Zero what is unused on the disks, and give it back to the image.
+"""Zero unused space on the disks, and discard it from the image.
 
-What was removed is then not in the image's bytes either: free blocks of every mounted file system, whatever their size; the journals of ext3,
-ext4 and xfs and their free inodes; names of removed files and ends of clusters on FAT, mounted or not; swap areas and swap files; LVM's free
-extents; and what is between and behind partitions. What is encrypted lets discards through for it, so the image shows which of its blocks
-are in use. Runs after all other operations.
+Removed data is then no longer in the image's bytes either. This covers the free blocks of every
+mounted file system, whatever their size; the journals and free inodes of ext3, ext4 and xfs; the
+names of removed files and the ends of clusters on FAT, mounted or not; swap areas and swap files;
+LVM's free extents; and the gaps between and after partitions. Discards are passed through
+encryption, so the image shows which of the encrypted blocks are in use. Runs after all other
+operations.
 """
 
 from __future__ import annotations
@@ -21,4 +23,4 @@ Params = NoParams
 
 def apply(guest: Guest, params: NoParams) -> None:
     for reason in guest.wipe_unused():
-        guest.not_done("/", f"what was removed is not gone from all of the disk: {reason}")
+        guest.not_done("/", f"removed data may still be on the disk: {reason}")

@@ -1,7 +1,7 @@
-"""Bring all packages of the guest up to date.
+"""Update all packages of the guest.
 
-Uses the guest's own apt, dnf, yum, zypper or apk with the guest's own sources, and always needs the network. Services are
-not started; a new kernel is what the guest boots next.
+Uses the guest's own apt, dnf, yum, zypper or apk with the guest's own repositories, and always
+needs the network. Services are not started. If a new kernel is installed, the guest boots it next.
 """
 
 from __future__ import annotations

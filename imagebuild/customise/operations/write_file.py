@@ -1,6 +1,7 @@
 """Write a file.
 
-Creates it with its folders, or replaces it. Without an owner a new file is root's and an old one keeps its own.
+Creates the file and its parent folders, or replaces it. Without an owner, a new file is owned by
+root and an existing file keeps its owner.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ PHASE = Phase.CUSTOMISE
 
 
 class Params(BaseParams):
-    path: GuestPath = Field(description="where the file is in the guest")
-    text: str = Field(description="what is in it; a line break at the end is up to you")
+    path: GuestPath = Field(description="path of the file in the guest")
+    text: str = Field(description="its content; no line break is added at the end")
     mode: Mode = Field(default=0o644, description='permission bits, such as "0640"')
     owner: Owner | None = Field(default=None, description="user, or user:group, by name or number")
 

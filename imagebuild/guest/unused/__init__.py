@@ -1,8 +1,9 @@
-"""Zeros in place of everything on a guest's disks that nothing refers to any more.
+"""Writing zeros over everything on a guest's disks that is no longer referenced.
 
-What a file system gives up keeps its bytes: in free blocks, in journals, in inodes that nobody uses, in swap areas, in LVM's free
-extents and between partitions. A discard alone is no answer: what is smaller than the disk's unit of it is left out, and each file
-system remembers more than its free blocks.
+Data that a file system releases stays in its place: in free blocks, journals, unused inodes, swap
+areas, LVM's free extents and between partitions. Discarding is not sufficient: anything smaller
+than the disk's discard unit is left out, and each file system keeps data in other places than its
+free blocks.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from imagebuild.log import logger
 
 _PARTITION = re.compile(r"(/dev/sd[a-z])\d+")
 _EXT = ("ext2", "ext3", "ext4")
-"""zerofree(8) is for these; to fill them with a file of zeros leaves the blocks that ext4 reserves for itself (``s_resv_clusters``)."""
+"""zerofree(8) is for these: filling them with a file of zeros would miss the blocks that ext4
+reserves for itself (``s_resv_clusters``)."""
 _BEYOND_FREE_BLOCKS = {"ext2": ext.wipe, "ext3": ext.wipe, "ext4": ext.wipe, "xfs": xfs.wipe, "vfat": fat.wipe}
 
 
@@ -33,11 +35,14 @@ def wipe(
     *,
     punches: bool,
 ) -> list[str]:
-    """Zero what is unused on the disks of a guest that is mounted at ``places`` (mountpoint to device); it is unmounted afterwards.
+    """Zero the unused space on the disks of a guest that is mounted at ``places`` (mountpoint to
+    device); it is unmounted afterwards.
 
-    ``types`` says what is on each device of the guest, as blkid calls it; ``swap_files`` are paths in the guest.
-    ``images`` are the disks' files if they are raw. ``punches``: the host's file system can give up parts of the disks' files, so that
-    discards arrive; without that free blocks are overwritten. The result says what could not be wiped and why, a line each.
+    ``types`` contains what is on each device of the guest, by blkid's names; ``swap_files`` are
+    paths in the guest. ``images`` are the files of the disks if they are raw. ``punches`` says
+    whether the host's file system can deallocate parts of these files, so that discards take
+    effect; otherwise free blocks are overwritten. The result says what could not be wiped and why,
+    one line each.
     """
     shell = Shell(guestfs)
     for path in swap_files:
@@ -63,13 +68,14 @@ def wipe(
             guestfs.zerofree(device)
         if device in untrimmed and fstype == "btrfs":
             left.append(
-                f"{device}: btrfs's metadata, which only a discard reaches, may hold names and small files that were removed"
+                f"{device}: btrfs metadata can only be wiped by a discard, "
+                "and may contain removed names and small files"
             )
         if wipe_rest := _BEYOND_FREE_BLOCKS.get(fstype):
             left += wipe_rest(guestfs, shell, device)
     for device, fstype in types.items():
         if fstype == "vfat" and device not in on:
-            # An EFI system partition need not be in fstab, and boot entries on it are edited all the same.
+            # An EFI system partition may be missing from fstab, but boot entries on it are edited anyway.
             left += fat.wipe(guestfs, shell, device, free=True)
         if fstype == "swap":
             swap.wipe_area(shell, shell.device(device))
@@ -81,7 +87,8 @@ def wipe(
 
 
 def _trimmed_afresh(guestfs: Any, device: str) -> bool:
-    """Trim btrfs from a mount of its own: the tree blocks of its last transactions are only free to it when it is mounted anew."""
+    """Trim a btrfs after mounting it again: the tree blocks of its last transactions count as free
+    only after a new mount."""
     guestfs.mount(device, "/")
     try:
         return _trimmed(guestfs, "/")
@@ -93,6 +100,6 @@ def _trimmed(guestfs: Any, place: str) -> bool:
     try:
         guestfs.fstrim(place)
     except GuestError as error:
-        logger.debug("%s cannot be trimmed, its free space is overwritten: %s", place, error)
+        logger.debug("%s cannot be trimmed, so its free space is overwritten: %s", place, error)
         return False
     return True

@@ -1,8 +1,9 @@
-"""ext2, ext3 and ext4 beyond their free blocks: the journal, which has copies of folders and inodes, and inodes that nobody uses,
-which keep short links and extended attributes.
+"""ext2, ext3 and ext4 apart from their free blocks: the journal, which contains copies of folders
+and inodes, and unused inodes, which contain short links and extended attributes.
 
-Where things are is what dumpe2fs(8) and debugfs(8) say. The journal's first block is its superblock; that of a file system that was
-unmounted well says that there is nothing to replay (kernel documentation, ext4, "Journal (jbd2)").
+The locations come from dumpe2fs(8) and debugfs(8). The first block of the journal is its
+superblock; in a file system that was unmounted cleanly it says that there is nothing to replay
+(kernel documentation, ext4, "Journal (jbd2)").
 """
 
 from __future__ import annotations
@@ -19,15 +20,18 @@ from imagebuild.guest.unused.zeros import punch, read, write
 _JOURNAL_INODE = 8
 _SEPARATOR = "-- journal --"
 _MUCH = 64 << 10
-"""Bytes of free inodes in a row that are zeroed without a look at them: that is one command, and many files that went leave megabytes."""
+"""The number of bytes of consecutive free inodes that are zeroed without reading them first: that
+is one command, and many removed files leave megabytes."""
 _RUN = re.compile(r"\((\d+)(?:-(\d+))?(?:\[u\])?\):(\d+)(?:-(\d+))?")
-"""Logical and physical blocks, as debugfs lists them; ``(IND):7`` and ``(ETB0):7`` are blocks of the mapping itself."""
+"""Logical and physical blocks, as listed by debugfs; ``(IND):7`` and ``(ETB0):7`` are blocks of the
+mapping itself."""
 _GROUP = re.compile(r"^Group (\d+): \(Blocks .*$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class InodeTable:
-    """A group's part of the inode table: its first inode, the table's first block, which inodes are free, how many were never used."""
+    """The part of the inode table in one group: its first inode, the table's first block, the free
+    inodes, the number of inodes that were never used."""
 
     first: int
     table: int
@@ -38,7 +42,7 @@ class InodeTable:
 
 @dataclass(frozen=True)
 class Layout:
-    """What is needed of a file system's superblock and groups. Sizes in bytes."""
+    """The required fields of the superblock and the groups of a file system. Sizes in bytes."""
 
     block: int
     inode: int
@@ -49,7 +53,8 @@ class Layout:
 
 
 def wipe(guestfs: Any, shell: Shell, device: str) -> list[str]:
-    """Zero the journal and the unused inodes of an unmounted file system. What was left, and why."""
+    """Zero the journal and the unused inodes of an unmounted file system. Returns what was left,
+    and why."""
     name = shell.device(device)
     dump, _, journal = shell.line(
         f"dumpe2fs {name} 2>/dev/null | grep -vE '^  (Free blocks|.* bitmap at|.* superblock at)';"
@@ -57,7 +62,7 @@ def wipe(guestfs: Any, shell: Shell, device: str) -> list[str]:
     ).partition(_SEPARATOR)
     layout = parsed(dump)
     if "needs_recovery" in layout.features:
-        raise GuestError(f"the journal of {device} was not replayed", "`e2fsck -f` may mend the file system")
+        raise GuestError(f"the journal of {device} was not replayed", "`e2fsck -f` may repair the file system")
     zeros = [_never_used(layout, group) for group in layout.groups if group.unused and not group.zeroed]
     if "has_journal" in layout.features:
         zeros += [(at * layout.block, count * layout.block) for at, count in journal_blocks(journal)]
@@ -78,14 +83,16 @@ def wipe(guestfs: Any, shell: Shell, device: str) -> list[str]:
 
 
 def _never_used(layout: Layout, group: InodeTable) -> tuple[int, int]:
-    """The whole blocks of a group's table that were never used, and that the guest's kernel would have zeroed some day."""
+    """The whole blocks of a group's table that were never used, and that the guest's kernel would
+    have zeroed eventually."""
     begin = (layout.per_group - group.unused) * layout.inode
     begin += -begin % layout.block
     return group.table * layout.block + begin, layout.per_group * layout.inode - begin
 
 
 def _freed(layout: Layout, group: InodeTable) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
-    """Begins and ends in what was used of a group's table, in bytes: blocks of free inodes, many in a row; what else has free inodes in it."""
+    """Start and end, in bytes, of ranges in the used part of a group's table: blocks of free
+    inodes, many in a row; and other blocks that contain free inodes."""
     used = (layout.per_group - group.unused) * layout.inode
     used += -used % layout.block
     free = [
@@ -105,7 +112,8 @@ def _freed(layout: Layout, group: InodeTable) -> tuple[list[tuple[int, int]], li
 
 
 def _emptied_inodes(layout: Layout, group: InodeTable, start: int, old: bytes) -> Iterator[tuple[int, bytes]]:
-    """The blocks of a table from ``start`` on, with zeros in place of the free inodes, where that changes anything."""
+    """The blocks of a table from ``start`` on, with zeros in place of the free inodes, where that
+    changes anything."""
     new = bytearray(old)
     for first, last in group.free:
         begin = max((first - group.first) * layout.inode - start, 0)
@@ -117,14 +125,15 @@ def _emptied_inodes(layout: Layout, group: InodeTable, start: int, old: bytes) -
 
 
 def _changed_blocks(old: bytes, new: bytes, block: int) -> Iterator[tuple[int, int]]:
-    """The part from the first block that differs to the last."""
+    """The part from the first block that differs to the last one."""
     different = [at for at in range(0, len(old), block) if old[at : at + block] != new[at : at + block]]
     if different:
         yield different[0], different[-1] + block
 
 
 def journal_blocks(stat: str) -> list[tuple[int, int]]:
-    """First block and number of blocks of each piece of the journal, its superblock left out, from what debugfs says of its inode."""
+    """First block and number of blocks of each piece of the journal, without its superblock, from
+    debugfs's output about its inode."""
     found = []
     for logical, _, first, last in _RUN.findall(stat):
         skip = 1 if int(logical) == 0 else 0
@@ -135,7 +144,7 @@ def journal_blocks(stat: str) -> list[tuple[int, int]]:
 
 
 def parsed(dump: str) -> Layout:
-    """The layout from what dumpe2fs prints. GuestError if that is not what is expected."""
+    """The layout from the output of dumpe2fs. GuestError if that has an unexpected format."""
     head, *_ = _GROUP.split(dump, maxsplit=1)
     known = dict(re.findall(r"^([A-Z][^:\n]*):[ \t]*(.*)$", head, re.MULTILINE))
     try:
@@ -155,7 +164,7 @@ def parsed(dump: str) -> Layout:
             tuple(groups),
         )
     except (KeyError, ValueError, AttributeError) as error:
-        raise GuestError("dumpe2fs does not say where the inodes of a file system are") from error
+        raise GuestError("dumpe2fs does not show where the inodes of a file system are") from error
 
 
 def _group(number: int, title: str, text: str, per_group: int) -> InodeTable:
@@ -170,6 +179,6 @@ def _group(number: int, title: str, text: str, per_group: int) -> InodeTable:
         table=int(table[1]),
         free=tuple((int(first), int(last or first)) for first, last in runs),
         unused=per_group if "INODE_UNINIT" in title else int(unused[1]) if unused else 0,
-        # Without checksums of groups every table was zeroed when the file system was made.
+        # Without group checksums every table was zeroed when the file system was created.
         zeroed="ITABLE_ZEROED" in title or unused is None,
     )

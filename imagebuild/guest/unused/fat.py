@@ -1,7 +1,9 @@
-"""FAT beyond its free clusters: entries of removed files in folders, which keep their names, and what is behind the ends of files.
+"""FAT apart from its free clusters: folder entries of removed files, which keep their names, and
+the data behind the ends of files.
 
-The layout is that of Microsoft's "FAT: General Overview of On-Disk Format", and which of the three widths it is, that of the kernel's
-fs/fat/inode.c: no 16-bit length of the table means 32 bits, else the number of clusters tells.
+The layout is that of Microsoft's "FAT: General Overview of On-Disk Format". The width of the table
+is determined as in the kernel's fs/fat/inode.c: no 16-bit length of the table means 32 bits,
+otherwise the number of clusters decides.
 """
 
 from __future__ import annotations
@@ -16,32 +18,33 @@ from imagebuild.guest.shell import Shell
 from imagebuild.guest.unused.zeros import punch, write
 
 _CHUNK = 1 << 20
-"""Bytes per read; libguestfs's messages hold less than 4 MiB."""
+"""The number of bytes per read: a libguestfs message holds less than 4 MiB."""
 _SECTOR = 512
 _ENTRY = 32
 _REMOVED = 0xE5
 _LONG_NAME, _LABEL, _FOLDER = 0x0F, 0x08, 0x10
 _MOST_12 = 4084
 _LARGEST_TABLE = 64 << 20
-"""Bytes of the largest table that is read; that of an EFI system partition takes some hundred KiB."""
+"""The size limit of a table in bytes; that of an EFI system partition has some hundred KiB."""
 Read = Callable[[int, int], bytes]
-"""Bytes at an offset, so many."""
+"""Reads a number of bytes at an offset."""
 
 
 class DamagedError(Exception):
-    """The file system contradicts itself, or is none."""
+    """The file system is inconsistent, or is not a FAT."""
 
 
 @dataclass
 class Unused:
-    """What nothing refers to: whole sectors with their new content, and ranges to be zeros, by offset."""
+    """Unreferenced data: whole sectors with their new content, and ranges to be zeroed, by offset."""
 
     sectors: list[tuple[int, bytes]] = field(default_factory=list)
     free: list[tuple[int, int]] = field(default_factory=list)
 
 
 def wipe(guestfs: Any, shell: Shell, device: str, *, free: bool = False) -> list[str]:
-    """Zero removed entries and the ends of clusters of an unmounted file system; with ``free``, free clusters too. What was left, and why."""
+    """Zero removed entries and the ends of clusters of an unmounted file system; with ``free``,
+    free clusters too. Returns what was left, and why."""
 
     def read(at: int, size: int) -> bytes:
         parts = [
@@ -62,7 +65,7 @@ def wipe(guestfs: Any, shell: Shell, device: str, *, free: bool = False) -> list
 
 
 def unused(read: Read, size: int) -> Unused:
-    """What is unused in a file system of ``size`` bytes. Raises DamagedError."""
+    """The unused data in a file system of ``size`` bytes. Raises DamagedError."""
     fat = _Fat(read, size)
     found = Unused(free=fat.free())
     waiting = [fat.root]
@@ -83,7 +86,8 @@ def unused(read: Read, size: int) -> Unused:
 
 
 class _Fat:
-    """The table, and where things are. ``root`` is the root folder's places: offset and length in bytes."""
+    """The table, and the layout. ``root`` contains the places of the root folder: offset and length
+    in bytes."""
 
     def __init__(self, read: Read, size: int) -> None:
         head = read(0, _SECTOR)
@@ -93,21 +97,21 @@ class _Fat:
         self.bits = 0 if length else 32
         length = length or long_length
         if sector not in (512, 1024, 2048, 4096) or not per_cluster or not tables or head[510:512] != b"\x55\xaa":
-            raise DamagedError("it has no header of FAT")
+            raise DamagedError("it has no FAT header")
         self._cluster: int = sector * per_cluster
         root = (reserved + tables * length) * sector
         self._data: int = root + -(-entries * _ENTRY // sector) * sector
         self._count = (total * sector - self._data) // self._cluster
         self.bits = self.bits or (12 if self._count <= _MOST_12 else 16)
         if total * sector > size or self._count < 1 or length * sector > _LARGEST_TABLE:
-            raise DamagedError("its header tells of more than there is")
+            raise DamagedError("its header describes more than there is")
         self._next = self._table(read(self._in_use(head, reserved, tables, length) * sector, length * sector))
         self.root = (
             self.places(struct.unpack_from("<I", head, 44)[0]) if self.bits == 32 else [(root, entries * _ENTRY)]
         )
 
     def _in_use(self, head: bytes, reserved: int, tables: int, length: int) -> int:
-        """The sector of the table that counts: one of them, if they are not kept the same."""
+        """The current copy of the table: one of them, if they are not kept identical."""
         flags = struct.unpack_from("<H", head, 40)[0] if self.bits == 32 else 0
         return reserved + (min(flags & 0xF, tables - 1) * length if flags & 0x80 else 0)
 
@@ -138,12 +142,12 @@ class _Fat:
         return found
 
     def places(self, first: int) -> list[tuple[int, int]]:
-        """The clusters of a file or folder from its first one, in their order; none for an empty file."""
+        """The clusters of a file or folder from its first one, in order; none for an empty file."""
         found: list[tuple[int, int]] = []
         number = first
         while number and number < (1 << min(self.bits, 28)) - 8:
             if not 2 <= number < len(self._next) or len(found) > self._count:
-                raise DamagedError("a file in it has clusters that are not there")
+                raise DamagedError("a file in it has clusters that do not exist")
             found.append((self._place(number), self._cluster))
             number = self._next[number]
             if number == 0:
@@ -168,7 +172,7 @@ def _entries(content: bytes, *, wide: bool) -> Iterator[tuple[bool, int, int]]:
 
 
 def _cleared(content: bytes) -> bytes:
-    """A folder without what removed entries say, and without what is behind its end."""
+    """A folder without the contents of removed entries and without the data behind its end."""
     new = bytearray(content)
     for at in range(0, len(new), _ENTRY):
         if new[at] == 0:
@@ -180,7 +184,7 @@ def _cleared(content: bytes) -> bytes:
 
 
 def _behind_end(read: Read, chain: list[tuple[int, int]], length: int) -> Iterator[tuple[int, bytes]]:
-    """The sectors from a file's end to the end of its clusters that are not zeros there."""
+    """The sectors from the end of a file to the end of its clusters that do not contain zeros only."""
     for number, (at, size) in enumerate(chain):
         used = min(max(length - number * size, 0), size)
         if used == size:
@@ -192,7 +196,7 @@ def _behind_end(read: Read, chain: list[tuple[int, int]], length: int) -> Iterat
 
 
 def _changed(places: list[tuple[int, int]], old: bytes, new: bytes) -> Iterator[tuple[int, bytes]]:
-    """The sectors that differ between what is at ``places`` and what shall be there."""
+    """The sectors that differ between the current and the new content of ``places``."""
     done = 0
     for at, length in places:
         for start in range(done, done + length, _SECTOR):

@@ -1,4 +1,4 @@
-"""LVM's free extents: what a removed logical volume held."""
+"""LVM's free extents: the data of removed logical volumes."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _REPORT = (
 
 
 def wipe_free_extents(shell: Shell) -> None:
-    """Zero the extents of every volume group that no logical volume has."""
+    """Zero the extents of every volume group that do not belong to a logical volume."""
     for device, ranges in free_extents(shell.run(_REPORT)).items():
         punch(shell, device, ranges)
 
 
 def free_extents(report: str) -> dict[str, list[tuple[int, int]]]:
-    """Offset and length in bytes of what is free on each physical volume, from lvm2's report."""
+    """Offset and length in bytes of the free parts of each physical volume, from lvm2's report."""
     found: dict[str, list[tuple[int, int]]] = defaultdict(list)
     for row in json.loads(report)["report"][0]["pvseg"]:
         if row["segtype"] == "free":

@@ -1,6 +1,8 @@
-"""What lies between partitions: a partition that was deleted or made smaller, the table of a disk that was smaller once.
+"""The space between partitions: a partition that was deleted or shrunk, the partition table of a
+disk that was smaller before.
 
-In front of the first partition nothing is touched: boot loaders are there. Nor inside an extended partition, whose tables are there.
+Nothing is changed before the first partition, because boot loaders are there, nor inside an
+extended partition, which contains partition tables.
 """
 
 from __future__ import annotations
@@ -18,12 +20,13 @@ from imagebuild.guest.unused.zeros import punch
 
 _GPT = b"EFI PART"
 _HEADER = 92
-"""Bytes; UEFI specification, "GPT Header"."""
+"""In bytes; UEFI specification, "GPT Header"."""
 Range = tuple[int, int]
 
 
 def wipe_gaps(shell: Shell, disk: str, image: Path | None) -> None:
-    """Zero what is between and behind the partitions of a disk, by the kernel's name, if it has any. ``image`` is the file behind it, if that is raw."""
+    """Zero the space between and after the partitions of a disk, by the kernel's name, if it has
+    any. ``image`` is its file if that is raw."""
     size, _, table = shell.line(f"blockdev --getsize64 {disk}; sfdisk --json {disk} 2>/dev/null || true").partition(
         "\n"
     )
@@ -44,16 +47,17 @@ def wipe_gaps(shell: Shell, disk: str, image: Path | None) -> None:
 
 
 def is_hole(image: Path, at: int, length: int) -> bool:
-    """Whether a raw file has nothing in a range, which needs no zeros then."""
+    """Whether a range of a raw file contains no data, so that it need not be zeroed."""
     with image.open("rb") as file:
         try:
             return os.lseek(file.fileno(), at, os.SEEK_DATA) >= at + length
         except OSError as error:
-            return error.errno == errno.ENXIO  # no data up to the end
+            return error.errno == errno.ENXIO  # no data until the end
 
 
 def gaps(parts: Iterable[Range], size: int, sector: int) -> list[Range]:
-    """Offset and length of what no range of ``parts`` (start and end in bytes) covers, from the first one on, in whole sectors."""
+    """Offset and length of what is not covered by any range of ``parts`` (start and end in bytes),
+    from the first one on, in whole sectors."""
     found = []
     occupied = sorted(parts)
     at = occupied[0][1]
@@ -65,7 +69,8 @@ def gaps(parts: Iterable[Range], size: int, sector: int) -> list[Range]:
 
 
 def backup_table(header: bytes, sector: int) -> Range | None:
-    """Where the backup of a GPT is, from the primary header; None if that is no GPT's, or makes no sense."""
+    """The location of the backup of a GPT, from the primary header; None if that is not a GPT
+    header, or is invalid."""
     if len(header) < _HEADER or not header.startswith(_GPT):
         return None
     alternate, _first_usable, last_usable = struct.unpack_from("<QQQ", header, 32)

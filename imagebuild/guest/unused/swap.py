@@ -1,7 +1,7 @@
-"""Swap: pages of memory stay in it until something overwrites them.
+"""Swap: memory pages stay in it until they are overwritten.
 
-The header is the first page (mkswap(8), ``union swap_header`` in the kernel's include/linux/swap.h); its signature, at the end of the
-page, says how long a page is.
+The header is the first page (mkswap(8), ``union swap_header`` in the kernel's
+include/linux/swap.h); its signature is at the end of the page, which shows the size of a page.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ _CHUNK = 2 << 20
 
 
 def wipe_area(shell: Shell, device: str) -> None:
-    """Zero a swap area, by the kernel's name, behind its header. GuestError if it has none where one belongs."""
+    """Zero a swap area, by the kernel's name, after its header. GuestError if it has no header
+    where one is required."""
     size, _, head = shell.line(f"blockdev --getsize64 {device}; head -c {_PAGES[-1]} {device} | base64 -w0").partition(
         "\n"
     )
@@ -31,7 +32,8 @@ def wipe_area(shell: Shell, device: str) -> None:
 
 
 def wipe_file(guestfs: Any, path: str) -> None:
-    """Overwrite a swap file with zeros behind its header; it stays allocated, since a swap file may have no holes."""
+    """Overwrite a swap file with zeros after its header; it stays allocated, because a swap file
+    must not have holes."""
     if not guestfs.is_file(path, followsymlinks=True):
         return
     page = _page(lambda size, at: guestfs.pread(path, size, at))
@@ -40,7 +42,7 @@ def wipe_file(guestfs: Any, path: str) -> None:
     size = guestfs.filesize(path)
     for at in range(page, size, _CHUNK):
         length = min(_CHUNK, size - at)
-        # Reading what is zero already costs less than writing, and takes no room in the image.
+        # Reading existing zeros costs less than writing them, and occupies no space in the image.
         if any(guestfs.pread(path, length, at)):
             guestfs.pwrite(path, bytes(length), at)
 

@@ -1,7 +1,8 @@
-"""xfs beyond its free blocks: the log, which has copies of folders and inodes, and free inodes among used ones, which keep short links, folders
-and attributes.
+"""xfs apart from its free blocks: the log, which contains copies of folders and inodes, and free
+inodes among used ones, which contain short links, folders and attributes.
 
-The layout is that of "XFS Algorithms & Data Structures" (the kernel's documentation of xfs); where inodes are is what xfs_db(8) says.
+The layout is that of "XFS Algorithms & Data Structures" (the kernel's documentation of xfs); the
+locations of inodes come from xfs_db(8).
 """
 
 from __future__ import annotations
@@ -19,16 +20,18 @@ from imagebuild.guest.unused.zeros import write
 
 _FIELDS = ("blocksize", "agblocks", "agcount", "agblklog", "inopblog", "inodesize", "ifree", "lsn", "versionnum")
 _CYCLES = 4
-"""How far the cycle of the new log is ahead of the last one that the superblock saw: nothing on the disk may be newer than the log."""
+"""The distance of the new log's cycle from the last one in the superblock: nothing on the disk may
+be newer than the log."""
 _MAGIC = b"IN"
 _CHECKSUM = slice(100, 104)
 _CORE = {1: 100, 2: 100, 3: 176}
-"""Where the forks of an inode begin, by its version: behind its fixed part."""
+"""The offset of the forks of an inode, by its version: after its fixed part."""
 
 
 @dataclass(frozen=True)
 class Geometry:
-    """What is needed of the superblock; ``lsn`` is the place in the log of its last change, the cycle in the upper half."""
+    """The required fields of the superblock; ``lsn`` is the log position of its last change, with
+    the cycle in the upper half."""
 
     blocksize: int
     agblocks: int
@@ -41,13 +44,14 @@ class Geometry:
     versionnum: int
 
     def place(self, ag: int, inode: int) -> int:
-        """Where an inode, numbered within its allocation group, is on the device, in bytes."""
+        """The position of an inode, numbered within its allocation group, on the device, in bytes."""
         block = inode >> self.inopblog
         return (ag * self.agblocks + block) * self.blocksize + (inode & ((1 << self.inopblog) - 1)) * self.inodesize
 
 
 def wipe(guestfs: Any, shell: Shell, device: str) -> list[str]:
-    """Empty the log and the free inodes of an unmounted file system. What was left, and why."""
+    """Empty the log and the free inodes of an unmounted file system. Returns what was left, and
+    why."""
     name = shell.device(device)
     fields = [word for field in _FIELDS for word in ("-c", f"p {field}")]
     geometry = parsed(shell.run(("xfs_db", "-r", "-c", "sb 0", *fields, name)))
@@ -64,10 +68,11 @@ def wipe(guestfs: Any, shell: Shell, device: str) -> list[str]:
 def _emptied_blocks(
     guestfs: Any, device: str, geometry: Geometry, ag: int, free: list[int]
 ) -> Iterator[tuple[int, bytes]]:
-    """The blocks with inodes, and where they are, that change when the free ones of an allocation group are emptied."""
+    """The blocks with inodes that change when the free inodes of an allocation group are emptied,
+    with their positions."""
     for _, inodes in groupby(
         free, lambda inode: inode >> 6
-    ):  # a chunk: they lie in a row, but for holes in sparse ones
+    ):  # a chunk: they are consecutive, except for holes in sparse ones
         places = [geometry.place(ag, inode) for inode in inodes]
         start, end = places[0], places[-1] + geometry.inodesize
         old = guestfs.pread_device(device, end - start, start)
@@ -80,7 +85,8 @@ def _emptied_blocks(
 
 
 def emptied(inode: bytes) -> bytes:
-    """A free inode without what is behind its fixed part; the same bytes if it is none, or in use."""
+    """A free inode without the data after its fixed part; the same bytes if it is not an inode, or
+    in use."""
     version = inode[4]
     if not inode.startswith(_MAGIC) or version not in _CORE or inode[2:4] != b"\0\0":
         return inode
@@ -92,10 +98,12 @@ def emptied(inode: bytes) -> bytes:
 
 
 def free_inodes(dump: str) -> list[int]:
-    """The free inodes, numbered within their allocation group, from xfs_db's dump of the tree of inodes.
+    """The free inodes, numbered within their allocation group, from xfs_db's dump of the inode
+    tree.
 
-    A record is ``[startino,freecount,free]`` or, with sparse chunks, ``[startino,holemask,count,freecount,free]``: 64 inodes
-    and a mask of those that are free. A bit of the hole mask stands for four inodes that are not there.
+    A record is ``[startino,freecount,free]`` or, with sparse chunks,
+    ``[startino,holemask,count,freecount,free]``: 64 inodes and a mask of those that are free. A bit
+    of the hole mask represents four inodes that do not exist.
     """
     found = []
     for record in re.findall(r"\[((?:0x)?[0-9a-f]+(?:,(?:0x)?[0-9a-f]+){2,4})\]", dump):
@@ -109,7 +117,7 @@ def free_inodes(dump: str) -> list[int]:
 
 
 def parsed(printed: str) -> Geometry:
-    """The superblock's fields from what xfs_db prints. GuestError if they are not all there."""
+    """The fields of the superblock from the output of xfs_db. GuestError if any is missing."""
     known = {name: int(value, 0) for name, value in re.findall(r"^(\w+) = (0x[0-9a-f]+|\d+)$", printed, re.MULTILINE)}
     known.setdefault("lsn", 0)
     try:
@@ -119,7 +127,7 @@ def parsed(printed: str) -> Geometry:
 
 
 def crc32c(data: bytes) -> int:
-    """The checksum of xfs's metadata (Castagnoli's polynomial, reflected)."""
+    """The checksum of xfs metadata (Castagnoli's polynomial, reflected)."""
     crc = 0xFFFFFFFF
     for byte in data:
         crc = crc >> 8 ^ _TABLE[(crc ^ byte) & 0xFF]

@@ -1,4 +1,5 @@
-"""Writing to devices of the appliance's, in few calls: each of libguestfs's waits for udev to look at the device again."""
+"""Writing to devices of the appliance, in few calls: each libguestfs call waits for udev to inspect
+the device again."""
 
 from __future__ import annotations
 
@@ -11,20 +12,22 @@ from typing import Any
 from imagebuild.guest.shell import Shell
 
 _MOST = 100
-"""Commands in one line."""
+"""The maximum number of commands in one line."""
 _READ = 2 << 20
-"""Bytes that are read at once; libguestfs's messages hold less than 4 MiB, and these are base64."""
+"""The number of bytes that are read at a time: a libguestfs message holds less than 4 MiB, and the
+data is base64."""
 _SECTOR = 512
 _PIECES = "/tmp/imagebuild-pieces"  # noqa: S108 - of the appliance
 
 
 def punch(shell: Shell, device: str, ranges: Iterable[tuple[int, int]]) -> None:
-    """Zero these ranges of a device, by the kernel's name (offset and length in bytes, whole sectors), and give them back to the image
-    where that is possible.
+    """Zero these ranges of a device, by the kernel's name (offset and length in bytes, whole
+    sectors), and deallocate them in the image where possible.
 
-    fallocate(1) asks a block device for zeros (BLKZEROOUT), which the image's file keeps as zeros that take room where the disk does not promise
-    that what is discarded reads as zeros, and QEMU's does not: so a discard follows. dm-crypt cannot give zeros without writing them, and a
-    discard there leaves nothing that can be deciphered.
+    fallocate(1) requests zeros from a block device (BLKZEROOUT). The file of the image stores them
+    as allocated zeros if the disk does not guarantee that discarded blocks read as zeros, and
+    QEMU's disk does not: therefore a discard follows. dm-crypt cannot produce zeros without writing
+    them, and after a discard nothing there can be decrypted.
     """
     lines = []
     for at, length in ranges:
@@ -40,7 +43,7 @@ def punch(shell: Shell, device: str, ranges: Iterable[tuple[int, int]]) -> None:
 
 
 def read(shell: Shell, device: str, ranges: Sequence[tuple[int, int]]) -> Iterator[bytes]:
-    """What is in these ranges of a device, by the kernel's name (offset and length in bytes)."""
+    """The contents of these ranges of a device, by the kernel's name (offset and length in bytes)."""
     parts = [(at, begin, min(_READ, length - begin)) for at, length in ranges for begin in range(0, length, _READ)]
     whole = bytearray()
     while parts:

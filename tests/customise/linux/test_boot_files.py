@@ -1,4 +1,5 @@
-"""What boots a guest besides texts: UEFI programs, unified kernel images, U-Boot's images, archives in an initramfs."""
+"""Boot files other than texts: UEFI programs, unified kernel images, U-Boot images, archives in an
+initramfs."""
 
 from __future__ import annotations
 
@@ -84,11 +85,11 @@ def test_grub_with_a_configuration_in_it() -> None:
     ids=["signed", "signed measurements", "in the initramfs only"],
 )
 def test_what_is_signed_is_not_changed(content: bytes) -> None:
-    with pytest.raises(GuestError, match=r"^/efi/EFI/Linux/a.efi: it is signed, and names an identifier"):
+    with pytest.raises(GuestError, match=r"^/efi/EFI/Linux/a.efi: it is signed and contains an identifier"):
         boot_files.renamed("/efi/EFI/Linux/a.efi", content, RENAMING)
 
 
-def test_what_is_signed_and_names_nothing_stays() -> None:
+def test_what_is_signed_and_contains_no_identifier_stays() -> None:
     content = pe({".linux": b"kernel", ".cmdline": b"root=/dev/vda1"}, signed=True)
     assert boot_files.renamed("/efi/a.efi", content, RENAMING) is content
 
@@ -105,14 +106,14 @@ def test_an_initramfs_that_has_no_room_in_its_section() -> None:
 
 
 @given(st.binary(max_size=300))
-def test_any_bytes_are_no_program_or_one(content: bytes) -> None:
+def test_any_bytes_are_a_program_or_not(content: bytes) -> None:
     executable.parse(content)
     executable.parse(pe({".cmdline": b"x"})[:200] + content)
     uboot.parse(b"\x27\x05\x19\x56" + content)
 
 
 def uimage(kind: int, data: bytes) -> bytes:
-    """As U-Boot's mkimage makes it."""
+    """An image as created by U-Boot's mkimage."""
     rest = bytes([5, 22, kind, 0]) + b"name".ljust(32, b"\0")
     fields = struct.pack(">IIIII", 0, len(data), 0, 0, zlib.crc32(data))
     bare = b"\x27\x05\x19\x56" + bytes(4) + fields + rest
@@ -134,7 +135,7 @@ def test_an_initramfs_of_uboot() -> None:
 
 def test_a_tree_with_checksums_is_not_changed() -> None:
     content = uboot.FIT + b"\0\0\1\0" + f"bootargs root=UUID={OLD} hash-1".encode()
-    with pytest.raises(GuestError, match="has checksums of what is in it"):
+    with pytest.raises(GuestError, match="contains an old identifier and checksums of its contents"):
         boot_files.renamed("/boot/image.itb", content, RENAMING)
     assert NEW.encode() in boot_files.renamed("/boot/board.dtb", content.replace(b"hash-1", b""), RENAMING)
 
@@ -151,7 +152,7 @@ FILES = st.dictionaries(NAMES, st.binary(max_size=40), max_size=6)
 
 
 @given(FILES, st.sets(NAMES, max_size=3))
-def test_files_are_taken_out_of_an_archive(files: dict[str, bytes], gone: set[str]) -> None:
+def test_files_are_removed_from_an_archive(files: dict[str, bytes], gone: set[str]) -> None:
     content = archive({f"x/{name}": text for name, text in files.items()})
     paths = {initramfs._path(cpio.Member(b"", f"x/{name}".encode(), b"")) for name in gone}
     kept = {f"x/{name}" for name in files} - {f"x/{one}" for one in files if _normal(f"x/{one}") in paths}
@@ -172,7 +173,7 @@ def test_cpio_reads_what_is_left() -> None:
     assert said.stdout.split() == [b"a", b"c"]
 
 
-def test_a_file_with_two_names_goes_with_both() -> None:
+def test_a_file_with_two_names_is_removed_with_both() -> None:
     def entry(name: bytes, content: bytes, links: int, inode: int) -> bytes:
         fields = [inode, 0o100644, 0, 0, links, 0, len(content), 0, 0, 0, 0, len(name) + 1, 0]
         head = b"070701" + b"".join(b"%08X" % field for field in fields) + name + b"\0"

@@ -1,4 +1,4 @@
-"""A machine's own name in files: gone wherever it was its own, and nothing else."""
+"""A machine's own name in files: it is removed wherever it is used, and nothing else is."""
 
 from __future__ import annotations
 

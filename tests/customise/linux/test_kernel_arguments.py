@@ -1,4 +1,5 @@
-"""Kernel command lines: as text, in shell files as a real shell reads them, and in each kind of boot loader's files."""
+"""Kernel command lines: as texts, in shell files as parsed by a real shell, and in all kinds of
+boot loader files."""
 
 from __future__ import annotations
 
@@ -118,7 +119,7 @@ HOME = "/etc/default/grub"
 
 
 def in_a_shell(files: dict[str, str], tmp_path: Path) -> list[str]:
-    """The words that a normal entry gets, as grub-mkconfig reads the files."""
+    """The words that a normal entry gets when grub-mkconfig reads the files."""
     for number, text in enumerate(files.values()):
         (tmp_path / f"{number}.cfg").write_text(text)
     script = (
@@ -157,7 +158,7 @@ def test_what_grub_mkconfig_would_find(texts: list[str], words: str, tmp_path: P
     [
         ('x=1\nGRUB_CMDLINE_LINUX="$(cat /etc/kernel/cmdline)"\n', "/etc/default/grub:2: GRUB_CMDLINE_LINUX is computed by the shell"),
         ("GRUB_CMDLINE_LINUX=`cat x`\n", ":1: GRUB_CMDLINE_LINUX is computed"),
-        ('GRUB_CMDLINE_LINUX="a\n', "a quote that has no end"),
+        ('GRUB_CMDLINE_LINUX="a\n', "an unclosed quote"),
         ("cat <<E\nGRUB_CMDLINE_LINUX=a\nE\n", "here-document"),
         ("\n".join(["A=aaaaaaaaaaaaaaaa", *["A=$A$A"] * 40, 'GRUB_CMDLINE_LINUX="$A"']), "is longer than"),
     ],
@@ -284,13 +285,13 @@ def test_a_unified_kernel_image() -> None:
         ({"/efi/EFI/Linux/one.efi": pe({".cmdline": b"x" * 510})}, "/efi/EFI/Linux/one.efi: the section .cmdline of a UEFI program has room for 512"),
         ({"/etc/zipl.conf": b"parameters=quiet\n"}, "boots with zipl"),
         ({"/etc/lilo.conf": b"append=quiet\n"}, "boots with LILO"),
-        ({"/boot/boot.scr": uimage(6, b"setenv bootargs quiet\n")}, "by U-Boot's script /boot/boot.scr"),
-        ({"/etc/fstab": b""}, "no boot loader's configuration"),
-        ({"/etc/kernelstub/configuration": b"{"}, "is not what kernelstub writes"),
+        ({"/boot/boot.scr": uimage(6, b"setenv bootargs quiet\n")}, "boots with the U-Boot script /boot/boot.scr"),
+        ({"/etc/fstab": b""}, "no boot loader configuration"),
+        ({"/etc/kernelstub/configuration": b"{"}, "is not in kernelstub's format"),
         ({"/boot/grub2/grubenv": b"kernelopts=" + b"x" * 1000 + b"\n"}, "grubenv has no room for another kernel argument \\(/boot/grub2/grubenv\\)"),
     ],
 )  # fmt: skip
-def test_what_is_not_done_is_said_and_nothing_is_changed(files: dict[str, bytes], said: str) -> None:
+def test_what_is_not_done_is_reported_and_nothing_is_changed(files: dict[str, bytes], said: str) -> None:
     disk = disk_of({**files, "/etc/default/keep": b""})
     before = dict(disk.tree)
     with pytest.raises(GuestError, match=said):
@@ -333,6 +334,6 @@ def test_grub_without_defaults_gets_them() -> None:
 
 
 @pytest.mark.parametrize("argument", ['x="a b', "x=a b", "x='a'", "-x", "x=$HOME", 'x="a$b"', "x=`a`", 'x="a"b'])
-def test_arguments_that_are_none(argument: str) -> None:
+def test_invalid_arguments(argument: str) -> None:
     with pytest.raises(ValidationError):
         registry.call("set-kernel-arguments", {"add": [argument]})

@@ -1,4 +1,4 @@
-"""How each family's package manager is called, and what is on record afterwards."""
+"""How the package manager of each family is called, and what is recorded afterwards."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FAMILIES: dict[str, dict[str, Node]] = {
 
 
 class Family(MemoryDisk):
-    """A guest whose package manager has what it is told, and remembers how it was called."""
+    """A guest whose package manager has the given packages, and records how it was called."""
 
     def __init__(self, kind: str, *names: str) -> None:
         super().__init__(with_folders(FAMILIES[kind]))
@@ -72,7 +72,7 @@ def test_install_remove_and_update(kind: str) -> None:
     installed = apply_one(disk, registry.call("install-packages", {"packages": ["vim", "tree"]}))
     assert [(one.path, one.what) for one in installed.changes] == [("package tree", "installed 2")]
     assert disk.calls[-1][-1] == "tree"
-    assert "vim" not in disk.calls[-1], "what is there is not asked for"
+    assert "vim" not in disk.calls[-1], "installed packages are not requested"
     removed = apply_one(disk, registry.call("remove-packages", {"packages": ["tree", "absent"]}))
     assert [(one.path, one.what) for one in removed.changes] == [("package tree", "removed")]
     assert "absent" not in disk.calls[-1]

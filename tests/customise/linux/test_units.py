@@ -1,4 +1,4 @@
-"""Enabling and disabling units gives the links that systemd's own systemctl makes."""
+"""Enabling and disabling units creates the same links as systemd's own systemctl."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ifupdown's interfaces, dhclient.conf, dhcpcd.conf and udev's rules."""
+"""ifupdown's interfaces, dhclient.conf, dhcpcd.conf and udev rules."""
 
 from __future__ import annotations
 

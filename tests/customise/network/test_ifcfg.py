@@ -1,4 +1,4 @@
-"""ifcfg files: what a shell reads from them afterwards, beside what it read before."""
+"""ifcfg files: what a shell reads from them afterwards, compared with what it read before."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Keyfiles, NetworkManager.conf and networkd's files: parsed to lines, changed, and everything else kept."""
+"""Keyfiles, NetworkManager.conf and networkd's files: parsed to lines and changed, with everything
+else preserved."""
 
 from __future__ import annotations
 
@@ -140,5 +141,5 @@ def test_addresses(value: str, is_one: bool) -> None:
         ("bond0", True, False),
     ],
 )  # fmt: skip
-def test_names_that_cards_have_by_themselves(name: str, kernel_names: bool, is_one: bool) -> None:
+def test_names_that_cards_have_by_default(name: str, kernel_names: bool, is_one: bool) -> None:
     assert addresses.is_cards_name(name, kernel_names=kernel_names) is is_one

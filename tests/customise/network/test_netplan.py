@@ -1,4 +1,5 @@
-"""netplan's files: whatever way they are written, they stay YAML, say the rest as before, and name no card's address."""
+"""netplan's files: in any notation they remain YAML, keep their other settings, and contain no
+address of a card."""
 
 from __future__ import annotations
 
@@ -53,7 +54,7 @@ def _definitions(draw: st.DrawFn) -> dict[str, Any]:
 
 @st.composite
 def _written(draw: st.DrawFn, value: Any, indent: int = 0, *, flow: bool = False) -> str:
-    """A value as YAML in one of the styles that people use, from where the key ends."""
+    """A value as YAML in one of the common styles, from the end of the key on."""
     if isinstance(value, dict):
         keys = {key: f'"{key}"' if draw(st.booleans()) else key for key in value}
         if not value:
@@ -88,7 +89,7 @@ def _files(draw: st.DrawFn) -> tuple[str, dict[str, Any]]:
 
 
 def _rest(data: Mapping[str, Any]) -> list[Any]:
-    """What definitions say besides what finds their cards and gives them names and addresses."""
+    """The settings of definitions apart from matches, names and addresses of cards."""
     hidden = {"match", "set-name", "macaddress", "interfaces", "link"}
     return [
         [section, [{key: value for key, value in one.items() if key not in hidden} for one in definitions.values()]]
@@ -100,7 +101,7 @@ def _rest(data: Mapping[str, Any]) -> list[Any]:
 @given(_files(), st.booleans())
 def test_any_file(written: tuple[str, dict[str, Any]], kernel_names: bool) -> None:
     text, data = written
-    assert yaml.safe_load(text) == data, "the test itself writes what it means"
+    assert yaml.safe_load(text) == data, "the YAML written by the test must be equivalent"
     edited = netplan.without_addresses({"a": text}, kernel_names=kernel_names)
     result = edited.texts["a"]
     after = yaml.safe_load(result)
@@ -138,7 +139,7 @@ def _one(text: str, *, kernel_names: bool = True) -> str:
 @pytest.mark.parametrize(
     ("before", "after"),
     [
-        (  # What stands for something else: an anchor goes away with what had it.
+        (  # Aliases: an anchor is removed together with its node.
             "network:\n  ethernets:\n    eth0:\n      match: &m {macaddress: 52:54:00:aa:bb:01}\n    eth1:\n      match: *m\n",
             "network:\n  ethernets:\n    eth0: {}\n    eth1: {}\n",
         ),
@@ -150,7 +151,7 @@ def _one(text: str, *, kernel_names: bool = True) -> str:
             "network:\n  ethernets:\n    eth0:\n      dhcp4: true\n    eth1:\n      dhcp4: true\n",
         ),
         ("network: {ethernets: {eth0: {match: {macaddress: 52:54:00:aa:bb:01}}}}", "network: {ethernets: {eth0: {}}}"),
-        (  # Windows' line breaks.
+        (  # Windows line breaks.
             "network:\r\n  ethernets:\r\n    eth0:\r\n      match:\r\n        macaddress: 52:54:00:aa:bb:01\r\n      dhcp4: true\r\n",
             "network:\r\n  ethernets:\r\n    eth0:\r\n      dhcp4: true\r\n",
         ),
@@ -168,7 +169,7 @@ def _one(text: str, *, kernel_names: bool = True) -> str:
                 '          connection.autoconnect: "true"\n'
             ),
         ),
-        (  # As NetworkManager keeps a connection in netplan's files.
+        (  # As NetworkManager stores a connection in netplan's files.
             (
                 "network:\n  nm-devices:\n    NM-27afa607-ee36-43f0-b8c3-9d245cdc4bb3:\n      networkmanager:\n"
                 '        uuid: "27afa607-ee36-43f0-b8c3-9d245cdc4bb3"\n        name: vpn\n        passthrough:\n'
@@ -183,25 +184,25 @@ def _one(text: str, *, kernel_names: bool = True) -> str:
             "network: {ethernets: {eth0: {dhcp-identifier: mac}}}\n",
             "network: {ethernets: {eth0: {dhcp-identifier: mac}}}\n",
         ),
-        (  # A name that only the address gave, in the name itself.
+        (  # A name that is derived from the address.
             "network:\n  ethernets:\n    enx525400aabb01:\n      dhcp4: true\n  bridges:\n    br0: {interfaces: [enx525400aabb01]}\n",
             (
                 'network:\n  ethernets:\n    ethernet0:\n      match: {name: "e*"}\n      dhcp4: true\n  bridges:\n'
                 "    br0: {interfaces: [ethernet0]}\n"
             ),
         ),
-        (  # Its own name is another's already: by name, under its own id.
+        (  # Another definition already has its name: matched by name, under its own id.
             "network:\n  ethernets:\n    id0: {match: {macaddress: 52:54:00:aa:bb:01}, set-name: eth0}\n  dummy-devices:\n    eth0: {}\n",
             'network:\n  ethernets:\n    id0: {match: {name: "e*"}, set-name: eth0}\n  dummy-devices:\n    eth0: {}\n',
         ),
-        (  # The same driver for two, which only their addresses told apart.
+        (  # The same driver for two cards that differ only in their addresses.
             (
                 "network:\n  ethernets:\n    a: {match: {driver: d, macaddress: 52:54:00:aa:bb:01}, set-name: eth0}\n"
                 "    b: {match: {driver: d, macaddress: 52:54:00:aa:bb:02}, set-name: eth1}\n"
             ),
             "network:\n  ethernets:\n    eth0: {}\n    eth1: {}\n",
         ),
-        (  # A list of another kind, and an address that is a time of day in YAML 1.1.
+        (  # A different kind of list, and an address that is a time of day in YAML 1.1.
             "network:\n  ethernets:\n    eth0:\n      macaddress: 52:54:00:12:34:56\n      wakeonlan: true\n",
             "network:\n  ethernets:\n    eth0:\n      wakeonlan: true\n",
         ),
@@ -237,7 +238,9 @@ def test_several_without_names() -> None:
     assert re.findall(r'name: "(\S+)"', _one(text)) == ["eth0", "eth1"]
     edited = netplan.without_addresses({"a": text}, kernel_names=False)
     assert re.findall(r'name: "(\S+)"', edited.texts["a"]) == ["e*", "e*"]
-    assert edited.problems == (("a", "only their hardware addresses told these cards apart, which are gone: id0, id1"),)
+    assert edited.problems == (
+        ("a", "these cards differed only in their hardware addresses, which were removed: id0, id1"),
+    )
 
 
 @pytest.mark.parametrize(
@@ -251,9 +254,9 @@ def test_several_without_names() -> None:
     ],
     ids=["tab", "cut off", "deep", "aliases of aliases", "no UTF-8"],
 )  # fmt: skip
-def test_what_is_no_yaml_is_left_and_reported(text: str) -> None:
+def test_invalid_yaml_is_left_and_reported(text: str) -> None:
     edited = netplan.without_addresses({"a": text})
     assert edited.texts["a"] == text
     ((path, why),) = edited.problems
     assert path == "a"
-    assert why.startswith("names hardware addresses, and ")
+    assert why.startswith("contains hardware addresses, and ")
