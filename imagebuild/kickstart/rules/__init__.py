@@ -1,1 +1,3 @@
-"""The rules for kickstarts, one file each, found by its name: see ``imagebuild.kickstart.rule``."""
+"""The rules for kickstarts, one file each, discovered by file name: see
+``imagebuild.kickstart.rule``.
+"""
