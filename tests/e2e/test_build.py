@@ -1,4 +1,6 @@
-"""The main job: from a recipe to a compressed qcow2 that boots, through virt-install and libguestfs."""
+"""The main job: from a recipe to a compressed qcow2 that boots, through virt-install and
+libguestfs.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +53,9 @@ def image(project: Project, built: Ended) -> Path:
 
 @pytest.fixture(scope="module")
 def clones(project: Project, image: Path) -> tuple[dict[str, str], dict[str, str]]:
-    """What two clones say of themselves: one of the image, one of the image with other identifiers on its disk."""
+    """What two clones say of themselves: one of the image, one of the image with other identifiers
+    on its disk.
+    """
     renewed = project.folder / "renewed.qcow2"
     ended = project.run(
         "scrub", str(image), "--output", str(renewed), "--operation", "renew-disk-identifiers", "--json"
@@ -169,9 +173,9 @@ def test_an_edit_of_the_last_operation_goes_on_from_a_layer(project: Project, im
         ended = project.run("build", "edited/small.yaml", "--json", "--output", "edited")
         assert ended.code == 0, ended.stderr
     (customise,) = [step for step in planned.events[-1]["steps"] if step["step"] == "customise"]
-    assert customise["why"] == "changed: operation 2, write-file; goes on after run-command"
+    assert customise["why"] == "changed: operation 2, write-file; continues from the checkpoint after run-command"
     (done,) = [one for one in ended.events if one.get("step") == "customise" and one["state"] == "done"]
-    assert "the first 1 of them kept from before" in done["summary"]
+    assert "the first 1 from a checkpoint" in done["summary"]
     edited = project.folder / str(ended.last("artifact")["image"])
     told = json.loads((edited.parent / "manifest.json").read_text())
     assert [one["name"] for one in told["operations"]][:3] == ["run-command", "write-file", registry.HOUSE_RULES[0]]
