@@ -1,10 +1,12 @@
-"""What dpkg's database says is installed."""
+"""Parses dpkg's database of installed packages."""
 
 from __future__ import annotations
 
 
 def parse_status(text: str) -> dict[str, str]:
-    """Installed packages and their versions from the text of ``/var/lib/dpkg/status``, sorted by name."""
+    """Installed packages and their versions from the text of ``/var/lib/dpkg/status``, sorted by
+    name.
+    """
     packages: dict[str, str] = {}
     for stanza in text.split("\n\n"):
         fields = dict(line.split(": ", 1) for line in stanza.splitlines() if ": " in line and not line.startswith(" "))
