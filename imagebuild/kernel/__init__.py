@@ -1,1 +1,3 @@
-"""What QEMU starts directly: a kernel out of the image that distributions ship, and archives that it unpacks as its first root."""
+"""What QEMU boots directly: a kernel extracted from a distribution's image, and initial RAM file
+systems.
+"""
