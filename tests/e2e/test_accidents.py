@@ -24,7 +24,9 @@ NO_OPERATIONS = re.compile(r"operations:\n(?:  - .*\n)+")
 
 
 def with_post(project: Project, name: str, script: str) -> str:
-    """A kickstart template of the project's own: the shipped one with a %post before the proof of success."""
+    """A kickstart template of the project's own: the shipped one with a %post before the proof of
+    success.
+    """
     text = (ROOT / "kickstart/debian.ks.j2").read_text()
     marker = "{{ imagebuild.success(nonce) }}"
     assert marker in text
@@ -60,7 +62,7 @@ def test_an_installation_that_never_ends(project: Project, built: Ended, variant
     ended = project.run("build", name, "--json")
     assert ended.code == 1
     told = ended.last("error")
-    assert "did not end within its time limit of 0:30" in told["message"]
+    assert "did not finish within its time limit of 0:30" in told["message"]
     assert "vm.timeout" in told["hint"]
 
 
@@ -113,7 +115,9 @@ def test_a_disk_too_small_for_the_partitions(project: Project, built: Ended, var
 
 
 def test_a_disk_too_small_for_the_packages(project: Project, built: Ended, variant: Callable[..., str]) -> None:
-    """Told of before anything boots, when the root archive is there: before that nobody knows its size."""
+    """Told of before anything boots, when the root archive is there: before that nobody knows its
+    size.
+    """
     template = (ROOT / "kickstart/debian.ks.j2").read_text()
     macro = "{{ imagebuild.disk(machine.firmware) }}"
     assert macro in template
@@ -150,7 +154,9 @@ def test_a_missing_secret(project: Project, built: Ended, variant: Callable[...,
 
 @pytest.fixture
 def small_file_system(project: Project, built: Ended) -> Iterator[Path]:
-    """A store of its own on a small file system that already holds the runtime and the root archive."""
+    """A store of its own on a small file system that already holds the runtime and the root
+    archive.
+    """
     if os.geteuid() != 0:
         pytest.skip("only root can mount a file system to fill")
     store = project.folder.parent / "small-store"
@@ -182,7 +188,9 @@ def test_a_file_system_that_the_daemon_does_not_see(project: Project, small_file
 
 
 def shrink(mounted: Path, leave: int) -> None:
-    """Make the file system so small that ``leave`` bytes are free: as if somebody else had taken the rest."""
+    """Make the file system so small that ``leave`` bytes are free: as if somebody else had taken
+    the rest.
+    """
     status = os.statvfs(mounted)
     used = (status.f_blocks - status.f_bfree) * status.f_frsize
     subprocess.run(["mount", "-o", f"remount,size={used + leave}", mounted], check=True)
