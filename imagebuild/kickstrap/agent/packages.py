@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .plan import Packages
 
 _DHCP = """#!/bin/sh
-# udhcpc tells of the lease in the environment.
+# udhcpc passes the lease in the environment.
 case "$1" in
 bound|renew)
     ip addr flush dev "$interface"

@@ -1,1 +1,3 @@
-"""Files that go into the installer's VM beside the agent: the first programs, and a stand-in for ``requests``."""
+"""Files for the installer's VM in addition to the agent: the first programs, and a placeholder for
+``requests``.
+"""
