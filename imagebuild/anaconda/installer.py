@@ -95,7 +95,7 @@ def look_up(recipe: Recipe, store: Store) -> FoundSource:
 
 
 def look_here(recipe: Recipe) -> None:
-    """Nothing: the kickstart needs no more information about its source than the recipe contains."""
+    """Nothing: the recipe contains all that the kickstart needs to know about its source."""
 
 
 def plan(

@@ -196,7 +196,7 @@ class _LookUp:
             raise HostError(f"cannot read {place}: {error.strerror}") from error
 
     def described(self, name: str, place: str, digest: Digest | None) -> File:
-        """A file with its digest, or without one, with a version that shows whether it has changed."""
+        """A file with its digest, or else with a version that shows whether it has changed."""
         if digest is not None:
             return File(name, place, digest)
         if is_url(place):

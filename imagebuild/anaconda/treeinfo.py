@@ -49,7 +49,7 @@ class Treeinfo:
 
 
 def parse(text: str, arch: str) -> Treeinfo:
-    """Parse a ``.treeinfo`` for ``arch``. Raises ValueError with a sentence if it cannot be used."""
+    """Parse a ``.treeinfo`` for ``arch``. Raises ValueError with a sentence if it is unusable."""
     ini = configparser.ConfigParser(interpolation=None, strict=False, delimiters=("=",))
     ini.optionxform = str  # type: ignore[assignment, method-assign]
     try:

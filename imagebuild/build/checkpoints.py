@@ -50,7 +50,7 @@ def make(
     entries: StepCache,
     accelerator: Accelerator,
 ) -> Path:
-    """The store entry with the customised disks; ``operations`` are the plan's, with their secrets."""
+    """The store entry with the customised disks; ``operations`` are the plan's, with secrets."""
     before_seal, sealing = registry.ordered(operations)
 
     def fill(folder: Path, progress: Progress) -> str:

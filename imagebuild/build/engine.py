@@ -1,4 +1,4 @@
-"""Builds a recipe: compares its plan with the store, and runs the steps whose results are missing."""
+"""Builds a recipe: compares its plan with the store, and runs steps whose results are missing."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Outlook:
 
     @property
     def expected_seconds(self) -> float | None:
-        """The expected duration of all steps that must run; None if it is not known for every step."""
+        """The expected duration of all steps that must run; None if any of them is unknown."""
         if self.to_run.keys() - self.expected.keys():
             return None
         plan = self.plan

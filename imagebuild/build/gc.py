@@ -117,7 +117,7 @@ def _damaged(store: Store, *, dry_run: bool) -> Iterator[Removed]:
 
 
 def _beyond(entries: Iterable[StoreEntry], keep: int) -> tuple[list[StoreEntry], list[StoreEntry]]:
-    """The entries beyond the ``keep`` most recently used of their kind and recipe; and the others."""
+    """The entries beyond the ``keep`` most recently used per kind and recipe; and the others."""
     groups: dict[tuple[str, str], list[StoreEntry]] = defaultdict(list)
     for entry in entries:
         groups[entry.kind, entry.label].append(entry)

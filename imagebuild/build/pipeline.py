@@ -1,4 +1,4 @@
-"""Runs the steps of a build: prepare, install, customise, convert. Results in the store are reused."""
+"""Runs the steps of a build: prepare, install, customise, convert. Reuses results in the store."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The logs that a build stores with its artifact, and the evidence that it stores after a failure."""
+"""The logs that a build stores with its artifact, and the evidence after a failure."""
 
 from __future__ import annotations
 

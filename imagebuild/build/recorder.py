@@ -1,4 +1,4 @@
-"""Records a build in the history: once when it is planned, and once when it ends, with any outcome."""
+"""Records a build in the history: once when it is planned, and once when it ends."""
 
 from __future__ import annotations
 

@@ -179,7 +179,7 @@ class _Body:
 
 
 def copy(source: Path, target: Path, expected: Digest | None, progress: Progress) -> None:
-    """Copy a file of this host to ``target``, completely and durably; raises like :func:`download`."""
+    """Copy a file of this host to ``target``, completely and durably. See :func:`download`."""
     algorithm = expected.algorithm if expected else "sha256"
     try:
         if not stat.S_ISREG(source.stat().st_mode):

@@ -56,6 +56,6 @@ class Cut(Passing):
 
 
 def shown(url: str) -> str:
-    """An address for messages, without secrets: user and password, and everything after the ``?``."""
+    """An address for messages, without secrets: user, password, and everything after the ``?``."""
     place, query, _ = url.partition("#")[0].partition("?")
     return re.sub(r"^([a-z][a-z0-9+.-]*://)[^/]*@", r"\1", place, flags=re.IGNORECASE) + ("?…" if query else "")

@@ -110,7 +110,7 @@ class Hypervisor:
         return True
 
     def qemu_uid(self) -> int:
-        """The user that QEMU runs as: the current one, or the one in the system daemon's DAC model."""
+        """The user that QEMU runs as: the current one, or that of the system daemon's DAC model."""
         capabilities = self._connection.getCapabilities()
         found = re.search(r"<model>dac</model>.*?<baselabel type='(?:kvm|qemu)'>\+(\d+):", capabilities, re.DOTALL)
         return int(found[1]) if found else os.geteuid()
@@ -203,7 +203,7 @@ _STOPPED = {
 
 
 def default_uri() -> str:
-    """``qemu:///system`` for root (which has no session), ``qemu:///session`` for all other users."""
+    """``qemu:///system`` for root (which has no session), ``qemu:///session`` for other users."""
     return SYSTEM if os.geteuid() == 0 else SESSION
 
 

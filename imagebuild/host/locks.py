@@ -23,7 +23,7 @@ def shared(descriptor: int) -> None:
 
 
 def free(descriptor: int) -> bool:
-    """Try to take an exclusive lock on the open file. Returns whether nobody else had a lock on it."""
+    """Try to take an exclusive lock on the open file. False if somebody else has a lock on it."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -1,1 +1,1 @@
-"""Converts a raw disk to the images of an artifact: in one read, on all processors, reproducibly."""
+"""Converts a raw disk to an artifact's images: in one read, on all processors, reproducibly."""

@@ -83,7 +83,7 @@ def convert(
     compressed: bool = False,
     progress: Progress = SILENT,
 ) -> None:
-    """Write the raw disk ``source`` in another format, with the options of ``qemu-img convert -o``."""
+    """Write the raw disk ``source`` in another format, with options of ``qemu-img convert -o``."""
 
     def on_line(line: str) -> None:
         if match := _PERCENT.search(line):

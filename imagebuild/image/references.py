@@ -28,7 +28,7 @@ def backing_file(file: IO[bytes], head: bytes) -> bytes:
 
 
 def data_file(file: IO[bytes], head: bytes) -> bytes:
-    """The name of a qcow2's external data file, from its header extensions; empty if there is none."""
+    """The name of a qcow2's external data file, from its header extensions; empty if none."""
     length = struct.unpack(">I", head[100:104])[0]
     area = _read(file, length, _EXTENSIONS)
     at = 0

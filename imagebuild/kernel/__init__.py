@@ -1,3 +1,1 @@
-"""What QEMU boots directly: a kernel extracted from a distribution's image, and initial RAM file
-systems.
-"""
+"""What QEMU boots directly: kernels, and initial RAM file systems."""

@@ -1,4 +1,4 @@
-"""Parses a kickstart with pykickstart: all errors are reported together, and no input takes long."""
+"""Parses a kickstart with pykickstart: reports all errors together, and no input takes long."""
 
 from __future__ import annotations
 
@@ -192,7 +192,7 @@ def _parse_all(text: str, version: str) -> Kickstart:
 
 
 def _without_long_lines(lines: list[str]) -> Iterator[Said]:
-    """Blank the lines that would take too long, except in scripts, which are not split into words."""
+    """Blank lines that would take too long, except in scripts, which are not split into words."""
     in_script = False
     for index, line in enumerate(lines):
         word = _first_word(line[:MAX_LINE])
@@ -252,7 +252,7 @@ def _words(line: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class _Attempt:
-    """One attempt at parsing a kickstart; ``stopped_at`` is the line at which pykickstart gave up."""
+    """An attempt at parsing a kickstart; ``stopped_at`` is the line at which pykickstart gave up."""
 
     handler: Any
     parser: _Parser

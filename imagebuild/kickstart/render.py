@@ -224,7 +224,7 @@ def _render(template: Template, values: dict[str, Any], folders: Sequence[Path])
 
 
 def _place(error: BaseException, folders: Sequence[Path]) -> tuple[str, int | None] | None:
-    """The innermost template line in a traceback; Jinja2 adds the templates' names and lines to it."""
+    """The innermost template line in a traceback, to which Jinja2 adds template names and lines."""
     inside = tuple(f"{folder}/" for folder in folders)
     frames = traceback.extract_tb(error.__traceback__)
     return next(((f.filename, f.lineno) for f in reversed(frames) if f.filename.startswith(inside)), None)

@@ -31,7 +31,7 @@ class Place(NamedTuple):
 
 
 def places(kickstart: Kickstart) -> Iterator[Place]:
-    """The mount points of all partitions, logical volumes and the like, in the order of the text."""
+    """The mount points of partitions, logical volumes and the like, in the order of the text."""
     for command in kickstart.named(*COMMANDS):
         mount = _mount(command)
         if mount is not None and not mount.startswith(_BUILDING):

@@ -206,7 +206,7 @@ def _carried_out(machine: TargetMachine) -> Supported:
 
 
 def boot(recipe: Recipe) -> Boot:
-    """Boot with BIOS even to install systems for UEFI: kickstrap's kernel has no UEFI entry point."""
+    """Boot with BIOS, even to install for UEFI: kickstrap's kernel has no UEFI entry point."""
     return Boot(runtime.kernel_arguments(recipe.machine.firmware))
 
 

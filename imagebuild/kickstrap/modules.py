@@ -1,4 +1,4 @@
-"""Determines the kernel modules that a machine needs to reach its disks, in the order to load them."""
+"""Determines the kernel modules that a machine needs to reach its disks, in load order."""
 
 from __future__ import annotations
 

@@ -257,7 +257,7 @@ def _agent_entries(base: Path, about: Base) -> Iterator[cpio.CpioMember]:
 
 
 def _compile(base: Path, about: Base, home: Path) -> None:
-    """Byte-compile ``home`` with the runtime's Python; unchecked, so that file times do not matter."""
+    """Byte-compile ``home`` with the runtime's Python; unchecked, so file times do not matter."""
     root = base / "python"
     libraries = root / "usr/lib/x86_64-linux-gnu"
     python: list[str | Path] = [

@@ -1,1 +1,1 @@
-"""The machine for libvirt: the domain definition of an image, and the options for virt-install."""
+"""The machine for libvirt: the domain definition of an image, and options for virt-install."""

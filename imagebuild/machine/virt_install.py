@@ -43,9 +43,10 @@ class SourceDisk:
 class InstallMachine:
     """The VM in which an installation runs: its hardware, and its files on the host.
 
-    ``virt_type`` is the one actually used, whatever ``hardware`` requests. ``targets`` come first and in order, so that
-    they are vda, vdb and so on on the same bus; their serial numbers are target, target2, …. ``firmware`` boots the
-    *installer*; ``nvram`` is the file for its UEFI variables. ``cpu`` is the model if the recipe names none.
+    ``virt_type`` is the one actually used, whatever ``hardware`` requests. ``targets`` come first and
+    in order, so that on the same bus they are vda, vdb and so on; their serial numbers are target,
+    target2, …. ``firmware`` boots the *installer*; ``nvram`` is the file for its UEFI variables.
+    ``cpu`` is the model if the recipe names none.
     ``description`` identifies the domain's owner.
     """
 

@@ -156,7 +156,7 @@ def _version(folder: Path) -> tuple[str, int]:
 
 
 def _write_checksums(artifact: Artifact) -> None:
-    """Write the format of sha256sum(1), for ``sha256sum -c SHA256SUMS``. Images are not read again."""
+    """Write the file for ``sha256sum -c SHA256SUMS``, sha256sum(1). Images are not read again."""
     known = {image["file"]: image["sha256"] for image in artifact.images()}
     paths = sorted(path for path in artifact.folder.iterdir() if path.is_file() and path.name != CHECKSUMS)
     lines = (f"{known.get(path.name) or sha256(path)}  {path.name}\n" for path in paths)

@@ -73,7 +73,7 @@ class Runs:
             return [folder.name for folder in self._root.iterdir() if not _is_free(folder)]
 
     def is_living(self, run: str) -> bool:
-        """Whether a run is alive; one of another user, which cannot be inspected, is assumed to be."""
+        """Whether a run is alive. Another user's, which cannot be inspected, is assumed to be."""
         folder = self._root / run
         try:
             if not folder.is_dir():

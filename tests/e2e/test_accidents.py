@@ -115,9 +115,7 @@ def test_a_disk_too_small_for_the_partitions(project: Project, built: Ended, var
 
 
 def test_a_disk_too_small_for_the_packages(project: Project, built: Ended, variant: Callable[..., str]) -> None:
-    """Told of before anything boots, when the root archive is there: before that nobody knows its
-    size.
-    """
+    """It is reported before anything boots, but only once the root archive, and so its size, exists."""
     template = (ROOT / "kickstart/debian.ks.j2").read_text()
     macro = "{{ imagebuild.disk(machine.firmware) }}"
     assert macro in template

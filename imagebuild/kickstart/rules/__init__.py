@@ -1,3 +1,1 @@
-"""The rules for kickstarts, one file each, discovered by file name: see
-``imagebuild.kickstart.rule``.
-"""
+"""The rules for kickstarts, one file each, by file name: see ``imagebuild.kickstart.rule``."""

@@ -36,7 +36,7 @@ def serial(disk: Path) -> str:
 
 
 def find_disks(blocks: Path = Path("/sys/block")) -> list[str]:
-    """The devices to install to, in order: by serial number, or otherwise the only writable disk."""
+    """The devices to install to, in order: by serial number, else the only writable disk."""
     found: dict[int, str] = {}
     others = []
     for disk in sorted(blocks.iterdir()):

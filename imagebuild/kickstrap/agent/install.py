@@ -41,7 +41,7 @@ class Installation:
         self._percent = 0
 
     def steps(self) -> list[Stage]:
-        """The steps, in order; their percentages were measured with an uncompressed root archive."""
+        """The steps, in order; percentages were measured with an uncompressed root archive."""
         plan = self._plan
         from_archive = isinstance(plan.payload, Liveimg)
         steps = [

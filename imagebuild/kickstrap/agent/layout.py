@@ -46,7 +46,7 @@ class Placed(NamedTuple):
 
 
 def usable(storage: Storage, machine: TargetMachine) -> list[int]:
-    """The disks (from 0) that partitions may be placed on, according to ignoredisk and clearpart."""
+    """The disks (from 0) that partitions may be placed on, by ignoredisk and clearpart."""
     every = range(len(machine.disks))
     only = [_known(name, machine, storage.line, "ignoredisk") for name in storage.only] or every
     ignored = [_known(name, machine, storage.line, "ignoredisk") for name in storage.ignored]

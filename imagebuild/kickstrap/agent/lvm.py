@@ -47,7 +47,7 @@ def environment(folder: Path = _FOLDER) -> dict[str, str]:
 def make(
     commands: CommandRunner, groups: Sequence[VolumeGroup], volumes: Sequence[LogicalVolume], devices: dict[str, str]
 ) -> None:
-    """Create all groups and volumes on ``devices`` (name to device); the volumes are added to it."""
+    """Create groups and volumes on ``devices`` (name to device), and add the volumes to it."""
     env = environment()
     commands.run(["modprobe", "-q", "dm_mod"], check=False)
     for group in groups:

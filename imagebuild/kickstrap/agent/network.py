@@ -91,7 +91,7 @@ def networkd(interface: Interface) -> str:
 
 
 def keyfile(interface: Interface) -> str:
-    """A NetworkManager connection, without UUID: NetworkManager derives one from the file's name."""
+    """A NetworkManager connection, without UUID: one is derived from the file's name."""
     lines = ["[connection]", f"id={interface.device}", "type=ethernet", f"interface-name={interface.device}"]
     if not interface.onboot:
         lines.append("autoconnect=false")

@@ -46,7 +46,7 @@ def make(commands: CommandRunner, arrays: Sequence[Array], devices: dict[str, st
 
 
 def describe(commands: CommandRunner, arrays: Sequence[Array]) -> str:
-    """The text of mdadm.conf, with arrays by UUID, so that they have the same names on any machine."""
+    """The text of mdadm.conf: arrays are listed by UUID, so that names are the same everywhere."""
     lines = ["# HOMEHOST: the arrays are this system's, whatever it is called", "HOMEHOST <ignore>", "MAILADDR root"]
     for array in arrays:
         exported = commands.run(["mdadm", "--detail", "--export", node(array)]).output.splitlines()
@@ -75,6 +75,6 @@ def tell_initramfs(target: Target) -> None:
 
 
 def release(commands: CommandRunner, arrays: Sequence[Array]) -> None:
-    """Stop the arrays, which marks them clean; otherwise the guest would check them at first boot."""
+    """Stop the arrays, which marks them clean; else the guest would check them at first boot."""
     for array in arrays:
         commands.run(["mdadm", "--stop", node(array)])

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class TargetDisks:
-    """The disks of one installation. ``prepare`` only inspects them, the other methods change them."""
+    """The disks of one installation. ``prepare`` only inspects them; other methods change them."""
 
     def __init__(self, commands: CommandRunner, wanted: Storage, root: Path) -> None:
         self._commands = commands
@@ -49,7 +49,7 @@ class TargetDisks:
         self.start = firmware.start(self._wanted, self._placed, machine)
 
     def make(self) -> None:
-        """Create partitions, arrays, volume groups and file systems, and mount them below the root."""
+        """Create partitions, arrays, volume groups and file systems; mount them below the root."""
         wanted, commands = self._wanted, self._commands
         self._partition()
         if wanted.arrays:

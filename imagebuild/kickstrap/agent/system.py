@@ -136,7 +136,7 @@ def has_unit(target: Target, name: str) -> bool:
 
 
 def with_firewall(target: Target, services: ServiceChanges, *, firewall: bool | None) -> ServiceChanges:
-    """Translate ``firewall`` to services: Debian has several firewalls, each of which is a service."""
+    """Translate ``firewall`` to services: Debian has several firewalls, each a service."""
     if firewall is None:
         return services
     present = tuple(name for name in _FIREWALLS if has_unit(target, name))

@@ -32,7 +32,7 @@ class Target:
         return path.read_text(encoding="utf-8") if path.is_file() else ""
 
     def write(self, name: str, text: str, mode: int = 0o644) -> None:
-        """Write a file; a link in its place is replaced, so that it cannot lead outside the target."""
+        """Write a file; replaces a link in its place, which could lead outside the target."""
         path = self.path(name)
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.is_symlink():

@@ -1,3 +1,1 @@
-"""Files for the installer's VM in addition to the agent: the first programs, and a placeholder for
-``requests``.
-"""
+"""Files for the installer's VM besides the agent: first programs, placeholder of ``requests``."""
