@@ -73,8 +73,9 @@ def default_root() -> Path:
 
 
 def _check_own(root: Path) -> None:
-    """Raise HostError unless the folder and its content are this user's, not writable by others,
-    and no links.
+    """Raise HostError if the folder or its content belongs to another user or is writable by one.
+
+    Links and special files in it are refused, too.
     """
     for path in (root, *sorted(root.iterdir())):
         if path.name == _LOST:
