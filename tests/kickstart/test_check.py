@@ -63,7 +63,7 @@ def test_packages_excluded_and_core(tmp_path: Path) -> None:
             "t.ks.j2:5: volgroup x: there is no pv.1 [add: part pv.1 --size=1024]",
         ]),
         ("%include /etc/hostname\n", ["t.ks.j2:5: %include is not supported by kickstrap [put the text into the kickstart template itself]"]),
-        ("part /x --fstype=vfat --size=5\n", ["t.ks.j2:5: part /x: --fstype=vfat is not supported by kickstrap [ext4, xfs and btrfs are, and efi for /boot/efi]"]),
+        ("part /x --fstype=vfat --size=5\n", ["t.ks.j2:5: part /x: --fstype=vfat is not supported by kickstrap [use ext4, xfs or btrfs, and efi for /boot/efi]"]),
         ("{% macro m() %}\nlang C\nlnag\n{% endmacro %}\nkeyboard us\n{{ m() }}\n", ["t.ks.j2:7: Unknown command: lnag, used by t.ks.j2:10"]),
         ("{% for p in packages %}\nlnag {{ p }}\n{% endfor %}\n", ["t.ks.j2:6: Unknown command: lnag", "t.ks.j2:6: Unknown command: lnag"]),
         ("%certificate\n%end\n", ["t.ks.j2:5: the following arguments are required: --filename", "t.ks.j2:5: The %certificate section is empty"]),
