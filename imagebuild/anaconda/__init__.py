@@ -1,1 +1,1 @@
-"""Installing by a distribution's own installer: where it comes from, how it boots, what it reads."""
+"""Installation with a distribution's own installer: its source, how it boots, and its input."""

@@ -1,6 +1,7 @@
-"""What Anaconda is told: where packages come from (in the kickstart), and its kernel's command line. Pure.
+"""The input of Anaconda: the source of packages (in the kickstart), and its kernel's command line.
+Pure.
 
-The boot options are those of Anaconda's own documentation, docs/boot-options.rst.
+The boot options are described in Anaconda's documentation, docs/boot-options.rst.
 """
 
 from __future__ import annotations
@@ -10,17 +11,19 @@ from imagebuild.recipe.model.recipe import Recipe
 from imagebuild.recipe.model.source import Repository
 
 LABEL = "IMAGEBUILD"
-"""The label of the image that is made for Anaconda's runtime image."""
+"""The label of the ISO image that contains Anaconda's runtime image."""
 FOLDER_URL = "http://tree.invalid/"
-"""Stands in for the address at which the VM reaches a folder of this host: that is known once the VM starts."""
+"""A placeholder for the address at which the VM reaches a folder of this host: it is known only
+when the VM starts.
+"""
 
 _NAMING = ("net.ifnames=", "biosdevname=")
 
 
 def payload(recipe: Recipe, folder_url: str = FOLDER_URL) -> Payload:
-    """Where the packages come from, for a recipe whose installer is Anaconda. Needs no network."""
+    """The source of packages for a recipe whose installer is Anaconda. Needs no network."""
     source = recipe.installer.source
-    assert source is not None  # the model's rule
+    assert source is not None  # ensured by the model
     repositories = recipe.installer.repositories
     if source.kind == "kernel":
         first, *repositories_left = repositories
@@ -33,22 +36,23 @@ def payload(recipe: Recipe, folder_url: str = FOLDER_URL) -> Payload:
 
 
 def is_url(place: str | None) -> bool:
-    """Whether a place of a recipe is an address, and not a path."""
+    """Whether a place in a recipe is an address rather than a path."""
     return place is not None and "://" in place
 
 
 def has_medium(recipe: Recipe) -> bool:
-    """Whether the VM has something in its drive: the ISO image, or the one that is made for the runtime image."""
+    """Whether the VM's drive contains the ISO image, or the one with the runtime image."""
     source = recipe.installer.source
     return source is not None and bool(source.tree or source.stage2 or (source.iso and source.attach))
 
 
 def kernel_arguments(recipe: Recipe) -> tuple[str, ...]:
-    """What goes onto the installer kernel's command line, beside inst.ks= and console=.
+    """Arguments for the installer's kernel, in addition to inst.ks= and console=.
 
-    inst.stage2: the runtime image is in the drive; without it Anaconda takes it from the kickstart's repository.
-    inst.cmdline: ask nothing, whatever the kickstart says of the display. inst.nosave: the kickstart, which may hold
-    password hashes, does not stay in the image. The names of interfaces are the guest's: the kickstart speaks of eth0.
+    inst.stage2: the runtime image is in the drive; without it Anaconda takes it from the
+    kickstart's repository. inst.cmdline: ask nothing, whatever display the kickstart selects.
+    inst.nosave: the kickstart, which may contain password hashes, is not left in the image.
+    Interface names are those of the guest: the kickstart refers to eth0.
     """
     source = recipe.installer.source
     stage2: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""A distribution's file of checksums: the digest of one of its files. Pure."""
+"""Finds the digest of a file in a distribution's checksum file. Pure."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ _BY_LENGTH = {64: "sha256", 96: "sha384", 128: "sha512"}
 
 
 def find(text: str, name: str) -> Digest:
-    """The digest of the file ``name``, from lines as ``sha256sum`` writes them, or as ``sha256sum --tag`` does.
+    """The digest of the file ``name``, from lines in the format of ``sha256sum`` or
+    ``sha256sum --tag``.
 
-    Raises ValueError with a sentence when it is not there, or there with two digests.
+    Raises ValueError with a sentence if it is not listed, or is listed with two digests.
     """
     listed: dict[str, set[Digest]] = {}
     for line in text.splitlines():
@@ -26,7 +27,7 @@ def find(text: str, name: str) -> Digest:
             try:
                 listed.setdefault(found["name"], set()).add(Digest(algorithm, digest))
             except ValueError as error:
-                raise ValueError(f"its line for {found['name']} has a digest of a wrong length") from error
+                raise ValueError(f"its line for {found['name']} has a digest of the wrong length") from error
     if name not in listed:
         near = difflib.get_close_matches(name, listed, n=1)
         raise ValueError(f"it does not list {name}" + (f"; it lists {near[0]}" if near else ""))

@@ -1,4 +1,4 @@
-"""Installing by Anaconda: one step, the install source, fetched and proved."""
+"""Installation with Anaconda. It has one step: fetching and verifying the install source."""
 
 from __future__ import annotations
 
@@ -27,14 +27,16 @@ ASKS = True
 PROVES_PACKAGES = False
 HAS_PAYLOADS = False
 SOURCE_CODE = tuple(f"anaconda/{name}.py" for name in ("medium", "iso", "treeinfo", "boot_options"))
-"""What decides what the step makes; a test compares it with the imports of the code."""
+"""The code that determines the result of the step; a test compares it with the imports."""
 _MEDIUM = "medium.iso"
-"""What is in the VM's drive, beside a script that installs by hand."""
+"""The medium in the VM's drive, next to an exported script."""
 
 
 @dataclass(frozen=True)
 class SourcePreparation:
-    """Anaconda's install source, looked up; the step fetches it. ``offers`` looks at what the VM fetches packages from."""
+    """Anaconda's install source; the step fetches it. ``offers`` queries the repositories that the
+    VM uses.
+    """
 
     recipe: Recipe
     found: FoundSource
@@ -44,23 +46,23 @@ class SourcePreparation:
 
     @property
     def chains(self) -> tuple[tuple[Step, ...], ...]:
-        """The one step."""
+        """The only step."""
         return ((self.source,),)
 
     @property
     def asked(self) -> tuple[str, ...]:
-        """The addresses that were looked at."""
+        """The addresses that were queried."""
         return tuple(map(shown, self.found.asked))
 
     def inputs(self) -> Mapping[str, str]:
-        """What of it can change an installation: what the source is, not how it is kept."""
+        """The inputs that affect an installation: what the source is, not how it is stored."""
         return {
             "installer": fingerprint.of(self.found.inputs()),
             "installer's command line": self.command_line,
         }
 
     def make(self, entries: Entries, start: Start) -> Callable[[], Prepared]:
-        """Start to fetch it."""
+        """Start fetching the source."""
 
         def fill(folder: Path, progress: Progress) -> str:
             return medium.make(self.found, folder, Cache(entries.store), progress, self.recipe.os.arch)
@@ -79,7 +81,7 @@ class SourcePreparation:
         )
 
     def kept(self, found: Mapping[str, Path]) -> tuple[dict[str, Path], Payload]:
-        """Tree and medium. HostError for a source that is only served while a build runs."""
+        """Tree and medium. Raises HostError for a source that is served only while a build runs."""
         there = medium.read(found["source"], self.found)
         if there.served is not None:
             name = self.recipe.name
@@ -88,12 +90,12 @@ class SourcePreparation:
 
 
 def look_up(recipe: Recipe, store: Store) -> FoundSource:
-    """The install source: what it is now, and what proves it."""
+    """The current install source, and how it is verified."""
     return source.look_up(recipe)
 
 
 def look_here(recipe: Recipe) -> None:
-    """Nothing: the kickstart says no more of its source than the recipe does."""
+    """Nothing: the recipe contains all that the kickstart needs to know about its source."""
 
 
 def plan(
@@ -113,27 +115,28 @@ def plan(
 
 
 def payloads(recipe: Recipe, looked: object) -> list[Payload]:
-    """The one that there is."""
+    """The only payload."""
     return [boot_options.payload(recipe)]
 
 
 def supported(recipe: Recipe) -> Supported | None:
-    """None: it carries out all of its syntax."""
+    """None: Anaconda supports its whole syntax."""
     return None
 
 
 def boot(recipe: Recipe) -> Boot:
-    """Anaconda asks the firmware what it installs for.
+    """Boot with the guest's firmware: Anaconda installs for the firmware that it finds.
 
-    Its kernel is started directly, and signed with a key that only the distribution's shim knows: so Secure Boot is for the installed system, not
-    for the installer. RHEL 9 and 10 need a newer CPU than QEMU's default, x86-64-v2 and -v3.
+    Its kernel is started directly, and is signed with a key that only the distribution's shim
+    knows: so Secure Boot applies to the installed system, not to the installer. RHEL 9 and 10 need
+    a newer CPU than QEMU's default, x86-64-v2 and -v3.
     """
     arguments, cpu = boot_options.kernel_arguments(recipe), Cpu(model="maximum")
     return Boot(arguments, "bios" if recipe.machine.firmware == "bios" else "uefi", cpu)
 
 
 def disks(recipe: Recipe, folder: Path) -> tuple[SourceDisk, ...]:
-    """What is in the drive."""
+    """The medium in the drive."""
     return (SourceDisk(folder / _MEDIUM, "medium", cdrom=True),) if boot_options.has_medium(recipe) else ()
 
 
@@ -141,11 +144,11 @@ def _repositories(recipe: Recipe, found: FoundSource) -> Offers | None:
     payload = boot_options.payload(recipe)
     assert isinstance(payload, TreePayload | CdromPayload)
     tree: RepositoryValues | None = payload.tree if isinstance(payload, TreePayload) else None
-    # a folder of this host, or an image that never changes
+    # a folder of this host, or an image, which never changes
     if tree is not None and tree.url == boot_options.FOLDER_URL:
         tree = replace(tree, url=found.folder.as_uri()) if found.folder else None
     every = [*([tree] if tree else []), *payload.repositories]
     variables = {"$basearch": recipe.os.arch, "$releasever": recipe.os.version}
-    # the packages of a tree may be in folders of it that its .treeinfo names, which is looked at anyway
+    # the packages of a tree may be in folders that its .treeinfo names, which is read anyway
     optional = tree if found.kind == "tree" else None
     return partial(repositories.offered, every, variables, optional) if every else None

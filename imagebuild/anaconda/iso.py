@@ -1,7 +1,7 @@
-"""ISO 9660 images: what is in them, and making a small one. xorriso does it, as for virt-install itself.
+"""Reads and writes ISO 9660 images with xorriso, as virt-install itself does.
 
-xorriso is also what writes images; bsdtar would read them only, and a mount on this host's kernel is out of the question
-for a file that came from elsewhere.
+xorriso can also write images, while bsdtar only reads them; mounting an untrusted file with this
+host's kernel is out of the question.
 """
 
 from __future__ import annotations
@@ -13,21 +13,25 @@ from imagebuild.errors import CommandFailed, ImageBuildError
 from imagebuild.host.process import run
 
 _DESCRIPTOR = 16 * 2048
-"""Where the volume descriptors begin."""
+"""The offset of the volume descriptors."""
 _LIMIT = 1800.0
-_HINT = "the package xorriso brings it; run `make setup`"
+_HINT = "install the package xorriso, or run `make setup`"
 
 
 def check(path: Path) -> None:
-    """Raise ImageBuildError for a file that is no ISO image: without a volume descriptor, ECMA-119 section 8.4."""
+    """Raise ImageBuildError if a file is not an ISO image: it has no volume descriptor (ECMA-119,
+    section 8.4).
+    """
     with path.open("rb") as file:
         file.seek(_DESCRIPTOR)
         if file.read(6) != b"\x01CD001":
-            raise ImageBuildError(f"{path} is no ISO image: there is no volume descriptor in it")
+            raise ImageBuildError(f"{path} is not an ISO image: it has no volume descriptor")
 
 
 def extract(iso: Path, wanted: Sequence[tuple[str, Path]]) -> None:
-    """Copy files, or whole folders, out of an image; ``wanted`` are paths in it and where they go. Raises CommandFailed."""
+    """Extract files or folders from an image; ``wanted`` has paths in it and their targets. Raises
+    CommandFailed.
+    """
     argv: list[str | Path] = ["xorriso", "-osirrox", "on", "-indev", f"stdio:{iso}"]
     for inside, outside in wanted:
         argv += ["-extract", f"/{inside.lstrip('/')}", outside]
@@ -39,7 +43,7 @@ def extract(iso: Path, wanted: Sequence[tuple[str, Path]]) -> None:
 
 
 def has(iso: Path, inside: str) -> bool:
-    """Whether there is such a file in the image."""
+    """Whether the image contains the file."""
     argv = ["xorriso", "-indev", f"stdio:{iso}", "-find", f"/{inside.lstrip('/')}", "-maxdepth", "0", "-exec", "echo"]
     try:
         return f"'/{inside.lstrip('/')}'" in run(argv, timeout=300, hint=_HINT).stdout
@@ -48,7 +52,9 @@ def has(iso: Path, inside: str) -> bool:
 
 
 def make(path: Path, volume: str, folder: Path) -> None:
-    """An image of what is in ``folder``, with this label; files may be larger than 4 GiB. Raises CommandFailed."""
+    """Make an image of ``folder`` with this label; files may be larger than 4 GiB. Raises
+    CommandFailed.
+    """
     argv: list[str | Path] = ["xorriso", "-as", "mkisofs", "-quiet", "-iso-level", "3", "-R", "-V", volume]
     run([*argv, "-o", path, folder], timeout=_LIMIT, hint=_HINT)
     path.chmod(0o644)

@@ -1,7 +1,9 @@
-"""What the VM gets of an install source: kernel and initrd as a folder for virt-install, and the medium in its drive.
+"""Prepares an install source for the VM: kernel and initrd in a folder for virt-install, and the
+medium in its drive.
 
-Every file comes out of a cache that all builds share, under its digest. Anaconda's runtime image goes onto a small ISO
-image with its ``.treeinfo``: so it is fetched once, and proved here, and not fetched by each VM anew, by nobody proved.
+All files are in a cache that all builds share, under their digests. Anaconda's runtime image is put
+on a small ISO image with its ``.treeinfo``: so it is fetched once and verified here, instead of
+being fetched by each VM without verification.
 """
 
 from __future__ import annotations
@@ -23,12 +25,14 @@ from imagebuild.store.store import Store
 
 _RECORD, _TREE, _MEDIUM, _SERVED = "medium.json", "tree", "medium.iso", "served"
 _BOOT = (("images/pxeboot/vmlinuz", "images/pxeboot/initrd.img"), ("isolinux/vmlinuz", "isolinux/initrd.img"))
-"""Where ISO images without a ``.treeinfo`` have kernel and initrd."""
+"""The paths of kernel and initrd in ISO images without a ``.treeinfo``."""
 
 
 @dataclass(frozen=True)
 class Medium:
-    """What the VM gets: ``image`` is in its drive, ``served`` a folder that it reaches as a tree."""
+    """The VM's part of a source: ``image`` is in its drive, ``served`` is a folder that it reaches
+    as a tree.
+    """
 
     tree: Path
     image: Path | None
@@ -43,20 +47,22 @@ class _MediumRecord:
 
 
 class Cache:
-    """The store's folder ``sources``: files under their digests, brought there once for all builds."""
+    """The store's folder ``sources``: files under their digests, fetched once for all builds."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._folder = store.root / "sources"
 
     def bring(self, file: File, progress: Progress) -> Path:
-        """The file, proved; it is fetched, or copied from this host, unless it is there. Waits for who is at it already."""
+        """The verified file; it is fetched, or copied from this host, if it is missing. Waits for a
+        process doing so.
+        """
         path = self._folder / file.key
         if path.is_file():
             return path
         self._folder.mkdir(exist_ok=True)
         with self._store.locked(
-            f"source-{file.key[:40]}", lambda pid: progress.update(f"process {pid} is fetching it")
+            f"source-{file.key[:40]}", lambda pid: progress.update(f"waiting for process {pid}, which is fetching it")
         ):
             if path.is_file():
                 return path
@@ -68,14 +74,14 @@ class Cache:
 
 
 def _largest(file: File) -> int:
-    """More bytes than such a file ever has: what a server may fill the disk with."""
+    """The most bytes that such a file may have, so that a server cannot fill the disk."""
     return (64 if file.name == ISO else 4) << 30
 
 
 def make(found: FoundSource, folder: Path, cache: Cache, progress: Progress, arch: str) -> str:
-    """Fill ``folder``, an entry of the store, from a source; returns in words what is in it.
+    """Fill ``folder``, a store entry, from a source. Returns a summary.
 
-    Raises HostError, CommandFailed, and ImageBuildError for what is not what it should be.
+    Raises HostError, CommandFailed, and ImageBuildError for invalid content.
     """
     files = {file.name: cache.bring(file, progress) for file in found.files}
     tree = folder / _TREE
@@ -90,13 +96,13 @@ def make(found: FoundSource, folder: Path, cache: Cache, progress: Progress, arc
 
 
 def _used(file: File, path: Path) -> UsedSource:
-    """A file as a manifest tells it, with the SHA-256 of what was really there."""
+    """A file for the manifest, with the SHA-256 of its actual content."""
     known = file.digest.value if file.digest is not None and file.digest.algorithm == "sha256" else sha256(path)
     return UsedSource(file.name, known, fetch.shown(file.place) if is_url(file.place) else None)
 
 
 def _from_files(found: FoundSource, files: Mapping[str, Path], folder: Path) -> None:
-    """Kernel and initrd where virt-install finds them, all else on an image."""
+    """Put kernel and initrd where virt-install finds them, and all other files on an image."""
     content = folder / "content"
     for name, path in files.items():
         target = (folder / _TREE if name in (treeinfo.KERNEL, treeinfo.INITRD) else content) / name
@@ -121,20 +127,20 @@ def _from_iso(found: FoundSource, files: Mapping[str, Path], folder: Path, arch:
 
 
 def _kernel_and_initrd(image: Path, folder: Path, arch: str) -> tuple[str, str]:
-    """Where they are in an ISO image. Raises ImageBuildError when it has none for machines of ``arch``."""
+    """Their paths in an ISO image. Raises ImageBuildError if it has none for ``arch``."""
     if iso.has(image, ".treeinfo"):
         text = folder / "treeinfo"
         iso.extract(image, [(".treeinfo", text)])
         try:
             info = treeinfo.parse(text.read_text(errors="replace"), arch)
         except ValueError as error:
-            raise ImageBuildError(f"the ISO image does not serve: of its .treeinfo, {error}") from error
+            raise ImageBuildError(f"cannot use the .treeinfo of the ISO image: {error}") from error
         text.unlink()
         return info.kernel, info.initrd
     for pair in _BOOT:
         if iso.has(image, pair[0]):
             return pair
-    raise ImageBuildError("the ISO image has no installer: neither a .treeinfo nor images/pxeboot is in it")
+    raise ImageBuildError("the ISO image has no installer: it contains neither a .treeinfo nor images/pxeboot")
 
 
 def _link(source: Path, target: Path) -> None:
@@ -145,7 +151,7 @@ def _link(source: Path, target: Path) -> None:
 
 
 def read(folder: Path, found: FoundSource) -> Medium:
-    """What :func:`make` put there."""
+    """The result of :func:`make`."""
     image = folder / _MEDIUM
     served = folder / _SERVED if (folder / _SERVED).is_dir() else found.folder
     return Medium(folder / _TREE, image if image.exists() else None, served)

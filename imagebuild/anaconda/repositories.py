@@ -1,7 +1,7 @@
-"""What the repositories that Anaconda installs from offer now, for a look: the digest of each one's ``repodata/repomd.xml``.
+"""Queries what Anaconda's repositories offer now: the digest of each one's ``repodata/repomd.xml``.
 
-That file names the digests of all metadata, so it changes with any package. A metalink tells its digest without a mirror being
-asked. Nothing is proved here: the VM fetches what gets installed.
+That file lists the digests of all metadata, so it changes with any package. A metalink contains its
+digest, so that no mirror is queried. Nothing is verified here: the VM fetches what is installed.
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ _SHA256 = re.compile(r"<hash\s+type=\"sha256\">\s*([0-9a-f]{64})\s*<")
 def offered(
     repositories: Iterable[RepositoryValues], variables: Mapping[str, str], optional: RepositoryValues | None = None
 ) -> dict[str, str]:
-    """The digest for each repository, by its name; ``optional`` is left out where it is none.
+    """The digest of each repository, by name; ``optional`` is left out if it is not a repository.
 
-    ``variables`` are those of addresses, such as ``$basearch``. Raises HostError for one that is out of reach, or none.
+    ``variables`` are replaced in addresses, such as ``$basearch``. Raises HostError for an
+    unreachable or invalid one.
     """
     found = {}
     for one in repositories:
@@ -43,17 +44,17 @@ def _digest(repository: RepositoryValues, variables: Mapping[str, str]) -> str:
         place = place.replace(name, value)
     if repository.url:
         return _of_repomd(place)
-    told = _read(place).decode("utf-8", "replace")
+    text = _read(place).decode("utf-8", "replace")
     if repository.metalink:
-        # The first block is that of now; those of before follow as alternates, with blocks of their own.
-        now = told.partition('<file name="repomd.xml">')[2].partition("<verification>")[2]
+        # The first block is the current one; older versions follow as alternates, with their own blocks.
+        now = text.partition('<file name="repomd.xml">')[2].partition("<verification>")[2]
         if digest := _SHA256.search(now.partition("</verification>")[0]):
             return digest[1]
-        raise _no_repository(place, "metalink tells no SHA-256 of repomd.xml")
-    mirrors = [line.strip() for line in told.splitlines() if line.strip() and not line.startswith("#")]
+        raise _no_repository(place, "metalink has no SHA-256 of repomd.xml")
+    mirrors = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
     if mirrors:
         return _of_repomd(mirrors[0])
-    raise _no_repository(place, "list of mirrors names none")
+    raise _no_repository(place, "mirror list is empty")
 
 
 def _of_repomd(place: str) -> str:
@@ -61,17 +62,17 @@ def _of_repomd(place: str) -> str:
 
 
 def _read(place: str) -> bytes:
-    """What is at an address, or in a file of this host."""
+    """The content at an address, or of a file of this host."""
     if not place.startswith("file://"):
         return fetch.text(place)
     path = Path(unquote(urlsplit(place).path))
     try:
         return path.read_bytes()
     except FileNotFoundError as error:
-        raise fetch.NotThere(f"there is no file {path}") from error
+        raise fetch.NotThere(f"no such file: {path}") from error
     except OSError as error:
-        raise HostError(f"{path} cannot be read: {error.strerror}") from error
+        raise HostError(f"cannot read {path}: {error.strerror}") from error
 
 
 def _no_repository(place: str, why: str) -> HostError:
-    return HostError(f"what {fetch.shown(place)} offers cannot be looked up: the {why}", "is it the right address?")
+    return HostError(f"cannot query the repository {fetch.shown(place)}: the {why}", "check the address")

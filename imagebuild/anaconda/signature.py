@@ -1,4 +1,4 @@
-"""Who signed a text: asked of gpgv, with one file of keys and nothing of the user's own keyrings."""
+"""Verifies signatures with gpgv and a given keyring, without the user's own keyrings."""
 
 from __future__ import annotations
 
@@ -14,29 +14,31 @@ from imagebuild.host.process import run
 
 _SIGNED_INSIDE = (b"-----BEGIN PGP SIGNED MESSAGE-----", b"-----BEGIN PGP MESSAGE-----")
 _ARMOUR = re.compile(rb"-----BEGIN PGP [A-Z ]+-----\r?\n(.*?)-----END PGP [A-Z ]+-----", re.DOTALL)
-_HINT = "the package gpgv brings it; run `make setup`"
+_HINT = "install the package gpgv, or run `make setup`"
 
 
 def is_signed_inside(content: bytes) -> bool:
-    """Whether the text brings its signature itself."""
+    """Whether the text includes its signature."""
     return content.lstrip().startswith(_SIGNED_INSIDE)
 
 
 def keyring(candidates: Sequence[Path]) -> Path:
-    """The first of these files of keys that is there. Raises HostError when none is."""
+    """The first of these keyrings that exists. Raises HostError if none does."""
     for path in candidates:
         if path.is_file():
             return path
     raise HostError(
-        f"the key to check the signature with is not on this system: {', '.join(map(str, candidates))}",
-        "get it from the distribution, or from a package of its keys, and compare its fingerprint; docs/sources.md",
+        f"the keyring for verifying the signature is not on this system: {', '.join(map(str, candidates))}",
+        "get it from the distribution, or from a package of its keys, and compare its fingerprint; see docs/sources.md",
     )
 
 
 def verified(content: bytes, signature: bytes | None, keys: Path, what: str) -> bytes:
-    """What was signed, and nothing that stands around it: by a key in the file ``keys``, armoured or not.
+    """The signed content, without any text around it, verified with the keyring ``keys``, armoured
+    or not.
 
-    ``signature`` is the detached one, or None where ``content`` brings it. Raises ImageBuildError where it is no good.
+    ``signature`` is the detached one, or None if ``content`` includes it. Raises ImageBuildError if
+    it is not valid.
     """
     with tempfile.TemporaryDirectory(prefix="imagebuild-signature-") as scratch:
         folder = Path(scratch)
@@ -50,9 +52,9 @@ def verified(content: bytes, signature: bytes | None, keys: Path, what: str) -> 
         else:
             (folder / "signature").write_bytes(signature)
             argv += [folder / "signature", folder / "content"]
-        told = run(argv, timeout=60, check=False, hint=_HINT)
-        if told.returncode != 0 or not _is_good(told.stdout):
-            raise ImageBuildError(f"{what}: {_reason(told.stdout)} ({keys})", "nothing of it is used")
+        done = run(argv, timeout=60, check=False, hint=_HINT)
+        if done.returncode != 0 or not _is_good(done.stdout):
+            raise ImageBuildError(f"{what}: {_reason(done.stdout)} ({keys})", "the file is not used")
         return (folder / "signed").read_bytes() if signature is None else content
 
 
@@ -63,17 +65,19 @@ def _is_good(output: str) -> bool:
 
 def _reason(output: str) -> str:
     if "[GNUPG:] BADSIG" in output:
-        return "its signature is wrong: it was changed after it was signed"
+        return "its signature is invalid: the file was changed after it was signed"
     if "[GNUPG:] REVKEYSIG" in output:
         return "it is signed with a key that was revoked"
     if "[GNUPG:] NO_PUBKEY" in output:
         signer = output.partition("[GNUPG:] NO_PUBKEY ")[2].split()[0]
-        return f"it is signed with the key {signer}, which is not among the keys that were named"
-    return "it has no valid signature by the keys that were named"
+        return f"it is signed with the key {signer}, which is not in the keyring"
+    return "it has no valid signature by a key in the keyring"
 
 
 def dearmoured(content: bytes, where: Path) -> bytes:
-    """Keys as gpgv reads them, from a file that may be armoured (RFC 9580, section 6). Raises HostError for no keys."""
+    """Keys in gpgv's format, from a file that may be armoured (RFC 9580, section 6). Raises
+    HostError if it is damaged.
+    """
     if b"-----BEGIN PGP" not in content:
         return content
     blocks = []
@@ -85,7 +89,7 @@ def dearmoured(content: bytes, where: Path) -> bytes:
                 base64.b64decode(b"".join(line for line in lines if not line.startswith(b"=")), validate=True)
             )
         except binascii.Error as error:
-            raise HostError(f"the file of keys {where} is damaged: its armour is no base64") from error
+            raise HostError(f"the keyring {where} is damaged: its armour is not base64") from error
     if not blocks:
-        raise HostError(f"the file of keys {where} is damaged: its armour has no end")
+        raise HostError(f"the keyring {where} is damaged: its armour has no end")
     return b"".join(blocks)

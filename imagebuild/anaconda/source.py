@@ -1,7 +1,9 @@
-"""An install source of a recipe, looked up: which files it consists of, what proves each of them, and where they are.
+"""Looks up the install source of a recipe: its files, how each of them is verified, and where they
+are.
 
-Looking up needs the network only for what may change there: ``.treeinfo``, and a distribution's checksums. The files
-themselves are fetched when they are needed, see :mod:`imagebuild.anaconda.medium`.
+Looking up needs the network only for files that may change: ``.treeinfo``, and a distribution's
+checksums. The files themselves are fetched when they are needed, see
+:mod:`imagebuild.anaconda.medium`.
 """
 
 from __future__ import annotations
@@ -24,9 +26,9 @@ ISO = "image.iso"
 
 @dataclass(frozen=True)
 class File:
-    """A file of a source: its path in the tree, its address or path on this host, and what proves it.
+    """A file of a source: its path in the tree, its address or path on this host, and its digest.
 
-    Of a file that nothing proves, ``version`` is all that is known of whether it has changed.
+    For a file without a digest, only ``version`` shows whether it has changed.
     """
 
     name: str
@@ -36,7 +38,7 @@ class File:
 
     @property
     def key(self) -> str:
-        """What tells it from every other file."""
+        """Identifies the file."""
         if self.digest is not None:
             return f"{self.digest.algorithm}-{self.digest.value}"
         return f"unproved-{fingerprint.text(f'{self.place} {self.version}')}"
@@ -44,7 +46,9 @@ class File:
 
 @dataclass(frozen=True)
 class FoundSource:
-    """A source, looked up. ``folder`` is a tree on this host that the VM is to reach; ``asked`` are the addresses looked at."""
+    """A source that was looked up. ``folder`` is a tree on this host for the VM; ``asked`` are the
+    queried addresses.
+    """
 
     kind: Kind
     what: str
@@ -55,11 +59,11 @@ class FoundSource:
     asked: tuple[str, ...] = ()
 
     def file(self, name: str) -> File | None:
-        """The file of that name, if the source has one."""
+        """The file with that name, if the source has one."""
         return next((file for file in self.files if file.name == name), None)
 
     def inputs(self) -> Mapping[str, str]:
-        """All of it that can change what gets installed."""
+        """Everything that affects what is installed."""
         said = {"kind": self.kind, "attached": str(self.attach), "said of the tree": fingerprint.text(self.about)}
         return {**said, **{file.name: file.key for file in self.files}}
 
@@ -67,7 +71,7 @@ class FoundSource:
 def look_up(recipe: Recipe) -> FoundSource:
     """Look up the source of a recipe whose installer is Anaconda.
 
-    Raises RecipeError at the recipe's line for a source that is not what it should be, HostError for what is out of reach.
+    Raises RecipeError at the recipe's line for an invalid source, HostError for an unreachable one.
     """
     source = recipe.installer.source
     assert source is not None  # the model's rule
@@ -90,14 +94,14 @@ class _LookUp:
         try:
             info = treeinfo.parse(text, self.recipe.os.arch)
         except ValueError as error:
-            raise self.wrong("tree", f"the .treeinfo of {_shown(place)} does not serve: {error}") from error
-        unproved = info.unproved()
-        if unproved and not self.recipe.installer.insecure:
-            hint = "use another tree, an ISO, or write insecure: true under installer"
-            raise self.wrong("tree", f"the .treeinfo of {_shown(place)} gives no digest of {', '.join(unproved)}", hint)
+            raise self.wrong("tree", f"cannot use the .treeinfo of {_shown(place)}: {error}") from error
+        missing = info.without_digest()
+        if missing and not self.recipe.installer.insecure:
+            hint = "use another tree or an ISO, or write insecure: true under installer"
+            raise self.wrong("tree", f"the .treeinfo of {_shown(place)} has no digest of {', '.join(missing)}", hint)
         names = {info.kernel: treeinfo.KERNEL, info.initrd: treeinfo.INITRD}
         files = [
-            self.proved(names.get(path, path), f"{place.rstrip('/')}/{path}", info.checksums.get(path))
+            self.described(names.get(path, path), f"{place.rstrip('/')}/{path}", info.checksums.get(path))
             for path in info.wanted
         ]
         what = f"install tree, {info.family} {info.version}".rstrip(" ,")
@@ -110,7 +114,7 @@ class _LookUp:
                 return self.text(f"{place.rstrip('/')}/{name}").decode("utf-8", "replace")
             except fetch.NotThere:
                 continue
-        raise self.wrong("tree", f"{_shown(place)} is no install tree: there is no .treeinfo in it")
+        raise self.wrong("tree", f"{_shown(place)} is not an install tree: it has no .treeinfo")
 
     # An ISO image.
 
@@ -118,11 +122,11 @@ class _LookUp:
         place = self.place("iso")
         digest = Digest("sha256", self.source.sha256) if self.source.sha256 else self._listed(place)
         name = unquote(urlsplit(place).path if is_url(place) else place).rpartition("/")[2]
-        file = self.proved(ISO, place, digest)
+        file = self.described(ISO, place, digest)
         return FoundSource("iso", f"ISO image {name}", (file,), attach=self.source.attach, asked=tuple(self.asked))
 
     def _listed(self, place: str) -> Digest | None:
-        """What the distribution's file of checksums says, once its signature is found good."""
+        """The digest in the distribution's checksum file, after its signature has been verified."""
         if self.source.checksums is None:
             return None
         listing = self.place("checksums")
@@ -154,8 +158,8 @@ class _LookUp:
                 return self.text(listing + suffix)
             except fetch.NotThere:
                 continue
-        hint = "write where the signature is: installer.source.signature"
-        raise self.wrong("checksums", f"{_shown(listing)} has no signature inside, nor one beside it", hint)
+        hint = "set installer.source.signature"
+        raise self.wrong("checksums", f"{_shown(listing)} has neither an embedded nor a detached signature", hint)
 
     # A kernel and its initrd.
 
@@ -164,13 +168,15 @@ class _LookUp:
         for key, name in (("kernel", treeinfo.KERNEL), ("initrd", treeinfo.INITRD), ("stage2", treeinfo.STAGE2[0])):
             if getattr(self.source, key) is not None:
                 digest = getattr(self.source, f"{key}_sha256")
-                files.append(self.proved(name, self.place(key), Digest("sha256", digest) if digest else None))
+                files.append(self.described(name, self.place(key), Digest("sha256", digest) if digest else None))
         return FoundSource("kernel", "kernel and initrd", tuple(files), asked=tuple(self.asked))
 
     # What all of them need.
 
     def place(self, key: str) -> str:
-        """A place of the recipe: an address as it is, a path from the folder of the file that it stands in."""
+        """A place in the recipe: an address as it is, a path relative to the folder of the file
+        that contains it.
+        """
         value = str(getattr(self.source, key))
         if is_url(value):
             return value
@@ -178,19 +184,19 @@ class _LookUp:
         return str((Path(mark.file).parent / Path(value).expanduser()).resolve())
 
     def text(self, place: str) -> bytes:
-        """A small file, as it is now."""
+        """The current content of a small file."""
         if is_url(place):
             self.asked.append(place)
             return fetch.text(place)
         try:
             return Path(place).read_bytes()
         except FileNotFoundError as error:
-            raise fetch.NotThere(f"there is no file {place}") from error
+            raise fetch.NotThere(f"no such file: {place}") from error
         except OSError as error:
-            raise HostError(f"{place} cannot be read: {error.strerror}") from error
+            raise HostError(f"cannot read {place}: {error.strerror}") from error
 
-    def proved(self, name: str, place: str, digest: Digest | None) -> File:
-        """A file with its digest; without one, with what tells whether it has changed."""
+    def described(self, name: str, place: str, digest: Digest | None) -> File:
+        """A file with its digest, or else with a version that shows whether it has changed."""
         if digest is not None:
             return File(name, place, digest)
         if is_url(place):
@@ -199,7 +205,7 @@ class _LookUp:
         try:
             about = Path(place).stat()
         except OSError as error:
-            raise HostError(f"{place} cannot be read: {error.strerror}") from error
+            raise HostError(f"cannot read {place}: {error.strerror}") from error
         return File(name, place, None, f"{about.st_size} {about.st_mtime_ns}")
 
     def wrong(self, key: str, message: str, hint: str | None = None) -> RecipeError:

@@ -1,8 +1,8 @@
-"""``.treeinfo``: what an install tree holds for which machine, and the digests of it. Pure.
+"""Parses ``.treeinfo``: the files of an install tree by architecture, and their digests. Pure.
 
-The format is productmd's (treeinfo-1.0 to 1.2) and the older one that it is compatible with, which CentOS 7 has: an INI
-file with ``[images-ARCH]``, ``[stage2]`` and ``[checksums]``. It is read here and not with the library productmd, which
-checks much that a mirror may have wrong and an installation does not need.
+The format is productmd's (treeinfo-1.0 to 1.2) and the older compatible one of CentOS 7: an INI
+file with ``[images-ARCH]``, ``[stage2]`` and ``[checksums]``. The library productmd is not used,
+because it checks much that may be wrong on a mirror and that an installation does not need.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from dataclasses import dataclass
 from imagebuild.fetch import Digest
 
 NAMES = (".treeinfo", "treeinfo")
-"""The file's names; some mirrors do not keep names with a dot."""
+"""The file's names; some mirrors do not store names with a leading dot."""
 KERNEL, INITRD = "images/pxeboot/vmlinuz", "images/pxeboot/initrd.img"
 STAGE2 = ("images/install.img", "LiveOS/squashfs.img")
-"""Where Anaconda looks for its runtime image where nothing else is said."""
+"""Where Anaconda looks for its runtime image by default."""
 _BESIDE = ("images/updates.img", "images/product.img")
-"""What Anaconda takes from beside its runtime image, if it is there."""
+"""Files that Anaconda also loads from the folder of its runtime image, if they exist."""
 _PATH = re.compile(r"(?!.*(?:^|/)\.{1,2}(?:/|$))[A-Za-z0-9_.+~-]+(?:/[A-Za-z0-9_.+~-]+)*")
 
 
 @dataclass(frozen=True)
 class Treeinfo:
-    """Paths are those in the tree; ``checksums`` has those of them with a digest that proves something."""
+    """Paths are relative to the tree; ``checksums`` has the paths with a secure digest."""
 
     family: str
     version: str
@@ -40,22 +40,22 @@ class Treeinfo:
 
     @property
     def wanted(self) -> tuple[str, ...]:
-        """The files that an installation needs before it reaches for packages."""
+        """The files that an installation needs before it fetches packages."""
         return (self.kernel, self.initrd, self.stage2, *self.beside)
 
-    def unproved(self) -> tuple[str, ...]:
-        """Those of them of which it gives no digest."""
+    def without_digest(self) -> tuple[str, ...]:
+        """The needed files without a digest."""
         return tuple(path for path in self.wanted if path not in self.checksums)
 
 
 def parse(text: str, arch: str) -> Treeinfo:
-    """Read a ``.treeinfo`` for machines of ``arch``. Raises ValueError with a sentence where it does not serve."""
+    """Parse a ``.treeinfo`` for ``arch``. Raises ValueError with a sentence if it is unusable."""
     ini = configparser.ConfigParser(interpolation=None, strict=False, delimiters=("=",))
     ini.optionxform = str  # type: ignore[assignment, method-assign]
     try:
         ini.read_string(text)
     except configparser.Error as error:
-        raise ValueError(f"it is no INI file: {' '.join(str(error).split())}") from error
+        raise ValueError(f"it is not an INI file: {' '.join(str(error).split())}") from error
     images = f"images-{arch}"
     if images not in ini:
         there = sorted(name.removeprefix("images-") for name in ini.sections() if name.startswith("images-"))
@@ -77,7 +77,7 @@ def _checksums(ini: configparser.ConfigParser) -> dict[str, Digest]:
     found = {}
     for path, value in ini.items("checksums") if ini.has_section("checksums") else ():
         algorithm, _, digest = value.partition(":")
-        with suppress(ValueError):  # MD5 and SHA-1 prove nothing any more
+        with suppress(ValueError):  # MD5 and SHA-1 are no longer secure
             found[path] = Digest(algorithm.strip().lower(), digest.strip().lower())
     return found
 
@@ -91,12 +91,12 @@ def _path(ini: configparser.ConfigParser, section: str, key: str) -> str:
 
 def _inside(value: str, what: str) -> str:
     if not _PATH.fullmatch(value):
-        raise ValueError(f"its {what} is {value!r}, which is no path inside the tree")
+        raise ValueError(f"its {what} is {value!r}, which is not a path inside the tree")
     return value
 
 
 def own(arch: str) -> str:
-    """The ``.treeinfo`` of a folder with just a kernel and an initrd at KERNEL and INITRD, for virt-install."""
+    """The ``.treeinfo`` for virt-install of a folder that contains only KERNEL and INITRD."""
     ini = configparser.ConfigParser()
     ini["general"] = {"arch": arch, "family": "imagebuild", "version": "1"}
     ini[f"images-{arch}"] = {"kernel": KERNEL, "initrd": INITRD}

@@ -1,1 +1,1 @@
-"""From a recipe to an artifact: the plan, its steps, and what keeps their results."""
+"""Builds an artifact from a recipe: the plan, its steps, and the cache of their results."""

@@ -1,8 +1,10 @@
-"""Customising an installed disk: from the furthest layer that the store has, with new layers kept on the way.
+"""Customises an installed disk, starting from the latest checkpoint in the store, and stores new
+checkpoints.
 
-A layer is the disk after some of the operations, kept when these took long: so an edit of the last operation does not install packages
-again. All disks in the store are raw and sparse. Measured with Debian's 430 MiB: to copy one takes 0.3 s, to unpack it from qcow2 or zstd
-3 to 4 s, and to pack it so 2 to 17 s.
+A checkpoint is the disk after some of the operations, stored when these took long: then an edit of
+the last operation does not install packages again. All disks in the store are raw and sparse.
+Measured with Debian's 430 MiB: copying a disk takes 0.3 s, unpacking it from qcow2 or zstd 3 to 4
+s, and packing it 2 to 17 s.
 """
 
 from __future__ import annotations
@@ -28,14 +30,14 @@ from imagebuild.schema.customised import RESULT, RESULTS, CustomiseResult, Opera
 
 _RESULT = "customised.json"
 _MOST_NAMED = 5
-"""Files that an error names."""
+"""The most files that an error message names."""
 _LIMIT = 1800.0
 """Seconds after which customising counts as hung."""
 
 
 @dataclass(frozen=True)
 class _Start:
-    """Where to begin: a folder with disks, and what was done to them."""
+    """Where to start: a folder with disks, and the operations that were applied to them."""
 
     folder: Path
     done: tuple[OperationResult, ...] = ()
@@ -49,13 +51,17 @@ def make(
     cache: StepCache,
     accelerator: Accelerator,
 ) -> Path:
-    """The entry with the customised disks; ``operations`` are the plan's, with their secrets."""
+    """The store entry with the customised disks; ``operations`` are the plan's, with secrets."""
     before_seal, sealing = registry.ordered(operations)
 
     def fill(folder: Path, progress: Progress) -> str:
         folder.chmod(0o700)
         start = _furthest(plan, installed, cache)
-        progress.update(f"copying the disk as it was {plan.layers[len(start.done) - 1].what}" if start.done else "copying the installed disk")  # fmt: skip
+        progress.update(
+            f"copying the checkpoint {plan.layers[len(start.done) - 1].what}"
+            if start.done
+            else "copying the installed disk"
+        )
         names = disk_names(plan.recipe)
 
         def customised() -> CustomiseResult:
@@ -78,7 +84,7 @@ def make(
         result = customisation.again_if_stuck(customised, lambda text: cache.reporter.note(cache.label, text))
         if result.failed:
             raise GuestError(
-                f"{len(result.failed)} files could not be cleaned: "
+                f"failed to clean {len(result.failed)} files: "
                 + "; ".join(f"{one.path}: {one.what}" for one in result.failed[:_MOST_NAMED])
             )
         for name in names:
@@ -86,14 +92,14 @@ def make(
         (folder / _RESULT).write_bytes(RESULT.dump_json(result))
         shutil.copy(installed / RECORD, folder)
         postmortem.copy_logs(installed, folder)
-        again = f", the first {len(start.done)} of them kept from before" if start.done else ""
+        again = f" (the first {len(start.done)} from a checkpoint)" if start.done else ""
         return f"{len(result.operations)} operations{again}, {result.changed_paths} files changed"
 
     return cache.make(plan.customise, fill)
 
 
 def result(customised: Path) -> CustomiseResult:
-    """What was done to the disks of an entry."""
+    """The operations that were applied to the disks of an entry."""
     return RESULT.validate_json((customised / _RESULT).read_bytes())
 
 
@@ -105,7 +111,7 @@ def _furthest(plan: Plan, installed: Path, cache: StepCache) -> _Start:
 
 
 def _keep(plan: Plan, cache: StepCache, copies: Path, results: Sequence[OperationResult]) -> None:
-    """Make the entry of the layer of which ``copies`` holds the disks."""
+    """Make the store entry of the checkpoint whose disks are in ``copies``."""
     one = plan.layers[len(results) - 1]
     store = cache.settings.store
     with store.make(

@@ -1,4 +1,6 @@
-"""The last step: from customised disks to an artifact, with its manifest, domain definition and logs."""
+"""The last step: converts customised disks to an artifact, with its manifest, domain definition and
+logs.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,7 @@ from imagebuild.store.artifact import MANIFEST, Artifact, ArtifactFolder, ImageR
 
 
 def artifact(job: Job, customised: Path) -> Artifact:
-    """Convert the disks of an entry to a new artifact, which is the latest then."""
+    """Convert the disks of an entry to a new artifact, which becomes the latest."""
     recipe = job.recipe
     output = ArtifactFolder(job.settings.output, recipe.name)
     with output.new(datetime.now().astimezone().date()) as new:
@@ -42,7 +44,7 @@ def artifact(job: Job, customised: Path) -> Artifact:
 
 
 def _images(job: Job, customised: Path, folder: Path, progress: Progress) -> list[ImageRecord]:
-    """All disks in the primary format, then in each of the others."""
+    """The images of all disks in the primary format, then in each of the other formats."""
     output, images = job.recipe.output, []
     formats = (output.primary, *output.further)
     names = {each: domain_xml.image_names(job.recipe, each) for each in formats}
@@ -83,7 +85,11 @@ def _facts(job: Job, new: Artifact, customised: Path, images: Sequence[ImageReco
 
 
 def _set_modes(job: Job, new: Artifact, customised: Path) -> None:
-    """What holds a secret, or may, is for its owner alone: images, and what the installation said. The rest is for all to read."""
+    """Make files that contain or may contain secrets readable by their owner only: images, and the
+    installation's logs.
+
+    All users may read the other files.
+    """
     secret = host_inputs.has_secrets(job.recipe) or checkpoints.result(customised).password_hashes is not False
     for path in new.folder.iterdir():
         harmless = path in (new.folder / MANIFEST, new.domain)

@@ -1,4 +1,4 @@
-"""Builds a recipe: holds its plan against the store, and has what is missing made."""
+"""Builds a recipe: compares its plan with the store, and runs steps whose results are missing."""
 
 from __future__ import annotations
 
@@ -37,21 +37,23 @@ _NEEDED = {
     "install": 2048 * MIB,
     "customise": 1536 * MIB,
 }
-"""Bytes that a step may take on the store's file system: what a Debian server takes, and half as much again."""
+"""Bytes that a step may need on the store's file system: those of a Debian server, plus 50 %."""
 _NEEDED_COMPRESSED, _NEEDED_RAW = 512 * MIB, 1536 * MIB
 """Bytes of an image, by whether its format compresses."""
 
 
 @dataclass(frozen=True)
 class Outlook:
-    """A plan held against the store: the finished artifact if it is there, else which steps must run and why."""
+    """A plan compared with the store: the finished artifact if it exists, else which steps must run
+    and why.
+    """
 
     plan: Plan
     artifact: Artifact | None
     to_run: Mapping[str, str]
-    """Step name → why, in the order they run."""
+    """Step name → reason, in the order in which the steps run."""
     expected: Mapping[str, float] = field(default_factory=dict)
-    """Step name → the seconds that it may take, for those to run of which the history knows."""
+    """Step name → expected seconds, for the steps to run that are in the history."""
 
     @property
     def cached(self) -> int:
@@ -59,7 +61,7 @@ class Outlook:
 
     @property
     def expected_seconds(self) -> float | None:
-        """How long all that must run may take; None while that is not known of each step."""
+        """The expected duration of all steps that must run; None if any of them is unknown."""
         if self.to_run.keys() - self.expected.keys():
             return None
         plan = self.plan
@@ -71,14 +73,16 @@ class Outlook:
 
     @property
     def asked(self) -> tuple[str, ...]:
-        """The addresses that were looked at for this plan."""
+        """The addresses that were queried for this plan."""
         return self.plan.preparation.asked
 
 
 def make_plan(recipe: Recipe, store: Store, world: Freshness | None = None) -> Plan:
-    """The plan of ``recipe`` on this host. An install source on the network is looked at: see ``Outlook.asked``."""
+    """The plan of ``recipe`` on this host. Queries an install source on the network: see
+    ``Outlook.asked``.
+    """
     looked = installers.of(recipe).look_up(recipe, store)
-    # 0.5 s each time, for what hardly ever changes
+    # cached: it takes 0.5 s, and hardly ever changes
     programs = probe_cache.of_files(tool_versions.deciding_depends_on())
     deciding = probe_cache.kept(store.answers, "tools", programs, lambda: asdict(tool_versions.deciding()))
     return plans.make(recipe, looked, tools=Tools(**deciding), secret_key=store.key(), world=world or Freshness(store))
@@ -111,10 +115,12 @@ def _there(settings: Settings, step: Step) -> bool:
 
 
 def build(recipe: Recipe, settings: Settings, reporter: Reporter) -> Artifact:
-    """Build ``recipe``, or find that all is there. One build of a recipe into one folder at a time.
+    """Build ``recipe``, or return the existing artifact. Only one build of a recipe into a folder
+    runs at a time.
 
-    Raises ImageBuildError. On failure nothing is left but finished steps in the store and, in its folder
-    ``failures``, what tells what happened; the error's ``evidence`` attribute names that.
+    Raises ImageBuildError. A failure leaves only finished steps in the store and, in its folder
+    ``failures``, the logs and other evidence of the failure; the error's ``evidence`` attribute
+    names that folder.
     """
     tell = lambda pid: reporter.note(recipe.name, f"waiting for another build of it (process {pid})")  # noqa: E731
     with settings.store.locked(lock_name(settings.output, recipe.name), tell):
@@ -127,7 +133,7 @@ def build(recipe: Recipe, settings: Settings, reporter: Reporter) -> Artifact:
                 if outlook.artifact is not None:
                     return recording.finished(outlook.artifact)
                 _check_space(outlook, settings)
-                from imagebuild.build import pipeline  # what makes steps: most builds find all that they need
+                from imagebuild.build import pipeline  # imported late: most builds find all results in the store
 
                 try:
                     with ExitStack() as held:
@@ -142,7 +148,7 @@ def build(recipe: Recipe, settings: Settings, reporter: Reporter) -> Artifact:
 
 
 def _planned(recipe: Recipe, settings: Settings, reporter: Reporter) -> Outlook:
-    """What the build of ``recipe`` will do, and the reporter told of it."""
+    """The outlook of a build of ``recipe``, which is also reported."""
     with reporter.step(recipe.name, "plan") as progress:
         outlook = planned(recipe, settings)
         progress.summary(f"{len(outlook.plan.steps)} steps, {outlook.cached} cached")
@@ -152,24 +158,26 @@ def _planned(recipe: Recipe, settings: Settings, reporter: Reporter) -> Outlook:
 
 
 def lock_name(output: Path, recipe: str) -> str:
-    """The store's lock that whoever changes the artifacts of a recipe in ``output`` holds."""
+    """The store's lock to hold while changing the artifacts of a recipe in ``output``."""
     return f"build-{fingerprint.text(str(output.absolute() / recipe))[:16]}"
 
 
 def _with_evidence(error: ImageBuildError, recipe: Recipe, settings: Settings, work: Path) -> ImageBuildError:
-    with suppress(OSError):  # nothing that is kept matters more than the error itself
+    with suppress(OSError):  # the error itself matters more than the evidence
         error.evidence = postmortem.keep(settings.store.failure_folder(recipe.name), work, error)
     return error
 
 
 def clear_dead_runs(store: Store) -> None:
-    """End the programs and domains, and remove the files, of builds whose process died without doing so."""
+    """End the programs and domains, and remove the files, of builds whose process died without
+    cleaning up.
+    """
     store.clear_locks()
     dead = store.runs.dead()
     if not dead:
         return
     for run in dead:
-        end_marked(run)  # first: a virt-install may be about to make the domain
+        end_marked(run)  # first: a virt-install may be about to create the domain
     with machines(store) as connection:
         if connection is not None:
             for run in dead:
@@ -179,14 +187,14 @@ def clear_dead_runs(store: Store) -> None:
 
 
 def space_needed(outlook: Outlook) -> int:
-    """Bytes that the steps to run may take on the store's file system."""
+    """Bytes that the steps to run may need on the store's file system."""
     made = outlook.plan.recipe.output.format if "convert" in outlook.to_run else ()
     images = (_NEEDED_RAW if name in ("raw", "vhdx") else _NEEDED_COMPRESSED for name in made)
     return sum(_NEEDED.get(name, 0) for name in outlook.to_run) + sum(images)
 
 
 def _check_space(outlook: Outlook, settings: Settings) -> None:
-    """Raise HostError when the store's file system cannot hold what the steps make."""
+    """Raise HostError if the store's file system has no room for the results of the steps."""
     needed = space_needed(outlook)
     free = shutil.disk_usage(settings.store.root).free
     if free < needed:

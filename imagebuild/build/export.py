@@ -1,4 +1,6 @@
-"""The installation of a recipe to be run by hand: a folder with kickstart, virt-install script and domain definition."""
+"""Exports the installation of a recipe: a folder with kickstart, virt-install script and domain
+definition.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,7 @@ KICKSTART, SCRIPT = "ks.cfg", "virt-install.sh"
 
 
 def machine(recipe: Recipe, folder: Path, virt_type: VirtType) -> InstallMachine:
-    """The install VM with all its files in ``folder``. Pure."""
+    """The install VM, with all its files in ``folder``. Pure."""
     installer = installers.of(recipe)
     return install_machine(
         recipe,
@@ -47,7 +49,9 @@ def machine(recipe: Recipe, folder: Path, virt_type: VirtType) -> InstallMachine
 
 
 def virt_type(recipe: Recipe, store: Store) -> VirtType:
-    """What the VM would run on here: what the recipe says, or what really works. The proof takes up to 15 seconds, once."""
+    """The virtualisation type of the VM on this host: the recipe's, or what works here. Takes up to
+    15 s, once.
+    """
     wanted = recipe.vm.virt_type
     if wanted != "auto":
         return wanted
@@ -55,9 +59,9 @@ def virt_type(recipe: Recipe, store: Store) -> VirtType:
 
 
 def as_known_here(recipe: Recipe) -> Recipe:
-    """The recipe without its name of the guest's system, where this host's libosinfo does not know that yet.
+    """The recipe without its osinfo name, if this host's libosinfo does not know that name yet.
 
-    virt-install refuses such a name; a build then goes without, too.
+    virt-install refuses an unknown name; a build omits it, too.
     """
     if recipe.os.osinfo is None or recipe.os.osinfo in _known_systems():
         return recipe
@@ -71,14 +75,17 @@ def _known_systems() -> frozenset[str]:
 
 
 def command(recipe: Recipe, folder: Path, virt_type: VirtType) -> str:
-    """The virt-install command, one option a line, for the files that :func:`write` puts into ``folder``."""
+    """The virt-install command, one option per line, for the files that :func:`write` puts into
+    ``folder``.
+    """
     return pasteable(machine(recipe, folder.absolute(), virt_type))
 
 
 def write(recipe: Recipe, folder: Path, store: Store) -> list[Path]:
-    """Fill ``folder``: kickstart with the real secrets (mode 0600), script, domain definition, links to tree and archive.
+    """Fill ``folder``: kickstart with the real secrets (mode 0600), script, domain definition,
+    links to tree and archive.
 
-    Raises HostError where what the installation needs is not in the store yet.
+    Raises HostError if something that the installation needs is not in the store yet.
     """
     files, payload = _from_store(make_plan(recipe, store), store)
     rendered, _ = plans.checked(recipe, payload, os.urandom(12).hex(), RealSecrets())
@@ -94,7 +101,9 @@ def write(recipe: Recipe, folder: Path, store: Store) -> list[Path]:
 
 
 def _from_store(plan: plans.Plan, store: Store) -> tuple[dict[str, Path], Payload]:
-    """What an earlier build has left there, by the name it gets beside the script; and what the kickstart says of it."""
+    """The files from an earlier build, by the names that they get next to the script; and the
+    kickstart's payload.
+    """
     entries = {}
     for step in plan.before:
         found = store.find(step.kind, step.fingerprint)
@@ -112,8 +121,8 @@ def _script(recipe: Recipe, kind: VirtType) -> str:
     here = replace(machine(recipe, HERE, kind), name=f"imagebuild-{recipe.name}")
     needed = [KICKSTART, TREE, *(source.path.name for source in here.sources if source.serial != "stage2")]
     comments = (
-        f"Installs {recipe.name} in a VM, from the files beside this script, and prints its console; ^C ends the printing.",
-        "QEMU must be able to reach this folder. The kickstart holds the hashes of passwords.",
+        f"Installs {recipe.name} in a VM, from the files next to this script, and prints its console until ^C.",
+        "QEMU must be able to reach this folder. The kickstart contains password hashes.",
     )
     return script(here, disk_sizes(recipe), comments, needed)
 

@@ -1,10 +1,12 @@
-"""What the world changed: packages grow old while nothing in the recipe changes.
+"""Decides whether packages are out of date: they age while the recipe does not change.
 
-By default it does not count: a build from the store needs no network. Who asks gets new packages where the mirror has newer ones, or where those that
-are there were taken too long ago. Then what they are in, a root archive or an installation, has another fingerprint, and so has everything that is made
-of it; the store keeps which state of the world is in force, so that builds that do not ask go on from there.
+By default age is ignored, and a build from the store needs no network. On request, packages are
+fetched again if the mirror has newer ones, or if the stored ones are older than a limit. Then the
+root archive or installation that contains them gets a new fingerprint, and so does everything that
+is built from it. The store records the current state, so that later builds without such a request
+use it.
 
-A state is a text. For what is compared by digests it consists of words, ``place=digest``.
+A state is a text. What is compared by digest is written as words, ``place=digest``.
 """
 
 from __future__ import annotations
@@ -19,20 +21,24 @@ from imagebuild.step import Archive, Dated, Offers
 from imagebuild.store.store import Store
 
 _STATE = "packages as of"
-"""The input that tells which state of the world packages were taken from."""
+"""The name of the input that records the state from which packages were taken."""
 _DIGITS = 16
 
 
 @dataclass(frozen=True)
 class Freshness:
-    """``if_changed`` looks at the mirror; ``max_age`` is in seconds. With neither, what is there is taken."""
+    """``if_changed`` queries the mirror; ``max_age`` is in seconds. With neither, stored packages
+    are used.
+    """
 
     store: Store
     if_changed: bool = False
     max_age: int | None = None
 
     def payload(self, archive: Archive, inputs: Mapping[str, str]) -> Dated:
-        """The inputs of a root archive, with the state of the world that is in force, or a new one. Which packages are in it is known."""
+        """The inputs of a root archive, whose packages are known, with the current state or a new
+        one.
+        """
         state = self.store.state(fingerprint.of(inputs))
         now = _with(inputs, state)
         folder = self.store.find("payload", fingerprint.of(now))
@@ -46,25 +52,28 @@ class Freshness:
         return Dated(_with(inputs, new), why) if why else Dated(now)
 
     def installation(self, offers: Offers, inputs: Mapping[str, str]) -> Dated:
-        """As ``payload``, for an installation whose packages the VM fetches: of these, only where they came from is known."""
+        """Like ``payload``, for an installation whose packages the VM fetches: only their sources
+        are known.
+        """
         state = self.store.state(fingerprint.of(inputs))
         now = _with(inputs, state)
         folder = self.store.find("installed", fingerprint.of(now))
         if folder is None:
             return Dated(_with(inputs, self._to_come(state, offers)))
         why, new = self._too_old(folder)
-        # what is made anew needs the network: what it is made of is recorded then, for whoever asks next
+        # a rebuild needs the network anyway: record what is offered now, for the next comparison
         seen = _words(offers) if why or self.if_changed else {}
         if not why and (moved := [place for place, word in seen.items() if word not in state.split()]):
             known = any(word.startswith(f"{place}=") for place in moved for word in state.split())
-            why = f"{', '.join(moved)}: {'other packages there' if known else 'what was there is not recorded'}"
+            why = f"{', '.join(moved)}: {'packages have changed' if known else 'earlier packages were not recorded'}"
         words = " ".join([*seen.values(), *([new] if new else [])])
         return Dated(_with(inputs, words), why) if why else Dated(now)
 
     def _to_come(self, state: str, offers: Offers) -> str:
-        """The state that something is made of which the store does not have: nothing tells how old it would be.
+        """The state for a result that is not in the store, so that its age is not known.
 
-        A finished image may be there all the same, so what is seen must count; the state in force stays if it says the same.
+        A finished image may exist all the same, so the offered packages must be part of the state;
+        the current state is kept if it agrees with them.
         """
         words = list(_words(offers).values()) if self.if_changed else []
         if self.max_age is not None:
@@ -72,7 +81,10 @@ class Freshness:
         return state if set(words) <= set(state.split()) else " ".join(words)
 
     def _too_old(self, made: Path) -> tuple[str, str]:
-        """Why what was ``made`` then will not do any more, and a state for what comes after it; empty if it will. Two builds that ask at once agree."""
+        """Why ``made`` is too old, and the state for its replacement; both empty if it is not.
+
+        Two builds that check at the same time get the same state.
+        """
         taken = datetime.fromtimestamp(made.stat().st_mtime, UTC)
         age = datetime.now(UTC) - taken
         if self.max_age is None or age <= timedelta(seconds=self.max_age):
@@ -81,7 +93,9 @@ class Freshness:
 
 
 def in_force(store: Store, inputs: Mapping[str, str]) -> None:
-    """Note that what was made with these inputs is what builds take that do not ask."""
+    """Record that the result made with these inputs is the current one, for builds that do not
+    check for updates.
+    """
     plain = {name: value for name, value in inputs.items() if name != _STATE}
     store.set_state(fingerprint.of(plain), inputs.get(_STATE, ""))
 
@@ -91,7 +105,7 @@ def _with(inputs: Mapping[str, str], state: str) -> dict[str, str]:
 
 
 def _words(offers: Offers) -> dict[str, str]:
-    """The words of a state for what is offered now, by the place."""
+    """The words of a state for what is offered now, by place."""
     return {place: f"{place}={digest[:_DIGITS]}" for place, digest in offers().items()}
 
 

@@ -1,6 +1,8 @@
-"""What the store may lose: leftovers of dead builds, what is damaged, what was not used for longest.
+"""Garbage collection in the store: leftovers of dead builds, damaged entries, least recently used
+entries.
 
-An entry that a build has taken is never removed, nor is a version of an image that ``latest`` names.
+An entry that a build is using is never removed, nor is the version of an image that ``latest``
+names.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from imagebuild.store.store import Store, StoreEntry
 
 @dataclass(frozen=True)
 class Removed:
-    """One thing that was, or would be, removed: what it is, the bytes that it took, and why."""
+    """An item that was, or would be, removed: what it is, its size in bytes, and the reason."""
 
     what: str
     size: int
@@ -30,17 +32,18 @@ class Removed:
 
 @dataclass(frozen=True)
 class CollectedGarbage:
-    """What was removed, and the bytes of what is kept in the store."""
+    """What was removed, and the size in bytes of what remains in the store."""
 
     removed: tuple[Removed, ...]
     kept: int
 
 
 def collect(store: Store, *, keep: int, max_size: int | None = None, dry_run: bool = False) -> CollectedGarbage:
-    """Remove what nobody needs any more. Raises HostError where libvirt is needed and does not answer.
+    """Remove what is no longer needed. Raises HostError if libvirt is needed and does not answer.
 
-    Of what was made for one recipe ``keep`` entries of each kind stay, those that were used last; and of all that stays no more than
-    ``max_size`` bytes. Downloaded sources count, and go only while no build runs.
+    For each recipe and kind, the ``keep`` most recently used entries remain; all that remains takes
+    at most ``max_size`` bytes. Downloaded sources count towards that, and are removed only while no
+    build runs.
     """
     dead = store.runs.dead()
     removed = [Removed(f"dead build {run}", 0, "its process is gone") for run in dead]
@@ -52,7 +55,7 @@ def collect(store: Store, *, keep: int, max_size: int | None = None, dry_run: bo
     stay = []
     for entry in superfluous:
         if store.remove(entry, dry_run=dry_run):
-            removed.append(Removed(_named(entry), entry.size, f"{keep} newer ones were made for {entry.label}"))
+            removed.append(Removed(_named(entry), entry.size, f"{entry.label} has {keep} newer ones"))
         else:
             stay.append(entry)
     rest += sources(store)
@@ -61,26 +64,29 @@ def collect(store: Store, *, keep: int, max_size: int | None = None, dry_run: bo
         if max_size is None or size <= max_size:
             break
         if store.remove(entry, dry_run=dry_run):
-            removed.append(Removed(_named(entry), entry.size, "not used for longest"))
+            removed.append(Removed(_named(entry), entry.size, "least recently used"))
             size -= entry.size
     return CollectedGarbage(tuple(removed), size)
 
 
 def versions(root: Path, store: Store, *, keep: int, dry_run: bool = False) -> list[Removed]:
-    """Remove what killed builds left beside the images below ``root``, and all versions of an image but the ``keep`` newest."""
+    """Remove leftovers of killed builds below ``root``, and all versions of each image except the
+    ``keep`` newest.
+    """
     removed = []
     for folder in sorted(path for path in root.glob("*") if path.is_dir() and not path.is_symlink()):
         output = ArtifactFolder(root, folder.name)
         with store.locked(lock_name(root, folder.name), lambda pid: None):
             for old in (*output.unfinished(), *output.superfluous(keep)):
-                removed.append(Removed(str(old), _size(old), f"{keep} newer ones are there" if old.name[0] != "." else "unfinished"))  # fmt: skip
+                why = f"there are {keep} newer ones" if old.name[0] != "." else "unfinished"
+                removed.append(Removed(str(old), _size(old), why))
                 if not dry_run:
                     remove_tree(old)
     return removed
 
 
 def sources(store: Store) -> list[StoreEntry]:
-    """The downloads that may go: none while a build runs."""
+    """The downloads that may be removed: none while a build runs."""
     if store.runs.living():
         return []
     found = [path for path in (store.root / "sources").glob("*") if path.is_file() and not path.is_symlink()]
@@ -88,7 +94,9 @@ def sources(store: Store) -> list[StoreEntry]:
 
 
 def _orphans(store: Store, told: Collection[str], *, dry_run: bool) -> Iterator[Removed]:
-    """Machines of runs that are gone with their folder, but those ``told`` already. Where libvirt does not answer, nobody can tell."""
+    """Remove machines of runs whose folder is gone, except those in ``told``. If libvirt does not
+    answer, none are found.
+    """
     try:
         with machines(store) as connection:
             if connection is None:
@@ -98,18 +106,18 @@ def _orphans(store: Store, told: Collection[str], *, dry_run: bool) -> Iterator[
                 if not dry_run:
                     connection.end(name)
     except HostError as error:
-        logger.info("no look at machines that were left: %s", error.message)
+        logger.info("cannot look for leftover machines: %s", error.message)
 
 
 def _damaged(store: Store, *, dry_run: bool) -> Iterator[Removed]:
     for path in store.damaged():
-        yield Removed(f"damaged {path.name}", _size(path), "it is not what it was when it was made")
+        yield Removed(f"damaged {path.name}", _size(path), "its content has changed since it was made")
         if not dry_run:
             remove_tree(path)
 
 
 def _beyond(entries: Iterable[StoreEntry], keep: int) -> tuple[list[StoreEntry], list[StoreEntry]]:
-    """Those that are not among the ``keep`` of their kind and recipe that were used last; and those that are."""
+    """The entries beyond the ``keep`` most recently used per kind and recipe; and the others."""
     groups: dict[tuple[str, str], list[StoreEntry]] = defaultdict(list)
     for entry in entries:
         groups[entry.kind, entry.label].append(entry)

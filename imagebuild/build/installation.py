@@ -1,4 +1,6 @@
-"""The install step: a VM that the recipe's installer runs in, supervised to its verdict; its disks go to the store."""
+"""The install step: runs the recipe's installer in a supervised VM, and moves its disks into the
+store.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,7 @@ from imagebuild.step import Prepared
 
 
 def check_fits(recipe: Recipe, room: int) -> None:
-    """Raise RecipeError where what gets installed cannot fit the disks."""
+    """Raise RecipeError if what is installed cannot fit on the disks."""
     sizes = disk_sizes(recipe)
     if room > sum(sizes):
         mark = recipe.place(("disk", "size"))
@@ -40,7 +42,7 @@ def check_fits(recipe: Recipe, room: int) -> None:
 
 
 def make(job: Job, prepared: Prepared, accelerator: Verdict) -> Path:
-    """The entry with the installed disks."""
+    """The store entry with the installed disks."""
 
     def fill(folder: Path, progress: Progress) -> str:
         folder.chmod(0o700)
@@ -60,21 +62,23 @@ def make(job: Job, prepared: Prepared, accelerator: Verdict) -> Path:
 
 
 def _installed(job: Job, prepared: Prepared, accelerator: Verdict, progress: Progress) -> Installed:
-    """Run the installer, and once more if emulated processors got stuck."""
+    """Run the installer, and once more if an emulated VM got stuck."""
     with hypervisor.connected(hide_kvm=accelerator.emulated) as connection:
         try:
             return _run(job, connection, prepared, accelerator, progress)
         except InstallStalled as error:
             if not accelerator.emulated:
                 raise
-            # Seldom, and mostly on a busy host: see docs/development.md.
-            job.reporter.note(job.recipe.name, f"{error.message}; it is begun again")
+            # Rare, and mostly on a busy host: see docs/development.md.
+            job.reporter.note(job.recipe.name, f"{error.message}; starting it again")
             _clear(job)
             return _run(job, connection, prepared, accelerator, progress)
 
 
 def _clear(job: Job) -> None:
-    """Remove what an installation that was given up left in the run's folder. Its console stays, as the first one."""
+    """Remove the files of an aborted installation from the run's folder. Its logs are renamed to
+    first-*.
+    """
     for name in (*disk_names(job.recipe), "ks.cfg"):
         (job.work / name).unlink(missing_ok=True)
     for log in ("console.log", "installer.log"):

@@ -1,4 +1,7 @@
-"""The installer that a recipe names: a folder of the package with a module ``installer``. The only place that knows one from another by name."""
+"""The installer that a recipe names: a folder of the package with a module ``installer``.
+
+Only this module knows the installers by name.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +14,10 @@ if TYPE_CHECKING:
     from imagebuild.recipe.model.recipe import Recipe
     from imagebuild.step import Installer
 
-    # Whoever checks types holds them against the protocol.
+    # Type checkers compare them with the protocol.
     KNOWN: tuple[Installer, ...] = (kickstrap, anaconda)
 
 
 def of(recipe: Recipe) -> Installer:
-    """The recipe's installer; no other one is imported."""
+    """The recipe's installer; no other is imported."""
     return cast("Installer", importlib.import_module(f"imagebuild.{recipe.installer.type}.installer"))

@@ -1,4 +1,4 @@
-"""What the steps of one build work with."""
+"""The state that the steps of one build share."""
 
 from __future__ import annotations
 
@@ -17,32 +17,34 @@ from imagebuild.recipe.model.recipe import Recipe
 
 @dataclass(frozen=True)
 class Job:
-    """One run of a plan. Steps take the store's entries and give entries; the last gives the artifact."""
+    """One run of a plan. Steps take store entries and return store entries; the last one returns
+    the artifact.
+    """
 
     plan: Plan
     settings: Settings
     reporter: Reporter
     run: str
     work: Path
-    """The run's own folder, gone at its end."""
+    """The run's folder, removed at its end."""
     held: ExitStack
-    """Closed when the run is over: until then nobody removes what it has taken from the store."""
+    """Closed at the end of the run: until then nobody removes the store entries that it uses."""
     expected: Mapping[str, float] = field(default_factory=dict)
-    """Seconds that steps may take, by their names."""
+    """Expected seconds of steps, by name."""
     began: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     @cached_property
     def cache(self) -> StepCache:
-        """The results of its steps in the store."""
+        """The store entries of its steps."""
         name = self.plan.recipe.name
         return StepCache(name, self.settings, self.reporter, self.work, self.held, self.expected)
 
     @property
     def recipe(self) -> Recipe:
-        """What is built."""
+        """The recipe that is built."""
         return self.plan.recipe
 
     @property
     def logs(self) -> Path:
-        """Where what was said during this run goes."""
+        """The folder for the logs of this run."""
         return self.work / "logs"

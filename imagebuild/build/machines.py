@@ -1,4 +1,6 @@
-"""The virtual machines of builds: what they run with, what they are called, and what is left of those whose build died."""
+"""The virtual machines of builds: their accelerator, their names, and a connection to find leftover
+ones.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +14,12 @@ from imagebuild.store.store import Store
 
 
 def domain_name(run: str) -> str:
-    """The name of a run's domain."""
+    """The name of the domain of a run."""
     return f"imagebuild-{run}"
 
 
 def known_accelerator(recipe: Recipe, store: Store) -> accelerator.Accelerator | None:
-    """What the machines of a build run with, or None where that would have to be proved."""
+    """The accelerator of a build's machines, or None if it would have to be verified first."""
     if recipe.vm.virt_type == "qemu":
         return "tcg"
     found = accelerator.known(store.answers, recipe.os.arch)
@@ -25,29 +27,33 @@ def known_accelerator(recipe: Recipe, store: Store) -> accelerator.Accelerator |
 
 
 def proved_accelerator(recipe: Recipe, store: Store) -> accelerator.Verdict:
-    """What the machines of a build run with. Raises HostError where that is not what the recipe wants."""
+    """The accelerator of a build's machines. Raises HostError if it is not the one that the recipe
+    requires.
+    """
     wanted = recipe.vm.virt_type
     if wanted == "qemu":
-        return accelerator.Verdict("tcg", "the recipe says so")
+        return accelerator.Verdict("tcg", "set in the recipe")
     if wanted == "xen":
         raise HostError(
-            "the recipe wants to install under Xen, which imagebuild does not start machines with",
-            "install with vm.virt_type: auto; machine.virt_type: xen describes a machine for Xen all the same",
+            "the recipe sets vm.virt_type: xen, but imagebuild cannot run the installation under Xen",
+            "install with vm.virt_type: auto; machine.virt_type: xen still describes a machine for Xen",
         )
     found = accelerator.verdict(store.answers, recipe.os.arch)
     if wanted == "kvm" and found.emulated:
         raise HostError(
-            f"the recipe wants KVM, but {found.reason}",
-            "vm.virt_type: auto takes emulation where KVM does not work",
+            f"the recipe requires KVM, but {found.reason}",
+            "vm.virt_type: auto uses emulation if KVM does not work",
         )
     return found
 
 
 @contextmanager
 def machines(store: Store) -> Iterator[hypervisor.Hypervisor | None]:
-    """A connection to libvirt for a look at machines that were left; None where there is none: no daemon answers, and no virtual machine runs.
+    """A connection to libvirt for finding leftover machines; None if no daemon answers and no
+    virtual machine runs.
 
-    A daemon that has to be started is started as a build does, since it serves the next one.
+    If a daemon must be started, it is started the way a build does it, because the next build uses
+    it.
     """
     there = hypervisor.answers()
     if not there and not accelerator.others_run():

@@ -1,4 +1,6 @@
-"""The manifest of an artifact: what was built, from what, by what, and what was changed. Plain JSON, no secrets."""
+"""The manifest of an artifact: what was built, from what, with which tools, and what was changed.
+JSON, no secrets.
+"""
 
 from __future__ import annotations
 
@@ -15,23 +17,25 @@ from imagebuild.schema.customised import CustomiseResult, OperationResult
 from imagebuild.store.artifact import ImageRecord
 
 SCHEMA = 1
-"""Counts up when a field changes its meaning or goes."""
+"""Incremented when a field changes its meaning or is removed."""
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What a build knows at its end, beside its plan. Times are in UTC, seconds per step by the step's name."""
+    """The facts of a finished build that are not in its plan. Times are in UTC; ``seconds`` is by
+    step name.
+    """
 
     version: str
     installation: InstallationRecord
     customised: CustomiseResult
     image: ImageRecord
     extra_images: Sequence[ImageRecord]
-    """Those of further disks, in the same format."""
+    """The images of further disks, in the same format."""
     other_formats: Sequence[ImageRecord]
     """All disks in the recipe's further formats."""
     domain: str
-    """The file of the domain definition beside the image."""
+    """The file name of the domain definition, next to the image."""
     began: datetime
     ended: datetime
     seconds: Mapping[str, float]
@@ -58,7 +62,7 @@ def _content(plan: Plan, facts: Facts) -> dict[str, Any]:
         "recipe": recipe.model_dump(mode="json"),
         "kickstart": {
             "template": plan.kickstart.template.name,
-            # of the text with stand-ins for nonce, payload digest and secrets: the file kickstart.cfg beside this
+            # of the text with placeholders for nonce, payload digest and secrets: the file kickstart.cfg
             "sha256": fingerprint.text(plan.kickstart.text),
         },
         "sources": [asdict(source) for source in facts.installation.sources],
@@ -78,12 +82,12 @@ def _content(plan: Plan, facts: Facts) -> dict[str, Any]:
 
 
 def _seconds(facts: Facts, step: str) -> float | None:
-    """How long the step took in this build; None where its result was there already."""
+    """How long the step took in this build; None if its result was already in the store."""
     return round(facts.seconds[step], 1) if step in facts.seconds else None
 
 
 def _operation(result: OperationResult) -> dict[str, Any]:
-    """What an operation did; differences of texts are for eyes, not for the record."""
+    """What an operation did, without text diffs, which are only for display."""
     changes = [{"path": change.path, "what": change.what} for change in result.changes]
     failed = [{"path": change.path, "what": change.what} for change in result.failed]
     return {**asdict(result), "changes": changes, "failed": failed}

@@ -1,4 +1,4 @@
-"""What a build does: prepare, install, customise, convert. What the store has is taken from there."""
+"""Runs the steps of a build: prepare, install, customise, convert. Reuses results in the store."""
 
 from __future__ import annotations
 

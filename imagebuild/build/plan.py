@@ -1,9 +1,10 @@
-"""From a recipe to the steps that build it, each with its inputs and its fingerprint. Nothing is run or changed.
+"""Plans the steps that build a recipe, each with its inputs and its fingerprint. Nothing is run or
+changed.
 
     preparation ─▶ install ─▶ customise ─▶ convert
 
-The kickstart is rendered here already, with stand-ins for what is not known yet or must not be kept: the
-nonce, secrets, the digest of a payload that may still have to be built.
+The kickstart is already rendered here, with placeholders for what is not known yet or must not be
+stored: the nonce, secrets, and the digest of a payload that may still have to be built.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ CONVERT_CODE = (
     "image/qemu_img.py",
     "image/disk_image.py",
 )
-"""What decides what a conversion writes; a test compares it with the imports of the code."""
+"""The code that determines the output of a conversion; a test compares it with the imports."""
 _NONCE = "nonce-of-the-build"
 
 
@@ -59,28 +60,31 @@ class Plan:
     customise: Step
     convert: Step
     layers: tuple[Step, ...]
-    """What customising may leave on its way: the disk after one operation, after two, and so on, in the order in which they are applied."""
+    """The possible checkpoints of customising: the disk after one operation, after two, and so on,
+    in order.
+    """
     operations: tuple[OperationCall, ...]
-    """The recipe's, with the files of this host that they name; without secrets."""
+    """The recipe's operations, with the files of this host that they name; without secrets."""
     warnings: tuple[Problem, ...] = ()
-    """What lint finds in the kickstart that hinders nothing."""
+    """The warnings of lint for the kickstart."""
 
     @property
     def steps(self) -> tuple[Step, ...]:
-        """The steps in their order."""
+        """All steps, in order."""
         return (*self.before, self.install, self.customise, self.convert)
 
     @property
     def before(self) -> tuple[Step, ...]:
-        """The steps before the installation, in their order."""
+        """The steps before the installation, in order."""
         return tuple(step for chain in self.preparation.chains for step in chain)
 
 
 def make(recipe: Recipe, looked: Any, *, tools: Tools, secret_key: bytes, world: World | None = None) -> Plan:
     """The plan of ``recipe`` on a host with these tools.
 
-    ``looked`` is what its installer has looked up, ``world`` tells how new packages must be. Raises RecipeError for everything that is wrong in the
-    kickstart, HostError where nothing tells where packages come from.
+    ``looked`` is what its installer has looked up; ``world`` determines how new packages must be.
+    Raises RecipeError with all problems of the kickstart, and HostError if no source of packages is
+    known.
     """
     secrets = FingerprintSecrets(secret_key)
     check = partial(checked, recipe, nonce=_NONCE, secrets=secrets)
@@ -104,9 +108,10 @@ def make(recipe: Recipe, looked: Any, *, tools: Tools, secret_key: bytes, world:
 
 
 def checked(recipe: Recipe, payload: Payload, nonce: str, secrets: Secrets) -> Checked:
-    """The recipe's kickstart, rendered and found good by pykickstart, by the installer's own list and by all rules.
+    """The recipe's kickstart, rendered and checked by pykickstart, by the installer's own check and
+    by all rules.
 
-    Raises RecipeError with the errors; warnings are in the result.
+    Raises RecipeError with the errors; the result contains the warnings.
     """
     rendered, report = linted(recipe, payload, nonce, secrets)
     if report.parsed is None:
@@ -115,7 +120,9 @@ def checked(recipe: Recipe, payload: Payload, nonce: str, secrets: Secrets) -> C
 
 
 def linted(recipe: Recipe, payload: Payload, nonce: str, secrets: Secrets) -> tuple[Rendered, CheckReport]:
-    """The recipe's kickstart, rendered, and what is found in it. Raises RecipeError when it cannot be rendered."""
+    """The recipe's rendered kickstart, and its findings. Raises RecipeError if it cannot be
+    rendered.
+    """
     rendered = render(recipe, payload=payload, nonce=nonce, secrets=secrets)
     installer = installers.of(recipe)
     report = lint(
@@ -135,7 +142,7 @@ def linted(recipe: Recipe, payload: Payload, nonce: str, secrets: Secrets) -> tu
 
 
 def _addresses(payload: Payload) -> frozenset[str]:
-    """The addresses that a payload brings: the recipe's model has held them against what proves them."""
+    """The addresses in a payload: the recipe's model has already checked how they are verified."""
     if isinstance(payload, PackagesPayload | LiveimgPayload):
         return frozenset()
     repositories = [*payload.repositories, *([payload.tree] if isinstance(payload, TreePayload) else [])]
@@ -143,14 +150,18 @@ def _addresses(payload: Payload) -> frozenset[str]:
 
 
 def sample(recipe: Recipe, looked: Any) -> Rendered:
-    """The recipe's kickstart, checked, with stand-ins for whatever only a build knows. Needs no network and no secret."""
+    """The recipe's checked kickstart, with placeholders for what only a build knows. Needs no
+    network and no secrets.
+    """
     for payload in installers.of(recipe).payloads(recipe, looked):
         rendered, _ = checked(recipe, payload, _NONCE, SampleSecrets())
     return rendered
 
 
 def survey(recipe: Recipe, looked: Any) -> CheckReport:
-    """All that is found in the recipe's kickstart, as ``sample`` renders it. Raises RecipeError when it cannot be rendered."""
+    """All findings in the recipe's kickstart as ``sample`` renders it. Raises RecipeError if it
+    cannot be rendered.
+    """
     payloads = installers.of(recipe).payloads(recipe, looked)
     return merged([linted(recipe, one, _NONCE, SampleSecrets())[1] for one in payloads])
 
@@ -172,7 +183,7 @@ def _install_step(recipe: Recipe, kickstart: Rendered, preparation: Preparation,
 
 
 def _customise_step(operations: Sequence[OperationCall], install: Step, tools: Tools) -> Step:
-    """``operations`` with stand-ins for their secrets."""
+    """The step for ``operations``, which have placeholders for their secrets."""
     inputs = {"installed disk": install.fingerprint, "libguestfs": tools.libguestfs}
     for at, call in enumerate(operations, start=1):
         inputs[f"operation {at}, {call.name}"] = _operation(call)
@@ -180,7 +191,9 @@ def _customise_step(operations: Sequence[OperationCall], install: Step, tools: T
 
 
 def _layers(operations: Sequence[OperationCall], install: Step, tools: Tools) -> tuple[Step, ...]:
-    """As ``_customise_step``, for the first operations that are applied. What seals a guest comes after all layers."""
+    """The checkpoints: ``_customise_step`` after each operation. Operations that seal the guest
+    come after all of them.
+    """
     inputs = {"installed disk": install.fingerprint, "libguestfs": tools.libguestfs}
     layers = []
     for at, call in enumerate(registry.ordered(operations)[0], start=1):
@@ -195,7 +208,7 @@ def _operation(call: OperationCall) -> str:
         "params": json.dumps(call.params.model_dump(mode="json"), sort_keys=True),
         "code": registry.code_digest(call.name),
     }
-    # A path of this host is no input, what is there is.
+    # The input is the content of a file of this host, not its path.
     content |= {f"file {name}": sha256 for name, (_, sha256) in call.supplies.paths.items()}
     content |= {f"secret {name}": json.dumps(words) for name, words in call.supplies.secrets.items()}
     return fingerprint.of(content)

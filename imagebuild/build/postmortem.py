@@ -1,4 +1,4 @@
-"""What a build leaves to read: logs beside an artifact, and after a failure all that tells what happened."""
+"""The logs that a build stores with its artifact, and the evidence after a failure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ _KICKSTART = "ks.cfg"
 
 
 def copy_logs(source: Path, target: Path) -> None:
-    """Copy the logs that are in ``source``, secrets taken out and safe to `cat`, readable by those who may read the folder."""
+    """Copy the logs in ``source``, without secrets and safe to `cat`, readable by all who may read
+    the folder.
+    """
     for name in LOGS:
         with suppress(FileNotFoundError):
             text = (source / name).read_text(errors="replace")
@@ -23,16 +25,17 @@ def copy_logs(source: Path, target: Path) -> None:
 
 
 def keep(folder: Path, work: Path, error: ImageBuildError) -> Path:
-    """Fill ``folder`` with what the failed run in ``work`` left, and return it: logs, kickstart, domain XML, the error.
+    """Fill ``folder`` with the evidence of the failed run in ``work``: logs, kickstart, domain XML,
+    error. Returns it.
 
-    A full disk does not hide the error itself: what cannot be kept is left out.
+    A full disk does not hide the error itself: files that cannot be written are left out.
     """
     found = [work / _KICKSTART, *sorted((work / "logs").glob("*"))]
     for path in found:
         with suppress(OSError):
             _write(folder / path.name, path.read_text(errors="replace"))
     with suppress(OSError):
-        _write(folder / "error.txt", _told(error))
+        _write(folder / "error.txt", _text(error))
     return folder
 
 
@@ -41,7 +44,7 @@ def _write(path: Path, text: str) -> None:
     path.write_text(transcript(redact(text)), errors="replace")
 
 
-def _told(error: ImageBuildError) -> str:
+def _text(error: ImageBuildError) -> str:
     lines = [error.message]
     if error.hint:
         lines.append(f"hint: {error.hint}")

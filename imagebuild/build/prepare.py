@@ -1,4 +1,4 @@
-"""Has what an installation needs made, side by side."""
+"""Prepares what an installation needs, in parallel."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ T = TypeVar("T")
 
 @contextmanager
 def _side_by_side(threads: int) -> Iterator[Start]:
-    """Start functions side by side; at the end of the block all are waited for.
+    """Start functions in parallel; the end of the block waits for all of them.
 
-    When one fails, or the wait is interrupted, the programs and downloads of the others are ended.
+    If one fails, or the wait is interrupted, the programs and downloads of the others are ended.
     """
     futures: list[Future[Any]] = []
     with ThreadPoolExecutor(threads) as pool:
@@ -41,7 +41,9 @@ def _side_by_side(threads: int) -> Iterator[Start]:
 def prepare(
     preparation: Preparation, entries: Entries, verdict: Callable[[], accelerator.Verdict]
 ) -> tuple[Prepared, accelerator.Verdict]:
-    """Make, or find, what the installation needs. ``verdict`` proves the accelerator; it runs beside all else."""
+    """Make, or find, what the installation needs. ``verdict`` verifies the accelerator, in
+    parallel.
+    """
     with _side_by_side(3) as start:
         prepared = preparation.make(entries, start)
         proof = start(verdict)

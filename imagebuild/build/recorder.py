@@ -1,4 +1,4 @@
-"""Writes a build into the history while it happens: once it is planned, and when it has ended, however it does."""
+"""Records a build in the history: once when it is planned, and once when it ends."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from imagebuild.store.store import Store
 
 @dataclass
 class Recording:
-    """What is known of a build so far; ``cache`` is that of its steps, once there is one."""
+    """What is known about a build so far; ``cache`` is the cache of its steps, once there is one."""
 
     store: Store
     recipe: Recipe
@@ -30,14 +30,14 @@ class Recording:
     cache: StepCache | None = None
 
     def planned(self, plan: Plan, to_run: Collection[str]) -> None:
-        """Tell which steps will be run."""
+        """Record which steps will run."""
         self.plan, self.to_run = plan, to_run
         self.build = replace(self.build, fingerprint=plan.convert.fingerprint)
         if to_run:
             self._write()
 
     def finished(self, artifact: Artifact) -> Artifact:
-        """Tell that the artifact is there, by this build or an earlier one."""
+        """Record that the artifact exists, from this build or an earlier one."""
         manifest = artifact.manifest()
         images = (manifest.image, *manifest.extra_images)
         size, virtual_size = sum(one.size for one in images), sum(one.virtual_size for one in images)
@@ -46,7 +46,7 @@ class Recording:
         return artifact
 
     def ended(self, outcome: Outcome, error: BaseException | None = None) -> None:
-        """Tell how the build ended."""
+        """Record how the build ended."""
         told = None if error is None else _first_line(error)
         self.build = replace(self.build, ended=_now(), outcome=outcome, error=told)
         self._write()
@@ -68,7 +68,9 @@ class Recording:
 
 @contextmanager
 def recorded(recipe: Recipe, store: Store, run: str) -> Iterator[Recording]:
-    """Record the build of ``recipe`` that the block is; its result is told by ``Recording.finished``."""
+    """Record the build of ``recipe`` that the block runs; the block reports its result with
+    ``Recording.finished``.
+    """
     recording = Recording(store, recipe, Build(run=run, recipe=recipe.name, began=_now()))
     try:
         yield recording
@@ -81,7 +83,9 @@ def recorded(recipe: Recipe, store: Store, run: str) -> Iterator[Recording]:
 
 
 def _first_line(error: BaseException) -> str:
-    """What an error says, without secrets, and without what of a file's name is no text."""
+    """The first line of an error's message, without secrets and without bytes that are not valid
+    text.
+    """
     line = (str(error) or type(error).__name__).splitlines()[0]
     return redact(line).encode(errors="replace").decode()
 

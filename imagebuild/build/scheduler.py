@@ -1,7 +1,7 @@
-"""Several builds at once, each in a process of its own, as many as the host has room for.
+"""Runs several builds in parallel, each in a separate process, as many as the host has room for.
 
-A build of its own process has its own signals, log and programs: one that fails, hangs or is killed takes nothing away from another. What it
-tells comes as JSON and is told again here.
+A separate process has its own signals, log and programs: a build that fails, hangs or is killed
+does not affect the others. It reports its events as JSON, and they are reported again here.
 """
 
 from __future__ import annotations
@@ -44,20 +44,27 @@ PROGRAM = (sys.executable, "-P", "-m", "imagebuild")
 _GRACE = 90.0
 """Seconds in which an interrupted build ends its machine and programs."""
 _BESIDE_THE_VM = 512 * MIB
-"""Bytes that QEMU takes beside the memory of the VM: under emulation it keeps up to a few hundred MiB of translated code."""
+"""Bytes that QEMU needs in addition to the VM's memory: emulation caches up to a few hundred MiB of
+translated code.
+"""
 _APPLIANCE = 1280 * MIB
-"""Bytes that libguestfs's appliance takes, whose memory is 1 GiB or less."""
+"""Bytes that libguestfs's appliance needs; its memory is at most 1 GiB."""
 _RESERVED = 512 * MIB
-"""Bytes of the host's free memory that are left to others."""
+"""Bytes of the host's free memory that are left for other programs."""
 _LAST_LINES = 3
-"""What is kept of a build's other lines, for the error of one that has none."""
+"""The last lines of a build that are not events, for the message if it ends without an error event.
+"""
 _CPUS_SHARED = 2
-"""How many virtual processors may share one of the host: a build is seldom busy on all it has."""
+"""How many virtual processors may share one of the host's: a build rarely keeps all of its own
+busy.
+"""
 
 
 @dataclass(frozen=True)
 class Room:
-    """What builds need, or what a host has for them: bytes of memory and of disk, virtual processors."""
+    """Resources that builds need, or that a host has: bytes of memory and of disk space, virtual
+    processors.
+    """
 
     memory: int
     vcpus: int
@@ -67,7 +74,7 @@ class Room:
         return Room(self.memory + other.memory, self.vcpus + other.vcpus, self.disk + other.disk)
 
     def holds(self, other: Room) -> bool:
-        """Whether ``other`` fits in."""
+        """Whether ``other`` fits into this."""
         return other.memory <= self.memory and other.vcpus <= self.vcpus and other.disk <= self.disk
 
 
@@ -85,13 +92,13 @@ class Outcome:
 
 
 def not_started(recipe: str) -> Outcome:
-    """The outcome of a build that was left out."""
-    message = "not started: another build failed before"
+    """The outcome of a build that was skipped."""
+    message = "not started: another build failed"
     return Outcome(recipe, 0, ErrorReported(recipe=recipe, message=message, exit_code=1))
 
 
 def host(settings: Settings) -> Room:
-    """What this host has for builds now."""
+    """The resources that this host has for builds now."""
     lines = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
     available = int(lines["MemAvailable"].split()[0]) << 10
     processors = len(os.sched_getaffinity(0))
@@ -99,9 +106,11 @@ def host(settings: Settings) -> Room:
 
 
 def needed(recipe: Recipe, settings: Settings) -> Room:
-    """What a build of ``recipe`` takes at most. Raises ImageBuildError for what is wrong with it.
+    """The most resources that a build of ``recipe`` can need. Raises ImageBuildError if the recipe
+    is invalid.
 
-    Whether packages have become old is left to the build itself: one look at their mirror is enough, and all steps may have to run.
+    The build itself checks whether packages are out of date: the mirror is queried only once. Until
+    then, all steps may have to run.
     """
     if settings.if_changed or settings.max_age is not None:
         settings = replace(settings, if_changed=False, max_age=None, refresh=True)
@@ -116,9 +125,11 @@ def needed(recipe: Recipe, settings: Settings) -> Room:
 
 @dataclass
 class Builds:
-    """Builds ``recipes``; ``words`` gives the options that a build gets, ``ended`` is told of each outcome.
+    """Builds ``recipes``; ``words`` returns the options for a build, ``ended`` is called with each
+    outcome.
 
-    ``beside`` gets the lines of a build that are none of its events: its log, where its options ask for that.
+    ``beside`` is called with the lines of a build that are not events: its log, if its options
+    request one.
     """
 
     recipes: Sequence[Recipe]
@@ -134,7 +145,9 @@ class Builds:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def go(self) -> list[Outcome]:
-        """The outcomes in the order of the recipes. When interrupted, all builds are, and have ended."""
+        """The outcomes, in the order of the recipes. An interruption interrupts all builds and
+        waits for their end.
+        """
         outcomes: dict[int, Outcome] = {}
         waiting = dict(enumerate(self.recipes))
         needs = {at: needed(recipe, self.settings) for at, recipe in waiting.items()}
@@ -162,7 +175,9 @@ class Builds:
     def _admitted(
         self, waiting: Mapping[int, Recipe], running: Sequence[Room], needs: Mapping[int, Room], there: Room
     ) -> list[int]:
-        """Which builds may begin: what fits beside those that run, and one in any case. First come, first served."""
+        """Which builds may start: those that fit next to the running ones, and always one. First
+        come, first served.
+        """
         used = sum(running, Room(0, 0, 0))
         count = len(running)
         admitted = []
@@ -174,7 +189,7 @@ class Builds:
         return admitted
 
     def _build(self, recipe: Recipe) -> Outcome:
-        """Run one build in a process of its own to its end, and tell what it tells."""
+        """Run one build in a separate process to its end, and relay its events."""
         source = str(recipe.source) if is_path(str(recipe.source)) else f"./{recipe.source}"
         argv = [*PROGRAM, "build", source, "--image", recipe.name, "--json", *self.words(recipe)]
         relay = _Relay(recipe.name, self.reporter, self.beside)
@@ -196,7 +211,7 @@ class Builds:
         return relay.outcome(process.returncode, time.monotonic() - begin)
 
     def _end(self) -> None:
-        """Interrupt all builds; who reads what they tell sees them end."""
+        """Interrupt all builds; the threads that read their output see them end."""
         with self._lock:
             self._stopped = True
             for process in self._processes:
@@ -204,7 +219,7 @@ class Builds:
 
 
 class _Relay:
-    """Tells again what a build tells: one JSON object per line. The last other lines are kept."""
+    """Relays the events of a build: one JSON object per line. The last other lines are kept."""
 
     def __init__(self, recipe: str, reporter: Reporter, beside: Callable[[str], None] = lambda line: None) -> None:
         self._beside = beside
@@ -215,13 +230,15 @@ class _Relay:
         self._other: deque[str] = deque(maxlen=_LAST_LINES)
 
     def read_log(self, log: Iterable[str]) -> None:
-        """Take what the build says on standard error, text of guests among it: none of it is an event."""
+        """Read the build's standard error, which may include text from guests: nothing in it is an
+        event.
+        """
         for line in log:
             self._other.append(line.strip())
             self._beside(line.rstrip("\n"))
 
     def read(self, line: str) -> None:
-        """Take one line of its standard output."""
+        """Process one line of its standard output."""
         event = build_event(line)
         match event:
             case StepStarted():
@@ -249,7 +266,7 @@ class _Relay:
             step.__exit__(ImageBuildError, error, None)
 
     def outcome(self, returncode: int, seconds: float) -> Outcome:
-        """How it ended."""
+        """The outcome of the build."""
         for name in list(self._steps):
             self._fail(name, "ended early")
         if self._end is None or (returncode == 0) != isinstance(self._end, ArtifactReady):

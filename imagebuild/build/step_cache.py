@@ -1,4 +1,4 @@
-"""The store's entries for the steps of one run: found there, or made."""
+"""The store entries of the steps of one run: found in the store, or made."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from imagebuild.store.store import Store
 
 @dataclass(frozen=True)
 class Settings:
-    """Where a build keeps what it makes, and whether it may use what is there."""
+    """Where a build stores its results, and whether it may reuse existing ones."""
 
     store: Store
     output: Path
     refresh: bool = False
     if_changed: bool = False
-    """Look whether the mirror has newer packages; then make what they are in anew."""
+    """Check whether the mirror has newer packages; if so, rebuild what contains them."""
     max_age: int | None = None
     """Seconds after which packages are too old."""
 
 
 class StepCache:
-    """The results of one build's steps, and what each took that was run."""
+    """The results of a build's steps, and how long those took that were run."""
 
     def __init__(
         self,
@@ -41,9 +41,8 @@ class StepCache:
         held: ExitStack,
         expected: Mapping[str, float] = MappingProxyType({}),
     ) -> None:
-        """``label`` is the recipe's name, ``work`` the run's own folder; ``expected`` are the seconds that steps may take.
-
-        ``held`` keeps others from removing what was taken, until it is closed.
+        """``label`` is the recipe's name, ``work`` the run's folder; ``expected`` are the expected
+        seconds of steps. Until ``held`` is closed, nobody removes the entries that were taken.
         """
         self.label = label
         self.settings = settings
@@ -55,21 +54,21 @@ class StepCache:
 
     @property
     def seconds(self) -> Mapping[str, float]:
-        """Step name → how long it took, for those that were run to their end here."""
+        """Step name → its duration, for the steps that were run to their end here."""
         return MappingProxyType(self._seconds)
 
     @property
     def store(self) -> Store:
-        """Where they are kept."""
+        """The store with the entries."""
         return self.settings.store
 
     def find(self, step: Step) -> Path | None:
-        """The entry of a step, proved, if there is one that may be used."""
+        """The verified entry of a step, if there is one that may be used."""
         return None if self.settings.refresh else self.settings.store.take(step.kind, step.fingerprint, self._held)
 
     @contextmanager
     def running(self, step: Step) -> Iterator[Progress]:
-        """Report a step while it is being run, and measure it."""
+        """Report a step while it runs, and measure it."""
         with self._reported(step) as progress, self._measured(step):
             yield progress
 
@@ -83,7 +82,11 @@ class StepCache:
         self._seconds[step.name] = time.monotonic() - begin
 
     def make(self, step: Step, fill: Callable[[Path, Progress], str]) -> Path:
-        """The entry of a step; ``fill`` makes it in the folder it is given and says what it made. From then on it is in force."""
+        """The entry of a step. If it is missing, ``fill`` makes it in the given folder and returns
+        a summary.
+
+        The entry then becomes the current one.
+        """
         made = self._made(step, fill)
         freshness.in_force(self.settings.store, step.inputs)
         return made
@@ -94,7 +97,7 @@ class StepCache:
             return found
         with self._reported(step) as progress:
             lock = f"{step.kind}-{step.fingerprint[:16]}"
-            with store.locked(lock, lambda pid: progress.update(f"process {pid} is making it")):
+            with store.locked(lock, lambda pid: progress.update(f"waiting for process {pid}, which is making it")):
                 if found := self.find(step):
                     progress.summary("made by another build meanwhile")
                     return found
@@ -113,6 +116,7 @@ class StepCache:
         made = store.take(step.kind, step.fingerprint, self._held, prove=False)
         if made is None:
             raise HostError(
-                f"the {step.name} that was just made is gone", f"does anything else remove files in {store.root}?"
+                f"the result of {step.name} disappeared right after it was made",
+                f"does something remove files in {store.root}?",
             )
         return made

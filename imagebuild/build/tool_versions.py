@@ -1,4 +1,4 @@
-"""Which versions of the programs around us are at work: for fingerprints and for the manifest."""
+"""The versions of the programs that are used, for fingerprints and for the manifest."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _VERSION = re.compile(r"\d+[\w.+~:-]*")
 
 
 def deciding() -> Tools:
-    """The versions that decide what a step's result is. Raises HostError for a program that is not there."""
+    """The versions that affect the results of steps. Raises HostError if a program is missing."""
     return Tools(
         mmdebstrap=_asked("mmdebstrap", "--version"),
         libguestfs=_asked("guestfish", "--version"),
@@ -23,7 +23,7 @@ def deciding() -> Tools:
 
 
 def deciding_depends_on() -> list[Path]:
-    """The programs that :func:`deciding` asks."""
+    """The programs that :func:`deciding` runs."""
     path = environment()["PATH"]
     found = (shutil.which(name, path=path) for name in ("mmdebstrap", "guestfish", "qemu-img"))
     return [Path(name).resolve() for name in found if name]

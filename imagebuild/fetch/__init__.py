@@ -1,7 +1,8 @@
-"""Downloads over http and https: resumable, checked by a digest, bounded in size and time.
+"""Downloads over http and https: resumable, verified by a digest, limited in size and time.
 
-While a file is being downloaded it is called NAME.part; NAME.part.json says which version of the file it is a part
-of (RFC 9110: ETag, Last-Modified, If-Range). Both stay after a failure, and the next attempt goes on from there.
+During a download the file is called NAME.part; NAME.part.json records which version of the file it
+belongs to (RFC 9110: ETag, Last-Modified, If-Range). Both remain after a failure, and the next
+attempt resumes from there.
 """
 
 from __future__ import annotations
@@ -29,35 +30,37 @@ __all__ = ["LIMITS", "Digest", "Limits", "NotThere", "copy", "download", "shown"
 _GIB = 1 << 30
 _TEXT_LIMIT = 16 * MIB
 _LARGEST = 64 * _GIB
-"""Larger than every installation medium."""
+"""Larger than any installation medium."""
 _RESERVE = 64 * MIB
-"""Bytes of disk space that a body of unknown size leaves free."""
+"""Bytes of disk space that a body of unknown size must leave free."""
 _COMPRESSED = (".gz", ".tgz", ".xz", ".bz2", ".zst")
 _HASHES = {"sha256": 64, "sha384": 96, "sha512": 128}
 
 
 @dataclass(frozen=True)
 class Digest:
-    """What a file must be, to the bit: the name of a hash and its value in hexadecimal."""
+    """The expected digest of a file: the name of a hash and its value in hexadecimal."""
 
     algorithm: str
     value: str
 
     def __post_init__(self) -> None:
         if len(self.value) != _HASHES.get(self.algorithm) or set(self.value) - set("0123456789abcdef"):
-            raise ValueError(f"{self.algorithm}:{self.value} is no digest")
+            raise ValueError(f"{self.algorithm}:{self.value} is not a digest")
 
     def __str__(self) -> str:
         return f"{self.algorithm}:{self.value}"
 
 
 def text(url: str, limits: Limits = LOOK, *, largest: int = _TEXT_LIMIT) -> bytes:
-    """What is at ``url`` now, at most ``largest`` bytes. Raises NotThere, and HostError when it is out of reach."""
+    """The current content at ``url``, at most ``largest`` bytes. Raises NotThere, and HostError if
+    it is unreachable.
+    """
     content = bytearray()
 
     def check(size: int) -> None:
         if size > largest:
-            raise ImageBuildError(f"{shown(url)} has more than {largest // MIB} MiB: a text was expected")
+            raise ImageBuildError(f"{shown(url)} is larger than {largest // MIB} MiB, but a text was expected")
 
     def begin(answer: Answer) -> Take:
         _refuse_encoded(answer, url)
@@ -74,7 +77,9 @@ def text(url: str, limits: Limits = LOOK, *, largest: int = _TEXT_LIMIT) -> byte
 
 
 def version(url: str, limits: Limits = LOOK) -> str:
-    """What the server says of the version of the file at ``url``: all that shows whether an unverified file changed."""
+    """The server's version information for the file at ``url``, which shows whether an unverified
+    file has changed.
+    """
     found = ""
 
     def begin(answer: Answer) -> None:
@@ -85,7 +90,7 @@ def version(url: str, limits: Limits = LOOK) -> str:
     return found
 
 
-_LOOKED_UP = "what may change on a server is looked up anew for each build"
+_LOOKED_UP = "the server's current data is needed for each build"
 
 
 def download(
@@ -97,21 +102,26 @@ def download(
     *,
     largest: int = _LARGEST,
 ) -> None:
-    """Put what is at ``url`` at ``target``, whole and durable. Waits while another process downloads to the same place.
+    """Download ``url`` to ``target``, completely and durably. Waits while another process downloads
+    to the same path.
 
-    Raises HostError when it is out of reach or the disk is full, ImageBuildError when it is not what ``expected`` says or
-    has more than ``largest`` bytes.
+    Raises HostError if it is unreachable or the disk is full, ImageBuildError if it does not match
+    ``expected`` or has more than ``largest`` bytes.
     """
     algorithm = expected.algorithm if expected else "sha256"
-    hint = "run it again: what was downloaded is kept, and the rest is fetched then"
+    hint = "run it again to resume: the downloaded part is kept"
     try:
-        with opened(target, url, algorithm, lambda: progress.update("another process is fetching it")) as part:
+        with opened(
+            target, url, algorithm, lambda: progress.update("waiting for another process that is fetching it")
+        ) as part:
             earlier = part.size > 0
             if expected is None or part.digest != expected.value:
                 body = _Body(url, part, expected, progress, largest)
                 persist(url, limits, body.once, hint, lambda: part.size)
                 if expected is not None and part.digest != expected.value and earlier:
-                    logger.info("%s: what an earlier attempt left does not fit; fetching all of it again", shown(url))
+                    logger.info(
+                        "%s: the part from an earlier attempt does not match; fetching everything again", shown(url)
+                    )
                     part.discard()
                     persist(url, limits, body.once, hint, lambda: part.size)
             _finish(part, shown(url), expected)
@@ -120,7 +130,7 @@ def download(
 
 
 class _Body:
-    """The bytes of a download on their way into its part."""
+    """Writes the bytes of a download to its partial file."""
 
     def __init__(self, url: str, part: PartialFile, expected: Digest | None, progress: Progress, largest: int) -> None:
         self.url, self.part, self.expected = url, part, expected
@@ -129,7 +139,7 @@ class _Body:
         self.total: int | None = None
 
     def once(self, transfer: Transfer) -> None:
-        """One attempt."""
+        """Make one attempt."""
         self.total = None
         try:
             transfer.get(self.url, self.part.range(), self._begin)
@@ -152,7 +162,7 @@ class _Body:
         size = self.part.size + len(block)
         if self.total is not None and size > self.total:
             self.part.discard()
-            raise Passing(f"the server sends more than the {self.total} bytes that it announced")
+            raise Passing(f"the server sent more than the {self.total} bytes that it announced")
         self._check_size(size)
         if self.total is None:
             _check_space(None, self.part)
@@ -163,20 +173,25 @@ class _Body:
         if size > self.largest:
             self.part.discard()
             raise ImageBuildError(
-                f"{shown(self.url)} has more than {self.largest // MIB} MiB, more than such a file can have",
-                "is it the right address?",
+                f"{shown(self.url)} is larger than {self.largest // MIB} MiB, the limit for such a file",
+                "check the address",
             )
 
 
 def copy(source: Path, target: Path, expected: Digest | None, progress: Progress) -> None:
-    """Put a file of this host at ``target``, whole and durable; raises as :func:`download` does."""
+    """Copy a file of this host to ``target``, completely and durably. See :func:`download`."""
     algorithm = expected.algorithm if expected else "sha256"
     try:
         if not stat.S_ISREG(source.stat().st_mode):
             raise ImageBuildError(f"{source} is not a regular file")
         with (
             source.open("rb") as file,
-            opened(target, str(source), algorithm, lambda: progress.update("another process is copying it")) as part,
+            opened(
+                target,
+                str(source),
+                algorithm,
+                lambda: progress.update("waiting for another process that is copying it"),
+            ) as part,
         ):
             part.discard()
             total = os.fstat(file.fileno()).st_size
@@ -186,49 +201,54 @@ def copy(source: Path, target: Path, expected: Digest | None, progress: Progress
                 _tell(progress, source.name, part.size, total)
             _finish(part, str(source), expected)
     except FileNotFoundError as error:
-        raise HostError(
-            f"there is no file {source}", "a path in a recipe is relative to the recipe's folder"
-        ) from error
+        raise HostError(f"no such file: {source}", "a path in a recipe is relative to the recipe's folder") from error
     except OSError as error:
         raise from_os(error) from error
 
 
 def _finish(part: PartialFile, what: str, expected: Digest | None) -> None:
-    """Give the file its name if it is what it should be; otherwise nothing of it is kept."""
+    """Rename the partial file if it matches ``expected``; otherwise discard it."""
     if expected is not None and part.digest != expected.value:
         found = part.digest
         part.discard()
         raise ImageBuildError(
-            f"{what} is not what was expected: its {expected.algorithm} is {found}, and should be {expected.value}",
-            "damaged on the way, changed, or a digest of another version; nothing of it was kept",
+            f"{what} does not match: its {expected.algorithm} is {found}, but {expected.value} was expected",
+            (
+                "it was damaged in transit or changed, or the digest belongs to another version; "
+                "the download was discarded"
+            ),
         )
     part.finish()
 
 
 def _refuse_encoded(answer: Answer, url: str) -> None:
-    """Without a digest nothing would show that a file was stored compressed.
+    """Refuse an encoded body: without a digest, nothing would show that the file was stored
+    compressed.
 
-    Some servers label a compressed file itself as encoded, so its name decides.
+    Some servers label a compressed file itself as encoded, so files with such a name are accepted.
     """
     encoding = answer.headers.get("content-encoding", "identity")
     if encoding.lower() != "identity" and not urlsplit(url).path.endswith(_COMPRESSED):
         raise ImageBuildError(
-            f"{shown(url)}: the server compresses what it sends ({encoding[:40]}), which it was asked not to do",
+            f"{shown(url)}: the server compressed its answer ({encoding[:40]}), although it was asked not to",
             "use another mirror, or give the file's digest",
         )
 
 
 def _check_space(total: int | None, part: PartialFile) -> None:
-    """Raise HostError where the rest does not fit, or, of a body of unknown size, not even a little more."""
+    """Raise HostError if the rest does not fit, or, for a body of unknown size, if the disk is
+    nearly full.
+    """
     free = shutil.disk_usage(part.path.parent).free
     hint = "free some space, or choose another file system with --store"
     if total is not None and total - part.size > free:
         raise HostError(
-            f"{part.path.parent} has {free // MIB} MiB free; {(total - part.size) // MIB} MiB are to come", hint
+            f"{part.path.parent} has {free // MIB} MiB free, but {(total - part.size) // MIB} MiB are still missing",
+            hint,
         )
     if total is None and free < _RESERVE:
         size = part.size
-        part.discard()  # nobody knows how much more there is
+        part.discard()  # the size of the rest is unknown
         raise HostError(
             f"{part.path.parent} has {free // MIB} MiB free after {size // MIB} MiB of a file whose size is unknown",
             hint,

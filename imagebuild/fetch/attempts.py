@@ -1,4 +1,4 @@
-"""One attempt after another until one brings what is wanted: what is worth another, and what ends the wait."""
+"""Repeats a download until it succeeds: which faults are retried, and when to give up."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _lock = threading.Lock()
 
 
 def stop_all() -> None:
-    """End every download that is under way; whoever waits for one gets an ImageBuildError."""
+    """End all running downloads; their callers get an ImageBuildError."""
     with _lock:
         for transfer in _running:
             transfer.ended.set()
@@ -27,12 +27,12 @@ def stop_all() -> None:
 def persist(
     url: str, limits: Limits, once: Callable[[Transfer], None], hint: str, size: Callable[[], int] = lambda: 0
 ) -> None:
-    """Try until it works, or too many attempts have brought nothing new.
+    """Try until it works, or too many attempts have made no progress.
 
-    An attempt counts as progress if it got at least 1 MiB further than every one before it: a server that cuts and has no
-    ranges is not asked for ever.
+    An attempt counts as progress if it got at least 1 MiB further than all earlier ones: so a
+    server that cuts the connection and does not support ranges is not retried forever.
     """
-    from imagebuild.fetch.transfer import Transfer  # late: who downloads nothing needs no libcurl
+    from imagebuild.fetch.transfer import Transfer  # imported late: libcurl is needed only for downloads
 
     transfer = Transfer(limits)
     with _lock:
@@ -46,10 +46,10 @@ def persist(
                 failed = 1 if size() - furthest >= MIB else failed + 1
                 furthest = max(furthest, size())
                 if transfer.ended.is_set():
-                    raise HostError(f"the download of {shown(url)} was ended", hint) from fault
+                    raise HostError(f"the download of {shown(url)} was cancelled", hint) from fault
                 if failed >= limits.attempts or tried == limits.most:
-                    raise HostError(f"{shown(url)} cannot be fetched: {fault.why}", hint) from fault
-                logger.info("%s: %s; another attempt", shown(url), fault.why)
+                    raise HostError(f"cannot fetch {shown(url)}: {fault.why}", hint) from fault
+                logger.info("%s: %s; trying again", shown(url), fault.why)
                 transfer.ended.wait(max(limits.pause * 2 ** (failed - 1), min(fault.wait, 60.0)))
     finally:
         with _lock:

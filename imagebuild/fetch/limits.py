@@ -1,4 +1,4 @@
-"""How long a download may take, how large it may get, and the faults that it may meet."""
+"""The limits of downloads, and the faults that can occur."""
 
 from __future__ import annotations
 
@@ -9,15 +9,17 @@ from imagebuild.errors import HostError
 
 MIB = 1 << 20
 BLOCK = 1 << 16
-"""Bytes that are read at once."""
+"""Bytes per read."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Seconds to wait: for a connection, for the next bytes, before the next attempt (doubled each time), for everything.
+    """Timeouts in seconds: for a connection, for the next bytes, before a retry (doubled each
+    time), in total.
 
-    A server that sends fewer than ``slowest`` bytes in ``window`` seconds counts as stalled. ``attempts`` is how many
-    attempts in a row may fail to get further than all before them, ``most`` how many there are altogether.
+    A server that sends fewer than ``slowest`` bytes in ``window`` seconds counts as stalled.
+    ``attempts`` is the number of consecutive attempts that may fail without progress, ``most`` the
+    total number.
     """
 
     connect: float = 15.0
@@ -32,7 +34,7 @@ class Limits:
 
 LIMITS = Limits()
 LOOK = Limits(attempts=3, total=600.0)
-"""For a look at what a server has: somebody waits for the answer."""
+"""For queries, whose answer somebody waits for."""
 
 
 class NotThere(HostError):
@@ -40,7 +42,9 @@ class NotThere(HostError):
 
 
 class Passing(Exception):
-    """A fault that another attempt may get over; ``wait`` is what the server asked for, in seconds."""
+    """A fault that another attempt may overcome; ``wait`` is the delay that the server requested,
+    in seconds.
+    """
 
     def __init__(self, why: str, wait: float = 0.0) -> None:
         super().__init__(why)
@@ -52,6 +56,6 @@ class Cut(Passing):
 
 
 def shown(url: str) -> str:
-    """An address as messages show it, without the secrets in it: user and password, and what follows the ``?``."""
+    """An address for messages, without secrets: user, password, and everything after the ``?``."""
     place, query, _ = url.partition("#")[0].partition("?")
     return re.sub(r"^([a-z][a-z0-9+.-]*://)[^/]*@", r"\1", place, flags=re.IGNORECASE) + ("?…" if query else "")

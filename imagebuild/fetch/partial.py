@@ -1,4 +1,4 @@
-"""A file while it is being downloaded, and what the next attempt must know to go on with it."""
+"""A partially downloaded file, and the data that the next attempt needs to resume it."""
 
 from __future__ import annotations
 
@@ -21,14 +21,17 @@ if TYPE_CHECKING:
     from imagebuild.fetch.transfer import Answer
 
 _CLOCKS_DIFFER = 60.0
-"""Seconds by which Last-Modified must be older than Date for it to tell two versions apart (RFC 2616, 13.3.3)."""
+"""Seconds by which Last-Modified must be older than Date for it to tell two versions apart (RFC
+2616, 13.3.3).
+"""
 
 
 @contextmanager
 def opened(target: Path, url: str, algorithm: str, wait: Callable[[], None]) -> Iterator[PartialFile]:
-    """The part of ``target``, for one process at a time: ``wait`` is called while another one has it.
+    """The partial file of ``target``, for one process at a time: ``wait`` is called while another
+    process has it.
 
-    A part that nobody could go on with is removed at the end.
+    A partial file that cannot be resumed is removed at the end.
     """
     path = target.with_name(f"{target.name}.part")
     while (descriptor := _locked(path)) is None:
@@ -44,7 +47,9 @@ def opened(target: Path, url: str, algorithm: str, wait: Callable[[], None]) -> 
 
 
 def _locked(path: Path) -> int | None:
-    """A descriptor of the file under a lock; None while another one has the lock, or has just renamed the file."""
+    """A descriptor of the locked file; None while another process has the lock, or has just renamed
+    the file.
+    """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     if locks.free(descriptor) and locks.is_still(descriptor, path):
         return descriptor
@@ -62,9 +67,11 @@ class _About:
 
 
 class PartialFile:
-    """NAME.part beside the file NAME that it is to become, with its size in bytes and its digest so far.
+    """NAME.part, which will become the file NAME in the same folder, with its current size in bytes
+    and digest.
 
-    NAME.part.json says which version of the file it is a part of: its validator (RFC 9110, 8.8) and its whole size.
+    NAME.part.json records the version of the file: its validator (RFC 9110, 8.8) and its total
+    size.
     """
 
     def __init__(self, target: Path, path: Path, descriptor: int, url: str, algorithm: str) -> None:
@@ -83,11 +90,11 @@ class PartialFile:
 
     @property
     def digest(self) -> str:
-        """The digest of what is there, in hexadecimal."""
+        """The digest of the current content, in hexadecimal."""
         return self._hash.hexdigest()
 
     def take_up(self) -> None:
-        """Go on with what an earlier attempt left, if it knew which version of the file that was."""
+        """Resume the partial file of an earlier attempt, if its version was recorded."""
         with suppress(OSError, ValueError):
             about = read_record(self._about, _About)
             if about.url == self.url and about.validator:
@@ -98,20 +105,24 @@ class PartialFile:
         self.discard()
 
     def range(self) -> dict[str, str]:
-        """The headers that ask for the rest, or for the whole should the file have changed."""
+        """The headers that request the rest, or the whole file if it has changed."""
         return {"Range": f"bytes={self.size}-", "If-Range": self._validator} if self.size and self._validator else {}
 
     def begin(self, answer: Answer) -> int | None:
-        """Make ready for the bytes of an answer; returns the size of the whole file, if the server announces it."""
+        """Prepare for the body of an answer. Returns the total size of the file, if the server
+        announces it.
+        """
         if answer.status == 200:
             return self._begin_again(answer)
         if not self._goes_on(answer):
             self.discard()
-            raise Passing("the server does not have the part that is missing")
+            raise Passing("the server did not send the missing part")
         return self._total
 
     def _goes_on(self, answer: Answer) -> bool:
-        """Whether these are the next bytes of the very same version: what If-Range asked for, but not every server heeds."""
+        """Whether these are the next bytes of the same version, as If-Range requests; not every
+        server honours it.
+        """
         found = re.fullmatch(r"bytes ([0-9]{1,18})-[0-9]{1,18}/([0-9]{1,18})", answer.headers.get("content-range", ""))
         if answer.status != 206 or found is None or not self.range():
             return False
@@ -125,7 +136,7 @@ class PartialFile:
     def _begin_again(self, answer: Answer) -> int | None:
         self.discard()
         self._validator, self._total = _strong_validator(answer), answer.length
-        # the address may have a password in it
+        # the address may contain a password
         write_record(self._about, _About(self.url, self._validator, self._total), mode=0o600)
         return self._total
 
@@ -142,14 +153,14 @@ class PartialFile:
         self.size += len(block)
 
     def discard(self) -> None:
-        """Empty it. The file stays, for the lock."""
+        """Empty the file. It is not removed, because it is locked."""
         os.ftruncate(self._descriptor, 0)
         os.lseek(self._descriptor, 0, os.SEEK_SET)
         self._about.unlink(missing_ok=True)
         self._forget()
 
     def finish(self) -> None:
-        """Give the file its name, durably."""
+        """Rename the file to its final name, durably."""
         os.fchmod(self._descriptor, 0o644)
         os.fsync(self._descriptor)
         self.path.rename(self.target)
@@ -158,14 +169,16 @@ class PartialFile:
         sync(self.target.parent)
 
     def leave(self) -> None:
-        """Remove what nobody can go on with."""
+        """Remove the file if it cannot be resumed."""
         if not self._finished and not self.range():
             self.path.unlink(missing_ok=True)
             self._about.unlink(missing_ok=True)
 
 
 def _strong_validator(answer: Answer) -> str:
-    """What tells this version from every other, or nothing: a weak tag does not promise the same bytes."""
+    """A strong validator of this version, or an empty text: a weak tag does not guarantee the same
+    bytes.
+    """
     tag, modified = answer.headers.get("etag", ""), answer.headers.get("last-modified", "")
     if tag.startswith('"'):
         return tag

@@ -1,7 +1,9 @@
-"""One GET request, made by libcurl: the checked answer, its bytes as they come, and an end where nothing comes any more.
+"""A GET request made with libcurl: checks the answer, passes its bytes on as they arrive, and
+detects stalls.
 
-libcurl follows redirects, finds proxies in the environment, keeps credentials from other hosts, bounds and checks headers
-and chunks (https://curl.se/libcurl/c/). What is decided here is which of its errors another attempt may get over.
+libcurl follows redirects, finds proxies in the environment, does not send credentials to other
+hosts, and limits and checks headers and chunks (https://curl.se/libcurl/c/). This module decides
+which of its errors are worth another attempt.
 """
 
 from __future__ import annotations
@@ -25,17 +27,17 @@ from imagebuild.errors import HostError, ImageBuildError
 from imagebuild.fetch.limits import BLOCK, Cut, Limits, NotThere, Passing, shown
 
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
-"""Statuses that another attempt may change."""
+"""Statuses that are worth another attempt."""
 _FINAL = {
     pycurl.E_UNSUPPORTED_PROTOCOL: "{}",
     pycurl.E_URL_MALFORMAT: "{}",
-    pycurl.E_FTP_WEIRD_SERVER_REPLY: "the server's answer is not valid: {}",
+    pycurl.E_FTP_WEIRD_SERVER_REPLY: "the server's answer is invalid: {}",
     pycurl.E_TOO_MANY_REDIRECTS: "Exceeded 10 redirects",
-    pycurl.E_BAD_CONTENT_ENCODING: "the server's answer is not valid: {}",
+    pycurl.E_BAD_CONTENT_ENCODING: "the server's answer is invalid: {}",
 }
-"""Errors that another attempt would meet again."""
+"""Errors that another attempt would not change."""
 _ASCII = string.punctuation
-"""What stays as it is in an address, beside letters and digits."""
+"""Characters that are not escaped in an address, besides letters and digits."""
 _CUT = frozenset({pycurl.E_PARTIAL_FILE, pycurl.E_GOT_NOTHING, pycurl.E_RECV_ERROR})
 
 Take = Callable[[bytes], None]
@@ -43,7 +45,9 @@ Take = Callable[[bytes], None]
 
 @dataclass(frozen=True)
 class Answer:
-    """The head of an answer; the names of headers are in lower case, and a repeated header is joined with commas."""
+    """The head of an answer; header names are in lower case, and repeated headers are joined with
+    commas.
+    """
 
     status: int
     reason: str
@@ -62,18 +66,20 @@ class Answer:
 
     @property
     def length(self) -> int | None:
-        """Bytes that the body should have, if the server announces it. Raises ImageBuildError for a size that cannot be."""
+        """The length of the body, if the server announces it. Raises ImageBuildError for an
+        impossible length.
+        """
         if "transfer-encoding" in self.headers or "content-length" not in self.headers:
-            return None  # chunks have lengths of their own (RFC 9112, 6.3)
+            return None  # chunks have their own lengths (RFC 9112, 6.3)
         lengths = {length.strip() for length in self.headers["content-length"].split(",")}
         if len(lengths) > 1 or not re.fullmatch("[0-9]{1,18}", length := lengths.pop()):
             said = self.headers["content-length"][:40]
-            raise ImageBuildError(f"the server announces an impossible size: {said} bytes", "use another mirror")
+            raise ImageBuildError(f"the server announced an impossible size: {said} bytes", "use another mirror")
         return int(length)
 
 
 class Transfer:
-    """A download under way. Another thread can end it, and it ends itself where the server stalls."""
+    """A running download. Another thread can end it, and it ends itself if the server stalls."""
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
@@ -81,10 +87,11 @@ class Transfer:
         self._deadline = time.monotonic() + limits.total
 
     def get(self, url: str, headers: dict[str, str], begin: Callable[[Answer], Take | None]) -> None:
-        """GET ``url``. ``begin`` is called with the head of a good answer; what it returns takes the blocks of the body.
+        """GET ``url``. ``begin`` is called with the head of a successful answer; it returns a
+        function for the body's blocks.
 
-        If ``begin`` returns None, the body is not read. Raises NotThere, HostError, ImageBuildError, and Passing for what
-        another attempt may get over.
+        If ``begin`` returns None, the body is not read. Raises NotThere, HostError,
+        ImageBuildError, and Passing for faults that another attempt may overcome.
         """
         request = _Request(url, begin, self.limits, self.ended)
         curl = pycurl.Curl()
@@ -105,7 +112,7 @@ class Transfer:
             curl.close()
 
     def _perform(self, curl: Any) -> None:
-        # In a thread: Python handles signals in the main one only, and pycurl swallows what is raised in its callbacks.
+        # In a thread: Python handles signals only in the main thread, and pycurl swallows exceptions in its callbacks.
         with ThreadPoolExecutor(1) as pool:
             future = pool.submit(curl.perform)
             try:
@@ -118,7 +125,9 @@ class Transfer:
 
 
 class _Request:
-    """What libcurl calls. An exception ends the transfer and is kept, since it cannot pass through libcurl."""
+    """The callbacks for libcurl. An exception ends the transfer and is stored, because it cannot
+    pass through libcurl.
+    """
 
     def __init__(
         self, url: str, begin: Callable[[Answer], Take | None], limits: Limits, ended: threading.Event
@@ -158,11 +167,11 @@ class _Request:
             target = urljoin(self.url, place)
             if urlsplit(target).scheme not in ("http", "https"):
                 raise ImageBuildError(
-                    f"{shown(self.url)} cannot be fetched: it leads to {shown(target)}", "use another mirror"
+                    f"cannot fetch {shown(self.url)}: it redirects to {shown(target)}", "use another mirror"
                 )
             if urlsplit(self.url).scheme == "https" and urlsplit(target).scheme != "https":
                 raise ImageBuildError(
-                    f"{shown(self.url)} leads from https down to {shown(target)}", "use another mirror"
+                    f"{shown(self.url)} redirects from https to the insecure {shown(target)}", "use another mirror"
                 )
             self.url = target
 
@@ -176,7 +185,7 @@ class _Request:
         return None
 
     def at_end(self) -> None:
-        """For an answer without a body."""
+        """Handle an answer without a body."""
         self._start()
 
     def _start(self) -> None:
@@ -187,17 +196,17 @@ class _Request:
             self._take = self._begin(answer)
 
     def watch(self, *_: int) -> int:
-        """Called at least once a second, whatever comes."""
+        """Check for stalls; called at least once a second."""
         if self._ended.is_set():
-            raise Passing("it was ended")
+            raise Passing("it was cancelled")
         now, limits = time.monotonic(), self._limits
         if self._received > self._last[1]:
             self._last = now, self._received
         elif now - self._last[0] > limits.read:
-            raise Passing("it did not answer in time")
+            raise Passing("the server did not answer in time")
         if now - self._window[0] > limits.window:
             if self._received - self._window[1] < limits.slowest:
-                raise Passing(f"less than {limits.slowest} bytes came in {limits.window:.0f} s")
+                raise Passing(f"fewer than {limits.slowest} bytes arrived in {limits.window:.0f} s")
             self._window = now, self._received
         return 0
 
@@ -212,7 +221,7 @@ def _set_up(curl: Any, request: _Request, headers: dict[str, str], limits: Limit
     curl.setopt(pycurl.MAXREDIRS, 10)
     curl.setopt(pycurl.NETRC, pycurl.NETRC_OPTIONAL)
     curl.setopt(pycurl.USERAGENT, "imagebuild")
-    sent = {"Accept-Encoding": "identity", **headers}  # libcurl decodes nothing that it did not ask for
+    sent = {"Accept-Encoding": "identity", **headers}  # libcurl decodes only encodings that it requested
     curl.setopt(pycurl.HTTPHEADER, [f"{name}: {value}".encode("latin-1", "replace") for name, value in sent.items()])
     curl.setopt(pycurl.CONNECTTIMEOUT_MS, int(limits.connect * 1000))
     curl.setopt(pycurl.NOSIGNAL, 1)
@@ -231,30 +240,33 @@ def _check_status(answer: Answer, place: str) -> None:
         return
     if status in (404, 410):
         raise NotThere(
-            f"{place} is not there (the server says {status})", "has the release moved, or the mirror dropped it?"
+            f"{place} does not exist (the server says {status})",
+            "has the release moved, or been removed from the mirror?",
         )
     said = f"the server says {status} {answer.reason[:200]}".rstrip()
     if status in _PASSING:
         asked = answer.headers.get("retry-after", "")
         raise Passing(said, float(asked) if re.fullmatch("[0-9]{1,9}", asked) else 0.0)
-    raise HostError(f"{place} cannot be fetched: {said}")
+    raise HostError(f"cannot fetch {place}: {said}")
 
 
 def _translated(code: int, message: str, errno: int, url: str) -> Exception:
     if code in (pycurl.E_PEER_FAILED_VERIFICATION, pycurl.E_SSL_CACERT, pycurl.E_SSL_CACERT_BADFILE):
-        hint = "is the clock right? An authority of your own: add it to the system's, or set REQUESTS_CA_BUNDLE"
-        return HostError(f"{shown(url)}: the server's certificate is not valid: {message}", hint)
+        hint = "check the clock; add a private certificate authority to the system's, or set REQUESTS_CA_BUNDLE"
+        return HostError(f"{shown(url)}: the server's certificate is invalid: {message}", hint)
     if code in _FINAL:
-        return ImageBuildError(f"{shown(url)} cannot be fetched: {_FINAL[code].format(message)}")
+        return ImageBuildError(f"cannot fetch {shown(url)}: {_FINAL[code].format(message)}")
     if code == pycurl.E_OPERATION_TIMEDOUT:
-        return Passing("it did not answer in time")
+        return Passing("the server did not answer in time")
     if code == pycurl.E_COULDNT_CONNECT and errno:
         return Passing(os.strerror(errno))
     return Cut(message) if code in _CUT else Passing(message)
 
 
 def _authorities() -> list[tuple[int, str]]:
-    """The system's certificate authorities, where an administrator adds one, or those that REQUESTS_CA_BUNDLE names."""
+    """The system's certificate authorities, which administrators can extend, or those in
+    REQUESTS_CA_BUNDLE.
+    """
     named = os.environ.get("REQUESTS_CA_BUNDLE")
     if named:
         return [(pycurl.CAPATH if Path(named).is_dir() else pycurl.CAINFO, named)]

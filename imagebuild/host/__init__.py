@@ -1,1 +1,1 @@
-"""What this host gives: its programs, its hypervisor, its accelerator."""
+"""The build host: its programs, its hypervisor, its accelerator."""

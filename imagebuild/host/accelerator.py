@@ -1,8 +1,9 @@
-"""Which accelerator really works here.
+"""Determines which accelerator actually works on this host.
 
-A /dev/kvm that opens is not a KVM that runs a kernel (nested virtualisation, containers). So it
-is proved: boot a kernel under KVM and wait for a line that only a running kernel prints. The
-verdict holds for this boot of this host and this QEMU and is kept in a small file.
+A /dev/kvm that can be opened does not mean that KVM can run a kernel (nested virtualisation,
+containers). So it is tested: a kernel is booted under KVM, and must print a line that only a
+running kernel prints. The verdict is valid for this boot of the host and this QEMU, and is stored
+in a small file.
 """
 
 from __future__ import annotations
@@ -25,22 +26,25 @@ Accelerator = Literal["kvm", "tcg"]
 KVM = Path("/dev/kvm")
 EMULATOR = "qemu-system-x86_64"
 EMULATED_KERNEL_ARGUMENTS = ("clearcpuid=141", "no_timer_check")
-"""For every kernel that we boot emulated.
+"""Arguments for every kernel that is booted under emulation.
 
-``clearcpuid=141``: do not use cmpxchg16b (CPUID bit CX16). Kernels under QEMU 7.2's emulation panicked at random,
-with absurd EFLAGS right behind that instruction, in 7 of 13 boots of an installed disk on a busy machine, and in none
-of 8 without the instruction; that it is the cause is likely, not proven. ``no_timer_check``: a loaded host delivers
-timer interrupts too late for the kernel's test of the IO-APIC, which then panics.
+``clearcpuid=141``: do not use cmpxchg16b (CPUID bit CX16). Kernels under QEMU 7.2's emulation
+panicked at random, with impossible EFLAGS right after that instruction, in 7 of 13 boots of an
+installed disk on a busy machine, and in none of 8 without the instruction; it is the likely cause,
+but that is not proven. ``no_timer_check``: a loaded host delivers timer interrupts too late for the
+kernel's test of the IO-APIC, and the kernel then panics.
 """
 _PATIENCE = 15.0
-"""Seconds within which a kernel under a working KVM reaches its last line; a real one takes about two."""
+"""Seconds within which a kernel under a working KVM must reach its last line; normally it takes
+about two.
+"""
 _ANSWER = "accelerator"
 _ALIVE = ("Kernel panic - not syncing", "Run /init", "Run /sbin/init")
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What was found: the accelerator to use, and why not KVM if it is not."""
+    """The result: the accelerator to use, and the reason if it is not KVM."""
 
     accelerator: Accelerator
     reason: str
@@ -61,7 +65,7 @@ def emulator() -> str:
 
 
 def others_run() -> bool:
-    """Whether a virtual machine runs on this host already, as far as this process sees."""
+    """Whether a virtual machine already runs on this host, as far as this process can see."""
     for path in Path("/proc").glob("[0-9]*/comm"):
         with suppress(OSError):
             if path.read_text().startswith(("qemu-system", "qemu-kvm")):
@@ -70,15 +74,17 @@ def others_run() -> bool:
 
 
 def verdict(cache: Path, arch: str | None = None) -> Verdict:
-    """The verdict for this boot of the host, proved now if ``cache``, a file of answers, does not hold it yet.
+    """The verdict for this boot of the host, tested now if it is not in the probe cache ``cache``
+    yet.
 
-    ``arch`` is the guest's architecture: KVM runs no other than the host's own. Raises HostError if QEMU is not installed.
+    ``arch`` is the guest's architecture: KVM runs only the host's own. Raises HostError if QEMU is
+    not installed.
     """
     return _foreign(arch) or Verdict(**probe_cache.kept(cache, _ANSWER, _circumstances(), lambda: asdict(_proved())))
 
 
 def known(cache: Path, arch: str | None = None) -> Verdict | None:
-    """The same, but None where it would have to be proved."""
+    """Like ``verdict``, but None if it would have to be tested."""
     if (foreign := _foreign(arch)) is not None:
         return foreign
     try:
@@ -91,7 +97,7 @@ def known(cache: Path, arch: str | None = None) -> Verdict | None:
 def _foreign(arch: str | None) -> Verdict | None:
     if arch is None or arch == platform.machine():
         return None
-    return Verdict("tcg", f"the guest is for {arch}, this host is {platform.machine()}")
+    return Verdict("tcg", f"the guest is for {arch}, but this host is {platform.machine()}")
 
 
 def _proved() -> Verdict:
@@ -101,14 +107,14 @@ def _proved() -> Verdict:
 
 
 def prove() -> Verdict:
-    """Boot a kernel under KVM and see whether it lives. Takes at most 15 seconds."""
+    """Boot a kernel under KVM and check that it runs. Takes at most 15 seconds."""
     if not KVM.exists():
         return Verdict("tcg", f"there is no {KVM}")
     if not os.access(KVM, os.R_OK | os.W_OK):
-        return Verdict("tcg", f"{KVM} may not be opened by this user (group kvm?)")
+        return Verdict("tcg", f"this user may not open {KVM} (is it in the group kvm?)")
     kernel = _kernel()
     if kernel is None:
-        return Verdict("tcg", "no readable kernel in /boot to prove KVM with")
+        return Verdict("tcg", "there is no readable kernel in /boot to test KVM with")
     argv = [
         emulator(), "-accel", "kvm", "-m", "256", "-display", "none", "-nodefaults", "-no-user-config",
         "-no-reboot", "-serial", "stdio", "-kernel", str(kernel), "-append", "console=ttyS0 panic=-1",
@@ -124,7 +130,7 @@ def prove() -> Verdict:
                     return Verdict("kvm", "a kernel ran under KVM")
         finally:
             watchdog.cancel()
-    return Verdict("tcg", f"{KVM} opens, but no kernel runs under it")
+    return Verdict("tcg", f"{KVM} can be opened, but a kernel does not run under it")
 
 
 def _kernel() -> Path | None:

@@ -1,4 +1,6 @@
-"""The only place that speaks libvirt: connect (starting a daemon where there is none), watch, end."""
+"""The only module that uses libvirt: connects (starting a daemon if there is none), watches and
+ends domains.
+"""
 
 from __future__ import annotations
 
@@ -30,15 +32,15 @@ T = TypeVar("T")
 SYSTEM = "qemu:///system"
 SESSION = "qemu:///session"
 _IDLE = "120"
-"""Seconds without a client or a VM after which a daemon that we started ends by itself."""
+"""Seconds without a client or a VM after which a daemon that was started here exits."""
 _RESTART = 60.0
-"""Seconds that a daemon has to be there again after it was restarted."""
+"""Seconds within which a daemon must answer again after a restart."""
 _DAEMONS = ("libvirtd", "virtqemud")
 _LOG_SOCKET = "/run/libvirt/virtlogd-sock"
 
 
 class Cause(StrEnum):
-    """Why a domain does not run, in the words in which it is told."""
+    """Why a domain does not run, as shown in messages."""
 
     SHUT_DOWN = "shut down"
     DESTROYED = "destroyed"
@@ -51,7 +53,7 @@ class Cause(StrEnum):
 
 @dataclass(frozen=True)
 class DomainState:
-    """``gone`` once the domain has stopped; ``cause`` where libvirt told."""
+    """``gone`` once the domain has stopped; ``cause`` if libvirt reported it."""
 
     status: Literal["running", "paused", "gone"]
     cause: Cause = Cause.UNTOLD
@@ -73,9 +75,10 @@ class Hypervisor:
         return connection
 
     def _of(self, name: str, question: Callable[[Any], T]) -> T:
-        """What the domain answers; libvirtError if there is none. A daemon that was restarted meanwhile is connected to again.
+        """The domain's answer to ``question``; raises libvirtError if there is no such domain.
 
-        The machines run on without it, and it finds them again.
+        Reconnects to a daemon that was restarted meanwhile: machines keep running without it, and
+        it finds them again.
         """
         try:
             return question(self._connection.lookupByName(name))
@@ -88,7 +91,7 @@ class Hypervisor:
         return question(self._connection.lookupByName(name))
 
     def close(self) -> None:
-        """Give up the connection."""
+        """Close the connection."""
         with suppress(libvirt.libvirtError):
             self._connection.close()
 
@@ -107,17 +110,17 @@ class Hypervisor:
         return True
 
     def qemu_uid(self) -> int:
-        """The user that QEMU runs as: our own, or what the system daemon says of its DAC model."""
+        """The user that QEMU runs as: the current one, or that of the system daemon's DAC model."""
         capabilities = self._connection.getCapabilities()
         found = re.search(r"<model>dac</model>.*?<baselabel type='(?:kvm|qemu)'>\+(\d+):", capabilities, re.DOTALL)
         return int(found[1]) if found else os.geteuid()
 
     def started_at(self, name: str) -> float:
-        """When the domain began to run, by time.monotonic(); now, if that was not seen."""
+        """When the domain started, by time.monotonic(); the current time if that was not seen."""
         return self._started.get(name, time.monotonic())
 
     def state(self, name: str) -> DomainState:
-        """What the domain is doing now. Raises HostError if the daemon does not answer."""
+        """The current state of the domain. Raises HostError if the daemon does not answer."""
         with self._translated(f"ask libvirt for the domain {name}"):
             try:
                 status, reason = self._of(name, lambda domain: domain.state())
@@ -140,7 +143,7 @@ class Hypervisor:
         return self._stopped.get(name, Cause.UNTOLD)
 
     def usage(self, name: str) -> Usage | None:
-        """What the domain has used so far, or None when it is gone."""
+        """The resources that the domain has used so far, or None if it is gone."""
         kinds = libvirt.VIR_DOMAIN_STATS_CPU_TOTAL | libvirt.VIR_DOMAIN_STATS_BLOCK | libvirt.VIR_DOMAIN_STATS_INTERFACE
         try:
             ((_, figures),) = self._of(name, lambda domain: self._connection.domainListGetStats([domain], kinds, 0))
@@ -155,7 +158,7 @@ class Hypervisor:
             return [str(domain.name()) for domain in self._connection.listAllDomains()]
 
     def descriptions(self) -> dict[str, str]:
-        """What describes each domain, by its name; of those that something does."""
+        """The description of each domain that has one, by the domain's name."""
         found = {}
         with self._translated("list libvirt's domains"):
             for domain in self._connection.listAllDomains():
@@ -164,20 +167,20 @@ class Hypervisor:
         return found
 
     def xml(self, name: str) -> str:
-        """The domain's XML as libvirt runs it, or an empty text when it is gone."""
+        """The domain's live XML, or an empty text if it is gone."""
         try:
             return str(self._of(name, lambda domain: domain.XMLDesc()))
         except libvirt.libvirtError:
             return ""
 
     def end(self, name: str) -> None:
-        """End the domain at once, if it is there, and remove its definition, if it has one."""
+        """End the domain immediately, if it exists, and remove its definition, if it has one."""
         for ending in ("destroy", "undefine"):
             with suppress(libvirt.libvirtError, HostError):
                 self._of(name, methodcaller(ending))
 
     def qemu_log(self, name: str) -> Path:
-        """Where libvirt keeps QEMU's own log of the domain."""
+        """The path of QEMU's log of the domain, which libvirt writes."""
         if self.uri == SYSTEM:
             return Path("/var/log/libvirt/qemu") / f"{name}.log"
         cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
@@ -200,12 +203,12 @@ _STOPPED = {
 
 
 def default_uri() -> str:
-    """``qemu:///system`` for root (who has no session of its own), ``qemu:///session`` for everyone else."""
+    """``qemu:///system`` for root (which has no session), ``qemu:///session`` for other users."""
     return SYSTEM if os.geteuid() == 0 else SESSION
 
 
 def answers() -> bool:
-    """Whether there is a daemon, or who starts one when it is asked: nothing is started here."""
+    """Whether a daemon answers, or would be started on demand. Nothing is started here."""
     _start_event_loop()
     if default_uri() != SYSTEM or _has_systemd():
         return True
@@ -218,10 +221,10 @@ def answers() -> bool:
 
 @contextmanager
 def connected(*, hide_kvm: bool = False) -> Iterator[Hypervisor]:
-    """A connection to this user's libvirt, starting a daemon that ends when idle where none runs.
+    """A connection to this user's libvirt. If no daemon runs, one is started that exits when idle.
 
-    ``hide_kvm`` matters only to a daemon that is started here: a KVM that does not work is kept from
-    its sight, else it probes QEMU again at every look-up. Raises HostError.
+    ``hide_kvm`` affects only a daemon that is started here: a KVM that does not work is hidden from
+    it, otherwise it probes QEMU again at every look-up. Raises HostError.
     """
     _start_event_loop()
     uri = default_uri()
@@ -249,10 +252,10 @@ def connected(*, hide_kvm: bool = False) -> Iterator[Hypervisor]:
 
 
 def check_reachable(path: Path, uid: int) -> None:
-    """Raise HostError if QEMU's user cannot get to ``path``, or the daemon does not see it.
+    """Raise HostError if QEMU's user cannot reach ``path``, or the daemon does not see it.
 
-    Each folder above must be searchable by that user; and a daemon that was started here has mounts of its own,
-    where what was mounted later is missing.
+    Each parent folder must be searchable by that user. A daemon that was started here has its own
+    mount namespace, which lacks what was mounted later.
     """
     if uid in (0, os.geteuid()):
         return
@@ -260,14 +263,14 @@ def check_reachable(path: Path, uid: int) -> None:
         status = folder.stat()
         if not (status.st_mode & stat.S_IXOTH or status.st_uid == uid):
             raise HostError(
-                f"QEMU (user {uid}) cannot reach {path}: {folder} may not be searched by other users",
+                f"QEMU (user {uid}) cannot reach {path}: {folder} is not searchable by other users",
                 f"{command_line('chmod', 'o+x', folder)}, or choose another folder with --store",
             )
     daemon = private_daemon()
     if daemon is not None and not _sees(daemon, path.resolve().parent):
         raise HostError(
             f"the libvirt daemon (process {daemon}) was started before the file system of {path} was mounted",
-            f"it ends by itself after {_IDLE} s without work; then build again",
+            f"it exits after {_IDLE} s without work; build again then",
         )
 
 
@@ -279,7 +282,9 @@ def _sees(process: int, folder: Path) -> bool:
 
 
 def private_daemon() -> int | None:
-    """The process number of a running libvirt daemon that has mounts of its own, as one that was started here has."""
+    """The process ID of a running libvirt daemon with its own mount namespace, like one that was
+    started here.
+    """
     for name in _DAEMONS:
         with suppress(OSError, ValueError):
             pid = int(Path(f"/run/{name}.pid").read_text())
@@ -303,12 +308,14 @@ def _has_systemd() -> bool:
 def _mend(uri: str) -> str:
     if uri == SYSTEM and _has_systemd():
         return "start it: systemctl start libvirtd (or virtqemud.socket)"
-    return "run `make setup`, then look at `imagebuild doctor`"
+    return "run `make setup`, then `imagebuild doctor`"
 
 
 @contextmanager
 def _log_daemon() -> Iterator[None]:
-    """Keep libvirt's log daemon running, which writes the consoles' logs: with a client it does not end as idle."""
+    """Keep libvirt's log daemon, which writes the consoles' logs, from exiting as idle by
+    connecting a client.
+    """
     client = _log_client() or _started("virtlogd", (), _log_client)
     if client is None:
         raise HostError("libvirt's log daemon (virtlogd) does not answer", "run `make setup`")
@@ -327,7 +334,7 @@ def _log_client() -> socket.socket | None:
 
 
 def _start_daemon(*, hide_kvm: bool) -> tuple[Any, str]:
-    """Start libvirt's daemon, as the machine has no service manager to do it, and connect."""
+    """Start libvirt's daemon, because the host has no service manager to do it, and connect."""
     folders = environment()["PATH"].split(":")
     daemon = next((name for name in _DAEMONS if any((Path(f) / name).exists() for f in folders)), None)
     if daemon is None:
@@ -344,7 +351,9 @@ def _start_daemon(*, hide_kvm: bool) -> tuple[Any, str]:
 
 
 def _without_kvm() -> tuple[str, ...]:
-    """A prefix that hides /dev/kvm from a program; empty where that cannot be done, as in a plain chroot: then it is slow."""
+    """A command prefix that hides /dev/kvm; empty where that is impossible, as in a plain chroot,
+    which is slower.
+    """
     own_mounts = ("unshare", "--mount", "--propagation", "slave")
     if run([*own_mounts, "true"], timeout=30, check=False).returncode != 0:
         return ()
@@ -352,11 +361,13 @@ def _without_kvm() -> tuple[str, ...]:
 
 
 def _started(name: str, prefix: Sequence[str], connect: Callable[[], T | None]) -> T | None:
-    """Start a daemon, and connect to it. Another build may be starting it at this moment: then this one's ends, which is no failure."""
-    logger.info("starting %s, which ends after %s s without work", name, _IDLE)
+    """Start a daemon and connect to it. If another build starts it at the same time, this one
+    exits; that is no failure.
+    """
+    logger.info("starting %s, which exits after %s s without work", name, _IDLE)
     failure = None
     try:
-        # It serves other runs too, and must not be taken for a program of this one.
+        # It also serves other runs, and must not be mistaken for a program of this one.
         run([*prefix, name, "--daemon", "--timeout", _IDLE], timeout=30, env={MARK: ""})
     except CommandFailed as error:
         failure = error
@@ -373,10 +384,10 @@ _loop_started = threading.Lock()
 
 
 def _start_event_loop() -> None:
-    """Register libvirt's event loop and run it in a thread, once for the process."""
+    """Register libvirt's event loop and run it in a thread, once per process."""
     if not _loop_started.acquire(blocking=False):
         return
-    libvirt.registerErrorHandler(lambda _context, _error: None, None)  # else it prints to stderr
+    libvirt.registerErrorHandler(lambda _context, _error: None, None)  # otherwise libvirt prints to stderr
     libvirt.virEventRegisterDefaultImpl()
 
     def turn() -> None:

@@ -1,6 +1,8 @@
-"""Locks on files and folders that end with their process, by flock(2). Nothing else in the package asks for one.
+"""Locks on files and folders by flock(2), released when their process ends. No other module of the
+package locks.
 
-A lock is on what is open, not on a name: who has waited for one asks with ``is_still`` whether the name means the same file yet.
+A lock is on an open file, not on a name: after waiting for one, use ``is_still`` to check that the
+name still refers to the same file.
 """
 
 from __future__ import annotations
@@ -11,17 +13,17 @@ from pathlib import Path
 
 
 def exclusive(descriptor: int) -> None:
-    """Lock what is open against everybody else, and wait for as long as somebody has a lock on it."""
+    """Take an exclusive lock on the open file; waits until nobody else has a lock on it."""
     fcntl.flock(descriptor, fcntl.LOCK_EX)
 
 
 def shared(descriptor: int) -> None:
-    """Lock what is open against those who want it for themselves, and wait for as long as one of these has it."""
+    """Take a shared lock on the open file; waits until nobody has an exclusive lock on it."""
     fcntl.flock(descriptor, fcntl.LOCK_SH)
 
 
 def free(descriptor: int) -> bool:
-    """Whether nobody had a lock on what is open. If so, it is locked now."""
+    """Try to take an exclusive lock on the open file. False if somebody else has a lock on it."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -30,7 +32,7 @@ def free(descriptor: int) -> bool:
 
 
 def is_still(descriptor: int, path: Path) -> bool:
-    """Whether what is open is what is at ``path``; a symbolic link there is not followed."""
+    """Whether the open file is the one at ``path``; a symbolic link there is not followed."""
     try:
         return os.path.samestat(os.fstat(descriptor), path.lstat())
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Answers that are slow to get, kept for as long as what they depend on is the same."""
+"""Caches the results of slow probes until something that they depend on changes."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ from imagebuild.files import write_atomically
 
 
 def kept(file: Path, name: str, state: str, ask: Callable[[], Any]) -> Any:
-    """The answer ``name`` from ``file``; asked for if it is not there or was given in another ``state``.
+    """The cached answer ``name`` from ``file``; calls ``ask`` if there is none or it belongs to
+    another ``state``.
 
-    JSON must be able to hold it, and it is not None. Where nothing can be kept it is asked for each time.
+    The answer must be representable in JSON and not None. If the cache cannot be written, ``ask``
+    is called each time.
     """
     answer = known(file, name, state)
     if answer is None:
@@ -27,7 +29,7 @@ def kept(file: Path, name: str, state: str, ask: Callable[[], Any]) -> Any:
 
 
 def known(file: Path, name: str, state: str) -> Any:
-    """The same, but None where it would have to be asked for."""
+    """Like ``kept``, but None if there is no valid cached answer."""
     with suppress(KeyError, TypeError):
         found = _every(file)[name]
         return found["answer"] if found["state"] == state else None
@@ -35,7 +37,7 @@ def known(file: Path, name: str, state: str) -> Any:
 
 
 def of_files(files: Iterable[Path]) -> str:
-    """A state that is another one when one of the files is: by its times or its size."""
+    """A state that changes when one of the files changes, by its times or its size."""
     digest = hashlib.sha256()
     for path in sorted(set(files)):
         with suppress(OSError):

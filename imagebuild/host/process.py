@@ -1,8 +1,8 @@
-"""The only place that starts programs.
+"""The only module that starts programs.
 
-Each child gets a session of its own (a terminal's Ctrl-C does not reach it behind our back), a
-small environment, a time limit, and is ended together with everything it started when the
-block that waits for it is left by an exception.
+Each child gets its own session (so that a terminal's Ctrl-C does not reach it directly), a small
+environment and a time limit. It is ended, together with everything it started, when an exception
+leaves the block that waits for it.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
 PIPE = subprocess.PIPE
-"""For a program from :func:`started` whose stderr is read apart from its stdout."""
+"""For a program from :func:`started` whose stderr is read separately from its stdout."""
 Process = subprocess.Popen[str]
 TimeoutExpired = subprocess.TimeoutExpired
-"""For whoever waits for a program from :func:`started` with a limit of their own."""
+"""For callers that wait for a program from :func:`started` with their own time limit."""
 
 _PASSED = (
     "PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "TERM", "SSH_AUTH_SOCK",
@@ -44,7 +44,7 @@ _KEPT_OUTPUT = 200
 """Lines of a child's output kept for an error message."""
 
 MARK = "IMAGEBUILD_RUN"
-"""The variable by which the programs of a run, and what they start in turn, can be found."""
+"""The variable that marks the programs of a run, and the programs that those start."""
 _mark: dict[str, str] = {}
 _children: set[subprocess.Popen[str]] = set()
 _children_lock = threading.Lock()
@@ -61,7 +61,7 @@ class Completed:
 
 
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The environment children get: a few variables of ours, C.UTF-8, and ``extra``."""
+    """The environment for children: a few variables of this process, C.UTF-8, and ``extra``."""
     env = {name: os.environ[name] for name in _PASSED if name in os.environ}
     env["PATH"] = f"{env.get('PATH', '/usr/local/bin:/usr/bin:/bin')}:{_SBIN}"
     env["LC_ALL"] = "C.UTF-8"
@@ -72,7 +72,9 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
 
 @contextmanager
 def marked(run: str) -> Iterator[None]:
-    """Let all programs that are started in the block carry the name of a run. One run in a process at a time."""
+    """Mark all programs that are started in the block with the name of a run. Only one run per
+    process at a time.
+    """
     _mark[MARK] = run
     try:
         yield
@@ -81,14 +83,16 @@ def marked(run: str) -> Iterator[None]:
 
 
 def end_marked(run: str) -> None:
-    """End whatever a dead run has started and is still there, as far as it is ours to end: after some seconds, the hard way."""
+    """End the remaining programs of a dead run, as far as permitted: with SIGTERM, after some
+    seconds with SIGKILL.
+    """
     wanted = f"{MARK}={run}".encode()
     begin = time.monotonic()
     asked = False
     while time.monotonic() - begin < _GRACE + 1:
         found = [pid for pid, variables in _environments() if wanted in variables]
         late = time.monotonic() - begin > _GRACE
-        # Only the first round asks: what starts after it may be what one of them needs to tidy up.
+        # SIGTERM only in the first round: a program that starts later may be part of another one's clean-up.
         for pid in found if late or not asked else []:
             logger.info("ending process %d of the dead run %s", pid, run)
             with suppress(ProcessLookupError, PermissionError):
@@ -113,7 +117,7 @@ def pasteable(argv: Sequence[str | Path], env: Mapping[str, str] | None = None) 
 
 
 def stop(process: subprocess.Popen[str], first: signal.Signals = signal.SIGTERM, grace: float = _GRACE) -> None:
-    """End ``process`` and its group: ``first``, seconds of grace, then SIGKILL."""
+    """End ``process`` and its group: signal ``first``, ``grace`` seconds, then SIGKILL."""
     for signum, patience in ((first, grace), (signal.SIGKILL, None)):
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signum)
@@ -146,11 +150,12 @@ def started(
     whole_environment: bool = False,
     hint: str | None = None,
 ) -> Iterator[subprocess.Popen[str]]:
-    """Start a program and make sure that it has ended when the block is left, after ``grace`` seconds the hard way.
+    """Start a program, and make sure that it has ended when the block is left, after ``grace``
+    seconds with SIGKILL.
 
-    stdout is a pipe of text lines; stderr goes the same way unless a file, or ``PIPE``, is given. ``whole_environment`` is for ourselves: the
-    program gets all variables that we have.
-    Raises HostError if the program is not there.
+    stdout is a pipe of text lines; stderr goes to the same pipe unless a file, or ``PIPE``, is
+    given. ``whole_environment`` is for imagebuild itself: the program gets all variables of this
+    process. Raises HostError if the program is not installed.
     """
     words = [str(word) for word in argv]
     logger.debug("run %s", pasteable(words, env))
@@ -203,9 +208,10 @@ def run(
 ) -> Completed:
     """Run a program to its end and return its output (stdout and stderr together).
 
-    ``timeout`` is in seconds. ``on_line`` gets each line as it comes; a carriage return ends a
-    line too, as progress bars use it. ``apart`` gives it only the lines of stdout. Every line also goes to the build log. With ``check`` a non-zero exit status
-    raises CommandFailed with the last lines in its message; running out of time always does.
+    ``timeout`` is in seconds. ``on_line`` is called with each line as it arrives; a carriage return
+    also ends a line, as in progress bars. With ``apart`` it gets only the lines of stdout. Every
+    line also goes to the build log. With ``check`` a non-zero exit status raises CommandFailed with
+    the last lines in its message; a timeout always does.
     """
     begin = time.monotonic()
     expired = threading.Event()
@@ -248,7 +254,10 @@ def _talk(
     take: Callable[[str, Callable[[str], None] | None], None],
     on_line: Callable[[str], None] | None,
 ) -> None:
-    """Give a program its input and ``take`` its lines until it has ended; ``on_line`` is for those of stdout, and of stderr where both are one."""
+    """Write a program's input and ``take`` its lines until it ends.
+
+    ``on_line`` is for the lines of stdout, and of stderr if both share a pipe.
+    """
 
     def read(pipe: IO[str], tell: Callable[[str], None] | None) -> None:
         for line in pipe:

@@ -1,1 +1,1 @@
-"""From a raw disk to the images of an artifact: one read, all processors, the same bytes every time."""
+"""Converts a raw disk to an artifact's images: in one read, on all processors, reproducibly."""

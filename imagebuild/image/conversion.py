@@ -1,10 +1,10 @@
-"""One pass over a raw disk, with as many images coming of it as are wanted.
+"""Writes any number of images in one pass over a raw disk.
 
-Threads read a chunk each and compress it for every image; zlib, zstd and SHA-256 let go of the interpreter's lock. The
-chunks are then written in the order of the disk, so the bytes of an image do not depend on the number of threads.
-Holes of the disk are not read, and zeros are not kept.
+Each thread reads a chunk and compresses it for every image; zlib, zstd and SHA-256 release the
+interpreter's lock. The chunks are then written in the order of the disk, so the bytes of an image
+do not depend on the number of threads. Holes in the disk are not read, and zeros are not stored.
 
-vhdx is left to qemu-img, which does not compress it and gives it new identifiers each time.
+vhdx is written by qemu-img, which does not compress it and assigns new identifiers each time.
 """
 
 from __future__ import annotations
@@ -30,12 +30,13 @@ from imagebuild.image.vmdk import Vmdk
 from imagebuild.progress import SILENT, Progress
 
 _AHEAD = 3
-"""Chunks under way for each thread: enough that none waits while another's is being written."""
+"""Chunks in progress for each thread: enough that no thread waits while another's chunk is written.
+"""
 
 _STREAMED: dict[str, Callable[[Path, int], Writer]] = {"raw": Raw, "raw.zst": RawZst, "vmdk": Vmdk}
 
 _Parts = Sequence[Sequence[bytes]]
-"""A chunk's parts for each of the images; none at all if it is zero."""
+"""A chunk's parts for each of the images; empty if the chunk is zero."""
 
 
 def convert(
@@ -46,13 +47,14 @@ def convert(
     progress: Progress = SILENT,
     threads: int | None = None,
 ) -> dict[Format, FinishedImage]:
-    """Write the raw disk ``source`` in each of the formats, and check them. ``compression`` is the qcow2's.
+    """Write the raw disk ``source`` in each of the formats, and check the images. ``compression``
+    applies to qcow2.
 
-    As many threads as this process may use processors, unless ``threads`` says. Raises ImageBuildError; after that, or
-    after an interruption, none of the images is left.
+    ``threads`` defaults to the number of processors that this process may use. Raises
+    ImageBuildError; after an error or an interruption, none of the images remains.
     """
     if there := [path for path in targets.values() if path.exists()]:
-        raise ImageBuildError(f"{there[0]} is there already")
+        raise ImageBuildError(f"{there[0]} already exists")
     try:
         digests = _written(source, targets, compression, progress, threads or len(os.sched_getaffinity(0)))
         return {name: _image(name, path, compression, digests[name]) for name, path in targets.items()}
@@ -67,14 +69,14 @@ def convert(
 
 
 def compressors() -> str:
-    """The versions of the libraries that decide what compressed data looks like."""
+    """The versions of the libraries that determine the compressed data."""
     return f"zlib {zlib.ZLIB_RUNTIME_VERSION}, zstd {'.'.join(map(str, zstandard.ZSTD_VERSION))}"
 
 
 def _written(
     source: Path, targets: Mapping[Format, Path], compression: Compression, progress: Progress, threads: int
 ) -> dict[Format, str]:
-    """Write the images; returns their digests."""
+    """Write the images and return their digests."""
     digests: dict[Format, str] = {}
     with source.open("rb") as disk, ExitStack() as files:
         size = os.fstat(disk.fileno()).st_size
@@ -105,7 +107,7 @@ def _image(name: Format, path: Path, compression: Compression, digest: str) -> F
 
 
 def _pass(disk: int, size: int, writers: Sequence[Writer], progress: Progress, threads: int) -> None:
-    """Read the disk once, and give every chunk that is not zero to all writers."""
+    """Read the disk once, and pass every chunk that is not zero to all writers."""
     pool = ThreadPoolExecutor(threads)
     under_way: deque[tuple[int, Future[_Parts]]] = deque()
 
@@ -129,7 +131,7 @@ def _pass(disk: int, size: int, writers: Sequence[Writer], progress: Progress, t
 
 
 def _chunks(disk: int, size: int) -> Iterator[int]:
-    """Where the chunks begin that are not holes as a whole."""
+    """The offsets of the chunks that are not entirely holes."""
     at = 0
     while at < size:
         try:
@@ -146,5 +148,5 @@ def _chunks(disk: int, size: int) -> Iterator[int]:
 def _encoded(disk: int, offset: int, length: int, writers: Sequence[Writer]) -> _Parts:
     data = os.pread(disk, length, offset)
     if len(data) != length:
-        raise ImageBuildError("the disk became shorter while it was converted")
+        raise ImageBuildError("the disk shrank while it was being converted")
     return [] if is_zero(data) else [writer.encode(data) for writer in writers]

@@ -1,7 +1,8 @@
-"""Disk images that somebody else wrote: which format one has, and whether its header is one to open.
+"""Untrusted disk images: their format, and whether their header is safe to open.
 
-A qcow2 header can name other files of the host as its backing file or as its data. So it is read here, as the
-specification (docs/interop/qcow2.rst of QEMU) lays it out, before any program opens the image.
+A qcow2 header can name other files of the host as its backing file or data file. So it is read
+here, according to the specification (docs/interop/qcow2.rst of QEMU), before any program opens the
+image.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ _COMPRESSED = {
     b"BZh": ("bzip2", ".bz2"),
     b"\x04\x22\x4d\x18": ("lz4", ".lz4"),
 }
-"""The first bytes of what each program makes, and the suffix that it adds."""
+"""The first bytes of each program's output, and the suffix that it adds."""
 _ARCHIVES = ((0, b"PK\x03\x04", "zip"), (0, b"7z\xbc\xaf\x27\x1c", "7z"), (257, b"ustar", "tar"))
 _HEAD = 512
 _MOST_NAMES = 3
@@ -42,20 +43,23 @@ _LENGTH_OF_V2 = 72
 _LENGTH_OF_V3 = 104
 _DIRTY, _CORRUPT, _EXTERNAL_DATA = 1 << 0, 1 << 1, 1 << 2
 _KNOWN = _DIRTY | _CORRUPT | _EXTERNAL_DATA | 1 << 3 | 1 << 4
-"""Incompatible features up to QEMU 9: dirty, corrupt, external data file, compression type, extended L2 entries."""
+"""Incompatible features up to QEMU 9: dirty, corrupt, external data file, compression type,
+extended L2 entries.
+"""
 
 
 def recognise(path: Path, given: Format | None = None) -> Format:
-    """The format of the image at ``path``, as ``given`` or by its first bytes, with a qcow2 header checked.
+    """The format of the image at ``path``, as ``given`` or by its first bytes; a qcow2 header is
+    checked.
 
-    Raises UsageError for what is no image that can be worked on, OSError if it cannot be read.
+    Raises UsageError if it is not a supported image, OSError if it cannot be read.
     """
     with path.open("rb") as file:
         return check(file, path, given)
 
 
 def check(file: IO[bytes], path: Path, given: Format | None = None) -> Format:
-    """As ``recognise``, of the open file; messages call it ``path``."""
+    """Like ``recognise``, for the open file; messages call it ``path``."""
     head = file.read(_HEAD)
     if not head:
         raise UsageError(f"{path} is empty")
@@ -68,18 +72,21 @@ def check(file: IO[bytes], path: Path, given: Format | None = None) -> Format:
 
 
 def _check_other(file: IO[bytes], path: Path, head: bytes) -> None:
-    """Raise UsageError for a file of another format, with the command that converts it, unless that would read other files."""
+    """Raise UsageError for a file of another format.
+
+    The message includes the command that converts it, unless that would read other files.
+    """
     for magic, (program, suffix) in _COMPRESSED.items():
         if head.startswith(magic):
-            own = ", as the format raw.zst of `imagebuild build` is" if program == "zstd" else ""
+            own = ", like the format raw.zst of `imagebuild build`" if program == "zstd" else ""
             unpacked = _free(path, path.name.removesuffix(suffix))
             raise UsageError(
-                f"{path} is compressed by {program}{own}; only the image in it can be worked on",
+                f"{path} is compressed with {program}{own}; only the image in it can be used",
                 f"unpack it: {command_line(program, '-dc', path)} > {command_line(unpacked)}",
             )
     for at, magic, archive in _ARCHIVES:
         if head[at:].startswith(magic):
-            raise UsageError(f"{path} is a {archive} archive; only an image in it can be worked on", "unpack it first")
+            raise UsageError(f"{path} is a {archive} archive; only an image in it can be used", "unpack it first")
     kind = next((name for magic, name in _OTHERS.items() if head.startswith(magic)), None)
     if kind is None:
         return
@@ -87,27 +94,29 @@ def _check_other(file: IO[bytes], path: Path, head: bytes) -> None:
     if named is None:
         raise UsageError(
             f"{path} is a {kind} image with a damaged header",
-            f"look at it: {command_line('qemu-img', 'check', '-f', kind, path)}",
+            f"inspect it: {command_line('qemu-img', 'check', '-f', kind, path)}",
         )
     if named:
-        raise _of_several_files(path, f"is a {kind} image that takes its content from", named)
+        raise _of_several_files(path, f"is a {kind} image that reads its content from", named)
     convert = command_line("qemu-img", "convert", "-f", kind, "-O", "qcow2", path, _free(path, f"{path.stem}.qcow2"))
-    raise UsageError(f"{path} is a {kind} image; raw and qcow2 can be worked on", f"convert it: {convert}")
+    raise UsageError(f"{path} is a {kind} image; only raw and qcow2 are supported", f"convert it: {convert}")
 
 
 def _of_several_files(path: Path, what: str, named: Sequence[bytes]) -> UsageError:
-    """No command comes with it: the command would do what the check prevents."""
+    """The error for an image that names other files. It suggests no command: that would do what the
+    check prevents.
+    """
     names = ", ".join(f"‘{shown(name)}’" for name in named[:_MOST_NAMES])
     more = f" and {len(named) - _MOST_NAMES} more" if len(named) > _MOST_NAMES else ""
     return UsageError(
         f"{path} {what} {names}{more}",
-        "beware: converting it copies the content of every file that is named, and of what that names in turn, into the new "
-        "image; if you know that these files belong to it, make one image of them with qemu-img convert",
+        "warning: converting it copies the content of every named file, and of the files that those name in turn, into "
+        "the new image; if you know that these files belong to it, make one image of them with qemu-img convert",
     )
 
 
 def _free(path: Path, name: str) -> Path:
-    """A name beside the image that nothing has."""
+    """An unused file name in the image's folder."""
     new = path.absolute().with_name(name)
     number = 1
     while os.path.lexists(new):
@@ -118,27 +127,27 @@ def _free(path: Path, name: str) -> Path:
 
 def _check_qcow2(file: IO[bytes], path: Path, head: bytes) -> None:
     if not head.startswith(_MAGIC) or len(head) < _LENGTH_OF_V2:
-        raise UsageError(f"{path} is no qcow2 image")
+        raise UsageError(f"{path} is not a qcow2 image")
     version, backing, _, _, _, encryption = struct.unpack(">IQIIQI", head[4:36])
     snapshots = struct.unpack(">I", head[60:64])[0]
     if version not in (2, 3) or (version == 3 and len(head) < _LENGTH_OF_V3):
-        raise UsageError(f"{path} is a qcow2 image of version {version}; versions 2 and 3 can be worked on")
+        raise UsageError(f"{path} is a qcow2 image of version {version}; only versions 2 and 3 are supported")
     features = struct.unpack(">Q", head[72:80])[0] if version == 3 else 0
     if backing:
         named = [references.backing_file(file, head)]
-        raise _of_several_files(path, "has a backing file, without which it is not whole:", named)
+        raise _of_several_files(path, "is incomplete without its backing file", named)
     if features & _EXTERNAL_DATA:
         named = [references.data_file(file, head) or b"?"]
-        raise _of_several_files(path, "keeps its data in another file:", named)
+        raise _of_several_files(path, "stores its data in another file:", named)
     if features & (_DIRTY | _CORRUPT):
         look = command_line("qemu-img", "check", "-f", "qcow2", path)
-        raise UsageError(f"{path} was not closed well, or is damaged", f"look at it: {look}")
+        raise UsageError(f"{path} was not closed cleanly, or is damaged", f"inspect it: {look}")
     if features & ~_KNOWN:
-        raise UsageError(f"{path} uses features of qcow2 that are not known here: {features & ~_KNOWN:#x}")
+        raise UsageError(f"{path} uses unknown qcow2 features: {features & ~_KNOWN:#x}")
     if encryption:
-        raise UsageError(f"{path} is an encrypted qcow2; encryption inside of the disk (LUKS) is what can be opened")
+        raise UsageError(f"{path} is an encrypted qcow2 image; only encryption inside the disk (LUKS) is supported")
     if snapshots:
         raise UsageError(
-            f"{path} holds {snapshots} internal snapshots, which would keep what is removed",
+            f"{path} has {snapshots} internal snapshots, which would retain what is removed",
             "delete them with `qemu-img snapshot -d`, or convert the image",
         )

@@ -1,4 +1,4 @@
-"""The formats an image can have, and what the parts of a conversion agree on."""
+"""The formats of images, and the interface between the parts of a conversion."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ Format = Literal["qcow2", "raw", "raw.zst", "vmdk", "vhdx"]
 Compression = Literal["zstd", "zlib"]
 
 CLUSTER = 1 << 16
-"""Bytes that are compressed together and can be read alone: QEMU's default for qcow2."""
+"""Bytes that are compressed together and can be read separately: QEMU's default for qcow2."""
 CHUNK = 64 * CLUSTER
-"""Bytes that one thread works on at a time. It decides what a raw.zst looks like: its frames are this long."""
+"""Bytes that a thread processes at a time. It is also the length of the frames in a raw.zst."""
 _ZEROS = bytes(CHUNK)
 
 
@@ -29,7 +29,9 @@ class FinishedImage:
 
 
 def compression_of(name: Format, wanted: Compression) -> str:
-    """How a format is compressed where a qcow2 is compressed as ``wanted``; ``none`` if it is not."""
+    """The compression of a format if qcow2 images use ``wanted``; ``none`` if the format is not
+    compressed.
+    """
     known: dict[Format, str] = {"qcow2": wanted, "raw.zst": "zstd", "vmdk": "zlib"}
     return known.get(name, "none")
 
@@ -41,23 +43,27 @@ def described(name: Format, wanted: Compression) -> str:
 
 
 class Writer(Protocol):
-    """An image under way. What :meth:`add` never gets is zero."""
+    """An image that is being written. Chunks that :meth:`add` does not get are zero."""
 
     def encode(self, data: bytes) -> Sequence[bytes]:
-        """The parts of a chunk as the image keeps them. Called by any thread, at any time: it changes nothing."""
+        """The parts of a chunk as the image stores them. Called by any thread, at any time: it
+        changes nothing.
+        """
 
     def add(self, offset: int, parts: Sequence[bytes]) -> None:
-        """Take the parts of the chunk at ``offset`` of the disk. Called in the order of the disk."""
+        """Add the parts of the chunk at ``offset`` of the disk. Called in the order of the disk."""
 
     def finish(self) -> str:
-        """Write what is left and return the SHA-256 of the file."""
+        """Write the rest and return the SHA-256 of the file."""
 
     def close(self) -> None:
         """Close the file, finished or not."""
 
 
 def created(path: Path) -> BinaryIO:
-    """A new file to write an image into, for its owner alone: whoever knows what is in it may open it to others."""
+    """A new image file, accessible to its owner only: a caller that knows the content may make it
+    readable to others.
+    """
     path.touch(mode=0o600, exist_ok=False)
     return path.open("r+b", buffering=1 << 20)
 
@@ -68,6 +74,8 @@ def is_zero(data: bytes) -> bool:
 
 
 def clusters(data: bytes) -> list[bytes]:
-    """A chunk's clusters. One that is all zero is empty here; the last of a disk may be short."""
+    """A chunk's clusters. A cluster of zeros is returned empty; the last one of a disk may be
+    short.
+    """
     parts = (data[at : at + CLUSTER] for at in range(0, len(data), CLUSTER))
     return [b"" if is_zero(part) else part for part in parts]

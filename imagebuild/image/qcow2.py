@@ -1,12 +1,15 @@
-"""Writes a qcow2 of compressed clusters, as the specification (docs/interop/qcow2.rst of QEMU) lays it out.
+"""Writes a qcow2 of compressed clusters, according to the specification (docs/interop/qcow2.rst of
+QEMU).
 
     header, data clusters, L2 tables, L1 table, refcount blocks, refcount table
 
-Compressed clusters lie one behind the other, with nothing between them. A cluster that compression does not make smaller
-is kept plain; plain clusters begin at a multiple of the cluster size, so some are gathered to be written together.
+Compressed clusters follow each other without gaps. A cluster that compression does not make smaller
+is stored uncompressed; such clusters start at a multiple of the cluster size, so several are
+collected and written together.
 
-The header, at the front, tells where the tables are, which is known at the end only; SHA-256 runs from front to back.
-So the digest is taken last, of pages that are still in memory.
+The header at the front contains the positions of the tables, which are known only at the end, but
+SHA-256 runs from front to back. So the digest is computed last, from pages that are still in
+memory.
 """
 
 from __future__ import annotations
@@ -24,12 +27,14 @@ from imagebuild.files import sha256
 from imagebuild.image.formats import CLUSTER, Compression, clusters, created
 
 ZSTD_LEVEL = 3
-"""QEMU's own. Measured on a system's files: 1 and 2 are larger, 5 takes five times as long for 3 % less."""
+"""QEMU's own level. Measured on a system's files: 1 and 2 give larger images, 5 takes five times as
+long for 3 % less.
+"""
 ZLIB_LEVEL = 6
 _WINDOW = -12
-"""QEMU inflates with a window of 4 KiB, without zlib's header."""
+"""QEMU inflates with a window of 4 KiB, and without zlib's header."""
 _MEMORY = 9
-"""How much zlib may remember while it deflates, of 9."""
+"""zlib's memory level for deflating, of at most 9."""
 
 _BITS = 16
 _SECTOR = 512
@@ -38,16 +43,18 @@ _COMPRESSED = 1 << 62
 _SECTORS_AT = 62 - (_BITS - 8)
 _L2_ENTRIES = CLUSTER // 8
 _REFCOUNTS = CLUSTER // 2
-"""Refcounts in a block: 16 bits each, as many as clusters of a few bytes can need."""
+"""Refcounts in a block: 16 bits each, enough even for clusters of a few bytes."""
 _PLAIN_TOGETHER = 64
 _HEADER = struct.Struct(">4sIQIIQIIQQIIQ QQQII B7x")
 _COMPRESSION_TYPE = 1 << 3
-"""Incompatible feature: the header names the compression; zlib needs no name."""
+"""Incompatible feature: the header names the compression; it is not needed for zlib."""
 _TYPES: dict[Compression, int] = {"zlib": 0, "zstd": 1}
 
 
 class Qcow2:
-    """A qcow2 under way; see :class:`imagebuild.image.formats.Writer`. ``size`` is the disk's, in bytes."""
+    """A qcow2 that is being written; see :class:`imagebuild.image.formats.Writer`. ``size`` is the
+    disk's, in bytes.
+    """
 
     def __init__(self, path: Path, size: int, compression: Compression) -> None:
         self._path = path
@@ -56,14 +63,14 @@ class Qcow2:
         self._file = created(path)
         self._end = 0
         self._references = array("H")
-        """How often each cluster of the file is pointed at."""
+        """The number of references to each cluster of the file."""
         self._tables: dict[int, array[int]] = {}
         """The L2 tables that are not empty."""
         self._plain: list[tuple[int, bytes]] = []
-        self._append_clusters(bytes(CLUSTER))  # the header's place
+        self._append_clusters(bytes(CLUSTER))  # space for the header
 
     def encode(self, data: bytes) -> Sequence[bytes]:
-        """The clusters of a chunk: empty for zeros, as long as a cluster where they are kept plain."""
+        """The clusters of a chunk: empty for zeros, of full length if stored uncompressed."""
         squeeze = _deflated if self._compression == "zlib" else zstandard.ZstdCompressor(level=ZSTD_LEVEL).compress
         return [_smaller(squeeze, part) if part else b"" for part in clusters(data)]
 
@@ -78,7 +85,7 @@ class Qcow2:
                 self._append_compressed(number, part)
 
     def finish(self) -> str:
-        """Write the tables, and then the header that tells where they are."""
+        """Write the tables, and then the header with their positions."""
         self._append_plain()
         l1_size = max(1, -(-self._size // (CLUSTER * _L2_ENTRIES)))
         l1 = array("Q", bytes(8 * l1_size))
@@ -107,14 +114,16 @@ class Qcow2:
         self._plain.clear()
 
     def _point(self, number: int, entry: int) -> None:
-        """Let the disk's cluster ``number`` be found where ``entry`` says."""
+        """Set the L2 entry of the disk's cluster ``number``."""
         table, at = divmod(number, _L2_ENTRIES)
         if table not in self._tables:
             self._tables[table] = array("Q", bytes(CLUSTER))
         self._tables[table][at] = entry
 
     def _append_references(self) -> tuple[int, int]:
-        """Write the refcounts, those of their own clusters too. Returns where their table is, and its length in clusters."""
+        """Write the refcounts, including those of their own clusters. Returns their table's offset
+        and length in clusters.
+        """
         self._pad()
         used, blocks, length = self._end // CLUSTER, 0, 0
         while (needed := used + blocks + length) > blocks * _REFCOUNTS or blocks * 8 > length * CLUSTER:
@@ -131,7 +140,7 @@ class Qcow2:
         return at, length
 
     def _append_clusters(self, data: bytes) -> int:
-        """Write data that begins at a cluster and is pointed at once; returns where it is."""
+        """Write data that starts at a cluster and has one reference. Returns its offset."""
         self._pad()
         at = self._end
         self._append(data)
@@ -147,7 +156,9 @@ class Qcow2:
         self._append(bytes(-self._end % CLUSTER))
 
     def _count(self, first: int, last: int) -> None:
-        """One more reference to each of these clusters of the file; no later one is pointed at yet."""
+        """Add one reference to each of these clusters of the file; no later cluster has references
+        yet.
+        """
         self._references.extend([0] * (last + 1 - len(self._references)))
         for number in range(first, last + 1):
             self._references[number] += 1
@@ -161,7 +172,7 @@ class Qcow2:
 
 
 def _smaller(squeeze: Callable[[bytes], bytes], data: bytes) -> bytes:
-    """The compressed cluster if that is smaller, else the cluster."""
+    """The compressed cluster if it is smaller, otherwise the cluster itself."""
     whole = data.ljust(CLUSTER, b"\0")
     return min(whole, squeeze(whole), key=len)
 

@@ -1,4 +1,7 @@
-"""qemu-img: copy, convert, check. The format is always named, never probed. What is compressed, imagebuild.image writes."""
+"""Wraps qemu-img: copy, convert, check. The format is always given, never probed.
+
+Compressed images are written by imagebuild.image instead.
+"""
 
 from __future__ import annotations
 
@@ -19,34 +22,34 @@ from imagebuild.progress import SILENT, Progress
 
 _LIMIT = 3600.0
 _LEAKS_ONLY = 3
-"""qemu-img(1): the exit status of a check that found clusters which nothing uses, and no damage."""
+"""qemu-img(1): the exit status of a check that found leaked clusters but no corruption."""
 _WRITES = 101
 _NEEDS_IT_UNCHANGED = (100, 201)
-"""Bytes of a consistent read, and of the refusal that others write."""
+"""The lock bytes of a consistent read, and of not sharing write permission."""
 _FLOCK = "@hhqqi4x"
-"""struct flock, as fcntl(2) lays it out."""
+"""The layout of struct flock, see fcntl(2)."""
 _PERCENT = re.compile(r"\(([\d.]+)/100%\)")
 
 
 def create_raw(path: Path, size: int) -> None:
-    """A sparse raw disk of ``size`` bytes, readable by its owner alone."""
+    """Create a sparse raw disk of ``size`` bytes, accessible to its owner only."""
     path.touch(mode=0o600, exist_ok=False)
     with path.open("r+b") as file:
         file.truncate(size)
 
 
 def copy_file(source: Path, target: Path) -> None:
-    """A sparse copy of an image's file, sharing its blocks where the file system can."""
-    run(["cp", "--sparse=always", "--reflink=auto", source, target], timeout=_LIMIT, hint="is there space left?")
+    """Make a sparse copy of an image file, sharing its blocks if the file system supports it."""
+    run(["cp", "--sparse=always", "--reflink=auto", source, target], timeout=_LIMIT, hint="is the disk full?")
 
 
 def dig_holes(path: Path) -> None:
-    """Free the blocks of a file that hold nothing but zeros, where the file system can."""
+    """Free the blocks of a file that contain only zeros, if the file system supports it."""
     run(["fallocate", "--dig-holes", path], timeout=_LIMIT, check=False)
 
 
 def can_punch(folder: Path) -> bool:
-    """Whether a file in ``folder`` can give up a part of itself, which then is zeros: what a discard of QEMU's needs of the host."""
+    """Whether holes can be punched into a file in ``folder``, which QEMU's discard needs."""
     with NamedTemporaryFile(dir=folder) as file:
         file.write(b"\xff" * 8192)
         file.flush()
@@ -57,16 +60,18 @@ def can_punch(folder: Path) -> bool:
 
 
 def create_overlay(backing: Path, backing_format: Format, overlay: Path) -> None:
-    """An empty qcow2, readable by its owner alone, that takes what is written and leaves ``backing`` alone."""
+    """Create an empty qcow2 overlay, accessible to its owner only, that leaves ``backing``
+    unchanged.
+    """
     names: list[str | Path] = ["-F", backing_format, "-b", backing.absolute(), overlay]
     run(["qemu-img", "create", "-q", "-f", "qcow2", *names], timeout=60)
     overlay.chmod(0o600)
 
 
 def to_raw(source: Path, source_format: Format, target: Path) -> None:
-    """Write the disk of an image into the existing, empty file ``target``, zeros as holes."""
+    """Write the disk of an image to the existing, empty file ``target``, with zeros as holes."""
     argv: list[str | Path] = ["qemu-img", "convert", "-W", "-m", "8", "-f", source_format, "-O", "raw", source, target]
-    run(argv, timeout=_LIMIT, hint="is there space left?")
+    run(argv, timeout=_LIMIT, hint="is the disk full?")
 
 
 def convert(
@@ -78,16 +83,16 @@ def convert(
     compressed: bool = False,
     progress: Progress = SILENT,
 ) -> None:
-    """Write the raw disk ``source`` in another format, with the options of ``qemu-img convert -o``."""
+    """Write the raw disk ``source`` in another format, with options of ``qemu-img convert -o``."""
 
-    def told(line: str) -> None:
+    def on_line(line: str) -> None:
         if match := _PERCENT.search(line):
             progress.update(f"writing {target_format}", float(match[1]) / 100)
 
     more = ["-o", ",".join(f"{name}={value}" for name, value in options.items())] if options else []
     more += ["-c", "-m", "8"] if compressed else []
     argv: list[str | Path] = ["qemu-img", "convert", "-p", "-f", "raw", "-O", target_format, *more, source, target]
-    run(argv, timeout=_LIMIT, on_line=told, hint="is there space left on the file system of the artifact?")
+    run(argv, timeout=_LIMIT, on_line=on_line, hint="is the file system of the artifact full?")
 
 
 def check(image: Path, image_format: str) -> None:
@@ -96,10 +101,12 @@ def check(image: Path, image_format: str) -> None:
 
 
 def is_in_use(image: Path, *, to_write: bool) -> bool:
-    """Whether a virtual machine, or another program of QEMU's, writes the image; with ``to_write``, or needs it to stay as it is.
+    """Whether a VM or another QEMU program writes the image or, with ``to_write``, relies on it not
+    changing.
 
-    Raw and qcow2 alike: QEMU locks bytes of the file, one for each permission that it holds or grants to nobody else
-    (block/file-posix.c; include/block/block-common.h numbers them). ``qemu-img info`` does not notice a raw image in use.
+    This works for raw and qcow2: QEMU locks bytes of the file, one for each permission that it
+    holds or does not share (block/file-posix.c; include/block/block-common.h numbers them).
+    ``qemu-img info`` does not notice a raw image in use.
     """
     with image.open("rb") as file:
         return any(_is_locked(file.fileno(), byte) for byte in (_WRITES, *(_NEEDS_IT_UNCHANGED if to_write else ())))
@@ -108,43 +115,47 @@ def is_in_use(image: Path, *, to_write: bool) -> bool:
 def _is_locked(descriptor: int, byte: int) -> bool:
     asked = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, byte, 1, 0)
     try:
-        told = fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, asked)
+        answer = fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, asked)
     except OSError:
-        return False  # a file system without locks, where QEMU goes without them too
-    return bool(struct.unpack(_FLOCK, told)[0] != fcntl.F_UNLCK)
+        return False  # a file system without locks, where QEMU does not lock either
+    return bool(struct.unpack(_FLOCK, answer)[0] != fcntl.F_UNLCK)
 
 
 def virtual_size(image: Path, image_format: Format) -> int:
-    """The size of the disk that a guest sees, in bytes."""
+    """The size in bytes of the disk that a guest sees."""
     return int(info(image, image_format)["virtual-size"])
 
 
 def info(image: Path, image_format: Format) -> dict[str, Any]:
-    """What ``qemu-img info`` says of an image."""
-    told = run(["qemu-img", "info", "-f", image_format, "--output", "json", image], timeout=60)
-    found: dict[str, Any] = json.loads(told.stdout)
+    """The output of ``qemu-img info`` for an image."""
+    done = run(["qemu-img", "info", "-f", image_format, "--output", "json", image], timeout=60)
+    found: dict[str, Any] = json.loads(done.stdout)
     return found
 
 
 @dataclass(frozen=True)
 class Clusters:
-    """How many clusters of a qcow2 hold data, and how many of them are compressed."""
+    """How many clusters of a qcow2 contain data, and how many of those are compressed."""
 
     allocated: int
     compressed: int
 
 
 def clusters(image: Path) -> Clusters:
-    """The clusters of a qcow2, all of whose tables are looked through. Raises CommandFailed if they are damaged."""
-    told = run(["qemu-img", "check", "-f", "qcow2", "--output", "json", image], timeout=_LIMIT, check=False)
-    if told.returncode not in (0, _LEAKS_ONLY):
+    """Count the clusters of a qcow2 from all of its tables. Raises CommandFailed if they are
+    damaged.
+    """
+    done = run(["qemu-img", "check", "-f", "qcow2", "--output", "json", image], timeout=_LIMIT, check=False)
+    if done.returncode not in (0, _LEAKS_ONLY):
         check(image, "qcow2")
-    found = json.loads(told.stdout)
+    found = json.loads(done.stdout)
     return Clusters(found.get("allocated-clusters", 0), found.get("compressed-clusters", 0))
 
 
 def read(image: Path, image_format: Format, offset: int, size: int) -> bytes:
-    """What the disk that a guest sees has at ``offset``, a multiple of 512; less than ``size`` bytes where it ends before."""
+    """Read the disk that a guest sees at ``offset``, a multiple of 512; fewer than ``size`` bytes
+    at its end.
+    """
     if image_format == "raw":
         with image.open("rb") as file:
             file.seek(offset)
@@ -152,7 +163,7 @@ def read(image: Path, image_format: Format, offset: int, size: int) -> bytes:
     size = min(size, virtual_size(image, image_format) - offset)
     if size <= 0:
         return b""
-    # Not `qemu-img dd`: that of QEMU 7.2 counts blocks from the start of the image, wherever it is told to begin.
+    # Not `qemu-img dd`: QEMU 7.2's counts blocks from the start of the image, whatever the offset.
     part = {"driver": "raw", "offset": offset, "size": -(-size // 512) * 512}
     whole = {"driver": image_format, "file": {"driver": "file", "filename": str(image.absolute())}}
     with TemporaryDirectory(prefix="imagebuild-") as folder:

@@ -1,6 +1,7 @@
-"""Writes raw disks: as a sparse file, or as one zstd stream of the whole disk.
+"""Writes raw disks: as a sparse file, or as a zstd stream of the whole disk.
 
-A raw.zst is a row of frames (RFC 8878), one a chunk, each with a checksum: ``zstd -d`` gives the disk.
+A raw.zst is a sequence of frames (RFC 8878), one per chunk, each with a checksum: ``zstd -d``
+unpacks the disk.
 """
 
 from __future__ import annotations
@@ -18,14 +19,16 @@ ZSTD_LEVEL = 3
 
 
 class Raw:
-    """A sparse copy; see :class:`imagebuild.image.formats.Writer`. ``size`` is the disk's, in bytes."""
+    """A sparse copy; see :class:`imagebuild.image.formats.Writer`. ``size`` is the disk's, in
+    bytes.
+    """
 
     def __init__(self, path: Path, size: int) -> None:
         self._size = size
         self._stream = Stream(path)
 
     def encode(self, data: bytes) -> Sequence[bytes]:
-        """The clusters: those of zeros become holes."""
+        """The clusters of a chunk; clusters of zeros become holes."""
         return clusters(data)
 
     def add(self, offset: int, parts: Sequence[bytes]) -> None:
@@ -46,7 +49,9 @@ class Raw:
 
 
 class RawZst:
-    """A compressed disk; see :class:`imagebuild.image.formats.Writer`. ``size`` is the disk's, in bytes."""
+    """A compressed disk; see :class:`imagebuild.image.formats.Writer`. ``size`` is the disk's, in
+    bytes.
+    """
 
     def __init__(self, path: Path, size: int) -> None:
         self._size = size
@@ -54,17 +59,17 @@ class RawZst:
         self._stream = Stream(path)
 
     def encode(self, data: bytes) -> Sequence[bytes]:
-        """One frame."""
+        """The chunk as one frame."""
         return [_frame(data)]
 
     def add(self, offset: int, parts: Sequence[bytes]) -> None:
-        """Append the frame, after those of the zeros before it."""
+        """Append the frame, after frames for the zeros before it."""
         self._zeros_to(offset)
         self._stream.write(parts[0])
         self._done = min(offset + CHUNK, self._size)
 
     def finish(self) -> str:
-        """Append the frames of the last zeros."""
+        """Append frames for the zeros at the end."""
         self._zeros_to(self._size)
         return self._stream.finish()
 

@@ -1,6 +1,7 @@
-"""Which other files the header of a disk image names, read before any program opens the image.
+"""Finds the other files that the header of a disk image names, before any program opens the image.
 
-Whoever opens such an image, ``qemu-img convert`` for example, reads those files too, whatever they are.
+A program that opens such an image, for example ``qemu-img convert``, also reads those files,
+whatever they are.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import struct
 from typing import IO
 
 _NAME = 4096
-"""Bytes of a name that are read; QEMU takes 1023."""
+"""The most bytes of a name that are read; QEMU reads 1023."""
 _DESCRIPTOR = 1 << 20
 """Bytes of a VMDK descriptor that QEMU reads (block/vmdk.c)."""
 _EXTENSIONS = 64 << 10
@@ -27,7 +28,7 @@ def backing_file(file: IO[bytes], head: bytes) -> bytes:
 
 
 def data_file(file: IO[bytes], head: bytes) -> bytes:
-    """The name of a qcow2's external data file, from its header extensions; empty if it has none there."""
+    """The name of a qcow2's external data file, from its header extensions; empty if none."""
     length = struct.unpack(">I", head[100:104])[0]
     area = _read(file, length, _EXTENSIONS)
     at = 0
@@ -42,9 +43,10 @@ def data_file(file: IO[bytes], head: bytes) -> bytes:
 
 
 def of_other(file: IO[bytes], kind: str) -> list[bytes] | None:
-    """The files that an image of another format names, as far as QEMU would open them; None if that cannot be read.
+    """The files that an image of another format names and QEMU would open; None if that cannot be
+    read.
 
-    VHDX, VPC and VDI: QEMU opens none of their parents.
+    QEMU does not open the parents of VHDX, VPC and VDI images.
     """
     if kind == "qed":
         return _of_qed(file)
@@ -52,7 +54,7 @@ def of_other(file: IO[bytes], kind: str) -> list[bytes] | None:
 
 
 def _of_qed(file: IO[bytes]) -> list[bytes] | None:
-    """The header of docs/interop/qed_spec.rst."""
+    """Read the header described in docs/interop/qed_spec.rst."""
     head = _read(file, 0, 64)
     if len(head) < 64:
         return None
@@ -61,7 +63,10 @@ def _of_qed(file: IO[bytes]) -> list[bytes] | None:
 
 
 def _of_vmdk(file: IO[bytes]) -> list[bytes] | None:
-    """The descriptor is the file, or inside of it. There its extents are other files only if the header has no capacity."""
+    """Read the descriptor, which is the file itself or embedded in it.
+
+    The extents of an embedded descriptor are other files only if the header has no capacity.
+    """
     head = _read(file, 0, 44)
     if head.startswith(b"KDMV"):
         if len(head) < 44:

@@ -1,4 +1,4 @@
-"""A file that is written from front to back, and whose digest is known when its last byte is."""
+"""A file that is written from front to back while its digest is computed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _ZEROS = bytes(1 << 20)
 
 
 class Stream:
-    """A new file; ``length`` is what it has so far, in bytes."""
+    """A new file; ``length`` is its current length in bytes."""
 
     def __init__(self, path: Path) -> None:
         self.length = 0
@@ -25,18 +25,18 @@ class Stream:
         self.length += len(data)
 
     def skip_to(self, length: int) -> None:
-        """Make the file so long with zeros that take no room."""
+        """Extend the file to ``length`` with zeros that take no space."""
         for at in range(self.length, length, len(_ZEROS)):
             self._digest.update(memoryview(_ZEROS)[: length - at])
         self._file.seek(length)
         self.length = length
 
     def finish(self) -> str:
-        """Close the file, whole; returns its SHA-256."""
+        """Close the complete file and return its SHA-256."""
         self._file.truncate(self.length)
         self._file.close()
         return self._digest.hexdigest()
 
     def close(self) -> None:
-        """Close the file, whole or not."""
+        """Close the file, complete or not."""
         self._file.close()

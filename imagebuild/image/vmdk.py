@@ -1,9 +1,11 @@
-"""Writes a stream-optimized vmdk, as VMware's "Virtual Disk Format 5.0" lays it out: what an OVF holds.
+"""Writes a stream-optimized vmdk, according to VMware's "Virtual Disk Format 5.0": the format
+inside an OVF.
 
     header, descriptor, grains with a grain table after each 32 MiB of the disk, grain directory, footer
 
-All of it stands behind what it tells of, so the file is written and its digest taken from front to back. The identifier
-of the content that VMware changes with each write (CID) is the one of a new disk, so that the same disk gives the same bytes.
+Each table follows the data that it describes, so the file is written, and its digest computed, from
+front to back. The content identifier (CID), which VMware changes with each write, is that of a new
+disk, so that the same disk produces the same bytes.
 """
 
 from __future__ import annotations
@@ -24,10 +26,10 @@ _DESCRIPTOR_SECTORS = 20
 _OVERHEAD = 128
 """Sectors before the first grain."""
 _AT_END = (1 << 64) - 1
-"""The header's offset of the grain directory: it is the footer that tells."""
+"""The header's offset of the grain directory: it is in the footer instead."""
 _HEADER = struct.Struct("<4sIIQQQQIQQQB4sH433x")
 _FLAGS = 1 << 0 | 1 << 16 | 1 << 17
-"""Line ends can be tested, grains are compressed, there are markers."""
+"""Flags: line ends can be tested, grains are compressed, there are markers."""
 _DEFLATE = 1
 _END_OF_STREAM, _TABLE, _DIRECTORY, _FOOTER = range(4)
 _HEADS, _TRACK = 255, 63
@@ -53,7 +55,9 @@ ddb.virtualHWVersion = "7"
 
 
 class Vmdk:
-    """A vmdk under way; see :class:`imagebuild.image.formats.Writer`. ``size`` is the disk's, in bytes."""
+    """A vmdk that is being written; see :class:`imagebuild.image.formats.Writer`. ``size`` is the
+    disk's, in bytes.
+    """
 
     def __init__(self, path: Path, size: int) -> None:
         self._sectors = -(-size // _SECTOR)
@@ -62,7 +66,7 @@ class Vmdk:
         self._directory = [0] * -(-grains // _IN_TABLE)
         self._table = [0] * _IN_TABLE
         self._current = 0
-        """The number of the table that is being filled."""
+        """The number of the table that is currently filled."""
         self._stream.write(self._header(_AT_END))
         self._stream.write(self._descriptor(path.name))
         self._stream.write(bytes(_OVERHEAD * _SECTOR - self._stream.length))
@@ -82,7 +86,7 @@ class Vmdk:
                 self._table[at] = self._append(struct.pack("<QI", number * _GRAIN, len(part)) + part)
 
     def finish(self) -> str:
-        """Append what tells where the grains are."""
+        """Append the tables with the positions of the grains."""
         self._append_table()
         directory = self._append_marked(_DIRECTORY, struct.pack(f"<{len(self._directory)}I", *self._directory))
         self._append_marked(_FOOTER, self._header(directory))
@@ -99,12 +103,12 @@ class Vmdk:
             self._table = [0] * _IN_TABLE
 
     def _append_marked(self, kind: int, data: bytes) -> int:
-        """Write a marker and what it announces; returns the sector of the latter."""
+        """Write a marker and the data that it announces. Returns the data's first sector."""
         self._append(struct.pack("<QII", -(-len(data) // _SECTOR), 0, kind))
         return self._append(data)
 
     def _append(self, data: bytes) -> int:
-        """Write whole sectors; returns the first."""
+        """Write whole sectors. Returns the first one."""
         at = self._stream.length // _SECTOR
         self._stream.write(data.ljust(-(-len(data) // _SECTOR) * _SECTOR, b"\0"))
         return at

@@ -1,7 +1,7 @@
-"""What the installer's console says: progress, the marker of success, the signs of failure. Pure.
+"""Interprets the installer's console: progress, the success marker, signs of failure. Pure.
 
-Signs of failure are those of Anaconda (text mode, RHEL 7 and later), of dracut, of the kernel and
-of kickstrap. A dialog that waits for a key is a failure too: nobody is there to press it.
+The known signs of failure are those of Anaconda (text mode, RHEL 7 and later), dracut, the kernel
+and kickstrap. A dialog that waits for a key also counts as a failure, because nobody can press it.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from dataclasses import dataclass, field
 
 SUCCESS = "imagebuild-success"
 _KEPT = 200
-"""Console lines kept for a failure's report."""
+"""Console lines that are kept for a failure report."""
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b[()][0-9A-Z]|\x1b[=>]|[\x00-\x08\x0b-\x1f\x7f]")
 
 _FAILURES = (
     (re.compile(r"^kickstrap: failed: (?P<what>.*)"), "{what}"),
     (re.compile(r"Kernel panic - not syncing: (?P<what>.*)"), "the kernel panicked: {what}"),
-    (re.compile(r"dracut-initqueue.*(?:timeout|Could not boot)"), "the installer's initramfs did not find what it waits for"),
-    (re.compile(r"Entering emergency mode"), "the installer went into its emergency shell"),
+    (re.compile(r"dracut-initqueue.*(?:timeout|Could not boot)"), "the installer's initramfs did not find what it was waiting for"),
+    (re.compile(r"Entering emergency mode"), "the installer entered its emergency shell"),
     (re.compile(r"The following error occurred while (?P<what>.*)"), "the installer failed while {what}"),
     (re.compile(r"(?P<what>Pane is dead.*)"), "the installer died: {what}"),
     (re.compile(r"An unknown error has occurred|anaconda.*exception report", re.IGNORECASE), "the installer crashed"),
@@ -34,15 +34,16 @@ _PROGRESS = re.compile(r"^kickstrap: progress (?P<percent>\d+) (?P<what>.*)")
 
 
 _LONGEST = 1 << 16
-"""Characters that are kept of a line that has not ended; a guest may print for ever."""
+"""The most characters kept of an unfinished line; a guest may print forever."""
 
 
 @dataclass
 class Console:
-    """Fed with the console's bytes as they come; tells what they mean so far.
+    """Gets the console's bytes as they arrive, and stores what they mean so far.
 
-    ``started`` is True once kickstrap's agent runs, ``success`` once this build's nonce was printed; ``failure`` is one sentence once a
-    sign of failure was seen; ``doing`` and ``fraction`` (0.0 to 1.0) are for a progress display.
+    ``started`` is True once kickstrap's agent runs, ``success`` once this build's nonce was
+    printed; ``failure`` is a sentence once a sign of failure was seen; ``doing`` and ``fraction``
+    (0.0 to 1.0) are for a progress display.
     """
 
     nonce: str
@@ -56,17 +57,17 @@ class Console:
     _rest: str = ""
 
     def feed(self, data: bytes) -> None:
-        """Take in the next bytes of the console."""
+        """Process the next bytes of the console."""
         text = self._rest + data.decode("utf-8", "replace")
         *complete, rest = re.split(r"\r*\n", text)
         self._rest = rest[-_LONGEST:]
         for line in complete:
             self._line(line)
         if self._rest and not self.failure:
-            self._look_for_dialog(_clean(self._rest))  # a prompt has no end of line
+            self._look_for_dialog(_clean(self._rest))  # a prompt has no line end
 
     def last_lines(self, count: int = 20) -> tuple[str, ...]:
-        """The last lines that say anything, the unfinished one included."""
+        """The last lines that are not empty, including an unfinished one."""
         lines = [*self.lines, _clean(self._rest)]
         return tuple([line for line in lines if line.strip()][-count:])
 
@@ -93,7 +94,7 @@ class Console:
 
     def _look_for_dialog(self, line: str) -> None:
         if not self.success and _DIALOGS.search(line):
-            self.failure = f"the installer asks a question, which nobody answers: {line.strip()}"
+            self.failure = f"the installer is waiting for an answer that nobody can give: {line.strip()}"
             self.waiting = True
 
 

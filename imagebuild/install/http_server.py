@@ -1,7 +1,8 @@
-"""Offers a folder of this host to the VM as a web server, for as long as the VM runs.
+"""Serves a folder of this host to the VM over HTTP while the VM runs.
 
-It listens on the loopback interface only. QEMU's user network, which every install VM may have without a privilege,
-presents that to the guest as 10.0.2.2. What the guest asks for is read only, and only below the folder: it is hostile.
+The server listens only on the loopback interface. QEMU's user network, which needs no privileges,
+makes that available to the guest as 10.0.2.2. The guest is untrusted: its requests can only read,
+and only inside the folder.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from typing import Any, BinaryIO
 from imagebuild.log import logger
 
 HOST_FROM_THE_GUEST = "10.0.2.2"
-"""This host's loopback interface, as QEMU's user network shows it to the guest (qemu(1), -netdev user)."""
+"""This host's loopback interface as the guest sees it through QEMU's user network (qemu(1), -netdev
+user).
+"""
 
 
 class _Handler(SimpleHTTPRequestHandler):
@@ -30,10 +33,10 @@ class _Handler(SimpleHTTPRequestHandler):
         super().__init__(*args, directory=str(self.folder), **kwargs)
 
     def log_message(self, format: str, *args: Any) -> None:
-        logger.debug("the VM asked for %s", " ".join(repr(arg)[:200] for arg in args))
+        logger.debug("the VM requested %s", " ".join(repr(arg)[:200] for arg in args))
 
     def send_head(self) -> io.BytesIO | BinaryIO | None:
-        # Neither a link nor a path may lead out of the folder, and folders are not listed.
+        # Neither links nor paths may lead outside the folder, and folders are not listed.
         named = self.translate_path(self.path)
         path = Path(named.replace("\0", "")).resolve()
         if "\0" in named or not path.is_relative_to(self.folder) or not path.is_file():
@@ -46,12 +49,12 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        logger.debug("the VM broke a transfer off", exc_info=True)
+        logger.debug("the VM aborted a transfer", exc_info=True)
 
 
 @contextmanager
 def served(folder: Path) -> Iterator[str]:
-    """Serve ``folder`` while the block runs; the value is the address for the guest."""
+    """Serve ``folder`` while the block runs; yields the address for the guest."""
     handler = type("_Bound", (_Handler,), {"folder": folder.resolve()})
     with _Server(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True)

@@ -1,4 +1,4 @@
-"""Installations as shell scripts, to be run by hand. Pure."""
+"""Installations as shell scripts to run manually. Pure."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ from pathlib import Path
 from imagebuild.machine.virt_install import InstallMachine, command
 
 HERE = Path("/@HERE @")
-"""Stands for the script's own folder. The space has virt-install's and the shell's quotes put around it."""
+"""A placeholder for the script's folder. Its space makes both virt-install's and the shell's
+quoting apply.
+"""
 
-_ODD = """case $here in *[\\'\\"\\&\\<\\>]*) echo "virt-install cannot be told of $here" >&2; exit 3 ;; esac"""
+_ODD = """case $here in *[\\'\\"\\&\\<\\>]*) echo "virt-install cannot handle the path $here" >&2; exit 3 ;; esac"""
 """See imagebuild.machine.virt_install_options.file."""
 
 
 def pasteable(machine: InstallMachine) -> str:
-    """The command as a person would write it: one option a line."""
+    """The command as a person would write it: one option per line."""
     first, *words = command(machine)
     lines = [first]
     for word in words:
@@ -29,9 +31,11 @@ def pasteable(machine: InstallMachine) -> str:
 
 
 def script(machine: InstallMachine, sizes: Sequence[int], comments: Iterable[str], needed: Iterable[str] = ()) -> str:
-    """A script that makes empty disks of these sizes in bytes beside itself, starts the VM and prints its console.
+    """A script that creates empty disks of these sizes in bytes in its folder, starts the VM and
+    prints its console.
 
-    What ``machine`` names in the folder HERE lies beside the script; without the files ``needed`` it ends at once.
+    Paths of ``machine`` in the folder HERE are in the script's folder; without the files ``needed``
+    it exits immediately.
     """
     lines = ["#!/bin/sh", *(f"# {comment}" for comment in comments), "set -eu"]
     lines += ['here=$(cd "$(dirname "$0")" && pwd)', _ODD]
@@ -47,7 +51,7 @@ def script(machine: InstallMachine, sizes: Sequence[int], comments: Iterable[str
 
 
 def repeat_script(machine: InstallMachine) -> str:
-    """A script that runs a failed installation again, with the kickstart beside it."""
+    """A script that repeats a failed installation, with the kickstart in its folder."""
     again = replace(
         machine,
         name=f"{machine.name}-again",
@@ -61,7 +65,5 @@ def repeat_script(machine: InstallMachine) -> str:
     return script(
         again,
         sizes,
-        [
-            "Runs the failed installation again; QEMU must be able to reach this folder. Secrets were taken out of ks.cfg."
-        ],
+        ["Runs the failed installation again. QEMU must be able to reach this folder. ks.cfg lacks the secrets."],
     )

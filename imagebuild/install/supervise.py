@@ -1,7 +1,7 @@
-"""Run an installation to its verdict: start the VM, follow it, and leave nothing behind.
+"""Supervises an installation: starts the VM, follows it to its verdict, and leaves nothing behind.
 
-Success is this build's nonce on the console, then a power-off, and no sign of failure between.
-That virt-install ended well, or that the VM stopped, proves nothing.
+Success means this build's nonce on the console, then a power-off, and no sign of failure in
+between. That virt-install succeeded, or that the VM stopped, proves nothing.
 """
 
 from __future__ import annotations
@@ -24,18 +24,19 @@ from imagebuild.progress import Progress
 
 _POLL = 0.25
 _START_LIMIT = 180.0
-"""Seconds virt-install may take to start the domain: it only copies a kernel and an initrd."""
+"""Seconds that virt-install may take to start the domain: it only copies a kernel and an initrd."""
 _LAST_WORDS = 15.0
-"""Seconds a failing installer has to print its reasons and power off."""
+"""Seconds that a failing installer has to print its reasons and power off."""
 STALL = 300.0
-"""Seconds without console output, traffic and CPU use after which a VM counts as waiting for nothing."""
+"""Seconds without console output, traffic and CPU use after which a VM counts as stalled."""
 
 
 @dataclass(frozen=True)
 class Installed:
-    """A successful installation: how long the VM ran, and how long until its installer did, in seconds.
+    """A successful installation: how long the VM ran, and how long its installer took to start, in
+    seconds.
 
-    The second is 0.0 where the installer does not say when it starts, as Anaconda does not.
+    The second is 0.0 if the installer does not report its start, as Anaconda does not.
     """
 
     seconds: float
@@ -52,10 +53,11 @@ def install(
     evidence: Path,
     stall: float = STALL,
 ) -> Installed:
-    """Install into the targets of ``machine``. Times in seconds.
+    """Install to the targets of ``machine``. Times are in seconds.
 
-    Raises InstallFailed with one sentence of what happened, after writing domain XML, QEMU's log and
-    the command into the folder ``evidence`` (where the machine's logs are too). Whatever happens, the domain is gone.
+    Raises InstallFailed with a one-sentence reason, after writing domain XML, QEMU's log and the
+    command to the folder ``evidence`` (which also contains the machine's logs). In any case the
+    domain is removed.
     """
     console = Console(nonce)
     xml = ""
@@ -80,19 +82,21 @@ def install(
 
 
 def _start(machine: InstallMachine) -> None:
-    """Have virt-install start the domain. A libosinfo that does not know the guest yet is no reason to fail."""
-    hint = "imagebuild doctor tells what this host lacks"
+    """Start the domain with virt-install. It must not fail only because libosinfo does not know the
+    guest yet.
+    """
+    hint = "`imagebuild doctor` shows what this host lacks"
     try:
         run(command(machine), timeout=_START_LIMIT, stop_signal=signal.SIGINT, hint=hint)
     except CommandFailed as error:
         if machine.osinfo is None or "Unknown OS name" not in error.output:
             raise
-        logger.info("libosinfo does not know %s; every device is named anyway", machine.osinfo)
+        logger.info("libosinfo does not know %s; all devices are set explicitly anyway", machine.osinfo)
         run(command(replace(machine, osinfo=None)), timeout=_START_LIMIT, stop_signal=signal.SIGINT, hint=hint)
 
 
 class _Follower:
-    """Reads the console's log as it grows until the domain stops, fails, or runs out of time."""
+    """Reads the console's log as it grows, until the domain stops, fails or times out."""
 
     def __init__(
         self,
@@ -132,7 +136,7 @@ class _Follower:
         return bool(data)
 
     def _check(self, *, moved: bool) -> None:
-        """End the VM when it failed and lingers, asks a question, waits for nothing, or takes too long."""
+        """End the VM if it lingers after a failure, asks a question, stalls, or times out."""
         now = time.monotonic()
         if self.console.failure is not None:
             self.failed_at = self.failed_at or now
@@ -140,11 +144,11 @@ class _Follower:
                 self.hypervisor.end(self.machine.name)
             return
         if now > self.deadline:
-            raise self._failed(f"did not end within its time limit of {self.limit}", "vm.timeout in the recipe sets it")
+            raise self._failed(f"did not finish within its time limit of {self.limit}", "set vm.timeout in the recipe")
         if self.stall.waits(now, self.hypervisor.usage(self.machine.name), spoke=moved):
             raise self._failed(
-                f"has done nothing for {self.stall.limit:.0f} s",
-                "the console's last lines tell what it waits for",
+                f"has been idle for {self.stall.limit:.0f} s",
+                "the last lines of the console may show what it is waiting for",
                 InstallStalled,
             )
 
@@ -154,17 +158,18 @@ class _Follower:
                 f"the VM's disk {self.machine.targets[0].path} could not be written: the host's file system is full or failing",
                 "free some space, or use another file system with --store",
             )
-        raise self._failed("was paused, by QEMU or by somebody", None)
+        raise self._failed("was paused by QEMU or by a user", None)
 
     def _failed(self, what: str, hint: str | None, kind: type[InstallFailed] = InstallFailed) -> InstallFailed:
-        message = f"the installation {what}; it was at: {self.console.doing}"
+        message = f"the installation {what}; last step: {self.console.doing}"
         return kind(message, console=self.console.last_lines(), hint=hint)
 
 
 class Tail:
-    """Reads what was appended to a file since the last time, also across the log daemon's rotation.
+    """Reads what was appended to a file since the last call, even if the log daemon rotates it.
 
-    virtlogd renames a full log to NAME.0 and begins a new one; what was not read yet of the old is read first.
+    virtlogd renames a full log to NAME.0 and starts a new one; the unread rest of the old one is
+    read first.
     """
 
     def __init__(self, path: Path) -> None:
@@ -173,7 +178,7 @@ class Tail:
         self._at = 0
 
     def read(self) -> bytes:
-        """The new bytes, empty when there are none."""
+        """The new bytes; empty if there are none."""
         rest = b""
         try:
             inode = self._path.stat().st_ino
@@ -194,23 +199,23 @@ class Tail:
 
 
 def _judge(console: Console, state: DomainState) -> None:
-    """Raise InstallFailed unless the nonce was seen, nothing failed and the VM shut itself down."""
+    """Raise InstallFailed unless the nonce was seen, nothing failed and the VM powered off."""
     last = console.last_lines()
     if console.failure is not None:
         raise InstallFailed(f"the installation failed: {console.failure}", console=last)
     if not console.success:
         how = f" ({state.cause})" if state.cause else ""
         raise InstallFailed(
-            f"the VM stopped{how} without the marker of success; it was at: {console.doing}",
+            f"the VM stopped{how} without the success marker; last step: {console.doing}",
             console=last,
-            hint="the installer ended before the kickstart's last %post, or that did not run to its end",
+            hint="the installer ended before the kickstart's last %post, or that did not finish",
         )
     if state.cause not in (Cause.SHUT_DOWN, Cause.UNTOLD):
         raise InstallFailed(f"the installation succeeded, but then the VM {state.cause}", console=last)
 
 
 def _keep_evidence(hypervisor: Hypervisor, machine: InstallMachine, xml: str, folder: Path) -> None:
-    with suppress(OSError):  # the disk may be full, and that may be the very reason
+    with suppress(OSError):  # the disk may be full, which may be the reason for the failure
         (folder / "repeat.sh").write_text(repeat_script(machine))
         if xml:
             (folder / "domain.xml").write_text(xml)

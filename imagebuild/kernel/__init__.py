@@ -1,1 +1,1 @@
-"""What QEMU starts directly: a kernel out of the image that distributions ship, and archives that it unpacks as its first root."""
+"""What QEMU boots directly: kernels, and initial RAM file systems."""

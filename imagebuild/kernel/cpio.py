@@ -1,4 +1,4 @@
-"""Archives in the format the kernel unpacks as an initial RAM file system (cpio, "newc")."""
+"""Archives in the format that the kernel unpacks as an initial RAM file system (cpio, "newc")."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ _TRAILER = "TRAILER!!!"
 
 @dataclass(frozen=True)
 class CpioMember:
-    """One member: its path without a leading slash, its type and mode, its bytes (a link's target)."""
+    """A member: its path without a leading slash, its type and mode, its bytes (for a link, the
+    target).
+    """
 
     path: str
     mode: int
@@ -44,7 +46,7 @@ def character_device(path: str, major: int, minor: int) -> CpioMember:
 
 
 def write(entries: Iterable[CpioMember], out: BinaryIO) -> None:
-    """Write one archive: the folders above each entry are added, owners are root, times are zero.
+    """Write an archive: parent folders are added, the owner is root, times are zero.
 
     The end is padded to 512 bytes, so that another archive can follow it.
     """

@@ -1,3 +1,3 @@
-"""The kickstart: rendered from a template, and checked before anything boots."""
+"""Kickstarts: rendered from a template, and checked before anything boots."""
 
 from imagebuild.schema import light_pykickstart  # noqa: F401 - before any module here imports pykickstart

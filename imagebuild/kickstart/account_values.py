@@ -1,4 +1,4 @@
-"""Root and the users as templates see them: with the hashes and keys that the recipe refers to."""
+"""Root and the users as templates see them, with the hashes and keys that the recipe refers to."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ from imagebuild.schema.document import Route
 from imagebuild.schema.section import SecretRef
 
 _SUDO_GROUP = {"debian": "sudo", "redhat": "wheel"}
-"""The group whose members may use sudo, by what each family's sudo package says in /etc/sudoers."""
+"""The group whose members may use sudo, according to /etc/sudoers in each family's sudo package."""
 
 
 @dataclass(frozen=True)
 class UserValues:
-    """A user, as templates see it. ``sudo`` is True where no group gives the right but a file in /etc/sudoers.d."""
+    """A user, as templates see it. ``sudo`` is True if a file in /etc/sudoers.d grants the right
+    instead of a group.
+    """
 
     name: str
     password_hash: str | None
@@ -31,12 +33,12 @@ class UserValues:
 
 
 def password_hash(recipe: Recipe, ref: SecretRef | None, route: Route, secrets: Secrets) -> str | None:
-    """The hash of the password that stands at ``route`` of the recipe; None without one. Raises RecipeError."""
+    """The hash of the password at ``route`` in the recipe; None without one. Raises RecipeError."""
     return None if ref is None else secrets.password_hash(ref, recipe.place(route))
 
 
 def ssh_keys(recipe: Recipe, keys: Sequence[SshKey], route: Route, secrets: Secrets) -> tuple[str, ...]:
-    """All keys of the list that stands at ``route`` of the recipe. Raises RecipeError."""
+    """All keys of the list at ``route`` in the recipe. Raises RecipeError."""
     found: list[str] = []
     for index, key in enumerate(keys):
         at = recipe.place((*route, index))
@@ -45,12 +47,12 @@ def ssh_keys(recipe: Recipe, keys: Sequence[SshKey], route: Route, secrets: Secr
 
 
 def users(recipe: Recipe, secrets: Secrets) -> tuple[UserValues, ...]:
-    """The recipe's users. Raises RecipeError for a secret that is missing or unfit."""
+    """The recipe's users. Raises RecipeError for a secret that is missing or unsuitable."""
     return tuple(_user(recipe, user, ("users", at), secrets) for at, user in enumerate(recipe.users))
 
 
 def _user(recipe: Recipe, user: User, route: Route, secrets: Secrets) -> UserValues:
-    # Members of the group are asked for their password; who has none needs a rule that does not ask.
+    # sudo asks members of the group for their password; a user without one needs a rule that does not ask.
     by_group = user.sudo and user.password is not None
     group = (_SUDO_GROUP[recipe.os.family],) if by_group else ()
     return UserValues(

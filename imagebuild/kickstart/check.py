@@ -1,4 +1,6 @@
-"""Is a rendered kickstart one that the installer will understand, and the house will like? Told before anything boots."""
+"""Checks a rendered kickstart against pykickstart, the installer and the rules, before anything
+boots.
+"""
 
 from __future__ import annotations
 
@@ -13,26 +15,28 @@ from imagebuild.kickstart import rule as rules
 from imagebuild.kickstart.parse import Kickstart, Said, parse
 from imagebuild.kickstart.render import Rendered
 from imagebuild.kickstart.rule import KickstartTarget
-from imagebuild.kickstart.suppressions import Silence, silences, without_comments
+from imagebuild.kickstart.suppressions import Suppression, suppressions, without_comments
 from imagebuild.schema import rule_names
 from imagebuild.schema.document import Mark
 from imagebuild.schema.findings import did_you_mean
 
 Supported = Callable[[Any, str], Iterable[tuple[int, str, str | None]]]
-"""Given pykickstart's handler and the kickstart: what an installer does not carry out (line, message, hint)."""
+"""Returns what an installer does not support (line, message, hint), given pykickstart's handler and
+the kickstart.
+"""
 Place = tuple[str, int | None, str]
 MAX_FINDINGS = 100
-"""Findings of rules in one kickstart: more are of no use to anybody."""
+"""The most findings of rules that are reported for one kickstart."""
 _KEPT = 32
-"""Kickstarts that are remembered: images of a matrix often differ in comments only."""
+"""Parsed kickstarts that are cached: the images of a matrix often differ only in comments."""
 
 
 @dataclass(frozen=True)
 class ParsedKickstart:
-    """A kickstart that pykickstart accepts, as its ``handler``, and what it warned of.
+    """A kickstart that pykickstart accepts, as its ``handler``, and the warnings about it.
 
-    ``packages`` and ``excluded`` are those of %packages; ``core`` is False with --nocore, ``weak_dependencies``
-    with --exclude-weakdeps.
+    ``packages`` and ``excluded`` come from %packages; ``core`` is False with --nocore,
+    ``weak_dependencies`` with --exclude-weakdeps.
     """
 
     handler: Any
@@ -45,9 +49,10 @@ class ParsedKickstart:
 
 @dataclass(frozen=True)
 class CheckReport:
-    """What a kickstart was found to be: ``parsed`` unless there are errors; all findings, and the silences that served.
+    """The result of checking a kickstart: ``parsed`` (None if there are errors), and all findings.
 
-    ``findings`` are in the order of the kickstart. ``used`` are the places of silences (file, line, rule).
+    ``findings`` are in the order of the kickstart. ``used`` holds the places (file, line, rule) of
+    the suppressions that suppressed a finding.
     """
 
     parsed: ParsedKickstart | None
@@ -56,25 +61,28 @@ class CheckReport:
 
     @property
     def errors(self) -> list[Problem]:
-        """What hinders a build."""
+        """The findings that fail a build."""
         return [problem for problem in self.findings if problem.severity == "error"]
 
     def joined(self, errors: Iterable[Problem]) -> CheckReport:
-        """The report with further errors, found elsewhere."""
+        """The report with further errors added."""
         more = tuple(errors)
         return replace(self, parsed=None, findings=(*self.findings, *more)) if more else self
 
 
 def merged(reports: Sequence[CheckReport]) -> CheckReport:
-    """The reports of one image's kickstarts as one: a finding once, and a silence is of no use only if it is so in all."""
+    """The reports of one image's kickstarts as one.
+
+    Each finding is listed once. A suppression counts as unused only if no kickstart uses it.
+    """
     used = frozenset(place for report in reports for place in report.used)
     findings = dict.fromkeys(problem for report in reports for problem in report.findings)
-    told = tuple(problem for problem in findings if not (is_unused(problem) and _place_in(problem, used)))
-    return CheckReport(reports[-1].parsed, told, used)
+    shown = tuple(problem for problem in findings if not (is_unused(problem) and _place_in(problem, used)))
+    return CheckReport(reports[-1].parsed, shown, used)
 
 
 def is_unused(problem: Problem) -> bool:
-    """Whether this tells of a silence that silences nothing."""
+    """Whether the problem is about a suppression that suppresses nothing."""
     return problem.rule == rules.SILENCE and problem.severity == "warning"
 
 
@@ -83,10 +91,11 @@ def _place_in(problem: Problem, used: Iterable[Place]) -> bool:
 
 
 def check(rendered: Rendered, *, version: str, supported: Supported | None = None) -> ParsedKickstart:
-    """Parse a rendered kickstart by the syntax of ``version`` (pykickstart's name of it, such as ``RHEL10``).
+    """Parse a rendered kickstart with the syntax of ``version`` (pykickstart's name for it, such as
+    ``RHEL10``).
 
-    ``supported`` is asked too: an installer's own list of what it carries out. No rule is. Raises RecipeError with what is
-    wrong, each problem at the line of the template.
+    ``supported`` also checks it against what the installer supports. No rules are applied. Raises
+    RecipeError with all problems, each at the line of the template.
     """
     kickstart, found = _read(without_comments(rendered.text), version, supported)
     if found:
@@ -103,16 +112,19 @@ def lint(
     supported: Supported | None = None,
     ignore: Mapping[str, Mark] | None = None,
 ) -> CheckReport:
-    """Parse a kickstart as ``check`` does, and hold it against all rules. ``ignore`` are silenced rules, and where it says so."""
+    """Parse a kickstart as ``check`` does, and apply all rules.
+
+    ``ignore`` maps each rule that the recipe suppresses to the place that says so.
+    """
     kickstart, found = _read(without_comments(rendered.text), version, supported)
     held = [*found, *_by_rules(without_comments(rendered.text), version, supported, target)]
-    silenced = _Silenced(rendered, ignore or {})
-    told = [_problem(rendered, one) for one in held if not silenced.covers(one)]
-    findings = (*told, *silenced.problems())
+    suppressed = _Suppressed(rendered, ignore or {})
+    shown = [_problem(rendered, one) for one in held if not suppressed.covers(one)]
+    findings = (*shown, *suppressed.problems())
     wrong = any(problem.severity == "error" for problem in findings)
     warned = tuple(problem for problem in findings if problem.severity == "warning")
     parsed = None if wrong else _parsed(kickstart, warned)
-    return CheckReport(parsed, findings, frozenset(silenced.used()))
+    return CheckReport(parsed, findings, frozenset(suppressed.used()))
 
 
 class _Found(NamedTuple):
@@ -127,38 +139,38 @@ def _problem(rendered: Rendered, found: _Found) -> Problem:
 
 @lru_cache(maxsize=_KEPT)
 def _read(text: str, version: str, supported: Supported | None) -> tuple[Kickstart, tuple[_Found, ...]]:
-    """A kickstart, and what pykickstart and the installer say against it."""
+    """A kickstart, and the errors that pykickstart and the installer report in it."""
     kickstart = parse(text, version)
     found = [_Found(rules.SYNTAX, "error", said) for said in kickstart.wrong]
     if not found and supported is not None:
-        told = supported(kickstart.handler, text)
-        found = [_Found(rules.UNSUPPORTED, "error", Said(*one)) for one in told]
+        refused = supported(kickstart.handler, text)
+        found = [_Found(rules.UNSUPPORTED, "error", Said(*one)) for one in refused]
     return kickstart, tuple(found)
 
 
 @lru_cache(maxsize=_KEPT)
 def _by_rules(text: str, version: str, supported: Supported | None, target: KickstartTarget) -> tuple[_Found, ...]:
     kickstart, _ = _read(text, version, supported)
-    if kickstart.handler is None:  # too large to be read
+    if kickstart.handler is None:  # too large to be parsed
         return ()
     found = [_Found(rule.name, rule.severity, said) for rule in rules.every() for said in rule.find(kickstart, target)]
     return tuple(sorted(found, key=lambda one: one.said.line or 0)[:MAX_FINDINGS])
 
 
-class _Silenced:
-    """The silences of a kickstart and its recipe, and which of them were of use."""
+class _Suppressed:
+    """The suppressions of a kickstart and its recipe, and which of them were used."""
 
     def __init__(self, rendered: Rendered, ignore: Mapping[str, Mark]) -> None:
         self._rendered = rendered
         self._ignore = ignore
-        self._comments = [(one, self._wrong(one)) for one in islice(silences(rendered.text), MAX_FINDINGS)]
-        self._used: set[Silence | str] = set()
+        self._comments = [(one, self._wrong(one)) for one in islice(suppressions(rendered.text), MAX_FINDINGS)]
+        self._used: set[Suppression | str] = set()
 
     def covers(self, found: _Found) -> bool:
-        """Whether a finding is silenced."""
+        """Whether a finding is suppressed."""
         if found.rule in rules.OWN:
             return False
-        by: list[Silence | str] = [found.rule] if found.rule in self._ignore else []
+        by: list[Suppression | str] = [found.rule] if found.rule in self._ignore else []
         by += [
             one
             for one, wrong in self._comments
@@ -168,7 +180,7 @@ class _Silenced:
         return bool(by)
 
     def problems(self) -> Iterator[Problem]:
-        """What is wrong with the silences themselves."""
+        """The problems of the suppressions themselves."""
         for one, wrong in self._comments:
             if wrong:
                 yield self._rendered.problem(one.line, *wrong, rule=rules.SILENCE)
@@ -180,27 +192,27 @@ class _Silenced:
                 yield Problem(mark.file, mark.key, where, *_unused(name), rule=rules.SILENCE, severity="warning")
 
     def used(self) -> Iterator[Place]:
-        """The places of the silences that served."""
+        """The places of the suppressions that were used."""
         for name, mark in self._ignore.items():
             if name in self._used:
                 yield mark.file, mark.key, name
         for one, _ in self._comments:
             if one in self._used:
-                told = self._rendered.problem(one.line, "")
-                yield told.file, told.line, one.rule
+                problem = self._rendered.problem(one.line, "")
+                yield problem.file, problem.line, one.rule
 
     @staticmethod
-    def _wrong(silence: Silence) -> tuple[str, str | None] | None:
-        if silence.rule not in rule_names.names():
-            hint = did_you_mean(silence.rule, rule_names.names()) or "`imagebuild lint --list-rules` lists them"
-            return f"there is no rule {silence.rule!r} to silence", hint
-        if not silence.reason:
-            return "a silence needs a reason", f"write: # imagebuild: ignore {silence.rule}: why it may be so"
+    def _wrong(one: Suppression) -> tuple[str, str | None] | None:
+        if one.rule not in rule_names.names():
+            hint = did_you_mean(one.rule, rule_names.names()) or "`imagebuild lint --list-rules` lists the rules"
+            return f"cannot suppress {one.rule!r}: there is no such rule", hint
+        if not one.reason:
+            return "the suppression has no reason", f"write: # imagebuild: ignore {one.rule}: the reason"
         return None
 
 
 def _unused(rule: str) -> tuple[str, str]:
-    return f"this silences {rule}, which finds nothing here", "remove it"
+    return f"unused suppression: {rule} finds nothing here", "remove it"
 
 
 def _parsed(kickstart: Kickstart, warnings: tuple[Problem, ...]) -> ParsedKickstart:

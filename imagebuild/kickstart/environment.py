@@ -1,7 +1,9 @@
-"""Jinja2 as kickstart templates see it: strict, sandboxed, and no value reaches the output but through the encoder.
+"""The Jinja2 environment of kickstart templates: strict, sandboxed, and every value passes through
+the encoder.
 
-Jinja2's autoescape is what keeps apart the text that templates wrote (Markup) from values (str). Only the encoder
-differs: kickstart tokens, not HTML. So everything of Jinja2 that escapes HTML is taken away or replaced.
+Jinja2's autoescape distinguishes the templates' own text (Markup) from values (str). Only the
+encoder differs: it writes kickstart tokens, not HTML. So everything in Jinja2 that escapes HTML is
+removed or replaced.
 """
 
 from __future__ import annotations
@@ -32,9 +34,9 @@ _GLOBALS = ("dict", "namespace", "range")
 
 
 class Values(SimpleNamespace):
-    """A part of what templates see: ``locale`` with ``locale.language``.
+    """A group of values for templates: ``locale`` with ``locale.language``.
 
-    No mapping, so that a variable may be called ``items``.
+    It is not a mapping, so a variable may be called ``items``.
     """
 
     def __init__(self, label: str, values: Mapping[str, Any]) -> None:
@@ -42,14 +44,14 @@ class Values(SimpleNamespace):
         self._label = label
 
     def told_absent(self, name: str) -> str:
-        """The sentence for a name that is not here."""
+        """The message for a name that is not defined here."""
         known = [key for key in vars(self) if not key.startswith("_")]
         hint = did_you_mean(name, known) or "nothing is defined there"
         return f"{self._label}.{name} is not defined; {hint}"
 
 
 class _Undefined(StrictUndefined):
-    """Says what there is instead."""
+    """Names similar values in its message."""
 
     @property
     def _undefined_message(self) -> str:
@@ -59,7 +61,7 @@ class _Undefined(StrictUndefined):
 
 
 class _Generator(CodeGenerator):
-    """Joins with ``~`` to plain text, which then is encoded as a whole."""
+    """Makes ``~`` join to plain text, which is then encoded as a whole."""
 
     def visit_Concat(self, node: nodes.Concat, frame: Frame) -> None:  # noqa: N802 - Jinja2's name
         self.write("str_join((")
@@ -90,17 +92,17 @@ class KickstartEnvironment(ImmutableSandboxedEnvironment):
         self.globals = {name: self.globals[name] for name in _GLOBALS}
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
-        """Markup's own operators would escape HTML: plain text instead."""
+        """Use plain text: Markup's own operators would escape HTML."""
         left, right = (str(side) if isinstance(side, Markup) else side for side in (left, right))
         return super().call_binop(context, operator, left, right)
 
 
 @pass_context
 def _finalize(_context: Context, value: object) -> Markup:
-    # With the context it is called at run time only; Jinja2 would escape constants as HTML while compiling.
+    # pass_context defers the call to run time; otherwise Jinja2 would escape constants as HTML while compiling.
     return finalize(value)
 
 
 def _join(values: Iterable[object], separator: str = "") -> str:
-    """Join texts and numbers to one value."""
+    """Join texts and numbers into one value."""
     return str(separator).join(str(value) for value in values)

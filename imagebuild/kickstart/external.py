@@ -1,4 +1,6 @@
-"""Kickstart files that no recipe renders: they are read as they are, by their own lines, and nothing that they include."""
+"""Kickstart files that no recipe renders: they are checked as they are; files that they include are
+not read.
+"""
 
 from __future__ import annotations
 
@@ -18,32 +20,35 @@ from imagebuild.kickstart.source_map import Origin
 from imagebuild.schema.findings import did_you_mean
 
 NEWEST = "DEVEL"
-"""pykickstart's name of the newest syntax that it knows."""
+"""pykickstart's name for the newest syntax that it knows."""
 STDIN = "-"
 _OWN_SYNTAX = re.compile(r"^#version=(\w+)\s*$", re.MULTILINE)
 
 
 def known_syntax(name: str) -> str:
-    """``name`` as pykickstart writes it. Raises UsageError for a syntax that it does not know."""
+    """``name`` as pykickstart spells it. Raises UsageError for an unknown syntax."""
     found: str | None = next((one for one in versionMap if one.lower() == name.lower()), None)
     if found is None:
-        raise UsageError(f"pykickstart knows no syntax {name!r}", did_you_mean(name.upper(), versionMap))
+        raise UsageError(f"unknown kickstart syntax: {name!r}", did_you_mean(name.upper(), versionMap))
     return found
 
 
 def read(stream: BinaryIO, name: str, syntax: str | None = None) -> CheckReport:
-    """What is found in a kickstart file called ``name``.
+    """Check a kickstart file called ``name``.
 
-    It is read by ``syntax``; without it by that of its own line ``#version=RHEL9``, else by the newest. Raises OSError.
+    It is parsed with ``syntax``, else with the syntax of its own line ``#version=RHEL9``, else with
+    the newest. Raises OSError.
     """
     content = stream.read(MAX_BYTES + 1)
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        # A text that is cut off in the middle of a character is too large, which is told below.
+        # A text that is cut off in the middle of a character is too large, which is reported below.
         if len(content) <= MAX_BYTES:
             line = content[: error.start].count(b"\n") + 1
-            message = f"the byte 0x{content[error.start]:02X} is not UTF-8: this is no text, or in another encoding"
+            message = (
+                f"the byte 0x{content[error.start]:02X} is not UTF-8: this is not text, or it is in another encoding"
+            )
             return CheckReport(None, (Problem(name, line, "", message, None, rules.SYNTAX),), frozenset())
         text = content.decode("utf-8", errors="replace")
     own = _OWN_SYNTAX.search(text)
@@ -55,14 +60,14 @@ def read(stream: BinaryIO, name: str, syntax: str | None = None) -> CheckReport:
 
 
 def read_file(path: Path, syntax: str | None = None) -> CheckReport:
-    """What is found in the kickstart file ``path``; a file that cannot be read is a finding, too."""
+    """Check the kickstart file ``path``; a file that cannot be read is a finding, too."""
     try:
         if not path.is_file():  # a pipe or a device may never end
-            return _unreadable(path, "this is no file" if path.exists() else "there is no such file")
+            return _unreadable(path, "not a regular file" if path.exists() else "no such file")
         with path.open("rb") as stream:
             return read(stream, str(path), syntax)
     except OSError as error:
-        return _unreadable(path, f"this file cannot be read: {error.strerror}")
+        return _unreadable(path, f"cannot read the file: {error.strerror}")
 
 
 def _unreadable(path: Path, message: str) -> CheckReport:

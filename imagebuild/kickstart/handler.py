@@ -1,7 +1,8 @@
-"""pykickstart's handlers, made quickly.
+"""pykickstart's handlers, created quickly.
 
-A handler of pykickstart's has some eighty commands, and making each one's argparse parser takes most of the time that
-reading a kickstart takes. So only those that a text uses are made, and a command is used again for the next text, with its state as it was when it was new.
+A pykickstart handler has some eighty commands, and creating an argparse parser for each takes most
+of the time of parsing a kickstart. So only the commands that a text uses are created, and a command
+is reused for the next text after its state has been reset.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pykickstart.version import returnClassForVersion, versionMap
 
 
 class Handler(BaseHandler):  # type: ignore[misc]  # pykickstart has no types
-    """A handler whose commands are made when a text uses them, or somebody asks for them."""
+    """A handler that creates its commands when a text uses them, or when they are accessed."""
 
     def __init__(self, version: str) -> None:
         self.commands: dict[str, Any] = {}
@@ -46,11 +47,11 @@ class Handler(BaseHandler):  # type: ignore[misc]  # pykickstart has no types
         made = _fresh(command)
         made.handler = self
         self._setCommand(made)
-        # By all its names: part is partition, too.
+        # Under all its names: part is partition, too.
         self.commands.update(dict.fromkeys(_names(self._whole)[command], made))
 
     def detach(self) -> None:
-        """Take copies of the commands, for those themselves serve the next text."""
+        """Copy the commands, because the originals are reused for the next text."""
         copies = {id(one): copy.copy(one) for one in self.commands.values()}
         self.commands = {name: copies[id(one)] for name, one in self.commands.items()}
         for made in copies.values():
@@ -59,7 +60,9 @@ class Handler(BaseHandler):  # type: ignore[misc]  # pykickstart has no types
 
 @contextmanager
 def reading(version: str) -> Iterator[Handler]:
-    """A handler to read one text with; it stays good afterwards. Not for two threads at a time."""
+    """A handler for parsing one text; it remains valid afterwards. Only one thread may use it at a
+    time.
+    """
     handler = Handler(version)
     try:
         yield handler
@@ -69,10 +72,10 @@ def reading(version: str) -> Iterator[Handler]:
 
 @cache
 def handler_class(version: str) -> Any:
-    """pykickstart's class for a version of the syntax. Raises ValueError for a name that it does not know."""
-    # Once per version: each call appends to sys.path. By number, since DEVEL is no module.
+    """pykickstart's class for a version of the syntax. Raises ValueError for an unknown version."""
+    # Once per version: each call appends to sys.path. By number, since DEVEL is not a module.
     if version not in versionMap:
-        raise ValueError(f"pykickstart knows no version {version!r}")
+        raise ValueError(f"unknown kickstart version: {version!r}")
     return returnClassForVersion(versionMap[version])
 
 
@@ -87,12 +90,12 @@ def _names(whole: Any) -> dict[type[Any], list[str]]:
 
 @cache
 def _attributes(whole: Any) -> dict[str, type[Any]]:
-    """The attributes of a handler, by which pykickstart gives its commands."""
+    """The attributes of a handler through which pykickstart exposes its commands."""
     return {command.__name__.split("_", 1)[-1].lower(): command for command in whole.commandMap.values()}
 
 
 _made: dict[type[Any], tuple[Any, dict[str, Any]]] = {}
-"""Commands, and their state when they were new."""
+"""Commands, and their initial state."""
 
 
 def _fresh(command: type[Any]) -> Any:
@@ -100,7 +103,7 @@ def _fresh(command: type[Any]) -> Any:
         new = command()
         _made[command] = new, {key: value for key, value in vars(new).items() if key != "op"}
     one, state = _made[command]
-    # Its option parser stays, and that refers to this very command for the number of the line.
+    # Its option parser is kept: it refers to this very command for the line number.
     kept = {"op": one.op} if "op" in vars(one) else {}
     vars(one).clear()
     vars(one).update({key: _copied(value) for key, value in state.items()} | kept)
@@ -108,5 +111,5 @@ def _fresh(command: type[Any]) -> Any:
 
 
 def _copied(value: Any) -> Any:
-    # Most of a state are plain values, and deepcopy takes its time to see that.
+    # Most of the state is plain values, on which deepcopy is slow.
     return value if value is None or isinstance(value, str | int) else copy.deepcopy(value)

@@ -1,4 +1,4 @@
-"""pykickstart reads a kickstart; all that is wrong with it is found at once, and any text comes to an end quickly."""
+"""Parses a kickstart with pykickstart: reports all errors together, and no input takes long."""
 
 from __future__ import annotations
 
@@ -19,22 +19,24 @@ MAX_PROBLEMS = 20
 MAX_BYTES = 512 * 1024
 MAX_LINES = 20_000
 MAX_COMMANDS = 1_000
-"""Commands: of some kinds pykickstart compares each with all before it."""
+"""Commands: pykickstart compares each one of some kinds with all earlier ones."""
 MAX_LINE = 8 * 1024
-"""Characters of a line outside of scripts: shlex takes time by the square of it."""
+"""Characters of a line outside scripts: shlex's time is quadratic in the length."""
 MAX_GLOBS = 100
 """Excluded packages with a wildcard: pykickstart compares each with all packages."""
 _MAX_READ = 5 * MAX_COMMANDS
-"""Commands that are read again and again while looking for more errors."""
+"""Commands that are parsed, repetitions included, while looking for more errors."""
 _lock = threading.Lock()
-"""pykickstart keeps the version in class attributes, and catching warnings is not safe in threads either."""
+"""pykickstart stores the version in class attributes, and catching warnings is not thread-safe
+either.
+"""
 
 SCRIPTS = ("%pre", "%pre-install", "%post", "%onerror", "%traceback")
 SECTIONS = ("%addon", "%anaconda", "%certificate", "%packages", *SCRIPTS)
 
 
 class Said(NamedTuple):
-    """What is to be said of a line of the kickstart (from 1), as far as it is known which."""
+    """A message about a line of the kickstart (from 1); ``line`` is None if it is not known."""
 
     line: int | None
     message: str
@@ -42,9 +44,11 @@ class Said(NamedTuple):
 
 
 class Command(NamedTuple):
-    """A command at its line: its words as shlex splits them, the name first; ``data`` is what pykickstart made of it.
+    """A command and its line: its words as shlex splits them, the name first; ``data`` is
+    pykickstart's result.
 
-    ``data`` is None for a command that pykickstart refused. Of a command that counts once it is that of the last one.
+    ``data`` is None for a command that pykickstart refused. If a command counts only once, it
+    belongs to the last one.
     """
 
     line: int
@@ -56,7 +60,9 @@ class Command(NamedTuple):
         return self.words[0]
 
     def option(self, *names: str) -> str | None:
-        """The value of an option, by any of its names: the text after = or the next word. "" for one without."""
+        """The value of an option, by any of its names: the text after = or the next word; "" if it
+        has none.
+        """
         for index, word in enumerate(self.words[1:], 1):
             name, equals, value = word.partition("=")
             if name in names:
@@ -65,12 +71,12 @@ class Command(NamedTuple):
         return None
 
     def has(self, *names: str) -> bool:
-        """Whether one of these options is there."""
+        """Whether one of these options is given."""
         return self.option(*names) is not None
 
 
 class KickstartSection(NamedTuple):
-    """A section: the line of its header, the words of that, and its lines with their numbers."""
+    """A section: the line and the words of its header, and its lines with their numbers."""
 
     line: int
     words: tuple[str, ...]
@@ -86,9 +92,10 @@ class KickstartSection(NamedTuple):
 
 @dataclass(frozen=True)
 class Kickstart:
-    """A kickstart as pykickstart's ``handler``, and its commands and sections in the order of the text.
+    """A kickstart as pykickstart's ``handler``, with its commands and sections in the order of the
+    text.
 
-    ``wrong`` is what pykickstart refuses, ``deprecated`` and ``repeated`` are what it warns of.
+    ``wrong`` is what pykickstart refuses; ``deprecated`` and ``repeated`` are its warnings.
     """
 
     text: str
@@ -101,11 +108,11 @@ class Kickstart:
     repeated: tuple[Said, ...] = ()
 
     def named(self, *names: str) -> Iterator[Command]:
-        """The commands of these names."""
+        """The commands with these names."""
         return (command for command in self.commands if command.name in names)
 
     def includes(self) -> Iterator[tuple[int, str]]:
-        """The lines that include another file, which is not read, and its name."""
+        """The lines that include another file, and its name. The file is not read."""
         for number, line in enumerate(self.text.splitlines(), 1):
             words = line.split()
             if words[:1] in (["%include"], ["%ksappend"]):
@@ -113,9 +120,9 @@ class Kickstart:
 
 
 def parse(text: str, version: str) -> Kickstart:
-    """Read ``text`` by the syntax of ``version``, pykickstart's name of it, such as ``RHEL10``.
+    """Parse ``text`` with the syntax of ``version``, pykickstart's name for it, such as ``RHEL10``.
 
-    What is wrong is in the result. Raises ValueError for a version that pykickstart does not know.
+    The result contains the errors. Raises ValueError for a version that pykickstart does not know.
     """
     handlers.handler_class(version)
     size = _size(text)
@@ -127,25 +134,25 @@ def parse(text: str, version: str) -> Kickstart:
 
 def _size(text: str) -> Said | None:
     if len(text) > MAX_BYTES:
-        return Said(None, f"the text has more than {MAX_BYTES // 1024} KiB: this is no kickstart")
+        return Said(None, f"the text is larger than {MAX_BYTES // 1024} KiB: this is not a kickstart")
     if len(text.splitlines()) > MAX_LINES:
-        return Said(None, f"the text has more than {MAX_LINES} lines: this is no kickstart")
+        return Said(None, f"the text has more than {MAX_LINES} lines: this is not a kickstart")
     if "\0" in text:
-        return Said(text[: text.index("\0")].count("\n") + 1, "the line holds a NUL: this is no text")
+        return Said(text[: text.index("\0")].count("\n") + 1, "the line contains a NUL byte: this is not text")
     commands = _command_lines(text)
     if len(commands) > MAX_COMMANDS:
-        return Said(commands[MAX_COMMANDS], f"the text has more than {MAX_COMMANDS} commands: this is no kickstart")
+        return Said(commands[MAX_COMMANDS], f"the text has more than {MAX_COMMANDS} commands: this is not a kickstart")
     globs = [
         number for number, line in enumerate(text.splitlines(), 1) if line.lstrip().startswith("-") and "*" in line
     ]
     if len(globs) > MAX_GLOBS:
-        message = f"more than {MAX_GLOBS} wildcards are excluded: this is no kickstart"
+        message = f"more than {MAX_GLOBS} wildcards are excluded: this is not a kickstart"
         return Said(globs[MAX_GLOBS], message)
     return None
 
 
 def _command_lines(text: str) -> list[int]:
-    """The lines outside of sections that are no comments."""
+    """The lines outside sections that are not comments."""
     found, inside = [], False
     for number, line in enumerate(text.splitlines(), 1):
         word = _first_word(line[:MAX_LINE])
@@ -157,7 +164,9 @@ def _command_lines(text: str) -> list[int]:
 
 
 def _parse_all(text: str, version: str) -> Kickstart:
-    """Parse until nothing new is wrong: where pykickstart stops for good, the line is taken out and it is asked again."""
+    """Parse until there are no new errors: a line at which pykickstart gives up is removed, and the
+    rest parsed again.
+    """
     lines = text.splitlines(keepends=True)
     wrong: dict[Said, None] = dict.fromkeys(_without_long_lines(lines))
     commands, read = len(_command_lines(text)), 0
@@ -183,7 +192,7 @@ def _parse_all(text: str, version: str) -> Kickstart:
 
 
 def _without_long_lines(lines: list[str]) -> Iterator[Said]:
-    """Blank the lines that would take too long, except in scripts, which are not read by words."""
+    """Blank lines that would take too long, except in scripts, which are not split into words."""
     in_script = False
     for index, line in enumerate(lines):
         word = _first_word(line[:MAX_LINE])
@@ -194,7 +203,9 @@ def _without_long_lines(lines: list[str]) -> Iterator[Said]:
 
 
 def _take_out(lines: list[str], number: int) -> bool:
-    """Blank a line, and with a section's first line the whole section; False if it is blank already."""
+    """Blank a line, or the whole section if it is a section's first line; False if it is already
+    blank.
+    """
     first = number - 1
     if not 0 <= first < len(lines) or not lines[first].strip():
         return False
@@ -215,7 +226,9 @@ def _first_word(line: str) -> str:
 
 
 def _sections(text: str) -> Iterator[KickstartSection]:
-    """The sections of a text, as pykickstart divides it; one without an end reaches to the next."""
+    """The sections of a text, as pykickstart divides it; a section without an end extends to the
+    next one.
+    """
     header: tuple[int, tuple[str, ...]] | None = None
     body: list[tuple[int, str]] = []
     for number, line in enumerate(text.splitlines(), 1):
@@ -239,7 +252,7 @@ def _words(line: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class _Attempt:
-    """One reading of a kickstart; ``stopped_at`` is the line that pykickstart could not get over."""
+    """An attempt at parsing a kickstart; ``stopped_at`` is the line at which pykickstart gave up."""
 
     handler: Any
     parser: _Parser
@@ -258,11 +271,13 @@ _BAD_INPUT = (
     TypeError,
     ValueError,
 )
-"""pykickstart's own errors, and what its parser falls over."""
+"""pykickstart's own errors, and those that bad input causes in its parser."""
 
 
 class _Parser(KickstartParser):  # type: ignore[misc]  # pykickstart has no types
-    """Goes on after a wrong command, and remembers the line it is at: shlex and argparse do not say."""
+    """Continues after a wrong command, and records its current line, which shlex and argparse do
+    not report.
+    """
 
     def __init__(self, handler: Any) -> None:
         super().__init__(handler, followIncludes=False)
@@ -273,7 +288,7 @@ class _Parser(KickstartParser):  # type: ignore[misc]  # pykickstart has no type
         self.repeated: list[Said] = []
 
     def warn(self, message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
-        """Stands in for warnings.showwarning."""
+        """Replaces warnings.showwarning."""
         if not issubclass(category, KickstartParseWarning):
             return
         old = issubclass(category, KickstartDeprecationWarning) or "deprecated" in str(message)
@@ -306,7 +321,9 @@ class _Parser(KickstartParser):  # type: ignore[misc]  # pykickstart has no type
 
 
 _option_parsers: dict[tuple[type[Any], int], Any] = {}
-"""Of sections, for each version of the syntax: making one takes longer than all else about a section."""
+"""The option parsers of sections, by syntax version: creating one takes longer than the rest of a
+section.
+"""
 
 
 def _kept(section: Any) -> Callable[[], Any]:
@@ -341,13 +358,15 @@ def _said(error: Exception, at: int | None) -> Said:
     if not isinstance(error, KickstartError):
         return Said(at, "pykickstart cannot read this line")
     message = _sentence(error.message if isinstance(error.message, str) else str(error))
-    # A section without an end is told at the end of the file: its begin is of more use.
+    # pykickstart reports a section without %end at the end of the file; its first line is more useful.
     line = at if "%end" in message else error.lineno or at
     return Said(line, message or "this is not a kickstart")
 
 
 def _unreadable(text: str, at: int | None) -> Said:
-    """The line that pykickstart stumbled over without saying so: an open quote, or an empty first word."""
+    """The line on which pykickstart failed without naming it: an open quote, or an empty first
+    word.
+    """
     in_section = False
     for number, line in enumerate(text.splitlines(), 1):
         word = _first_word(line)
@@ -358,7 +377,7 @@ def _unreadable(text: str, at: int | None) -> Said:
         try:
             words = shlex.split(line, comments=True)
         except ValueError:
-            return Said(number, "a quote is opened and not closed")
+            return Said(number, "a quote is not closed")
         if words and not words[0]:
             return Said(number, "the line begins with an empty word")
     return Said(at, "pykickstart cannot read this line")

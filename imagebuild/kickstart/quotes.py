@@ -1,6 +1,9 @@
-"""A value becomes one word by itself; inside quotes its own quotes would become part of it, or end them.
+"""Refuses template values inside quotes and here-documents.
 
-In a here-document they mean nothing, and the shell would run what stands in the value. So ``--append="{{ arguments }}"`` is refused when the template is read, with its line.
+A value is always rendered as one quoted word. Inside quotes its own quotes would become part of the
+value, or would end the outer ones; inside a here-document quotes have no effect, and the shell
+would run what the value contains. So ``--append="{{ arguments }}"`` is refused, with its line, when
+the template is read.
 """
 
 from __future__ import annotations
@@ -13,11 +16,11 @@ from jinja2.ext import Extension
 from jinja2.lexer import Token, TokenStream
 
 _HERE = re.compile(r"(?<!<)<<(?!<)(-?)\s*(?:'([^']+)'|\"([^\"]+)\"|\\?([A-Za-z_]\w*))")
-"""The begin of a here-document, as a shell has it."""
+"""The start of a here-document, as a shell parses it."""
 
 
 class NoValueInQuotes(Extension):
-    """Looks at the text before each ``{{``: whether a quote or a here-document is open there."""
+    """Checks whether a quote or a here-document is open before each ``{{``."""
 
     def filter_stream(self, stream: TokenStream) -> Iterator[Token]:
         """Jinja2 calls this with the tokens of each template."""
@@ -42,18 +45,18 @@ class NoValueInQuotes(Extension):
 def _refusal(quote: str | None, here: list[str]) -> str | None:
     if here:
         return (
-            f"a value stands inside a here-document ({here[0]}), where its quotes do not hold and a shell would run what is "
-            "in it: give it to a variable of the shell before, or write the line with printf"
+            f"a value is inside a here-document ({here[0]}), where quoting has no effect and a shell would run what the "
+            "value contains: assign it to a shell variable first, or write the line with printf"
         )
     return (
-        f"a value stands inside quotes ({quote}): it is quoted by itself, so write it without them" if quote else None
+        f"a value is inside quotes ({quote}): values are quoted automatically, so remove the quotes" if quote else None
     )
 
 
 def _after(line: str, here: list[str]) -> list[str]:
-    """The here-documents that are open after ``line``, the first one to end first."""
+    """The here-documents that are open after ``line``, in the order in which they end."""
     if here:
-        # Of <<-EOF the tabs before the end do not count; to be strict with all of them costs nothing.
+        # Only <<-EOF allows tabs before the end; allowing them for all here-documents does no harm.
         return here[1:] if line.lstrip("\t") == here[0] or line.startswith("%end") else here
     if line.lstrip().startswith("#"):
         return []
@@ -61,9 +64,10 @@ def _after(line: str, here: list[str]) -> list[str]:
 
 
 def open_quote(line: str, quote: str | None = None) -> str | None:
-    """The quote that is open at the end of ``line``, as shlex and a shell read it; None in a comment.
+    """The quote that is open at the end of ``line``, as shlex and a shell parse it; None in a
+    comment.
 
-    ``quote`` is the one that an earlier line has left open.
+    ``quote`` is the one that an earlier line left open.
     """
     characters = iter(enumerate(line))
     for at, character in characters:

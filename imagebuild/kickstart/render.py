@@ -1,4 +1,4 @@
-"""From a recipe and its template to the text of a kickstart, with the origin of each line."""
+"""Renders a recipe's template to the text of a kickstart, with the origin of each line."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class LiveimgPayload:
 
 @dataclass(frozen=True)
 class RepositoryValues:
-    """A package repository, as templates see it; one of the addresses is there."""
+    """A package repository, as templates see it; exactly one of the addresses is set."""
 
     name: str
     url: str | None = None
@@ -69,7 +69,7 @@ class RepositoryValues:
 
 @dataclass(frozen=True)
 class TreePayload:
-    """Anaconda installs from a tree on the network; ``tree`` is where, ``repositories`` are further ones."""
+    """Anaconda installs from a tree on the network: ``tree``, and further ``repositories``."""
 
     tree: RepositoryValues
     repositories: tuple[RepositoryValues, ...] = ()
@@ -93,9 +93,10 @@ def _unknown() -> tuple[Origin | None, ...]:
 
 @dataclass(frozen=True)
 class Rendered:
-    """A kickstart: its text, and the file it came from.
+    """A kickstart: its text, and the template that it was rendered from.
 
-    ``trace`` tells for each line where it came from (None: not known). It is asked only when something is to be told.
+    ``trace`` returns the origin of each line (None if not known). It is called only when a problem
+    is reported.
     """
 
     text: str
@@ -104,7 +105,7 @@ class Rendered:
 
     @cached_property
     def line_origins(self) -> tuple[Origin | None, ...]:
-        """For each line of the text its origin."""
+        """The origin of each line of the text."""
         return self.trace()
 
     def problem(
@@ -116,7 +117,7 @@ class Rendered:
         rule: str | None = None,
         severity: Severity = "error",
     ) -> Problem:
-        """A problem at a rendered line (from 1), told at the template's line."""
+        """A problem at a rendered line (from 1), reported at the template's line."""
         origins = self.line_origins if line else ()
         origin = origins[line - 1] if line and 0 < line <= len(origins) else None
         if origin is None:
@@ -131,12 +132,13 @@ def render(
 ) -> Rendered:
     """Render the recipe's template.
 
-    ``nonce`` is what the last %post proves success with: 8 to 64 letters, digits and hyphens. ``folders`` are where
-    templates are sought (default: beside the recipe, ``./kickstart``, the shipped ones). Raises RecipeError for a
-    missing template or secret and for everything that is wrong in a template, at the template's line.
+    ``nonce`` is printed by the last %post as proof of success: 8 to 64 letters, digits and hyphens.
+    Templates are searched in ``folders`` (default: the recipe's folder, ``./kickstart``, the
+    shipped ones). Raises RecipeError for a missing template or secret, and for errors in a
+    template, at the template's line.
     """
     if not _NONCE.fullmatch(nonce):
-        raise ValueError("a nonce has 8 to 64 letters, digits and hyphens")
+        raise ValueError("a nonce must be 8 to 64 letters, digits and hyphens")
     searched = tuple(template_folders(recipe.source) if folders is None else folders)
     values = _values(recipe, payload, nonce, secrets)
     plain, marking = _environments(searched)
@@ -192,11 +194,11 @@ def _template(environment: KickstartEnvironment, recipe: Recipe) -> Template:
     try:
         return environment.get_template(name)
     except TemplateSyntaxError as error:
-        raise _at(error.filename or name, error.lineno, error.message or "this is no Jinja2") from error
+        raise _at(error.filename or name, error.lineno, error.message or "invalid Jinja2") from error
     except TemplateNotFound as error:
         mark = recipe.place(("kickstart", "template"))
         known = environment.list_templates(extensions=["j2"])
-        message = f"there is no kickstart template {name!r}"
+        message = f"no such kickstart template: {name!r}"
         raise RecipeError(
             [Problem(mark.file, mark.value, "kickstart.template", message, did_you_mean(name, known))]
         ) from error
@@ -208,13 +210,13 @@ def _render(template: Template, values: dict[str, Any], folders: Sequence[Path])
     try:
         return template.render(values)
     except TemplateSyntaxError as error:
-        raise _at(error.filename or error.name or "", error.lineno, error.message or "this is no Jinja2") from error
+        raise _at(error.filename or error.name or "", error.lineno, error.message or "invalid Jinja2") from error
     except _ERRORS as error:
         file, line = _place(error, folders) or (str(template.filename), None)
         hint = None
         message = str(error)
         if isinstance(error, TemplateNotFound):
-            message = f"there is no template {error.name!r}"
+            message = f"no such template: {error.name!r}"
         elif isinstance(error, UndefinedError):
             match = re.fullmatch(r"'(\w+)' is undefined", message)
             hint = did_you_mean(match[1], values) if match else None
@@ -222,7 +224,7 @@ def _render(template: Template, values: dict[str, Any], folders: Sequence[Path])
 
 
 def _place(error: BaseException, folders: Sequence[Path]) -> tuple[str, int | None] | None:
-    """The innermost template line in a traceback; Jinja2 has put the templates' names and lines into it."""
+    """The innermost template line in a traceback, to which Jinja2 adds template names and lines."""
     inside = tuple(f"{folder}/" for folder in folders)
     frames = traceback.extract_tb(error.__traceback__)
     return next(((f.filename, f.lineno) for f in reversed(frames) if f.filename.startswith(inside)), None)

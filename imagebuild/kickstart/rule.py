@@ -1,7 +1,8 @@
-"""The rules that a kickstart is held against, found by their files: ``rules/plaintext_password.py`` is ``plaintext-password``.
+"""The rules for kickstarts, discovered by file name: ``rules/plaintext_password.py`` is
+``plaintext-password``.
 
-A file of that folder has a docstring, which is its documentation (a summary line, then why, and how to mend it), a
-``SEVERITY``, and ``find(kickstart, target)``, which yields what it finds.
+Each file in that folder has a docstring, which is the rule's documentation (a summary line, then
+why, and how to fix it), a ``SEVERITY``, and ``find(kickstart, target)``, which yields the findings.
 """
 
 from __future__ import annotations
@@ -20,26 +21,30 @@ if TYPE_CHECKING:
     from imagebuild.kickstart.parse import Kickstart, Said
 
 SYNTAX = "syntax"
-"""What pykickstart refuses. Nobody can silence it."""
+"""What pykickstart refuses. It cannot be suppressed."""
 UNSUPPORTED = "unsupported"
-"""What the installer does not carry out. Nobody can silence it either."""
+"""What the installer does not support. It cannot be suppressed either."""
 SILENCE = "silence"
-"""What is wrong with a silence."""
+"""A problem of a suppression."""
 OWN = {
-    SYNTAX: "pykickstart refuses it, by the syntax of the version that is meant; so would the installer",
-    UNSUPPORTED: "the installer does not carry it out (docs/kickstrap.md)",
-    SILENCE: "a silence without a reason or for a rule that is not there is an error, one that silences nothing a warning",
+    SYNTAX: "pykickstart refuses it with the syntax of the guest's version; so would the installer",
+    UNSUPPORTED: "the installer does not support it (docs/kickstrap.md)",
+    SILENCE: (
+        "a suppression without a reason, or of an unknown rule, is an error; one that suppresses nothing is a warning"
+    ),
 }
-"""Names of findings that no rule makes and nothing silences."""
+"""Findings that belong to no rule and cannot be suppressed."""
 
 
 @dataclass(frozen=True)
 class KickstartTarget:
-    """What a kickstart is for, as far as that is known.
+    """What a kickstart is for, as far as known.
 
-    ``nonce`` is what the success section proves this build with, None for a kickstart that no build rendered.
-    ``asks``: the installer asks for what the kickstart leaves out. ``proves_packages``: it proves what it takes from ``url`` and ``repo``
-    by itself; both as Anaconda does where nothing else is known. ``insecure``: the recipe accepts a source that nothing proves. ``trusted`` are addresses that a build answers for.
+    ``nonce`` is printed by the success section of this build; None for a kickstart that no build
+    rendered. ``asks``: the installer asks for what the kickstart leaves out. ``proves_packages``:
+    the installer verifies packages from ``url`` and ``repo`` itself. The defaults of both are those
+    of Anaconda. ``insecure``: the recipe accepts a source that cannot be verified. ``trusted`` are
+    the addresses that the build itself verifies.
     """
 
     nonce: str | None = None
@@ -51,7 +56,7 @@ class KickstartTarget:
 
 @dataclass(frozen=True)
 class Rule:
-    """A rule as the registry knows it; ``summary`` and ``description`` are its file's docstring."""
+    """A rule; ``summary`` and ``description`` come from its file's docstring."""
 
     name: str
     summary: str

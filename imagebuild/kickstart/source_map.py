@@ -1,8 +1,9 @@
-"""Which line of which template each line of a kickstart came from.
+"""Maps each line of a kickstart to the template line that it came from.
 
-Jinja2 does not tell. So the template is rendered a second time, by an environment that puts a marker before each
-line of template text as it is read, and brackets around each expression and include. The markers in the output then
-say where its lines come from. If that output without its markers is not the first one, nothing is claimed.
+Jinja2 does not report this. So the template is rendered a second time, in an environment that puts
+a marker before each line of template text as it is read, and brackets around each expression and
+include. The markers in the output then show where its lines come from. If that output without its
+markers differs from the first one, no origin is reported.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ _AT, _ENTER, _LEAVE, _STOP = "\ue000", "\ue001", "\ue002", "\ue003"
 
 @dataclass(frozen=True)
 class Origin:
-    """A line of a template; ``via`` are the lines that called or included it, the innermost first."""
+    """A line of a template; ``via`` lists the lines that called or included it, innermost first."""
 
     file: str
     line: int
@@ -28,7 +29,7 @@ class Origin:
 
 
 class Markers(Extension):
-    """Puts the markers into what Jinja2's parser gets to see."""
+    """Inserts the markers into the input of Jinja2's parser."""
 
     def filter_stream(self, stream: TokenStream) -> Iterator[Token]:
         """Jinja2 calls this with the tokens of each template."""
@@ -56,14 +57,14 @@ def _marked(text: str, file: str, line: int) -> str:
 
 
 def origins(marked: str, text: str) -> tuple[Origin | None, ...]:
-    """The origin of each line of ``text``, given the same text with markers."""
+    """The origin of each line of ``text``, from the same text with markers."""
     if _MARKER.sub("", marked) != text:
         return tuple(None for _ in text.splitlines())
     return tuple(_origins(_MARKER.split(marked)))
 
 
 def _origins(pieces: list[str | None]) -> Iterable[Origin | None]:
-    """``pieces``: text, then for each marker its kind, line and file, and the text after it."""
+    """``pieces``: text, then the kind, line and file of each marker, and the text after it."""
     current: Origin | None = None
     calls: list[tuple[str, int]] = []
     line_open = False

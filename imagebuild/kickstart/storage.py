@@ -1,4 +1,4 @@
-"""What a kickstart's storage commands put where, as rules look at it."""
+"""The mount points that a kickstart's storage commands define, for the rules."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from imagebuild.kickstart.parse import Command, Kickstart
 
 COMMANDS = ("part", "partition", "logvol", "raid", "btrfs", "mount", "stratisfs", "autopart")
 FIRMWARE = ("/boot", "/boot/efi", "/boot/uboot", "biosboot", "prepboot", "appleboot")
-"""Mount points and kinds that a firmware or a boot loader needs."""
+"""Mount points and partition types that firmware or a boot loader needs."""
 _BUILDING = ("pv.", "raid.", "btrfs.", "stratis.")
 
 
 class Place(NamedTuple):
-    """A mount point (or ``swap``, or what else stands there) and the command that fills it."""
+    """A mount point (or ``swap``, or another word in its place) and the command that defines it."""
 
     command: Command
     mount: str
@@ -26,12 +26,12 @@ class Place(NamedTuple):
 
     @property
     def is_file_system(self) -> bool:
-        """Whether it takes space of its own: a subvolume of btrfs does not."""
+        """Whether it has its own space: a btrfs subvolume does not."""
         return self.mount.startswith("/") and not self.command.has("--subvol")
 
 
 def places(kickstart: Kickstart) -> Iterator[Place]:
-    """Everything that partitions, logical volumes and the like put somewhere, in the order of the text."""
+    """The mount points of partitions, logical volumes and the like, in the order of the text."""
     for command in kickstart.named(*COMMANDS):
         mount = _mount(command)
         if mount is not None and not mount.startswith(_BUILDING):
@@ -39,7 +39,9 @@ def places(kickstart: Kickstart) -> Iterator[Place]:
 
 
 def _mount(command: Command) -> str | None:
-    """pykickstart's word for it, else the first that is no option: a command that it refused has no data."""
+    """pykickstart's value, else the first word that is not an option: a command that was refused
+    has no data.
+    """
     if command.name == "autopart":
         return None
     made = getattr(command.data, "mountpoint", None) or getattr(command.data, "mount_point", None)

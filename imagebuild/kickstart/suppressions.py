@@ -1,9 +1,11 @@
-"""Silences: comments in a kickstart or its template that say which finding is meant so, and why.
+"""Suppressions: comments in a kickstart or its template that name a finding to ignore, and the
+reason.
 
     part swap --size=512     # imagebuild: ignore swap: the database needs it
 
-A comment counts for its own line; one that stands alone for the next line that is no comment; and one before all commands also
-for findings that have no line, such as that something is missing.
+A comment applies to its own line. If it is on a line of its own, it applies to the next line that
+is not a comment. One before the first command also applies to findings without a line, such as a
+missing command.
 """
 
 from __future__ import annotations
@@ -12,11 +14,13 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-_SILENCE = re.compile(r"(?:^|\s)#\s*imagebuild:\s*ignore\b\s*([^\s:]*)\s*:?\s*(.*)$")
+_SUPPRESSION = re.compile(r"(?:^|\s)#\s*imagebuild:\s*ignore\b\s*([^\s:]*)\s*:?\s*(.*)$")
 
 
-class Silence(NamedTuple):
-    """A comment in line ``line`` (from 1): it silences ``rule`` in the lines ``covers``; None is the whole file."""
+class Suppression(NamedTuple):
+    """A comment on line ``line`` (from 1) that suppresses ``rule`` on the lines ``covers``; None is
+    the whole file.
+    """
 
     line: int
     rule: str
@@ -24,17 +28,17 @@ class Silence(NamedTuple):
     covers: tuple[int | None, ...]
 
 
-def silences(text: str) -> Iterator[Silence]:
-    """Every such comment of a kickstart; whether rule and reason are good ones is for the caller to say."""
+def suppressions(text: str) -> Iterator[Suppression]:
+    """All suppressions in a kickstart. The caller checks their rules and reasons."""
     if "imagebuild:" not in text:
         return
-    waiting: list[Silence] = []
+    waiting: list[Suppression] = []
     begun = False
     for number, line in enumerate(text.splitlines(), 1):
         bare = line.strip()
         alone = bare.startswith("#")
-        match = _SILENCE.search(line)
-        made = Silence(number, match[1], match[2].strip(), (number,)) if match else None
+        match = _SUPPRESSION.search(line)
+        made = Suppression(number, match[1], match[2].strip(), (number,)) if match else None
         if alone:
             waiting += [made] if made else []
             continue
@@ -49,9 +53,9 @@ def silences(text: str) -> Iterator[Silence]:
 
 
 def without_comments(text: str) -> str:
-    """``text`` with the comments outside of sections emptied: they mean nothing to an installer.
+    """``text`` with the comments outside sections emptied: installers ignore them.
 
-    So kickstarts that differ in their comments alone are read once.
+    Kickstarts that differ only in comments are then parsed once.
     """
     lines = text.split("\n")
     inside = False

@@ -1,4 +1,4 @@
-"""Which syntax a recipe's kickstart is read by."""
+"""The syntax version that a recipe's kickstart is parsed with."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ from imagebuild.recipe.model.syntax import Syntax, default
 
 
 def of(recipe: Recipe) -> Syntax:
-    """The recipe's own choice, or the one of its distribution and version."""
+    """The recipe's own choice, or the syntax of its distribution and version."""
     return Syntax(recipe.kickstart.syntax) if recipe.kickstart.syntax else default(recipe.os, versionMap)

@@ -1,6 +1,6 @@
-"""Does a template do anything with what its recipe says? One that knows no users would leave them out in silence.
+"""Checks that a template uses the recipe's values: one without users would silently leave them out.
 
-And the other way round: does an operation undo what the kickstart says?
+It also checks that no operation undoes what the kickstart says.
 """
 
 from __future__ import annotations
@@ -18,29 +18,31 @@ _MACROS = {
     "users": "write {{ guest.accounts(users, os) }} into it, with guest.ks.j2 imported as guest",
     "services": "write {{ guest.services(services) }} into it, with guest.ks.j2 imported as guest",
     "tuning": "write {{ guest.settings(users, tuning) }} into it, with guest.ks.j2 imported as guest",
-    "kernel_arguments": 'write --append={{ kernel_arguments | join(" ") }} behind bootloader',
+    "kernel_arguments": 'write --append={{ kernel_arguments | join(" ") }} after bootloader',
     "packages": "loop over packages in %packages",
 }
 
 
 def problems(recipe: Recipe, kickstart: Rendered) -> Iterator[Problem]:
-    """What the recipe says and its kickstart does not mention with a word: for each macro that would, at the first line."""
+    """Values of the recipe that do not appear in its kickstart: one problem per macro, at the first
+    such value.
+    """
     yield from _renamed(recipe, kickstart)
     words = _words(kickstart.text)
     missing: dict[str, list[tuple[Route, str]]] = {}
     for macro, route, value in _wanted(recipe):
         if value not in words:
             missing.setdefault(macro, []).append((route, value))
-    for macro, told in missing.items():
-        route, value = told[0]
+    for macro, values in missing.items():
+        route, value = values[0]
         mark = recipe.place(route)
-        more = f" and {len(told) - 1} more" if len(told) > 1 else ""
-        message = f"the template {recipe.kickstart.template} does nothing with {value}{more}"
+        more = f" and {len(values) - 1} more" if len(values) > 1 else ""
+        message = f"the template {recipe.kickstart.template} does not use {value}{more}"
         yield Problem(mark.file, mark.value, dotted(route), message, _MACROS[macro])
 
 
 def _renamed(recipe: Recipe, kickstart: Rendered) -> Iterator[Problem]:
-    """A hostname of the kickstart that the operation reset-hostname would replace by another."""
+    """A hostname in the kickstart that the operation reset-hostname would replace with another."""
     said = re.search(r"^network\s[^#\n]*--hostname(?:=|\s+)[\"']?([^\s\"']+)", kickstart.text, re.MULTILINE)
     for at, call in enumerate(recipe.operations):
         if said is None or call.name != "reset-hostname":
@@ -49,13 +51,13 @@ def _renamed(recipe: Recipe, kickstart: Rendered) -> Iterator[Problem]:
         if becomes != said[1]:
             route: Route = ("operations", at)
             mark = recipe.place(route)
-            message = f"the kickstart names the guest {said[1]}, and reset-hostname names it {becomes} again"
-            hint = f"give it the name: reset-hostname: {{hostname: {said[1]}}}; or remove one of the two"
+            message = f"the kickstart names the guest {said[1]}, but reset-hostname renames it to {becomes}"
+            hint = f"use the same name: reset-hostname: {{hostname: {said[1]}}}; or remove one of the two"
             yield Problem(mark.file, mark.value, dotted(route), message, hint)
 
 
 def _words(text: str) -> set[str]:
-    """Every word, every value of an option, and every item of a list in one."""
+    """All words, the values of options, and the items of comma-separated lists in them."""
     found: set[str] = set()
     for word in re.findall(r"[^\s'\"]+", text):
         value = word.partition("=")[2]
@@ -64,7 +66,7 @@ def _words(text: str) -> set[str]:
 
 
 def _wanted(recipe: Recipe) -> Iterator[tuple[str, Route, str]]:
-    """The macro that should write a value, where the recipe says it, and the value."""
+    """The macro that should write a value, the value's place in the recipe, and the value."""
     for at, user in enumerate(recipe.users):
         yield "users", ("users", at, "name"), user.name
     for key in ("enabled", "disabled"):

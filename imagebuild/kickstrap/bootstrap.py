@@ -1,4 +1,4 @@
-"""Debian root file systems as tar archives, made by mmdebstrap on this host."""
+"""Builds Debian root file systems as tar archives, with mmdebstrap on this host."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from imagebuild.progress import Progress
 
 TIMEOUT = 3600.0
-"""Seconds after which a mirror that trickles is given up."""
+"""Seconds after which a slow mirror is abandoned."""
 
 _PHASES = (
     ("I: running apt-get update", "reading package lists", 0.02),
@@ -33,22 +33,22 @@ _PHASES = (
     ("I: cleaning package lists", "cleaning up", 0.85),
     ("I: creating tarball", "writing the archive", 0.88),
 )
-# mmdebstrap copies both of these from the host: they say where the image was built, and a stale
-# resolv.conf keeps a guest from resolving names.
+# mmdebstrap copies both of these from the host: they reveal where the image was built, and a stale
+# resolv.conf breaks name resolution in a guest.
 _CUSTOMIZE = (
     'rm -f "$1/etc/resolv.conf" "$1/etc/hostname"',
-    # with the mirror's name taken from a file, mmdebstrap numbers the file it writes
+    # if the mirror comes from a file, mmdebstrap numbers the file that it writes
     (
         'cd "$1/etc/apt" && if [ -e sources.list.d/0000debian.sources ]; then'
         " rm -f sources.list; mv sources.list.d/0000debian.sources sources.list.d/debian.sources; fi"
     ),
-    # these options are for this run, not for the system that comes out of it
+    # these options are for this run, not for the resulting system
     'rm -f "$1/etc/apt/apt.conf.d/99mmdebstrap" "$1/etc/dpkg/dpkg.cfg.d/99mmdebstrap"',
 )
 
 
 class PackagesUnknown(ImageBuildError):
-    """The archive has no package of a name that the kickstart asks for."""
+    """The archive has no package with a name that the kickstart requests."""
 
     exit_code = 2
 
@@ -57,7 +57,7 @@ class PackagesUnknown(ImageBuildError):
         what = "package" if len(names) == 1 else "packages"
         super().__init__(
             f"Debian {suite} has no {what} {', '.join(names)}",
-            "check the spelling, and that installer.components names the part of the archive it is in",
+            "check the spelling, and that installer.components includes the component with the package",
         )
 
 
@@ -73,7 +73,7 @@ class Bootstrap:
     recommends: bool = False
     arch: str = "amd64"
     dpkg_options: tuple[str, ...] = ()
-    """Options that hold while this root is made, and are not left in it."""
+    """Options that apply while this root is built, and are not left in it."""
 
 
 def command(spec: Bootstrap, target: Path, sources: Path | None, keyring: Path, mode: str) -> list[str]:
@@ -103,8 +103,8 @@ def command(spec: Bootstrap, target: Path, sources: Path | None, keyring: Path, 
 def make(spec: Bootstrap, target: Path, progress: Progress) -> None:
     """Write the root file system of ``spec`` as an uncompressed tar archive to ``target``.
 
-    Works as root and as an ordinary user (in a user namespace). Leaves nothing behind when it is
-    interrupted. Raises PackagesUnknown, or HostError for a mirror out of reach and a full disk.
+    Works as root and as an ordinary user (in a user namespace). Leaves nothing behind if it is
+    interrupted. Raises PackagesUnknown, or HostError for an unreachable mirror or a full disk.
     """
 
     def tell(line: str) -> None:
@@ -131,9 +131,10 @@ def make(spec: Bootstrap, target: Path, progress: Progress) -> None:
 
 
 def _own_mounts() -> list[str]:
-    """A prefix for a command line: what the program mounts is gone when it ends, even if it is killed.
+    """A command prefix that removes the program's mounts when it ends, even if it is killed.
 
-    Empty where that is not allowed (an ordinary user, for whom mmdebstrap does it itself; some containers).
+    Empty if that is not allowed (for an ordinary user, for whom mmdebstrap does it itself, and in
+    some containers).
     """
     prefix = ["unshare", "--mount"]
     return prefix if os.geteuid() == 0 and run([*prefix, "true"], timeout=60, check=False).returncode == 0 else []
@@ -141,7 +142,9 @@ def _own_mounts() -> list[str]:
 
 @contextmanager
 def _scratch(beside: Path) -> Iterator[Path]:
-    """A folder for mmdebstrap's work, 0755: in a user namespace it is another user that works there."""
+    """A working folder for mmdebstrap, with mode 0755: in a user namespace another user works in
+    it.
+    """
     searchable = all(folder.stat().st_mode & 0o001 for folder in (beside.resolve(), *beside.resolve().parents))
     parent = beside if os.geteuid() == 0 or searchable else Path(tempfile.gettempdir())
     scratch = Path(tempfile.mkdtemp(prefix=".mmdebstrap-", dir=parent))
@@ -154,7 +157,9 @@ def _scratch(beside: Path) -> Iterator[Path]:
 
 
 def _mounts_below(folder: Path) -> list[str]:
-    """Mount points under ``folder``: removing a tree with /dev or /sys mounted in it would empty those."""
+    """Mount points in ``folder``: removing a tree with /dev or /sys mounted in it would empty
+    those.
+    """
     points = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
     return [point for point in points if point.startswith(f"{folder.resolve()}/")]
 
@@ -166,7 +171,7 @@ _UNREACHABLE = re.compile(
 
 
 def explain(error: CommandFailed, spec: Bootstrap) -> ImageBuildError:
-    """What mmdebstrap's output means, in one sentence."""
+    """The cause of mmdebstrap's failure, from its output."""
     output = error.output
     where = spec.mirror.main or "mmdebstrap's default mirror"
     unknown = re.findall(r"Unable to locate package (\S+)|Package '?([^\s']+)'? has no installation candidate", output)
@@ -176,16 +181,16 @@ def explain(error: CommandFailed, spec: Bootstrap) -> ImageBuildError:
         return HostError("no space left while building the root file system", "free some disk space and try again")
     if re.search(r"NO_PUBKEY|is not signed|not signed by|EXPKEYSIG|Missing key", output):
         return HostError(
-            f"the keys on this host do not prove the archive of Debian {spec.suite} at {where}",
+            f"the keys on this host cannot verify the archive of Debian {spec.suite} at {where}",
             "install a newer debian-archive-keyring",
         )
     if re.search(r"does not have a Release file|404 +Not Found", output):
-        return HostError(f"{where} has no Debian {spec.suite}", "check installer.mirror and os.codename of the recipe")
+        return HostError(f"{where} has no Debian {spec.suite}", "check installer.mirror and os.codename in the recipe")
     if _UNREACHABLE.search(output):
-        return HostError(f"cannot reach {where}", "check the network, a proxy, or installer.mirror of the recipe")
+        return HostError(f"cannot reach {where}", "check the network, the proxy, or installer.mirror in the recipe")
     if re.search(r"newuidmap|unshare|uid_map|subuid", output):
         return HostError(
-            "mmdebstrap cannot work as an ordinary user here",
+            "mmdebstrap cannot run as an ordinary user here",
             "install uidmap and give this user a range in /etc/subuid and /etc/subgid, or run as root",
         )
     message = re.sub("^unshare ", "mmdebstrap ", error.message)

@@ -1,7 +1,8 @@
-"""What a Debian mirror offers now, for a look: whether it is something else, and which of a root archive's packages are newer.
+"""Queries what a Debian mirror offers now: whether it has changed, and which packages of a root
+archive are newer.
 
-Nothing is proved here: what is built is, by mmdebstrap. The format of the index is that of Debian's repositories
-(https://wiki.debian.org/DebianRepository/Format).
+Nothing is verified here: mmdebstrap verifies what is built. The format of the index is that of
+Debian's repositories (https://wiki.debian.org/DebianRepository/Format).
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ from imagebuild.kickstrap.payload import ARCHITECTURES, PayloadSpec
 
 
 def offered(spec: PayloadSpec) -> dict[str, str]:
-    """The digest of each index of packages, by suite and component; raises as :func:`newer` does.
+    """The digest of each package index, by suite and component; raises like :func:`newer`.
 
-    Of the index, not of Release: that changes with its signature's date too.
+    It is the digest of the index, not of Release, which also changes with its signature's date.
     """
     found = {}
     for folder in _folders(spec):
@@ -32,9 +33,11 @@ def offered(spec: PayloadSpec) -> dict[str, str]:
 
 
 def newer(spec: PayloadSpec, there: Mapping[str, str]) -> dict[str, str]:
-    """The packages of ``there`` (name to version) that the mirror has in a later version, with that version.
+    """The packages of ``there`` (name to version) that the mirror has in a later version, with that
+    version.
 
-    Raises HostError where the mirror is not known or out of reach, and ImageBuildError for an index that is none.
+    Raises HostError if the mirror is unknown or unreachable, and ImageBuildError for an invalid
+    index.
     """
     found: dict[str, str] = {}
     for folder in _folders(spec):
@@ -48,8 +51,8 @@ def _folders(spec: PayloadSpec) -> Iterator[str]:
     mirror: Mirror = spec.mirror
     if mirror.main is None or not mirror.main.startswith(("http://", "https://")):
         raise HostError(
-            f"what the mirror {mirror.main or 'that mmdebstrap chooses'} offers cannot be looked up",
-            "name one with http or https: installer.mirror in the recipe, or in this host's apt configuration",
+            f"cannot query the mirror {mirror.main or 'that mmdebstrap chooses'}",
+            "set one with http or https: installer.mirror in the recipe, or in this host's apt configuration",
         )
     for uri, suite in mirror.archives(spec.suite):
         for component in spec.components:
@@ -57,18 +60,22 @@ def _folders(spec: PayloadSpec) -> Iterator[str]:
 
 
 def _index(folder: str) -> str:
-    """The index of the packages in ``folder``. Debian's own is there as xz, that of many a company's repository as gzip only."""
+    """The package index in ``folder``. Debian provides it as xz, many private repositories only as
+    gzip.
+    """
     try:
         try:
             return lzma.decompress(fetch.text(f"{folder}/Packages.xz")).decode()
         except fetch.NotThere:
             return gzip.decompress(fetch.text(f"{folder}/Packages.gz")).decode()
     except (lzma.LZMAError, gzip.BadGzipFile, EOFError, zlib.error, UnicodeDecodeError) as error:
-        raise HostError("the mirror's index of packages is damaged", "the mirror may be in the middle of an update") from error  # fmt: skip
+        raise HostError(
+            "the mirror's package index is damaged", "the mirror may be in the middle of an update"
+        ) from error
 
 
 def _versions(text: str, wanted: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Name and version of each of the ``wanted`` packages in an index."""
+    """The name and version of each of the ``wanted`` packages in an index."""
     name = ""
     for line in text.splitlines():
         if line.startswith("Package: "):
@@ -78,5 +85,5 @@ def _versions(text: str, wanted: Mapping[str, str]) -> Iterator[tuple[str, str]]
 
 
 def _is_later(version: str, than: str) -> bool:
-    """As dpkg compares versions; it is asked only where two differ."""
+    """Compare versions with dpkg, which is run only if two versions differ."""
     return run(["dpkg", "--compare-versions", version, "gt", than], timeout=30, check=False).returncode == 0

@@ -1,4 +1,4 @@
-"""Installing by kickstrap, which is made from Debian packages here:
+"""Installation with kickstrap, which is built from Debian packages:
 
 runtime ─▶ tree
 payload            unless the VM fetches the packages itself
@@ -51,18 +51,20 @@ ASKS = False
 PROVES_PACKAGES = True
 HAS_PAYLOADS = True
 PAYLOAD_URL = "file:///run/kickstrap/payload"
-"""Where the installer's init presents the disk that holds the root archive."""
+"""Where the installer's init provides the disk with the root archive."""
 PAYLOAD_CODE = (*(f"kickstrap/{name}.py" for name in ("payload", "bootstrap", "mirror")), "customise/linux/dpkg.py")
-"""What decides what the step makes; a test compares it with the imports of the code."""
+"""The code that determines the result of the step; a test compares it with the imports."""
 _KERNEL, _INITRD, _INSTALL_IMAGE = "images/pxeboot/vmlinuz", "images/pxeboot/initrd.img", "images/install.img"
 """Files of an install tree."""
 _PAYLOAD = "payload"
-"""The root archive, beside a script that installs by hand."""
+"""The root archive, next to an exported script."""
 
 
 @dataclass(frozen=True)
 class KickstrapPreparation:
-    """The install tree, and the root archive of a spec; without ``payload`` the VM fetches the packages itself."""
+    """The install tree, and the root archive of a spec; without ``payload`` the VM fetches the
+    packages itself.
+    """
 
     recipe: Recipe
     mirror: Mirror
@@ -75,23 +77,23 @@ class KickstrapPreparation:
 
     @property
     def chains(self) -> tuple[tuple[Step, ...], ...]:
-        """The runtime and the tree, and the root archive beside them."""
+        """The runtime and the tree; in parallel the root archive."""
         return ((self.base, self.tree), *([(self.payload,)] if self.payload else []))
 
     @property
     def offers(self) -> Offers | None:
-        """Looks at the mirror, where the VM fetches the packages."""
+        """Queries the mirror, if the VM fetches the packages."""
         return partial(index.offered, self.payload_spec) if self.payload is None else None
 
     def inputs(self) -> Mapping[str, str]:
-        """What of it can change an installation."""
+        """The inputs that affect an installation."""
         return {
             "installer": self.tree.fingerprint,
             "payload": self.payload.fingerprint if self.payload else "in the VM",
         }
 
     def make(self, entries: Entries, start: Start) -> Callable[[], Prepared]:
-        """Start to make the tree and the root archive."""
+        """Start building the tree and the root archive."""
         tree = start(lambda: self._tree(entries))
         payload = start(lambda: self._payload(entries))
         return lambda: self._prepared(tree.result(), payload.result())
@@ -111,7 +113,7 @@ class KickstrapPreparation:
             payload = LiveimgPayload(PAYLOAD_URL, archive.sha256)
             disks.append(SourceDisk(archive.path, "payload"))
             sources.append(UsedSource("root archive", archive.sha256, self.mirror.main))
-            # a file system takes some 5 % for itself
+            # a file system needs some 5 % for itself
             room = int(archive.path.stat().st_size * 1.05) + 64 * MIB
         return Prepared(tree, tuple(disks), lambda _: payload, tuple(sources), room=room)
 
@@ -150,16 +152,19 @@ class KickstrapPreparation:
 
 
 def look_up(recipe: Recipe, store: Store) -> Mirror:
-    """The Debian mirror that packages are taken from."""
+    """The Debian mirror for packages."""
     if recipe.installer.mirror:
         return Mirror(recipe.installer.mirror)
-    # 0.5 s each time, for what hardly ever changes
+    # cached: it takes 0.5 s, and hardly ever changes
     configured = probe_cache.of_files(mirror_depends_on())
     return Mirror(**probe_cache.kept(store.answers, "mirror", configured, lambda: asdict(host_mirror())))
 
 
 def look_here(recipe: Recipe) -> Mirror:
-    """The same, asked of apt once, which takes half a second: not for packages that the host unpacks, whose kickstart names no mirror."""
+    """Like ``look_up``, but apt is asked only once, which takes 0.5 s.
+
+    It is not asked for packages that the host unpacks, whose kickstart names no mirror.
+    """
     if recipe.installer.mirror:
         return Mirror(recipe.installer.mirror)
     return Mirror() if recipe.installer.payload == "host" else _mirror_of_this_host()
@@ -173,7 +178,7 @@ def _mirror_of_this_host() -> Mirror:
 def plan(
     recipe: Recipe, looked: Mirror, tools: Tools, check: Check, world: World | None
 ) -> tuple[Checked, KickstrapPreparation]:
-    """The kickstart, and the steps for the packages that it names."""
+    """The kickstart, and the steps for its packages."""
     kickstart = check(packages_payload(recipe, looked))
     preparation = _preparation(recipe, looked, tools, kickstart[1], world)
     if preparation.payload is not None:
@@ -182,7 +187,9 @@ def plan(
 
 
 def payloads(recipe: Recipe, looked: Mirror) -> list[Payload]:
-    """A payload that is made on the host takes two kickstarts, the last one installs."""
+    """The payloads: one that is built on the host needs two kickstarts, of which the last one
+    installs.
+    """
     packages = packages_payload(recipe, looked)
     return [packages, LiveimgPayload(PAYLOAD_URL, "0" * 64)] if recipe.installer.payload == "host" else [packages]
 
@@ -194,12 +201,12 @@ def supported(recipe: Recipe) -> Supported:
 
 @cache
 def _carried_out(machine: TargetMachine) -> Supported:
-    """The same one for machines that are alike: reports are compared by it."""
+    """The same function for equal machines, because reports are cached by it."""
     return partial(agent.check, machine=machine)
 
 
 def boot(recipe: Recipe) -> Boot:
-    """It installs systems for UEFI from a BIOS machine: its kernel has no entry for UEFI."""
+    """Boot with BIOS, even to install for UEFI: kickstrap's kernel has no UEFI entry point."""
     return Boot(runtime.kernel_arguments(recipe.machine.firmware))
 
 
@@ -210,12 +217,14 @@ def disks(recipe: Recipe, folder: Path) -> tuple[SourceDisk, ...]:
 
 
 def packages_payload(recipe: Recipe, mirror: Mirror) -> PackagesPayload:
-    """The payload of packages from a mirror. In the VM one must be named; on the host mmdebstrap has a default."""
+    """The payload of packages from a mirror. The VM needs an explicit one; on the host mmdebstrap
+    has a default.
+    """
     main = mirror.main
     if main is None and recipe.installer.payload == "in-vm":
         raise HostError(
-            "no Debian mirror is known for a payload that is unpacked in the VM: this host's apt names none",
-            "name one with installer.mirror in the recipe",
+            "no Debian mirror is known for a payload that is unpacked in the VM: this host's apt has none",
+            "set installer.mirror in the recipe",
         )
     return PackagesPayload(main or "http://mirror.invalid/debian", str(recipe.os.codename), recipe.installer.components)
 
@@ -223,7 +232,7 @@ def packages_payload(recipe: Recipe, mirror: Mirror) -> PackagesPayload:
 def _preparation(
     recipe: Recipe, mirror: Mirror, tools: Tools, kickstart: ParsedKickstart, world: World | None
 ) -> KickstrapPreparation:
-    """What is needed for the %packages of ``kickstart``."""
+    """The preparation for the %packages of ``kickstart``."""
     suite, components = str(recipe.os.codename), recipe.installer.components
     runtime_spec = RuntimeSpec(suite=suite, mirror=mirror)
     base, tree = _runtime_steps(runtime_spec, tools)
@@ -278,7 +287,7 @@ def _payload_step(spec: PayloadSpec, tools: Tools, world: World | None) -> Step:
 
 
 def archive(spec: PayloadSpec) -> Archive:
-    """How old the packages of a root archive are, and what the mirror has newer."""
+    """Determines how old the packages of a root archive are, and which are newer on the mirror."""
     return Archive(
         offers=partial(index.offered, spec),
         newer=lambda folder: index.newer(spec, archives.read(folder).packages),

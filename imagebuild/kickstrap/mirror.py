@@ -1,7 +1,7 @@
-"""Where this host gets its Debian packages from, and the keys that prove them.
+"""Determines this host's Debian mirror, and the keys that verify its packages.
 
-The answer comes from apt's own configuration, so that a build uses the mirror (a local one, a
-company's, a snapshot) that the host's administrator chose.
+The mirror comes from apt's own configuration, so that a build uses the one (a local or private
+mirror, a snapshot) that the host's administrator chose.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 _FORMAT = "$(CREATED_BY)|$(ORIGIN)|$(LABEL)|$(CODENAME)|$(REPO_URI)"
 _SCHEMES = re.compile(r"(https?|ftp|file):/")
 _ROLLING = frozenset({"sid", "unstable", "experimental", "rc-buggy"})
-"""Suites that have neither updates nor security suites beside them."""
+"""Suites without corresponding updates and security suites."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Mirror:
         return "\n".join(_stanza(uri, names, components) for uri, names in archives.items()) or None
 
     def archives(self, suite: str) -> list[tuple[str, str]]:
-        """The archives that a guest of ``suite`` has its packages from: the URI and the suite there. None without a mirror."""
+        """The archives for a guest of ``suite``: URI and suite of each. Empty without a mirror."""
         if self.main is None:
             return []
         found = [(self.main, suite)]
@@ -63,9 +63,9 @@ def _stanza(uri: str, suites: Sequence[str], components: Sequence[str]) -> str:
 
 
 def parse_targets(lines: Iterable[str]) -> Mirror:
-    """The mirror named by the lines of ``apt-get indextargets`` in our format.
+    """The mirror in the lines of ``apt-get indextargets`` in the format ``_FORMAT``.
 
-    Other vendors' archives (Ubuntu's too) are passed over: they hold no Debian.
+    Archives of other vendors, including Ubuntu, are ignored: they do not contain Debian.
     """
     main = security = None
     updates = False
@@ -86,7 +86,9 @@ def parse_targets(lines: Iterable[str]) -> Mirror:
 
 @cache
 def host_mirror() -> Mirror:
-    """The mirror that this host's apt uses for Debian; ``Mirror()`` where there is none. Asked once."""
+    """The mirror that this host's apt uses for Debian; ``Mirror()`` if there is none. apt is run
+    only once.
+    """
     try:
         completed = run(["apt-get", "indextargets", "--format", _FORMAT], timeout=60)
     except (HostError, CommandFailed):
@@ -95,19 +97,19 @@ def host_mirror() -> Mirror:
 
 
 def mirror_depends_on() -> list[Path]:
-    """The files that decide what apt answers: its configuration, and what it knows of each archive."""
+    """The files that determine apt's answer: its configuration, and its data about each archive."""
     configuration = [path for path in Path("/etc/apt").rglob("*") if path.suffix != ".gpg"]
     return [*configuration, *Path("/var/lib/apt/lists").glob("*Release")]
 
 
 def keyring() -> Path:
-    """The file with the keys of Debian's archives.
+    """The keyring of Debian's archives.
 
-    Raises HostError where it is not installed.
+    Raises HostError if it is not installed.
     """
     if not _KEYRING.is_file():
         raise HostError(
-            f"the keys of Debian's archives are not there: {_KEYRING}",
+            f"the keyring of Debian's archives is missing: {_KEYRING}",
             "install the package debian-archive-keyring, or run `make setup`",
         )
     return _KEYRING

@@ -1,4 +1,4 @@
-"""Which kernel modules a machine needs to reach its disks, in the order to load them."""
+"""Determines the kernel modules that a machine needs to reach its disks, in load order."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ModuleIndex:
-    """What ``modules.dep`` and ``modules.builtin`` of one kernel say.
+    """The content of ``modules.dep`` and ``modules.builtin`` of a kernel.
 
     ``needs`` maps a module's path below ``/lib/modules/<version>`` to the paths it depends on;
-    ``paths`` maps its name to its path; ``builtin`` are the names that are part of the kernel.
+    ``paths`` maps its name to its path; ``builtin`` are the names of built-in modules.
     """
 
     needs: dict[str, tuple[str, ...]]
@@ -25,11 +25,11 @@ class ModuleIndex:
     builtin: frozenset[str]
 
     def has(self, name: str) -> bool:
-        """Whether this kernel has ``name``, as a module or in itself."""
+        """Whether this kernel has ``name``, as a module or built in."""
         return name in self.builtin or name in self.paths
 
     def load_order(self, names: Sequence[str]) -> list[str]:
-        """Paths of the modules to load for ``names``, each after those that it depends on.
+        """Paths of the modules to load for ``names``, each after its dependencies.
 
         Raises ImageBuildError for a name that this kernel does not have.
         """
@@ -47,7 +47,7 @@ class ModuleIndex:
 
 
 def parse_index(modules_dep: str, modules_builtin: str) -> ModuleIndex:
-    """Read the texts of ``modules.dep`` and ``modules.builtin``."""
+    """Parse the texts of ``modules.dep`` and ``modules.builtin``."""
     needs: dict[str, tuple[str, ...]] = {}
     for line in modules_dep.splitlines():
         path, _, dependencies = line.partition(":")
@@ -58,17 +58,19 @@ def parse_index(modules_dep: str, modules_builtin: str) -> ModuleIndex:
 
 
 def name_of(path: str) -> str:
-    """``kernel/drivers/net/virtio_net.ko.xz`` -> ``virtio_net``; hyphens become underscores, as the kernel has it."""
+    """``kernel/drivers/net/virtio_net.ko.xz`` -> ``virtio_net``; hyphens become underscores, as in
+    the kernel.
+    """
     return path.rpartition("/")[2].partition(".ko")[0].replace("-", "_")
 
 
 def plain(path: str, data: bytes) -> bytes:
-    """The module's bytes as busybox's insmod takes them: uncompressed.
+    """The module's bytes without compression, as busybox's insmod needs them.
 
-    Raises ImageBuildError for a compression that Debian has not used so far.
+    Raises ImageBuildError for a compression that Debian does not use so far.
     """
     if path.endswith(".ko"):
         return data
     if path.endswith(".ko.xz"):
         return lzma.decompress(data)
-    raise ImageBuildError(f"cannot read the kernel module {path}: its compression is not known")
+    raise ImageBuildError(f"cannot read the kernel module {path}: unknown compression")

@@ -1,8 +1,8 @@
-"""The root archive of a recipe's packages, built on this host and handed to the VM as ``liveimg``.
+"""The root archive of a recipe's packages, built on this host and passed to the VM as ``liveimg``.
 
-It is not compressed. Measured on 351 MB, as CPU seconds of QEMU's emulation for unpacking and checksum
-together: 17 uncompressed, 24 as zstd -3 (150 MB), 29 as zstd -1; the checksum alone takes 7, beside tar on
-the other processor. In the store it costs disk space, which is cheaper.
+It is not compressed. Measured on 351 MB, in CPU seconds of QEMU's emulation for unpacking and
+checksum together: 17 uncompressed, 24 as zstd -3 (150 MB), 29 as zstd -1; the checksum alone takes
+7, in parallel to tar on the other processor. In the store this costs disk space, which is cheaper.
 """
 
 from __future__ import annotations
@@ -25,15 +25,17 @@ if TYPE_CHECKING:
 _SECTOR = 512
 _STATUS = "./var/lib/dpkg/status"
 ARCHITECTURES = {"x86_64": "amd64"}
-"""Debian's names of the architectures that recipes name."""
+"""Debian's names for the architectures in recipes."""
 
 
 @dataclass(frozen=True)
 class PayloadSpec:
-    """Which packages, from where. ``packages`` and ``excluded`` are those of the kickstart's %packages.
+    """Which packages to install from where. ``packages`` and ``excluded`` come from the kickstart's
+    %packages.
 
-    ``core`` (no --nocore there) adds Debian's standard system, priority important, to the required packages;
-    ``weak_dependencies`` (no --exclude-weakdeps) adds what packages recommend. The agent does the same in the VM.
+    ``core`` (no --nocore) adds Debian's standard system, priority important, to the required
+    packages; ``weak_dependencies`` (no --exclude-weakdeps) adds recommended packages. The agent
+    does the same in the VM.
     """
 
     suite: str
@@ -48,7 +50,9 @@ class PayloadSpec:
 
 @dataclass(frozen=True)
 class PayloadResult:
-    """The archive, the SHA-256 of its bytes (a multiple of 512, as a disk has), and what is in it."""
+    """The archive, its SHA-256, and its packages. Its size is a multiple of 512 bytes, like a
+    disk's.
+    """
 
     path: Path
     sha256: str
@@ -56,9 +60,11 @@ class PayloadResult:
 
 
 def build(spec: PayloadSpec, into: Path, progress: Progress) -> PayloadResult:
-    """Make the root archive of ``spec`` in the folder ``into``: ``root.tar``, and ``payload.json`` about it.
+    """Build the root archive of ``spec`` in the folder ``into``: ``root.tar``, and its description
+    ``payload.json``.
 
-    If it is interrupted, the folder is left as it was. Raises bootstrap.PackagesUnknown, HostError, CommandFailed.
+    If it is interrupted, the folder is left as it was. Raises bootstrap.PackagesUnknown, HostError,
+    CommandFailed.
     """
     into.mkdir(parents=True, exist_ok=True)
     archive = into / "root.tar"
@@ -85,23 +91,25 @@ def build(spec: PayloadSpec, into: Path, progress: Progress) -> PayloadResult:
 
 
 def read(folder: Path) -> PayloadResult:
-    """What ``build`` made in ``folder``."""
+    """The result of ``build`` in ``folder``."""
     record = files.read_record(folder / "payload.json", PayloadResult)
     return replace(record, path=folder / record.path.name)
 
 
 def installed(archive: Path) -> dict[str, str]:
-    """The packages in a root archive and their versions, from dpkg's database in it."""
+    """The packages in a root archive and their versions, from its dpkg database."""
     with tarfile.open(archive) as root:
         for member in root:
             if member.name == _STATUS:
                 content = root.extractfile(member)
                 assert content is not None
                 return dpkg.versions(content.read().decode())
-    raise ImageBuildError(f"the root archive {archive} holds no Debian system: {_STATUS} is missing")
+    raise ImageBuildError(f"the root archive {archive} does not contain a Debian system: {_STATUS} is missing")
 
 
 def pad(archive: Path) -> None:
-    """Fill ``archive`` with zeros to whole sectors: QEMU shows it as a disk, and the VM reads all of that."""
+    """Pad ``archive`` with zeros to whole sectors: QEMU presents it as a disk, which the VM reads
+    completely.
+    """
     size = archive.stat().st_size
     os.truncate(archive, size + -size % _SECTOR)

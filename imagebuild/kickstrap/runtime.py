@@ -1,8 +1,8 @@
-"""The installer's runtime: Debian packages of the guest's own suite, presented as an install tree.
+"""The installer's runtime: Debian packages of the guest's suite, provided as an install tree.
 
-Two parts, since one is slow and rarely changes and the other is quick and changes with every edit:
-the *base* (kernel, modules, squashfs, from packages) and the *tree* (the base, the agent and
-pykickstart, ``.treeinfo``), which is what ``virt-install --location`` gets.
+It has two parts: the *base* (kernel, modules, squashfs, from packages) is slow to build and rarely
+changes; the *tree* (the base, the agent and pykickstart, ``.treeinfo``) is quick to build and
+changes with every edit. The tree is passed to ``virt-install --location``.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 _HERE = Path(__file__).parent
 _ROOTFS = _HERE / "rootfs"
 _HOME = "usr/lib/kickstrap"
-"""Where the agent lives in the runtime."""
+"""The agent's folder in the runtime."""
 
 PACKAGES = (
     "linux-image-cloud-amd64", "busybox-static", "udhcpc", "kmod", "iproute2",
@@ -42,22 +42,27 @@ PACKAGES = (
 )  # fmt: skip
 
 _FIRST = ("virtio_pci", "virtio_blk", "virtio_rng", "virtio_console", "squashfs", "overlay")
-"""Modules without which the runtime cannot be reached, and the log cannot leave it (a module up to Debian 12)."""
+"""Modules that are needed to reach the runtime and to send the log (a module up to Debian 12)."""
 _OTHERS = ("virtio_scsi", "ahci", "ata_piix", "sd_mod")
-"""Modules for a target disk that is not virtio's; loaded only if none of virtio's is it."""
+"""Modules for a target disk that is not a virtio disk; loaded only if no virtio disk is the target.
+"""
 _MEDIUM = ("isofs", "loop", "sr_mod")
-"""Modules for a runtime that is in an ISO image; loaded, after the others, only if inst.stage2= names one."""
+"""Modules for a runtime in an ISO image; loaded, after the others, only if inst.stage2= names one.
+"""
 KERNEL_ARGS = ("quiet", "panic=-1", "mitigations=off")
-"""What the tree wants on its kernel's command line, beside inst.ks=, console= and the guest's firmware.
+"""Arguments for the tree's kernel, in addition to inst.ks=, console= and the guest's firmware.
 
-quiet: the agent's events are lines of their own, and a slow serial console has less to write.
-panic=-1: a panic resets at once, which ends the domain, instead of hanging until the time limit.
-mitigations=off: nothing untrusted runs in the installer, and retpolines are dear under emulation.
+quiet: kernel messages do not mix with the agent's events, and a slow serial console has less to
+write. panic=-1: a panic resets immediately, which ends the domain, instead of hanging until the
+time limit. mitigations=off: nothing untrusted runs in the installer, and retpolines are slow under
+emulation.
 """
 
 
 def kernel_arguments(firmware: str) -> tuple[str, ...]:
-    """What the tree's kernel is told for a guest with this firmware: the agent makes the disks for that one."""
+    """Arguments for the tree's kernel for a guest with this firmware, for which the agent prepares
+    the disks.
+    """
     return KERNEL_ARGS if firmware == "bios" else (*KERNEL_ARGS, f"kickstrap.firmware={firmware}")
 
 
@@ -68,7 +73,7 @@ _APPLETS = (
 
 @dataclass(frozen=True)
 class RuntimeSpec:
-    """Of which suite the runtime is, and where its packages come from."""
+    """The suite of the runtime, and the source of its packages."""
 
     suite: str
     mirror: Mirror = field(default_factory=Mirror)
@@ -77,7 +82,7 @@ class RuntimeSpec:
 
 @dataclass(frozen=True)
 class Base:
-    """What ``base.json`` of a base tells: the kernel's version, digests, and packages with versions."""
+    """The content of ``base.json``: the kernel's version, digests, and packages with versions."""
 
     suite: str
     kernel: str
@@ -87,7 +92,7 @@ class Base:
 
 
 def base_sources() -> tuple[Path, ...]:
-    """The code that decides what a base is: its fingerprint covers these files."""
+    """The code that determines a base: its fingerprint covers these files."""
     own = ("bootstrap", "mirror", "modules", "runtime", "squashfs")
     return (
         *(_HERE / f"{name}.py" for name in own),
@@ -103,7 +108,7 @@ def tree_sources() -> tuple[Path, ...]:
 
 
 def build_base(spec: RuntimeSpec, into: Path, progress: Progress) -> Base:
-    """Make the slow part of an install tree in the folder ``into``.
+    """Build the base of an install tree, the slow part, in the folder ``into``.
 
     Raises HostError and CommandFailed.
     """
@@ -116,7 +121,7 @@ def build_base(spec: RuntimeSpec, into: Path, progress: Progress) -> Base:
                 mirror=spec.mirror,
                 components=tuple(spec.components),
                 packages=PACKAGES,
-                # the runtime boots from its own initrd: without the kernel's hooks none is generated
+                # the runtime boots from its own initrd: without the kernel's hooks no other is generated
                 dpkg_options=("path-exclude=/etc/kernel/*",),
             ),
             archive,
@@ -158,7 +163,7 @@ def _initrd_entries(parts: squashfs.Parts, version: str) -> Iterator[cpio.CpioMe
     index = modules.parse_index(
         parts.files[f"{folder}/modules.dep"].decode(), parts.files[f"{folder}/modules.builtin"].decode()
     )
-    # in case the kernel's own archive has none: without it PID 1 would have no output
+    # in case the kernel's built-in archive has none: without it PID 1 would have no output
     yield cpio.character_device("dev/console", 5, 1)
     yield cpio.file("bin/busybox", parts.files["usr/bin/busybox"], executable=True)
     for applet in _APPLETS:
@@ -177,7 +182,9 @@ def _initrd_entries(parts: squashfs.Parts, version: str) -> Iterator[cpio.CpioMe
 
 
 def _unpack_interpreter(parts: squashfs.Parts, into: Path) -> None:
-    """The runtime's own Python, to compile the agent for it: it runs on this host through its own loader."""
+    """Unpack the runtime's Python, to compile the agent for it: it runs on this host through its
+    own loader.
+    """
     libraries = "usr/lib/x86_64-linux-gnu"
     paths = parts.matching(r"usr/(bin/python3\.|lib/python3\.)")
     paths += [path for path in (*parts.files, *parts.links) if re.match(rf"{libraries}/[^/]+\.so", path)]
@@ -190,10 +197,11 @@ def _unpack_interpreter(parts: squashfs.Parts, into: Path) -> None:
 
 
 def build_tree(base: Path, into: Path) -> None:
-    """Make the install tree in the folder ``into`` from the folder ``base`` that build_base made; takes a second.
+    """Build the install tree in the folder ``into`` from the folder ``base`` made by build_base;
+    takes a second.
 
-    Big files are hard links to the base's where the file system allows it. Everything is
-    world-readable, since QEMU runs as another user. Raises HostError and CommandFailed.
+    Large files are hard links to the base's if the file system supports it. Everything is
+    world-readable, because QEMU runs as another user. Raises HostError and CommandFailed.
     """
     about = read_base(base)
     pxeboot = into / "images" / "pxeboot"
@@ -213,7 +221,7 @@ def build_tree(base: Path, into: Path) -> None:
 
 
 def _link(source: Path, target: Path) -> None:
-    """``target`` is ``source`` by another name, or a copy where the file system has no hard links."""
+    """Hard-link ``source`` to ``target``, or copy it if the file system has no hard links."""
     try:
         target.hardlink_to(source)
     except OSError:
@@ -221,13 +229,15 @@ def _link(source: Path, target: Path) -> None:
 
 
 def _make_readable(folder: Path) -> None:
-    """Files 0644 (programs 0755), folders 0755, whatever the umask: QEMU works as another user."""
+    """Set files to 0644 (programs 0755) and folders to 0755, whatever the umask: QEMU runs as
+    another user.
+    """
     for path in (folder, *folder.rglob("*")):
         path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)
 
 
 def read_base(base: Path) -> Base:
-    """What build_base wrote about ``base``."""
+    """The description of ``base`` by build_base."""
     return files.read_record(base / "base.json", Base)
 
 
@@ -242,13 +252,13 @@ def _agent_entries(base: Path, about: Base) -> Iterator[cpio.CpioMember]:
         shutil.copytree(_ROOTFS / "requests", home / "lib" / "requests", ignore=ignore)
         _compile(base, about, home)
         for path in sorted(home.rglob("*")):
-            # of the libraries only the compiled form: half the bytes to unpack
+            # only the compiled form of the libraries: half the bytes to unpack
             if path.is_file() and not (path.suffix == ".py" and "lib" in path.relative_to(home).parts[:1]):
                 yield cpio.file(f"{_HOME}/{path.relative_to(home)}", path.read_bytes())
 
 
 def _compile(base: Path, about: Base, home: Path) -> None:
-    """Byte-compile ``home`` with the runtime's Python; unchecked, so that no time of a file can spoil it."""
+    """Byte-compile ``home`` with the runtime's Python; unchecked, so file times do not matter."""
     root = base / "python"
     libraries = root / "usr/lib/x86_64-linux-gnu"
     python: list[str | Path] = [
@@ -284,7 +294,9 @@ def _pykickstart() -> Path:
 
 
 def treeinfo(suite: str, digests: dict[str, str]) -> str:
-    """The text of ``.treeinfo``; ``digests`` maps paths in the tree to SHA-256. See productmd's treeinfo-1.0."""
+    """The text of ``.treeinfo``; ``digests`` maps paths in the tree to SHA-256. See productmd's
+    treeinfo-1.0.
+    """
     text = configparser.ConfigParser()
     text.optionxform = str  # type: ignore[assignment, method-assign]
     kernel, initrd, image = "images/pxeboot/vmlinuz", "images/pxeboot/initrd.img", "images/install.img"

@@ -1,7 +1,8 @@
-"""The runtime's tar archive taken apart: what boots it, what compiles for it, and the squashfs of the rest.
+"""Splits the runtime's tar archive: files that boot it, files that compile for it, and a squashfs
+of the rest.
 
-Everything is read from the archive as a stream, so that no file of another owner and no device
-node has to be made on this host, and no root rights are needed.
+Everything is read from the archive as a stream, so that no files of other owners and no device
+nodes have to be created on this host, and no root privileges are needed.
 """
 
 from __future__ import annotations
@@ -21,13 +22,13 @@ if TYPE_CHECKING:
 
     from imagebuild.progress import Progress
 
-# What the installer never reads. The archive of a runtime with it is two times as large.
+# Files that the installer never reads. With them the runtime's archive is twice as large.
 _DROPPED = re.compile(
     r"boot/|usr/share/(doc|man|info|locale|lintian|bash-completion|zoneinfo|pixmaps|icons|systemd)/"
     r"|usr/lib/(udev/hwdb|systemd/)|usr/lib/x86_64-linux-gnu/perl/[^/]+/CORE/|usr/lib/python3[^/]*/(test|idlelib|ensurepip)/"
     r"|var/(cache|log)/.|var/lib/apt/lists/."
 )
-# Read on the host: the kernel, what goes into the initrd, and the interpreter that compiles the agent.
+# Files that the host reads: the kernel, the initrd's content, and the interpreter that compiles the agent.
 _KEPT = re.compile(
     r"boot/vmlinuz-|usr/bin/busybox$|usr/lib/modules/[^/]+/(kernel/.*\.ko|modules\.(dep|builtin)$)"
     r"|usr/bin/python3\.\d+$|usr/lib/python3\.\d+/(?!test/|__pycache__|.*/__pycache__).*\.py$"
@@ -35,31 +36,34 @@ _KEPT = re.compile(
 )
 _OPTIONS = (
     "-comp", "lz4", "-b", "128K", "-no-xattrs",
-    "-root-uid", "0", "-root-gid", "0", "-root-mode", "0755",  # else they are those of whoever runs sqfstar
+    "-root-uid", "0", "-root-gid", "0", "-root-mode", "0755",  # otherwise those of the user who runs sqfstar
     "-quiet", "-no-progress",
 )  # fmt: skip
 
 
 @dataclass
 class Parts:
-    """Files read on the way: path in the archive -> bytes; and symbolic links: path -> target."""
+    """Files read from the archive: path -> bytes; and symbolic links: path -> target."""
 
     files: dict[str, bytes] = field(default_factory=dict)
     links: dict[str, str] = field(default_factory=dict)
 
     def read(self, path: str) -> bytes:
-        """The bytes of ``path``; a symbolic link to a file beside it is followed. Raises KeyError."""
+        """The bytes of ``path``; a symbolic link to a file in the same folder is followed. Raises
+        KeyError.
+        """
         if path in self.links:
             return self.read(f"{path.rpartition('/')[0]}/{self.links[path]}")
         return self.files[path]
 
     def matching(self, pattern: str) -> list[str]:
-        """Paths of files that the regular expression matches from their beginning, sorted."""
+        """Sorted paths of files that the regular expression matches at their start."""
         return sorted(path for path in self.files if re.match(pattern, path))
 
 
 def pack(archive: Path, into: Path, progress: Progress) -> Parts:
-    """Write the squashfs ``into`` from the tar archive ``archive`` without what the installer never reads.
+    """Write the squashfs ``into`` from the tar archive ``archive``, without the files that the
+    installer never reads.
 
     Needs sqfstar (squashfs-tools 4.5 or newer). Raises CommandFailed, HostError.
     """
@@ -68,7 +72,7 @@ def pack(archive: Path, into: Path, progress: Progress) -> Parts:
     size = archive.stat().st_size
     with ExitStack() as opened:
         source = opened.enter_context(tarfile.open(archive))
-        # sqfstar gives the root folder the time of day, and no file a later time than this
+        # sqfstar gives the root folder the current time; with this variable no time is later than its value
         newest = max((member.mtime for member in source.getmembers()), default=0)
         process = opened.enter_context(started(argv, stdin=True, env={"SOURCE_DATE_EPOCH": str(int(newest))}))
         assert process.stdin is not None
@@ -84,7 +88,7 @@ def pack(archive: Path, into: Path, progress: Progress) -> Parts:
                     progress.update("packing the installer's image", source.fileobj.tell() / size)
             process.stdin.close()
         except BrokenPipeError:
-            pass  # sqfstar has ended before its time: its output says why
+            pass  # sqfstar has ended early: its output contains the reason
         output = process.stdout.read()
         status = process.wait()
     if status != 0:

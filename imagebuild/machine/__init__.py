@@ -1,1 +1,1 @@
-"""The machine as libvirt sees it: the domain definition that accompanies an image, and what both it and virt-install need."""
+"""The machine for libvirt: the domain definition of an image, and options for virt-install."""

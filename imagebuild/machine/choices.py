@@ -1,4 +1,4 @@
-"""What a recipe leaves open about a machine, decided once for virt-install and for the domain definition. Pure."""
+"""Choices that a recipe leaves open, shared by virt-install and the domain definition. Pure."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ SPICE_PORT = "com.redhat.spice.0"
 """The virtio-serial port of SPICE's agent."""
 RANDOM_SOURCE = "/dev/urandom"
 IOTHREAD = "1"
-"""The one I/O thread that all disks share."""
+"""The I/O thread that all disks share."""
 
 
 def chipset(virt_type: VirtType, arch: str, buses: Iterable[str]) -> str:
-    """libvirt's machine: q35, or the older pc where a disk is at IDE, which q35 has not."""
+    """libvirt's machine type: q35, or the older pc for IDE disks, which q35 does not support."""
     if virt_type == "xen":
         return "xenfv"
     if arch == "aarch64":
@@ -28,7 +28,7 @@ def chipset(virt_type: VirtType, arch: str, buses: Iterable[str]) -> str:
 
 
 def cpu(hardware: Hardware, virt_type: VirtType, arch: str) -> Cpu | None:
-    """The CPU model of a machine that people will use; None leaves it to the hypervisor."""
+    """The CPU model of a machine for production use; None leaves the choice to the hypervisor."""
     if hardware.cpu is not None or virt_type == "xen":
         return hardware.cpu
     if virt_type == "qemu":
@@ -37,7 +37,7 @@ def cpu(hardware: Hardware, virt_type: VirtType, arch: str) -> Cpu | None:
 
 
 def bus(name: str, virt_type: VirtType) -> str:
-    """The bus of a disk: virtio is the paravirtual one, and under Xen that is Xen's own."""
+    """The bus of a disk: virtio means paravirtual, which under Xen is Xen's own bus."""
     return "xen" if name == "virtio" and virt_type == "xen" else name
 
 
@@ -47,26 +47,29 @@ def card_model(name: str, virt_type: VirtType) -> str:
 
 
 def video(arch: str) -> str:
-    """The display adapter: what every guest has a driver for; ARM firmware knows virtio's only."""
+    """The display adapter: one that every guest has a driver for; ARM firmware supports only
+    virtio.
+    """
     return "virtio" if arch == "aarch64" else "vga"
 
 
 def tpm_model(arch: str) -> str:
-    """The TPM's interface: CRB is x86's only."""
+    """The TPM's interface: CRB exists only on x86."""
     return "tpm-tis" if arch == "aarch64" else "tpm-crb"
 
 
 def balloon_model(hardware: Hardware, virt_type: VirtType) -> str:
-    """The balloon, or libvirt's word for no balloon."""
+    """The model of the balloon device; ``none`` in libvirt means no balloon."""
     if not hardware.balloon:
         return "none"
     return "xen" if virt_type == "xen" else "virtio"
 
 
 def firmware_features(firmware: str, virt_type: VirtType) -> tuple[tuple[str, bool], ...]:
-    """Features of the UEFI firmware that libvirt shall choose: Secure Boot with Microsoft's keys, or none of it.
+    """Features of the UEFI firmware for libvirt to choose: Secure Boot with Microsoft's keys, or no
+    Secure Boot.
 
-    Xen has one firmware, and nothing to choose from.
+    Xen has only one firmware, so there is no choice.
     """
     if virt_type == "xen":
         return ()

@@ -1,7 +1,9 @@
-"""The libvirt domain definition of the machine that an image is for: ``virsh define`` takes it. Pure.
+"""The libvirt domain definition of the machine that an image is for, for use with ``virsh define``.
+Pure.
 
-It is portable: no path of an emulator or a firmware, no UUID, a MAC address only where the recipe gives one. libvirt fills
-these in when the domain is defined. The format is libvirt's (formatdomain.html).
+It is portable: it has no emulator or firmware paths, no UUID, and a MAC address only if the recipe
+sets one. libvirt adds these when the domain is defined. The format is libvirt's
+(formatdomain.html).
 """
 
 from __future__ import annotations
@@ -20,13 +22,15 @@ from imagebuild.recipe.model.machine import Hardware, Machine
 from imagebuild.recipe.model.recipe import Recipe
 
 IMAGES = PurePosixPath("/var/lib/libvirt/images")
-"""Where the definition expects the images: the folder of libvirt's pool ``default``."""
+"""The folder in which the definition expects the images: that of libvirt's pool ``default``."""
 _DEVICES = {"virtio": "vd", "scsi": "sd", "sata": "sd", "ide": "hd", "xen": "xvd"}
 
 
 @dataclass(frozen=True)
 class DomainDisk:
-    """A disk of the domain: its file on the host, bus as in libvirt, and device such as ``vda``."""
+    """A disk of the domain: its file on the host, its libvirt bus, and its device name, such as
+    ``vda``.
+    """
 
     path: PurePosixPath
     bus: str
@@ -34,24 +38,30 @@ class DomainDisk:
 
 
 def image_format(recipe: Recipe) -> Literal["qcow2", "raw"]:
-    """The format that the definition names: qcow2, or raw, which the images of other formats are to be made into."""
+    """The image format in the definition: qcow2, or raw, to which images in other formats must be
+    converted.
+    """
     return "qcow2" if "qcow2" in recipe.output.format else "raw"
 
 
 def image_names(recipe: Recipe, suffix: str) -> tuple[str, ...]:
-    """The file names of a recipe's images in a format, the system disk's first: ``web.qcow2``, ``web-disk2.qcow2``."""
+    """The file names of a recipe's images in a format, the system disk's first: ``web.qcow2``,
+    ``web-disk2.qcow2``.
+    """
     first = recipe.name
     numbers = range(2, len(recipe.extra_disks) + 2)
     return (f"{first}.{suffix}", *(f"{first}-disk{number}.{suffix}" for number in numbers))
 
 
 def virt_type(machine: Machine) -> VirtType:
-    """The hypervisor that the definition names: ``auto`` is KVM, which is what the image is for."""
+    """The hypervisor in the definition: ``auto`` is KVM, which the image is for."""
     return "kvm" if machine.virt_type == "auto" else machine.virt_type
 
 
 def definition(recipe: Recipe, *, name: str | None = None, images: PurePosixPath = IMAGES) -> str:
-    """The domain XML of ``recipe``'s machine, with the images in the folder ``images``. ``name`` instead of the recipe's."""
+    """The domain XML of ``recipe``'s machine, with images in the folder ``images``. ``name``
+    overrides the recipe's.
+    """
     machine, kind, arch = recipe.machine, virt_type(recipe.machine), recipe.os.arch
     disks = tuple(_disks(recipe, images, kind))
     domain = ET.Element("domain", type=kind)
@@ -71,7 +81,7 @@ def definition(recipe: Recipe, *, name: str | None = None, images: PurePosixPath
 
 
 def device_names(buses: Sequence[str]) -> tuple[str, ...]:
-    """The devices of disks at these buses, in order: ``vda``, ``vdb``, ``sda``."""
+    """The device names of disks on these buses, in order: ``vda``, ``vdb``, ``sda``."""
     taken: Counter[str] = Counter()
     names = []
     for bus in buses:

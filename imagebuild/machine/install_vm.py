@@ -1,4 +1,4 @@
-"""The VM that installs a recipe: the recipe's wishes, and its files in one folder. Pure."""
+"""The VM that installs a recipe: the recipe's settings, and the VM's files in one folder. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from imagebuild.recipe.model.recipe import Recipe
 
 @dataclass(frozen=True)
 class Boot:
-    """How an installer's own kernel is started: by which firmware, on which CPU, and with which arguments beside inst.ks= and console=."""
+    """How an installer's kernel is booted: the firmware, the CPU, and arguments in addition to
+    inst.ks= and console=.
+    """
 
     kernel_arguments: tuple[str, ...]
     firmware: Literal["bios", "uefi"] = "bios"
@@ -23,7 +25,7 @@ class Boot:
 
 
 def disk_names(recipe: Recipe) -> tuple[str, ...]:
-    """The files that are installed to, the system disk's first: ``disk.raw``, ``disk2.raw``."""
+    """The files of the target disks, the system disk's first: ``disk.raw``, ``disk2.raw``."""
     return ("disk.raw", *(f"disk{number}.raw" for number in range(2, len(recipe.extra_disks) + 2)))
 
 
@@ -45,7 +47,9 @@ def install_machine(
     sources: Sequence[SourceDisk],
     description: str = "",
 ) -> InstallMachine:
-    """The VM: disks, kickstart (``ks.cfg``) and UEFI variables in ``folder``, the console's and the installer's logs in ``logs``."""
+    """The VM, with disks, kickstart (``ks.cfg``) and UEFI variables in ``folder``, and the logs in
+    ``logs``.
+    """
     return InstallMachine(
         name=name,
         connect=connect,
@@ -60,7 +64,7 @@ def install_machine(
         installer_log=logs / "installer.log",
         arch=recipe.os.arch,
         firmware=boot.firmware,
-        nvram=folder / "nvram.fd" if boot.firmware == "uefi" and virt_type != "xen" else None,  # Xen keeps none
+        nvram=folder / "nvram.fd" if boot.firmware == "uefi" and virt_type != "xen" else None,  # Xen stores none
         cpu=boot.cpu,
         kernel_args=boot.kernel_arguments,
         sources=tuple(sources),

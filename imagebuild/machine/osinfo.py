@@ -1,4 +1,6 @@
-"""libosinfo's full id of a guest from its short one; management tools show its name and icon by it."""
+"""Maps libosinfo's short ID of a guest to the full one, by which management tools show its name and
+icon.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +18,11 @@ _IDS = (
     (r"rocky(\d+)", "http://rockylinux.org/rocky/{0}"),
     (r"almalinux(\d+)", "http://almalinux.org/almalinux/{0}"),
 )
-"""Forms of osinfo-db's ids; a test holds them against the database."""
+"""Patterns of osinfo-db's IDs; a test compares them with the database."""
 
 
 def full_id(short: str) -> str | None:
-    """The id of libosinfo's database, or None for a system that is not known here."""
+    """The ID in libosinfo's database, or None for an unknown system."""
     for pattern, form in _IDS:
         if match := re.fullmatch(pattern, short):
             return form.format(*match.groups())

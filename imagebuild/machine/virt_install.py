@@ -1,7 +1,8 @@
 """The virt-install command of an unattended installation, as a pure function.
 
-Everything QEMU could guess is said: formats (a guest-controlled disk is never probed), serial
-numbers of the disks (the installer finds them by these), no display, what ends the domain.
+Everything that QEMU could guess is set explicitly: formats (a guest-controlled disk is never
+probed), serial numbers of disks (the installer finds disks by them), no display, and what ends the
+domain.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ from imagebuild.recipe.model.cpu import Cpu
 from imagebuild.recipe.model.machine import Vm
 
 LOG_PORT = "org.fedoraproject.anaconda.log.0"
-"""The virtio-serial port that Anaconda sends its logs to of its own accord; kickstrap does the same."""
+"""The virtio-serial port that Anaconda sends its logs to by default; kickstrap does the same."""
 
 
 @dataclass(frozen=True)
 class TargetDisk:
-    """A raw disk that is installed to, and its bus in the recipe's words."""
+    """A raw disk to install to, and its bus as named in the recipe."""
 
     path: Path
     bus: str = "virtio"
@@ -31,7 +32,7 @@ class TargetDisk:
 
 @dataclass(frozen=True)
 class SourceDisk:
-    """A read-only raw disk that the installer reads from, found in the VM by its serial number."""
+    """A read-only raw disk for the installer, which finds it by its serial number."""
 
     path: Path
     serial: str
@@ -40,12 +41,13 @@ class SourceDisk:
 
 @dataclass(frozen=True)
 class InstallMachine:
-    """The VM in which an installation runs: what it is made of, and its files on the host.
+    """The VM in which an installation runs: its hardware, and its files on the host.
 
-    ``virt_type`` is what really runs, whatever ``hardware`` wishes. ``targets`` come first and in order, so that they are vda,
-    vdb and so on at one bus; their serial numbers are target, target2, …. ``firmware`` boots the *installer*;
-    ``nvram`` is where UEFI keeps its variables meanwhile. ``cpu`` is the model where the recipe names none.
-    ``description`` is for who finds the domain, and tells whose it is.
+    ``virt_type`` is the one actually used, whatever ``hardware`` requests. ``targets`` come first and
+    in order, so that on the same bus they are vda, vdb and so on; their serial numbers are target,
+    target2, …. ``firmware`` boots the *installer*; ``nvram`` is the file for its UEFI variables.
+    ``cpu`` is the model if the recipe names none.
+    ``description`` identifies the domain's owner.
     """
 
     name: str
@@ -68,7 +70,7 @@ class InstallMachine:
 
 
 def command(machine: InstallMachine) -> list[str]:
-    """The argv that starts the installation and comes back at once; the domain is transient."""
+    """The argv that starts the installation and returns immediately; the domain is transient."""
     hardware, kind, arch = machine.hardware, machine.virt_type, machine.arch
     buses = [choices.bus(target.bus, kind) for target in machine.targets]
     source_bus = choices.bus("virtio", kind)
@@ -107,7 +109,7 @@ def command(machine: InstallMachine) -> list[str]:
 
 
 def serials(count: int) -> tuple[str, ...]:
-    """The serial numbers of the disks that are installed to: target, target2, target3."""
+    """The serial numbers of the target disks: target, target2, target3."""
     return ("target", *(f"target{number}" for number in range(2, count + 1)))[:count]
 
 
@@ -119,7 +121,9 @@ def _kernel_command_line(machine: InstallMachine) -> list[str]:
 
 
 def _cpu(machine: InstallMachine) -> Cpu | None:
-    """The recipe's CPU, or the installer's. What follows the host cannot be emulated: all that QEMU can do is nearest."""
+    """The recipe's CPU, or the installer's. Emulation cannot follow the host's CPU, so it uses
+    QEMU's ``maximum``.
+    """
     wanted = machine.hardware.cpu or machine.cpu
     if wanted is not None and machine.virt_type == "qemu" and wanted.model in ("host-passthrough", "host-model"):
         return wanted.model_copy(update={"model": "maximum"})
@@ -141,12 +145,12 @@ def _source(disk: SourceDisk, machine: InstallMachine, bus: str) -> str:
     pairs: list[tuple[str, object]] = [
         ("path", virt_install_options.file(disk.path)),
         ("format", "raw"),
-        ("device", "cdrom") if disk.cdrom else ("bus", bus),  # virt-install knows which bus a drive has on this machine
+        ("device", "cdrom") if disk.cdrom else ("bus", bus),  # virt-install chooses the bus of a CD-ROM drive
         ("readonly", "on"),
     ]
     pairs.append(("serial", disk.serial))
     if not machine.connect.endswith("/session"):
-        # The file is shared between builds: libvirt must not give it to QEMU's user and back. A user's own daemon
-        # runs QEMU as that user and knows no owners: it refuses the label.
+        # The file is shared between builds: libvirt must not change its owner to QEMU's user and back. A session
+        # daemon runs QEMU as its own user and does not change owners: it refuses the label.
         pairs += [("source.seclabel0.model", "dac"), ("source.seclabel0.relabel", "no")]
     return virt_install_options.join(pairs)

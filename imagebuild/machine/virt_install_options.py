@@ -1,7 +1,7 @@
-"""The machine's keys as options of virt-install (virt-install(1), version 4). Pure.
+"""Translates the machine's keys to options of virt-install (virt-install(1), version 4). Pure.
 
-A comma separates what stands in an option, and virt-install splits it as a shell would: so every value that is not
-a plain word is quoted, once, in ``join``.
+Commas separate the suboptions, and virt-install splits an option as a shell would: so every value
+that is not a plain word is quoted, once, in ``join``.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Pairs = Sequence[tuple[str, object]]
 
 
 def join(pairs: Pairs, first: str | None = None) -> str:
-    """``first,key=value,…``: one argument of virt-install."""
+    """``first,key=value,…``: one argument for virt-install."""
     words = [] if first is None else [first]
     return ",".join([*words, *(f"{key}={_quoted(str(value))}" for key, value in pairs)])
 
@@ -36,14 +36,16 @@ def _quoted(text: str) -> str:
 
 
 def file(path: Path) -> str:
-    """A path on the host that becomes an attribute of the domain's XML. Raises HostError for one that would not arrive.
+    """A path on the host for an attribute of the domain's XML. Raises HostError if virt-install
+    would change it.
 
-    virt-install 4.1 escapes these characters of attributes twice (its xmlapi.py), so that libvirt gets another name.
+    virt-install 4.1 escapes these characters in attributes twice (its xmlapi.py), so that libvirt
+    gets a different path.
     """
     text = str(path)
     if bad := next((letter for letter in text if letter in "'\"&<>" or forbidden_character(letter)), None):
         raise HostError(
-            f"virt-install cannot be told of {text!r}: the character {bad!r} does not arrive",
+            f"virt-install cannot handle the path {text!r}: it would change the character {bad!r}",
             "choose another folder with --store",
         )
     return text
@@ -93,7 +95,7 @@ def _cpu(hardware: Hardware, cpu: Cpu | None) -> Iterator[tuple[str, object]]:
         if cpu.mode == "custom":
             yield "match", "exact"
             yield "model", cpu.model
-            yield "secure", "off"  # else virt-install adds features of its own choice
+            yield "secure", "off"  # otherwise virt-install adds features
     if hardware.vcpus.topology is not None:
         for part, number in zip(("sockets", "cores", "threads"), hardware.vcpus.topology, strict=True):
             yield f"topology.{part}", number
@@ -107,7 +109,9 @@ def _cpu(hardware: Hardware, cpu: Cpu | None) -> Iterator[tuple[str, object]]:
 
 
 def boot(firmware: str, kind: VirtType, nvram: Path | None) -> list[str]:
-    """The firmware. ``nvram`` is the file for its variables; without it libvirt makes one of its own and keeps it."""
+    """The firmware. ``nvram`` is the file for its variables; without it libvirt creates one and
+    keeps it.
+    """
     if firmware == "bios":
         return []
     pairs: list[tuple[str, object]] = [("firmware", "efi")]
@@ -125,7 +129,7 @@ def boot(firmware: str, kind: VirtType, nvram: Path | None) -> list[str]:
 
 
 def disk(path: Path, image_format: str, bus: str, driver: DiskDriver, more: Pairs = ()) -> list[str]:
-    """A disk of the guest; ``bus`` as libvirt names it."""
+    """A disk of the guest; ``bus`` is libvirt's name."""
     pairs: list[tuple[str, object]] = [("path", file(path)), ("format", image_format), ("bus", bus)]
     for key, name in (("cache", "cache"), ("io", "driver.io"), ("discard", "discard")):
         if (value := getattr(driver, key)) is not None:
@@ -136,7 +140,7 @@ def disk(path: Path, image_format: str, bus: str, driver: DiskDriver, more: Pair
 
 
 def controllers(buses: Sequence[str], driver: DiskDriver, kind: VirtType) -> list[str]:
-    """The controller that disks at scsi need."""
+    """The controller for SCSI disks."""
     if "scsi" not in buses or kind == "xen":
         return []
     thread: Pairs = [("driver.iothread", choices.IOTHREAD)] if driver.iothread else []
@@ -144,7 +148,7 @@ def controllers(buses: Sequence[str], driver: DiskDriver, kind: VirtType) -> lis
 
 
 def networks(cards: Sequence[NetworkCard], kind: VirtType) -> list[str]:
-    """The network cards, or that there are none."""
+    """The network cards, or ``none``."""
     argv = []
     for card in cards:
         if card.type == "none":
@@ -161,7 +165,7 @@ def networks(cards: Sequence[NetworkCard], kind: VirtType) -> list[str]:
 
 
 def display(graphics: Graphics, arch: str, kind: VirtType) -> list[str]:
-    """The display and what one needs to use it; without one, no adapter either."""
+    """The display and its input devices; without a display there is no adapter either."""
     if graphics.type == "none":
         return ["--graphics", "none", "--video", "none"]
     pairs: list[tuple[str, object]] = [("listen", graphics.listen)]

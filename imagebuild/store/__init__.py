@@ -1,1 +1,1 @@
-"""Results of steps, artifacts, runs and their history on disk."""
+"""Results of steps, artifacts, runs and the build history on disk."""

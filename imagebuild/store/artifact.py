@@ -3,8 +3,8 @@
     OUTPUT/<recipe>/<version>/<recipe>.qcow2 (or other formats), <recipe>.xml, manifest.json, SHA256SUMS, kickstart.cfg, *.log
     OUTPUT/<recipe>/latest -> <version>
 
-A version is the date and a counter (``2026-11-22.1``). The folder is filled aside, fsynced and
-renamed; ``latest`` switches last.
+A version is the date and a counter (``2026-11-22.1``). The folder is filled under a temporary name,
+fsynced and renamed; ``latest`` is switched last.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ CHECKSUMS = "SHA256SUMS"
 LATEST = "latest"
 _VERSION = re.compile(r"\d{4}-\d{2}-\d{2}\.\d+")
 _UNFINISHED = re.compile(rf"\.({_VERSION.pattern}|{LATEST})\.[0-9a-f]{{8}}")
-"""Nothing else is ours to remove: the folder may be anybody's, with a repository in it."""
+"""Only such names may be removed: the folder may contain anything else, such as a repository."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +66,7 @@ class Artifact:
 
     @property
     def image(self) -> Path:
-        """The system disk, in the first of its formats."""
+        """The image of the system disk, in its first format."""
         return self.folder / self.manifest().image.file
 
     @property
@@ -80,19 +80,19 @@ class Artifact:
 
 
 class ArtifactFolder:
-    """The folder in which one recipe's artifacts stand."""
+    """The folder that contains one recipe's artifacts."""
 
     def __init__(self, root: Path, recipe: str) -> None:
         self.folder = root / recipe
         self.recipe = recipe
 
     def latest(self) -> Artifact | None:
-        """The artifact that ``latest`` names, if it is there and whole."""
+        """The artifact that ``latest`` names, if it exists and is complete."""
         with suppress(OSError, ValueError, KeyError, TypeError):
             version = str((self.folder / LATEST).readlink())
             folder = self.folder / version
             if not _VERSION.fullmatch(version) or folder.is_symlink():
-                return None  # it leads elsewhere, and is none of ours
+                return None  # it points elsewhere, and is not ours
             artifact = Artifact(folder, self.recipe, version)
             if all(_is_whole(folder, image) for image in artifact.manifest().images):
                 return artifact
@@ -100,9 +100,10 @@ class ArtifactFolder:
 
     @contextmanager
     def new(self, today: date) -> Iterator[Artifact]:
-        """A folder to fill; leaving the block makes it the next version and ``latest``, an exception drops it.
+        """A folder to fill; leaving the block makes it the next version and ``latest``, an
+        exception removes it.
 
-        The artifact that the block gets stands aside; :meth:`latest` names the final one.
+        The artifact that the block gets has a temporary name; :meth:`latest` returns the final one.
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -129,11 +130,13 @@ class ArtifactFolder:
             raise
 
     def unfinished(self) -> list[Path]:
-        """What killed builds left, if the caller holds the lock of this folder: nobody else writes here then."""
+        """Leftovers of killed builds. The caller must hold the lock of this folder, so that nobody
+        else writes here.
+        """
         return sorted(path for path in self.folder.glob(".*") if _UNFINISHED.fullmatch(path.name))
 
     def superfluous(self, keep: int) -> list[Path]:
-        """The folders of all versions but the ``keep`` newest; never that of ``latest``."""
+        """The folders of all versions except the ``keep`` newest; never that of ``latest``."""
         found = [
             path
             for path in self.folder.iterdir()
@@ -160,7 +163,7 @@ class ArtifactFolder:
 
 
 def _is_whole(folder: Path, image: ImageRecord) -> bool:
-    """Whether the image is in the folder itself, with the size that the manifest says."""
+    """Whether the image is in the folder itself, with the size in the manifest."""
     status = (folder / image.file).lstat()
     return "/" not in image.file and stat.S_ISREG(status.st_mode) and status.st_size == image.size
 
@@ -171,7 +174,7 @@ def _version(folder: Path) -> tuple[str, int]:
 
 
 def _write_checksums(artifact: Artifact) -> None:
-    """The format of sha256sum(1), so that ``sha256sum -c SHA256SUMS`` checks the folder. Images are not read again."""
+    """Write the file for ``sha256sum -c SHA256SUMS``, sha256sum(1). Images are not read again."""
     known = {image.file: image.sha256 for image in artifact.manifest().images}
     paths = sorted(path for path in artifact.folder.iterdir() if path.is_file() and path.name != CHECKSUMS)
     lines = (f"{known.get(path.name) or sha256(path)}  {path.name}\n" for path in paths)

@@ -1,13 +1,14 @@
-"""The history: which builds a store has seen, how they ended, and how long each of their steps took.
+"""The history: the builds in a store, how they ended, and how long each of their steps took.
 
     STORE/history.sqlite        one row per build, one per step of it
-    STORE/history.sqlite.…      a history that was damaged, set aside
+    STORE/history.sqlite.…      a damaged history that was moved out of the way
 
-It is no part of any result: where it cannot be written the log says so, and the build goes on.
+It is not part of any result: if it cannot be written, the log says so, and the build continues.
 
-The journal is SQLite's default, a file that is there only while something is written. A write-ahead log would need
-memory that all processes share, which a network file system cannot give, and a store that can be written to even for
-reading; it is worth that to a database with many writers, and a build writes twice.
+The journal is SQLite's default, a file that exists only during a write. A write-ahead log would
+need memory that all processes share, which a network file system cannot provide, and a writable
+store even for reading. That pays off for a database with many writers, but a build writes only
+twice.
 """
 
 from __future__ import annotations
@@ -29,9 +30,9 @@ Outcome = Literal["built", "unchanged", "failed", "interrupted"]
 State = Literal["run", "cached", "open"]
 
 _BUSY = 10.0
-"""Seconds to wait for another process that is writing; one write takes milliseconds."""
+"""Seconds to wait for another process that is writing; a write takes milliseconds."""
 _RUNS = 5
-"""How many of the last runs of a step tell how long the next may take."""
+"""How many of a step's last runs are used to estimate the next one."""
 _MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
         """\
@@ -46,7 +47,7 @@ CREATE TABLE steps (
         "CREATE INDEX steps_by_name ON steps (name)",
     ),
 )
-"""What makes each version of the schema of the one before; ``PRAGMA user_version`` counts those that were applied."""
+"""The statements for each schema version; ``PRAGMA user_version`` counts the applied ones."""
 _LAST = """\
 SELECT seconds FROM steps JOIN builds USING (run)
 WHERE name = :step AND seconds IS NOT NULL AND (recipe = :recipe) = :own
@@ -55,12 +56,14 @@ ORDER BY began DESC LIMIT :runs"""
 
 
 class Damaged(HostError):
-    """The history was damaged, and is set aside."""
+    """The history was damaged, and has been moved out of the way."""
 
 
 @dataclass(frozen=True)
 class StepRecord:
-    """One step of a build: it was run, in ``seconds``, or its result was there, or the build ended before it did."""
+    """One step of a build: it ran for ``seconds``, or its result was cached, or the build ended
+    before it did.
+    """
 
     name: str
     kind: str
@@ -73,7 +76,7 @@ class StepRecord:
 class Build:
     """One build. Times are in UTC, ISO 8601; sizes in bytes, of all disks together.
 
-    Without ``outcome`` it is running, or its process died.
+    Without ``outcome`` it is still running, or its process died.
     """
 
     run: str
@@ -83,9 +86,9 @@ class Build:
     outcome: Outcome | None = None
     version: str | None = None
     fingerprint: str | None = None
-    """Of the artifact: that of the plan's last step."""
+    """The artifact's fingerprint: that of the plan's last step."""
     error: str | None = None
-    """The first line of it."""
+    """The first line of the error."""
     size: int | None = None
     virtual_size: int | None = None
     accelerator: str | None = None
@@ -93,7 +96,7 @@ class Build:
 
     @property
     def seconds(self) -> float | None:
-        """How long it took."""
+        """The duration of the build."""
         if self.ended is None:
             return None
         return (datetime.fromisoformat(self.ended) - datetime.fromisoformat(self.began)).total_seconds()
@@ -111,14 +114,14 @@ class History:
         self.path = store.root / "history.sqlite"
 
     def put(self, build: Build) -> None:
-        """Write a build down, or anew. Never raises: a failure is a warning in the log."""
-        for _ in range(2):  # the second time into a new history, where the first one found damage
+        """Record a build, or update its record. Never raises: a failure is logged as a warning."""
+        for _ in range(2):  # the second time writes to a new history, if the first one found damage
             try:
                 return self._put(build)
             except Damaged as error:
                 logger.warning("%s", error)
             except (HostError, sqlite3.Error, OSError) as error:
-                return logger.warning("%s is not written into the history %s: %s", build.run, self.path, error)
+                return logger.warning("cannot record %s in the history %s: %s", build.run, self.path, error)
         return None
 
     def _put(self, build: Build) -> None:
@@ -127,11 +130,13 @@ class History:
             database.execute(_insert("builds", _COLUMNS), [getattr(build, name) for name in _COLUMNS])
             database.execute("DELETE FROM steps WHERE run = ?", (build.run,))
             for at, step in enumerate(build.steps):
-                told = [getattr(step, name) for name in _STEP_COLUMNS]
-                database.execute(_insert("steps", ("run", "position", *_STEP_COLUMNS)), [build.run, at, *told])
+                values = [getattr(step, name) for name in _STEP_COLUMNS]
+                database.execute(_insert("steps", ("run", "position", *_STEP_COLUMNS)), [build.run, at, *values])
 
     def builds(self, recipes: Collection[str] = (), limit: int | None = None) -> list[Build]:
-        """The builds of these recipes, or of all, the newest first. Raises HostError when they cannot be read."""
+        """The builds of these recipes, or of all, newest first. Raises HostError if they cannot be
+        read.
+        """
         if not self.path.exists():
             return []
         chosen = f"WHERE recipe IN ({_marks(recipes)}) " if recipes else ""
@@ -141,10 +146,10 @@ class History:
             return [_build(database, row) for row in rows]
 
     def expected(self, recipe: str, steps: Iterable[str], accelerator: str | None = None) -> dict[str, float]:
-        """Seconds that each of these steps is likely to take: the median of its last runs. Never raises.
+        """The expected seconds of each of these steps: the median of its last runs. Never raises.
 
-        They are runs for ``recipe``, or for others where it has none, and with ``accelerator`` if that is known. A step
-        that was never run so is left out.
+        Runs for ``recipe`` are used, or for other recipes if it has none, with ``accelerator`` if
+        that is known. A step without such a run is left out.
         """
         found: dict[str, float] = {}
         try:
@@ -156,11 +161,13 @@ class History:
                         if last:
                             found[step] = statistics.median(last)
         except (HostError, OSError) as error:
-            logger.warning("nothing is known of how long steps take: %s", error)
+            logger.warning("cannot estimate how long steps take: %s", error)
         return found
 
     def state(self, build: Build) -> str:
-        """The outcome of one of ``builds``; of a build that has none, whether it is ``running`` or ``died``."""
+        """The outcome of one of ``builds``; for a build without one, whether it is ``running`` or
+        ``died``.
+        """
         if build.outcome is not None:
             return build.outcome
         if self._store.runs.is_living(build.run):
@@ -178,7 +185,9 @@ class History:
             raise HostError(f"cannot read the history {self.path}: {error}") from error
 
     def _open(self) -> sqlite3.Connection:
-        """The database, of this version of the schema. Raises Damaged, HostError, and the errors of SQLite and the system."""
+        """Open the database and update its schema. Raises Damaged, HostError, sqlite3.Error and
+        OSError.
+        """
         there = _identity(self.path)
         database = sqlite3.connect(self.path.as_uri(), uri=True, timeout=_BUSY, isolation_level=None)
         try:
@@ -190,12 +199,12 @@ class History:
             database.close()
             raise
         database.close()
-        raise Damaged(
-            f"the history was damaged ({damage}){self._set_aside(there)}", "a new one begins with the next build"
-        )
+        raise Damaged(f"the history was damaged ({damage}){self._set_aside(there)}", "the next build starts a new one")
 
     def _set_aside(self, damaged: tuple[int, int] | None) -> str:
-        """Move a damaged history out of the way, with its journal: that must not be applied to a new one."""
+        """Move a damaged history out of the way, with its journal, which must not be applied to a
+        new one.
+        """
         with self._store.locked("history", lambda _: None):
             if _identity(self.path) != damaged:
                 return ""  # another process was faster
@@ -204,11 +213,11 @@ class History:
             if journal.exists():
                 journal.rename(f"{aside}-journal")
             self.path.rename(aside)
-            return f", and is now {aside}"
+            return f", and was renamed to {aside}"
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
-    """Which file it is that stands there."""
+    """The identity of the file at ``path``."""
     try:
         found = path.stat()
     except FileNotFoundError:
@@ -218,12 +227,12 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 def _damage(database: sqlite3.Connection) -> str | None:
     try:
-        (told,) = database.execute("PRAGMA quick_check(1)").fetchone()
+        (result,) = database.execute("PRAGMA quick_check(1)").fetchone()
     except sqlite3.DatabaseError as error:
         if error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
             return str(error)
         raise
-    return None if told == "ok" else str(told).splitlines()[-1]
+    return None if result == "ok" else str(result).splitlines()[-1]
 
 
 def _migrate(database: sqlite3.Connection) -> None:
@@ -234,7 +243,8 @@ def _migrate(database: sqlite3.Connection) -> None:
         version = _version(database)  # another process may have been faster
         if version > len(_MIGRATIONS):
             raise HostError(
-                "the history is of a newer imagebuild", "update this one, or choose another store with --store"
+                "the history was written by a newer imagebuild",
+                "update imagebuild, or choose another store with --store",
             )
         for statement in (one for migration in _MIGRATIONS[version:] for one in migration):
             database.execute(statement)
@@ -261,5 +271,5 @@ def _build(database: sqlite3.Connection, row: Sequence[object]) -> Build:
 
 
 def _last(database: sqlite3.Connection, step: str, about: Mapping[str, object], *, own: bool) -> list[float]:
-    """The seconds of a step's last runs, for the recipe itself or for the others."""
+    """The seconds of a step's last runs, for the recipe itself or for other recipes."""
     return [seconds for (seconds,) in database.execute(_LAST, {**about, "step": step, "own": own})]

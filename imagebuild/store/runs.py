@@ -1,6 +1,7 @@
-"""The runs of builds that use one store: a folder for each, locked while its process lives.
+"""The runs of builds that use one store: a folder for each, locked while its process is alive.
 
-Alive or dead is told by that lock, which ends with the process, whatever ends it; no number of a process is trusted.
+That lock shows whether a run is alive: it is released when the process ends, for any reason.
+Process IDs are not trusted.
 """
 
 from __future__ import annotations
@@ -34,12 +35,13 @@ class Runs:
 
     @contextmanager
     def workdir(self, run: str, *, shared: bool) -> Iterator[Path]:
-        """This run's own folder, gone when the block is left.
+        """This run's folder, removed at the end of the block.
 
-        ``shared`` lets another user (QEMU's) pass through it to a file it was given; it can list nothing.
+        ``shared`` lets another user (QEMU's) pass through it to a known file; that user cannot list
+        it.
         """
         folder = self._root / run
-        with self._locked():  # or it would look like one of a dead run, until it is locked
+        with self._locked():  # otherwise it would look like a dead run's folder until it is locked
             folder.mkdir()
             folder.chmod(0o711 if shared else 0o700)
             descriptor = os.open(folder, os.O_RDONLY)
@@ -66,12 +68,12 @@ class Runs:
             os.close(descriptor)
 
     def living(self) -> list[str]:
-        """The runs that are under way."""
+        """The runs that are alive."""
         with self._locked():
             return [folder.name for folder in self._root.iterdir() if not _is_free(folder)]
 
     def is_living(self, run: str) -> bool:
-        """Whether a run is under way; one of another user, which cannot be looked at, is taken to be."""
+        """Whether a run is alive. Another user's, which cannot be inspected, is assumed to be."""
         folder = self._root / run
         try:
             if not folder.is_dir():
@@ -82,30 +84,34 @@ class Runs:
             return True
 
     def described(self, run: str) -> str:
-        """What tells of a thing outside the store that it is this run's; the process is told to people only."""
+        """A description that marks an object outside the store as this run's; the process ID is
+        only informative.
+        """
         return f"imagebuild run {run} of process {os.getpid()}, runs of {self._identity()}"
 
     def orphans(self, connection: Hypervisor) -> list[str]:
-        """The domains of runs that are not under way any more, also of those whose folder is gone."""
+        """The domains of runs that are no longer alive, including those whose folder is gone."""
         found = []
         for name, description in connection.descriptions().items():
-            told = _DESCRIBED.fullmatch(description.strip())
-            if told is not None and told["root"] == self._identity() and not self.is_living(told["run"]):
+            match = _DESCRIBED.fullmatch(description.strip())
+            if match is not None and match["root"] == self._identity() and not self.is_living(match["run"]):
                 found.append(name)
         return found
 
     def _identity(self) -> str:
-        """What tells these runs from all others of this host since it was started, as no domain is older.
+        """Distinguishes these runs from all others on this host since its boot; no domain is older
+        than that.
 
-        Not the folder's name: containers may share a libvirt, and each have another store at the same place.
+        The folder's name is not enough: containers may share a libvirt daemon and have different
+        stores at the same path.
         """
         self._root.mkdir(exist_ok=True, mode=0o755)
         status = self._root.stat()
         return f"{_BOOT_ID.read_text().strip()}:{status.st_dev:x}:{status.st_ino:x}"
 
     def bury(self, run: str) -> None:
-        """Remove the folder that a dead run left."""
-        logger.info("removing what the dead run %s left", run)
+        """Remove the folder of a dead run."""
+        logger.info("removing the leftovers of the dead run %s", run)
         remove_tree(self._root / run)
 
 
@@ -117,7 +123,7 @@ def _is_free(folder: Path) -> bool:
         return False
     except OSError as error:
         if error.errno in (errno.ENOTDIR, errno.ELOOP):
-            return True  # no folder of a run at all: a file, or a link
+            return True  # not a run's folder at all: a file, or a link
         raise
     try:
         return locks.free(descriptor)
@@ -126,5 +132,5 @@ def _is_free(folder: Path) -> bool:
 
 
 def new_run(recipe: str) -> str:
-    """A name for a run that no other has."""
+    """A unique name for a run."""
     return f"{recipe}-{datetime.now(UTC):%Y%m%d%H%M%S}-{secrets.token_hex(4)}"

@@ -1,15 +1,17 @@
-"""The store: the result of every step, under the step's fingerprint, whole or not there.
+"""The store: the result of every step, under the step's fingerprint, complete or absent.
 
-A store of another user, or one that others may write, is refused: what is in it is believed, run and removed.
+A store that belongs to another user, or that others may write, is refused: its content is trusted,
+run and removed.
 
-    STORE/<kind>/<fingerprint>/…        an entry; entry.json says which inputs it was made from, and the digest of each file
-    STORE/damaged/…                     entries that were not what their digests say
-    STORE/states/<name>                 which state of the world is in force: see imagebuild.build.freshness
-    STORE/work/<run>/                   a running build's own folder, locked while it lives
-    STORE/failures/<recipe>/            what the last failed build of a recipe left to read
+    STORE/<kind>/<fingerprint>/…        an entry; entry.json lists its inputs and the digest of each file
+    STORE/damaged/…                     entries that did not match their digests
+    STORE/states/<name>                 the current state of packages: see imagebuild.build.freshness
+    STORE/work/<run>/                   the folder of a running build, locked while the build is alive
+    STORE/failures/<recipe>/            the evidence of the last failed build of a recipe
 
-Entries are written aside, fsynced and renamed, and proved when they are taken. Locks are flock(2): they end with their process,
-whatever ends it, and hold across containers on one host. Who has taken an entry holds its folder's lock, shared.
+Entries are written under a temporary name, fsynced and renamed, and verified when they are taken.
+Locks are flock(2): they are released when their process ends, for any reason, and work across
+containers on one host. Whoever has taken an entry holds a shared lock on its folder.
 """
 
 from __future__ import annotations
@@ -48,24 +50,28 @@ _ENTRY = "entry.json"
 _NAME_BYTES = 4
 _TAG_NAME = "CACHEDIR.TAG"
 _TAG = "Signature: 8a477f597d28d172789f06886806bc55\n# The store of imagebuild: see `imagebuild gc`. About this file: https://bford.info/cachedir/\n"
-"""What programs that make backups know a cache by."""
+"""Marks a cache for backup programs."""
 _ANSWERS = "host.json"
 _LOST = "lost+found"
 _OF_ANY = frozenset({_LOST, _ANSWERS})
-"""Also in the root of an empty file system, and where nothing was built yet."""
+"""Names that may also be in the root of an empty file system, or in a store without builds."""
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 _MODE = 0o755
-"""Of folders, whatever the umask adds: QEMU's own user passes through, and nobody else writes."""
+"""The mode of folders, whatever the umask is: QEMU's user must pass through, and nobody else may
+write.
+"""
 _OWN = frozenset({
     "key", "locks", "work", "failures", "states", "damaged", "history.sqlite", "accelerator.json",
     "sources", "source", "runtime", "tree", "payload", "installed", "layer", "customised",
 })  # fmt: skip
-"""What is in stores that were made before they had the tag."""
+"""The content of stores that were made before the tag was introduced."""
 
 
 def default_root() -> Path:
-    """``IMAGEBUILD_STORE``, else the user's cache folder; for root /var/cache, which QEMU's own user can reach."""
+    """``IMAGEBUILD_STORE``, else the user's cache folder; for root /var/cache, which QEMU's user
+    can reach.
+    """
     if chosen := os.environ.get("IMAGEBUILD_STORE"):
         return Path(chosen)
     if os.geteuid() == 0:
@@ -74,28 +80,33 @@ def default_root() -> Path:
 
 
 def _check_own(root: Path) -> None:
-    """Raise HostError unless the folder and what stands in it are this user's, for nobody else to write, and lead nowhere else."""
+    """Raise HostError if the folder or its content belongs to another user or is writable by one.
+
+    Links and special files in it are refused, too.
+    """
     for path in (root, *sorted(root.iterdir())):
         if path.name == _LOST:
             continue
         try:
             status = path.stat() if path == root else path.lstat()
         except FileNotFoundError:
-            continue  # another process's, which has just removed it
+            continue  # another process has just removed it
         if not stat.S_ISDIR(status.st_mode) and not stat.S_ISREG(status.st_mode):
-            why = f"{path.name} in it is no file and no folder"
-            raise HostError(f"the store {root} is not used: {why}", f"look at it: {command_line('ls', '-l', path)}")
+            why = f"{path.name} in it is neither a file nor a folder"
+            raise HostError(f"cannot use the store {root}: {why}", f"inspect it: {command_line('ls', '-l', path)}")
         if why_foreign := why_not_own(status):
             what = "it" if path == root else f"{path.name} in it"
             hint = "choose another with --store"
             if status.st_uid == os.geteuid():
-                hint += f"; or, if nobody else has written into it: {command_line('chmod', '-R', 'go-w', path)}"
-            raise HostError(f"the store {root} is not used: {what} {why_foreign}", hint)
+                hint += f"; or, if nobody else has written to it: {command_line('chmod', '-R', 'go-w', path)}"
+            raise HostError(f"cannot use the store {root}: {what} {why_foreign}", hint)
 
 
 @dataclass(frozen=True)
 class StoreEntry:
-    """An entry of the store: for which recipe it was made first, when it was used last, and the bytes that it takes."""
+    """An entry of the store: the recipe that it was first made for, the time of its last use, and
+    its size in bytes.
+    """
 
     kind: str
     fingerprint: str
@@ -116,7 +127,7 @@ class _EntryRecord:
 
 
 class Store:
-    """One folder on one file system. Safe for several builds in several processes."""
+    """A folder on one file system. Safe for several builds in several processes."""
 
     def __init__(self, root: Path) -> None:
         self.root = root.absolute()
@@ -130,23 +141,25 @@ class Store:
         self._claim()
         self.runs = Runs(self.root / "work")
         self.answers = self.root / _ANSWERS
-        """The file of what this host's programs have answered: see imagebuild.host.probe_cache."""
+        """The file of the probe cache: see imagebuild.host.probe_cache."""
 
     def _claim(self) -> None:
-        """Make sure that the folder is a store and nothing else: what is in one may be removed. Raises HostError if it is not."""
+        """Raise HostError unless the folder is a store and nothing else: the content of a store may
+        be removed.
+        """
         there = {
             path.name for path in self.root.iterdir() if not path.name.startswith((f".{_TAG_NAME}.", ".key."))
         } - _OF_ANY
         foreign = sorted(there - _OWN if "key" in there else there)
         tag = self.root / _TAG_NAME
         if tag.is_file() and tag.read_bytes()[: len(_TAG)] == _TAG.encode():
-            return  # looked at last: another process may be making it
+            return  # checked last: another process may be creating it
         if foreign:
             raise HostError(
-                f"{self.root} is no store: it has {foreign[0]} in it",
-                "choose a new or an empty folder with --store; what is in a store may be removed",
+                f"{self.root} is not a store: it contains {foreign[0]}",
+                "choose a new or an empty folder with --store; the content of a store may be removed",
             )
-        with suppress(OSError):  # a store that cannot be written to
+        with suppress(OSError):  # a read-only store
             write_atomically(tag, _TAG)
 
     def find(self, kind: str, fingerprint: str) -> Path | None:
@@ -155,9 +168,11 @@ class Store:
         return folder if (folder / _ENTRY).is_file() and not folder.is_symlink() else None
 
     def take(self, kind: str, fingerprint: str, held: ExitStack, *, prove: bool = True) -> Path | None:
-        """The folder of an entry, proved; nobody removes it until ``held`` is closed. None if it is not there.
+        """The folder of a verified entry; nobody removes it until ``held`` is closed. None if there
+        is no such entry.
 
-        One that is damaged is set aside, which the log tells. Who has just made it need not have it proved.
+        A damaged entry is moved out of the way and logged. ``prove=False`` skips the verification
+        of a new entry.
         """
         while (folder := self.find(kind, fingerprint)) is not None:
             descriptor = os.open(folder, _FOLDER)
@@ -167,22 +182,22 @@ class Store:
                 continue  # removed or replaced meanwhile
             damage = _damage(folder) if prove else None
             if damage is None:
-                with suppress(OSError):  # a store that cannot be written to
+                with suppress(OSError):  # a read-only store
                     os.utime(folder / _ENTRY)
                 return folder
             self.set_aside(folder, damage)
         return None
 
     def set_aside(self, path: Path, damage: str) -> None:
-        """Move what is not what it should be out of the way; ``gc`` removes it."""
-        logger.warning("%s in the store is damaged, and is made again: %s", path.relative_to(self.root), damage)
+        """Move a damaged entry out of the way; ``gc`` removes it."""
+        logger.warning("%s in the store is damaged, and will be rebuilt: %s", path.relative_to(self.root), damage)
         aside = self.root / DAMAGED / f"{path.parent.name}-{path.name[:16]}-{secrets.token_hex(_NAME_BYTES)}"
         aside.parent.mkdir(exist_ok=True, mode=_MODE)
         with suppress(FileNotFoundError):  # another process was faster
             path.rename(aside)
 
     def entries(self) -> Iterator[StoreEntry]:
-        """All entries, in no order. What was set aside is none."""
+        """All entries, in no particular order, without damaged ones."""
         for path in self.root.glob(f"*/*/{_ENTRY}"):
             if path.parts[-3] == DAMAGED or path.parent.is_symlink() or path.is_symlink():
                 continue
@@ -193,11 +208,13 @@ class Store:
                 yield StoreEntry(folder.parent.name, folder.name, folder, label, used, size)
 
     def damaged(self) -> list[Path]:
-        """What was set aside."""
+        """The damaged entries that were moved out of the way."""
         return sorted((self.root / DAMAGED).glob("*"))
 
     def remove(self, entry: StoreEntry, *, dry_run: bool = False) -> bool:
-        """Remove an entry unless somebody has taken it; whether that was, or with ``dry_run`` could be, done."""
+        """Remove an entry unless it is in use. Returns whether it was, or with ``dry_run`` could
+        be, removed.
+        """
         with suppress(FileNotFoundError):
             descriptor = os.open(entry.folder, _FOLDER if entry.kind != "sources" else _FILE)
             try:
@@ -207,14 +224,14 @@ class Store:
                     return True
                 aside = self.root / DAMAGED / secrets.token_hex(8)
                 aside.parent.mkdir(exist_ok=True, mode=_MODE)
-                entry.folder.rename(aside)  # at once: nobody finds half an entry
+                entry.folder.rename(aside)  # atomically: nobody finds half an entry
                 remove_tree(aside)
             finally:
                 os.close(descriptor)
         return True
 
     def last(self, kind: str, label: str) -> tuple[Mapping[str, str], Path] | None:
-        """The inputs and the folder of the newest entry of this kind that was made for ``label``, or None."""
+        """The inputs and the folder of the newest entry of this kind for ``label``, or None."""
         newest: tuple[str, Mapping[str, str], Path] | None = None
         for path in (self.root / kind).glob(f"*/{_ENTRY}"):
             with suppress(OSError, ValueError):
@@ -227,10 +244,10 @@ class Store:
     def make(
         self, kind: str, fingerprint: str, *, within: Path, label: str, inputs: Mapping[str, str], replace: bool = False
     ) -> Iterator[Path]:
-        """A folder to fill; leaving the block makes it the entry, an exception drops it.
+        """A folder to fill; leaving the block makes it the entry, an exception removes it.
 
-        Until then it stands in ``within``, the run's own folder, and is removed with that should the process die.
-        Where another process was faster its entry stays, unless ``replace`` is given.
+        Until then it is in ``within``, the run's folder, and is removed with that if the process
+        dies. If another process was faster, its entry is kept, unless ``replace`` is given.
         """
         final = self.root / kind / fingerprint
         final.parent.mkdir(exist_ok=True, mode=_MODE)
@@ -254,7 +271,9 @@ class Store:
 
     @contextmanager
     def locked(self, name: str, on_wait: Callable[[str], None]) -> Iterator[None]:
-        """Hold the lock ``name``, after waiting for whoever has it; ``on_wait`` is told who that is, once."""
+        """Hold the lock ``name``, after waiting for its holder; ``on_wait`` is called once with the
+        holder's process ID.
+        """
         path = self.root / "locks" / name
         path.parent.mkdir(exist_ok=True, mode=_MODE)
         descriptor = self._acquire(path, on_wait)
@@ -268,18 +287,18 @@ class Store:
 
     @staticmethod
     def _acquire(path: Path, on_wait: Callable[[str], None]) -> int:
-        told = False
+        reported = False
         while True:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
             try:
                 if locks.free(descriptor):
                     if os.fstat(descriptor).st_nlink:
-                        return descriptor  # still the file of that name, not one its holder removed meanwhile
+                        return descriptor  # still the file with that name, not one that its holder has removed
                 else:
                     holder = os.pread(descriptor, 20, 0).decode(errors="replace").strip()
-                    if holder and not told:  # it writes its number right after it got the lock
+                    if holder and not reported:  # the holder writes its ID right after it got the lock
                         on_wait(holder)
-                        told = True
+                        reported = True
                     time.sleep(0.25)
             except BaseException:
                 os.close(descriptor)
@@ -287,7 +306,7 @@ class Store:
             os.close(descriptor)
 
     def clear_locks(self) -> None:
-        """Remove the lock files that killed processes left. They lock nothing."""
+        """Remove the lock files of killed processes. They no longer lock anything."""
         for path in (self.root / "locks").glob("*"):
             with suppress(OSError):
                 descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -298,7 +317,9 @@ class Store:
                     os.close(descriptor)
 
     def failure_folder(self, recipe: str) -> Path:
-        """An empty folder for what a failed build of ``recipe`` leaves; the one of the time before is gone."""
+        """An empty folder for the evidence of a failed build of ``recipe``; the previous one is
+        removed.
+        """
         folder = self.root / "failures" / recipe
         remove_tree(folder)
         folder.parent.mkdir(exist_ok=True, mode=_MODE)
@@ -306,33 +327,33 @@ class Store:
         return folder
 
     def state(self, name: str) -> str:
-        """A short text that was kept under ``name``; empty if none was."""
+        """The short text stored under ``name``; empty if there is none."""
         with suppress(FileNotFoundError):
             return (self.root / "states" / name).read_text()
         return ""
 
     def set_state(self, name: str, text: str) -> None:
-        """Keep a short text under ``name``."""
+        """Store a short text under ``name``."""
         path = self.root / "states" / name
         if self.state(name) != text:
             path.parent.mkdir(exist_ok=True, mode=_MODE)
             write_atomically(path, text)
 
     def key(self) -> bytes:
-        """A random key of this store, for digests that must not be guessed from outside."""
+        """A random key of this store, for digests that outsiders must not be able to guess."""
         path = self.root / "key"
         with suppress(FileNotFoundError):
             return path.read_bytes()
         aside = self.root / f".key.{secrets.token_hex(_NAME_BYTES)}"
         write_atomically(aside, secrets.token_bytes(32), mode=0o600)
-        with suppress(FileExistsError):  # another process was faster, and its key counts
+        with suppress(FileExistsError):  # another process was faster, and its key is used
             path.hardlink_to(aside)
         aside.unlink()
         return path.read_bytes()
 
 
 def _content(folder: Path) -> Iterator[tuple[str, int, str]]:
-    """Each file of an entry: its name, its size in bytes and its digest; of a link what it leads to."""
+    """Each file of an entry: its name, its size in bytes and its digest; for a link, its target."""
     for path in sorted(folder.rglob("*")):
         name = str(path.relative_to(folder))
         if path.is_symlink():
@@ -342,15 +363,15 @@ def _content(folder: Path) -> Iterator[tuple[str, int, str]]:
 
 
 def _damage(folder: Path) -> str | None:
-    """What of an entry is not as it was made; None if all is."""
+    """What has changed in an entry since it was made; None if nothing has."""
     try:
         files = read_record(folder / _ENTRY, _EntryRecord).files
         found = {name: (size, digest) for name, size, digest in _content(folder)}
     except (OSError, ValueError) as error:
         return f"{_ENTRY} or a file cannot be read ({error})"
-    for name, told in files.items():
+    for name, recorded in files.items():
         if name not in found:
-            return f"{name} is gone"
-        if found[name] != told:
-            return f"{name} has another content"
+            return f"{name} is missing"
+        if found[name] != recorded:
+            return f"the content of {name} has changed"
     return None

@@ -1,4 +1,4 @@
-"""What Anaconda is told: the kickstart's source, and the kernel's command line."""
+"""The input of Anaconda: the kickstart's source, and the kernel's command line."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_the_kickstart_names_the_source(tmp_path: Path, installer: str, lines: l
 
 def test_the_syntax_is_that_of_the_guest(tmp_path: Path) -> None:
     installer = "source: {tree: https://m.example/os}, repositories: [{name: a, metalink: https://m.example/l}]"
-    with pytest.raises(RecipeError, match="metalink"):  # what RHEL 7's Anaconda does not know
+    with pytest.raises(RecipeError, match="metalink"):  # RHEL 7's Anaconda does not support it
         plans.sample(recipe(tmp_path, installer, version="7"), Mirror())
 
 
@@ -96,7 +96,7 @@ def test_the_command_line_asks_nothing_and_names_the_medium(tmp_path: Path, sour
         ("kernel_arguments: [quiet, net.ifnames=0]\n", ["net.ifnames=0"]),
     ],
 )
-def test_the_installer_calls_interfaces_as_the_guest_does(tmp_path: Path, more: str, names: list[str]) -> None:
+def test_the_installer_uses_the_guests_interface_names(tmp_path: Path, more: str, names: list[str]) -> None:
     made = recipe(tmp_path, "source: {tree: https://m.example/os}")
     with made.source.open("a") as file:
         file.write(more)

@@ -1,4 +1,6 @@
-"""Install sources, looked up and brought: from a real server, real ISO images, real signatures. No installer is started."""
+"""Looking up and fetching install sources: a real server, real ISO images, real signatures. No
+installer is started.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,7 @@ QUICK = fetch.Limits(connect=2, read=2, pause=0.01, attempts=2)
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody waits for a server that is not there."""
+    """Shorten the timeouts for servers that do not exist."""
     monkeypatch.setattr(fetch.text, "__defaults__", (QUICK,))
 
 
@@ -46,7 +48,7 @@ def sha256(content: bytes) -> str:
 
 
 def tree(folder: Path, *, without: str = "") -> Path:
-    """An install tree as a distribution has it."""
+    """An install tree like a distribution's."""
     for name, content in FILES.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
@@ -94,14 +96,14 @@ def label(image: Path) -> str:
 
 
 def made(found: source.FoundSource, tmp_path: Path) -> medium.Medium:
-    """The source's files, brought and put together."""
+    """The files of the source, fetched and assembled."""
     folder = tmp_path / "entry"
     folder.mkdir()
     medium.make(found, folder, Cache(Store(tmp_path / "store")), SILENT, "x86_64")
     return medium.read(folder, found)
 
 
-def told(error: pytest.ExceptionInfo[RecipeError]) -> str:
+def message(error: pytest.ExceptionInfo[RecipeError]) -> str:
     return str(error.value.problems[0])
 
 
@@ -114,7 +116,7 @@ def test_a_tree_by_https(
     found = source.look_up(recipe(f"source: {{tree: {url}}}"))
     assert found.what == "install tree, Example Linux 9"
     assert found.asked == (f"{url}/.treeinfo",)
-    assert [path for path, _ in tls_server.seen] == ["/os/.treeinfo"]  # to look is cheap
+    assert [path for path, _ in tls_server.seen] == ["/os/.treeinfo"]  # looking up is cheap
     there = made(found, tmp_path)
     assert (there.tree / treeinfo.KERNEL).read_bytes() == FILES["images/pxeboot/vmlinuz"]
     assert there.image is not None
@@ -127,7 +129,9 @@ def test_a_tree_by_https(
     assert medium.made_from(tmp_path / "entry")[0] == first
 
 
-def test_files_come_once_for_all_builds(recipe: Callable[[str], Recipe], tmp_path: Path, server: FaultyServer) -> None:
+def test_files_are_fetched_once_for_all_builds(
+    recipe: Callable[[str], Recipe], tmp_path: Path, server: FaultyServer
+) -> None:
     found = source.look_up(recipe(f"insecure: true\n  source: {{tree: {publish(tree(tmp_path / 'tree'), server)}}}"))
     cache = Cache(Store(tmp_path / "store"))
     server.seen.clear()
@@ -141,24 +145,24 @@ def test_files_come_once_for_all_builds(recipe: Callable[[str], Recipe], tmp_pat
     assert cache.bring(found.files[0], SILENT).read_bytes() == b"a kernel"  # without the network
 
 
-def test_a_mirror_that_is_not_what_its_treeinfo_says(
+def test_a_mirror_that_does_not_match_its_treeinfo(
     recipe: Callable[[str], Recipe], tmp_path: Path, server: FaultyServer
 ) -> None:
     found = source.look_up(recipe(f"insecure: true\n  source: {{tree: {publish(tree(tmp_path / 'tree'), server)}}}"))
     server.content["/os/images/install.img"] = b"something else"
-    with pytest.raises(ImageBuildError, match=r"install\.img is not what was expected: its sha256 is"):
+    with pytest.raises(ImageBuildError, match=r"install\.img does not match: its sha256 is"):
         made(found, tmp_path)
 
 
-def test_a_tree_out_of_reach_is_told(recipe: Callable[[str], Recipe], server: FaultyServer) -> None:
+def test_a_tree_out_of_reach_is_message(recipe: Callable[[str], Recipe], server: FaultyServer) -> None:
     asked = recipe(f"insecure: true\n  source: {{tree: {server.url('/os')}}}")
     with pytest.raises(RecipeError) as wrong:
         source.look_up(asked)
-    assert told(wrong).endswith(
-        ":5: installer.source.tree: " + server.url("/os") + " is no install tree: there is no .treeinfo in it"
+    assert message(wrong).endswith(
+        ":5: installer.source.tree: " + server.url("/os") + " is not an install tree: it has no .treeinfo"
     )
     server.faults.statuses = [503] * 9
-    with pytest.raises(HostError, match=r"\.treeinfo cannot be fetched: the server says 503"):
+    with pytest.raises(HostError, match=r"cannot fetch .*\.treeinfo: the server says 503"):
         source.look_up(asked)
 
 
@@ -168,14 +172,14 @@ def test_a_treeinfo_without_its_dot(recipe: Callable[[str], Recipe], tmp_path: P
     assert source.look_up(recipe(f"insecure: true\n  source: {{tree: {url}}}")).asked[-1] == f"{url}/treeinfo"
 
 
-def test_a_folder_is_served_and_proved(recipe: Callable[[str], Recipe], tmp_path: Path) -> None:
+def test_a_folder_is_served_and_verified(recipe: Callable[[str], Recipe], tmp_path: Path) -> None:
     folder = tree(tmp_path / "tree")
     found = source.look_up(recipe("source: {tree: ../tree}"))
     assert found.asked == ()
     there = made(found, tmp_path)
     assert there.served == folder
     (folder / "images/pxeboot/vmlinuz").write_bytes(b"changed")
-    with pytest.raises(ImageBuildError, match="vmlinuz is not what was expected"):
+    with pytest.raises(ImageBuildError, match="vmlinuz does not match"):
         medium.make(found, tmp_path, Cache(Store(tmp_path / "other")), SILENT, "x86_64")
 
 
@@ -183,7 +187,7 @@ def test_a_tree_without_digests_is_an_error(recipe: Callable[[str], Recipe], tmp
     tree(tmp_path / "tree", without="images/install.img")
     with pytest.raises(RecipeError) as wrong:
         source.look_up(recipe("source: {tree: ../tree}"))
-    assert told(wrong).endswith("tree gives no digest of images/install.img")
+    assert message(wrong).endswith("tree has no digest of images/install.img")
     before = source.look_up(recipe("insecure: true\n  source: {tree: ../tree}"))
     assert before.inputs()["images/install.img"].startswith("unproved-")
     (tmp_path / "tree/images/install.img").write_bytes(b"changed")
@@ -225,9 +229,9 @@ def test_an_iso_without_a_treeinfo(recipe: Callable[[str], Recipe], tmp_path: Pa
     assert (made(source.look_up(recipe(text)), tmp_path).tree / treeinfo.KERNEL).read_bytes() == b"a kernel"
 
 
-def test_what_is_no_iso(recipe: Callable[[str], Recipe], tmp_path: Path) -> None:
+def test_a_file_that_is_not_an_iso(recipe: Callable[[str], Recipe], tmp_path: Path) -> None:
     (tmp_path / "example.iso").write_bytes(bytes(100_000))
-    with pytest.raises(ImageBuildError, match="is no ISO image: there is no volume descriptor in it"):
+    with pytest.raises(ImageBuildError, match="is not an ISO image: it has no volume descriptor"):
         made(source.look_up(recipe(f"source: {{iso: ../example.iso, sha256: {sha256(bytes(100_000))}}}")), tmp_path)
 
 
@@ -241,7 +245,7 @@ def test_an_iso_without_an_installer(recipe: Callable[[str], Recipe], tmp_path: 
 
 @pytest.fixture(scope="module")
 def key(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., bytes]]:
-    """gpg with a key of its own."""
+    """gpg with a generated key."""
     with signer(tmp_path_factory.mktemp("gpg") / "home", "distribution@example") as made:
         yield made.gpg
 
@@ -268,23 +272,21 @@ def test_an_iso_by_the_distributions_signed_checksums(
     server.content["/isos/CHECKSUM"] = server.content["/isos/CHECKSUM"].replace(b"example.iso", b"exampl3.iso")
     with pytest.raises(RecipeError) as wrong:
         source.look_up(recipe(text))
-    assert "installer.source.checksums" in told(wrong)
-    assert "its signature is wrong: it was changed after it was signed" in told(wrong)
+    assert "installer.source.checksums" in message(wrong)
+    assert "its signature is invalid: the file was changed after it was signed" in message(wrong)
 
 
-def test_checksums_that_nobody_signed(
-    recipe: Callable[[str], Recipe], tmp_path: Path, key: Callable[..., bytes]
-) -> None:
+def test_unsigned_checksums(recipe: Callable[[str], Recipe], tmp_path: Path, key: Callable[..., bytes]) -> None:
     path = image(tree(tmp_path / "tree"))
     (tmp_path / "CHECKSUM").write_text(f"{sha256(path.read_bytes())}  other.iso\n")
     (tmp_path / "KEY").write_bytes(key("--export"))
     with pytest.raises(RecipeError) as wrong:
         source.look_up(recipe("source: {iso: ../example.iso, checksums: ../CHECKSUM, keyring: ../KEY}"))
-    assert "CHECKSUM has no signature inside, nor one beside it" in told(wrong)
+    assert "CHECKSUM has neither an embedded nor a detached signature" in message(wrong)
     with pytest.raises(RecipeError) as wrong:
         source.look_up(recipe("insecure: true\n  source: {iso: ../example.iso, checksums: ../CHECKSUM}"))
-    assert told(wrong).endswith("CHECKSUM: it does not list example.iso")
-    with pytest.raises(HostError, match="the key to check the signature with is not on this system"):
+    assert message(wrong).endswith("CHECKSUM: it does not list example.iso")
+    with pytest.raises(HostError, match="the keyring for verifying the signature is not on this system"):
         source.look_up(recipe("source: {iso: ../example.iso, checksums: ../CHECKSUM, keyring: ../NOKEY}"))
 
 
@@ -304,8 +306,8 @@ def test_a_kernel_with_its_initrd(recipe: Callable[[str], Recipe], tmp_path: Pat
     assert made(source.look_up(recipe(without)), tmp_path / "tree").image is None
 
 
-def test_virt_install_takes_each_of_them(recipe: Callable[[str], Recipe], tmp_path: Path) -> None:
-    """Its own dry run on libvirt's test driver: the folder is a tree that it can start from."""
+def test_virt_install_accepts_each_of_them(recipe: Callable[[str], Recipe], tmp_path: Path) -> None:
+    """virt-install's dry run with libvirt's test driver: it can boot from the folder as a tree."""
     path = image(tree(tmp_path / "tree"))
     there = made(
         source.look_up(recipe(f"source: {{iso: ../example.iso, sha256: {sha256(path.read_bytes())}}}")), tmp_path

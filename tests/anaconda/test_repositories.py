@@ -1,4 +1,4 @@
-"""What repositories offer, from a real server: whatever way they are named, a changed repomd.xml changes it."""
+"""Querying repositories on a real server: however they are named, a changed repomd.xml is detected."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def test_by_address_metalink_and_list_of_mirrors(server: FaultyServer) -> None:
+def test_by_address_metalink_and_mirror_list(server: FaultyServer) -> None:
     server.content = {
         f"/9/x86_64/{REPOMD}": b"<repomd/>",
         "/metalink": METALINK.format(md5="0" * 32, now="a" * 64, before="b" * 64).encode(),
@@ -63,12 +63,12 @@ def test_a_folder(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("kind", "content", "message"),
     [
-        ("metalink", b"<html>sorry</html>", "metalink tells no SHA-256"),
-        ("metalink", METALINK.format(md5="0" * 32, now="short", before="b" * 64).encode(), "metalink tells no SHA-256"),
-        ("mirrorlist", b"# none today\n", "list of mirrors names none"),
+        ("metalink", b"<html>sorry</html>", "metalink has no SHA-256"),
+        ("metalink", METALINK.format(md5="0" * 32, now="short", before="b" * 64).encode(), "metalink has no SHA-256"),
+        ("mirrorlist", b"# none today\n", "mirror list is empty"),
     ],
 )
-def test_what_tells_nothing_is_an_error(server: FaultyServer, kind: str, content: bytes, message: str) -> None:
+def test_an_invalid_repository_is_an_error(server: FaultyServer, kind: str, content: bytes, message: str) -> None:
     server.content["/list"] = content
     with pytest.raises(HostError, match=message):
         offered([RepositoryValues("own", **{kind: server.url("/list")})], {})

@@ -1,4 +1,4 @@
-"""Signatures, by keys that are made for the test and known to nobody else."""
+"""Signatures by keys that are generated for the test."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ def theirs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Signer]:
 
 
 @pytest.mark.parametrize("armoured", [True, False], ids=["armoured", "binary"])
-def test_signed_inside(ours: Signer, tmp_path: Path, armoured: bool) -> None:
+def test_an_embedded_signature(ours: Signer, tmp_path: Path, armoured: bool) -> None:
     signed = ours.gpg("--clear-sign", content=TEXT)
     assert signature.is_signed_inside(signed)
     keys = ours.keys(tmp_path / "keys", armoured=armoured)
-    # what stands around the signed text is nobody's word
+    # text around the signed part is not signed
     around = b"SHA256 (evil.iso) = 66\n\n" + signed + b"\nSHA256 (evil.iso) = 66\n"
     assert signature.verified(signed, None, keys, "CHECKSUM") == TEXT
     assert b"evil" not in signature.verified(around, None, keys, "CHECKSUM")
@@ -44,41 +44,41 @@ def test_an_armoured_message(ours: Signer, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("options", [["--armor"], []], ids=["asc", "sig"])
-def test_signed_beside(ours: Signer, tmp_path: Path, options: list[str]) -> None:
+def test_a_detached_signature(ours: Signer, tmp_path: Path, options: list[str]) -> None:
     assert not signature.is_signed_inside(TEXT)
     beside = ours.gpg("--detach-sign", *options, content=TEXT)
     assert signature.verified(TEXT, beside, ours.keys(tmp_path / "keys", armoured=True), "CHECKSUM") == TEXT
 
 
-def test_a_file_of_several_keys(ours: Signer, theirs: Signer, tmp_path: Path) -> None:
+def test_a_keyring_with_several_keys(ours: Signer, theirs: Signer, tmp_path: Path) -> None:
     both = theirs.gpg("--export", "--armor") + b"some words between\n" + ours.gpg("--export", "--armor")
     (tmp_path / "keys").write_bytes(both)
     assert signature.verified(ours.gpg("--clear-sign", content=TEXT), None, tmp_path / "keys", "CHECKSUM") == TEXT
 
 
 @pytest.mark.parametrize(
-    ("spoil", "told"),
+    ("spoil", "message"),
     [
-        (lambda text: text.replace(b"= 00", b"= 01"), "CHECKSUM: its signature is wrong: it was changed after it was signed"),
-        (lambda text: TEXT, "CHECKSUM: it has no valid signature by the keys that were named"),
-        (lambda text: text[: len(text) // 2], "CHECKSUM: it has no valid signature by the keys that were named"),
+        (lambda text: text.replace(b"= 00", b"= 01"), "CHECKSUM: its signature is invalid: the file was changed after it was signed"),
+        (lambda text: TEXT, "CHECKSUM: it has no valid signature by a key in the keyring"),
+        (lambda text: text[: len(text) // 2], "CHECKSUM: it has no valid signature by a key in the keyring"),
     ],
     ids=["changed", "not signed", "cut"],
 )  # fmt: skip
-def test_no_good_signature(ours: Signer, tmp_path: Path, spoil: Callable[[bytes], bytes], told: str) -> None:
+def test_an_invalid_signature(ours: Signer, tmp_path: Path, spoil: Callable[[bytes], bytes], message: str) -> None:
     signed = spoil(ours.gpg("--clear-sign", content=TEXT))
     with pytest.raises(ImageBuildError) as wrong:
         signature.verified(signed, None, ours.keys(tmp_path / "keys", armoured=True), "CHECKSUM")
-    assert wrong.value.message == f"{told} ({tmp_path / 'keys'})"
+    assert wrong.value.message == f"{message} ({tmp_path / 'keys'})"
 
 
-def test_a_good_signature_of_somebody_else(ours: Signer, theirs: Signer, tmp_path: Path) -> None:
+def test_a_valid_signature_by_another_key(ours: Signer, theirs: Signer, tmp_path: Path) -> None:
     signed = theirs.gpg("--clear-sign", content=TEXT)
-    with pytest.raises(ImageBuildError, match=r"it is signed with the key [0-9A-F]{16}, which is not among the keys"):
+    with pytest.raises(ImageBuildError, match=r"it is signed with the key [0-9A-F]{16}, which is not in the keyring"):
         signature.verified(signed, None, ours.keys(tmp_path / "keys", armoured=True), "CHECKSUM")
 
 
-def test_a_key_that_was_revoked(tmp_path: Path) -> None:
+def test_a_revoked_key(tmp_path: Path) -> None:
     with signer(tmp_path / "gone", "gone@example") as one:
         signed = one.gpg("--clear-sign", content=TEXT)
         (written,) = (one.home / "openpgp-revocs.d").iterdir()
@@ -88,20 +88,20 @@ def test_a_key_that_was_revoked(tmp_path: Path) -> None:
         signature.verified(signed, None, keys, "CHECKSUM")
 
 
-def test_the_first_file_of_keys_that_is_there(tmp_path: Path) -> None:
+def test_the_first_existing_keyring(tmp_path: Path) -> None:
     (tmp_path / "second").touch()
     assert signature.keyring([tmp_path / "first", tmp_path / "second"]) == tmp_path / "second"
-    with pytest.raises(HostError, match=r"the key to check the signature with is not on this system: .*/first"):
+    with pytest.raises(HostError, match=r"the keyring for verifying the signature is not on this system: .*/first"):
         signature.keyring([tmp_path / "first"])
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
-        (b"-----BEGIN PGP PUBLIC KEY BLOCK-----\n\n!!!!\n-----END PGP PUBLIC KEY BLOCK-----\n", "its armour is no base64"),
+        (b"-----BEGIN PGP PUBLIC KEY BLOCK-----\n\n!!!!\n-----END PGP PUBLIC KEY BLOCK-----\n", "its armour is not base64"),
         (b"-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nAAAA\n", "its armour has no end"),
     ],
 )  # fmt: skip
-def test_a_damaged_file_of_keys(tmp_path: Path, content: bytes, told: str) -> None:
-    with pytest.raises(HostError, match=told):
+def test_a_damaged_keyring(tmp_path: Path, content: bytes, message: str) -> None:
+    with pytest.raises(HostError, match=message):
         signature.dearmoured(content, tmp_path / "keys")

@@ -1,4 +1,4 @@
-"""What a .treeinfo says, in its two generations; and what a file of checksums says of one file."""
+"""Parsing .treeinfo, in its two generations, and checksum files."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_productmd() -> None:
     info = treeinfo.parse(PRODUCTMD, "x86_64")
     assert (info.family, info.version) == ("Example Linux", "9.4")
     assert info.wanted == ("images/pxeboot/vmlinuz", "images/pxeboot/initrd.img", "images/install.img")
-    assert info.unproved() == ()
+    assert info.without_digest() == ()
     assert info.checksums["images/install.img"] == Digest("sha256", THREE)
 
 
@@ -87,43 +87,43 @@ def test_the_older_generation_does_not_name_its_runtime_image() -> None:
     info = treeinfo.parse(OLDER, "x86_64")
     assert (info.family, info.version, info.stage2) == ("Example", "7.9", "LiveOS/squashfs.img")
     assert info.beside == ("images/product.img",)
-    assert info.unproved() == ()
+    assert info.without_digest() == ()
 
 
-def test_what_has_no_digest_and_what_has_a_weak_one() -> None:
+def test_files_without_a_digest_and_with_a_weak_one() -> None:
     weak = OLDER.replace(f"vmlinuz = sha256:{ONE}", f"vmlinuz = md5:{'1' * 32}").replace(
         f"images/pxeboot/initrd.img = sha256:{TWO}\n", ""
     )
-    assert treeinfo.parse(weak, "x86_64").unproved() == ("images/pxeboot/vmlinuz", "images/pxeboot/initrd.img")
-    assert treeinfo.parse(PRODUCTMD.replace(f"install.img = sha256:{THREE}", "install.img = sha256:1"), "x86_64").unproved() == (
+    assert treeinfo.parse(weak, "x86_64").without_digest() == ("images/pxeboot/vmlinuz", "images/pxeboot/initrd.img")
+    assert treeinfo.parse(PRODUCTMD.replace(f"install.img = sha256:{THREE}", "install.img = sha256:1"), "x86_64").without_digest() == (
         "images/install.img",
     )  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    ("text", "arch", "told"),
+    ("text", "arch", "message"),
     [
         (PRODUCTMD, "aarch64", "it has no installer for aarch64, only for x86_64"),
         ("", "x86_64", "it has no installer for x86_64"),
-        ("<html>", "x86_64", "it is no INI file"),
+        ("<html>", "x86_64", "it is not an INI file"),
         (PRODUCTMD.replace("kernel = images/pxeboot/vmlinuz", ""), "x86_64", "it names no kernel in"),
         (PRODUCTMD.replace("kernel = images", "kernel = ../../etc"), "x86_64", "its kernel is '../../etc/pxeboot/vmlinuz'"),
-        (PRODUCTMD.replace("kernel = images", "kernel = /etc"), "x86_64", "no path inside the tree"),
+        (PRODUCTMD.replace("kernel = images", "kernel = /etc"), "x86_64", "not a path inside the tree"),
         (PRODUCTMD.replace("mainimage = images", "mainimage = http://x"), "x86_64", "its stage2 is 'http://x/install.img'"),
     ],
 )  # fmt: skip
-def test_what_does_not_serve(text: str, arch: str, told: str) -> None:
-    with pytest.raises(ValueError, match=told):
+def test_an_invalid_treeinfo(text: str, arch: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         treeinfo.parse(text, arch)
 
 
 @given(st.text(alphabet=st.sampled_from("[]=:;#\n images-x86_64kernelinitrdchecksums.%{}\t\0é")))
-def test_any_text_gives_a_treeinfo_or_a_sentence(text: str) -> None:
+def test_any_text_produces_a_treeinfo_or_an_error(text: str) -> None:
     with suppress(ValueError):
         treeinfo.parse(f"[images-x86_64]\nkernel = k\ninitrd = i\n{text}", "x86_64")
 
 
-def test_our_own_is_one_too() -> None:
+def test_the_own_treeinfo_can_be_parsed() -> None:
     info = treeinfo.parse(treeinfo.own("x86_64"), "x86_64")
     assert (info.kernel, info.initrd, info.stage2) == (treeinfo.KERNEL, treeinfo.INITRD, "images/install.img")
 
@@ -158,15 +158,15 @@ def test_a_listed_file(name: str, digest: Digest) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "message"),
     [
         ("Example-9.5-x86_64-boot.iso", "it does not list Example-9.5-x86_64-boot.iso; it lists Example-9.4-x86_64-boot"),
         ("other.iso", "it does not list other.iso"),
         ("twice.iso", "it lists twice.iso twice, with different digests"),
     ],
 )  # fmt: skip
-def test_a_file_that_is_not_listed(name: str, told: str) -> None:
-    with pytest.raises(ValueError, match=told):
+def test_a_file_that_is_not_listed(name: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         checksums.find(LISTING.replace(f"SHA512 (short.iso) = {ONE}\n", ""), name)
-    with pytest.raises(ValueError, match=r"its line for short\.iso has a digest of a wrong length"):
+    with pytest.raises(ValueError, match=r"its line for short\.iso has a digest of the wrong length"):
         checksums.find(LISTING, name)

@@ -1,4 +1,6 @@
-"""The last step: from customised disks to a whole artifact. The steps before it need a VM; see tests/e2e."""
+"""The last step: from customised disks to a complete artifact. Earlier steps need a VM; see
+tests/e2e.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,9 @@ output: {format: [vmdk, qcow2, raw.zst], compression: zlib}
 
 
 def converted(folder: Path, *, hashes: bool | None = False, more: str = "") -> Artifact:
-    """What becomes of two disks with little on them; ``hashes`` is what is known of the guest, ``more`` stands in the recipe."""
+    """The artifact of two nearly empty disks; ``hashes`` is known of the guest, ``more`` is added
+    to the recipe.
+    """
     (folder / "web.yaml").write_text(RECIPE + more)
     recipe = load(folder / "web.yaml")
     (folder / "logs").mkdir()
@@ -54,7 +58,7 @@ def converted(folder: Path, *, hashes: bool | None = False, more: str = "") -> A
         return convert.artifact(Job(plan, settings, SILENT_REPORTER, "web-1", folder, held), folder)
 
 
-def test_every_disk_comes_in_every_format(tmp_path: Path) -> None:
+def test_every_disk_is_written_in_every_format(tmp_path: Path) -> None:
     artifact = converted(tmp_path)
     manifest = artifact.manifest()
     assert artifact.image == artifact.folder / "web.qcow2"
@@ -100,7 +104,7 @@ operations:
     ],
 )
 @pytest.mark.parametrize("umask", [0o022, 0o002, 0o077])
-def test_images_with_secrets_are_for_their_owner_alone(
+def test_images_with_secrets_are_readable_by_their_owner_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hashes: bool | None, more: str, mode: int, umask: int
 ) -> None:
     monkeypatch.setenv("PASSWORD", "open sesame")

@@ -1,4 +1,6 @@
-"""An installation to be run by hand, for a recipe whose installer is Anaconda: what a build left, beside a script."""
+"""Exporting the installation of a recipe whose installer is Anaconda: files of an earlier build
+next to a script.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,7 @@ from imagebuild.recipe.load import load
 from imagebuild.store.store import Store
 
 
-def test_an_iso_image_lies_beside_the_script(tmp_path: Path) -> None:
+def test_an_iso_image_is_next_to_the_script(tmp_path: Path) -> None:
     for name in (treeinfo.KERNEL, treeinfo.INITRD):
         (tmp_path / "tree" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "tree" / name).write_bytes(name.encode())

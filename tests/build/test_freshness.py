@@ -1,4 +1,6 @@
-"""What the world changed: packages that are newer on the mirror, or too old, and that builds which do not ask stay with what they have."""
+"""Packages that are newer on the mirror, or too old; builds that do not check keep using what they
+have.
+"""
 
 from __future__ import annotations
 
@@ -78,15 +80,15 @@ def local(tmp_path: Path, no_proxy: None) -> Iterator[LocalMirror]:
         server.shutdown()
 
 
-def test_what_is_later_in_any_suite_is_newer(local: LocalMirror) -> None:
+def test_a_later_version_in_any_suite_is_newer(local: LocalMirror) -> None:
     assert index.newer(local.spec, THERE) == {}
     local.offer("debian", "trixie-updates", {"tree": "2.2.1-1+deb13u1", "other": "9"})
     local.offer("security", "trixie-security", {"libc6": "2.41-12+deb13u1", "vim": "2:9.1.999-1"})  # an older vim
     assert index.newer(local.spec, THERE) == {"libc6": "2.41-12+deb13u1", "tree": "2.2.1-1+deb13u1"}
 
 
-def test_a_mirror_that_cannot_be_looked_at_is_told(local: LocalMirror) -> None:
-    with pytest.raises(HostError, match="that mmdebstrap chooses offers cannot be looked up"):
+def test_a_mirror_that_cannot_be_queried_is_reported(local: LocalMirror) -> None:
+    with pytest.raises(HostError, match="cannot query the mirror that mmdebstrap chooses"):
         index.newer(PayloadSpec("trixie", Mirror()), THERE)
     with pytest.raises(NotThere):
         index.newer(PayloadSpec("forky", local.mirror), THERE)
@@ -94,7 +96,7 @@ def test_a_mirror_that_cannot_be_looked_at_is_told(local: LocalMirror) -> None:
         local.offer(name, suite, {})
         path = local._folder / name / "dists" / suite / "main/binary-amd64/Packages.xz"
         path.write_bytes(b"<html>")
-    with pytest.raises(HostError, match="index of packages is damaged"):
+    with pytest.raises(HostError, match="package index is damaged"):
         index.newer(local.spec, THERE)
 
 
@@ -108,12 +110,12 @@ def test_a_mirror_with_gzip_only(local: LocalMirror) -> None:
     assert index.newer(local.spec, THERE) == {"vim": "2:9.2-1"}
     for damaged in (path.read_bytes()[:-9], b"<html>", gzip.compress(b"\xff")):
         path.write_bytes(damaged)
-        with pytest.raises(HostError, match="index of packages is damaged"):
+        with pytest.raises(HostError, match="package index is damaged"):
             index.newer(local.spec, THERE)
 
 
 def keep(store: Store, inputs: dict[str, str], packages: dict[str, str]) -> Path:
-    """As a build that has made the root archive."""
+    """Store a root archive, as a build does."""
     with store.make("payload", fingerprint.of(inputs), within=store.root, label="web", inputs=inputs) as folder:
         (folder / "root.tar").write_bytes(b"")
         (folder / "payload.json").write_text(json.dumps({"path": "root.tar", "sha256": "0" * 64, "packages": packages}))
@@ -123,13 +125,13 @@ def keep(store: Store, inputs: dict[str, str], packages: dict[str, str]) -> Path
     return found
 
 
-def test_newer_packages_make_a_new_archive_and_who_does_not_ask_stays(local: LocalMirror, tmp_path: Path) -> None:
+def test_newer_packages_make_a_new_archive_only_for_builds_that_check(local: LocalMirror, tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
     asking, plain = Freshness(store, if_changed=True), Freshness(store)
     assert plain.payload(archive(local.spec), INPUTS).inputs == INPUTS
     assert (
         asking.payload(archive(local.spec), INPUTS).inputs != INPUTS
-    )  # nothing is there: it will be made of what the mirror has
+    )  # the store is empty: it will be built from what the mirror has
     keep(store, INPUTS, THERE)
     assert asking.payload(archive(local.spec), INPUTS).inputs == INPUTS
     local.offer("security", "trixie-security", {"libc6": "2.41-12+deb13u1", "tree": "2.2.1-2"})
@@ -155,7 +157,7 @@ packages: [vim, lrzsz, net-tools, screen, tree, wget]
 
 @dataclass
 class Builds:
-    """A recipe, and builds of it that need no privilege: each step leaves what it is known by."""
+    """A recipe, and builds of it that need no privileges: each step stores only what identifies it."""
 
     recipe: Recipe
     folder: Path
@@ -210,10 +212,10 @@ def test_a_new_archive_leads_to_a_new_image_once(local: LocalMirror, builds: Cal
         assert after.plan.convert.fingerprint == nightly.plan.convert.fingerprint
 
 
-def test_an_image_whose_store_is_gone_is_held_against_the_mirror(
+def test_an_image_whose_store_is_gone_is_compared_with_the_mirror(
     local: LocalMirror, builds: Callable[[str], Builds]
 ) -> None:
-    """As on a CI runner that begins with nothing but the images of before."""
+    """As on a CI runner that starts with nothing but earlier images."""
     web = builds(RECIPE % (local.mirror.main, "host"))
     web.build(web.outlook(if_changed=True), THERE)
     (web.folder / "store").rename(web.folder / "gone")
@@ -248,7 +250,7 @@ def test_packages_that_the_vm_fetches_count_too(local: LocalMirror, builds: Call
     local.offer("debian", "trixie", THERE | {"vim": "2:9.2-1"})
     assert web.outlook().artifact
     nightly = web.outlook(if_changed=True)
-    assert nightly.to_run["install"] == "trixie/main: other packages there"
+    assert nightly.to_run["install"] == "trixie/main: packages have changed"
     web.build(nightly)
     assert web.outlook().artifact
     assert web.outlook(if_changed=True).artifact
@@ -260,14 +262,14 @@ def test_packages_that_the_vm_fetches_count_too(local: LocalMirror, builds: Call
     assert weekly.to_run["install"] == "its packages are 8 days old"
     web.build(weekly)
     assert web.outlook(max_age=7 * 86400).artifact
-    assert web.outlook(if_changed=True).artifact  # what the mirror had is recorded, though nobody asked for it
+    assert web.outlook(if_changed=True).artifact  # what the mirror had is recorded, even without a check
 
 
-def test_what_was_made_without_a_look_is_made_again_once(local: LocalMirror, builds: Callable[[str], Builds]) -> None:
+def test_what_was_made_without_a_check_is_rebuilt_once(local: LocalMirror, builds: Callable[[str], Builds]) -> None:
     web = builds(RECIPE % (local.mirror.main, "in-vm"))
     web.build(web.outlook())
     nightly = web.outlook(if_changed=True)
-    assert nightly.to_run["install"] == "trixie/main: what was there is not recorded"
+    assert nightly.to_run["install"] == "trixie/main: earlier packages were not recorded"
     web.build(nightly)
     assert web.outlook(if_changed=True).artifact
 
@@ -308,18 +310,18 @@ def test_the_repositories_of_anaconda(server: FaultyServer, builds: Callable[[st
     assert web.outlook(if_changed=True).artifact
     server.seen.clear()
     assert web.outlook().artifact
-    assert not [path for path, _ in server.seen if "repomd" in path]  # who does not ask does not look
+    assert not [path for path, _ in server.seen if "repomd" in path]  # without the option the mirror is not queried
     server.content[epel] = b"<repomd>newer</repomd>"
     nightly = web.outlook(if_changed=True)
     assert list(nightly.to_run) == ["install", "customise", "convert"]
-    assert nightly.to_run["install"] == "epel: other packages there"
+    assert nightly.to_run["install"] == "epel: packages have changed"
     web.build(nightly)
     assert web.outlook().artifact
     assert web.outlook(if_changed=True).artifact
     server.content["/os/repodata/repomd.xml"] = b"<repomd>newer</repomd>"
     (folder / "repodata/repomd.xml").write_bytes(b"<repomd>newer</repomd>")
     why = web.outlook(if_changed=True).to_run.get("install")
-    assert why == (None if kind == "iso" else "tree: other packages there")
+    assert why == (None if kind == "iso" else "tree: packages have changed")
     del server.content["/os/repodata/repomd.xml"]  # as in a tree whose packages are in folders that .treeinfo names
     (folder / "repodata/repomd.xml").unlink()
     assert web.outlook(if_changed=True).artifact
@@ -328,7 +330,7 @@ def test_the_repositories_of_anaconda(server: FaultyServer, builds: Callable[[st
         web.outlook(if_changed=True)
 
 
-def test_a_build_says_that_nothing_is_new(
+def test_a_build_reports_that_nothing_is_new(
     local: LocalMirror, builds: Callable[[str], Builds], capfd: pytest.CaptureFixture[str]
 ) -> None:
     web = builds(RECIPE % (local.mirror.main, "host"))
@@ -346,7 +348,7 @@ def test_a_build_says_that_nothing_is_new(
     assert event["image"].endswith(f"{version}/web.qcow2")
 
 
-def test_old_packages_make_a_new_archive_without_a_look(tmp_path: Path) -> None:
+def test_old_packages_make_a_new_archive_without_a_query(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
     spec = PayloadSpec("trixie", Mirror("http://mirror.invalid/debian"))
     made = keep(store, INPUTS, THERE)
@@ -376,7 +378,7 @@ def test_an_archive_grows_old_again_on_the_day_it_was_made(tmp_path: Path) -> No
     assert len({fingerprint.of(each) for each in inputs}) == 4
 
 
-def test_a_plan_tells_why(local: LocalMirror, tmp_path: Path) -> None:
+def test_a_plan_reports_why(local: LocalMirror, tmp_path: Path) -> None:
     recipe = tmp_path / "web.yaml"
     recipe.write_text(
         "name: web\nos: {family: debian, version: 13, codename: trixie}\ndisk: {size: 2GiB}\n"

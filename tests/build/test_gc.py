@@ -1,4 +1,4 @@
-"""What the store may lose, and what it may not."""
+"""What garbage collection removes, and what it must not remove."""
 
 from __future__ import annotations
 
@@ -44,40 +44,40 @@ def left(store: Store) -> set[str]:
     return {entry.fingerprint for entry in store.entries()}
 
 
-def test_of_each_recipe_and_kind_the_ones_used_last_stay(store: Store) -> None:
+def test_the_most_recently_used_of_each_recipe_and_kind_remain(store: Store) -> None:
     for number in range(4):
         make(store, f"web-{number}", used=100 + number)
         make(store, f"db-{number}", label="db", used=50 - number)
     make(store, "payload", kind="payload", used=1)
-    told = collect(store, keep=2, dry_run=True)
+    dry = collect(store, keep=2, dry_run=True)
     assert len(left(store)) == 9
     done = collect(store, keep=2)
-    assert done == told
+    assert done == dry
     assert left(store) == {"web-2", "web-3", "db-0", "db-1", "payload"}
     assert [one.size >= SIZE for one in done.removed] == [True] * 4
     assert SIZE * 5 <= done.kept <= SIZE * 6
     assert collect(store, keep=2).removed == ()
 
 
-def test_the_size_is_kept_by_removing_what_was_not_used_for_longest(store: Store) -> None:
+def test_the_size_is_limited_by_removing_the_least_recently_used(store: Store) -> None:
     for number in range(4):
         make(store, f"web-{number}", label=f"web-{number}", used=100 - number)
     collect(store, keep=2, max_size=SIZE * 5 // 2)
     assert left(store) == {"web-0", "web-1"}
 
 
-def test_what_a_build_has_taken_stays(store: Store) -> None:
+def test_what_a_build_uses_is_kept(store: Store) -> None:
     for number in range(3):
         make(store, f"web-{number}", used=100 + number)
     with ExitStack() as held:
-        assert store.take("installed", "web-0", held)  # and so it is the one that was used last
+        assert store.take("installed", "web-0", held)  # which makes it the most recently used one
         assert collect(store, keep=1, max_size=0).kept >= SIZE
         assert left(store) == {"web-0"}
     collect(store, keep=1, max_size=0)
     assert left(store) == set()
 
 
-def test_downloads_go_while_no_build_runs(store: Store) -> None:
+def test_downloads_are_removed_only_while_no_build_runs(store: Store) -> None:
     source = store.root / "sources" / "sha256-abc"
     source.parent.mkdir()
     source.write_bytes(bytes(SIZE))
@@ -90,7 +90,7 @@ def test_downloads_go_while_no_build_runs(store: Store) -> None:
     assert not source.exists()
 
 
-def test_what_is_damaged_goes(store: Store) -> None:
+def test_damaged_entries_are_removed(store: Store) -> None:
     make(store, "web-0")
     found = store.find("installed", "web-0")
     assert found
@@ -116,7 +116,7 @@ with Store(Path(sys.argv[1])).runs.workdir(sys.argv[3], shared=False) as work, m
 """
 
 
-def test_programs_files_and_locks_of_a_killed_build_go(store: Store, tmp_path: Path) -> None:
+def test_programs_files_and_locks_of_a_killed_build_are_removed(store: Store, tmp_path: Path) -> None:
     elsewhere = tmp_path / "libguestfs123456"
     dead = new_run("web")  # programs are found by it on the whole host, where other tests may be running
     (elsewhere / "canary").mkdir(parents=True)
@@ -143,7 +143,7 @@ def test_programs_files_and_locks_of_a_killed_build_go(store: Store, tmp_path: P
     assert not (store.root / "work" / "web-1").exists()
 
 
-def test_what_does_not_end_by_itself_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_program_that_ignores_sigterm_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(programs, "_GRACE", 0.5)
     script = "trap '' TERM; echo ready; while :; do sleep 0.1; done"
     with programs.marked("stubborn-1"), programs.started(["sh", "-c", script]) as process:
@@ -153,7 +153,7 @@ def test_what_does_not_end_by_itself_is_killed(monkeypatch: pytest.MonkeyPatch) 
         assert process.wait(10) == -signal.SIGKILL
 
 
-def test_what_ends_by_itself_may(tmp_path: Path) -> None:
+def test_a_program_that_handles_sigterm_may_clean_up(tmp_path: Path) -> None:
     script = f"trap 'sleep 0.3; rm {tmp_path}/canary; exit 0' TERM; touch {tmp_path}/canary; echo ready; while :; do sleep 0.1; done"
     with programs.marked("tidy-1"), programs.started(["sh", "-c", script]) as process:
         assert process.stdout is not None
@@ -169,7 +169,7 @@ def marked(run: str) -> list[int]:
 
 
 def running(pid: int) -> bool:
-    """A killed process stays as a zombie until its new parent has looked."""
+    """Whether a process runs; a killed one remains a zombie until its new parent reaps it."""
     for _ in range(50):
         try:
             state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
@@ -188,7 +188,7 @@ def image(output: ArtifactFolder) -> None:
         (artifact.folder / "manifest.json").write_text(json.dumps(told))
 
 
-def test_old_versions_go_and_never_the_latest(store: Store, tmp_path: Path) -> None:
+def test_old_versions_are_removed_but_never_the_latest(store: Store, tmp_path: Path) -> None:
     output = ArtifactFolder(tmp_path / "out", "web")
     for _ in range(11):
         image(output)
@@ -198,9 +198,9 @@ def test_old_versions_go_and_never_the_latest(store: Store, tmp_path: Path) -> N
         (output.folder / foreign).mkdir()
     (tmp_path / "out" / "somebody" / ".git").mkdir(parents=True)
     (output.folder / "latest").unlink()
-    (output.folder / "latest").symlink_to("2026-01-31.3")  # taken back by hand
-    told = versions(tmp_path / "out", store, keep=2, dry_run=True)
-    assert versions(tmp_path / "out", store, keep=2) == told
+    (output.folder / "latest").symlink_to("2026-01-31.3")  # changed by hand
+    dry = versions(tmp_path / "out", store, keep=2, dry_run=True)
+    assert versions(tmp_path / "out", store, keep=2) == dry
     assert {path.name for path in output.folder.iterdir()} == {
         "2026-01-31.3",
         "2026-01-31.10",

@@ -1,4 +1,4 @@
-"""Plans: what changes which step, and what a plan says of the store."""
+"""Plans: which change affects which step, and what a plan finds in the store."""
 
 from __future__ import annotations
 
@@ -66,12 +66,12 @@ def changed(before: Plan, after: Plan) -> set[str]:
         ("operations:", "extra_disks: [{size: 1GiB}]\noperations:", {"install", "customise", "convert"}),
     ],
 )
-def test_an_edit_costs_what_it_touches(tmp_path: Path, old: str, new: str, steps: set[str]) -> None:
+def test_an_edit_changes_only_the_steps_that_it_affects(tmp_path: Path, old: str, new: str, steps: set[str]) -> None:
     assert old in BASE
     assert changed(planned(tmp_path), planned(tmp_path, BASE.replace(old, new))) == steps
 
 
-def test_the_mirror_and_the_tools_count(tmp_path: Path) -> None:
+def test_the_mirror_and_the_tools_are_inputs(tmp_path: Path) -> None:
     before = planned(tmp_path)
     elsewhere = planned(tmp_path, mirror=Mirror("http://other.example/debian"))
     assert "payload" in changed(before, elsewhere)
@@ -87,9 +87,7 @@ COPYING = f"{BASE.rstrip()}\n".replace(
 )
 
 
-def test_files_and_secrets_of_operations_count_by_what_is_in_them(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_files_and_secrets_of_operations_are_inputs_by_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def made(name: str, *, content: str = "a", password: str = "first secret", mode: int = 0o644) -> Plan:
         folder = tmp_path / name
         (folder / "site").mkdir(parents=True)
@@ -107,7 +105,7 @@ def test_files_and_secrets_of_operations_count_by_what_is_in_them(
     assert changed(before, made("password", password="second secret")) == {"customise", "convert"}
 
 
-def test_files_of_operations_that_are_not_there_are_told_at_their_lines(
+def test_missing_files_of_operations_are_reported_at_their_lines(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = BASE.replace(
@@ -127,7 +125,7 @@ def test_files_of_operations_that_are_not_there_are_told_at_their_lines(
     assert [one.line for one in plans.survey(load(path), MIRROR).errors] == [9, 10]
 
 
-def test_a_secret_counts_and_is_not_in_the_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_secret_is_an_input_but_not_in_the_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = f"{BASE}root: {{password: {{env: WEB_PASSWORD}}}}\n"
     monkeypatch.setenv("WEB_PASSWORD", "first secret")
     before = planned(tmp_path, text)
@@ -149,7 +147,7 @@ def test_a_payload_in_the_vm_needs_a_mirror(tmp_path: Path) -> None:
         planned(tmp_path, text, mirror=Mirror())
 
 
-def test_a_command_that_the_installer_does_not_carry_out_is_told_before_anything_boots(tmp_path: Path) -> None:
+def test_an_unsupported_command_is_reported_before_anything_boots(tmp_path: Path) -> None:
     (tmp_path / "kickstart").mkdir()
     (tmp_path / "recipes").mkdir()
     template = tmp_path / "kickstart" / "own.ks.j2"
@@ -177,7 +175,7 @@ def keep(tmp_path: Path, plan: Plan, *names: str) -> None:
                 pass
 
 
-def test_a_build_begins_behind_what_is_there(tmp_path: Path) -> None:
+def test_a_build_continues_after_the_stored_steps(tmp_path: Path) -> None:
     plan = planned(tmp_path)
     assert list(outlook(tmp_path, plan).to_run) == ["runtime", "tree", "payload", "install", "customise", "convert"]
     keep(tmp_path, plan, "runtime", "tree")
@@ -193,8 +191,10 @@ def test_a_customised_disk_needs_no_installed_one(tmp_path: Path) -> None:
     assert list(outlook(tmp_path, plan).to_run) == ["convert"]
 
 
-def test_layers_are_those_of_the_operations_up_to_there(tmp_path: Path) -> None:
-    """In the order in which they are applied: what seals comes last, and is in no layer."""
+def test_a_checkpoint_depends_on_the_operations_before_it(tmp_path: Path) -> None:
+    """In the order of application: operations that seal the guest come last, and are in no
+    checkpoint.
+    """
     operations = "operations: [trim-free-space, disable-firewall, reset-machine-id, clean-logs]"
     before = planned(tmp_path, BASE.replace("operations: [reset-machine-id, clean-logs]", operations))
     after = planned(tmp_path, BASE.replace("operations: [reset-machine-id, clean-logs]", operations.replace("clean-logs", "remove-spools")))  # fmt: skip
@@ -209,10 +209,13 @@ def test_layers_are_those_of_the_operations_up_to_there(tmp_path: Path) -> None:
     for one in before.layers[:2]:
         with store.make(one.kind, one.fingerprint, within=tmp_path, label="web", inputs=one.inputs):
             pass
-    assert outlook(tmp_path, after).to_run["customise"] == "not built yet; goes on after reset-machine-id"
+    assert (
+        outlook(tmp_path, after).to_run["customise"]
+        == "not built yet; continues from the checkpoint after reset-machine-id"
+    )
 
 
-def test_it_says_why_a_step_runs(tmp_path: Path) -> None:
+def test_it_explains_why_a_step_runs(tmp_path: Path) -> None:
     keep(tmp_path, planned(tmp_path), "runtime", "tree", "payload", "install")
     after = planned(tmp_path, BASE.replace("size: 4GiB", "size: 5GiB"))
     why = outlook(tmp_path, after).to_run
@@ -234,7 +237,7 @@ def test_it_says_why_a_step_runs(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_a_changed_kickstart_is_told_at_its_line(tmp_path: Path, old: str, new: str, expected: str) -> None:
+def test_a_changed_kickstart_is_reported_at_its_line(tmp_path: Path, old: str, new: str, expected: str) -> None:
     before = planned(tmp_path)
     store = Store(tmp_path / "store")
     with store.make(
@@ -278,7 +281,7 @@ def anaconda_plan(tmp_path: Path, found: FoundSource) -> Plan:
     return plans.make(load(path), found, tools=TOOLS, secret_key=b"k")
 
 
-def test_anaconda_has_a_source_in_place_of_what_kickstrap_needs(tmp_path: Path) -> None:
+def test_anaconda_has_a_source_instead_of_kickstraps_steps(tmp_path: Path) -> None:
     one = FoundSource("iso", "ISO image a.iso", (File("image.iso", "/a.iso", Digest("sha256", "0" * 64)),))
     before = anaconda_plan(tmp_path, one)
     assert [step.name for step in before.steps] == ["source", "install", "customise", "convert"]

@@ -1,4 +1,4 @@
-"""What a build leaves in the history, with steps that only pretend."""
+"""What a build records in the history, with fake steps."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def settings(tmp_path: Path) -> Settings:
 
 @pytest.fixture
 def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Recipe:
-    """A recipe, on a host where nothing but the steps themselves is needed."""
+    """A recipe, on a host where only the steps themselves are needed."""
 
     def make_plan(recipe: Recipe, _store: Store, _world: object = None) -> Plan:
         return plans.make(recipe, MIRROR, tools=TOOLS, secret_key=b"k" * 32)
@@ -54,7 +54,7 @@ def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Recipe:
 
 
 def pretend(monkeypatch: pytest.MonkeyPatch, at: str = "", then: Callable[[], None] = lambda: None) -> None:
-    """Let a run make empty entries, and do ``then`` while it is at a step."""
+    """Make a run create empty entries, and call ``then`` during the step ``at``."""
 
     def go(run: Job) -> Artifact:
         def fill(_folder: Path, _progress: Progress, name: str) -> str:
@@ -87,7 +87,7 @@ def states(build: Build) -> dict[str, str]:
     return {step.name: step.state for step in build.steps}
 
 
-def test_a_build_and_one_that_finds_all_there(
+def test_a_build_and_one_that_finds_all_results(
     recipe: Recipe, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pretend(monkeypatch)
@@ -113,7 +113,7 @@ def fail() -> None:
     raise HostError("no space left for open sesame\nand more", "a hint")
 
 
-def test_a_failure_keeps_its_first_line_and_what_was_done(
+def test_a_failure_records_its_first_line_and_the_finished_steps(
     recipe: Recipe, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pretend(monkeypatch, "install", fail)
@@ -128,7 +128,7 @@ def test_a_failure_keeps_its_first_line_and_what_was_done(
     assert states(again) == {"runtime": "cached", "tree": "cached", "payload": "cached", **after}
 
 
-def test_an_interruption_is_told_from_a_failure(
+def test_an_interruption_is_not_recorded_as_a_failure(
     recipe: Recipe, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupt() -> None:
@@ -143,7 +143,7 @@ def test_an_interruption_is_told_from_a_failure(
     assert states(found)["install"] == "run"
 
 
-def test_what_fails_before_there_is_a_plan_is_recorded(
+def test_a_failure_before_there_is_a_plan_is_recorded(
     recipe: Recipe, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def unreachable(*_: object) -> Plan:
@@ -156,7 +156,7 @@ def test_what_fails_before_there_is_a_plan_is_recorded(
     assert (found.outcome, found.error, found.steps) == ("failed", "the source cannot be reached", ())
 
 
-def test_an_error_may_name_a_file_whose_name_is_no_text(
+def test_an_error_may_name_a_file_whose_name_is_not_valid_text(
     recipe: Recipe, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def unreadable() -> None:
@@ -168,9 +168,7 @@ def test_an_error_may_name_a_file_whose_name_is_no_text(
     assert [one.error for one in History(settings.store).builds()] == ["cannot read a?b"]
 
 
-def test_a_build_under_way_is_in_the_history(
-    recipe: Recipe, settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_running_build_is_in_the_history(recipe: Recipe, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[tuple[str, dict[str, str]]] = []
 
     def look() -> None:
@@ -184,7 +182,9 @@ def test_a_build_under_way_is_in_the_history(
     assert set(steps.values()) == {"open"}
 
 
-def test_no_build_fails_for_the_history(recipe: Recipe, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_build_fails_because_of_the_history(
+    recipe: Recipe, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     History(settings.store).path.mkdir()
     pretend(monkeypatch)
     artifact = built(recipe, settings)
@@ -200,27 +200,27 @@ def test_its_warning_is_in_the_log_of_the_build(
     with pytest.raises(HostError) as caught:
         built(recipe, settings)
     assert caught.value.evidence is not None
-    assert "is not written into the history" in (caught.value.evidence / "build.log").read_text()
+    assert "cannot record web-" in (caught.value.evidence / "build.log").read_text()
 
 
-def test_the_next_build_is_told_what_to_expect(
+def test_the_next_build_gets_expected_durations(
     recipe: Recipe, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pretend(monkeypatch)
     built(recipe, settings)
-    told: dict[str, float | None] = {}
+    reported: dict[str, float | None] = {}
 
     class Reporter(type(SILENT_REPORTER)):  # type: ignore[misc]
         def step(self, recipe: str, name: str, expected: float | None = None) -> object:
-            told[name] = expected
+            reported[name] = expected
             return super().step(recipe, name, expected)
 
     engine.build(recipe, Settings(settings.store, settings.output, refresh=True), Reporter())
     (first,) = History(settings.store).builds()[1:]
-    assert told == {"plan": None, **{step.name: step.seconds for step in first.steps}}
+    assert reported == {"plan": None, **{step.name: step.seconds for step in first.steps}}
 
 
-def test_the_whole_takes_what_its_longest_chain_takes(
+def test_the_longest_chain_determines_the_expected_duration(
     recipe: Recipe, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def outlook(**seconds: float) -> engine.Outlook:
@@ -235,13 +235,13 @@ def test_the_whole_takes_what_its_longest_chain_takes(
     assert unknown.expected_seconds is None
 
 
-def test_to_wait_for_another_build_is_no_run_of_a_step(settings: Settings, tmp_path: Path) -> None:
+def test_waiting_for_another_build_is_not_a_run_of_the_step(settings: Settings, tmp_path: Path) -> None:
     step = Step("payload", "payload", "", {"a": "b"})
     work = tmp_path / "work"
     work.mkdir()
 
     class Late(StepCache):
-        """Another build makes the entry after this one has looked for it."""
+        """Simulates another build that makes the entry after this one has looked for it."""
 
         def find(self, step: Step) -> Path | None:
             if step.name in asked:
@@ -254,5 +254,5 @@ def test_to_wait_for_another_build_is_no_run_of_a_step(settings: Settings, tmp_p
     asked: set[str] = set()
     with ExitStack() as held:
         entries = Late("web", settings, SILENT_REPORTER, work, held)
-        entries.make(step, lambda *_: pytest.fail("it is made twice"))
+        entries.make(step, lambda *_: pytest.fail("it was made twice"))
     assert entries.seconds == {}

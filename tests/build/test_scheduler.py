@@ -1,4 +1,6 @@
-"""Several builds at once: how many, what each tells, and how they end. A small program stands for each build."""
+"""Parallel builds: how many run, what each reports, and how they end. A small program simulates
+each build.
+"""
 
 from __future__ import annotations
 
@@ -63,8 +65,8 @@ tell(event="artifact", unchanged=False, version="2026-01-31.1", image=f"out/{nam
 RECIPE = "name: NAME\nos: {family: debian, version: 13, codename: trixie}\ndisk: {size: 2GiB}\n"
 
 
-class Told:
-    """A reporter that keeps what it is told, and raises what a step ends with."""
+class RecordingReporter:
+    """A reporter that records what is reported, and passes on the errors of steps."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
@@ -72,14 +74,14 @@ class Told:
     @contextmanager
     def step(self, recipe: str, name: str, expected: float | None = None) -> Iterator[Progress]:
         assert expected == (35.2 if name == "install" else None)
-        told = self
+        reporter = self
 
         class Step:
             def update(self, detail: str = "", fraction: float | None = None) -> None:
-                told.lines.append(f"{recipe} {name} {detail} {fraction}")
+                reporter.lines.append(f"{recipe} {name} {detail} {fraction}")
 
             def summary(self, text: str) -> None:
-                told.lines.append(f"{recipe} {name} {text}")
+                reporter.lines.append(f"{recipe} {name} {text}")
 
         try:
             yield Step()
@@ -96,7 +98,7 @@ class Fixture:
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.folder = folder
-        self.told = Told()
+        self.reported = RecordingReporter()
         self.ended: list[Outcome] = []
         self.need, self.room = Room(1, 1, 1), Room(100, 100, 100)
         program = folder / "build.py"
@@ -114,7 +116,7 @@ class Fixture:
         settings = Settings(Store(self.folder / "store"), self.folder / "out")
         recipes = [self.recipe(name) for name in names]
         return Builds(
-            recipes, settings, lambda recipe: ["--var", recipe.name], self.told, jobs, fail_fast, self.ended.append
+            recipes, settings, lambda recipe: ["--var", recipe.name], self.reported, jobs, fail_fast, self.ended.append
         )
 
     def began(self) -> set[str]:
@@ -125,7 +127,7 @@ class Fixture:
             if len(self.began()) >= count:
                 break
             time.sleep(0.02)
-        time.sleep(0.3)  # time enough for one too many
+        time.sleep(0.3)  # enough time for one build too many
         return self.began()
 
     def go(self) -> None:
@@ -166,7 +168,7 @@ def error_of(outcome: scheduler.Outcome) -> ErrorReported:
     ],
 )
 def test_as_many_as_the_host_has_room_for(several: Fixture, jobs: int, room: Room, at_once: int) -> None:
-    """And one in any case: a single build is not refused either."""
+    """And always one: a single build is not refused either."""
     several.room = room
     thread, outcomes = in_thread(several.builds("a", "b", "c", "d", jobs=jobs))
     assert several.wait(at_once) == set("abcd"[:at_once])
@@ -176,27 +178,27 @@ def test_as_many_as_the_host_has_room_for(several: Fixture, jobs: int, room: Roo
     assert [image_of(one) for one in outcomes[0]] == [f"out/{name}.qcow2" for name in "abcd"]
 
 
-def test_what_each_build_tells_is_told(several: Fixture) -> None:
+def test_the_events_of_each_build_are_relayed(several: Fixture) -> None:
     several.go()
     beside: list[str] = []
     builds = several.builds("a")
     builds.beside = beside.append
     builds.go()
     assert beside == ['{"event": "note", "text": "no event"}', "a line of somebody else"]
-    assert several.told.lines == ["a install unpacking 0.5", "a noted", "a install well"]
+    assert several.reported.lines == ["a install unpacking 0.5", "a noted", "a install well"]
     _, *words = (several.folder / "a.began").read_text().split()
     assert words == ["build", str(several.folder / "a.yaml"), "--image", "a", "--json", "--var", "a"]
 
 
-def test_a_failure_stops_no_other(several: Fixture) -> None:
+def test_a_failure_does_not_stop_other_builds(several: Fixture) -> None:
     several.go()
     bad, good = several.builds("bad", "good", jobs=1).go()
     assert (bad.exit_code, error_of(bad).hint) == (3, "try again")
     assert (good.exit_code, image_of(good)) == (0, "out/good.qcow2")
-    assert "bad install failed: no luck" in several.told.lines
+    assert "bad install failed: no luck" in several.reported.lines
 
 
-def test_with_fail_fast_it_ends_all(several: Fixture) -> None:
+def test_with_fail_fast_a_failure_ends_all(several: Fixture) -> None:
     thread, outcomes = in_thread(several.builds("bad", "slow", "never", jobs=2, fail_fast=True))
     several.wait(2)
     several.go()
@@ -205,19 +207,19 @@ def test_with_fail_fast_it_ends_all(several: Fixture) -> None:
     assert bad.exit_code == 3
     assert slow.exit_code == 1
     assert (several.folder / "slow.interrupted").exists()
-    assert error_of(never).message == "not started: another build failed before"
+    assert error_of(never).message == "not started: another build failed"
     assert "never" not in several.began()
 
 
 def test_a_build_that_is_killed_is_a_failure(several: Fixture) -> None:
     (killed,) = several.builds("killed").go()
     assert error_of(killed).message == "the build's process ended early (signal 9): a line of somebody else"
-    assert several.told.lines == ["killed install failed: ended early"]
+    assert several.reported.lines == ["killed install failed: ended early"]
 
 
 @pytest.fixture
 def interruptible() -> Iterator[None]:
-    """As in a terminal, also where these tests run in a shell's background, which ignores the signal."""
+    """As in a terminal, even if these tests run in a shell's background, which ignores the signal."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
@@ -237,20 +239,20 @@ def test_an_interrupt_reaches_every_build(several: Fixture) -> None:
         assert not Path("/proc", path.read_text().split()[0]).exists()
 
 
-def test_a_host_is_asked_for_what_it_has(tmp_path: Path) -> None:
+def test_the_resources_of_the_host_are_determined(tmp_path: Path) -> None:
     there = scheduler.host(Settings(Store(tmp_path / "store"), tmp_path))
     assert 0 < there.memory < os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     assert there.vcpus == 2 * len(os.sched_getaffinity(0))
     assert there.disk > 0
 
 
-def test_a_build_that_tells_of_no_image_is_a_failure() -> None:
-    told = scheduler._Relay("a", Told())
-    told.read(json.dumps({"event": "step", "recipe": "a", "step": "plan", "state": "started"}))
-    assert error_of(told.outcome(0, 1.0)).message.startswith("the build's process ended early (exit status 0)")
+def test_a_build_that_reports_no_image_is_a_failure() -> None:
+    relay = scheduler._Relay("a", RecordingReporter())
+    relay.read(json.dumps({"event": "step", "recipe": "a", "step": "plan", "state": "started"}))
+    assert error_of(relay.outcome(0, 1.0)).message.startswith("the build's process ended early (exit status 0)")
 
 
-def test_each_format_needs_room_on_the_disk(tmp_path: Path) -> None:
+def test_each_format_needs_disk_space(tmp_path: Path) -> None:
     settings = Settings(Store(tmp_path / "store"), tmp_path / "out")
 
     def disk(formats: str) -> int:
@@ -263,8 +265,8 @@ def test_each_format_needs_room_on_the_disk(tmp_path: Path) -> None:
     assert [disk("raw") - one, disk("[qcow2, raw.zst]") - one, disk("[qcow2, raw, vhdx]") - one] == [1024, 512, 3072]
 
 
-def test_the_mirror_is_not_looked_at_to_know_the_room(tmp_path: Path, server: FaultyServer) -> None:
-    """The build itself looks, and once is enough."""
+def test_the_mirror_is_not_queried_to_determine_resources(tmp_path: Path, server: FaultyServer) -> None:
+    """The build itself queries it, and once is enough."""
     path = tmp_path / "web.yaml"
     path.write_text(f"{RECIPE.replace('NAME', 'web')}installer: {{mirror: {server.url('/debian')}}}\n")
     settings = Settings(Store(tmp_path / "store"), tmp_path / "out")

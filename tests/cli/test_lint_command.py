@@ -83,7 +83,7 @@ def test_a_suppression_without_findings_is_a_warning(project: Path, imagebuild: 
     write(project, TEMPLATE + PROOF, "matrix: {site: [a, b]}\nlint: {ignore: {swap: once upon a time}}\n")
     done = imagebuild("lint", "web")
     assert done.returncode == 0
-    assert "web.yaml:5: warning: lint.ignore.swap: this silences swap, which finds nothing here" in done.stderr
+    assert "web.yaml:5: warning: lint.ignore.swap: unused suppression: swap finds nothing here" in done.stderr
 
 
 def test_kickstart_files_need_no_recipe(

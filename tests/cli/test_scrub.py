@@ -46,7 +46,7 @@ def image(tmp_path: Path) -> Path:
         (["--recipe", "debian-13", "--operation", "clean-logs"], "are mutually exclusive"),
         (["--recipe", "debian-13", "--without", "remove-accounts"], "would not be applied anyway"),
         (["--recipe", "debian-12345"], "debian-12345"),
-        (["--format", "qcow2"], "is no qcow2 image"),
+        (["--format", "qcow2"], "is not a qcow2 image"),
         (["--output", "nowhere/x.raw"], "the folder of nowhere/x.raw does not exist"),
     ],
 )

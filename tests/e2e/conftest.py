@@ -1,4 +1,6 @@
-"""One store for all end-to-end tests: the installer's runtime and the root archive are built once, for real."""
+"""One store for all end-to-end tests: the installer's runtime and the root archive are built once,
+for real.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +53,9 @@ class Ended:
 
 @dataclass(frozen=True)
 class Project:
-    """A user's project folder, and the command line run in it as a user would, in a process of its own."""
+    """A user's project folder, in which the command line is run as a user would, in a separate
+    process.
+    """
 
     folder: Path
     store: Path
@@ -73,7 +77,7 @@ class Project:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            # as in a terminal, also where these tests run in a shell's background, which ignores it
+            # as in a terminal, even if these tests run in a shell's background, which ignores it
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
@@ -107,9 +111,10 @@ class Project:
 
 @pytest.fixture(scope="session")
 def project() -> Iterator[Project]:
-    """The project with its recipe ``small``, in a place that QEMU's own user can reach.
+    """The project with its recipe ``small``, in a folder that QEMU's user can reach.
 
-    IMAGEBUILD_E2E_FOLDER names a folder that stays: a second run of the tests then finds what the first built.
+    IMAGEBUILD_E2E_FOLDER names a folder that stays: a second run of the tests then finds what the
+    first built.
     """
     kept = os.environ.get("IMAGEBUILD_E2E_FOLDER")
     folder = Path(kept or tempfile.mkdtemp(prefix="imagebuild-e2e-", dir="/var/tmp"))
@@ -126,7 +131,9 @@ def project() -> Iterator[Project]:
 
 @pytest.fixture(scope="session")
 def built(project: Project) -> Ended:
-    """The recipe ``small``, built from nothing: runtime, root archive, installation, customising, conversion."""
+    """The recipe ``small``, built from scratch: runtime, root archive, installation, customising,
+    conversion.
+    """
     ended = project.run("build", "small", "--json")
     assert ended.code == 0, f"{ended.events[-3:]} {ended.stderr}"
     return ended
@@ -149,7 +156,7 @@ def variant(project: Project, request: pytest.FixtureRequest) -> Callable[..., s
 
 
 def end_private_daemon() -> None:
-    """End the libvirt daemon that these tests had imagebuild start, if it is one."""
+    """End the libvirt daemon that imagebuild started for these tests, if there is one."""
     daemon = hypervisor.private_daemon()
     if daemon is not None:
         os.kill(daemon, signal.SIGTERM)
@@ -158,7 +165,9 @@ def end_private_daemon() -> None:
 
 
 def leftovers(project: Project) -> list[str]:
-    """Whatever a build should not leave: domains, work folders, half entries, half artifacts, mounts, processes."""
+    """What a build must not leave: domains, work folders, incomplete entries and artifacts, mounts,
+    processes.
+    """
     with hypervisor.connected(hide_kvm=True) as connection:
         found = [name for name in connection.names() if name.startswith("imagebuild-")]
     found += Store(project.store).runs.dead()
@@ -179,7 +188,7 @@ def leftovers(project: Project) -> list[str]:
 
 @pytest.fixture
 def nothing_left(project: Project) -> Iterator[None]:
-    """Checks after the test that nothing is left behind; processes get a moment to end."""
+    """Check after the test that nothing is left behind; processes get a moment to end."""
     yield
     for _ in range(50):
         if not leftovers(project):

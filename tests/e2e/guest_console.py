@@ -1,4 +1,4 @@
-"""A guest's serial console, driven the way a person would: wait for text, type, read."""
+"""Drives a guest's serial console as a person would: wait for text, type, read."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _ESCAPES = re.compile(r"\x1b(?:\[[0-9;?]*[a-zA-Z]|\][^\x07\x1b]*(?:\x07|\x1b\\)|
 
 
 class GuestConsole:
-    """What the guest prints, collected by a thread, and a way to type."""
+    """The guest's output, collected by a thread, and its input."""
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self._process = process
@@ -35,7 +35,7 @@ class GuestConsole:
                 self._changed.notify_all()
 
     def expect(self, pattern: str, seconds: float) -> str:
-        """Wait until ``pattern`` comes, after what was seen before; the text up to its end."""
+        """Wait for ``pattern`` after the text seen so far. Returns the text up to its end."""
         deadline = time.monotonic() + seconds
         with self._changed:
             while True:
@@ -58,7 +58,7 @@ class GuestConsole:
         self.expect("Password: ", 60)
         self.type(password)
         self.expect(r"# ", 90)
-        # in two pieces, so that the echo of this line is not taken for the prompt
+        # in two pieces, so that the echo of this line is not mistaken for the prompt
         self.type(
             f"stty -echo; export PAGER=cat; bind 'set enable-bracketed-paste off'; PS1='{_PROMPT[:5]}''{_PROMPT[5:]}'"
         )
@@ -76,11 +76,13 @@ _FIRMWARE = {
     "uefi": ("OVMF_CODE_4M.fd", "OVMF_VARS_4M.fd"),
     "uefi-secure": ("OVMF_CODE_4M.secboot.fd", "OVMF_VARS_4M.ms.fd"),
 }
-"""Debian's builds: the program, and variables that begin empty, or with Microsoft's keys and secure boot on."""
+"""Debian's builds: the program, and variables that are initially empty, or have Microsoft's keys
+and Secure Boot enabled.
+"""
 
 
 def _firmware(name: str, variables: Path) -> list[str]:
-    """QEMU's options for a firmware; what it remembers goes to ``variables``."""
+    """QEMU's options for a firmware; its state is stored in ``variables``."""
     if name == "bios":
         return []
     code, empty = (OVMF / file for file in _FIRMWARE[name])
@@ -95,7 +97,9 @@ def _firmware(name: str, variables: Path) -> list[str]:
 def booted(
     image: Path, overlay: Path, accelerator: Accelerator, *, more: Sequence[Path] = (), firmware: str = "bios"
 ) -> Iterator[GuestConsole]:
-    """A throwaway VM of ``image`` and its further disks: what it writes goes to ``overlay``, its network is QEMU's own."""
+    """A throwaway VM of ``image`` and its further disks: it writes to ``overlay`` and uses QEMU's
+    user network.
+    """
     overlays = [overlay, *(overlay.with_suffix(f".{at}.qcow2") for at in range(2, len(more) + 2))]
     for below, above in zip([image, *more], overlays, strict=True):
         create = ["qemu-img", "create", "-q", "-f", "qcow2", "-b", str(below.absolute()), "-F", "qcow2", str(above)]
@@ -109,7 +113,7 @@ def booted(
     for above in overlays:
         argv += ["-drive", f"file={above},format=qcow2,if=virtio,cache=unsafe"]
     if accelerator == "tcg":
-        argv += ["-cpu", "qemu64,-cx16"]  # see EMULATED_KERNEL_ARGUMENTS: the image has a command line of its own
+        argv += ["-cpu", "qemu64,-cx16"]  # see EMULATED_KERNEL_ARGUMENTS: the image has its own command line
     process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     try:
         yield GuestConsole(process)

@@ -1,4 +1,4 @@
-"""What goes wrong in a real build: a clear sentence, the right exit code, and nothing left behind."""
+"""Failures of real builds: a clear message, the right exit code, and nothing left behind."""
 
 from __future__ import annotations
 
@@ -24,7 +24,9 @@ NO_OPERATIONS = re.compile(r"operations:\n(?:  - .*\n)+")
 
 
 def with_post(project: Project, name: str, script: str) -> str:
-    """A kickstart template of the project's own: the shipped one with a %post before the proof of success."""
+    """A kickstart template of the project's own: the shipped one with a %post before the proof of
+    success.
+    """
     text = (ROOT / "kickstart/debian.ks.j2").read_text()
     marker = "{{ imagebuild.success(nonce) }}"
     assert marker in text
@@ -37,10 +39,10 @@ def test_a_failing_post_script(project: Project, built: Ended, variant: Callable
     name = variant(("disk: ", f"kickstart: {{template: {template}}}\ndisk: "))
     ended = project.run("build", name, "--json")
     assert ended.code == 1
-    told = ended.last("error")
-    assert "%post" in told["message"]
-    assert "7" in told["message"]
-    left = {path.name for path in Path(told["evidence"]).iterdir()}
+    error = ended.last("error")
+    assert "%post" in error["message"]
+    assert "7" in error["message"]
+    left = {path.name for path in Path(error["evidence"]).iterdir()}
     assert {
         "build.log",
         "console.log",
@@ -50,7 +52,7 @@ def test_a_failing_post_script(project: Project, built: Ended, variant: Callable
         "repeat.sh",
         "error.txt",
     } <= left
-    assert "about to fail" in (Path(told["evidence"]) / "installer.log").read_text()
+    assert "about to fail" in (Path(error["evidence"]) / "installer.log").read_text()
     assert not (project.folder / "artifacts" / name).exists()
 
 
@@ -59,9 +61,9 @@ def test_an_installation_that_never_ends(project: Project, built: Ended, variant
     name = variant(("vm: {timeout: 20m, vcpus: 1}", f"vm: {{timeout: 30s}}\nkickstart: {{template: {template}}}"))
     ended = project.run("build", name, "--json")
     assert ended.code == 1
-    told = ended.last("error")
-    assert "did not end within its time limit of 0:30" in told["message"]
-    assert "vm.timeout" in told["hint"]
+    error = ended.last("error")
+    assert "did not finish within its time limit of 0:30" in error["message"]
+    assert "vm.timeout" in error["hint"]
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
@@ -81,10 +83,10 @@ def test_interrupted_while_packages_are_downloaded(project: Project, built: Ende
 
 
 @pytest.mark.parametrize("step", ["customise", "convert"])
-def test_interrupted_behind_the_installation(project: Project, built: Ended, step: str) -> None:
+def test_interrupted_after_the_installation(project: Project, built: Ended, step: str) -> None:
     pattern = {"customise": r'"customise".*"running".*disable-selinux', "convert": r'"convert".*"running"'}[step]
     recipe = "small"
-    if step == "customise":  # with other operations: what they lead to is not in the store
+    if step == "customise":  # with other operations, whose result is not in the store
         more = "operations:\n  - write-file: {path: /etc/interrupted, text: yes}\n"
         recipe = str(project.write("interrupted/small.yaml", RECIPE.replace("operations:\n", more)))
     ended = project.interrupt_at(pattern, signal.SIGINT, "build", recipe, "--output", f"interrupted-{step}")
@@ -94,7 +96,7 @@ def test_interrupted_behind_the_installation(project: Project, built: Ended, ste
     )
 
 
-def test_two_builds_at_once_make_one_image(project: Project, built: Ended) -> None:
+def test_two_concurrent_builds_make_one_image(project: Project, built: Ended) -> None:
     both = [project.start("build", "small", "--json", "--output", "at-once") for _ in range(2)]
     ended = [project.finish(process) for process in both]
     assert [one.code for one in ended] == [0, 0]
@@ -113,7 +115,7 @@ def test_a_disk_too_small_for_the_partitions(project: Project, built: Ended, var
 
 
 def test_a_disk_too_small_for_the_packages(project: Project, built: Ended, variant: Callable[..., str]) -> None:
-    """Told of before anything boots, when the root archive is there: before that nobody knows its size."""
+    """It is reported before anything boots, but only once the root archive, and so its size, exists."""
     template = (ROOT / "kickstart/debian.ks.j2").read_text()
     macro = "{{ imagebuild.disk(machine.firmware) }}"
     assert macro in template
@@ -150,13 +152,15 @@ def test_a_missing_secret(project: Project, built: Ended, variant: Callable[...,
 
 @pytest.fixture
 def small_file_system(project: Project, built: Ended) -> Iterator[Path]:
-    """A store of its own on a small file system that already holds the runtime and the root archive."""
+    """A store of its own on a small file system that already holds the runtime and the root
+    archive.
+    """
     if os.geteuid() != 0:
         pytest.skip("only root can mount a file system to fill")
     store = project.folder.parent / "small-store"
     store.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8g,mode=755", "imagebuild-test", store], check=True)
-    end_private_daemon()  # it would not see what is mounted now
+    end_private_daemon()  # it would not see the new mount
     try:
         for kind in ("runtime", "tree", "payload", "key", "host.json"):
             subprocess.run(["cp", "-a", project.store / kind, store], check=True)
@@ -182,20 +186,22 @@ def test_a_file_system_that_the_daemon_does_not_see(project: Project, small_file
 
 
 def shrink(mounted: Path, leave: int) -> None:
-    """Make the file system so small that ``leave`` bytes are free: as if somebody else had taken the rest."""
+    """Make the file system so small that ``leave`` bytes are free: as if somebody else had taken
+    the rest.
+    """
     status = os.statvfs(mounted)
     used = (status.f_blocks - status.f_bfree) * status.f_frsize
     subprocess.run(["mount", "-o", f"remount,size={used + leave}", mounted], check=True)
 
 
-def test_too_little_space_is_told_before(project: Project, small_file_system: Path) -> None:
+def test_too_little_space_is_reported_before_the_build(project: Project, small_file_system: Path) -> None:
     shrink(small_file_system, 100 << 20)
     ended = project.run("build", "small", "--json", "--output", "no-space", store=small_file_system)
     assert ended.code == 3
     assert re.search(r"has \d+ MiB free; this build may need \d+ MiB", ended.last("error")["message"])
 
 
-def test_space_runs_out_in_the_middle_of_the_installation(project: Project, small_file_system: Path) -> None:
+def test_space_runs_out_during_the_installation(project: Project, small_file_system: Path) -> None:
     process = project.start("build", "small", "--json", "--output", "no-space", store=small_file_system)
     assert process.stdout is not None
     line = next(line for line in process.stdout if '"install"' in line or '"error"' in line)
@@ -203,9 +209,9 @@ def test_space_runs_out_in_the_middle_of_the_installation(project: Project, smal
     shrink(small_file_system, 150 << 20)
     ended = project.finish(process)
     assert ended.code == 3, ended.events[-2:]
-    told = ended.last("error")
-    assert "could not be written" in told["message"]
-    assert "full" in told["message"]
+    error = ended.last("error")
+    assert "could not be written" in error["message"]
+    assert "full" in error["message"]
     left = {path.name for path in small_file_system.iterdir()}
     assert left <= {
         "runtime",
@@ -223,7 +229,7 @@ def test_space_runs_out_in_the_middle_of_the_installation(project: Project, smal
     assert [*(small_file_system / "installed").iterdir(), *(small_file_system / "work").iterdir()] == []
 
 
-def test_a_killed_build_is_cleared_away_by_the_next(
+def test_the_next_build_cleans_up_after_a_killed_one(
     project: Project, built: Ended, variant: Callable[..., str]
 ) -> None:
     name = variant(("disk: {size: 2GiB}", "disk: {size: 2500MiB}"))

@@ -1,8 +1,10 @@
-"""The path of Anaconda, from the recipe to an image that boots, with kickstrap's runtime in Anaconda's place.
+"""The path of Anaconda, from the recipe to an image that boots, with kickstrap's runtime in
+Anaconda's place.
 
-No installer of the RHEL family can be had where these tests run. kickstrap's tree is one by its form, and its init finds
-the runtime as Anaconda's does: on the medium that inst.stage2= names, mounted at /run/install/repo. So source, medium,
-command line and kickstart are those that Anaconda gets; only who reads them is another.
+No installer of the RHEL family can be had where these tests run. kickstrap's tree is one by its
+form, and its init finds the runtime as Anaconda's does: on the medium that inst.stage2= names,
+mounted at /run/install/repo. So source, medium, command line and kickstart are those that Anaconda
+gets; only who reads them is another.
 """
 
 from __future__ import annotations
@@ -72,11 +74,13 @@ def newest(kind: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def tree(project: Project, built: Ended) -> Path:
-    """kickstrap's install tree as a folder, with the root archive beside it where a distribution has packages."""
+    """kickstrap's install tree as a folder, with the root archive where a distribution has
+    packages.
+    """
     assert built.code == 0
     made = newest(project.store / "tree") / "tree"
     folder = project.folder / "tree"
-    shutil.rmtree(folder, ignore_errors=True)  # of an earlier run, where the folder stays
+    shutil.rmtree(folder, ignore_errors=True)  # from an earlier run, if the folder is kept
     for path in made.rglob("*"):
         if path.is_file():
             target = folder / path.relative_to(made)
@@ -95,7 +99,7 @@ def install(project: Project, name: str, source: str, *, archive: str, before: s
 
 
 def came_from(project: Project, ended: Ended) -> str:
-    """What the last %post wrote, asked of the guest itself."""
+    """The text that the last %post wrote, read in the guest."""
     image = project.folder / str(ended.last("artifact")["image"])
     accel = accelerator.verdict(project.store / "host.json").accelerator
     with booted(image, image.with_suffix(".overlay.qcow2"), accel) as console:
@@ -114,7 +118,7 @@ def test_from_an_iso_image_in_the_drive(project: Project, tree: Path) -> None:
     assert came_from(project, ended) == "from-iso"
 
 
-def test_from_a_folder_that_the_vm_reaches(project: Project, tree: Path) -> None:
+def test_from_a_folder_that_is_served_to_the_vm(project: Project, tree: Path) -> None:
     ended = install(project, "from-folder", "{tree: ../tree}", archive=f"file:///run/{ARCHIVE}", before=FETCH)
     manifest = json.loads((project.folder / str(ended.last("artifact")["manifest"])).read_text())
     assert manifest["sources"][0]["sha256"] == sha256(tree / "images/pxeboot/vmlinuz")

@@ -1,4 +1,6 @@
-"""The main job: from a recipe to a compressed qcow2 that boots, through virt-install and libguestfs."""
+"""The main job: from a recipe to a compressed qcow2 that boots, through virt-install and
+libguestfs.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,7 @@ _QUESTIONS = {
 
 
 def asked(project: Project, image: Path, name: str) -> dict[str, str]:
-    """Boot a throwaway clone of the image, log in on its serial console, and ask it everything."""
+    """Boot a throwaway clone of the image, log in on its serial console, and run all commands."""
     accel = accelerator.verdict(project.store / "host.json").accelerator
     with booted(image, project.folder / f"{name}.qcow2", accel) as console:
         console.log_in(PASSWORD, 600)
@@ -51,7 +53,9 @@ def image(project: Project, built: Ended) -> Path:
 
 @pytest.fixture(scope="module")
 def clones(project: Project, image: Path) -> tuple[dict[str, str], dict[str, str]]:
-    """What two clones say of themselves: one of the image, one of the image with other identifiers on its disk."""
+    """The answers of two clones: one of the image, one of the image with other identifiers
+    on its disk.
+    """
     renewed = project.folder / "renewed.qcow2"
     ended = project.run(
         "scrub", str(image), "--output", str(renewed), "--operation", "renew-disk-identifiers", "--json"
@@ -68,7 +72,7 @@ def test_the_image_boots_to_a_login_with_eth0_and_an_address(clones: tuple[dict[
     assert clones[0]["failed units"] == "running"
 
 
-def test_each_clone_has_an_identity_of_its_own(clones: tuple[dict[str, str], dict[str, str]]) -> None:
+def test_each_clone_has_its_own_identity(clones: tuple[dict[str, str], dict[str, str]]) -> None:
     first, second = clones
     assert len(first["machine id"]) == len(second["machine id"]) == 32
     assert first["machine id"] != second["machine id"]
@@ -85,12 +89,12 @@ def test_new_identifiers_of_the_disk_boot(clones: tuple[dict[str, str], dict[str
 
 
 def test_house_rules(clones: tuple[dict[str, str], dict[str, str]]) -> None:
-    told = clones[0]
-    assert told["swap"] == ""
-    assert told["packages"].splitlines() == [f"{name} installed" for name in BASE_PACKAGES]
-    assert "70-persistent" not in told["udev rules"]
-    assert "net.ifnames=0 biosdevname=0" in told["command line"]
-    assert told["root"].split()[0] == "ext4"
+    answers = clones[0]
+    assert answers["swap"] == ""
+    assert answers["packages"].splitlines() == [f"{name} installed" for name in BASE_PACKAGES]
+    assert "70-persistent" not in answers["udev rules"]
+    assert "net.ifnames=0 biosdevname=0" in answers["command line"]
+    assert answers["root"].split()[0] == "ext4"
 
 
 def test_the_image_has_no_identity(project: Project, image: Path, built: Ended) -> None:
@@ -105,7 +109,7 @@ def test_the_image_has_no_identity(project: Project, image: Path, built: Ended) 
     assert audited.code == 0, audited.events[-1]
 
 
-def test_the_artifact_is_whole(image: Path) -> None:
+def test_the_artifact_is_complete(image: Path) -> None:
     folder = image.parent
     subprocess.run(["sha256sum", "--check", "--strict", "SHA256SUMS"], cwd=folder, check=True, capture_output=True)
     subprocess.run(["qemu-img", "check", "-f", "qcow2", image], check=True, capture_output=True)
@@ -128,7 +132,7 @@ def test_the_artifact_is_whole(image: Path) -> None:
     subprocess.run(["virt-xml-validate", folder / "small.xml", "domain"], check=True, capture_output=True)
 
 
-def test_no_secret_is_in_what_the_build_left(project: Project, image: Path) -> None:
+def test_no_secret_is_in_the_results_of_the_build(project: Project, image: Path) -> None:
     left = [path for path in image.parent.iterdir() if path.suffix != ".qcow2"]
     left += [
         path for path in project.store.rglob("*") if path.is_file() and path.suffix in (".json", ".log", ".txt", ".cfg")
@@ -140,7 +144,7 @@ def test_no_secret_is_in_what_the_build_left(project: Project, image: Path) -> N
         assert "$6$" not in text, path
 
 
-def test_a_second_build_finds_everything_there(project: Project, image: Path) -> None:
+def test_a_second_build_reuses_everything(project: Project, image: Path) -> None:
     ended = project.run("build", "small", "--json")
     assert ended.code == 0
     assert ended.last("artifact")["image"] == str(image.relative_to(project.folder))
@@ -151,14 +155,16 @@ def test_nothing_is_left_of_the_build(project: Project, image: Path, nothing_lef
     assert image.exists()
 
 
-def test_another_output_folder_resumes_behind_the_operations(project: Project, image: Path) -> None:
+def test_another_output_folder_resumes_after_the_operations(project: Project, image: Path) -> None:
     ended = project.run("build", "small", "--json", "--output", "again")
     assert ended.code == 0
     assert {event["step"] for event in ended.events if event["event"] == "step"} == {"plan", "convert"}
 
 
-def test_an_edit_of_the_last_operation_goes_on_from_a_layer(project: Project, image: Path, tmp_path: Path) -> None:
-    """The first operation takes long enough to be kept. It runs once."""
+def test_an_edit_of_the_last_operation_continues_from_a_checkpoint(
+    project: Project, image: Path, tmp_path: Path
+) -> None:
+    """The first operation takes long enough for a checkpoint. It runs only once."""
     slow = "  - run-command: {command: sleep 6; echo ran >>/etc/ran}\n"
     last = "  - write-file: {path: /etc/edited, text: TEXT}\n"
     for text in ("first", "second"):
@@ -169,12 +175,12 @@ def test_an_edit_of_the_last_operation_goes_on_from_a_layer(project: Project, im
         ended = project.run("build", "edited/small.yaml", "--json", "--output", "edited")
         assert ended.code == 0, ended.stderr
     (customise,) = [step for step in planned.events[-1]["steps"] if step["step"] == "customise"]
-    assert customise["why"] == "changed: operation 2, write-file; goes on after run-command"
+    assert customise["why"] == "changed: operation 2, write-file; continues from the checkpoint after run-command"
     (done,) = [one for one in ended.events if one.get("step") == "customise" and one["state"] == "done"]
-    assert "the first 1 of them kept from before" in done["summary"]
+    assert "the first 1 from a checkpoint" in done["summary"]
     edited = project.folder / str(ended.last("artifact")["image"])
-    told = json.loads((edited.parent / "manifest.json").read_text())
-    assert [one["name"] for one in told["operations"]][:3] == ["run-command", "write-file", registry.HOUSE_RULES[0]]
+    manifest = json.loads((edited.parent / "manifest.json").read_text())
+    assert [one["name"] for one in manifest["operations"]][:3] == ["run-command", "write-file", registry.HOUSE_RULES[0]]
     overlay = tmp_path / "overlay.qcow2"
     qemu_img.create_overlay(edited, "qcow2", overlay)
     with guest.opened(overlay, "qcow2", accel="tcg", tmpdir=tmp_path) as opened:

@@ -1,4 +1,4 @@
-"""What `render --into` writes really installs."""
+"""The files that `render --into` writes can be used to install."""
 
 from __future__ import annotations
 
@@ -38,7 +38,9 @@ def test_the_script_installs(project: Project, built: Ended, nothing_left: None)
 
 @pytest.mark.slow
 def test_a_machine_of_the_domain_definition_boots(project: Project, built: Ended, variant: Callable[..., str]) -> None:
-    """Emulated, as there may be no KVM (without cx16: see EMULATED_KERNEL_ARGUMENTS), its serial console in a file."""
+    """Emulated, as there may be no KVM (without cx16: see EMULATED_KERNEL_ARGUMENTS), its serial
+    console in a file.
+    """
     name = variant(
         (
             "disk: {size: 2GiB}",
@@ -67,8 +69,10 @@ def test_a_machine_of_the_domain_definition_boots(project: Project, built: Ended
             connection.end(name)
 
 
-def test_libvirt_takes_the_domain_definition(project: Project, built: Ended) -> None:
-    """Defined for an emulated machine, as there may be no KVM; with the schema's check, and gone again."""
+def test_libvirt_accepts_the_domain_definition(project: Project, built: Ended) -> None:
+    """It is defined for an emulated machine, as there may be no KVM, with schema validation, and
+    then removed.
+    """
     text, _ = project.start("render", "small", "--domain", "--name", "imagebuild-definition").communicate()
     with hypervisor.connected(hide_kvm=True) as connection:
         virsh = ["virsh", "--connect", connection.uri]

@@ -1,4 +1,6 @@
-"""Several disks, arrays, volume groups, subvolumes and UEFI: installed for real, booted, and the guest asked."""
+"""Several disks, arrays, volume groups, subvolumes and UEFI: installed, booted, and checked in the
+guest.
+"""
 
 from __future__ import annotations
 
@@ -108,7 +110,9 @@ def build(project: Project, name: str, meanwhile: Callable[[], None] = lambda: N
 
 
 def test_raid_lvm_and_btrfs_on_two_disks(project: Project, variant: Callable[..., str]) -> None:
-    """And libvirt's daemon ends in the middle of it: another is started, and the installation goes on."""
+    """libvirt's daemon ends during the installation: another is started, and the installation
+    continues.
+    """
     project.write("kickstart/layers.ks.j2", TEMPLATE.replace("STORAGE", LAYERS))
     name = variant(
         ("os: ", LINT + "os: "),
@@ -127,12 +131,14 @@ def test_raid_lvm_and_btrfs_on_two_disks(project: Project, variant: Callable[...
     with booted(image, project.folder / "layers.qcow2", accel, more=[second]) as console:
         console.log_in(PASSWORD, 600)
         console.run("systemctl is-system-running --wait", 300)
-        told = {command: console.run(command) for command in LAYERS_ASKED}
-    assert told == LAYERS_ASKED
+        answers = {command: console.run(command) for command in LAYERS_ASKED}
+    assert answers == LAYERS_ASKED
 
 
-def test_debian_12_starts_by_uefi_with_renewed_identifiers(project: Project, variant: Callable[..., str]) -> None:
-    """The shipped template on another release, its root on LVM on an array, and every identifier renewed after the installation."""
+def test_debian_12_boots_with_uefi_and_renewed_identifiers(project: Project, variant: Callable[..., str]) -> None:
+    """The shipped template on another release, its root on LVM on an array, and every identifier
+    renewed after the installation.
+    """
     shipped = (ROOT / "kickstart/debian.ks.j2").read_text()
     macro = "{{ imagebuild.disk(machine.firmware) }}"
     assert macro in shipped

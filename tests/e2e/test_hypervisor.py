@@ -1,4 +1,4 @@
-"""Machines of a real libvirt, without anything in them: whose they are, and a daemon that is restarted."""
+"""Empty machines of a real libvirt: their owners, and a daemon that is restarted."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def connection() -> Iterator[Hypervisor]:
 
 @pytest.fixture
 def start(connection: Hypervisor, tmp_path: Path) -> Iterator[Callable[[str], str]]:
-    """Start a paused machine that is described so; its name."""
+    """Start a paused machine with this description. Returns its name."""
     names = []
 
     def start(description: str) -> str:
@@ -62,17 +62,17 @@ def test_machines_of_runs_that_are_gone_with_their_folder(
         assert {connection.state(name).status for name in (others, nobodys, living)} == {"paused"}
 
 
-def test_a_look_at_what_was_left_starts_no_daemon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One that is started with sight of a KVM that does not work makes every build after it slow."""
+def test_looking_for_leftovers_starts_no_daemon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A daemon that is started while it sees a broken KVM would slow down all later builds."""
     end_private_daemon()
     if hypervisor.answers():
         pytest.skip("this host's own libvirt daemon runs")
-    monkeypatch.setattr(accelerator, "others_run", lambda: False)  # there are the machines of other tests
+    monkeypatch.setattr(accelerator, "others_run", lambda: False)  # other tests run machines
     collect(Store(tmp_path / "store"), keep=2)
     assert not hypervisor.answers()
 
 
-def test_a_look_finds_machines_whose_daemon_has_ended(start: Callable[[str], str], tmp_path: Path) -> None:
+def test_leftover_machines_are_found_after_their_daemon_has_ended(start: Callable[[str], str], tmp_path: Path) -> None:
     if hypervisor.private_daemon() is None:
         pytest.skip("only a libvirt daemon that was started here may be ended")
     name = start("it runs on")

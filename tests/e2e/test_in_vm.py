@@ -1,4 +1,6 @@
-"""The packages payload: mmdebstrap runs inside the install VM. A quarter of an hour under emulation."""
+"""The packages payload: mmdebstrap runs inside the install VM. A quarter of an hour under
+emulation.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,7 @@ from .guest_console import booted
 
 pytestmark = [pytest.mark.vm, pytest.mark.slow, pytest.mark.timeout(5400)]
 
-# The least that boots to a login and answers.
+# The smallest system that boots to a login and answers.
 TEMPLATE = """\
 {% import "macros.ks.j2" as imagebuild %}
 cmdline

@@ -1,4 +1,5 @@
-"""The kickstart commands that kickstrap carries out, in one real installation, and the guest asked about each.
+"""The kickstart commands that kickstrap supports, in one real installation, each checked in the
+guest.
 
 Those that put disks together are in test_disks.py.
 """
@@ -84,7 +85,7 @@ open(my $file, ">", "/etc/from-perl"); print $file "perl was here\\n"; close($fi
 {{{{ imagebuild.success(nonce) }}}}
 """
 
-# What the recipe says of accounts and tuning, written by the macros of guest.ks.j2.
+# The recipe's accounts and tuning, written by the macros of guest.ks.j2.
 SAID = f"""\
 kickstart: {{template: everything.ks.j2}}
 users:
@@ -123,7 +124,7 @@ ASKED = {
     "getent passwd admin": "admin:x:2003:2004:Ann, it's 100%:/home/admin:/bin/bash",
     "getent group admin": "admin:x:2004:",
     "id -nG admin": "admin sudo",
-    # sudo asks admin for the password, and takes it; deploy has none and is not asked
+    # sudo asks admin for the password and accepts it; deploy has none and is not asked
     "su admin -c 'sudo -n id -un' >/dev/null 2>&1 || echo asks": "asks",
     f"printf '%s\\n' '{PASSWORD}' | su admin -c 'sudo -S -p \"\" id -un 2>/dev/null'": "root",
     "su deploy -c 'sudo -n id -un 2>/dev/null'": "root",
@@ -145,7 +146,7 @@ ASKED = {
 }
 
 
-def test_each_command_is_carried_out(project: Project, built: Ended, variant: Callable[..., str]) -> None:
+def test_each_command_works(project: Project, built: Ended, variant: Callable[..., str]) -> None:
     project.write("kickstart/everything.ks.j2", TEMPLATE)
     name = variant(
         ("disk: ", f"{SAID}disk: "),
@@ -159,5 +160,5 @@ def test_each_command_is_carried_out(project: Project, built: Ended, variant: Ca
     with booted(image, project.folder / "everything.qcow2", accel) as console:
         console.log_in(PASSWORD, 600)
         console.run("systemctl is-system-running --wait", 300)
-        told = {command: console.run(command) for command in ASKED}
-    assert told == ASKED
+        answers = {command: console.run(command) for command in ASKED}
+    assert answers == ASKED

@@ -1,4 +1,4 @@
-"""What virtual machines have of this host."""
+"""Which virtual machines run on this host."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from imagebuild.host import accelerator
 from imagebuild.host.process import started
 
 
-def test_another_machine_is_seen_while_it_is_there() -> None:
+def test_another_machine_is_detected_while_it_runs() -> None:
     paused = ["-S", "-accel", "tcg", "-machine", "none", "-nodefaults", "-display", "none", "-qmp", "stdio"]
     with started([accelerator.emulator(), *paused]) as machine:
         assert machine.stdout is not None
-        assert "QMP" in machine.stdout.readline()  # it has begun
+        assert "QMP" in machine.stdout.readline()  # it has started
         assert accelerator.others_run()

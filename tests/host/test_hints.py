@@ -1,4 +1,6 @@
-"""Commands in hints: a shell gives the program exactly the words that were meant, whatever is in a name."""
+"""Commands in hints: a shell passes exactly the intended words to the program, whatever a name
+contains.
+"""
 
 from __future__ import annotations
 
@@ -16,18 +18,18 @@ NAMES = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(NAMES, min_size=1, max_size=3))
-def test_a_shell_reads_the_words_that_were_meant(words: list[str]) -> None:
+def test_a_shell_reads_the_intended_words(words: list[str]) -> None:
     line = command_line("printf", "%s\\0", *words)
     assert line.isprintable()
-    told = subprocess.run(["bash", "-c", line], check=True, capture_output=True)
-    assert told.stdout.decode().split("\0")[:-1] == words
+    done = subprocess.run(["bash", "-c", line], check=True, capture_output=True)
+    assert done.stdout.decode().split("\0")[:-1] == words
 
 
 @pytest.mark.parametrize(
     ("path", "word"),
     [("-rf", "./-rf"), ("nbd:x", "./nbd:x"), ("a/b", "a/b"), ("/a:b", "/a:b"), ("~", "'~'"), ("a b", "'a b'")],
 )
-def test_a_path_is_no_option_and_no_address(path: str, word: str) -> None:
+def test_a_path_is_not_mistaken_for_an_option_or_an_address(path: str, word: str) -> None:
     assert command_line("rm", Path(path)) == f"rm {word}"
 
 
@@ -41,9 +43,9 @@ def test_a_path_is_no_option_and_no_address(path: str, word: str) -> None:
         ("é", "é"),
     ],
 )
-def test_a_foreign_name_is_printable(name: str | bytes, as_shown: str) -> None:
+def test_an_untrusted_name_is_printable(name: str | bytes, as_shown: str) -> None:
     assert shown(name) == as_shown
 
 
-def test_a_foreign_name_is_not_endless() -> None:
+def test_an_untrusted_name_is_shortened() -> None:
     assert len(shown("x" * 10**6)) == 201

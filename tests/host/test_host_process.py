@@ -24,7 +24,7 @@ def alive(pid: int) -> bool:
     return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
 
 
-def test_lines_come_as_they_are_written_also_after_a_carriage_return() -> None:
+def test_lines_arrive_as_they_are_written_also_after_a_carriage_return() -> None:
     lines: list[str] = []
     done = run(["sh", "-c", r"printf '10%%\r20%%\r\n'; echo err >&2"], timeout=10, on_line=lines.append)
     assert [line for line in lines if line] == ["10%", "20%", "err"]
@@ -35,19 +35,19 @@ def test_input_arrives() -> None:
     assert run(["cat"], timeout=10, input="hello\n").stdout == "hello"
 
 
-def test_a_failure_tells_how_and_the_last_words() -> None:
+def test_a_failure_reports_the_exit_status_and_the_last_lines() -> None:
     with pytest.raises(CommandFailed, match="sh ended with exit status 3: it broke") as failure:
         run(["sh", "-c", "echo it broke >&2; exit 3"], timeout=10)
     assert failure.value.command == "sh -c 'echo it broke >&2; exit 3'"
     assert run(["false"], timeout=10, check=False).returncode == 1
 
 
-def test_a_missing_program_is_the_hosts_fault() -> None:
+def test_a_missing_program_is_a_host_error() -> None:
     with pytest.raises(HostError, match="no-such-program is not installed"):
         run(["no-such-program"], timeout=10)
 
 
-def test_out_of_time_ends_the_child_and_its_children() -> None:
+def test_a_timeout_ends_the_child_and_its_children() -> None:
     with pytest.raises(CommandFailed, match="did not end within"):
         run(["sh", "-c", "sleep 1000 & echo $!; wait"], timeout=0.3)
 
@@ -107,10 +107,10 @@ def test_a_secret_never_reaches_the_log_or_an_error(tmp_path: Path) -> None:
     assert logging.getLogger("imagebuild").handlers  # and the log still has its null handler
 
 
-def test_with_stderr_apart_only_stdout_gives_lines() -> None:
-    told: list[str] = []
+def test_with_separate_stderr_only_lines_of_stdout_are_passed_on() -> None:
+    lines: list[str] = []
     script = "echo out; echo err >&2; echo more; exit 3"
     with pytest.raises(CommandFailed) as caught:
-        run(["sh", "-c", script], timeout=30, on_line=told.append, apart=True)
-    assert told == ["out", "more"]
+        run(["sh", "-c", script], timeout=30, on_line=lines.append, apart=True)
+    assert lines == ["out", "more"]
     assert sorted(caught.value.output.split()) == ["err", "more", "out"]

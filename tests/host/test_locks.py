@@ -1,4 +1,4 @@
-"""Locks that end with their process."""
+"""Locks that are released when their process ends."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from imagebuild.host import locks
 
 
-def test_one_has_it_and_the_next_one_is_told(tmp_path: Path) -> None:
+def test_only_one_process_gets_an_exclusive_lock(tmp_path: Path) -> None:
     first, second = (os.open(tmp_path, os.O_RDONLY) for _ in range(2))
     assert locks.free(first)
     assert not locks.free(second)
@@ -17,7 +17,7 @@ def test_one_has_it_and_the_next_one_is_told(tmp_path: Path) -> None:
     os.close(second)
 
 
-def test_many_may_share_it(tmp_path: Path) -> None:
+def test_several_processes_may_share_a_lock(tmp_path: Path) -> None:
     first, second, third = (os.open(tmp_path, os.O_RDONLY) for _ in range(3))
     locks.shared(first)
     locks.shared(second)
@@ -28,7 +28,7 @@ def test_many_may_share_it(tmp_path: Path) -> None:
     os.close(third)
 
 
-def test_a_name_may_mean_another_file_meanwhile(tmp_path: Path) -> None:
+def test_a_name_may_refer_to_another_file_meanwhile(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.touch()
     descriptor = os.open(path, os.O_RDONLY)

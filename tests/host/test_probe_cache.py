@@ -1,4 +1,4 @@
-"""Answers that are kept."""
+"""Cached answers of probes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "host.json"
 
 
-def test_asked_again_when_a_file_is_another(file: Path, tmp_path: Path) -> None:
+def test_a_changed_file_invalidates_the_answer(file: Path, tmp_path: Path) -> None:
     program, other = tmp_path / "program", tmp_path / "other"
     program.write_text("one")
     asked = iter(range(10))
@@ -32,13 +32,13 @@ def test_asked_again_when_a_file_is_another(file: Path, tmp_path: Path) -> None:
     assert ask() == {"number": 3}
 
 
-def test_each_answer_for_itself(file: Path) -> None:
+def test_answers_are_independent(file: Path) -> None:
     assert kept(file, "one", "", lambda: "first") == "first"
     assert kept(file, "two", "", lambda: 2) == 2
     assert kept(file, "one", "", lambda: "second") == "first"
 
 
-def test_known_asks_nobody(file: Path) -> None:
+def test_known_does_not_call_the_probe(file: Path) -> None:
     assert known(file, "one", "now") is None
     kept(file, "one", "now", lambda: "first")
     assert known(file, "one", "now") == "first"
@@ -47,11 +47,11 @@ def test_known_asks_nobody(file: Path) -> None:
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{", '{"one": 1}', '{"one": {"state": 1}}', "7"])
-def test_what_is_no_answer_is_asked_again(file: Path, content: str) -> None:
+def test_an_invalid_cache_is_ignored(file: Path, content: str) -> None:
     file.write_text(content)
     assert kept(file, "one", "", lambda: "first") == "first"
     assert kept(file, "one", "", lambda: "second") == "first"
 
 
-def test_where_nothing_can_be_kept(tmp_path: Path) -> None:
+def test_a_cache_that_cannot_be_written(tmp_path: Path) -> None:
     assert [kept(tmp_path / "no/folder", "one", "", lambda text=text: text) for text in ("a", "b")] == ["a", "b"]

@@ -1,4 +1,4 @@
-"""What comes of a disk is that disk, as QEMU reads it; and always the same bytes."""
+"""Converted images contain the disk, as QEMU reads them, and always the same bytes."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ def targets(folder: Path, *formats: Format) -> dict[Format, Path]:
     return {name: folder / f"disk.{name}" for name in formats}
 
 
-def prove(disk: Path, image: FinishedImage) -> None:
-    """QEMU, or zstd, finds the disk in the image, and the image is what was told of it."""
+def verify(disk: Path, image: FinishedImage) -> None:
+    """Check that QEMU, or zstd, reads the disk from the image, and that the image is as described."""
     content = image.path.read_bytes()
     assert (image.size, image.sha256) == (len(content), hashlib.sha256(content).hexdigest())
     if image.format == "raw.zst":
@@ -63,23 +63,23 @@ def prove(disk: Path, image: FinishedImage) -> None:
 
 
 def info(image: FinishedImage) -> dict[str, Any]:
-    told: list[str | Path] = ["qemu-img", "info", "-f", image.format, "--output=json", image.path]
-    found: dict[str, Any] = json.loads(subprocess.run(told, check=True, capture_output=True).stdout)
+    argv: list[str | Path] = ["qemu-img", "info", "-f", image.format, "--output=json", image.path]
+    found: dict[str, Any] = json.loads(subprocess.run(argv, check=True, capture_output=True).stdout)
     return found
 
 
-def test_all_formats_come_of_one_pass(disk: Path, tmp_path: Path) -> None:
+def test_all_formats_are_written_in_one_pass(disk: Path, tmp_path: Path) -> None:
     made = convert(disk, targets(tmp_path / "out", *OURS, "vhdx"))
     assert {name: image.compression for name, image in made.items()} == {
         "qcow2": "zstd", "raw": "none", "raw.zst": "zstd", "vmdk": "zlib", "vhdx": "none",
     }  # fmt: skip
     for image in made.values():
-        prove(disk, image)
+        verify(disk, image)
     assert made["qcow2"].size < 2 * MIB
     assert allocated(made["raw"].path) < 4 * MIB
 
 
-def test_a_new_image_is_for_its_owner_alone(disk: Path, tmp_path: Path) -> None:
+def test_a_new_image_is_accessible_to_its_owner_only(disk: Path, tmp_path: Path) -> None:
     (tmp_path / "made").mkdir()
     before = os.umask(0)
     try:
@@ -90,9 +90,9 @@ def test_a_new_image_is_for_its_owner_alone(disk: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("compression", ["zstd", "zlib"])
-def test_qemu_is_told_what_it_gets(disk: Path, tmp_path: Path, compression: Compression) -> None:
+def test_the_header_names_the_compression(disk: Path, tmp_path: Path, compression: Compression) -> None:
     made = convert(disk, targets(tmp_path / "out", "qcow2", "vmdk"), compression=compression)
-    prove(disk, made["qcow2"])
+    verify(disk, made["qcow2"])
     qcow2, vmdk = info(made["qcow2"]), info(made["vmdk"])
     assert qcow2["virtual-size"] == vmdk["virtual-size"] == 64 * MIB
     assert qcow2["format-specific"]["data"]["compression-type"] == compression
@@ -121,7 +121,9 @@ CONTENT = st.one_of(
 
 @st.composite
 def disks(draw: st.DrawFn) -> tuple[int, list[tuple[int, bytes]]]:
-    """A size, and what is written where: anything from nothing to some MiB, often at the edges of clusters and chunks."""
+    """A size, and what is written where: anything from nothing to some MiB, often at the edges of
+    clusters and chunks.
+    """
     size = 512 * draw(
         st.one_of(st.integers(1, 300), st.integers(1, 40000), st.sampled_from([CHUNK // 512, CHUNK // 256]))
     )
@@ -137,36 +139,36 @@ def disks(draw: st.DrawFn) -> tuple[int, list[tuple[int, bytes]]]:
 
 @settings(max_examples=40, deadline=None)
 @given(disks(), st.sampled_from(["zstd", "zlib"]))
-def test_any_disk_comes_out_as_it_went_in(made: tuple[int, list[tuple[int, bytes]]], compression: Compression) -> None:
+def test_any_disk_survives_the_conversion(made: tuple[int, list[tuple[int, bytes]]], compression: Compression) -> None:
     with TemporaryDirectory() as name:
         size, parts = made
         disk = written(Path(name) / "disk.raw", size, *parts)
         for image in convert(disk, targets(Path(name) / "out", *OURS), compression=compression).values():
-            prove(disk, image)
+            verify(disk, image)
 
 
-def test_a_size_that_is_no_number_of_sectors_is_rounded_up(tmp_path: Path) -> None:
+def test_a_size_that_is_not_a_multiple_of_sectors_is_rounded_up(tmp_path: Path) -> None:
     disk = written(tmp_path / "disk.raw", CLUSTER + 1, (CLUSTER, b"x"))
     made = convert(disk, targets(tmp_path / "out", *OURS))
     assert info(made["qcow2"])["virtual-size"] == CLUSTER + 512
     assert made["raw"].size == CLUSTER + 1
     for image in made.values():
-        prove(disk, image)
+        verify(disk, image)
 
 
-def test_a_large_disk_with_little_in_it(tmp_path: Path) -> None:
+def test_a_large_disk_with_little_data(tmp_path: Path) -> None:
     size = 64 << 30
     disk = written(tmp_path / "disk.raw", size, (0, TEXT), (size // 2, noise(70 * CLUSTER)), (size - 3, b"end"))
     for name, image in convert(disk, targets(tmp_path / "out", "qcow2", "vmdk")).items():
-        prove(disk, image)
+        verify(disk, image)
         assert image.size < 10 * MIB, name
 
 
-def test_data_that_does_not_compress_takes_hardly_more_than_itself(tmp_path: Path) -> None:
+def test_incompressible_data_takes_hardly_more_space(tmp_path: Path) -> None:
     disk = written(tmp_path / "disk.raw", 32 * MIB, (0, noise(32 * MIB)))
     made = convert(disk, targets(tmp_path / "out", *OURS))
     for image in made.values():
-        prove(disk, image)
+        verify(disk, image)
         assert image.size < 32.5 * MIB
 
 
@@ -180,7 +182,7 @@ def test_an_image_with_several_refcount_blocks(tmp_path: Path) -> None:
     )
 
 
-# What goes wrong.
+# Errors.
 
 
 @pytest.fixture
@@ -193,7 +195,7 @@ def small_file_system(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("name", OURS)
-def test_a_full_file_system_is_told_and_left_clean(disk: Path, small_file_system: Path, name: Format) -> None:
+def test_a_full_file_system_is_reported_and_left_clean(disk: Path, small_file_system: Path, name: Format) -> None:
     with pytest.raises(HostError, match=f"no space left \\({small_file_system}\\)"):
         convert(disk, targets(small_file_system, name))
     assert list(small_file_system.iterdir()) == []
@@ -212,37 +214,37 @@ def test_an_interruption_leaves_nothing(tmp_path: Path) -> None:
     assert list((tmp_path / "out").iterdir()) == []
 
 
-def test_what_is_there_already_stays(disk: Path, tmp_path: Path) -> None:
+def test_an_existing_file_is_kept(disk: Path, tmp_path: Path) -> None:
     wanted = targets(tmp_path / "out", "qcow2", "raw")
     wanted["raw"].write_text("somebody's")
-    with pytest.raises(ImageBuildError, match="is there already"):
+    with pytest.raises(ImageBuildError, match="already exists"):
         convert(disk, wanted)
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["disk.raw"]
     assert wanted["raw"].read_text() == "somebody's"
 
 
-def test_a_disk_that_is_not_there(tmp_path: Path) -> None:
+def test_a_missing_disk(tmp_path: Path) -> None:
     with pytest.raises(ImageBuildError, match="No such file"):
         convert(tmp_path / "disk.raw", targets(tmp_path / "out", "qcow2"))
 
 
-def test_a_disk_that_becomes_shorter_is_noticed(disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_shrinks_is_detected(disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = os.pread
     monkeypatch.setattr(os, "pread", lambda file, length, at: real(file, length - 512, at))
-    with pytest.raises(ImageBuildError, match="became shorter"):
+    with pytest.raises(ImageBuildError, match="shrank while it was being converted"):
         convert(disk, targets(tmp_path / "out", "qcow2"))
     assert list((tmp_path / "out").iterdir()) == []
 
 
-def test_progress_goes_from_nothing_to_all(disk: Path, tmp_path: Path) -> None:
-    told: list[float | None] = []
+def test_progress_goes_from_zero_to_one(disk: Path, tmp_path: Path) -> None:
+    fractions: list[float | None] = []
 
     class Told:
         def update(self, detail: str = "", fraction: float | None = None) -> None:
-            told.append(fraction)
+            fractions.append(fraction)
 
         def summary(self, text: str) -> None: ...
 
     convert(disk, targets(tmp_path / "out", "qcow2"), progress=Told())
-    assert (told[0], told[-1]) == (0.0, 1.0)
-    assert told == sorted(told, key=lambda fraction: fraction or 0.0)
+    assert (fractions[0], fractions[-1]) == (0.0, 1.0)
+    assert fractions == sorted(fractions, key=lambda fraction: fraction or 0.0)

@@ -1,4 +1,4 @@
-"""What kind of image a file is, and which headers are refused."""
+"""The format of an image file, and headers that are refused."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ def test_a_format_that_is_given_is_not_guessed(tmp_path: Path) -> None:
     assert recognise(image, "raw") == "raw"
     raw = tmp_path / "disk.raw"
     raw.write_bytes(b"\0" * 4096)
-    with pytest.raises(UsageError, match="is no qcow2 image"):
+    with pytest.raises(UsageError, match="is not a qcow2 image"):
         recognise(raw, "qcow2")
 
 
 def converted(error: UsageError) -> list[str]:
-    """The words of the command that a hint offers, run by a shell as a user would."""
+    """Run the command in a hint in a shell, as a user would, and return its words."""
     hint = str(error.hint)
     line = hint[hint.index("qemu-img convert") :]
     subprocess.run(["sh", "-c", line], check=True, cwd="/")
@@ -57,7 +57,7 @@ def converted(error: UsageError) -> list[str]:
 
 @pytest.mark.parametrize("kind", ["vmdk", "vhdx", "vdi", "qed", "vpc"])
 @pytest.mark.parametrize("name", ["disk.{}", "-o a=b.{}", "nbd:x.{}", "it's; touch canary.qcow2", "line\nbreak.{}"])
-def test_other_formats_come_with_a_command_that_converts_them(tmp_path: Path, kind: str, name: str) -> None:
+def test_other_formats_are_refused_with_a_command_that_converts_them(tmp_path: Path, kind: str, name: str) -> None:
     image = tmp_path / name.format(kind)
     subprocess.run(["qemu-img", "create", "-q", "-f", kind, image, "16M"], check=True)
     with pytest.raises(UsageError, match=f"is a {kind} image") as caught:
@@ -71,7 +71,7 @@ def test_other_formats_come_with_a_command_that_converts_them(tmp_path: Path, ki
         assert recognise(made.pop()) == "qcow2"
 
 
-def test_the_result_of_a_conversion_has_a_name_that_nothing_has(tmp_path: Path) -> None:
+def test_the_suggested_target_name_is_unused(tmp_path: Path) -> None:
     image = tmp_path / "disk.qcow2"
     subprocess.run(["qemu-img", "create", "-q", "-f", "vmdk", image, "16M"], check=True)
     (tmp_path / "disk-2.qcow2").touch()
@@ -81,7 +81,9 @@ def test_the_result_of_a_conversion_has_a_name_that_nothing_has(tmp_path: Path) 
 
 
 def assert_only_a_warning(error: UsageError, name: str) -> None:
-    """The message shows which file is named, in one line; the hint warns, and holds no command that reads it."""
+    """The message shows the named file, on one line; the hint warns, and contains no command that
+    reads it.
+    """
     assert name in error.message
     assert error.message.isprintable()
     assert "copies the content" in str(error.hint)
@@ -93,20 +95,20 @@ def test_a_backing_file_is_refused(tmp_path: Path, name: str) -> None:
     overlay = made(tmp_path / "overlay.qcow2")
     backed = struct.pack(">QI", 4096, len(name.encode()))
     patched(patched(overlay, 8, backed), 4096, name.encode())
-    with pytest.raises(UsageError, match="has a backing file") as caught:
+    with pytest.raises(UsageError, match="is incomplete without its backing file") as caught:
         recognise(overlay)
     assert_only_a_warning(caught.value, name[:200] if name.isprintable() else "x’")
 
 
-def test_a_backing_file_whose_name_is_out_of_reach(tmp_path: Path) -> None:
+def test_a_backing_file_whose_name_is_out_of_range(tmp_path: Path) -> None:
     for offset, size in ((1 << 63, 100), (1 << 40, 0xFFFFFFFF), (2**64 - 1, 0)):
         overlay = patched(made(tmp_path / "overlay.qcow2"), 8, struct.pack(">QI", offset, size))
-        with pytest.raises(UsageError, match="has a backing file"):
+        with pytest.raises(UsageError, match="is incomplete without its backing file"):
             recognise(overlay)
 
 
 def test_an_external_data_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="keeps its data in another file") as caught:
+    with pytest.raises(UsageError, match="stores its data in another file") as caught:
         recognise(made(tmp_path / "disk.qcow2", "-o", f"data_file={tmp_path / 'data.raw'}"))
     assert_only_a_warning(caught.value, f"‘{tmp_path}/data.raw’")
 
@@ -115,7 +117,7 @@ def test_a_qed_with_a_backing_file(tmp_path: Path) -> None:
     base, overlay = tmp_path / "base.raw", tmp_path / "overlay.qed"
     base.write_bytes(bytes(1 << 20))
     subprocess.run(["qemu-img", "create", "-q", "-f", "qed", "-F", "raw", "-b", base, overlay], check=True)
-    with pytest.raises(UsageError, match="is a qed image that takes its content from") as caught:
+    with pytest.raises(UsageError, match="is a qed image that reads its content from") as caught:
         recognise(overlay)
     assert_only_a_warning(caught.value, f"‘{base}’")
 
@@ -134,7 +136,7 @@ RW 2048 FLAT "%s" 0
 def test_a_vmdk_descriptor_that_names_files(tmp_path: Path, name: str) -> None:
     image = tmp_path / "disk.vmdk"
     image.write_text(DESCRIPTOR % name)
-    with pytest.raises(UsageError, match="is a vmdk image that takes its content from") as caught:
+    with pytest.raises(UsageError, match="is a vmdk image that reads its content from") as caught:
         recognise(image)
     assert_only_a_warning(caught.value, f"‘{name}’")
 
@@ -150,7 +152,7 @@ def test_many_names_are_counted(tmp_path: Path) -> None:
 def test_a_vmdk_of_one_file_with_a_parent(tmp_path: Path, kind: str) -> None:
     image = tmp_path / "disk.vmdk"
     subprocess.run(["qemu-img", "create", "-q", "-f", "vmdk", "-o", f"subformat={kind}", image, "16M"], check=True)
-    with pytest.raises(UsageError, match="worked on") as caught:
+    with pytest.raises(UsageError, match="only raw and qcow2 are supported") as caught:
         recognise(image)
     assert "qemu-img convert" in str(caught.value.hint), "its own extent is no other file"
     text = image.read_bytes().index(b"# Disk DescriptorFile")
@@ -165,7 +167,7 @@ def test_a_vmdk_without_capacity_is_its_descriptor(tmp_path: Path) -> None:
     image = tmp_path / "disk.vmdk"
     subprocess.run(["qemu-img", "create", "-q", "-f", "vmdk", image, "16M"], check=True)
     patched(image, 12, bytes(8))
-    with pytest.raises(UsageError, match=r"takes its content from ‘disk\.vmdk’"):
+    with pytest.raises(UsageError, match=r"reads its content from ‘disk\.vmdk’"):
         recognise(image)
 
 
@@ -182,15 +184,15 @@ def test_a_header_that_is_cut(tmp_path: Path, kind: str) -> None:
 
 @pytest.mark.parametrize(("program", "suffix"), [("zstd", ".zst"), ("gzip", ".gz"), ("xz", ".xz"), ("bzip2", ".bz2")])
 @pytest.mark.parametrize("name", ["disk.raw", "it's a disk", "-c"])
-def test_compressed_files_come_with_a_command_that_unpacks_them(
+def test_compressed_files_are_refused_with_a_command_that_unpacks_them(
     tmp_path: Path, program: str, suffix: str, name: str
 ) -> None:
-    """raw.zst among them, a format of our own."""
+    """Including raw.zst, one of imagebuild's own formats."""
     image = tmp_path / f"{name}{suffix}"
     content = b"a disk" * 1000
     packed = subprocess.run([program, "-c"], input=content, check=True, capture_output=True)
     image.write_bytes(packed.stdout)
-    with pytest.raises(UsageError, match=f"is compressed by {program}") as caught:
+    with pytest.raises(UsageError, match=f"is compressed with {program}") as caught:
         recognise(image)
     subprocess.run(["sh", "-c", str(caught.value.hint).removeprefix("unpack it: ")], check=True, cwd="/")
     assert (tmp_path / name).read_bytes() == content
@@ -207,7 +209,7 @@ def test_archives_are_named(tmp_path: Path, kind: str) -> None:
 
 
 @given(head=st.sampled_from([*_OTHERS, b"QFI\xfb\0\0\0\x03", b"QFI\xfb\0\0\0\x02"]), rest=st.binary(max_size=700))
-def test_whatever_stands_behind_a_magic_number_is_recognised_or_refused(head: bytes, rest: bytes) -> None:
+def test_any_data_after_a_magic_number_is_recognised_or_refused(head: bytes, rest: bytes) -> None:
     with io.BytesIO(head + rest) as file:
         try:
             check(file, Path("image"))
@@ -226,9 +228,9 @@ def test_snapshots_are_refused(tmp_path: Path) -> None:
     ("at", "content", "said"),
     [
         (4, struct.pack(">I", 9), "version 9"),
-        (72, struct.pack(">Q", 1), "not closed well"),
-        (72, struct.pack(">Q", 2), "not closed well"),
-        (72, struct.pack(">Q", 1 << 40), "not known here: 0x10000000000"),
+        (72, struct.pack(">Q", 1), "not closed cleanly"),
+        (72, struct.pack(">Q", 2), "not closed cleanly"),
+        (72, struct.pack(">Q", 1 << 40), "unknown qcow2 features: 0x10000000000"),
         (32, struct.pack(">I", 2), "encrypted"),
     ],
 )

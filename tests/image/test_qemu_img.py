@@ -1,4 +1,4 @@
-"""qemu-img, the real one: what comes out is what went in."""
+"""The real qemu-img: converted disks are unchanged."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def disk(tmp_path: Path) -> Path:
     return path
 
 
-def test_conversion_gives_the_same_disk(disk: Path, tmp_path: Path) -> None:
+def test_conversion_produces_the_same_disk(disk: Path, tmp_path: Path) -> None:
     image = tmp_path / "image.vhdx"
     qemu_img.convert(disk, image, "vhdx")
     qemu_img.check(image, "vhdx")
@@ -36,17 +36,17 @@ def test_conversion_gives_the_same_disk(disk: Path, tmp_path: Path) -> None:
     subprocess.run(compare, check=True, capture_output=True)
 
 
-def test_conversion_tells_its_progress(disk: Path, tmp_path: Path) -> None:
-    told: list[float | None] = []
+def test_conversion_reports_its_progress(disk: Path, tmp_path: Path) -> None:
+    fractions: list[float | None] = []
 
     class Told:
         def update(self, detail: str = "", fraction: float | None = None) -> None:
-            told.append(fraction)
+            fractions.append(fraction)
 
         def summary(self, text: str) -> None: ...
 
     qemu_img.convert(disk, tmp_path / "image.vhdx", "vhdx", progress=Told())
-    assert told[-1] == 1.0
+    assert fractions[-1] == 1.0
 
 
 def test_a_copy_stays_sparse(disk: Path, tmp_path: Path) -> None:
@@ -56,7 +56,7 @@ def test_a_copy_stays_sparse(disk: Path, tmp_path: Path) -> None:
     assert allocated(copy) < 8 * MIB
 
 
-def test_a_damaged_image_is_noticed(disk: Path, tmp_path: Path) -> None:
+def test_a_damaged_image_is_detected(disk: Path, tmp_path: Path) -> None:
     image = tmp_path / "image.qcow2"
     qemu_img.convert(disk, image, "qcow2")
     os.truncate(image, image.stat().st_size - 100 * 1024)

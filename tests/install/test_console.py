@@ -1,4 +1,4 @@
-"""The console's meaning, line by line."""
+"""Interpreting the console, line by line."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_a_kernel_message_before_the_marker_does_not_hide_it() -> None:
     assert heard(f"[   41.0] EXT4-fs: mountedimagebuild-success:{NONCE}").success
 
 
-def test_a_marker_that_comes_in_pieces_counts() -> None:
+def test_a_marker_that_arrives_in_pieces_counts() -> None:
     console = Console(NONCE)
     for piece in ("imagebuild-", "success:", "f00d\r", "\n"):
         console.feed(piece.encode())
@@ -66,24 +66,24 @@ def test_signs_of_failure(line: str, sentence: str) -> None:
         "Give root password for maintenance",
     ],
 )
-def test_a_dialog_is_a_failure_at_once_though_its_line_has_no_end(prompt: str) -> None:
+def test_a_dialog_is_a_failure_immediately_although_its_line_has_no_end(prompt: str) -> None:
     console = Console(NONCE)
     console.feed(prompt.encode())
     assert console.waiting
     assert prompt.strip() in str(console.failure)
 
 
-def test_the_first_failure_stays() -> None:
+def test_the_first_failure_is_kept() -> None:
     console = heard("kickstrap: failed: no space", "Kernel panic - not syncing: later")
     assert console.failure == "no space"
 
 
-def test_words_of_the_guest_after_success_are_no_dialog() -> None:
+def test_guest_output_after_success_is_not_a_dialog() -> None:
     console = heard(f"imagebuild-success:{NONCE}", "Please make a selection")
     assert console.failure is None
 
 
-def test_bytes_that_are_no_utf8_and_control_characters() -> None:
+def test_invalid_utf8_and_control_characters() -> None:
     console = Console(NONCE)
     console.feed(b"\xff\xfe\x1b[2J\x07kickstrap: step 1/2 go\r\r\n")
     console.feed(b"kickstrap: step 1/2 go\r\r\n")
@@ -91,11 +91,11 @@ def test_bytes_that_are_no_utf8_and_control_characters() -> None:
     assert "\x1b" not in "".join(console.lines)
 
 
-def test_last_lines_are_those_that_say_something() -> None:
+def test_last_lines_are_not_empty() -> None:
     assert heard("one", "", "two", "   ").last_lines(1) == ("two",)
 
 
-def test_a_line_without_end_is_not_kept_whole() -> None:
+def test_an_endless_line_is_not_kept_completely() -> None:
     console = Console(NONCE)
     for _ in range(64):
         console.feed(b"x" * 65536)

@@ -1,4 +1,4 @@
-"""What supervision is made of, without a VM: the stall watchdog, the log's tail, the last word."""
+"""The parts of supervision, without a VM: stall detection, the log's tail, the verdict."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from imagebuild.install.console import Console
 from imagebuild.install.supervise import Tail, _judge
 
 
-def test_a_vm_that_does_nothing_at_all_is_noticed() -> None:
+def test_an_idle_vm_is_detected() -> None:
     stall = Stall(limit=60, now=0)
     quiet = Usage(cpu=10.0, traffic=5)
     waits = [stall.waits(at, quiet, spoke=False) for at in (0, 30, 59, 61)]
     assert waits == [False, False, False, True]
 
 
-def test_the_bursts_of_an_idle_qemu_are_no_life() -> None:
-    """2 % of a processor, looked at four times a second: now and then a look sees a burst."""
+def test_the_bursts_of_an_idle_qemu_are_not_a_sign_of_life() -> None:
+    """2 % of a processor, sampled four times a second: some samples see a burst."""
     stall = Stall(limit=60, now=0)
     looks = [at / 4 for at in range(4 * 100)]
     waits = [stall.waits(at, Usage(cpu=at // 15 * 0.3, traffic=5), spoke=False) for at in looks]
@@ -70,14 +70,14 @@ def said(*lines: str) -> Console:
     return console
 
 
-def test_power_off_alone_is_no_success() -> None:
-    with pytest.raises(InstallFailed, match="without the marker of success") as failure:
+def test_power_off_alone_is_not_success() -> None:
+    with pytest.raises(InstallFailed, match="without the success marker") as failure:
         _judge(said("kickstrap: step 3/9 install GRUB"), DomainState("gone", Cause.SHUT_DOWN))
     assert "install GRUB" in failure.value.message
     assert failure.value.console
 
 
-def test_the_marker_without_a_shutdown_is_no_success() -> None:
+def test_the_marker_without_a_shutdown_is_not_success() -> None:
     with pytest.raises(InstallFailed, match="crashed"):
         _judge(said("imagebuild-success:n0"), DomainState("gone", Cause.CRASHED))
 

@@ -36,7 +36,7 @@ def test_cpio_reads_it(tmp_path: Path) -> None:
     assert (tmp_path / "etc/deep/er/name").read_bytes() == "ü".encode()
 
 
-def test_folders_come_once_and_before_what_is_in_them() -> None:
+def test_folders_appear_once_and_before_their_content() -> None:
     listing = subprocess.run(
         ["cpio", "--list", "--quiet"],
         input=_archive(cpio.file("a/b/c", b""), cpio.directory("a"), cpio.file("a/b/d", b"")),
@@ -46,7 +46,7 @@ def test_folders_come_once_and_before_what_is_in_them() -> None:
     assert listing.stdout.split() == [b"a", b"a/b", b"a/b/c", b"a/b/d"]
 
 
-def test_the_same_entries_give_the_same_bytes() -> None:
+def test_the_same_entries_produce_the_same_bytes() -> None:
     entries = [cpio.file("init", b"#!/bin/sh\n", executable=True)]
     assert _archive(*entries) == _archive(*entries)
 

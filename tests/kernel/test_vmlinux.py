@@ -1,4 +1,4 @@
-"""Taking the kernel out of the image that Debian ships."""
+"""Extracting the kernel from the image that Debian ships."""
 
 from __future__ import annotations
 
@@ -31,7 +31,9 @@ def _elf(*notes: bytes) -> bytes:
 
 
 def _bzimage(payload: bytes, *, version: int = 0x20F) -> bytes:
-    """A boot sector, one setup sector, and the payload with the length that the kernel's build appends."""
+    """A boot sector, one setup sector, and the payload with the length that the kernel's build
+    appends.
+    """
     image = bytearray(1024)
     image[0x1F1] = 1
     image[0x202:0x206] = b"HdrS"
@@ -48,13 +50,13 @@ BOOTABLE = _elf(_note(b"Linux\0", 0x101, b"6.12\0"), _note(XEN, PVH, bytes(4))) 
 
 
 def _lz4(data: bytes) -> bytes:
-    """The legacy frame, as the build of a kernel makes it."""
+    """The legacy frame, as the kernel's build writes it."""
     blocks = [lz4.block.compress(data[at : at + (8 << 20)], store_size=False) for at in range(0, len(data), 8 << 20)]
     return b"\x02\x21\x4c\x18" + b"".join(len(block).to_bytes(4, "little") + block for block in blocks)
 
 
 @pytest.mark.parametrize("compress", [_zstd, lzma.compress, gzip.compress, _lz4], ids=["zstd", "xz", "gzip", "lz4"])
-def test_a_kernel_that_qemu_can_start_is_taken_out(tmp_path: Path, compress: object) -> None:
+def test_a_kernel_that_qemu_can_start_is_extracted(tmp_path: Path, compress: object) -> None:
     assert callable(compress)
     (tmp_path / "bzImage").write_bytes(_bzimage(compress(BOOTABLE)))
     assert vmlinux.extract(tmp_path / "bzImage", tmp_path / "vmlinuz")
@@ -89,7 +91,7 @@ def test_a_kernel_that_qemu_can_start_is_taken_out(tmp_path: Path, compress: obj
         "no ELF",
     ],
 )
-def test_what_cannot_be_started_directly_is_left_as_it_is(tmp_path: Path, image: bytes) -> None:
+def test_an_image_without_such_a_kernel_is_left_alone(tmp_path: Path, image: bytes) -> None:
     (tmp_path / "bzImage").write_bytes(image)
     assert not vmlinux.extract(tmp_path / "bzImage", tmp_path / "vmlinuz")
     assert [path.name for path in tmp_path.iterdir()] == ["bzImage"]

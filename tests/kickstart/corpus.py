@@ -1,6 +1,8 @@
-"""Kickstarts by the hundred, in the style of an installer's own test suite, good ones and broken ones.
+"""Generates hundreds of kickstarts in the style of an installer's test suite, valid ones and broken
+ones.
 
-They are made of pykickstart's own tables of commands and options, for all versions, from a seed: the same ones every time.
+They are generated from pykickstart's tables of commands and options, for all versions, with a fixed
+seed.
 """
 
 from __future__ import annotations
@@ -47,7 +49,7 @@ _GOOD = (
 
 
 def kickstarts(seed: int, number: int) -> Iterator[tuple[str, str, bytes]]:
-    """Name, syntax and content of ``number`` files."""
+    """The names, syntax versions and contents of ``number`` files."""
     chance = random.Random(seed)
     for index in range(number):
         version = VERSIONS[index % len(VERSIONS)]
@@ -72,7 +74,7 @@ def _lines(chance: random.Random, version: str) -> Iterator[str]:
 
 
 def _command(chance: random.Random, name: str, command: type[Any]) -> str:
-    """A command with some of the options that pykickstart has for it, and values that may fit."""
+    """A command with some of the options that pykickstart knows for it, and plausible values."""
     parser = getattr(_one(command), "op", None)
     options = [action for action in getattr(parser, "_actions", []) if action.option_strings]
     words = [name]

@@ -29,7 +29,9 @@ def recipe(more: str = "", base: str = RECIPE) -> Recipe:
 
 
 def rendered(folder: Path, template: str | None = None, more: str = "", **others: str) -> Rendered:
-    """Render ``template`` as t.ks.j2; ``others`` are templates beside it, by name without .ks.j2."""
+    """Render ``template`` as t.ks.j2; ``others`` are templates in the same folder, by name without
+    .ks.j2.
+    """
     for name, text in {**others, **({} if template is None else {"t": template})}.items():
         (folder / f"{name}.ks.j2").write_text(text)
     return render(recipe(more), payload=PACKAGES, nonce=NONCE, secrets=SampleSecrets(), folders=folders(folder))
@@ -52,10 +54,10 @@ def checked(kickstart: Rendered) -> ParsedKickstart:
 
 
 def problems(folder: Path, template: str | None, more: str = "", **others: str) -> list[str]:
-    """What is wrong with a template, its folder left out; the hint follows in brackets."""
+    """The problems of a template, without its folder; the hint follows in brackets."""
     try:
         checked(rendered(folder, template, more, **others))
     except RecipeError as error:
-        told = [f"{p} [{p.hint}]" if p.hint else str(p) for p in error.problems]
-        return [text.replace(f"{folder}/", "") for text in told]
+        texts = [f"{p} [{p.hint}]" if p.hint else str(p) for p in error.problems]
+        return [text.replace(f"{folder}/", "") for text in texts]
     return []

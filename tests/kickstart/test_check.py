@@ -1,4 +1,4 @@
-"""pykickstart's and kickstrap's findings, at the lines of the template."""
+"""Findings of pykickstart and kickstrap, at the lines of the template."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_packages_excluded_and_core(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("template", "told"),
+    ("template", "starts"),
     [
         ("lnag C\n", ["t.ks.j2:5: Unknown command: lnag"]),
         ("lang C --x\nkeyboard --bogus us\n", ["t.ks.j2:5: Unexpected arguments to lang command: ['--x']", "t.ks.j2:6: Unexpected arguments to keyboard command"]),
@@ -55,32 +55,32 @@ def test_packages_excluded_and_core(tmp_path: Path) -> None:
         ("%post --bogus\nlnag\n%end\n", ["t.ks.j2:5: unrecognized arguments: --bogus"]),
         ("%post\nexit 0\nlnag\n%pre\n%end\nkyboard\n", ["t.ks.j2:5: Section %post does not end with %end.", "t.ks.j2:10: Unknown command: kyboard"]),
         ("%post\nexit 0\n", ["t.ks.j2:5: Section %post does not end with %end."]),
-        ("lang 'C\n", ["t.ks.j2:5: a quote is opened and not closed"]),
+        ("lang 'C\n", ["t.ks.j2:5: a quote is not closed"]),
         ("''\n", ["t.ks.j2:5: the line begins with an empty word"]),
         ("%packages\n--nodefaults\n@a --nodefaults --optional\n%end\n", ["t.ks.j2:5: Group cannot specify both --nodefaults and --optional"]),
         ("autopart\n", ["t.ks.j2:5: The autopart and partition commands can't be used at the same time."]),
         ("volgroup x pv.1\nlogvol /x --vgname=x --name=y --size=1\n", [
             "t.ks.j2:5: volgroup x: there is no pv.1 [add: part pv.1 --size=1024]",
         ]),
-        ("%include /etc/hostname\n", ["t.ks.j2:5: %include is not carried out by kickstrap [put the text into the kickstart template itself]"]),
-        ("part /x --fstype=vfat --size=5\n", ["t.ks.j2:5: part /x: --fstype=vfat is not carried out by kickstrap [ext4, xfs and btrfs are, and efi for /boot/efi]"]),
+        ("%include /etc/hostname\n", ["t.ks.j2:5: %include is not supported by kickstrap [put the text into the kickstart template itself]"]),
+        ("part /x --fstype=vfat --size=5\n", ["t.ks.j2:5: part /x: --fstype=vfat is not supported by kickstrap [use ext4, xfs or btrfs, and efi for /boot/efi]"]),
         ("{% macro m() %}\nlang C\nlnag\n{% endmacro %}\nkeyboard us\n{{ m() }}\n", ["t.ks.j2:7: Unknown command: lnag, used by t.ks.j2:10"]),
         ("{% for p in packages %}\nlnag {{ p }}\n{% endfor %}\n", ["t.ks.j2:6: Unknown command: lnag", "t.ks.j2:6: Unknown command: lnag"]),
         ("%certificate\n%end\n", ["t.ks.j2:5: the following arguments are required: --filename", "t.ks.j2:5: The %certificate section is empty"]),
     ],
 )  # fmt: skip
-def test_findings_are_told_at_the_templates_lines(tmp_path: Path, template: str, told: list[str]) -> None:
+def test_findings_are_reported_at_the_templates_lines(tmp_path: Path, template: str, starts: list[str]) -> None:
     found = problems(tmp_path, GOOD + template, "packages: [aa, bb]\n")
-    assert len(found) == len(told)
-    assert all(text.startswith(start) for text, start in zip(found, told, strict=True)), found
+    assert len(found) == len(starts)
+    assert all(text.startswith(start) for text, start in zip(found, starts, strict=True)), found
 
 
-def test_what_is_missing_altogether(tmp_path: Path) -> None:
+def test_a_missing_command_is_reported(tmp_path: Path) -> None:
     found = problems(tmp_path, "lang C\n")
     assert any("there is no root partition" in text for text in found)
 
 
-def test_not_more_than_anyone_reads(tmp_path: Path) -> None:
+def test_the_number_of_problems_is_limited(tmp_path: Path) -> None:
     assert len(problems(tmp_path, "lnag\n" * 100)) == MAX_PROBLEMS
 
 
@@ -101,11 +101,11 @@ def test_the_versions_differ(tmp_path: Path) -> None:
     check(kickstart, version="RHEL7")
     with pytest.raises(RecipeError):
         check(kickstart, version="RHEL10")
-    with pytest.raises(ValueError, match="pykickstart knows no version 'RHEL99'"):
+    with pytest.raises(ValueError, match="unknown kickstart version: 'RHEL99'"):
         check(kickstart, version="RHEL99")
 
 
-def test_many_checks_leave_the_import_path_alone(tmp_path: Path) -> None:
+def test_checks_do_not_change_the_import_path(tmp_path: Path) -> None:
     kickstart = rendered(tmp_path, GOOD)
     checked(kickstart)
     before = list(sys.path)
@@ -122,7 +122,7 @@ _WORDS = st.sampled_from([
 ])  # fmt: skip
 
 
-@settings(max_examples=settings.default.max_examples // 3)  # an attempt takes 20 ms and more
+@settings(max_examples=settings.default.max_examples // 3)  # an attempt takes at least 20 ms
 @given(st.lists(st.lists(_WORDS, max_size=5).map(" ".join), max_size=12).map("\n".join))
 def test_any_text_is_a_kickstart_or_has_findings(text: str) -> None:
     kickstart = Rendered(text, Path("t.ks.j2"))

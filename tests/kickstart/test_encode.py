@@ -1,4 +1,4 @@
-"""One value, one token: for pykickstart's lines and for a shell."""
+"""Every value is one token, for pykickstart and for a shell."""
 
 from __future__ import annotations
 
@@ -39,16 +39,16 @@ def test_a_shell_reads_it_back(text: str) -> None:
     "text", ["a\nb", "a\rb", "a\x0bb", "a\x0cb", "a\x1cb", "a\x85b", "a\u2028b", "a\u2029b", "\x00", "\t", "\ud800"]
 )
 def test_what_could_end_a_line_is_refused(text: str) -> None:
-    with pytest.raises(ValueRefused, match="cannot stand in a kickstart"):
+    with pytest.raises(ValueRefused, match="cannot be written into a kickstart"):
         token(text)
 
 
 @pytest.mark.parametrize(
-    ("value", "told"),
-    [(True, "a truth value"), (None, "nothing"), (["a"], "a list"), (("a",), "a list"), ({"a": 1}, "a mapping"), (1.5, "a float")],
+    ("value", "kind"),
+    [(True, "a boolean"), (None, "nothing"), (["a"], "a list"), (("a",), "a list"), ({"a": 1}, "a mapping"), (1.5, "a float")],
 )  # fmt: skip
-def test_only_texts_and_numbers_are_values(value: object, told: str) -> None:
-    with pytest.raises(ValueRefused, match=f"{told} cannot stand in a kickstart"):
+def test_only_texts_and_numbers_are_values(value: object, kind: str) -> None:
+    with pytest.raises(ValueRefused, match=f"{kind} cannot be written into a kickstart"):
         token(value)
 
 
@@ -71,6 +71,6 @@ def test_a_value_of_an_ini_file_arrives_unchanged_or_is_refused(tmp_path: Path, 
 
 
 @pytest.mark.parametrize("value", ["a;b", "#a", " a", "a ", "'a'", '"', "a\\b", "a\nb", True, None, ["a"]])
-def test_what_readers_of_ini_files_differ_about_is_refused(value: object) -> None:
+def test_what_parsers_of_ini_files_treat_differently_is_refused(value: object) -> None:
     with pytest.raises(ValueRefused):
         ini(value)

@@ -1,6 +1,7 @@
-"""Every text of a recipe that a kickstart can hold: it arrives unchanged in the parsed kickstart, or is refused.
+"""Every text field of a recipe that a kickstart can contain: it arrives unchanged in the parsed
+kickstart, or is refused.
 
-The fields are those of the model; a new one fails here until it has a value to try.
+The fields come from the model; a new one fails here until it has a sample value.
 """
 
 from __future__ import annotations
@@ -48,9 +49,9 @@ FIELDS = {
     "users.gecos": "A Person", "services.enabled": "chrony", "services.disabled": "cron", "tuning.tuned_profile": "virtual-guest",
     "kernel_arguments": "quiet", "packages": "tree", "name": "web", "description": "one line",
 }  # fmt: skip
-"""A good value of each; keys of SSH have tests of their own."""
+"""A valid value for each; SSH keys have separate tests."""
 NOT_IN_KICKSTARTS = {"os.version", "os.codename", "os.osinfo"}
-"""They decide what is written, and stand in comments and addresses at most."""
+"""They decide what is written, and appear only in comments and addresses, if at all."""
 TRIED = sorted(field for field, value in FIELDS.items() if value)
 NASTY = st.text(
     st.sampled_from("ab-_.=%#'\"\\$`;&|<>(){}[]*?!~@^ \n\r\t\x0b\x0c\x85\u2028\x00é:/,+0"), min_size=1, max_size=12
@@ -58,7 +59,7 @@ NASTY = st.text(
 
 
 def texts(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
-    """The fields of a model that hold text, or lists of it."""
+    """The fields of a model that contain text, or lists of text."""
     for name, field in model.model_fields.items():
         if not prefix and name not in SECTIONS:
             continue
@@ -78,7 +79,7 @@ def test_every_text_of_the_model_is_tried() -> None:
 
 
 def data(family: str, field: str, value: str) -> dict[str, Any]:
-    """A recipe with all that a kickstart can hold, and ``value`` in one of its fields."""
+    """A recipe with everything that a kickstart can contain, and ``value`` in one of its fields."""
     rocky = {"family": "redhat", "distribution": "rocky", "version": "9"}
     made: dict[str, Any] = {
         "name": "web",
@@ -106,7 +107,7 @@ def data(family: str, field: str, value: str) -> dict[str, Any]:
 
 
 def kickstart(family: str, field: str, value: str) -> Kickstart | None:
-    """The shipped template with that value; None where it is refused."""
+    """The shipped template rendered with that value; None if it is refused."""
     try:
         recipe = validate(Document.of("small.yaml", data(family, field, value)), Path("small.yaml"))
         text = render_shipped(recipe, LIVEIMG if family == "debian" else CdromPayload()).text
@@ -116,7 +117,9 @@ def kickstart(family: str, field: str, value: str) -> Kickstart | None:
 
 
 def words(parsed: Kickstart) -> set[str]:
-    """Every word of commands, package lists and scripts, and what stands in one behind = and between commas."""
+    """All words of commands, package lists and scripts, and the parts of words after = and between
+    commas.
+    """
     found = [word for command in parsed.commands for word in command.words]
     for section in parsed.sections:
         for _, line in section.body:
@@ -139,7 +142,7 @@ def _is_whole(line: str) -> bool:
 
 
 def shape(parsed: Kickstart) -> list[tuple[str, int]]:
-    """What a value must not change: the commands, and the sections with the number of their lines."""
+    """What a value must not change: the commands, and the sections with their numbers of lines."""
     commands = [(command.name, 0) for command in parsed.commands]
     return commands + [(section.name, len(section.body)) for section in parsed.sections]
 
@@ -159,5 +162,5 @@ def test_a_value_arrives_unchanged_or_is_refused(family: str, field: str, drawn:
         return
     assert not parsed.wrong
     assert shape(parsed) == shape(plain)
-    if field not in ("name", "description"):  # they stand in comments, if anywhere
+    if field not in ("name", "description"):  # they appear in comments, if at all
         assert value in words(parsed)

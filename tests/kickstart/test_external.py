@@ -1,4 +1,6 @@
-"""Kickstarts that are none of ours: any file gives a result or findings, in bounded time, and nothing else is read."""
+"""Foreign kickstarts: any file produces a result or findings, in bounded time, and no other file is
+read.
+"""
 
 from __future__ import annotations
 
@@ -34,14 +36,14 @@ def findings(content: bytes, syntax: str | None = None) -> CheckReport:
     return report
 
 
-@pytest.mark.timeout(120)  # of twenty files, on a machine that does other things too
+@pytest.mark.timeout(120)  # for twenty files, on a busy machine
 @pytest.mark.parametrize("group", GROUPS, ids=[group[0][0] for group in GROUPS])
-def test_each_file_of_the_corpus_gives_a_result_or_findings(group: list[tuple[str, str, bytes]]) -> None:
+def test_each_file_of_the_corpus_produces_a_result_or_findings(group: list[tuple[str, str, bytes]]) -> None:
     for _, version, content in group:
         findings(content, version)
 
 
-def test_the_corpus_has_files_that_are_read_and_files_that_are_not() -> None:
+def test_the_corpus_has_valid_and_invalid_files() -> None:
     read = [
         not any(p.rule == "syntax" for p in findings(content, version).findings) for _, version, content in CORPUS[:80]
     ]
@@ -54,7 +56,7 @@ def whole(version: str) -> Iterator[Any]:
     yield handler_class(version)()
 
 
-def test_the_quick_handler_says_what_pykickstarts_own_says(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_quick_handler_reports_what_pykickstarts_own_reports(monkeypatch: pytest.MonkeyPatch) -> None:
     texts = [(version, content.decode()) for _, version, content in CORPUS[:70] if _is_text(content)]
     quick = [parse.parse(text, version) for version, text in texts]
     monkeypatch.setattr(parse.handlers, "reading", whole)
@@ -94,20 +96,20 @@ BOMBS = {
     "globs": b"%packages\n" + b"".join(b"a%d\n-b*%d\n" % (at, at) for at in range(9_000)) + b"%end\n",
     "size": b"lang C\n" * 1_000_000,
     "nul": b"lang C\n\0\n",
-    "silences": b"# imagebuild: ignore swap: x\n" * 15_000,
+    "suppressions": b"# imagebuild: ignore swap: x\n" * 15_000,
     "multibyte": "é".encode() * (parse.MAX_BYTES // 2 + 1),
 }
 
 
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("name", BOMBS)
-def test_a_bomb_is_put_aside(name: str) -> None:
+def test_a_bomb_is_refused(name: str) -> None:
     report = findings(BOMBS[name])
     assert 0 < len(report.findings) <= 300
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_every_version_reads(version: str) -> None:
+def test_every_version_parses(version: str) -> None:
     assert not any(p.rule == "syntax" for p in findings(b"lang en_US\npart / --size=1\n", version).findings)
 
 
@@ -120,16 +122,16 @@ def test_nothing_that_is_included_is_read(tmp_path: Path) -> None:
     ]
 
 
-def test_what_is_no_file_is_a_finding(tmp_path: Path) -> None:
+def test_a_missing_or_special_file_is_a_finding(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.ks")
-    for name, told in {"pipe.ks": "this is no file", "absent.ks": "there is no such file"}.items():
+    for name, message in {"pipe.ks": "not a regular file", "absent.ks": "no such file"}.items():
         (problem,) = external.read_file(tmp_path / name).findings
-        assert problem.message == told
+        assert problem.message == message
 
 
-def test_what_is_no_text_is_told_at_its_line() -> None:
+def test_bytes_that_are_not_text_are_reported_at_their_line() -> None:
     (problem,) = findings(b"lang C\nlang \xff\n").findings
-    assert str(problem) == "x.ks:2: the byte 0xFF is not UTF-8: this is no text, or in another encoding"
+    assert str(problem) == "x.ks:2: the byte 0xFF is not UTF-8: this is not text, or it is in another encoding"
 
 
 def test_a_byte_order_mark_and_the_files_own_version() -> None:
@@ -138,7 +140,7 @@ def test_a_byte_order_mark_and_the_files_own_version() -> None:
     assert any("metalink" in p.message for p in findings(old).errors)
 
 
-def test_a_syntax_by_any_case() -> None:
+def test_a_syntax_in_any_case() -> None:
     assert external.known_syntax("rhel9") == "RHEL9"
     with pytest.raises(UsageError, match="RHEL99"):
         external.known_syntax("RHEL99")

@@ -1,4 +1,6 @@
-"""Accounts and tuning in kickstarts: what pykickstart reads back, and what the scripts really write."""
+"""Accounts and tuning in kickstarts: what pykickstart reads back, and what the scripts actually
+write.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +57,7 @@ def scripts(kickstart: ParsedKickstart) -> list[str]:
 
 
 def ran(script: str, root: Path) -> None:
-    """Run a %post script for real, with ``root`` in place of the guest's root folder."""
+    """Run a %post script, with ``root`` in place of the guest's root folder."""
     for name in ("etc", "usr/lib/tuned"):
         (root / name).mkdir(parents=True, exist_ok=True)
     moved = re.sub(r"(?<![\w.\]])/(etc|usr/lib)/", rf"{root}/\1/", script)
@@ -65,7 +67,7 @@ def ran(script: str, root: Path) -> None:
 @pytest.mark.parametrize(("distribution", "version"), RELEASES)
 def test_users_of_the_redhat_family(tmp_path: Path, distribution: str, version: int) -> None:
     kickstart = parsed(tmp_path, USERS, distribution, version)
-    # pykickstart says so of each further key of an account, and takes it.
+    # pykickstart warns about each further key of an account, and accepts it.
     assert all("has already been defined" in warning.message for warning in kickstart.warnings)
     ops, eve = kickstart.handler.user.userList
     assert (ops.name, ops.password, ops.isCrypted, ops.lock) == ("ops", HASH, True, False)
@@ -73,7 +75,7 @@ def test_users_of_the_redhat_family(tmp_path: Path, distribution: str, version: 
         ["adm", "wheel"], 2001, 2002, "Ops, it's 100%", "/bin/bash",
     )  # fmt: skip
     assert (eve.name, eve.lock, eve.groups, eve.shell) == ("eve", True, [], "/bin/sh")
-    assert kickstart.handler.group.groupList == []  # Anaconda makes the account's own group itself
+    assert kickstart.handler.group.groupList == []  # Anaconda creates the account's own group
     if version == 7:
         (roots,) = [script for script in scripts(kickstart) if "account=root\n" in script]
         (eves,) = [script for script in scripts(kickstart) if "account=eve\n" in script]
@@ -83,7 +85,7 @@ def test_users_of_the_redhat_family(tmp_path: Path, distribution: str, version: 
         assert keys == [("root", KEY), ("eve", KEY), ("eve", KEY), ("eve", OTHER)]
 
 
-def test_keys_where_the_installer_knows_none(tmp_path: Path) -> None:
+def test_keys_with_an_installer_without_sshkey(tmp_path: Path) -> None:
     kickstart = parsed(tmp_path, USERS, "centos", 7)
     (script,) = [script for script in scripts(kickstart) if "account=root\n" in script]
     passwd = f"getent() {{ echo root:x:0:0::{tmp_path}:/bin/sh; }}\n"
@@ -93,7 +95,7 @@ def test_keys_where_the_installer_knows_none(tmp_path: Path) -> None:
     assert (keys.stat().st_mode & 0o777, keys.parent.stat().st_mode & 0o777) == (0o600, 0o700)
 
 
-def test_who_has_no_password_is_not_asked_for_it(tmp_path: Path) -> None:
+def test_sudo_does_not_ask_a_user_without_a_password(tmp_path: Path) -> None:
     (script,) = [script for script in scripts(parsed(tmp_path, USERS, "rocky", 9)) if "sudoers" in script]
     (tmp_path / "etc/sudoers.d").mkdir(parents=True)
     ran(script, tmp_path)
@@ -181,7 +183,7 @@ def test_the_interface_of_later_releases(tmp_path: Path, more: str, text: str, d
     assert file.read_text() == text
 
 
-def test_the_debian_family_says_it_in_its_own_words(tmp_path: Path) -> None:
+def test_users_and_services_of_the_debian_family(tmp_path: Path) -> None:
     made = recipe(USERS + "services: {enabled: [ssh], disabled: [logrotate.timer]}\n")
     template = "{% import 'guest.ks.j2' as guest %}{{ guest.accounts(users, os) }}{{ guest.services(services) }}"
     (tmp_path / "t.ks.j2").write_text(template)

@@ -1,4 +1,4 @@
-"""Whatever a recipe says arrives unchanged in the parsed kickstart, or is refused: never anything third."""
+"""Every value of a recipe arrives unchanged in the parsed kickstart, or is refused."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from imagebuild.recipe.secrets import SampleSecrets
 from imagebuild.schema.document import Document
 from imagebuild.schema.section import SecretRef
 
-FEW = settings(max_examples=settings.default.max_examples // 3)  # pykickstart takes 20 ms and more to start
+FEW = settings(max_examples=settings.default.max_examples // 3)  # pykickstart takes at least 20 ms to start
 NASTY = st.text(
     st.sampled_from("ab-_.=%#'\"\\$`;&|<>(){}[]*?!~@^ \n\r\t\x0b\x0c\x85\u2028\x00é:/,+0"), min_size=1, max_size=12
 )
@@ -55,7 +55,7 @@ def test_any_value_of_a_variable(tmp_path: Path, value: str) -> None:
         (problem,) = error.problems
         assert problem.where == "variables.value"
         return
-    # No quoting keeps argparse from taking a word with a leading hyphen for an option.
+    # argparse takes a word with a leading hyphen for an option, however it is quoted.
     positional = "x" if value.startswith("-") else value
     text = (
         KickstartEnvironment([tmp_path]).get_template("t.ks.j2").render(variables=made.variables, positional=positional)
@@ -96,7 +96,7 @@ def test_any_value_of_the_recipe_itself(values: dict[str, str]) -> None:
     }
     try:
         made = validate(Document.of("small.yaml", data), Path("small.yaml"))
-        # The installer may be narrower than the language, but then it says so.
+        # The installer may support less than the language, but then it reports that.
         parsed = checked(render_shipped(made))
     except RecipeError:
         return
@@ -112,7 +112,7 @@ def test_any_value_of_the_recipe_itself(values: dict[str, str]) -> None:
 
 
 class GivenSecrets(SampleSecrets):
-    """A password hash of the test's own."""
+    """Returns the test's password hash."""
 
     def __init__(self, value: str) -> None:
         self.value = value

@@ -1,4 +1,6 @@
-"""pykickstart is imported without what fetches kickstarts by URL, and nobody else is given the stand-in."""
+"""pykickstart is imported without the code that fetches kickstarts by URL; no other module gets the
+placeholder.
+"""
 
 from __future__ import annotations
 
@@ -18,5 +20,5 @@ print(hasattr(requests, "Session"))
 """
 
 
-def test_nothing_is_fetched_and_requests_stays_what_it_is() -> None:
+def test_nothing_is_fetched_and_requests_is_unchanged() -> None:
     assert run([sys.executable, "-c", CODE], timeout=60).stdout == "KickstartError False False\nTrue"

@@ -1,4 +1,6 @@
-"""The oldest pykickstart that pyproject.toml allows does for all that is said of kickstarts; all other tests run with the one in the lock."""
+"""All tests of kickstarts pass with the oldest pykickstart that pyproject.toml allows; other tests
+use the locked one.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,7 @@ FOLDERS = ("tests/kickstart", "tests/kickstrap", "tests/recipes")
 
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """That of a Python that finds the oldest one first."""
+    """The environment of a Python that finds the oldest version first."""
     found = re.search(r'"pykickstart>=([\d.]+),<[\d.]+"', (ROOT / "pyproject.toml").read_text())
     assert found is not None
     folder = tmp_path_factory.mktemp("oldest")
@@ -24,13 +26,13 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     subprocess.run([sys.executable, "-m", *install], check=True, timeout=300)
     environment = os.environ | {"PYTHONPATH": str(folder)}
     ask = "import importlib.metadata; print(importlib.metadata.version('pykickstart'))"
-    told = subprocess.run([sys.executable, "-c", ask], env=environment, capture_output=True, text=True, check=True)
-    assert told.stdout.strip() == found[1]
+    done = subprocess.run([sys.executable, "-c", ask], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == found[1]
     return environment
 
 
 @pytest.mark.index
-def test_kickstarts_are_read_and_checked(environment: dict[str, str]) -> None:
+def test_kickstarts_are_parsed_and_checked(environment: dict[str, str]) -> None:
     argv = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *FOLDERS]
     quick = ["-m", "not guestfs and not vm and not slow and not index"]
     done = subprocess.run([*argv, *quick], cwd=ROOT, env=environment, capture_output=True, text=True, check=False)

@@ -1,4 +1,4 @@
-"""Templates: what reaches the text, and what is told when they are wrong."""
+"""Templates: what is rendered, and the problems that are reported."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_the_shipped_recipe(name: str, payload: Payload, golden: Callable[[Path,
     golden(GOLDEN / f"debian-13.{name}.ks", render_shipped(load("debian-13"), payload).text)
 
 
-def test_everything_a_recipe_can_say(golden: Callable[[Path, str], None]) -> None:
+def test_every_value_of_a_recipe(golden: Callable[[Path, str], None]) -> None:
     more = f"""\
 description: it's "all" in & <one>
 locale: {{language: de_DE.UTF-8, keyboard: de, timezone: Europe/Berlin}}
@@ -85,7 +85,7 @@ def rendered_with(folder: Path, template: str, kickstart: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("template", "told"),
+    ("template", "start"),
     [
         ("\nlang {{ langauge }}\n", "t.ks.j2:2: 'langauge' is undefined"),
         ("\n\nlang {{ locale.lang }}\n", "t.ks.j2:3: locale.lang is not defined; did you mean 'language'?"),
@@ -93,43 +93,43 @@ def rendered_with(folder: Path, template: str, kickstart: str) -> str:
         ("lang {{ variables.absent }}\n", "t.ks.j2:1: variables.absent is not defined; nothing is defined there"),
         ("\n{% if %}\n", "t.ks.j2:2: Expected an expression, got 'end of statement block'"),
         ("{% for x in packages %}\n", "t.ks.j2:1: Unexpected end of template"),
-        ("lang {{ packages }}\n", "t.ks.j2:1: a list cannot stand in a kickstart; test it with 'if', or write its parts one by one"),
-        ("\nlang {{ true }}\n", "t.ks.j2:2: a truth value cannot stand in a kickstart"),
-        ("\nlang {{ root.password_hash }}\n", "t.ks.j2:2: nothing cannot stand in a kickstart"),
+        ("lang {{ packages }}\n", "t.ks.j2:1: a list cannot be written into a kickstart; test it with 'if', or write its parts one by one"),
+        ("\nlang {{ true }}\n", "t.ks.j2:2: a boolean cannot be written into a kickstart"),
+        ("\nlang {{ root.password_hash }}\n", "t.ks.j2:2: nothing cannot be written into a kickstart"),
         ("\nlang {{ 1 // 0 }}\n", "t.ks.j2:2: "),
         ("\nlang {{ name | safe }}\n", "t.ks.j2:2: No filter named 'safe'."),
         ("\nlang {{ name | tojson }}\n", "t.ks.j2:2: No filter named 'tojson'."),
         ("\nlang {{ ''.__class__ }}\n", "t.ks.j2:2: "),
-        ("\n{% include 'absent.ks.j2' %}\n", "t.ks.j2:2: there is no template 'absent.ks.j2'"),
-        ("\n{% include '../../../etc/hostname' %}\n", "t.ks.j2:2: there is no template '../../../etc/hostname'"),
+        ("\n{% include 'absent.ks.j2' %}\n", "t.ks.j2:2: no such template: 'absent.ks.j2'"),
+        ("\n{% include '../../../etc/hostname' %}\n", "t.ks.j2:2: no such template: '../../../etc/hostname'"),
         ("\nlang {{ range(10000000) | join }}\n", "t.ks.j2:2: Range too big"),
-        ('\nbootloader --append="{{ name }}"\n', "t.ks.j2:2: a value stands inside quotes (\"): it is quoted by itself, so write it without them"),
-        ("%post\necho 'x' \"it's {{ name }}\"\n%end\n", "t.ks.j2:2: a value stands inside quotes (\"): it is quoted"),
-        ("%post\ncat >/x <<EOF\nname={{ name }}\nEOF\n%end\n", "t.ks.j2:3: a value stands inside a here-document (EOF)"),
-        ("%post\ncat <<-'E F' >/x\n\tname={{ name }}\n\tE F\n%end\n", "t.ks.j2:3: a value stands inside a here-document (E F)"),
-        ("%post\ncat <<A; cat <<B\nit's\nA\n{{ name }}\nB\n%end\n", "t.ks.j2:5: a value stands inside a here-document (B)"),
-        ("%post\necho \"first\n{{ name }}\"\n%end\n", "t.ks.j2:3: a value stands inside quotes (\"): it is quoted"),
-        ("lang {{ 'a;b' | ini }}\n", "t.ks.j2:1: a value in an INI file has no space at its ends"),
+        ('\nbootloader --append="{{ name }}"\n', "t.ks.j2:2: a value is inside quotes (\"): values are quoted automatically, so remove the quotes"),
+        ("%post\necho 'x' \"it's {{ name }}\"\n%end\n", "t.ks.j2:2: a value is inside quotes (\"): values are quoted"),
+        ("%post\ncat >/x <<EOF\nname={{ name }}\nEOF\n%end\n", "t.ks.j2:3: a value is inside a here-document (EOF)"),
+        ("%post\ncat <<-'E F' >/x\n\tname={{ name }}\n\tE F\n%end\n", "t.ks.j2:3: a value is inside a here-document (E F)"),
+        ("%post\ncat <<A; cat <<B\nit's\nA\n{{ name }}\nB\n%end\n", "t.ks.j2:5: a value is inside a here-document (B)"),
+        ("%post\necho \"first\n{{ name }}\"\n%end\n", "t.ks.j2:3: a value is inside quotes (\"): values are quoted"),
+        ("lang {{ 'a;b' | ini }}\n", "t.ks.j2:1: a value in an INI file must not start or end with a space"),
         ("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}\n", "t.ks.j2:1: "),
-        ('lang {{ "a\\nb" }}\n', "t.ks.j2:1: a value with the character U+000A cannot stand in a kickstart: it could end the line"),
+        ('lang {{ "a\\nb" }}\n', "t.ks.j2:1: a value with the character U+000A cannot be written into a kickstart: it could end the line"),
     ],
 )  # fmt: skip
-def test_a_wrong_template_is_told_at_its_line(tmp_path: Path, template: str, told: str) -> None:
+def test_an_error_in_a_template_is_reported_at_its_line(tmp_path: Path, template: str, start: str) -> None:
     (problem,) = problems(tmp_path, template)
-    assert problem.startswith(told)
+    assert problem.startswith(start)
 
 
-def test_what_is_wrong_in_an_included_template_is_told_there(tmp_path: Path) -> None:
+def test_an_error_in_an_included_template_is_reported_there(tmp_path: Path) -> None:
     assert problems(tmp_path, "\n{% include 'b.ks.j2' %}\n", b="\n\n{% if %}\n")[0].startswith("b.ks.j2:3: Expected")
     assert problems(tmp_path, "{% import 'c.ks.j2' as c %}\n{{ c.m() }}\n", c="{% macro m() %}\n{{ nonc }}\n{% endmacro %}\n") == [
         "c.ks.j2:2: 'nonc' is undefined [did you mean 'nonce'?]"
     ]  # fmt: skip
 
 
-def test_a_missing_template_is_told_at_the_recipes_line(tmp_path: Path) -> None:
+def test_a_missing_template_is_reported_at_the_recipes_line(tmp_path: Path) -> None:
     (tmp_path / "u.ks.j2").write_text("")
     assert problems(tmp_path, None) == [
-        "small.yaml:3: kickstart.template: there is no kickstart template 't.ks.j2' [did you mean 'u.ks.j2'?]"
+        "small.yaml:3: kickstart.template: no such kickstart template: 't.ks.j2' [did you mean 'u.ks.j2'?]"
     ]
 
 
@@ -147,7 +147,7 @@ def test_a_projects_template_comes_before_the_shipped_one(tmp_path: Path) -> Non
     )
 
 
-def test_the_templates_beside_the_recipe_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_templates_next_to_the_recipe_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for folder in ("project/recipes", "project/kickstart", "elsewhere"):
         (tmp_path / folder).mkdir(parents=True)
     (tmp_path / "project/recipes/small.yaml").write_text(RECIPE)
@@ -157,7 +157,7 @@ def test_the_templates_beside_the_recipe_are_found(tmp_path: Path, monkeypatch: 
     assert render(made, payload=PACKAGES, nonce=NONCE, secrets=SampleSecrets()).text == "lang C\n"
 
 
-def test_a_missing_secret_is_told_at_the_recipes_line() -> None:
+def test_a_missing_secret_is_reported_at_the_recipes_line() -> None:
     made = recipe("root:\n  password: {env: PW}\n", RECIPE.replace("t.ks.j2", "debian.ks.j2"))
     with pytest.raises(RecipeError) as caught:
         render_shipped(made, secrets=RealSecrets({}))
@@ -180,6 +180,6 @@ def test_the_marker_of_success_is_printed_but_never_written(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("nonce", ["", "short", "has space 12", "x" * 65, "%end-12345"])
-def test_a_nonce_that_is_none(nonce: str) -> None:
-    with pytest.raises(ValueError, match="a nonce has"):
+def test_an_invalid_nonce(nonce: str) -> None:
+    with pytest.raises(ValueError, match="a nonce must be"):
         render(recipe(), payload=PACKAGES, nonce=nonce, secrets=SampleSecrets())

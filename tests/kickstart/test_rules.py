@@ -1,4 +1,6 @@
-"""Every rule: kickstarts in which it finds something, at which lines, and kickstarts in which it does not."""
+"""Every rule: kickstarts in which it finds something, at which lines, and kickstarts in which it
+finds nothing.
+"""
 
 from __future__ import annotations
 
@@ -137,7 +139,7 @@ def found(name: str, text: str, target: KickstartTarget = BUILD, version: str = 
     return [said.line for said in rules.get(name).find(parse(text, version), target)]
 
 
-def test_every_rule_has_its_cases() -> None:
+def test_every_rule_has_test_cases() -> None:
     assert set(rule_names.names()) == set(FINDS) == set(PASSES)
 
 
@@ -147,15 +149,15 @@ def test_a_rule_finds(name: str, text: str, lines: list[int | None]) -> None:
 
 
 @pytest.mark.parametrize(("name", "text"), [(name, case) for name, cases in PASSES.items() for case in cases])
-def test_a_rule_lets_pass(name: str, text: str) -> None:
+def test_a_rule_finds_nothing(name: str, text: str) -> None:
     assert found(name, text) == []
 
 
-def test_what_no_build_rendered_needs_no_marker() -> None:
+def test_a_kickstart_that_no_build_rendered_needs_no_marker() -> None:
     assert found("no-success-marker", COMPLETE, KickstartTarget()) == []
 
 
-def test_kickstrap_asks_nothing_and_apt_proves_what_it_takes() -> None:
+def test_kickstrap_asks_nothing_and_apt_verifies_packages() -> None:
     kickstrap = KickstartTarget("a1b2c3d4", asks=False, proves_packages=True)
     assert found("interactive", "", kickstrap) == []
     assert found("interactive", "vnc\n", kickstrap) == [1]
@@ -163,13 +165,13 @@ def test_kickstrap_asks_nothing_and_apt_proves_what_it_takes() -> None:
     assert found("http-without-checksum", "liveimg --url=http://mirror.example/x\n", kickstrap) == [1]
 
 
-def test_what_the_recipe_answers_for_needs_no_checksum() -> None:
+def test_what_the_recipe_accepts_or_verifies_needs_no_checksum() -> None:
     text = "url --url=http://192.0.2.1/tree\n"
     assert found("http-without-checksum", text, KickstartTarget(insecure=True)) == []
     assert found("http-without-checksum", text, KickstartTarget(trusted=frozenset({"http://192.0.2.1/tree"}))) == []
 
 
-def test_no_finding_tells_a_secret() -> None:
+def test_no_finding_contains_a_secret() -> None:
     text = "rootpw sesame\nuser --name=a --password=sesame\nvnc --password=sesame\nbootloader --password=sesame\nautopart --passphrase=sesame\n"
     for one in rules.every():
         assert not any("sesame" in f"{said.message}{said.hint}" for said in one.find(parse(text, "RHEL8"), BUILD))

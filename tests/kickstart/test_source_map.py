@@ -1,4 +1,4 @@
-"""Each line of a kickstart knows the template line it came from."""
+"""Each line of a kickstart is mapped to the template line that it came from."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from imagebuild.recipe.load import load
 
 
 def places(kickstart: Rendered) -> list[str]:
-    """``text < file:line < callers`` of each line."""
+    """``text < file:line < callers`` for each line."""
     found = []
     for text, origin in zip(kickstart.text.splitlines(), kickstart.line_origins, strict=True):
         assert origin is not None
@@ -37,7 +37,7 @@ def test_loops(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
-def test_macros_and_includes_tell_who_called(tmp_path: Path) -> None:
+def test_macros_and_includes_name_their_callers(tmp_path: Path) -> None:
     template = "{% import 'm.ks.j2' as m %}\nx\n{{ m.outer() }}\n{% include 'i.ks.j2' %}\ny\n"
     macros = "{% macro inner() %}\n1\n2\n{% endmacro %}\n{% macro outer() %}\n0\n{{ inner() }}\n{% endmacro %}\n"
     assert places(rendered(tmp_path, template, m=macros, i="i1\n{{ name }}\n")) == [
@@ -46,7 +46,7 @@ def test_macros_and_includes_tell_who_called(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
-def test_a_macro_within_a_line_and_over_its_end(tmp_path: Path) -> None:
+def test_a_macro_within_a_line_and_across_lines(tmp_path: Path) -> None:
     template = "{% macro m() %}\n one\ntwo {% endmacro %}\nlang {{ m() }} end\nnext\n"
     assert places(rendered(tmp_path, template)) == ["lang  one < t:4", "two  end < t:3 < t:4", "next < t:5"]
 
@@ -90,7 +90,7 @@ def test_every_line_of_the_shipped_template_is_known() -> None:
         "{% set s %}text{% endset %}\n{{ s | length }}\n",
     ],
 )
-def test_a_template_that_looks_at_its_own_text_claims_nothing_wrong(tmp_path: Path, template: str) -> None:
+def test_a_template_that_inspects_its_own_text_has_no_wrong_origins(tmp_path: Path, template: str) -> None:
     kickstart = rendered(tmp_path, template)
     assert "\ue000" not in kickstart.text
     assert set(kickstart.line_origins) == {None}

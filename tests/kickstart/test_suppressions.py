@@ -1,4 +1,4 @@
-"""Silences: in the recipe and in comments, always with a reason, and only where they serve."""
+"""Suppressions in the recipe and in comments: they need a reason, and must be used."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from imagebuild.errors import RecipeError
 from imagebuild.kickstart.check import CheckReport, lint
 from imagebuild.kickstart.render import Rendered
 from imagebuild.kickstart.rule import KickstartTarget
-from imagebuild.kickstart.suppressions import silences, without_comments
+from imagebuild.kickstart.suppressions import suppressions, without_comments
 
 QUIET = """\
 {% import "macros.ks.j2" as imagebuild %}
@@ -37,32 +37,32 @@ def report(folder: Path, template: str, more: str = "", **others: str) -> CheckR
     )
 
 
-def told(folder: Path, template: str, more: str = "", **others: str) -> list[str]:
+def found_in(folder: Path, template: str, more: str = "", **others: str) -> list[str]:
     findings = report(folder, template, more, **others).findings
     return [f"{p} [{p.rule}]".replace(f"{folder}/", "") for p in findings]
 
 
-def test_what_the_house_likes_has_no_findings(tmp_path: Path) -> None:
-    assert told(tmp_path, QUIET) == []
+def test_a_kickstart_that_follows_all_rules_has_no_findings(tmp_path: Path) -> None:
+    assert found_in(tmp_path, QUIET) == []
 
 
-def test_findings_of_rules_are_told_at_the_templates_lines(tmp_path: Path) -> None:
+def test_findings_of_rules_are_reported_at_the_templates_lines(tmp_path: Path) -> None:
     macro = "{% macro m() %}\nlang C\nrootpw secret\n{% endmacro %}\n"
     template = QUIET + "part swap --size=1\n{% import 'b.ks.j2' as b %}\n{{ b.m() }}\n"
-    assert told(tmp_path, template, b=macro) == [
+    assert found_in(tmp_path, template, b=macro) == [
         "t.ks.j2:11: part makes swap [swap]",
         "b.ks.j2:3: rootpw holds a password in plain text, used by t.ks.j2:13 [plaintext-password]",
     ]
 
 
-def test_syntax_and_rules_are_told_together(tmp_path: Path) -> None:
-    assert told(tmp_path, QUIET + "lnag C\npart swap --size=1\n") == [
+def test_syntax_errors_and_rules_are_reported_together(tmp_path: Path) -> None:
+    assert found_in(tmp_path, QUIET + "lnag C\npart swap --size=1\n") == [
         "t.ks.j2:11: Unknown command: lnag [syntax]",
         "t.ks.j2:12: part makes swap [swap]",
     ]
 
 
-def test_a_warning_hinders_nothing(tmp_path: Path) -> None:
+def test_a_warning_is_not_an_error(tmp_path: Path) -> None:
     found = report(tmp_path, QUIET.replace("{{", "%post\necho\n%end\n{{", 1))
     assert (found.errors, [problem.severity for problem in found.findings]) == ([], ["warning"])
     assert found.parsed is not None
@@ -72,26 +72,28 @@ def test_a_warning_hinders_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "lines",
     [
-        "part swap --size=1 # imagebuild: ignore swap: the database wants it\n",
-        "# imagebuild: ignore swap: the database wants it\npart swap --size=1\n",
-        "  #imagebuild:ignore swap:the database wants it\n# and more\npart swap --size=1\n",
+        "part swap --size=1 # imagebuild: ignore swap: the database needs it\n",
+        "# imagebuild: ignore swap: the database needs it\npart swap --size=1\n",
+        "  #imagebuild:ignore swap:the database needs it\n# and more\npart swap --size=1\n",
         "# imagebuild: ignore swap: so\n# imagebuild: ignore plaintext-password: and so\npart swap --size=1 --encrypted --passphrase=x\n",
         "%packages # nothing\n%end\n# imagebuild: ignore swap: a\npart swap --size=1\n",
     ],
 )
-def test_a_comment_silences_its_line(tmp_path: Path, lines: str) -> None:
-    assert told(tmp_path, QUIET + lines) == []
+def test_a_comment_suppresses_findings_on_its_line(tmp_path: Path, lines: str) -> None:
+    assert found_in(tmp_path, QUIET + lines) == []
 
 
 def test_a_comment_in_a_script(tmp_path: Path) -> None:
     script = "# imagebuild: ignore post-without-erroronfail: best effort\n%post\necho\n%end\n"
-    assert told(tmp_path, QUIET.replace("{{", script + "{{", 1)) == []
+    assert found_in(tmp_path, QUIET.replace("{{", script + "{{", 1)) == []
 
 
-def test_a_comment_before_all_commands_counts_for_what_is_missing(tmp_path: Path) -> None:
+def test_a_comment_before_all_commands_applies_to_missing_commands(tmp_path: Path) -> None:
     without = QUIET.replace("poweroff\n", "")
-    assert told(tmp_path, "# imagebuild: ignore reboot: the host cuts the power\n" + without) == []
-    assert [line.rpartition("[")[2] for line in told(tmp_path, without + "# imagebuild: ignore reboot: late\n")] == [
+    assert found_in(tmp_path, "# imagebuild: ignore reboot: the host cuts the power\n" + without) == []
+    assert [
+        line.rpartition("[")[2] for line in found_in(tmp_path, without + "# imagebuild: ignore reboot: late\n")
+    ] == [
         "reboot]",
         "silence]",
     ]
@@ -100,17 +102,20 @@ def test_a_comment_before_all_commands_counts_for_what_is_missing(tmp_path: Path
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("part swap --size=1 # imagebuild: ignore swpa: x", "t.ks.j2:11: there is no rule 'swpa' to silence [silence]"),
-        ("part swap --size=1 # imagebuild: ignore swap", "t.ks.j2:11: a silence needs a reason [silence]"),
-        ("part swap --size=1 # imagebuild: ignore swap:  ", "t.ks.j2:11: a silence needs a reason [silence]"),
-        ("part swap --size=1 # imagebuild: ignore", "t.ks.j2:11: there is no rule '' to silence [silence]"),
+        (
+            "part swap --size=1 # imagebuild: ignore swpa: x",
+            "t.ks.j2:11: cannot suppress 'swpa': there is no such rule [silence]",
+        ),
+        ("part swap --size=1 # imagebuild: ignore swap", "t.ks.j2:11: the suppression has no reason [silence]"),
+        ("part swap --size=1 # imagebuild: ignore swap:  ", "t.ks.j2:11: the suppression has no reason [silence]"),
+        ("part swap --size=1 # imagebuild: ignore", "t.ks.j2:11: cannot suppress '': there is no such rule [silence]"),
     ],
 )
-def test_a_wrong_silence_is_an_error_and_silences_nothing(tmp_path: Path, line: str, message: str) -> None:
-    assert told(tmp_path, QUIET + line + "\n") == ["t.ks.j2:11: part makes swap [swap]", message]
+def test_an_invalid_suppression_is_an_error_and_suppresses_nothing(tmp_path: Path, line: str, message: str) -> None:
+    assert found_in(tmp_path, QUIET + line + "\n") == ["t.ks.j2:11: part makes swap [swap]", message]
 
 
-def test_a_silence_that_silences_nothing_is_a_warning(tmp_path: Path) -> None:
+def test_an_unused_suppression_is_a_warning(tmp_path: Path) -> None:
     found = report(
         tmp_path, QUIET + "# imagebuild: ignore swap: x\nuser --name=a\n", "lint: {ignore: {reboot: why not}}\n"
     )
@@ -121,16 +126,16 @@ def test_a_silence_that_silences_nothing_is_a_warning(tmp_path: Path) -> None:
     assert found.used == frozenset()
 
 
-def test_the_recipe_silences_a_rule_everywhere(tmp_path: Path) -> None:
+def test_the_recipe_suppresses_a_rule_everywhere(tmp_path: Path) -> None:
     found = report(tmp_path, QUIET + "part swap --size=1\nautopart\n", "lint:\n  ignore:\n    swap: it is a test\n")
     assert "swap" not in {problem.rule for problem in found.findings}
     assert found.used == {("small.yaml", 6, "swap")}
 
 
-def test_syntax_cannot_be_silenced(tmp_path: Path) -> None:
-    assert told(tmp_path, QUIET + "lnag # imagebuild: ignore syntax: no\n") == [
+def test_syntax_cannot_be_suppressed(tmp_path: Path) -> None:
+    assert found_in(tmp_path, QUIET + "lnag # imagebuild: ignore syntax: no\n") == [
         "t.ks.j2:11: Unknown command: lnag [syntax]",
-        "t.ks.j2:11: there is no rule 'syntax' to silence [silence]",
+        "t.ks.j2:11: cannot suppress 'syntax': there is no such rule [silence]",
     ]
 
 
@@ -144,7 +149,7 @@ def test_syntax_cannot_be_silenced(tmp_path: Path) -> None:
         ("lint: {ignore: [swap]}\n", "small.yaml:4: lint.ignore: expected a mapping of rules to reasons, found a list"),
     ],
 )
-def test_a_recipe_silences_with_a_name_and_a_reason(more: str, message: str) -> None:
+def test_a_suppression_in_a_recipe_needs_a_known_rule_and_a_reason(more: str, message: str) -> None:
     with pytest.raises(RecipeError) as caught:
         recipe(more, RECIPE)
     assert str(caught.value) == message
@@ -157,12 +162,12 @@ def test_a_recipe_silences_with_a_name_and_a_reason(more: str, message: str) -> 
         )
     )
 )
-def test_comments_taken_out_leave_the_lines_where_they_are(parts: list[str]) -> None:
+def test_removing_comments_keeps_the_line_numbers(parts: list[str]) -> None:
     text = "\n".join(parts)
     assert [bool(line) for line in without_comments(text).split("\n")] == [bool(line) for line in text.split("\n")]
-    assert len(list(silences(text))) == sum("imagebuild" in part for part in parts)
+    assert len(list(suppressions(text))) == sum("imagebuild" in part for part in parts)
 
 
-def test_a_kickstart_of_no_recipe_is_told_by_its_own_lines(tmp_path: Path) -> None:
+def test_findings_in_a_kickstart_without_a_recipe(tmp_path: Path) -> None:
     found = lint(Rendered("part swap\n", tmp_path / "x.ks"), version="RHEL9", target=KickstartTarget())
     assert {problem.rule for problem in found.errors} >= {"swap", "reboot", "interactive"}

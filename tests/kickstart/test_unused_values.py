@@ -1,4 +1,4 @@
-"""A template that leaves out what the recipe says is told of."""
+"""A template that leaves out values of the recipe is reported."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ bootloader --append={{ kernel_arguments | join(" ") }}
 """
 
 
-def told(folder: Path, template: str) -> list[str]:
+def found_in(folder: Path, template: str) -> list[str]:
     return [str(problem) for problem in unused_values.problems(recipe(ALL), rendered(folder, template, ALL))]
 
 
-def test_a_template_that_heeds_everything(tmp_path: Path) -> None:
-    assert told(tmp_path, TEMPLATE) == []
+def test_a_template_that_uses_everything(tmp_path: Path) -> None:
+    assert found_in(tmp_path, TEMPLATE) == []
 
 
 @pytest.mark.parametrize(
-    ("without", "told_once"),
+    ("without", "expected"),
     [
         ("{{ guest.accounts(users, os) }}\n", "6: users[0].name: {}ops"),
         ("{{ guest.services(services) }}\n", "7: services.enabled[0]: {}ssh and 1 more"),
@@ -48,10 +48,10 @@ def test_a_template_that_heeds_everything(tmp_path: Path) -> None:
         ('bootloader --append={{ kernel_arguments | join(" ") }}\n', "5: kernel_arguments[0]: {}quiet and 3 more"),
     ],
 )  # fmt: skip
-def test_what_it_leaves_out_is_told_at_the_recipes_line(tmp_path: Path, without: str, told_once: str) -> None:
+def test_what_it_leaves_out_is_reported_at_the_recipes_line(tmp_path: Path, without: str, expected: str) -> None:
     assert without in TEMPLATE
-    does_nothing = "the template t.ks.j2 does nothing with "
-    assert told(tmp_path, TEMPLATE.replace(without, "")) == [f"small.yaml:{told_once.format(does_nothing)}"]
+    unused = "the template t.ks.j2 does not use "
+    assert found_in(tmp_path, TEMPLATE.replace(without, "")) == [f"small.yaml:{expected.format(unused)}"]
 
 
 NAMED = TEMPLATE + "network --device=eth0 --bootproto=dhcp --hostname={{ network.hostname }}\n"
@@ -65,11 +65,11 @@ def test_a_hostname_that_stays(tmp_path: Path, operations: str) -> None:
     assert list(unused_values.problems(recipe(said), rendered(tmp_path, NAMED, said))) == []
 
 
-def test_a_hostname_that_an_operation_takes_away_is_told(tmp_path: Path) -> None:
+def test_a_hostname_that_an_operation_replaces_is_reported(tmp_path: Path) -> None:
     said = f"{ALL}network: {{hostname: web1}}\noperations:\n  - reset-machine-id\n  - reset-hostname\n"
     (problem,) = unused_values.problems(recipe(said), rendered(tmp_path, NAMED, said))
     assert str(problem).startswith(
-        "small.yaml:12: operations[1]: the kickstart names the guest web1, and reset-hostname names it localhost again"
+        "small.yaml:12: operations[1]: the kickstart names the guest web1, but reset-hostname renames it to localhost"
     )
     assert problem.hint is not None
     assert "reset-hostname: {hostname: web1}" in problem.hint

@@ -51,7 +51,7 @@ def test_events(recorded: Recorded) -> None:
     ]
 
 
-def test_a_failure_ends_with_its_sentence(recorded: Recorded) -> None:
+def test_a_failure_ends_with_its_message(recorded: Recorded) -> None:
     for number in range(100):
         recorded.console.log(f"line {number}")
     recorded.console.failed("the disk\nis\ttoo small")
@@ -75,7 +75,7 @@ def test_log_lines_of_tools_never_reach_column_0(recorded: Recorded) -> None:
     assert [line for line in recorded.events if not line.startswith("  | ")] == ["kickstrap: failed: really"]
 
 
-def test_a_log_that_breaks_is_given_up(tmp_path: Path) -> None:
+def test_a_broken_log_is_no_longer_used(tmp_path: Path) -> None:
     reader, writer = os.pipe()
     os.close(reader)
     path = tmp_path / "console"
@@ -87,7 +87,7 @@ def test_a_log_that_breaks_is_given_up(tmp_path: Path) -> None:
     assert path.read_text() == "kickstrap: started\n"
 
 
-def test_a_failing_tool_is_told_in_one_sentence(recorded: Recorded) -> None:
+def test_the_message_about_a_failing_tool(recorded: Recorded) -> None:
     commands = CommandRunner(recorded.console.log)
     with pytest.raises(InstallError, match=r"^sh ended with exit status 5: why$"):
         commands.run(["sh", "-c", "echo what; echo why >&2; exit 5"])
@@ -98,7 +98,7 @@ def test_a_failing_tool_is_told_in_one_sentence(recorded: Recorded) -> None:
     assert commands.run(["false"], check=False).status == 1
 
 
-def test_input_is_given_and_not_logged(recorded: Recorded) -> None:
+def test_input_is_passed_and_not_logged(recorded: Recorded) -> None:
     result = CommandRunner(recorded.console.log).run(["sh", "-c", "tr a-z A-Z | wc -c"], input="secret")
     assert result.output.strip() == "6"
     assert not any("secret" in line for line in recorded.log)

@@ -1,4 +1,4 @@
-"""Where partitions go, how they share what is left, and what fits on what: arithmetic."""
+"""The layout of partitions, how they share free space, and what fits where."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ GIB = 1024
 
 
 def storage(*lines: str) -> Storage:
-    """What these storage lines ask for; clearpart and a payload are added."""
+    """The storage of these lines; clearpart and a payload are added."""
     clearpart = () if any(line.startswith("clearpart") for line in lines) else ("clearpart --all",)
     return disks.make(kickstart.parse("\n".join([*lines, *clearpart, "liveimg --url=file:///payload"]) + "\n"))
 
@@ -40,7 +40,7 @@ def test_one_file_system_takes_the_disk() -> None:
     assert layout.sizes([Partition("/", 1024, grow=True)], 4096, "gpt") == [4094]
 
 
-def test_what_does_not_grow_keeps_its_size() -> None:
+def test_a_partition_that_does_not_grow_keeps_its_size() -> None:
     assert layout.sizes([Partition("/", 1024), Partition("/var", 10)], 4096) == [1024, 10]
 
 
@@ -69,7 +69,7 @@ partitions = st.lists(
 
 
 @given(partitions, st.integers(2, 40_000))
-def test_sizes_fit_grow_and_leave_nothing_that_could_be_used(wanted: list[Partition], disk: int) -> None:
+def test_sizes_fit_and_grow_to_use_all_free_space(wanted: list[Partition], disk: int) -> None:
     room = disk - layout.FIRST
     if sum(part.size for part in wanted) > room:
         with pytest.raises(StorageError):
@@ -118,7 +118,7 @@ def test_the_firmware_is_named_on_the_kernels_command_line(line: str, expected: 
     assert named_firmware(line) == expected
 
 
-def test_partitions_go_where_they_are_told_or_to_the_first_disk_with_room() -> None:
+def test_partitions_are_placed_on_the_named_disk_or_the_first_with_space() -> None:
     _, placed = laid_out(
         TargetMachine((1000, 4000)),
         "part / --size=800",
@@ -134,7 +134,7 @@ def test_partitions_go_where_they_are_told_or_to_the_first_disk_with_room() -> N
     ("line", "expected"),
     [("ignoredisk --drives=vda", [1]), ("ignoredisk --only-use=sdb", [1]), ("clearpart --all --drives=vda", [0])],
 )
-def test_disks_that_are_left_alone(line: str, expected: list[int]) -> None:
+def test_excluded_disks(line: str, expected: list[int]) -> None:
     whole, placed = laid_out(TargetMachine((2000, 2000)), "part / --size=800", line)
     assert layout.usable(whole, TargetMachine((2000, 2000))) == expected
     assert [one.disk for one in placed] == expected
@@ -145,8 +145,8 @@ def test_disks_that_are_left_alone(line: str, expected: list[int]) -> None:
     [
         (["part / --size=1024 --grow"], r"line 1: part /: the partitions need 1024 MiB, but the disk vda has 999 MiB"),
         (["part / --size=10 --ondisk=vdc"], r"line 1: part /: there is no disk vdc; the machine has vda, vdb"),
-        (["part / --size=10 --ondisk=vda", "ignoredisk --only-use=vdb"], "leaves vda alone"),
-        (["part / --size=10", "ignoredisk --drives=vda,vdb"], "leave no disk to install on"),
+        (["part / --size=10 --ondisk=vda", "ignoredisk --only-use=vdb"], "excludes vda"),
+        (["part / --size=10", "ignoredisk --drives=vda,vdb"], "leave no disk to install to"),
         (["part / --size=10", "ignoredisk --drives=vdq"], "ignoredisk: there is no disk vdq"),
         (
             ["part / --size=10", *(f"part /srv{i} --size=1 --ondisk=vda" for i in range(5))],
@@ -158,9 +158,9 @@ def test_disks_that_are_left_alone(line: str, expected: list[int]) -> None:
         ),
         (
             ["part raid.1 --size=10", "part raid.2 --size=10", "raid / --level=1 --device=md0 raid.1 raid.2"],
-            "line 3: raid /: two of its members are on one disk",
+            "line 3: raid /: two of its members are on the same disk",
         ),
-        (["clearpart --all --disklabel=gpt", "part / --size=10"], "GRUB for a BIOS needs a biosboot partition on vda"),
+        (["clearpart --all --disklabel=gpt", "part / --size=10"], "GRUB for BIOS needs a biosboot partition on vda"),
         (
             [
                 "clearpart --all --disklabel=gpt",
@@ -169,24 +169,24 @@ def test_disks_that_are_left_alone(line: str, expected: list[int]) -> None:
                 "part raid.2 --size=10 --ondisk=vdb",
                 "raid / --level=1 --device=md0 raid.1 raid.2",
             ],
-            "GRUB for a BIOS needs a biosboot partition on vdb",
+            "GRUB for BIOS needs a biosboot partition on vdb",
         ),
     ],
 )
-def test_what_does_not_fit_is_told_with_its_line(lines: list[str], message: str) -> None:
+def test_what_does_not_fit_is_reported_with_its_line(lines: list[str], message: str) -> None:
     with pytest.raises(StorageError, match=message):
         laid_out(TargetMachine((1000, 1000)), *lines)
 
 
 def test_uefi_needs_an_efi_system_partition() -> None:
-    with pytest.raises(StorageError, match="firmware is UEFI, and there is no EFI system partition"):
+    with pytest.raises(StorageError, match="firmware is UEFI, but there is no EFI system partition"):
         laid_out(TargetMachine((1000,), "uefi"), "part / --size=10")
-    with pytest.raises(StorageError, match="GRUB for a BIOS needs a biosboot partition"):
+    with pytest.raises(StorageError, match="GRUB for BIOS needs a biosboot partition"):
         laid_out(TargetMachine((1000,)), "part / --size=10", "part /boot/efi --fstype=efi --size=50")
 
 
 def test_uefi_needs_a_gpt() -> None:
-    with pytest.raises(StorageError, match="line 1: UEFI starts from a GPT"):
+    with pytest.raises(StorageError, match="line 1: UEFI needs a GPT"):
         laid_out(TargetMachine((4096,), "uefi"), "clearpart --all --disklabel=msdos", "autopart")
 
 
@@ -196,7 +196,7 @@ def test_without_a_boot_loader_the_firmware_does_not_matter() -> None:
     assert firmware.start(whole, placed, machine) == firmware.BootLoaders((), efi=False)
 
 
-def test_a_disk_that_both_firmwares_start() -> None:
+def test_a_disk_that_both_firmwares_can_boot() -> None:
     lines = ("part biosboot --size=1", "part /boot/efi --fstype=efi --size=50", "part / --size=10 --grow")
     whole, placed = laid_out(TargetMachine((1000,)), *lines)
     assert whole.label == "gpt"
@@ -206,7 +206,7 @@ def test_a_disk_that_both_firmwares_start() -> None:
     )
 
 
-def test_a_mirror_starts_from_each_of_its_disks() -> None:
+def test_a_mirror_boots_from_each_of_its_disks() -> None:
     machine = TargetMachine((1000, 1000, 1000))
     whole, placed = laid_out(
         machine,
@@ -222,7 +222,7 @@ def test_a_mirror_starts_from_each_of_its_disks() -> None:
     assert firmware.start(whole, placed, machine) == firmware.BootLoaders((0, 2), efi=False)
 
 
-def test_the_boot_drive_may_be_another() -> None:
+def test_another_boot_drive() -> None:
     machine = TargetMachine((1000, 1000))
     whole, placed = laid_out(machine, "part / --size=10", "bootloader --boot-drive=vdb")
     assert firmware.start(whole, placed, machine).bios == (1,)

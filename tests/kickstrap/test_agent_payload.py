@@ -40,7 +40,7 @@ def archive(tree: Path, *options: str) -> Path:
 
 
 def padded(path: Path) -> str:
-    """Pad to 512 bytes as a disk needs it; the digest is that of the padded bytes."""
+    """Pad to 512 bytes like a disk; the digest is that of the padded bytes."""
     data = path.read_bytes()
     data += bytes(-len(data) % 512)
     path.write_bytes(data)
@@ -50,9 +50,9 @@ def padded(path: Path) -> str:
 def unpack(path: Path, sha256: str, root: Path, room: int = ROOM) -> tuple[list[str], list[float]]:
     root.mkdir(exist_ok=True)
     logged: list[str] = []
-    told: list[float] = []
-    payload.unpack(Liveimg(str(path), sha256), root, room=room, log=logged.append, progress=told.append)
-    return logged, told
+    fractions: list[float] = []
+    payload.unpack(Liveimg(str(path), sha256), root, room=room, log=logged.append, progress=fractions.append)
+    return logged, fractions
 
 
 @pytest.mark.parametrize("options", [(), ("--zstd",)])
@@ -79,8 +79,8 @@ def test_without_a_checksum_none_is_computed(tree: Path, tmp_path: Path) -> None
     assert (tmp_path / "root" / "big").exists()
 
 
-def test_what_does_not_fit_is_told_before_anything_is_unpacked(tree: Path, tmp_path: Path) -> None:
-    with pytest.raises(InstallError, match=r"does not fit: it is 3 MiB, the file systems hold 1 MiB"):
+def test_lack_of_space_is_reported_before_anything_is_unpacked(tree: Path, tmp_path: Path) -> None:
+    with pytest.raises(InstallError, match=r"does not fit: it has 3 MiB, but the file systems have 1 MiB free"):
         unpack(archive(tree), "", tmp_path / "root", room=1 << 20)
     assert list((tmp_path / "root").iterdir()) == []
 
@@ -88,19 +88,19 @@ def test_what_does_not_fit_is_told_before_anything_is_unpacked(tree: Path, tmp_p
 def test_a_damaged_archive_is_an_error_also_without_a_checksum(tree: Path, tmp_path: Path) -> None:
     path = archive(tree)
     path.write_bytes(path.read_bytes()[: 2 << 20])
-    with pytest.raises(InstallError, match="cannot be unpacked: tar ended with exit status 2"):
+    with pytest.raises(InstallError, match="cannot unpack the payload: tar ended with exit status 2"):
         unpack(path, "", tmp_path / "root")
 
 
-def test_something_else_is_no_archive(tmp_path: Path) -> None:
+def test_something_else_is_not_an_archive(tmp_path: Path) -> None:
     path = tmp_path / "payload"
     path.write_bytes(b"squashfs?" * 200)
     with pytest.raises(InstallError, match="neither a tar archive nor one compressed with zstd"):
         unpack(path, "", tmp_path / "root")
 
 
-def test_a_payload_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(InstallError, match="cannot be read: No such file"):
+def test_a_missing_payload(tmp_path: Path) -> None:
+    with pytest.raises(InstallError, match=r"cannot read the payload .*: No such file"):
         unpack(tmp_path / "nothing", "", tmp_path / "root")
 
 

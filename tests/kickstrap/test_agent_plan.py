@@ -1,4 +1,4 @@
-"""From a kickstart to plain values."""
+"""Converting a kickstart to plain values."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_a_full_kickstart() -> None:
     assert GOOD.splitlines()[got.pre[0].line - 1].startswith("%pre")
 
 
-def test_what_is_not_said_is_left_alone() -> None:
+def test_what_is_not_specified_is_left_alone() -> None:
     got = made(SMALL)
     assert got.payload == Liveimg("/run/kickstrap/payload")
     assert got.root is None
@@ -89,7 +89,7 @@ def test_what_is_not_said_is_left_alone() -> None:
         ("keyboard --xlayouts=fr", Keyboard(("fr",))),
     ],
 )
-def test_three_ways_to_say_the_keyboard(line: str, expected: Keyboard) -> None:
+def test_three_ways_to_specify_the_keyboard(line: str, expected: Keyboard) -> None:
     assert made(f"{SMALL}{line}\n").keyboard == expected
 
 
@@ -100,7 +100,7 @@ def test_the_last_host_name_counts() -> None:
 
 
 @pytest.mark.parametrize("line", ["poweroff", "shutdown", "halt", "reboot"])
-def test_every_end_is_read(line: str) -> None:
+def test_every_final_command_is_accepted(line: str) -> None:
     assert made(f"{SMALL}{line}\n") == made(SMALL)
 
 
@@ -110,10 +110,10 @@ def test_every_end_is_read(line: str) -> None:
         ("cdrom\n", "the kickstart cannot be read: .*Unknown command: cdrom"),
         ("lang\n", "the kickstart cannot be read"),
         ("lang 'C\n", "the kickstart cannot be read"),
-        (SMALL + "reboot --kexec\n", "kickstart line 4: reboot: --kexec is not carried out by kickstrap"),
+        (SMALL + "reboot --kexec\n", "kickstart line 4: reboot: --kexec is not supported by kickstrap"),
     ],
 )
-def test_what_the_vm_refuses_too(text: str, message: str) -> None:
+def test_errors_that_the_vm_also_reports(text: str, message: str) -> None:
     with pytest.raises(InstallError, match=message):
         kickstart.read(text)
 
@@ -139,6 +139,6 @@ def test_sources(text: str, source: AptSource) -> None:
 
 
 @pytest.mark.parametrize("text", ["http://mirror.example/debian", "trixie main", "http://m.example/d ;reboot", "x"])
-def test_what_is_no_source(text: str) -> None:
+def test_an_invalid_source(text: str) -> None:
     with pytest.raises(ValueError, match=r"suite|address|component"):
         sources.parse(text)

@@ -39,13 +39,13 @@ def test_the_interpreter_is_used(run: Run) -> None:
     assert "python3: 3" in run.logged
 
 
-def test_a_failure_is_told_and_the_next_script_runs(run: Run) -> None:
+def test_a_failure_is_logged_and_the_next_script_runs(run: Run) -> None:
     run(Script("echo broken; exit 3", chroot=False, line=7), Script("echo next", chroot=False))
-    assert "%post at line 7 ended with exit status 3: broken (without --erroronfail: going on)" in run.logged
+    assert "%post at line 7 ended with exit status 3: broken (continuing without --erroronfail)" in run.logged
     assert "sh: next" in run.logged
 
 
-def test_with_erroronfail_it_is_the_end(run: Run) -> None:
+def test_with_erroronfail_a_failure_ends_the_installation(run: Run) -> None:
     with pytest.raises(InstallError, match=r"^%pre at line 9 ended with exit status 4: why$"):
         run(
             Script("echo why; exit 4", error_on_fail=True, line=9),
@@ -60,7 +60,7 @@ def test_a_missing_interpreter_is_an_error(run: Run) -> None:
         run(Script("1", interpreter="/nowhere/perl", chroot=False))
 
 
-def test_a_log_of_its_own_is_private(run: Run, tmp_path: Path) -> None:
+def test_the_log_of_a_script_is_private(run: Run, tmp_path: Path) -> None:
     log = tmp_path / "logs" / "post.log"
     run(Script("echo kept", chroot=False, log=str(log)))
     assert log.read_text() == "kept\n"
@@ -68,13 +68,13 @@ def test_a_log_of_its_own_is_private(run: Run, tmp_path: Path) -> None:
     assert "sh: kept" in run.logged
 
 
-def test_what_a_script_leaves_running_does_not_hold_us_up(run: Run) -> None:
+def test_background_processes_of_a_script_do_not_block(run: Run) -> None:
     run(Script("sleep 30 & echo $! ; exit 0", chroot=False))
     process = next(line.removeprefix("sh: ") for line in run.logged if line.startswith("sh: "))
     os.kill(int(process), 9)
 
 
-def test_nothing_is_read_from_us(run: Run) -> None:
+def test_scripts_get_no_input(run: Run) -> None:
     run(Script("cat; echo end", chroot=False))
     assert [line for line in run.logged if not line.startswith("run")] == ["sh: end"]
 
@@ -87,7 +87,7 @@ def test_no_script_is_left_in_tmp(run: Run) -> None:
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """The smallest root that runs a shell: the host's, with the libraries it names."""
+    """The smallest root that can run a shell: the host's shell and its libraries."""
     if os.geteuid() != 0:
         pytest.skip("only root may chroot; CI runs as root")
     shell = Path("/bin/sh").resolve()

@@ -1,4 +1,6 @@
-"""Partitions by the real sfdisk and file systems by the real mkfs, on image files; how disks are found."""
+"""Partitions with the real sfdisk and file systems with the real mkfs, on image files; finding
+disks.
+"""
 
 from __future__ import annotations
 
@@ -70,10 +72,10 @@ def test_a_file_system_gets_its_uuid_and_its_label(tmp_path: Path, fstype: str) 
     path = image(tmp_path, 400)
     uuid = filesystems.uuid_for(fstype, str(uuid4()))
     CommandRunner(lambda _: None).run(filesystems.mkfs_command(FileSystem("/x", fstype, label="data"), str(path), uuid))
-    told = subprocess.check_output(["blkid", "-o", "export", path], env=SBIN, text=True).splitlines()
-    assert f"UUID={uuid}" in told
-    assert f"TYPE={fstype}" in told
-    assert ("LABEL=DATA" if fstype == "vfat" else "LABEL=data") in told
+    output = subprocess.check_output(["blkid", "-o", "export", path], env=SBIN, text=True).splitlines()
+    assert f"UUID={uuid}" in output
+    assert f"TYPE={fstype}" in output
+    assert ("LABEL=DATA" if fstype == "vfat" else "LABEL=data") in output
 
 
 def test_a_btrfs_over_two_devices(tmp_path: Path) -> None:
@@ -85,12 +87,12 @@ def test_a_btrfs_over_two_devices(tmp_path: Path) -> None:
     volume = Btrfs("pool", ("btrfs.1", "btrfs.2"), "pool", "raid1", "raid1")
     CommandRunner(lambda _: None).run(btrfs.mkfs_command(volume, members, uuid))
     for member in members:
-        told = subprocess.check_output(["btrfs", "inspect-internal", "dump-super", member], env=SBIN, text=True)
-        assert uuid in told
-        assert re.search(r"num_devices\s+2", told)
+        output = subprocess.check_output(["btrfs", "inspect-internal", "dump-super", member], env=SBIN, text=True)
+        assert uuid in output
+        assert re.search(r"num_devices\s+2", output)
 
 
-def test_ext4_is_readable_by_older_hosts_and_wholly_initialised(tmp_path: Path) -> None:
+def test_ext4_is_readable_by_older_hosts_and_fully_initialised(tmp_path: Path) -> None:
     path = image(tmp_path)
     commands = CommandRunner(lambda _: None)
     uuid = "3f1f2a52-0c1e-4a6d-9f0e-6d1f3c1b2a3d"
@@ -103,7 +105,7 @@ def test_ext4_is_readable_by_older_hosts_and_wholly_initialised(tmp_path: Path) 
     assert "metadata_csum_seed" not in about
 
 
-def test_an_array_is_made_of_empty_members() -> None:
+def test_an_array_is_created_from_empty_members() -> None:
     mirror = Array("/boot", "boot", 1, ("raid.1", "raid.2"))
     assert raid.create_command(mirror, ["/dev/vda1", "/dev/vdb1"]) == [
         "mdadm", "--create", "/dev/md/boot", "--run", "--quiet", "--auto=yes", "--metadata=1.2", "--data-offset=1024",
@@ -114,7 +116,9 @@ def test_an_array_is_made_of_empty_members() -> None:
 
 
 def test_the_initramfs_gets_a_second_archive(tmp_path: Path) -> None:
-    """The real cpio, run in a folder in place of a chroot; the kernel wants each archive at a multiple of four bytes."""
+    """The real cpio in a folder instead of a chroot; the kernel needs each archive at a multiple of
+    four bytes.
+    """
 
     class Here(CommandRunner):
         def run(self, argv: Any, **options: Any) -> Any:
@@ -140,7 +144,7 @@ def test_a_logical_volume_and_its_device() -> None:
     assert lvm.mapper_device(volume) == "/dev/mapper/my--group-my--root"
 
 
-def test_a_link_stands_in_for_udevs(tmp_path: Path) -> None:
+def test_a_link_replaces_udevs(tmp_path: Path) -> None:
     for target in ("vda1", "vda2"):
         devices.link_by_uuid(str(tmp_path / target), "some-uuid", tmp_path / "by-uuid")
         assert (tmp_path / "by-uuid" / "some-uuid").readlink() == tmp_path / target
@@ -165,13 +169,13 @@ def test_the_targets_are_found_by_their_serials_in_order(tmp_path: Path) -> None
     assert devices.find_disks(tmp_path) == ["/dev/vdb", "/dev/vde", "/dev/vdd"]
 
 
-def test_a_scsi_disk_tells_its_serial_elsewhere(tmp_path: Path) -> None:
+def test_the_serial_number_of_a_scsi_disk(tmp_path: Path) -> None:
     disk(tmp_path, "sda", page=b"\0\x80\0\x06target")
     disk(tmp_path, "sdb")
     assert devices.find_disks(tmp_path) == ["/dev/sda"]
 
 
-def test_without_a_serial_it_is_the_only_writable_disk(tmp_path: Path) -> None:
+def test_without_a_serial_number_the_only_writable_disk_is_used(tmp_path: Path) -> None:
     disk(tmp_path, "vda", "")
     disk(tmp_path, "vdb", "payload", read_only=True)
     disk(tmp_path, "loop0")

@@ -1,4 +1,4 @@
-"""The host's Debian mirror, from what apt says of itself."""
+"""The host's Debian mirror, from apt's configuration."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_the_order_of_suites_does_not_matter() -> None:
     assert parse_targets([SECURITY, UPDATES, MAIN]) == parse_targets([MAIN, UPDATES, SECURITY])
 
 
-def test_updates_of_another_mirror_say_nothing_about_ours() -> None:
+def test_updates_of_another_mirror_are_ignored() -> None:
     other = "Packages|Debian|Debian|bookworm-updates|http://other.example/debian/"
     assert parse_targets([MAIN, other]) == Mirror("http://mirror.example/debian")
 
@@ -45,7 +45,7 @@ def test_updates_of_another_mirror_say_nothing_about_ours() -> None:
         "",
     ],
 )
-def test_what_is_no_mirror_of_debian_is_passed_over(line: str) -> None:
+def test_other_archives_are_ignored(line: str) -> None:
     assert parse_targets([line]) == Mirror()
 
 
@@ -88,7 +88,7 @@ def _apt_get(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> No
 
 
 @pytest.fixture(autouse=True)
-def asked_anew() -> Iterator[None]:
+def without_cached_mirror() -> Iterator[None]:
     host_mirror.cache_clear()
     yield
     host_mirror.cache_clear()
@@ -100,7 +100,7 @@ def test_host_mirror_asks_apt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.parametrize("script", ["exit 100", "echo 'E: The list of sources could not be read.'; exit 100", "exit 0"])
-def test_a_host_whose_apt_says_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
+def test_a_host_whose_apt_has_no_mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
     _apt_get(tmp_path, monkeypatch, script)
     assert host_mirror() == Mirror()
 
@@ -109,7 +109,7 @@ def test_the_keyring_is_installed() -> None:
     assert keyring().is_file()
 
 
-def test_a_missing_keyring_is_said_with_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_keyring_is_reported_with_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mirror, "_KEYRING", Path("/nonexistent/keys.gpg"))
     with pytest.raises(HostError) as caught:
         keyring()

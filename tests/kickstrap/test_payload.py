@@ -1,4 +1,4 @@
-"""The root archive on the host: mmdebstrap's command line, its failures in one sentence, the bytes."""
+"""The root archive on the host: mmdebstrap's command line, messages about its failures, the bytes."""
 
 from __future__ import annotations
 
@@ -65,23 +65,27 @@ def test_without_a_mirror_none_is_named() -> None:
         ("Could not connect to mirror.example:80 (192.0.2.1), connection timed out", HostError, "cannot reach"),
         ("E: The repository 'x trixie Release' does not have a Release file.", HostError, "has no Debian trixie"),
         ("404  Not Found [IP: 192.0.2.1 80]", HostError, "has no Debian trixie"),
-        ("W: GPG error: NO_PUBKEY 6ED0E7B82643E131", HostError, "do not prove"),
+        ("W: GPG error: NO_PUBKEY 6ED0E7B82643E131", HostError, "cannot verify the archive"),
         ("tar: write error: No space left on device", HostError, "no space left"),
         ("E: newuidmap 12 0 1000 1 failed: ", HostError, "ordinary user"),
     ],
 )
-def test_failures_of_mmdebstrap_in_one_sentence(output: str, kind: type[ImageBuildError], says: str) -> None:
-    told = bootstrap.explain(CommandFailed("mmdebstrap ended", command="mmdebstrap", output=output), SPEC)
-    assert isinstance(told, kind)
-    assert says in told.message
-    assert told.hint
+def test_messages_about_failures_of_mmdebstrap(output: str, kind: type[ImageBuildError], says: str) -> None:
+    explained = bootstrap.explain(CommandFailed("mmdebstrap ended", command="mmdebstrap", output=output), SPEC)
+    assert isinstance(explained, kind)
+    assert says in explained.message
+    assert explained.hint
 
 
-def test_an_unknown_failure_stays_what_it_is() -> None:
+def test_an_unknown_failure_is_unchanged() -> None:
     error = CommandFailed("unshare ended with exit status 2", command="unshare", output="E: something new", hint="h")
-    told = bootstrap.explain(error, SPEC)
-    assert isinstance(told, CommandFailed)
-    assert (told.message, told.output, told.hint) == ("mmdebstrap ended with exit status 2", "E: something new", "h")
+    explained = bootstrap.explain(error, SPEC)
+    assert isinstance(explained, CommandFailed)
+    assert (explained.message, explained.output, explained.hint) == (
+        "mmdebstrap ended with exit status 2",
+        "E: something new",
+        "h",
+    )
 
 
 def test_installed_packages() -> None:
@@ -112,7 +116,7 @@ def _tar(path: Path, name: str, text: str) -> None:
         out.addfile(member, io.BytesIO(text.encode()))
 
 
-def test_the_result_tells_digest_and_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_result_contains_digest_and_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _tar(tmp_path / "made", "./var/lib/dpkg/status", STATUS)
     _fake_mmdebstrap(tmp_path, monkeypatch, f'echo "$@" > {tmp_path}/argv; cp {tmp_path}/made "$target"')
     spec = PayloadSpec("trixie", packages=("vim",), excluded=("nano",))
@@ -141,7 +145,7 @@ def test_the_standard_system_and_recommended_packages(tmp_path: Path, monkeypatc
 def test_an_archive_without_dpkg_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _tar(tmp_path / "made", "./etc/os-release", "")
     _fake_mmdebstrap(tmp_path, monkeypatch, f'cp {tmp_path}/made "$target"')
-    with pytest.raises(ImageBuildError, match="holds no Debian system"):
+    with pytest.raises(ImageBuildError, match="does not contain a Debian system"):
         payload.build(PayloadSpec("trixie"), tmp_path / "into", SILENT)
 
 
@@ -156,7 +160,7 @@ def test_a_failure_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert list((tmp_path / "into").iterdir()) == []
 
 
-def test_the_mirror_is_handed_over_in_a_file_others_can_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_mirror_is_passed_in_a_world_readable_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _tar(tmp_path / "made", "./var/lib/dpkg/status", STATUS)
     _fake_mmdebstrap(
         tmp_path,

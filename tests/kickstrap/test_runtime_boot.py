@@ -1,4 +1,6 @@
-"""The install tree in a real machine: it starts, or says in one line why not, and always switches off."""
+"""The install tree in a real machine: it starts, or prints the reason on one line, and always
+powers off.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _boot(tree: Path, tmp_path: Path, *, kickstart: bytes | None = KICKSTART, stage2: bool = True) -> list[str]:
-    """The lines on the console of a machine that has switched itself off."""
+    """The console lines of a machine that has powered off."""
     initrd = tmp_path / "initrd.img"
     with initrd.open("wb") as out:
         out.write((tree / "images/pxeboot/initrd.img").read_bytes())
@@ -59,9 +61,9 @@ def test_the_agent_starts_and_refuses_a_bad_kickstart(tree: Path, tmp_path: Path
     assert "Power down" in lines[-1]
 
 
-def test_without_its_own_image(tree: Path, tmp_path: Path) -> None:
+def test_without_its_image(tree: Path, tmp_path: Path) -> None:
     lines = _boot(tree, tmp_path, stage2=False)
-    assert any(line.startswith("kickstrap: failed: no disk has the serial stage2") for line in lines)
+    assert any(line.startswith("kickstrap: failed: no disk has the serial number stage2") for line in lines)
     assert "Power down" in lines[-1]
 
 
@@ -71,7 +73,7 @@ def test_without_a_kickstart(tree: Path, tmp_path: Path) -> None:
     assert "Power down" in lines[-1]
 
 
-def test_everybody_can_read_it(tree: Path) -> None:
+def test_it_is_world_readable(tree: Path) -> None:
     modes = {path.stat().st_mode & 0o777 for path in tree.rglob("*") if path.is_file()}
     assert modes == {0o644}
     assert {path.stat().st_mode & 0o777 for path in (tree, *tree.rglob("*")) if path.is_dir()} == {0o755}

@@ -1,4 +1,4 @@
-"""Which modules the initrd holds, and in which order they are loaded."""
+"""The modules in the initrd, and the order in which they are loaded."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ def test_a_module_is_loaded_once() -> None:
     assert len(order) == len(set(order)) == 3
 
 
-def test_what_is_part_of_the_kernel_is_not_loaded() -> None:
+def test_a_built_in_module_is_not_loaded() -> None:
     assert INDEX.load_order(["virtio_pci", "ext4", "overlay"]) == ["kernel/fs/overlayfs/overlay.ko.xz"]
 
 
-def test_a_module_that_is_not_there_is_an_error() -> None:
+def test_a_missing_module_is_an_error() -> None:
     with pytest.raises(ImageBuildError, match="no module squashfs"):
         INDEX.load_order(["squashfs"])
 

@@ -1,4 +1,4 @@
-"""The squashfs of the runtime, and what is read from the archive on the way."""
+"""The squashfs of the runtime, and the files that are read from the archive."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _archive(path: Path) -> Path:
                 setattr(member, key, value)
             out.addfile(member, io.BytesIO(data))
 
-        # as mmdebstrap's archives, it names every folder: sqfstar gives a folder that it has to add the time of day
+        # like mmdebstrap's archives, it lists every folder: sqfstar gives an added folder the current time
         for folder in FOLDERS:
             add(f"./{folder}", tarfile.DIRTYPE)
         add("./bin", tarfile.SYMTYPE, linkname="usr/bin")
@@ -72,7 +72,7 @@ def test_devices_owners_and_links_are_kept_without_root_rights(tmp_path: Path) -
     assert any(path.startswith("/bin -> usr/bin") for path in lines)
 
 
-def test_parts_are_read_on_the_way(tmp_path: Path) -> None:
+def test_parts_are_read_while_packing(tmp_path: Path) -> None:
     parts = squashfs.pack(_archive(tmp_path / "root.tar"), tmp_path / "install.img", SILENT)
     assert parts.files["boot/vmlinuz-6.12-cloud"] == b"kernel"
     assert parts.files["usr/bin/busybox"] == b"busybox"
@@ -85,14 +85,14 @@ def test_parts_are_read_on_the_way(tmp_path: Path) -> None:
     assert "usr/share/doc/bash/copyright" not in parts.files
 
 
-def test_the_same_archive_gives_the_same_image(tmp_path: Path) -> None:
+def test_the_same_archive_produces_the_same_image(tmp_path: Path) -> None:
     archive = _archive(tmp_path / "root.tar")
     squashfs.pack(archive, tmp_path / "one.img", SILENT)
-    time.sleep(1.1)  # another second: no time of day is in it
+    time.sleep(1.1)  # another second: the image contains no current time
     squashfs.pack(archive, tmp_path / "two.img", SILENT)
     assert (tmp_path / "one.img").read_bytes() == (tmp_path / "two.img").read_bytes()
 
 
-def test_a_failure_of_sqfstar_is_told(tmp_path: Path) -> None:
+def test_a_failure_of_sqfstar_is_reported(tmp_path: Path) -> None:
     with pytest.raises(CommandFailed, match="sqfstar ended with exit status"):
         squashfs.pack(_archive(tmp_path / "root.tar"), tmp_path / "missing" / "install.img", SILENT)

@@ -33,6 +33,6 @@ def test_a_panic_ends_the_machine() -> None:
     assert "panic=-1" in KERNEL_ARGS
 
 
-def test_the_agent_understands_what_the_kernel_is_told() -> None:
+def test_the_agent_understands_the_kernel_arguments() -> None:
     for firmware in ("bios", "uefi", "uefi-secure"):
         assert named_firmware(" ".join(kernel_arguments(firmware))) == firmware

@@ -1,4 +1,6 @@
-"""Machines for the tests of the domain definition: together they have every key with every value (a test counts)."""
+"""Machines for tests of the domain definition: together they have every key with every value (a
+test checks that).
+"""
 
 from __future__ import annotations
 
@@ -85,12 +87,12 @@ def recipe(more: str, base: str = X86) -> Recipe:
 
 
 def written(more: str) -> Any:
-    """What a machine says, before it is checked."""
+    """The data of a machine, before validation."""
     return yaml.safe_load(more) or {}
 
 
 def import_command(recipe: Recipe, folder: Path) -> list[str]:
-    """How one would start ``recipe``'s machine with virt-install, with its images in ``folder``."""
+    """The virt-install command that starts ``recipe``'s machine, with its images in ``folder``."""
     machine, kind, arch = recipe.machine, virt_type(recipe.machine), recipe.os.arch
     buses = [choices.bus(disk.bus, kind) for disk in recipe.disks]
     argv = ["virt-install", "--connect", connection(folder, "xen" if kind == "xen" else "qemu"), "--name", recipe.name]
@@ -110,7 +112,9 @@ def import_command(recipe: Recipe, folder: Path) -> list[str]:
 
 
 def facts(domain: ET.Element, macs: set[str]) -> dict[str, Any]:
-    """What a recipe says of a machine, as it stands in a domain's XML. Of MAC addresses only those in ``macs``."""
+    """The machine of a recipe as read from a domain's XML. Only MAC addresses in ``macs`` are
+    included.
+    """
 
     def attributes(path: str, *names: str) -> list[dict[str, str]]:
         return [{key: found.attrib[key] for key in names if key in found.attrib} for found in domain.findall(path)]

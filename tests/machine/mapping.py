@@ -1,4 +1,6 @@
-"""Which option of virt-install and which element of the domain's XML a key is: found out by changing the key."""
+"""Maps each key to its virt-install option and its element in the domain's XML, by changing the
+key.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +52,7 @@ SAMPLES = {
     "disk.bus": "disk: {bus: sata}",
     "extra_disks[].bus": "extra_disks: [{size: 1GiB, bus: virtio}]",
 }
-"""One value of each key that makes a difference."""
+"""A value for each key that makes a difference."""
 _BASES = {
     "machine.graphics.type": "",
     "machine.graphics": "machine: {graphics: vnc}",
@@ -60,14 +62,14 @@ _BASES = {
     "machine.numa[].memory": "machine: {memory: 1GiB, numa: [{cpus: 0-1, memory: 1GiB}]}",
     "machine.numa[].cpus": "machine: {vcpus: 1, numa: [{cpus: '0', memory: 2GiB}]}",
 }
-"""What a key is held against where that is not the recipe without it."""
+"""What a key is compared with, if not with the recipe without it."""
 _NUMBERED = re.compile(r"(?<=[a-z])\d(?=\.)")
 _COUNTS = {"--vcpus vcpu=", "--memory memory=", "--memory currentMemory=", "vcpu", "memory", "currentMemory"}
-"""What changes because the number of vCPUs or the memory has to fit, where that is not the key itself."""
+"""Changes that are needed only to match the number of vCPUs or the memory."""
 
 
 def rows(folder: Path) -> Iterator[tuple[str, str, str]]:
-    """Key, options, elements; ``folder`` gets empty images."""
+    """Rows of key, options and elements; empty images are created in ``folder``."""
     for key, sample in SAMPLES.items():
         base = _BASES.get(key, _BASES.get(key.rpartition(".")[0], ""))
         counts = (
@@ -85,7 +87,7 @@ def table(folder: Path) -> str:
 
 
 def _difference(before: list[tuple[str, str]], after: list[tuple[str, str]], but: set[str]) -> list[str]:
-    """The names of what is new or has another value; of what is gone where nothing is new."""
+    """The names that are new or have another value; if there are none, those that are gone."""
     changed = [name for name, value in after if (name, value) not in before]
     gone = [name for name, value in before if (name, value) not in after]
     return [name for name in dict.fromkeys(changed or gone) if name not in but]

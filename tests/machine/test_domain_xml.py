@@ -1,4 +1,6 @@
-"""The domain definition: valid by libvirt's schema, the same as virt-install's, and every key is in it."""
+"""The domain definition: valid by libvirt's schema, equal to virt-install's, and containing every
+key.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,7 @@ from tests.virt_install_parser import parsed
 
 
 def valid(text: str) -> str:
-    """What libvirt's validator says against a definition; nothing if it is valid."""
+    """The errors of libvirt's validator for a definition; empty if it is valid."""
     done = subprocess.run(["virt-xml-validate", "-", "domain"], input=text, capture_output=True, text=True, check=False)
     return "" if done.returncode == 0 else done.stdout + done.stderr
 
@@ -35,14 +37,14 @@ def test_it_is_valid_by_libvirts_schema(base: str, more: str) -> None:
     ("right", "wrong"),
     [("<memory unit", "<memroy unit"), ('bus="virtio"', 'bus="virtoi"'), ('placement="static"', 'placement="stuck"')],
 )
-def test_the_schema_does_refuse(right: str, wrong: str) -> None:
+def test_the_schema_refuses_invalid_definitions(right: str, wrong: str) -> None:
     text = definition(recipe(""))
     assert right in text
     assert valid(text.replace(right, wrong, 1))
 
 
 @pytest.mark.parametrize(("base", "more"), ALL.values(), ids=ALL)
-def test_virt_install_makes_the_same_of_it(base: str, more: str, tmp_path: Path) -> None:
+def test_virt_install_produces_the_same_machine(base: str, more: str, tmp_path: Path) -> None:
     made = recipe(more, base)
     macs = {card.mac for card in made.machine.networks if card.mac is not None}
     ours = facts(ET.fromstring(definition(made, images=PurePosixPath(tmp_path))), macs)
@@ -52,7 +54,7 @@ def test_virt_install_makes_the_same_of_it(base: str, more: str, tmp_path: Path)
 
 
 def wanted(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Every key below ``model`` with each of its values, as far as these can be counted."""
+    """Every key below ``model`` with each of its values, if they can be enumerated."""
     for name, field in model.model_fields.items():
         yield from _values(field.annotation, prefix + name)
 
@@ -82,23 +84,25 @@ def _sections(annotation: Any) -> Iterator[type[BaseModel]]:
         yield from _sections(inner)
 
 
-def told(data: Any, key: str) -> Iterator[tuple[str, Any]]:
-    """The keys of a written recipe with their values; the short forms as the long ones."""
+def keys_and_values(data: Any, key: str) -> Iterator[tuple[str, Any]]:
+    """The keys of a recipe's data with their values; short forms are expanded."""
     if isinstance(data, dict):
         for name, value in data.items():
             inner = "*" if key.endswith((".pin", ".features")) else name
-            yield from told(value, f"{key}.{inner}" if key else inner)
+            yield from keys_and_values(value, f"{key}.{inner}" if key else inner)
     elif isinstance(data, list):
         for item in data:
-            yield from told({"type": item} if key == "machine.networks" and isinstance(item, str) else item, key)
+            yield from keys_and_values(
+                {"type": item} if key == "machine.networks" and isinstance(item, str) else item, key
+            )
     else:
         short = {"machine.memory": "maximum", "machine.cpu": "model", "machine.graphics": "type"}
         yield (f"{key}.{short[key]}" if key in short else key), data
         yield key if key not in short else f"{key}.{short[key]}", None
 
 
-def test_every_key_with_every_value_is_tried_above() -> None:
-    tried = {pair for more in MACHINES.values() for pair in told(written(more), "")}
+def test_every_key_with_every_value_is_tested_above() -> None:
+    tried = {pair for more in MACHINES.values() for pair in keys_and_values(written(more), "")}
     expected = [*wanted(Machine, "machine."), *wanted(Disk, "disk."), *wanted(ExtraDisk, "extra_disks.")]
     assert {
         ("machine.numa.cpus", None),
@@ -120,7 +124,7 @@ def test_it_is_portable() -> None:
         assert host not in text
 
 
-def test_name_and_folder_can_be_others() -> None:
+def test_name_and_folder_can_be_chosen() -> None:
     domain = ET.fromstring(definition(recipe(""), name="web1", images=PurePosixPath("/srv/a & b")))
     assert domain.findtext("name") == "web1"
     assert domain.find("devices/disk/source").attrib["file"] == "/srv/a & b/small.qcow2"  # type: ignore[union-attr]
@@ -129,7 +133,7 @@ def test_name_and_folder_can_be_others() -> None:
 @pytest.mark.parametrize(
     ("formats", "wanted"), [("[vmdk, qcow2]", "qcow2"), ("[vmdk, raw]", "raw"), ("raw.zst", "raw"), ("vhdx", "raw")]
 )
-def test_it_names_what_libvirt_can_start(formats: str, wanted: str) -> None:
+def test_it_names_formats_that_libvirt_can_start(formats: str, wanted: str) -> None:
     domain = ET.fromstring(definition(recipe(f"output: {{format: {formats}}}")))
     assert domain.find("devices/disk/driver").attrib["type"] == wanted  # type: ignore[union-attr]
     assert domain.find("devices/disk/source").attrib["file"].endswith(f"/small.{wanted}")  # type: ignore[union-attr]
@@ -150,7 +154,7 @@ def test_names_of_several_images_and_their_devices() -> None:
     )
 
 
-def test_the_guests_system_is_told_where_it_is_known() -> None:
+def test_the_guests_system_is_included_if_it_is_known() -> None:
     assert 'libosinfo:os id="http://debian.org/debian/12"' in definition(recipe(""))
     assert osinfo.full_id("templeos5") is None
 

@@ -1,4 +1,6 @@
-"""Every key of ``vm`` reaches the installation's virt-install command: the same machines as for the domain definition."""
+"""Every key of ``vm`` reaches the installation's virt-install command: the same machines as for the
+domain definition.
+"""
 
 from __future__ import annotations
 
@@ -17,11 +19,11 @@ SAME = (
     "type", "memory", "pages", "page sizes", "vcpus", "pins", "iothreads", "machine", "cells", "topology", "cpu features",
     "scsi", "cards", "display", "video", "inputs", "tpm", "rng", "balloon",
 )  # fmt: skip
-"""What must be as in the domain definition of a machine with the same keys."""
+"""What must equal the domain definition of a machine with the same keys."""
 
 
 @pytest.mark.parametrize("more", MACHINES.values(), ids=MACHINES)
-def test_it_installs_in_the_machine_that_the_recipe_says(more: str, tmp_path: Path) -> None:
+def test_it_installs_in_the_machine_of_the_recipe(more: str, tmp_path: Path) -> None:
     made = recipe(more)
     kind = virt_type(made.machine)
     hardware = Vm.model_validate({**made.machine.model_dump(mode="json", exclude={"firmware"}), "serial": True})

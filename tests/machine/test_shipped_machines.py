@@ -1,4 +1,6 @@
-"""The virt-install command of every shipped image: a golden file, pasted into a shell, understood by virt-install."""
+"""The virt-install command of every shipped image: a golden file, pasted into a shell, understood
+by virt-install.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,7 @@ RECIPES = [recipe for path in available([Path(str(shipped("recipes")))]).values(
 
 
 def pasted(command: str) -> list[str]:
-    """The words of a command as a shell sees them."""
+    """The words of a command as a shell parses them."""
     said = subprocess.run(["sh", "-c", f"printf '%s\\0' {command}"], capture_output=True, text=True, check=True)
     return said.stdout.split("\0")[:-1]
 

@@ -18,7 +18,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "recipes.md"
 SECTION = PAGE.read_text(encoding="utf-8").split("\n## The machine\n")[1].split("\n## ")[0]
 
 
-def test_the_table_is_what_the_program_does(golden: Callable[[Path, str], None], tmp_path: Path) -> None:
+def test_the_table_matches_the_program(golden: Callable[[Path, str], None], tmp_path: Path) -> None:
     page = PAGE.read_text(encoding="utf-8")
     begin, end = re.search(r"<!-- mapping: begin .*? -->\n", page), page.index("<!-- mapping: end -->")
     assert begin is not None

@@ -1,4 +1,4 @@
-"""Whatever a machine's key takes arrives unchanged, in our XML and in what virt-install understood; or it is refused."""
+"""Every value of a machine's key arrives unchanged in our XML and in virt-install's, or is refused."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ ODD = st.text(max_size=12) | st.sampled_from(
         "�",
     ]
 )
-"""Text that means something to a shell, to virt-install, or to XML."""
+"""Text that is special to a shell, to virt-install, or in XML."""
 NAMES = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,14}", fullmatch=True)
 NUMBERS = st.integers(0, 40)
 CPU_SETS = (
@@ -108,7 +108,9 @@ def accepted(machine: Any) -> Recipe | None:
 
 
 def arrives(recipe: Recipe, folder: Path) -> None:
-    """The values of ``recipe``'s machine stand in our XML after a parse, and virt-install understood the same."""
+    """Check that our XML contains the values of ``recipe``'s machine, and that virt-install
+    understands the same.
+    """
     machine = recipe.machine
     macs = {card.mac for card in machine.networks if card.mac is not None}
     domain = ET.fromstring(definition(recipe, images=PurePosixPath(folder)))
@@ -149,8 +151,8 @@ def test_any_machine_arrives_or_is_refused(tmp_path: Path, machine: dict[str, An
 
 
 @given(ODD, st.sampled_from(["bridge", "network", "mac", "cpuset", "listen", "model", "feature"]))
-def test_what_is_text_is_not_changed_on_the_way_in(text: str, key: str) -> None:
-    """Only a MAC address is written in small letters, and an IP address in its shortest form."""
+def test_text_is_not_changed_by_validation(text: str, key: str) -> None:
+    """Except that MAC addresses become lower case, and IP addresses get their shortest form."""
     machine: dict[str, Any] = {
         "bridge": {"networks": [{"type": "bridge", "bridge": text}]},
         "network": {"networks": [{"type": "network", "network": text}]},

@@ -1,4 +1,4 @@
-"""The virt-install command, held against virt-install's own parser."""
+"""The virt-install command, checked with virt-install's own parser."""
 
 from __future__ import annotations
 
@@ -55,11 +55,11 @@ def machine(tmp_path: Path) -> InstallMachine:
 
 
 def changed(machine: InstallMachine, **keys: object) -> InstallMachine:
-    """With other keys of ``vm``."""
+    """The machine with other keys of ``vm``."""
     return replace(machine, hardware=Vm.model_validate(keys))
 
 
-def test_virt_install_understands_it_as_meant(machine: InstallMachine, tmp_path: Path) -> None:
+def test_virt_install_understands_it_as_intended(machine: InstallMachine, tmp_path: Path) -> None:
     domain = parsed(command(machine))
     assert domain.attrib == {"type": "qemu"}
     assert domain.findtext("name") == "imagebuild-test"
@@ -97,8 +97,8 @@ def test_an_iso_image_is_in_the_machines_drive(machine: InstallMachine) -> None:
     assert drive.find("readonly") is not None
 
 
-def test_the_real_command_understands_it_too(machine: InstallMachine) -> None:
-    """Through the program itself, with nothing but libvirt's test driver, which knows one architecture and type."""
+def test_the_real_program_understands_it_too(machine: InstallMachine) -> None:
+    """With the program itself and libvirt's test driver, which knows one architecture and type."""
     argv = command(replace(machine, connect="test:///default"))
     for option, known in (("--virt-type", "test"), ("--arch", "i686")):
         argv[argv.index(option) + 1] = known
@@ -110,7 +110,7 @@ def test_the_real_command_understands_it_too(machine: InstallMachine) -> None:
 
 
 @pytest.mark.parametrize("folder", ["a,b", "a=b", "a b", "$HOME `id` \\", "ü%s#;|", "path=x,bus=ide"])
-def test_odd_but_valid_paths_arrive(machine: InstallMachine, tmp_path: Path, folder: str) -> None:
+def test_unusual_but_valid_paths_are_unchanged(machine: InstallMachine, tmp_path: Path, folder: str) -> None:
     place = tmp_path / folder
     place.mkdir()
     (place / "disk.raw").write_bytes(b"\0" * 512)
@@ -135,10 +135,10 @@ def test_odd_but_valid_paths_arrive(machine: InstallMachine, tmp_path: Path, fol
 
 
 @pytest.mark.parametrize("name", ["it's", 'say "x"', "a&b", "<a>", "a\nb"])
-def test_paths_that_virt_install_spoils_are_refused(machine: InstallMachine, tmp_path: Path, name: str) -> None:
-    with pytest.raises(HostError, match="does not arrive"):
+def test_paths_that_virt_install_would_change_are_refused(machine: InstallMachine, tmp_path: Path, name: str) -> None:
+    with pytest.raises(HostError, match="it would change the character"):
         command(replace(machine, targets=(TargetDisk(tmp_path / name),)))
-    with pytest.raises(HostError, match="does not arrive"):
+    with pytest.raises(HostError, match="it would change the character"):
         command(replace(machine, console_log=tmp_path / name))
 
 
@@ -150,7 +150,7 @@ def test_several_disks_come_first_and_in_order(machine: InstallMachine, tmp_path
     assert [disk.find("target").attrib["dev"] for disk in disks] == ["vda", "vdb", "vdc"]  # type: ignore[union-attr]
 
 
-def test_disks_at_scsi_have_virtios_controller(machine: InstallMachine, tmp_path: Path) -> None:
+def test_scsi_disks_have_a_virtio_controller(machine: InstallMachine, tmp_path: Path) -> None:
     disks = (TargetDisk(tmp_path / "disk, target.raw", "scsi"),)
     domain = parsed(command(replace(changed(machine, disk={"iothread": True}), targets=disks)))
     (controller,) = domain.findall("devices/controller[@type='scsi']")
@@ -159,13 +159,13 @@ def test_disks_at_scsi_have_virtios_controller(machine: InstallMachine, tmp_path
     assert domain.findtext("iothreads") == "1"
 
 
-def test_ide_needs_the_older_machine(machine: InstallMachine, tmp_path: Path) -> None:
+def test_ide_needs_the_older_machine_type(machine: InstallMachine, tmp_path: Path) -> None:
     disks = (TargetDisk(tmp_path / "disk, target.raw", "ide"),)
     domain = parsed(command(replace(machine, targets=disks)))
     assert domain.find("os/type").attrib["machine"] == "pc"  # type: ignore[union-attr]
 
 
-def test_uefi_keeps_its_variables_where_it_is_told(machine: InstallMachine, tmp_path: Path) -> None:
+def test_uefi_stores_its_variables_in_the_given_file(machine: InstallMachine, tmp_path: Path) -> None:
     domain = parsed(command(replace(machine, firmware="uefi", nvram=tmp_path / "nvram, my.fd")))
     assert domain.find("os").attrib == {"firmware": "efi"}  # type: ignore[union-attr]
     assert domain.findtext("os/nvram") == str(tmp_path / "nvram, my.fd")
@@ -185,7 +185,7 @@ def test_a_guest_of_another_architecture_is_emulated(tmp_path: Path) -> None:
     assert other in found.reason
 
 
-def test_xen_has_devices_of_its_own(machine: InstallMachine, tmp_path: Path) -> None:
+def test_xen_has_its_own_devices(machine: InstallMachine, tmp_path: Path) -> None:
     xen = replace(
         changed(machine, virt_type="xen", networks=["nat"]), virt_type="xen", connect=connection(tmp_path, "xen")
     )
@@ -197,7 +197,7 @@ def test_xen_has_devices_of_its_own(machine: InstallMachine, tmp_path: Path) -> 
     assert domain.find("devices/channel") is None
 
 
-def test_a_display_brings_what_one_needs_to_use_it(machine: InstallMachine) -> None:
+def test_a_display_has_input_devices(machine: InstallMachine) -> None:
     domain = parsed(command(changed(machine, graphics={"type": "vnc", "port": 5901})))
     assert domain.find("devices/graphics").attrib["listen"] == "127.0.0.1"  # type: ignore[union-attr]
     assert domain.find("devices/graphics").attrib["port"] == "5901"  # type: ignore[union-attr]
@@ -224,8 +224,8 @@ def test_the_cpu(
     assert [word.partition(",")[0] for word in found] == ([f"mode={mode}"] if mode else [])
 
 
-def test_the_script_to_repeat_it_runs_with_what_lies_beside_it(machine: InstallMachine, tmp_path: Path) -> None:
-    """The script is run with the program's name pointed at echo's like: what it would start is looked at."""
+def test_the_repeat_script_uses_the_files_in_its_folder(machine: InstallMachine, tmp_path: Path) -> None:
+    """The script is run with a fake program that prints its arguments, which are then checked."""
     place = tmp_path / "failures, of today"
     place.mkdir()
     (place / "repeat.sh").write_text(repeat_script(machine))
@@ -245,17 +245,17 @@ def test_the_script_to_repeat_it_runs_with_what_lies_beside_it(machine: InstallM
     assert domain.find("devices/serial/source").attrib["path"] == str(place / "console-again.log")  # type: ignore[union-attr]
 
 
-def test_a_users_own_daemon_is_told_nothing_about_owners(machine: InstallMachine) -> None:
+def test_a_session_daemon_gets_no_owner_labels(machine: InstallMachine) -> None:
     assert any("relabel=no" in word for word in command(replace(machine, connect="qemu:///system")))
     assert not any("seclabel" in word for word in command(replace(machine, connect="qemu:///session")))
 
 
-def test_only_an_emulated_kernel_is_kept_from_an_instruction(machine: InstallMachine) -> None:
+def test_only_an_emulated_kernel_must_avoid_an_instruction(machine: InstallMachine) -> None:
     assert any("clearcpuid" in word for word in command(machine))
     assert not any("clearcpuid" in word for word in command(replace(machine, virt_type="kvm")))
 
 
-def test_it_comes_back_at_once_and_keeps_no_domain(machine: InstallMachine) -> None:
+def test_it_returns_immediately_and_leaves_no_domain(machine: InstallMachine) -> None:
     argv = command(machine)
     assert "--noautoconsole" in argv
     assert "--transient" in argv
@@ -263,7 +263,7 @@ def test_it_comes_back_at_once_and_keeps_no_domain(machine: InstallMachine) -> N
 
 
 def test_every_disk_names_its_format(machine: InstallMachine) -> None:
-    """Libvirt's test driver has no formats, so this one is read off the command."""
+    """Libvirt's test driver has no formats, so this is checked in the command."""
     argv = command(machine)
     disks = [argv[at + 1] for at, word in enumerate(argv) if word == "--disk"]
     assert len(disks) == 2

@@ -1,4 +1,4 @@
-"""The history: many writers, damage, and hosts that cannot write; what it expects of a step."""
+"""The history: many writers, damage, and hosts that cannot write; the expected durations of steps."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "the store")  # a space: the path is part of an address
+    return Store(tmp_path / "the store")  # with a space: the path is part of a URI
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def history(store: Store) -> History:
 
 
 def build(at: int, *, recipe: str = "web", accelerator: str | None = "tcg", **seconds: float | None) -> Build:
-    """A build that began ``at`` seconds after noon; a step without seconds was not run."""
+    """A build that began ``at`` seconds after noon; a step without seconds did not run."""
     steps = tuple(
         StepRecord(name, name, "f" * 64, "open" if took is None else "run", took) for name, took in seconds.items()
     )
@@ -46,7 +46,7 @@ def runs(history: History, *recipes: str, limit: int | None = None) -> list[str]
 
 
 def script(store: Store, body: str, *words: str) -> subprocess.Popen[str]:
-    """Another process, with ``history``."""
+    """Run code in another process, with ``history``."""
     start = (
         "import os, sys; from pathlib import Path; from imagebuild.store.store import Store\n"
         "from imagebuild.store.history import Build, History, StepRecord\n"
@@ -64,7 +64,7 @@ def ended(process: subprocess.Popen[str]) -> str:
     return out
 
 
-def test_what_is_put_is_read_the_newest_first(history: History) -> None:
+def test_recorded_builds_are_read_newest_first(history: History) -> None:
     assert history.builds() == []
     assert not history.path.exists()
     first, second, other = build(1, install=60.5, convert=None), build(2), build(3, recipe="db")
@@ -76,7 +76,7 @@ def test_what_is_put_is_read_the_newest_first(history: History) -> None:
     assert runs(history, "no-such") == []
 
 
-def test_a_build_is_written_anew_when_it_has_ended(history: History) -> None:
+def test_a_build_is_updated_when_it_has_ended(history: History) -> None:
     history.put(build(1, install=None, convert=None))
     again = build(1, install=3.0)
     done = Build(**{**vars(again), "ended": "2026-01-31T12:01:01.500+00:00", "outcome": "built", "size": 1 << 40})
@@ -85,7 +85,7 @@ def test_a_build_is_written_anew_when_it_has_ended(history: History) -> None:
     assert done.seconds == 60.5
 
 
-def test_several_processes_begin_it_and_write_at_once(store: Store, history: History) -> None:
+def test_several_processes_create_it_and_write_concurrently(store: Store, history: History) -> None:
     body = (
         "for at in range(25):\n"
         "    history.put(Build(run=f'{sys.argv[1]}-{at}', recipe=sys.argv[1], began=f'2026-01-31T12:00:{at:02}',\n"
@@ -101,7 +101,9 @@ def test_several_processes_begin_it_and_write_at_once(store: Store, history: His
     assert list(store.root.glob("history*")) == [history.path]
 
 
-def test_who_dies_while_it_writes_leaves_neither_half_a_build_nor_a_lock(store: Store, history: History) -> None:
+def test_a_process_that_dies_while_writing_leaves_neither_half_a_build_nor_a_lock(
+    store: Store, history: History
+) -> None:
     history.put(build(1, install=1.0))
     body = (
         "database = history._open(); database.execute('PRAGMA cache_size = 1')\n"
@@ -132,7 +134,7 @@ def cut(path: Path) -> None:
 
 
 @pytest.mark.parametrize("spoil", [spoil_header, spoil_pages, cut])
-def test_a_damaged_one_is_set_aside_and_a_new_one_begun(
+def test_a_damaged_history_is_renamed_and_a_new_one_started(
     history: History, caplog: pytest.LogCaptureFixture, spoil: object
 ) -> None:
     history.put(build(1, install=1.0))
@@ -146,12 +148,12 @@ def test_a_damaged_one_is_set_aside_and_a_new_one_begun(
     (aside,) = history.path.parent.glob("history.sqlite.*.damaged")
     assert aside.read_bytes() == damaged
     assert not journal.exists()
-    assert f"is now {aside}" in caplog.text
+    assert f"was renamed to {aside}" in caplog.text
 
 
-def test_a_damaged_one_is_told_to_who_wants_to_read_it(history: History, caplog: pytest.LogCaptureFixture) -> None:
+def test_damage_is_reported_when_reading(history: History, caplog: pytest.LogCaptureFixture) -> None:
     spoil_header(history.path)
-    with pytest.raises(Damaged, match=r"is now .*damaged$"):
+    with pytest.raises(Damaged, match=r"was renamed to .*damaged$"):
         history.builds()
     assert history.builds() == []
     spoil_header(history.path)
@@ -159,7 +161,7 @@ def test_a_damaged_one_is_told_to_who_wants_to_read_it(history: History, caplog:
     assert "damaged" in caplog.text
 
 
-def test_two_who_find_the_damage_set_it_aside_once(history: History) -> None:
+def test_two_processes_that_find_the_damage_rename_it_once(history: History) -> None:
     spoil_header(history.path)
     before = module._identity(history.path)
     with pytest.raises(Damaged):
@@ -171,7 +173,7 @@ def test_two_who_find_the_damage_set_it_aside_once(history: History) -> None:
 
 @pytest.fixture
 def read_only() -> Iterator[Store]:
-    """A store that may only be read, with one build in its history."""
+    """A read-only store, with one build in its history."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         folder.chmod(0o755)
@@ -188,30 +190,30 @@ def read_only() -> Iterator[Store]:
         store.root.chmod(0o755)
 
 
-def test_a_store_that_may_only_be_read(read_only: Store, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_read_only_store(read_only: Store, caplog: pytest.LogCaptureFixture) -> None:
     history = History(read_only)
     assert runs(history) == ["web-1"]
     assert history.expected("web", ["install"]) == {"install": 30.0}
     assert not caplog.text
     history.put(build(2))
-    assert "web-2 is not written" in caplog.text
+    assert "cannot record web-2 in the history" in caplog.text
     assert "readonly" in caplog.text
     assert runs(history) == ["web-1"]
 
 
-def test_a_damaged_one_in_a_store_that_may_only_be_read(read_only: Store, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_damaged_history_in_a_read_only_store(read_only: Store, caplog: pytest.LogCaptureFixture) -> None:
     history = History(read_only)
     mode = os.geteuid()
     os.seteuid(0) if os.getuid() == 0 else history.path.chmod(0o644)
     spoil_header(history.path)
     os.seteuid(mode)
     history.put(build(2))
-    assert "web-2 is not written" in caplog.text
+    assert "cannot record web-2 in the history" in caplog.text
     with pytest.raises(HostError, match="cannot read the history"):
         history.builds()
 
 
-def test_a_full_disk_costs_only_the_record(store: Store, history: History) -> None:
+def test_a_full_disk_loses_only_the_record(store: Store, history: History) -> None:
     history.put(build(1))
     body = (
         "import logging, resource; logging.getLogger('imagebuild').addHandler(logging.StreamHandler(sys.stdout))\n"
@@ -219,20 +221,20 @@ def test_a_full_disk_costs_only_the_record(store: Store, history: History) -> No
         "steps = tuple(StepRecord('s' * 999, 'k', 'f', 'run', 1.0) for _ in range(99))\n"
         "history.put(Build(run='big', recipe='web', began='2026', steps=steps))\n"
     )
-    assert "big is not written into the history" in ended(script(store, body))
+    assert "cannot record big in the history" in ended(script(store, body))
     history.put(build(2))
     assert runs(history) == ["web-2", "web-1"]
 
 
-def test_a_folder_in_its_place(history: History, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_folder_instead_of_the_file(history: History, caplog: pytest.LogCaptureFixture) -> None:
     history.path.mkdir()
     history.put(build(1))
-    assert "web-1 is not written" in caplog.text
+    assert "cannot record web-1 in the history" in caplog.text
     with pytest.raises(HostError, match="cannot read the history"):
         history.builds()
 
 
-def test_one_that_another_process_does_not_let_go(
+def test_a_history_that_another_process_keeps_locked(
     history: History, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     history.put(build(1))
@@ -244,7 +246,7 @@ def test_one_that_another_process_does_not_let_go(
     assert runs(history) == ["web-1"]
 
 
-def test_an_older_schema_is_brought_up_to_date(history: History, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_older_schema_is_migrated(history: History, monkeypatch: pytest.MonkeyPatch) -> None:
     history.put(build(1))
     added = "ALTER TABLE builds ADD COLUMN host TEXT DEFAULT 'here'"
     monkeypatch.setattr(module, "_MIGRATIONS", (*module._MIGRATIONS, (added,), ("CREATE TABLE more (x)",)))
@@ -269,7 +271,7 @@ def test_a_migration_that_fails_changes_nothing(
         assert database.execute("SELECT name FROM sqlite_schema WHERE name = 'more'").fetchall() == []
 
 
-def test_one_of_a_newer_imagebuild_is_left_alone(history: History, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_history_of_a_newer_imagebuild_is_left_alone(history: History, caplog: pytest.LogCaptureFixture) -> None:
     history.put(build(1))
     with closing(sqlite3.connect(history.path)) as database:
         database.execute("PRAGMA user_version = 99")
@@ -288,7 +290,7 @@ def test_a_step_is_expected_to_take_the_median_of_its_last_five_runs(history: Hi
     assert history.expected("web", ["install", "convert"]) == {"install": 30.0}
 
 
-def test_other_recipes_stand_in_only_where_a_recipe_has_no_run_of_its_own(history: History) -> None:
+def test_runs_of_other_recipes_are_used_only_if_a_recipe_has_none(history: History) -> None:
     history.put(build(1, recipe="db", install=100.0, convert=8.0))
     history.put(build(2, recipe="mail", install=300.0))
     history.put(build(0, install=5.0))
@@ -296,7 +298,7 @@ def test_other_recipes_stand_in_only_where_a_recipe_has_no_run_of_its_own(histor
     assert history.expected("new", ["install"]) == {"install": 100.0}
 
 
-def test_runs_with_another_accelerator_tell_nothing(history: History) -> None:
+def test_runs_with_another_accelerator_are_ignored(history: History) -> None:
     history.put(build(1, install=600.0))
     history.put(build(2, accelerator="kvm", install=60.0))
     history.put(build(3, recipe="db", accelerator="kvm", convert=9.0))

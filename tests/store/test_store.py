@@ -1,4 +1,4 @@
-"""The store and the artifacts: whole or not there."""
+"""The store and the artifacts: complete or absent."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def store(tmp_path: Path) -> Store:
     return Store(tmp_path / "store")
 
 
-def test_an_entry_is_there_once_its_block_has_ended(store: Store) -> None:
+def test_an_entry_exists_once_its_block_has_ended(store: Store) -> None:
     with store.make("payload", "abc", within=store.root, label="r", inputs={"x": "1"}) as folder:
         (folder / "root.tar").write_text("data")
         assert store.find("payload", "abc") is None
@@ -109,7 +109,7 @@ def forget(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [cut, flip, leave_out, lead_elsewhere, forget])
-def test_a_damaged_entry_is_set_aside(
+def test_a_damaged_entry_is_moved_away(
     store: Store, damage: Callable[[Path], None], caplog: pytest.LogCaptureFixture
 ) -> None:
     folder = make(store)
@@ -118,7 +118,7 @@ def test_a_damaged_entry_is_set_aside(
     damage(folder)
     with ExitStack() as held:
         assert store.take("payload", "abc", held) is None
-    assert "payload/abc in the store is damaged, and is made again" in caplog.text
+    assert "payload/abc in the store is damaged, and will be rebuilt" in caplog.text
     assert store.find("payload", "abc") is None
     assert len(list((store.root / "damaged").iterdir())) == 1
     make(store)
@@ -126,7 +126,7 @@ def test_a_damaged_entry_is_set_aside(
         assert store.take("payload", "abc", held) == folder
 
 
-def test_what_is_taken_is_not_removed(store: Store) -> None:
+def test_an_entry_in_use_is_not_removed(store: Store) -> None:
     make(store)
     (entry,) = store.entries()
     assert (entry.kind, entry.fingerprint, entry.label) == ("payload", "abc", "r")
@@ -161,7 +161,7 @@ def test_the_digest_of_a_file_does_not_depend_on_its_holes(pieces: list[tuple[in
         assert content_digest(sparse) != content_digest(full)
 
 
-def test_the_second_waits_and_is_told_for_whom(store: Store) -> None:
+def test_the_second_process_waits_and_learns_for_whom(store: Store) -> None:
     waited_for: list[str] = []
     order: list[str] = []
     inside, release = threading.Event(), threading.Event()
@@ -188,7 +188,7 @@ def test_the_second_waits_and_is_told_for_whom(store: Store) -> None:
     assert list((store.root / "locks").iterdir()) == []
 
 
-def test_a_dead_run_is_told_from_a_living_one(store: Store) -> None:
+def test_dead_and_living_runs_are_distinguished(store: Store) -> None:
     with store.runs.workdir("alive", shared=False) as folder:
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
         (store.root / "work" / "dead").mkdir()
@@ -199,7 +199,7 @@ def test_a_dead_run_is_told_from_a_living_one(store: Store) -> None:
     assert list((store.root / "work").iterdir()) == []
 
 
-def test_the_key_stays(store: Store) -> None:
+def test_the_key_does_not_change(store: Store) -> None:
     assert store.key() == store.key()
     assert stat.S_IMODE((store.root / "key").stat().st_mode) == 0o600
 
@@ -224,7 +224,7 @@ def test_versions_count_up_and_latest_follows(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["debian-2.qcow2", "debian.vmdk"])
-def test_an_artifact_without_one_of_its_images_is_none(tmp_path: Path, name: str) -> None:
+def test_an_artifact_with_a_missing_image_is_not_the_latest(tmp_path: Path, name: str) -> None:
     output = ArtifactFolder(tmp_path, "debian")
     with output.new(DAY) as artifact:
         images: list[dict[str, Any]] = [
@@ -268,7 +268,7 @@ def test_an_image_that_was_cut_short_is_not_the_latest(tmp_path: Path) -> None:
     assert output.latest() is None
 
 
-def test_what_a_killed_build_left_goes_with_the_next(tmp_path: Path) -> None:
+def test_the_next_build_removes_leftovers_of_a_killed_one(tmp_path: Path) -> None:
     output = ArtifactFolder(tmp_path, "debian")
     (tmp_path / "debian/.2026-01-31.1.deadbeef").mkdir(parents=True)
     (tmp_path / "debian/.latest.deadbeef").symlink_to("x")
@@ -276,9 +276,9 @@ def test_what_a_killed_build_left_goes_with_the_next(tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "debian").iterdir()) == ["2026-01-31.1", "latest"]
 
 
-def test_a_folder_with_other_things_in_it_is_no_store(tmp_path: Path) -> None:
+def test_a_folder_with_other_content_is_refused(tmp_path: Path) -> None:
     (tmp_path / "home" / "work" / "project").mkdir(parents=True)
-    with pytest.raises(HostError, match="home is no store: it has work in it"):
+    with pytest.raises(HostError, match="home is not a store: it contains work"):
         Store(tmp_path / "home")
     assert Store(tmp_path / "home" / "cache").runs.dead() == []
     assert (
@@ -287,18 +287,18 @@ def test_a_folder_with_other_things_in_it_is_no_store(tmp_path: Path) -> None:
     assert Store(tmp_path / "home" / "cache").entries()
     (tmp_path / "old" / "work").mkdir(parents=True)
     (tmp_path / "old" / "key").touch()
-    Store(tmp_path / "old")  # made before there was a tag
+    Store(tmp_path / "old")  # made before the tag was introduced
     (tmp_path / "home" / "cache" / "notes").touch()
-    Store(tmp_path / "home" / "cache")  # it is one already
+    Store(tmp_path / "home" / "cache")  # already a store
 
 
-def test_many_make_one_store_at_once(tmp_path: Path) -> None:
+def test_several_processes_create_a_store_concurrently(tmp_path: Path) -> None:
     code = "import sys; from pathlib import Path; from imagebuild.store.store import Store; print(Store(Path(sys.argv[1])).key())"
     argv = [sys.executable, "-c", code, tmp_path / "store"]
     started = [subprocess.Popen(argv, stdout=subprocess.PIPE) for _ in range(6)]
-    told = {one.communicate()[0] for one in started}
+    outputs = {one.communicate()[0] for one in started}
     assert [one.returncode for one in started] == [0] * 6
-    assert len(told) == 1
+    assert len(outputs) == 1
 
 
 # A store of somebody else, or with something of somebody else in it.
@@ -311,7 +311,7 @@ def canary(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_store_is_for_its_owner_alone_to_write(tmp_path: Path) -> None:
+def test_a_store_is_writable_by_its_owner_only(tmp_path: Path) -> None:
     before = os.umask(0)
     try:
         store = Store(tmp_path / "store")
@@ -326,7 +326,7 @@ def test_a_store_is_for_its_owner_alone_to_write(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "work", "payload", "key"])
-def test_a_store_of_somebody_else_is_refused(store: Store, name: str) -> None:
+def test_a_store_of_another_user_is_refused(store: Store, name: str) -> None:
     make(store)
     store.key()
     with store.runs.workdir("run", shared=False):
@@ -355,15 +355,15 @@ def test_a_store_that_others_may_write_is_refused(store: Store, name: str, mode:
 def test_a_link_in_a_store_is_refused(store: Store, tmp_path: Path, name: str) -> None:
     stays = canary(tmp_path)
     (store.root / name).symlink_to(stays.parent)
-    with pytest.raises(HostError, match=f"{name} in it is no file and no folder"):
+    with pytest.raises(HostError, match=f"{name} in it is neither a file nor a folder"):
         Store(store.root)
     (store.root / name).unlink()
     os.mkfifo(store.root / name)
-    with pytest.raises(HostError, match=f"{name} in it is no file and no folder"):
+    with pytest.raises(HostError, match=f"{name} in it is neither a file nor a folder"):
         Store(store.root)
 
 
-def test_the_store_itself_may_be_a_link_of_its_owner(store: Store, tmp_path: Path) -> None:
+def test_the_store_itself_may_be_a_link(store: Store, tmp_path: Path) -> None:
     make(store)
     (tmp_path / "link").symlink_to(store.root)
     assert Store(tmp_path / "link").find("payload", "abc")
@@ -393,7 +393,7 @@ def test_links_deeper_in_a_store_are_not_followed(store: Store, tmp_path: Path) 
 # What stands in a folder for artifacts.
 
 
-def test_latest_that_leads_elsewhere_is_none(tmp_path: Path) -> None:
+def test_a_latest_link_that_points_elsewhere_is_ignored(tmp_path: Path) -> None:
     output = ArtifactFolder(tmp_path / "out", "web")
     there = tmp_path / "2026-01-31.1"
     for folder in (there, output.folder / "2026-01-31.2"):
@@ -409,12 +409,12 @@ def test_latest_that_leads_elsewhere_is_none(tmp_path: Path) -> None:
         assert output.latest() is None
     latest.unlink()
     latest.symlink_to("2026-01-31.2")
-    told = {"image": {"file": "../../2026-01-31.1/web.qcow2", "size": 5}}
-    (output.folder / "2026-01-31.2" / "manifest.json").write_text(json.dumps(told))
+    manifest = {"image": {"file": "../../2026-01-31.1/web.qcow2", "size": 5}}
+    (output.folder / "2026-01-31.2" / "manifest.json").write_text(json.dumps(manifest))
     assert output.latest() is None
 
 
-def test_a_version_that_is_a_link_is_not_one_to_remove(tmp_path: Path) -> None:
+def test_a_version_that_is_a_link_is_not_removed(tmp_path: Path) -> None:
     output = ArtifactFolder(tmp_path / "out", "web")
     output.folder.mkdir(parents=True)
     (output.folder / "2026-01-31.1").symlink_to(tmp_path)

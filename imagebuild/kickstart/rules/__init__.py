@@ -1,1 +1,1 @@
-"""The rules for kickstarts, one file each, found by its name: see ``imagebuild.kickstart.rule``."""
+"""The rules for kickstarts, one file each, by file name: see ``imagebuild.kickstart.rule``."""

@@ -1,6 +1,6 @@
-"""Something that is defined twice: a mount point, a user, a network device, a repository.
+"""A mount point, user, network device or repository is defined twice.
 
-pykickstart warns of it, and the installer takes the last one or both. Keep one of them.
+pykickstart warns about it, and the installer uses the last one or both. Keep one of them.
 """
 
 from __future__ import annotations
@@ -15,5 +15,5 @@ SEVERITY: Severity = "warning"
 
 
 def find(kickstart: Kickstart, target: KickstartTarget) -> Iterator[Said]:
-    """pykickstart's warnings of that kind."""
+    """pykickstart's warnings about duplicates."""
     return iter(kickstart.repeated)

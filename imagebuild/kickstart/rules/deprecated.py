@@ -1,6 +1,6 @@
-"""A command or an option that pykickstart calls deprecated.
+"""A command or an option is deprecated, according to pykickstart.
 
-It does nothing any more, or a later release refuses it. Do what the message says.
+It no longer has any effect, or a later release refuses it. Follow the message.
 """
 
 from __future__ import annotations
@@ -15,5 +15,5 @@ SEVERITY: Severity = "warning"
 
 
 def find(kickstart: Kickstart, target: KickstartTarget) -> Iterator[Said]:
-    """pykickstart's warnings of that kind."""
+    """pykickstart's warnings about deprecated commands and options."""
     return iter(kickstart.deprecated)

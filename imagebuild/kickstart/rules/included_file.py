@@ -1,7 +1,8 @@
-"""Another file is included, which is not read here.
+"""Another file is included, which is not checked.
 
-What `%include` and `%ksappend` bring is there only when the installer runs, so nothing can be said about it. In a recipe put the
-text into a template and include that with Jinja2, `{% include "part.ks.j2" %}`: then all of it is checked.
+Files for `%include` and `%ksappend` exist only when the installer runs, so they cannot be checked.
+In a recipe, put the text into a template and include it with Jinja2, `{% include "part.ks.j2" %}`:
+then all of it is checked.
 """
 
 from __future__ import annotations
@@ -16,6 +17,6 @@ SEVERITY: Severity = "warning"
 
 
 def find(kickstart: Kickstart, target: KickstartTarget) -> Iterator[Said]:
-    """Every such line."""
+    """Every line that includes another file."""
     for line, text in kickstart.includes():
-        yield Said(line, f"{text.split()[0]}: what it includes is not checked")
+        yield Said(line, f"{text.split()[0]}: the included file is not checked")

@@ -1,10 +1,12 @@
-"""Something makes the installer ask, or leaves it something to ask for.
+"""The installer would ask a question.
 
-Nobody sits at the console of a build: a question there is an installation that hangs until its time is up. So no
-`graphical`, `vnc`, `interactive`, `autostep` or `ignoredisk --interactive`; for Anaconda a language, a time zone, a root
-password (or `rootpw --lock`), where to install (`part`, `autopart`, …), a disk that may be cleared (`clearpart` with `--all`,
-`--drives` or `--list`, unless `--none` is meant, and `zerombr` for a disk without a partition table). Write `cmdline`, or
-`text --non-interactive`, and what is missing. `firstboot --enable` asks when the guest starts.
+Nobody watches the console of a build: an installation that asks a question hangs until it times
+out. So do not use `graphical`, `vnc`, `interactive`, `autostep` or `ignoredisk --interactive`.
+Anaconda needs a language, a time zone, a root password (or `rootpw --lock`), a place to install to
+(`part`, `autopart`, …) and a disk that it may clear (`clearpart` with `--all`, `--drives` or
+`--list`, unless `--none` is intended, and `zerombr` for a disk without a partition table). Write
+`cmdline`, or `text --non-interactive`, and add what is missing. `firstboot --enable` asks when the
+guest starts.
 """
 
 from __future__ import annotations
@@ -18,29 +20,29 @@ from imagebuild.kickstart.rule import KickstartTarget
 SEVERITY: Severity = "error"
 _STORAGE = ("part", "partition", "autopart", "logvol", "raid", "volgroup", "btrfs", "mount", "stratisfs", "stratispool")
 _ASKING = {
-    "interactive": "it has Anaconda ask everything",
-    "autostep": "it walks through Anaconda's screens",
-    "vnc": "it has somebody look at Anaconda's screens",
-    "rdp": "it has somebody look at Anaconda's screens",
+    "interactive": "Anaconda would ask for everything",
+    "autostep": "Anaconda would step through its screens",
+    "vnc": "Anaconda's screens need somebody to watch them",
+    "rdp": "Anaconda's screens need somebody to watch them",
 }
 _NEEDED = (
     (("lang",), "no language (lang)"),
     (("timezone",), "no time zone (timezone)"),
     (("keyboard",), "no keyboard (keyboard)"),
-    (("rootpw", "user"), "no password of root and no user (rootpw, user)"),
-    (_STORAGE, "nothing that says where to install to (part, autopart)"),
+    (("rootpw", "user"), "no root password and no user (rootpw, user)"),
+    (_STORAGE, "no place to install to (part, autopart)"),
 )
 
 
 def find(kickstart: Kickstart, target: KickstartTarget) -> Iterator[Said]:
-    """Commands that ask, and what Anaconda would ask for."""
+    """Commands that ask questions, and missing commands for which Anaconda would ask."""
     yield from _asking(kickstart)
-    # What %include brings is not known.
+    # The content of %include is not known.
     if not target.asks or any(kickstart.includes()):
         return
     for names, missing in _NEEDED:
         if not any(kickstart.named(*names)):
-            yield Said(None, f"there is {missing}: Anaconda asks for it", f"write {names[0]}")
+            yield Said(None, f"{missing}: Anaconda would ask for it", f"write {names[0]}")
     yield from _cleared(kickstart)
 
 
@@ -49,7 +51,7 @@ def _asking(kickstart: Kickstart) -> Iterator[Said]:
         yield Said(command.line, f"{command.name}: {_ASKING[command.name]}", "remove it, and write cmdline")
     for command in kickstart.named("graphical"):
         if not command.has("--non-interactive"):
-            yield Said(command.line, "graphical shows screens and may ask", "write cmdline")
+            yield Said(command.line, "graphical shows screens and may ask questions", "write cmdline")
     for command in kickstart.named("ignoredisk"):
         if command.has("--interactive"):
             yield Said(command.line, "ignoredisk --interactive asks for the disks", "name them with --only-use")
@@ -59,12 +61,12 @@ def _asking(kickstart: Kickstart) -> Iterator[Said]:
 
 
 def _cleared(kickstart: Kickstart) -> Iterator[Said]:
-    """Partitions that need room, and no word that there may be some."""
+    """Partitions that need space, without a command that clears the disk."""
     needs_room = next(kickstart.named("autopart", "part", "partition"), None)
     clears = any(True for _ in kickstart.named("clearpart"))
     existing = any(
         command.has("--onpart", "--usepart", "--noformat", "--useexisting") for command in kickstart.commands
     )
     if needs_room and not clears and not existing:
-        message = f"{needs_room.name} without clearpart: Anaconda asks where the disk is not empty"
+        message = f"{needs_room.name} without clearpart: Anaconda asks if the disk is not empty"
         yield Said(needs_room.line, message, "write zerombr and clearpart --all --initlabel")

@@ -1,6 +1,7 @@
-"""A package, group or environment that is both wanted and excluded.
+"""A package, group or environment is both selected and excluded.
 
-Which of the two wins depends on the installer, on the order and on what else needs it. Keep one of them.
+Which of the two wins depends on the installer, on the order, and on what else needs it. Keep one of
+them.
 """
 
 from __future__ import annotations
@@ -17,15 +18,15 @@ SEVERITY: Severity = "error"
 def find(kickstart: Kickstart, target: KickstartTarget) -> Iterator[Said]:
     """The later of the two lines."""
     seen: dict[str, tuple[int, bool]] = {}
-    for line, name, wanted in _entries(kickstart):
-        earlier, was_wanted = seen.setdefault(name, (line, wanted))
-        if was_wanted != wanted:
-            first, second = ("wanted", "excluded") if was_wanted else ("excluded", "wanted")
-            yield Said(line, f"{name} is {second}, and {first} in line {earlier} of the kickstart", "keep one of them")
+    for line, name, selected in _entries(kickstart):
+        earlier, was_selected = seen.setdefault(name, (line, selected))
+        if was_selected != selected:
+            first, second = ("selected", "excluded") if was_selected else ("excluded", "selected")
+            yield Said(line, f"{name} is {second}, but {first} in line {earlier} of the kickstart", "keep one of them")
 
 
 def _entries(kickstart: Kickstart) -> Iterator[tuple[int, str, bool]]:
-    """Line, name, and whether it is wanted, of every line of %packages."""
+    """Line number, name, and whether it is selected, for every line of %packages."""
     for section in kickstart.sections:
         for number, text in section.body if section.name == "%packages" else ():
             words = text.partition("#")[0].split()

@@ -1,10 +1,12 @@
-"""A password or passphrase in plain text.
+"""A password or passphrase is in plain text.
 
-The kickstart is kept: by the installer in the guest (`/root/anaconda-ks.cfg`, `/root/original-ks.cfg`), in logs, in version
-control; whoever reads it has the password of every clone. Without `--iscrypted` a password counts as plain. In a recipe write
-`root: {password: {env: NAME}}`, which is hashed before it gets into the kickstart; else lock the account (`rootpw --lock`)
-and let keys in, or write what `openssl passwd -6` makes, with `--iscrypted`. A passphrase of a disk has no crypted form, and
-all clones of a template would share it: encrypt after cloning.
+Copies of the kickstart remain: in the guest, where the installer stores it
+(`/root/anaconda-ks.cfg`, `/root/original-ks.cfg`), in logs, in version control. Whoever reads one
+has the password of every clone. Without `--iscrypted` a password counts as plain text. In a recipe,
+write `root: {password: {env: NAME}}`, which is hashed before it is written to the kickstart.
+Otherwise lock the account (`rootpw --lock`) and use SSH keys, or write the output of
+`openssl passwd -6`, with `--iscrypted`. A disk passphrase has no hashed form, and all clones of a
+template would share it: encrypt after cloning.
 """
 
 from __future__ import annotations
@@ -31,14 +33,14 @@ _HASH_OPTIONS = ("--iscrypted", "--md5pass")
 
 
 def find(kickstart: Kickstart, target: KickstartTarget) -> Iterator[Said]:
-    """Every command with one, without telling it."""
+    """Every command with a secret; the message does not contain it."""
     for command in kickstart.named(*_HASHED):
         if _has_password(command) and (not command.has(*_HASH_OPTIONS) or command.has("--plaintext")):
             yield Said(command.line, f"{command.name} holds a password in plain text", "write a hash, with --iscrypted")
     for command in kickstart.named(*_OTHERS):
         for option in _OTHERS[command.name]:
             if command.option(option):
-                yield Said(command.line, f"{command.name} {option} holds a secret in plain text", "leave it out")
+                yield Said(command.line, f"{command.name} {option} is a secret in plain text", "remove it")
 
 
 def _has_password(command: Command) -> bool:
@@ -46,6 +48,6 @@ def _has_password(command: Command) -> bool:
         return bool(command.option("--password"))
     if command.name == "sshpw" and command.has("--sshkey"):
         return False
-    if command.name == "rootpw":  # what pykickstart made of it is of the last rootpw
+    if command.name == "rootpw":  # pykickstart's data is that of the last rootpw
         return any(not word.startswith("-") for word in command.words[1:])
     return bool(getattr(command.data, "password", ""))

@@ -1,8 +1,8 @@
-"""A script whose failure goes unseen: %pre, %pre-install or %post without `--erroronfail`.
+"""The failure of a script goes unnoticed: %pre, %pre-install or %post without `--erroronfail`.
 
-The installer goes on after a script that failed, and the image is made without what the script was to do. Write
-`--erroronfail`, and begin the script with `set -e`, since a shell ends with the status of its last command; or silence the
-rule where a failure does not matter.
+The installer continues after a failed script, and the image lacks what the script should have done.
+Write `--erroronfail`, and start the script with `set -e`, because a shell exits with the status of
+its last command; or suppress the rule if a failure does not matter.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ _SCRIPTS = ("%pre", "%pre-install", "%post")
 
 
 def find(kickstart: Kickstart, target: KickstartTarget) -> Iterator[Said]:
-    """Every script with something in it and without the option."""
+    """Every script that is not empty and lacks the option."""
     for section in kickstart.sections:
         if (
             section.name in _SCRIPTS
             and not section.has("--erroronfail")
             and any(line.strip() for _, line in section.body)
         ):
-            message = f"{section.name} without --erroronfail: its failure would go unseen"
+            message = f"{section.name} without --erroronfail: its failure would go unnoticed"
             yield Said(section.line, message, f"write {section.name} --erroronfail, and set -e in the script")

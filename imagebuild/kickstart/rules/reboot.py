@@ -1,7 +1,8 @@
-"""The machine does not switch itself off at the end.
+"""The machine does not power off at the end.
 
-A build waits for the machine to be off. `reboot` starts the guest, which then has a past of its own before it is a template;
-`halt`, and a kickstart that says nothing, wait for a key that nobody presses. Write `poweroff` or `shutdown`.
+A build waits for the machine to power off. `reboot` starts the guest, which then has a history
+before it becomes a template; `halt`, and a kickstart without any of these commands, wait for a key
+that nobody presses. Write `poweroff` or `shutdown`.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ _HINT = "write poweroff"
 
 
 def find(kickstart: Kickstart, target: KickstartTarget) -> Iterator[Said]:
-    """`reboot` and `halt`, or nothing of the kind."""
+    """`reboot` and `halt`, and a kickstart without any such command."""
     for command in kickstart.named("reboot"):
-        yield Said(command.line, "reboot starts the guest where power-off is needed", _HINT)
+        yield Said(command.line, "reboot starts the guest, but it must power off", _HINT)
     for command in kickstart.named("halt"):
-        yield Said(command.line, "halt waits for a key where power-off is needed", _HINT)
+        yield Said(command.line, "halt waits for a key, but the machine must power off", _HINT)
     if not any(kickstart.named("reboot", "halt", *_OFF)) and not any(kickstart.includes()):
-        yield Said(None, "nothing says what comes after the installation: the installer would wait for a key", _HINT)
+        yield Said(None, "no poweroff: the installer would wait for a key after the installation", _HINT)

@@ -1,8 +1,8 @@
-"""A swap partition, volume or file, or `autopart` that makes one.
+"""There is a swap partition, volume or file, or an `autopart` that creates one.
 
-A template is copied to guests of every size: swap in it costs space in each copy, wears the storage that guests share,
-and holds what was in memory. Memory is the hypervisor's to give. Leave the swap out; with `autopart` write `--noswap`.
-A guest that needs swap gets a disk for it.
+A template is copied to guests of every size: its swap takes space in each copy, wears the storage
+that the guests share, and contains former memory contents. Memory is for the hypervisor to assign.
+Remove the swap; with `autopart`, write `--noswap`. Give a guest that needs swap a disk for it.
 """
 
 from __future__ import annotations
@@ -18,13 +18,15 @@ SEVERITY: Severity = "error"
 
 
 def find(kickstart: Kickstart, target: KickstartTarget) -> Iterator[Said]:
-    """Every command that makes swap."""
+    """Every command that creates swap."""
     for place in places(kickstart):
         if place.is_swap:
             yield Said(place.command.line, f"{place.command.name} makes swap", "remove it")
     for command in kickstart.named("autopart"):
         if not _is_without_swap(command):
-            yield Said(command.line, "autopart makes swap", "write autopart --noswap, or the partitions themselves")
+            yield Said(
+                command.line, "autopart makes swap", "write autopart --noswap, or define the partitions yourself"
+            )
 
 
 def _is_without_swap(command: Command) -> bool:

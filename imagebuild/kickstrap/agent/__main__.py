@@ -1,7 +1,7 @@
-"""``python3 -m agent [KS.CFG]``: install, then power off, whatever happens.
+"""``python3 -m agent [KS.CFG]``: installs, then always powers off.
 
-Standard output is the serial console. A detailed log goes to the virtio port that libvirt's
-virt-install gives an installer, if it is there, and to /run/kickstrap/install.log.
+Standard output is the serial console. A detailed log goes to the virtio port that virt-install
+provides for installers, if it exists, and to /run/kickstrap/install.log.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def main(argv: list[str]) -> None:
 
 
 def _install(kickstart: Path, console: EventConsole) -> None:
-    # Only now: these take a second under emulation, and the host waits for the first event.
+    # Imported late: these take a second under emulation, and the host waits for the first event.
     from . import plan
     from .command import CommandRunner
     from .install import Installation
@@ -51,11 +51,11 @@ def _explain(console: EventConsole, error: BaseException) -> None:
     for line in traceback.format_exception(error):
         for part in line.rstrip().splitlines():
             console.log(part)
-    console.failed(f"an unexpected error, {type(error).__name__}: {error}")
+    console.failed(f"unexpected {type(error).__name__}: {error}")
 
 
 def _logs() -> list[int]:
-    """Descriptors of the log file and, if the VM has it, of the log port (never waited for)."""
+    """Descriptors of the log file and, if the VM has one, of the log port (without blocking)."""
     logs = []
     with suppress(OSError):
         LOG_FILE.parent.mkdir(parents=True, exist_ok=True)
@@ -68,12 +68,12 @@ def _logs() -> list[int]:
 
 
 def power_off() -> None:
-    """Let the console drain, write everything out, switch the machine off."""
+    """Drain the console, write everything to disk, power off."""
     with suppress(OSError, termios.error):
         termios.tcdrain(1)
     os.sync()
     trigger = Path("/proc/sysrq-trigger")
-    # u: file systems read-only, o: power off; b: at least end, where there is no ACPI.
+    # u: file systems read-only, o: power off; b: reboot, to end at least, if there is no ACPI.
     for key, patience in (("u", 0.2), ("o", 20.0), ("b", 20.0)):
         with suppress(OSError):
             trigger.write_text(key)
@@ -82,5 +82,5 @@ def power_off() -> None:
 
 if __name__ == "__main__":
     if os.getpid() != 1 and not Path("/run/kickstrap").is_dir():
-        sys.exit("this is kickstrap's installer: it erases the disk, and runs in the install VM only")
+        sys.exit("this is kickstrap's installer: it erases the disk, and runs only in the install VM")
     main(sys.argv)

@@ -1,4 +1,4 @@
-"""Root, users, groups and SSH keys of the installed system, with its own tools."""
+"""Configures root, users, groups and SSH keys of the installed system, with its own tools."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class PasswdEntry(NamedTuple):
-    """What /etc/passwd says of an account."""
+    """An account's entry in /etc/passwd."""
 
     uid: int
     gid: int
@@ -43,11 +43,13 @@ def useradd_command(user: PlannedUser) -> list[str]:
 
 
 def configure(target: Target, plan: InstallPlan) -> None:
-    """Groups first, then users, passwords, keys. Root without ``rootpw`` stays as the payload has it."""
+    """Configure groups, then users, passwords and keys. Without ``rootpw``, root stays as in the
+    payload.
+    """
     add_groups(target, plan.groups, plan.users)
     for user in plan.users:
         if user.name in entries(target.read("/etc/passwd")):
-            raise InstallError(f"user {user.name}: this account is already in the target")
+            raise InstallError(f"user {user.name}: this account already exists in the target")
         target.commands.run(useradd_command(user))
     passwords = [(user.name, user.password) for user in plan.users]
     if plan.root is not None:
@@ -58,11 +60,11 @@ def configure(target: Target, plan: InstallPlan) -> None:
 
 
 def add_groups(target: Target, groups: Sequence[UserGroup], users: Sequence[PlannedUser]) -> None:
-    """The groups asked for, and those that users name and the target does not have, as Anaconda does."""
+    """Add the requested groups, and those of users that the target lacks, as Anaconda does."""
     known = {line.partition(":")[0] for line in target.read("/etc/group").splitlines()}
     for group in groups:
         if group.name in known:
-            target.log(f"group {group.name}: nothing to do, it is already there")
+            target.log(f"group {group.name}: nothing to do, it already exists")
             continue
         gid = ["--gid", str(group.gid)] if group.gid is not None else []
         target.commands.run(["groupadd", *gid, group.name])
@@ -93,16 +95,16 @@ def set_passwords(target: Target, passwords: Iterable[tuple[str, Password]]) -> 
 
 
 def is_locked(shadow: str, name: str) -> bool:
-    """Whether no password can match, by the text of a shadow(5) file."""
+    """Whether no password can match, according to a shadow(5) file."""
     fields = [line.split(":") for line in shadow.splitlines()]
     return any(field[0] == name and field[1][:1] in {"!", "*"} for field in fields if len(field) > 1)
 
 
 def add_keys(target: Target, name: str, keys: Sequence[str]) -> None:
-    """Add to ~/.ssh/authorized_keys, with the owner and the modes that sshd insists on."""
+    """Add keys to ~/.ssh/authorized_keys, with the owner and modes that sshd requires."""
     entry = entries(target.read("/etc/passwd")).get(name)
     if entry is None:
-        raise InstallError(f"sshkey: there is no account {name} in the target")
+        raise InstallError(f"sshkey: the target has no account {name}")
     folder = f"{entry.home}/.ssh"
     target.path(folder).mkdir(mode=0o700, parents=True, exist_ok=True)
     path = f"{folder}/authorized_keys"

@@ -1,8 +1,9 @@
-"""``autopart`` and ``reqpart``: what Anaconda makes of them, for the disks that are there. Pure.
+"""Expands ``autopart`` and ``reqpart`` as Anaconda does, for the existing disks. Pure.
 
-Sizes are those of Anaconda 41: /boot 1 GiB, the EFI system partition 500 to 600 MiB, / from 1 GiB up to 70 GiB, /home
-only where 50 GiB are free. Its swap space follows the memory of the machine it runs on. Here that is the install VM, whose
-memory says nothing about the guest's and must not change an image: swap is a tenth of the disks, at most 8 GiB.
+Sizes are those of Anaconda 41: /boot 1 GiB, the EFI system partition 500 to 600 MiB, / from 1 GiB
+up to 70 GiB, /home only if 50 GiB are free. Anaconda sizes swap space by the memory of the machine
+that it runs on. Here that is the install VM, whose memory is unrelated to the guest's and must not
+affect an image: swap is a tenth of the disks, at most 8 GiB.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ _MEMBER = 500
 
 
 def complete(storage: Storage, machine: TargetMachine) -> Storage:
-    """``storage`` with the partitions of autopart and reqpart written out, and with a disk label chosen."""
+    """``storage`` with the partitions of autopart and reqpart expanded, and with a disk label."""
     label = storage.label or ("gpt" if machine.uefi or _asks_for_gpt(storage) else "msdos")
     mirrored = {name for array in storage.arrays if array.kind == "esp" for name in array.members}
     parts = tuple(part._replace(kind="esp") if part.name in mirrored else part for part in storage.partitions)
@@ -45,13 +46,13 @@ def _asks_for_gpt(storage: Storage) -> bool:
 
 
 def boot_disk(storage: Storage, machine: TargetMachine) -> int:
-    """The disk (from 0) that the firmware starts from: --boot-drive, or the first that is used."""
+    """The disk (from 0) that the firmware boots from: --boot-drive, or the first usable one."""
     named = disk_number(storage.boot_disk) if storage.boot_disk else None
     return named if named is not None else usable(storage, machine)[0]
 
 
 def _required(storage: Storage, machine: TargetMachine, *, boot: bool, fstype: str, line: int) -> Storage:
-    """What the firmware needs in front of everything else, and ``/boot``."""
+    """Add what the firmware needs before everything else, and ``/boot``."""
     disk = disk_name(boot_disk(storage, machine))
     partitions, file_systems = [], []
     kinds = {item.kind for item in storage.members}
@@ -69,7 +70,7 @@ def _required(storage: Storage, machine: TargetMachine, *, boot: bool, fstype: s
 
 
 def _free(storage: Storage, machine: TargetMachine) -> list[tuple[int, int]]:
-    """The disks that are used and the MiB left on each, as far as partitions are placed already."""
+    """The usable disks and the free MiB on each, given the partitions placed so far."""
     disks = usable(storage, machine)
     taken = {
         number: sum(part.size for part in storage.partitions if disk_number(part.disk) == number) for number in disks
@@ -82,7 +83,7 @@ def _swap(free: list[tuple[int, int]]) -> int:
 
 
 def _has_home(wanted: Autopart, free: list[tuple[int, int]]) -> bool:
-    """Anaconda counts the two largest regions."""
+    """Whether there is room for /home: like Anaconda, count the two largest regions."""
     return wanted.home and sum(sorted(size for _, size in free)[-2:]) >= _HOME_FROM
 
 
@@ -103,9 +104,9 @@ def _plain(storage: Storage, machine: TargetMachine, wanted: Autopart) -> Storag
 
 
 def _members(storage: Storage, machine: TargetMachine, word: str, kind: str, line: int) -> tuple[Partition, ...]:
-    """One partition on each disk that has room, as Anaconda does it."""
+    """One partition on each disk with enough space, as Anaconda does."""
     found = [number for number, size in _free(storage, machine) if size >= _MEMBER]
-    # on a disk without room it is told that there is none
+    # if no disk has enough space, placing the partition reports it
     return tuple(
         Partition(f"{word}.{number + 1}", _MEMBER, grow=True, disk=disk_name(number), kind=kind, line=line)
         for number in found or usable(storage, machine)[:1]
@@ -135,7 +136,7 @@ def _lvm(storage: Storage, machine: TargetMachine, wanted: Autopart) -> Storage:
 def _btrfs(storage: Storage, machine: TargetMachine, wanted: Autopart) -> Storage:
     free, line = _free(storage, machine), wanted.line
     if wanted.swap:
-        # a swap space cannot be a subvolume: it is a partition, as Anaconda makes it
+        # swap space cannot be a subvolume: it is a partition, as with Anaconda
         disk = disk_name(free[0][0])
         storage = storage._replace(
             partitions=(*storage.partitions, Partition("swap", _swap(free), disk=disk, kind="swap", line=line)),

@@ -1,4 +1,6 @@
-"""GRUB, for a BIOS on the target's disks and for UEFI in its EFI system partition, configured the way Debian's own tools keep it later."""
+"""Installs GRUB, for BIOS on the target's disks and for UEFI in its EFI system partition, as
+Debian's own tools do.
+"""
 
 from __future__ import annotations
 
@@ -22,11 +24,11 @@ _PARITY = {"n": "no", "o": "odd", "e": "even"}
 
 
 def settings(bootloader: Bootloader) -> dict[str, str]:
-    """Variables for /etc/default/grub. A serial console in --append becomes GRUB's console too."""
+    """Variables for /etc/default/grub. A serial console in --append is also used by GRUB."""
     values = {"GRUB_CMDLINE_LINUX": shlex.quote(bootloader.append) if bootloader.append else '""'}
     if bootloader.timeout is not None:
         values["GRUB_TIMEOUT"] = str(bootloader.timeout)
-    # Other systems on the disk: there are none, and looking for them takes long.
+    # There are no other systems on the disk, and searching for them takes long.
     values["GRUB_DISABLE_OS_PROBER"] = "true"
     if serial := _SERIAL.search(bootloader.append):
         unit, speed, parity, word = serial.groups()
@@ -45,7 +47,9 @@ def kernels(target: Target) -> list[str]:
 
 
 def install(target: Target, bootloader: Bootloader, start: BootLoaders, disks: Sequence[str]) -> None:
-    """Make sure that each kernel has its initramfs, and GRUB starts them from ``disks`` and by UEFI, as ``start`` says."""
+    """Make sure that each kernel has an initramfs, and install GRUB to ``disks`` and for UEFI,
+    according to ``start``.
+    """
     versions = kernels(target)
     if not versions:
         raise InstallError("the target has no kernel: add linux-image-cloud-amd64 to %packages")
@@ -53,7 +57,7 @@ def install(target: Target, bootloader: Bootloader, start: BootLoaders, disks: S
         if not target.has(f"/boot/initrd.img-{version}"):
             target.commands.run(["update-initramfs", "-c", "-k", version])
     if disks and not (target.has("/usr/sbin/grub-install") and target.has("/usr/lib/grub/i386-pc")):
-        raise InstallError("the target has no GRUB for a BIOS: add grub-pc to %packages")
+        raise InstallError("the target has no GRUB for BIOS: add grub-pc to %packages")
     text = set_variables(target.read("/etc/default/grub"), settings(bootloader))
     target.write("/etc/default/grub", text)
     for disk in disks:
@@ -66,7 +70,9 @@ def install(target: Target, bootloader: Bootloader, start: BootLoaders, disks: S
 
 
 def remember_disks(target: Target, disks: Sequence[str]) -> None:
-    """Tell the package grub-pc where GRUB is, or its next upgrade stops and asks."""
+    """Record for the package grub-pc where GRUB is installed, so that its next upgrade does not
+    ask.
+    """
     if target.has("/var/lib/dpkg/info/grub-pc.postinst") and target.has("/usr/bin/debconf-set-selections"):
         answer = f"grub-pc grub-pc/install_devices multiselect {', '.join(disks)}\n"
         target.commands.run(["debconf-set-selections"], input=answer)

@@ -22,13 +22,13 @@ def mkfs_command(volume: Btrfs, members: Sequence[str], uuid: str) -> list[str]:
 
 
 def scan(commands: CommandRunner, devices: Sequence[str]) -> None:
-    """Tell the kernel of all members: it mounts a btrfs by any one of them."""
+    """Register all members with the kernel, which then mounts the btrfs by any of them."""
     commands.run(["modprobe", "-q", "btrfs"], check=False)
     commands.run(["btrfs", "device", "scan", *devices])
 
 
 def make_subvolumes(commands: CommandRunner, device: str, subvolumes: Sequence[FileSystem]) -> None:
-    """Make the subvolumes of a btrfs, outer ones first."""
+    """Create the subvolumes of a btrfs, outer ones first."""
     _TOP.mkdir(parents=True, exist_ok=True)
     commands.run(["mount", "-t", "btrfs", device, _TOP])
     for fs in sorted(subvolumes, key=lambda fs: fs.subvolume.count("/")):

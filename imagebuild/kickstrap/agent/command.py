@@ -1,4 +1,4 @@
-"""Starts the tools that do the work, on the runtime or inside the target's root."""
+"""Runs tools in the runtime or inside the target's root."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ ENVIRONMENT = {
 
 
 class Result(NamedTuple):
-    """A tool that has ended: its exit status and what it wrote (both streams)."""
+    """A tool that has ended: its exit status and its output (both streams)."""
 
     status: int
     output: str
 
 
 class CommandRunner:
-    """Runs tools and logs every line they write. With ``root`` they run chrooted there."""
+    """Runs tools and logs every line of their output. With ``root`` they run chrooted there."""
 
     def __init__(self, log: Callable[[str], None], root: Path | None = None) -> None:
         self.log = log
         self.root = root
 
     def inside(self, root: Path) -> CommandRunner:
-        """The same, chrooted to ``root``."""
+        """The same runner, chrooted to ``root``."""
         return CommandRunner(self.log, root)
 
     def run(
@@ -52,11 +52,11 @@ class CommandRunner:
     ) -> Result:
         """Run a tool to its end. ``input`` is its standard input and is not logged.
 
-        With ``into`` its output goes to that file and is logged afterwards: then nothing that it
-        leaves running in the background can hold us up.
+        With ``into`` its output goes to that file and is logged afterwards: then processes that it
+        leaves in the background cannot block the installation.
 
-        Raises InstallError if it is not there, or, with ``check``, if it ends with a status
-        other than 0; the sentence carries the last line it wrote.
+        Raises InstallError if the tool is missing, or, with ``check``, if its exit status is not 0;
+        the message contains the last line of its output.
         """
         words = [str(word) for word in argv]
         self.log(f"run{' in the target' if self.root else ''}: {' '.join(words)}")
@@ -109,8 +109,8 @@ class CommandRunner:
 
 
 def failure(tool: str, result: Result) -> str:
-    """One sentence about a tool that ended badly."""
-    told = [line for line in result.output.splitlines() if line.strip()]
-    last = f": {told[-1].strip()}" if told else ""
+    """A sentence about a tool that failed."""
+    lines = [line for line in result.output.splitlines() if line.strip()]
+    last = f": {lines[-1].strip()}" if lines else ""
     how = f"ended with exit status {result.status}" if result.status >= 0 else f"was ended by signal {-result.status}"
     return f"{os.path.basename(tool)} {how}{last}"

@@ -1,8 +1,8 @@
-"""What the agent tells: events on the serial console, everything else in the log.
+"""The agent's output: events on the serial console, everything else in the log.
 
-Each event is one line that starts at column 0 (``kickstrap: step 2/6 …``); the host follows
-the installation by them. Foreign text (output of tools and scripts) never gets to the console
-at column 0, so that it cannot be taken for an event.
+Each event is a line that starts at column 0 (``kickstrap: step 2/6 …``); the host follows the
+installation by these events. Other text (output of tools and scripts) never starts at column 0 of
+the console, so that it cannot be mistaken for an event.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _WIDEST = 400
 
 
 def one_line(text: str) -> str:
-    """``text`` without line breaks and control characters, and not endless."""
+    """``text`` without line breaks and control characters, and of limited length."""
     line = " ".join("".join(char if char.isprintable() else " " for char in text).split())
     return line if len(line) <= _WIDEST else line[:_WIDEST] + "…"
 
@@ -25,8 +25,8 @@ def one_line(text: str) -> str:
 class EventConsole:
     """Writes events to the descriptor ``events`` and log lines to the descriptors ``logs``.
 
-    A log that is full just now (a virtio port that nobody reads) loses the line; one that cannot
-    be written to at all is given up.
+    A log that is currently full (a virtio port that nobody reads) loses the line; one that cannot
+    be written to at all is no longer used.
     """
 
     def __init__(self, events: int, logs: list[int] | None = None) -> None:
@@ -43,19 +43,21 @@ class EventConsole:
         self._event(f"step {number}/{count} {one_line(text)}")
 
     def progress(self, percent: int, text: str) -> None:
-        """``percent`` of the whole installation; told only when it grows."""
+        """Report ``percent`` of the whole installation, if it has grown."""
         if percent > self._percent:
             self._percent = percent
             self._event(f"progress {percent} {one_line(text)}")
 
     def failed(self, text: str) -> None:
-        """Tell the last log lines, indented, then the event: it is the last word."""
+        """Print the last log lines, indented, then the event, which is the final output."""
         for line in self._tail:
             self._write(self._events, f"  | {line}")
         self._event(f"failed: {one_line(text)}")
 
     def log(self, text: str) -> None:
-        """A line for the log; the last ones are told on the console too if the installation fails."""
+        """Write a line to the log; the last lines are also printed on the console if the
+        installation fails.
+        """
         self._tail.append(self._write_log(text))
 
     def _write_log(self, text: str) -> str:

@@ -1,4 +1,4 @@
-"""The target's disks and their partitions as the kernel shows them."""
+"""The device nodes of the target's disks and partitions."""
 
 from __future__ import annotations
 
@@ -14,13 +14,15 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 TARGET_SERIAL = "target"
-"""The serial number of the first disk to install on; the others are ``target2``, ``target3``, …"""
+"""The serial number of the first disk to install to; the others have ``target2``, ``target3``, …"""
 _OURS = frozenset({"stage2", "payload"})
 _NO_DISK = ("fd", "loop", "md", "ram", "sr", "zram", "dm-")
 
 
 def serial(disk: Path) -> str:
-    """The serial number of a disk under /sys/block: virtio's own, or SCSI's and SATA's page 0x80."""
+    """The serial number of a disk under /sys/block: virtio's attribute, or page 0x80 of SCSI and
+    SATA.
+    """
     plain = disk / "serial"
     page = disk / "device" / "vpd_pg80"
     try:
@@ -34,7 +36,7 @@ def serial(disk: Path) -> str:
 
 
 def find_disks(blocks: Path = Path("/sys/block")) -> list[str]:
-    """The devices to install on, in order: by their serial numbers, or else the only writable disk."""
+    """The devices to install to, in order: by serial number, else the only writable disk."""
     found: dict[int, str] = {}
     others = []
     for disk in sorted(blocks.iterdir()):
@@ -52,7 +54,7 @@ def find_disks(blocks: Path = Path("/sys/block")) -> list[str]:
     if len(others) != 1:
         seen = ", ".join(others) or "none"
         raise InstallError(
-            f"no disk has the serial number {TARGET_SERIAL!r}, and of others there is not just one: {seen}"
+            f"no disk has the serial number {TARGET_SERIAL!r}, and there is not exactly one other disk: {seen}"
         )
     return [f"/dev/{others[0]}"]
 
@@ -69,18 +71,20 @@ def partition_device(disk: str, number: int) -> str:
 
 
 def wait_for(devices: Sequence[str]) -> None:
-    """Wait until the kernel shows these; InstallError if it does not within ten seconds."""
+    """Wait until these devices exist. Raises InstallError after ten seconds."""
     for device in devices:
         for _ in range(200):
             if Path(device).exists():
                 break
             time.sleep(0.05)
         else:
-            raise InstallError(f"the kernel did not show the device {device}")
+            raise InstallError(f"the device {device} did not appear")
 
 
 def link_by_uuid(device: str, uuid: str, folder: Path = Path("/dev/disk/by-uuid")) -> None:
-    """What udev would do: without this link GRUB's configuration names the root file system by its device."""
+    """Create the link that udev would: without it GRUB's configuration names the root file system
+    by its device.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     link = folder / uuid
     link.unlink(missing_ok=True)

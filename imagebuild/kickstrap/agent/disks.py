@@ -1,7 +1,9 @@
-"""What a kickstart asks of the disks, as plain values. Sizes in MiB. Pure: pykickstart's handler in, ``Storage`` out.
+"""The storage of a kickstart, as plain values in MiB. Pure: converts pykickstart's handler to
+``Storage``.
 
-Everything that others can stand on has a name: a partition ``pv.01``, or its mount point; a RAID array the word
-it is given for a mount point; a logical volume ``GROUP/NAME``. ``line`` is where the kickstart says it.
+Everything that can contain something else has a name: a partition ``pv.01``, or its mount point; a
+RAID array the word in place of its mount point; a logical volume ``GROUP/NAME``. ``line`` is its
+line in the kickstart.
 """
 
 from __future__ import annotations
@@ -12,13 +14,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 ESP = "/boot/efi"
-"""Where the EFI system partition is mounted."""
+"""The mount point of the EFI system partition."""
 FILE_SYSTEM = {"efi": "vfat"}
-"""Kickstart's names of file systems that are called otherwise."""
+"""Kickstart's names of file systems that differ from the usual ones."""
 
 
 class Partition(NamedTuple):
-    """One partition. ``kind``: linux, swap, lvm, raid, esp or biosboot; ``disk`` as --ondisk names it, or empty."""
+    """A partition. ``kind``: linux, swap, lvm, raid, esp or biosboot; ``disk`` is that of --ondisk,
+    or empty.
+    """
 
     name: str
     size: int = 0
@@ -30,7 +34,7 @@ class Partition(NamedTuple):
 
 
 class Array(NamedTuple):
-    """A RAID array ``device`` of ``members``; others know it as ``name``."""
+    """A RAID array ``device`` of ``members``; other items refer to it as ``name``."""
 
     name: str
     device: str
@@ -50,7 +54,9 @@ class VolumeGroup(NamedTuple):
 
 
 class LogicalVolume(NamedTuple):
-    """``percent`` of the whole group, or ``size``; ``grow`` takes what is left, up to ``maxsize`` if it is not 0."""
+    """``percent`` of the whole group, or ``size``; ``grow`` uses the free space, up to ``maxsize``
+    if it is not 0.
+    """
 
     group: str
     volume: str
@@ -77,9 +83,9 @@ class Btrfs(NamedTuple):
 
 
 class FileSystem(NamedTuple):
-    """A file system, swap space (mount point ``swap``) or btrfs subvolume, on what is called ``on``.
+    """A file system, swap space (mount point ``swap``) or btrfs subvolume on the item named ``on``.
 
-    A subvolume that is made and not mounted has the mount point ``none``.
+    A subvolume that is not mounted has the mount point ``none``.
     """
 
     mountpoint: str
@@ -110,7 +116,9 @@ class Reqpart(NamedTuple):
 
 
 class Storage(NamedTuple):
-    """All of it. ``label``: gpt, msdos, or empty where the kickstart leaves it to us; ``boots``: it gets a boot loader."""
+    """The whole storage. ``label``: gpt, msdos, or empty if not specified; ``boots``: a boot loader
+    is installed.
+    """
 
     partitions: tuple[Partition, ...] = ()
     arrays: tuple[Array, ...] = ()
@@ -130,7 +138,7 @@ class Storage(NamedTuple):
 
     @property
     def members(self) -> list[Partition | Array]:
-        """What others can stand on."""
+        """The items that can contain others."""
         return [*self.partitions, *self.arrays]
 
     @property
@@ -139,7 +147,7 @@ class Storage(NamedTuple):
 
 
 def make(handler: Any) -> Storage:
-    """What the storage commands of a kickstart say together."""
+    """The storage that a kickstart's commands define."""
     builder = _DiskPlanBuilder()
     for part in handler.partition.partitions:
         builder.partition(part)
@@ -190,7 +198,7 @@ def _autopart(command: Any) -> Autopart | None:
 
 
 class _DiskPlanBuilder:
-    """Takes pykickstart's objects one after the other; swap spaces get names of their own."""
+    """Collects pykickstart's objects; each swap space gets a unique name."""
 
     def __init__(self) -> None:
         self.partitions: list[Partition] = []
@@ -247,7 +255,7 @@ class _DiskPlanBuilder:
             self.file_systems.append(FileSystem(btrfs.mountpoint, "btrfs", name, line=btrfs.lineno))
 
     def _format(self, item: Any, name: str) -> None:
-        """A file system or swap space, unless it is a part of something else."""
+        """Add a file system or swap space, unless the item is part of something else."""
         mountpoint = item.mountpoint
         if mountpoint.startswith("/") or mountpoint == "swap":
             fstype = "swap" if mountpoint == "swap" else item.fstype or "ext4"
@@ -273,6 +281,6 @@ def _kind(item: Any) -> str:
 
 
 def mount_order(file_systems: Iterable[FileSystem]) -> list[FileSystem]:
-    """What is mounted, parents first: / before /var before /var/log."""
+    """The mounted file systems, parents first: / before /var before /var/log."""
     mounted = [fs for fs in file_systems if fs.mountpoint.startswith("/")]
     return sorted(mounted, key=lambda fs: [part for part in fs.mountpoint.split("/") if part])

@@ -1,7 +1,9 @@
-"""GRUB for UEFI, at the removable path: firmware starts \\EFI\\BOOT\\BOOTX64.EFI without a variable that names it.
+"""GRUB for UEFI, at the removable path: firmware starts \\EFI\\BOOT\\BOOTX64.EFI without an EFI
+variable.
 
-With secure boot that is shim, signed by Microsoft, which starts GRUB, signed by Debian. Debian's signed GRUB looks for its
-configuration in \\EFI\\debian of the partition that it was started from: a few lines there lead to /boot/grub.
+With Secure Boot that is shim, signed by Microsoft, which starts GRUB, signed by Debian. Debian's
+signed GRUB looks for its configuration in \\EFI\\debian of the partition that it was started from:
+a few lines there point to /boot/grub.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ _SIGNED = {
     "/usr/lib/shim/mmx64.efi.signed": ("mmx64.efi", "shim-helpers-amd64-signed"),
     "/usr/lib/grub/x86_64-efi-signed/grubx64.efi.signed": ("grubx64.efi", "grub-efi-amd64-signed"),
 }
-"""Debian's signed programs: their names in the EFI system partition, and the packages that bring them."""
+"""Debian's signed programs: their names in the EFI system partition, and their packages."""
 PACKAGES = ("grub-efi-amd64", "grub-efi-amd64-bin")
 SECURE_PACKAGES = ("shim-signed", "grub-efi-amd64-signed")
 _ANSWERS = """\
@@ -31,7 +33,7 @@ grub-efi-amd64 grub2/update_nvram boolean false
 
 
 def install(target: Target, *, secure: bool) -> None:
-    """Put GRUB into the mounted EFI system partition; with ``secure`` the signed programs."""
+    """Install GRUB to the mounted EFI system partition, with ``secure`` the signed programs."""
     if not target.has("/usr/sbin/grub-install") or not target.has("/usr/lib/grub/x86_64-efi"):
         raise InstallError("the target has no GRUB for UEFI: add grub-efi-amd64 to %packages")
     target.commands.run([
@@ -43,12 +45,14 @@ def install(target: Target, *, secure: bool) -> None:
         folder = target.commands.run(["grub-mkrelpath", "/boot/grub"]).output.split()[-1]
         install_signed(target, uuid, folder)
     if target.has("/var/lib/dpkg/info/grub-efi-amd64.postinst") and target.has("/usr/bin/debconf-set-selections"):
-        # an upgrade must write the removable path too, and no variables of the machine it happens on
+        # an upgrade must also write the removable path, and no EFI variables of the machine that it runs on
         target.commands.run(["debconf-set-selections"], input=_ANSWERS)
 
 
 def install_signed(target: Target, uuid: str, folder: str) -> None:
-    """The signed programs, and the configuration that the signed GRUB finds: it leads to ``folder`` on that file system."""
+    """Install the signed programs, and a configuration for the signed GRUB that points to
+    ``folder`` on that file system.
+    """
     for source, (name, package) in _SIGNED.items():
         if not target.has(source):
             raise InstallError(f"secure boot needs {source} in the target: add {package} to %packages")

@@ -1,14 +1,14 @@
-"""The errors the agent raises on purpose: a sentence for the console."""
+"""The errors that the agent raises on purpose, with a sentence for the console."""
 
 from __future__ import annotations
 
 
 class InstallError(Exception):
-    """The installation cannot go on; the message is one sentence, told on the console."""
+    """The installation cannot continue; the message is a sentence for the console."""
 
 
 class StorageError(InstallError):
-    """What is asked of the disks cannot be done; ``line`` is the kickstart's, from 1."""
+    """The requested storage is not possible; ``line`` is the kickstart's, from 1."""
 
     def __init__(self, line: int, message: str, hint: str | None = None) -> None:
         super().__init__(f"kickstart line {line}: {message}")

@@ -1,4 +1,4 @@
-"""The commands that make file systems and swap spaces, and how they are mounted."""
+"""Commands that create file systems and swap spaces, and mount options."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _UNPACK_OPTIONS = {
     "btrfs": "noatime",
     "vfat": "umask=0077",
 }
-"""While installing nothing has to survive a crash: a failed installation is thrown away."""
+"""During the installation nothing must survive a crash: a failed installation is discarded."""
 
 
 class Mounted(NamedTuple):
-    """A file system of the target: what was asked for, on which device, and its new UUID."""
+    """A file system of the target: the requested one, its device, and its new UUID."""
 
     file_system: FileSystem
     device: str
@@ -26,7 +26,7 @@ class Mounted(NamedTuple):
 
 
 def mkfs_command(file_system: FileSystem, device: str, uuid: str, ext4_features: str = "") -> list[str]:
-    """The command that makes a file system; everything is initialised now, not in each clone."""
+    """The command that creates a file system; everything is initialised now, not in each clone."""
     label = file_system.label
     named = ["-L", label] if label else []
     match file_system.fstype:
@@ -45,18 +45,20 @@ def mkfs_command(file_system: FileSystem, device: str, uuid: str, ext4_features:
 
 
 def uuid_for(fstype: str, random: str) -> str:
-    """The UUID of a new file system, from a random one: vfat has eight digits only."""
+    """The UUID of a new file system, from a random one: vfat has only eight digits."""
     return f"{random[:4]}-{random[4:8]}".upper() if fstype == "vfat" else random
 
 
 def mount_options(file_system: FileSystem) -> str:
-    """The options of the mount while installing."""
+    """The mount options during the installation."""
     options = _UNPACK_OPTIONS[file_system.fstype]
     return f"{options},subvol={file_system.subvolume}" if file_system.subvolume else options
 
 
 def readable_features(commands: CommandRunner) -> str:
-    """What to switch off so that hosts older than this mkfs read the disk (e2fsprogs 1.47)."""
+    """The features to disable so that hosts older than this mkfs (e2fsprogs 1.47) can read the
+    disk.
+    """
     version = commands.run(["mkfs.ext4", "-V"], check=False).output
     numbers = version.partition("mke2fs ")[2].split(" ")[0].split(".")[:2]
     known = len(numbers) == 2 and all(n.isdigit() for n in numbers) and [int(n) for n in numbers] >= [1, 47]

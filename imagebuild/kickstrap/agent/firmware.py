@@ -1,4 +1,4 @@
-"""How the installed system is started: which GRUB goes where, and what it needs of the layout. Pure."""
+"""How the installed system boots: which GRUB is installed where, and what layout it needs. Pure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 
 class BootLoaders(NamedTuple):
-    """``bios`` are the disks (from 0) that get GRUB for a BIOS; ``efi``: GRUB goes into the EFI system partition."""
+    """``bios`` are the disks (from 0) that get GRUB for BIOS; ``efi``: GRUB is installed to the EFI
+    system partition.
+    """
 
     bios: tuple[int, ...]
     efi: bool
@@ -26,9 +28,10 @@ class BootLoaders(NamedTuple):
 
 
 def start(storage: Storage, placed: Sequence[Placed], machine: TargetMachine) -> BootLoaders:
-    """What this layout is started by: an ESP means UEFI, a biosboot partition a BIOS; both are possible.
+    """The boot loaders for this layout: an ESP means UEFI, a biosboot partition BIOS; both are
+    possible.
 
-    Raises StorageError when the layout lacks what the machine's firmware needs.
+    Raises StorageError if the layout lacks what the machine's firmware needs.
     """
     if not storage.boots:
         return BootLoaders((), efi=False)
@@ -38,11 +41,11 @@ def start(storage: Storage, placed: Sequence[Placed], machine: TargetMachine) ->
     if machine.uefi and not efi:
         raise StorageError(
             storage.line,
-            "the machine's firmware is UEFI, and there is no EFI system partition",
+            "the machine's firmware is UEFI, but there is no EFI system partition",
             f"add: part {ESP} --fstype=efi --size=200, or reqpart",
         )
     if efi and storage.label == "msdos":
-        raise StorageError(storage.line, "UEFI starts from a GPT", "write clearpart --disklabel=gpt, or leave it out")
+        raise StorageError(storage.line, "UEFI needs a GPT", "write clearpart --disklabel=gpt, or omit --disklabel")
     wants_bios = not machine.uefi or bool(biosboot)
     if not wants_bios:
         return BootLoaders((), efi, machine.secure)
@@ -51,14 +54,14 @@ def start(storage: Storage, placed: Sequence[Placed], machine: TargetMachine) ->
         disk = disk_name(lacking[0])
         raise StorageError(
             storage.line,
-            f"GRUB for a BIOS needs a biosboot partition on {disk}, which has a GPT",
+            f"GRUB for BIOS needs a biosboot partition on {disk}, which has a GPT",
             f"add: part biosboot --size=1 --ondisk={disk}, or set machine.firmware: uefi in the recipe",
         )
     return BootLoaders(tuple(sorted(disks)), efi, machine.secure)
 
 
 def _mirrors(storage: Storage, placed: Sequence[Placed]) -> set[int]:
-    """The disks of the RAID 1 that /boot is on: each must start without the others."""
+    """The disks of the RAID 1 that contains /boot: each must boot without the others."""
     boot = "/boot" if "/boot" in storage.mountpoints else "/"
     on = {fs.on for fs in storage.file_systems if fs.mountpoint == boot}
     groups = {volume.group for volume in storage.volumes if volume.name in on}
@@ -71,13 +74,15 @@ def _mirrors(storage: Storage, placed: Sequence[Placed]) -> set[int]:
 
 
 def check(storage: Storage, placed: Sequence[Placed], machine: TargetMachine) -> None:
-    """Raise StorageError when the machine could not start, or would lose what it mirrors with one disk."""
+    """Raise StorageError if the machine could not boot, or if one disk holds all copies of a
+    mirror.
+    """
     for array in storage.arrays:
         on = [one.disk for one in placed if one.partition.name in array.members]
         if array.level == 1 and len(set(on)) < len(on) and len(machine.disks) > 1:
             raise StorageError(
                 array.line,
-                f"raid {array.name}: two of its members are on one disk, so it mirrors nothing",
-                "put each member on a disk of its own with --ondisk",
+                f"raid {array.name}: two of its members are on the same disk, so they mirror nothing",
+                "put each member on a separate disk with --ondisk",
             )
     start(storage, placed, machine)

@@ -1,4 +1,4 @@
-"""The installation, step by step. Everything before the first step has only read."""
+"""The installation, step by step. Nothing is changed before the first step."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from .plan import InstallPlan
 
 SYSROOT = Path("/mnt/sysimage")
-"""Where Anaconda has the target too; %post --nochroot scripts rely on it."""
+"""The same path as in Anaconda; %post --nochroot scripts rely on it."""
 
 
 class Stage(NamedTuple):
-    """A part of the installation; ``until`` is the percentage of the whole when it is done."""
+    """A part of the installation; ``until`` is the percentage of the whole after it."""
 
     text: str
     until: int
@@ -29,7 +29,7 @@ class Stage(NamedTuple):
 
 
 class Installation:
-    """Carries out one plan."""
+    """Performs the installation of a plan."""
 
     def __init__(self, plan: InstallPlan, console: EventConsole, commands: CommandRunner, root: Path = SYSROOT) -> None:
         self._plan = plan
@@ -41,7 +41,7 @@ class Installation:
         self._percent = 0
 
     def steps(self) -> list[Stage]:
-        """What is to be done, in order; how long each takes is measured with a plain root archive."""
+        """The steps, in order; percentages were measured with an uncompressed root archive."""
         plan = self._plan
         from_archive = isinstance(plan.payload, Liveimg)
         steps = [
@@ -56,7 +56,7 @@ class Installation:
         return [step for step in steps if step is not None]
 
     def run(self) -> None:
-        """Do it all. Raises InstallError; then whatever is mounted stays mounted."""
+        """Perform all steps. Raises InstallError; file systems then remain mounted."""
         steps = self.steps()
         for number, step in enumerate(steps, 1):
             self._console.step(number, len(steps), step.text)

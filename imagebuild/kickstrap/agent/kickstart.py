@@ -1,4 +1,6 @@
-"""Reads the kickstart in the VM: pykickstart's syntax, our commands only, so that it starts fast."""
+"""Reads the kickstart in the VM, with only the supported commands of pykickstart, so that it starts
+fast.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ from .supported import COMMANDS, KICKSTART_VERSION, check
 
 
 def read(text: str) -> Any:
-    """pykickstart's handler after parsing ``text``; InstallError for the first thing that is wrong or not carried out."""
+    """pykickstart's handler after parsing ``text``. Raises InstallError for the first error or
+    unsupported item.
+    """
     handler = parse(text)
     for finding in check(handler, text):
         raise InstallError(f"kickstart line {finding.line}: {finding.message}")
@@ -22,10 +26,10 @@ def read(text: str) -> Any:
 
 
 def parse(text: str) -> Any:
-    """pykickstart's handler after parsing ``text``, whatever it asks for.
+    """pykickstart's handler after parsing ``text``, without checking for support.
 
-    Only the supported commands are registered: setting up the parsers of all eighty costs half a
-    second under emulation. Raises InstallError for what pykickstart cannot read.
+    Only the supported commands are registered: setting up the parsers of all eighty takes half a
+    second under emulation. Raises InstallError if pykickstart cannot parse the text.
     """
     version = importlib.import_module(f"pykickstart.handlers.{KICKSTART_VERSION.lower()}")
     whole = getattr(version, f"{KICKSTART_VERSION}Handler")

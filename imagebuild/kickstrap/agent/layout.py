@@ -1,4 +1,4 @@
-"""Where partitions go on the disks, and how large what stands on them gets: pure arithmetic, in MiB."""
+"""The places of partitions on the disks, and the sizes of what they contain. Pure, in MiB."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from .machine import TargetMachine
 
 FIRST = 1
-"""The first partition begins at 1 MiB; on a DOS label GRUB's core image lives in the gap before it."""
+"""The first partition starts at 1 MiB; on a DOS label GRUB's core image is in the gap before it."""
 _GPT_END = 1
-"""What the second copy of a GPT needs at the end of the disk, in whole MiB."""
+"""MiB for the second copy of a GPT at the end of the disk."""
 _MOST = 2 * 1024 * 1024
-"""A DOS label addresses 2^32 sectors of 512 bytes: 2 TiB."""
+"""A DOS label can address 2^32 sectors of 512 bytes: 2 TiB."""
 MOST_PARTITIONS = {"msdos": 4, "gpt": 128}
-"""A DOS label holds more with an extended partition only."""
+"""A DOS label can have more only with an extended partition."""
 _TYPES = {
     # sfdisk's: the code of a DOS label, and GPT's GUID by its shortcut (sfdisk(8))
     "msdos": {"linux": "83", "swap": "82", "lvm": "8e", "raid": "fd", "esp": "ef"},
@@ -36,7 +36,7 @@ _TYPES = {
 
 
 class Placed(NamedTuple):
-    """A partition on its disk (from 0), as number (from 1) there."""
+    """A partition, its disk (from 0), and its number (from 1) on that disk."""
 
     partition: Partition
     disk: int
@@ -46,14 +46,14 @@ class Placed(NamedTuple):
 
 
 def usable(storage: Storage, machine: TargetMachine) -> list[int]:
-    """The disks (from 0) that partitions may go to, by ignoredisk and clearpart."""
+    """The disks (from 0) that partitions may be placed on, by ignoredisk and clearpart."""
     every = range(len(machine.disks))
     only = [_known(name, machine, storage.line, "ignoredisk") for name in storage.only] or every
     ignored = [_known(name, machine, storage.line, "ignoredisk") for name in storage.ignored]
     cleared = [_known(name, machine, storage.line, "clearpart") for name in storage.cleared] or every
     left = [number for number in every if number in only and number not in ignored and number in cleared]
     if not left:
-        raise StorageError(storage.line, "ignoredisk and clearpart leave no disk to install on")
+        raise StorageError(storage.line, "ignoredisk and clearpart leave no disk to install to")
     return left
 
 
@@ -66,10 +66,10 @@ def _known(name: str, machine: TargetMachine, line: int, command: str) -> int:
 
 
 def place(storage: Storage, machine: TargetMachine) -> list[Placed]:
-    """Every partition on its disk, in the kickstart's order.
+    """Place every partition on a disk, in the kickstart's order.
 
-    One without --ondisk goes to the first disk where it fits. Those that grow share what is left on
-    their disk. Raises StorageError when something does not fit.
+    One without --ondisk is placed on the first disk where it fits. Partitions that grow share the
+    free space on their disk. Raises StorageError if something does not fit.
     """
     label, disks = storage.label or "msdos", usable(storage, machine)
     on: dict[int, list[Partition]] = {number: [] for number in disks}
@@ -92,7 +92,7 @@ def _disk_for(part: Partition, storage: Storage, machine: TargetMachine, on: dic
         number = _known(part.disk, machine, part.line, f"part {part.name}")
         if number not in on:
             raise StorageError(
-                part.line, f"part {part.name}: ignoredisk or clearpart leaves {part.disk} alone", "name it there too"
+                part.line, f"part {part.name}: ignoredisk or clearpart excludes {part.disk}", "add the disk there too"
             )
         candidates = [number]
     else:
@@ -105,7 +105,7 @@ def _disk_for(part: Partition, storage: Storage, machine: TargetMachine, on: dic
         raise StorageError(
             part.line,
             f"part: there are more than {MOST_PARTITIONS[label]} partitions",
-            "with clearpart --disklabel=gpt a disk holds more",
+            "clearpart --disklabel=gpt allows more",
         )
     number = candidates[0]
     needed, size = part.size + sum(other.size for other in on[number]), machine.disks[number]
@@ -119,20 +119,22 @@ def _disk_for(part: Partition, storage: Storage, machine: TargetMachine, on: dic
 
 
 def room(disk: int, label: str) -> int:
-    """MiB for partitions on a disk of ``disk`` MiB."""
+    """MiB available for partitions on a disk of ``disk`` MiB."""
     return disk - FIRST - _GPT_END if label == "gpt" else min(disk, _MOST if disk < UNLIMITED else disk) - FIRST
 
 
 def sizes(partitions: Sequence[Partition], disk: int, label: str = "msdos") -> list[int]:
-    """The size of each partition on a disk of ``disk`` MiB that holds them; those that grow share what is left.
+    """The size of each partition on a disk of ``disk`` MiB; those that grow share the free space.
 
-    They share in proportion to their --size, none beyond its --maxsize, as Anaconda does it.
+    They share it in proportion to their --size, up to their --maxsize, as with Anaconda.
     """
     return grown([(part.size, part.grow, part.maxsize) for part in partitions], room(disk, label))
 
 
 def grown(wanted: Sequence[tuple[int, bool, int]], most: int) -> list[int]:
-    """(size, whether it grows, its limit or 0) of each, in any unit -> sizes that take ``most`` if they may."""
+    """Grow items to a total of ``most`` if possible: (size, whether it grows, its limit or 0) of
+    each, in any unit.
+    """
     result = [size for size, _, _ in wanted]
     left = most - sum(result)
     growing = {i for i, (size, grow, limit) in enumerate(wanted) if grow and (not limit or limit > size)}
@@ -152,7 +154,9 @@ def grown(wanted: Sequence[tuple[int, bool, int]], most: int) -> list[int]:
 
 
 def sfdisk_script(placed: Sequence[Placed], label: str, active: str) -> str:
-    """Input of sfdisk(8) for one disk; the partition called ``active`` is marked bootable on a DOS label."""
+    """Input for sfdisk(8) for one disk; on a DOS label the partition called ``active`` is marked
+    bootable.
+    """
     lines = [f"label: {'gpt' if label == 'gpt' else 'dos'}", "unit: sectors", ""]
     for one in placed:
         boot = ", bootable" if label == "msdos" and one.partition.name == active else ""
@@ -161,27 +165,31 @@ def sfdisk_script(placed: Sequence[Placed], label: str, active: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-# What stands on partitions.
+# The content of partitions.
 
 RAID_OFFSET = 1
-"""MiB before the data of an array: its metadata. Told to mdadm, whose own choice depends on the disk."""
+"""MiB before the data of an array, for its metadata. Passed to mdadm, whose own choice depends on
+the disk.
+"""
 _PV_HEADER = 1
 """MiB before the first extent of a physical volume (LVM's default)."""
 
 
 def array_size(level: int, members: Sequence[int]) -> int:
-    """MiB of an array of members of these sizes."""
+    """The size in MiB of an array with members of these sizes."""
     held = [size - RAID_OFFSET for size in members]
     return min(held) if level == 1 else sum(held)
 
 
 def group_extents(extent: int, members: Iterable[int]) -> int:
-    """How many extents of ``extent`` KiB physical volumes of these sizes hold."""
+    """The number of extents of ``extent`` KiB in physical volumes of these sizes."""
     return sum((size - _PV_HEADER) * 1024 // extent for size in members)
 
 
 def volume_extents(volumes: Sequence[LogicalVolume], extent: int, total: int) -> list[int]:
-    """How many extents each logical volume gets in a group of ``total``. Raises StorageError when they do not fit."""
+    """The number of extents of each logical volume in a group of ``total``. Raises StorageError if
+    they do not fit.
+    """
     wanted = []
     for volume in volumes:
         size = total * volume.percent // 100 if volume.percent else -(-volume.size * 1024 // extent)
@@ -197,7 +205,7 @@ def volume_extents(volumes: Sequence[LogicalVolume], extent: int, total: int) ->
 
 
 def check_fits(storage: Storage, placed: Sequence[Placed]) -> None:
-    """Raise StorageError when arrays and logical volumes do not fit what they stand on."""
+    """Raise StorageError if arrays and logical volumes do not fit on their members."""
     known = {one.partition.name: one.size for one in placed}
     for array in storage.arrays:
         known[array.name] = array_size(array.level, [known[name] for name in array.members])

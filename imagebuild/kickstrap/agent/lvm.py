@@ -1,4 +1,6 @@
-"""LVM: physical volumes, groups and logical volumes. No udev runs in the VM, so LVM makes its device nodes itself."""
+"""LVM: physical volumes, groups and logical volumes. There is no udev in the VM, so LVM creates
+device nodes itself.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,9 @@ _FOLDER = Path("/run/kickstrap/lvm")
 
 
 def environment(folder: Path = _FOLDER) -> dict[str, str]:
-    """The environment in which LVM's tools read our configuration, which is written there."""
+    """Write the configuration for LVM's tools to ``folder``, and return the environment that makes
+    them use it.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "lvm.conf").write_text(CONFIGURATION)
     return {"LVM_SYSTEM_DIR": str(folder)}
@@ -43,7 +47,7 @@ def environment(folder: Path = _FOLDER) -> dict[str, str]:
 def make(
     commands: CommandRunner, groups: Sequence[VolumeGroup], volumes: Sequence[LogicalVolume], devices: dict[str, str]
 ) -> None:
-    """Make all groups and volumes on ``devices`` (name to device), which learns of the volumes."""
+    """Create groups and volumes on ``devices`` (name to device), and add the volumes to it."""
     env = environment()
     commands.run(["modprobe", "-q", "dm_mod"], check=False)
     for group in groups:
@@ -63,17 +67,17 @@ def _extents(commands: CommandRunner, group: str, env: Mapping[str, str]) -> int
 
 
 def lvcreate_command(volume: LogicalVolume, extents: int) -> list[str]:
-    """Nothing is wiped: the disks are new."""
+    """The command that creates a volume. Nothing is wiped, because the disks are new."""
     options = ["--yes", "--wipesignatures", "n", "--extents", str(extents), "--name", volume.volume]
     return ["lvcreate", *options, volume.group]
 
 
 def mapper_device(volume: LogicalVolume) -> str:
-    """The device mapper doubles the hyphens of both names."""
+    """The path of a volume's device. The device mapper doubles the hyphens in both names."""
     return f"/dev/mapper/{volume.group.replace('-', '--')}-{volume.volume.replace('-', '--')}"
 
 
 def release(commands: CommandRunner, groups: Sequence[VolumeGroup]) -> None:
-    """Switch the volumes off again."""
+    """Deactivate the volumes."""
     for group in groups:
         commands.run(["vgchange", "--activate", "n", group.name], env=environment())

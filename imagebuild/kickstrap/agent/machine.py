@@ -1,4 +1,6 @@
-"""The machine that is installed, as far as its disks' layout depends on it, and the names that a kickstart has for disks."""
+"""The properties of the target machine that affect the layout of its disks, and kickstart names of
+disks.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +10,11 @@ from typing import NamedTuple
 _LETTERS = re.compile(r"(?:[vsh]|xv)d([a-z])")
 _SERIAL = re.compile(r"disk/by-id/(?:\S+[-_])target(\d*)")
 UNLIMITED = 2**31
-"""MiB of a disk of which only the name is known."""
+"""MiB of a disk whose size is not known."""
 
 
 class TargetMachine(NamedTuple):
-    """``disks`` are the sizes of the disks to install on, in MiB, in their order; ``firmware`` is the guest's."""
+    """``disks`` are the sizes of the target disks in MiB, in order; ``firmware`` is the guest's."""
 
     disks: tuple[int, ...]
     firmware: str = "bios"
@@ -23,15 +25,16 @@ class TargetMachine(NamedTuple):
 
     @property
     def secure(self) -> bool:
-        """Whether the firmware starts signed programs only."""
+        """Whether the firmware starts only signed programs."""
         return self.firmware == "uefi-secure"
 
 
 def disk_number(name: str) -> int | None:
-    """Which disk of the machine (from 0) ``name`` means; None if this is no name of a disk here.
+    """The disk of the machine (from 0) that ``name`` refers to; None if it is not a known disk
+    name.
 
-    The host attaches the disks in order, so a kernel's name counts by its letter, whatever the bus: ``vdb``,
-    ``/dev/sdb`` and ``disk/by-id/virtio-target2`` are the second.
+    The host attaches the disks in order, so only the letter of a kernel name counts, whatever the
+    bus: ``vdb``, ``/dev/sdb`` and ``disk/by-id/virtio-target2`` are the second disk.
     """
     name = name.removeprefix("/dev/")
     if found := _LETTERS.fullmatch(name):
@@ -43,11 +46,11 @@ def disk_number(name: str) -> int | None:
 
 
 def disk_name(number: int) -> str:
-    """How a kickstart calls a disk (from 0) on a virtio bus."""
+    """The kickstart name of a disk (from 0) on a virtio bus."""
     return f"vd{chr(ord('a') + number)}"
 
 
 def firmware(command_line: str) -> str:
-    """The firmware that the kernel's command line names, ``bios`` if it names none."""
+    """The firmware named on the kernel's command line; ``bios`` if there is none."""
     found = re.search(r"(?:^|\s)kickstrap\.firmware=(bios|uefi|uefi-secure)(?=\s|$)", command_line)
     return found[1] if found else "bios"

@@ -1,4 +1,4 @@
-"""The installed system's network, in the files of whatever configures it there.
+"""Configures the installed system's network, for whichever network tool it has.
 
 Interfaces are named, never identified: no MAC address and no connection UUID is written, so
 that every clone of the image can use the same files.
@@ -21,7 +21,9 @@ _DHCP_CLIENTS = ("/usr/sbin/dhcpcd", "/usr/sbin/dhclient", "/usr/sbin/udhcpc", "
 
 
 def configure(target: Target, interfaces: Sequence[Interface]) -> None:
-    """Write the configuration for NetworkManager, ifupdown or systemd-networkd: the first that is there."""
+    """Write the configuration for NetworkManager, ifupdown or systemd-networkd, whichever is found
+    first.
+    """
     if not interfaces:
         return
     if target.has("/usr/sbin/NetworkManager"):
@@ -43,11 +45,11 @@ def configure(target: Target, interfaces: Sequence[Interface]) -> None:
             _resolv_conf(target, interfaces)
         target.commands.run(["systemctl", "enable", *units])
     else:
-        raise InstallError("nothing in the target configures a network: add ifupdown to %packages")
+        raise InstallError("the target has no tool that configures the network: add ifupdown to %packages")
 
 
 def _resolv_conf(target: Target, interfaces: Sequence[Interface]) -> None:
-    """Name servers of the kickstart, for systems where nothing else would write them."""
+    """Write the kickstart's name servers, for systems where nothing else would."""
     servers = dict.fromkeys(server for item in interfaces for server in item.nameservers)
     if servers and not target.has("/usr/sbin/resolvconf", "/sbin/resolvconf"):
         target.write("/etc/resolv.conf", "".join(f"nameserver {server}\n" for server in servers))
@@ -74,7 +76,7 @@ def ifupdown(interfaces: Sequence[Interface]) -> str:
 
 
 def networkd(interface: Interface) -> str:
-    """A .network file of systemd-networkd."""
+    """A .network file for systemd-networkd."""
     lines = ["[Match]", f"Name={interface.device}", ""]
     if not interface.onboot:
         lines += ["[Link]", "ActivationPolicy=manual", ""]
@@ -89,7 +91,7 @@ def networkd(interface: Interface) -> str:
 
 
 def keyfile(interface: Interface) -> str:
-    """A NetworkManager connection; it makes up the UUID from the file's name when there is none."""
+    """A NetworkManager connection, without UUID: one is derived from the file's name."""
     lines = ["[connection]", f"id={interface.device}", "type=ethernet", f"interface-name={interface.device}"]
     if not interface.onboot:
         lines.append("autoconnect=false")

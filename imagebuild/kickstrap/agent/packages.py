@@ -1,4 +1,4 @@
-"""Puts the target's files in place by installing packages from a mirror, with mmdebstrap."""
+"""Installs the target from packages of a mirror, with mmdebstrap."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .plan import Packages
 
 _DHCP = """#!/bin/sh
-# udhcpc tells of the lease in the environment.
+# udhcpc passes the lease in the environment.
 case "$1" in
 bound|renew)
     ip addr flush dev "$interface"
@@ -29,8 +29,8 @@ esac
 def mmdebstrap_command(packages: Packages, root: str) -> list[str]:
     """The command that installs into the mounted folder ``root``.
 
-    Without --nocore the target gets what a plain Debian has (priority important), with it only
-    what every Debian must have (priority required). Weak dependencies are Debian's Recommends.
+    Without --nocore the target gets Debian's standard packages (priority important), with it only
+    the required ones (priority required). Weak dependencies are Debian's Recommends.
     """
     chosen = [*packages.packages, *(f"{name}-" for name in packages.excluded)]
     recommends = "true" if packages.weak_dependencies else "false"
@@ -42,9 +42,9 @@ def mmdebstrap_command(packages: Packages, root: str) -> list[str]:
         '--aptopt=Acquire::Languages "none"',
         "--aptopt=Acquire::Retries 3",
         *([f"--include={','.join(chosen)}"] if chosen else []),
-        # mmdebstrap copies both of these from where it runs; a stale resolv.conf keeps a guest from resolving names
+        # mmdebstrap copies both from its own system; a stale resolv.conf breaks name resolution in the guest
         '--customize-hook=rm -f "$1/etc/resolv.conf" "$1/etc/hostname"',
-        # the target is a mounted file system: lost+found is there, and stays
+        # the target is a mounted file system, which has lost+found
         "--skip=check/empty",
         packages.sources[0].suite,
         root,
@@ -53,7 +53,7 @@ def mmdebstrap_command(packages: Packages, root: str) -> list[str]:
 
 
 def install(commands: CommandRunner, packages: Packages, root: Path, progress: Callable[[float], None]) -> None:
-    """Bring the network up and install; ``progress`` gets 0.0 to 1.0, roughly."""
+    """Bring the network up and install; ``progress`` is called with an estimate from 0.0 to 1.0."""
     network_up(commands)
     lines = 0
 
@@ -66,7 +66,7 @@ def install(commands: CommandRunner, packages: Packages, root: Path, progress: C
     if result.status != 0:
         errors = [line for line in result.output.splitlines() if line.startswith("E: ")]
         detail = f": {errors[0][3:]}" if errors else ""
-        raise InstallError(f"the packages cannot be installed{detail}")
+        raise InstallError(f"cannot install the packages{detail}")
 
 
 def network_up(commands: CommandRunner, interfaces: Path = Path("/sys/class/net")) -> None:
@@ -82,4 +82,4 @@ def network_up(commands: CommandRunner, interfaces: Path = Path("/sys/class/net"
     commands.run(["ip", "link", "set", names[0], "up"])
     udhcpc = ["busybox", "udhcpc", "-i", names[0], "-n", "-q", "-t", "10", "-s", str(script)]
     if commands.run(udhcpc, check=False).status != 0:
-        raise InstallError(f"packages come from a mirror, but {names[0]} got no address by DHCP")
+        raise InstallError(f"packages come from a mirror, but {names[0]} got no address from DHCP")

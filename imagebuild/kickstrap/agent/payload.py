@@ -1,8 +1,8 @@
-"""Puts the target's files in place from a root archive (``liveimg``).
+"""Installs the target from a root archive (``liveimg``).
 
-tar and the checksum read the archive at the same time, each on a processor of its own; the second
-reader finds it in the page cache, so it is fetched once. The checksum covers the whole file
-or device: zeros that pad a device are covered too.
+tar and the checksum read the archive in parallel, on separate processors; the second reader finds
+the data in the page cache, so it is read only once. The checksum covers the whole file or device,
+including the zeros that pad a device.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ _TAR += ["--acls", "--xattrs", "--xattrs-include=*"]
 
 
 def is_compressed(head: bytes) -> bool:
-    """Whether an archive that begins with ``head`` is compressed with zstd; InstallError if it is no archive."""
+    """Whether an archive that starts with ``head`` is compressed with zstd. Raises InstallError if
+    it is no archive.
+    """
     if head.startswith(zstd.MAGIC):
         return True
     if head[257:262] == b"ustar":
@@ -41,20 +43,21 @@ def is_compressed(head: bytes) -> bool:
 def unpack(
     liveimg: Liveimg, root: Path, *, room: int, log: Callable[[str], None], progress: Callable[[float], None]
 ) -> None:
-    """Unpack ``liveimg`` into ``root``, which has ``room`` bytes free; ``progress`` gets 0.0 to 1.0.
+    """Unpack ``liveimg`` to ``root``, which has ``room`` free bytes; ``progress`` is called with
+    0.0 to 1.0.
 
-    Raises InstallError when it does not fit, is damaged, or has another SHA-256 digest than asked for.
+    Raises InstallError if it does not fit, is damaged, or has the wrong SHA-256 digest.
     """
     try:
         source = open(liveimg.path, "rb", buffering=0)  # noqa: PTH123, SIM115 - closed below
     except OSError as error:
-        raise InstallError(f"the payload {liveimg.path} cannot be read: {error.strerror}") from error
+        raise InstallError(f"cannot read the payload {liveimg.path}: {error.strerror}") from error
     with source:
         size = source.seek(0, os.SEEK_END)
         source.seek(0)
         if size > room:
             raise InstallError(
-                f"the payload does not fit: it is {size >> 20} MiB, the file systems hold {room >> 20} MiB"
+                f"the payload does not fit: it has {size >> 20} MiB, but the file systems have {room >> 20} MiB free"
             )
         argv = [*_TAR, "-C", str(root)]
         log(f"run: {' '.join(argv)} < {liveimg.path}")
@@ -71,12 +74,12 @@ def unpack(
     if "No space left on device" in result.output:
         raise InstallError("the payload does not fit: the target's file system is full")
     if result.status != 0:
-        raise InstallError(f"the payload cannot be unpacked: {failure('tar', result)}")
+        raise InstallError(f"cannot unpack the payload: {failure('tar', result)}")
 
 
 @contextmanager
 def _decompressed(source: IO[bytes]) -> Iterator[IO[bytes]]:
-    """What zstd makes of the frames in ``source``, without the zeros that pad it."""
+    """The decompressed frames of ``source``, without the padding zeros."""
     length = zstd.length(lambda count, offset: os.pread(source.fileno(), count, offset))
     head = subprocess.Popen(["head", f"--bytes={length}"], stdin=source, stdout=subprocess.PIPE, env=ENVIRONMENT)  # noqa: S603, S607
     unzstd = subprocess.Popen(["zstd", "-dcq"], stdin=head.stdout, stdout=subprocess.PIPE, env=ENVIRONMENT)  # noqa: S607
@@ -91,7 +94,7 @@ def _decompressed(source: IO[bytes]) -> Iterator[IO[bytes]]:
 
 
 def _extract(argv: list[str], source: IO[bytes], progress: Callable[[], None]) -> Result:
-    """Run tar with ``source`` as its standard input; where tar has got to in it is seen there."""
+    """Run tar with ``source`` as its standard input, whose position shows tar's progress."""
     with subprocess.Popen(  # noqa: S603 - argv is a list
         argv, stdin=source, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=ENVIRONMENT
     ) as tar:
@@ -111,7 +114,9 @@ def _extract(argv: list[str], source: IO[bytes], progress: Callable[[], None]) -
 
 
 class _Checksum(threading.Thread):
-    """The SHA-256 digest of a whole file, computed beside other work (hashlib lets others run)."""
+    """Computes the SHA-256 digest of a whole file in parallel (hashlib releases the interpreter's
+    lock).
+    """
 
     def __init__(self, path: str) -> None:
         super().__init__(daemon=True)

@@ -1,4 +1,6 @@
-"""What a kickstart asks for, as plain values. Pure: pykickstart's handler in, ``Plan`` out."""
+"""The content of a kickstart as plain values. Pure: converts pykickstart's handler to
+``InstallPlan``.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Interface(NamedTuple):
-    """One network interface; ``address`` is empty for DHCP."""
+    """A network interface; ``address`` is empty for DHCP."""
 
     device: str
     address: str = ""
@@ -58,7 +60,7 @@ class Bootloader(NamedTuple):
 
 
 class Script(NamedTuple):
-    """A %pre or %post section; ``line`` is where it begins."""
+    """A %pre or %post section; ``line`` is its first line."""
 
     body: str
     interpreter: str = "/bin/sh"
@@ -69,14 +71,14 @@ class Script(NamedTuple):
 
 
 class Liveimg(NamedTuple):
-    """A root archive that is at hand as a file or a block device."""
+    """A root archive in a file or on a block device."""
 
     path: str
     sha256: str = ""
 
 
 class Packages(NamedTuple):
-    """A set of packages, installed from ``sources`` (the first one is the main one)."""
+    """A set of packages to install from ``sources``, of which the first is the main one."""
 
     sources: tuple[sources.AptSource, ...]
     packages: tuple[str, ...] = ()
@@ -118,7 +120,7 @@ _PRE, _POST = 0, 1
 
 
 def make(handler: Any) -> InstallPlan:
-    """The plan of a kickstart that ``supported.check`` has nothing against."""
+    """The plan of a kickstart that has passed ``supported.check``."""
     languages = [handler.lang.lang, *(handler.lang.addsupport or [])]
     return InstallPlan(
         storage=disks.make(handler),
@@ -178,7 +180,7 @@ def _words(value: str | None) -> tuple[str, ...]:
 def _keyboard(command: Any) -> Keyboard:
     layouts = tuple(command.x_layouts)
     keymap = command.vc_keymap
-    if not layouts and (plain := command._keyboard or keymap):  # noqa: SLF001 - has no public reading of it alone
+    if not layouts and (plain := command._keyboard or keymap):  # noqa: SLF001 - there is no public accessor
         layouts = (plain,)
     return Keyboard(layouts, keymap, tuple(command.switch_options))
 

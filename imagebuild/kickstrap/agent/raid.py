@@ -1,4 +1,4 @@
-"""RAID arrays by mdadm."""
+"""RAID arrays with mdadm."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ if TYPE_CHECKING:
     from .target import Target
 
 CONFIGURATION = "/etc/mdadm/mdadm.conf"
-"""Debian's; the initramfs gets a copy."""
+"""Debian's path; the initramfs contains a copy."""
 
 
 def create_command(array: Array, members: Sequence[str]) -> list[str]:
-    """The members are new and empty, so they agree already: no first synchronisation, which would fill the image."""
-    # firmware reads an EFI system partition as if there were no RAID: its metadata are at the end
+    """The command that creates an array. New members are equal, so no initial resync is needed,
+    which would fill the image.
+    """
+    # firmware reads an EFI system partition as if there were no RAID, so the metadata must be at the end
     where = (
         ["--metadata=1.0"] if array.kind == "esp" else ["--metadata=1.2", f"--data-offset={layout.RAID_OFFSET * 1024}"]
     )
@@ -36,7 +38,7 @@ def node(array: Array) -> str:
 
 
 def make(commands: CommandRunner, arrays: Sequence[Array], devices: dict[str, str]) -> None:
-    """Make the arrays on ``devices`` (name to device), which learns of them."""
+    """Create the arrays on ``devices`` (name to device); they are added to it."""
     for array in arrays:
         commands.run(["modprobe", "-q", f"raid{array.level}"], check=False)
         commands.run(create_command(array, [devices[name] for name in array.members]))
@@ -44,20 +46,20 @@ def make(commands: CommandRunner, arrays: Sequence[Array], devices: dict[str, st
 
 
 def describe(commands: CommandRunner, arrays: Sequence[Array]) -> str:
-    """The text of mdadm.conf: arrays by their UUIDs, so that they get their names on any machine."""
+    """The text of mdadm.conf: arrays are listed by UUID, so that names are the same everywhere."""
     lines = ["# HOMEHOST: the arrays are this system's, whatever it is called", "HOMEHOST <ignore>", "MAILADDR root"]
     for array in arrays:
-        told = commands.run(["mdadm", "--detail", "--export", node(array)]).output.splitlines()
-        values = dict(line.split("=", 1) for line in told if "=" in line)
+        exported = commands.run(["mdadm", "--detail", "--export", node(array)]).output.splitlines()
+        values = dict(line.split("=", 1) for line in exported if "=" in line)
         lines.append(f"ARRAY {node(array)} metadata={values['MD_METADATA']} UUID={values['MD_UUID']}")
     return "\n".join(lines) + "\n"
 
 
 def tell_initramfs(target: Target) -> None:
-    """Put mdadm.conf into the initramfs that is there already: the root may be on an array.
+    """Add mdadm.conf to the existing initramfs: the root may be on an array.
 
-    The kernel unpacks one archive after the other, so it is appended. Making the initramfs anew takes a minute and more
-    under emulation; the next update of the kernel does it.
+    The kernel unpacks concatenated archives, so it is appended. Rebuilding the initramfs takes more
+    than a minute under emulation; the next kernel update does it.
     """
     images = sorted(target.path("/boot").glob("initrd.img-*"))
     if not images:
@@ -73,6 +75,6 @@ def tell_initramfs(target: Target) -> None:
 
 
 def release(commands: CommandRunner, arrays: Sequence[Array]) -> None:
-    """Stop the arrays, which marks them clean; else the guest would begin with a check of them."""
+    """Stop the arrays, which marks them clean; else the guest would check them at first boot."""
     for array in arrays:
         commands.run(["mdadm", "--stop", node(array)])

@@ -1,6 +1,7 @@
-"""What is wrong with what a kickstart asks of the disks, each with its line. Pure.
+"""Finds problems in the storage of a kickstart, each with its line. Pure.
 
-First what can be said of each line, then how they fit together, then whether all of it fits the machine.
+First each line is checked, then how the lines fit together, then whether everything fits the
+machine.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ Problem = tuple[int, str, str | None]
 """Line, message, hint."""
 
 _LONGEST_LABEL = {"ext4": 16, "xfs": 12, "btrfs": 255, "vfat": 11, "swap": 15}
-_FILE_SYSTEMS = "ext4, xfs and btrfs are, and efi for /boot/efi"
+_FILE_SYSTEMS = "use ext4, xfs or btrfs, and efi for /boot/efi"
 _NOT_FOR_FILES = ("/dev", "/proc", "/run", "/sys")
 _MEMBER = re.compile(r"(pv|raid|btrfs)\.[A-Za-z0-9_-]+")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_+.-]{0,100}")
@@ -31,7 +32,9 @@ _USED_BY = {"pv": "volgroup", "raid": "raid", "btrfs": "btrfs"}
 
 
 def problems(handler: Any, machine: TargetMachine | None) -> Iterator[Problem]:
-    """Everything; without ``machine`` its disks count as large enough, and nothing is said of its firmware."""
+    """All problems. Without ``machine`` the disks are assumed to be large enough, and the firmware
+    is not checked.
+    """
     storage = disks.make(handler)
     found = [*_clearpart(handler.clearpart, storage), *_autopart(storage), *_disk_names(handler, storage)]
     formatted = {"part": handler.partition.partitions, "raid": handler.raid.raidList, "logvol": handler.logvol.lvList}
@@ -47,23 +50,25 @@ def problems(handler: Any, machine: TargetMachine | None) -> Iterator[Problem]:
 
 def _clearpart(clearpart: Any, storage: Storage) -> Iterator[Problem]:
     if not clearpart.seen or clearpart.type != 1:  # pykickstart.constants.CLEARPART_TYPE_ALL
-        yield clearpart.lineno or 1, "clearpart --all is missing: kickstrap takes whole disks", None
+        yield clearpart.lineno or 1, "clearpart --all is missing: kickstrap uses whole disks", None
     if storage.label not in {"", "msdos", "gpt"}:
-        label = f"clearpart: --disklabel={storage.label} is not carried out by kickstrap"
-        yield clearpart.lineno, label, "gpt and msdos are"
+        label = f"clearpart: --disklabel={storage.label} is not supported by kickstrap"
+        yield clearpart.lineno, label, "use gpt or msdos"
 
 
 def _autopart(storage: Storage) -> Iterator[Problem]:
-    """autopart makes the whole layout; pykickstart itself refuses other commands beside it, but for btrfs."""
+    """Check autopart, which defines the whole layout; pykickstart refuses other commands next to
+    it, except btrfs.
+    """
     if storage.autopart is None:
         return
     line, scheme, fstype = storage.autopart.line, storage.autopart.scheme, storage.autopart.fstype
     if storage.btrfs:
-        yield storage.btrfs[0].line, "autopart and btrfs exclude each other", "leave one of them out"
+        yield storage.btrfs[0].line, "autopart and btrfs exclude each other", "remove one of them"
     if scheme not in {"plain", "lvm", "btrfs"}:
-        yield line, f"autopart: --type={scheme} is not carried out by kickstrap", "plain, lvm and btrfs are"
+        yield line, f"autopart: --type={scheme} is not supported by kickstrap", "use plain, lvm or btrfs"
     if fstype not in {"ext4", "xfs"}:
-        yield line, f"autopart: --fstype={fstype} is not carried out by kickstrap", "ext4 and xfs are"
+        yield line, f"autopart: --fstype={fstype} is not supported by kickstrap", "use ext4 or xfs"
 
 
 def _disk_names(handler: Any, storage: Storage) -> Iterator[Problem]:
@@ -76,66 +81,74 @@ def _disk_names(handler: Any, storage: Storage) -> Iterator[Problem]:
         if disk_number(name) is None:
             yield (
                 line,
-                f"{where}: {name!r} is no name of a disk here",
-                "vda, vdb, … are the disks in the recipe's order; so are disk/by-id/virtio-target, virtio-target2, …",
+                f"{where}: {name!r} is not a known disk",
+                "name the disks in the recipe's order: vda, vdb, … or disk/by-id/virtio-target, virtio-target2, …",
             )
 
 
 def _formatted(item: Any) -> Iterator[tuple[str, str | None]]:
-    """What is wrong with one part, raid or logvol line by itself."""
+    """Problems of a single part, raid or logvol line."""
     where, fstype = item.mountpoint, disks.FILE_SYSTEM.get(item.fstype, item.fstype) or "ext4"
     if where.startswith("/"):
         if not re.fullmatch(r"/|(/[A-Za-z0-9._-]+)+", where) or ".." in where.split("/"):
-            yield f"{where}: this mount point is not carried out by kickstrap", "it takes a path like /var"
+            yield f"{where}: this mount point is not supported by kickstrap", "use a path like /var"
         if any(where == place or where.startswith(place + "/") for place in _NOT_FOR_FILES):
             yield f"{where}: this mount point belongs to the kernel", None
         if (item.fstype == "efi") != (where == disks.ESP):
             yield f"{where}: --fstype=efi and {disks.ESP} belong together", f"part {disks.ESP} --fstype=efi --size=200"
         elif fstype not in {"ext4", "xfs", "btrfs"} and item.fstype != "efi":
-            yield f"{where}: --fstype={item.fstype} is not carried out by kickstrap", _FILE_SYSTEMS
+            yield f"{where}: --fstype={item.fstype} is not supported by kickstrap", _FILE_SYSTEMS
     elif where == "swap":
         fstype = "swap"
         if item.fstype not in {"", None, "swap"}:
-            yield f"swap: --fstype={item.fstype} is no swap space", None
+            yield f"swap: --fstype={item.fstype} is not swap space", None
     elif where == "biosboot":
         if item.fstype not in {"", None, "biosboot"}:
-            yield f"biosboot: --fstype={item.fstype} is not carried out by kickstrap", None
+            yield f"biosboot: --fstype={item.fstype} is not supported by kickstrap", None
     elif not _MEMBER.fullmatch(where):
         yield (
-            f"{where}: this mount point is not carried out by kickstrap",
-            "it takes a path, swap, pv.1, raid.1 or btrfs.1",
+            f"{where}: this mount point is not supported by kickstrap",
+            "use a path, swap, pv.1, raid.1 or btrfs.1",
         )
     if len((item.label or "").encode()) > _LONGEST_LABEL.get(fstype, 255):
-        yield f"{where}: --label is longer than the {_LONGEST_LABEL[fstype]} bytes that {fstype} holds", None
+        yield f"{where}: --label is longer than {_LONGEST_LABEL[fstype]} bytes, the limit of {fstype}", None
     if re.search(r"\s", item.fsopts or ""):
-        yield f"{where}: --fsoptions holds a space", "separate mount options by commas"
+        yield f"{where}: --fsoptions contains a space", "separate mount options with commas"
 
 
 def _partitions(storage: Storage) -> Iterator[Problem]:
     for part in storage.partitions:
         if part.size < 1:
-            yield part.line, f"part {part.name}: --size is missing", "give it in MiB, and --grow to take what is left"
+            yield part.line, f"part {part.name}: --size is missing", "set it in MiB; add --grow to use the free space"
         if part.maxsize and part.maxsize < part.size:
             yield part.line, f"part {part.name}: --maxsize is smaller than --size", None
         if part.kind == "biosboot" and storage.label == "msdos":
-            yield part.line, "part biosboot belongs on a GPT", "write clearpart --disklabel=gpt, or leave it out"
+            yield part.line, "part biosboot needs a GPT", "write clearpart --disklabel=gpt, or omit --disklabel"
         if part.kind == "esp" and storage.label == "msdos":
-            yield part.line, "an EFI system partition belongs on a GPT", "write clearpart --disklabel=gpt"
+            yield part.line, "an EFI system partition needs a GPT", "write clearpart --disklabel=gpt"
 
 
 def _arrays(storage: Storage, handler: Any) -> Iterator[Problem]:
     for array, said in zip(storage.arrays, handler.raid.raidList, strict=True):
         where = f"raid {array.name}"
         if array.level < 0:
-            yield array.line, f"{where}: --level={said.level} is not carried out by kickstrap", "0 and 1 are"
+            yield array.line, f"{where}: --level={said.level} is not supported by kickstrap", "use 0 or 1"
         if len(array.members) < 2:
-            yield array.line, f"{where}: an array needs two members or more, this has {len(array.members)}", None
+            yield (
+                array.line,
+                f"{where}: an array needs at least two members, but this one has {len(array.members)}",
+                None,
+            )
         if not _ARRAY.fullmatch(array.device):
-            yield array.line, f"{where}: --device={array.device} is no name of an array", "name it like md0 or data"
+            yield (
+                array.line,
+                f"{where}: --device={array.device} is not a valid array name",
+                "use a name like md0 or data",
+            )
         if array.kind == "esp" and array.level != 1:
-            yield array.line, f"{where}: firmware reads a RAID 1 only", "write --level=1"
+            yield array.line, f"{where}: firmware can only read RAID 1", "write --level=1"
         if array.kind == "raid" or array.name == "biosboot":
-            yield array.line, f"{where}: an array on arrays is not carried out by kickstrap", None
+            yield array.line, f"{where}: an array on arrays is not supported by kickstrap", None
     for name, count in Counter(array.device for array in storage.arrays).items():
         if count > 1:
             line = [array.line for array in storage.arrays if array.device == name][1]
@@ -146,13 +159,13 @@ def _groups(storage: Storage) -> Iterator[Problem]:
     groups = [group.name for group in storage.groups]
     for index, group in enumerate(storage.groups):
         if not _NAME.fullmatch(group.name) or group.name in {".", ".."}:
-            yield group.line, f"volgroup: {group.name!r} is no name of a volume group", None
+            yield group.line, f"volgroup: {group.name!r} is not a valid volume group name", None
         if group.name in groups[:index]:
             yield group.line, f"volgroup: the name {group.name} is already taken", None
         if group.extent & (group.extent - 1) or not 4 <= group.extent <= 1 << 20:
             yield (
                 group.line,
-                f"volgroup {group.name}: --pesize={group.extent} is no power of 2 from 4 KiB to 1 GiB",
+                f"volgroup {group.name}: --pesize={group.extent} is not a power of 2 from 4 KiB to 1 GiB",
                 None,
             )
     names = [volume.name for volume in storage.volumes]
@@ -162,7 +175,7 @@ def _groups(storage: Storage) -> Iterator[Problem]:
         if not _NAME.fullmatch(volume.volume) or re.match(
             r"snapshot|pvmove|.*_(mlog|mimage|rimage|rmeta|tdata|tmeta)", volume.volume
         ):
-            yield volume.line, f"logvol: {volume.volume!r} is no name of a logical volume", None
+            yield volume.line, f"logvol: {volume.volume!r} is not a valid logical volume name", None
         if volume.name in names[:index]:
             yield volume.line, f"logvol: the name {volume.name} is already taken", None
         if volume.maxsize and volume.maxsize < volume.size:
@@ -171,19 +184,19 @@ def _groups(storage: Storage) -> Iterator[Problem]:
         if fs.on in names and (
             fs.mountpoint == disks.ESP or not (fs.mountpoint.startswith("/") or fs.mountpoint == "swap")
         ):
-            yield fs.line, f"logvol {fs.mountpoint}: firmware does not read LVM", None
+            yield fs.line, f"logvol {fs.mountpoint}: firmware cannot read LVM", None
 
 
 def _btrfs(storage: Storage) -> Iterator[Problem]:
     for index, volume in enumerate(storage.btrfs):
         if volume.name in [other.name for other in storage.btrfs[:index]]:
-            yield volume.line, f"btrfs: a volume {volume.name} is already there", None
+            yield volume.line, f"btrfs: the volume {volume.name} is already defined", None
         if volume.name == "none":
-            yield volume.line, "btrfs none: --label is missing", "subvolumes name their volume by its label"
+            yield volume.line, "btrfs none: --label is missing", "subvolumes refer to their volume by its label"
         for level in (volume.data, volume.metadata):
             least = {"raid0": 2, "raid1": 2, "raid10": 4}.get(level, 1)
             if len(volume.members) < least:
-                yield volume.line, f"btrfs {volume.name}: {level} needs {least} members or more", None
+                yield volume.line, f"btrfs {volume.name}: {level} needs at least {least} members", None
 
 
 def _subvolumes(storage: Storage) -> Iterator[Problem]:
@@ -194,15 +207,15 @@ def _subvolumes(storage: Storage) -> Iterator[Problem]:
         if fs.on not in volumes:
             yield fs.line, f"btrfs --subvol: there is no btrfs volume with the label {fs.on}", None
         if not re.fullmatch(r"[A-Za-z0-9@_.-]+(/[A-Za-z0-9@_.-]+)*", fs.subvolume) or ".." in fs.subvolume.split("/"):
-            yield fs.line, f"btrfs --subvol: {fs.subvolume!r} is no name of a subvolume", None
+            yield fs.line, f"btrfs --subvol: {fs.subvolume!r} is not a valid subvolume name", None
         if any(
             other is not fs and (other.on, other.subvolume) == (fs.on, fs.subvolume) for other in storage.file_systems
         ):
-            yield fs.line, f"btrfs --subvol: the name {fs.subvolume} is there twice", None
+            yield fs.line, f"btrfs --subvol: the name {fs.subvolume} is used twice", None
 
 
 def _members(storage: Storage) -> Iterator[Problem]:
-    """Everything that something stands on is there, is of the right kind, and is used once."""
+    """Check that every member exists, is of the right kind, and is used once."""
     parts = {part.name for part in storage.partitions}
     arrays = {array.name for array in storage.arrays}
     users: list[tuple[str, int, Sequence[str], str, set[str]]] = []
@@ -215,14 +228,14 @@ def _members(storage: Storage) -> Iterator[Problem]:
             if name not in there:
                 yield line, f"{where}: there is no {name}", f"add: part {word}.1 --size=1024"
             elif not name.startswith(f"{word}."):
-                yield line, f"{where}: {name} is not for it", f"its members are called {word}.1, {word}.2, …"
+                yield line, f"{where}: {name} cannot be a member", f"its members are called {word}.1, {word}.2, …"
             elif name in used:
                 yield line, f"{where}: {name} is already in use", None
             used.add(name)
     for item in storage.members:
         if _MEMBER.fullmatch(item.name) and item.name not in used:
             by = _USED_BY[item.name.partition(".")[0]]
-            yield item.line, f"{item.name} is not used", f"name it in a {by} line, or leave it out"
+            yield item.line, f"{item.name} is not used", f"name it in a {by} line, or remove it"
     names = [item.name for item in storage.members if _MEMBER.fullmatch(item.name)]
     for item in storage.members:
         if names.count(item.name) > 1:
@@ -241,7 +254,7 @@ def _mount_points(storage: Storage) -> Iterator[Problem]:
 
 
 def _on_the_machine(storage: Storage, machine: TargetMachine | None) -> Iterator[Problem]:
-    """The first thing that does not fit the machine."""
+    """The first problem with the machine."""
     try:
         whole = autopart.complete(storage, machine or _roomy(storage))
         placed = layout.place(whole, machine or _roomy(storage))
@@ -253,7 +266,7 @@ def _on_the_machine(storage: Storage, machine: TargetMachine | None) -> Iterator
 
 
 def _roomy(storage: Storage) -> TargetMachine:
-    """A machine with all the disks that are named, as large as anybody wants them."""
+    """A machine with all named disks, of unlimited size."""
     names = [part.disk for part in storage.partitions if part.disk]
     names += [*storage.only, *storage.ignored, *storage.cleared, *([storage.boot_disk] if storage.boot_disk else [])]
     last = max((disk_number(name) or 0 for name in names), default=0) + bool(storage.ignored)

@@ -1,4 +1,4 @@
-"""Runs %pre and %post the way Anaconda does."""
+"""Runs %pre and %post like Anaconda."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 def run_all(scripts: Sequence[Script], commands: CommandRunner, *, root: Path | None, section: str) -> None:
     """Run the scripts in order.
 
-    A script in the chroot runs in ``root``; others run on the runtime, where the target is at
-    /mnt/sysimage. A script that fails is told in the log; with --erroronfail it is the end of
-    the installation, and no later script runs.
+    A script in the chroot runs in ``root``; others run in the runtime, where the target is at
+    /mnt/sysimage. The failure of a script is logged; with --erroronfail it ends the installation,
+    and no later script runs.
     """
     for script in scripts:
         inside = root if root is not None and script.chroot and section == "%post" else None
@@ -32,11 +32,11 @@ def run_all(scripts: Sequence[Script], commands: CommandRunner, *, root: Path | 
         sentence = failure(where, result)
         if script.error_on_fail:
             raise InstallError(sentence)
-        commands.log(f"{sentence} (without --erroronfail: going on)")
+        commands.log(f"{sentence} (continuing without --erroronfail)")
 
 
 def _run(script: Script, commands: CommandRunner, root: Path | None) -> Result:
-    """Run one script from a file in /tmp; its output goes to its --log, or to a file of ours."""
+    """Run a script from a file in /tmp; its output goes to its --log, or to a temporary file."""
     base = root or Path("/")
     name = f"ks-script-{os.urandom(4).hex()}"
     path = base / "tmp" / name

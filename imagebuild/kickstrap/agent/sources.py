@@ -1,14 +1,14 @@
-"""Where packages come from, as a kickstart says it.
+"""Parses package sources in a kickstart.
 
-A Debian source is more than an address: it has a suite and components. Kickstart's ``url
---url=`` and ``repo --baseurl=`` take any text, so kickstrap reads there what stands after ``deb``
-in sources.list(5), the one spelling that every Debian administrator knows:
+A Debian source is more than an address: it has a suite and components. Kickstart's ``url --url=``
+and ``repo --baseurl=`` accept any text, so kickstrap expects there what follows ``deb`` in
+sources.list(5), the spelling that every Debian administrator knows:
 
     url --url="http://mirror.example/debian trixie main contrib"
     repo --name=updates --baseurl="http://mirror.example/debian trixie-updates main"
 
-Without components it is ``main``. The address of a suite's folder is read too, as
-``http://mirror.example/debian/dists/trixie``, which is main only.
+Without components it is ``main``. The address of a suite's folder is also accepted, as
+``http://mirror.example/debian/dists/trixie``, which means only main.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9./+_-]*")
 
 
 class AptSource(NamedTuple):
-    """One line of sources.list without ``deb``."""
+    """A line of sources.list without ``deb``."""
 
     mirror: str
     suite: str
@@ -32,17 +32,19 @@ class AptSource(NamedTuple):
 
 
 def parse(text: str) -> AptSource:
-    """Read ``MIRROR SUITE [COMPONENT…]`` or ``MIRROR/dists/SUITE``. ValueError if it is neither."""
+    """Parse ``MIRROR SUITE [COMPONENT…]`` or ``MIRROR/dists/SUITE``. Raises ValueError if it is
+    neither.
+    """
     mirror, *words = text.split()
     if not words and "/dists/" in mirror:
         mirror, _, suite = mirror.partition("/dists/")
         words = [suite.strip("/")]
     if not words:
-        raise ValueError(f"{text!r} does not say the suite")
+        raise ValueError(f"{text!r} has no suite")
     address = urlsplit(mirror)
     if address.scheme not in {"http", "https"} or not address.netloc:
         raise ValueError(f"{mirror!r} is not an http or https address")
     for word in words:
         if not _WORD.fullmatch(word):
-            raise ValueError(f"{word!r} is no suite or component")
+            raise ValueError(f"{word!r} is not a suite or component")
     return AptSource(mirror.rstrip("/"), words[0], tuple(words[1:]) or ("main",))

@@ -1,4 +1,4 @@
-"""The target's disks: partitioned, put together, formatted, mounted, and let go of in the end."""
+"""Partitions, assembles, formats and mounts the target's disks, and releases them at the end."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class TargetDisks:
-    """The disks of one installation. ``prepare`` looks at what is there, the others change it."""
+    """The disks of one installation. ``prepare`` only inspects them; other methods change them."""
 
     def __init__(self, commands: CommandRunner, wanted: Storage, root: Path) -> None:
         self._commands = commands
@@ -36,11 +36,11 @@ class TargetDisks:
 
     @property
     def boot_disks(self) -> list[str]:
-        """The disks that get GRUB for a BIOS."""
+        """The disks that get GRUB for BIOS."""
         return [self._disks[number] for number in self.start.bios]
 
     def prepare(self, command_line: str = "") -> None:
-        """Find the disks and work out the layout. Raises InstallError."""
+        """Find the disks and compute the layout. Raises InstallError."""
         self._disks = devices.find_disks()
         machine = TargetMachine(tuple(devices.disk_size(disk) for disk in self._disks), named_firmware(command_line))
         self._wanted = autopart.complete(self._wanted, machine)
@@ -49,7 +49,7 @@ class TargetDisks:
         self.start = firmware.start(self._wanted, self._placed, machine)
 
     def make(self) -> None:
-        """Partitions, arrays, volume groups, file systems; mounted below the root in the end."""
+        """Create partitions, arrays, volume groups and file systems; mount them below the root."""
         wanted, commands = self._wanted, self._commands
         self._partition()
         if wanted.arrays:
@@ -60,7 +60,7 @@ class TargetDisks:
         self._mount()
 
     def _partition(self) -> None:
-        """A new label on each disk that gets partitions."""
+        """Write a new label to each disk that gets partitions."""
         boot = "/boot" if "/boot" in self._wanted.mountpoints else "/"
         for number, disk in enumerate(self._disks):
             mine = [one for one in self._placed if one.disk == number]
@@ -105,7 +105,7 @@ class TargetDisks:
             self._commands.run(["mount", "-t", fs.fstype, "-o", options, by_mountpoint[fs.mountpoint].device, place])
 
     def describe(self, target: Target) -> None:
-        """Let the target know its arrays, in its initramfs too: the root may be on one."""
+        """Configure the target's arrays, in its initramfs too, because the root may be on one."""
         if not self._wanted.arrays:
             return
         if not target.has("/usr/sbin/mdadm", "/sbin/mdadm"):
@@ -114,7 +114,7 @@ class TargetDisks:
         raid.tell_initramfs(target)
 
     def free_bytes(self) -> int:
-        """Room on all file systems of the target together."""
+        """The total free space on all file systems of the target."""
         total = 0
         places = {
             item.device: item.file_system.mountpoint for item in self.mounted if item.file_system.fstype != "swap"
@@ -125,7 +125,7 @@ class TargetDisks:
         return total
 
     def release(self) -> None:
-        """Let go of everything, so that the guest finds it clean."""
+        """Release everything, so that the guest finds it clean."""
         unmount(self._commands, self._root)
         if self._wanted.groups:
             lvm.release(self._commands, self._wanted.groups)
@@ -138,7 +138,7 @@ def _random_uuid() -> str:
 
 
 def bind_kernel(commands: CommandRunner, root: Path) -> None:
-    """Give tools inside the target /dev, /proc, /sys and an empty /run."""
+    """Provide /dev, /proc, /sys and an empty /run for tools inside the target."""
     for name in ("dev", "proc", "sys", "run"):
         (root / name).mkdir(exist_ok=True)
     commands.run(["mount", "--rbind", "/dev", root / "dev"])
@@ -148,7 +148,7 @@ def bind_kernel(commands: CommandRunner, root: Path) -> None:
 
 
 def unmount(commands: CommandRunner, root: Path) -> None:
-    """Unmount everything below ``root``; what still runs inside it is ended first."""
+    """Unmount everything below ``root``, after ending the processes that still run in it."""
     for process in processes_inside(root):
         commands.log(f"ending process {process}, left behind in the target")
         try:

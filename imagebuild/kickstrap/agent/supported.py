@@ -1,8 +1,8 @@
-"""What of the kickstart language this installer carries out, and the check that nothing else is asked.
+"""The part of the kickstart language that this installer supports, and the check for anything else.
 
-It is an allow-list: each command and each section with the options that are carried out. What
-is not written here is an error, so an option that a later pykickstart learns cannot pass
-unseen. ``check`` runs on the host before anything boots, and once more in the VM.
+It is an allow-list of commands and sections with their supported options. Anything else is an
+error, so an option that a later pykickstart adds cannot go unnoticed. ``check`` runs on the host
+before anything boots, and again in the VM.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .machine import TargetMachine
 
 KICKSTART_VERSION = "F43"
-"""Fedora's syntax: RHEL's has no btrfs since version 8."""
+"""Fedora's syntax: RHEL's has had no btrfs since version 8."""
 
 COMMANDS: dict[str, frozenset[str]] = {
     name: frozenset(options.split())
@@ -72,37 +72,37 @@ SECTIONS: dict[str, frozenset[str]] = {
 }
 
 _INSTEAD = {
-    "mount": "the disks are new: make file systems with part, logvol, raid or btrfs",
+    "mount": "the disks are new: create file systems with part, logvol, raid or btrfs",
     **dict.fromkeys(
         ("bootc", "cdrom", "harddrive", "nfs", "ostreecontainer", "ostreesetup"),
         "install from a root archive (liveimg) or from a mirror (url, repo)",
     ),
     **dict.fromkeys(("%onerror", "%pre-install", "%traceback"), "only %pre and %post scripts are run"),
-    **dict.fromkeys(("--linux", "--none", "--list"), "write clearpart --all: whole disks are taken"),
+    **dict.fromkeys(("--linux", "--none", "--list"), "write clearpart --all: whole disks are used"),
     **dict.fromkeys(
         ("--thin", "--thinpool", "--poolname", "--chunksize", "--metadatasize"),
-        "thin pools are not made: give each volume its --size, or --grow",
+        "thin pools are not supported: give each volume a --size, or --grow",
     ),
     **dict.fromkeys(
         ("--encrypted", "--passphrase"),
         "every clone of an image would have the same key: encrypt the host's storage instead",
     ),
-    **dict.fromkeys(("--recommended", "--hibernation"), "give its --size in MiB: the guest's memory is not known here"),
+    **dict.fromkeys(("--recommended", "--hibernation"), "set --size in MiB: the guest's memory is not known here"),
     **dict.fromkeys(
         ("--onpart", "--usepart", "--noformat", "--useexisting", "--resize"),
-        "the disks are new: nothing is on them that could be used again",
+        "the disks are new: there is nothing to reuse on them",
     ),
     "--spares": "name all disks as members",
-    "--mkfsoptions": "file systems are made so that older hosts read them",
-    "%addon": "add-ons are programs of Anaconda's: do what it is for in a %post",
-    "%anaconda": "it belongs to Anaconda; leave it out",
+    "--mkfsoptions": "file systems are created so that older hosts can read them",
+    "%addon": "add-ons are programs of Anaconda: use a %post instead",
+    "%anaconda": "it is only for Anaconda: remove it",
     "%include": "put the text into the kickstart template itself",
     "%ksappend": "put the text into the kickstart template itself",
 }
 
 
 class Unsupported(NamedTuple):
-    """Something that kickstrap does not carry out, at a line of the kickstart (from 1)."""
+    """Something that kickstrap does not support, at a line of the kickstart (from 1)."""
 
     line: int
     message: str
@@ -110,10 +110,10 @@ class Unsupported(NamedTuple):
 
 
 def check(handler: Any, text: str, machine: TargetMachine | None = None) -> list[Unsupported]:
-    """Everything in the kickstart ``text`` that is not carried out, in the order of its lines.
+    """Everything in the kickstart ``text`` that is not supported, in the order of its lines.
 
-    ``handler`` is pykickstart's, after it has parsed ``text`` without an error. With ``machine`` it is also looked
-    whether everything fits its disks and its firmware.
+    ``handler`` is pykickstart's, after parsing ``text`` without errors. With ``machine`` it is also
+    checked that everything fits its disks and firmware.
     """
     scanner = _Scanner(handler)
     scanner.readKickstartFromString(text)
@@ -134,24 +134,24 @@ def _unsupported(line: int, name: str) -> Unsupported:
     hint = _INSTEAD.get(name)
     if hint is None:
         known = SECTIONS if name.startswith("%") else COMMANDS
-        hint = f"it carries out {', '.join(sorted(known))}"
-    return Unsupported(line, f"{name} is not carried out by kickstrap", hint)
+        hint = f"supported: {', '.join(sorted(known))}"
+    return Unsupported(line, f"{name} is not supported by kickstrap", hint)
 
 
 def _options(line: int, name: str, allowed: frozenset[str], words: Sequence[str]) -> list[Unsupported]:
-    """One finding per option that is not in the list; an abbreviation is not in it either."""
+    """A finding for each option that is not in the list; abbreviations are not in it either."""
     findings = []
     for word in words:
         option = word.partition("=")[0]
         if word.startswith("-") and option not in allowed:
             known = " ".join(sorted(allowed)) or "no options"
-            hint = _INSTEAD.get(option, f"of {name} it knows {known}")
-            findings.append(Unsupported(line, f"{name}: {option} is not carried out by kickstrap", hint))
+            hint = _INSTEAD.get(option, f"supported for {name}: {known}")
+            findings.append(Unsupported(line, f"{name}: {option} is not supported by kickstrap", hint))
     return findings
 
 
 class _Scanner(KickstartParser):  # type: ignore[misc]  # pykickstart has no types
-    """pykickstart's own reading of the lines, with nothing done about them but writing down."""
+    """Scans the lines with pykickstart's parser, and only records findings."""
 
     def __init__(self, handler: Any) -> None:
         self.findings: list[Unsupported] = []

@@ -1,4 +1,4 @@
-"""Configures the installed system: file systems, name, language, keyboard, time, services."""
+"""Configures the installed system: file systems, host name, language, keyboard, time, services."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _UNITS = ("/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system
 
 
 def fstab(mounted: Sequence[Mounted]) -> str:
-    """/etc/fstab: by UUID, so that the disks may have any name."""
+    """The text of /etc/fstab, by UUID, so that the disks may have any name."""
     lines = ["# <file system> <mount point> <type> <options> <dump> <pass>"]
     by_mountpoint = {item.file_system.mountpoint: item for item in mounted}
     for fs in mount_order([item.file_system for item in mounted]):
@@ -44,7 +44,7 @@ def _usual_options(fs: FileSystem) -> str:
 
 
 def configure(target: Target, plan: InstallPlan, mounted: Sequence[Mounted]) -> None:
-    """Everything that is files and services; accounts, network and GRUB are elsewhere."""
+    """Configure files and services; accounts, network and GRUB are configured elsewhere."""
     target.write("/etc/fstab", fstab(mounted))
     if plan.hostname:
         set_hostname(target, plan.hostname)
@@ -73,7 +73,7 @@ def set_hostname(target: Target, hostname: str) -> None:
 
 
 def set_language(target: Target, languages: Sequence[str]) -> None:
-    """The first is the system's language; all of them are generated."""
+    """Generate all languages and make the first one the system's."""
     locales = [name if "." in name or name in {"C", "POSIX"} else f"{name}.UTF-8" for name in languages]
     wanted = [name for name in locales if name not in {"C", "POSIX", "C.UTF-8", "C.utf8"}]
     if wanted and not target.has("/usr/sbin/locale-gen"):
@@ -88,7 +88,9 @@ def set_language(target: Target, languages: Sequence[str]) -> None:
 
 
 def set_keyboard(target: Target, keyboard: Keyboard) -> None:
-    """X layouts are written ``de`` or ``de (nodeadkeys)``, console keymaps ``de-nodeadkeys``."""
+    """Set the keyboard: X layouts look like ``de`` or ``de (nodeadkeys)``, console keymaps like
+    ``de-nodeadkeys``.
+    """
     pairs = []
     for layout in keyboard.layouts:
         match = re.fullmatch(r"([A-Za-z0-9_]+)(?: ?\((.+)\)|-(.+))?", layout)
@@ -107,9 +109,9 @@ def set_keyboard(target: Target, keyboard: Keyboard) -> None:
 
 
 def set_timezone(target: Target, zone: str, *, utc: bool) -> None:
-    """``utc``: the hardware clock is kept in UTC, which is also what Debian takes for granted."""
+    """Set the time zone. ``utc``: the hardware clock is in UTC, which is also Debian's default."""
     if zone not in {"UTC", "Etc/UTC"} and not target.has(f"/usr/share/zoneinfo/{zone}"):
-        raise InstallError(f"timezone {zone} is not in the target: add tzdata to %packages, or check its name")
+        raise InstallError(f"the target has no timezone {zone}: add tzdata to %packages, or check the name")
     link = target.path("/etc/localtime")
     link.unlink(missing_ok=True)
     link.symlink_to(f"/usr/share/zoneinfo/{zone}")
@@ -134,7 +136,7 @@ def has_unit(target: Target, name: str) -> bool:
 
 
 def with_firewall(target: Target, services: ServiceChanges, *, firewall: bool | None) -> ServiceChanges:
-    """``firewall`` said in services: Debian has several, each is a service."""
+    """Translate ``firewall`` to services: Debian has several firewalls, each a service."""
     if firewall is None:
         return services
     present = tuple(name for name in _FIREWALLS if has_unit(target, name))
@@ -148,10 +150,10 @@ def with_firewall(target: Target, services: ServiceChanges, *, firewall: bool | 
 
 
 def switch_services(target: Target, services: ServiceChanges) -> None:
-    """Enable and disable units; disabling what is not there is nothing to do."""
+    """Enable and disable units; missing units need not be disabled."""
     for name in services.enabled:
         if not has_unit(target, name):
-            raise InstallError(f"services --enabled={name}: there is no such service in the target")
+            raise InstallError(f"services --enabled={name}: the target has no such service")
     disabled = [name for name in services.disabled if has_unit(target, name)]
     for name in set(services.disabled) - set(disabled):
         target.log(f"services --disabled={name}: nothing to do, there is no such service")

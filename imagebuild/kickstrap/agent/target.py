@@ -1,4 +1,4 @@
-"""The system being installed, as a folder: its files, and tools run inside it."""
+"""The system being installed, in a folder: its files, and tools that run inside it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Target:
-    """``root`` is where the target is mounted; ``commands`` run inside it (chrooted)."""
+    """``root`` is the folder with the mounted target; ``commands`` run inside it (chrooted)."""
 
     def __init__(self, root: Path, commands: CommandRunner) -> None:
         self.root = root
@@ -23,16 +23,16 @@ class Target:
         return self.root / name.lstrip("/")
 
     def has(self, *names: str) -> bool:
-        """Whether one of these files is there (a link counts, wherever it points)."""
+        """Whether one of these files exists (a link counts, wherever it points)."""
         return any(self.path(name).is_symlink() or self.path(name).exists() for name in names)
 
     def read(self, name: str) -> str:
-        """The file's text, empty if there is none."""
+        """The text of the file; empty if it does not exist."""
         path = self.path(name)
         return path.read_text(encoding="utf-8") if path.is_file() else ""
 
     def write(self, name: str, text: str, mode: int = 0o644) -> None:
-        """Write a file anew; a link in its place is replaced, not followed out of the target."""
+        """Write a file; replaces a link in its place, which could lead outside the target."""
         path = self.path(name)
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.is_symlink():
@@ -49,8 +49,8 @@ class Target:
 def set_variables(text: str, values: Mapping[str, str]) -> str:
     """A file of shell variables with ``values`` (already quoted) set.
 
-    A variable that is there, or is there as a comment, is replaced where it stands; the others are
-    added at the end.
+    A variable that is already set, or is commented out, is replaced in place; others are added at
+    the end.
     """
     lines = text.splitlines()
     for name, value in values.items():

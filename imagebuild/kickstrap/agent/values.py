@@ -1,4 +1,4 @@
-"""Which values of the supported options are carried out. Pure, on pykickstart's parsed objects."""
+"""Checks the values of supported options. Pure, on pykickstart's parsed objects."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _HOSTNAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-
 
 
 def problems(handler: Any, text: str, machine: TargetMachine | None) -> Iterator[Problem]:
-    """Every value that kickstrap cannot do, and everything that must be there and is not.
+    """Every value that kickstrap does not support, and everything required that is missing.
 
-    ``text`` is the kickstart itself: pykickstart keeps no lines of what %packages names.
+    ``text`` is the kickstart itself: pykickstart does not store the line numbers of %packages.
     """
     yield from rules.problems(handler, machine)
     yield from _bootloader(handler.bootloader)
@@ -41,8 +41,8 @@ def _bootloader(bootloader: Any) -> Iterator[Problem]:
     if bootloader.location not in {"mbr", "none", None}:
         yield (
             bootloader.lineno,
-            f"bootloader: --location={bootloader.location} is not carried out by kickstrap",
-            ("mbr and none are"),
+            f"bootloader: --location={bootloader.location} is not supported by kickstrap",
+            ("use mbr or none"),
         )
     if bootloader.timeout is not None and bootloader.timeout < 0:
         yield bootloader.lineno, "bootloader: --timeout is negative", None
@@ -56,25 +56,25 @@ def _network(networks: list[Any]) -> Iterator[Problem]:
 
 def _interface(net: Any) -> Iterator[tuple[str, str | None]]:
     if net.hostname and not _HOSTNAME.fullmatch(net.hostname):
-        yield f"{net.hostname!r} is no host name", None
+        yield f"{net.hostname!r} is not a host name", None
     if not net.device:
         if net.ip or net.gateway or net.nameserver or not net.hostname:
             yield "--device is missing", "name the interface as the guest will see it, for example eth0"
         return
     if not _DEVICE.fullmatch(net.device) or net.device in {"link", "bootif", "ibft"}:
-        yield f"--device={net.device} is not carried out by kickstrap", "name the interface, for example eth0"
+        yield f"--device={net.device} is not supported by kickstrap", "name the interface, for example eth0"
     if net.bootProto not in {"dhcp", "static"}:
-        yield f"--bootproto={net.bootProto} is not carried out by kickstrap", "dhcp and static are"
+        yield f"--bootproto={net.bootProto} is not supported by kickstrap", "use dhcp or static"
     if net.bootProto == "static" and not (net.ip and net.netmask):
         yield "--bootproto=static needs --ip and --netmask", None
     if net.netmask and not _is_netmask(net.netmask):
-        yield f"--netmask={net.netmask} is no IPv4 netmask", None
+        yield f"--netmask={net.netmask} is not an IPv4 netmask", None
     for address in [net.ip, net.gateway]:
         if address and not _is_address(address, 4):
-            yield f"{address} is no IPv4 address", None
+            yield f"{address} is not an IPv4 address", None
     for address in (net.nameserver or "").split(","):
         if address.strip() and not _is_address(address.strip()):
-            yield f"{address} is no IP address", None
+            yield f"{address} is not an IP address", None
 
 
 def _is_address(text: str, version: int | None = None) -> bool:
@@ -98,11 +98,11 @@ def _payload(handler: Any) -> Iterator[Problem]:
         yield line, "liveimg and url or repo exclude each other", None
     elif liveimg.seen:
         if not (liveimg.url or "").startswith("file:///"):
-            yield liveimg.lineno, f"liveimg: {liveimg.url} is not carried out by kickstrap", "file:///PATH is"
+            yield liveimg.lineno, f"liveimg: {liveimg.url} is not supported by kickstrap", "use file:///PATH"
         if liveimg.checksum and not re.fullmatch("[0-9a-fA-F]{64}", liveimg.checksum):
-            yield liveimg.lineno, "liveimg: --checksum is no SHA-256 digest", "it has 64 hexadecimal digits"
+            yield liveimg.lineno, "liveimg: --checksum is not a SHA-256 digest", "it has 64 hexadecimal digits"
     elif not url.seen:
-        yield 1, "nothing says what to install", "add liveimg, or url with %packages"
+        yield 1, "there is nothing to install", "add liveimg, or url with %packages"
     for command, text in [(url, url.url)] * url.seen + [(repo, repo.baseurl) for repo in repos]:
         try:
             sources.parse(text or "")
@@ -124,11 +124,11 @@ def _packages(packages: Any, text: str) -> Iterator[Problem]:
         yield line_of(name), f"%packages: {name}: Debian has no package groups", "name a package instead"
     for name in [*packages.packageList, *packages.excludedList]:
         if not _PACKAGE.fullmatch(name):
-            yield line_of(name), f"%packages: {name!r} is no Debian package name", None
+            yield line_of(name), f"%packages: {name!r} is not a Debian package name", None
 
 
 def _needed_packages(handler: Any, machine: TargetMachine | None) -> Iterator[Problem]:
-    """What the storage and the firmware need in the guest, where the kickstart says what packages it gets."""
+    """Packages that storage and firmware need in the guest, if the kickstart lists its packages."""
     if not handler.packages.seen:
         return
     named = set(handler.packages.packageList)
@@ -170,33 +170,33 @@ def _accounts(handler: Any) -> Iterator[Problem]:
     for user in handler.user.userList:
         known.add(user.name)
         if not _ACCOUNT.fullmatch(user.name or ""):
-            yield user.lineno, f"user: {user.name!r} is no Debian account name", None
+            yield user.lineno, f"user: {user.name!r} is not a Debian account name", None
         for group in user.groups or ():
             if not _ACCOUNT.fullmatch(group):
-                yield user.lineno, f"user {user.name}: {group!r} is no Debian group name", None
+                yield user.lineno, f"user {user.name}: {group!r} is not a Debian group name", None
         if any(char in (user.gecos or "") + (user.homedir or "") for char in ":\n"):
-            yield user.lineno, f"user {user.name}: a colon cannot stand in /etc/passwd", None
+            yield user.lineno, f"user {user.name}: a field in /etc/passwd cannot contain a colon", None
         if user.homedir and not user.homedir.startswith("/"):
-            yield user.lineno, f"user {user.name}: --homedir={user.homedir} is no full path", None
+            yield user.lineno, f"user {user.name}: --homedir={user.homedir} is not an absolute path", None
     for group in handler.group.groupList:
         if not _ACCOUNT.fullmatch(group.name or ""):
-            yield group.lineno, f"group: {group.name!r} is no Debian group name", None
+            yield group.lineno, f"group: {group.name!r} is not a Debian group name", None
     for key in handler.sshkey.sshUserList:
         if not re.match(r"(\S+ )?(ssh|ecdsa|sk)-\S+ \S+", key.key.strip()) or "PRIVATE" in key.key:
-            yield key.lineno, f"sshkey: the key of {key.username} is no public SSH key", None
+            yield key.lineno, f"sshkey: the key of {key.username} is not a public SSH key", None
 
 
 def _locale(handler: Any) -> Iterator[Problem]:
     for name in [handler.lang.lang, *(handler.lang.addsupport or [])]:
         if name and not re.fullmatch(r"[A-Za-z]+(_[A-Z]+)?(\.[A-Za-z0-9-]+)?(@[a-z]+)?", name):
-            yield handler.lang.lineno, f"lang: {name!r} is no locale", "write it as en_US.UTF-8"
+            yield handler.lang.lineno, f"lang: {name!r} is not a locale", "write it as en_US.UTF-8"
     zone = handler.timezone.timezone or ""
     if zone and (not re.fullmatch(r"[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*", zone)):
-        yield handler.timezone.lineno, f"timezone: {zone!r} is no time zone", "write it as Europe/Berlin"
+        yield handler.timezone.lineno, f"timezone: {zone!r} is not a time zone", "write it as Europe/Berlin"
     keyboard = handler.keyboard
     for layout in [keyboard.keyboard, *keyboard.x_layouts]:
         if layout and not re.fullmatch(r"[A-Za-z0-9_-]+( ?\([A-Za-z0-9_-]+\))?", layout):
-            yield keyboard.lineno, f"keyboard: {layout!r} is no layout", "write it as us, or as 'de (nodeadkeys)'"
+            yield keyboard.lineno, f"keyboard: {layout!r} is not a layout", "write it as us, or as 'de (nodeadkeys)'"
     for option in keyboard.switch_options:
         if not re.fullmatch(r"[A-Za-z0-9_]+:[A-Za-z0-9_-]+", option):
-            yield keyboard.lineno, f"keyboard: {option!r} is no XKB option", None
+            yield keyboard.lineno, f"keyboard: {option!r} is not an XKB option", None

@@ -1,7 +1,7 @@
-"""Where a zstd stream ends (RFC 8878, section 3.1).
+"""Finds the end of a zstd stream (RFC 8878, section 3.1).
 
-A disk holds whole sectors of 512 bytes, so an archive on one is padded with zeros, and zstd takes
-what follows its last frame for damage. Only headers are read, not the data.
+A disk consists of whole sectors of 512 bytes, so an archive on one is padded with zeros, and zstd
+treats data after its last frame as damage. Only headers are read, not the data.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _RLE, _RESERVED = 1, 3
 
 
 def length(read_at: Callable[[int, int], bytes]) -> int:
-    """The bytes of all frames from offset 0 on; ``read_at(count, offset)`` reads some.
+    """The length in bytes of all frames from offset 0; ``read_at(count, offset)`` reads data.
 
     Raises InstallError if a frame is cut off or damaged.
     """

@@ -1,1 +1,1 @@
-"""Files that go into the installer's VM beside the agent: the first programs, and a stand-in for ``requests``."""
+"""Files for the installer's VM besides the agent: first programs, placeholder of ``requests``."""

@@ -6,4 +6,4 @@ class RequestException(Exception):
 
 
 class SSLError(RequestException):
-    """Named by pykickstart, never raised here."""
+    """Imported by pykickstart, never raised here."""
