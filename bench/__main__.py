@@ -1,4 +1,5 @@
-"""Measure builds on this machine: with empty caches, with nothing changed, and against the usual tools.
+"""Measure builds on this machine: with empty caches, with nothing changed, and against the usual
+tools.
 
 Before that, measure loading and linting a project of 1,000 images.
 
@@ -43,7 +44,8 @@ def main() -> None:
             print(f"  {step:<10} {made['seconds']:6.1f} s")
         machine = manifest["built"]["machine"]
         print(
-            f"  install VM {machine['seconds']:6.1f} s, {machine['seconds_to_installer']:.1f} s of it until the installer ran"
+            f"  install VM {machine['seconds']:6.1f} s, {machine['seconds_to_installer']:.1f} s of it until "
+            "the installer ran"
         )
         print(f"  image      {manifest['image']['size'] / (1 << 20):6.1f} MiB")
         installed = folder / "store" / "installed" / manifest["steps"]["install"]["fingerprint"]

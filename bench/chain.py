@@ -1,12 +1,13 @@
-"""Compare a full build from scratch, and a second recipe of the family, with the script that it replaces.
+"""Compare a full build from scratch, and a second recipe of the family, with the script that it
+replaces.
 
     python -m bench.chain [--workdir DIR]
 
-The script: virt-install with the same kickstart, whose VM fetches the packages from the same mirror,
-as an installer does; virt-sysprep; virt-customize; virt-sparsify --in-place; qemu-img convert -c. Its
-installer's kernel and runtime exist already, as a distribution's do, while imagebuild builds its own
-within the measured time. Both start without packages or anything else cached. The script's second
-image takes as long as its first.
+The script: virt-install with the same kickstart, whose VM fetches the packages from the same
+mirror, as an installer does; virt-sysprep; virt-customize; virt-sparsify --in-place; qemu-img
+convert -c. Its installer's kernel and runtime exist already, as a distribution's do, while
+imagebuild builds its own within the measured time. Both start without packages or anything else
+cached. The script's second image takes as long as its first.
 """
 
 from __future__ import annotations

@@ -2,10 +2,10 @@
 
     python -m bench.convert DISK.raw [--rounds N] [--workdir DIR]
 
-Both read a disk that is already in memory, one after the other. Besides the elapsed time, the CPU time
-is printed, which other load on the machine affects less. imagebuild's time includes the SHA-256 of the
-image and a check of it. The goal: at most 0.3 of the time of qemu-img convert -c, and an image that is
-not larger.
+Both read a disk that is already in memory, one after the other. Besides the elapsed time, the CPU
+time is printed, which other load on the machine affects less. imagebuild's time includes the
+SHA-256 of the image and a check of it. The goal: at most 0.3 of the time of qemu-img convert -c,
+and an image that is not larger.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ class Taken:
 def measure(disk: Path, folder: Path, number: int) -> None:
     """Run one round of all conversions, one after the other."""
     print(
-        f"round {number}: {disk.name}, {disk.stat().st_blocks * 512 / (1 << 20):.0f} MiB of data, load {os.getloadavg()[0]:.1f}"
+        f"round {number}: {disk.name}, {disk.stat().st_blocks * 512 / (1 << 20):.0f} MiB of data, load "
+        f"{os.getloadavg()[0]:.1f}"
     )
     _into_memory(disk)
     plain = _qemu(disk, folder, [])
@@ -77,7 +78,8 @@ def _timed(work: Callable[[Mapping[Format, Path]], object], paths: Mapping[Forma
 def _report(who: str, taken: Taken, plain: Taken) -> None:
     print(
         f"  {who:<40} {taken.clock:6.1f} s ({taken.clock / plain.clock:.2f}), CPU {taken.processors:6.1f} s"
-        f" ({taken.processors / plain.processors:.2f}), {taken.size / (1 << 20):7.1f} MiB ({taken.size / plain.size:.2f})"
+        f" ({taken.processors / plain.processors:.2f}), {taken.size / (1 << 20):7.1f} MiB "
+        f"({taken.size / plain.size:.2f})"
     )
 
 

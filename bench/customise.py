@@ -4,8 +4,9 @@
 
 The usual tools: virt-sysprep; virt-customize (one command that does nothing); virt-sparsify
 --in-place; qemu-img convert -c. imagebuild: the default operations in one launch, then its own
-conversion to a qcow2 with zstd. Copying the disk is not counted for either. The goals: the operations
-in at most 0.3 of the time of the first three tools, everything in at most 0.35 of the time of all four.
+conversion to a qcow2 with zstd. Copying the disk is not counted for either. The goals: the
+operations in at most 0.3 of the time of the first three tools, everything in at most 0.35 of the
+time of all four.
 """
 
 from __future__ import annotations

@@ -2,11 +2,11 @@
 
     python -m bench.kills --count 100 [--way kill|full|daemon] [--workdir DIR] [--seed N] [--store STORE]
 
-Each round starts a build of one of two recipes and disturbs it at a random instant, or just when a step
-begins or ends: ``kill`` kills its process (SIGKILL, as the kernel does when memory is short), ``full``
-fills its file system (a tmpfs, which needs root), and ``daemon`` stops libvirt's daemon, which must have
-no effect. Then it runs `imagebuild gc` and checks what is left. Every few rounds a build is not
-disturbed: it must succeed. Everything is real: virt-install, libguestfs, mmdebstrap.
+Each round starts a build of one of two recipes and disturbs it at a random instant, or just when a
+step begins or ends: ``kill`` kills its process (SIGKILL, as the kernel does when memory is short),
+``full`` fills its file system (a tmpfs, which needs root), and ``daemon`` stops libvirt's daemon,
+which must have no effect. Then it runs `imagebuild gc` and checks what is left. Every few rounds a
+build is not disturbed: it must succeed. Everything is real: virt-install, libguestfs, mmdebstrap.
 """
 
 from __future__ import annotations
@@ -87,7 +87,8 @@ class Rounds:
     def _start(self, *names: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
             [sys.executable, "-m", "imagebuild", "build", *names, "--json"],
-            cwd=self.folder, env=self._environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+            cwd=self.folder, env=self._environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            start_new_session=True,
         )  # fmt: skip
 
     def _environment(self) -> dict[str, str]:

@@ -1,8 +1,8 @@
 """A small used guest: each place in ``markers.yaml`` contains a value that occurs nowhere else.
 
 The kernel of libguestfs's appliance fills the file systems. Then some files are rewritten to new
-blocks, as editors do, and others are removed, so that there are free blocks between used ones before
-anything is scrubbed.
+blocks, as editors do, and others are removed, so that there are free blocks between used ones
+before anything is scrubbed.
 """
 
 from __future__ import annotations
@@ -44,7 +44,10 @@ _BASE = {
     "/etc/os-release": "NAME=Fedora\nID=fedora\nVERSION_ID=40\n",
     "/etc/fedora-release": "Fedora release 40 (Forty)\n",
     "/etc/fstab": "/dev/vda / auto defaults 0 1\n",
-    "/etc/passwd": "root:x:0:0:root:/root:/bin/bash\nann:x:1000:1000::/home/ann:/bin/bash\noracle:x:54321:54321::/u01/app/oracle:/bin/bash\n",
+    "/etc/passwd": (
+        "root:x:0:0:root:/root:/bin/bash\nann:x:1000:1000::/home/ann:/bin/bash\n"
+        "oracle:x:54321:54321::/u01/app/oracle:/bin/bash\n"
+    ),
     "/etc/shadow": "root:*:19000:0:99999:7:::\nann:*:19000:0:99999:7:::\noracle:*:19000:0:99999:7:::\n",
     "/etc/group": "root:x:0:\nann:x:1000:\noracle:x:54321:\n",
     "/usr/lib/systemd/systemd": "",

@@ -1,14 +1,15 @@
-"""Compare a scrub with virt-sysprep and virt-sparsify, on a guest with a marker in each machine-specific place.
+"""Compare a scrub with virt-sysprep and virt-sparsify, on a guest with a marker in each
+machine-specific place.
 
     python -m bench.markers [--only FILESYSTEM/FORMAT]… [--list] [--workdir DIR]
 
-The guest is created from ``markers.yaml``, once for each file system: ext4 with blocks of 1 and 4 KiB,
-and xfs. Copies of it, raw and qcow2, are processed by ``imagebuild scrub`` with its default set, and by
-virt-sysprep with its default operations and ``virt-sparsify --in-place``. Two kinds of markers are
-counted: live ones, which are still in a file of the result, and those that are in no file but still in
-its bytes, after a conversion to raw. Goals: at most half as many live markers as virt-sysprep leaves,
-and none of the other kind. The exit status is 1 if a goal is missed, or if imagebuild removes a file
-that must stay.
+The guest is created from ``markers.yaml``, once for each file system: ext4 with blocks of 1 and 4
+KiB, and xfs. Copies of it, raw and qcow2, are processed by ``imagebuild scrub`` with its default
+set, and by virt-sysprep with its default operations and ``virt-sparsify --in-place``. Two kinds of
+markers are counted: live ones, which are still in a file of the result, and those that are in no
+file but still in its bytes, after a conversion to raw. Goals: at most half as many live markers as
+virt-sysprep leaves, and none of the other kind. The exit status is 1 if a goal is missed, or if
+imagebuild removes a file that must stay.
 """
 
 from __future__ import annotations
@@ -136,13 +137,16 @@ def _report(combination: str, guest: Guest, ours: Result, theirs: Result) -> boo
     """Print the figures; True if all goals are met."""
     for one in (ours, theirs):
         print(
-            f"{combination:<14} {one.side:<13} {len(one.live):4} of {len(guest.markers)} live, {len(one.in_bytes):4} in the bytes, "
-            f"{len(one.lost):2} of {len(guest.controls)} wrongly removed, {one.clock:6.1f} s, CPU {one.processors:6.1f} s"
+            f"{combination:<14} {one.side:<13} {len(one.live):4} of {len(guest.markers)} live, "
+            f"{len(one.in_bytes):4} in the bytes, "
+            f"{len(one.lost):2} of {len(guest.controls)} wrongly removed, {one.clock:6.1f} s, CPU "
+            f"{one.processors:6.1f} s"
         )
     ratio = len(ours.live) / max(len(theirs.live), 1)
     met = ratio <= GOAL_LIVE and len(ours.in_bytes) <= GOAL_BYTES and not ours.lost
     print(
-        f"{combination:<14} live {ratio:.2f} of virt-sysprep's (goal: {GOAL_LIVE}), in the bytes {len(ours.in_bytes)} (goal: {GOAL_BYTES}): "
+        f"{combination:<14} live {ratio:.2f} of virt-sysprep's (goal: {GOAL_LIVE}), in the bytes "
+        f"{len(ours.in_bytes)} (goal: {GOAL_BYTES}): "
         f"{'met' if met else 'MISSED'}",
         flush=True,
     )

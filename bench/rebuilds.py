@@ -84,7 +84,8 @@ def edits(builds: Builds) -> None:
 
 
 def many(builds: Builds) -> None:
-    """Build recipes one after the other, and as many others in parallel, each with its own installation.
+    """Build recipes one after the other, and as many others in parallel, each with its own
+    installation.
 
     Packages and installer are built before.
     """

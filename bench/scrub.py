@@ -1,13 +1,14 @@
-"""Compare a scrub by this checkout with another checkout, or measure the cost of 100,000 files in /tmp.
+"""Compare a scrub by this checkout with another checkout, or measure the cost of 100,000 files in
+/tmp.
 
     python -m bench.scrub IMAGE --base CHECKOUT [--rounds N] [--workdir DIR]
     python -m bench.scrub --files [--workdir DIR]
 
-CHECKOUT is a git worktree of the commit to compare with (`git worktree add ../base 526c021`). Both run
-`imagebuild scrub IMAGE --output NEW` alternately, each with its own store, in which the working
-accelerator is already cached; medians are compared. Goal: at most 0.75 of the other checkout's time.
-``--files`` scrubs an ext4 of 2 GiB with and without 100,000 files of 100 bytes in /tmp; goal: less than
-10 s more. The exit status is 1 if a goal is missed.
+CHECKOUT is a git worktree of the commit to compare with (`git worktree add ../base 526c021`). Both
+run `imagebuild scrub IMAGE --output NEW` alternately, each with its own store, in which the working
+accelerator is already cached; medians are compared. Goal: at most 0.75 of the other checkout's
+time. ``--files`` scrubs an ext4 of 2 GiB with and without 100,000 files of 100 bytes in /tmp; goal:
+less than 10 s more. The exit status is 1 if a goal is missed.
 """
 
 from __future__ import annotations

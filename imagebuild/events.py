@@ -1,7 +1,9 @@
-"""What a process reports to the one that started it: one JSON object per line, each of them one of these classes.
+"""What a process reports to the one that started it: one JSON object per line, each of them one of
+these classes.
 
-``build --json`` prints a BuildEvent per line, for the user's programs and for a build of several images alike. The process
-that works on a disk reports a CustomiseEvent per line. A field that is added needs a default, so that older lines can still be read.
+``build --json`` prints a BuildEvent per line, for the user's programs and for a build of several
+images alike. The process that works on a disk reports a CustomiseEvent per line. A field that is
+added needs a default, so that older lines can still be read.
 """
 
 from __future__ import annotations
@@ -89,7 +91,8 @@ class ArtifactReady:
 
 @dataclass(frozen=True, kw_only=True)
 class ErrorReported:
-    """The end of a command: ``console`` has the last lines of an installation, ``evidence`` is a folder with its logs."""
+    """The end of a command: ``console`` has the last lines of an installation, ``evidence`` is a
+    folder with its logs."""
 
     event: Literal["error"] = "error"
     recipe: str | None = None
@@ -193,7 +196,8 @@ def build_event(line: str) -> BuildEvent | None:
 
 
 def customise_event(line: str) -> CustomiseEvent | None:
-    """The event that a line of a customising process holds; None for one that holds none, as the last of a killed one."""
+    """The event that a line of a customising process holds; None for one that holds none, as the
+    last of a killed one."""
     return _read(_customise_events(), line)
 
 

@@ -1,6 +1,7 @@
 """Exit with status 0 if this interpreter's environment has everything that pyproject.toml requires.
 
-setup.sh runs it with the Python of .venv, when nothing of imagebuild can be relied on yet: standard library only.
+setup.sh runs it with the Python of .venv, when nothing of imagebuild can be relied on yet: standard
+library only.
 """
 
 from __future__ import annotations

@@ -20,7 +20,8 @@ from tests.test_layers import PACKAGE, SOURCES, imports, name_of
 FILES = {name_of(path): path for path in SOURCES}
 # They determine how a result is produced, supervised and reported, but not the result itself.
 NEUTRAL = {
-    "errors", "log", "printable", "progress", "files", "fingerprint", "host.hints", "host.process", "host.accelerator", "host.probe_cache",
+    "errors", "log", "printable", "progress", "files", "fingerprint", "host.hints", "host.process",
+    "host.accelerator", "host.probe_cache",
     "host.ownership", "schema.light_pykickstart", "image.references", "image.disk_image", "image.qemu_img",
 }  # fmt: skip
 # Fetching and verifying a download does not change it.

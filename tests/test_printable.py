@@ -29,7 +29,9 @@ def assert_printable(text: str, allowed: str = "") -> None:
 
 def test_each_kind_of_invisible_character() -> None:
     assert one_line(HOSTILE) == (
-        "a\\x1b]0;title\\x07\\x9b31m\\x7f\\u202egpj\\u2066\\u200f\\u061c\\u2028\\u2029\\u200b\\ufeff\\u3164\\xff\\r\\nb\\tc"
+        "a\\x1b]0;"
+        "title\\x07\\x9b31m\\x7f\\u202egpj\\u2066\\u200f\\u061c\\u2028\\u2029\\u200b\\ufeff\\u3164\\xff\\r\\nb"
+        "\\tc"
     )
     assert one_line("\U000e0041\U0010ffff\xa0") == "\\U000e0041\\U0010ffff\\xa0"
     assert one_line("grün … 日本語 עברית é [red] \\x1b 😀") == "grün … 日本語 עברית é [red] \\x1b 😀"

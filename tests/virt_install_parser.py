@@ -21,7 +21,7 @@ from types import ModuleType
 _GUEST = """
 <guest><os_type>hvm</os_type><arch name='{arch}'><wordsize>64</wordsize><emulator>/usr/bin/{emulator}</emulator>
 {machines}{domains}</arch><features><acpi default='on' toggle='yes'/><apic default='on' toggle='no'/><pae/></features></guest>
-"""
+"""  # noqa: E501
 _MACHINES = {"x86_64": ("pc", "q35", "xenfv"), "aarch64": ("virt",)}
 
 

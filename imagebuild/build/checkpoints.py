@@ -115,7 +115,8 @@ def _keep(plan: Plan, cache: StepCache, copies: Path, results: Sequence[Operatio
     one = plan.layers[len(results) - 1]
     store = cache.settings.store
     with store.make(
-        one.kind, one.fingerprint, within=cache.work, label=cache.label, inputs=one.inputs, replace=cache.settings.refresh
+        one.kind, one.fingerprint, within=cache.work, label=cache.label, inputs=one.inputs,
+        replace=cache.settings.refresh
     ) as folder:  # fmt: skip
         folder.chmod(0o700)
         for path in copies.iterdir():

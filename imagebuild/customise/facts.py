@@ -19,7 +19,8 @@ ACCOUNTS = "/etc/passwd"
 _PARENTS = ("home", "homes", "users", "people")
 """Names of folders that contain nothing but home folders, such as /export/home."""
 _SIGNS = frozenset({
-    ".bash_history", ".bash_logout", ".bash_profile", ".bashrc", ".cache", ".config", ".cshrc", ".kshrc", ".local", ".login", ".profile",
+    ".bash_history", ".bash_logout", ".bash_profile", ".bashrc", ".cache", ".config", ".cshrc", ".kshrc", ".local",
+    ".login", ".profile",
     ".ssh", ".zsh_history", ".zshrc",
 })  # fmt: skip
 """Files that shells, sshd and desktops put into a home folder."""

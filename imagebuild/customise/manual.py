@@ -151,7 +151,10 @@ def section(operation: Operation) -> str:
 
 def _parameters(operation: Operation) -> list[str]:
     return [
-        f"| `{name}` | {'required' if field.is_required() else f'`{_shown(name, field.default)}`'} | {field.description} |"
+        (
+            f"| `{name}` | {'required' if field.is_required() else f'`{_shown(name, field.default)}`'} | "
+            f"{field.description} |"
+        )
         for name, field in operation.params.model_fields.items()
     ]
 

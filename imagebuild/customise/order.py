@@ -21,8 +21,9 @@ Task = Literal["customise", "differences", "audit"]
 class Order:
     """The disks and what to do with them.
 
-    ``operations`` have their names, their parameters as JSON, and their host inputs; ``before`` is what was done to the disks
-    already; ``checkpoints`` is the folder for copies of the disks worth keeping, or empty. ``stuck_after`` is in seconds; 0 is no limit.
+    ``operations`` have their names, their parameters as JSON, and their host inputs; ``before`` is
+    what was done to the disks already; ``checkpoints`` is the folder for copies of the disks worth
+    keeping, or empty. ``stuck_after`` is in seconds; 0 is no limit.
     """
 
     disk: str

@@ -105,10 +105,12 @@ def run(
 ) -> CustomiseResult:
     """Apply ``operations`` to the guest on ``disk``, which must be a working copy or an overlay.
 
-    ``more`` are the guest's further disks, of the same format. After an error the content of all of them is undefined. ``network``
-    allows a network card where an operation asks for one; the folder ``workdir`` is for temporary files; ``keys`` open what is encrypted;
-    ``timeout`` is in seconds. ``before`` is what was done to a raw disk already, and ``keep_checkpoint`` is called whenever it is worth keeping
-    what it has become. An audit takes no operations, and its result tells what each would find.
+    ``more`` are the guest's further disks, of the same format. After an error the content of all of
+    them is undefined. ``network`` allows a network card where an operation asks for one; the folder
+    ``workdir`` is for temporary files; ``keys`` open what is encrypted; ``timeout`` is in seconds.
+    ``before`` is what was done to a raw disk already, and ``keep_checkpoint`` is called whenever it
+    is worth keeping what it has become. An audit takes no operations, and its result tells what
+    each would find.
 
     Raises HostError if the libguestfs appliance does not start, GuestError if there is no guest on
     the disk, an operation fails or the timeout expires, and GuestStuck for an emulated appliance

@@ -11,13 +11,15 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _ITSELF = frozenset({
-    "/", "/data", "/etc", "/export", "/home", "/media", "/mnt", "/opt", "/root", "/run", "/srv", "/sysroot", "/usr", "/usr/local", "/var",
+    "/", "/data", "/etc", "/export", "/home", "/media", "/mnt", "/opt", "/root", "/run", "/srv", "/sysroot", "/usr",
+    "/usr/local", "/var",
     "/var/cache", "/var/lib", "/var/lock", "/var/log", "/var/spool", "/var/home", "/var/opt", "/var/srv",
 })  # fmt: skip
 """Folders that are system folders themselves, but not the folders in them: file-hierarchy(7),
 hier(7)."""
 _WHOLE = re.compile(
-    r"/(?:(?:usr/|usr/local/)?(?:s?bin|lib(?:32|64|x32|exec)?)|usr/(?:local/)?(?:etc|games|include|share|src)|usr/lib/.*"
+    r"/(?:(?:usr/|usr/local/)?(?:s?bin|lib(?:32|64|x32|exec)?)|usr/(?:local/)?(?:etc|games|include|share|src)|"
+    r"usr/lib/.*"
     r"|boot|efi|dev|proc|sys|ostree|snap|nix|gnu)(?:/.*)?"
 )
 """Folders that contain only the system, including everything in them."""

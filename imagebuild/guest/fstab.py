@@ -12,7 +12,8 @@ _LOCAL = frozenset(
 _TAGS = ("UUID", "LABEL", "PARTUUID", "PARTLABEL")
 _DISK = re.compile(r"/dev/(?P<kind>sd|vd|hd|xvd|dasd)(?P<letters>[a-z]{1,2})(?P<partition>\d*)")
 _NUMBERED = re.compile(
-    r"/dev/(?P<kind>nvme(?=\d+n1(?:p|$))|(?:mmcblk|pmem)(?=\d+(?:p|$)))(?P<number>\d{1,2})(?:n1)?(?:p(?P<partition>\d+))?"
+    r"/dev/(?P<kind>nvme(?=\d+n1(?:p|$))|(?:mmcblk|pmem)(?=\d+(?:p|$)))(?P<number>\d{1,2})(?:n1)?(?:"
+    r"p(?P<partition>\d+))?"
 )
 _ON_DEMAND = "x-systemd.automount"
 

@@ -18,7 +18,8 @@ _CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b[()][0-9A-Z]|\x1b[=>]|[\x0
 _FAILURES = (
     (re.compile(r"^kickstrap: failed: (?P<what>.*)"), "{what}"),
     (re.compile(r"Kernel panic - not syncing: (?P<what>.*)"), "the kernel panicked: {what}"),
-    (re.compile(r"dracut-initqueue.*(?:timeout|Could not boot)"), "the installer's initramfs did not find what it was waiting for"),
+    (re.compile(r"dracut-initqueue.*(?:timeout|Could not boot)"),
+        "the installer's initramfs did not find what it was waiting for"),
     (re.compile(r"Entering emergency mode"), "the installer entered its emergency shell"),
     (re.compile(r"The following error occurred while (?P<what>.*)"), "the installer failed while {what}"),
     (re.compile(r"(?P<what>Pane is dead.*)"), "the installer died: {what}"),
@@ -26,7 +27,8 @@ _FAILURES = (
     (re.compile(r"There was an error running the kickstart script(?P<what>.*)"), "a kickstart script failed{what}"),
 )  # fmt: skip
 _DIALOGS = re.compile(
-    r"Prompt: '\?' for help|\[!!\]|Please make a selection|Would you like to|Press (?:ENTER|any key) to (?:continue|exit|reboot)"
+    r"Prompt: '\?' for help|\[!!\]|Please make a selection|Would you like to|Press (?:ENTER|any key) to "
+    r"(?:continue|exit|reboot)"
     r"|Give root password for maintenance"
 )
 _STEP = re.compile(r"^kickstrap: step (?P<at>\d+)/(?P<of>\d+) (?P<what>.*)")

@@ -155,7 +155,8 @@ class _Follower:
     def _paused(self, state: DomainState) -> None:
         if state.cause is Cause.IO_ERROR:
             raise HostError(
-                f"the VM's disk {self.machine.targets[0].path} could not be written: the host's file system is full or failing",
+                f"the VM's disk {self.machine.targets[0].path} could not be written: the host's file system is "
+                "full or failing",
                 "free some space, or use another file system with --store",
             )
         raise self._failed("was paused by QEMU or by a user", None)

@@ -1,4 +1,5 @@
-"""LZ4's legacy frame, the only one of LZ4's that the kernel reads (lib/decompress_unlz4.c): 8 MiB blocks, each behind its size."""
+"""LZ4's legacy frame, the only one of LZ4's that the kernel reads (lib/decompress_unlz4.c): 8 MiB
+blocks, each behind its size."""
 
 from __future__ import annotations
 
@@ -14,9 +15,11 @@ _LARGEST = BLOCK + BLOCK // 255 + 16
 
 
 def blocks(content: bytes) -> Iterator[tuple[bytes, int]]:
-    """The plain data of each block, and where it ends; what follows the last one is no part of the frame.
+    """The plain data of each block, and where it ends; what follows the last one is no part of the
+    frame.
 
-    Another magic number begins a frame that goes on. Raises EOFError for a block that is cut off, and lz4.block.LZ4BlockError.
+    Another magic number begins a frame that goes on. Raises EOFError for a block that is cut off,
+    and lz4.block.LZ4BlockError.
     """
     at = len(MAGIC)
     while at + 4 <= len(content):

@@ -45,7 +45,8 @@ class NoValueInQuotes(Extension):
 def _refusal(quote: str | None, here: list[str]) -> str | None:
     if here:
         return (
-            f"a value is inside a here-document ({here[0]}), where quoting has no effect and a shell would run what the "
+            f"a value is inside a here-document ({here[0]}), where quoting has no effect and a shell would run "
+            "what the "
             "value contains: assign it to a shell variable first, or write the line with printf"
         )
     return (

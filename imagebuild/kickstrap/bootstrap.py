@@ -165,7 +165,8 @@ def _mounts_below(folder: Path) -> list[str]:
 
 
 _UNREACHABLE = re.compile(
-    r"Could not resolve|Could not connect|Connection (refused|timed out|failed)|Unable to connect|Network is unreachable"
+    r"Could not resolve|Could not connect|Connection (refused|timed out|failed)|Unable to connect|Network is "
+    r"unreachable"
     r"|Temporary failure resolving|Failed to fetch"
 )
 

@@ -67,7 +67,8 @@ def kernel_arguments(firmware: str) -> tuple[str, ...]:
 
 
 _APPLETS = (
-    "sh", "mount", "insmod", "cat", "dd", "printf", "tail", "tr", "sleep", "mkdir", "ln", "cp", "switch_root", "poweroff",
+    "sh", "mount", "insmod", "cat", "dd", "printf", "tail", "tr", "sleep", "mkdir", "ln", "cp", "switch_root",
+    "poweroff",
 )  # fmt: skip
 
 

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 # Files that the installer never reads. With them the runtime's archive is twice as large.
 _DROPPED = re.compile(
     r"boot/|usr/share/(doc|man|info|locale|lintian|bash-completion|zoneinfo|pixmaps|icons|systemd)/"
-    r"|usr/lib/(udev/hwdb|systemd/)|usr/lib/x86_64-linux-gnu/perl/[^/]+/CORE/|usr/lib/python3[^/]*/(test|idlelib|ensurepip)/"
+    r"|usr/lib/(udev/hwdb|systemd/)|usr/lib/x86_64-linux-gnu/perl/[^/]+/CORE/|usr/lib/python3[^/]*/(test|"
+    r"idlelib|ensurepip)/"
     r"|var/(cache|log)/.|var/lib/apt/lists/."
 )
 # Files that the host reads: the kernel, the initrd's content, and the interpreter that compiles the agent.

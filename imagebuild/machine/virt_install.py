@@ -43,11 +43,11 @@ class SourceDisk:
 class InstallMachine:
     """The VM in which an installation runs: its hardware, and its files on the host.
 
-    ``virt_type`` is the one actually used, whatever ``hardware`` requests. ``targets`` come first and
-    in order, so that on the same bus they are vda, vdb and so on; their serial numbers are target,
-    target2, …. ``firmware`` boots the *installer*; ``nvram`` is the file for its UEFI variables.
-    ``cpu`` is the model if the recipe names none.
-    ``description`` identifies the domain's owner.
+    ``virt_type`` is the one actually used, whatever ``hardware`` requests. ``targets`` come first
+    and in order, so that on the same bus they are vda, vdb and so on; their serial numbers are
+    target, target2, …. ``firmware`` boots the *installer*; ``nvram`` is the file for its UEFI
+    variables. ``cpu`` is the model if the recipe names none. ``description`` identifies the
+    domain's owner.
     """
 
     name: str
@@ -78,7 +78,8 @@ def command(machine: InstallMachine) -> list[str]:
         "virt-install",
         "--connect", machine.connect,
         "--name", machine.name,
-        *(["--metadata", virt_install_options.join([("description", machine.description)])] if machine.description else []),
+        *(["--metadata",
+            virt_install_options.join([("description", machine.description)])] if machine.description else []),
         "--transient",
         "--virt-type", kind,
         "--arch", arch,

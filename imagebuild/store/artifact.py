@@ -1,6 +1,7 @@
 """Artifacts: finished images with their manifest, checksums and logs, one folder per version.
 
-    OUTPUT/<recipe>/<version>/<recipe>.qcow2 (or other formats), <recipe>.xml, manifest.json, SHA256SUMS, kickstart.cfg, *.log
+    OUTPUT/<recipe>/<version>/<recipe>.qcow2 (or other formats), <recipe>.xml, manifest.json,
+                              SHA256SUMS, kickstart.cfg, *.log
     OUTPUT/<recipe>/latest -> <version>
 
 A version is the date and a counter (``2026-11-22.1``). The folder is filled under a temporary name,
@@ -43,7 +44,8 @@ class ImageRecord:
 
 @dataclass(frozen=True)
 class Manifest:
-    """Of a manifest, what is read again; ``build/manifest.py`` writes it, with much more. ``extra_images`` are of further disks."""
+    """Of a manifest, what is read again; ``build/manifest.py`` writes it, with much more.
+    ``extra_images`` are of further disks."""
 
     image: ImageRecord
     fingerprint: str = ""

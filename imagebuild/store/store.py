@@ -49,7 +49,10 @@ DAMAGED = "damaged"
 _ENTRY = "entry.json"
 _NAME_BYTES = 4
 _TAG_NAME = "CACHEDIR.TAG"
-_TAG = "Signature: 8a477f597d28d172789f06886806bc55\n# The store of imagebuild: see `imagebuild gc`. About this file: https://bford.info/cachedir/\n"
+_TAG = (
+    "Signature: 8a477f597d28d172789f06886806bc55\n# The store of imagebuild: see `imagebuild gc`. About "
+    "this file: https://bford.info/cachedir/\n"
+)
 """Marks a cache for backup programs."""
 _ANSWERS = "host.json"
 _LOST = "lost+found"
@@ -118,7 +121,8 @@ class StoreEntry:
 
 @dataclass(frozen=True)
 class _EntryRecord:
-    """What ``entry.json`` says: for which recipe an entry was made, when (UTC, ISO 8601), from what; size and digest of each file."""
+    """What ``entry.json`` says: for which recipe an entry was made, when (UTC, ISO 8601), from
+    what; size and digest of each file."""
 
     label: str
     made: str

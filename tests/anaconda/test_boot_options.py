@@ -50,12 +50,16 @@ def recipe(folder: Path, installer: str, version: str = "9") -> Recipe:
         (
             (
             f"source: {{kernel: k, kernel_sha256: {DIGEST}, initrd: i, initrd_sha256: {DIGEST}}}, "
-            "repositories: [{name: os, metalink: 'https://m.example/?repo=os&arch=x86_64'}, {name: extras, url: https://m.example/x}]"
+            "repositories: [{name: os, metalink: 'https://m.example/?repo=os&arch=x86_64'}, {name: extras, "
+                "url: https://m.example/x}]"
             ),
             ["url --metalink='https://m.example/?repo=os&arch=x86_64'", "repo --name=extras --baseurl=https://m.example/x"],
         ),
         (
-            "source: {tree: https://m.example/os}, repositories: [{name: a, mirrorlist: https://m.example/l, install: true}]",
+            (
+                "source: {tree: https://m.example/os}, repositories: [{name: a, mirrorlist: https://m.example/l, "
+                "install: true}]"
+            ),
             ["url --url=https://m.example/os", "repo --name=a --mirrorlist=https://m.example/l --install"],
         ),
     ],

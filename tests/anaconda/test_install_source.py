@@ -313,7 +313,8 @@ def test_virt_install_accepts_each_of_them(recipe: Callable[[str], Recipe], tmp_
         source.look_up(recipe(f"source: {{iso: ../example.iso, sha256: {sha256(path.read_bytes())}}}")), tmp_path
     )
     argv = [
-        "virt-install", "--connect", "test:///default", "--name", "own", "--memory", "1024", "--osinfo", "detect=on,require=off",
+        "virt-install", "--connect", "test:///default", "--name", "own", "--memory", "1024", "--osinfo",
+        "detect=on,require=off",
         "--location", str(there.tree), "--extra-args", "inst.ks=file:/ks.cfg", "--disk", "none", "--network", "none",
         "--graphics", "none", "--dry-run", "--print-xml", "1",
     ]  # fmt: skip

@@ -19,7 +19,7 @@ METALINK = """\
   <verification><hash type="md5">{md5}</hash><hash type="sha256">{now}</hash></verification>
   <mm0:alternates><mm0:alternate><verification><hash type="sha256">{before}</hash></verification></mm0:alternate></mm0:alternates>
 </file></files></metalink>
-"""
+"""  # noqa: E501
 VARIABLES = {"$basearch": "x86_64", "$releasever": "9"}
 
 

@@ -59,7 +59,10 @@ def test_a_keyring_with_several_keys(ours: Signer, theirs: Signer, tmp_path: Pat
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda text: text.replace(b"= 00", b"= 01"), "CHECKSUM: its signature is invalid: the file was changed after it was signed"),
+        (lambda text: text.replace(b"= 00", b"= 01"), (
+            "CHECKSUM: its signature is invalid: the file was "
+            "changed after it was signed"
+        )),
         (lambda text: TEXT, "CHECKSUM: it has no valid signature by a key in the keyring"),
         (lambda text: text[: len(text) // 2], "CHECKSUM: it has no valid signature by a key in the keyring"),
     ],
@@ -98,7 +101,8 @@ def test_the_first_existing_keyring(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"-----BEGIN PGP PUBLIC KEY BLOCK-----\n\n!!!!\n-----END PGP PUBLIC KEY BLOCK-----\n", "its armour is not base64"),
+        (b"-----BEGIN PGP PUBLIC KEY BLOCK-----\n\n!!!!\n-----END PGP PUBLIC KEY BLOCK-----\n",
+            "its armour is not base64"),
         (b"-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nAAAA\n", "its armour has no end"),
     ],
 )  # fmt: skip

@@ -95,7 +95,8 @@ def test_files_without_a_digest_and_with_a_weak_one() -> None:
         f"images/pxeboot/initrd.img = sha256:{TWO}\n", ""
     )
     assert treeinfo.parse(weak, "x86_64").without_digest() == ("images/pxeboot/vmlinuz", "images/pxeboot/initrd.img")
-    assert treeinfo.parse(PRODUCTMD.replace(f"install.img = sha256:{THREE}", "install.img = sha256:1"), "x86_64").without_digest() == (
+    assert treeinfo.parse(PRODUCTMD.replace(f"install.img = sha256:{THREE}", "install.img = sha256:1"),
+        "x86_64").without_digest() == (
         "images/install.img",
     )  # fmt: skip
 
@@ -107,7 +108,8 @@ def test_files_without_a_digest_and_with_a_weak_one() -> None:
         ("", "x86_64", "it has no installer for x86_64"),
         ("<html>", "x86_64", "it is not an INI file"),
         (PRODUCTMD.replace("kernel = images/pxeboot/vmlinuz", ""), "x86_64", "it names no kernel in"),
-        (PRODUCTMD.replace("kernel = images", "kernel = ../../etc"), "x86_64", "its kernel is '../../etc/pxeboot/vmlinuz'"),
+        (PRODUCTMD.replace("kernel = images", "kernel = ../../etc"), "x86_64",
+            "its kernel is '../../etc/pxeboot/vmlinuz'"),
         (PRODUCTMD.replace("kernel = images", "kernel = /etc"), "x86_64", "not a path inside the tree"),
         (PRODUCTMD.replace("mainimage = images", "mainimage = http://x"), "x86_64", "its stage2 is 'http://x/install.img'"),
     ],
@@ -160,7 +162,10 @@ def test_a_listed_file(name: str, digest: Digest) -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("Example-9.5-x86_64-boot.iso", "it does not list Example-9.5-x86_64-boot.iso; it lists Example-9.4-x86_64-boot"),
+        ("Example-9.5-x86_64-boot.iso", (
+            "it does not list Example-9.5-x86_64-boot.iso; it lists "
+            "Example-9.4-x86_64-boot"
+        )),
         ("other.iso", "it does not list other.iso"),
         ("twice.iso", "it lists twice.iso twice, with different digests"),
     ],

@@ -292,7 +292,9 @@ SOURCES = {
 
 
 @pytest.mark.parametrize("kind", SOURCES)
-def test_the_repositories_of_anaconda(server: FaultyServer, builds: Callable[[str], Builds], kind: str, tmp_path: Path) -> None:  # fmt: skip
+def test_the_repositories_of_anaconda(
+    server: FaultyServer, builds: Callable[[str], Builds], kind: str, tmp_path: Path
+) -> None:
     treeinfo = (
         b"[general]\nfamily = Example\nversion = 9\narch = x86_64\n"
         b"[images-x86_64]\nkernel = vmlinuz\ninitrd = initrd.img\n[stage2]\nmainimage = install.img\n"
@@ -335,7 +337,14 @@ def test_a_build_reports_that_nothing_is_new(
 ) -> None:
     web = builds(RECIPE % (local.mirror.main, "host"))
     web.build(web.outlook(), THERE)
-    words = ["build", str(web.folder / "web.yaml"), "--store", str(web.folder / "store"), "--output", str(web.folder / "out")]  # fmt: skip
+    words = [
+        "build",
+        str(web.folder / "web.yaml"),
+        "--store",
+        str(web.folder / "store"),
+        "--output",
+        str(web.folder / "out"),
+    ]
     words.append("--if-changed")
     version = f"{datetime.now().astimezone():%Y-%m-%d}.1"
     done = CliRunner().invoke(cli, words)

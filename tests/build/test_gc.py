@@ -154,7 +154,10 @@ def test_a_program_that_ignores_sigterm_is_killed(monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_program_that_handles_sigterm_may_clean_up(tmp_path: Path) -> None:
-    script = f"trap 'sleep 0.3; rm {tmp_path}/canary; exit 0' TERM; touch {tmp_path}/canary; echo ready; while :; do sleep 0.1; done"
+    script = (
+        f"trap 'sleep 0.3; rm {tmp_path}/canary; exit 0' TERM; touch {tmp_path}/canary; echo ready; while "
+        ":; do sleep 0.1; done"
+    )
     with programs.marked("tidy-1"), programs.started(["sh", "-c", script]) as process:
         assert process.stdout is not None
         process.stdout.readline()

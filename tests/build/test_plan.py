@@ -197,7 +197,10 @@ def test_a_checkpoint_depends_on_the_operations_before_it(tmp_path: Path) -> Non
     """
     operations = "operations: [trim-free-space, disable-firewall, reset-machine-id, clean-logs]"
     before = planned(tmp_path, BASE.replace("operations: [reset-machine-id, clean-logs]", operations))
-    after = planned(tmp_path, BASE.replace("operations: [reset-machine-id, clean-logs]", operations.replace("clean-logs", "remove-spools")))  # fmt: skip
+    after = planned(
+        tmp_path,
+        BASE.replace("operations: [reset-machine-id, clean-logs]", operations.replace("clean-logs", "remove-spools")),
+    )
     assert [one.what for one in before.layers] == [
         "after disable-firewall",
         "after reset-machine-id",
@@ -255,7 +258,8 @@ def test_a_finished_artifact_is_found(tmp_path: Path) -> None:
     with ArtifactFolder(tmp_path / "artifacts", "web").new(date(2026, 1, 31)) as artifact:
         (artifact.folder / "web.qcow2").write_bytes(b"image")
         (artifact.folder / "manifest.json").write_text(
-            f'{{"fingerprint": "{plan.convert.fingerprint}", "image": {{"file": "web.qcow2", "size": 5, "sha256": "0"}}}}'
+            f'{{"fingerprint": "{plan.convert.fingerprint}", "image": {{"file": "web.qcow2", "size": 5, '
+            '"sha256": "0"}}'
         )
     found = outlook(tmp_path, plan)
     assert found.artifact is not None

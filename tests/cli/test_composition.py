@@ -14,7 +14,10 @@ from imagebuild.cli.main import cli
 __all__ = ["imagebuild"]
 
 FILES = {
-    "base/debian.yaml": 'os: {family: debian, version: 13, codename: trixie}\nvariables: {site: {type: text, choices: [bonn, ulm]}}\n',
+    "base/debian.yaml": (
+        'os: {family: debian, version: 13, codename: trixie}\nvariables: {site: {type: text, '
+        'choices: [bonn, ulm]}}\n'
+    ),
     "web.yaml": "extends: base/debian.yaml\nname: web-${size}\ndescription: for ${site}\nmatrix: {size: [1, 2]}\n"
     "variables: {site: {default: ulm}}\n",
     "broken.yaml": "extends: base/debian.yaml\nname: broken\ndisk: {size: 4}\n",

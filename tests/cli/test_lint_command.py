@@ -130,8 +130,10 @@ _PLACE = {
     "type": "object",
     "required": ["artifactLocation"],
     "properties": {
-        "artifactLocation": {"type": "object", "required": ["uri"], "properties": {"uri": {"type": "string", "format": "uri-reference"}}},
-        "region": {"type": "object", "required": ["startLine"], "properties": {"startLine": {"type": "integer", "minimum": 1}}},
+        "artifactLocation": {"type": "object", "required": ["uri"],
+            "properties": {"uri": {"type": "string", "format": "uri-reference"}}},
+        "region": {"type": "object", "required": ["startLine"],
+            "properties": {"startLine": {"type": "integer", "minimum": 1}}},
     },
 }  # fmt: skip
 _RESULT = {
@@ -139,7 +141,8 @@ _RESULT = {
     "required": ["ruleId", "ruleIndex", "level", "message", "locations"],
     "properties": {
         "level": _LEVEL, "message": _TEXT, "ruleIndex": {"type": "integer", "minimum": 0},
-        "locations": {"type": "array", "minItems": 1, "items": {"type": "object", "properties": {"physicalLocation": _PLACE}}},
+        "locations": {"type": "array", "minItems": 1,
+            "items": {"type": "object", "properties": {"physicalLocation": _PLACE}}},
     },
 }  # fmt: skip
 SARIF = {

@@ -49,7 +49,12 @@ def audited(disk: Path) -> dict[str, list[str]]:
 
 
 def test_audit_reports_what_virt_sysprep_left(guest: Path, tmp_path: Path) -> None:
-    environment = {"LIBGUESTFS_BACKEND": "direct", "LIBGUESTFS_BACKEND_SETTINGS": "force_tcg", "PATH": "/usr/bin:/bin", "TMPDIR": str(tmp_path)}  # fmt: skip
+    environment = {
+        "LIBGUESTFS_BACKEND": "direct",
+        "LIBGUESTFS_BACKEND_SETTINGS": "force_tcg",
+        "PATH": "/usr/bin:/bin",
+        "TMPDIR": str(tmp_path),
+    }
     subprocess.run(
         ["virt-sysprep", "--quiet", "--format", "raw", "-a", guest], check=True, env=environment, timeout=600
     )

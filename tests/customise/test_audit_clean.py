@@ -30,9 +30,13 @@ DEBIAN: dict[str, str | Node] = {
     "/etc/shadow-": Node("file", 0o640, b"root:*:20000:0:99999:7:::\n"),
     "/etc/group": "root:x:0:\n",
     "/etc/group-": "root:x:0:\n",
-    "/etc/cloud/cloud.cfg": "users:\n  - default\nsystem_info:\n  default_user:\n    name: debian\n    lock_passwd: True\n",
+    "/etc/cloud/cloud.cfg": (
+        "users:\n  - default\nsystem_info:\n  default_user:\n    name: debian\n    lock_passwd: True\n"
+    ),
     "/etc/network/interfaces": "source-directory /etc/network/interfaces.d\nauto lo\niface lo inet loopback\n",
-    "/etc/netplan/90-default.yaml": "network:\n  version: 2\n  ethernets:\n    all-en:\n      match: {name: 'en*'}\n      dhcp4: true\n",
+    "/etc/netplan/90-default.yaml": (
+        "network:\n  version: 2\n  ethernets:\n    all-en:\n      match: {name: 'en*'}\n      dhcp4: true\n"
+    ),
     "/etc/default/grub.d/10_cloud.cfg": 'GRUB_CMDLINE_LINUX="console=tty0 console=ttyS0,115200"\n',
     "/etc/iscsi/initiatorname.iscsi": Node(
         "file", 0o600, b"## DO NOT EDIT\n## may reject this initiator.\nGenerateName=yes\n"
@@ -65,7 +69,9 @@ FEDORA: dict[str, str | Node] = {
     "/usr/lib/systemd/system/sshd-keygen@.service": "[Service]\nExecStart=/usr/libexec/openssh/sshd-keygen %i\n",
     "/usr/sbin/sshd": Node("file", 0o755),
     "/usr/lib/systemd/systemd": Node("file", 0o755),
-    f"/boot/loader/entries/{ID}-6.12.0.conf": "title Fedora\noptions root=UUID=6d2cd7f6-0001-4002-8003-000000000004 ro\n",
+    f"/boot/loader/entries/{ID}-6.12.0.conf": (
+        "title Fedora\noptions root=UUID=6d2cd7f6-0001-4002-8003-000000000004 ro\n"
+    ),
     f"/boot/initramfs-0-rescue-{ID}.img": Node("file", 0o600),
     "/etc/chrony.keys": Node("file", 0o640, b"#1 MD5 AVeryLongAndRandomPassword\n"),
     "/etc/NetworkManager/system-connections": FOLDER,

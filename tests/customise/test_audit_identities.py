@@ -27,7 +27,9 @@ SYSTEM: dict[str, str | Node] = {
     "/etc/passwd": "root:x:0:0:root:/root:/bin/bash\nmail:x:8:8:mail:/var/mail:/usr/sbin/nologin\n",
     "/etc/machine-id": f"{ID}\n",
     "/etc/hostname": "web01.example.com\n",
-    "/etc/network/interfaces": f"iface eth0 inet static\n  address 192.0.2.17/24\n  gateway 192.0.2.1\n  hwaddress {ADDRESS}\n",
+    "/etc/network/interfaces": (
+        f"iface eth0 inet static\n  address 192.0.2.17/24\n  gateway 192.0.2.1\n  hwaddress {ADDRESS}\n"
+    ),
     "/etc/ssh/ssh_host_ed25519_key.pub": f"ssh-ed25519 {KEY} root@web01\n",
     "/var/lib/cloud/data/instance-id": "i-0a1b2c3d4e5f\n",
     "/etc/nvme/hostid": "6d2cd7f6-0001-4002-8003-000000000004\n",

@@ -39,7 +39,8 @@ def found(path: str, content: str | bytes, kind: str) -> list[str]:
     ("path", "content"),
     [
         *((f"/srv/app/{at}", pem(kind)) for at, kind in enumerate((
-            "PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY", "DSA PRIVATE KEY", "ENCRYPTED PRIVATE KEY", "OPENSSH PRIVATE KEY",
+            "PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY", "DSA PRIVATE KEY", "ENCRYPTED PRIVATE KEY",
+            "OPENSSH PRIVATE KEY",
             "PGP PRIVATE KEY BLOCK", "NEBULA X25519 PRIVATE KEY", "OpenVPN Static key V1",
         ))),
         ("/etc/cloud.yaml", "write_files:\n  - content: |\n      -----BEGIN PRIVATE KEY-----\n      MIIE\n"),

@@ -15,8 +15,10 @@ from tests.operations.memory import FOLDER, MemoryDisk, Node, with_folders
 
 SCRIPT = "#!/bin/sh\necho said\ntest -e /etc/ready\n"
 FAMILIES = {
-    "openrc": ({"/etc/init.d/local": Node("file", 0o755, b""), "/etc/runlevels/default": FOLDER}, "/etc/local.d/first-boot-join.start", []),
-    "rhel-6": ({"/etc/rc.d/rc3.d": FOLDER, "/etc/rc.d/init.d": FOLDER}, "/etc/rc.d/rc3.d/S99first-boot-join", ["start"]),
+    "openrc": ({"/etc/init.d/local": Node("file", 0o755, b""), "/etc/runlevels/default": FOLDER},
+        "/etc/local.d/first-boot-join.start", []),
+    "rhel-6": ({"/etc/rc.d/rc3.d": FOLDER, "/etc/rc.d/init.d": FOLDER}, "/etc/rc.d/rc3.d/S99first-boot-join",
+        ["start"]),
 }  # fmt: skip
 
 

@@ -164,7 +164,8 @@ def test_dnf_and_zypper(tmp_path: Path) -> None:
         tmp_path,
         "--include=dnf,zypper,rpm,createrepo-c",
         f"--customize-hook=copy-in {tmp_path}/greeter.spec /root",
-        '--customize-hook=chroot "$1" sh -ec \'rpmbuild -bb --define "_topdir /root/rpm" /root/greeter.spec; createrepo_c /root/rpm/RPMS/noarch\'',
+        '--customize-hook=chroot "$1" sh -ec \'rpmbuild -bb --define "_topdir /root/rpm" /root/greeter.spec; '
+        "createrepo_c /root/rpm/RPMS/noarch'",
         f"--customize-hook=copy-out /root/rpm/RPMS/noarch {tmp_path}",
         '--customize-hook=rm "$1/var/lib/dpkg/status"',
         '--customize-hook=chroot "$1" rpm --initdb',

@@ -35,8 +35,10 @@ def test_the_list_is_that_of_the_installed_virt_sysprep() -> None:
 
 # Options of virt-customize about the program itself or the disk.
 OF_THE_PROGRAM = {
-    "add", "attach", "attach-format", "color", "colors", "colour", "colours", "connect", "debug-gc", "domain", "dry-run", "dryrun",
-    "echo-keys", "format", "help", "key", "keys-from-stdin", "memsize", "network", "no-network", "quiet", "smp", "verbose", "version",
+    "add", "attach", "attach-format", "color", "colors", "colour", "colours", "connect", "debug-gc", "domain",
+    "dry-run", "dryrun",
+    "echo-keys", "format", "help", "key", "keys-from-stdin", "memsize", "network", "no-network", "quiet", "smp",
+    "verbose", "version",
     "wrap",
 }  # fmt: skip
 

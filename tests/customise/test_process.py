@@ -159,7 +159,8 @@ def test_the_child_is_killed(disk: Path, workdir: Path, moment: str, signum: sig
 
 def test_the_parent_is_killed(disk: Path, workdir: Path) -> None:
     program = (
-        "import sys; from pathlib import Path; from imagebuild import customise; from imagebuild.customise import registry;"
+        "import sys; from pathlib import Path; from imagebuild import customise; from imagebuild.customise "
+        "import registry;"
         "calls = [registry.call('trim-free-space')] * 100;"
         "customise.run(Path(sys.argv[1]), 'raw', calls, accel='tcg', workdir=Path(sys.argv[2]))"
     )

@@ -53,14 +53,17 @@ def texts(old: dict[str, str]) -> dict[str, str]:
 
     luks1, luks2, array = old["luks1"], old["luks2"], old["array"]
     return {
-        "/etc/fstab": f"/dev/mapper/fedora-root / xfs defaults 0 0\n/dev/disk/by-id/md-uuid-{array} none swap noauto 0 0\n"
+        "/etc/fstab": f"/dev/mapper/fedora-root / xfs defaults 0 0\n/dev/disk/by-id/md-uuid-{array} none swap "
+        "noauto 0 0\n"
         "LABEL=boot /boot ext4 defaults 0 0\n/dev/mapper/data-home /home ext4 defaults 0 0\n"
         f"/dev/mapper/luks-{luks1} /srv ext4 defaults 0 0\n",
         "/etc/crypttab": f"luks-{luks2} UUID={luks2} none discard\nluks-{luks1} UUID={luks1} /etc/key\n",
         "/etc/mdadm.conf": f"ARRAY /dev/md/boot0 level=raid1 num-devices=2 UUID={array}\n",
         "/etc/lvm/devices/system.devices": f"IDTYPE=devname IDNAME=/dev/vda4 PVID={plain('/dev/sda4')} PART=4\n",
         "/etc/lvm/backup/data": f'data {{\n\tid = "{old["data"]}"\n\thome {{\n\t\tid = "{old["data/home"]}"\n',
-        "/etc/default/grub": f'GRUB_CMDLINE_LINUX="rd.luks.uuid=luks-{luks2} rd.md.uuid={array} rd.lvm.lv=fedora/root"\n',
+        "/etc/default/grub": (
+            f'GRUB_CMDLINE_LINUX="rd.luks.uuid=luks-{luks2} rd.md.uuid={array} rd.lvm.lv=fedora/root"\n'
+        ),
         "/boot/grub2/grub.cfg": f"cryptomount -u {plain('luks2')}\nset root='mduuid/{plain('array')}'\n"
         f"search --hint='lvmid/{old['data']}/{old['data/home']}'\n",
         "/etc/udev/rules.d/90-home.rules": f"by-id/dm-uuid-LVM-{plain('data')}{plain('data/home')}\n",

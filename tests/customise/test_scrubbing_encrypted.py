@@ -130,7 +130,8 @@ def test_what_is_not_unlocked_is_reported(disks: list[Path], tmp_path: Path) -> 
     with started(tmp_path, disks) as g:
         guestfs = Translated(g)
         assert told().startswith(
-            "/dev/sda2, /dev/sda3 in this guest is encrypted with LUKS (give its passphrase with `--key DEVICE:env:NAME`"
+            "/dev/sda2, /dev/sda3 in this guest is encrypted with LUKS (give its passphrase with `--key "
+            "DEVICE:env:NAME`"
         )
         assert "the key for /dev/sda9 matches nothing in the guest (encrypted devices: /dev/sda2, /dev/sda3)" in told(
             Key("/dev/sda9", ROOT)

@@ -33,8 +33,10 @@ def test_a_link_that_is_followed(asked: str, real: str) -> None:
 @pytest.mark.parametrize("asked", ["/tmp", "/root/.ssh", "/var/log", "/var/crash", "/home/ann/.cache", "/tmp/../tmp/."])
 @pytest.mark.parametrize(
     "real",
-    ["/", "/etc", "/usr", "/usr/bin", "/usr/lib/x/y", "/usr/share/doc", "/bin", "/sbin", "/lib", "/lib64/x", "/boot", "/dev", "/proc", "/sys",
-     "/run", "/home", "/root", "/var", "/var/lib", "/var/lib/dpkg", "/etc/ssh", "/etc/pam.d/x", "/opt", "/srv", "/usr/local/bin", "/usr/local",
+    ["/", "/etc", "/usr", "/usr/bin", "/usr/lib/x/y", "/usr/share/doc", "/bin", "/sbin", "/lib", "/lib64/x", "/boot",
+        "/dev", "/proc", "/sys",
+     "/run", "/home", "/root", "/var", "/var/lib", "/var/lib/dpkg", "/etc/ssh", "/etc/pam.d/x", "/opt", "/srv",
+     "/usr/local/bin", "/usr/local",
      "/boot/efi/EFI"],
 )  # fmt: skip
 def test_a_link_into_the_system(asked: str, real: str) -> None:

@@ -27,7 +27,9 @@ _QUESTIONS = {
     "address": "until ip -4 -o addr show dev eth0 scope global | grep inet; do sleep 1; done",
     "interfaces": "ls /sys/class/net",
     "machine id": "cat /etc/machine-id",
-    "host keys": "until systemctl is-active ssh >/dev/null; do sleep 1; done; ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub",
+    "host keys": (
+        "until systemctl is-active ssh >/dev/null; do sleep 1; done; ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub"
+    ),
     "swap": "swapon --show --noheadings",
     "packages": f"dpkg-query -W -f '${{Package}} ${{db:Status-Status}}\\n' {' '.join(BASE_PACKAGES)}",
     "udev rules": "ls /etc/udev/rules.d",

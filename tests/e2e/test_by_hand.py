@@ -44,7 +44,10 @@ def test_a_machine_of_the_domain_definition_boots(project: Project, built: Ended
     name = variant(
         (
             "disk: {size: 2GiB}",
-            "disk: {size: 2GiB}\nmachine: {virt_type: qemu, networks: [user], memory: 1GiB, cpu: {model: qemu64, features: {cx16: disable}}}",
+            (
+                "disk: {size: 2GiB}\nmachine: {virt_type: qemu, networks: [user], memory: 1GiB, cpu: {model: "
+                "qemu64, features: {cx16: disable}}}"
+            ),
         ),
     )
     place = project.folder / "machine"

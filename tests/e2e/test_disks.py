@@ -148,7 +148,10 @@ def test_debian_12_boots_with_uefi_and_renewed_identifiers(project: Project, var
         DEBIAN_12,
         (
             "disk: {size: 2GiB}",
-            "disk: {size: 2GiB}\nextra_disks: [{size: 1792MiB}]\nmachine: {firmware: uefi}\nkickstart: {template: renewed.ks.j2}",
+            (
+                "disk: {size: 2GiB}\nextra_disks: [{size: 1792MiB}]\nmachine: {firmware: uefi}\nkickstart: "
+                "{template: renewed.ks.j2}"
+            ),
         ),
         ("packages: [", "packages: [lvm2, mdadm, xfsprogs, "),
         ("operations:\n", "operations:\n  - renew-disk-identifiers\n"),

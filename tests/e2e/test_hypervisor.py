@@ -20,7 +20,7 @@ from .conftest import end_private_daemon
 pytestmark = pytest.mark.vm
 DOMAIN = """\
 <domain type="qemu"><name>{name}</name><description>{description}</description><memory>65536</memory><os><type>hvm</type></os></domain>
-"""
+"""  # noqa: E501
 
 
 @pytest.fixture

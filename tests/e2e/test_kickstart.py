@@ -83,7 +83,7 @@ open(my $file, ">", "/etc/from-perl"); print $file "perl was here\\n"; close($fi
 
 {{{{ guest.settings(users, tuning) }}}}
 {{{{ imagebuild.success(nonce) }}}}
-"""
+"""  # noqa: E501
 
 # The recipe's accounts and tuning, written by the macros of guest.ks.j2.
 SAID = f"""\

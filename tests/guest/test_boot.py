@@ -51,7 +51,8 @@ def test_what_fstab_does_not_name(tmp_path: Path) -> None:
         call = registry.call("set-kernel-arguments", {"add": ["nosmt"], "remove": ["quiet"]})
         changed = [change.path for change in apply_one(opened, call).changes]
         assert sorted(changed) == [
-            f"/dev/sda2:/loader/entries/{ID}-1.conf", "/dev/sda3:/loader/entries/x.conf", "/dev/sda4:/grub/grub.cfg", "/etc/kernel/cmdline"
+            f"/dev/sda2:/loader/entries/{ID}-1.conf", "/dev/sda3:/loader/entries/x.conf", "/dev/sda4:/grub/grub.cfg",
+            "/etc/kernel/cmdline"
         ]  # fmt: skip
         assert not apply_one(opened, call).changes
         apply_one(opened, registry.call("reset-machine-id"))

@@ -78,7 +78,10 @@ def test_what_is_mounted(options: str, local: bool, optional: bool) -> None:
 
 
 def test_subvolumes_of_a_btrfs() -> None:
-    text = "UUID=a / btrfs defaults,subvol=root,compress=zstd:1 0 0\nUUID=b /x ext4 subvol=x 0 0\nUUID=a /y btrfs defaults 0 0\n"
+    text = (
+        "UUID=a / btrfs defaults,subvol=root,compress=zstd:1 0 0\nUUID=b /x ext4 subvol=x 0 0\nUUID=a /y "
+        "btrfs defaults 0 0\n"
+    )
     assert [(entry.subvolume, entry.on_a_local_disk) for entry in fstab.parse(text)] == [
         ("subvol=root", True), ("", True), ("", True),
     ]  # fmt: skip

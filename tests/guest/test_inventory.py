@@ -6,7 +6,10 @@ import pytest
 
 from imagebuild.guest.inventory import parsed
 
-BUS = "/sys/block/sda/device/scsi_disk/0:0:{}:0 /sys/block/sdb/device/scsi_disk/0:0:{}:0 /sys/block/sdc/device/scsi_disk/0:0:2:0\n"
+BUS = (
+    "/sys/block/sda/device/scsi_disk/0:0:{}:0 /sys/block/sdb/device/scsi_disk/0:0:{}:0 "
+    "/sys/block/sdc/device/scsi_disk/0:0:2:0\n"
+)
 NUMBERS = "".join(
     f"/sys/class/block/{name}/dev:{number}\n"
     for name, number in {

@@ -66,7 +66,8 @@ def test_names_of_any_bytes(guest: tuple[Any, GuestDisk]) -> None:
     at(
         g,
         "/tmp",
-        'echo text >"./$1"; mkdir d; echo deep >"d/$1"; mkdir "/sysroot/var/log/$1"; echo log >"/sysroot/var/log/$1/$1"',
+        'echo text >"./$1"; mkdir d; echo deep >"d/$1"; mkdir "/sysroot/var/log/$1"; echo log '
+        '>"/sysroot/var/log/$1/$1"',
     )
     assert [entry.name for entry in disk.listdir("/tmp")] == [name, "d"] or disk.stat(f"/tmp/{name}") is not None
     assert disk.read(f"/tmp/{name}", 100) == b"text\n"
@@ -91,7 +92,10 @@ def test_folders_deeper_than_a_path_can_be_long(guest: tuple[Any, GuestDisk]) ->
     g, disk = guest
     # Nested from below: a shell that changes into each folder determines its own path at each step.
     chain = "/".join(["d" * 20] * 130)
-    grow = f"mkdir t && echo secret >t/last.log && echo secret >t/last.1 && for i in $(seq 10); do mkdir -p n/{chain} && mv t n/{chain}/d && mv n t || exit 1; done"  # fmt: skip
+    grow = (
+        "mkdir t && echo secret >t/last.log && echo secret >t/last.1 && for i in $(seq 10); do mkdir -p "
+        f"n/{chain} && mv t n/{chain}/d && mv n t || exit 1; done"
+    )  # fmt: skip
     sh(g, f"cd /sysroot/tmp && {grow}; cd /sysroot/var/log && {grow}")
     logs = applied(disk, "clean-logs")
     assert sorted(change.what for change in logs.changes) == ["emptied", "removed"]
@@ -106,8 +110,10 @@ def test_what_must_not_be_changed_is_changed_and_keeps_its_flag(guest: tuple[Any
     g, disk = guest
     sh(
         g,
-        "cd /sysroot && echo x >etc/conf && echo key >root/.ssh/id && echo log >var/log/a.log && mkdir -p tmp/d/e && echo x >tmp/d/e/f"
-        " && chattr +i etc/conf root/.ssh/id tmp/d/e/f tmp/d/e && chattr +a var/log/a.log && chattr +i root/.ssh var/log",
+        "cd /sysroot && echo x >etc/conf && echo key >root/.ssh/id && echo log >var/log/a.log && mkdir -p "
+        "tmp/d/e && echo x >tmp/d/e/f"
+        " && chattr +i etc/conf root/.ssh/id tmp/d/e/f tmp/d/e && chattr +a var/log/a.log && chattr +i "
+        "root/.ssh var/log",
     )
     inside = Guest(disk)
     inside.edit("/etc/conf", lambda text: text + "y\n", "edited")
@@ -126,7 +132,8 @@ def test_other_names_of_a_file_keep_its_content(guest: tuple[Any, GuestDisk]) ->
     g, disk = guest
     sh(
         g,
-        "cd /sysroot && chmod 640 etc/passwd && chown 3:4 etc/passwd && ln etc/passwd var/log/x.log && echo old >var/log/x.log- && echo a >etc/a && ln etc/a etc/b",
+        "cd /sysroot && chmod 640 etc/passwd && chown 3:4 etc/passwd && ln etc/passwd var/log/x.log && echo "
+        "old >var/log/x.log- && echo a >etc/a && ln etc/a etc/b",
     )
     Guest(disk).edit("/etc/a", lambda _: "new\n", "edited")
     applied(disk, "clean-logs")
@@ -141,7 +148,8 @@ def test_a_full_file_system(guest: tuple[Any, GuestDisk]) -> None:
     g.write("/etc/conf", old)
     sh(
         g,
-        "cd /sysroot/var && dd if=/dev/zero of=fill bs=64k 2>/dev/null; dd if=/dev/zero of=fill2 bs=512 2>/dev/null; true",
+        "cd /sysroot/var && dd if=/dev/zero of=fill bs=64k 2>/dev/null; dd if=/dev/zero of=fill2 bs=512 "
+        "2>/dev/null; true",
     )
     inside = Guest(disk)
     with pytest.raises(GuestFileError, match=r"/etc/conf in the guest: .*No space left"):
@@ -157,7 +165,9 @@ def test_thousands_of_files_take_few_calls_and_few_lines(
     guest: tuple[Any, GuestDisk], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     g, disk = guest
-    sh(g, "mkdir /sysroot/var/log/many && cd /sysroot/tmp && seq -f %020g 6000 | xargs touch && mkdir d-x && touch d-x/config && cd ../var/log/many && seq -f %g.log 3000 | xargs sh -c 'for name; do echo x >$name; done' sh && seq -f %g.old 3000 | xargs touch")  # fmt: skip
+    sh(g, "mkdir /sysroot/var/log/many && cd /sysroot/tmp && seq -f %020g 6000 | xargs touch && mkdir d-x && "
+        "touch d-x/config && cd ../var/log/many && seq -f %g.log 3000 | xargs sh -c 'for name; do echo x >$name; "
+        "done' sh && seq -f %g.old 3000 | xargs touch")  # fmt: skip
     calls: list[str] = []
     debug = g.debug
     monkeypatch.setattr(g, "debug", lambda *args: calls.append(str(args)) or debug(*args))
@@ -192,8 +202,20 @@ def test_what_is_known_stays_true(guest: tuple[Any, GuestDisk]) -> None:
 
 def test_looks_as_libguestfs_does(guest: tuple[Any, GuestDisk]) -> None:
     g, disk = guest
-    sh(g, r"cd /sysroot/etc && mkdir -p d/.e 'f[1]' && touch d/.e/x d/y 'f[1]/z' 'a*b' && ln -s /etc/d abs && ln -s ../etc/./d/.. up && ln -s loop loop && ln -s ../../../../etc/d far && ln -s nowhere gone")  # fmt: skip
-    for pattern in ("/etc/*", "/etc/.*", "/etc/*/y", "/etc/f\\[1\\]/*", "/etc/a\\*b", "/etc/[!a-c]*", "/etc/far/.e/?", "/etc/d/[.]e", "/*/loop", "/etc/gone"):  # fmt: skip
+    sh(g, r"cd /sysroot/etc && mkdir -p d/.e 'f[1]' && touch d/.e/x d/y 'f[1]/z' 'a*b' && ln -s /etc/d abs && "
+        r"ln -s ../etc/./d/.. up && ln -s loop loop && ln -s ../../../../etc/d far && ln -s nowhere gone")  # fmt: skip
+    for pattern in (
+        "/etc/*",
+        "/etc/.*",
+        "/etc/*/y",
+        "/etc/f\\[1\\]/*",
+        "/etc/a\\*b",
+        "/etc/[!a-c]*",
+        "/etc/far/.e/?",
+        "/etc/d/[.]e",
+        "/*/loop",
+        "/etc/gone",
+    ):
         found = [path for path in g.glob_expand(pattern, directoryslash=False) if not path.endswith(("/.", "/.."))]
         assert disk.glob(pattern) == sorted(found), pattern
     for path in (

@@ -139,7 +139,8 @@ def test_between_partitions_and_in_swap(disks: tuple[Session, dict[str, Path]]) 
     shell = Shell(g)
     name = shell.device(disk)
     shell.line(
-        f"printf 'label: gpt\\nstart=2048,size=20480\\nstart=30720,size=40960\\n' | flock {name} sfdisk {name} 2>&1; udevadm settle",
+        f"printf 'label: gpt\\nstart=2048,size=20480\\nstart=30720,size=40960\\n' | flock {name} sfdisk {name} "
+        "2>&1; udevadm settle",
     )
     g.mkfs("ext4", f"{disk}1")
     g.mkswap(f"{disk}2", label="pages", uuid="11111111-2222-4333-8444-555555555555")
@@ -227,13 +228,20 @@ def test_a_journal_whose_blocks_are_listed_one_by_one() -> None:
 
 
 def test_groups_with_and_without_checksums() -> None:
-    head = "Block size:               1024\nInode size:\t          256\nInodes per group:         64\nFilesystem features:      has_journal\n"
-    group = "Group 1: (Blocks 8193-16383) csum 0x1 [ITABLE_ZEROED]\n  Inode table at 9000-9015 (+1)\n  1 free blocks, 3 free inodes, 1 directories, 2 unused inodes\n  Free inodes: 70, 127-128\n"
+    head = (
+        "Block size:               1024\nInode size:\t          256\nInodes per group:         64\n"
+        "Filesystem features:      has_journal\n"
+    )
+    group = (
+        "Group 1: (Blocks 8193-16383) csum 0x1 [ITABLE_ZEROED]\n  Inode table at 9000-9015 (+1)\n  1 free "
+        "blocks, 3 free inodes, 1 directories, 2 unused inodes\n  Free inodes: 70, 127-128\n"
+    )
     found = ext.parsed(f"{head}\n\n{group}")
     assert (found.block, found.inode, found.features) == (1024, 256, {"has_journal"})
     assert found.groups == (ext.InodeTable(65, 9000, ((70, 70), (127, 128)), 2, zeroed=True),)
     old = ext.parsed(
-        f"{head}\nGroup 0: (Blocks 1-8192)\n  Inode table at 9-24 (+1)\n  1 free blocks, 0 free inodes, 1 directories\n  Free inodes: \n"
+        f"{head}\nGroup 0: (Blocks 1-8192)\n  Inode table at 9-24 (+1)\n  1 free blocks, 0 free inodes, 1 "
+        "directories\n  Free inodes: \n"
     )
     assert old.groups == (ext.InodeTable(1, 9, (), 0, zeroed=True),)
     with pytest.raises(GuestError, match="dumpe2fs"):
@@ -276,7 +284,10 @@ def test_checksum_of_an_inode_that_was_emptied() -> None:
 
 
 def test_free_extents_of_several_volumes() -> None:
-    row = '{{"pv_name":"{0}", "pe_start":"1048576", "vg_extent_size":"4194304", "pvseg_start":"{1}", "pvseg_size":"2", "segtype":"{2}"}}'
+    row = (
+        '{{"pv_name":"{0}", "pe_start":"1048576", "vg_extent_size":"4194304", "pvseg_start":"{1}", '
+        '"pvseg_size":"2", "segtype":"{2}"}}'
+    )
     rows = ",".join(row.format(*one) for one in (("/dev/a", 0, "linear"), ("/dev/a", 2, "free"), ("/dev/b", 5, "free")))
     found = lvm.free_extents(f'{{"report": [{{"pvseg": [{rows}]}}]}}')
     assert found == {"/dev/a": [(1048576 + 8388608, 8388608)], "/dev/b": [(1048576 + 5 * 4194304, 8388608)]}

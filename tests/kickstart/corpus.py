@@ -17,11 +17,26 @@ from imagebuild.kickstart.handler import handler_class
 
 VERSIONS = tuple(sorted(versionMap))
 _WORDS = (
-    "/", "/home", "swap", "vg", "pv.01", "raid.01", "root", "us", "en_US.UTF-8", "Europe/Paris", "--", "-", "@core", "'a b'", '"x y"',
-    "@KSTEST_URL@", "@KSTEST_OSINFO_NAME@", "http://mirror.example/os", "https://mirror.example/os", "100", "-1", "none", "sda", "a,b",
+    "/", "/home", "swap", "vg", "pv.01", "raid.01", "root", "us", "en_US.UTF-8", "Europe/Paris", "--", "-", "@core",
+    "'a b'", '"x y"',
+    "@KSTEST_URL@", "@KSTEST_OSINFO_NAME@", "http://mirror.example/os", "https://mirror.example/os", "100", "-1",
+    "none", "sda", "a,b",
     "1.2.3.4", "eth0:dhcp", "é", "\\", "$(id)", "%end", "#c", "a=b", "''",
 )  # fmt: skip
-_SECTIONS = ("%packages", "%pre", "%post --nochroot", "%post --erroronfail", "%pre-install", "%onerror", "%traceback", "%addon x", "%anaconda", "%certificate", "%ksapend", "%")  # fmt: skip
+_SECTIONS = (
+    "%packages",
+    "%pre",
+    "%post --nochroot",
+    "%post --erroronfail",
+    "%pre-install",
+    "%onerror",
+    "%traceback",
+    "%addon x",
+    "%anaconda",
+    "%certificate",
+    "%ksapend",
+    "%",
+)
 _BODY = (
     "vim",
     "-nano",
@@ -39,12 +54,18 @@ _BODY = (
 
 
 _GOOD = (
-    "lang en_US.UTF-8", "keyboard us", "timezone --utc Europe/Paris", "rootpw --iscrypted $6$salt$hash", "zerombr", "clearpart --all",
-    "part / --size=1024 --grow", "part swap --recommended", "part pv.01 --size=1", "volgroup vg pv.01", "network --bootproto=dhcp",
-    "url --url=http://mirror.example/os", "repo --name=x --baseurl=https://mirror.example/x", "firewall --disabled", "reboot",
-    "logvol /home --vgname=vg --name=home --size=1", "selinux --permissive", "bootloader --location=mbr --append='a=b c'",
-    "user --name=a --password=b", "services --enabled=sshd", "text", "skipx", "firstboot --disable", "poweroff", "%include /tmp/x",
-    "%packages\n@core\nvim\n-nano\n%end", "%post --nochroot\necho hi\n%end", "%pre\ntrue\n%end", "%addon x\ny\n%end", "# a comment",
+    "lang en_US.UTF-8", "keyboard us", "timezone --utc Europe/Paris", "rootpw --iscrypted $6$salt$hash", "zerombr",
+    "clearpart --all",
+    "part / --size=1024 --grow", "part swap --recommended", "part pv.01 --size=1", "volgroup vg pv.01",
+    "network --bootproto=dhcp",
+    "url --url=http://mirror.example/os", "repo --name=x --baseurl=https://mirror.example/x", "firewall --disabled",
+    "reboot",
+    "logvol /home --vgname=vg --name=home --size=1", "selinux --permissive",
+    "bootloader --location=mbr --append='a=b c'",
+    "user --name=a --password=b", "services --enabled=sshd", "text", "skipx", "firstboot --disable", "poweroff",
+    "%include /tmp/x",
+    "%packages\n@core\nvim\n-nano\n%end", "%post --nochroot\necho hi\n%end", "%pre\ntrue\n%end", "%addon x\ny\n%end",
+    "# a comment",
 )  # fmt: skip
 
 
@@ -140,6 +161,7 @@ def _at_a_word(chance: random.Random, text: str, what: str) -> str:
 
 
 _SPOILERS: tuple[Callable[[random.Random, str], bytes], ...] = (
-    *[_as_it_is] * 6, _truncated, _with_garbage, _with_crlf, _with_nul, _with_a_long_line, _with_a_quote, _over_and_over,
+    *[_as_it_is] * 6, _truncated, _with_garbage, _with_crlf, _with_nul, _with_a_long_line, _with_a_quote,
+    _over_and_over,
     _in_another_encoding,
 )  # fmt: skip

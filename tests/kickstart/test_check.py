@@ -49,24 +49,39 @@ def test_packages_excluded_and_core(tmp_path: Path) -> None:
     ("template", "starts"),
     [
         ("lnag C\n", ["t.ks.j2:5: Unknown command: lnag"]),
-        ("lang C --x\nkeyboard --bogus us\n", ["t.ks.j2:5: Unexpected arguments to lang command: ['--x']", "t.ks.j2:6: Unexpected arguments to keyboard command"]),
+        ("lang C --x\nkeyboard --bogus us\n",
+            ["t.ks.j2:5: Unexpected arguments to lang command: ['--x']",
+                "t.ks.j2:6: Unexpected arguments to keyboard command"]),
         ("part /x --fstype=ext4 --size=ten\n", ["t.ks.j2:5: argument --size: invalid int value: 'ten'"]),
-        ("%addons x\nlang C --x\n%end\nlang C --y\n", ["t.ks.j2:5: Unknown kickstart section: %addons", "t.ks.j2:8: Unexpected arguments to lang command"]),
+        ("%addons x\nlang C --x\n%end\nlang C --y\n",
+            ["t.ks.j2:5: Unknown kickstart section: %addons", "t.ks.j2:8: Unexpected arguments to lang command"]),
         ("%post --bogus\nlnag\n%end\n", ["t.ks.j2:5: unrecognized arguments: --bogus"]),
-        ("%post\nexit 0\nlnag\n%pre\n%end\nkyboard\n", ["t.ks.j2:5: Section %post does not end with %end.", "t.ks.j2:10: Unknown command: kyboard"]),
+        ("%post\nexit 0\nlnag\n%pre\n%end\nkyboard\n",
+            ["t.ks.j2:5: Section %post does not end with %end.", "t.ks.j2:10: Unknown command: kyboard"]),
         ("%post\nexit 0\n", ["t.ks.j2:5: Section %post does not end with %end."]),
         ("lang 'C\n", ["t.ks.j2:5: a quote is not closed"]),
         ("''\n", ["t.ks.j2:5: the line begins with an empty word"]),
-        ("%packages\n--nodefaults\n@a --nodefaults --optional\n%end\n", ["t.ks.j2:5: Group cannot specify both --nodefaults and --optional"]),
+        ("%packages\n--nodefaults\n@a --nodefaults --optional\n%end\n",
+            ["t.ks.j2:5: Group cannot specify both --nodefaults and --optional"]),
         ("autopart\n", ["t.ks.j2:5: The autopart and partition commands can't be used at the same time."]),
         ("volgroup x pv.1\nlogvol /x --vgname=x --name=y --size=1\n", [
             "t.ks.j2:5: volgroup x: there is no pv.1 [add: part pv.1 --size=1024]",
         ]),
-        ("%include /etc/hostname\n", ["t.ks.j2:5: %include is not supported by kickstrap [put the text into the kickstart template itself]"]),
-        ("part /x --fstype=vfat --size=5\n", ["t.ks.j2:5: part /x: --fstype=vfat is not supported by kickstrap [use ext4, xfs or btrfs, and efi for /boot/efi]"]),
-        ("{% macro m() %}\nlang C\nlnag\n{% endmacro %}\nkeyboard us\n{{ m() }}\n", ["t.ks.j2:7: Unknown command: lnag, used by t.ks.j2:10"]),
-        ("{% for p in packages %}\nlnag {{ p }}\n{% endfor %}\n", ["t.ks.j2:6: Unknown command: lnag", "t.ks.j2:6: Unknown command: lnag"]),
-        ("%certificate\n%end\n", ["t.ks.j2:5: the following arguments are required: --filename", "t.ks.j2:5: The %certificate section is empty"]),
+        ("%include /etc/hostname\n", [(
+            "t.ks.j2:5: %include is not supported by kickstrap [put the text into "
+            "the kickstart template itself]"
+        )]),
+        ("part /x --fstype=vfat --size=5\n", [(
+            "t.ks.j2:5: part /x: --fstype=vfat is not supported by kickstrap "
+            "[use ext4, xfs or btrfs, and efi for /boot/efi]"
+        )]),
+        ("{% macro m() %}\nlang C\nlnag\n{% endmacro %}\nkeyboard us\n{{ m() }}\n",
+            ["t.ks.j2:7: Unknown command: lnag, used by t.ks.j2:10"]),
+        ("{% for p in packages %}\nlnag {{ p }}\n{% endfor %}\n",
+            ["t.ks.j2:6: Unknown command: lnag", "t.ks.j2:6: Unknown command: lnag"]),
+        ("%certificate\n%end\n",
+            ["t.ks.j2:5: the following arguments are required: --filename",
+                "t.ks.j2:5: The %certificate section is empty"]),
     ],
 )  # fmt: skip
 def test_findings_are_reported_at_the_templates_lines(tmp_path: Path, template: str, starts: list[str]) -> None:
@@ -117,8 +132,10 @@ def test_checks_do_not_change_the_import_path(tmp_path: Path) -> None:
 _WORDS = st.sampled_from([
     "lang", "C", "part", "/", "--size=1", "--size", "%packages", "%post", "%pre", "%end", "%include", "%ksappend", "x",
     "'", '"', "\\", "#", "@", "@^", "-", "--", "%", "@a --nodefaults", "rootpw", "--iscrypted", "''", "network", "raid",
-    "user", "--name=", "=", "url", "--url", "liveimg", "repo", "bootloader", "--append", "firewall", "%addon", "%certificate",
-    "logvol", "volgroup", "btrfs", "autopart", "--type", "clearpart", "--list=", "sshkey", "timezone", "é", "\t", "\x0b", "%onerror",
+    "user", "--name=", "=", "url", "--url", "liveimg", "repo", "bootloader", "--append", "firewall", "%addon",
+    "%certificate",
+    "logvol", "volgroup", "btrfs", "autopart", "--type", "clearpart", "--list=", "sshkey", "timezone", "é", "\t",
+    "\x0b", "%onerror",
 ])  # fmt: skip
 
 

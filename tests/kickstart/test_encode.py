@@ -45,7 +45,8 @@ def test_what_could_end_a_line_is_refused(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("value", "kind"),
-    [(True, "a boolean"), (None, "nothing"), (["a"], "a list"), (("a",), "a list"), ({"a": 1}, "a mapping"), (1.5, "a float")],
+    [(True, "a boolean"), (None, "nothing"), (["a"], "a list"), (("a",), "a list"), ({"a": 1}, "a mapping"),
+        (1.5, "a float")],
 )  # fmt: skip
 def test_only_texts_and_numbers_are_values(value: object, kind: str) -> None:
     with pytest.raises(ValueRefused, match=f"{kind} cannot be written into a kickstart"):

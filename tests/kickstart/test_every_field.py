@@ -46,7 +46,8 @@ FIELDS = {
     "network.hostname": "web1.example.org", "network.device": "ens3", "network.address": "192.0.2.10",
     "network.netmask": "255.255.255.0", "network.gateway": "192.0.2.1", "network.nameservers": "192.0.2.53",
     "root.ssh_keys": "", "users.ssh_keys": "", "users.name": "admin", "users.groups": "ops", "users.shell": "/bin/dash",
-    "users.gecos": "A Person", "services.enabled": "chrony", "services.disabled": "cron", "tuning.tuned_profile": "virtual-guest",
+    "users.gecos": "A Person", "services.enabled": "chrony", "services.disabled": "cron",
+    "tuning.tuned_profile": "virtual-guest",
     "kernel_arguments": "quiet", "packages": "tree", "name": "web", "description": "one line",
 }  # fmt: skip
 """A valid value for each; SSH keys have separate tests."""

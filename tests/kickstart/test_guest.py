@@ -166,8 +166,12 @@ def test_the_interface_of_centos_7(tmp_path: Path, more: str, text: str) -> None
 @pytest.mark.parametrize(
     ("more", "text"),
     [
-        ("", "[connection]\nid=eth0\ntype=ethernet\ninterface-name=eth0\n\n[ipv4]\nmethod=auto\n\n[ipv6]\nmethod=auto\n"),
-        (STATIC, ("[connection]\nid=eth1\ntype=ethernet\ninterface-name=eth1\n\n[ipv4]\nmethod=manual\naddress1=192.0.2.10/24,192.0.2.1\n"
+        ("", (
+            "[connection]\nid=eth0\ntype=ethernet\ninterface-name=eth0\n\n[ipv4]\nmethod=auto\n\n[ipv6]\n"
+            "method=auto\n"
+        )),
+        (STATIC, ("[connection]\nid=eth1\ntype=ethernet\ninterface-name=eth1\n\n[ipv4]\nmethod=manual\n"
+            "address1=192.0.2.10/24,192.0.2.1\n"
                  "dns=192.0.2.53;192.0.2.54;\n\n[ipv6]\nmethod=auto\ndns=2001:db8::53;\n")),
     ],
 )  # fmt: skip

@@ -61,12 +61,14 @@ packages: [g++]
         ("{% macro m() %}--x={% endmacro %}lang {{ m() ~ variables.text }}", "lang '--x=a & b <c>'"),
         ("{% macro m() %}--x={% endmacro %}lang {{ m() + variables.text }}", "lang '--x=a & b <c>'"),
         ("{% set s %}lang {{ variables.text }}{% endset %}{{ s }}", "lang 'a & b <c>'"),
-        ("{% macro m() %}lang {{ caller() }}{% endmacro %}{% call m() %}{{ variables.text }}{% endcall %}", "lang 'a & b <c>'"),
+        ("{% macro m() %}lang {{ caller() }}{% endmacro %}{% call m() %}{{ variables.text }}{% endcall %}",
+            "lang 'a & b <c>'"),
         ("{% autoescape false %}lang {{ variables.text }}{% endautoescape %}", "lang 'a & b <c>'"),
         ("# it's a comment, {{ name }}", "# it's a comment, small"),
         ("# it's one\n# <<EOF\nlang {{ name }}", "# it's one\n# <<EOF\nlang small"),
         ("%post\ncat <<EOF\nit's\nEOF\necho {{ name }}", "%post\ncat <<EOF\nit's\nEOF\necho small"),
-        ("%post\ncat <<<x\necho $((1 << 2)) {{ name }}\necho {{ name }}", "%post\ncat <<<x\necho $((1 << 2)) small\necho small"),
+        ("%post\ncat <<<x\necho $((1 << 2)) {{ name }}\necho {{ name }}",
+            "%post\ncat <<<x\necho $((1 << 2)) small\necho small"),
         ("%post\nawk '\n{print}'\necho {{ name }}", "%post\nawk '\n{print}'\necho small"),
         ("%post\necho 'x\n%end\nlang {{ name }}", "%post\necho 'x\n%end\nlang small"),
         ("printf '%s\\n' {{ 'key=' ~ (variables.text | ini) }} >f", "printf '%s\\n' 'key=a & b <c>' >f"),
@@ -74,7 +76,10 @@ packages: [g++]
     ],
 )  # fmt: skip
 def test_values_are_encoded_once_and_as_a_whole(tmp_path: Path, template: str, line: str) -> None:
-    more = 'kickstart: {template: t.ks.j2}\nvariables: {text: "a & b <c>", several: [x, y z], number: 7, yes: true, items: things}'
+    more = (
+        'kickstart: {template: t.ks.j2}\nvariables: {text: "a & b <c>", several: [x, y z], number: 7, yes: '
+        "true, items: things}"
+    )
     assert rendered_with(tmp_path, template, more) == line
 
 
@@ -93,7 +98,10 @@ def rendered_with(folder: Path, template: str, kickstart: str) -> str:
         ("lang {{ variables.absent }}\n", "t.ks.j2:1: variables.absent is not defined; nothing is defined there"),
         ("\n{% if %}\n", "t.ks.j2:2: Expected an expression, got 'end of statement block'"),
         ("{% for x in packages %}\n", "t.ks.j2:1: Unexpected end of template"),
-        ("lang {{ packages }}\n", "t.ks.j2:1: a list cannot be written into a kickstart; test it with 'if', or write its parts one by one"),
+        ("lang {{ packages }}\n", (
+            "t.ks.j2:1: a list cannot be written into a kickstart; test it with 'if', or "
+            "write its parts one by one"
+        )),
         ("\nlang {{ true }}\n", "t.ks.j2:2: a boolean cannot be written into a kickstart"),
         ("\nlang {{ root.password_hash }}\n", "t.ks.j2:2: nothing cannot be written into a kickstart"),
         ("\nlang {{ 1 // 0 }}\n", "t.ks.j2:2: "),
@@ -103,15 +111,22 @@ def rendered_with(folder: Path, template: str, kickstart: str) -> str:
         ("\n{% include 'absent.ks.j2' %}\n", "t.ks.j2:2: no such template: 'absent.ks.j2'"),
         ("\n{% include '../../../etc/hostname' %}\n", "t.ks.j2:2: no such template: '../../../etc/hostname'"),
         ("\nlang {{ range(10000000) | join }}\n", "t.ks.j2:2: Range too big"),
-        ('\nbootloader --append="{{ name }}"\n', "t.ks.j2:2: a value is inside quotes (\"): values are quoted automatically, so remove the quotes"),
+        ('\nbootloader --append="{{ name }}"\n', (
+            "t.ks.j2:2: a value is inside quotes (\"): values are quoted "
+            "automatically, so remove the quotes"
+        )),
         ("%post\necho 'x' \"it's {{ name }}\"\n%end\n", "t.ks.j2:2: a value is inside quotes (\"): values are quoted"),
         ("%post\ncat >/x <<EOF\nname={{ name }}\nEOF\n%end\n", "t.ks.j2:3: a value is inside a here-document (EOF)"),
-        ("%post\ncat <<-'E F' >/x\n\tname={{ name }}\n\tE F\n%end\n", "t.ks.j2:3: a value is inside a here-document (E F)"),
+        ("%post\ncat <<-'E F' >/x\n\tname={{ name }}\n\tE F\n%end\n",
+            "t.ks.j2:3: a value is inside a here-document (E F)"),
         ("%post\ncat <<A; cat <<B\nit's\nA\n{{ name }}\nB\n%end\n", "t.ks.j2:5: a value is inside a here-document (B)"),
         ("%post\necho \"first\n{{ name }}\"\n%end\n", "t.ks.j2:3: a value is inside quotes (\"): values are quoted"),
         ("lang {{ 'a;b' | ini }}\n", "t.ks.j2:1: a value in an INI file must not start or end with a space"),
         ("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}\n", "t.ks.j2:1: "),
-        ('lang {{ "a\\nb" }}\n', "t.ks.j2:1: a value with the character U+000A cannot be written into a kickstart: it could end the line"),
+        ('lang {{ "a\\nb" }}\n', (
+            "t.ks.j2:1: a value with the character U+000A cannot be written into a "
+            "kickstart: it could end the line"
+        )),
     ],
 )  # fmt: skip
 def test_an_error_in_a_template_is_reported_at_its_line(tmp_path: Path, template: str, start: str) -> None:
@@ -121,7 +136,8 @@ def test_an_error_in_a_template_is_reported_at_its_line(tmp_path: Path, template
 
 def test_an_error_in_an_included_template_is_reported_there(tmp_path: Path) -> None:
     assert problems(tmp_path, "\n{% include 'b.ks.j2' %}\n", b="\n\n{% if %}\n")[0].startswith("b.ks.j2:3: Expected")
-    assert problems(tmp_path, "{% import 'c.ks.j2' as c %}\n{{ c.m() }}\n", c="{% macro m() %}\n{{ nonc }}\n{% endmacro %}\n") == [
+    assert problems(tmp_path, "{% import 'c.ks.j2' as c %}\n{{ c.m() }}\n",
+        c="{% macro m() %}\n{{ nonc }}\n{% endmacro %}\n") == [
         "c.ks.j2:2: 'nonc' is undefined [did you mean 'nonce'?]"
     ]  # fmt: skip
 

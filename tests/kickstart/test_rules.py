@@ -29,7 +29,10 @@ FINDS: dict[str, list[tuple[str, list[int | None]]]] = {
     ],
     "several-root-file-systems": [
         ("part / --size=1\npart /home --size=1\npart /var --size=1\n", [2, 3]),
-        ("part pv.1 --size=1\nvolgroup vg pv.1\nlogvol / --vgname=vg --name=r --size=1\nlogvol /srv --vgname=vg --name=s --size=1\n", [4]),
+        ((
+            "part pv.1 --size=1\nvolgroup vg pv.1\nlogvol / --vgname=vg --name=r --size=1\nlogvol /srv "
+            "--vgname=vg --name=s --size=1\n"
+        ), [4]),
         ("autopart --noswap\n", [1]),
         ("part / --size=1\nmount /dev/vdb1 /data\n", [2]),
         ("part / --size=1\npart / --size=2\n", [2]),
@@ -94,10 +97,16 @@ FINDS: dict[str, list[tuple[str, list[int | None]]]] = {
 PASSES = {
     "swap": ["part / --size=1\n", "autopart --noswap --nohome\n", "part /swap --size=1\n"],
     "several-root-file-systems": [
-        "part / --size=1\npart /boot --size=1\npart /boot/efi --size=1 --fstype=efi\npart biosboot --size=1\npart prepboot --size=4\n",
+        (
+            "part / --size=1\npart /boot --size=1\npart /boot/efi --size=1 --fstype=efi\npart biosboot --size=1\n"
+            "part prepboot --size=4\n"
+        ),
         "part pv.1 --size=1\nvolgroup vg pv.1\nlogvol / --vgname=vg --name=r --size=1\n",
         "part raid.1 --size=1\npart raid.2 --size=1\nraid / --device=md0 --level=1 raid.1 raid.2\n",
-        "part btrfs.1 --size=1\nbtrfs none --label=x btrfs.1\nbtrfs / --subvol --name=root x\nbtrfs /home --subvol --name=home x\n",
+        (
+            "part btrfs.1 --size=1\nbtrfs none --label=x btrfs.1\nbtrfs / --subvol --name=root x\nbtrfs /home "
+            "--subvol --name=home x\n"
+        ),
         "autopart --nohome\n",
         "autopart --type=btrfs\n",
         "part / --size=1\npart swap --size=1\n",
@@ -172,6 +181,9 @@ def test_what_the_recipe_accepts_or_verifies_needs_no_checksum() -> None:
 
 
 def test_no_finding_contains_a_secret() -> None:
-    text = "rootpw sesame\nuser --name=a --password=sesame\nvnc --password=sesame\nbootloader --password=sesame\nautopart --passphrase=sesame\n"
+    text = (
+        "rootpw sesame\nuser --name=a --password=sesame\nvnc --password=sesame\nbootloader "
+        "--password=sesame\nautopart --passphrase=sesame\n"
+    )
     for one in rules.every():
         assert not any("sesame" in f"{said.message}{said.hint}" for said in one.find(parse(text, "RHEL8"), BUILD))

@@ -75,7 +75,10 @@ def test_a_warning_is_not_an_error(tmp_path: Path) -> None:
         "part swap --size=1 # imagebuild: ignore swap: the database needs it\n",
         "# imagebuild: ignore swap: the database needs it\npart swap --size=1\n",
         "  #imagebuild:ignore swap:the database needs it\n# and more\npart swap --size=1\n",
-        "# imagebuild: ignore swap: so\n# imagebuild: ignore plaintext-password: and so\npart swap --size=1 --encrypted --passphrase=x\n",
+        (
+            "# imagebuild: ignore swap: so\n# imagebuild: ignore plaintext-password: and so\npart swap --size=1 "
+            "--encrypted --passphrase=x\n"
+        ),
         "%packages # nothing\n%end\n# imagebuild: ignore swap: a\npart swap --size=1\n",
     ],
 )

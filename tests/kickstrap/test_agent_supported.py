@@ -53,7 +53,7 @@ true --anything=goes
 %post --nochroot
 true
 %end
-"""
+"""  # noqa: E501
 
 
 BLANK = makeVersion(KICKSTART_VERSION)
@@ -193,7 +193,8 @@ def test_inclusions_are_errors_anywhere(line: str, where: str) -> None:
         ),
         ("network --host", "network --hostname=a_b", "network: 'a_b' is not a host name"),
         ("url", "url --url=http://mirror.example/debian", "url: 'http://mirror.example/debian' has no suite"),
-        ("url", "url --url='ftp://mirror.example/d trixie'", "url: 'ftp://mirror.example/d' is not an http or https address"),
+        ("url", "url --url='ftp://mirror.example/d trixie'",
+            "url: 'ftp://mirror.example/d' is not an http or https address"),
         ("vim", "vim*", "%packages: 'vim*' is not a Debian package name"),
         ("vim", "@core", "%packages: @core: Debian has no package groups"),
         ("vim", "@^server", "%packages: @^server: Debian has no package groups"),
@@ -258,25 +259,36 @@ def test_layers_pass() -> None:
         ),
         ("volgroup", "volgroup ../x pv.1 pv.2", 9, "volgroup: '../x' is not a valid volume group name"),
         ("logvol swap", "logvol swap --vgname=other --name=swap --size=9", 11, "logvol: there is no volgroup other"),
-        ("logvol swap", "logvol swap --vgname=system --name=root --size=9", 11, "logvol: the name system/root is already taken"),
-        ("logvol swap", "logvol swap --vgname=system --name=-x --size=9", 11, "logvol: '-x' is not a valid logical volume name"),
-        ("logvol swap", "logvol /boot/efi --vgname=system --name=x --size=9 --fstype=efi", 11, "logvol /boot/efi: firmware cannot read LVM"),
+        ("logvol swap", "logvol swap --vgname=system --name=root --size=9", 11,
+            "logvol: the name system/root is already taken"),
+        ("logvol swap", "logvol swap --vgname=system --name=-x --size=9", 11,
+            "logvol: '-x' is not a valid logical volume name"),
+        ("logvol swap", "logvol /boot/efi --vgname=system --name=x --size=9 --fstype=efi", 11,
+            "logvol /boot/efi: firmware cannot read LVM"),
         (
             "logvol swap",
             "logvol /x --vgname=system --name=x --size=2000",
             11,
             "logvol system/x: the volumes need 2504 MiB, but the group system has 1792 MiB",
         ),
-        ("logvol swap", "logvol /x --vgname=system --name=x --size=5 --thin --poolname=p", 11, "logvol: --thin is not supported by kickstrap"),
-        ("raid", "raid /boot --level=5 --device=boot raid.1 raid.2", 8, "raid /boot: --level=RAID5 is not supported by kickstrap"),
-        ("raid", "raid /boot --level=1 --device=boot raid.1", 8, "raid /boot: an array needs at least two members, but this one has 1"),
-        ("raid", "raid /boot --level=1 --device=a/b raid.1 raid.2", 8, "raid /boot: --device=a/b is not a valid array name"),
-        ("raid", "raid /boot/efi --fstype=efi --level=0 --device=efi raid.1 raid.2", 8, "raid /boot/efi: firmware can only read RAID 1"),
+        ("logvol swap", "logvol /x --vgname=system --name=x --size=5 --thin --poolname=p", 11,
+            "logvol: --thin is not supported by kickstrap"),
+        ("raid", "raid /boot --level=5 --device=boot raid.1 raid.2", 8,
+            "raid /boot: --level=RAID5 is not supported by kickstrap"),
+        ("raid", "raid /boot --level=1 --device=boot raid.1", 8,
+            "raid /boot: an array needs at least two members, but this one has 1"),
+        ("raid", "raid /boot --level=1 --device=a/b raid.1 raid.2", 8,
+            "raid /boot: --device=a/b is not a valid array name"),
+        ("raid", "raid /boot/efi --fstype=efi --level=0 --device=efi raid.1 raid.2", 8,
+            "raid /boot/efi: firmware can only read RAID 1"),
         ("btrfs none --label", "btrfs none btrfs.1 btrfs.2", 12, "btrfs none: --label is missing"),
-        ("btrfs none --label", "btrfs none --label=pool --data=raid10 btrfs.1 btrfs.2", 12, "btrfs pool: raid10 needs at least 4 members"),
-        ("btrfs /srv", "btrfs /srv --subvol --name=srv other", 13, "btrfs --subvol: there is no btrfs volume with the label other"),
+        ("btrfs none --label", "btrfs none --label=pool --data=raid10 btrfs.1 btrfs.2", 12,
+            "btrfs pool: raid10 needs at least 4 members"),
+        ("btrfs /srv", "btrfs /srv --subvol --name=srv other", 13,
+            "btrfs --subvol: there is no btrfs volume with the label other"),
         ("btrfs /srv", "btrfs /srv --subvol --name=spare pool", 13, "btrfs --subvol: the name spare is used twice"),
-        ("btrfs /srv", "btrfs /srv --subvol --name=../x pool", 13, "btrfs --subvol: '../x' is not a valid subvolume name"),
+        ("btrfs /srv", "btrfs /srv --subvol --name=../x pool", 13,
+            "btrfs --subvol: '../x' is not a valid subvolume name"),
     ],
 )  # fmt: skip
 def test_invalid_layers(start: str, line: str, number: int, message: str) -> None:
@@ -379,10 +391,13 @@ names = st.sampled_from(
     ]
 )
 some_options = {
-    "part": ["--size=9", "--size=0", "--grow", "--maxsize=5", "--ondisk=vdb", "--ondisk=x", "--fstype=efi", "--fstype=btrfs", "--label=l"],
-    "raid": ["--level=1", "--level=0", "--level=5", "--device=md0", "--device=/x", "--fstype=efi", "raid.1", "raid.2", "raid.3"],
+    "part": ["--size=9", "--size=0", "--grow", "--maxsize=5", "--ondisk=vdb", "--ondisk=x", "--fstype=efi",
+        "--fstype=btrfs", "--label=l"],
+    "raid": ["--level=1", "--level=0", "--level=5", "--device=md0", "--device=/x", "--fstype=efi", "raid.1", "raid.2",
+        "raid.3"],
     "volgroup": ["pv.1", "pv.2", "raid.1", "--pesize=7", "--pesize=8192"],
-    "logvol": ["--vgname=/", "--vgname=x", "--name=a", "--name=b", "--size=7", "--percent=200", "--percent=30", "--grow"],
+    "logvol": ["--vgname=/", "--vgname=x", "--name=a", "--name=b", "--size=7", "--percent=200", "--percent=30",
+        "--grow"],
     "btrfs": ["--label=x", "--subvol", "--name=a", "--name=b/c", "btrfs.1", "LABEL=x", "--data=1", "--metadata=raid10"],
     "clearpart": ["--all", "--disklabel=gpt", "--disklabel=msdos", "--drives=vda", "--drives=sdb"],
     "ignoredisk": ["--drives=vda", "--only-use=vdb"],

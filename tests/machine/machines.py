@@ -31,24 +31,36 @@ MACHINES = {
     "topology": "machine: {vcpus: {sockets: 2, cores: 2, threads: 2}}",
     "pinned": "machine: {vcpus: {maximum: 3, cpuset: '0-7,^3', pin: {0: 2, 2: '4-5,7'}}}",
     "NUMA": "machine: {memory: 4GiB, vcpus: 4, numa: [{cpus: '0,2', memory: 1GiB}, {cpus: '1,3', memory: 3GiB}]}",
-    "NUMA of a topology": "machine: {memory: 4GiB, vcpus: {cores: 2}, numa: [{cpus: 0-1, memory: 4GiB}], cpu: host-passthrough}",
+    "NUMA of a topology": (
+        "machine: {memory: 4GiB, vcpus: {cores: 2}, numa: [{cpus: 0-1, memory: 4GiB}], cpu: host-passthrough}"
+    ),
     "huge pages": "machine: {huge_pages: true, memory_sharing: false}",
     "huge pages of a size": "machine: {huge_pages: 1GiB, memory_sharing: true}",
     "normal pages": "machine: {huge_pages: false}",
     "host's CPU": "machine: {cpu: host-passthrough}",
     "host's model": "machine: {cpu: {model: host-model, features: {vmx: require, hle: disable, rtm: disable}}}",
-    "named model": "machine: {virt_type: kvm, cpu: {model: EPYC-Rome, features: {a1: force, a2: optional, a3: forbid}}}",
+    "named model": (
+        "machine: {virt_type: kvm, cpu: {model: EPYC-Rome, features: {a1: force, a2: optional, a3: forbid}}}"
+    ),
     "emulated": "machine: {virt_type: qemu}",
     "emulated model": "machine: {virt_type: qemu, cpu: maximum}",
     "auto": "machine: {virt_type: auto}",
     "UEFI": "machine: {firmware: uefi}",
     "Secure Boot": "machine: {firmware: uefi-secure, tpm: true}",
     "BIOS": "machine: {firmware: bios, tpm: false}",
-    "disks": "machine: {disk: {cache: writethrough, io: threads}}\nextra_disks: [{size: 1GiB, bus: virtio}, {size: 1GiB, bus: sata}]",
+    "disks": (
+        "machine: {disk: {cache: writethrough, io: threads}}\nextra_disks: [{size: 1GiB, bus: virtio}, "
+        "{size: 1GiB, bus: sata}]"
+    ),
     "disks past the cache": "machine: {disk: {cache: none, io: native, iothread: true}}\ndisk: {bus: virtio}",
-    "disks at scsi": "machine: {disk: {cache: directsync, iothread: true}}\ndisk: {bus: scsi}\nextra_disks: [{size: 1GiB, bus: scsi}]",
+    "disks at scsi": (
+        "machine: {disk: {cache: directsync, iothread: true}}\ndisk: {bus: scsi}\nextra_disks: "
+        "[{size: 1GiB, bus: scsi}]"
+    ),
     "disks at sata": "machine: {disk: {cache: writeback, io: io_uring, iothread: false}}\ndisk: {bus: sata}",
-    "disks at ide": "machine: {disk: {cache: unsafe, discard: ignore}}\ndisk: {bus: ide}\nextra_disks: [{size: 1GiB, bus: ide}]",
+    "disks at ide": (
+        "machine: {disk: {cache: unsafe, discard: ignore}}\ndisk: {bus: ide}\nextra_disks: [{size: 1GiB, bus: ide}]"
+    ),
     "trimming": "machine: {disk: {discard: unmap}}",
     "networks": """machine:
   networks:
@@ -67,7 +79,10 @@ MACHINES = {
     "no display": "machine: {graphics: {type: none}}",
     "bare": "machine: {serial: false, guest_agent: false, rng: false}",
     "all of it": "machine: {serial: true, guest_agent: true, rng: true}",
-    "Xen": "machine: {virt_type: xen, graphics: vnc, vcpus: {maximum: 4, current: 2, cpuset: 0-3}}\nextra_disks: [{size: 1GiB}]",
+    "Xen": (
+        "machine: {virt_type: xen, graphics: vnc, vcpus: {maximum: 4, current: 2, cpuset: 0-3}}\n"
+        "extra_disks: [{size: 1GiB}]"
+    ),
     "Xen with UEFI": "machine: {virt_type: xen, firmware: uefi}",
     "Xen with emulated disks": "machine: {virt_type: xen, cpu: host-passthrough}\ndisk: {bus: ide}",
 }

@@ -16,7 +16,8 @@ from tests.machine.machines import MACHINES, facts, recipe
 from tests.virt_install_parser import connection, parsed
 
 SAME = (
-    "type", "memory", "pages", "page sizes", "vcpus", "pins", "iothreads", "machine", "cells", "topology", "cpu features",
+    "type", "memory", "pages", "page sizes", "vcpus", "pins", "iothreads", "machine", "cells", "topology",
+    "cpu features",
     "scsi", "cards", "display", "video", "inputs", "tpm", "rng", "balloon",
 )  # fmt: skip
 """What must equal the domain definition of a machine with the same keys."""

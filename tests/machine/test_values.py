@@ -87,7 +87,9 @@ FEATURES = st.dictionaries(NAMES.map(str.lower) | ODD, st.sampled_from(["force",
 KEYS: dict[str, st.SearchStrategy[Any]] = {
     "memory": SIZES | st.fixed_dictionaries({"maximum": SIZES, "current": SIZES}),
     "vcpus": st.integers(-1, 300)
-    | st.fixed_dictionaries({}, optional={"maximum": NUMBERS, "current": NUMBERS, "cpuset": CPU_SETS, "pin": st.dictionaries(NUMBERS.map(str) | ODD, CPU_SETS, max_size=3)}),
+    | st.fixed_dictionaries({},
+        optional={"maximum": NUMBERS, "current": NUMBERS, "cpuset": CPU_SETS,
+            "pin": st.dictionaries(NUMBERS.map(str) | ODD, CPU_SETS, max_size=3)}),
     "cpu": NAMES | ODD | st.fixed_dictionaries({"model": NAMES | ODD, "features": FEATURES}),
     "networks": st.lists(CARDS, max_size=3),
     "graphics": st.fixed_dictionaries(
@@ -96,7 +98,9 @@ KEYS: dict[str, st.SearchStrategy[Any]] = {
     ),
     "huge_pages": st.booleans() | st.sampled_from(["2MiB", "1GiB"]) | ODD,
     "firmware": st.sampled_from(["bios", "uefi", "uefi-secure"]) | ODD,
-    "disk": st.fixed_dictionaries({}, optional={"cache": st.sampled_from(["none", "unsafe"]) | ODD, "iothread": st.booleans(), "discard": ODD | st.just("unmap")}),
+    "disk": st.fixed_dictionaries({},
+        optional={"cache": st.sampled_from(["none", "unsafe"]) | ODD, "iothread": st.booleans(),
+            "discard": ODD | st.just("unmap")}),
 }  # fmt: skip
 
 
@@ -123,7 +127,8 @@ def arrives(recipe: Recipe, folder: Path) -> None:
         assert machine.cpu.model in (ours["cpu"][1], *(found["mode"] for found in ours["cpu"][0]))
     sources = {"nat": {"network": "default"}, "user": {}}
     assert ours["cards"] == [
-        ("network" if card.type == "nat" else card.type, sources.get(card.type, {card.type: getattr(card, card.type, None)}), card.model, card.mac)
+        ("network" if card.type == "nat" else card.type,
+            sources.get(card.type, {card.type: getattr(card, card.type, None)}), card.model, card.mac)
         for card in machine.networks
         if card.type != "none"
     ]  # fmt: skip

@@ -118,7 +118,9 @@ RHEL6 = Family(
         "/etc/udev/rules.d/70-persistent-net.rules": _NET_RULES,
         "/etc/udev/rules.d/70-persistent-cd.rules": f"# {MARK}\n",
         "/etc/selinux/config": _SELINUX,
-        "/boot/grub/grub.conf": "title Linux 6\n\tkernel /vmlinuz-2.6.32 ro root=/dev/vda1\n\tinitrd /initramfs-2.6.32.img\n",
+        "/boot/grub/grub.conf": (
+            "title Linux 6\n\tkernel /vmlinuz-2.6.32 ro root=/dev/vda1\n\tinitrd /initramfs-2.6.32.img\n"
+        ),
         "/etc/init.d/iptables": _program(),
         "/etc/rc.d/rc3.d/S08iptables": Node("symlink", 0o777, b"../init.d/iptables"),
         "/etc/init.d/sshd": Node("file", 0o755, b"#!/bin/bash\ndo_rsa_keygen() { ssh-keygen -t rsa1; }\n"),
@@ -177,7 +179,8 @@ RHEL8 = Family(
 )
 
 _KEYFILE = _secret(
-    f"[connection]\nid=eth0\nuuid={CARD_UUID}\ntype=ethernet\n\n[ethernet]\nmac-address={ADDRESS}\n\n[ipv4]\nmethod=auto\n"
+    f"[connection]\nid=eth0\nuuid={CARD_UUID}\ntype=ethernet\n\n[ethernet]\nmac-address={ADDRESS}\n\n[ipv4]\n"
+    "method=auto\n"
 )
 
 RHEL9 = Family(

@@ -39,8 +39,8 @@ class _OneFileSystem(Session):
 class Scratch:
     """One disk of a running appliance with an empty file system for each case.
 
-    A small tree is written, read and removed by calls that the appliance's daemon carries out itself: an emulated machine
-    takes longer to start tar or rm once than for fifty of these.
+    A small tree is written, read and removed by calls that the appliance's daemon carries out
+    itself: an emulated machine takes longer to start tar or rm once than for fifty of these.
     """
 
     def __init__(self, handle: Any, device: str, fstype: str, image: Path, exchange: Path) -> None:

@@ -42,7 +42,8 @@ TREE = with_folders({
 def test_in_memory() -> None:
     found = MemoryDisk(TREE).search(["/etc", "/srv"], TEXTS, NAME, SKIP)
     assert set(found.contents) == {
-        "/etc/one", "/etc/upper", "/etc/literal", "/etc/binary", "/etc/nul", "/etc/a file\nwith 'odd' $(name)", "/etc/-f",
+        "/etc/one", "/etc/upper", "/etc/literal", "/etc/binary", "/etc/nul", "/etc/a file\nwith 'odd' $(name)",
+        "/etc/-f",
         "/srv/data/xxx", "/srv/layers/a/xxx", "/srv/largest", "/etc/umlaut-ä",
     }  # fmt: skip
     assert set(found.names) == {"/etc/Secrets", "/etc/link.key"}
@@ -68,10 +69,13 @@ def test_the_appliance_reads_every_rule_as_python_does(ext4: Scratch) -> None:
     own examples."""
     patterns = [rule.text for rule in (*private_keys.RULES, *credentials.RULES) if not rule.name]
     lines = [
-        b"-----BEGIN RSA PRIVATE KEY-----", b"PrivateKey = aGVsbG9oZWxsb2hlbGxvaGVsbG9oZWxsb2hlbGxvMTI=", b"\xfe\xed\xfe\xed",
+        b"-----BEGIN RSA PRIVATE KEY-----", b"PrivateKey = aGVsbG9oZWxsb2hlbGxvaGVsbG9oZWxsb2hlbGxvMTI=",
+        b"\xfe\xed\xfe\xed",
         b"aws_secret_access_key=abc", b"node.session.auth.password = s3cret", b"root:$6$abcdefgh$0123456789", b"https://a:b@c/d",
-        b"\tsecret \"q1w2e3r4t5y6u7i8=\";", b"nothing of the kind", b"# psk=x", b"{SHA}0DPiKuNIrrVmD8IUCuw1hQxNqZc=", b"password s3cret",
-        b"export API_TOKEN=abcdef", b"\x30\x82\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x01\xa0", b"rootpw x", b"Environment=A_TOKEN=abc",
+        b"\tsecret \"q1w2e3r4t5y6u7i8=\";", b"nothing of the kind", b"# psk=x", b"{SHA}0DPiKuNIrrVmD8IUCuw1hQxNqZc=",
+        b"password s3cret",
+        b"export API_TOKEN=abcdef", b"\x30\x82\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x01\xa0", b"rootpw x",
+        b"Environment=A_TOKEN=abc",
     ]  # fmt: skip
     tree = with_folders({f"/etc/{at}": Node("file", 0o644, line) for at, line in enumerate(lines)})
     with ext4.filled(tree) as disk:

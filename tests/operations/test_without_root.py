@@ -32,9 +32,12 @@ class Disks:
         self.begins = begins.ljust(MIB, b"\0")
         self.found = found
         self.answers: dict[str, Any] = {
-            "utsname": {"uts_release": "6.1.0"}, "filesystem_available": True, "umount_all": None, "part_to_dev": "/dev/sda",
-            "luks_uuid": "1", "list_md_devices": [], "list_dm_devices": [], "lvs": [], "vgs": [], "blockdev_getsize64": 8 * MIB,
-            "blockdev_getss": 512, "exists": False, "vfs_uuid": "", "btrfs_subvolume_list": [], "list_devices": ["/dev/sda"], "debug": "",
+            "utsname": {"uts_release": "6.1.0"}, "filesystem_available": True, "umount_all": None,
+            "part_to_dev": "/dev/sda",
+            "luks_uuid": "1", "list_md_devices": [], "list_dm_devices": [], "lvs": [], "vgs": [],
+            "blockdev_getsize64": 8 * MIB,
+            "blockdev_getss": 512, "exists": False, "vfs_uuid": "", "btrfs_subvolume_list": [],
+            "list_devices": ["/dev/sda"], "debug": "",
             "list_partitions": [device for device in self.types if device != "/dev/sda"], **more,
         }  # fmt: skip
 
@@ -88,27 +91,36 @@ def gpt(size: int) -> bytes:
          r"/dev/sda2 \(xfs\) has features that Linux 6.1.0 does not support: 0xc0 \(exchange-range, parent pointers\)"),
         (Disks("!ext4", log="[ 1.2] EXT4-fs (sda1): Couldn't mount because of unsupported optional features (20000)\n"),
          r"\(ext4\) has features that Linux 6.1.0 does not support: 0x20000 \(casefold\)"),
-        (Disks("!btrfs", log="[ 1.2] BTRFS error (device sda1): cannot mount because of unknown incompat features (0x14000)\n"),
+        (Disks("!btrfs", log="[ 1.2] BTRFS error (device sda1): cannot mount because of unknown incompat "
+            "features (0x14000)\n"),
          r"\(btrfs\) has features .* 0x14000 \(raid stripe tree, simple quota\)"),
         (Disks("!xfs", log="[ 1.2] XFS (sda1): Filesystem needs repair.  Please run xfs_repair.\n"),
          r"/dev/sda1 \(xfs\) cannot be mounted by Linux 6.1.0: Filesystem needs repair"),
-        (Disks("!xfs", log="[ 1.2] XFS (sda1): file system with blocksize 65536 bytes. Only pagesize (4096) or less will currently work.\n"),
+        (Disks("!xfs", log="[ 1.2] XFS (sda1): file system with blocksize 65536 bytes. Only pagesize (4096) or "
+            "less will currently work.\n"),
          "cannot be mounted by Linux 6.1.0: file system with blocksize 65536"),
         (Disks("!ext4"), r"/dev/sda1 \(ext4\) cannot be mounted by Linux 6.1.0: libguestfs: mount_ro"),
         (Disks("!bcachefs", filesystem_available=False), r"/dev/sda1 \(bcachefs\) is not supported by Linux 6.1.0"),
         (Disks("vfat", "!zfs_member"), "/dev/sda2 contains ZFS"),
         (Disks("!bcache"), "/dev/sda1 contains a part of a bcache"),
         (Disks("apfs"), "macOS"),
-        (Disks("ext4", found=("/ostree/deploy/fedora/deploy/1.0",)), "/dev/sda1 contains an OSTree or bootc system: .* below /ostree/deploy/fedora"),
+        (Disks("ext4", found=("/ostree/deploy/fedora/deploy/1.0",)),
+            "/dev/sda1 contains an OSTree or bootc system: .* below /ostree/deploy/fedora"),
         (Disks("btrfs", found=("/root/ostree/deploy/fedora/deploy/1.0",)), "OSTree"),
         (Disks("ext4", exists=True, found=("/ostree/deploy/fedora/deploy/1.0",)), "OSTree"),
         (Disks("squashfs", exists=True), "is squashfs, which is read-only"),
         (Disks("linux_raid_member"), "the RAID array on these disks does not start"),
         (Disks("LVM2_member", lvs=["/dev/vg/root"]), "the LVM logical volume /dev/vg/root cannot be used here"),
         (Disks("LVM2_member", vgs=["vg"]), "the LVM volume group vg cannot be used here"),
-        (Disks(begins=gpt(64 * MIB)), "this image is truncated: its partition table is for a disk of 67108864 bytes, but it has 8388608"),
+        (Disks(begins=gpt(64 * MIB)), (
+            "this image is truncated: its partition table is for a disk of 67108864 "
+            "bytes, but it has 8388608"
+        )),
         (Disks(begins=gpt(8 * MIB)[:512]), "the partition table of /dev/sda is damaged"),
-        (Disks(begins=b"\x28\xb5\x2f\xfd" + b"x" * 99), "neither a known partition table nor a known file system; it begins with 28 b5 2f fd"),
+        (Disks(begins=b"\x28\xb5\x2f\xfd" + b"x" * 99), (
+            "neither a known partition table nor a known file "
+            "system; it begins with 28 b5 2f fd"
+        )),
     ],
 )  # fmt: skip
 def test_the_reason_is_reported(disks: Disks, said: str) -> None:

@@ -31,7 +31,10 @@ def test_every_key_of_a_user() -> None:
     ("users", "message"),
     [
         ("[{}]", "users[0].name: this key is required but missing"),
-        ("[{name: Ops}]", "users[0].name: expected an account name of lower-case letters, digits, '_' and '-' (at most 32 characters) such as ops, found 'Ops'"),
+        ("[{name: Ops}]", (
+            "users[0].name: expected an account name of lower-case letters, digits, '_' and '-' "
+            "(at most 32 characters) such as ops, found 'Ops'"
+        )),
         ("[{name: root}]", "users[0].name: root exists in every guest [use the section root: instead]"),
         ("[{name: a}, {name: a}]", "users[1].name: another user has the name 'a'"),
         ("[{name: a, uid: 7}, {name: b, uid: 7}]", "users[1].uid: another user has the uid 7"),
@@ -40,14 +43,29 @@ def test_every_key_of_a_user() -> None:
         ("[{name: a, uid: '7'}]", "users[0].uid: expected a whole number, found '7'"),
         ("[{name: a, groups: [x, x]}]", "users[0].groups[1]: 'x' is listed twice [remove one of the two]"),
         ("[{name: a, groups: [a]}]", "users[0].groups[0]: this is the account's primary group; it is already a member"),
-        ("[{name: a, groups: ['x,root']}]", "users[0].groups[0]: expected an account name of lower-case letters, digits, '_' and '-' (at most 32 characters) such as ops, found 'x,root'"),
-        ("[{name: a, gecos: 'a:b'}]", "users[0].gecos: expected a comment without ':' (at most 200 characters), found 'a:b'"),
+        ("[{name: a, groups: ['x,root']}]", (
+            "users[0].groups[0]: expected an account name of lower-case "
+            "letters, digits, '_' and '-' (at most 32 characters) such as ops, found 'x,root'"
+        )),
+        ("[{name: a, gecos: 'a:b'}]", (
+            "users[0].gecos: expected a comment without ':' (at most 200 "
+            "characters), found 'a:b'"
+        )),
         ('[{name: a, gecos: "a\\nb"}]', "users[0].gecos: expected a single line, found text with a line break"),
         ("[{name: a, shell: bash}]", "users[0].shell: expected the path of a shell such as /bin/bash, found 'bash'"),
-        ("[{name: a, password: secret}]", "users[0].password: a recipe must not contain a secret; use {env: NAME} or {file: PATH}"),
-        ("[{name: a, ssh_keys: [ssh-ed25519]}]", "users[0].ssh_keys[0]: expected an SSH public key such as 'ssh-ed25519 AAAA… name'; the base64 data is not a complete ssh-ed25519 key"),
+        ("[{name: a, password: secret}]", (
+            "users[0].password: a recipe must not contain a secret; use {env: "
+            "NAME} or {file: PATH}"
+        )),
+        ("[{name: a, ssh_keys: [ssh-ed25519]}]", (
+            "users[0].ssh_keys[0]: expected an SSH public key such as "
+            "'ssh-ed25519 AAAA… name'; the base64 data is not a complete ssh-ed25519 key"
+        )),
         ("[{name: a, sudo: maybe}]", "users[0].sudo: expected true or false, found 'maybe'"),
-        ("[{name: a, home: /x}]", "users[0].home: unknown key 'home' [known: name, password, ssh_keys, groups, sudo, uid, gid, shell, gecos]"),
+        ("[{name: a, home: /x}]", (
+            "users[0].home: unknown key 'home' [known: name, password, ssh_keys, groups, "
+            "sudo, uid, gid, shell, gecos]"
+        )),
     ],
 )  # fmt: skip
 def test_refused(users: str, message: str) -> None:

@@ -70,7 +70,10 @@ def test_anchors_are_followed() -> None:
         ("a: 1\n---\nb: 2\n", "r.yaml:2: a recipe is one YAML document, and a second one begins here"),
         ("a: *nowhere\n", "r.yaml:1: found undefined alias 'nowhere'"),
         ("a: &a [*a]\n", "r.yaml:1: a[0]: this anchor contains itself"),
-        ("a: !!python/object/apply:os.system [x]\n", "r.yaml:1: a: the tag tag:yaml.org,2002:python/object/apply:os.system is not allowed here"),
+        ("a: !!python/object/apply:os.system [x]\n", (
+            "r.yaml:1: a: the tag "
+            "tag:yaml.org,2002:python/object/apply:os.system is not allowed here"
+        )),
         ("a: !secret x\n", "r.yaml:1: a: 'x' with the tag !secret is not a valid value"),
         ("a: !!int x\n", "r.yaml:1: a: 'x' with the tag tag:yaml.org,2002:int is not a valid value"),
         ("? [a, b]\n: 1\n", "r.yaml:1: a key must be plain text, not a list or a mapping"),
@@ -136,7 +139,8 @@ def test_any_text_is_a_document_or_a_problem(text: str) -> None:
 
 YAMLISH = st.lists(
     st.sampled_from([
-        "a: ", "b:\n", "\n", "  ", " ", "- ", "\n- ", "? ", "[", "]", "{", "}", "&x ", "*x", "|\n", ">-\n", "'x'", '"y"', " #c\n",
+        "a: ", "b:\n", "\n", "  ", " ", "- ", "\n- ", "? ", "[", "]", "{", "}", "&x ", "*x", "|\n", ">-\n", "'x'",
+        '"y"', " #c\n",
         "1", "true", "~", ", ", ": ", "---\n", "!t ", "!!int ", "!!str ", "! ", "...\n", "é",
     ]), max_size=12,
 ).map("".join)  # fmt: skip

@@ -63,7 +63,10 @@ def test_examples_of_the_documentation(text: str) -> None:
         "extends: [a.yaml, ../b.yml]",
         "disk: {size: '${size}', bus: '${bus}'}\nvm: {vcpus: '${n}'}",
         "variables: {site: berlin, n: 3, on: true, l: [a, b], tier: {type: text, choices: [a, b], default: a}}",
-        "matrix: {version: [12, 13], flavour: {minimal: {}, server: {packages: {append: [nginx]}}}, exclude: [{version: 12}]}",
+        (
+            "matrix: {version: [12, 13], flavour: {minimal: {}, server: {packages: {append: [nginx]}}}, exclude: "
+            "[{version: 12}]}"
+        ),
         "operations: [trim-free-space, remove-udev-rules:, install-packages: {packages: [vim]}]",
         "operations: {append: [trim-free-space]}",
         "output: {format: raw.zst}",

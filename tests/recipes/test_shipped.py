@@ -37,7 +37,8 @@ FOLDER = shipped("recipes")
 assert FOLDER is not None
 IMAGES = [listed.name for listed in catalogue([FOLDER])]
 EXPECTED = {
-    "rocky-9", "rocky-10", "almalinux-9", "almalinux-10", "centos-stream-9", "centos-stream-10", "fedora-45", "centos-7",
+    "rocky-9", "rocky-10", "almalinux-9", "almalinux-10", "centos-stream-9", "centos-stream-10", "fedora-45",
+    "centos-7",
     "debian-12", "debian-12-server", "debian-13", "debian-13-server",
 }  # fmt: skip
 BASE = {"lrzsz", "net-tools", "screen", "tree"}

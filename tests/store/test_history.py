@@ -108,7 +108,8 @@ def test_a_process_that_dies_while_writing_leaves_neither_half_a_build_nor_a_loc
     body = (
         "database = history._open(); database.execute('PRAGMA cache_size = 1')\n"
         "database.execute('BEGIN IMMEDIATE'); database.execute('DELETE FROM builds')\n"
-        "for at in range(2000): database.execute('INSERT INTO builds (run, recipe, began) VALUES (?, ?, ?)', (f'x{at}', 'x' * 99, 'y'))\n"
+        "for at in range(2000): database.execute('INSERT INTO builds (run, recipe, began) VALUES (?, ?, ?)', "
+        "(f'x{at}', 'x' * 99, 'y'))\n"
         "print(Path(f'{history.path}-journal').stat().st_size, flush=True); os.kill(os.getpid(), 9)\n"
     )
     process = script(store, body)

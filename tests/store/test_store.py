@@ -293,7 +293,10 @@ def test_a_folder_with_other_content_is_refused(tmp_path: Path) -> None:
 
 
 def test_several_processes_create_a_store_concurrently(tmp_path: Path) -> None:
-    code = "import sys; from pathlib import Path; from imagebuild.store.store import Store; print(Store(Path(sys.argv[1])).key())"
+    code = (
+        "import sys; from pathlib import Path; from imagebuild.store.store import Store; "
+        "print(Store(Path(sys.argv[1])).key())"
+    )
     argv = [sys.executable, "-c", code, tmp_path / "store"]
     started = [subprocess.Popen(argv, stdout=subprocess.PIPE) for _ in range(6)]
     outputs = {one.communicate()[0] for one in started}

@@ -68,13 +68,16 @@ RULES = (
     ),
     SecretRule("Kubernetes client token", rf"^{B}*token:{B}*{_Q}([A-Za-z0-9._-]{{6,}})", only=r"kube|/rancher/|k3s|rke2"),
     SecretRule("enrolment password", rf"^{B}*(agent-)?token:{B}*{_Q}{_V}", only=r"/rancher/"),
-    SecretRule("AWS or S3 key", rf"(aws_secret_access_key|aws_session_token|secret_access_key|aws_secret_key)[\"']?{B}*[=:]{B}*{_Q}{_V}"),
+    SecretRule("AWS or S3 key", rf"(aws_secret_access_key|aws_session_token|secret_access_key|"
+        rf"aws_secret_key)[\"']?{B}*[=:]{B}*{_Q}{_V}"),
     SecretRule("AWS or S3 key", rf"^{B}*(secret_key|gs_secret_access_key){B}*={B}*{_V}", only=r"s3cfg|boto|\.mc/|minio|rclone"),
     SecretRule("Azure key", r"(AccountKey|SharedAccessKey)=([A-Za-z0-9+/=]{20,})"),
-    SecretRule("Azure token", rf'"(accessToken|refreshToken|secret|client_secret|tenantSecret)"{B}*:{B}*"([^"]+)"', only=r"/\.azure/"),
+    SecretRule("Azure token", rf'"(accessToken|refreshToken|secret|client_secret|tenantSecret)"{B}*:'
+        rf'{B}*"([^"]+)"', only=r"/\.azure/"),
     SecretRule("account token", rf'"(refresh_token|client_secret|oauth_token|access_token)"{B}*:{B}*"([^"]+)"'),
     SecretRule("account token", rf"(gs_oauth2_refresh_token|oauth_token){B}*[=:]{B}*{_V}"),
-    SecretRule("account token", r"gh[pousr]_[A-Za-z0-9]{36}|github_pat_[A-Za-z0-9_]{40,}|glpat-[A-Za-z0-9_-]{20}|xox[abprs]-[0-9A-Za-z-]{10,}"),
+    SecretRule("account token", r"gh[pousr]_[A-Za-z0-9]{36}|github_pat_[A-Za-z0-9_]{40,}|"
+        r"glpat-[A-Za-z0-9_-]{20}|xox[abprs]-[0-9A-Za-z-]{10,}"),
     SecretRule("rclone credentials", f"^(pass|password|password2|token|key|sas_url|bearer_token){B}*={B}*(.+)$", only=r"rclone\.conf$"),
     SecretRule("Vault or Terraform token", "([A-Za-z0-9._-]{8,})", name=r"\.vault-token"),
     SecretRule("Vault or Terraform token", rf'"?token"?{B}*[:=]{B}*"([^"]+)"', only=r"/credentials\.tfrc\.json$|/\.terraformrc$"),
@@ -82,11 +85,14 @@ RULES = (
     SecretRule("server password", "<(password|pass|passphrase|Pass)[^>]*>([^<]+)<", only=r"/settings(-security)?\.xml$|/sitemanager\.xml$|/recentservers\.xml$|/\.m2/"),
     SecretRule("password in a script", rf"(echo|printf){B}+[^|]*:([^ \t|\"'$]+)[\"']?{B}*\|[^|]*chpasswd"),
     SecretRule("kickstart password", f"^{B}*rootpw{B}+(.*)$", holds=_opens_an_account),
-    SecretRule("kickstart password", rf"^{B}*(user|sshpw|bootloader|part|partition|volgroup|logvol|raid|autopart|harddrive|rhsm|realm){B}.*--(password|passphrase|one-time-password|activation-key)[= \t]{_V}"),
+    SecretRule("kickstart password", rf"^{B}*(user|sshpw|bootloader|part|partition|volgroup|logvol|raid|"
+        rf"autopart|harddrive|rhsm|realm){B}.*--(password|passphrase|one-time-password|activation-key)[= \t]{_V}"),
     SecretRule("kickstart password", rf"^{B}*sshpw{B}.*--username.*{B}{_V}$"),
-    SecretRule("preseed password", rf"^{B}*[a-z0-9.+-]+{B}+[^ \t]*(password|passwd|passphrase)[^ \t]*{B}+(password|string){B}+(.+)$"),
+    SecretRule("preseed password", rf"^{B}*[a-z0-9.+-]+{B}+[^ \t]*(password|passwd|passphrase)[^ "
+        rf"\t]*{B}+(password|string){B}+(.+)$"),
     SecretRule("password stored by debconf", rf"^Value:{B}*{_V}", only=r"/debconf/passwords\.dat"),
-    SecretRule("cloud-init password", rf"^[ \t-]*{_Q}(plain_text_passwd|hashed_passwd|passwd|password){_Q}{B}*:{B}*{_Q}{_V}", only=_CLOUD),
+    SecretRule("cloud-init password", rf"^[ "
+        rf"\t-]*{_Q}(plain_text_passwd|hashed_passwd|passwd|password){_Q}{B}*:{B}*{_Q}{_V}", only=_CLOUD),
     SecretRule("cloud-init password", f"^{B}*chpasswd:", only=_CLOUD, holds=_names_users),
     SecretRule("password hash", r"\$(1|5|6|apr1|md5)\$(rounds=[0-9]+\$)?[A-Za-z0-9./]{1,16}\$[A-Za-z0-9./]{8,}", holds=_is_elsewhere),
     SecretRule("password hash", r"\$2[abxy]\$[0-9][0-9]\$[A-Za-z0-9./]{20,}", holds=_is_elsewhere),
@@ -96,23 +102,30 @@ RULES = (
     SecretRule("password hash", "^[^:#]+:([A-Za-z0-9./]{13}|[^:]+:[0-9a-f]{32})$", name=r".*htpasswd.*|.*htdigest.*|\.?passwords?"),
     SecretRule("boot loader password", rf"^{B}*password{B}+(--md5{B}+|--encrypted{B}+)?([^ \t].*)$", only=r"/grub2?/|/menu\.lst$|/40_custom$|/lilo"),
     SecretRule("wireless network key", rf"^{B}*(wpa-psk|wpa-password){B}+{_Q}{_V}"),
-    SecretRule("wireless network key", rf"^{B}*(psk|wpa_psk|wpa_passphrase|sae_password|PreSharedKey|Passphrase){B}*={B}*{_Q}{_V}"),
+    SecretRule("wireless network key", rf"^{B}*(psk|wpa_psk|wpa_passphrase|sae_password|PreSharedKey|"
+        rf"Passphrase){B}*={B}*{_Q}{_V}"),
     SecretRule("network password", rf"^{B}*(password|psk|passphrase):{B}*{_Q}{_V}", only=r"/netplan/"),
-    SecretRule("network password", r"^(password|leap-password|wep-key[0-9]|secret|pin|password-raw|[a-z0-9-]+-password)=(.+)$", only=r"/system-connections/"),
+    SecretRule("network password", r"^(password|leap-password|wep-key[0-9]|secret|pin|password-raw|"
+        r"[a-z0-9-]+-password)=(.+)$", only=r"/system-connections/"),
     SecretRule("IPsec secret", rf":{B}*(PSK|XAUTH|EAP|NTLM|PIN){B}+{_Q}([^\"']+)", only=r"ipsec.*secrets|/ipsec\.d/"),
     SecretRule("IPsec secret", rf"^{B}*secret[0-9a-z-]*{B}*={B}*{_Q}{_V}", only=r"/swanctl/|strongswan"),
-    SecretRule("tunnel or dial-up password", f"^{B}*(\"[^\"]*\"|[^ \t#\"]+){B}+(\"[^\"]*\"|[^ \t]+){B}+(\"[^\"]*\"|[^ \t]+)", name="(chap|pap|srp)-secrets", holds=_is_ppp_secret),
-    SecretRule("iSCSI password (CHAP)", rf"^{B}*(node\.session|discovery\.sendtargets)\.auth\.password(_in)?{B}*={B}*{_V}"),
+    SecretRule("tunnel or dial-up password", f"^{B}*(\"[^\"]*\"|[^ \t#\"]+){B}+(\"[^\"]*\"|[^ "
+        f"\t]+){B}+(\"[^\"]*\"|[^ \t]+)", name="(chap|pap|srp)-secrets", holds=_is_ppp_secret),
+    SecretRule("iSCSI password (CHAP)", rf"^{B}*(node\.session|"
+        rf"discovery\.sendtargets)\.auth\.password(_in)?{B}*={B}*{_V}"),
     SecretRule("iSCSI password (CHAP)", rf"^{B}*(incominguser|outgoinguser){B}+[^ \t]+{B}+{_V}", only=r"/tgt/"),
     SecretRule("iSCSI password (CHAP)", rf'"(chap|mutual)_(mutual_)?password"{B}*:{B}*"([^"]+)"'),
     SecretRule("mail server password (SASL)", rf"^[^# \t][^ \t]*[ \t]+[^ \t:]+:{_V}", name=".*sasl_passw.*"),
     SecretRule("mail server password (SASL)", "^[^#: \t]+:[^:]+:(.+)$", name=r"passwd\.client"),
     SecretRule("mail server password", rf"^{B}*(password|passwd|pass){B}+{_Q}{_V}", only=r"/\.(msmtprc|fetchmailrc|mbsyncrc)$|/msmtprc$"),
     SecretRule("mail server password", rf"^{B}*(AuthPass|authpass|set{B}+(imap|smtp)_pass){B}*={B}*{_Q}{_V}"),
-    SecretRule("LDAP password", rf"^{B}*(ldap_default_authtok|bindpw|rootbindpw|rootpwmodpw|olcRootPW|ldap_bind_pw)[ \t:=]+{_Q}{_V}"),
+    SecretRule("LDAP password", rf"^{B}*(ldap_default_authtok|bindpw|rootbindpw|rootpwmodpw|olcRootPW|"
+        rf"ldap_bind_pw)[ \t:=]+{_Q}{_V}"),
     SecretRule("file server password (SMB)", rf"^{B}*(password|passwd|pass){B}*={B}*(.+)$", only=r"(smb|cifs|samba)[^/]*(cred|pass|auth|secret)|\.(smb|cifs)$|/\.?(smb|cifs)credentials"),
     SecretRule("file server password (SMB)", "[ \t,](password|passwd|pass)=([^, \t]+)", only=r"^/etc/fstab$|^/etc/auto\.|/systemd/system/.*mount$"),
-    SecretRule("secret in an environment variable", rf"^{B}*(export{B}+|-{B}+)?[A-Z0-9_]*{_WORDS}(_[A-Z0-9_]+)?={_Q}([^ \t\"'$#`]+)", only=r"^/etc/(default|sysconfig|environment|environment\.d|profile\.d)(/|$)|\.env$|/\.env[^/]*$|/\.(bashrc|profile|bash_profile|zshrc|zshenv|envrc)$", holds=_no_place),
+    SecretRule("secret in an environment variable", rf"^{B}*(export{B}+|"
+        rf"-{B}+)?[A-Z0-9_]*{_WORDS}(_[A-Z0-9_]+)?={_Q}([^ \t\"'$#`]+)", only=r"^/etc/(default|sysconfig|environment|environment\.d|profile\.d)(/|$)|\.env$|/\.env[^/]*$|/\.(bashrc|"
+            r"profile|bash_profile|zshrc|zshenv|envrc)$", holds=_no_place),
     SecretRule("secret in an environment variable", rf"^Environment=.*{_WORDS}(_[A-Z0-9_]+)?=([^ \t\"'$%]+)", only=r"/systemd/", holds=_no_place),
     SecretRule("package repository password", rf"^{B}*(proxy_)?password{B}*={B}*(.+)$", only=r"^/etc/(yum|dnf|zypp|apt|pacman|rhsm)"),
     SecretRule("SNMP password", rf"^{B}*createUser{B}+(-e{B}+[^ \t]+{B}+)?[^ \t]+{B}+[^ \t]+{B}+{_Q}{_V}"),

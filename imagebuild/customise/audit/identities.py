@@ -77,7 +77,8 @@ _OF_EVERY_QEMU = ipaddress.ip_address("10.0.2.15")
 _BY_ID = re.compile(r"/dev/disk/by-id/([A-Za-z0-9][\w.:+-]*)")
 _DEVICE = re.compile(r"\bIDTYPE=(?:sys_serial|sys_wwid|mpath_uuid|scsi_\w+)[ \t]+IDNAME=(\S+)")
 _DISKS = (
-    "/etc/fstab", "/etc/crypttab", "/etc/default/grub", "/etc/kernel/cmdline", "/etc/mdadm.conf", "/etc/mdadm/mdadm.conf",
+    "/etc/fstab", "/etc/crypttab", "/etc/default/grub", "/etc/kernel/cmdline", "/etc/mdadm.conf",
+    "/etc/mdadm/mdadm.conf",
     "/etc/zfs/vdev_id.conf", "/etc/smartd.conf", "/boot/grub/grub.cfg", "/boot/grub2/grub.cfg", "/boot/grub/device.map",
     "/etc/lvm/devices/system.devices", "/etc/lvm/backup/*",
 )  # fmt: skip

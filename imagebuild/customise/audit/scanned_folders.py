@@ -53,8 +53,10 @@ LAYERS = (
 )
 """Systems within the system: container images and snapshots. They are reported, but not inspected."""
 _SAMPLES = re.compile(
-    r"/(site|dist)-packages/|/node_modules/|/(go/pkg/mod|\.cargo/registry|vendor/bundle)/|/(tests?|testdata|test_data|fixtures|examples?)/|"
-    r"^/usr/local/(share/(doc|man)|lib/(python|ruby|node|perl))|^/var/lib/(dpkg|apt/lists|rpm|dnf|pacman|portage)/|^/var/db/pkg/|"
+    r"/(site|dist)-packages/|/node_modules/|/(go/pkg/mod|\.cargo/registry|vendor/bundle)/|/(tests?|testdata|"
+    r"test_data|fixtures|examples?)/|"
+    r"^/usr/local/(share/(doc|man)|lib/(python|ruby|node|perl))|^/var/lib/(dpkg|apt/lists|rpm|dnf|pacman|"
+    r"portage)/|^/var/db/pkg/|"
     r"^/boot/grub2?/.*\.(mod|img|efi)$"
 )
 """Places where software ships keys and passwords for its tests and as examples: these are not

@@ -151,7 +151,8 @@ def settings(text: str, names: Names, keys: Set[str], *, separator: str) -> str:
     whose value is one of the names."""
     between = r"[ \t]+" if separator == " " else r"[ \t]*=[ \t]*"
     pattern = re.compile(
-        rf"""^[ \t]*(?P<key>[\w .$-]*?[\w$]){between}(?P<quote>["']?)(?P<value>[^\s"';#]+)(?P=quote)[ \t]*;?[ \t\r]*(?:#.*)?$"""
+        rf"""^[ \t]*(?P<key>[\w .$-]*?[\w$]){between}(?P<quote>["']?)(?P<value>[^\s"';#]+)(?P=quote)"""
+        r"[ \t]*;?[ \t\r]*(?:#.*)?$"
     )
 
     def goes(line: str) -> bool:

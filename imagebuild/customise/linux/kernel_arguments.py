@@ -24,7 +24,8 @@ _REPEATED = frozenset([
     "acpi_osi", "bond", "bridge", "btrfs.devices", "cgroup_disable", "console", "dyndbg", "earlycon",
     "earlyprintk", "ifname", "ip", "memmap", "modprobe.blacklist", "nameserver", "netconsole", "netroot",
     "pci", "rd.break", "rd.cmdline", "rd.dasd", "rd.driver.blacklist", "rd.driver.post", "rd.driver.pre", "rd.route",
-    "rd.zfcp", "rd.znet", "systemd.mask", "systemd.mount_extra", "systemd.set_credential", "systemd.set_credential_binary", "systemd.setenv", "systemd.swap_extra",
+    "rd.zfcp", "rd.znet", "systemd.mask", "systemd.mount_extra", "systemd.set_credential",
+    "systemd.set_credential_binary", "systemd.setenv", "systemd.swap_extra",
     "systemd.wants", "team", "trace_event", "usbcore.quirks", "video", "vlan",
 ])
 # fmt: on

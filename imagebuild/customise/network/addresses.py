@@ -14,7 +14,8 @@ _CISCO = r"[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}"
 _BYTES = r"(?:\d{1,3};){5}\d{1,3};?|(?:\d{1,3};){19}\d{1,3};?"
 _ADDRESS = re.compile(rf"(?:{_SIX}|{_TWENTY}|{_CISCO}|{_BYTES})")
 _IN_TEXT = re.compile(
-    rf"(?<![0-9A-Fa-f:.-])(?:{_FULL_PAIR}(?::{_FULL_PAIR}){{5}}|{_FULL_PAIR}(?:-{_FULL_PAIR}){{5}}|{_TWENTY})(?![0-9A-Fa-f:-])"
+    rf"(?<![0-9A-Fa-f:.-])(?:{_FULL_PAIR}(?::{_FULL_PAIR}){{5}}|{_FULL_PAIR}(?:-{_FULL_PAIR}){{5}}|"
+    rf"{_TWENTY})(?![0-9A-Fa-f:-])"
 )
 _CONTAINED = re.compile(rf"{_FULL_PAIR}(?::{_FULL_PAIR}){{5}}|{_FULL_PAIR}(?:-{_FULL_PAIR}){{5}}")
 _NAMED_AFTER = re.compile(r"(en|wl|ww|ib|sl)x[0-9A-Fa-f]{12}")

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 _PROGRAMS = ("/usr/bin/cloud-init", "/usr/local/bin/cloud-init", "/bin/cloud-init")
 _UNITS = (
-    "cloud-init-local.service", "cloud-init-main.service", "cloud-init.service", "cloud-init-network.service", "cloud-init.target",
+    "cloud-init-local.service", "cloud-init-main.service", "cloud-init.service", "cloud-init-network.service",
+    "cloud-init.target",
 )  # fmt: skip
 CONFIGURATION = "/etc/cloud/cloud.cfg"
 _DPKG = "/var/lib/dpkg/status"

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _PART = re.compile(
-    r'\s*(?P<key>[A-Z_]+(?:\{[^}"]*\})?)\s*(?P<operator>==|!=|\+=|-=|:=|=)\s*(?P<quote>[ei]?)"(?P<value>(?:[^"\\]|\\.)*)"\s*(?:,|$|(?=\s))'
+    r'\s*(?P<key>[A-Z_]+(?:\{[^}"]*\})?)\s*(?P<operator>==|!=|\+=|-=|:=|=)\s*(?P<quote>[ei]?)"(?P<value>(?:'
+    r'[^"\\]|\\.)*)"\s*(?:,|$|(?=\s))'
 )
 _OF_A_CARD = re.compile(r"(ATTRS?|SYSFS)\{(address|permaddr)\}")
 _MADE_OF_IT = re.compile(r"ENV\{ID_NET_NAME_MAC\}")

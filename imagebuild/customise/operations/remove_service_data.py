@@ -31,7 +31,8 @@ _PUPPET = (
     "/opt/puppetlabs/server/data/puppetserver",
 )
 _COLLECTED = (
-    "bucket", "client_data", "client_yaml", "clientbucket", "log", "preview", "reports", "rrd", "run", "server_data", "state", "yaml",
+    "bucket", "client_data", "client_yaml", "clientbucket", "log", "preview", "reports", "rrd", "run", "server_data",
+    "state", "yaml",
 )  # fmt: skip
 """These folders correspond to Puppet's setting ``vardir``; ``facts.d`` and ``lib`` are code and
 configuration."""

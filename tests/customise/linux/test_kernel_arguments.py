@@ -34,8 +34,10 @@ CONSOLES = ("console=tty0", "console=ttyS0,115200n8")
         ("elevator=bfq quiet", ("elevator=none",), (), "quiet elevator=none"),
         ("a=1 x a=2", ("a=2",), (), "x a=2"),
         ("a=1", ("a=2", "a=3"), (), "a=1 a=2 a=3"),
-        ("rd.luks.uuid=1 rd.luks.uuid=2", ("rd.luks.uuid=3", "rd.luks.uuid=1"), (), "rd.luks.uuid=1 rd.luks.uuid=2 rd.luks.uuid=3"),
-        ("hugepages=2", ("hugepagesz=1G", "hugepages=4", "hugepagesz=2M", "hugepages=4"), (), "hugepagesz=1G hugepages=4 hugepagesz=2M hugepages=4"),
+        ("rd.luks.uuid=1 rd.luks.uuid=2", ("rd.luks.uuid=3", "rd.luks.uuid=1"), (),
+            "rd.luks.uuid=1 rd.luks.uuid=2 rd.luks.uuid=3"),
+        ("hugepages=2", ("hugepagesz=1G", "hugepages=4", "hugepagesz=2M", "hugepages=4"), (),
+            "hugepagesz=1G hugepages=4 hugepagesz=2M hugepages=4"),
         ("root=x quiet -- quiet single", ("nosmt",), ("quiet",), "root=x nosmt -- quiet single"),
         ('x.dyndbg="file a.c +p" quiet', (), ("quiet",), 'x.dyndbg="file a.c +p"'),
         ("ro", ('x.dyndbg="file a.c +p"',), (), 'ro x.dyndbg="file a.c +p"'),
@@ -134,9 +136,14 @@ def in_a_shell(files: dict[str, str], tmp_path: Path) -> list[str]:
     [
         (['GRUB_CMDLINE_LINUX_DEFAULT="quiet splash"\nGRUB_CMDLINE_LINUX=""\n',
           'GRUB_CMDLINE_LINUX_DEFAULT="console=tty1 console=ttyS0 quiet"\n',
-          'GRUB_CMDLINE_LINUX="crashkernel=auto"\n'], "crashkernel=auto console=tty1 console=tty0 console=ttyS0,115200n8"),
-        (['GRUB_CMDLINE_LINUX="a"\n', 'GRUB_CMDLINE_LINUX="$GRUB_CMDLINE_LINUX quiet b"\n'], "a b console=tty0 console=ttyS0,115200n8"),
-        (['GRUB_CMDLINE_LINUX=a\n', "if true; then\n  GRUB_CMDLINE_LINUX='b quiet'\nfi\n"], "b console=tty0 console=ttyS0,115200n8"),
+          'GRUB_CMDLINE_LINUX="crashkernel=auto"\n'], (
+              "crashkernel=auto console=tty1 console=tty0 "
+              "console=ttyS0,115200n8"
+          )),
+        (['GRUB_CMDLINE_LINUX="a"\n', 'GRUB_CMDLINE_LINUX="$GRUB_CMDLINE_LINUX quiet b"\n'],
+            "a b console=tty0 console=ttyS0,115200n8"),
+        (['GRUB_CMDLINE_LINUX=a\n', "if true; then\n  GRUB_CMDLINE_LINUX='b quiet'\nfi\n"],
+            "b console=tty0 console=ttyS0,115200n8"),
         (['E="quiet x"\nGRUB_CMDLINE_LINUX="${E}"\n'], "x console=tty0 console=ttyS0,115200n8"),
         (['# GRUB_CMDLINE_LINUX="x"\n'], "console=tty0 console=ttyS0,115200n8"),
         (["export GRUB_CMDLINE_LINUX=a; GRUB_TIMEOUT=1 # quiet\n"], "a console=tty0 console=ttyS0,115200n8"),
@@ -156,7 +163,8 @@ def test_what_grub_mkconfig_would_find(texts: list[str], words: str, tmp_path: P
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ('x=1\nGRUB_CMDLINE_LINUX="$(cat /etc/kernel/cmdline)"\n', "/etc/default/grub:2: GRUB_CMDLINE_LINUX is computed by the shell"),
+        ('x=1\nGRUB_CMDLINE_LINUX="$(cat /etc/kernel/cmdline)"\n',
+            "/etc/default/grub:2: GRUB_CMDLINE_LINUX is computed by the shell"),
         ("GRUB_CMDLINE_LINUX=`cat x`\n", ":1: GRUB_CMDLINE_LINUX is computed"),
         ('GRUB_CMDLINE_LINUX="a\n', "an unclosed quote"),
         ("cat <<E\nGRUB_CMDLINE_LINUX=a\nE\n", "here-document"),
@@ -183,25 +191,41 @@ ADDED = "nosmt console=tty0 console=ttyS0,115200n8"
     [
         (boot_configuration.grub_cfg,
          "menuentry 'x' {\n\tlinux\t/boot/vmlinuz root=/dev/vda ro quiet\n\tinitrd /i\n}\nlinux16 /memtest.bin quiet\n",
-         f"menuentry 'x' {{\n\tlinux\t/boot/vmlinuz root=/dev/vda ro {ADDED}\n\tinitrd /i\n}}\nlinux16 /memtest.bin quiet\n"),
-        (boot_configuration.grub_cfg, "  linux /vmlinuz a \\\n    quiet b\n", f"  linux /vmlinuz a \\\n    b {ADDED}\n"),
-        (boot_configuration.grub_cfg, "multiboot2 /xen.gz quiet\nmodule2 /vmlinuz quiet\n", f"multiboot2 /xen.gz quiet\nmodule2 /vmlinuz {ADDED}\n"),
+         (
+             f"menuentry 'x' {{\n\tlinux\t/boot/vmlinuz root=/dev/vda ro {ADDED}\n\tinitrd /i\n}}\nlinux16 "
+             "/memtest.bin quiet\n"
+         )),
+        (boot_configuration.grub_cfg, "  linux /vmlinuz a \\\n    quiet b\n",
+            f"  linux /vmlinuz a \\\n    b {ADDED}\n"),
+        (boot_configuration.grub_cfg, "multiboot2 /xen.gz quiet\nmodule2 /vmlinuz quiet\n",
+            f"multiboot2 /xen.gz quiet\nmodule2 /vmlinuz {ADDED}\n"),
         (boot_configuration.grub_cfg, '  set kernelopts="root=x quiet"\n', f'  set kernelopts="root=x {ADDED}"\n'),
         (boot_configuration.grub_cfg, "\tkernel /vmlinuz-2.6.32 ro quiet\n", f"\tkernel /vmlinuz-2.6.32 ro {ADDED}\n"),
         (boot_configuration.grub_cfg, "# kopt=root=/dev/sda1 ro\n", f"# kopt=root=/dev/sda1 ro {ADDED}\n"),
         (boot_configuration.grub_cfg, "linux /vmlinuz\n", f"linux /vmlinuz {ADDED}\n"),
-        (boot_configuration.bls_entry, "title x\nlinux /v\noptions\troot=x quiet\n", f"title x\nlinux /v\noptions\troot=x {ADDED}\n"),
-        (boot_configuration.bls_entry, "linux /v\noptions quiet\noptions b quiet\ninitrd /i\n", f"linux /v\noptions \noptions b {ADDED}\ninitrd /i\n"),
+        (boot_configuration.bls_entry, "title x\nlinux /v\noptions\troot=x quiet\n",
+            f"title x\nlinux /v\noptions\troot=x {ADDED}\n"),
+        (boot_configuration.bls_entry, "linux /v\noptions quiet\noptions b quiet\ninitrd /i\n",
+            f"linux /v\noptions \noptions b {ADDED}\ninitrd /i\n"),
         (boot_configuration.bls_entry, "title x\nlinux /v\n", f"title x\nlinux /v\noptions {ADDED}\n"),
-        (boot_configuration.bls_entry, "title x\nlinux /v\noptions $kernelopts\n", f"title x\nlinux /v\noptions $kernelopts {ADDED}\n"),
+        (boot_configuration.bls_entry, "title x\nlinux /v\noptions $kernelopts\n",
+            f"title x\nlinux /v\noptions $kernelopts {ADDED}\n"),
         (boot_configuration.bls_entry, "title x\nefi /shellx64.efi\n", "title x\nefi /shellx64.efi\n"),
         (boot_configuration.extlinux,
-         "DEFAULT a\nLABEL a\n  LINUX /v\n  APPEND root=x quiet\nlabel b\n  kernel /v\nLABEL c\n  KERNEL menu.c32\n  APPEND quiet\n",
-         f"DEFAULT a\nLABEL a\n  LINUX /v\n  APPEND root=x {ADDED}\nlabel b\n  kernel /v\n  APPEND {ADDED}\nLABEL c\n  KERNEL menu.c32\n  APPEND quiet\n"),
+         (
+             "DEFAULT a\nLABEL a\n  LINUX /v\n  APPEND root=x quiet\nlabel b\n  kernel /v\nLABEL c\n  KERNEL "
+             "menu.c32\n  APPEND quiet\n"
+         ),
+         (
+             f"DEFAULT a\nLABEL a\n  LINUX /v\n  APPEND root=x {ADDED}\nlabel b\n  kernel /v\n  APPEND {ADDED}\n"
+             "LABEL c\n  KERNEL menu.c32\n  APPEND quiet\n"
+         )),
         (boot_configuration.extlinux, "APPEND quiet\nLABEL a\n  LINUX /v\n", f"APPEND {ADDED}\nLABEL a\n  LINUX /v\n"),
         (boot_configuration.extlinux, "LABEL a\n  LINUX /v\n  append -\n", f"LABEL a\n  LINUX /v\n  append {ADDED}\n"),
-        (boot_configuration.refind_linux, '"Boot it"  "ro quiet"\n# x "a b"\n', f'"Boot it"  "ro {ADDED}"\n# x "a b"\n'),
-        (boot_configuration.refind, 'menuentry x {\n  options "ro quiet"\n}\n', f'menuentry x {{\n  options "ro {ADDED}"\n}}\n'),
+        (boot_configuration.refind_linux, '"Boot it"  "ro quiet"\n# x "a b"\n',
+            f'"Boot it"  "ro {ADDED}"\n# x "a b"\n'),
+        (boot_configuration.refind, 'menuentry x {\n  options "ro quiet"\n}\n',
+            f'menuentry x {{\n  options "ro {ADDED}"\n}}\n'),
         (boot_configuration.limine, "/Linux\n    cmdline: root=x quiet\n", f"/Linux\n    cmdline: root=x {ADDED}\n"),
         (boot_configuration.command_line, "root=x quiet\n", f"root=x {ADDED}\n"),
         (boot_configuration.uki_conf, "[UKI]\nCmdline=root=x quiet\n", f"[UKI]\nCmdline=root=x {ADDED}\n"),
@@ -216,15 +240,19 @@ def test_boot_loaders_files(editor: boot_configuration.Editor, before: str, afte
 
 LINES = st.lists(
     st.sampled_from([
-        "linux /v a quiet", "\tlinux16 /v", "linux /v a \\", "options a quiet", "options", "title x", "LABEL a", "  KERNEL /v", "APPEND quiet", "append -",
-        '"x" "a quiet"', 'options "quiet"', "cmdline: quiet", "quiet", "# quiet", "", "kernelopts=a quiet", "Cmdline=quiet a", '  set kernelopts="quiet"',
+        "linux /v a quiet", "\tlinux16 /v", "linux /v a \\", "options a quiet", "options", "title x", "LABEL a",
+        "  KERNEL /v", "APPEND quiet", "append -",
+        '"x" "a quiet"', 'options "quiet"', "cmdline: quiet", "quiet", "# quiet", "", "kernelopts=a quiet",
+        "Cmdline=quiet a", '  set kernelopts="quiet"',
         "options $kernelopts quiet", "linux /v $kernelopts quiet", "root=x -- quiet", "console=ttyS0 quiet",
     ]),
     max_size=8,
 ).map("\n".join)  # fmt: skip
 EDITORS = [
-    boot_configuration.grub_cfg, boot_configuration.bls_entry, boot_configuration.extlinux, boot_configuration.refind_linux, boot_configuration.refind,
-    boot_configuration.limine, boot_configuration.command_line, boot_configuration.uki_conf, boot_configuration.removing,
+    boot_configuration.grub_cfg, boot_configuration.bls_entry, boot_configuration.extlinux,
+    boot_configuration.refind_linux, boot_configuration.refind,
+    boot_configuration.limine, boot_configuration.command_line, boot_configuration.uki_conf,
+    boot_configuration.removing,
 ]  # fmt: skip
 
 
@@ -282,13 +310,15 @@ def test_a_unified_kernel_image() -> None:
     [
         ({"/efi/EFI/Linux/one.efi": pe({".cmdline": b"quiet"}, signed=True), "/etc/kernel/cmdline": b"quiet\n"},
          "/efi/EFI/Linux/one.efi is a signed unified kernel image"),
-        ({"/efi/EFI/Linux/one.efi": pe({".cmdline": b"x" * 510})}, "/efi/EFI/Linux/one.efi: the section .cmdline of a UEFI program has room for 512"),
+        ({"/efi/EFI/Linux/one.efi": pe({".cmdline": b"x" * 510})},
+            "/efi/EFI/Linux/one.efi: the section .cmdline of a UEFI program has room for 512"),
         ({"/etc/zipl.conf": b"parameters=quiet\n"}, "boots with zipl"),
         ({"/etc/lilo.conf": b"append=quiet\n"}, "boots with LILO"),
         ({"/boot/boot.scr": uimage(6, b"setenv bootargs quiet\n")}, "boots with the U-Boot script /boot/boot.scr"),
         ({"/etc/fstab": b""}, "no boot loader configuration"),
         ({"/etc/kernelstub/configuration": b"{"}, "is not in kernelstub's format"),
-        ({"/boot/grub2/grubenv": b"kernelopts=" + b"x" * 1000 + b"\n"}, "grubenv has no room for another kernel argument \\(/boot/grub2/grubenv\\)"),
+        ({"/boot/grub2/grubenv": b"kernelopts=" + b"x" * 1000 + b"\n"},
+            "grubenv has no room for another kernel argument \\(/boot/grub2/grubenv\\)"),
     ],
 )  # fmt: skip
 def test_what_is_not_done_is_reported_and_nothing_is_changed(files: dict[str, bytes], said: str) -> None:
@@ -303,11 +333,15 @@ def test_what_is_not_done_is_reported_and_nothing_is_changed(files: dict[str, by
     ("path", "before", "after"),
     [
         ("/etc/default/u-boot", 'U_BOOT_PARAMETERS="ro quiet"\n', f'U_BOOT_PARAMETERS="ro {" ".join(CONSOLES)}"\n'),
-        ("/etc/default/flash-kernel", 'LINUX_KERNEL_CMDLINE="quiet"\n', f'LINUX_KERNEL_CMDLINE="{" ".join(CONSOLES)}"\n'),
+        ("/etc/default/flash-kernel", 'LINUX_KERNEL_CMDLINE="quiet"\n',
+            f'LINUX_KERNEL_CMDLINE="{" ".join(CONSOLES)}"\n'),
         ("/etc/update-extlinux.conf", "default_kernel_opts=quiet\n", f'default_kernel_opts="{" ".join(CONSOLES)}"\n'),
         ("/etc/dracut.conf.d/x.conf", 'kernel_cmdline+=" quiet "\n', f'kernel_cmdline+="{" ".join(CONSOLES)}"\n'),
         ("/etc/kernelstub/configuration", '{"user": {"kernel_options": ["quiet"]}}',
-         '{\n  "user": {\n    "kernel_options": [\n      "console=tty0",\n      "console=ttyS0,115200n8"\n    ]\n  }\n}\n'),
+         (
+             '{\n  "user": {\n    "kernel_options": [\n      "console=tty0",\n      "console=ttyS0,115200n8"\n    '
+             ']\n  }\n}\n'
+         )),
         ("/boot/firmware/cmdline.txt", "root=x quiet", f"root=x {' '.join(CONSOLES)}\n"),
         ("/boot/grub/menu.lst", "kernel /vmlinuz quiet\n", f"kernel /vmlinuz {' '.join(CONSOLES)}\n"),
     ],

@@ -19,12 +19,16 @@ CASES: dict[str, tuple[str, dict[str, str]]] = {
     "aliases": ("a.service", {"a.service": "Alias=b.service c.service\n"}),
     "others too": (
         "a.service",
-        {"a.service": "WantedBy=multi-user.target\nAlso=a.socket b.service absent.path\n", "a.socket": "Also=a.service\nWantedBy=sockets.target\n", "b.service": ""},
+        {"a.service": "WantedBy=multi-user.target\nAlso=a.socket b.service absent.path\n",
+            "a.socket": "Also=a.service\nWantedBy=sockets.target\n", "b.service": ""},
     ),
     "only others": ("a.service", {"a.service": "Also=a.socket\n", "a.socket": "WantedBy=sockets.target\n"}),
     "an instance": ("a@one.service", {"a@.service": "WantedBy=multi-user.target\nDefaultInstance=two\n"}),
     "the instance of a template": ("a@.service", {"a@.service": "WantedBy=multi-user.target\nDefaultInstance=two\n"}),
-    "a port that wants it": ("a.service", {"a.service": "WantedBy=dev-virtio\\x2dports-org.qemu.guest_agent.0.device\n"}),
+    "a port that wants it": ("a.service", {"a.service": (
+        "WantedBy=dev-virtio\\x2dports-org.qemu.guest_agent.0.d"
+        "evice\n"
+    )}),
 }  # fmt: skip
 
 

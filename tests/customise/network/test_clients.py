@@ -20,9 +20,11 @@ def test_any_text_is_kept(text: str) -> None:
 
 
 _OPTIONS = {
-    "address 192.0.2.1/24": True, f"hwaddress ether {ADDRESS}": False, f"hwaddress {ADDRESS}": False, "hwaddress random": True,
+    "address 192.0.2.1/24": True, f"hwaddress ether {ADDRESS}": False, f"hwaddress {ADDRESS}": False,
+    "hwaddress random": True,
     f"client 01:{ADDRESS}": False, "client no": True, "# a comment": True, f"# {ADDRESS}": False, "mtu \\\n 9000": True,
-    f"post-up ip link set dev $IFACE address {ADDRESS}": False, "up echo \\\n  'hwaddress'": True, f"pre-up ifconfig eth0 hw ether {ADDRESS}": False,
+    f"post-up ip link set dev $IFACE address {ADDRESS}": False, "up echo \\\n  'hwaddress'": True,
+    f"pre-up ifconfig eth0 hw ether {ADDRESS}": False,
     f"hwaddress \\\n  ether {ADDRESS}": False, "": True,
 }  # fmt: skip
 
@@ -40,8 +42,10 @@ def test_interfaces(options: list[str], indent: str) -> None:
 
 _STATEMENTS = {
     f"send dhcp-client-identifier 01:{ADDRESS};": False, 'send dhcp-client-identifier "a;b{c}";': False,
-    "send dhcp-client-identifier = hardware;": True, "request subnet-mask, host-name;": True, "# send dhcp-client-identifier 1;": True,
-    'lease {\n  interface "eth0";\n  option x { y; }\n}': False, "send dhcp6.client-id 00:01;": False, "timeout 60;": True,
+    "send dhcp-client-identifier = hardware;": True, "request subnet-mask, host-name;": True,
+    "# send dhcp-client-identifier 1;": True,
+    'lease {\n  interface "eth0";\n  option x { y; }\n}': False, "send dhcp6.client-id 00:01;": False,
+    "timeout 60;": True,
     'option x "send dhcp-client-identifier 1;";': True, "send\n  dhcp-client-identifier\n  1:2 ;": False,
     'alias { interface "eth0"; fixed-address 192.0.2.5; }': True,
 }  # fmt: skip

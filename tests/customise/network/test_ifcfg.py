@@ -17,7 +17,8 @@ _IDENTITY = {
     "DHCPV6_DUID": "00:04:11", "HWADDR_BLACKLIST": f"{ADDRESS} {ADDRESS}",
 }  # fmt: skip
 _OTHERS = {
-    "DEVICE": "ens3", "BOOTPROTO": "dhcp", "NAME": "System ens3 # 1", "IPADDR": "192.0.2.7", "BONDING_OPTS": "mode=1 miimon=100;x",
+    "DEVICE": "ens3", "BOOTPROTO": "dhcp", "NAME": "System ens3 # 1", "IPADDR": "192.0.2.7",
+    "BONDING_OPTS": "mode=1 miimon=100;x",
     "EMPTY": "", "DHCP_IAID": "mac", "MTU": "9000", "QUOTES": "it's \"so\"", "LINES": "a\nUUID=no\nb",
 }  # fmt: skip
 
@@ -74,7 +75,8 @@ def test_any_text_is_read(text: str) -> None:
 @pytest.mark.parametrize(
     ("word", "value"),
     [
-        ("a", "a"), ("'a b'", "a b"), ('"a\\"b"', 'a"b'), ("$'a\\'b'", "a'b"), ("a\\ b", "a b"), ("'a'\"b\"c", "abc"), ("'", ""), ("\\", ""),
+        ("a", "a"), ("'a b'", "a b"), ('"a\\"b"', 'a"b'), ("$'a\\'b'", "a'b"), ("a\\ b", "a b"), ("'a'\"b\"c", "abc"),
+        ("'", ""), ("\\", ""),
         ('"$HOME"', "$HOME"),
     ],
 )  # fmt: skip

@@ -19,15 +19,19 @@ def test_lines_are_the_text_again(text: str, systemd: bool) -> None:
 
 
 _KEYS = {
-    "connection": {"uuid": UUID, "id": "a = b", "type": "ethernet", "interface-name": "ens3", "timestamp": "1690000000", "stable-id": "${MAC}"},
-    "ethernet": {"mac-address": ADDRESS, "cloned-mac-address": "stable", "mtu": "9000", "mac-address-blacklist": f"{ADDRESS};"},
+    "connection": {"uuid": UUID, "id": "a = b", "type": "ethernet", "interface-name": "ens3",
+        "timestamp": "1690000000", "stable-id": "${MAC}"},
+    "ethernet": {"mac-address": ADDRESS, "cloned-mac-address": "stable", "mtu": "9000",
+        "mac-address-blacklist": f"{ADDRESS};"},
     "802-3-ethernet": {"mac-address": "82;84;0;170;187;9;", "s390-nettype": "qeth"},
     "ipv4": {"dhcp-client-id": f"01:{ADDRESS}", "method": "auto", "dhcp-iaid": "mac", "address1": "192.0.2.7/24"},
-    "ipv6": {"dhcp-duid": "00:04:11:22", "addr-gen-mode": "eui64", "token": "::1", "address1": "2001:db8:11:22:33:44:55:66/64"},
+    "ipv6": {"dhcp-duid": "00:04:11:22", "addr-gen-mode": "eui64", "token": "::1",
+        "address1": "2001:db8:11:22:33:44:55:66/64"},
     "wireguard-peer.x": {"endpoint": "192.0.2.1:51820"},
 }  # fmt: skip
 _IDENTITY = {
-    ("connection", "uuid"), ("connection", "timestamp"), ("ethernet", "mac-address"), ("ethernet", "mac-address-blacklist"),
+    ("connection", "uuid"), ("connection", "timestamp"), ("ethernet", "mac-address"),
+    ("ethernet", "mac-address-blacklist"),
     ("802-3-ethernet", "mac-address"), ("ipv4", "dhcp-client-id"), ("ipv6", "dhcp-duid"),
 }  # fmt: skip
 
@@ -39,7 +43,10 @@ def _keyfiles(draw: st.DrawFn) -> str:
         text += f"{draw(st.sampled_from(['', ' ']))}[{section}]\n"
         for key in draw(st.lists(st.sampled_from(list(_KEYS[section])), unique=True)):
             equals = draw(st.sampled_from(["=", " = ", "= ", "\t="]))
-            text += f"{draw(st.sampled_from(['', '', '  ']))}{key}{equals}{_KEYS[section][key]}{draw(st.sampled_from(['', ' ']))}\n"
+            text += (
+                f"{draw(st.sampled_from(['', '', '  ']))}{key}{equals}{_KEYS[section][key]}"
+                f"{draw(st.sampled_from(['', ' ']))}\n"
+            )
         text += draw(st.sampled_from(["", "\n", "# a comment\n"]))
     return text
 
@@ -88,7 +95,8 @@ _MATCHES = (
 def _networks(draw: st.DrawFn) -> str:
     match = draw(st.lists(st.sampled_from(_MATCHES), min_size=1, unique=True))
     rest = draw(st.lists(st.sampled_from([
-        "[Link]\nMTUBytes=9000", "[Link]\nMACAddress=52:54:00:aa:bb:0b", "[Network]\nDHCP=yes", "[DHCPv4]\nIAID=7\nClientIdentifier=mac",
+        "[Link]\nMTUBytes=9000", "[Link]\nMACAddress=52:54:00:aa:bb:0b", "[Network]\nDHCP=yes",
+        "[DHCPv4]\nIAID=7\nClientIdentifier=mac",
         "[DHCPv4]\nDUIDRawData=00:11", "; 52:54:00:aa:bb:09", "# a comment",
     ])))  # fmt: skip
     return "\n".join(["[Match]", *match, *rest, ""])
@@ -135,9 +143,12 @@ def test_addresses(value: str, is_one: bool) -> None:
 @pytest.mark.parametrize(
     ("name", "kernel_names", "is_one"),
     [
-        ("eth0", True, True), ("eth0", False, False), ("ens3", False, True), ("enp1s0f0np0", False, True), ("eno1", False, True),
-        ("enP2p1s0", False, True), ("em1", False, True), ("p1p2", False, True), ("wlp3s0", False, True), ("ibp1s0", False, True),
-        ("end0", False, True), ("enx525400aabb09", True, False), ("lan0", True, False), ("enable", True, False), ("id0", True, False),
+        ("eth0", True, True), ("eth0", False, False), ("ens3", False, True), ("enp1s0f0np0", False, True),
+        ("eno1", False, True),
+        ("enP2p1s0", False, True), ("em1", False, True), ("p1p2", False, True), ("wlp3s0", False, True),
+        ("ibp1s0", False, True),
+        ("end0", False, True), ("enx525400aabb09", True, False), ("lan0", True, False), ("enable", True, False),
+        ("id0", True, False),
         ("bond0", True, False),
     ],
 )  # fmt: skip

@@ -140,29 +140,41 @@ def _one(text: str, *, kernel_names: bool = True) -> str:
     ("before", "after"),
     [
         (  # Aliases: an anchor is removed together with its node.
-            "network:\n  ethernets:\n    eth0:\n      match: &m {macaddress: 52:54:00:aa:bb:01}\n    eth1:\n      match: *m\n",
+            (
+                "network:\n  ethernets:\n    eth0:\n      match: &m {macaddress: 52:54:00:aa:bb:01}\n    eth1:\n   "
+                "   match: *m\n"
+            ),
             "network:\n  ethernets:\n    eth0: {}\n    eth1: {}\n",
         ),
         (
             (
-                "network:\n  ethernets:\n    eth0: &e\n      match: {macaddress: 52:54:00:aa:bb:01}\n      dhcp4: true\n"
+                "network:\n  ethernets:\n    eth0: &e\n      match: {macaddress: 52:54:00:aa:bb:01}\n      "
+                "dhcp4: true\n"
                 "    eth1:\n      <<: *e\n      match: {macaddress: 52:54:00:aa:bb:02}\n"
             ),
             "network:\n  ethernets:\n    eth0:\n      dhcp4: true\n    eth1:\n      dhcp4: true\n",
         ),
         ("network: {ethernets: {eth0: {match: {macaddress: 52:54:00:aa:bb:01}}}}", "network: {ethernets: {eth0: {}}}"),
         (  # Windows line breaks.
-            "network:\r\n  ethernets:\r\n    eth0:\r\n      match:\r\n        macaddress: 52:54:00:aa:bb:01\r\n      dhcp4: true\r\n",
+            (
+                "network:\r\n  ethernets:\r\n    eth0:\r\n      match:\r\n        macaddress: 52:54:00:aa:bb:01\r\n"
+                "      dhcp4: true\r\n"
+            ),
             "network:\r\n  ethernets:\r\n    eth0:\r\n      dhcp4: true\r\n",
         ),
         (  # Several documents, and a flow mapping over several lines.
-            "---\nnetwork:\n  ethernets:\n    eth0: {match: {\n      macaddress: 52:54:00:aa:bb:01,\n      driver: e1000}}\n---\na: 1\n",
+            (
+                "---\nnetwork:\n  ethernets:\n    eth0: {match: {\n      macaddress: 52:54:00:aa:bb:01,\n      "
+                "driver: e1000}}\n---\na: 1\n"
+            ),
             "---\nnetwork:\n  ethernets:\n    eth0: {match: {\n      driver: e1000}}\n---\na: 1\n",
         ),
         (  # NetworkManager's part of the configuration.
             (
-                "network:\n  ethernets:\n    eth0:\n      networkmanager:\n        uuid: 27afa607-ee36-43f0-b8c3-9d245cdc4bb3\n"
-                '        passthrough:\n          ethernet.mac-address: "52:54:00:AA:BB:01"\n          connection.autoconnect: "true"\n'
+                "network:\n  ethernets:\n    eth0:\n      networkmanager:\n        uuid: "
+                "27afa607-ee36-43f0-b8c3-9d245cdc4bb3\n"
+                '        passthrough:\n          ethernet.mac-address: "52:54:00:AA:BB:01"\n          '
+                'connection.autoconnect: "true"\n'
             ),
             (
                 "network:\n  ethernets:\n    eth0:\n      networkmanager:\n        passthrough:\n"
@@ -176,7 +188,8 @@ def _one(text: str, *, kernel_names: bool = True) -> str:
                 '          ipv4.dhcp-client-id: "01:52:54:00:aa:bb:01"\n          ipv4.dhcp-iaid: mac\n'
             ),
             (
-                "network:\n  nm-devices:\n    interface0:\n      networkmanager:\n        name: vpn\n        passthrough:\n"
+                "network:\n  nm-devices:\n    interface0:\n      networkmanager:\n        name: vpn\n        "
+                "passthrough:\n"
                 "          ipv4.dhcp-iaid: mac\n"
             ),
         ),
@@ -185,14 +198,20 @@ def _one(text: str, *, kernel_names: bool = True) -> str:
             "network: {ethernets: {eth0: {dhcp-identifier: mac}}}\n",
         ),
         (  # A name that is derived from the address.
-            "network:\n  ethernets:\n    enx525400aabb01:\n      dhcp4: true\n  bridges:\n    br0: {interfaces: [enx525400aabb01]}\n",
+            (
+                "network:\n  ethernets:\n    enx525400aabb01:\n      dhcp4: true\n  bridges:\n    br0: "
+                "{interfaces: [enx525400aabb01]}\n"
+            ),
             (
                 'network:\n  ethernets:\n    ethernet0:\n      match: {name: "e*"}\n      dhcp4: true\n  bridges:\n'
                 "    br0: {interfaces: [ethernet0]}\n"
             ),
         ),
         (  # Another definition already has its name: matched by name, under its own id.
-            "network:\n  ethernets:\n    id0: {match: {macaddress: 52:54:00:aa:bb:01}, set-name: eth0}\n  dummy-devices:\n    eth0: {}\n",
+            (
+                "network:\n  ethernets:\n    id0: {match: {macaddress: 52:54:00:aa:bb:01}, set-name: eth0}\n  "
+                "dummy-devices:\n    eth0: {}\n"
+            ),
             'network:\n  ethernets:\n    id0: {match: {name: "e*"}, set-name: eth0}\n  dummy-devices:\n    eth0: {}\n',
         ),
         (  # The same driver for two cards that differ only in their addresses.
@@ -217,7 +236,10 @@ def test_references_follow_into_other_files() -> None:
         {
             "10-cards.yaml": "network: {ethernets: {id0: {match: {macaddress: 52:54:00:aa:bb:01}}}}\n",
             "20-names.yaml": "network: {ethernets: {id0: {set-name: eth3, mtu: 9000}}}\n",
-            "30-bond.yaml": "network:\n  bonds:\n    bond0:\n      interfaces:\n      - id0 # the first\n      parameters: {primary: id0}\n",
+            "30-bond.yaml": (
+                "network:\n  bonds:\n    bond0:\n      interfaces:\n      - id0 # the first\n      "
+                "parameters: {primary: id0}\n"
+            ),
             "40-bridge.yaml": "network: {bridges: {br0: {interfaces: [bond0], parameters: {path-cost: {id0: 7}}}}}\n",
         }
     )
@@ -225,7 +247,10 @@ def test_references_follow_into_other_files() -> None:
     assert list(edited.texts.values()) == [
         "network: {ethernets: {eth3: {}}}\n",
         "network: {ethernets: {eth3: {mtu: 9000}}}\n",
-        "network:\n  bonds:\n    bond0:\n      interfaces:\n      - eth3 # the first\n      parameters: {primary: eth3}\n",
+        (
+            "network:\n  bonds:\n    bond0:\n      interfaces:\n      - eth3 # the first\n      parameters: "
+            "{primary: eth3}\n"
+        ),
         "network: {bridges: {br0: {interfaces: [bond0], parameters: {path-cost: {eth3: 7}}}}}\n",
     ]
 
@@ -249,7 +274,8 @@ def test_several_without_names() -> None:
         "network:\n  ethernets:\n\teth0: {match: {macaddress: 52:54:00:aa:bb:01}}\n",
         "network: {ethernets: {eth0: {match: {macaddress: 52:54:00:aa:bb:01}}\n",
         "network: " + "[" * 3000 + "52:54:00:aa:bb:01" + "]" * 3000,
-        "a: &a [52:54:00:aa:bb:01]\n" + "".join(f"b{n}: &b{n} [*{p}, *{p}, *{p}]\n" for n, p in enumerate(["a", *(f"b{m}" for m in range(20))])),
+        "a: &a [52:54:00:aa:bb:01]\n" + "".join(f"b{n}: &b{n} [*{p}, *{p}, *{p}]\n" for n,
+            p in enumerate(["a", *(f"b{m}" for m in range(20))])),
         "network: {ethernets: {eth0: {match: {macaddress: 52:54:00:aa:bb:01}}}}\udcff\n",
     ],
     ids=["tab", "cut off", "deep", "aliases of aliases", "no UTF-8"],

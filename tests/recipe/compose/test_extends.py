@@ -45,16 +45,22 @@ def test_problems_are_reported_in_the_file_that_has_them(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("files", "arguments"),
     [
-        ({"a.yaml": "extends: [x.yaml, y.yaml]\n", "x.yaml": "kernel_arguments: [x]\n", "y.yaml": "kernel_arguments: [y]\n"}, "y"),
-        ({"a.yaml": "extends: [x.yaml, y.yaml]\nkernel_arguments: [a]\n", "x.yaml": "kernel_arguments: [x]\n", "y.yaml": "kernel_arguments: [y]\n"}, "a"),
-        ({"a.yaml": "extends: x.yaml\n", "x.yaml": "extends: y.yaml\nkernel_arguments: {append: [x]}\n", "y.yaml": "kernel_arguments: [y]\n"}, "y x"),
+        ({"a.yaml": "extends: [x.yaml, y.yaml]\n", "x.yaml": "kernel_arguments: [x]\n",
+            "y.yaml": "kernel_arguments: [y]\n"}, "y"),
+        ({"a.yaml": "extends: [x.yaml, y.yaml]\nkernel_arguments: [a]\n", "x.yaml": "kernel_arguments: [x]\n",
+            "y.yaml": "kernel_arguments: [y]\n"}, "a"),
+        ({"a.yaml": "extends: x.yaml\n", "x.yaml": "extends: y.yaml\nkernel_arguments: {append: [x]}\n",
+            "y.yaml": "kernel_arguments: [y]\n"}, "y x"),
         # A common base of two files counts once, before both: the changes of one are not undone by the other.
         ({"a.yaml": "extends: [x.yaml, y.yaml]\n", "x.yaml": "extends: z.yaml\nkernel_arguments: {append: [x]}\n",
-          "y.yaml": "extends: z.yaml\nkernel_arguments: {append: [y]}\n", "z.yaml": "kernel_arguments: [z]\n"}, "z x y"),
+          "y.yaml": "extends: z.yaml\nkernel_arguments: {append: [y]}\n", "z.yaml": "kernel_arguments: [z]\n"},
+          "z x y"),
         ({"a.yaml": "extends: x\n", "x.yaml": "kernel_arguments: [x]\n"}, "x"),
-        ({"a.yaml": "extends: sub/x.yaml\n", "sub/x.yaml": "extends: ../y.yaml\n", "y.yaml": "kernel_arguments: [y]\n"}, "y"),
+        ({"a.yaml": "extends: sub/x.yaml\n", "sub/x.yaml": "extends: ../y.yaml\n",
+            "y.yaml": "kernel_arguments: [y]\n"}, "y"),
         # not next to the file that extends it, but in the folder of recipes
-        ({"a.yaml": "extends: sub/x.yaml\n", "sub/x.yaml": "extends: sub/y.yaml\n", "sub/y.yaml": "kernel_arguments: [y]\n"}, "y"),
+        ({"a.yaml": "extends: sub/x.yaml\n", "sub/x.yaml": "extends: sub/y.yaml\n",
+            "sub/y.yaml": "kernel_arguments: [y]\n"}, "y"),
         ({"a.yaml": "kernel_arguments: {append: [a]}\n"}, "a"),
         ({"a.yaml": "extends: x.yaml\nkernel_arguments: {append: [a]}\n", "x.yaml": "kernel_arguments:\n"}, "a"),
         ({"a.yaml": "extends: x.yaml\nkernel_arguments:\n", "x.yaml": "kernel_arguments: [x]\n"}, ""),
@@ -119,23 +125,48 @@ def test_files_of_secrets_are_relative_to_where_they_are_written(
     ("files", "problem"),
     [
         ({"a.yaml": "\nextends: b.yaml\n"}, "a.yaml:2: extends: there is no file 'b.yaml' in recipes"),
-        ({"a.yaml": "extends:\n  - bse/b.yaml\n", "base/b.yaml": ""}, "a.yaml:2: extends[0]: there is no file 'bse/b.yaml' in recipes [did you mean 'base/b.yaml'?]"),
-        ({"a.yaml": "extends: a.yaml\n"}, "a.yaml:1: extends: these files extend each other in a cycle: a.yaml:1 → a.yaml"),
+        ({"a.yaml": "extends:\n  - bse/b.yaml\n", "base/b.yaml": ""},
+            "a.yaml:2: extends[0]: there is no file 'bse/b.yaml' in recipes [did you mean 'base/b.yaml'?]"),
+        ({"a.yaml": "extends: a.yaml\n"}, (
+            "a.yaml:1: extends: these files extend each other in a cycle: "
+            "a.yaml:1 → a.yaml"
+        )),
         ({"a.yaml": "extends: b.yaml\n", "b.yaml": "#\nextends: c.yaml\n", "c.yaml": "#\n#\nextends: [a.yaml]\n"},
          "c.yaml:3: extends[0]: these files extend each other in a cycle: a.yaml:1 → b.yaml:2 → c.yaml:3 → a.yaml"),
         ({"a.yaml": "extends: b.yaml\n", "b.yaml": "#\nextends: c.yaml\n", "c.yaml": "#\n#\nextends: b.yaml\n"},
          "c.yaml:3: extends: these files extend each other in a cycle: b.yaml:2 → c.yaml:3 → b.yaml"),
-        ({"a.yaml": "extends: ./sub\n", "sub/b.yaml": ""}, "a.yaml:1: extends: sub: this is a folder, not a recipe [name a file in it]"),
-        ({"a.yaml": "extends: {b: c}\n"}, "a.yaml:1: extends: expected the path of a recipe or a list of paths, found a mapping"),
+        ({"a.yaml": "extends: ./sub\n", "sub/b.yaml": ""}, (
+            "a.yaml:1: extends: sub: this is a folder, not a "
+            "recipe [name a file in it]"
+        )),
+        ({"a.yaml": "extends: {b: c}\n"}, (
+            "a.yaml:1: extends: expected the path of a recipe or a list of "
+            "paths, found a mapping"
+        )),
         ({"a.yaml": "extends: [[b]]\n"}, "a.yaml:1: extends[0]: expected the path of a recipe, found a list"),
-        ({"a.yaml": "extends: true\n"}, "a.yaml:1: extends: expected the path of a recipe or a list of paths, found the boolean true"),
+        ({"a.yaml": "extends: true\n"}, (
+            "a.yaml:1: extends: expected the path of a recipe or a list of paths, "
+            "found the boolean true"
+        )),
         ({"a.yaml": "extends: ''\n"}, "a.yaml:1: extends: expected the path of a recipe, found ''"),
-        ({"a.yaml": 'extends: "b\\0.yaml"\n'}, "a.yaml:1: extends: expected the path of a recipe or a list of paths, found 'b\\x00.yaml'"),
-        ({"a.yaml": "extends: [b.yaml, b.yaml]\n", "b.yaml": "x: 1"}, "a.yaml:1: extends[1]: 'b.yaml' is listed twice [remove one of the two]"),
-        ({"a.yaml": "#\nextends: b.yaml\n", "b.yaml": "- x\n"}, "b.yaml:1: expected a mapping of keys: a recipe begins with `name:` [it is extended in a.yaml:2]"),
-        ({"a.yaml": "#\nextends: b.yaml\n", "b.yaml": ""}, "b.yaml:1: the file is empty: a recipe begins with `name:` [it is extended in a.yaml:2]"),
-        ({"a.yaml": "extends: b.yaml\n", "b.yaml": "#\na: b: c\n"}, "b.yaml:2: a colon is not allowed here [check the indentation, or put the value in quotes]"),
-        ({"a.yaml": f"extends: {'x' * 5000}/b.yaml\n"}, f"a.yaml:1: extends: there is no file '{'x' * 5000}/b.yaml' in recipes"),
+        ({"a.yaml": 'extends: "b\\0.yaml"\n'}, (
+            "a.yaml:1: extends: expected the path of a recipe or a list of "
+            "paths, found 'b\\x00.yaml'"
+        )),
+        ({"a.yaml": "extends: [b.yaml, b.yaml]\n", "b.yaml": "x: 1"},
+            "a.yaml:1: extends[1]: 'b.yaml' is listed twice [remove one of the two]"),
+        ({"a.yaml": "#\nextends: b.yaml\n", "b.yaml": "- x\n"},
+            "b.yaml:1: expected a mapping of keys: a recipe begins with `name:` [it is extended in a.yaml:2]"),
+        ({"a.yaml": "#\nextends: b.yaml\n", "b.yaml": ""}, (
+            "b.yaml:1: the file is empty: a recipe begins with "
+            "`name:` [it is extended in a.yaml:2]"
+        )),
+        ({"a.yaml": "extends: b.yaml\n", "b.yaml": "#\na: b: c\n"},
+            "b.yaml:2: a colon is not allowed here [check the indentation, or put the value in quotes]"),
+        ({"a.yaml": f"extends: {'x' * 5000}/b.yaml\n"}, (
+            "a.yaml:1: extends: there is no file "
+            f"'{'x' * 5000}/b.yaml' in recipes"
+        )),
         ({"a.yaml": "extends: ${x}.yaml\n"}, "a.yaml:1: extends: there is no file '${x}.yaml' in recipes"),
     ],
 )  # fmt: skip
@@ -153,10 +184,22 @@ def test_all_missing_files_are_reported(tmp_path: Path) -> None:
     [
         ("packages: {remove: [crl]}", "a.yaml:2: packages.remove[0]: 'crl' is not in the list [did you mean 'curl'?]"),
         ("packages: {append: vim}", "a.yaml:2: packages.append: expected a list, found 'vim'"),
-        ("packages: {apend: [x]}", "a.yaml:2: packages.apend: use append and remove to change a list [did you mean 'append'?]"),
-        ("packages: {append: [x], first: [y]}", "a.yaml:2: packages.first: use append and remove to change a list [no other key is allowed next to append and remove]"),
-        ("network: {append: [x]}", "a.yaml:2: network: append and remove apply to a list, but this is a mapping (b.yaml:3)"),
-        ("network: {hostname: {append: [x]}}", "a.yaml:2: network.hostname: append and remove apply to a list, but this is 'base' (b.yaml:4)"),
+        ("packages: {apend: [x]}", (
+            "a.yaml:2: packages.apend: use append and remove to change a list [did you "
+            "mean 'append'?]"
+        )),
+        ("packages: {append: [x], first: [y]}", (
+            "a.yaml:2: packages.first: use append and remove to change a "
+            "list [no other key is allowed next to append and remove]"
+        )),
+        ("network: {append: [x]}", (
+            "a.yaml:2: network: append and remove apply to a list, but this is a "
+            "mapping (b.yaml:3)"
+        )),
+        ("network: {hostname: {append: [x]}}", (
+            "a.yaml:2: network.hostname: append and remove apply to a list, "
+            "but this is 'base' (b.yaml:4)"
+        )),
         ("disk: {append: [x]}", "a.yaml:2: disk: append and remove apply to a list, but this is none"),
         ("name: {remove: []}", "a.yaml:2: name: append and remove apply to a list, but this is none"),
         ("nope: {append: [x]}", "a.yaml:2: nope: unknown key 'nope' [None]"),

@@ -17,7 +17,8 @@ from imagebuild.recipe.model.recipe import Recipe
 from imagebuild.schema.document import Document
 
 WORDS = st.sampled_from([
-    "append", "remove", "include", "exclude", "type", "default", "choices", "text", "a", "b", "a.yaml", "${a}", "${", "$${a}",
+    "append", "remove", "include", "exclude", "type", "default", "choices", "text", "a", "b", "a.yaml", "${a}", "${",
+    "$${a}",
     "name", "variables", "matrix", "extends", "packages", "vim",
 ])  # fmt: skip
 SCALAR = st.none() | st.booleans() | st.integers(-1, 20) | WORDS

@@ -122,24 +122,67 @@ def test_an_axis_is_a_variable_with_its_declaration(tmp_path: Path) -> None:
         ("  a: {x: {matrix: {}}}\n", "a.yaml:5: matrix.a.x.matrix: matrix is not allowed in an axis"),
         ("  a: {x: {extends: b.yaml}}\n", "a.yaml:5: matrix.a.x.extends: extends is not allowed in an axis"),
         ("  a: {~: {}}\n", "a.yaml:5: matrix.a.~: expected a value of the axis, found '~'"),
-        ("  a: [x]\n  exclude: [{a: y}]\n", "a.yaml:6: matrix.exclude[0].a: 'y' is not a value of the axis a [known: x]"),
-        ("  a: [x, y]\n  exclude: [{a: x}, {a: x}, {a: y}]\n", "a.yaml:4: matrix: this matrix yields no image [exclude removes every image]"),
-        ("  a: [x]\n  exclude: [{ab: y}]\n", "a.yaml:6: matrix.exclude[0].ab: there is no axis 'ab' [did you mean 'a'?]"),
-        ("  a: [x]\n  exclude: [{a: [x]}]\n", "a.yaml:6: matrix.exclude[0].a: expected a value of the axis, found a list"),
+        ("  a: [x]\n  exclude: [{a: y}]\n", (
+            "a.yaml:6: matrix.exclude[0].a: 'y' is not a value of the axis a "
+            "[known: x]"
+        )),
+        ("  a: [x, y]\n  exclude: [{a: x}, {a: x}, {a: y}]\n",
+            "a.yaml:4: matrix: this matrix yields no image [exclude removes every image]"),
+        ("  a: [x]\n  exclude: [{ab: y}]\n", (
+            "a.yaml:6: matrix.exclude[0].ab: there is no axis 'ab' [did you "
+            "mean 'a'?]"
+        )),
+        ("  a: [x]\n  exclude: [{a: [x]}]\n", (
+            "a.yaml:6: matrix.exclude[0].a: expected a value of the axis, "
+            "found a list"
+        )),
         ("  a: [x]\n  exclude: [x]\n", "a.yaml:6: matrix.exclude[0]: expected a mapping of axes to values, found 'x'"),
-        ("  a: [x]\n  exclude: [{}]\n", "a.yaml:6: matrix.exclude[0]: expected a mapping of axes to values, found a mapping"),
+        ("  a: [x]\n  exclude: [{}]\n", (
+            "a.yaml:6: matrix.exclude[0]: expected a mapping of axes to values, "
+            "found a mapping"
+        )),
         ("  a: [x]\n  exclude: {a: x}\n", "a.yaml:6: matrix.exclude: expected a list of combinations, found a mapping"),
-        ("  a: [x]\n  b: [1]\n  include: [{a: x}]\n", "a.yaml:7: matrix.include[0]: an additional image needs a value for every axis; missing: b"),
-        ("  a: [x]\n  include: [{a: x}]\n", "a.yaml:6: matrix.include[0]: this combination already exists [remove one of the two]"),
-        ("  a: [x]\n  include: [{a: y}, {a: y}]\n", "a.yaml:6: matrix.include[1]: this combination already exists [remove one of the two]"),
-        ("  a: {x: {}}\n  include: [{a: y}]\n", "a.yaml:6: matrix.include[0].a: 'y' is not a value of the axis a [known: x]"),
+        ("  a: [x]\n  b: [1]\n  include: [{a: x}]\n", (
+            "a.yaml:7: matrix.include[0]: an additional image needs "
+            "a value for every axis; missing: b"
+        )),
+        ("  a: [x]\n  include: [{a: x}]\n", (
+            "a.yaml:6: matrix.include[0]: this combination already exists "
+            "[remove one of the two]"
+        )),
+        ("  a: [x]\n  include: [{a: y}, {a: y}]\n", (
+            "a.yaml:6: matrix.include[1]: this combination already "
+            "exists [remove one of the two]"
+        )),
+        ("  a: {x: {}}\n  include: [{a: y}]\n", (
+            "a.yaml:6: matrix.include[0].a: 'y' is not a value of the axis "
+            "a [known: x]"
+        )),
         ("  include: [{a: y}]\n", "a.yaml:4: matrix: a matrix needs at least one axis"),
-        ("  a: [x y]\n", "a.yaml:1: name: expected a name of letters, digits, '.', '_' and '-' (at most 63, beginning with a letter or digit), found 'n-x y'"),
-        ("  A: [x]\n", "a.yaml:5: variables.A: expected a variable name of lower-case letters, digits and '_', found 'A'"),
-        ("  a: {x: {packages: {remove: [vim]}}, y: {}}\n", "a.yaml:5: packages.remove[0]: 'vim' is not in the list (in image n-x)"),
-        ("  a: {x: {disk: {size: 4}}, y: {}, z: {}}\n", "a.yaml:5: disk.size: expected a size with a unit, such as 4GiB or 512MiB, found 4; the units are KiB, MiB, GiB and TiB (in image n-x)"),
-        ("  a: [x, y]\n  b: {u: {}, v: {disk: {bus: x}}}\n", "a.yaml:6: disk.bus: expected 'virtio', 'scsi', 'sata' or 'ide', found 'x' (in image n-x-v and 1 more) [known: virtio, scsi, sata, ide]"),
-        ("  a: {x: {variables: {a: y}}}\n", "a.yaml:5: variables.a: this is an axis of the matrix, which sets its values"),
+        ("  a: [x y]\n", (
+            "a.yaml:1: name: expected a name of letters, digits, '.', '_' and '-' (at most 63, "
+            "beginning with a letter or digit), found 'n-x y'"
+        )),
+        ("  A: [x]\n", (
+            "a.yaml:5: variables.A: expected a variable name of lower-case letters, digits and '_', "
+            "found 'A'"
+        )),
+        ("  a: {x: {packages: {remove: [vim]}}, y: {}}\n", (
+            "a.yaml:5: packages.remove[0]: 'vim' is not in the "
+            "list (in image n-x)"
+        )),
+        ("  a: {x: {disk: {size: 4}}, y: {}, z: {}}\n", (
+            "a.yaml:5: disk.size: expected a size with a unit, "
+            "such as 4GiB or 512MiB, found 4; the units are KiB, MiB, GiB and TiB (in image n-x)"
+        )),
+        ("  a: [x, y]\n  b: {u: {}, v: {disk: {bus: x}}}\n", (
+            "a.yaml:6: disk.bus: expected 'virtio', 'scsi', 'sata' or 'ide', found 'x' (in image n-x-v and 1 more) "
+            "[known: virtio, scsi, sata, ide]"
+        )),
+        ("  a: {x: {variables: {a: y}}}\n", (
+            "a.yaml:5: variables.a: this is an axis of the matrix, which sets "
+            "its values"
+        )),
     ],
 )  # fmt: skip
 def test_what_is_wrong(tmp_path: Path, matrix: str, problem: str) -> None:

@@ -30,7 +30,8 @@ variables:
         ("variables: {site: berlin}", {"site": "berlin"}),
         ("variables: {n: 3, yes: true, several: [x, 13], written: '3', fraction: 3.10}",
          {"n": 3, "yes": True, "several": ("x", "13"), "written": "3", "fraction": "3.10"}),
-        ("variables: {a: {default: 3}, b: {type: text, default: 3.10}, c: {type: text, default: 007}}", {"a": 3, "b": "3.10", "c": "007"}),
+        ("variables: {a: {default: 3}, b: {type: text, default: 3.10}, c: {type: text, default: 007}}",
+            {"a": 3, "b": "3.10", "c": "007"}),
         ("variables: {a: {choices: [x, y], default: y}}", {"a": "y"}),
         ("variables:", {}),
     ],
@@ -53,7 +54,10 @@ def test_a_value_that_was_set_earlier_stays_when_it_is_declared(tmp_path: Path) 
 
 
 def test_a_declaration_can_be_changed_in_parts(tmp_path: Path) -> None:
-    own = f"extends: b.yaml\nname: a\n{OS}variables: {{site: x, tier: {{choices: {{append: [bronze]}}, default: bronze}}}}\n"
+    own = (
+        f"extends: b.yaml\nname: a\n{OS}variables: {{site: x, tier: {{choices: {{append: [bronze]}}, "
+        "default: bronze}}\n"
+    )
     assert image(tmp_path, {"b.yaml": DECLARED, "a.yaml": own}).variables["tier"] == "bronze"
 
 
@@ -62,26 +66,45 @@ def test_a_declaration_can_be_changed_in_parts(tmp_path: Path) -> None:
     [
         ("tier: brass", "a.yaml:5: variables.tier: expected 'gold' or 'silver', found 'brass'"),
         ("tier: gld", "a.yaml:5: variables.tier: expected 'gold' or 'silver', found 'gld' [did you mean 'gold'?]"),
-        ("extra: {choices: [vim, tree], default: [tree, vmi]}", "a.yaml:5: variables.extra.default: expected 'vim' or 'tree', found 'vmi' [did you mean 'vim'?]"),
+        ("extra: {choices: [vim, tree], default: [tree, vmi]}",
+            "a.yaml:5: variables.extra.default: expected 'vim' or 'tree', found 'vmi' [did you mean 'vim'?]"),
         ("extra: {choices: [tree]}", "b.yaml:5: variables.extra.default: expected 'tree', found 'vim'"),
         ("cpus: two", "a.yaml:5: variables.cpus: expected a whole number, found 'two'"),
         ("gui: 1", "a.yaml:5: variables.gui: expected true or false, found 1"),
         ("extra: vim", "a.yaml:5: variables.extra: expected a list of text values, found 'vim'"),
         ("site: [x]", "a.yaml:5: variables.site: expected text, found a list"),
-        ("site: ", "b.yaml:6: variables.site: this variable has no value [set it where this file is extended, or with --var site=…]"),
+        ("site: ", (
+            "b.yaml:6: variables.site: this variable has no value [set it where this file is extended, "
+            "or with --var site=…]"
+        )),
         ("extra: {remove: [nano]}", "a.yaml:5: variables.extra.remove[0]: 'nano' is not in the list [known: vim]"),
-        ("site: {type: txt}", "a.yaml:5: variables.site.type: expected 'text', 'number', 'boolean' or 'list', found 'txt' [did you mean 'text'?]"),
+        ("site: {type: txt}", (
+            "a.yaml:5: variables.site.type: expected 'text', 'number', 'boolean' or 'list', "
+            "found 'txt' [did you mean 'text'?]"
+        )),
         ("site: {typ: text}", "a.yaml:5: variables.site.typ: unknown key 'typ' [did you mean 'type'?]"),
         ("cpus: {default: x}", "a.yaml:5: variables.cpus.default: expected a whole number, found 'x'"),
-        ("tier: {choices: [gold, 7, true]}", "a.yaml:5: variables.tier.choices[2]: expected text, found the boolean true"),
+        ("tier: {choices: [gold, 7, true]}", (
+            "a.yaml:5: variables.tier.choices[2]: expected text, found the "
+            "boolean true"
+        )),
         ("tier: {choices: [gold]}", "b.yaml:2: variables.tier.default: expected 'gold', found 'silver'"),
         ("tier: {choices: gold}", "a.yaml:5: variables.tier.choices: expected a list, found 'gold'"),
-        ("new: {description: x}", "a.yaml:5: variables.new: this variable has no value [set it where this file is extended, or with --var new=…]"),
-        ("new: ", "a.yaml:5: variables.new: expected text, a whole number, true, false or a list of text values, found nothing"),
+        ("new: {description: x}", (
+            "a.yaml:5: variables.new: this variable has no value [set it where this file "
+            "is extended, or with --var new=…]"
+        )),
+        ("new: ", (
+            "a.yaml:5: variables.new: expected text, a whole number, true, false or a list of text "
+            "values, found nothing"
+        )),
         ("new: [[x]]", "a.yaml:5: variables.new: expected text, found a list"),
         ("new: [{x: 1}]", "a.yaml:5: variables.new: expected text, found a mapping"),
         ('new: "a\\nb"', "a.yaml:5: variables.new: expected a single line, found text with a line break"),
-        ("New: x", "a.yaml:5: variables.New: expected a variable name of lower-case letters, digits and '_', found 'New'"),
+        ("New: x", (
+            "a.yaml:5: variables.New: expected a variable name of lower-case letters, digits and '_', "
+            "found 'New'"
+        )),
     ],
 )  # fmt: skip
 def test_what_does_not_fit(tmp_path: Path, line: str, problem: str) -> None:
@@ -130,12 +153,30 @@ def test_a_literal_reference() -> None:
     ("more", "problem"),
     [
         ("description: ${sit}", "small.yaml:3: description: there is no variable 'sit' [did you mean 'site'?]"),
-        ("packages:\n  - vim\n  - x-${sit}-${site}", "small.yaml:5: packages[1]: there is no variable 'sit' [did you mean 'site'?]"),
-        ("network: {hostname: '${}'}", "small.yaml:3: network.hostname: expected ${name} with the name of a variable [a literal ${ is written $${]"),
-        ("description: ${a b}", "small.yaml:3: description: expected ${name} with the name of a variable [a literal ${ is written $${]"),
-        ("description: ${site", "small.yaml:3: description: expected ${name} with the name of a variable [a literal ${ is written $${]"),
-        ("description: the ${several}", "small.yaml:3: description: the list several cannot be used inside a text [use it as the whole value]"),
-        ("disk: {size: '${site}'}", "small.yaml:3: disk.size: expected a size with a unit, such as 4GiB or 512MiB, found 'berlin'"),
+        ("packages:\n  - vim\n  - x-${sit}-${site}", (
+            "small.yaml:5: packages[1]: there is no variable 'sit' "
+            "[did you mean 'site'?]"
+        )),
+        ("network: {hostname: '${}'}", (
+            "small.yaml:3: network.hostname: expected ${name} with the name of a "
+            "variable [a literal ${ is written $${]"
+        )),
+        ("description: ${a b}", (
+            "small.yaml:3: description: expected ${name} with the name of a variable [a "
+            "literal ${ is written $${]"
+        )),
+        ("description: ${site", (
+            "small.yaml:3: description: expected ${name} with the name of a variable [a "
+            "literal ${ is written $${]"
+        )),
+        ("description: the ${several}", (
+            "small.yaml:3: description: the list several cannot be used inside a "
+            "text [use it as the whole value]"
+        )),
+        ("disk: {size: '${site}'}", (
+            "small.yaml:3: disk.size: expected a size with a unit, such as 4GiB or "
+            "512MiB, found 'berlin'"
+        )),
     ],
 )  # fmt: skip
 def test_unresolvable_references(more: str, problem: str) -> None:

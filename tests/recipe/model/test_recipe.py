@@ -72,11 +72,13 @@ variables: {a: 1, b: true, c: [x, y], d: text}
         ("locale: {timezone: America/Argentina/Buenos_Aires}", "locale.timezone", "America/Argentina/Buenos_Aires"),
         ("installer: {mirror: http://mirror.example/debian/}", "installer.mirror", "http://mirror.example/debian"),
         ("packages: [g++, libstdc++6, 0ad]", "packages", ("g++", "libstdc++6", "0ad")),
-        ("kernel_arguments: ['console=ttyS0,115200n8', quiet]", "kernel_arguments", ("console=ttyS0,115200n8", "quiet")),
+        ("kernel_arguments: ['console=ttyS0,115200n8', quiet]", "kernel_arguments",
+            ("console=ttyS0,115200n8", "quiet")),
         ("output: {format: raw.zst}", "output.format", ("raw.zst",)),
         ("output: {format: [vmdk, qcow2]}", "output.primary", "qcow2"),
         ("output: {format: [vmdk, raw]}", "output.further", ("raw",)),
-        ("network: {bootproto: static, address: 10.0.0.0, netmask: 255.255.255.254}", "network.address", IPv4Address("10.0.0.0")),
+        ("network: {bootproto: static, address: 10.0.0.0, netmask: 255.255.255.254}", "network.address",
+            IPv4Address("10.0.0.0")),
         (f"root: {{ssh_keys: ['{ED25519}']}}", "root.ssh_keys", (ED25519,)),
     ],
 )  # fmt: skip
@@ -93,18 +95,30 @@ def test_accepted(more: str, route: str, value: object) -> None:
         ("nework: {}", "nework: unknown key 'nework' [did you mean 'network'?]"),
         ("vm: {memry: 1GiB}", "vm.memry: unknown key 'memry' [did you mean 'memory'?]"),
         ("output: {x: 1}", "output.x: unknown key 'x' [known: format, compression]"),
-        ("output: {format: qcow}", "output.format[0]: expected 'qcow2', 'raw', 'raw.zst', 'vmdk' or 'vhdx', found 'qcow' [did you mean 'qcow2'?]"),
+        ("output: {format: qcow}", (
+            "output.format[0]: expected 'qcow2', 'raw', 'raw.zst', 'vmdk' or 'vhdx', "
+            "found 'qcow' [did you mean 'qcow2'?]"
+        )),
         ("output: {format: []}", "output.format: expected a list of at least 1, found an empty list"),
         ("output: {format: [raw, vmdk, raw]}", "output.format[2]: 'raw' is listed twice [remove one of the two]"),
         ("disk: 4GiB", "disk: expected a mapping of keys, found '4GiB'"),
-        ("disk: {size: 4}", "disk.size: expected a size with a unit, such as 4GiB or 512MiB, found 4; the units are KiB, MiB, GiB and TiB"),
-        ("disk: {size: 4G}", "disk.size: expected a size with a unit, such as 4GiB or 512MiB, found '4G'; did you mean 4GiB?"),
+        ("disk: {size: 4}", (
+            "disk.size: expected a size with a unit, such as 4GiB or 512MiB, found 4; the "
+            "units are KiB, MiB, GiB and TiB"
+        )),
+        ("disk: {size: 4G}", (
+            "disk.size: expected a size with a unit, such as 4GiB or 512MiB, found '4G'; did "
+            "you mean 4GiB?"
+        )),
         ("disk: {size: 1MiB}", "disk.size: expected 256MiB to 64TiB, found '1MiB'"),
         ("disk: {size: true}", "disk.size: expected text, found the boolean true; quote it if it is meant as text"),
         ("disk: {size: 300.0001KiB}", "disk.size: 300.0001KiB is not a multiple of 512 bytes"),
         ("disk: {size: -4GiB}", "disk.size: expected a size with a unit, such as 4GiB or 512MiB, found '-4GiB'"),
         ("disk: {bus: [a]}", "disk.bus: expected 'virtio', 'scsi', 'sata' or 'ide', found a list"),
-        ("vm: {disk: {cache: unsave}}", "vm.disk.cache: expected 'writethrough', 'writeback', 'none', 'directsync' or 'unsafe', found 'unsave' [did you mean 'unsafe'?]"),
+        ("vm: {disk: {cache: unsave}}", (
+            "vm.disk.cache: expected 'writethrough', 'writeback', 'none', "
+            "'directsync' or 'unsafe', found 'unsave' [did you mean 'unsafe'?]"
+        )),
         ("vm: {vcpus: two}", "vm.vcpus: expected a whole number, found 'two'"),
         ("vm: {vcpus: true}", "vm.vcpus: expected a whole number, found the boolean true"),
         ("vm: {vcpus: 0}", "vm.vcpus: expected 1 to 512, found 0"),
@@ -113,46 +127,116 @@ def test_accepted(more: str, route: str, value: object) -> None:
         ("vm: {timeout: '0s'}", "vm.timeout: expected 10s to 168h, found '0s'"),
         ("description: [a]", "description: expected text, found a list"),
         ('description: "a\\nb"', "description: expected a single line, found text with a line break"),
-        ('description: "a\\u2028b"', "description: the character U+2028 is not allowed here: it is invisible and can end a line"),
-        ('description: "a\\x85b"', "description: the character U+0085 is not allowed here: it is invisible and can end a line"),
-        ("network: {hostname: web_1}", "network.hostname: expected a host name such as web1.example.org, found 'web_1'"),
+        ('description: "a\\u2028b"', (
+            "description: the character U+2028 is not allowed here: it is invisible "
+            "and can end a line"
+        )),
+        ('description: "a\\x85b"', (
+            "description: the character U+0085 is not allowed here: it is invisible and "
+            "can end a line"
+        )),
+        ("network: {hostname: web_1}", (
+            "network.hostname: expected a host name such as web1.example.org, found "
+            "'web_1'"
+        )),
         ("network: {device: ../eth0}", "network.device: expected an interface such as eth0, found '../eth0'"),
         ("network: {bootproto: static}", "network.bootproto: a static network needs address and netmask"),
-        ("network: {address: 192.0.2.1}", "network.address: this key is not allowed with bootproto: dhcp [set bootproto: static, or remove the key]"),
-        ("network: {bootproto: static, address: 192.0.2.300, netmask: 255.255.0.255}", "network.address: expected an IPv4 address such as 192.0.2.10, found '192.0.2.300'"),
-        ("network: {bootproto: static, address: 192.0.2.0, netmask: 255.255.255.0}", "network.address: 192.0.2.0 cannot be the address of a host in 192.0.2.0/24"),
-        ("network: {bootproto: static, address: 192.0.2.9, netmask: 255.255.255.0, gateway: 192.0.3.1}", "network.gateway: the gateway 192.0.3.1 is not another host in 192.0.2.0/24"),
-        ("network: {bootproto: static, address: 192.0.2.9, netmask: 255.0.255.0}", "network.netmask: expected a netmask such as 255.255.255.0, found '255.0.255.0'"),
-        ("network: {nameservers: [fe80::1%eth0]}", "network.nameservers[0]: expected an IP address such as 192.0.2.53 or 2001:db8::53, found 'fe80::1%eth0'"),
-        ("installer: {mirror: mirror.example}", "installer.mirror: expected a URL such as http://mirror.example/debian, found 'mirror.example'"),
-        ("installer: {mirror: 'http://u:p@mirror.example/'}", "installer.mirror: a URL must not contain a user name or password: it would appear in logs and manifests"),
-        ("installer: {mirror: 'http://mirror.example/ x'}", "installer.mirror: expected a URL such as http://mirror.example/debian, found 'http://mirror.example/ x'"),
-        ("installer: {mirror: 'http://[::1'}", "installer.mirror: expected a URL such as http://mirror.example/debian, found 'http://[::1'"),
+        ("network: {address: 192.0.2.1}", (
+            "network.address: this key is not allowed with bootproto: dhcp [set "
+            "bootproto: static, or remove the key]"
+        )),
+        ("network: {bootproto: static, address: 192.0.2.300, netmask: 255.255.0.255}",
+            "network.address: expected an IPv4 address such as 192.0.2.10, found '192.0.2.300'"),
+        ("network: {bootproto: static, address: 192.0.2.0, netmask: 255.255.255.0}",
+            "network.address: 192.0.2.0 cannot be the address of a host in 192.0.2.0/24"),
+        ("network: {bootproto: static, address: 192.0.2.9, netmask: 255.255.255.0, gateway: 192.0.3.1}",
+            "network.gateway: the gateway 192.0.3.1 is not another host in 192.0.2.0/24"),
+        ("network: {bootproto: static, address: 192.0.2.9, netmask: 255.0.255.0}",
+            "network.netmask: expected a netmask such as 255.255.255.0, found '255.0.255.0'"),
+        ("network: {nameservers: [fe80::1%eth0]}", (
+            "network.nameservers[0]: expected an IP address such as "
+            "192.0.2.53 or 2001:db8::53, found 'fe80::1%eth0'"
+        )),
+        ("installer: {mirror: mirror.example}", (
+            "installer.mirror: expected a URL such as "
+            "http://mirror.example/debian, found 'mirror.example'"
+        )),
+        ("installer: {mirror: 'http://u:p@mirror.example/'}", (
+            "installer.mirror: a URL must not contain a user name or password: it would appear in logs and "
+            "manifests"
+        )),
+        ("installer: {mirror: 'http://mirror.example/ x'}", (
+            "installer.mirror: expected a URL such as "
+            "http://mirror.example/debian, found 'http://mirror.example/ x'"
+        )),
+        ("installer: {mirror: 'http://[::1'}", (
+            "installer.mirror: expected a URL such as "
+            "http://mirror.example/debian, found 'http://[::1'"
+        )),
         ("installer: {components: []}", "installer.components: expected a list of at least 1, found an empty list"),
         ("packages: vim", "packages: expected a list, found 'vim'"),
         ("packages: [Vim]", "packages[0]: 'Vim' is not a Debian package name"),
         ("packages: ['vim ']", "packages[0]: expected the name of a package such as openssh-server, found 'vim '"),
         ("packages: [vim, vim]", "packages[1]: 'vim' is listed twice [remove one of the two]"),
-        ("kernel_arguments: [a b]", "kernel_arguments[0]: expected one kernel argument such as console=ttyS0,115200n8 (no space, quote, backslash or shell character), found 'a b'"),
-        ("kickstart: {template: ../../etc/x.ks.j2}", "kickstart.template: expected the name of a kickstart template that ends in .ks.j2, such as debian.ks.j2, found '../../etc/x.ks.j2'"),
+        ("kernel_arguments: [a b]", (
+            "kernel_arguments[0]: expected one kernel argument such as "
+            "console=ttyS0,115200n8 (no space, quote, backslash or shell character), found 'a b'"
+        )),
+        ("kickstart: {template: ../../etc/x.ks.j2}", (
+            "kickstart.template: expected the name of a kickstart "
+            "template that ends in .ks.j2, such as debian.ks.j2, found '../../etc/x.ks.j2'"
+        )),
         ("variables: {A: 1}", "variables.A: expected a variable name of lower-case letters, digits and '_', found 'A'"),
         ("variables: {a: {b: 1}}", "variables.a.b: unknown key 'b' [known: type, default, choices, description]"),
-        ("variables: {a: }", "variables.a: expected text, a whole number, true, false or a list of text values, found nothing"),
+        ("variables: {a: }", (
+            "variables.a: expected text, a whole number, true, false or a list of text "
+            "values, found nothing"
+        )),
         ("matrx: {a: [1]}", "matrx: unknown key 'matrx' [did you mean 'matrix'?]"),
-        ("root: {password: hunter2}", "root.password: a recipe must not contain a secret; use {env: NAME} or {file: PATH}"),
+        ("root: {password: hunter2}", (
+            "root.password: a recipe must not contain a secret; use {env: NAME} or "
+            "{file: PATH}"
+        )),
         ("root: {password: {env: A, file: b}}", "root.password: expected exactly one of env and file"),
         ("root: {password: {}}", "root.password: expected exactly one of env and file"),
         ("root: {password: {enw: A}}", "root.password.enw: unknown key 'enw' [did you mean 'env'?]"),
         ("root: {ssh_keys: [{envv: A}]}", "root.ssh_keys[0].envv: unknown key 'envv' [did you mean 'env'?]"),
-        ("root: {ssh_keys: [ssh-rsa AAAA]}", "root.ssh_keys[0]: expected an SSH public key such as 'ssh-ed25519 AAAA… name'; the base64 data is not a complete ssh-rsa key"),
-        ("root: {ssh_keys: [ssh-rsa !]}", "root.ssh_keys[0]: expected an SSH public key such as 'ssh-ed25519 AAAA… name'; the part after ssh-rsa is not base64"),
-        ("root: {ssh_keys: [1]}", "root.ssh_keys[0]: expected an SSH public key such as 'ssh-ed25519 AAAA… name', found '1'"),
-        ("operations: [trim-free-spce]", "operations[0]: unknown operation 'trim-free-spce' [did you mean 'trim-free-space'?]"),
-        ("operations: [{trim-free-spce: {}}]", "operations[0].trim-free-spce: unknown operation 'trim-free-spce' [did you mean 'trim-free-space'?]"),
-        ("operations: [{trim-free-space: {x: 1}}]", "operations[0].trim-free-space.x: unknown key 'x' [no keys are allowed here]"),
-        ("operations: [{trim-free-space: now}]", "operations[0].trim-free-space: expected a mapping of parameters, found 'now'"),
-        ("operations: [{a: , b: }]", "operations[0]: expected an operation's name, or one name with its parameters, found a mapping"),
-        ("operations: [[]]", "operations[0]: expected an operation's name, or one name with its parameters, found an empty list"),
+        ("root: {ssh_keys: [ssh-rsa AAAA]}", (
+            "root.ssh_keys[0]: expected an SSH public key such as "
+            "'ssh-ed25519 AAAA… name'; the base64 data is not a complete ssh-rsa key"
+        )),
+        ("root: {ssh_keys: [ssh-rsa !]}", (
+            "root.ssh_keys[0]: expected an SSH public key such as 'ssh-ed25519 "
+            "AAAA… name'; the part after ssh-rsa is not base64"
+        )),
+        ("root: {ssh_keys: [1]}", (
+            "root.ssh_keys[0]: expected an SSH public key such as 'ssh-ed25519 AAAA… "
+            "name', found '1'"
+        )),
+        ("operations: [trim-free-spce]", (
+            "operations[0]: unknown operation 'trim-free-spce' [did you mean "
+            "'trim-free-space'?]"
+        )),
+        ("operations: [{trim-free-spce: {}}]", (
+            "operations[0].trim-free-spce: unknown operation "
+            "'trim-free-spce' [did you mean 'trim-free-space'?]"
+        )),
+        ("operations: [{trim-free-space: {x: 1}}]", (
+            "operations[0].trim-free-space.x: unknown key 'x' [no keys "
+            "are allowed here]"
+        )),
+        ("operations: [{trim-free-space: now}]", (
+            "operations[0].trim-free-space: expected a mapping of "
+            "parameters, found 'now'"
+        )),
+        ("operations: [{a: , b: }]", (
+            "operations[0]: expected an operation's name, or one name with its "
+            "parameters, found a mapping"
+        )),
+        ("operations: [[]]", (
+            "operations[0]: expected an operation's name, or one name with its parameters, "
+            "found an empty list"
+        )),
     ],
 )  # fmt: skip
 def test_refused(more: str, message: str) -> None:
@@ -193,11 +277,20 @@ operations:
         ("# only a comment\n", "small.yaml:1: the file is empty: a recipe begins with `name:`"),
         ("- a\n", "small.yaml:1: expected a mapping of keys: a recipe begins with `name:`"),
         ("name: x\n", "small.yaml:1: os: this key is required but missing"),
-        ("os: {family: debian, version: 13}\nname: x\n", "small.yaml:1: os: the key 'codename' is missing; the Debian family needs it, such as trixie"),
-        ("name: x\nos: {family: redhat, version: 10}\n", "small.yaml:1: installer: the key 'source' is missing: it says where Anaconda comes from"),
-        ("name: x\nos: {family: redhat, version: 10}\ninstaller: {type: kickstrap}\n", "small.yaml:3: installer.type: kickstrap installs the family debian, but this is redhat"),
-        ("name: ../x\nos: {family: debian, version: 13, codename: trixie}\n", "small.yaml:1: name: expected a name of letters"),
-        ("os:\n  family: debian\n  version: 13\n  codename: trixie\nname:\n", "small.yaml:5: name: expected text, found nothing"),
+        ("os: {family: debian, version: 13}\nname: x\n", (
+            "small.yaml:1: os: the key 'codename' is missing; the "
+            "Debian family needs it, such as trixie"
+        )),
+        ("name: x\nos: {family: redhat, version: 10}\n", (
+            "small.yaml:1: installer: the key 'source' is "
+            "missing: it says where Anaconda comes from"
+        )),
+        ("name: x\nos: {family: redhat, version: 10}\ninstaller: {type: kickstrap}\n",
+            "small.yaml:3: installer.type: kickstrap installs the family debian, but this is redhat"),
+        ("name: ../x\nos: {family: debian, version: 13, codename: trixie}\n",
+            "small.yaml:1: name: expected a name of letters"),
+        ("os:\n  family: debian\n  version: 13\n  codename: trixie\nname:\n",
+            "small.yaml:5: name: expected text, found nothing"),
     ],
 )  # fmt: skip
 def test_files_that_are_not_recipes(base: str, message: str) -> None:
@@ -219,7 +312,9 @@ def test_a_recipe_knows_where_its_values_are_written() -> None:
 
 @given(st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(sorted(Recipe.model_fields)) | st.text(max_size=5), inner, max_size=4),
+    lambda inner: st.lists(inner,
+        max_size=3) | st.dictionaries(st.sampled_from(sorted(Recipe.model_fields)) | st.text(max_size=5), inner,
+        max_size=4),
     max_leaves=12,
 ))  # fmt: skip
 def test_any_value_is_a_recipe_or_refused_with_problems(data: object) -> None:

@@ -58,27 +58,58 @@ def test_a_key_file_is_a_list_of_one() -> None:
     [
         (source("tree: http://mirror.example/os"), "installer.source.tree: a tree over http cannot be verified"),
         (source("tree: ftp://mirror.example/os"), "installer.source.tree: expected a URL such as"),
-        (source("tree: https://token@mirror.example/os"), "installer.source.tree: a URL must not contain a user name or password"),
+        (source("tree: https://token@mirror.example/os"), (
+            "installer.source.tree: a URL must not contain a "
+            "user name or password"
+        )),
         (source(ISO), "installer.source.iso: cannot verify the ISO [set sha256, or checksums"),
-        (source(f"{ISO}, checksums: CHECKSUM"), "installer.source.checksums: the key that signs the checksums is not given"),
+        (source(f"{ISO}, checksums: CHECKSUM"), (
+            "installer.source.checksums: the key that signs the checksums "
+            "is not given"
+        )),
         (source(f"{ISO}, sha256: abc"), "installer.source.sha256: expected a SHA-256 of 64 digits 0-9a-f, found 'abc'"),
         (source(f"{ISO}, sha256: {DIGEST}, keyring: key"), "installer.source.keyring: this key requires checksums"),
-        (source(f"tree: t, sha256: {DIGEST}"), "installer.source.sha256: this key is not allowed for a source of the kind tree"),
-        (source("tree: t, attach: false"), "installer.source.attach: this key is not allowed for a source of the kind tree"),
-        (source(f"tree: t, {ISO}, sha256: {DIGEST}"), "installer.source.iso: a source has one kind only, and tree is already set"),
+        (source(f"tree: t, sha256: {DIGEST}"), (
+            "installer.source.sha256: this key is not allowed for a source "
+            "of the kind tree"
+        )),
+        (source("tree: t, attach: false"), (
+            "installer.source.attach: this key is not allowed for a source of "
+            "the kind tree"
+        )),
+        (source(f"tree: t, {ISO}, sha256: {DIGEST}"), (
+            "installer.source.iso: a source has one kind only, and "
+            "tree is already set"
+        )),
         (source(""), "installer.source: expected one of tree, iso and kernel"),
-        (source(f"kernel: k, kernel_sha256: {DIGEST}", f", {REPOSITORY}"), "installer.source: the key 'initrd' is missing"),
+        (source(f"kernel: k, kernel_sha256: {DIGEST}", f", {REPOSITORY}"),
+            "installer.source: the key 'initrd' is missing"),
         (source(PAIR), "installer.source.kernel: a kernel and its initrd contain no packages"),
-        (source("kernel: k, initrd: i", f", {REPOSITORY}"), "installer.source.initrd: cannot verify the initrd [set initrd_sha256"),
+        (source("kernel: k, initrd: i", f", {REPOSITORY}"), (
+            "installer.source.initrd: cannot verify the initrd "
+            "[set initrd_sha256"
+        )),
         (source(f"{PAIR}, stage2: s", f", {REPOSITORY}"), "installer.source.stage2: cannot verify the stage2"),
-        (source("tree: t", ", repositories: [{name: b, url: http://m.example/o}]"), "installer.repositories[0].url: a repository over http cannot be verified"),
-        (source("tree: t", ", repositories: [{name: b}]"), "installer.repositories[0]: expected exactly one of url, metalink and mirrorlist"),
-        (source("tree: t", ", mirror: http://mirror.example/debian"), "installer.mirror: this key is not allowed with installer.type: anaconda"),
-        (source("tree: t") + "\nvm: {networks: [nat]}", "vm.networks: the VM can reach what this host serves only through a card of type user"),
-        (source(f"{ISO}, sha256: {DIGEST}, attach: false") + "\nvm: {networks: [none]}", "vm.networks: the VM can reach what this host serves only"),
+        (source("tree: t", ", repositories: [{name: b, url: http://m.example/o}]"),
+            "installer.repositories[0].url: a repository over http cannot be verified"),
+        (source("tree: t", ", repositories: [{name: b}]"), (
+            "installer.repositories[0]: expected exactly one of "
+            "url, metalink and mirrorlist"
+        )),
+        (source("tree: t", ", mirror: http://mirror.example/debian"),
+            "installer.mirror: this key is not allowed with installer.type: anaconda"),
+        (source("tree: t") + "\nvm: {networks: [nat]}", (
+            "vm.networks: the VM can reach what this host serves "
+            "only through a card of type user"
+        )),
+        (source(f"{ISO}, sha256: {DIGEST}, attach: false") + "\nvm: {networks: [none]}",
+            "vm.networks: the VM can reach what this host serves only"),
         ("", "installer: the key 'source' is missing: it says where Anaconda comes from"),
         ("installer: {type: kickstrap}", "installer.type: kickstrap installs the family debian, but this is redhat"),
-        ("kickstart: {syntax: RHEL99}", "kickstart.syntax: expected a syntax version of pykickstart such as RHEL9 or F43, found 'RHEL99'"),
+        ("kickstart: {syntax: RHEL99}", (
+            "kickstart.syntax: expected a syntax version of pykickstart such as "
+            "RHEL9 or F43, found 'RHEL99'"
+        )),
     ],
 )  # fmt: skip
 def test_refused(more: str, message: str) -> None:
@@ -94,7 +125,10 @@ def test_debian_has_no_anaconda() -> None:
 
 
 def test_a_finding_is_at_the_line_of_its_key() -> None:
-    more = "installer:\n  source:\n    iso: r.iso\n    checksums: CHECKSUM\n  repositories:\n    - name: a\n      url: http://m.example/a\n"
+    more = (
+        "installer:\n  source:\n    iso: r.iso\n    checksums: CHECKSUM\n  repositories:\n    - name: a\n   "
+        "   url: http://m.example/a\n"
+    )
     assert [problem.split(": ")[:2] for problem in problems(more, ROCKY)] == [
         ["small.yaml:6", "installer.source.checksums"],
         ["small.yaml:9", "installer.repositories[0].url"],

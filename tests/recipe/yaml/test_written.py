@@ -88,7 +88,9 @@ def test_every_shipped_recipe_comes_back() -> None:
 
 def test_paths_lead_to_the_same_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files = {
-        "base/b.yaml": f"{OS}root: {{password: {{file: ../../keys/password}}, ssh_keys: [{{file: /etc/key}}, {{file: ~/key}}]}}\n",
+        "base/b.yaml": (
+            f"{OS}root: {{password: {{file: ../../keys/password}}, ssh_keys: [{{file: /etc/key}}, {{file: ~/key}}]}}\n"
+        ),
         "a.yaml": "extends: base/b.yaml\nname: a\n",
     }
     made = image(tmp_path, files)
@@ -110,7 +112,12 @@ TEXT = st.text(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp", "Cn"]),
 )
 
 
-@given(TEXT, st.dictionaries(st.from_regex(r"[a-z][a-z0-9_]{0,8}", fullmatch=True), TEXT | st.integers() | st.booleans() | st.lists(TEXT)))  # fmt: skip
+@given(
+    TEXT,
+    st.dictionaries(
+        st.from_regex(r"[a-z][a-z0-9_]{0,8}", fullmatch=True), TEXT | st.integers() | st.booleans() | st.lists(TEXT)
+    ),
+)
 def test_any_text_comes_back(description: str, values: dict[str, Any]) -> None:
     os = {"family": "debian", "version": "13", "codename": "trixie"}
     raw = {"name": "n", "os": os, "description": description.replace("${", "$${"), "variables": values}
