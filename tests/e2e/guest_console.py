@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from imagebuild.host.accelerator import Accelerator, emulator
+from imagebuild.host.stall import Stall, Usage
 
 _PROMPT = "ready-for-the-next> "
 _ESCAPES = re.compile(r"\x1b(?:\[[0-9;?]*[a-zA-Z]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[=>])")
+
+
+_LOOK = 5.0
+"""Seconds between two checks of the machine."""
+_HUNG_AFTER = 150.0
+"""Longer than systemd waits for a device by default."""
+
+
+class Hung(Exception):
+    """An emulated machine that does nothing any more: see docs/development.md."""
 
 
 class GuestConsole:
@@ -34,17 +46,31 @@ class GuestConsole:
                 self._text += chunk.decode("utf-8", "replace")
                 self._changed.notify_all()
 
-    def expect(self, pattern: str, seconds: float) -> str:
-        """Wait for ``pattern`` after the text seen so far. Returns the text up to its end."""
+    def expect(self, pattern: str, seconds: float, *, hung_after: float = 0) -> str:
+        """Wait for ``pattern`` after the text seen so far. Returns the text up to its end.
+
+        Raises Hung when the machine has neither written nor used its processor for ``hung_after``
+        seconds.
+        """
         deadline = time.monotonic() + seconds
+        stall = Stall(hung_after, time.monotonic()) if hung_after else None
+        length = len(self._text)
         with self._changed:
             while True:
                 if found := re.search(pattern, self._text[self._seen :]):
                     text = self._text[self._seen : self._seen + found.end()]
                     self._seen += found.end()
                     return text
-                if not self._changed.wait(deadline - time.monotonic()) and time.monotonic() >= deadline:
+                self._changed.wait(min(_LOOK, max(0.0, deadline - time.monotonic())))
+                now, spoke, length = time.monotonic(), len(self._text) > length, len(self._text)
+                if stall is not None and stall.waits(now, self._usage(), spoke=spoke):
+                    raise Hung(self._text[-3000:])
+                if now >= deadline:
                     raise AssertionError(f"{pattern!r} did not come within {seconds} s:\n{self._text[-3000:]}")
+
+    def _usage(self) -> Usage:
+        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        return Usage((int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK"))
 
     def type(self, text: str) -> None:
         assert self._process.stdin is not None
@@ -53,7 +79,7 @@ class GuestConsole:
 
     def log_in(self, password: str, seconds: float) -> None:
         """Wait for the login prompt, log in as root, and set a prompt that no output contains."""
-        self.expect(r"login: ", seconds)
+        self.expect(r"login: ", seconds, hung_after=_HUNG_AFTER)
         self.type("root")
         self.expect("Password: ", 60)
         self.type(password)
@@ -94,12 +120,38 @@ def _firmware(name: str, variables: Path) -> list[str]:
 
 
 @contextmanager
-def booted(
-    image: Path, overlay: Path, accelerator: Accelerator, *, more: Sequence[Path] = (), firmware: str = "bios"
+def logged_in(
+    image: Path,
+    overlay: Path,
+    accelerator: Accelerator,
+    password: str,
+    *,
+    more: Sequence[Path] = (),
+    firmware: str = "bios",
+    seconds: float = 600,
 ) -> Iterator[GuestConsole]:
-    """A throwaway VM of ``image`` and its further disks: it writes to ``overlay`` and uses QEMU's
-    user network.
+    """A console of a throwaway VM of ``image`` and its further disks, on which root is logged in.
+
+    The VM writes to ``overlay`` and uses QEMU's user network. One that hangs under emulation before
+    the login is started again once.
     """
+    with ExitStack() as stack:
+        console = stack.enter_context(_booted(image, overlay, accelerator, more, firmware))
+        try:
+            console.log_in(password, seconds)
+        except Hung:
+            if accelerator != "tcg":
+                raise
+            stack.close()
+            console = stack.enter_context(_booted(image, overlay, accelerator, more, firmware))
+            console.log_in(password, seconds)
+        yield console
+
+
+@contextmanager
+def _booted(
+    image: Path, overlay: Path, accelerator: Accelerator, more: Sequence[Path], firmware: str
+) -> Iterator[GuestConsole]:
     overlays = [overlay, *(overlay.with_suffix(f".{at}.qcow2") for at in range(2, len(more) + 2))]
     for below, above in zip([image, *more], overlays, strict=True):
         create = ["qemu-img", "create", "-q", "-f", "qcow2", "-b", str(below.absolute()), "-F", "qcow2", str(above)]

@@ -21,7 +21,7 @@ from imagebuild.host import accelerator
 from imagebuild.kickstrap import payload as payloads
 
 from .conftest import PASSWORD, Ended, Project
-from .guest_console import booted
+from .guest_console import logged_in
 
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(1800), pytest.mark.usefixtures("nothing_left")]
 
@@ -102,8 +102,7 @@ def came_from(project: Project, ended: Ended) -> str:
     """The text that the last %post wrote, read in the guest."""
     image = project.folder / str(ended.last("artifact")["image"])
     accel = accelerator.verdict(project.store / "host.json").accelerator
-    with booted(image, image.with_suffix(".overlay.qcow2"), accel) as console:
-        console.log_in(PASSWORD, 600)
+    with logged_in(image, image.with_suffix(".overlay.qcow2"), accel, PASSWORD) as console:
         return console.run("cat /etc/came-from")
 
 

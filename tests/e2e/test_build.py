@@ -18,7 +18,7 @@ from imagebuild.host import accelerator
 from imagebuild.image import qemu_img
 
 from .conftest import PASSWORD, RECIPE, Ended, Project
-from .guest_console import booted
+from .guest_console import logged_in
 
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(1800)]
 
@@ -43,8 +43,7 @@ _QUESTIONS = {
 def asked(project: Project, image: Path, name: str) -> dict[str, str]:
     """Boot a throwaway clone of the image, log in on its serial console, and run all commands."""
     accel = accelerator.verdict(project.store / "host.json").accelerator
-    with booted(image, project.folder / f"{name}.qcow2", accel) as console:
-        console.log_in(PASSWORD, 600)
+    with logged_in(image, project.folder / f"{name}.qcow2", accel, PASSWORD) as console:
         return {question: console.run(command, 300) for question, command in _QUESTIONS.items()}
 
 

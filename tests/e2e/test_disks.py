@@ -14,7 +14,7 @@ import pytest
 from imagebuild.host import accelerator
 
 from .conftest import PASSWORD, Project, end_private_daemon
-from .guest_console import booted
+from .guest_console import logged_in
 
 ROOT = Path(__file__).parents[2]
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(2400), pytest.mark.usefixtures("nothing_left")]
@@ -128,8 +128,7 @@ def test_raid_lvm_and_btrfs_on_two_disks(project: Project, variant: Callable[...
     trimmed = [one for one in manifest["operations"] if one["name"] == "trim-free-space"]
     assert {change["path"] for change in trimmed[0]["changes"]} <= {"/", "/boot", "/home", "/srv", "/var/log"}
     accel = accelerator.verdict(project.store / "host.json").accelerator
-    with booted(image, project.folder / "layers.qcow2", accel, more=[second]) as console:
-        console.log_in(PASSWORD, 600)
+    with logged_in(image, project.folder / "layers.qcow2", accel, PASSWORD, more=[second]) as console:
         console.run("systemctl is-system-running --wait", 300)
         answers = {command: console.run(command) for command in LAYERS_ASKED}
     assert answers == LAYERS_ASKED
@@ -163,8 +162,7 @@ def test_debian_12_boots_with_uefi_and_renewed_identifiers(project: Project, var
     new = {what[0]: what[-1] for what in (change["what"].split() for change in renewed["changes"]) if "is" in what}
     assert new.keys() >= {"raid", "pv", "vg", "lv", "xfs", "ext4", "vfat"}
     accel = accelerator.verdict(project.store / "host.json").accelerator
-    with booted(image, project.folder / "uefi.qcow2", accel, more=[second], firmware="uefi") as console:
-        console.log_in(PASSWORD, 600)
+    with logged_in(image, project.folder / "uefi.qcow2", accel, PASSWORD, more=[second], firmware="uefi") as console:
         running = "systemctl is-system-running --wait; systemctl --failed --no-legend --plain"
         assert console.run(running, 300) == "running"
         assert console.run("cat /etc/debian_version").startswith("12")
@@ -190,8 +188,9 @@ def test_secure_boot(project: Project, variant: Callable[..., str], release: str
     name = variant(*([DEBIAN_12] if release == "12" else []), firmware)
     image, _ = build(project, name)
     accel = accelerator.verdict(project.store / "host.json").accelerator
-    with booted(image, project.folder / "secure.qcow2", accel, firmware="uefi-secure") as console:
-        console.log_in(PASSWORD, 900)
+    with logged_in(
+        image, project.folder / "secure.qcow2", accel, PASSWORD, firmware="uefi-secure", seconds=900
+    ) as console:
         state = "/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
         assert console.run(f"od -An -tu1 -j4 {state}").strip() == "1"
         assert console.run("systemctl is-system-running --wait", 300) == "running"

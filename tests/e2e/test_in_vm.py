@@ -13,7 +13,7 @@ import pytest
 from imagebuild.host import accelerator
 
 from .conftest import PASSWORD, Project
-from .guest_console import booted
+from .guest_console import logged_in
 
 pytestmark = [pytest.mark.vm, pytest.mark.slow, pytest.mark.timeout(5400)]
 
@@ -52,8 +52,7 @@ def test_packages_installed_in_the_vm(project: Project, variant: Callable[..., s
     assert "payload" not in {event["step"] for event in ended.events if event["event"] == "step"}
     image = project.folder / str(ended.last("artifact")["image"])
     accel = accelerator.verdict(project.store / "host.json").accelerator
-    with booted(image, project.folder / "in-vm.qcow2", accel) as console:
-        console.log_in(PASSWORD, 600)
+    with logged_in(image, project.folder / "in-vm.qcow2", accel, PASSWORD) as console:
         assert console.run("cat /etc/debian_version").startswith("13")
         assert re.fullmatch(r"\d+", console.run("dpkg-query -W | wc -l"))
         sources = console.run("cat /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null")

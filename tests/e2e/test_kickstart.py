@@ -13,7 +13,7 @@ import pytest
 from imagebuild.host import accelerator
 
 from .conftest import PASSWORD, Ended, Project
-from .guest_console import booted
+from .guest_console import logged_in
 
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(1800), pytest.mark.usefixtures("nothing_left")]
 
@@ -157,8 +157,7 @@ def test_each_command_works(project: Project, built: Ended, variant: Callable[..
     assert ended.code == 0, f"{ended.events[-3:]} {ended.stderr}"
     image = project.folder / str(ended.last("artifact")["image"])
     accel = accelerator.verdict(project.store / "host.json").accelerator
-    with booted(image, project.folder / "everything.qcow2", accel) as console:
-        console.log_in(PASSWORD, 600)
+    with logged_in(image, project.folder / "everything.qcow2", accel, PASSWORD) as console:
         console.run("systemctl is-system-running --wait", 300)
         answers = {command: console.run(command) for command in ASKED}
     assert answers == ASKED
