@@ -26,7 +26,7 @@ test: setup ## all tests except the slow ones; boots virtual machines (PYTEST_AR
 	exit $$status
 
 test-unit: setup ## tests that start neither libguestfs nor a virtual machine: takes seconds
-	@$(python) -m pytest -n logical -m 'not guestfs and not vm and not index and not slow' $(PYTEST_ARGS)
+	@$(python) -m pytest -n logical -m 'not guestfs and not vm and not index and not seconds and not slow' $(PYTEST_ARGS)
 
 test-all: setup ## all tests, including the slow ones
 	@$(python) -m pytest $(PYTEST_ARGS)

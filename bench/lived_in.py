@@ -83,7 +83,7 @@ def working_accelerator(folder: Path) -> accelerator.Accelerator:
     """
     store = Store(folder / "store")
     store.root.mkdir(mode=0o700, exist_ok=True)
-    return accelerator.verdict(store.answers).accelerator
+    return accelerator.verdict(store.probe_cache).accelerator
 
 
 def table() -> Guest:

@@ -91,7 +91,7 @@ def _guests(folder: Path, numbers: tuple[int, ...]) -> dict[int, Path]:
     store = _store(folder, "this")
     archive = folder / "guest.tar"
     with launch.started(
-        list(images.values()), "raw", accel=accelerator.verdict(store.answers).accelerator, tmpdir=folder
+        list(images.values()), "raw", accel=accelerator.verdict(store.probe_cache).accelerator, tmpdir=folder
     ) as session:
         for number, device in zip(numbers, session.g.list_devices(), strict=True):
             _archive(archive, number)
@@ -119,7 +119,7 @@ def _store(folder: Path, who: str) -> Store:
     """A store in which the working accelerator is cached."""
     store = Store(folder / f"store-{who}")
     store.root.mkdir(mode=0o700, exist_ok=True)
-    accelerator.verdict(store.answers)
+    accelerator.verdict(store.probe_cache)
     return store
 
 

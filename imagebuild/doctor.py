@@ -52,7 +52,7 @@ def examine(store: Store) -> Iterator[HostFinding]:
     yield from _modules()
     verdict = accelerator.Verdict("tcg", "QEMU is not installed")
     try:
-        verdict = accelerator.verdict(store.answers)
+        verdict = accelerator.verdict(store.probe_cache)
         level: Level = "note" if verdict.emulated else "ok"
         yield HostFinding(level, "accelerator", f"{'emulation' if verdict.emulated else 'KVM'}: {verdict.reason}")
     except ImageBuildError as error:

@@ -5,6 +5,7 @@ profile.
 from __future__ import annotations
 
 import gc
+import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -74,6 +75,14 @@ def golden(request: pytest.FixtureRequest) -> Callable[[Path, str], None]:
         assert text == path.read_text(encoding="utf-8"), "run pytest --regenerate if this change is intended"
 
     return compare
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """As in a terminal, even if these tests run in a shell's background, which ignores the signal."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture

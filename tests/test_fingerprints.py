@@ -67,6 +67,7 @@ def test_a_step_covers_what_it_runs(roots: list[str], places: tuple[str | Path, 
     assert code(closure(*(f"imagebuild.{root}" for root in roots))) - covered(*places) - neutral == set()
 
 
+@pytest.mark.seconds
 def test_a_source_covers_its_part_of_the_installers() -> None:
     ran = {name for name in code(closure("imagebuild.anaconda.medium")) if name.startswith("anaconda.")}
     assert ran - covered(*anaconda.SOURCE_CODE) - PROOFS == set()

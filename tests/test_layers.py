@@ -84,7 +84,8 @@ def type_checking_only(tree: ast.Module) -> set[ast.stmt]:
     }
 
 
-def imports(path: Path, *, running_only: bool = False) -> set[str]:
+@cache
+def imports(path: Path, *, running_only: bool = False) -> frozenset[str]:
     """Absolute names of the modules that a source file imports, anywhere in the file."""
     tree = tree_of(path)
     skipped = type_checking_only(tree) if running_only else set()
@@ -101,7 +102,7 @@ def imports(path: Path, *, running_only: bool = False) -> set[str]:
             found.add(module)
             # `from package import module` imports the module too.
             found.update(f"{module}.{alias.name}" for alias in node.names if is_module(f"{module}.{alias.name}"))
-    return found
+    return frozenset(found)
 
 
 def is_module(name: str) -> bool:

@@ -80,7 +80,7 @@ def _facts(job: Job, new: Artifact, customised: Path, images: Sequence[ImageReco
         began=job.began,
         ended=datetime.now(UTC),
         seconds=job.cache.seconds,
-        tools=tool_versions.every(tool_versions.deciding()),
+        tools=tool_versions.every(job.settings.store.probe_cache),
     )
 
 

@@ -6,7 +6,7 @@ import os
 import shutil
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from imagebuild import fingerprint, log
@@ -19,12 +19,11 @@ from imagebuild.build.plan import Plan
 from imagebuild.build.recorder import recorded
 from imagebuild.build.step_cache import Settings
 from imagebuild.errors import HostError, ImageBuildError, from_os
-from imagebuild.host import probe_cache
 from imagebuild.host.process import end_marked, marked
 from imagebuild.progress import Reporter
 from imagebuild.recipe.model.recipe import Recipe
 from imagebuild.schema.section import MIB
-from imagebuild.step import Step, Tools
+from imagebuild.step import Step
 from imagebuild.store.artifact import Artifact, ArtifactFolder
 from imagebuild.store.history import History
 from imagebuild.store.runs import new_run
@@ -82,10 +81,13 @@ def make_plan(recipe: Recipe, store: Store, world: Freshness | None = None) -> P
     ``Outlook.asked``.
     """
     looked = installers.of(recipe).look_up(recipe, store)
-    # cached: it takes 0.5 s, and hardly ever changes
-    programs = probe_cache.of_files(tool_versions.deciding_depends_on())
-    deciding = probe_cache.kept(store.answers, "tools", programs, lambda: asdict(tool_versions.deciding()))
-    return plans.make(recipe, looked, tools=Tools(**deciding), secret_key=store.key(), world=world or Freshness(store))
+    return plans.make(
+        recipe,
+        looked,
+        tools=tool_versions.deciding(store.probe_cache),
+        secret_key=store.key(),
+        world=world or Freshness(store),
+    )
 
 
 def planned(recipe: Recipe, settings: Settings) -> Outlook:

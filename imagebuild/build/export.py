@@ -55,7 +55,7 @@ def virt_type(recipe: Recipe, store: Store) -> VirtType:
     wanted = recipe.vm.virt_type
     if wanted != "auto":
         return wanted
-    return "qemu" if accelerator.verdict(store.answers, recipe.os.arch).emulated else "kvm"
+    return "qemu" if accelerator.verdict(store.probe_cache, recipe.os.arch).emulated else "kvm"
 
 
 def as_known_here(recipe: Recipe) -> Recipe:

@@ -22,7 +22,7 @@ def known_accelerator(recipe: Recipe, store: Store) -> accelerator.Accelerator |
     """The accelerator of a build's machines, or None if it would have to be verified first."""
     if recipe.vm.virt_type == "qemu":
         return "tcg"
-    found = accelerator.known(store.answers, recipe.os.arch)
+    found = accelerator.known(store.probe_cache, recipe.os.arch)
     return found.accelerator if found else None
 
 
@@ -38,7 +38,7 @@ def proved_accelerator(recipe: Recipe, store: Store) -> accelerator.Verdict:
             "the recipe sets vm.virt_type: xen, but imagebuild cannot run the installation under Xen",
             "install with vm.virt_type: auto; machine.virt_type: xen still describes a machine for Xen",
         )
-    found = accelerator.verdict(store.answers, recipe.os.arch)
+    found = accelerator.verdict(store.probe_cache, recipe.os.arch)
     if wanted == "kvm" and found.emulated:
         raise HostError(
             f"the recipe requires KVM, but {found.reason}",
@@ -59,5 +59,5 @@ def machines(store: Store) -> Iterator[hypervisor.Hypervisor | None]:
     if not there and not accelerator.others_run():
         yield None
         return
-    with hypervisor.connected(hide_kvm=not there and accelerator.verdict(store.answers).emulated) as connection:
+    with hypervisor.connected(hide_kvm=not there and accelerator.verdict(store.probe_cache).emulated) as connection:
         yield connection

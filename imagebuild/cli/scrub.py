@@ -276,7 +276,7 @@ def _call(text: str) -> OperationCall:
 
 
 def _accelerator(store: Store) -> accelerator.Accelerator:
-    return accelerator.verdict(store.answers).accelerator
+    return accelerator.verdict(store.probe_cache).accelerator
 
 
 def _scratch(store: Store) -> AbstractContextManager[Path]:

@@ -157,7 +157,7 @@ def look_up(recipe: Recipe, store: Store) -> Mirror:
         return Mirror(recipe.installer.mirror)
     # cached: it takes 0.5 s, and hardly ever changes
     configured = probe_cache.of_files(mirror_depends_on())
-    return Mirror(**probe_cache.kept(store.answers, "mirror", configured, lambda: asdict(host_mirror())))
+    return Mirror(**probe_cache.kept(store.probe_cache, "mirror", configured, lambda: asdict(host_mirror())))
 
 
 def look_here(recipe: Recipe) -> Mirror:

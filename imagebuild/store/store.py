@@ -54,9 +54,9 @@ _TAG = (
     "this file: https://bford.info/cachedir/\n"
 )
 """Marks a cache for backup programs."""
-_ANSWERS = "host.json"
+_PROBE_CACHE = "host.json"
 _LOST = "lost+found"
-_OF_ANY = frozenset({_LOST, _ANSWERS})
+_OF_ANY = frozenset({_LOST, _PROBE_CACHE})
 """Names that may also be in the root of an empty file system, or in a store without builds."""
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -144,7 +144,7 @@ class Store:
             ) from error
         self._claim()
         self.runs = Runs(self.root / "work")
-        self.answers = self.root / _ANSWERS
+        self.probe_cache = self.root / _PROBE_CACHE
         """The file of the probe cache: see imagebuild.host.probe_cache."""
 
     def _claim(self) -> None:

@@ -107,6 +107,7 @@ def message(error: pytest.ExceptionInfo[RecipeError]) -> str:
     return str(error.value.problems[0])
 
 
+@pytest.mark.seconds
 def test_a_tree_by_https(
     recipe: Callable[[str], Recipe], tmp_path: Path, tls_server: FaultyServer, certificate: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -306,6 +307,7 @@ def test_a_kernel_with_its_initrd(recipe: Callable[[str], Recipe], tmp_path: Pat
     assert made(source.look_up(recipe(without)), tmp_path / "tree").image is None
 
 
+@pytest.mark.seconds
 def test_virt_install_accepts_each_of_them(recipe: Callable[[str], Recipe], tmp_path: Path) -> None:
     """virt-install's dry run with libvirt's test driver: it can boot from the folder as a tree."""
     path = image(tree(tmp_path / "tree"))

@@ -53,7 +53,7 @@ def converted(folder: Path, *, hashes: bool | None = False, more: str = "") -> A
             file.write(name.encode())
     tools = Tools(mmdebstrap="1", libguestfs="1", qemu="7")
     plan = plans.make(recipe, Mirror("http://mirror.example/debian"), tools=tools, secret_key=b"k" * 32)
-    settings = Settings(Store(folder / "store"), folder / "artifacts")
+    settings = Settings(Store(folder.parent / "store-of-all"), folder / "artifacts")
     with ExitStack() as held:
         return convert.artifact(Job(plan, settings, SILENT_REPORTER, "web-1", folder, held), folder)
 

@@ -20,6 +20,7 @@ from imagebuild.recipe.load import load
 from imagebuild.store.store import Store
 
 
+@pytest.mark.seconds
 def test_an_iso_image_is_next_to_the_script(tmp_path: Path) -> None:
     for name in (treeinfo.KERNEL, treeinfo.INITRD):
         (tmp_path / "tree" / name).parent.mkdir(parents=True, exist_ok=True)

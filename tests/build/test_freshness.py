@@ -197,6 +197,7 @@ def builds(tmp_path: Path) -> Callable[[str], Builds]:
     return of
 
 
+@pytest.mark.seconds
 def test_a_new_archive_leads_to_a_new_image_once(local: LocalMirror, builds: Callable[[str], Builds]) -> None:
     web = builds(RECIPE % (local.mirror.main, "host"))
     web.build(web.outlook(), THERE)
@@ -212,6 +213,7 @@ def test_a_new_archive_leads_to_a_new_image_once(local: LocalMirror, builds: Cal
         assert after.plan.convert.fingerprint == nightly.plan.convert.fingerprint
 
 
+@pytest.mark.seconds
 def test_an_image_whose_store_is_gone_is_compared_with_the_mirror(
     local: LocalMirror, builds: Callable[[str], Builds]
 ) -> None:
@@ -224,6 +226,7 @@ def test_an_image_whose_store_is_gone_is_compared_with_the_mirror(
     assert "payload" in web.outlook(if_changed=True).to_run
 
 
+@pytest.mark.seconds
 def test_an_image_whose_store_is_gone_grows_old(
     local: LocalMirror, builds: Callable[[str], Builds], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -243,6 +246,7 @@ def test_an_image_whose_store_is_gone_grows_old(
     assert web.outlook(max_age=7 * 86400).artifact is None
 
 
+@pytest.mark.seconds
 def test_packages_that_the_vm_fetches_count_too(local: LocalMirror, builds: Callable[[str], Builds]) -> None:
     web = builds(RECIPE % (local.mirror.main, "in-vm"))
     web.build(web.outlook(if_changed=True))
@@ -291,6 +295,7 @@ SOURCES = {
 }
 
 
+@pytest.mark.seconds
 @pytest.mark.parametrize("kind", SOURCES)
 def test_the_repositories_of_anaconda(
     server: FaultyServer, builds: Callable[[str], Builds], kind: str, tmp_path: Path

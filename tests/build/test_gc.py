@@ -143,6 +143,7 @@ def test_programs_files_and_locks_of_a_killed_build_are_removed(store: Store, tm
     assert not (store.root / "work" / "web-1").exists()
 
 
+@pytest.mark.seconds
 def test_a_program_that_ignores_sigterm_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(programs, "_GRACE", 0.5)
     script = "trap '' TERM; echo ready; while :; do sleep 0.1; done"

@@ -156,6 +156,7 @@ def error_of(outcome: scheduler.Outcome) -> ErrorReported:
     return outcome.end
 
 
+@pytest.mark.seconds
 @pytest.mark.parametrize(
     ("jobs", "room", "at_once"),
     [
@@ -217,14 +218,7 @@ def test_a_build_that_is_killed_is_a_failure(several: Fixture) -> None:
     assert several.reported.lines == ["killed install failed: ended early"]
 
 
-@pytest.fixture
-def interruptible() -> Iterator[None]:
-    """As in a terminal, even if these tests run in a shell's background, which ignores the signal."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
+@pytest.mark.seconds
 @pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_reaches_every_build(several: Fixture) -> None:
     def interrupt() -> None:
@@ -252,6 +246,7 @@ def test_a_build_that_reports_no_image_is_a_failure() -> None:
     assert error_of(relay.outcome(0, 1.0)).message.startswith("the build's process ended early (exit status 0)")
 
 
+@pytest.mark.seconds
 def test_each_format_needs_disk_space(tmp_path: Path) -> None:
     settings = Settings(Store(tmp_path / "store"), tmp_path / "out")
 

@@ -140,6 +140,7 @@ def test_a_store_that_cannot_be_written_is_reported_in_a_sentence(
     assert "Permission denied (/store/key)" in done.stderr
 
 
+@pytest.mark.seconds
 def test_a_build_imports_no_more_than_it_needs() -> None:
     """If the store has all results, imports take most of a build's time.
 

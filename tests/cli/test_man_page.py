@@ -46,6 +46,7 @@ def completed(*words: str, folder: Path) -> list[str]:
     return [line.partition(",")[2] for line in ran.stdout.splitlines()]
 
 
+@pytest.mark.seconds
 def test_names_of_recipes_are_completed(tmp_path: Path) -> None:
     (tmp_path / "recipes").mkdir()
     (tmp_path / "recipes/zebra.yaml").write_text("name: zebra\nos: {family: debian, version: 13, codename: trixie}\n")

@@ -190,6 +190,7 @@ def test_a_stream_that_cannot_print_a_character_gets_its_escape() -> None:
 # The commands.
 
 
+@pytest.mark.seconds
 @names
 @given(TEXT)
 @example(BAD)
@@ -214,6 +215,7 @@ def test_help_keeps_its_line_breaks() -> None:
     assert "Missing argument" in ran("build").err
 
 
+@pytest.mark.seconds
 @names
 @given(TEXT, TEXT)
 @example(BAD, BAD)
@@ -232,6 +234,7 @@ def test_keys_and_values_of_a_recipe(key: str, value: str) -> None:
     assert json.loads(text)["runs"][0]["results"]
 
 
+@pytest.mark.seconds
 @settings(max_examples=4)
 @given(TEXT)
 @example(BAD)

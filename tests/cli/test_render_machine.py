@@ -55,6 +55,7 @@ def test_name_and_images_require_domain(folder: Path) -> None:
     assert isinstance(render("--command", "--images", "/srv").exception, UsageError)
 
 
+@pytest.mark.seconds
 def test_the_command_can_be_pasted_and_names_the_files_of_into(folder: Path) -> None:
     words = pasted(render("--command", "--into", "by hand").output)
     assert words[0] == "virt-install"

@@ -34,6 +34,7 @@ def test_own_addresses_and_those_of_others(path: str, text: str, expected: set[s
     assert {str(one) for one in ip_addresses.given_in(path, text)} == expected
 
 
+@pytest.mark.seconds
 @pytest.mark.parametrize(
     "text", ["a: &a\n  b: *a\n  addresses: [192.0.2.10]\n", "[" * 5000, "a: [", "- &x [*x]\n", "? [a]\n: 1\n"]
 )

@@ -262,6 +262,7 @@ def test_a_secret_in_a_long_line_is_found_without_the_lines_number() -> None:
     assert found("/root/x.json", line, "credentials") == ["account token"]
 
 
+@pytest.mark.seconds
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize(
     "text",

@@ -227,6 +227,7 @@ def test_a_query_is_not_shown(server: FaultyServer) -> None:
     assert "/gone?…" in wrong.value.message
 
 
+@pytest.mark.seconds
 @pytest.mark.parametrize("stalled_after", [0, 100_000])
 def test_a_server_that_falls_silent(server: FaultyServer, get: Callable[..., bytes], stalled_after: int) -> None:
     server.faults.stall_after = stalled_after
@@ -238,6 +239,7 @@ def test_a_server_that_falls_silent(server: FaultyServer, get: Callable[..., byt
     assert get() == BODY
 
 
+@pytest.mark.seconds
 def test_a_server_that_drips(server: FaultyServer, get: Callable[..., bytes]) -> None:
     """Each byte arrives in time, but the file never would."""
     server.faults.stall_after, server.faults.drip = 1000, 0.02
@@ -347,6 +349,7 @@ def test_a_file_that_does_not_fit_is_not_downloaded(
         get()
 
 
+@pytest.mark.seconds
 def test_another_thread_can_end_it(server: FaultyServer, get: Callable[..., bytes]) -> None:
     server.faults.stall_after = 1_000_000
     wrong: list[BaseException] = []
@@ -368,6 +371,7 @@ def test_another_thread_can_end_it(server: FaultyServer, get: Callable[..., byte
     assert "big.iso was cancelled" in str(wrong[0])
 
 
+@pytest.mark.seconds
 def test_an_interrupt_keeps_the_part(server: FaultyServer, tmp_path: Path) -> None:
     server.content["/big.iso"] = BODY
     server.faults.stall_after = 2_000_000

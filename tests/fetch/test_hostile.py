@@ -119,6 +119,7 @@ _RANGES = st.one_of(
 )
 
 
+@pytest.mark.seconds
 @given(
     status=st.sampled_from(["200 OK", "206 Partial Content", "416 No"]),
     tag=st.sampled_from(['"one"', '"two"', 'W/"one"', "one", ""]),
@@ -172,6 +173,7 @@ def test_attempts_are_limited_even_if_each_makes_progress(server: FaultyServer, 
     assert server.seen[-1] == ("/f", "bytes=2200000-")
 
 
+@pytest.mark.seconds
 def test_the_total_time_is_limited(tmp_path: Path) -> None:
     def script(_asked: bytes, line: socket) -> None:
         line.sendall(head("200 OK"))
@@ -277,6 +279,7 @@ def _chunk_size_without_end(_asked: bytes, line: socket) -> None:
         time.sleep(0.001)
 
 
+@pytest.mark.seconds
 @pytest.mark.parametrize(
     "script",
     [
@@ -376,6 +379,7 @@ def test_never_down_to_http_after_a_redirect_to_https(
     assert server.seen == []
 
 
+@pytest.mark.seconds
 def test_two_processes_that_download_to_the_same_place(server: FaultyServer, tmp_path: Path) -> None:
     server.content["/f"] = BODY
     server.faults.stall_after, server.faults.drip = len(BODY) - 20, 0.02
@@ -394,6 +398,7 @@ def test_two_processes_that_download_to_the_same_place(server: FaultyServer, tmp
     assert [asked for _, asked in server.seen] == [None, None]  # neither resumed the other's part
 
 
+@pytest.mark.seconds
 @pytest.mark.parametrize(("validator", "left"), [('"one"', ["f.part", "f.part.json"]), (None, [])])
 def test_an_interrupt_leaves_only_what_can_be_resumed(
     server: FaultyServer, tmp_path: Path, validator: str | None, left: list[str]

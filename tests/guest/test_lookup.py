@@ -91,6 +91,7 @@ def test_links_stay_in_the_guest_and_end() -> None:
     assert disk.glob("/*/passwd") == ["/absolute/passwd", "/etc/passwd", "/out/passwd"]
 
 
+@pytest.mark.seconds
 def test_a_tree_of_any_depth_is_walked() -> None:
     disk = MemoryDisk(with_folders({"/deep" + "/d" * 1500: Node("file", 0o644)}))
     assert sum(1 for _ in disk.walk("/deep")) == 1500

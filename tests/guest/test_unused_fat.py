@@ -72,6 +72,7 @@ def wiped(image: Path) -> None:
     image.write_bytes(data)
 
 
+@pytest.mark.seconds
 @pytest.mark.parametrize("kind", KINDS)
 def test_names_of_removed_files_ends_of_clusters_and_free_clusters(tmp_path: Path, kind: str) -> None:
     image = tmp_path / "disk"
@@ -89,6 +90,7 @@ def test_names_of_removed_files_ends_of_clusters_and_free_clusters(tmp_path: Pat
     assert read_by(image).sectors == []
 
 
+@pytest.mark.seconds
 def test_damage_is_reported(tmp_path: Path) -> None:
     image = tmp_path / "disk"
     made(image, "fat16")

@@ -16,6 +16,7 @@ from imagebuild.host.hints import command_line, shown
 NAMES = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=20)
 
 
+@pytest.mark.seconds
 @settings(max_examples=60, deadline=None)
 @given(st.lists(NAMES, min_size=1, max_size=3))
 def test_a_shell_reads_the_intended_words(words: list[str]) -> None:

@@ -68,6 +68,7 @@ def info(image: FinishedImage) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.seconds
 def test_all_formats_are_written_in_one_pass(disk: Path, tmp_path: Path) -> None:
     made = convert(disk, targets(tmp_path / "out", *OURS, "vhdx"))
     assert {name: image.compression for name, image in made.items()} == {
@@ -100,6 +101,7 @@ def test_the_header_names_the_compression(disk: Path, tmp_path: Path, compressio
     assert vmdk["format-specific"]["data"]["create-type"] == "streamOptimized"
 
 
+@pytest.mark.seconds
 @pytest.mark.parametrize("compression", ["zstd", "zlib"])
 def test_the_bytes_do_not_depend_on_the_number_of_threads(disk: Path, tmp_path: Path, compression: Compression) -> None:
     digests = {
@@ -137,6 +139,7 @@ def disks(draw: st.DrawFn) -> tuple[int, list[tuple[int, bytes]]]:
     return size, parts
 
 
+@pytest.mark.seconds
 @settings(max_examples=40, deadline=None)
 @given(disks(), st.sampled_from(["zstd", "zlib"]))
 def test_any_disk_survives_the_conversion(made: tuple[int, list[tuple[int, bytes]]], compression: Compression) -> None:
@@ -156,6 +159,7 @@ def test_a_size_that_is_not_a_multiple_of_sectors_is_rounded_up(tmp_path: Path) 
         verify(disk, image)
 
 
+@pytest.mark.seconds
 def test_a_large_disk_with_little_data(tmp_path: Path) -> None:
     size = 64 << 30
     disk = written(tmp_path / "disk.raw", size, (0, TEXT), (size // 2, noise(70 * CLUSTER)), (size - 3, b"end"))
@@ -164,6 +168,7 @@ def test_a_large_disk_with_little_data(tmp_path: Path) -> None:
         assert image.size < 10 * MIB, name
 
 
+@pytest.mark.seconds
 def test_incompressible_data_takes_hardly_more_space(tmp_path: Path) -> None:
     disk = written(tmp_path / "disk.raw", 32 * MIB, (0, noise(32 * MIB)))
     made = convert(disk, targets(tmp_path / "out", *OURS))
@@ -201,6 +206,7 @@ def test_a_full_file_system_is_reported_and_left_clean(disk: Path, small_file_sy
     assert list(small_file_system.iterdir()) == []
 
 
+@pytest.mark.seconds
 def test_an_interruption_leaves_nothing(tmp_path: Path) -> None:
     class Interrupted:
         def update(self, detail: str = "", fraction: float | None = None) -> None:

@@ -36,6 +36,7 @@ def findings(content: bytes, syntax: str | None = None) -> CheckReport:
     return report
 
 
+@pytest.mark.seconds
 @pytest.mark.timeout(120)  # for twenty files, on a busy machine
 @pytest.mark.parametrize("group", GROUPS, ids=[group[0][0] for group in GROUPS])
 def test_each_file_of_the_corpus_produces_a_result_or_findings(group: list[tuple[str, str, bytes]]) -> None:
@@ -56,6 +57,7 @@ def whole(version: str) -> Iterator[Any]:
     yield handler_class(version)()
 
 
+@pytest.mark.seconds
 def test_the_quick_handler_reports_what_pykickstarts_own_reports(monkeypatch: pytest.MonkeyPatch) -> None:
     texts = [(version, content.decode()) for _, version, content in CORPUS[:70] if _is_text(content)]
     quick = [parse.parse(text, version) for version, text in texts]
@@ -74,6 +76,7 @@ def _is_text(content: bytes) -> bool:
         return False
 
 
+@pytest.mark.seconds
 @settings(max_examples=settings.default.max_examples * 3)
 @given(st.sampled_from(CORPUS), st.lists(st.tuples(st.floats(0, 1), st.binary(max_size=6)), max_size=4))
 def test_mutations(one: tuple[str, str, bytes], changes: list[tuple[float, bytes]]) -> None:

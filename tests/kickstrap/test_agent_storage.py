@@ -35,6 +35,7 @@ def partition_table(path: Path) -> dict[str, Any]:
     return table
 
 
+@pytest.mark.seconds
 def test_sfdisk_makes_the_partitions(tmp_path: Path) -> None:
     path = image(tmp_path)
     machine = TargetMachine((devices.disk_size(str(path)),))

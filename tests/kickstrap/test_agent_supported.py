@@ -415,6 +415,7 @@ def storage_line(draw: st.DrawFn) -> str:
     return " ".join([command, *([draw(names)] if named else []), *words])
 
 
+@pytest.mark.seconds
 @given(
     st.lists(storage_line(), max_size=12),
     st.sampled_from(

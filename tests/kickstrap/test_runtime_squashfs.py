@@ -85,6 +85,7 @@ def test_parts_are_read_while_packing(tmp_path: Path) -> None:
     assert "usr/share/doc/bash/copyright" not in parts.files
 
 
+@pytest.mark.seconds
 def test_the_same_archive_produces_the_same_image(tmp_path: Path) -> None:
     archive = _archive(tmp_path / "root.tar")
     squashfs.pack(archive, tmp_path / "one.img", SILENT)

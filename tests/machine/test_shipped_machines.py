@@ -27,6 +27,7 @@ def pasted(command: str) -> list[str]:
     return said.stdout.split("\0")[:-1]
 
 
+@pytest.mark.seconds
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.name)
 def test_virt_install_command(
     recipe: Recipe, golden: Callable[[Path, str], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -139,6 +139,7 @@ def arrives(recipe: Recipe, folder: Path) -> None:
     assert ours == theirs
 
 
+@pytest.mark.seconds
 @pytest.mark.parametrize("key", KEYS)
 @given(data=st.data())
 def test_any_value_arrives_or_is_refused(key: str, data: st.DataObject, tmp_path: Path) -> None:
@@ -148,6 +149,7 @@ def test_any_value_arrives_or_is_refused(key: str, data: st.DataObject, tmp_path
         arrives(recipe, tmp_path)
 
 
+@pytest.mark.seconds
 @given(st.fixed_dictionaries({}, optional=KEYS))
 def test_any_machine_arrives_or_is_refused(tmp_path: Path, machine: dict[str, Any]) -> None:
     recipe = accepted(machine)

@@ -97,6 +97,7 @@ def test_an_iso_image_is_in_the_machines_drive(machine: InstallMachine) -> None:
     assert drive.find("readonly") is not None
 
 
+@pytest.mark.seconds
 def test_the_real_program_understands_it_too(machine: InstallMachine) -> None:
     """With the program itself and libvirt's test driver, which knows one architecture and type."""
     argv = command(replace(machine, connect="test:///default"))
@@ -109,6 +110,7 @@ def test_the_real_program_understands_it_too(machine: InstallMachine) -> None:
     assert domain.find("devices/serial/source").attrib["path"] == str(machine.console_log)  # type: ignore[union-attr]
 
 
+@pytest.mark.seconds
 @pytest.mark.parametrize("folder", ["a,b", "a=b", "a b", "$HOME `id` \\", "ü%s#;|", "path=x,bus=ide"])
 def test_unusual_but_valid_paths_are_unchanged(machine: InstallMachine, tmp_path: Path, folder: str) -> None:
     place = tmp_path / folder

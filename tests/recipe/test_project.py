@@ -32,6 +32,7 @@ def made(tmp_path: Path) -> Path:
     return tmp_path / "web-images"
 
 
+@pytest.mark.seconds
 def test_its_recipe_is_found_and_clean(made: Path) -> None:
     ran = imagebuild("lint", "web", folder=made)
     assert (ran.returncode, ran.stderr) == (0, "")
@@ -39,18 +40,21 @@ def test_its_recipe_is_found_and_clean(made: Path) -> None:
     assert {"web", "debian-13"} <= {one["name"] for one in listed}
 
 
+@pytest.mark.seconds
 def test_it_can_be_planned(made: Path) -> None:
     ran = imagebuild("plan", "web", "--json", folder=made)
     assert ran.returncode == 0, ran.stderr
     assert json.loads(ran.stdout)["recipe"] == "web"
 
 
+@pytest.mark.seconds
 def test_its_recipe_adds_to_what_it_extends(made: Path) -> None:
     kickstart = imagebuild("render", "web", folder=made).stdout
     assert "\nhtop\n" in kickstart
     assert "\ntree\n" in kickstart
 
 
+@pytest.mark.seconds
 def test_one_image_of_a_recipe_with_a_matrix(tmp_path: Path) -> None:
     assert imagebuild("init", "p", "--name", "web", "--from", "rocky-10", folder=tmp_path).returncode == 0
     ran = imagebuild("list", "--json", folder=tmp_path / "p")
@@ -59,12 +63,14 @@ def test_one_image_of_a_recipe_with_a_matrix(tmp_path: Path) -> None:
     assert imagebuild("lint", "web", folder=tmp_path / "p").returncode == 0
 
 
+@pytest.mark.seconds
 def test_the_schema_is_where_its_recipe_says(made: Path) -> None:
     first = (made / "recipes/web.yaml").read_text().splitlines()[0]
     schema = made / "recipes" / first.partition("$schema=")[2]
     assert json.loads(schema.read_text())["properties"]["extends"]
 
 
+@pytest.mark.seconds
 def test_a_second_time_nothing_is_touched(made: Path) -> None:
     before = {path: path.read_bytes() for path in made.rglob("*") if path.is_file()}
     ran = imagebuild("init", ".", "--name", "web", folder=made)

@@ -97,6 +97,7 @@ def test_the_domain_definition(name: str, golden: Callable[[Path, str], None]) -
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.seconds
 @every_image
 def test_the_real_virt_install_accepts_the_command(name: str, tmp_path: Path) -> None:
     """The real program with libvirt's test driver, which supports one architecture, one type and no

@@ -308,6 +308,7 @@ def put(path: Path, kind: str, content: bytes, canary: Path, mode: int) -> None:
             path.hardlink_to(canary)
 
 
+@pytest.mark.seconds
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     folder=KINDS, mode=MODES, journal=KINDS, done=KINDS, file_mode=MODES, task=TASKS, changed=FIELDS,

@@ -184,6 +184,7 @@ def test_overwriting_keeps_names_handles_and_holes(tmp_path: Path) -> None:
     assert other.stat().st_blocks * 512 < 1 << 20
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_waits_until_the_images_are_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     disks = images(tmp_path, "a", "b")
     real = transaction.overwrite

@@ -85,6 +85,7 @@ def test_a_build_is_updated_when_it_has_ended(history: History) -> None:
     assert done.seconds == 60.5
 
 
+@pytest.mark.seconds
 def test_several_processes_create_it_and_write_concurrently(store: Store, history: History) -> None:
     body = (
         "for at in range(25):\n"

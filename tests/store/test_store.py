@@ -292,6 +292,7 @@ def test_a_folder_with_other_content_is_refused(tmp_path: Path) -> None:
     Store(tmp_path / "home" / "cache")  # already a store
 
 
+@pytest.mark.seconds
 def test_several_processes_create_a_store_concurrently(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from imagebuild.store.store import Store; "

@@ -62,6 +62,7 @@ ADD = st.lists(st.from_regex(r"[a-c]{1,2}(=[a-c]{0,2})?", fullmatch=True) | st.s
 EDIT = st.builds(Edit, ADD.map(tuple), st.lists(st.sampled_from(["b", "bb", "quiet", "c_c"]), max_size=2).map(tuple))
 
 
+@pytest.mark.seconds
 @settings(max_examples=100)
 @given(LINE, EDIT)
 @example("aa=aa aa=aa", Edit(("aa", "aa=aa")))

@@ -98,6 +98,7 @@ def _rest(data: Mapping[str, Any]) -> list[Any]:
     ]
 
 
+@pytest.mark.seconds
 @given(_files(), st.booleans())
 def test_any_file(written: tuple[str, dict[str, Any]], kernel_names: bool) -> None:
     text, data = written
@@ -268,6 +269,7 @@ def test_several_without_names() -> None:
     )
 
 
+@pytest.mark.seconds
 @pytest.mark.parametrize(
     "text",
     [

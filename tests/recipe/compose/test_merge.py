@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -63,6 +64,7 @@ def _check(value: Value, a: Any, b: Any) -> None:
         _check(inner, a[key] if in_a else None, b[key] if in_b else None)
 
 
+@pytest.mark.seconds
 @given(st.dictionaries(KEYS, ANY, max_size=4), st.dictionaries(KEYS, ANY, max_size=4))
 def test_any_two_mappings_are_merged_or_refused_with_a_place(a: Any, b: Any) -> None:
     merger = Merger()
