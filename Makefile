@@ -6,6 +6,9 @@ PYTEST_ARGS ?=
 # `-m`, because a tool that the distribution packages has no script in .venv/bin.
 python := .venv/bin/python
 
+# Each of the many processes of the tests would compile all modules again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help setup image test test-unit test-all lint check bench lock vulnerabilities structure clean
 

@@ -10,6 +10,8 @@ from collections.abc import Callable
 
 import pytest
 import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
 
 from imagebuild.customise import registry
 from imagebuild.customise.identifiers import Renaming, fresh
@@ -109,6 +111,17 @@ def test_every_spelling_is_found() -> None:
     assert not re.search(rb"[1-9a-wyzA-F]{4}", renaming(text.encode()).replace(b"dev-disk-by\\x2duuid", b""))
     assert renaming.names(text.encode())
     assert not renaming.names(b"5b2844d4-1449-4f8b-95ae-38a06d1bd95")
+
+
+RENAMING = Renaming({ROOT: ROOT[::-1], "ABCD-1234": "1234-ABCD", "deadbeef": "cafebabe"})
+PIECES = [*RENAMING._spellings, b"ABCD-1234", b"deadbeef", b"0", b"deadbe", b"\\x2d", b" ", b"\0", ROOT[:9].encode()]
+
+
+@given(st.lists(st.sampled_from(PIECES) | st.binary(max_size=4), max_size=12).map(b"".join))
+def test_it_finds_what_its_regular_expression_would(content: bytes) -> None:
+    expected = RENAMING._pattern.sub(lambda found: RENAMING._spellings[found[0]], content)
+    assert RENAMING(content) == expected
+    assert RENAMING.names(content) == (RENAMING._pattern.search(content) is not None)
 
 
 def test_spellings_of_volumes() -> None:
