@@ -25,7 +25,7 @@ image: setup ## build a recipe into artifacts/ (RECIPE=debian-13)
 test: setup ## all tests except the slow ones; boots virtual machines (PYTEST_ARGS=…)
 	@status=0; \
 	$(python) -m pytest -n logical -m 'not guestfs and not vm and not index and not slow' --none-will-do $(PYTEST_ARGS) || status=1; \
-	$(python) -m pytest -n logical --maxprocesses 2 --dist loadfile -m '(guestfs or vm or index) and not slow' --none-will-do $(PYTEST_ARGS) || status=1; \
+	$(python) -m pytest -n logical --maxprocesses 2 --dist loadfile --no-loadscope-reorder -m '(guestfs or vm or index) and not slow' --none-will-do $(PYTEST_ARGS) || status=1; \
 	exit $$status
 
 test-unit: setup ## tests that start neither libguestfs nor a virtual machine: takes seconds

@@ -17,6 +17,19 @@ from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadScopeScheduling
 
 END_TO_END = "tests/e2e/"
+_LONGEST = (
+    "tests/operations/test_operations.py",
+    "tests/customise/test_scrubbing_encrypted.py",
+    "tests/customise/test_renewing_volumes.py",
+    "tests/operations/test_families.py",
+    "tests/guest/test_unused.py",
+    "tests/kickstrap/test_runtime_boot.py",
+    "tests/customise/test_relabelling.py",
+    "tests/customise/test_scrubbing_ends_early.py",
+    "tests/customise/test_process.py",
+    "tests/customise/test_in_a_real_root.py",
+)
+"""Files with tests that start machines, the longest first."""
 
 settings.register_profile(
     "quick", max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -39,8 +52,18 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the most significant test first: an image that is built and boots."""
-    items.sort(key=lambda item: not item.nodeid.startswith(f"{END_TO_END}test_build.py"))
+    """Run the most significant test first, an image that is built and boots; then the files that
+    take longest, so that both processes end at about the same time.
+    """
+    items.sort(key=lambda item: _turn(item.nodeid.partition("::")[0]))
+
+
+def _turn(file: str) -> int:
+    if file == f"{END_TO_END}test_build.py":
+        return -2
+    if file.startswith(END_TO_END):
+        return -1
+    return _LONGEST.index(file) if file in _LONGEST else len(_LONGEST)
 
 
 @pytest.hookimpl(optionalhook=True)
