@@ -12,9 +12,9 @@ from pathlib import Path
 from imagebuild import fingerprint, log
 from imagebuild.build import explain, installers, postmortem, tool_versions
 from imagebuild.build import plan as plans
+from imagebuild.build.accelerators import known_accelerator
 from imagebuild.build.freshness import Freshness
 from imagebuild.build.job import Job
-from imagebuild.build.machines import domain_name, known_accelerator, machines
 from imagebuild.build.plan import Plan
 from imagebuild.build.recorder import recorded
 from imagebuild.build.step_cache import Settings
@@ -26,7 +26,7 @@ from imagebuild.schema.section import MIB
 from imagebuild.step import Step
 from imagebuild.store.artifact import Artifact, ArtifactFolder
 from imagebuild.store.history import History
-from imagebuild.store.runs import new_run
+from imagebuild.store.runs import domain_name, new_run
 from imagebuild.store.store import Store
 
 _NEEDED = {
@@ -180,6 +180,8 @@ def clear_dead_runs(store: Store) -> None:
         return
     for run in dead:
         end_marked(run)  # first: a virt-install may be about to create the domain
+    from imagebuild.build.machines import machines  # libvirt: most runs have ended in peace
+
     with machines(store) as connection:
         if connection is not None:
             for run in dead:

@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from imagebuild.build.engine import clear_dead_runs, lock_name
-from imagebuild.build.machines import domain_name, machines
+from imagebuild.build.machines import machines
 from imagebuild.errors import HostError
 from imagebuild.files import allocated, remove_tree
 from imagebuild.log import logger
 from imagebuild.store.artifact import ArtifactFolder
+from imagebuild.store.runs import domain_name
 from imagebuild.store.store import Store, StoreEntry
 
 

@@ -14,7 +14,6 @@ from imagebuild.build import plan as plans
 from imagebuild.build.explain import KICKSTART
 from imagebuild.build.installation_record import RECORD, InstallationRecord, MachineTimes
 from imagebuild.build.job import Job
-from imagebuild.build.machines import domain_name
 from imagebuild.errors import HostError, InstallStalled, Problem, RecipeError
 from imagebuild.files import write_record
 from imagebuild.host import hypervisor
@@ -29,6 +28,7 @@ from imagebuild.recipe.model.recipe import Recipe
 from imagebuild.recipe.secrets import RealSecrets
 from imagebuild.schema.section import MIB
 from imagebuild.step import Prepared
+from imagebuild.store.runs import domain_name
 
 
 def check_fits(recipe: Recipe, room: int) -> None:

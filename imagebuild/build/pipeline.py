@@ -6,8 +6,8 @@ from functools import partial
 from pathlib import Path
 
 from imagebuild.build import checkpoints, convert, installation
+from imagebuild.build.accelerators import required_accelerator
 from imagebuild.build.job import Job
-from imagebuild.build.machines import proved_accelerator
 from imagebuild.build.prepare import prepare
 from imagebuild.host.accelerator import Verdict
 from imagebuild.recipe import host_inputs
@@ -25,7 +25,7 @@ def run(job: Job) -> Artifact:
 
 
 def _installed(job: Job) -> tuple[Path, Verdict]:
-    accelerator = partial(proved_accelerator, job.recipe, job.settings.store)
+    accelerator = partial(required_accelerator, job.recipe, job.settings.store)
     installed = job.cache.find(job.plan.install)
     if installed is not None:
         return installed, accelerator()

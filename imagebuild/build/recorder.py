@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from imagebuild.build.machines import known_accelerator
+from imagebuild.build.accelerators import known_accelerator
 from imagebuild.build.plan import Plan
 from imagebuild.build.step_cache import StepCache
 from imagebuild.log import redact

@@ -27,6 +27,11 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _DESCRIBED = re.compile(r"imagebuild run (?P<run>\S+) of process \d+, runs of (?P<root>\S+)")
 
 
+def domain_name(run: str) -> str:
+    """The name of the libvirt domain of a run."""
+    return f"imagebuild-{run}"
+
+
 class Runs:
     """The runs whose folders are in ``root``."""
 
