@@ -58,7 +58,7 @@ def test_not_forever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     log = _hang(tmp_path, monkeypatch, 2)
     monkeypatch.setattr(session, "PATIENCE", (8.0, 5.0))
     with (
-        pytest.raises(HostError, match="appliance did not start in 5 s"),
+        pytest.raises(HostError, match="appliance did not start within 5 s"),
         launch.started([_disk(tmp_path)], "raw", accel="tcg", tmpdir=tmp_path),
     ):
         pass
