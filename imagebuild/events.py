@@ -22,47 +22,44 @@ Event = TypeVar("Event")
 
 
 @dataclass(frozen=True, kw_only=True)
-class StepStarted:
-    """A step begins; ``expected_seconds`` is what it took before, None if the history does not know."""
+class _OfStep:
+    """What the events of a step have in common."""
 
     event: Literal["step"] = "step"
     recipe: str
     step: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepStarted(_OfStep):
+    """A step begins; ``expected_seconds`` is what it took before, None if the history does not know."""
+
     state: Literal["started"] = "started"
     expected_seconds: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
-class StepRunning:
+class StepRunning(_OfStep):
     """What a step does now, and how much of it is done: from 0 to 1, None if that is not known."""
 
-    event: Literal["step"] = "step"
-    recipe: str
-    step: str
     state: Literal["running"] = "running"
     detail: str
     fraction: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
-class StepDone:
+class StepDone(_OfStep):
     """A step has ended, with what it made."""
 
-    event: Literal["step"] = "step"
-    recipe: str
-    step: str
     state: Literal["done"] = "done"
     summary: str
     seconds: float
 
 
 @dataclass(frozen=True, kw_only=True)
-class StepFailed:
+class StepFailed(_OfStep):
     """A step has ended without a result."""
 
-    event: Literal["step"] = "step"
-    recipe: str
-    step: str
     state: Literal["failed"] = "failed"
     error: str
     seconds: float

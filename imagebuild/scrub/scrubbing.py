@@ -45,8 +45,8 @@ def scrub(
     """Apply ``operations`` to the guest on ``images``. With ``output``, the result of the only
     image is written there, and the image stays.
 
-    ``keys`` unlock encrypted volumes. A dry run creates its temporary overlays in ``scratch``, or
-    in the system's folder for temporary files.
+    ``keys`` unlock encrypted volumes. A dry run works in ``scratch``, or in the system's temporary
+    folder.
 
     Whatever happens, each image is either unchanged or completely replaced. Raises UsageError,
     HostError or GuestError.
@@ -77,7 +77,6 @@ def scrub(
                 more=copies[1:],
                 network=network,
                 progress=progress,
-                task="customise",
                 keys=keys,
             )
 
@@ -90,8 +89,8 @@ def scrub(
         checks.check_unused(images, to_write=way == "in-place")
         if way == "in-place":
             progress.update("writing the new content into the image")
-        transaction.finish(work, "swap" if way == "swap" else "overwrite", images)
-        return result
+        transaction.finish(work, "overwrite" if way == "in-place" else "swap", images)
+    return result
 
 
 def audit(
