@@ -35,6 +35,7 @@ ROOMS = (
     "schema",
     "events",
     "customise",
+    "verify",
     "recipe",
     "kickstart",
     "machine",

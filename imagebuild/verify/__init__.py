@@ -1,0 +1,1 @@
+"""Verification: boots throwaway clones of an image, runs checks in them and compares their identities."""

@@ -1,0 +1,22 @@
+"""No swap is in use.
+
+A template has no swap partition: the host decides about memory, and a clone would carry the pages
+of the machine that the image was built on. Reads ``/proc/swaps``. Compressed memory (zram) is no
+swap in this sense: it is not on a disk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from imagebuild.verify.check import NoParams, Output
+
+Params = NoParams
+PROBES = {"swaps": "cat /proc/swaps"}
+
+
+def judge(seen: Mapping[str, Output], _params: NoParams) -> Iterator[str]:
+    for line in seen["swaps"].lines[1:]:
+        device = line.split()[0]
+        if not device.startswith("/dev/zram"):
+            yield f"swap is in use: {device}"
