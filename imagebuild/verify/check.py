@@ -28,11 +28,11 @@ class Params(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
-class NoParams(Params):
+class NoCheckParams(Params):
     """The check takes no parameters."""
 
 
-class NotApplicable(Exception):
+class NothingToCheck(Exception):
     """Raised by a check for a guest that has nothing it applies to; the text gives the reason."""
 
 
@@ -41,7 +41,7 @@ class NotCheckable(Exception):
 
 
 @dataclass(frozen=True)
-class Output:
+class Printed:
     """What a probe printed, without the last line end, and its exit status."""
 
     text: str
@@ -53,7 +53,7 @@ class Output:
         return [line for line in self.text.splitlines() if line.strip()]
 
 
-class Guest(Protocol):
+class RunningGuest(Protocol):
     """A running guest as acting checks see it. Sizes are in bytes, times in seconds."""
 
     emulated: bool
@@ -66,7 +66,7 @@ class Guest(Protocol):
     ssh_port: int | None
     """The port on 127.0.0.1 that is forwarded to the guest's port 22; None without a network card."""
 
-    def run(self, script: str, *, timeout: float = 60.0) -> Output:
+    def run(self, script: str, *, timeout: float = 60.0) -> Printed:
         """The output (both streams) and exit status of a POSIX shell script, run as root."""
 
     def upload(self, data: bytes, path: str) -> None:
@@ -95,8 +95,8 @@ class Guest(Protocol):
         """The text of the serial console since the machine started; empty without one."""
 
 
-Judge = Callable[[Mapping[str, Output], Any], Iterable[str]]
-Act = Callable[[Guest, Any], Iterable[str]]
+Judge = Callable[[Mapping[str, Printed], Any], Iterable[str]]
+Act = Callable[[RunningGuest, Any], Iterable[str]]
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ class Check:
     ``summary`` and ``description`` are the first line and the rest of its file's docstring.
     ``probes`` are shell commands by name, and ``judge`` gets their outputs and the parameters and
     returns the problems, each one sentence; none means that the check has passed. A check without
-    probes has ``act`` instead, which has its ``turn``. Both may raise NotApplicable and
+    probes has ``act`` instead, which has its ``turn``. Both may raise NothingToCheck and
     NotCheckable.
     """
 

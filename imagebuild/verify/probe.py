@@ -6,7 +6,7 @@ import re
 import shlex
 from collections.abc import Mapping
 
-from imagebuild.verify.check import Output
+from imagebuild.verify.check import Printed
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _SECONDS = 60
@@ -25,11 +25,13 @@ def script(probes: Mapping[str, str], mark: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def outputs(probes: Mapping[str, str], mark: str, printed: str) -> dict[str, Output]:
+def outputs(probes: Mapping[str, str], mark: str, printed: str) -> dict[str, Printed]:
     """The output of each command in what the script printed; those that did not end are missing."""
     found = {}
-    pattern = re.compile(rf"^{re.escape(mark)} begin (\d+)\n(.*?)\n{re.escape(mark)} end \1 (\d+)$", re.M | re.S)
+    pattern = re.compile(
+        rf"^{re.escape(mark)} begin (\d+)\n(.*?)\n{re.escape(mark)} end \1 (\d+)$", re.MULTILINE | re.DOTALL
+    )
     names = tuple(probes)
     for match in pattern.finditer(printed.replace("\r\n", "\n")):
-        found[names[int(match[1])]] = Output(match[2].removesuffix("\n"), int(match[3]))
+        found[names[int(match[1])]] = Printed(match[2].removesuffix("\n"), int(match[3]))
     return found

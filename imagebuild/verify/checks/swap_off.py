@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from imagebuild.verify.check import NoParams, Output
+from imagebuild.verify.check import NoCheckParams, Printed
 
-Params = NoParams
+Params = NoCheckParams
 PROBES = {"swaps": "cat /proc/swaps"}
 
 
-def judge(seen: Mapping[str, Output], _params: NoParams) -> Iterator[str]:
+def judge(seen: Mapping[str, Printed], _params: NoCheckParams) -> Iterator[str]:
     for line in seen["swaps"].lines[1:]:
         device = line.split()[0]
         if not device.startswith("/dev/zram"):
