@@ -138,3 +138,11 @@ class InstallFailed(ImageBuildError):
 
 class InstallStalled(InstallFailed):
     """The VM stopped making progress."""
+
+
+class BootFailed(InstallFailed):
+    """A guest did not boot; ``console`` contains the last lines of its console."""
+
+
+class BootStalled(BootFailed):
+    """A booting guest stopped making progress."""

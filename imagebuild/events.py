@@ -131,6 +131,16 @@ class Audited:
     carried: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class Verified:
+    """The end of a verification; ``result`` is as in ``verify.json``."""
+
+    event: Literal["verified"] = "verified"
+    image: str
+    verdict: Literal["passed", "failed"]
+    result: dict[str, Any]
+
+
 Step = Annotated[StepStarted | StepRunning | StepDone | StepFailed, Field(discriminator="state")]
 BuildEvent = Annotated[Step | Note | ArtifactReady | ErrorReported, Field(discriminator="event")]
 

@@ -74,7 +74,7 @@ class Hypervisor:
         connection.domainEventRegisterAny(None, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, self._on_lifecycle, None)
         return connection
 
-    def _of(self, name: str, question: Callable[[Any], T]) -> T:
+    def of(self, name: str, question: Callable[[Any], T]) -> T:
         """The domain's answer to ``question``; raises libvirtError if there is no such domain.
 
         Reconnects to a daemon that was restarted meanwhile: machines keep running without it, and
@@ -101,6 +101,15 @@ class Hypervisor:
         elif event == libvirt.VIR_DOMAIN_EVENT_STOPPED:
             self._stopped[domain.name()] = _STOPPED.get(detail, Cause.OTHER)
 
+    def start(self, xml: str) -> None:
+        """Start a transient domain, paused. It ends when this connection is closed.
+
+        Raises HostError with libvirt's reason.
+        """
+        flags = libvirt.VIR_DOMAIN_START_PAUSED | libvirt.VIR_DOMAIN_START_AUTODESTROY
+        with self._translated("start the machine"):
+            self._connection.createXML(xml, flags)
+
     def can(self, virt_type: str, arch: str = "x86_64") -> bool:
         """Whether a domain of this type (``kvm`` or ``qemu``) can be started here."""
         try:
@@ -123,7 +132,7 @@ class Hypervisor:
         """The current state of the domain. Raises HostError if the daemon does not answer."""
         with self._translated(f"ask libvirt for the domain {name}"):
             try:
-                status, reason = self._of(name, lambda domain: domain.state())
+                status, reason = self.of(name, lambda domain: domain.state())
             except libvirt.libvirtError as error:
                 if error.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:
                     raise
@@ -146,7 +155,7 @@ class Hypervisor:
         """The resources that the domain has used so far, or None if it is gone."""
         kinds = libvirt.VIR_DOMAIN_STATS_CPU_TOTAL | libvirt.VIR_DOMAIN_STATS_BLOCK | libvirt.VIR_DOMAIN_STATS_INTERFACE
         try:
-            ((_, figures),) = self._of(name, lambda domain: self._connection.domainListGetStats([domain], kinds, 0))
+            ((_, figures),) = self.of(name, lambda domain: self._connection.domainListGetStats([domain], kinds, 0))
         except (libvirt.libvirtError, ValueError):
             return None
         traffic = sum(value for key, value in figures.items() if key.endswith(".bytes"))
@@ -169,7 +178,7 @@ class Hypervisor:
     def xml(self, name: str) -> str:
         """The domain's live XML, or an empty text if it is gone."""
         try:
-            return str(self._of(name, lambda domain: domain.XMLDesc()))
+            return str(self.of(name, lambda domain: domain.XMLDesc()))
         except libvirt.libvirtError:
             return ""
 
@@ -177,7 +186,7 @@ class Hypervisor:
         """End the domain immediately, if it exists, and remove its definition, if it has one."""
         for ending in ("destroy", "undefine"):
             with suppress(libvirt.libvirtError, HostError):
-                self._of(name, methodcaller(ending))
+                self.of(name, methodcaller(ending))
 
     def qemu_log(self, name: str) -> Path:
         """The path of QEMU's log of the domain, which libvirt writes."""

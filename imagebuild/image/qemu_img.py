@@ -59,11 +59,12 @@ def can_punch(folder: Path) -> bool:
         return done.returncode == 0 and os.pread(file.fileno(), 4096, 512) == bytes(4096)
 
 
-def create_overlay(backing: Path, backing_format: Format, overlay: Path) -> None:
+def create_overlay(backing: Path, backing_format: str, overlay: Path, size: int | None = None) -> None:
     """Create an empty qcow2 overlay, accessible to its owner only, that leaves ``backing``
-    unchanged.
+    unchanged. ``size`` in bytes makes its disk larger.
     """
     names: list[str | Path] = ["-F", backing_format, "-b", backing.absolute(), overlay]
+    names += [] if size is None else [str(size)]
     run(["qemu-img", "create", "-q", "-f", "qcow2", *names], timeout=60)
     overlay.chmod(0o600)
 

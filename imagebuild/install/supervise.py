@@ -16,6 +16,7 @@ from imagebuild.errors import CommandFailed, HostError, InstallFailed, InstallSt
 from imagebuild.host.hypervisor import Cause, DomainState, Hypervisor
 from imagebuild.host.process import run
 from imagebuild.host.stall import Stall
+from imagebuild.host.tail import Tail
 from imagebuild.install.console import Console
 from imagebuild.install.script import repeat_script
 from imagebuild.log import logger
@@ -164,39 +165,6 @@ class _Follower:
     def _failed(self, what: str, hint: str | None, kind: type[InstallFailed] = InstallFailed) -> InstallFailed:
         message = f"the installation {what}; last step: {self.console.doing}"
         return kind(message, console=self.console.last_lines(), hint=hint)
-
-
-class Tail:
-    """Reads what was appended to a file since the last call, even if the log daemon rotates it.
-
-    virtlogd renames a full log to NAME.0 and starts a new one; the unread rest of the old one is
-    read first.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._inode: int | None = None
-        self._at = 0
-
-    def read(self) -> bytes:
-        """The new bytes; empty if there are none."""
-        rest = b""
-        try:
-            inode = self._path.stat().st_ino
-            if self._inode is not None and inode != self._inode:
-                rest = self._from(self._path.with_name(f"{self._path.name}.0"))
-                self._at = 0
-            self._inode = inode
-            return rest + self._from(self._path)
-        except FileNotFoundError:
-            return rest
-
-    def _from(self, path: Path) -> bytes:
-        with path.open("rb") as file:
-            file.seek(self._at)
-            data = file.read()
-        self._at += len(data)
-        return data
 
 
 def _judge(console: Console, state: DomainState) -> None:

@@ -120,7 +120,7 @@ class ArtifactFolder:
         try:
             artifact = Artifact(aside, self.recipe, version)
             yield artifact
-            _write_checksums(artifact)
+            write_checksums(artifact)
             aside.chmod(stat.S_IMODE(self.folder.stat().st_mode))
             sync_tree(aside)
             aside.rename(self.folder / version)
@@ -175,7 +175,7 @@ def _version(folder: Path) -> tuple[str, int]:
     return day, int(number)
 
 
-def _write_checksums(artifact: Artifact) -> None:
+def write_checksums(artifact: Artifact) -> None:
     """Write the file for ``sha256sum -c SHA256SUMS``, sha256sum(1). Images are not read again."""
     known = {image.file: image.sha256 for image in artifact.manifest().images}
     paths = sorted(path for path in artifact.folder.iterdir() if path.is_file() and path.name != CHECKSUMS)

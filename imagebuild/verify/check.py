@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from pydantic import BaseModel, ConfigDict
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from imagebuild.verify.clones import Clones
 
 Status = Literal["passed", "failed", "not applicable", "not checkable"]
 Turn = Literal["running", "reboot", "shutdown"]
@@ -59,12 +59,16 @@ class RunningGuest(Protocol):
     emulated: bool
     seconds_to_login: float
     """From the start of the machine to the state in which it is used."""
-    vcpus: tuple[int, int]
-    """The domain's virtual CPUs: current and maximum."""
-    memory: tuple[int, int]
-    """The domain's memory: current and maximum."""
     ssh_port: int | None
     """The port on 127.0.0.1 that is forwarded to the guest's port 22; None without a network card."""
+
+    @property
+    def vcpus(self) -> tuple[int, int]:
+        """The domain's virtual CPUs: current and maximum."""
+
+    @property
+    def memory(self) -> tuple[int, int]:
+        """The domain's memory: current and maximum."""
 
     def run(self, script: str, *, timeout: float = 60.0) -> Printed:
         """The output (both streams) and exit status of a POSIX shell script, run as root."""
@@ -97,6 +101,7 @@ class RunningGuest(Protocol):
 
 Judge = Callable[[Mapping[str, Printed], Any], Iterable[str]]
 Act = Callable[[RunningGuest, Any], Iterable[str]]
+Compare = Callable[["Clones", Any], Iterable[str]]
 
 
 @dataclass(frozen=True)
@@ -106,8 +111,8 @@ class Check:
     ``summary`` and ``description`` are the first line and the rest of its file's docstring.
     ``probes`` are shell commands by name, and ``judge`` gets their outputs and the parameters and
     returns the problems, each one sentence; none means that the check has passed. A check without
-    probes has ``act`` instead, which has its ``turn``. Both may raise NothingToCheck and
-    NotCheckable.
+    probes has ``act`` instead, which has its ``turn``, or ``compare``, which looks at two clones.
+    All of them may raise NothingToCheck and NotCheckable.
     """
 
     name: str
@@ -119,19 +124,16 @@ class Check:
     probes: Mapping[str, str]
     judge: Judge | None = None
     act: Act | None = None
+    compare: Compare | None = None
     turn: Turn = "running"
 
 
 @dataclass(frozen=True)
 class CheckCall:
-    """The name of a check with its validated parameters, as a recipe requests it.
-
-    ``files`` are the user's own files that the parameters name, by the text that names them.
-    """
+    """The name of a check with its validated parameters, as a recipe requests it."""
 
     name: str
     params: Params
-    files: tuple[tuple[str, Path], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """All checks, found by their files: ``checks/swap_off.py`` is ``swap-off``.
 
 A file in that folder has a docstring (its documentation: a summary line, then prose), a ``Params``
-model, and either ``PROBES`` with ``judge(seen, params)`` or ``act(guest, params)``, the latter with
-a ``TURN`` if it ends or restarts the guest (see ``Check``).
+model, and one of ``PROBES`` with ``judge(seen, params)``, ``act(guest, params)`` (with a ``TURN`` if
+it ends or restarts the guest), and ``compare(clones, params)`` (see ``Check``).
 """
 
 from __future__ import annotations
@@ -60,10 +60,11 @@ def _check(name: str) -> Check:
         probes=getattr(module, "PROBES", {}),
         judge=getattr(module, "judge", None),
         act=getattr(module, "act", None),
+        compare=getattr(module, "compare", None),
         turn=getattr(module, "TURN", "running"),
     )
     if not summary or not issubclass(check.params, Params) or bool(check.probes) != bool(check.judge):
         raise TypeError(f"check {name} needs a docstring, a Params model, and PROBES with judge, or act")
-    if (check.judge is None) == (check.act is None):
-        raise TypeError(f"check {name} needs either judge or act")
+    if sum(one is not None for one in (check.judge, check.act, check.compare)) != 1:
+        raise TypeError(f"check {name} needs one of judge, act and compare")
     return check

@@ -9,8 +9,9 @@ import pytest
 from imagebuild.errors import InstallFailed
 from imagebuild.host.hypervisor import Cause, DomainState
 from imagebuild.host.stall import Stall, Usage
+from imagebuild.host.tail import Tail
 from imagebuild.install.console import Console
-from imagebuild.install.supervise import Tail, _judge
+from imagebuild.install.supervise import _judge
 
 
 def test_an_idle_vm_is_detected() -> None:

@@ -18,6 +18,7 @@ from imagebuild.recipe.model.machine_findings import machine_findings
 from imagebuild.recipe.model.operations import Operation
 from imagebuild.recipe.model.output import Output
 from imagebuild.recipe.model.tuning import Services, Tuning, tuning_findings
+from imagebuild.recipe.model.verify import VERIFY, Verify
 from imagebuild.schema import fields as f
 from imagebuild.schema.accounts import Root, User, user_findings
 from imagebuild.schema.document import Document, Mark, Route
@@ -70,6 +71,10 @@ class Recipe(Section):
     operations: Annotated[tuple[Operation, ...], BeforeValidator(without_nothing)] = Field(
         (),
         description="Operations applied to the installed disk offline: each is a name, or a name with its parameters.",
+    )
+    verify: Annotated[Verify, BeforeValidator(VERIFY)] = Field(
+        default_factory=lambda: Verify(enabled=False),
+        description="Verification of the finished image in booted clones: `true`, or the keys that follow.",
     )
     output: Annotated[Output, BeforeValidator(without_none)] = Field(
         default_factory=Output, description="The finished image."

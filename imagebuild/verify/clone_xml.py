@@ -1,0 +1,230 @@
+"""The domain definition of a throwaway clone, made from the definition that lies beside an image.
+Pure.
+
+The definition is a file from outside: only what is listed here is taken over from it, so that it
+cannot name a device, a file or a program of this host. What this host does not need to have for a
+verification (KVM, networks, reserved huge pages, pinned processors) is replaced, and reported.
+"""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from imagebuild.errors import UsageError
+from imagebuild.host.accelerator import Accelerator
+
+AGENT = "org.qemu.guest_agent.0"
+LONGEST = 1 << 20
+"""The most bytes of a definition that are read."""
+_COPIED = ("memory", "currentMemory", "vcpu", "iothreads", "features", "clock")
+"""Elements of the domain that describe only what the guest sees."""
+_DEVICES = ("controller", "input", "video", "memballoon")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,200}")
+
+
+@dataclass(frozen=True)
+class Overlay:
+    """A disk of a clone: its own file, and the image below it, which is only read."""
+
+    path: Path
+    image: Path
+    format: str
+
+
+@dataclass(frozen=True)
+class CloneXml:
+    """A clone's definition; ``replaced`` says what differs from the image's, one sentence each.
+
+    ``cards`` is the number of network cards, ``serial`` and ``agent`` whether there is a serial
+    console and a channel for the guest agent, ``display`` whether there is a display.
+    """
+
+    text: str
+    replaced: tuple[str, ...]
+    cards: int
+    serial: bool
+    agent: bool
+    display: bool
+
+
+def parsed(text: str, where: str) -> ET.Element:
+    """The root element of a domain definition. Raises UsageError, which names ``where``."""
+    if "<!" in re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL):
+        raise UsageError(f"{where} contains a document type or CDATA, which no domain definition needs")
+    try:
+        root = ET.fromstring(text)  # noqa: S314 - without document type there are no entities
+    except ET.ParseError as error:
+        raise UsageError(f"{where} is not valid XML: {error}") from error
+    if root.tag != "domain":
+        raise UsageError(f"{where} is no domain definition: its root element is {root.tag!r}")
+    if root.get("type") not in ("kvm", "qemu"):
+        raise UsageError(f"{where} describes a machine of type {root.get('type')!r}; only kvm and qemu can be verified")
+    return root
+
+
+def clone(
+    wanted: ET.Element,
+    *,
+    name: str,
+    description: str,
+    disks: Sequence[Overlay],
+    accelerator: Accelerator,
+    console_log: Path,
+    shell: bool = False,
+    own_daemon: bool = True,
+    old_cpu: bool = True,
+) -> CloneXml:
+    """The definition of a transient clone of ``wanted`` with ``disks`` in the places of its disks.
+
+    ``shell`` adds a second serial port. ``own_daemon`` is False for a system daemon, which must not
+    change the owner of an image. Under emulation, ``old_cpu`` gives the plain CPU model with which
+    kernels do not crash under QEMU 7.2 (see imagebuild.host.accelerator); guests that need a newer
+    one get all that QEMU emulates.
+    """
+    replaced: list[str] = []
+    domain = ET.Element("domain", type="kvm" if accelerator == "kvm" else "qemu")
+    if accelerator == "tcg" and wanted.get("type") == "kvm":
+        replaced.append("emulated, because KVM does not work on this host")
+    ET.SubElement(domain, "name").text = name
+    ET.SubElement(domain, "description").text = description
+    for tag in _COPIED:
+        if (found := wanted.find(tag)) is not None:
+            domain.append(_plain(found))
+    if (vcpu := domain.find("vcpu")) is not None and vcpu.attrib.pop("cpuset", ""):
+        replaced.append("CPUs not pinned")
+    if wanted.find("memoryBacking/hugepages") is not None:
+        replaced.append("without the host's reserved huge pages")
+    domain.append(_os(wanted))
+    if (cpu := _cpu(wanted, accelerator, old_cpu=old_cpu)) is not None:
+        domain.append(cpu)
+    for event, action in (("poweroff", "destroy"), ("reboot", "restart"), ("crash", "destroy")):
+        ET.SubElement(domain, f"on_{event}").text = action
+    devices = ET.SubElement(domain, "devices")
+    _disks(devices, wanted, disks, own_daemon=own_daemon)
+    cards = list(_cards(devices, wanted, replaced))
+    serial = wanted.find("devices/serial") is not None
+    if serial:
+        _serial(devices, 0, console_log)
+    if shell:
+        if not serial:
+            _serial(devices, 0, console_log)
+        _serial(devices, 1, None)
+    agent = any(target.get("name") == AGENT for target in wanted.findall("devices/channel/target"))
+    if agent:
+        channel = ET.SubElement(devices, "channel", type="unix")
+        ET.SubElement(channel, "target", type="virtio", name=AGENT)
+    for tag in _DEVICES:
+        for device in wanted.findall(f"devices/{tag}"):
+            devices.append(_plain(device))
+    display = _display(devices, wanted)
+    _others(devices, wanted)
+    ET.indent(domain)
+    text = ET.tostring(domain, encoding="unicode")
+    return CloneXml(text, tuple(replaced), len(cards), serial or shell, agent, display)
+
+
+def _plain(element: ET.Element) -> ET.Element:
+    """A copy without addresses and aliases, which libvirt assigns, and without anything that names a file."""
+    copied = ET.Element(element.tag, {key: value for key, value in element.attrib.items() if "/" not in value})
+    copied.text = element.text if element.text and "/" not in element.text else None
+    copied.extend(_plain(child) for child in element if child.tag not in ("address", "alias", "source", "seclabel"))
+    return copied
+
+
+def _os(wanted: ET.Element) -> ET.Element:
+    """The firmware and the machine type; no path, so that libvirt chooses the firmware's files."""
+    found = wanted.find("os")
+    system = ET.Element("os")
+    if found is None:
+        ET.SubElement(system, "type").text = "hvm"
+        return system
+    if found.get("firmware") == "efi":
+        system.set("firmware", "efi")
+    kind = found.find("type")
+    given = {} if kind is None else {key: kind.get(key, "") for key in ("arch", "machine") if kind.get(key)}
+    machine = {key: value for key, value in given.items() if _NAME.fullmatch(value)}
+    ET.SubElement(system, "type", machine).text = "hvm"
+    if (firmware := found.find("firmware")) is not None:
+        system.append(_plain(firmware))
+    if (loader := found.find("loader")) is not None and loader.get("secure") == "yes":
+        ET.SubElement(system, "loader", secure="yes")
+    ET.SubElement(system, "boot", dev="hd")
+    if found.get("firmware") != "efi" and wanted.find("devices/serial") is not None:
+        ET.SubElement(system, "bios", useserial="yes")  # so that a failure of the firmware can be read
+    return system
+
+
+def _cpu(wanted: ET.Element, accelerator: Accelerator, *, old_cpu: bool) -> ET.Element | None:
+    found = wanted.find("cpu")
+    cpu = None if found is None else _plain(found)
+    if accelerator == "kvm":
+        return cpu
+    emulated = ET.Element("cpu", mode="custom", match="exact") if old_cpu else ET.Element("cpu", mode="maximum")
+    if old_cpu:
+        ET.SubElement(emulated, "model").text = "qemu64"
+        ET.SubElement(emulated, "feature", policy="disable", name="cx16")
+    for tag in ("topology", "numa"):
+        if cpu is not None and (kept := cpu.find(tag)) is not None:
+            emulated.append(kept)
+    return emulated
+
+
+def _disks(devices: ET.Element, wanted: ET.Element, disks: Sequence[Overlay], *, own_daemon: bool) -> None:
+    places = wanted.findall("devices/disk/target") or [ET.Element("target", dev="vda", bus="virtio")]
+    for number, disk in enumerate(disks):
+        place = places[min(number, len(places) - 1)]
+        bus = place.get("bus", "virtio")
+        device = place.get("dev", "") if number < len(places) else f"vd{'abcdefghijklmnopqrstuvwxyz'[number]}"
+        element = ET.SubElement(devices, "disk", type="file", device="disk")
+        ET.SubElement(element, "driver", name="qemu", type="qcow2", cache="unsafe", discard="unmap")
+        ET.SubElement(element, "source", file=str(disk.path))
+        below = ET.SubElement(element, "backingStore", type="file")
+        ET.SubElement(below, "format", type=disk.format)
+        source = ET.SubElement(below, "source", file=str(disk.image))
+        if not own_daemon:
+            ET.SubElement(source, "seclabel", model="dac", relabel="no")
+        ET.SubElement(below, "backingStore")
+        ET.SubElement(element, "target", dev=device if _NAME.fullmatch(device) else "vda", bus=bus)
+
+
+def _cards(devices: ET.Element, wanted: ET.Element, replaced: list[str]) -> Iterator[ET.Element]:
+    """The network cards, with QEMU's user network instead of the host's: the same model, another
+    hardware address.
+    """
+    for found in wanted.findall("devices/interface"):
+        card = ET.SubElement(devices, "interface", type="user")
+        model = found.find("model")
+        ET.SubElement(card, "model", type=_plain(model).get("type", "virtio") if model is not None else "virtio")
+        kind = found.get("type", "")
+        if kind != "user":
+            replaced.append(f"QEMU's user network instead of the {kind} network")
+        yield card
+
+
+def _serial(devices: ET.Element, port: int, log: Path | None) -> None:
+    serial = ET.SubElement(devices, "serial", type="pty")
+    if log is not None:
+        ET.SubElement(serial, "log", file=str(log), append="off")
+    ET.SubElement(serial, "target", port=str(port))
+
+
+def _display(devices: ET.Element, wanted: ET.Element) -> bool:
+    """A display that nobody else can reach, if the machine has one."""
+    if wanted.find("devices/graphics") is None:
+        return False
+    graphics = ET.SubElement(devices, "graphics", type="vnc")
+    ET.SubElement(graphics, "listen", type="none")
+    return True
+
+
+def _others(devices: ET.Element, wanted: ET.Element) -> None:
+    if (tpm := wanted.find("devices/tpm")) is not None:
+        made = ET.SubElement(devices, "tpm", model=_plain(tpm).get("model", "tpm-crb"))
+        ET.SubElement(made, "backend", type="emulator", version="2.0")
+    if wanted.find("devices/rng") is not None:
+        rng = ET.SubElement(devices, "rng", model="virtio")
+        ET.SubElement(rng, "backend", model="random").text = "/dev/urandom"

@@ -1,0 +1,198 @@
+"""What makes one machine different from another, collected in a booted clone, and compared between
+two.
+
+Known identities are compared by their digests. Besides, everything that a clone wrote below /etc
+and /var since it booted is searched for values that look random: a value that two clones share was
+not made by them.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import re
+import tarfile
+import zlib
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from math import log2
+
+from imagebuild.verify.check import NotCheckable, Printed
+
+KNOWN: Mapping[str, tuple[str, ...]] = {
+    "machine id": ("/etc/machine-id",),
+    "D-Bus machine id": ("/var/lib/dbus/machine-id",),
+    "SSH host key": ("/etc/ssh/ssh_host_*_key", "/etc/dropbear/*_host_key"),
+    "random seed": (
+        "/var/lib/systemd/random-seed", "/var/lib/random-seed", "/var/lib/urandom/random-seed",
+        "/var/lib/misc/random-seed", "/boot/efi/loader/random-seed", "/boot/loader/random-seed",
+    ),
+    "key of systemd-creds": ("/var/lib/systemd/credential.secret",),
+    "DHCP DUID": (
+        "/var/lib/dhcpcd*/duid", "/etc/dhcpcd.duid", "/var/lib/dhcp*/*6.leases",
+        "/var/lib/NetworkManager/dhclient*6.lease",
+    ),
+    "dhcpcd secret": ("/var/lib/dhcpcd*/secret",),
+    "iSCSI initiator name": ("/etc/iscsi/initiatorname.iscsi",),
+    "NVMe host NQN": ("/etc/nvme/hostnqn",),
+    "NVMe host id": ("/etc/nvme/hostid",),
+    "host id": ("/etc/hostid",),
+    "NetworkManager secret": ("/var/lib/NetworkManager/secret_key",),
+    "cloud-init instance": ("/var/lib/cloud/data/instance-id",),
+    "snakeoil key": ("/etc/ssl/private/ssl-cert-snakeoil.key",),
+}  # fmt: skip
+"""Shell patterns of the files that hold an identity."""
+SEEDS = KNOWN["random seed"]
+"""Files that a guest uses up when it boots, so that only the image itself shows whether it has one."""
+_NO_IDENTITY = frozenset({
+    "/etc/ld.so.cache", "/var/cache/ldconfig/aux-cache", "/var/lib/systemd/catalog/database", "/etc/udev/hwdb.bin",
+    "/var/log/wtmp", "/var/log/btmp", "/var/log/lastlog", "/etc/resolv.conf", "/etc/.updated", "/var/.updated",
+})  # fmt: skip
+"""Files that a guest derives from the image or from the network."""
+_LARGEST = 256 << 10
+_TOKEN = re.compile(rb"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|[0-9a-fA-F]{16,}|[A-Za-z0-9+/_=-]{22,}")
+_PEM = re.compile(rb"-----BEGIN [A-Z0-9 ]+-----.*?-----END [A-Z0-9 ]+-----", re.DOTALL)
+"""A key or certificate is one value: the first line of every OpenSSH key is the same."""
+_COMPRESSED = (b"\x1f\x8b", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd", b"BZh")
+_PLACEHOLDERS = frozenset({"localhost", "localhost.localdomain", "(none)", "debian", "ubuntu", "fedora", "linux"})
+
+PROBES: Mapping[str, str] = {
+    "identities": "for f in "
+    + " ".join(pattern for patterns in KNOWN.values() for pattern in patterns)
+    + '; do [ -f "$f" ] && [ -s "$f" ] && set -- "$@" "$f"; done; [ $# = 0 ] || sha256sum -- "$@"',
+    "hostname": "cat /proc/sys/kernel/hostname",
+    "values of the image": "lsblk -rno UUID,PARTUUID,PTUUID 2>/dev/null; cat /proc/cmdline",
+    "changed files": "begin=$(sed -n 's/^btime //p' /proc/stat); "
+    'find /etc /var -xdev -type f -newerct "@$((begin - 2))" -size -257k '
+    "! -path '/var/log/journal/*' -print0 | tar -c --null -T - -f - 2>/dev/null | gzip -1 | base64",
+}
+"""Commands for a clone that has booted; see :mod:`imagebuild.verify.probe`."""
+
+
+@dataclass(frozen=True)
+class CloneState:
+    """The identities of one booted clone.
+
+    ``known`` has the digest of each file of KNOWN that is there, by path; ``changed`` the content
+    of the files below /etc and /var that were written since it booted; ``sent`` what it sent in
+    DHCP requests; ``of_image`` are values that all clones have, such as the UUID of the root file
+    system.
+    """
+
+    known: Mapping[str, str]
+    changed: Mapping[str, bytes]
+    hostname: str
+    sent: Mapping[str, str] = field(default_factory=dict)
+    of_image: frozenset[bytes] = frozenset()
+
+
+def state(seen: Mapping[str, Printed], sent: Mapping[str, str]) -> CloneState:
+    """The identities in the outputs of PROBES. Raises NotCheckable if the guest did not print them."""
+    known = dict(_digests(seen["identities"]))
+    files = dict(_files(seen["changed files"].text))
+    if not known and not files:
+        raise NotCheckable("the identities of the clones could not be read")
+    values = frozenset(_TOKEN.findall(seen["values of the image"].text.encode()))
+    return CloneState(known, files, seen["hostname"].text.strip(), sent, values)
+
+
+def shared(first: CloneState, second: CloneState, hostname: str | None = None) -> Iterator[str]:
+    """A sentence for each identity that two clones share. ``hostname`` is the one that the recipe
+    gives to all of them.
+    """
+    told: set[str] = set()
+    for path in sorted(first.known.keys() & second.known.keys()):
+        if first.known[path] == second.known[path]:
+            told.add(path)
+            yield f"{path}: both clones have the same {_kind(path)}"
+    for name in sorted(first.sent.keys() & second.sent.keys()):
+        if first.sent[name] == second.sent[name]:
+            yield f"both clones send the same {name}, {first.sent[name]}"
+    names = {first.hostname, second.hostname}
+    if len(names) == 1 and not names & {"", hostname, *_PLACEHOLDERS}:
+        yield f"both clones have the hostname {first.hostname}"
+    yield from _shared_values(first, second, told)
+
+
+def _shared_values(first: CloneState, second: CloneState, told: set[str]) -> Iterator[str]:
+    """Values that look random, in files that both clones wrote."""
+    here, there = dict(_random_values(first)), dict(_random_values(second))
+    by_file: dict[str, str] = {}
+    for value in here.keys() & there.keys():
+        if here[value] not in told:
+            by_file.setdefault(here[value], there[value])
+    for path, other in sorted(by_file.items()):
+        where = "" if other == path else f", in {other} of the other"
+        yield f"{path}: both clones hold the same random-looking value, written at their first boot{where}"
+
+
+def _random_values(clone: CloneState) -> Iterator[tuple[str, str]]:
+    """A digest of each value that looks random, and the path of its file."""
+    for path, content in clone.changed.items():
+        if path in _NO_IDENTITY or content.startswith(_COMPRESSED):
+            continue
+        if not _is_text(content):
+            values = [content] if _looks_random(content) else []
+        else:
+            words = _TOKEN.findall(_PEM.sub(b" ", content))
+            values = [one for one in words if _is_random_token(one) and one not in clone.of_image]
+            values += _PEM.findall(content)
+        yield from ((hashlib.sha256(value).hexdigest(), path) for value in values)
+
+
+def _is_text(content: bytes) -> bool:
+    return b"\0" not in content and sum(byte < 32 or byte > 126 for byte in content) <= sum(
+        content.count(c) for c in b"\t\n\r"
+    )
+
+
+def _is_random_token(token: bytes) -> bool:
+    """Whether a word looks random: hexadecimal with letters and digits, or of all kinds of characters."""
+    if re.fullmatch(rb"[0-9a-fA-F-]+", token):
+        digits = token.replace(b"-", b"")
+        return len(set(digits)) >= 6 and bool(re.search(rb"[a-fA-F]", digits)) and bool(re.search(rb"[0-9]", digits))
+    kinds = sum(bool(re.search(kind, token)) for kind in (rb"[a-z]", rb"[A-Z]", rb"[0-9]"))
+    return kinds == 3 and _entropy(token) > 3.7
+
+
+def _looks_random(content: bytes) -> bool:
+    """Whether bytes look random: at least 8, not compressible, and nearly all values are distinct."""
+    if len(content) < 8 or len(zlib.compress(content, 9)) < len(content):
+        return False
+    return _entropy(content) > 0.85 * log2(min(len(content), 256))
+
+
+def _entropy(data: bytes) -> float:
+    """Shannon's entropy in bits per byte."""
+    return -sum(count / len(data) * log2(count / len(data)) for count in Counter(data).values())
+
+
+def _digests(printed: Printed) -> Iterator[tuple[str, str]]:
+    for line in printed.lines:
+        digest, _, path = line.partition("  ")
+        if re.fullmatch(r"[0-9a-f]{64}", digest) and path.startswith("/"):
+            yield path, digest
+
+
+def _files(text: str) -> Iterator[tuple[str, bytes]]:
+    """The regular files of an archive in base64, by absolute path. It comes from a guest: it is only
+    read, within limits.
+    """
+    try:
+        packed = base64.b64decode("".join(text.split()), validate=True)
+        with tarfile.open(fileobj=io.BytesIO(packed), mode="r:gz") as archive:
+            for member in archive:
+                if member.isreg() and 0 < member.size <= _LARGEST and (file := archive.extractfile(member)) is not None:
+                    yield f"/{member.name.lstrip('/')}", file.read(_LARGEST)
+    except (ValueError, OSError, EOFError, zlib.error, tarfile.TarError):
+        return
+
+
+def _kind(path: str) -> str:
+    for name, patterns in KNOWN.items():
+        for pattern in patterns:
+            if re.fullmatch(re.escape(pattern).replace(r"\*", "[^/]*"), path):
+                return name
+    return "identity"

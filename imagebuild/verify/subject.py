@@ -1,0 +1,90 @@
+"""What is verified: images, the machine that they are for, and the checks that it must pass."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from imagebuild.errors import HostError, UsageError
+from imagebuild.verify import clone_xml
+from imagebuild.verify.check import CheckCall
+
+Firmware = Literal["bios", "uefi", "uefi-secure"]
+_SECURE_BOOT = (
+    "<firmware><feature enabled='yes' name='secure-boot'/><feature enabled='yes' name='enrolled-keys'/></firmware>"
+    "<loader secure='yes'/>"
+)
+
+
+@dataclass(frozen=True)
+class SubjectDisk:
+    """An image file and its format, as QEMU calls it."""
+
+    path: Path
+    format: str
+
+
+@dataclass(frozen=True)
+class Subject:
+    """An image to verify.
+
+    ``machine`` is a libvirt domain definition. With ``agent``, commands run through the guest agent
+    of the image, else a shell is added to the clones' overlays. ``old_cpu`` is whether the guest
+    runs on a plain x86-64 CPU. ``seeds`` are the paths of random seeds in the image, None if they
+    are not known. ``grows`` adds bytes to the clones' system disk.
+    """
+
+    name: str
+    disks: tuple[SubjectDisk, ...]
+    machine: ET.Element
+    checks: Sequence[CheckCall] = ()
+    agent: bool = False
+    old_cpu: bool = True
+    seeds: Sequence[str] | None = None
+    sha256: str = ""
+    grows: int = 0
+    notes: tuple[str, ...] = field(default=())
+
+
+def definition_beside(path: Path) -> ET.Element:
+    """The domain definition in a file. Raises UsageError if it is missing or not usable."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(clone_xml.LONGEST + 1)
+    except FileNotFoundError as error:
+        raise UsageError(f"{path} is missing: it is the machine that the image is for") from error
+    except OSError as error:
+        raise HostError(f"cannot read {path}: {error.strerror}") from error
+    if len(content) > clone_xml.LONGEST:
+        raise UsageError(f"{path} is too large for a domain definition")
+    try:
+        return clone_xml.parsed(content.decode(), str(path))
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path} is not UTF-8 text") from error
+
+
+def usual_machine(
+    *, firmware: Firmware = "bios", memory: int = 2 << 30, vcpus: int = 2, bus: str = "virtio"
+) -> ET.Element:
+    """A machine for an image without a definition; ``memory`` is in bytes."""
+    efi = "" if firmware == "bios" else " firmware='efi'"
+    secure, smm = "", ""
+    if firmware == "uefi-secure":
+        secure = _SECURE_BOOT
+        smm = "<smm state='on'/>"
+    elif firmware == "uefi":
+        secure = "<firmware><feature enabled='no' name='secure-boot'/></firmware>"
+    device = "vda" if bus == "virtio" else "sda"
+    return ET.fromstring(  # noqa: S314 - our own text
+        f"<domain type='kvm'><memory unit='KiB'>{memory // 1024}</memory><vcpu>{vcpus}</vcpu>"
+        f"<os{efi}><type arch='x86_64' machine='q35'>hvm</type>{secure}</os>"
+        f"<features><acpi/><apic/>{smm}</features><cpu mode='host-model'/><clock offset='utc'/>"
+        f"<devices><disk type='file' device='disk'><target dev='{device}' bus='{bus}'/></disk>"
+        "<interface type='user'><model type='virtio'/></interface><serial type='pty'><target port='0'/></serial>"
+        f"<channel type='unix'><target type='virtio' name='{clone_xml.AGENT}'/></channel>"
+        "<rng model='virtio'><backend model='random'>/dev/urandom</backend></rng><memballoon model='virtio'/>"
+        "</devices></domain>"
+    )

@@ -1,0 +1,148 @@
+"""Finds out what is to be verified: an artifact with its manifest, or any image file."""
+
+from __future__ import annotations
+
+import json
+import stat
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from imagebuild.errors import HostError, UsageError
+from imagebuild.files import sha256
+from imagebuild.image import disk_image, qemu_img
+from imagebuild.store.artifact import MANIFEST, Artifact, ImageRecord
+from imagebuild.verify import registry
+from imagebuild.verify.check import CheckCall
+from imagebuild.verify.subject import Firmware, Subject, SubjectDisk, definition_beside, usual_machine
+
+GROWN = 1 << 30
+"""Bytes that are added to the disk of a clone whose root file system must grow."""
+_AGENT_PACKAGE = "qemu-guest-agent"
+_LONGEST = 64 << 20
+_QEMU_FORMATS = {"vhdx": "vhdx", "vmdk": "vmdk", "raw": "raw", "qcow2": "qcow2"}
+
+
+def artifact_subject(artifact: Artifact, checks: Sequence[CheckCall] | None = None) -> Subject:
+    """An artifact with the machine beside it and the checks of its manifest, or with ``checks``.
+
+    Raises UsageError if its files are missing, damaged or not as the manifest says.
+    """
+    content = _manifest(artifact.folder / MANIFEST)
+    try:
+        images = artifact.manifest().images
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{artifact.folder / MANIFEST} is no manifest: {error}") from error
+    first = images[0]
+    machine = definition_beside(artifact.domain)
+    count = max(1, len(machine.findall("devices/disk")))
+    disks = tuple(_disk(artifact.folder, image) for image in images[:count] if image.format == first.format)
+    packages = content.get("packages")
+    family = _at(content, "recipe", "os", "family")
+    calls = list(checks if checks is not None else _checks(content.get("checks"), artifact.folder / MANIFEST))
+    return Subject(
+        name=f"{artifact.recipe} {artifact.version}",
+        disks=disks,
+        machine=machine,
+        checks=calls,
+        agent=family == "debian" and isinstance(packages, dict) and _AGENT_PACKAGE in packages,
+        old_cpu=family == "debian",
+        sha256=first.sha256,
+        grows=_grows(calls),
+    )
+
+
+def image_subject(
+    path: Path,
+    checks: Sequence[CheckCall],
+    *,
+    given: disk_image.Format | None = None,
+    firmware: Firmware | None = None,
+    memory: int = 2 << 30,
+    machine: Path | None = None,
+) -> Subject:
+    """An image file that imagebuild may not have made, on a usual machine or that of ``machine``.
+
+    ``firmware`` is guessed from the partition table if it is not given; ``memory`` is in bytes.
+    """
+    if not path.is_file():
+        raise UsageError(f"{path} does not exist" if not path.exists() else f"{path} is not a file")
+    found = disk_image.recognise(path, given)
+    chosen = firmware or _firmware(path, found)
+    where = usual_machine(firmware=chosen, memory=memory) if machine is None else definition_beside(machine)
+    notes = () if machine is not None else (f"on a usual machine with {chosen}: the image has no domain definition",)
+    return Subject(
+        name=path.name,
+        disks=(SubjectDisk(path.resolve(), found),),
+        machine=where,
+        checks=checks,
+        old_cpu=False,
+        sha256=sha256(path),
+        grows=_grows(checks),
+        notes=notes,
+    )
+
+
+def _grows(calls: Sequence[CheckCall]) -> int:
+    """The bytes to add to the system disk: a check of a grown file system needs a larger disk."""
+    return GROWN if any(getattr(call.params, "grown", False) is True for call in calls) else 0
+
+
+def _disk(folder: Path, image: ImageRecord) -> SubjectDisk:
+    path = folder / image.file
+    if "/" in image.file or image.format not in _QEMU_FORMATS:
+        raise UsageError(f"{path}: an image of the format {image.format} cannot be booted", "verify its qcow2")
+    try:
+        status = path.lstat()
+    except OSError as error:
+        raise UsageError(f"{path} is missing, but the manifest lists it") from error
+    if not stat.S_ISREG(status.st_mode) or status.st_size != image.size:
+        raise UsageError(f"{path} is not the image of the manifest: its size differs", "build it again")
+    if image.format in ("qcow2", "raw"):
+        disk_image.recognise(path, image.format)  # type: ignore[arg-type]
+    return SubjectDisk(path, _QEMU_FORMATS[image.format])
+
+
+def _manifest(path: Path) -> Mapping[str, Any]:
+    try:
+        if path.stat().st_size > _LONGEST:
+            raise UsageError(f"{path} is too large for a manifest")
+        found = json.loads(path.read_bytes())
+    except FileNotFoundError as error:
+        raise UsageError(f"{path} is missing", "give an artifact's folder, or an image file") from error
+    except OSError as error:
+        raise HostError(f"cannot read {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise UsageError(f"{path} is no manifest: {error}") from error
+    if not isinstance(found, dict):
+        raise UsageError(f"{path} is no manifest: it is not a JSON object")
+    return found
+
+
+def _at(value: Any, *keys: str) -> Any:
+    for key in keys:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
+
+
+def _checks(found: Any, where: Path) -> list[CheckCall]:
+    """The checks that a manifest lists, each a mapping of one name to its parameters."""
+    if found is None:
+        return []
+    try:
+        return [registry.call(name, params) for one in found for name, params in one.items()]
+    except (AttributeError, TypeError, ValidationError, UsageError) as error:
+        raise UsageError(f"{where} lists checks that this version does not know: {error}") from error
+
+
+def _firmware(path: Path, fmt: disk_image.Format) -> Firmware:
+    """UEFI if the disk has an EFI system partition and nothing that a BIOS would start."""
+    start = qemu_img.read(path, fmt, 0, 34 * 512)
+    if start[512:520] != b"EFI PART":
+        return "bios"
+    entries = [start[at : at + 16] for at in range(1024, len(start) - 127, 128)]
+    esp = bytes.fromhex("28732ac11ff8d211ba4b00a0c93ec93b") in entries
+    bios = bytes.fromhex("4861682149646f6e744e656564454649") in entries
+    return "uefi" if esp and not bios else "bios"

@@ -1,0 +1,94 @@
+"""The result of a verification, as a record, as ``verify.json`` and as JUnit XML. Pure."""
+
+from __future__ import annotations
+
+import json
+import xml.etree.ElementTree as ET
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from imagebuild.printable import one_line
+from imagebuild.verify.check import CheckResult
+
+SCHEMA = 1
+"""Incremented when a field changes its meaning or is removed."""
+BOOT = "boot"
+"""The name under which the boot itself is reported."""
+Verdict = Literal["passed", "failed"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verification:
+    """What two clones of an image showed. Times are in seconds, ``began`` is UTC (ISO 8601).
+
+    ``accelerator`` is kvm or tcg, or ``none`` if nothing was booted. ``replaced`` says what differed
+    from the image's domain definition, and so was not verified.
+    """
+
+    image: str
+    sha256: str
+    accelerator: str
+    seconds_to_login: float | None
+    results: tuple[CheckResult, ...]
+    replaced: tuple[str, ...] = ()
+    console: tuple[str, ...] = ()
+    """The last lines of the console, if the guest did not boot."""
+    began: str = ""
+    seconds: float = 0.0
+
+    @property
+    def verdict(self) -> Verdict:
+        """``failed`` if any check failed. What is not checkable is reported, and fails nothing."""
+        return "failed" if self.failed else "passed"
+
+    @property
+    def failed(self) -> tuple[CheckResult, ...]:
+        """The checks that failed."""
+        return tuple(one for one in self.results if one.status == "failed")
+
+
+def data(verification: Verification) -> dict[str, Any]:
+    """The content of ``verify.json``."""
+    return {"schema": SCHEMA, "verdict": verification.verdict, **asdict(verification)}
+
+
+def text(verification: Verification) -> str:
+    """``verify.json``."""
+    return json.dumps(data(verification), indent=2, ensure_ascii=True) + "\n"
+
+
+def for_manifest(verification: Verification) -> dict[str, Any]:
+    """What the manifest records: the verdict, and which version of which check said what."""
+    return {
+        "verdict": verification.verdict,
+        "began": verification.began,
+        "accelerator": verification.accelerator,
+        "checks": {one.name: {"status": one.status, "version": one.version} for one in verification.results},
+    }
+
+
+def junit(verification: Verification) -> str:
+    """The results as JUnit XML, as CI systems read it: one test case for each check."""
+    suite = ET.Element(
+        "testsuite",
+        name=f"imagebuild verify {one_line(verification.image)}",
+        tests=str(len(verification.results)),
+        failures=str(len(verification.failed)),
+        errors="0",
+        skipped=str(sum(one.status.startswith("not") for one in verification.results)),
+        time=f"{verification.seconds:.1f}",
+        timestamp=verification.began,
+    )
+    for one in verification.results:
+        case = ET.SubElement(suite, "testcase", classname="imagebuild.verify", name=one.name, time=f"{one.seconds:.1f}")
+        if one.status == "failed":
+            failure = ET.SubElement(case, "failure", message=one_line(one.problems[0] if one.problems else "failed"))
+            failure.text = "\n".join(
+                map(one_line, (*one.problems, *(verification.console if one.name == BOOT else ())))
+            )
+        elif one.status.startswith("not"):
+            ET.SubElement(case, "skipped", message=one_line(f"{one.status}: {one.reason}"))
+    suites = ET.Element("testsuites")
+    suites.append(suite)
+    ET.indent(suites)
+    return f"<?xml version='1.0' encoding='utf-8'?>\n{ET.tostring(suites, encoding='unicode')}\n"

@@ -1,0 +1,231 @@
+"""Verifies an image: boots two clones of it, has all checks look at them, and compares them."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from imagebuild import fingerprint
+from imagebuild.errors import BootFailed, BootStalled, GuestError
+from imagebuild.host.accelerator import Accelerator
+from imagebuild.host.hypervisor import SYSTEM, Hypervisor
+from imagebuild.progress import Progress
+from imagebuild.verify import clone as running
+from imagebuild.verify import clone_disks, clone_xml, dhcp, identities, judging, registry, screenshot
+from imagebuild.verify.check import CheckResult
+from imagebuild.verify.clone import BootOptions, Clone
+from imagebuild.verify.clone_xml import CloneXml
+from imagebuild.verify.clones import Clones
+from imagebuild.verify.identities import CloneState
+from imagebuild.verify.subject import Subject
+from imagebuild.verify.verification import BOOT, Verification
+
+BOOT_LIMIT = {"kvm": 300.0, "tcg": 1200.0}
+"""Seconds within which a clone must be usable, by accelerator."""
+_IDENTITIES = "identities of the clones"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Where and how an image is verified.
+
+    ``work`` is the folder of the run, which QEMU's user can pass; what is to be kept (consoles,
+    screenshots) goes to ``evidence``. ``name`` and ``description`` mark the domains as this run's.
+    """
+
+    hypervisor: Hypervisor
+    accelerator: Accelerator
+    work: Path
+    evidence: Path
+    name: str
+    description: str
+    boot_limit: float
+
+
+def verify(subject: Subject, setting: Setting, progress: Progress) -> Verification:
+    """Boot clones of an image and check them.
+
+    An emulated guest occasionally hangs while booting; it is then started once more. Raises
+    HostError if this host cannot boot it. A guest that does not boot is a result, not an error.
+    """
+    began, begin = datetime.now(UTC), time.monotonic()
+    clone_disks.check_room(setting.work)
+    try:
+        done = _once(subject, setting, progress)
+    except BootStalled as error:
+        if setting.accelerator != "tcg":
+            done = _not_booted(subject, error)
+        else:
+            progress.update("the emulated guest hangs; starting again")
+            try:
+                done = _once(subject, setting, progress)
+            except (BootFailed, GuestError) as again:
+                done = _not_booted(subject, again)
+    except BootFailed as error:
+        done = _not_booted(subject, error)
+    return Verification(
+        image=subject.name,
+        sha256=subject.sha256,
+        accelerator=setting.accelerator,
+        seconds_to_login=done.seconds_to_login,
+        results=tuple(sorted(done.results, key=lambda one: (one.name != BOOT, one.name))),
+        replaced=(*done.replaced, *subject.notes),
+        console=done.console,
+        began=began.isoformat(timespec="seconds"),
+        seconds=round(time.monotonic() - begin, 1),
+    )
+
+
+def versions(subject: Subject) -> dict[str, str]:
+    """The current version of each check of an image, the boot included."""
+    return {BOOT: _version(), **{call.name: registry.get(call.name).version for call in subject.checks}}
+
+
+@dataclass(frozen=True)
+class _Done:
+    results: Sequence[CheckResult]
+    seconds_to_login: float | None = None
+    replaced: Sequence[str] = ()
+    console: tuple[str, ...] = ()
+
+
+def _not_booted(subject: Subject, error: BootFailed | GuestError) -> _Done:
+    """The result for a guest that did not boot: nothing else can be checked."""
+    failed = CheckResult(BOOT, "failed", (error.message,), version=_version())
+    rest = [
+        CheckResult(
+            call.name, "not checkable", reason="the guest did not boot", version=registry.get(call.name).version
+        )
+        for call in subject.checks
+    ]
+    return _Done([failed, *rest], console=error.console if isinstance(error, BootFailed) else ())
+
+
+def _version() -> str:
+    return fingerprint.code("verify/boot_console.py", "verify/clone.py", "verify/clone_xml.py")[:12]
+
+
+def _once(subject: Subject, setting: Setting, progress: Progress) -> _Done:
+    """Boot, check, end. Raises BootFailed, or GuestError if no command can be run in the guest."""
+    try:
+        return _booted(subject, setting, progress, serial=not subject.agent)
+    except GuestError:
+        if not subject.agent:
+            raise
+        progress.update("the guest agent runs no commands; starting again with a shell on a serial port")
+        return _booted(subject, setting, progress, serial=True)
+
+
+def _booted(subject: Subject, setting: Setting, progress: Progress, *, serial: bool) -> _Done:
+    compares = [call for call in subject.checks if registry.get(call.name).compare is not None]
+    names = ("clone-1", "clone-2") if compares else ("clone-1",)
+    _discard(setting.work, names)
+    disks = clone_disks.readable(subject.disks, setting.work, setting.hypervisor.qemu_uid())
+    overlays = {name: clone_disks.overlays(subject, disks, setting.work, name) for name in names}
+    if serial:
+        progress.update("adding a shell to the clones' overlays")
+        first, *others = names
+        clone_disks.with_operations(
+            overlays[first],
+            clone_disks.shell_operations(),
+            accelerator=setting.accelerator,
+            work=setting.work,
+            progress=progress,
+        )
+        for other in others:
+            for source, target in zip(overlays[first], overlays[other], strict=True):
+                shutil.copyfile(source.path, target.path)
+    options = BootOptions(setting.accelerator, setting.boot_limit, shell=serial)
+    definitions = {name: _definition(subject, setting, name, overlays[name], serial=serial) for name in names}
+    progress.update("booting two clones" if len(names) > 1 else "booting a clone")
+    with ThreadPoolExecutor(len(names)) as pool, ExitStack() as stack:
+        clones = []
+        for name in names:
+            log = setting.work / f"{name}.log"
+            started = running.started(setting.hypervisor, _domain(setting, name), definitions[name], options, log)
+            clones.append(stack.enter_context(_kept(setting, name, started)))
+        for booted in [pool.submit(clone.wait_until_usable) for clone in clones]:
+            booted.result()
+        progress.update(f"login after {clones[0].seconds_to_login:.0f} s; checking")
+        results = _checked(subject, clones, pool)
+    boot = CheckResult(BOOT, "passed", seconds=round(clones[0].seconds_to_login, 1), version=_version())
+    return _Done([boot, *results], clones[0].seconds_to_login, definitions[names[0]].replaced)
+
+
+@contextmanager
+def _kept(setting: Setting, name: str, started: AbstractContextManager[Clone]) -> Iterator[Clone]:
+    """A started clone whose console, and screen if it has one, are kept as evidence."""
+    try:
+        with started as clone:
+            try:
+                yield clone
+            finally:
+                if clone.definition.display and (ppm := clone.domain.screenshot()) is not None:
+                    (setting.evidence / f"{name}.png").write_bytes(screenshot.png(ppm))
+    finally:
+        with suppress(OSError):
+            shutil.copyfile(setting.work / f"{name}.log", setting.evidence / f"{name}.log")
+
+
+def _checked(subject: Subject, clones: Sequence[Clone], pool: ThreadPoolExecutor) -> list[CheckResult]:
+    """The results of all checks. The last clone reboots while the first one is still looked at."""
+    first, last = clones[0], clones[-1]
+    states = pool.submit(_state, last) if last is not first else None
+    seen = judging.probed(first, {**judging.probes_of(subject.checks), _IDENTITIES: identities.PROBES})
+    results = [judging.judged(call, seen[call.name]) for call in subject.checks if call.name in seen]
+    rebooting = None
+    if states is not None:
+        second = states.result()
+        both = Clones(
+            _state_of(first, seen[_IDENTITIES]),
+            second,
+            subject.seeds,
+            all(dhcp.asked(clone.frames) for clone in clones),
+        )
+        results += judging.compared(subject.checks, both)
+        rebooting = pool.submit(judging.acted, subject.checks, "reboot", last)
+    results += judging.acted(subject.checks, "running", first)
+    results += judging.acted(subject.checks, "reboot", first) if rebooting is None else []
+    results += judging.acted(subject.checks, "shutdown", first)
+    return results + (rebooting.result() if rebooting is not None else [])
+
+
+def _state(clone: Clone) -> CloneState:
+    return _state_of(clone, judging.probed(clone, {_IDENTITIES: identities.PROBES})[_IDENTITIES])
+
+
+def _state_of(clone: Clone, seen: judging.Seen) -> CloneState:
+    return identities.state(seen, dhcp.identities(list(clone.frames)))
+
+
+def _definition(
+    subject: Subject, setting: Setting, name: str, overlays: list[clone_xml.Overlay], *, serial: bool
+) -> CloneXml:
+    return clone_xml.clone(
+        subject.machine,
+        name=_domain(setting, name),
+        description=setting.description,
+        disks=overlays,
+        accelerator=setting.accelerator,
+        console_log=setting.work / f"{name}.log",
+        shell=serial,
+        own_daemon=setting.hypervisor.uri != SYSTEM,
+        old_cpu=subject.old_cpu,
+    )
+
+
+def _domain(setting: Setting, clone: str) -> str:
+    return setting.name if clone == "clone-1" else f"{setting.name}-{clone}"
+
+
+def _discard(work: Path, names: Sequence[str]) -> None:
+    """Remove what an earlier attempt left."""
+    for name in names:
+        for path in (*work.glob(f"{name}-disk*.qcow2"), work / f"{name}.log", *work.glob("image-*")):
+            path.unlink(missing_ok=True)
