@@ -156,6 +156,7 @@ def shell(script: str) -> str:
     return subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True, timeout=20).stdout
 
 
+@pytest.mark.seconds
 def test_the_script_ends_when_the_cpus_are_there(tmp_path: Path) -> None:
     for name, text in {"possible": "0-1", "present": "0-1", "online": "0-1"}.items():
         (tmp_path / name).write_text(f"{text}\n")
@@ -403,6 +404,7 @@ def test_a_banner_may_come_in_pieces() -> None:
         assert problems("ssh-answers", FakeGuest(ssh_port=port)) == []
 
 
+@pytest.mark.seconds
 @pytest.mark.usefixtures("no_client")
 def test_a_server_that_answers_late_is_tried_again() -> None:
     tries = []
@@ -425,6 +427,7 @@ def test_another_server_is_a_failure() -> None:
         ]
 
 
+@pytest.mark.seconds
 @pytest.mark.usefixtures("no_client")
 def test_a_server_that_says_nothing_is_a_failure() -> None:
     with server(lambda connection: connection.settimeout(0.1) or hold(connection)) as port:
@@ -439,6 +442,7 @@ def hold(connection: socket.socket) -> None:
     connection.recv(1)
 
 
+@pytest.mark.seconds
 @pytest.mark.usefixtures("no_client")
 def test_a_port_that_is_closed() -> None:
     port = closed_port()

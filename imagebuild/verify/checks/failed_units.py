@@ -26,7 +26,7 @@ _WORKING = ("running", "degraded")
 
 class Params(check.Params):
     ignore: tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9:_.\\@*?-]+$")], ...] = Field(
-        default=(), description="units that may have failed: names such as kdump.service, or patterns such as *.mount"
+        default=(), description="units that may have failed: names such as kdump.service, or patterns such as `*.mount`"
     )
 
 

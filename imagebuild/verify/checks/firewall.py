@@ -1,4 +1,4 @@
-"""No firewall is active, or one is.
+"""The firewall is off, or on where that is expected.
 
 A template has no firewall: the network around the guest filters. The services firewalld, ufw,
 nftables and iptables are not active, and there are no rules in the kernel, in which libvirt and

@@ -1,6 +1,6 @@
 """The disks use the expected I/O scheduler.
 
-Looks at all whole disks (vd*, sd*, nvme*); CD drives do not count. ``none`` and ``noop`` are the
+Looks at all whole disks (``vd*``, ``sd*``, ``nvme*``); CD drives do not count. ``none`` and ``noop`` are the
 same: old kernels have one, new ones the other.
 """
 

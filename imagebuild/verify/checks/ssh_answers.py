@@ -1,8 +1,8 @@
 """The SSH server answers from outside, and offers root no password.
 
 Connects to the port of the host that is forwarded to the guest's port 22, and reads the banner. Where
-``ssh`` is installed on the host, it also asks which ways to authenticate the server offers to root,
-without trying any. There is nothing to check in a guest without a network card, or in which nothing
+``ssh`` is installed on the host, it also asks which authentication methods the server offers to
+root, without trying any. There is nothing to check in a guest without a network card, or in which nothing
 listens on port 22.
 """
 
@@ -89,7 +89,7 @@ def _received(port: int, limit: float) -> bytes:
 
 
 def methods(port: int, limit: float) -> list[str]:
-    """The ways to authenticate that the server offers to root; ``none`` if it asks for nothing.
+    """The authentication methods that the server offers to root; ``none`` if it asks for nothing.
 
     Raises NotCheckable if the client gets no further than the banner, as with a server that is too
     old for it.
@@ -108,11 +108,11 @@ def methods(port: int, limit: float) -> list[str]:
     try:
         done = process.run(argv, timeout=limit + 30, check=False)
     except CommandFailed as error:
-        raise NotCheckable(f"the server's ways to authenticate are unknown: {error.message}") from error
+        raise NotCheckable(f"the server's authentication methods are unknown: {error.message}") from error
     if done.returncode == 0:
         return ["none"]
     refused = re.search(r"Permission denied \(([a-z0-9@.,-]+)\)", done.stdout)
     if refused is None:
         last = next((line for line in reversed(done.stdout.splitlines()) if line.strip()), "ssh printed nothing")
-        raise NotCheckable(f"the server's ways to authenticate are unknown: {last.strip()[:200]}")
+        raise NotCheckable(f"the server's authentication methods are unknown: {last.strip()[:200]}")
     return refused[1].split(",")
