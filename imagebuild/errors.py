@@ -146,3 +146,7 @@ class BootFailed(InstallFailed):
 
 class BootStalled(BootFailed):
     """A booting guest stopped making progress."""
+
+
+class VerificationFailed(InstallFailed):
+    """A booted image did not pass its checks; ``console`` has its last lines if it did not boot."""

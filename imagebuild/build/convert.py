@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from imagebuild.build import checkpoints, manifest, postmortem, tool_versions
+from imagebuild.build import checkpoints, manifest, postmortem, tool_versions, verdict, verification
 from imagebuild.build.installation_record import RECORD, InstallationRecord
 from imagebuild.build.job import Job
 from imagebuild.files import read_record
@@ -38,6 +38,8 @@ def artifact(job: Job, customised: Path) -> Artifact:
         postmortem.copy_logs(customised, new.folder)
         postmortem.copy_logs(job.logs, new.folder)
         _set_modes(job, new, customised)
+        if verdict.wanted(recipe, asked=job.settings.verify):
+            verification.check_artifact(job, new)
     made = output.latest()
     assert made is not None
     return made

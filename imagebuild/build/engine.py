@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from imagebuild import fingerprint, log
-from imagebuild.build import explain, installers, postmortem, tool_versions
+from imagebuild.build import explain, installers, postmortem, tool_versions, verdict
 from imagebuild.build import plan as plans
 from imagebuild.build.accelerators import known_accelerator
 from imagebuild.build.freshness import Freshness
@@ -28,6 +28,7 @@ from imagebuild.store.artifact import Artifact, ArtifactFolder
 from imagebuild.store.history import History
 from imagebuild.store.runs import domain_name, new_run
 from imagebuild.store.store import Store
+from imagebuild.verify.check import CheckCall
 
 _NEEDED = {
     "runtime": 700 * MIB,
@@ -53,6 +54,8 @@ class Outlook:
     """Step name → reason, in the order in which the steps run."""
     expected: Mapping[str, float] = field(default_factory=dict)
     """Step name → expected seconds, for the steps to run that are in the history."""
+    checks: Sequence[CheckCall] = ()
+    """The checks that the artifact must pass and has not passed yet."""
 
     @property
     def cached(self) -> int:
@@ -99,8 +102,10 @@ def planned(recipe: Recipe, settings: Settings) -> Outlook:
 def look_ahead(plan: Plan, settings: Settings) -> Outlook:
     """What a build of ``plan`` would do now."""
     latest = None if settings.refresh else ArtifactFolder(settings.output, plan.recipe.name).latest()
+    checks = verdict.wanted(plan.recipe, asked=settings.verify)
     if latest is not None and latest.manifest().fingerprint == plan.convert.fingerprint:
-        return Outlook(plan, latest, {})
+        passed = not checks or verdict.is_verified(latest, checks)
+        return Outlook(plan, latest, {}, checks=() if passed else checks)
     needed: list[Step] = [plan.convert]
     if not _there(settings, plan.customise):
         needed.insert(0, plan.customise)
@@ -109,7 +114,8 @@ def look_ahead(plan: Plan, settings: Settings) -> Outlook:
             needed = [*missing, plan.install, *needed]
     to_run = {step.name: step.because or explain.why(settings, plan, step) for step in needed}
     accelerator = known_accelerator(plan.recipe, settings.store)
-    return Outlook(plan, None, to_run, History(settings.store).expected(plan.recipe.name, to_run, accelerator))
+    expected = History(settings.store).expected(plan.recipe.name, to_run, accelerator)
+    return Outlook(plan, None, to_run, expected, checks)
 
 
 def _there(settings: Settings, step: Step) -> bool:
@@ -132,7 +138,7 @@ def build(recipe: Recipe, settings: Settings, reporter: Reporter) -> Artifact:
             with log.to_file(work / "logs" / "build.log"), recorded(recipe, settings.store, run) as recording:
                 outlook = _planned(recipe, settings, reporter)
                 recording.planned(outlook.plan, outlook.to_run)
-                if outlook.artifact is not None:
+                if outlook.artifact is not None and not outlook.checks:
                     return recording.finished(outlook.artifact)
                 _check_space(outlook, settings)
                 from imagebuild.build import pipeline  # imported late: most builds find all results in the store
@@ -141,7 +147,7 @@ def build(recipe: Recipe, settings: Settings, reporter: Reporter) -> Artifact:
                     with ExitStack() as held:
                         job = Job(outlook.plan, settings, reporter, run, work, held, outlook.expected)
                         recording.cache = job.cache
-                        return recording.finished(pipeline.run(job))
+                        return recording.finished(pipeline.run(job, outlook.artifact, outlook.checks))
                 except OSError as error:
                     near = f"in {settings.store.root} or {settings.output}"
                     raise _with_evidence(from_os(error, near), recipe, settings, work) from error

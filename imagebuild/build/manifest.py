@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from imagebuild import fingerprint
+from imagebuild.build import checks
 from imagebuild.build.installation_record import InstallationRecord
 from imagebuild.build.plan import Plan
 from imagebuild.schema.customised import CustomiseResult, OperationResult
@@ -67,6 +68,7 @@ def _content(plan: Plan, facts: Facts) -> dict[str, Any]:
         },
         "sources": [asdict(source) for source in facts.installation.sources],
         "operations": [_operation(result) for result in facts.customised.operations],
+        "checks": checks.recorded(checks.of(recipe)),
         "packages": dict(sorted(facts.customised.packages.items())),
         "tools": dict(facts.tools),
         "steps": {

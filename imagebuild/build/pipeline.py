@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from imagebuild.build import checkpoints, convert, installation
+from imagebuild.build import checkpoints, convert, installation, verdict, verification
 from imagebuild.build.accelerators import required_accelerator
 from imagebuild.build.job import Job
 from imagebuild.build.prepare import prepare
@@ -13,10 +14,15 @@ from imagebuild.host.accelerator import Verdict
 from imagebuild.recipe import host_inputs
 from imagebuild.recipe.secrets import RealSecrets
 from imagebuild.store.artifact import Artifact
+from imagebuild.verify.check import CheckCall
 
 
-def run(job: Job) -> Artifact:
-    """Make the artifact of a plan."""
+def run(job: Job, finished: Artifact | None = None, checks: Sequence[CheckCall] = ()) -> Artifact:
+    """Make the artifact of a plan; one that is finished already only has to pass its ``checks``."""
+    if finished is not None:
+        verdict.put_checks(finished, checks)
+        verification.check_artifact(job, finished)
+        return finished
     customised = job.cache.find(job.plan.customise)
     if customised is None:
         installed, accelerator = _installed(job)

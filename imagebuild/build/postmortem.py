@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from contextlib import suppress
 from pathlib import Path
 
@@ -33,7 +34,10 @@ def keep(folder: Path, work: Path, error: ImageBuildError) -> Path:
     found = [work / _KICKSTART, *sorted((work / "logs").glob("*"))]
     for path in found:
         with suppress(OSError):
-            _write(folder / path.name, path.read_text(errors="replace"))
+            if path.suffix == ".png":
+                shutil.copyfile(path, folder / path.name)
+            else:
+                _write(folder / path.name, path.read_text(errors="replace"))
     with suppress(OSError):
         _write(folder / "error.txt", _text(error))
     return folder

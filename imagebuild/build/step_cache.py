@@ -27,6 +27,8 @@ class Settings:
     """Check whether the mirror has newer packages; if so, rebuild what contains them."""
     max_age: int | None = None
     """Seconds after which packages are too old."""
+    verify: bool | None = None
+    """Whether images are verified; None leaves it to the recipe."""
 
 
 class StepCache:

@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from imagebuild.errors import HostError
+from imagebuild.build.job import Job
+from imagebuild.build.verdict import put_verdict
+from imagebuild.errors import HostError, VerificationFailed
 from imagebuild.files import sync, write_atomically
 from imagebuild.host import accelerator as accelerators
 from imagebuild.host import hypervisor
 from imagebuild.host.process import marked
+from imagebuild.log import redact
+from imagebuild.printable import transcript
 from imagebuild.progress import Reporter
-from imagebuild.store.artifact import MANIFEST, Artifact, write_checksums
+from imagebuild.store.artifact import Artifact
 from imagebuild.store.runs import domain_name, new_run
 from imagebuild.store.store import Store
-from imagebuild.verify import verifying
+from imagebuild.verify import offline, verifying
 from imagebuild.verify.subject import Subject
-from imagebuild.verify.verification import Verification, for_manifest, junit, text
+from imagebuild.verify.subjects import artifact_subject
+from imagebuild.verify.verification import Verification, junit, text
 
 RESULT, JUNIT = "verify.json", "verify.xml"
-_KEY = "verification"
+_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -38,37 +41,103 @@ class VerifiedHere:
     evidence: Path
 
 
+@dataclass(frozen=True)
+class RunFolder:
+    """A run: its name, and its folder, which QEMU's user can pass."""
+
+    name: str
+    work: Path
+
+
 @contextmanager
 def verified(
-    subject: Subject, store: Store, reporter: Reporter, *, label: str, limit: float | None = None
+    subject: Subject,
+    store: Store,
+    reporter: Reporter,
+    *,
+    label: str,
+    limit: float | None = None,
+    read_only: bool = False,
 ) -> Iterator[VerifiedHere]:
-    """Boot clones of an image in a run of their own, and check them.
+    """Boot clones of an image in a run of their own, and check them; ``read_only`` only reads its disk.
 
     ``limit`` is in seconds, for each boot. Raises HostError if this host cannot do that.
     """
     run = new_run("verify")
-    shared = os.geteuid() == 0
-    with store.runs.workdir(run, shared=shared) as work, marked(run), reporter.step(label, "verify") as progress:
+    with store.runs.workdir(run, shared=os.geteuid() == 0) as work, marked(run):
+        if read_only:
+            yield _read_only(subject, store, reporter, work, label)
+            return
+        yield verify(subject, store, reporter, RunFolder(run, work), label=label, limit=limit)
+
+
+def verify(
+    subject: Subject, store: Store, reporter: Reporter, run: RunFolder, *, label: str, limit: float | None = None
+) -> VerifiedHere:
+    """Boot clones of an image as a part of ``run``, and check them. Raises HostError."""
+    with reporter.step(label, "verify") as progress:
         progress.update("looking for an accelerator")
         arch = _arch(subject)
         found = accelerators.verdict(store.probe_cache, arch)
         with hypervisor.connected(hide_kvm=found.emulated) as connection:
             if not connection.can("qemu" if found.emulated else "kvm", arch or "x86_64"):
                 raise HostError(f"libvirt on this host cannot run a machine for {arch}", "see `imagebuild doctor`")
-            evidence = work / "evidence"
+            evidence = run.work / "evidence"
             evidence.mkdir(mode=0o700)
             setting = verifying.Setting(
                 hypervisor=connection,
                 accelerator=found.accelerator,
-                work=work,
+                work=run.work,
                 evidence=evidence,
-                name=domain_name(run),
-                description=store.runs.described(run),
+                name=domain_name(run.name),
+                description=store.runs.described(run.name),
                 boot_limit=limit or verifying.BOOT_LIMIT[found.accelerator],
             )
             done = verifying.verify(subject, setting, progress)
             progress.summary(summary(done))
-        yield VerifiedHere(done, evidence)
+        return VerifiedHere(done, evidence)
+
+
+def _read_only(subject: Subject, store: Store, reporter: Reporter, work: Path, label: str) -> VerifiedHere:
+    with reporter.step(label, "verify") as progress:
+        evidence = work / "evidence"
+        evidence.mkdir(mode=0o700)
+        found = accelerators.verdict(store.probe_cache)
+        done = offline.verify(subject, work, found.accelerator, progress)
+        progress.summary(summary(done))
+        return VerifiedHere(done, evidence)
+
+
+def check_artifact(job: Job, artifact: Artifact) -> None:
+    """Verify an artifact that is about to become the latest, or is it already, and record the result.
+
+    Raises VerificationFailed; the result and the consoles are then in the logs of the run too.
+    """
+    subject = artifact_subject(artifact)
+    name, mode = job.recipe.name, artifact.folder.stat().st_mode
+    artifact.folder.chmod(mode | 0o111)  # so that QEMU's user reaches the image in a folder that is being filled
+    try:
+        done = verify(subject, job.settings.store, job.reporter, RunFolder(job.run, job.work), label=name)
+    finally:
+        artifact.folder.chmod(mode)
+    if done.verification.failed:
+        for path in done.evidence.iterdir():
+            shutil.copyfile(path, job.logs / f"verify-{path.name}")
+        (job.logs / RESULT).write_text(text(done.verification))
+        (job.logs / JUNIT).write_text(junit(done.verification))
+        raise failure(name, done.verification)
+    record(artifact, done)
+
+
+def failure(name: str, done: Verification) -> VerificationFailed:
+    """What to report of a failed verification."""
+    problems = [f"{one.name}: {problem}" for one in done.failed for problem in one.problems]
+    shown = "; ".join(problems[:_SHOWN]) + (f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else "")
+    return VerificationFailed(
+        f"{name} did not pass its verification: {shown}",
+        console=done.console,
+        hint=f"docs/checks.md describes the checks; {RESULT} has all results",
+    )
 
 
 def summary(done: Verification) -> str:
@@ -83,46 +152,30 @@ def summary(done: Verification) -> str:
     return ", ".join(words)
 
 
+def report(folder: Path, done: VerifiedHere) -> None:
+    """Write the result, consoles and screenshots to a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    _write_all(folder, done)
+
+
 def record(artifact: Artifact, done: VerifiedHere) -> None:
     """Write the result, consoles and screenshots beside an artifact, and the verdict to its manifest."""
-    for path in sorted(done.evidence.iterdir()):
-        _copy(path, artifact.folder / f"verify-{path.name}")
-    write_atomically(artifact.folder / RESULT, text(done.verification))
-    write_atomically(artifact.folder / JUNIT, junit(done.verification))
-    manifest = artifact.folder / MANIFEST
-    content = json.loads(manifest.read_text(encoding="utf-8"))
-    content[_KEY] = for_manifest(done.verification)
-    write_atomically(manifest, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
-    for name in (RESULT, JUNIT, MANIFEST):
+    _write_all(artifact.folder, done)
+    for name in (RESULT, JUNIT):
         (artifact.folder / name).chmod(0o644)
-    write_checksums(artifact)
+    put_verdict(artifact, done.verification)
     sync(artifact.folder)
 
 
-def is_verified(artifact: Artifact, subject: Subject) -> bool:
-    """Whether the manifest says that this image passed these checks, in the versions of today."""
-    try:
-        found = json.loads((artifact.folder / MANIFEST).read_text(encoding="utf-8")).get(_KEY) or {}
-        checks = {name: one.get("version") for name, one in found.get("checks", {}).items()}
-    except (OSError, ValueError, AttributeError):
-        return False
-    return found.get("verdict") == "passed" and checks == verifying.versions(subject)
-
-
-def _copy(source: Path, target: Path) -> None:
-    """Copy a file to a new one that replaces the target, readable like the artifact's logs."""
-    with tempfile.NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}.", delete=False) as file:
-        aside = Path(file.name)
-        try:
-            with source.open("rb") as content:
-                shutil.copyfileobj(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-            aside.chmod(0o600)
-            aside.rename(target)
-        except BaseException:
-            aside.unlink(missing_ok=True)
-            raise
+def _write_all(folder: Path, done: VerifiedHere) -> None:
+    for path in sorted(done.evidence.iterdir()):
+        target = folder / f"verify-{path.name}"
+        if path.suffix == ".png":
+            write_atomically(target, path.read_bytes())
+        else:
+            write_atomically(target, transcript(redact(path.read_text(errors="replace"))))
+    write_atomically(folder / RESULT, text(done.verification))
+    write_atomically(folder / JUNIT, junit(done.verification))
 
 
 def _arch(subject: Subject) -> str | None:

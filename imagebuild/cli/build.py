@@ -38,7 +38,7 @@ from imagebuild.store.artifact import MANIFEST, ArtifactFolder
 Examples:
   imagebuild build debian-13
   imagebuild build debian-13 debian-13-server web --jobs 2
-  imagebuild build debian-13 --if-changed
+  imagebuild build debian-13 --if-changed --no-verify
   imagebuild build ./recipes/web.yaml --output /srv/images --var site=berlin
   imagebuild build debian-13 --json | jq -r 'select(.event == "artifact").image'"""
 )
@@ -56,6 +56,10 @@ Examples:
 )  # fmt: skip
 @fresh_options
 @click.option("--refresh", is_flag=True, help="Rebuild every step, even if the store has its result.")
+@click.option(
+    "--verify/--no-verify", "verify", default=None,
+    help="Verify images in booted clones before they become the latest, or not. [default: as the recipe says]",
+)  # fmt: skip
 @click.option("-q", "--quiet", is_flag=True, help="Print only the paths of the images.")
 @output_option
 @store_option
@@ -70,6 +74,7 @@ def build(
     if_changed: bool,
     max_age: int | None,
     refresh: bool,
+    verify: bool | None,
     quiet: bool,
     output: Path,
     store: Path | None,
@@ -85,7 +90,7 @@ def build(
     if verbose:
         log_to_stderr()
     wanted = loaded(recipes, given, only)
-    settings = Settings(opened(store), output, refresh, if_changed, max_age)
+    settings = Settings(opened(store), output, refresh, if_changed, max_age, verify)
     engine.clear_dead_runs(settings.store)
     reports = reporter(as_json=as_json, quiet=quiet)
     if len(wanted) == 1:
@@ -115,6 +120,7 @@ def _words(recipe: Recipe, settings: Settings, given: Mapping[str, str], *, verb
     words += [word for name, text in given.items() if name in recipe.variables for word in ("--var", f"{name}={text}")]
     words += ["--if-changed"] * settings.if_changed
     words += [] if settings.max_age is None else ["--max-age", f"{settings.max_age}s"]
+    words += [] if settings.verify is None else ["--verify" if settings.verify else "--no-verify"]
     return words + ["--refresh"] * settings.refresh + ["--verbose"] * verbose
 
 
@@ -167,6 +173,7 @@ Examples:
 @var_option
 @fresh_options
 @click.option("--refresh", is_flag=True, help="Plan as `build --refresh` would.")
+@click.option("--verify/--no-verify", "verify", default=None, help="Plan as `build` would with this option.")
 @output_option
 @store_option
 @json_option
@@ -176,12 +183,13 @@ def plan(
     if_changed: bool,
     max_age: int | None,
     refresh: bool,
+    verify: bool | None,
     output: Path,
     store: Path | None,
     as_json: bool,
 ) -> None:
     """Show what a build of RECIPES would do, step by step, and why. Changes nothing."""
-    settings = Settings(opened(store), output, refresh, if_changed, max_age)
+    settings = Settings(opened(store), output, refresh, if_changed, max_age, verify)
     for recipe in loaded(recipes, given):
         outlook = engine.planned(recipe, settings)
         if as_json:
@@ -205,6 +213,9 @@ def _lines(outlook: engine.Outlook) -> Iterator[str]:
         why, seconds = outlook.to_run.get(step.name), outlook.expected.get(step.name)
         time = f"{'' if seconds is None else f'~{minutes(seconds)}':>7}  " if outlook.expected else ""
         yield f"  {step.name:<10} {'to run' if why else 'cached':<7} {shown(step.what):<44} {time}{why or ''}".rstrip()
+    if outlook.checks:
+        number = len(outlook.checks)
+        yield f"  {'verify':<10} to run  {number} check{'s' if number > 1 else ''} in booted clones"
 
 
 def _as_data(outlook: engine.Outlook) -> dict[str, object]:
@@ -228,4 +239,5 @@ def _as_data(outlook: engine.Outlook) -> dict[str, object]:
         "image": image,
         "warnings": warnings,
         "asked": list(outlook.asked),
+        "checks": [call.name for call in outlook.checks],
     }

@@ -24,6 +24,8 @@ _COMMANDS = {
         "scrub",
         "Report which identities and secrets IMAGE still contains, with the path of each. Changes nothing.",
     ),
+    "verify": ("verify", "Boot two throwaway clones of IMAGE, check them, and compare their identities."),
+    "checks": ("checks", "Show the checks of `verify`, and of recipes under verify.checks."),
     "doctor": (
         "doctor",
         "Show what this host can do, what is missing, and how to fix it. Exit code 3 if a build cannot run.",

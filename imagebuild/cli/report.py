@@ -88,7 +88,7 @@ class JsonReporter:
     def note(self, recipe: str, text: str) -> None:
         self.emit(events.Note(recipe=recipe, text=text))
 
-    def emit(self, event: events.BuildEvent | events.Scrubbed | events.Audited) -> None:
+    def emit(self, event: events.BuildEvent | events.Scrubbed | events.Audited | events.Verified) -> None:
         """Print one event."""
         echo_data(events.data(event))
 

@@ -26,7 +26,7 @@ from imagebuild.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-HOUSE_RULES: tuple[str, ...] = ("disable-selinux", "disable-firewall")
+HOUSE_RULES: tuple[str, ...] = ("disable-selinux", "disable-firewall", "disable-ssh-passwords")
 """What the shipped recipes add: settings that are a matter of taste. Other images get them only on
 request."""
 TEMPLATE: tuple[str, ...] = (

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import xml.etree.ElementTree as ET
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from imagebuild import fingerprint
 from imagebuild.printable import one_line
-from imagebuild.verify.check import CheckResult
+from imagebuild.verify import registry
+from imagebuild.verify.check import CheckCall, CheckResult
 
 SCHEMA = 1
 """Incremented when a field changes its meaning or is removed."""
@@ -45,6 +48,16 @@ class Verification:
     def failed(self) -> tuple[CheckResult, ...]:
         """The checks that failed."""
         return tuple(one for one in self.results if one.status == "failed")
+
+
+def boot_version() -> str:
+    """The version of the code that boots clones."""
+    return fingerprint.code("verify/boot_console.py", "verify/clone.py", "verify/clone_xml.py")[:12]
+
+
+def versions(calls: Sequence[CheckCall]) -> dict[str, str]:
+    """The current version of each check, the boot included."""
+    return {BOOT: boot_version(), **{call.name: registry.get(call.name).version for call in calls}}
 
 
 def data(verification: Verification) -> dict[str, Any]:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from imagebuild import fingerprint
 from imagebuild.errors import BootFailed, BootStalled, GuestError
 from imagebuild.host.accelerator import Accelerator
 from imagebuild.host.hypervisor import SYSTEM, Hypervisor
@@ -24,7 +23,7 @@ from imagebuild.verify.clone_xml import CloneXml
 from imagebuild.verify.clones import Clones
 from imagebuild.verify.identities import CloneState
 from imagebuild.verify.subject import Subject
-from imagebuild.verify.verification import BOOT, Verification
+from imagebuild.verify.verification import BOOT, Verification, boot_version
 
 BOOT_LIMIT = {"kvm": 300.0, "tcg": 1200.0}
 """Seconds within which a clone must be usable, by accelerator."""
@@ -82,11 +81,6 @@ def verify(subject: Subject, setting: Setting, progress: Progress) -> Verificati
     )
 
 
-def versions(subject: Subject) -> dict[str, str]:
-    """The current version of each check of an image, the boot included."""
-    return {BOOT: _version(), **{call.name: registry.get(call.name).version for call in subject.checks}}
-
-
 @dataclass(frozen=True)
 class _Done:
     results: Sequence[CheckResult]
@@ -97,7 +91,7 @@ class _Done:
 
 def _not_booted(subject: Subject, error: BootFailed | GuestError) -> _Done:
     """The result for a guest that did not boot: nothing else can be checked."""
-    failed = CheckResult(BOOT, "failed", (error.message,), version=_version())
+    failed = CheckResult(BOOT, "failed", (error.message,), version=boot_version())
     rest = [
         CheckResult(
             call.name, "not checkable", reason="the guest did not boot", version=registry.get(call.name).version
@@ -105,10 +99,6 @@ def _not_booted(subject: Subject, error: BootFailed | GuestError) -> _Done:
         for call in subject.checks
     ]
     return _Done([failed, *rest], console=error.console if isinstance(error, BootFailed) else ())
-
-
-def _version() -> str:
-    return fingerprint.code("verify/boot_console.py", "verify/clone.py", "verify/clone_xml.py")[:12]
 
 
 def _once(subject: Subject, setting: Setting, progress: Progress) -> _Done:
@@ -154,7 +144,7 @@ def _booted(subject: Subject, setting: Setting, progress: Progress, *, serial: b
             booted.result()
         progress.update(f"login after {clones[0].seconds_to_login:.0f} s; checking")
         results = _checked(subject, clones, pool)
-    boot = CheckResult(BOOT, "passed", seconds=round(clones[0].seconds_to_login, 1), version=_version())
+    boot = CheckResult(BOOT, "passed", seconds=round(clones[0].seconds_to_login, 1), version=boot_version())
     return _Done([boot, *results], clones[0].seconds_to_login, definitions[names[0]].replaced)
 
 

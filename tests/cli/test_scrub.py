@@ -103,7 +103,7 @@ def test_house_rules_are_applied_only_when_asked_for() -> None:
     with_rules = {call.name for call in scrub._operations((), None, (), house_rules=True)}
     assert with_rules == {*registry.TEMPLATE, *registry.HOUSE_RULES}
     wanted = [call.name for call in scrub._operations(("disable-firewall",), None, (), house_rules=True)]
-    assert wanted == ["disable-firewall", "disable-selinux"]
+    assert wanted == ["disable-firewall", "disable-selinux", "disable-ssh-passwords"]
 
 
 def test_house_rules_can_be_left_out_one_by_one() -> None:

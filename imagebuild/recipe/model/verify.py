@@ -15,7 +15,7 @@ from imagebuild.verify.check import CheckCall
 
 _KIND = NamedKind(
     word="check",
-    listed="imagebuild verify --list-checks",
+    listed="imagebuild checks list",
     names=registry.names,
     params_model=lambda name: registry.get(name).params,
     summary=lambda name: registry.get(name).summary,

@@ -1,0 +1,61 @@
+"""Whether an artifact has passed the checks of its recipe, as its manifest records it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from imagebuild.build import checks
+from imagebuild.files import write_atomically
+from imagebuild.recipe.model.recipe import Recipe
+from imagebuild.store.artifact import MANIFEST, Artifact, write_checksums
+from imagebuild.verify.check import CheckCall
+from imagebuild.verify.verification import Verification, for_manifest, versions
+
+_KEY, _CHECKS = "verification", "checks"
+
+
+def wanted(recipe: Recipe, *, asked: bool | None) -> list[CheckCall]:
+    """The checks that a build of a recipe runs. ``asked`` is what the command line says, None if nothing."""
+    enabled = recipe.verify.enabled if asked is None else asked
+    return checks.of(recipe) if enabled else []
+
+
+def is_verified(artifact: Artifact, calls: Sequence[CheckCall]) -> bool:
+    """Whether the manifest says that the image passed these checks, with these parameters, in their
+    current versions.
+    """
+    try:
+        content = json.loads((artifact.folder / MANIFEST).read_text(encoding="utf-8"))
+        found = content.get(_KEY) or {}
+        tested = {name: one.get("version") for name, one in found.get("checks", {}).items()}
+    except (OSError, ValueError, AttributeError):
+        return False
+    same = content.get(_CHECKS) == checks.recorded(calls) and tested == versions(calls)
+    return bool(found.get("verdict") == "passed" and same)
+
+
+def put_checks(artifact: Artifact, calls: Sequence[CheckCall]) -> None:
+    """Write the checks that an artifact must pass to its manifest: a recipe's may have changed since."""
+    manifest = artifact.folder / MANIFEST
+    content = json.loads(manifest.read_text(encoding="utf-8"))
+    if content.get(_CHECKS) != checks.recorded(calls):
+        content[_CHECKS] = checks.recorded(calls)
+        content.pop(_KEY, None)
+        _write_manifest(artifact, content)
+        write_checksums(artifact)
+
+
+def _write_manifest(artifact: Artifact, content: Mapping[str, Any]) -> None:
+    manifest = artifact.folder / MANIFEST
+    write_atomically(manifest, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    manifest.chmod(0o644)
+
+
+def put_verdict(artifact: Artifact, done: Verification) -> None:
+    """Write the verdict to the manifest, and the checksums of all files of the artifact."""
+    content = json.loads((artifact.folder / MANIFEST).read_text(encoding="utf-8"))
+    content[_KEY] = for_manifest(done)
+    _write_manifest(artifact, content)
+    write_checksums(artifact)
