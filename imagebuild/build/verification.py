@@ -26,6 +26,7 @@ from imagebuild.verify import offline, verifying
 from imagebuild.verify.subject import Subject
 from imagebuild.verify.subjects import artifact_subject
 from imagebuild.verify.verification import Verification, junit, text
+from imagebuild.verify.verifying import Setting
 
 RESULT, JUNIT = "verify.json", "verify.xml"
 _SHOWN = 5
@@ -77,25 +78,31 @@ def verify(
     """Boot clones of an image as a part of ``run``, and check them. Raises HostError."""
     with reporter.step(label, "verify") as progress:
         progress.update("looking for an accelerator")
-        arch = _arch(subject)
-        found = accelerators.verdict(store.probe_cache, arch)
-        with hypervisor.connected(hide_kvm=found.emulated) as connection:
-            if not connection.can("qemu" if found.emulated else "kvm", arch or "x86_64"):
-                raise HostError(f"libvirt on this host cannot run a machine for {arch}", "see `imagebuild doctor`")
-            evidence = run.work / "evidence"
-            evidence.mkdir(mode=0o700)
-            setting = verifying.Setting(
-                hypervisor=connection,
-                accelerator=found.accelerator,
-                work=run.work,
-                evidence=evidence,
-                name=domain_name(run.name),
-                description=store.runs.described(run.name),
-                boot_limit=limit or verifying.BOOT_LIMIT[found.accelerator],
-            )
+        with ready(subject, store, run, limit) as setting:
             done = verifying.verify(subject, setting, progress)
             progress.summary(summary(done))
-        return VerifiedHere(done, evidence)
+        return VerifiedHere(done, setting.evidence)
+
+
+@contextmanager
+def ready(subject: Subject, store: Store, run: RunFolder, limit: float | None) -> Iterator[Setting]:
+    """What clones of an image need on this host, as a part of ``run``. Raises HostError."""
+    arch = _arch(subject)
+    found = accelerators.verdict(store.probe_cache, arch)
+    with hypervisor.connected(hide_kvm=found.emulated) as connection:
+        if not connection.can("qemu" if found.emulated else "kvm", arch or "x86_64"):
+            raise HostError(f"libvirt on this host cannot run a machine for {arch}", "see `imagebuild doctor`")
+        evidence = run.work / "evidence"
+        evidence.mkdir(mode=0o700)
+        yield Setting(
+            hypervisor=connection,
+            accelerator=found.accelerator,
+            work=run.work,
+            evidence=evidence,
+            name=domain_name(run.name),
+            description=store.runs.described(run.name),
+            boot_limit=limit or verifying.BOOT_LIMIT[found.accelerator],
+        )
 
 
 def _read_only(subject: Subject, store: Store, reporter: Reporter, work: Path, label: str) -> VerifiedHere:

@@ -25,6 +25,7 @@ _COMMANDS = {
         "Report which identities and secrets IMAGE still contains, with the path of each. Changes nothing.",
     ),
     "verify": ("verify", "Boot two throwaway clones of IMAGE, check them, and compare their identities."),
+    "run": ("run", "Start a throwaway machine of IMAGE, on its serial console; or run COMMAND in it."),
     "checks": ("checks", "Show the checks of `verify`, and of recipes under verify.checks."),
     "doctor": (
         "doctor",

@@ -54,6 +54,18 @@ def echo_document(text: str) -> None:
             click.echo(text.encode("utf-8", "surrogateescape"), nl=False)
 
 
+def echo_bytes(data: bytes, *, err: bool = False) -> None:
+    """Print what a program in a guest wrote: byte for byte, except on a terminal, where it is made
+    safe.
+    """
+    stream = sys.stderr if err else sys.stdout
+    if stream.isatty():
+        _write(several_lines(data.decode("utf-8", "replace")), err=err)
+    else:
+        with _lock:
+            click.echo(data, nl=False, err=err)
+
+
 def echo_data(data: Any, *, indent: int | None = None) -> None:
     """Print JSON in pure ASCII: control and bidirectional characters become JSON escapes."""
     _write(f"{redact(json.dumps(data, indent=indent, ensure_ascii=True))}\n", err=False)

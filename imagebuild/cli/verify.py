@@ -49,7 +49,7 @@ Examples:
   imagebuild verify cloud.qcow2 --firmware uefi --report results
   imagebuild verify cloud.qcow2 --check swap-off --check 'packages={"installed": ["vim"]}'
   imagebuild verify cloud.qcow2 --offline
-  imagebuild verify debian-13 --json | jq -r 'select(.event == "verified").result.results[] | [.name, .status] | @tsv'"""
+  imagebuild verify debian-13 --json | jq -r 'select(.event == "verified").result.results[].name'"""
 )
 @click.argument("image", type=RecipeName(), metavar="IMAGE")
 @click.option("--recipe", type=RecipeName(), help="Run the checks of this recipe instead of the image's own.")

@@ -248,6 +248,20 @@ def run(
     return completed
 
 
+def interactive(argv: Sequence[str | Path]) -> int:
+    """Run a program on the user's terminal, and return its exit status. Ctrl-C goes to the program."""
+    words = [str(word) for word in argv]
+    try:
+        process = subprocess.Popen(words, env={**environment(), "TERM": os.environ.get("TERM", "dumb")})  # noqa: S603
+    except OSError as error:
+        raise HostError(f"cannot start {words[0]}: {error.strerror}", "run `make setup`") from error
+    while True:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            continue  # the program got it too, and decides
+
+
 def _talk(
     process: subprocess.Popen[str],
     input: str,

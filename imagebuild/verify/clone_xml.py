@@ -8,6 +8,7 @@ verification (KVM, networks, reserved huge pages, pinned processors) is replaced
 
 from __future__ import annotations
 
+import copy
 import re
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Sequence
@@ -125,6 +126,15 @@ def clone(
     ET.indent(domain)
     text = ET.tostring(domain, encoding="unicode")
     return CloneXml(text, tuple(replaced), len(cards), serial or shell, agent, display)
+
+
+def with_serial(wanted: ET.Element) -> ET.Element:
+    """A copy of a definition that has a serial console."""
+    made = copy.deepcopy(wanted)
+    devices = made.find("devices")
+    if devices is not None and devices.find("serial") is None:
+        _serial(devices, 0, None)
+    return made
 
 
 def _plain(element: ET.Element) -> ET.Element:

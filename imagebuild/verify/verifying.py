@@ -115,7 +115,7 @@ def _once(subject: Subject, setting: Setting, progress: Progress) -> _Done:
 def _booted(subject: Subject, setting: Setting, progress: Progress, *, serial: bool) -> _Done:
     compares = [call for call in subject.checks if registry.get(call.name).compare is not None]
     names = ("clone-1", "clone-2") if compares else ("clone-1",)
-    _discard(setting.work, names)
+    discard(setting.work, names)
     disks = clone_disks.readable(subject.disks, setting.work, setting.hypervisor.qemu_uid())
     overlays = {name: clone_disks.overlays(subject, disks, setting.work, name) for name in names}
     if serial:
@@ -132,7 +132,7 @@ def _booted(subject: Subject, setting: Setting, progress: Progress, *, serial: b
             for source, target in zip(overlays[first], overlays[other], strict=True):
                 shutil.copyfile(source.path, target.path)
     options = BootOptions(setting.accelerator, setting.boot_limit, shell=serial)
-    definitions = {name: _definition(subject, setting, name, overlays[name], serial=serial) for name in names}
+    definitions = {name: definition(subject, setting, name, overlays[name], serial=serial) for name in names}
     progress.update("booting two clones" if len(names) > 1 else "booting a clone")
     with ThreadPoolExecutor(len(names)) as pool, ExitStack() as stack:
         clones = []
@@ -194,9 +194,10 @@ def _state_of(clone: Clone, seen: judging.Seen) -> CloneState:
     return identities.state(seen, dhcp.identities(list(clone.frames)))
 
 
-def _definition(
+def definition(
     subject: Subject, setting: Setting, name: str, overlays: list[clone_xml.Overlay], *, serial: bool
 ) -> CloneXml:
+    """The domain definition of a clone; ``serial`` adds a second serial port."""
     return clone_xml.clone(
         subject.machine,
         name=_domain(setting, name),
@@ -214,7 +215,7 @@ def _domain(setting: Setting, clone: str) -> str:
     return setting.name if clone == "clone-1" else f"{setting.name}-{clone}"
 
 
-def _discard(work: Path, names: Sequence[str]) -> None:
+def discard(work: Path, names: Sequence[str]) -> None:
     """Remove what an earlier attempt left."""
     for name in names:
         for path in (*work.glob(f"{name}-disk*.qcow2"), work / f"{name}.log", *work.glob("image-*")):

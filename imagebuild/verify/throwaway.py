@@ -1,0 +1,137 @@
+"""A throwaway machine of an image: one clone for a user, or for one command."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import secrets
+import shlex
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from imagebuild.customise import registry
+from imagebuild.errors import BootStalled, GuestError
+from imagebuild.progress import Progress
+from imagebuild.verify import clone as running
+from imagebuild.verify import clone_disks, clone_xml
+from imagebuild.verify.clone import BootOptions, Clone
+from imagebuild.verify.subject import Subject
+from imagebuild.verify.verifying import Setting, definition, discard
+
+_CLONE = "clone-1"
+_LIMIT = 24 * 3600.0
+
+
+@dataclass(frozen=True)
+class Access:
+    """How a user gets into a throwaway machine: a public SSH key, and a password for the console."""
+
+    public_key: str
+    password: str
+
+
+@dataclass(frozen=True)
+class CommandResult:
+    """What a command wrote, and its exit status."""
+
+    output: bytes
+    errors: bytes
+    status: int
+
+
+@contextmanager
+def machine(
+    subject: Subject, setting: Setting, progress: Progress, *, access: Access | None, booted: bool
+) -> Iterator[Clone]:
+    """A running clone of an image. With ``booted`` it can run commands; else it has just started.
+
+    ``access`` is set up in the clone: through the guest agent if the image has one (only if
+    ``booted``), else on its overlay. Raises BootFailed.
+    """
+    clone_disks.check_room(setting.work)
+    stalled = False
+    while True:
+        try:
+            with _started(subject, setting, progress, access, booted=booted) as clone:
+                if booted:
+                    progress.update("booting")
+                    clone.wait_until_usable()
+                    if access is not None and subject.agent:
+                        _let_in(clone, access)
+                yield clone
+                return
+        except BootStalled:
+            if stalled or setting.accelerator != "tcg":
+                raise
+            stalled = True
+            progress.update("the emulated guest hangs; starting again")
+
+
+@contextmanager
+def _started(
+    subject: Subject, setting: Setting, progress: Progress, access: Access | None, *, booted: bool
+) -> Iterator[Clone]:
+    discard(setting.work, [_CLONE])
+    disks = clone_disks.readable(subject.disks, setting.work, setting.hypervisor.qemu_uid())
+    overlays = clone_disks.overlays(subject, disks, setting.work, _CLONE)
+    by_serial = booted and not subject.agent
+    operations = clone_disks.shell_operations() if by_serial else []
+    if access is not None and not (booted and subject.agent):
+        operations.append(registry.call("add-ssh-keys", {"user": "root", "keys": [access.public_key]}))
+    if operations:
+        progress.update("preparing the overlay")
+        clone_disks.with_operations(
+            overlays, operations, accelerator=setting.accelerator, work=setting.work, progress=progress
+        )
+    options = BootOptions(setting.accelerator, setting.boot_limit, shell=by_serial, wait=False)
+    made = definition(subject, setting, _CLONE, overlays, serial=by_serial)
+    log = setting.work / f"{_CLONE}.log"
+    with running.started(setting.hypervisor, setting.name, made, options, log) as clone:
+        yield clone
+
+
+def _let_in(clone: Clone, access: Access) -> None:
+    key, account = shlex.quote(access.public_key), shlex.quote(f"root:{access.password}")
+    done = clone.run(
+        "umask 077; mkdir -p /root/.ssh && "
+        f"printf '%s\\n' {key} >> /root/.ssh/authorized_keys && "
+        f"{{ printf '%s\\n' {account} | chpasswd || true; }}"
+    )
+    if done.status != 0:
+        raise GuestError(f"the SSH key could not be added to the guest: {done.text.strip()}")
+
+
+def command(clone: Clone, argv: Sequence[str], *, timeout: float = _LIMIT) -> CommandResult:
+    """Run a command in a booted clone, as root, without input. Raises GuestError."""
+    mark, folder = secrets.token_hex(8), f"/run/imagebuild-{secrets.token_hex(4)}"
+    done = clone.run(
+        f"mkdir -m 0700 {folder} && cd /root 2>/dev/null || cd /\n"
+        f"{shlex.join(argv)} >{folder}/out 2>{folder}/err </dev/null\n"
+        f"s=$?; base64 {folder}/out; echo {mark}; base64 {folder}/err; echo {mark}; rm -rf {folder}; exit $s",
+        timeout=timeout,
+    )
+    parts = done.text.split(mark)
+    try:
+        output, errors = (base64.b64decode("".join(part.split())) for part in parts[:2])
+    except (ValueError, binascii.Error) as error:
+        raise GuestError("the output of the command could not be read") from error
+    return CommandResult(output, errors, done.status)
+
+
+def keep(setting: Setting, folder: Path) -> list[Path]:
+    """Move the overlays of the ended clone to ``folder``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    kept = []
+    for path in sorted(setting.work.glob(f"{_CLONE}-disk*.qcow2")):
+        target = folder / path.name.removeprefix(f"{_CLONE}-")
+        shutil.move(path, target)
+        kept.append(target)
+    return kept
+
+
+def for_user(subject: Subject) -> Subject:
+    """The subject with a serial console, which a user needs."""
+    return replace(subject, machine=clone_xml.with_serial(subject.machine))
