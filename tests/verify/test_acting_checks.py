@@ -427,13 +427,23 @@ def test_another_server_is_a_failure() -> None:
         ]
 
 
+@pytest.mark.usefixtures("no_client")
+def test_a_guest_is_asked_early_whether_it_has_a_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ssh_answers, "_AT_ONCE", 0.1)
+    port = closed_port()
+    with pytest.raises(NothingToCheck, match="nothing listens on port 22"):
+        problems("ssh-answers", FakeGuest("no", ssh_port=port), limit=3600)
+    tried: list[float] = []
+    monkeypatch.setattr(ssh_answers, "answer", lambda _port, limit: tried.append(limit) or "no banner")
+    assert problems("ssh-answers", FakeGuest("yes", ssh_port=port), limit=3600) == ["no banner"]
+    assert tried == [0.1, 3599.9]
+
+
 @pytest.mark.seconds
 @pytest.mark.usefixtures("no_client")
 def test_a_server_that_says_nothing_is_a_failure() -> None:
     with server(lambda connection: connection.settimeout(0.1) or hold(connection)) as port:
-        assert problems("ssh-answers", FakeGuest("yes", ssh_port=port), limit=1) == [
-            "the SSH server sends no banner within 1 s"
-        ]
+        assert problems("ssh-answers", FakeGuest("yes", ssh_port=port), limit=1) == ["the SSH server sends no banner"]
 
 
 def hold(connection: socket.socket) -> None:
@@ -447,7 +457,7 @@ def hold(connection: socket.socket) -> None:
 def test_a_port_that_is_closed() -> None:
     port = closed_port()
     said = problems("ssh-answers", FakeGuest("yes", ssh_port=port), limit=1)
-    assert said == ["the SSH server cannot be reached within 1 s: Connection refused"]
+    assert said == ["the SSH server cannot be reached: Connection refused"]
     with pytest.raises(NothingToCheck, match="nothing listens on port 22"):
         problems("ssh-answers", FakeGuest("no", ssh_port=port), limit=1)
 
