@@ -1,7 +1,8 @@
 """Nothing listens on the network but what is allowed.
 
 Every TCP and UDP socket that waits on an address other than the loopback's must be one of the
-allowed ones. Reads ``/proc/net``; the names of the programs come from ``/proc``.
+allowed ones. A client of NTP or DHCP that waits for an answer on a random UDP port does not listen.
+Reads ``/proc/net``; the names of the programs come from ``/proc``.
 """
 
 from __future__ import annotations
@@ -26,6 +27,10 @@ PROBES = {
         "ls -l /proc/[0-9]*/fd 2>/dev/null | grep -e '^/proc' -e 'socket:'; grep -H . /proc/[0-9]*/comm 2>/dev/null"
     ),
 }
+_CLIENTS = {"systemd-timesyn", "chronyd", "dhclient"}
+"""Programs that ask from random UDP ports, as /proc shows their names: with 15 characters at most."""
+_RANDOM = range(32768, 61000)
+"""The kernel's net.ipv4.ip_local_port_range, from which such ports are."""
 _WAITING = {"tcp": "0A", "udp": "07"}
 
 
@@ -56,10 +61,12 @@ def judge(seen: Mapping[str, Printed], params: Params) -> Iterator[str]:
         address, port = _address(words[2])
         if address is None:
             raise NotCheckable(f"an address in the list of sockets could not be read: {words[2][:60]}")
-        if not address.is_loopback:
+        owners = programs.get(words[10], set())
+        asking = words[0].startswith("udp") and port in _RANDOM and bool(owners) and owners <= _CLIENTS
+        if not address.is_loopback and not asking:
             addresses, names = found.setdefault(f"{words[0][:3]}/{port}", (set(), set()))
             addresses.add(str(address))
-            names |= programs.get(words[10], set())
+            names |= owners
     for socket, (addresses, names) in sorted(found.items(), key=lambda one: (one[0][:3], int(one[0][4:]))):
         if socket not in params.allowed:
             who = " and ".join(sorted(names)) or "a program"

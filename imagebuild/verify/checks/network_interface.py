@@ -1,8 +1,8 @@
 """A network interface is up and has an address.
 
 The interface exists, is up with a carrier, and has an IPv4 or IPv6 address that other hosts can
-reach: a link-local address, which the guest gives itself when no DHCP server answers, does not
-count. Reads ``/sys/class/net`` and ``/proc/net``, and ``ip`` where it is installed.
+reach, within 20 seconds: a link-local address, which the guest gives itself when no DHCP server
+answers, does not count. Reads ``/sys/class/net`` and ``/proc/net``, and ``ip`` where it is installed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,10 @@ from imagebuild.verify import check, printed
 from imagebuild.verify.check import Printed
 
 PROBES = {
+    # The first address may come after the first login.
     "interfaces": (
+        "i=0; while [ $i -lt 20 ] && ! grep -qv '^Iface' /proc/net/route && "
+        "! grep -qs '^[0-9a-f]* [0-9a-f]* [0-9a-f]* 00 ' /proc/net/if_inet6; do i=$((i + 1)); sleep 1; done; "
         'for d in /sys/class/net/*; do [ -r "$d/flags" ] || continue; '
         'echo "${d##*/} $(cat "$d/flags") $(cat "$d/operstate")"; done'
     ),

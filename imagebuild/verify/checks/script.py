@@ -21,6 +21,18 @@ _PLACE = "/root/.imagebuild-check"
 """Not below /run, /tmp or /var/tmp, which may be mounted with noexec."""
 _LARGEST = 1 << 20
 """The size limit in bytes."""
+_ENDED = 124
+"""The exit status of timeout(1) for a command that it has ended."""
+_SCRIPT = """\
+PATH=$PATH:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+cd /
+limit=
+timeout 1 true 2>/dev/null && limit='timeout {limit}'
+$limit {command} </dev/null
+s=$?
+rm -f {place}
+exit $s
+"""
 _LAST_LINES = 3
 _LONGEST = 400
 
@@ -42,14 +54,11 @@ class Params(check.Params):
 def act(guest: RunningGuest, params: Params) -> Iterator[str]:
     content = _content(params)
     guest.upload(content, _PLACE)
-    interpreter = "" if content.startswith(b"#!") else "sh "
-    script = f"cd /; {interpreter}{_PLACE}; s=$?; rm -f {_PLACE}; exit $s"
-    try:
-        done = guest.run(script, timeout=params.limit)
-    except TimeoutError:
-        yield f"the script did not end within {params.limit} s"
-        return
-    if done.status != 0:
+    command = _PLACE if content.startswith(b"#!") else f"sh {_PLACE}"
+    done = guest.run(_SCRIPT.format(command=command, place=_PLACE, limit=params.limit), timeout=params.limit + 60)
+    if done.status == _ENDED:
+        yield f"the script did not end within {params.limit} s (exit status {_ENDED})"
+    elif done.status != 0:
         last = " | ".join(line.strip() for line in done.lines[-_LAST_LINES:])[-_LONGEST:]
         yield f"the script ended with exit status {done.status}" + (f": {last}" if last else " and printed nothing")
 
