@@ -13,7 +13,7 @@ import click
 
 from imagebuild.build import verification
 from imagebuild.build.engine import clear_dead_runs
-from imagebuild.cli import console
+from imagebuild.cli import attached_console
 from imagebuild.cli.options import (
     Age,
     RecipeName,
@@ -203,6 +203,6 @@ def _console(clone: Clone, key: Path | None, access: Access | None) -> int:
         if isinstance(clone.transport, AgentShell):
             echo(f"  console: root, password {access.password}", err=True)
     with clone.domain.serial("serial0") as stream:
-        if not console.attached(stream):
+        if not attached_console.attached(stream):
             echo("\nthe machine has ended", err=True)
     return 0
