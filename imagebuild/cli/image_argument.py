@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,19 +12,15 @@ from click.shell_completion import CompletionItem
 
 from imagebuild.cli.options import RecipeName, opened
 from imagebuild.cli.output import echo
+from imagebuild.cli.target import target
 from imagebuild.contents.described import DescribedImage
-from imagebuild.errors import UsageError
-from imagebuild.recipe.folders import available, recipe_folders
-from imagebuild.schema.findings import did_you_mean
 from imagebuild.store import beside
-from imagebuild.store.artifact import LATEST, MANIFEST, ArtifactFolder
+from imagebuild.store.artifact import Artifact
 from imagebuild.store.beside import Beside
 
 if TYPE_CHECKING:
     from imagebuild.contents.inventory import Inventory
     from imagebuild.guest import Key
-
-_RECIPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 
 
 class ImageName(click.ParamType[str]):
@@ -68,40 +63,8 @@ def found(name: str, output: Path, further: Sequence[Path] = (), *, from_disk: b
 
 
 def _image(name: str, output: Path) -> Path:
-    path = Path(name)
-    if path.is_dir():
-        return _in_folder(path / LATEST if (path / LATEST).is_dir() and not (path / MANIFEST).exists() else path)
-    if path.exists():
-        return path.resolve()
-    artifacts = ArtifactFolder(output, name)
-    is_name = _RECIPE.fullmatch(name) is not None
-    latest = artifacts.latest() if is_name else None
-    if latest is not None:
-        return latest.image.absolute()
-    if name in available(recipe_folders()):
-        raise UsageError(
-            f"{name} has no finished artifact in {output}",
-            f"build it with `imagebuild build {name}`, or give its folder for artifacts with --output",
-        )
-    known = [one.name for one in output.iterdir() if (one / LATEST).is_symlink()] if output.is_dir() else []
-    hint = (
-        is_name and did_you_mean(name, known)
-    ) or "give an image file, the folder of an artifact, or the name of a recipe"
-    raise UsageError(f"{name} is neither a file nor a folder, nor a recipe with an artifact in {output}", hint)
-
-
-def _in_folder(folder: Path) -> Path:
-    """The image of the artifact in a folder."""
-    try:
-        manifest = beside.manifest(folder.resolve())
-    except beside.ManifestError as error:
-        raise UsageError(f"{folder / MANIFEST} cannot be used: {error}", "give the image file itself") from error
-    if manifest is None:
-        raise UsageError(f"{folder} has no {MANIFEST}, so it is not the folder of an artifact", "give an image file")
-    image = folder.resolve() / manifest.images[0].file
-    if image.is_symlink() or not image.is_file():
-        raise UsageError(f"{folder} does not contain the image that its {MANIFEST} names")
-    return image
+    named = target(name, output)
+    return named.image.absolute() if isinstance(named, Artifact) else named
 
 
 def described(

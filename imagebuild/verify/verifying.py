@@ -121,13 +121,14 @@ def _booted(subject: Subject, setting: Setting, progress: Progress, *, serial: b
     if serial:
         progress.update("adding a shell to the clones' overlays")
         first, *others = names
-        clone_disks.with_operations(
+        inventory = clone_disks.with_operations(
             overlays[first],
             clone_disks.shell_operations(),
             accelerator=setting.accelerator,
             work=setting.work,
             progress=progress,
         )
+        subject = subject.informed(inventory)
         for other in others:
             for source, target in zip(overlays[first], overlays[other], strict=True):
                 shutil.copyfile(source.path, target.path)
