@@ -37,8 +37,8 @@ def target(name: str, output: Path) -> Artifact | Path:
             f"build it with `imagebuild build {name}`, or give its folder for artifacts with --output",
         )
     known = [one.name for one in output.iterdir() if (one / LATEST).is_symlink()] if output.is_dir() else []
-    near = did_you_mean(name, known) if _NAME.fullmatch(name) else None
-    hint = near or "give an image file, the folder of an artifact, or the name of a recipe"
+    meant = did_you_mean(name, known) if _NAME.fullmatch(name) else None
+    hint = meant or "give an image file, the folder of an artifact, or the name of a recipe"
     raise UsageError(f"{name} is neither a file nor a folder, nor a recipe with an artifact in {output}", hint)
 
 

@@ -71,10 +71,14 @@ def acted(calls: Sequence[CheckCall], turn: Turn, guest: RunningGuest) -> list[C
     return found
 
 
-def compared(calls: Sequence[CheckCall], clones: Clones) -> list[CheckResult]:
-    """The results of the checks that look at two clones."""
+def compared(calls: Sequence[CheckCall], clones: Callable[[], Clones]) -> list[CheckResult]:
+    """The results of the checks that look at two clones; ``clones`` may raise NotCheckable."""
     looking = ((call, registry.get(call.name).compare) for call in calls)
-    return [result(call.name, partial(compare, clones, call.params)) for call, compare in looking if compare]
+    return [
+        result(call.name, lambda compare=compare, params=call.params: compare(clones(), params))  # type: ignore[misc]
+        for call, compare in looking
+        if compare
+    ]
 
 
 def result(name: str, ask: Callable[[], Iterable[str]]) -> CheckResult:
