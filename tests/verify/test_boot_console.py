@@ -50,8 +50,10 @@ FAILED = {
     ),
     "initramfs-tools": (
         "ALERT!  UUID=0a3407de-014b-458b-b5c1-848e92a327a3 does not exist.  Dropping to a shell!\r\n",
-        "the initramfs does not find the root file system: "
-        "ALERT!  UUID=0a3407de-014b-458b-b5c1-848e92a327a3 does not exist",
+        (
+            "the initramfs does not find the root file system: "
+            "ALERT!  UUID=0a3407de-014b-458b-b5c1-848e92a327a3 does not exist"
+        ),
     ),
     "initramfs-tools, before": (
         "Gave up waiting for root file system device.  Common problems:\r\n - Boot args (cat /proc/cmdline)\r\n",
@@ -67,8 +69,10 @@ FAILED = {
     ),
     "passphrase of systemd": (
         "\r\nPlease enter passphrase for disk QEMU_HARDDISK (luks-0a34): ",
-        "the guest asks for a passphrase that nobody can enter: "
-        "Please enter passphrase for disk QEMU_HARDDISK (luks-0a34):",
+        (
+            "the guest asks for a passphrase that nobody can enter: "
+            "Please enter passphrase for disk QEMU_HARDDISK (luks-0a34):"
+        ),
     ),
     "passphrase of cryptsetup-initramfs": (
         "\r\nPlease unlock disk vda3_crypt: ",
@@ -76,12 +80,16 @@ FAILED = {
     ),
     "passphrase of GRUB": (
         "Enter passphrase for hd0,gpt2 (0a3407de014b458bb5c1848e92a327a3): ",
-        "the guest asks for a passphrase that nobody can enter: "
-        "Enter passphrase for hd0,gpt2 (0a3407de014b458bb5c1848e92a327a3):",
+        (
+            "the guest asks for a passphrase that nobody can enter: "
+            "Enter passphrase for hd0,gpt2 (0a3407de014b458bb5c1848e92a327a3):"
+        ),
     ),
     "GRUB without its device": (
-        "GRUB loading.\r\nWelcome to GRUB!\r\n\r\nerror: no such device: 0a3407de-014b-458b-b5c1-848e92a327a3.\r\n"
-        "Entering rescue mode...\r\ngrub rescue> ",
+        (
+            "GRUB loading.\r\nWelcome to GRUB!\r\n\r\nerror: no such device: 0a3407de-014b-458b-b5c1-848e92a327a3.\r\n"
+            "Entering rescue mode...\r\ngrub rescue> "
+        ),
         "GRUB reports: no such device: 0a3407de-014b-458b-b5c1-848e92a327a3.",
     ),
     "GRUB without its modules": (
@@ -89,8 +97,10 @@ FAILED = {
         "GRUB reports: file `/boot/grub/i386-pc/normal.mod' not found.",
     ),
     "GRUB without a kernel": (
-        "Loading Linux 6.1.0-18-amd64 ...\r\nerror: file `/boot/vmlinuz-6.1.0-18-amd64' not found.\r\n"
-        "Loading initial ramdisk ...\r\nerror: you need to load the kernel first.\r\n\r\nPress any key to continue...",
+        (
+            "Loading Linux 6.1.0-18-amd64 ...\r\nerror: file `/boot/vmlinuz-6.1.0-18-amd64' not found.\r\n"
+            "Loading initial ramdisk ...\r\nerror: you need to load the kernel first.\r\n\r\nPress any key"
+        ),
         "GRUB reports: file `/boot/vmlinuz-6.1.0-18-amd64' not found.",
     ),
     "GRUB's rescue shell": ("\r\ngrub rescue> ", "the boot loader GRUB did not find its files"),
