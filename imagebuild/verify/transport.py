@@ -73,9 +73,9 @@ class AgentShell:
         """Whether the agent answers and allows guest-exec; ``forbidden`` if it answers and does not."""
         try:
             info = self._domain.agent("guest-info", timeout=2)
-        except AgentSilent:
+            enabled = {one.get("name") for one in info["supported_commands"] if one.get("enabled")}
+        except (AgentSilent, AttributeError, KeyError, TypeError):
             return False
-        enabled = {one.get("name") for one in info.get("supported_commands", ()) if one.get("enabled")}
         self.forbidden = "guest-exec" not in enabled
         return not self.forbidden
 
@@ -89,7 +89,7 @@ class AgentShell:
         }
         try:
             self._process = int(self._domain.agent("guest-exec", arguments)["pid"])
-        except (AgentSilent, KeyError, TypeError, ValueError) as error:
+        except (AgentSilent, KeyError, TypeError, ValueError, OverflowError) as error:
             raise GuestError(f"the guest agent does not run commands: {error}") from error
 
     def poll(self) -> Printed | None:
@@ -100,7 +100,7 @@ class AgentShell:
                 return None
             data = base64.b64decode(status.get("out-data", ""))
             return Printed(data.decode("utf-8", "replace").removesuffix("\n"), int(status.get("exitcode", 255)))
-        except (AgentSilent, KeyError, TypeError, ValueError) as error:
+        except (AgentSilent, AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
             raise GuestError(f"the guest agent does not answer any more: {error}") from error
 
 
@@ -110,33 +110,38 @@ class SerialShell:
     def __init__(self, stream: SerialStream) -> None:
         self._stream = stream
         self._mark = ""
-        self._read = ""
+        self._read = bytearray()
 
     def ready(self) -> bool:
         """Whether the shell has reported itself since the last script."""
         self._take()
-        return READY in self._read
+        return READY.encode() in self._read
 
     def start(self, script: str) -> None:
         """Start a script."""
         self._take()
-        self._mark, self._read = f"imagebuild-{secrets.token_hex(8)}", ""
+        self._mark, self._read = f"imagebuild-{secrets.token_hex(8)}", bytearray()
         # The mark is printed in two pieces, so that an echo of this line is not taken for it.
         half = len(self._mark) // 2
-        done = f"printf '\\n%s%s %s\\n' {self._mark[:half]} {self._mark[half:]} \"$?\""
+        mark = f"{self._mark[:half]} {self._mark[half:]}"
+        begin, done = f"printf '%s%s\\n' {mark}", f"printf '\\n%s%s %s\\n' {mark} \"$?\""
         end = f"END-{self._mark}"
-        self._stream.write(f"/bin/sh 2>&1 <<'{end}'\n{script}\n{end}\n{done}\n".encode())
+        self._stream.write(f"{begin}\n/bin/sh 2>&1 <<'{end}'\n{script}\n{end}\n{done}\n".encode())
 
     def poll(self) -> Printed | None:
         """The script's output once it has ended."""
         self._take()
-        found = re.search(rf"\n{self._mark} (\d+)\r?\n", self._read)
+        found = re.search(rb"\n%s (\d+)\r?\n" % self._mark.encode(), self._read)
         if found is None:
             if self._stream.ended:
                 raise GuestError("the guest's serial port was closed")
             return None
-        text = self._read[: found.start()].replace("\r\n", "\n").removesuffix("\n")
-        return Printed(text, int(found[1]))
+        # What came before belongs to the shell's start, or to a script that took too long.
+        begin = re.search(rb"%s\r?\n" % self._mark.encode(), self._read)
+        data = self._read[begin.end() if begin is not None else 0 : found.start()]
+        # Decoded as a whole: a character may arrive in two pieces.
+        return Printed(data.decode("utf-8", "replace").replace("\r\n", "\n").removesuffix("\n"), int(found[1]))
 
     def _take(self) -> None:
-        self._read = (self._read + self._stream.read().decode("utf-8", "replace"))[-_LONGEST:]
+        self._read += self._stream.read()
+        del self._read[:-_LONGEST]
