@@ -9,7 +9,9 @@ verification (KVM, networks, reserved huge pages, pinned processors) is replaced
 from __future__ import annotations
 
 import copy
+import itertools
 import re
+import string
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,9 +23,16 @@ from imagebuild.host.accelerator import Accelerator
 AGENT = "org.qemu.guest_agent.0"
 LONGEST = 1 << 20
 """The most bytes of a definition that are read."""
-_COPIED = ("memory", "currentMemory", "vcpu", "iothreads", "features", "clock")
+_COPIED = ("memory", "currentMemory", "vcpu", "features", "clock")
 """Elements of the domain that describe only what the guest sees."""
 _DEVICES = ("controller", "input", "video", "memballoon")
+_DEEPEST = 32
+"""The most elements within each other in a definition: libvirt's schema needs about ten."""
+_LEFT_OUT = ("address", "alias", "source", "seclabel", "driver", "acceleration", "backend")
+"""Elements that libvirt assigns, or that are about the host: its files, programs and devices."""
+_INPUTS = ("tablet", "mouse", "keyboard")
+"""Others pass a device of the host through."""
+_BUSES = ("virtio", "scsi", "sata", "ide", "usb")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,200}")
 
 
@@ -52,12 +61,32 @@ class CloneXml:
     display: bool
 
 
+class _Checked(ET.TreeBuilder):
+    """Refuses document types, without which there are no entities, and what is nested too deeply."""
+
+    def __init__(self, where: str) -> None:
+        super().__init__()
+        self._where = where
+        self._depth = 0
+
+    def doctype(self, _name: str, _public: str | None, _system: str | None) -> None:
+        raise UsageError(f"{self._where} contains a document type, which no domain definition needs")
+
+    def start(self, tag: str, attrs: dict[str, str], /) -> ET.Element:
+        self._depth += 1
+        if self._depth > _DEEPEST:
+            raise UsageError(f"{self._where} is no domain definition: its elements are nested too deeply")
+        return super().start(tag, attrs)
+
+    def end(self, tag: str, /) -> ET.Element:
+        self._depth -= 1
+        return super().end(tag)
+
+
 def parsed(text: str, where: str) -> ET.Element:
     """The root element of a domain definition. Raises UsageError, which names ``where``."""
-    if "<!" in re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL):
-        raise UsageError(f"{where} contains a document type or CDATA, which no domain definition needs")
     try:
-        root = ET.fromstring(text)  # noqa: S314 - without document type there are no entities
+        root = ET.fromstring(text, ET.XMLParser(target=_Checked(where)))  # noqa: S314 - refuses document types
     except ET.ParseError as error:
         raise UsageError(f"{where} is not valid XML: {error}") from error
     if root.tag != "domain":
@@ -95,8 +124,11 @@ def clone(
     for tag in _COPIED:
         if (found := wanted.find(tag)) is not None:
             domain.append(_plain(found))
-    if (vcpu := domain.find("vcpu")) is not None and vcpu.attrib.pop("cpuset", ""):
-        replaced.append("CPUs not pinned")
+    if (vcpu := domain.find("vcpu")) is not None:
+        vcpu.attrib.pop("placement", "")  # auto needs numad
+        replaced += ["CPUs not pinned"] if vcpu.attrib.pop("cpuset", "") else []
+    if accelerator == "tcg" and _without_kvm(domain):
+        replaced.append("without what KVM and Hyper-V offer to guests")
     if wanted.find("memoryBacking/hugepages") is not None:
         replaced.append("without the host's reserved huge pages")
     domain.append(_os(wanted))
@@ -120,12 +152,13 @@ def clone(
         ET.SubElement(channel, "target", type="virtio", name=AGENT)
     for tag in _DEVICES:
         for device in wanted.findall(f"devices/{tag}"):
-            devices.append(_plain(device))
+            if tag != "input" or device.get("type") in _INPUTS:
+                devices.append(_plain(device))
     display = _display(devices, wanted)
     _others(devices, wanted)
     ET.indent(domain)
     text = ET.tostring(domain, encoding="unicode")
-    return CloneXml(text, tuple(replaced), len(cards), serial or shell, agent, display)
+    return CloneXml(text, tuple(dict.fromkeys(replaced)), len(cards), serial or shell, agent, display)
 
 
 def with_serial(wanted: ET.Element) -> ET.Element:
@@ -138,10 +171,10 @@ def with_serial(wanted: ET.Element) -> ET.Element:
 
 
 def _plain(element: ET.Element) -> ET.Element:
-    """A copy without addresses and aliases, which libvirt assigns, and without anything that names a file."""
-    copied = ET.Element(element.tag, {key: value for key, value in element.attrib.items() if "/" not in value})
-    copied.text = element.text if element.text and "/" not in element.text else None
-    copied.extend(_plain(child) for child in element if child.tag not in ("address", "alias", "source", "seclabel"))
+    """A copy without what libvirt assigns, and without anything that names a file or a namespace."""
+    copied = ET.Element(element.tag, {key: value for key, value in element.attrib.items() if "/" not in key + value})
+    copied.text = element.text.strip() if element.text and "/" not in element.text else None
+    copied.extend(_plain(child) for child in element if child.tag not in _LEFT_OUT and "/" not in child.tag)
     return copied
 
 
@@ -152,20 +185,38 @@ def _os(wanted: ET.Element) -> ET.Element:
     if found is None:
         ET.SubElement(system, "type").text = "hvm"
         return system
-    if found.get("firmware") == "efi":
+    loader = found.find("loader")
+    # Definitions of running machines name the firmware's files instead.
+    efi = found.get("firmware") == "efi" or (loader is not None and loader.get("type") == "pflash")
+    if efi:
         system.set("firmware", "efi")
     kind = found.find("type")
     given = {} if kind is None else {key: kind.get(key, "") for key in ("arch", "machine") if kind.get(key)}
     machine = {key: value for key, value in given.items() if _NAME.fullmatch(value)}
     ET.SubElement(system, "type", machine).text = "hvm"
-    if (firmware := found.find("firmware")) is not None:
+    if efi and (firmware := found.find("firmware")) is not None:
         system.append(_plain(firmware))
-    if (loader := found.find("loader")) is not None and loader.get("secure") == "yes":
+    if efi and loader is not None and loader.get("secure") == "yes":
         ET.SubElement(system, "loader", secure="yes")
     ET.SubElement(system, "boot", dev="hd")
-    if found.get("firmware") != "efi" and wanted.find("devices/serial") is not None:
+    if not efi and wanted.find("devices/serial") is not None:
         ET.SubElement(system, "bios", useserial="yes")  # so that a failure of the firmware can be read
     return system
+
+
+def _without_kvm(domain: ET.Element) -> bool:
+    """Remove what only KVM has; whether there was anything."""
+    parents = [(domain.find("features"), ("hyperv", "kvm")), (domain.find("clock"), ("timer",))]
+    gone = [
+        (parent, child)
+        for parent, tags in parents
+        for child in (() if parent is None else parent)
+        if child.tag in tags and (child.tag != "timer" or child.get("name") in ("kvmclock", "hypervclock"))
+    ]
+    for parent, child in gone:
+        if parent is not None:
+            parent.remove(child)
+    return bool(gone)
 
 
 def _cpu(wanted: ET.Element, accelerator: Accelerator, *, old_cpu: bool) -> ET.Element | None:
@@ -173,8 +224,10 @@ def _cpu(wanted: ET.Element, accelerator: Accelerator, *, old_cpu: bool) -> ET.E
     cpu = None if found is None else _plain(found)
     if accelerator == "kvm":
         return cpu
-    emulated = ET.Element("cpu", mode="custom", match="exact") if old_cpu else ET.Element("cpu", mode="maximum")
-    if old_cpu:
+    kind = wanted.find("os/type")
+    plain = old_cpu and (kind is None or kind.get("arch", "x86_64") == "x86_64")
+    emulated = ET.Element("cpu", mode="custom", match="exact") if plain else ET.Element("cpu", mode="maximum")
+    if plain:
         ET.SubElement(emulated, "model").text = "qemu64"
         ET.SubElement(emulated, "feature", policy="disable", name="cx16")
     for tag in ("topology", "numa"):
@@ -184,11 +237,16 @@ def _cpu(wanted: ET.Element, accelerator: Accelerator, *, old_cpu: bool) -> ET.E
 
 
 def _disks(devices: ET.Element, wanted: ET.Element, disks: Sequence[Overlay], *, own_daemon: bool) -> None:
-    places = wanted.findall("devices/disk/target") or [ET.Element("target", dev="vda", bus="virtio")]
+    places = wanted.findall("devices/disk/target")
+    taken: set[str] = set()
     for number, disk in enumerate(disks):
-        place = places[min(number, len(places) - 1)]
-        bus = place.get("bus", "virtio")
-        device = place.get("dev", "") if number < len(places) else f"vd{'abcdefghijklmnopqrstuvwxyz'[number]}"
+        place = places[number] if number < len(places) else None
+        bus = "virtio" if place is None else place.get("bus", "virtio")
+        device = "" if place is None else place.get("dev", "")
+        if place is None or bus not in _BUSES or device in taken or not _NAME.fullmatch(device):
+            bus = bus if bus in _BUSES else "virtio"
+            device = next(name for name in _device_names(bus) if name not in taken)
+        taken.add(device)
         element = ET.SubElement(devices, "disk", type="file", device="disk")
         ET.SubElement(element, "driver", name="qemu", type="qcow2", cache="unsafe", discard="unmap")
         ET.SubElement(element, "source", file=str(disk.path))
@@ -198,7 +256,15 @@ def _disks(devices: ET.Element, wanted: ET.Element, disks: Sequence[Overlay], *,
         if not own_daemon:
             ET.SubElement(source, "seclabel", model="dac", relabel="no")
         ET.SubElement(below, "backingStore")
-        ET.SubElement(element, "target", dev=device if _NAME.fullmatch(device) else "vda", bus=bus)
+        ET.SubElement(element, "target", dev=device, bus=bus)
+
+
+def _device_names(bus: str) -> Iterator[str]:
+    """Names of disks on a bus, without end."""
+    prefix = {"virtio": "vd", "ide": "hd"}.get(bus, "sd")
+    for length in itertools.count(1):
+        for letters in itertools.product(string.ascii_lowercase, repeat=length):
+            yield prefix + "".join(letters)
 
 
 def _cards(devices: ET.Element, wanted: ET.Element, replaced: list[str]) -> Iterator[ET.Element]:
@@ -211,7 +277,7 @@ def _cards(devices: ET.Element, wanted: ET.Element, replaced: list[str]) -> Iter
         ET.SubElement(card, "model", type=_plain(model).get("type", "virtio") if model is not None else "virtio")
         kind = found.get("type", "")
         if kind != "user":
-            replaced.append(f"QEMU's user network instead of the {kind} network")
+            replaced.append(f"QEMU's user network instead of the host's (type {kind})")
         yield card
 
 

@@ -60,7 +60,7 @@ def _datagram(frame: bytes) -> tuple[int, bytes] | None:
 
 
 def _options(data: bytes, width: int) -> Iterator[tuple[int, bytes]]:
-    """The options: code and length have ``width`` bytes each (1 in DHCP, 2 in DHCPv6)."""
+    """The complete options: code and length have ``width`` bytes each (1 in DHCP, 2 in DHCPv6)."""
     at = 0
     while at + width <= len(data):
         code = int.from_bytes(data[at : at + width], "big")
@@ -71,5 +71,7 @@ def _options(data: bytes, width: int) -> Iterator[tuple[int, bytes]]:
             return
         length = int.from_bytes(data[at : at + width], "big")
         at += width
+        if at + length > len(data):
+            return
         yield code, data[at : at + length]
         at += length

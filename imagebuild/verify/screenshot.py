@@ -19,6 +19,8 @@ def png(picture: bytes) -> bytes:
         raise ValueError("the screenshot is neither PPM nor PNG")
     width, height = int(header[1]), int(header[2])
     pixels = memoryview(picture)[header.end() :]
+    if not width or not height:
+        raise ValueError("the screenshot has no pixels")
     if len(pixels) < width * height * 3:
         raise ValueError("the screenshot is incomplete")
     rows = (b"\0" + bytes(pixels[at : at + width * 3]) for at in range(0, width * height * 3, width * 3))

@@ -79,9 +79,9 @@ class AgentShell:
         """Whether the agent answers and allows guest-exec; ``forbidden`` if it answers and does not."""
         try:
             info = self._domain.agent("guest-info", timeout=2)
-        except AgentSilent:
+            enabled = {one.get("name") for one in info["supported_commands"] if one.get("enabled")}
+        except (AgentSilent, AttributeError, KeyError, TypeError):
             return False
-        enabled = {one.get("name") for one in info.get("supported_commands", ()) if one.get("enabled")}
         self.forbidden = "guest-exec" not in enabled
         return not self.forbidden
 
@@ -95,7 +95,7 @@ class AgentShell:
         }
         try:
             self._process = int(self._domain.agent("guest-exec", arguments)["pid"])
-        except (AgentSilent, KeyError, TypeError, ValueError) as error:
+        except (AgentSilent, KeyError, TypeError, ValueError, OverflowError) as error:
             raise GuestError(f"the guest agent does not run commands: {error}") from error
 
     def poll(self) -> Printed | None:
@@ -106,7 +106,7 @@ class AgentShell:
                 return None
             data = base64.b64decode(status.get("out-data", ""))
             return Printed(data.decode("utf-8", "replace").removesuffix("\n"), int(status.get("exitcode", 255)))
-        except (AgentSilent, KeyError, TypeError, ValueError) as error:
+        except (AgentSilent, AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
             raise GuestError(f"the guest agent does not answer any more: {error}") from error
 
 
@@ -116,12 +116,12 @@ class SerialShell:
     def __init__(self, stream: SerialStream) -> None:
         self._stream = stream
         self._mark = ""
-        self._read = ""
+        self._read = bytearray()
 
     def ready(self) -> bool:
         """Whether the shell has reported itself since the last script."""
         self._take()
-        return READY in self._read
+        return READY.encode() in self._read
 
     def start(self, script: str) -> None:
         """Send a script and start it.
@@ -130,20 +130,23 @@ class SerialShell:
         and the guest's kernel drops what the shell does not read in time.
         """
         self._take()
-        self._mark, self._read = f"imagebuild-{secrets.token_hex(8)}", ""
+        self._mark, self._read = f"imagebuild-{secrets.token_hex(8)}", bytearray()
         path = f"/run/{self._mark}"
         packed = base64.b64encode(gzip.compress(script.encode())).decode()
         for number, at in enumerate(range(0, len(packed), _PIECE)):
             self._stream.write(f"printf %s {packed[at : at + _PIECE]} >>{path}; echo got-{number}-$?\n".encode())
-            self._wait_for(f"got-{number}-0")
+            self._wait_for(f"got-{number}-0".encode())
         # The mark is printed in two pieces, so that an echo of this line is not taken for it.
         half = len(self._mark) // 2
-        done = f"printf '\\n%s%s %s\\n' {self._mark[:half]} {self._mark[half:]} \"$?\""
-        run = f"base64 -d {path} | gzip -dc >{path}.sh; sh {path}.sh </dev/null 2>&1; {done}; rm -f {path} {path}.sh\n"
-        self._read = ""
-        self._stream.write(run.encode())
+        mark = f"{self._mark[:half]} {self._mark[half:]}"
+        begin, done = f"printf '%s%s\\n' {mark}", f"printf '\\n%s%s %s\\n' {mark} \"$?\""
+        unpack = f"base64 -d {path} | gzip -dc >{path}.sh"
+        self._read = bytearray()
+        self._stream.write(
+            f"{unpack}; {begin}; sh {path}.sh </dev/null 2>&1; {done}; rm -f {path} {path}.sh\n".encode()
+        )
 
-    def _wait_for(self, text: str) -> None:
+    def _wait_for(self, text: bytes) -> None:
         deadline = time.monotonic() + _CONFIRMED
         while text not in self._read:
             if time.monotonic() > deadline or self._stream.ended:
@@ -154,13 +157,17 @@ class SerialShell:
     def poll(self) -> Printed | None:
         """The script's output once it has ended."""
         self._take()
-        found = re.search(rf"\n{self._mark} (\d+)\r?\n", self._read)
+        found = re.search(rb"\n%s (\d+)\r?\n" % self._mark.encode(), self._read)
         if found is None:
             if self._stream.ended:
                 raise GuestError("the guest's serial port was closed")
             return None
-        text = self._read[: found.start()].replace("\r\n", "\n").removesuffix("\n")
-        return Printed(text, int(found[1]))
+        # What came before belongs to the shell's start, or to a script that took too long.
+        begin = re.search(rb"%s\r?\n" % self._mark.encode(), self._read)
+        data = self._read[begin.end() if begin is not None else 0 : found.start()]
+        # Decoded as a whole: a character may arrive in two pieces.
+        return Printed(data.decode("utf-8", "replace").replace("\r\n", "\n").removesuffix("\n"), int(found[1]))
 
     def _take(self) -> None:
-        self._read = (self._read + self._stream.read().decode("utf-8", "replace"))[-_LONGEST:]
+        self._read += self._stream.read()
+        del self._read[:-_LONGEST]
