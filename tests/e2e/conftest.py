@@ -33,7 +33,7 @@ vm: {timeout: 20m, vcpus: 1}
 root:
   password: {env: SMALL_ROOT_PASSWORD}
 kernel_arguments: [net.ifnames=0, biosdevname=0, console=tty0, "console=ttyS0,115200n8"]
-packages: [lrzsz, net-tools, screen, tree, vim, wget]
+packages: [lrzsz, net-tools, qemu-guest-agent, screen, tree, vim, wget]
 operations:
 """
 RECIPE += "".join(f"  - {name}\n" for name in (*registry.HOUSE_RULES, *registry.TEMPLATE))

@@ -120,7 +120,7 @@ def test_raid_lvm_and_btrfs_on_two_disks(project: Project, variant: Callable[...
             "disk: {size: 2GiB}",
             "disk: {size: 2GiB}\nextra_disks: [{size: 1536MiB}]\nkickstart: {template: layers.ks.j2}",
         ),
-        ("packages: [lrzsz, net-tools, screen, tree, vim, wget]\n", ""),
+        ("packages: [lrzsz, net-tools, qemu-guest-agent, screen, tree, vim, wget]\n", ""),
     )
     image, manifest = build(project, name, end_private_daemon)
     (extra,) = manifest["extra_images"]

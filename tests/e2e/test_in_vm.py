@@ -45,7 +45,7 @@ def test_packages_installed_in_the_vm(project: Project, variant: Callable[..., s
     name = variant(
         ("disk: ", "installer: {payload: in-vm}\nkickstart: {template: least.ks.j2}\ndisk: "),
         ("timeout: 20m", "timeout: 75m"),
-        ("packages: [lrzsz, net-tools, screen, tree, vim, wget]\n", ""),
+        ("packages: [lrzsz, net-tools, qemu-guest-agent, screen, tree, vim, wget]\n", ""),
     )
     ended = project.run("build", name, "--json", timeout=5000)
     assert ended.code == 0, f"{ended.events[-3:]} {ended.stderr}"

@@ -150,7 +150,7 @@ def test_each_command_works(project: Project, built: Ended, variant: Callable[..
     project.write("kickstart/everything.ks.j2", TEMPLATE)
     name = variant(
         ("disk: ", f"{SAID}disk: "),
-        ("packages: [lrzsz, net-tools, screen, tree, vim, wget]\n", ""),
+        ("packages: [lrzsz, net-tools, qemu-guest-agent, screen, tree, vim, wget]\n", ""),
         ("  - reset-hostname\n", "  - reset-hostname: {hostname: everything}\n"),
     )
     ended = project.run("build", name, "--json")
