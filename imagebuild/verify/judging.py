@@ -71,10 +71,14 @@ def acted(calls: Sequence[CheckCall], turn: Turn, guest: RunningGuest) -> list[C
     return found
 
 
-def compared(calls: Sequence[CheckCall], clones: Clones) -> list[CheckResult]:
-    """The results of the checks that look at two clones."""
+def compared(calls: Sequence[CheckCall], clones: Callable[[], Clones]) -> list[CheckResult]:
+    """The results of the checks that look at two clones. ``clones`` may raise what checks raise."""
     looking = ((call, registry.get(call.name).compare) for call in calls)
-    return [result(call.name, partial(compare, clones, call.params)) for call, compare in looking if compare]
+    return [
+        result(call.name, lambda compare=compare, call=call: compare(clones(), call.params))  # type: ignore[misc]
+        for call, compare in looking
+        if compare
+    ]
 
 
 def result(name: str, ask: Callable[[], Iterable[str]]) -> CheckResult:
@@ -90,5 +94,7 @@ def result(name: str, ask: Callable[[], Iterable[str]]) -> CheckResult:
         status, reason = "not checkable", str(error)
     except (GuestError, HostError, BootFailed) as error:
         status, reason, problems = "failed", "", (error.message,)
+    except TimeoutError:
+        status, reason, problems = "failed", "", ("the guest did not answer in time",)
     seconds = round(time.monotonic() - begin, 1)
     return CheckResult(name, status, problems, reason, seconds, version)  # type: ignore[arg-type]

@@ -66,7 +66,7 @@ def verify(subject: Subject, setting: Setting, progress: Progress) -> Verificati
                 done = _once(subject, setting, progress)
             except (BootFailed, GuestError) as again:
                 done = _not_booted(subject, again)
-    except BootFailed as error:
+    except (BootFailed, GuestError) as error:
         done = _not_booted(subject, error)
     return Verification(
         image=subject.name,
@@ -157,7 +157,8 @@ def _kept(setting: Setting, name: str, started: AbstractContextManager[Clone]) -
                 yield clone
             finally:
                 if clone.definition.display and (ppm := clone.domain.screenshot()) is not None:
-                    (setting.evidence / f"{name}.png").write_bytes(screenshot.png(ppm))
+                    with suppress(ValueError):
+                        (setting.evidence / f"{name}.png").write_bytes(screenshot.png(ppm))
     finally:
         with suppress(OSError):
             shutil.copyfile(setting.work / f"{name}.log", setting.evidence / f"{name}.log")
@@ -171,13 +172,13 @@ def _checked(subject: Subject, clones: Sequence[Clone], pool: ThreadPoolExecutor
     results = [judging.judged(call, seen[call.name]) for call in subject.checks if call.name in seen]
     rebooting = None
     if states is not None:
-        second = states.result()
-        both = Clones(
-            _state_of(first, seen[_IDENTITIES]),
-            second,
-            subject.seeds,
-            all(dhcp.asked(clone.frames) for clone in clones),
-        )
+        second = states
+
+        def both() -> Clones:
+            other = second.result()  # first, since that clone will reboot
+            asked = all(dhcp.asked(list(clone.frames)) for clone in clones)
+            return Clones(_state_of(first, seen[_IDENTITIES]), other, subject.seeds, asked)
+
         results += judging.compared(subject.checks, both)
         rebooting = pool.submit(judging.acted, subject.checks, "reboot", last)
     results += judging.acted(subject.checks, "running", first)
