@@ -50,6 +50,8 @@ def of(recipe: Recipe) -> list[CheckCall]:
     calls = {name: registry.call(name, params) for name, params in _following(recipe)}
     several = []
     for at, call in enumerate(section.checks):
+        if call.name in section.without:
+            continue
         if call.name == "script":
             several.append(_with_text(recipe, at, call))
         else:

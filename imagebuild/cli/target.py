@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from pathlib import Path
 
 from imagebuild.errors import UsageError
@@ -30,8 +31,11 @@ def target(name: str, output: Path) -> Artifact | Path:
         return found
     if path.exists():
         image = path.resolve()
-        found = _artifact(image.parent)
-        return found if found is not None and image == found.image.resolve() else image
+        with suppress(OSError, ValueError, UsageError):  # any folder may have a file manifest.json
+            found = _artifact(image.parent)
+            if found is not None and image == found.image.resolve():
+                return found
+        return image
     latest = ArtifactFolder(output, name).latest() if _NAME.fullmatch(name) else None
     if latest is not None:
         return Artifact(latest.folder.resolve(), latest.recipe, latest.version)
@@ -53,7 +57,7 @@ def _artifact(folder: Path) -> Artifact | None:
     try:
         content = json.loads(manifest.read_bytes())
         recipe, version = str(content["name"]), str(content["version"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise UsageError(f"{manifest} is no manifest of an artifact: {error}", "give the image file itself") from error
     if not _NAME.fullmatch(recipe):
         raise UsageError(f"{manifest} names no recipe", "give the image file itself")
