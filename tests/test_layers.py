@@ -26,6 +26,7 @@ ROOMS = (
     "progress",
     "files",
     "fingerprint",
+    "contents",
     "host",
     "image",
     "fetch",

@@ -20,6 +20,7 @@ from imagebuild.build import postmortem
 from imagebuild.build.installation_record import RECORD
 from imagebuild.build.plan import Plan
 from imagebuild.build.step_cache import StepCache
+from imagebuild.contents.encoding import INVENTORY
 from imagebuild.customise import OperationCall, registry
 from imagebuild.errors import GuestError
 from imagebuild.host.accelerator import Accelerator
@@ -79,6 +80,7 @@ def make(
                 timeout=_LIMIT,
                 before=start.done,
                 keep_checkpoint=partial(_keep, plan, cache),
+                inventories=[folder / INVENTORY],
             )
 
         result = customisation.again_if_stuck(customised, lambda text: cache.reporter.note(cache.label, text))
@@ -101,6 +103,12 @@ def make(
 def result(customised: Path) -> CustomiseResult:
     """The operations that were applied to the disks of an entry."""
     return RESULT.validate_json((customised / _RESULT).read_bytes())
+
+
+def inventory(customised: Path) -> Path | None:
+    """The file with the inventory of the guest on the disks of an entry; None if there is none."""
+    path = customised / INVENTORY
+    return path if path.is_file() else None
 
 
 def _furthest(plan: Plan, installed: Path, cache: StepCache) -> _Start:

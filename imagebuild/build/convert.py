@@ -4,6 +4,7 @@ logs.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,7 +12,8 @@ from pathlib import Path
 from imagebuild.build import checkpoints, manifest, postmortem, tool_versions, verdict, verification
 from imagebuild.build.installation_record import RECORD, InstallationRecord
 from imagebuild.build.job import Job
-from imagebuild.files import read_record
+from imagebuild.contents.encoding import INVENTORY
+from imagebuild.files import read_record, sha256
 from imagebuild.image.conversion import convert
 from imagebuild.image.formats import FinishedImage
 from imagebuild.machine import domain_xml
@@ -33,6 +35,8 @@ def artifact(job: Job, customised: Path) -> Artifact:
             sizes = (f"{image.size / MIB:.0f} MiB {image.format}" for image in images)
             progress.summary(f"{sum(disk_sizes(recipe)) / (1 << 30):.1f} GiB raw → {', '.join(sizes)}")
         (new.folder / MANIFEST).write_text(manifest.text(job.plan, facts))
+        if (inventory := checkpoints.inventory(customised)) is not None:
+            shutil.copyfile(inventory, new.folder / INVENTORY)
         new.domain.write_text(domain_xml.definition(recipe))
         (new.folder / "kickstart.cfg").write_text(job.plan.kickstart.text)
         postmortem.copy_logs(customised, new.folder)
@@ -71,6 +75,7 @@ def _image_record(image: FinishedImage, virtual_size: int) -> ImageRecord:
 
 def _facts(job: Job, new: Artifact, customised: Path, images: Sequence[ImageRecord]) -> manifest.Facts:
     disks = len(job.recipe.disks)
+    inventory = checkpoints.inventory(customised)
     return manifest.Facts(
         version=new.version,
         installation=read_record(customised / RECORD, InstallationRecord),
@@ -79,6 +84,7 @@ def _facts(job: Job, new: Artifact, customised: Path, images: Sequence[ImageReco
         extra_images=images[1:disks],
         other_formats=images[disks:],
         domain=new.domain.name,
+        inventory="" if inventory is None else sha256(inventory),
         began=job.began,
         ended=datetime.now(UTC),
         seconds=job.cache.seconds,

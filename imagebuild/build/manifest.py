@@ -37,6 +37,8 @@ class Facts:
     """All disks in the recipe's further formats."""
     domain: str
     """The file name of the domain definition, next to the image."""
+    inventory: str
+    """The SHA-256 of the inventory's file; empty if there is none."""
     began: datetime
     ended: datetime
     seconds: Mapping[str, float]
@@ -60,6 +62,7 @@ def _content(plan: Plan, facts: Facts) -> dict[str, Any]:
         "extra_images": [asdict(image) for image in facts.extra_images],
         "other_formats": [asdict(image) for image in facts.other_formats],
         "domain": facts.domain,
+        "inventory_sha256": facts.inventory,
         "recipe": recipe.model_dump(mode="json"),
         "kickstart": {
             "template": plan.kickstart.template.name,

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from imagebuild import fingerprint
 from imagebuild.build import installers
+from imagebuild.contents.inventory import SCHEMA
 from imagebuild.customise import registry
 from imagebuild.errors import Problem, RecipeError
 from imagebuild.image.conversion import compressors
@@ -187,11 +188,12 @@ def _customise_step(operations: Sequence[OperationCall], install: Step, tools: T
     inputs = {"installed disk": install.fingerprint, "libguestfs": tools.libguestfs}
     for at, call in enumerate(operations, start=1):
         inputs[f"operation {at}, {call.name}"] = _operation(call)
+    inputs["format of the inventory"] = str(SCHEMA)
     return Step("customise", "customised", f"{len(operations)} operations", inputs)
 
 
 def _layers(operations: Sequence[OperationCall], install: Step, tools: Tools) -> tuple[Step, ...]:
-    """The checkpoints: ``_customise_step`` after each operation. Operations that seal the guest
+    """The checkpoints: ``_customise_step`` after each operation, without an inventory. Operations that seal the guest
     come after all of them.
     """
     inputs = {"installed disk": install.fingerprint, "libguestfs": tools.libguestfs}

@@ -27,6 +27,14 @@ _COMMANDS = {
     "verify": ("verify", "Boot two throwaway clones of IMAGE, check them, and compare their identities."),
     "run": ("run", "Start a throwaway machine of IMAGE, on its serial console; or run COMMAND in it."),
     "checks": ("checks", "Show the checks of `verify`, and of recipes under verify.checks."),
+    "inspect": (
+        "inspect",
+        "Show what is in IMAGE: system, packages, disk, accounts, units, files with privileges. Changes nothing.",
+    ),
+    "diff": (
+        "diff",
+        "Show how the contents of image B differ from those of A: packages, files, accounts, units, sizes.",
+    ),
     "doctor": (
         "doctor",
         "Show what this host can do, what is missing, and how to fix it. Exit code 3 if a build cannot run.",

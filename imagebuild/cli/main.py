@@ -38,6 +38,8 @@ def cli() -> None:
     imagebuild history             show past builds and how they ended
     imagebuild scrub IMAGE         turn an existing image into a template
     imagebuild audit IMAGE         report the identities and secrets that an image still contains
+    imagebuild inspect IMAGE       show what is in an image
+    imagebuild diff A B            show how the contents of two images differ
     """
 
 

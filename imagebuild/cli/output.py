@@ -8,6 +8,7 @@ texts that :func:`shown` has made safe.
 from __future__ import annotations
 
 import json
+import os
 import sys
 import threading
 from collections.abc import Iterable
@@ -19,6 +20,20 @@ from imagebuild.log import redact
 from imagebuild.printable import one_line, several_lines
 
 _lock = threading.Lock()
+
+
+def is_terminal(*, err: bool = False) -> bool:
+    """Whether people read the output, or the errors, on a terminal."""
+    return (sys.stderr if err else sys.stdout).isatty()
+
+
+def write_raw(data: bytes) -> None:
+    """Write bytes of a console to the terminal as they are: only for a user who has asked for that
+    console, whose escape sequences draw its screen.
+    """
+    sys.stdout.flush()
+    with _lock:
+        os.write(sys.stdout.fileno(), data)
 
 
 def shown(text: object) -> str:

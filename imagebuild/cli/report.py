@@ -20,14 +20,16 @@ _HEARTBEAT = 15.0
 """Seconds between two lines of one step where there is no terminal."""
 
 
-def reporter(*, as_json: bool, quiet: bool) -> Reporter:
-    """The reporter that suits the options and standard output."""
+def reporter(*, as_json: bool, quiet: bool, live_only: bool = False) -> Reporter:
+    """The reporter that suits the options and standard output; with ``live_only``, for a command
+    whose output is its result, nothing is reported except on a terminal.
+    """
     if as_json:
         return JsonReporter()
     if quiet:
         return PlainReporter(lambda line: None)
     if not sys.stdout.isatty():
-        return PlainReporter(echo)
+        return PlainReporter(echo if not live_only else lambda line: None)
     from imagebuild.cli.terminal import TerminalReporter  # importing rich is slow
 
     return TerminalReporter()

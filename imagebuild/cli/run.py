@@ -13,7 +13,7 @@ import click
 
 from imagebuild.build import verification
 from imagebuild.build.engine import clear_dead_runs
-from imagebuild.cli import console
+from imagebuild.cli import attached_console
 from imagebuild.cli.options import (
     Age,
     RecipeName,
@@ -24,7 +24,7 @@ from imagebuild.cli.options import (
     store_option,
     verbose_option,
 )
-from imagebuild.cli.output import echo, echo_bytes
+from imagebuild.cli.output import echo, echo_bytes, is_terminal
 from imagebuild.cli.report import PlainReporter
 from imagebuild.cli.target import target
 from imagebuild.errors import HostError, UsageError
@@ -140,7 +140,7 @@ def _check(command: tuple[str, ...], *, ssh: bool, no_login: bool) -> None:
         raise UsageError(f"--{'ssh' if ssh else 'no-login'} and a COMMAND are mutually exclusive")
     if ssh and no_login:
         raise UsageError("--ssh and --no-login are mutually exclusive")
-    if not command and not (sys.stdin.isatty() and sys.stdout.isatty()):
+    if not command and not (sys.stdin.isatty() and is_terminal()):
         raise UsageError("the console needs a terminal", "give a command: imagebuild run IMAGE -- COMMAND")
     if ssh and shutil.which("ssh") is None:
         raise HostError("ssh is not installed", "install an OpenSSH client, or use the console without --ssh")
@@ -150,7 +150,7 @@ def _started(
     stack: ExitStack, subject: Subject, setting: Setting, label: str, access: Access | None, *, booted: bool
 ) -> Clone:
     """A machine that ends with ``stack``. Its progress goes to standard error, out of the way of a command's output."""
-    reports = PlainReporter(lambda line: echo(line, err=True) if sys.stderr.isatty() else None)
+    reports = PlainReporter(lambda line: echo(line, err=True) if is_terminal(err=True) else None)
     with reports.step(label, "run") as progress:
         machine = throwaway.machine(throwaway.for_user(subject), setting, progress, access=access, booted=booted)
         clone = stack.enter_context(machine)
@@ -203,6 +203,6 @@ def _console(clone: Clone, key: Path | None, access: Access | None) -> int:
         if isinstance(clone.transport, AgentShell):
             echo(f"  console: root, password {access.password}", err=True)
     with clone.domain.serial("serial0") as stream:
-        if not console.attached(stream):
+        if not attached_console.attached(stream):
             echo("\nthe machine has ended", err=True)
     return 0

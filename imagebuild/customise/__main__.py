@@ -20,17 +20,20 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 from imagebuild import events, guest
+from imagebuild.contents.encoding import packed
 from imagebuild.customise import registry, runner, sockets
+from imagebuild.customise.contents import guests
+from imagebuild.customise.contents.collect import collect
 from imagebuild.customise.files import Files
 from imagebuild.customise.order import Order, orders
 from imagebuild.customise.sockets import SocketFolder
-from imagebuild.errors import GuestStuck, HostError, ImageBuildError
+from imagebuild.errors import GuestError, GuestStuck, HostError, ImageBuildError
 from imagebuild.events import (
     CheckpointReady,
     Customised,
@@ -40,7 +43,8 @@ from imagebuild.events import (
     SocketFolderMade,
 )
 from imagebuild.host.stall import Stall, Usage
-from imagebuild.schema.customised import OperationResult
+from imagebuild.log import logger
+from imagebuild.schema.customised import CustomiseResult, OperationResult
 
 _LOOK = 0.2
 """Seconds between two checks of the thread."""
@@ -74,7 +78,9 @@ def main() -> int:
     thread.start()
     reported: dict[Path, SocketFolder] = {}
     stall = Stall(order.stuck_after, time.monotonic()) if order.stuck_after else None
-    folders = {Path(path).parent for path in (order.disk, *order.more)} | {Path(order.tmpdir)}
+    folders = {
+        Path(path).parent for path in (order.disk, *order.more, *(disk for one in order.other_guests for disk in one))
+    } | {Path(order.tmpdir)}
     while (
         thread.is_alive()
         and not ending.is_set()
@@ -104,7 +110,9 @@ def _carry_out(order: Order) -> int:
     )
     try:
         calls = [registry.call(*one) for one in order.operations]
-        if order.task == "audit":
+        if order.task == "inspect":
+            result = _inspect(order)
+        elif order.task == "audit":
             result = runner.audit(open_guest, tell=_tell)
         else:
             result = runner.customise(
@@ -115,6 +123,7 @@ def _carry_out(order: Order) -> int:
                 differences=order.task == "differences",
                 before=order.before,
                 layer=partial(_keep_checkpoint, Path(order.checkpoints)) if order.checkpoints else None,
+                look=partial(_keep_inventory, Path(order.inventories[0])) if order.inventories else None,
             )
     except ImageBuildError as error:
         _emit(CustomisingFailed(kind=type(error).__name__, message=error.message, hint=error.hint))
@@ -129,6 +138,36 @@ def _keep_checkpoint(checkpoints: Path, files: Files, results: Sequence[Operatio
     folder.mkdir()
     files.copy_disks(folder)
     _emit(CheckpointReady(folder=str(folder), results=tuple(results)))
+
+
+def _keep_inventory(path: Path, files: Files, packages: Mapping[str, str]) -> None:
+    """Write the inventory of a guest. A guest of which none can be made is customised all the same."""
+    try:
+        path.write_bytes(packed(collect(files, packages)))
+    except GuestError as error:
+        path.unlink(missing_ok=True)  # of a try before this one
+        logger.warning("there is no inventory of this guest: %s", error)
+
+
+def _inspect(order: Order) -> CustomiseResult:
+    """Write the inventories of one guest or several; nothing else is done to them."""
+    left = iter(order.inventories)
+
+    def use(files: Files) -> None:
+        _tell("listing the contents", 0.5)
+        Path(next(left)).write_bytes(packed(collect(files)))
+
+    _tell("starting the appliance", 0.0)
+    together = [(order.disk, *order.more), *order.other_guests]
+    guests.each(
+        [[Path(disk) for disk in one] for one in together],
+        order.fmt,
+        use,
+        accel=order.accel,
+        tmpdir=Path(order.tmpdir),
+        keys=order.keys,
+    )
+    return CustomiseResult((), {})
 
 
 def _tell(detail: str, fraction: float) -> None:

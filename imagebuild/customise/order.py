@@ -13,8 +13,9 @@ from imagebuild.guest import Key
 from imagebuild.image.disk_image import Format
 from imagebuild.schema.customised import OperationResult
 
-Task = Literal["customise", "differences", "audit"]
-"""Apply the operations; apply them and tell the differences of texts; or only look what scrubbing would find."""
+Task = Literal["customise", "differences", "audit", "inspect"]
+"""Apply the operations; apply them and report the differences of texts; or only look: what scrubbing
+would find, or what is there."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,9 @@ class Order:
     ``operations`` have their names, their parameters as JSON, and their host inputs; ``before`` is
     what was done to the disks already; ``checkpoints`` is the folder for copies of the disks worth
     keeping, or empty. ``stuck_after`` is in seconds; 0 is no limit.
+
+    ``inventories`` are the files for the guest's inventory, and for those of the ``other_guests``,
+    given as their disks; only an inspection has such.
     """
 
     disk: str
@@ -38,6 +42,8 @@ class Order:
     before: tuple[OperationResult, ...] = ()
     checkpoints: str = ""
     stuck_after: float = 0.0
+    inventories: tuple[str, ...] = ()
+    other_guests: tuple[tuple[str, ...], ...] = ()
 
 
 @cache

@@ -102,6 +102,8 @@ def run(
     before: Sequence[OperationResult] = (),
     keep_checkpoint: KeepCheckpoint | None = None,
     stuck_after: float = _STUCK,
+    inventories: Sequence[Path] = (),
+    other_guests: Sequence[Sequence[Path]] = (),
 ) -> CustomiseResult:
     """Apply ``operations`` to the guest on ``disk``, which must be a working copy or an overlay.
 
@@ -111,6 +113,9 @@ def run(
     ``before`` is what was done to a raw disk already, and ``keep_checkpoint`` is called whenever it
     is worth keeping what it has become. An audit takes no operations, and its result tells what
     each would find.
+
+    ``inventories`` are files that get the inventory of the guest, and of each of the
+    ``other_guests`` of an inspection. There is none of a customised guest if it cannot be listed.
 
     Raises HostError if the libguestfs appliance does not start, GuestError if there is no guest on
     the disk, an operation fails or the timeout expires, and GuestStuck for an emulated appliance
@@ -136,6 +141,8 @@ def run(
             before=tuple(before),
             checkpoints=tmpdir if keep_checkpoint is not None else "",
             stuck_after=stuck_after if accel == "tcg" else 0.0,
+            inventories=tuple(str(path.absolute()) for path in inventories),
+            other_guests=tuple(tuple(str(path.absolute()) for path in one) for one in other_guests),
         )
         return _carried_out(order, reader, timeout)
 

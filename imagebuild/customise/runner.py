@@ -16,12 +16,13 @@ from imagebuild.log import logger
 from imagebuild.schema.customised import CustomiseResult, OperationResult, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from imagebuild.customise.files import Files
 
 
+_WIPES = "trim-free-space"
 LAYER_PAYS = 5.0
 """Seconds spent on operations after which a checkpoint is worthwhile. Copying a disk of 500 MiB
 takes about one second, mostly in parallel to the next operation."""
@@ -31,6 +32,12 @@ class OpenGuest(Protocol):
     """Starts an appliance with the guest's disk."""
 
     def __call__(self, *, network: bool) -> AbstractContextManager[Files]: ...
+
+
+class Look(Protocol):
+    """Looks at the finished guest; gets its packages."""
+
+    def __call__(self, files: Files, packages: Mapping[str, str]) -> None: ...
 
 
 class Layer(Protocol):
@@ -49,6 +56,7 @@ def customise(
     differences: bool = False,
     before: Sequence[OperationResult] = (),
     layer: Layer | None = None,
+    look: Look | None = None,
 ) -> CustomiseResult:
     """Apply ``calls`` in one launch without a network card, or in a second one with it if one of
     them needs it.
@@ -56,13 +64,13 @@ def customise(
     The packages of a template are part of its installation, so usually nothing is missing, and no
     code of the guest ever has access to a network. ``network=False`` forbids it: a GuestError then
     says what would have been downloaded and for which operation. ``tell`` receives the current
-    action and the completed fraction (0 to 1). ``before`` and ``layer`` are those of ``apply_all``.
+    action and the completed fraction (0 to 1). The others are those of ``apply_all``.
     """
     tell("starting the appliance", 0.0)
     with open_guest(network=False) as files:
         downloading = _downloading(files, calls)
         if not downloading:
-            return apply_all(files, calls, tell, differences=differences, before=before, layer=layer)
+            return apply_all(files, calls, tell, differences=differences, before=before, layer=layer, look=look)
     if not network:
         raise GuestError(
             f"{', '.join(downloading)} would need the network, which is switched off",
@@ -70,7 +78,7 @@ def customise(
         )
     tell("starting the appliance with a network card", 0.0)
     with open_guest(network=True) as files:
-        return apply_all(files, calls, tell, differences=differences, before=before, layer=layer)
+        return apply_all(files, calls, tell, differences=differences, before=before, layer=layer, look=look)
 
 
 def _downloading(files: Files, calls: Sequence[OperationCall]) -> list[str]:
@@ -90,12 +98,14 @@ def apply_all(
     differences: bool = False,
     before: Sequence[OperationResult] = (),
     layer: Layer | None = None,
+    look: Look | None = None,
 ) -> CustomiseResult:
     """Apply ``calls`` to an opened guest; GuestError names the operation that failed.
 
     ``differences`` are recorded for texts that everybody in the guest may read. ``before`` are the
     results of operations that were already applied. ``layer`` receives the results so far whenever
-    the new ones took long enough to make a checkpoint worthwhile.
+    the new ones took long enough to make a checkpoint worthwhile. ``look`` is called when the files
+    have changed for the last time.
     """
     before_seal, sealing = registry.ordered(calls)
     results, kept = list(before), len(before)
@@ -112,9 +122,16 @@ def apply_all(
         relabelling = apply_one(files, OperationCall("relabel-selinux", NoParams()))
         results += [relabelling] if relabelling.changes else []
     hashes = password_hashes.found(files)
-    for done, call in enumerate(sealing, start=len(before_seal)):
-        tell(call.name, done / len(calls))
-        results.append(apply_one(files, call, differences=differences))
+    # Wiping unmounts the file systems, and mounting them again would write to them: so look before it.
+    wiping = next((at for at, call in enumerate(sealing) if call.name == _WIPES), len(sealing))
+    for done, last in enumerate([*sealing, None]):
+        fraction = (len(before_seal) + done) / max(1, len(calls))
+        if done == wiping and look is not None:
+            tell("listing the contents", fraction)
+            look(files, installed)
+        if last is not None:
+            tell(last.name, fraction)
+            results.append(apply_one(files, last, differences=differences))
     return CustomiseResult(tuple(results), installed, hashes)
 
 

@@ -199,6 +199,11 @@ class GuestDisk(Lookup):
         finally:
             self._tree.forget()
 
+    def appliance_output(self, script: str) -> bytes:
+        """The standard output of a shell script that runs in the appliance, not in the guest. Its
+        parameter is the folder where the guest is mounted; it must not change anything there."""
+        return self._programs.output(script, [appliance.path("")])
+
     def network(self) -> AbstractContextManager[None]:
         return self._session.network()
 

@@ -56,7 +56,7 @@ class Session:
         """The device that is mounted at each place."""
         self._handles = handles
         self._fmt = fmt
-        self._keys = keys
+        self._given = self._keys = keys
         self._has_network = network
         self._network: ApplianceNetwork | None = None
         self._root: RootFilesystem | None = None
@@ -112,6 +112,14 @@ class Session:
         self._root = None
         self._types = {}
         self.launch()
+
+    def forget(self) -> None:
+        """Start from the beginning, with nothing mounted or unlocked: the appliance may have other
+        disks now."""
+        self._root = None
+        self._types = {}
+        self.places = {}
+        self._keys = self._given
 
     def types(self) -> dict[str, str]:
         """What is on each device; determined once, when everything that there is a key for is

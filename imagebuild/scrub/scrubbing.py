@@ -59,7 +59,7 @@ def scrub(
     elif way == "swap":
         checks.check_names(images)
     with (
-        _untouched(images) if output else _finished(images, to_write=way == "in-place"),
+        untouched(images) if output else _finished(images, to_write=way == "in-place"),
         workshop.new(output or images[0].path) as work,
     ):
         checks.check_room(images, work.path)
@@ -121,11 +121,11 @@ def _looked(
     keys: Sequence[Key],
 ) -> CustomiseResult:
     """Work on overlays that are thrown away; the images may be in a read-only folder."""
-    with _untouched(images), tempfile.TemporaryDirectory(prefix="imagebuild-", dir=scratch) as folder:
+    with untouched(images), tempfile.TemporaryDirectory(prefix="imagebuild-", dir=scratch) as folder:
         checks.check_room_for_overlay(Path(folder))
 
         def customised() -> CustomiseResult:
-            first, *more = _overlays(images, Path(folder))
+            first, *more = overlays(images, Path(folder))
             return customisation.run(
                 first,
                 "qcow2",
@@ -158,7 +158,7 @@ def _finished(images: Sequence[ImageToScrub], *, to_write: bool = False) -> Iter
 
 
 @contextmanager
-def _untouched(images: Sequence[ImageToScrub]) -> Iterator[None]:
+def untouched(images: Sequence[ImageToScrub]) -> Iterator[None]:
     """Hold the locks on the images, none of which an interrupted run has left half-changed."""
     with checks.locked(images):
         transaction.refuse_unfinished(images)
@@ -166,8 +166,9 @@ def _untouched(images: Sequence[ImageToScrub]) -> Iterator[None]:
         yield
 
 
-def _overlays(images: Sequence[ImageToScrub], folder: Path) -> list[Path]:
-    overlays = [folder / f"{number}.overlay" for number in range(len(images))]
-    for image, overlay in zip(images, overlays, strict=True):
+def overlays(images: Sequence[ImageToScrub], folder: Path) -> list[Path]:
+    """New overlays of the images, in a folder."""
+    made = [folder / f"{number}.overlay" for number in range(len(images))]
+    for image, overlay in zip(images, made, strict=True):
         qemu_img.create_overlay(image.path, image.format, overlay)
-    return overlays
+    return made

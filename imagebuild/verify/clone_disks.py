@@ -7,6 +7,8 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from imagebuild.contents.encoding import InventoryError, unpacked
+from imagebuild.contents.inventory import Inventory
 from imagebuild.customise import process, registry
 from imagebuild.customise.operation import OperationCall
 from imagebuild.errors import HostError
@@ -73,18 +75,33 @@ def with_operations(
     accelerator: Accelerator,
     work: Path,
     progress: Progress,
-) -> None:
-    """Apply operations to a clone's overlays, never to its image."""
-    process.run(
-        overlays[0].path,
-        "qcow2",
-        operations,
-        accel=accelerator,
-        workdir=work,
-        more=[one.path for one in overlays[1:]],
-        network=False,
-        progress=progress,
-    )
+) -> Inventory | None:
+    """Apply operations to new overlays of a clone, never to its image. Returns what is on them."""
+
+    def apply() -> Inventory | None:
+        for one in overlays:
+            size = qemu_img.virtual_size(one.path, "qcow2")
+            one.path.unlink()
+            qemu_img.create_overlay(one.image, one.format, one.path, size)
+        listed = work / "inventory"
+        listed.unlink(missing_ok=True)
+        process.run(
+            overlays[0].path,
+            "qcow2",
+            operations,
+            accel=accelerator,
+            workdir=work,
+            more=[one.path for one in overlays[1:]],
+            network=False,
+            progress=progress,
+            inventories=[listed],
+        )
+        try:
+            return unpacked(listed.read_bytes())
+        except (FileNotFoundError, InventoryError):
+            return None
+
+    return process.again_if_stuck(apply, progress.update)
 
 
 def shell_operations() -> list[OperationCall]:

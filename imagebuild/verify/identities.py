@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from math import log2
 
+from imagebuild.contents.inventory import Inventory
 from imagebuild.verify.check import NotCheckable, Printed
 
 KNOWN: Mapping[str, tuple[str, ...]] = {
@@ -92,6 +93,11 @@ class CloneState:
     sent: Mapping[str, str] = field(default_factory=dict)
     of_image: frozenset[bytes] = frozenset()
     """In lower case."""
+
+
+def seeds(inventory: Inventory) -> list[str]:
+    """The random seeds in an image."""
+    return [one.path for one in inventory.files if one.path in SEEDS and one.kind == "f" and one.size]
 
 
 def state(seen: Mapping[str, Printed], sent: Mapping[str, str]) -> CloneState:

@@ -72,10 +72,10 @@ def acted(calls: Sequence[CheckCall], turn: Turn, guest: RunningGuest) -> list[C
 
 
 def compared(calls: Sequence[CheckCall], clones: Callable[[], Clones]) -> list[CheckResult]:
-    """The results of the checks that look at two clones. ``clones`` may raise what checks raise."""
+    """The results of the checks that look at two clones; ``clones`` may raise NotCheckable."""
     looking = ((call, registry.get(call.name).compare) for call in calls)
     return [
-        result(call.name, lambda compare=compare, call=call: compare(clones(), call.params))  # type: ignore[misc]
+        result(call.name, lambda compare=compare, params=call.params: compare(clones(), params))  # type: ignore[misc]
         for call, compare in looking
         if compare
     ]

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+from imagebuild.contents.inventory import Inventory
 from imagebuild.errors import HostError, UsageError
-from imagebuild.verify import clone_xml
+from imagebuild.verify import clone_xml, identities
 from imagebuild.verify.check import CheckCall
 
 Firmware = Literal["bios", "uefi", "uefi-secure"]
+_NEWER_CPU = frozenset({
+    "rhel", "centos", "rocky", "almalinux", "ol", "sles", "sled", "opensuse-leap", "opensuse-tumbleweed",
+})  # fmt: skip
+"""os-release(5)'s names of systems whose current releases need more than the first x86-64 CPUs have."""
 _SECURE_BOOT = (
     "<firmware><feature enabled='yes' name='secure-boot'/><feature enabled='yes' name='enrolled-keys'/></firmware>"
     "<loader secure='yes'/>"
@@ -47,6 +52,14 @@ class Subject:
     sha256: str = ""
     grows: int = 0
     notes: tuple[str, ...] = field(default=())
+
+    def informed(self, inventory: Inventory | None) -> Subject:
+        """The same, with what an inventory of the guest says; what is known already stays."""
+        if inventory is None:
+            return self
+        seeds = identities.seeds(inventory) if self.seeds is None else self.seeds
+        system = inventory.system.id
+        return replace(self, seeds=seeds, old_cpu=self.old_cpu or (system != "" and system not in _NEWER_CPU))
 
 
 def definition_beside(path: Path) -> ET.Element:

@@ -11,8 +11,9 @@ from typing import Any
 from imagebuild.errors import HostError, UsageError
 from imagebuild.files import sha256
 from imagebuild.image import disk_image, qemu_img, references
+from imagebuild.store import beside
 from imagebuild.store.artifact import MANIFEST, Artifact, ImageRecord
-from imagebuild.verify import registry
+from imagebuild.verify import identities, registry
 from imagebuild.verify.check import CheckCall
 from imagebuild.verify.subject import Firmware, Subject, SubjectDisk, definition_beside, usual_machine
 
@@ -47,6 +48,7 @@ def artifact_subject(artifact: Artifact, checks: Sequence[CheckCall] | None = No
         checks=calls,
         agent=family == "debian" and isinstance(packages, dict) and _AGENT_PACKAGE in packages,
         old_cpu=family == "debian",
+        seeds=_seeds(artifact.folder / first.file),
         sha256=first.sha256,
         grows=_grows(calls),
     )
@@ -81,6 +83,12 @@ def image_subject(
         grows=_grows(checks),
         notes=notes,
     )
+
+
+def _seeds(image: Path) -> list[str] | None:
+    """The random seeds that the inventory beside an image lists, None without an inventory."""
+    near, _ = beside.of(image)
+    return None if near is None or near.inventory is None else identities.seeds(near.inventory)
 
 
 def _grows(calls: Sequence[CheckCall]) -> int:

@@ -83,9 +83,10 @@ def _started(
         operations.append(registry.call("add-ssh-keys", {"user": "root", "keys": [access.public_key]}))
     if operations:
         progress.update("preparing the overlay")
-        clone_disks.with_operations(
+        inventory = clone_disks.with_operations(
             overlays, operations, accelerator=setting.accelerator, work=setting.work, progress=progress
         )
+        subject = subject.informed(inventory)
     options = BootOptions(setting.accelerator, setting.boot_limit, shell=by_serial, wait=False)
     made = definition(subject, setting, _CLONE, overlays, serial=by_serial)
     log = setting.work / f"{_CLONE}.log"

@@ -5,6 +5,7 @@ port.
 from __future__ import annotations
 
 import base64
+import gzip
 import re
 import secrets
 import time
@@ -28,6 +29,7 @@ StandardOutput=tty
 StandardError=tty
 TTYPath=/dev/{PORT}
 Restart=always
+KillSignal=SIGKILL
 
 [Install]
 WantedBy=multi-user.target
@@ -35,6 +37,10 @@ WantedBy=multi-user.target
 """The unit that :class:`SerialShell` needs in a guest: only ever in an overlay."""
 _POLL = 0.1
 _LONGEST = 16 << 20
+_PIECE = 1024
+"""Bytes that are sent at a time: a terminal's input buffer in Linux has 4096."""
+_CONFIRMED = 60.0
+"""Seconds within which a piece must be confirmed; an emulated guest may be slow."""
 
 
 class Transport(Protocol):
@@ -118,15 +124,35 @@ class SerialShell:
         return READY.encode() in self._read
 
     def start(self, script: str) -> None:
-        """Start a script."""
+        """Send a script and start it.
+
+        It is sent in pieces, each of which the shell confirms: a serial port has no flow control,
+        and the guest's kernel drops what the shell does not read in time.
+        """
         self._take()
         self._mark, self._read = f"imagebuild-{secrets.token_hex(8)}", bytearray()
+        path = f"/run/{self._mark}"
+        packed = base64.b64encode(gzip.compress(script.encode())).decode()
+        for number, at in enumerate(range(0, len(packed), _PIECE)):
+            self._stream.write(f"printf %s {packed[at : at + _PIECE]} >>{path}; echo got-{number}-$?\n".encode())
+            self._wait_for(f"got-{number}-0".encode())
         # The mark is printed in two pieces, so that an echo of this line is not taken for it.
         half = len(self._mark) // 2
         mark = f"{self._mark[:half]} {self._mark[half:]}"
         begin, done = f"printf '%s%s\\n' {mark}", f"printf '\\n%s%s %s\\n' {mark} \"$?\""
-        end = f"END-{self._mark}"
-        self._stream.write(f"{begin}\n/bin/sh 2>&1 <<'{end}'\n{script}\n{end}\n{done}\n".encode())
+        unpack = f"base64 -d {path} | gzip -dc >{path}.sh"
+        self._read = bytearray()
+        self._stream.write(
+            f"{unpack}; {begin}; sh {path}.sh </dev/null 2>&1; {done}; rm -f {path} {path}.sh\n".encode()
+        )
+
+    def _wait_for(self, text: bytes) -> None:
+        deadline = time.monotonic() + _CONFIRMED
+        while text not in self._read:
+            if time.monotonic() > deadline or self._stream.ended:
+                raise GuestError("the shell on the guest's serial port does not answer")
+            time.sleep(0.01)
+            self._take()
 
     def poll(self) -> Printed | None:
         """The script's output once it has ended."""

@@ -21,7 +21,6 @@ from imagebuild.verify.check import CheckResult
 from imagebuild.verify.clone import BootOptions, Clone
 from imagebuild.verify.clone_xml import CloneXml
 from imagebuild.verify.clones import Clones
-from imagebuild.verify.identities import CloneState
 from imagebuild.verify.subject import Subject
 from imagebuild.verify.verification import BOOT, Verification, boot_version
 
@@ -121,13 +120,14 @@ def _booted(subject: Subject, setting: Setting, progress: Progress, *, serial: b
     if serial:
         progress.update("adding a shell to the clones' overlays")
         first, *others = names
-        clone_disks.with_operations(
+        inventory = clone_disks.with_operations(
             overlays[first],
             clone_disks.shell_operations(),
             accelerator=setting.accelerator,
             work=setting.work,
             progress=progress,
         )
+        subject = subject.informed(inventory)
         for other in others:
             for source, target in zip(overlays[first], overlays[other], strict=True):
                 shutil.copyfile(source.path, target.path)
@@ -167,19 +167,13 @@ def _kept(setting: Setting, name: str, started: AbstractContextManager[Clone]) -
 def _checked(subject: Subject, clones: Sequence[Clone], pool: ThreadPoolExecutor) -> list[CheckResult]:
     """The results of all checks. The last clone reboots while the first one is still looked at."""
     first, last = clones[0], clones[-1]
-    states = pool.submit(_state, last) if last is not first else None
+    others = pool.submit(judging.probed, last, {_IDENTITIES: identities.PROBES}) if last is not first else None
     seen = judging.probed(first, {**judging.probes_of(subject.checks), _IDENTITIES: identities.PROBES})
     results = [judging.judged(call, seen[call.name]) for call in subject.checks if call.name in seen]
     rebooting = None
-    if states is not None:
-        second = states
-
-        def both() -> Clones:
-            other = second.result()  # first, since that clone will reboot
-            asked = all(dhcp.asked(list(clone.frames)) for clone in clones)
-            return Clones(_state_of(first, seen[_IDENTITIES]), other, subject.seeds, asked)
-
-        results += judging.compared(subject.checks, both)
+    if others is not None:
+        sides = [(first, seen[_IDENTITIES]), (last, others.result()[_IDENTITIES])]
+        results += judging.compared(subject.checks, lambda: _compared(subject, sides))
         rebooting = pool.submit(judging.acted, subject.checks, "reboot", last)
     results += judging.acted(subject.checks, "running", first)
     results += judging.acted(subject.checks, "reboot", first) if rebooting is None else []
@@ -187,12 +181,10 @@ def _checked(subject: Subject, clones: Sequence[Clone], pool: ThreadPoolExecutor
     return results + (rebooting.result() if rebooting is not None else [])
 
 
-def _state(clone: Clone) -> CloneState:
-    return _state_of(clone, judging.probed(clone, {_IDENTITIES: identities.PROBES})[_IDENTITIES])
-
-
-def _state_of(clone: Clone, seen: judging.Seen) -> CloneState:
-    return identities.state(seen, dhcp.identities(list(clone.frames)))
+def _compared(subject: Subject, sides: Sequence[tuple[Clone, judging.Seen]]) -> Clones:
+    """What is known of the two clones. Raises NotCheckable."""
+    first, second = (identities.state(seen, dhcp.identities(list(clone.frames))) for clone, seen in sides)
+    return Clones(first, second, subject.seeds, all(dhcp.asked(list(clone.frames)) for clone, _ in sides))
 
 
 def definition(

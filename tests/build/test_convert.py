@@ -17,6 +17,7 @@ from imagebuild.build import plan as plans
 from imagebuild.build.installation_record import RECORD, InstallationRecord, MachineTimes
 from imagebuild.build.job import Job
 from imagebuild.build.step_cache import Settings
+from imagebuild.contents.encoding import INVENTORY, packed
 from imagebuild.files import sha256, write_record
 from imagebuild.image import qemu_img
 from imagebuild.kickstrap.mirror import Mirror
@@ -25,8 +26,10 @@ from imagebuild.progress import SILENT_REPORTER
 from imagebuild.recipe.load import load
 from imagebuild.schema.customised import RESULT, CustomiseResult
 from imagebuild.step import Tools
+from imagebuild.store import beside
 from imagebuild.store.artifact import Artifact
 from imagebuild.store.store import Store
+from tests.contents.inventories import inventory
 
 MIB = 1 << 20
 RECIPE = """\
@@ -38,15 +41,17 @@ output: {format: [vmdk, qcow2, raw.zst], compression: zlib}
 """
 
 
-def converted(folder: Path, *, hashes: bool | None = False, more: str = "") -> Artifact:
+def converted(folder: Path, *, hashes: bool | None = False, more: str = "", listed: bool = True) -> Artifact:
     """The artifact of two nearly empty disks; ``hashes`` is known of the guest, ``more`` is added
-    to the recipe.
+    to the recipe, and ``listed`` says whether the guest has an inventory.
     """
     (folder / "web.yaml").write_text(RECIPE + more)
     recipe = load(folder / "web.yaml")
     (folder / "logs").mkdir()
     write_record(folder / RECORD, InstallationRecord((), "tcg", MachineTimes(60, 20)))
     (folder / "customised.json").write_bytes(RESULT.dump_json(CustomiseResult((), {}, hashes)))
+    if listed:
+        (folder / INVENTORY).write_bytes(packed(inventory()))
     for name, size in zip(disk_names(recipe), disk_sizes(recipe), strict=True):
         qemu_img.create_raw(folder / name, size)
         with (folder / name).open("r+b") as file:
@@ -118,7 +123,14 @@ def test_images_with_secrets_are_readable_by_their_owner_only(
     modes = {path.name: path.stat().st_mode & 0o777 for path in artifact.folder.iterdir()}
     for harmless in ("manifest.json", "SHA256SUMS", "web.xml"):
         assert modes.pop(harmless) == 0o644
-    assert {"web.qcow2", "web-disk2.vmdk", "web.raw.zst", "kickstart.cfg", "build.log"} <= modes.keys()
+    assert {
+        "web.qcow2",
+        "inventory.json.gz",
+        "web-disk2.vmdk",
+        "web.raw.zst",
+        "kickstart.cfg",
+        "build.log",
+    } <= modes.keys()
     assert set(modes.values()) == {mode}
 
 
@@ -130,3 +142,20 @@ def test_the_checksums_are_right_and_the_domain_names_the_qcow2(tmp_path: Path) 
     assert listed == {path.name for path in artifact.folder.iterdir()} - {"SHA256SUMS"}
     sources = [source.attrib["file"] for source in ET.parse(artifact.domain).iterfind("devices/disk/source")]
     assert [Path(source).name for source in sources] == ["web.qcow2", "web-disk2.qcow2"]
+
+
+def test_the_inventory_is_beside_the_image_and_belongs_to_it(tmp_path: Path) -> None:
+    found, why = beside.of(converted(tmp_path).image)
+    assert why == ""
+    assert found
+    assert found.inventory == inventory()
+    assert [one.file for one in found.manifest.images] == ["web.qcow2", "web.vmdk", "web.raw.zst"]
+    assert [one.file for one in found.manifest.extra] == ["web-disk2.qcow2"]
+
+
+def test_a_guest_without_inventory_is_converted_all_the_same(tmp_path: Path) -> None:
+    artifact = converted(tmp_path, listed=False)
+    found, _ = beside.of(artifact.image)
+    assert found
+    assert (found.inventory, found.why, found.manifest.inventory_sha256) == (None, "", "")
+    assert not (artifact.folder / INVENTORY).exists()

@@ -79,6 +79,16 @@ def test_the_mirror_and_the_tools_are_inputs(tmp_path: Path) -> None:
     assert changed(before, planned(tmp_path, tools=replace(TOOLS, libguestfs="1.54"))) == {"customise", "convert"}
 
 
+def test_another_format_of_the_inventory_is_another_result_but_no_other_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = planned(tmp_path)
+    monkeypatch.setattr(plans, "SCHEMA", plans.SCHEMA + 1)
+    after = planned(tmp_path)
+    assert changed(before, after) == {"customise", "convert"}
+    assert [one.fingerprint for one in before.layers] == [one.fingerprint for one in after.layers]
+
+
 COPYING = f"{BASE.rstrip()}\n".replace(
     "[reset-machine-id, clean-logs]",
     """

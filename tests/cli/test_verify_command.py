@@ -18,7 +18,8 @@ from click.testing import CliRunner, Result
 from jsonschema import Draft202012Validator
 
 from imagebuild.build import verification
-from imagebuild.cli import console, project
+from imagebuild.cli import attached_console as console_module
+from imagebuild.cli import project
 from imagebuild.cli.checks import checks
 from imagebuild.cli.main import cli
 from imagebuild.cli.run import run
@@ -279,7 +280,7 @@ def attached(port: FakePort, file: Any, monkeypatch: pytest.MonkeyPatch) -> bool
     with monkeypatch.context() as patched:
         patched.setattr("sys.stdin", file)
         patched.setattr("sys.stdout", file)
-        return console.attached(port)  # type: ignore[arg-type]
+        return console_module.attached(port)  # type: ignore[arg-type]
 
 
 def modes(descriptor: int) -> Any:

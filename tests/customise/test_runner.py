@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import pytest
@@ -165,6 +165,29 @@ def test_each_checkpoint_leads_to_the_same_guest(monkeypatch: pytest.MonkeyPatch
         assert [(one.name, one.changes) for one in resumed.operations] == [
             (one.name, one.changes) for one in whole.operations
         ]
+
+
+@pytest.mark.parametrize(
+    ("names", "looked_after"),
+    [
+        (["reset-machine-id"], ["reset-machine-id"]),
+        (["trim-free-space", "reset-machine-id"], ["reset-machine-id"]),
+        (["relabel-selinux", "trim-free-space"], ["relabel-selinux"]),
+        ([], []),
+    ],
+)
+def test_the_guest_is_listed_when_its_files_are_finished_and_before_it_is_unmounted(
+    names: list[str], looked_after: list[str]
+) -> None:
+    told: list[str] = []
+    found: list[tuple[list[str], Mapping[str, str]]] = []
+    apply_all(
+        guest(),
+        list(map(registry.call, names)),
+        lambda detail, fraction: told.append(detail),
+        look=lambda files, packages: found.append((told[:-1], packages)),
+    )
+    assert found == [(looked_after, {"vim": "2:9.1"})]
 
 
 def test_fast_operations_make_no_checkpoint() -> None:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from imagebuild.errors import HostError, ImageBuildError
 from imagebuild.scrub import ImageToScrub, workshop
 from imagebuild.scrub.journal import FileIdentity, Journal, ReplacedImage
-from imagebuild.scrub.scrubbing import _finished, _untouched
+from imagebuild.scrub.scrubbing import _finished, untouched
 
 IMAGE, CANARY = b"image" * 2000, b"canary" * 2000
 
@@ -76,7 +76,7 @@ class Place:
         """Neither a scrub nor an audit changes anything, and both report which folder is the reason
         and what to do."""
         before = self.listing()
-        for begun in (_finished, _untouched):
+        for begun in (_finished, untouched):
             with pytest.raises(HostError, match=match) as caught, begun([self.disk]):
                 pytest.fail("it was accepted")
             assert str(self.work) in caught.value.message
@@ -346,13 +346,13 @@ def test_whatever_is_planted_touches_no_canary_and_is_no_traceback(
     outside = place.canary.parent
     before = {path: (path.read_bytes(), path.stat().st_mode) for path in outside.rglob("*")}
     told: list[ImageBuildError] = []
-    for begun in (_untouched, _finished):
+    for begun in (untouched, _finished):
         try:
             with begun([place.disk]):
                 pass
         except ImageBuildError as error:
             told.append(error)
-        if begun is _untouched:
+        if begun is untouched:
             assert place.image.read_bytes() == IMAGE
     try:
         with workshop.new(place.image):

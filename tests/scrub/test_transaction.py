@@ -15,7 +15,7 @@ from imagebuild.errors import HostError, UsageError
 from imagebuild.files import is_utf8
 from imagebuild.scrub import ImageToScrub, transaction, workshop
 from imagebuild.scrub.journal import Task
-from imagebuild.scrub.scrubbing import _finished, _untouched
+from imagebuild.scrub.scrubbing import _finished, untouched
 
 OLD, NEW = b"old" * 4096, b"new!" * 4096
 
@@ -119,7 +119,7 @@ def test_an_audit_reports_what_is_unfinished_and_leaves_it(
     disks = images(tmp_path, "a b", "b")
     die(disks, task, monkeypatch, after=1)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    with pytest.raises(HostError, match="interrupted while it changed 2 disks") as caught, _untouched(disks):
+    with pytest.raises(HostError, match="interrupted while it changed 2 disks") as caught, untouched(disks):
         pytest.fail("it would read a mixture")
     assert f"imagebuild scrub '{tmp_path}/a b' {tmp_path}/b" in str(caught.value.hint)
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before

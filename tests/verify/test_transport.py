@@ -128,7 +128,7 @@ def test_a_script_cannot_end_itself_with_the_mark(opened: Opened, monkeypatch: p
     assert run(shell, script, timeout=20) == Printed(f"{last} 0\nEND-{last}\n{last} 7", 5)
 
 
-def test_an_echo_of_what_is_written_is_no_end() -> None:
+def test_an_echo_of_what_is_written_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     class Echo:
         ended = False
         written = b""
@@ -141,8 +141,9 @@ def test_an_echo_of_what_is_written_is_no_end() -> None:
             return data
 
     shell = SerialShell(Echo())  # type: ignore[arg-type]
-    shell.start("echo x")
-    assert shell.poll() is None
+    monkeypatch.setattr(transport, "_CONFIRMED", 0.1)
+    with pytest.raises(GuestError, match="does not answer"):
+        shell.start("echo x")
     assert shell.poll() is None
 
 

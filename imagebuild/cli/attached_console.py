@@ -8,6 +8,7 @@ import sys
 import termios
 import tty
 
+from imagebuild.cli.output import write_raw
 from imagebuild.host.domain import SerialStream
 
 ESCAPE = b"\x1d"
@@ -23,7 +24,7 @@ def attached(stream: SerialStream) -> bool:
     try:
         while not stream.ended:
             if data := stream.read():
-                os.write(sys.stdout.fileno(), data)
+                write_raw(data)
             readable, _, _ = select.select([terminal], [], [], _WAIT)
             if readable:
                 typed = os.read(terminal, 4096)

@@ -1,0 +1,1 @@
+"""What is in an image, as values: inventories, their files, and how two of them differ. Pure."""

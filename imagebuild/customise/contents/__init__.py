@@ -1,0 +1,2 @@
+"""Collects the inventory of a guest that is open in an appliance. None of the guest's own programs
+is run, and nothing is changed."""

@@ -1,0 +1,188 @@
+"""Puts the inventory of an opened guest together."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from imagebuild.contents import derive
+from imagebuild.contents.inventory import EnabledUnit, GuestAccount, Inventory, SystemRelease
+from imagebuild.customise.contents import disk_layout, rpm_packages, survey
+from imagebuild.customise.contents.listing import Listing
+from imagebuild.customise.contents.sqlite_table import DamagedDatabaseError
+from imagebuild.customise.linux import dpkg
+from imagebuild.customise.linux.packages import APK_INSTALLED, parse_apk_installed, parse_dpkg_status
+from imagebuild.errors import GuestError
+from imagebuild.log import logger
+
+if TYPE_CHECKING:
+    from imagebuild.customise.files import Files
+
+_LARGEST_TEXT = 1 << 20
+_LARGEST_DATABASE = 64 << 20
+_LARGEST_RPM_DATABASE = 512 << 20
+_RPM_DATABASES = ("/usr/lib/sysimage/rpm", "/var/lib/rpm")
+_NO_LOGIN = frozenset({"nologin", "false", "sync", "shutdown", "halt"})
+"""Programs in the place of a shell that let nobody in."""
+_IN_SHADOW = "x"
+_MACHINES = {
+    3: "i686", 8: "mips", 21: "ppc64le", 22: "s390x", 40: "armv7l", 62: "x86_64", 183: "aarch64", 243: "riscv64",
+    258: "loongarch64",
+}  # fmt: skip
+"""``e_machine`` in the header of a program: elf(5)."""
+_UNIT_FOLDERS = ("/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system")
+_LISTENS = re.compile(
+    r"^[ \t]*(Listen(?:Stream|Datagram|SequentialPacket|FIFO|Special|Netlink))[ \t]*=[ \t]*(.*?)[ \t]*$", re.MULTILINE
+)
+
+
+def collect(files: Files, packages: Mapping[str, str] | None = None) -> Inventory:
+    """The inventory of the guest. ``packages`` are its packages, if they are known already.
+
+    Raises GuestError if the appliance cannot list the guest's files.
+    """
+    return _Collector(files).inventory(packages)
+
+
+class _Collector:
+    """Reads files of a guest whose paths are all known."""
+
+    def __init__(self, files: Files) -> None:
+        self._files = files
+        self._survey = survey.parsed(files.appliance_output(survey.SCRIPT))
+        self._listing = Listing(self._survey.files)
+
+    def inventory(self, packages: Mapping[str, str] | None) -> Inventory:
+        package_format = self._package_format()
+        known = self._packages(package_format) if packages is None else packages
+        disks, volumes = disk_layout.layouts(self._survey)
+        return Inventory(
+            system=self._system(),
+            package_format=package_format,
+            # a package manager whose database cannot be read has packages that are not known, not none
+            packages=None if known is None or (package_format and not known) else dict(sorted(known.items())),
+            accounts=self._accounts(),
+            units=tuple(self._with_addresses(one) for one in derive.units(self._survey.files)),
+            kernels=derive.kernels(self._survey.files),
+            folders=derive.folders(self._survey.blocks),
+            disks=disks,
+            volumes=volumes,
+            files=self._survey.files,
+        )
+
+    def _text(self, path: str, limit: int = _LARGEST_TEXT) -> str:
+        """The text of a file; empty if it does not exist, cannot be read or is larger than expected."""
+        return self._bytes(path, limit).decode("utf-8", "surrogateescape")
+
+    def _bytes(self, path: str, limit: int, first: int | None = None) -> bytes:
+        real = self._listing.real_file(path)
+        found = self._listing.stat(real) if real is not None else None
+        if real is None or found is None or (first is None and found.size > limit):
+            return b""
+        try:
+            return self._files.read(real, limit if first is None else first)
+        except GuestError as error:
+            logger.debug("not read for the inventory: %s", error)
+            return b""
+
+    def _system(self) -> SystemRelease:
+        text = self._text("/etc/os-release") or self._text("/usr/lib/os-release")
+        values = dict(_assignment(line) for line in text.splitlines() if "=" in line)
+        return SystemRelease(
+            values.get("ID", ""),
+            values.get("VERSION_ID", ""),
+            values.get("VERSION_CODENAME", ""),
+            values.get("PRETTY_NAME", "") or values.get("NAME", ""),
+            self._architecture(),
+        )
+
+    def _architecture(self) -> str:
+        """What the guest's shell is compiled for."""
+        head = self._bytes("/bin/sh", _LARGEST_DATABASE, first=20)
+        if head[:4] != b"\x7fELF" or len(head) < 20:
+            return ""
+        machine = int.from_bytes(head[18:20], "little" if head[5] == 1 else "big")
+        return _MACHINES.get(machine, f"machine {machine}")
+
+    def _package_format(self) -> str:
+        if self._listing.real_file(dpkg.STATUS):
+            return "dpkg"
+        if self._listing.real_file(APK_INSTALLED):
+            return "apk"
+        return "rpm" if any(self._listing.stat(folder) for folder in _RPM_DATABASES) else ""
+
+    def _packages(self, package_format: str) -> Mapping[str, str] | None:
+        if package_format == "dpkg":
+            return parse_dpkg_status(self._text(dpkg.STATUS, _LARGEST_DATABASE)).versions
+        if package_format == "apk":
+            return parse_apk_installed(self._text(APK_INSTALLED, _LARGEST_DATABASE)).versions
+        return self._rpm_packages() if package_format else {}
+
+    def _rpm_packages(self) -> Mapping[str, str] | None:
+        """The packages of an rpm guest; None if its database has another format or is damaged, or was
+        not closed, so that a part of it is in a journal."""
+        for folder in _RPM_DATABASES:
+            path = f"{folder}/{rpm_packages.NAME}"
+            journal = self._listing.stat(f"{path}-wal")
+            if self._listing.real_file(path) and not (journal and journal.size):
+                try:
+                    return rpm_packages.packages(self._bytes(path, _LARGEST_RPM_DATABASE))
+                except DamagedDatabaseError as error:
+                    logger.debug("the guest's packages are not known: %s", error)
+                    return None
+        return None
+
+    def _accounts(self) -> tuple[GuestAccount, ...]:
+        shadow = dict(line.split(":")[:2] for line in self._text("/etc/shadow").splitlines() if ":" in line)
+        found: dict[str, GuestAccount] = {}
+        for line in self._text("/etc/passwd").splitlines():
+            fields = line.split(":")
+            if len(fields) >= 7 and _is_id(fields[2]) and _is_id(fields[3]):
+                name, field, uid, gid, _, home, shell = fields[:7]
+                login = self._login(home, shell, shadow.get(name, "!") if field == _IN_SHADOW else field)
+                found.setdefault(name, GuestAccount(name, int(uid), int(gid), home, shell, login))
+        return tuple(found[name] for name in sorted(found))
+
+    def _login(self, home: str, shell: str, field: str) -> tuple[str, ...]:
+        """With what somebody can log in; ``field`` is that of shadow(5), of which nothing is kept."""
+        if shell.rpartition("/")[2] in _NO_LOGIN:
+            return ()
+        with_password = {"": "empty password"}.get(field, "" if field[:1] in "!*" else "password")
+        keys = (self._listing.real_file(f"{home}/.ssh/{name}") for name in ("authorized_keys", "authorized_keys2"))
+        with_key = any((found := self._listing.stat(path)) and found.size for path in keys if path)
+        return tuple(filter(None, (with_password, "key" if with_key else "")))
+
+    def _with_addresses(self, unit: EnabledUnit) -> EnabledUnit:
+        """A socket unit with the addresses in its file and in the files that add to it, which are
+        read in systemd's order: systemd.unit(5)."""
+        if not unit.is_listening:
+            return unit
+        template = re.sub(r"@[^@]+(\.\w+)$", r"@\1", unit.name)
+        names = dict.fromkeys((unit.name, template))
+        paths = [f"{folder}/{name}" for name in names for folder in _UNIT_FOLDERS]
+        main = next((path for path in paths if self._listing.real_file(path)), None)
+        additions: dict[str, str] = {}
+        for path in paths:
+            for one in self._listing.glob(f"{path}.d/*.conf"):
+                additions.setdefault(one.rpartition("/")[2], one)
+        addresses: list[str] = []
+        for path in [*filter(None, [main]), *(additions[name] for name in sorted(additions))]:
+            for _, value in _LISTENS.findall(self._text(path)):
+                addresses = [*addresses, value] if value else []
+        return replace(unit, listens=tuple(dict.fromkeys(addresses)))
+
+
+def _assignment(line: str) -> tuple[str, str]:
+    """A line of os-release(5); a value that is not quoted correctly is taken as it is."""
+    name, _, value = line.strip().partition("=")
+    try:
+        return name, "".join(shlex.split(value))
+    except ValueError:
+        return name, value
+
+
+def _is_id(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= 10

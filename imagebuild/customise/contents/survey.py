@@ -1,0 +1,113 @@
+"""What one command in the appliance reports about a guest: all its files, and its disks.
+
+Measured under emulation with Debian's 16,000 files: 2 s, of which find takes 0.7 s. A libguestfs
+call for each folder would take minutes.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from imagebuild.contents.inventory import FileRecord
+from imagebuild.errors import GuestError
+from imagebuild.guest.shell import LIST_DISKS, disks
+
+_COLUMNS = "NAME,KNAME,TYPE,SIZE,PTTYPE,PARTTYPE,PARTLABEL,FSTYPE,LABEL,MOUNTPOINT,FSUSED,FSSIZE"
+_RECORD = r"%y %m %U %G %s %b %n %D:%i\0%P\0%l\0"
+_READ = "-type f -perm -004 -size -257k"
+"""Which files in /etc are digested: small ones that everybody in the guest may read. The digest of
+a file with secrets would be a way to guess them."""
+SCRIPT = (
+    'exec 2>/dev/null; cd "$1" || exit 0; '
+    rf"{LIST_DISKS}; printf '\0'; "
+    rf"lsblk --json --list --bytes --output {_COLUMNS}; printf '\0'; "
+    r"grep -H . /sys/class/block/*/start /sys/class/block/*/partition; printf '\0'; "
+    r"getfattr -R -P -h -d -e hex -m '^security\.capability$' .; printf '\0'; "
+    rf"find -P etc {_READ} -print0 | xargs -0 -r sha256sum -z --; printf '\0'; "
+    rf"find -P . -mindepth 1 -printf '{_RECORD}'"
+)
+"""Its parameter is the folder where the guest is mounted."""
+_CAPABILITY = re.compile(rb"^# file: (.*)\nsecurity\.capability=0x([0-9a-f]+)$", re.MULTILINE)
+_OCTAL = re.compile(rb"\\([0-7]{3})")
+_NUMBER = re.compile(r"^/sys/class/block/([^/]+)/(start|partition):(\d+)$", re.MULTILINE)
+_BLOCK = 512
+
+
+@dataclass(frozen=True)
+class Survey:
+    """``devices`` is what lsblk reports, ``order`` are the kernel's names of the guest's disks in
+    their order, and ``numbers`` has the start in sectors and the number of each partition.
+
+    ``blocks`` are the bytes that each path occupies; a file with several names has them once.
+    """
+
+    files: tuple[FileRecord, ...]
+    blocks: dict[str, int]
+    devices: list[dict[str, Any]]
+    order: list[str]
+    numbers: dict[tuple[str, str], int]
+
+
+def parsed(output: bytes) -> Survey:
+    """The survey in the output of ``SCRIPT``. GuestError if the appliance did not run it."""
+    fields = output.split(b"\0")
+    try:
+        listed, blocks, numbers, attributes = fields[:4]
+        end = fields.index(b"", 4)
+        devices = json.loads(blocks.decode("utf-8", "surrogateescape") or "{}").get("blockdevices", [])
+    except (ValueError, AttributeError) as error:
+        raise GuestError("the appliance cannot list the guest's files and disks") from error
+    digests = {_path(name): digest.decode() for digest, _, name in (one.partition(b"  ") for one in fields[4:end])}
+    capabilities = {_path(_unescaped(name)): value.decode() for name, value in _CAPABILITY.findall(attributes)}
+    files, occupied = _files(fields[end + 1 :], capabilities, digests)
+    return Survey(
+        files,
+        occupied,
+        devices,
+        disks(listed.decode()),
+        {(name, what): int(value) for name, what, value in _NUMBER.findall(numbers.decode())},
+    )
+
+
+def _files(
+    fields: list[bytes], capabilities: dict[str, str], digests: dict[str, str]
+) -> tuple[tuple[FileRecord, ...], dict[str, int]]:
+    files: list[FileRecord] = []
+    occupied: dict[str, int] = {}
+    counted: set[bytes] = set()
+    for record, path, target in _threes(fields):
+        kind, mode, uid, gid, size, blocks, names, place = record.split(b" ", 7)
+        one = FileRecord(
+            _path(path),
+            kind.decode(),
+            int(mode, 8),
+            int(uid),
+            int(gid),
+            int(size) if kind == b"f" else 0,
+            target.decode("utf-8", "surrogateescape"),
+        )
+        if kind == b"f" and (one.path in capabilities or one.path in digests):
+            one = one._replace(capabilities=capabilities.get(one.path, ""), sha256=digests.get(one.path, ""))
+        files.append(one)
+        if kind == b"d" or names == b"1" or place not in counted:
+            occupied[one.path] = int(blocks) * _BLOCK
+            counted.add(place)
+    return tuple(sorted(files)), occupied
+
+
+def _threes(fields: list[bytes]) -> Iterator[tuple[bytes, bytes, bytes]]:
+    values = iter(fields)
+    return zip(values, values, values, strict=False)
+
+
+def _path(name: bytes) -> str:
+    return "/" + name.decode("utf-8", "surrogateescape").removeprefix("./")
+
+
+def _unescaped(name: bytes) -> bytes:
+    """A name as getfattr writes it: special characters as three octal digits (getfattr(1))."""
+    return _OCTAL.sub(lambda found: bytes([int(found[1], 8) & 0xFF]), name)
