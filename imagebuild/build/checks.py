@@ -50,6 +50,8 @@ def of(recipe: Recipe) -> list[CheckCall]:
     calls = {name: registry.call(name, params) for name, params in _following(recipe)}
     several = []
     for at, call in enumerate(section.checks):
+        if call.name in section.without:
+            continue
         if call.name == "script":
             several.append(_with_text(recipe, at, call))
         else:
@@ -111,8 +113,10 @@ def _with_text(recipe: Recipe, at: int, call: CheckCall) -> CheckCall:
     path = Path(mark.file).absolute().parent / str(given["file"])
     try:
         text = path.read_text(encoding="utf-8")
+        why = "" if text else "it is empty"
     except (OSError, ValueError) as error:
-        why = error.strerror if isinstance(error, OSError) else str(error)
-        problem = Problem(mark.file, mark.value, "verify.checks.script.file", f"{path} cannot be read: {why}")
-        raise RecipeError([problem]) from error
+        text, why = "", error.strerror or str(error) if isinstance(error, OSError) else str(error)
+    if why:
+        problem = Problem(mark.file, mark.value, "verify.checks.script.file", f"{path} cannot be used: {why}")
+        raise RecipeError([problem])
     return registry.call("script", {"text": text, "limit": given["limit"]})

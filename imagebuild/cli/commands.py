@@ -46,7 +46,7 @@ _COMMANDS = {
     ),
     "schema": (
         "project",
-        "Print the JSON Schema of recipes. Editors use it to complete keys and to mark mistakes.",
+        "Print the JSON Schema of recipes, or of the result of `verify`.",
     ),
     "completion": (
         "man_page",

@@ -1,10 +1,12 @@
-"""``imagebuild init`` and ``imagebuild schema``: a new project, and the schema of recipes for
-editors.
+"""``imagebuild init`` and ``imagebuild schema``: a new project, and the JSON Schemas of recipes
+and of the result of ``verify``.
 """
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Literal
 
 import click
 
@@ -15,6 +17,7 @@ from imagebuild.host.hints import command_line
 from imagebuild.recipe import project
 from imagebuild.recipe import schema as schemas
 from imagebuild.recipe.load import one_image
+from imagebuild.verify import verification
 
 
 @click.command(
@@ -52,6 +55,7 @@ def init(folder: Path, name: str | None, base: str, ci: project.Ci) -> None:
     epilog="""\b
 Examples:
   imagebuild schema --output recipe.schema.json
+  imagebuild schema --of verify
 and as the first line of a recipe, for editors with a YAML language server:
   # yaml-language-server: $schema=../recipe.schema.json"""
 )
@@ -60,9 +64,21 @@ and as the first line of a recipe, for editors with a YAML language server:
     type=click.Path(path_type=Path, dir_okay=False),
     help="Write the schema to this file instead of standard output.",
 )
-def schema(output: Path | None) -> None:
-    """Print the JSON Schema of recipes. Editors use it to complete keys and to mark mistakes."""
+@click.option(
+    "--of",
+    "what",
+    type=click.Choice(["recipe", "verify"]),
+    default="recipe",
+    show_default=True,
+    help="What the schema describes: recipes, or verify.json, which is also the result of `verify --json`.",
+)
+def schema(output: Path | None, what: Literal["recipe", "verify"]) -> None:
+    """Print the JSON Schema of recipes, or of the result of `verify`.
+
+    Editors use that of recipes to complete keys and to mark mistakes.
+    """
+    text = schemas.text() if what == "recipe" else f"{json.dumps(verification.schema(), indent=1)}\n"
     if output is None:
-        echo_document(schemas.text())
+        echo_document(text)
     else:
-        write_atomically(output, schemas.text())
+        write_atomically(output, text)

@@ -161,15 +161,19 @@ def _call(text: str) -> CheckCall:
     name, equals, params = text.partition("=")
     hint = f"`imagebuild checks show {name}` lists its parameters"
     try:
-        return registry.call(name, json.loads(params) if equals else {})
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise UsageError(f"--check {name}: {where}: {first['msg']}", hint) from error
-    except (ValueError, TypeError) as error:
+        given = json.loads(params) if equals else {}
+    except (ValueError, RecursionError) as error:
         raise UsageError(
             f"--check {name}: the text after the equals sign is not a JSON object: {error}", hint
         ) from error
+    if not isinstance(given, dict):
+        raise UsageError(f"--check {name}: the text after the equals sign is not a JSON object", hint)
+    try:
+        return registry.call(name, given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = "".join(f"{part}: " for part in first["loc"])
+        raise UsageError(f"--check {name}: {where}{first['msg']}", hint) from error
 
 
 def _without(subject: Subject, names: Sequence[str]) -> tuple[Subject, bool]:

@@ -22,7 +22,8 @@ T = TypeVar("T")
 
 _LONGEST_FRAME = 65536
 _FRAMES = 20_000
-"""The most frames that are kept: a guest may send forever."""
+_FRAME_BYTES = 64 << 20
+"""The most frames, and bytes of them, that are kept: a guest may send forever."""
 _CHUNK = 65536
 _NETDEV = "hostnet0"
 """libvirt's name of the backend of the first network card in QEMU."""
@@ -225,11 +226,15 @@ class SerialStream:
 
 def _read_frames(ours: socket.socket, frames: list[bytes]) -> None:
     """Read frames until the socket is closed. Before each, QEMU writes its length in 4 bytes."""
+    kept = 0
     with ours.makefile("rb") as stream, suppress(OSError):
         while len(header := stream.read(4)) == 4:
             length = int.from_bytes(header, "big")
             if length > _LONGEST_FRAME:
                 return
             frame = stream.read(length)
-            if len(frames) < _FRAMES:
+            if len(frame) < length:
+                return
+            if len(frames) < _FRAMES and kept + length <= _FRAME_BYTES:
                 frames.append(frame)
+                kept += length

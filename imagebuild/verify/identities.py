@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import io
 import re
-import tarfile
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -52,10 +50,17 @@ _NO_IDENTITY = frozenset({
     "/var/log/wtmp", "/var/log/btmp", "/var/log/lastlog", "/etc/resolv.conf", "/etc/.updated", "/var/.updated",
 })  # fmt: skip
 """Files that a guest derives from the image or from the network."""
+_LOGS = "/var/log/"
+"""Logs repeat what is equal everywhere, such as the digests of the kernel's certificates."""
 _LARGEST = 256 << 10
-_TOKEN = re.compile(rb"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|[0-9a-fA-F]{16,}|[A-Za-z0-9+/_=-]{22,}")
-_PEM = re.compile(rb"-----BEGIN [A-Z0-9 ]+-----.*?-----END [A-Z0-9 ]+-----", re.DOTALL)
-"""A key or certificate is one value: the first line of every OpenSSH key is the same."""
+_BLOCK = 512
+_ARCHIVE = 64 << 20
+"""Bytes of an unpacked archive that are read."""
+_UUID = re.compile(rb"(?<![0-9a-fA-F])[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}(?![0-9a-fA-F])")
+_TOKEN = re.compile(rb"[0-9a-fA-F]{16,}(?![A-Za-z0-9+/_-])|[A-Za-z0-9+/_-]{22,}={0,2}")
+_PEM_BEGIN = re.compile(rb"-----BEGIN [A-Z0-9 ]{1,60}-----")
+_PEM_END = re.compile(rb"-----END [A-Z0-9 ]{1,60}-----")
+_NO_TEXT = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _COMPRESSED = (b"\x1f\x8b", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd", b"BZh")
 _PLACEHOLDERS = frozenset({"localhost", "localhost.localdomain", "(none)", "debian", "ubuntu", "fedora", "linux"})
 
@@ -67,7 +72,7 @@ PROBES: Mapping[str, str] = {
     "values of the image": "lsblk -rno UUID,PARTUUID,PTUUID 2>/dev/null; cat /proc/cmdline",
     "changed files": "begin=$(sed -n 's/^btime //p' /proc/stat); "
     'find /etc /var -xdev -type f -newerct "@$((begin - 2))" -size -257k '
-    "! -path '/var/log/journal/*' -print0 | tar -c --null -T - -f - 2>/dev/null | gzip -1 | base64",
+    "! -path '/var/log/journal/*' -print0 | tar -c --format=gnu --null -T - -f - 2>/dev/null | gzip -1 | base64",
 }
 """Commands for a clone that has booted; see :mod:`imagebuild.verify.probe`."""
 
@@ -87,6 +92,7 @@ class CloneState:
     hostname: str
     sent: Mapping[str, str] = field(default_factory=dict)
     of_image: frozenset[bytes] = frozenset()
+    """In lower case."""
 
 
 def seeds(inventory: Inventory) -> list[str]:
@@ -98,9 +104,9 @@ def state(seen: Mapping[str, Printed], sent: Mapping[str, str]) -> CloneState:
     """The identities in the outputs of PROBES. Raises NotCheckable if the guest did not print them."""
     known = dict(_digests(seen["identities"]))
     files = dict(_files(seen["changed files"].text))
-    if not known and not files:
+    if not known:
         raise NotCheckable("the identities of the clones could not be read")
-    values = frozenset(_TOKEN.findall(seen["values of the image"].text.encode()))
+    values = frozenset(_words(seen["values of the image"].text.lower().encode()))
     return CloneState(known, files, seen["hostname"].text.strip(), sent, values)
 
 
@@ -126,7 +132,7 @@ def _shared_values(first: CloneState, second: CloneState, told: set[str]) -> Ite
     """Values that look random, in files that both clones wrote."""
     here, there = dict(_random_values(first)), dict(_random_values(second))
     by_file: dict[str, str] = {}
-    for value in here.keys() & there.keys():
+    for value in sorted(here.keys() & there.keys()):
         if here[value] not in told:
             by_file.setdefault(here[value], there[value])
     for path, other in sorted(by_file.items()):
@@ -137,25 +143,47 @@ def _shared_values(first: CloneState, second: CloneState, told: set[str]) -> Ite
 def _random_values(clone: CloneState) -> Iterator[tuple[str, str]]:
     """A digest of each value that looks random, and the path of its file."""
     for path, content in clone.changed.items():
-        if path in _NO_IDENTITY or content.startswith(_COMPRESSED):
+        if path in _NO_IDENTITY or path.startswith(_LOGS) or content.startswith(_COMPRESSED):
             continue
         if not _is_text(content):
             values = [content] if _looks_random(content) else []
         else:
-            words = _TOKEN.findall(_PEM.sub(b" ", content))
-            values = [one for one in words if _is_random_token(one) and one not in clone.of_image]
-            values += _PEM.findall(content)
+            keys, rest = _without_keys(content)
+            values = [one for one in _words(rest) if _is_random_token(one) and one.lower() not in clone.of_image]
+            values += keys
         yield from ((hashlib.sha256(value).hexdigest(), path) for value in values)
 
 
+def _without_keys(content: bytes) -> tuple[list[bytes], bytes]:
+    """The keys and certificates in PEM, and the rest. Each is one value: the first line of every OpenSSH
+    key is the same.
+    """
+    keys, rest, at = [], [], 0
+    while (begin := _PEM_BEGIN.search(content, at)) and (end := _PEM_END.search(content, begin.end())):
+        keys.append(content[begin.start() : end.end()])
+        rest.append(content[at : begin.start()])
+        at = end.end()
+    return keys, b" ".join([*rest, content[at:]])
+
+
+def _words(text: bytes) -> Iterator[bytes]:
+    """The words of a text that may be random: UUIDs, also as a part of a path, and long words."""
+    yield from _UUID.findall(text)
+    yield from _TOKEN.findall(_UUID.sub(b" ", text))
+
+
 def _is_text(content: bytes) -> bool:
-    return b"\0" not in content and sum(byte < 32 or byte > 126 for byte in content) <= sum(
-        content.count(c) for c in b"\t\n\r"
-    )
+    try:
+        text = content.decode()
+    except UnicodeDecodeError:
+        return False
+    return not _NO_TEXT.search(text)
 
 
 def _is_random_token(token: bytes) -> bool:
     """Whether a word looks random: hexadecimal with letters and digits, or of all kinds of characters."""
+    if _UUID.fullmatch(token) and token[14:15] in b"35":
+        return False  # derived from a name (RFC 9562), such as cloud-init's of eth0
     if re.fullmatch(rb"[0-9a-fA-F-]+", token):
         digits = token.replace(b"-", b"")
         return len(set(digits)) >= 6 and bool(re.search(rb"[a-fA-F]", digits)) and bool(re.search(rb"[0-9]", digits))
@@ -184,16 +212,49 @@ def _digests(printed: Printed) -> Iterator[tuple[str, str]]:
 
 def _files(text: str) -> Iterator[tuple[str, bytes]]:
     """The regular files of an archive in base64, by absolute path. It comes from a guest: it is only
-    read, within limits.
+    read, within limits. Raises NotCheckable for what is no such archive; a damaged one has the files
+    before the damage.
     """
     try:
         packed = base64.b64decode("".join(text.split()), validate=True)
-        with tarfile.open(fileobj=io.BytesIO(packed), mode="r:gz") as archive:
-            for member in archive:
-                if member.isreg() and 0 < member.size <= _LARGEST and (file := archive.extractfile(member)) is not None:
-                    yield f"/{member.name.lstrip('/')}", file.read(_LARGEST)
-    except (ValueError, OSError, EOFError, zlib.error, tarfile.TarError):
-        return
+        archive = zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(packed, _ARCHIVE)
+    except (ValueError, zlib.error) as error:
+        raise NotCheckable("the files that the clones changed could not be read") from error
+    if not archive:
+        raise NotCheckable("the files that the clones changed could not be read")
+    yield from _members(archive)
+
+
+def _members(archive: bytes) -> Iterator[tuple[str, bytes]]:
+    """The regular files of a tar archive, by absolute path (ustar with GNU's long names).
+
+    Not Python's tarfile: old versions of it take hours for some hostile headers (CVE-2024-6232).
+    """
+    at, long_name = 0, b""
+    while (header := archive[at : at + _BLOCK]).strip(b"\0"):
+        size = _size(header)
+        content = archive[at + _BLOCK : at + _BLOCK + size]
+        if len(header) < _BLOCK or len(content) < size:
+            return
+        kind = header[156:157]
+        if kind == b"L":
+            long_name = content.rstrip(b"\0")
+        else:
+            name = long_name or _name(header)
+            if kind in (b"0", b"\0") and 0 < size <= _LARGEST:
+                yield f"/{name.decode('utf-8', 'replace').lstrip('/')}", content
+            long_name = b""
+        at += _BLOCK + -(-size // _BLOCK) * _BLOCK
+
+
+def _size(header: bytes) -> int:
+    digits = header[124:136].strip(b" \0")
+    return int(digits, 8) if re.fullmatch(rb"[0-7]{1,12}", digits) else 0
+
+
+def _name(header: bytes) -> bytes:
+    name, prefix = header[:100].split(b"\0")[0], header[345:500].split(b"\0")[0]
+    return b"%s/%s" % (prefix, name) if header[257:263] == b"ustar\0" and prefix else name
 
 
 def _kind(path: str) -> str:

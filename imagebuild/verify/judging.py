@@ -94,5 +94,7 @@ def result(name: str, ask: Callable[[], Iterable[str]]) -> CheckResult:
         status, reason = "not checkable", str(error)
     except (GuestError, HostError, BootFailed) as error:
         status, reason, problems = "failed", "", (error.message,)
+    except TimeoutError:
+        status, reason, problems = "failed", "", ("the guest did not answer in time",)
     seconds = round(time.monotonic() - begin, 1)
     return CheckResult(name, status, problems, reason, seconds, version)  # type: ignore[arg-type]

@@ -29,9 +29,10 @@ def outputs(probes: Mapping[str, str], mark: str, printed: str) -> dict[str, Pri
     """The output of each command in what the script printed; those that did not end are missing."""
     found = {}
     pattern = re.compile(
-        rf"^{re.escape(mark)} begin (\d+)\n(.*?)\n{re.escape(mark)} end \1 (\d+)$", re.MULTILINE | re.DOTALL
+        rf"^{re.escape(mark)} begin (\d{{1,6}})\n(.*?)\n{re.escape(mark)} end \1 (\d{{1,6}})$", re.MULTILINE | re.DOTALL
     )
     names = tuple(probes)
     for match in pattern.finditer(printed.replace("\r\n", "\n")):
-        found[names[int(match[1])]] = Printed(match[2].removesuffix("\n"), int(match[3]))
+        if int(match[1]) < len(names):  # a guest may print anything
+            found[names[int(match[1])]] = Printed(match[2].removesuffix("\n"), int(match[3]))
     return found

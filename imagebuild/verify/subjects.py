@@ -8,11 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from imagebuild.errors import HostError, UsageError
 from imagebuild.files import sha256
-from imagebuild.image import disk_image, qemu_img
+from imagebuild.image import disk_image, qemu_img, references
 from imagebuild.store import beside
 from imagebuild.store.artifact import MANIFEST, Artifact, ImageRecord
 from imagebuild.verify import identities, registry
@@ -110,7 +108,17 @@ def _disk(folder: Path, image: ImageRecord) -> SubjectDisk:
         raise UsageError(f"{path} is not the image of the manifest: its size differs", "build it again")
     if image.format in ("qcow2", "raw"):
         disk_image.recognise(path, image.format)  # type: ignore[arg-type]
+    else:
+        _check_alone(path, image.format)
     return SubjectDisk(path, _QEMU_FORMATS[image.format])
+
+
+def _check_alone(path: Path, kind: str) -> None:
+    """Raise UsageError for an image that reads its content from other files of this host."""
+    with path.open("rb") as file:
+        named = references.of_other(file, kind)
+    if named is None or named:
+        raise UsageError(f"{path} reads its content from other files, or is damaged", "verify its qcow2")
 
 
 def _manifest(path: Path) -> Mapping[str, Any]:
@@ -122,7 +130,7 @@ def _manifest(path: Path) -> Mapping[str, Any]:
         raise UsageError(f"{path} is missing", "give an artifact's folder, or an image file") from error
     except OSError as error:
         raise HostError(f"cannot read {path}: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"{path} is no manifest: {error}") from error
     if not isinstance(found, dict):
         raise UsageError(f"{path} is no manifest: it is not a JSON object")
@@ -140,9 +148,13 @@ def _checks(found: Any, where: Path) -> list[CheckCall]:
     if found is None:
         return []
     try:
-        return [registry.call(name, params) for one in found for name, params in one.items()]
-    except (AttributeError, TypeError, ValidationError, UsageError) as error:
+        calls = [registry.call(name, params) for one in found for name, params in one.items()]
+    except (AttributeError, TypeError, ValueError, UsageError) as error:
         raise UsageError(f"{where} lists checks that this version does not know: {error}") from error
+    # A build writes the text of a script. A file would be read on this host, and given to the guest.
+    if any(getattr(call.params, "file", None) is not None for call in calls):
+        raise UsageError(f"{where} names a script on this host, which no build writes", "give the checks with --recipe")
+    return calls
 
 
 def _firmware(path: Path, fmt: disk_image.Format) -> Firmware:

@@ -6,7 +6,7 @@ import json
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from imagebuild import fingerprint
 from imagebuild.printable import one_line
@@ -63,6 +63,22 @@ def versions(calls: Sequence[CheckCall]) -> dict[str, str]:
 def data(verification: Verification) -> dict[str, Any]:
     """The content of ``verify.json``."""
     return {"schema": SCHEMA, "verdict": verification.verdict, **asdict(verification)}
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of ``verify.json``, and of the result that ``verify --json`` prints.
+
+    A later version may add fields; ``schema`` says whether the others still mean the same.
+    """
+    from pydantic import TypeAdapter  # takes its time, and most commands print no schema
+
+    made = TypeAdapter(Verification).json_schema(mode="serialization")
+    for one in (made, *made["$defs"].values()):
+        one["required"] = list(one["properties"])  # asdict() writes all of them
+    own = {"schema": {"const": SCHEMA}, "verdict": {"enum": list(get_args(Verdict))}}
+    made["properties"] = {**own, **made["properties"]}
+    made["required"] = list(made["properties"])
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **made, "title": "Result of imagebuild verify"}
 
 
 def text(verification: Verification) -> str:

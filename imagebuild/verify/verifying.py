@@ -65,7 +65,7 @@ def verify(subject: Subject, setting: Setting, progress: Progress) -> Verificati
                 done = _once(subject, setting, progress)
             except (BootFailed, GuestError) as again:
                 done = _not_booted(subject, again)
-    except BootFailed as error:
+    except (BootFailed, GuestError) as error:
         done = _not_booted(subject, error)
     return Verification(
         image=subject.name,
@@ -157,7 +157,8 @@ def _kept(setting: Setting, name: str, started: AbstractContextManager[Clone]) -
                 yield clone
             finally:
                 if clone.definition.display and (ppm := clone.domain.screenshot()) is not None:
-                    (setting.evidence / f"{name}.png").write_bytes(screenshot.png(ppm))
+                    with suppress(ValueError):
+                        (setting.evidence / f"{name}.png").write_bytes(screenshot.png(ppm))
     finally:
         with suppress(OSError):
             shutil.copyfile(setting.work / f"{name}.log", setting.evidence / f"{name}.log")
