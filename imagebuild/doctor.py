@@ -29,6 +29,7 @@ _PROGRAMS = {
     "openssl": "hashes passwords",
     "gpgv": "verifies the signatures of a distribution's checksums",
     "xorriso": "reads and writes ISO images",
+    "virtlogd": "writes the logs of serial consoles; imagebuild starts it where systemd does not",
 }
 _MODULES = {"guestfs": "python3-guestfs (python3-libguestfs)", "libvirt": "python3-libvirt"}
 _SETUP = "run `make setup`"

@@ -162,6 +162,8 @@ def _planned(recipe: Recipe, settings: Settings, reporter: Reporter) -> Outlook:
         progress.summary(f"{len(outlook.plan.steps)} steps, {outlook.cached} cached")
     for warning in outlook.plan.warnings:
         reporter.note(recipe.name, str(warning))
+    if (reason := verdict.why_not(recipe)) and (settings.verify or recipe.verify.enabled):
+        reporter.note(recipe.name, f"the image will not be verified: {reason}")
     return outlook
 
 

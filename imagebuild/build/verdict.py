@@ -19,7 +19,12 @@ _KEY, _CHECKS = "verification", "checks"
 def wanted(recipe: Recipe, *, asked: bool | None) -> list[CheckCall]:
     """The checks that a build of a recipe runs. ``asked`` is what the command line says, None if nothing."""
     enabled = recipe.verify.enabled if asked is None else asked
-    return checks.of(recipe) if enabled else []
+    return checks.of(recipe) if enabled and not why_not(recipe) else []
+
+
+def why_not(recipe: Recipe) -> str:
+    """Why the image of a recipe cannot be verified on any host with KVM or QEMU; empty if it can."""
+    return "its machine is for Xen" if recipe.machine.virt_type == "xen" else ""
 
 
 def is_verified(artifact: Artifact, calls: Sequence[CheckCall]) -> bool:

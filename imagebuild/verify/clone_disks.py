@@ -7,11 +7,13 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+import zstandard
+
 from imagebuild.contents.encoding import InventoryError, unpacked
 from imagebuild.contents.inventory import Inventory
 from imagebuild.customise import process, registry
 from imagebuild.customise.operation import OperationCall
-from imagebuild.errors import HostError
+from imagebuild.errors import HostError, UsageError
 from imagebuild.host import hypervisor
 from imagebuild.host.accelerator import Accelerator
 from imagebuild.image import qemu_img
@@ -20,6 +22,7 @@ from imagebuild.verify.clone_xml import Overlay
 from imagebuild.verify.subject import Subject, SubjectDisk
 from imagebuild.verify.transport import UNIT, UNIT_TEXT
 
+_BLOCK = 1 << 20
 ROOM = 768 << 20
 """Bytes that the overlays of two clones may take."""
 
@@ -35,11 +38,19 @@ def check_room(folder: Path) -> None:
 
 
 def readable(disks: Sequence[SubjectDisk], work: Path, uid: int) -> tuple[SubjectDisk, ...]:
-    """The images where QEMU's user can read them: as they are, or copies in ``work``."""
+    """The images where QEMU's user can read them: as they are, or copies in ``work``.
+
+    A raw.zst is unpacked there, since QEMU reads no zstd streams. Raises UsageError if it is
+    damaged or larger than its disk.
+    """
     return tuple(_readable(disk, work / f"image-{number}", uid) for number, disk in enumerate(disks))
 
 
 def _readable(disk: SubjectDisk, copy: Path, uid: int) -> SubjectDisk:
+    if disk.format == "raw.zst":
+        _unpack(disk, copy)
+        os.chown(copy, uid, -1)
+        return SubjectDisk(copy, "raw", disk.size)
     status = disk.path.stat()
     mine = uid in (0, os.geteuid()) or (status.st_uid == uid and status.st_mode & 0o400) or status.st_mode & 0o004
     if mine:
@@ -53,6 +64,25 @@ def _readable(disk: SubjectDisk, copy: Path, uid: int) -> SubjectDisk:
     copy.chmod(0o400)
     os.chown(copy, uid, -1)
     return SubjectDisk(copy, disk.format)
+
+
+def _unpack(disk: SubjectDisk, target: Path) -> None:
+    qemu_img.create_raw(target, disk.size)
+    at, zeros = 0, bytes(_BLOCK)
+    try:
+        with disk.path.open("rb") as packed, target.open("r+b") as raw:
+            reader = zstandard.ZstdDecompressor().stream_reader(packed, read_across_frames=True)
+            while block := reader.read(_BLOCK):
+                if at + len(block) > disk.size:
+                    raise UsageError(f"{disk.path} is larger than its disk in the manifest", "build it again")
+                if block != zeros[: len(block)]:
+                    raw.seek(at)
+                    raw.write(block)
+                at += len(block)
+    except zstandard.ZstdError as error:
+        raise UsageError(f"{disk.path} is damaged: {error}", "build it again") from error
+    if at < disk.size:
+        raise UsageError(f"{disk.path} is damaged: it ends after {at} of {disk.size} bytes", "build it again")
 
 
 def overlays(subject: Subject, disks: Sequence[SubjectDisk], work: Path, clone: str) -> list[Overlay]:

@@ -26,10 +26,12 @@ _SECURE_BOOT = (
 
 @dataclass(frozen=True)
 class SubjectDisk:
-    """An image file and its format, as QEMU calls it."""
+    """An image file and its format, as a manifest calls it; ``size`` is the disk's in bytes, if it is
+    known."""
 
     path: Path
     format: str
+    size: int = 0
 
 
 @dataclass(frozen=True)

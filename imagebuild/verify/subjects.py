@@ -21,7 +21,7 @@ GROWN = 1 << 30
 """Bytes that are added to the disk of a clone whose root file system must grow."""
 _AGENT_PACKAGE = "qemu-guest-agent"
 _LONGEST = 64 << 20
-_QEMU_FORMATS = {"vhdx": "vhdx", "vmdk": "vmdk", "raw": "raw", "qcow2": "qcow2"}
+_FORMATS = ("qcow2", "raw", "raw.zst", "vmdk", "vhdx")
 
 
 def artifact_subject(artifact: Artifact, checks: Sequence[CheckCall] | None = None) -> Subject:
@@ -98,7 +98,7 @@ def _grows(calls: Sequence[CheckCall]) -> int:
 
 def _disk(folder: Path, image: ImageRecord) -> SubjectDisk:
     path = folder / image.file
-    if "/" in image.file or image.format not in _QEMU_FORMATS:
+    if "/" in image.file or image.format not in _FORMATS:
         raise UsageError(f"{path}: an image of the format {image.format} cannot be booted", "verify its qcow2")
     try:
         status = path.lstat()
@@ -106,11 +106,13 @@ def _disk(folder: Path, image: ImageRecord) -> SubjectDisk:
         raise UsageError(f"{path} is missing, but the manifest lists it") from error
     if not stat.S_ISREG(status.st_mode) or status.st_size != image.size:
         raise UsageError(f"{path} is not the image of the manifest: its size differs", "build it again")
+    if sha256(path) != image.sha256:
+        raise UsageError(f"{path} is not the image of the manifest: its SHA-256 differs", "build it again")
     if image.format in ("qcow2", "raw"):
         disk_image.recognise(path, image.format)  # type: ignore[arg-type]
-    else:
+    elif image.format != "raw.zst":
         _check_alone(path, image.format)
-    return SubjectDisk(path, _QEMU_FORMATS[image.format])
+    return SubjectDisk(path, image.format, image.virtual_size)
 
 
 def _check_alone(path: Path, kind: str) -> None:

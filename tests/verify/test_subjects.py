@@ -9,13 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import zstandard
 
 from imagebuild.cli.target import target
 from imagebuild.errors import HostError, UsageError
+from imagebuild.files import sha256
 from imagebuild.machine.domain_xml import definition
 from imagebuild.store.artifact import Artifact
-from imagebuild.verify import clone_xml, registry, subjects
+from imagebuild.verify import clone_disks, clone_xml, registry, subjects
 from imagebuild.verify.check import CheckCall
+from imagebuild.verify.subject import SubjectDisk
 from imagebuild.verify.subjects import artifact_subject, image_subject
 from tests.recipe.recipes import recipe
 
@@ -31,7 +34,7 @@ def record(path: Path, **more: Any) -> dict[str, Any]:
         "format": "qcow2",
         "size": path.lstat().st_size,
         "virtual_size": 1 << 20,
-        "sha256": "ab" * 32,
+        "sha256": sha256(path) if path.is_file() else "",
         **more,
     }
 
@@ -79,7 +82,13 @@ def test_an_artifact(folder: Path) -> None:
         ("small-disk2.qcow2", "qcow2"),
     ]
     assert [call.name for call in found.checks] == ["swap-off", "packages"]
-    assert (found.agent, found.old_cpu, found.sha256, found.grows, found.notes) == (True, True, "ab" * 32, 0, ())
+    assert (found.agent, found.old_cpu, found.sha256, found.grows, found.notes) == (
+        True,
+        True,
+        sha256(found.disks[0].path),
+        0,
+        (),
+    )
     assert found.machine.tag == "domain"
 
 
@@ -100,6 +109,36 @@ def test_another_family_runs_on_a_newer_cpu_and_has_no_usable_agent(folder: Path
         assert not artifact_subject(artifact(folder)).agent
 
 
+def test_an_image_that_was_changed_since(folder: Path) -> None:
+    path = folder / "small.qcow2"
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.raises(UsageError, match="its SHA-256 differs"):
+        artifact_subject(artifact(folder))
+
+
+@pytest.mark.parametrize("size", [3 << 20, (3 << 20) - 512])
+def test_a_compressed_raw_disk_is_unpacked_up_to_its_size(tmp_path: Path, size: int) -> None:
+    content = bytes(1 << 20) + os.urandom(1 << 20) + bytes(1 << 20)
+    packed = tmp_path / "small.raw.zst"
+    frames = (content[at : at + (1 << 20)] for at in range(0, len(content), 1 << 20))
+    packed.write_bytes(b"".join(zstandard.compress(frame) for frame in frames))
+    disk = SubjectDisk(packed, "raw.zst", size)
+    if size < len(content):
+        with pytest.raises(UsageError, match="is larger than its disk"):
+            clone_disks.readable([disk], tmp_path, os.geteuid())
+        return
+    (made,) = clone_disks.readable([disk], tmp_path, os.geteuid())
+    assert (made.format, made.path.read_bytes()) == ("raw", content)
+
+
+def test_a_compressed_raw_disk_that_is_damaged(tmp_path: Path) -> None:
+    packed = tmp_path / "small.raw.zst"
+    packed.write_bytes(b"\x28\xb5\x2f\xfd" + bytes(100))
+    with pytest.raises(UsageError, match="is damaged"):
+        clone_disks.readable([SubjectDisk(packed, "raw.zst", 1 << 20)], tmp_path, os.geteuid())
+
+
 WRONG_MANIFESTS: dict[str, tuple[dict[str, Any], str]] = {
     "no image": ({"image": None}, "is no manifest"),
     "an image without size": ({"image": {"file": "small.qcow2"}}, "is no manifest"),
@@ -110,7 +149,7 @@ WRONG_MANIFESTS: dict[str, tuple[dict[str, Any], str]] = {
     "an absolute path": ({"image": {"file": "/etc/passwd", "size": 5, "format": "raw"}}, "cannot be booted"),
     "the folder": ({"image": {"file": "..", "size": 5, "format": "raw"}}, "is not the image"),
     "no name": ({"image": {"file": "", "size": 5, "format": "raw"}}, "is not the image"),
-    "a compressed format": ({"image": {"file": "small.qcow2", "size": 5, "format": "raw.zst"}}, "cannot be booted"),
+    "a compressed format": ({"image": {"file": "small.qcow2", "size": 5, "format": "raw.zst"}}, "its size differs"),
     "a protocol": ({"image": {"file": "small.qcow2", "size": 5, "format": "nbd"}}, "cannot be booted"),
     "an unknown check": ({"checks": [{"swap-on": {}}]}, "lists checks that this version does not know"),
     "an unknown parameter": ({"checks": [{"swap-off": {"x": 1}}]}, "lists checks that this version does not know"),
