@@ -27,7 +27,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
 
-from imagebuild.host import hypervisor
+from imagebuild.host import daemons, hypervisor
 from imagebuild.host.process import MARK
 
 RECIPE = """\
@@ -197,7 +197,7 @@ class Rounds:
 
 def _end_daemon() -> None:
     """Stop libvirt's daemon, if a build started it: nobody would restart another one."""
-    if (daemon := hypervisor.private_daemon()) is not None:
+    if (daemon := daemons.private_daemon()) is not None:
         os.kill(daemon, signal.SIGTERM)
         while Path(f"/proc/{daemon}").exists():
             time.sleep(0.05)

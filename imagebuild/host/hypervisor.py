@@ -6,24 +6,22 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 import stat
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from enum import StrEnum
-from importlib import resources
 from operator import methodcaller
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import libvirt
 
-from imagebuild.errors import CommandFailed, HostError
+from imagebuild.errors import HostError
+from imagebuild.host import daemons
 from imagebuild.host.hints import command_line
-from imagebuild.host.process import MARK, environment, run
 from imagebuild.host.stall import Usage
 from imagebuild.log import logger
 
@@ -31,12 +29,8 @@ T = TypeVar("T")
 
 SYSTEM = "qemu:///system"
 SESSION = "qemu:///session"
-_IDLE = "120"
-"""Seconds without a client or a VM after which a daemon that was started here exits."""
 _RESTART = 60.0
 """Seconds within which a daemon must answer again after a restart."""
-_DAEMONS = ("libvirtd", "virtqemud")
-_LOG_SOCKET = "/run/libvirt/virtlogd-sock"
 
 
 class Cause(StrEnum):
@@ -245,14 +239,14 @@ def connected(*, hide_kvm: bool = False) -> Iterator[Hypervisor]:
         while True:
             connection, reason = _open(uri)
             if connection is None and start_it:
-                connection, reason = _start_daemon(hide_kvm=hide_kvm)
+                connection = daemons.start_daemon(lambda: _open(uri)[0], hide_kvm=hide_kvm)
             if connection is not None:
                 return connection
             if time.monotonic() > deadline:
                 raise HostError(f"libvirt does not answer at {uri}: {reason}", _mend(uri))
             time.sleep(1)
 
-    with _log_daemon() if start_it else nullcontext():
+    with daemons.log_daemon() if start_it else nullcontext():
         opened.append(Hypervisor(connect, uri))
         try:
             yield opened[0]
@@ -275,31 +269,12 @@ def check_reachable(path: Path, uid: int) -> None:
                 f"QEMU (user {uid}) cannot reach {path}: {folder} is not searchable by other users",
                 f"{command_line('chmod', 'o+x', folder)}, or choose another folder with --store",
             )
-    daemon = private_daemon()
-    if daemon is not None and not _sees(daemon, path.resolve().parent):
+    daemon = daemons.private_daemon()
+    if daemon is not None and not daemons.sees(daemon, path.resolve().parent):
         raise HostError(
             f"the libvirt daemon (process {daemon}) was started before the file system of {path} was mounted",
-            f"it exits after {_IDLE} s without work; build again then",
+            f"it exits after {daemons.IDLE} s without work; build again then",
         )
-
-
-def _sees(process: int, folder: Path) -> bool:
-    try:
-        return (Path(f"/proc/{process}/root") / folder.relative_to("/")).samefile(folder)
-    except FileNotFoundError:
-        return False
-
-
-def private_daemon() -> int | None:
-    """The process ID of a running libvirt daemon with its own mount namespace, like one that was
-    started here.
-    """
-    for name in _DAEMONS:
-        with suppress(OSError, ValueError):
-            pid = int(Path(f"/run/{name}.pid").read_text())
-            if Path(f"/proc/{pid}/ns/mnt").readlink() != Path("/proc/self/ns/mnt").readlink():
-                return pid
-    return None
 
 
 def _open(uri: str) -> tuple[Any, str]:
@@ -318,75 +293,6 @@ def _mend(uri: str) -> str:
     if uri == SYSTEM and _has_systemd():
         return "start it: systemctl start libvirtd (or virtqemud.socket)"
     return "run `make setup`, then `imagebuild doctor`"
-
-
-@contextmanager
-def _log_daemon() -> Iterator[None]:
-    """Keep libvirt's log daemon, which writes the consoles' logs, from exiting as idle by
-    connecting a client.
-    """
-    client = _log_client() or _started("virtlogd", (), _log_client)
-    if client is None:
-        raise HostError("libvirt's log daemon (virtlogd) does not answer", "run `make setup`")
-    with client:
-        yield
-
-
-def _log_client() -> socket.socket | None:
-    client = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        client.connect(_LOG_SOCKET)
-    except OSError:
-        client.close()
-        return None
-    return client
-
-
-def _start_daemon(*, hide_kvm: bool) -> tuple[Any, str]:
-    """Start libvirt's daemon, because the host has no service manager to do it, and connect."""
-    folders = environment()["PATH"].split(":")
-    daemon = next((name for name in _DAEMONS if any((Path(f) / name).exists() for f in folders)), None)
-    if daemon is None:
-        raise HostError("no libvirt daemon is installed", "run `make setup`")
-    reason = ""
-
-    def connect() -> Any:
-        nonlocal reason
-        connection, reason = _open(SYSTEM)
-        return connection
-
-    prefix = _without_kvm() if hide_kvm and Path("/dev/kvm").exists() else ()
-    return _started(daemon, prefix, connect), reason
-
-
-def _without_kvm() -> tuple[str, ...]:
-    """A command prefix that hides /dev/kvm; empty where that is impossible, as in a plain chroot,
-    which is slower.
-    """
-    own_mounts = ("unshare", "--mount", "--propagation", "slave")
-    if run([*own_mounts, "true"], timeout=30, check=False).returncode != 0:
-        return ()
-    return (*own_mounts, "sh", str(resources.files("imagebuild") / "without-kvm.sh"))
-
-
-def _started(name: str, prefix: Sequence[str], connect: Callable[[], T | None]) -> T | None:
-    """Start a daemon and connect to it. If another build starts it at the same time, this one
-    exits; that is no failure.
-    """
-    logger.info("starting %s, which exits after %s s without work", name, _IDLE)
-    failure = None
-    try:
-        # It also serves other runs, and must not be mistaken for a program of this one.
-        run([*prefix, name, "--daemon", "--timeout", _IDLE], timeout=30, env={MARK: ""})
-    except CommandFailed as error:
-        failure = error
-    for _ in range(100):
-        if (client := connect()) is not None:
-            return client
-        time.sleep(0.1)
-    if failure is not None:
-        raise failure
-    return None
 
 
 _loop_started = threading.Lock()

@@ -104,16 +104,19 @@ def clone(
     disks: Sequence[Overlay],
     accelerator: Accelerator,
     console_log: Path,
+    nvram: Path,
     shell: bool = False,
     own_daemon: bool = True,
     old_cpu: bool = True,
+    tpm: bool = True,
 ) -> CloneXml:
     """The definition of a transient clone of ``wanted`` with ``disks`` in the places of its disks.
 
-    ``shell`` adds a second serial port. ``own_daemon`` is False for a system daemon, which must not
-    change the owner of an image. Under emulation, ``old_cpu`` gives the plain CPU model with which
-    kernels do not crash under QEMU 7.2 (see imagebuild.host.accelerator); guests that need a newer
-    one get all that QEMU emulates.
+    ``nvram`` is the file for the variables of UEFI firmware, which libvirt makes. ``tpm`` is whether
+    this host can emulate one. ``shell`` adds a second serial port. ``own_daemon`` is False for a
+    system daemon, which must not change the owner of an image. Under emulation, ``old_cpu`` gives
+    the plain CPU model with which kernels do not crash under QEMU 7.2 (see
+    imagebuild.host.accelerator); guests that need a newer one get all that QEMU emulates.
     """
     replaced: list[str] = []
     domain = ET.Element("domain", type="kvm" if accelerator == "kvm" else "qemu")
@@ -131,7 +134,7 @@ def clone(
         replaced.append("without what KVM and Hyper-V offer to guests")
     if wanted.find("memoryBacking/hugepages") is not None:
         replaced.append("without the host's reserved huge pages")
-    domain.append(_os(wanted))
+    domain.append(_os(wanted, nvram))
     if (cpu := _cpu(wanted, accelerator, old_cpu=old_cpu)) is not None:
         domain.append(cpu)
     for event, action in (("poweroff", "destroy"), ("reboot", "restart"), ("crash", "destroy")):
@@ -155,7 +158,7 @@ def clone(
             if tag != "input" or device.get("type") in _INPUTS:
                 devices.append(_plain(device))
     display = _display(devices, wanted)
-    _others(devices, wanted)
+    _others(devices, wanted, replaced, tpm=tpm)
     ET.indent(domain)
     text = ET.tostring(domain, encoding="unicode")
     return CloneXml(text, tuple(dict.fromkeys(replaced)), len(cards), serial or shell, agent, display)
@@ -178,7 +181,7 @@ def _plain(element: ET.Element) -> ET.Element:
     return copied
 
 
-def _os(wanted: ET.Element) -> ET.Element:
+def _os(wanted: ET.Element, nvram: Path) -> ET.Element:
     """The firmware and the machine type; no path, so that libvirt chooses the firmware's files."""
     found = wanted.find("os")
     system = ET.Element("os")
@@ -198,6 +201,8 @@ def _os(wanted: ET.Element) -> ET.Element:
         system.append(_plain(firmware))
     if efi and loader is not None and loader.get("secure") == "yes":
         ET.SubElement(system, "loader", secure="yes")
+    if efi:
+        ET.SubElement(system, "nvram").text = str(nvram)
     ET.SubElement(system, "boot", dev="hd")
     if not efi and wanted.find("devices/serial") is not None:
         ET.SubElement(system, "bios", useserial="yes")  # so that a failure of the firmware can be read
@@ -297,9 +302,11 @@ def _display(devices: ET.Element, wanted: ET.Element) -> bool:
     return True
 
 
-def _others(devices: ET.Element, wanted: ET.Element) -> None:
-    if (tpm := wanted.find("devices/tpm")) is not None:
-        made = ET.SubElement(devices, "tpm", model=_plain(tpm).get("model", "tpm-crb"))
+def _others(devices: ET.Element, wanted: ET.Element, replaced: list[str], *, tpm: bool) -> None:
+    if (found := wanted.find("devices/tpm")) is not None and not tpm:
+        replaced.append("without TPM, because swtpm is not installed on this host")
+    elif found is not None:
+        made = ET.SubElement(devices, "tpm", model=_plain(found).get("model", "tpm-crb"))
         ET.SubElement(made, "backend", type="emulator", version="2.0")
     if wanted.find("devices/rng") is not None:
         rng = ET.SubElement(devices, "rng", model="virtio")

@@ -14,6 +14,7 @@ from pathlib import Path
 from imagebuild.errors import BootFailed, BootStalled, GuestError
 from imagebuild.host.accelerator import Accelerator
 from imagebuild.host.hypervisor import SYSTEM, Hypervisor
+from imagebuild.host.process import environment
 from imagebuild.progress import Progress
 from imagebuild.verify import clone as running
 from imagebuild.verify import clone_disks, clone_xml, dhcp, identities, judging, registry, screenshot
@@ -198,6 +199,8 @@ def definition(
         disks=overlays,
         accelerator=setting.accelerator,
         console_log=setting.work / f"{name}.log",
+        nvram=setting.work / f"{name}.fd",
+        tpm=shutil.which("swtpm", path=environment()["PATH"]) is not None,
         shell=serial,
         own_daemon=setting.hypervisor.uri != SYSTEM,
         old_cpu=subject.old_cpu,
@@ -211,5 +214,10 @@ def _domain(setting: Setting, clone: str) -> str:
 def discard(work: Path, names: Sequence[str]) -> None:
     """Remove what an earlier attempt left."""
     for name in names:
-        for path in (*work.glob(f"{name}-disk*.qcow2"), work / f"{name}.log", *work.glob("image-*")):
+        for path in (
+            *work.glob(f"{name}-disk*.qcow2"),
+            work / f"{name}.log",
+            work / f"{name}.fd",
+            *work.glob("image-*"),
+        ):
             path.unlink(missing_ok=True)

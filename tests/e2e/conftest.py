@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 
 from imagebuild.customise import registry
-from imagebuild.host import hypervisor
+from imagebuild.host import daemons, hypervisor
 from imagebuild.store.store import Store
 
 PASSWORD = "only for this test"
@@ -157,7 +157,7 @@ def variant(project: Project, request: pytest.FixtureRequest) -> Callable[..., s
 
 def end_private_daemon() -> None:
     """End the libvirt daemon that imagebuild started for these tests, if there is one."""
-    daemon = hypervisor.private_daemon()
+    daemon = daemons.private_daemon()
     if daemon is not None:
         os.kill(daemon, signal.SIGTERM)
         while Path(f"/proc/{daemon}").exists():

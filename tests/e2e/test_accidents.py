@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from imagebuild.errors import HostError
-from imagebuild.host import hypervisor
+from imagebuild.host import daemons, hypervisor
 
 from .conftest import RECIPE, Ended, Project, end_private_daemon
 
@@ -172,7 +172,7 @@ def small_file_system(project: Project, built: Ended) -> Iterator[Path]:
 
 def test_a_file_system_that_the_daemon_does_not_see(project: Project, small_file_system: Path) -> None:
     with hypervisor.connected(hide_kvm=True):
-        if hypervisor.private_daemon() is None:
+        if daemons.private_daemon() is None:
             pytest.skip("this host's own libvirt daemon sees every mount")
         inner = small_file_system / "mounted-later"
         inner.mkdir()

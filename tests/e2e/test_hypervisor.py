@@ -11,7 +11,7 @@ import pytest
 
 from imagebuild.build.gc import collect
 from imagebuild.build.machines import machines
-from imagebuild.host import accelerator, hypervisor
+from imagebuild.host import accelerator, daemons, hypervisor
 from imagebuild.host.hypervisor import Hypervisor
 from imagebuild.store.store import Store
 
@@ -73,24 +73,24 @@ def test_looking_for_leftovers_starts_no_daemon(tmp_path: Path, monkeypatch: pyt
 
 
 def test_leftover_machines_are_found_after_their_daemon_has_ended(start: Callable[[str], str], tmp_path: Path) -> None:
-    if hypervisor.private_daemon() is None:
+    if daemons.private_daemon() is None:
         pytest.skip("only a libvirt daemon that was started here may be ended")
     name = start("it runs on")
     end_private_daemon()
     with machines(Store(tmp_path / "store")) as connection:
         assert connection is not None
         assert connection.state(name).status == "paused"
-    assert hypervisor.private_daemon() is not None
+    assert daemons.private_daemon() is not None
 
 
 def test_a_daemon_that_is_restarted(connection: Hypervisor, start: Callable[[str], str]) -> None:
-    daemon = hypervisor.private_daemon()
+    daemon = daemons.private_daemon()
     if daemon is None:
         pytest.skip("only a libvirt daemon that was started here may be ended")
     name = start("it runs on")
     end_private_daemon()
     assert connection.state(name).status == "paused"
-    assert hypervisor.private_daemon() not in (None, daemon)
+    assert daemons.private_daemon() not in (None, daemon)
     end_private_daemon()
     connection.end(name)
     assert connection.state(name).status == "gone"

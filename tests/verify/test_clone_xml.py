@@ -45,7 +45,12 @@ def cloned(wanted: ET.Element, disks: int = 1, accelerator: Accelerator = "kvm",
     overlays = [
         Overlay(WORK / f"disk{number}.qcow2", WORK / f"image{number}.qcow2", "qcow2") for number in range(disks)
     ]
-    given: dict[str, Any] = {"name": "ours", "description": "our run", "console_log": WORK / "clone.log"}
+    given: dict[str, Any] = {
+        "name": "ours",
+        "description": "our run",
+        "console_log": WORK / "clone.log",
+        "nvram": WORK / "clone.fd",
+    }
     return clone_xml.clone(wanted, disks=overlays, accelerator=accelerator, **{**given, **more})
 
 
@@ -218,6 +223,7 @@ def test_the_boot_comes_from_the_disk() -> None:
     assert [(one.tag, one.attrib, (one.text or "").strip()) for one in made] == [
         ("type", {}, "hvm"),
         ("loader", {"secure": "yes"}, ""),
+        ("nvram", {}, str(WORK / "clone.fd")),
         ("boot", {"dev": "hd"}, ""),
     ]
 
@@ -397,3 +403,11 @@ def test_no_path_of_any_definition_comes_through(
     clone = cloned(with_serial(read), 2, accelerator, shell=shell)
     assert "/" not in foreign(clone)
     assert clone.text.count(str(WORK)) == 4 + 1  # two disks, and the console of the first serial port
+
+
+def test_a_host_without_an_emulated_tpm() -> None:
+    wanted = parsed("<domain type='kvm'><memory>1</memory><devices><tpm model='tpm-crb'/></devices></domain>", "x")
+    assert "<tpm" in cloned(wanted).text
+    without = cloned(wanted, tpm=False)
+    assert "<tpm" not in without.text
+    assert any("swtpm" in text for text in without.replaced)
