@@ -165,6 +165,7 @@ def test_there_are_no_import_cycles() -> None:
         ("libvirt", ("host.hypervisor", "host.domain")),
         ("pycurl", "fetch.transfer"),
         ("sqlite3", "store.history"),
+        ("testinfra", "verify.testinfra_backend"),
     ],
     ids=str,
 )

@@ -1,5 +1,5 @@
 """The checks that the image of a recipe must pass: they follow from the recipe. Pure, but for the
-scripts that the recipe names.
+scripts and tests that the recipe names.
 """
 
 from __future__ import annotations
@@ -38,13 +38,16 @@ HOUSE_RULES = (
     "swap-off",
 )
 """What the house rules of a template add."""
+_OWN = ("script", "testinfra")
+"""Checks whose content a user writes, as a text or in a file; a recipe may list several of each."""
 
 
 def of(recipe: Recipe) -> list[CheckCall]:
     """The checks of a recipe, sorted by name: those that follow from its settings, and its own.
 
     A script in a file is replaced by its text, so that the artifact's manifest has everything that
-    a later verification needs. Raises RecipeError for a file that cannot be read.
+    a later verification needs, and tests likewise, so that a changed file is noticed. Raises
+    RecipeError for a file that cannot be read.
     """
     section = recipe.verify
     calls = {name: registry.call(name, params) for name, params in _following(recipe)}
@@ -52,7 +55,7 @@ def of(recipe: Recipe) -> list[CheckCall]:
     for at, call in enumerate(section.checks):
         if call.name in section.without:
             continue
-        if call.name == "script":
+        if call.name in _OWN:
             several.append(_with_text(recipe, at, call))
         else:
             calls[call.name] = call
@@ -102,14 +105,14 @@ def general(*, house_rules: bool) -> list[CheckCall]:
 
 def recorded(calls: Sequence[CheckCall]) -> list[dict[str, Any]]:
     """The checks as a manifest lists them."""
-    return [{call.name: call.params.model_dump(mode="json")} for call in calls]
+    return [{call.name: call.params.for_manifest()} for call in calls]
 
 
 def _with_text(recipe: Recipe, at: int, call: CheckCall) -> CheckCall:
     given = call.params.model_dump()
     if given.get("file") is None:
         return call
-    mark = recipe.place(("verify", "checks", at, "script", "file"))
+    mark = recipe.place(("verify", "checks", at, call.name, "file"))
     path = Path(mark.file).absolute().parent / str(given["file"])
     try:
         text = path.read_text(encoding="utf-8")
@@ -117,6 +120,6 @@ def _with_text(recipe: Recipe, at: int, call: CheckCall) -> CheckCall:
     except (OSError, ValueError) as error:
         text, why = "", error.strerror or str(error) if isinstance(error, OSError) else str(error)
     if why:
-        problem = Problem(mark.file, mark.value, "verify.checks.script.file", f"{path} cannot be used: {why}")
+        problem = Problem(mark.file, mark.value, f"verify.checks.{call.name}.file", f"{path} cannot be used: {why}")
         raise RecipeError([problem])
-    return registry.call("script", {"text": text, "limit": given["limit"]})
+    return registry.call(call.name, {**given, "file": None, "text": text})

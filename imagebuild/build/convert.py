@@ -42,8 +42,8 @@ def artifact(job: Job, customised: Path) -> Artifact:
         postmortem.copy_logs(customised, new.folder)
         postmortem.copy_logs(job.logs, new.folder)
         _set_modes(job, new, customised)
-        if verdict.wanted(recipe, asked=job.settings.verify):
-            verification.check_artifact(job, new)
+        if checks := verdict.wanted(recipe, asked=job.settings.verify):
+            verification.check_artifact(job, new, checks)
     made = output.latest()
     assert made is not None
     return made

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from imagebuild.build import checkpoints, convert, installation, verdict, verification
+from imagebuild.build import checkpoints, convert, installation, verification
 from imagebuild.build.accelerators import required_accelerator
 from imagebuild.build.job import Job
 from imagebuild.build.prepare import prepare
@@ -20,8 +20,7 @@ from imagebuild.verify.check import CheckCall
 def run(job: Job, finished: Artifact | None = None, checks: Sequence[CheckCall] = ()) -> Artifact:
     """Make the artifact of a plan; one that is finished already only has to pass its ``checks``."""
     if finished is not None:
-        verdict.put_checks(finished, checks)
-        verification.check_artifact(job, finished)
+        verification.check_artifact(job, finished, checks)
         return finished
     customised = job.cache.find(job.plan.customise)
     if customised is None:

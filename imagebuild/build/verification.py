@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from imagebuild.build.job import Job
-from imagebuild.build.verdict import put_verdict
+from imagebuild.build.verdict import put_checks, put_verdict
 from imagebuild.errors import HostError, VerificationFailed
 from imagebuild.files import sync, write_atomically
 from imagebuild.host import accelerator as accelerators
@@ -23,6 +23,7 @@ from imagebuild.store.artifact import Artifact
 from imagebuild.store.runs import domain_name, new_run
 from imagebuild.store.store import Store
 from imagebuild.verify import offline, verifying
+from imagebuild.verify.check import CheckCall
 from imagebuild.verify.subject import Subject
 from imagebuild.verify.subjects import artifact_subject
 from imagebuild.verify.verification import Verification, junit, text
@@ -115,12 +116,14 @@ def _read_only(subject: Subject, store: Store, reporter: Reporter, work: Path, l
         return VerifiedHere(done, evidence)
 
 
-def check_artifact(job: Job, artifact: Artifact) -> None:
-    """Verify an artifact that is about to become the latest, or is it already, and record the result.
+def check_artifact(job: Job, artifact: Artifact, checks: Sequence[CheckCall]) -> None:
+    """Verify an artifact that is about to become the latest, or is it already, and record the checks
+    and the result.
 
     Raises VerificationFailed; the result and the consoles are then in the logs of the run too.
     """
-    subject = artifact_subject(artifact)
+    put_checks(artifact, checks)
+    subject = artifact_subject(artifact, checks)
     name, mode = job.recipe.name, artifact.folder.stat().st_mode
     artifact.folder.chmod(mode | 0o111)  # so that QEMU's user reaches the image in a folder that is being filled
     try:

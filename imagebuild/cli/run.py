@@ -32,6 +32,7 @@ from imagebuild.host import process
 from imagebuild.image.disk_image import Format
 from imagebuild.store.artifact import Artifact
 from imagebuild.store.runs import new_run
+from imagebuild.verify import command as in_guest
 from imagebuild.verify import throwaway
 from imagebuild.verify.clone import Clone
 from imagebuild.verify.subject import Firmware, Subject
@@ -39,6 +40,9 @@ from imagebuild.verify.subjects import artifact_subject, image_subject
 from imagebuild.verify.throwaway import Access
 from imagebuild.verify.transport import AgentShell
 from imagebuild.verify.verifying import Setting
+
+_COMMAND_LIMIT = 24 * 3600.0
+"""Seconds for a command, without --timeout."""
 
 
 @click.command(
@@ -173,7 +177,7 @@ def _public(key: Path) -> str:
 
 
 def _command(clone: Clone, command: tuple[str, ...], timeout: int | None) -> int:
-    done = throwaway.command(clone, command, **({} if timeout is None else {"timeout": float(timeout)}))
+    done = in_guest.run(clone, command, timeout=_COMMAND_LIMIT if timeout is None else float(timeout))
     # What a command prints is the user's: byte for byte where it is piped, and safe on a terminal.
     for data, err in ((done.output, False), (done.errors, True)):
         if data:

@@ -27,6 +27,10 @@ class Params(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
+    def for_manifest(self) -> dict[str, Any]:
+        """The parameters as an artifact's manifest records them."""
+        return self.model_dump(mode="json")
+
 
 class NoCheckParams(Params):
     """The check takes no parameters."""

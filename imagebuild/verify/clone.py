@@ -35,6 +35,7 @@ _STATE = (
     'do sleep 1; done; echo "$s"; cat /proc/sys/kernel/random/boot_id'
 )
 """Waits until systemd has started everything; a guest without systemd answers immediately."""
+_BOOT_ID = "cat /proc/sys/kernel/random/boot_id"
 _UPLOAD = 48 << 10
 
 
@@ -144,7 +145,8 @@ class Clone:
                 if not asked:
                     return
             elif self.transport.ready():
-                self.transport.start(_STATE if self.options.wait else "cat /proc/sys/kernel/random/boot_id")
+                # A reboot has worked once another kernel runs commands: what it starts was checked before.
+                self.transport.start(_STATE if self.options.wait and rebooting is None else _BOOT_ID)
                 asked = True
             elif isinstance(self.transport, AgentShell) and self.transport.forbidden:
                 raise GuestError("the guest agent of the image does not run commands: guest-exec is blocked")

@@ -155,7 +155,13 @@ def _checks(found: Any, where: Path) -> list[CheckCall]:
         raise UsageError(f"{where} lists checks that this version does not know: {error}") from error
     # A build writes the text of a script. A file would be read on this host, and given to the guest.
     if any(getattr(call.params, "file", None) is not None for call in calls):
-        raise UsageError(f"{where} names a script on this host, which no build writes", "give the checks with --recipe")
+        raise UsageError(f"{where} names a file on this host, which no build writes", "give the checks with --recipe")
+    # Tests are code that would run on this host, and a manifest is a file of anybody: a build writes their digest.
+    if any(call.name == "testinfra" and getattr(call.params, "text", None) is not None for call in calls):
+        raise UsageError(
+            f"{where} contains tests that would run on this host, which no build writes",
+            "give the checks with --recipe",
+        )
     return calls
 
 

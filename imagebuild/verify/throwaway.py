@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import secrets
 import shlex
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,7 +19,6 @@ from imagebuild.verify.subject import Subject
 from imagebuild.verify.verifying import Setting, definition, discard
 
 _CLONE = "clone-1"
-_LIMIT = 24 * 3600.0
 
 
 @dataclass(frozen=True)
@@ -31,15 +27,6 @@ class Access:
 
     public_key: str
     password: str
-
-
-@dataclass(frozen=True)
-class CommandResult:
-    """What a command wrote, and its exit status."""
-
-    output: bytes
-    errors: bytes
-    status: int
 
 
 @contextmanager
@@ -103,23 +90,6 @@ def _let_in(clone: Clone, access: Access) -> None:
     )
     if done.status != 0:
         raise GuestError(f"the SSH key could not be added to the guest: {done.text.strip()}")
-
-
-def command(clone: Clone, argv: Sequence[str], *, timeout: float = _LIMIT) -> CommandResult:
-    """Run a command in a booted clone, as root, without input. Raises GuestError."""
-    mark, folder = secrets.token_hex(8), f"/run/imagebuild-{secrets.token_hex(4)}"
-    done = clone.run(
-        f"mkdir -m 0700 {folder} && cd /root 2>/dev/null || cd /\n"
-        f"{shlex.join(argv)} >{folder}/out 2>{folder}/err </dev/null\n"
-        f"s=$?; base64 {folder}/out; echo {mark}; base64 {folder}/err; echo {mark}; rm -rf {folder}; exit $s",
-        timeout=timeout,
-    )
-    parts = done.text.split(mark)
-    try:
-        output, errors = (base64.b64decode("".join(part.split())) for part in parts[:2])
-    except (ValueError, binascii.Error) as error:
-        raise GuestError("the output of the command could not be read") from error
-    return CommandResult(output, errors, done.status)
 
 
 def keep(setting: Setting, folder: Path) -> list[Path]:

@@ -6,11 +6,12 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from imagebuild.build import checks, verdict
+from imagebuild.build import checks, verdict, verification
 from imagebuild.errors import RecipeError
 from imagebuild.recipe.load import load
 from imagebuild.recipe.model.recipe import Recipe
@@ -229,6 +230,32 @@ def test_a_damaged_manifest_is_not_verified(artifact: Artifact, text: str) -> No
     assert not verdict.is_verified(artifact, ())
     (artifact.folder / "manifest.json").unlink()
     assert not verdict.is_verified(artifact, ())
+
+
+def test_a_build_runs_the_tests_that_its_manifest_does_not_have(
+    artifact: Artifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = [registry.call("testinfra", {"text": "def test_x(): pass"})]
+    seen: list[Any] = []
+
+    def verify(subject: Any, *_: Any, **__: Any) -> verification.VerifiedHere:
+        seen.extend(subject)
+        return verification.VerifiedHere(done(calls), artifact.folder / "evidence")
+
+    (artifact.folder / "evidence").mkdir()
+    monkeypatch.setattr(verification, "artifact_subject", lambda _, given: given)
+    monkeypatch.setattr(verification, "verify", verify)
+    job: Any = SimpleNamespace(
+        recipe=recipe(""),
+        run="run",
+        work=artifact.folder,
+        reporter=None,
+        settings=SimpleNamespace(store=None),
+    )
+    verification.check_artifact(job, artifact, calls)
+    assert seen == calls
+    assert manifest(artifact)["checks"] == checks.recorded(calls)
+    assert verdict.is_verified(artifact, calls)
 
 
 def test_what_a_build_runs() -> None:

@@ -158,7 +158,14 @@ WRONG_MANIFESTS: dict[str, tuple[dict[str, Any], str]] = {
     "checks that are a text": ({"checks": "swap-off"}, "lists checks"),
     "checks that are a number": ({"checks": 5}, "lists checks"),
     "a check that is a name": ({"checks": ["swap-off"]}, "lists checks"),
-    "a script of this host": ({"checks": [{"script": {"file": "/etc/shadow"}}]}, "names a script on this host"),
+    "a script of this host": ({"checks": [{"script": {"file": "/etc/shadow"}}]}, "names a file on this host"),
+    "tests on this host": ({"checks": [{"testinfra": {"file": "/tmp/tests.py"}}]}, "names a file on this host"),
+    "tests": ({"checks": [{"testinfra": {"text": "import os"}}]}, "contains tests that would run on this host"),
+    "tests after others": (
+        {"checks": [{"testinfra": {"sha256": "ab" * 32}, "swap-off": {}}, {"testinfra": {"text": "import os"}}]},
+        "contains tests that would run on this host",
+    ),
+    "tests and their digest": ({"checks": [{"testinfra": {"text": "x", "sha256": "ab" * 32}}]}, "lists checks"),
 }
 
 
