@@ -29,6 +29,7 @@ from imagebuild.store.history import History
 from imagebuild.store.runs import domain_name, new_run
 from imagebuild.store.store import Store
 from imagebuild.verify.check import CheckCall
+from imagebuild.verify.verification import ROOM
 
 _NEEDED = {
     "runtime": 700 * MIB,
@@ -202,7 +203,8 @@ def space_needed(outlook: Outlook) -> int:
     """Bytes that the steps to run may need on the store's file system."""
     made = outlook.plan.recipe.output.format if "convert" in outlook.to_run else ()
     images = (_NEEDED_RAW if name in ("raw", "vhdx") else _NEEDED_COMPRESSED for name in made)
-    return sum(_NEEDED.get(name, 0) for name in outlook.to_run) + sum(images)
+    clones = ROOM if outlook.checks else 0
+    return sum(_NEEDED.get(name, 0) for name in outlook.to_run) + sum(images) + clones
 
 
 def _check_space(outlook: Outlook, settings: Settings) -> None:

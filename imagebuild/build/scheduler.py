@@ -47,6 +47,8 @@ _BESIDE_THE_VM = 512 * MIB
 """Bytes that QEMU needs in addition to the VM's memory: emulation caches up to a few hundred MiB of
 translated code.
 """
+_CLONES = 2
+"""Machines that run at the same time while an image is verified."""
 _APPLIANCE = 1280 * MIB
 """Bytes that libguestfs's appliance needs; its memory is at most 1 GiB."""
 _RESERVED = 512 * MIB
@@ -120,6 +122,10 @@ def needed(recipe: Recipe, settings: Settings) -> Room:
         memory, vcpus = recipe.vm.memory.maximum + _BESIDE_THE_VM, recipe.vm.vcpus.maximum
     if "customise" in outlook.to_run:
         memory, vcpus = max(memory, _APPLIANCE), max(vcpus, 2)
+    if outlook.checks:
+        machine = recipe.machine
+        memory = max(memory, _CLONES * (machine.memory.current + _BESIDE_THE_VM))
+        vcpus = max(vcpus, _CLONES * machine.vcpus.current)
     return Room(memory, vcpus, engine.space_needed(outlook))
 
 

@@ -21,10 +21,9 @@ from imagebuild.progress import Progress
 from imagebuild.verify.clone_xml import Overlay
 from imagebuild.verify.subject import Subject, SubjectDisk
 from imagebuild.verify.transport import UNIT, UNIT_TEXT
+from imagebuild.verify.verification import ROOM
 
 _BLOCK = 1 << 20
-ROOM = 768 << 20
-"""Bytes that the overlays of two clones may take."""
 
 
 def check_room(folder: Path) -> None:

@@ -33,6 +33,8 @@ _LEFT_OUT = ("address", "alias", "source", "seclabel", "driver", "acceleration",
 _INPUTS = ("tablet", "mouse", "keyboard")
 """Others pass a device of the host through."""
 _BUSES = ("virtio", "scsi", "sata", "ide", "usb")
+_UNITS = {"b": 1, "bytes": 1, "KiB": 1 << 10, "k": 1 << 10, "MiB": 1 << 20, "M": 1 << 20, "GiB": 1 << 30, "G": 1 << 30}
+"""libvirt's units of memory that it writes or that people use."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,200}")
 
 
@@ -109,14 +111,16 @@ def clone(
     own_daemon: bool = True,
     old_cpu: bool = True,
     tpm: bool = True,
+    memory: int | None = None,
 ) -> CloneXml:
     """The definition of a transient clone of ``wanted`` with ``disks`` in the places of its disks.
 
     ``nvram`` is the file for the variables of UEFI firmware, which libvirt makes. ``tpm`` is whether
-    this host can emulate one. ``shell`` adds a second serial port. ``own_daemon`` is False for a
-    system daemon, which must not change the owner of an image. Under emulation, ``old_cpu`` gives
-    the plain CPU model with which kernels do not crash under QEMU 7.2 (see
-    imagebuild.host.accelerator); guests that need a newer one get all that QEMU emulates.
+    this host can emulate one. ``memory`` is the most that a clone may have, in bytes. ``shell`` adds
+    a second serial port. ``own_daemon`` is False for a system daemon, which must not change the
+    owner of an image. Under emulation, ``old_cpu`` gives the plain CPU model with which kernels do
+    not crash under QEMU 7.2 (see imagebuild.host.accelerator); guests that need a newer one get all
+    that QEMU emulates.
     """
     replaced: list[str] = []
     domain = ET.Element("domain", type="kvm" if accelerator == "kvm" else "qemu")
@@ -137,6 +141,8 @@ def clone(
     domain.append(_os(wanted, nvram))
     if (cpu := _cpu(wanted, accelerator, old_cpu=old_cpu)) is not None:
         domain.append(cpu)
+    if memory is not None:
+        _limit_memory(domain, memory, replaced)
     for event, action in (("poweroff", "destroy"), ("reboot", "restart"), ("crash", "destroy")):
         ET.SubElement(domain, f"on_{event}").text = action
     devices = ET.SubElement(domain, "devices")
@@ -179,6 +185,25 @@ def _plain(element: ET.Element) -> ET.Element:
     copied.text = element.text.strip() if element.text and "/" not in element.text else None
     copied.extend(_plain(child) for child in element if child.tag not in _LEFT_OUT and "/" not in child.tag)
     return copied
+
+
+def _limit_memory(domain: ET.Element, limit: int, replaced: list[str]) -> None:
+    """Give a clone no more memory than this host has for it. Its NUMA cells, which divide all of it,
+    are left out then.
+    """
+    for tag in ("memory", "currentMemory"):
+        found = domain.find(tag)
+        if found is None or not (found.text or "").strip().isdecimal():
+            continue
+        size = int((found.text or "").strip()) * _UNITS.get(found.get("unit", "KiB"), 1 << 10)
+        if size > limit:
+            if tag == "memory":
+                had, has = f"{size >> 20} MiB", f"{limit >> 20} MiB"
+                replaced.append(f"with {has} of memory instead of {had}, which this host does not have free")
+                if (cpu := domain.find("cpu")) is not None and (numa := cpu.find("numa")) is not None:
+                    cpu.remove(numa)
+            found.set("unit", "KiB")
+            found.text = str(limit >> 10)
 
 
 def _os(wanted: ET.Element, nvram: Path) -> ET.Element:

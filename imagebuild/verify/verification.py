@@ -15,6 +15,8 @@ from imagebuild.verify.check import CheckCall, CheckResult
 
 SCHEMA = 1
 """Incremented when a field changes its meaning or is removed."""
+ROOM = 768 << 20
+"""Bytes that the overlays of two clones may take."""
 BOOT = "boot"
 """The name under which the boot itself is reported."""
 Verdict = Literal["passed", "failed"]

@@ -27,6 +27,9 @@ from imagebuild.verify.verification import BOOT, Verification, boot_version
 
 BOOT_LIMIT = {"kvm": 300.0, "tcg": 1200.0}
 """Seconds within which a clone must be usable, by accelerator."""
+_LEAST_MEMORY = 512 << 20
+_MEMORY_SHARE = 0.4
+"""Of the host's available memory, what one of two clones may have."""
 _IDENTITIES = "identities of the clones"
 
 
@@ -200,11 +203,18 @@ def definition(
         accelerator=setting.accelerator,
         console_log=setting.work / f"{name}.log",
         nvram=setting.work / f"{name}.fd",
+        memory=max(_LEAST_MEMORY, int(_available_memory() * _MEMORY_SHARE)),
         tpm=shutil.which("swtpm", path=environment()["PATH"]) is not None,
         shell=serial,
         own_daemon=setting.hypervisor.uri != SYSTEM,
         old_cpu=subject.old_cpu,
     )
+
+
+def _available_memory() -> int:
+    """Bytes that the host can give to programs now."""
+    lines = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
+    return int(lines["MemAvailable"].split()[0]) << 10
 
 
 def _domain(setting: Setting, clone: str) -> str:

@@ -411,3 +411,18 @@ def test_a_host_without_an_emulated_tpm() -> None:
     without = cloned(wanted, tpm=False)
     assert "<tpm" not in without.text
     assert any("swtpm" in text for text in without.replaced)
+
+
+def test_a_clone_has_no_more_memory_than_the_host() -> None:
+    wanted = parsed(
+        "<domain type='kvm'><memory unit='GiB'>64</memory><currentMemory>1048576</currentMemory><vcpu>2</vcpu>"
+        "<cpu><numa><cell id='0' cpus='0-1' memory='64' unit='GiB'/></numa></cpu></domain>",
+        "x",
+    )
+    whole, limited = cloned(wanted, memory=100 << 30), cloned(wanted, memory=2 << 30)
+    assert ET.fromstring(whole.text).findtext("memory") == "64"
+    assert "<numa" in whole.text
+    made = ET.fromstring(limited.text)
+    assert (made.findtext("memory"), made.findtext("currentMemory")) == (str(2 << 20), "1048576")
+    assert "<numa" not in limited.text
+    assert any("2048 MiB of memory instead of 65536 MiB" in text for text in limited.replaced)
