@@ -57,6 +57,8 @@ class Outlook:
     """Step name → expected seconds, for the steps to run that are in the history."""
     checks: Sequence[CheckCall] = ()
     """The checks that the artifact must pass and has not passed yet."""
+    expected_checking: float | None = None
+    """Expected seconds of these checks, if an earlier artifact was verified."""
 
     @property
     def cached(self) -> int:
@@ -64,12 +66,13 @@ class Outlook:
 
     @property
     def expected_seconds(self) -> float | None:
-        """The expected duration of all steps that must run; None if any of them is unknown."""
-        if self.to_run.keys() - self.expected.keys():
+        """The expected duration of all that must run; None if that of any part is unknown."""
+        if self.to_run.keys() - self.expected.keys() or (self.checks and self.expected_checking is None):
             return None
         plan = self.plan
         preparation = max(map(self._expected, plan.preparation.chains))
-        return preparation + self._expected((plan.install, plan.customise, plan.convert))
+        checking = (self.expected_checking or 0.0) if self.checks else 0.0
+        return preparation + self._expected((plan.install, plan.customise, plan.convert)) + checking
 
     def _expected(self, steps: Iterable[Step]) -> float:
         return sum(self.expected.get(step.name, 0.0) for step in steps)
@@ -102,11 +105,12 @@ def planned(recipe: Recipe, settings: Settings) -> Outlook:
 
 def look_ahead(plan: Plan, settings: Settings) -> Outlook:
     """What a build of ``plan`` would do now."""
-    latest = None if settings.refresh else ArtifactFolder(settings.output, plan.recipe.name).latest()
+    before = ArtifactFolder(settings.output, plan.recipe.name).latest()
+    latest = None if settings.refresh else before
     checks = verdict.wanted(plan.recipe, asked=settings.verify)
     if latest is not None and latest.manifest().fingerprint == plan.convert.fingerprint:
         passed = not checks or verdict.is_verified(latest, checks)
-        return Outlook(plan, latest, {}, checks=() if passed else checks)
+        return Outlook(plan, latest, {}, {}, () if passed else checks, verdict.seconds(latest))
     needed: list[Step] = [plan.convert]
     if not _there(settings, plan.customise):
         needed.insert(0, plan.customise)
@@ -116,7 +120,7 @@ def look_ahead(plan: Plan, settings: Settings) -> Outlook:
     to_run = {step.name: step.because or explain.why(settings, plan, step) for step in needed}
     accelerator = known_accelerator(plan.recipe, settings.store)
     expected = History(settings.store).expected(plan.recipe.name, to_run, accelerator)
-    return Outlook(plan, None, to_run, expected, checks)
+    return Outlook(plan, None, to_run, expected, checks, verdict.seconds(before))
 
 
 def _there(settings: Settings, step: Step) -> bool:

@@ -47,6 +47,17 @@ def _has_run(call: CheckCall, found: Mapping[str, Any]) -> bool:
     return whole or found["checks"][call.name].get("status") != "not checkable"
 
 
+def seconds(artifact: Artifact | None) -> float | None:
+    """How long the verification of an artifact took, if its manifest says so."""
+    if artifact is None:
+        return None
+    try:
+        found = json.loads((artifact.folder / MANIFEST).read_text(encoding="utf-8"))[_KEY]["seconds"]
+        return float(found)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
 def put_checks(artifact: Artifact, calls: Sequence[CheckCall]) -> None:
     """Write the checks that an artifact must pass to its manifest: a recipe's may have changed since."""
     manifest = artifact.folder / MANIFEST

@@ -215,7 +215,10 @@ def _lines(outlook: engine.Outlook) -> Iterator[str]:
         yield f"  {step.name:<10} {'to run' if why else 'cached':<7} {shown(step.what):<44} {time}{why or ''}".rstrip()
     if outlook.checks:
         number = len(outlook.checks)
-        yield f"  {'verify':<10} to run  {number} check{'s' if number > 1 else ''} in booted clones"
+        what = f"{number} check{'s' if number > 1 else ''} in booted clones"
+        seconds = outlook.expected_checking
+        time = f"{'' if seconds is None else f'~{minutes(seconds)}':>7}  " if outlook.expected else ""
+        yield f"  {'verify':<10} to run  {what:<44} {time}not verified yet".rstrip()
 
 
 def _as_data(outlook: engine.Outlook) -> dict[str, object]:

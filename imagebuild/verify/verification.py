@@ -94,6 +94,7 @@ def for_manifest(verification: Verification) -> dict[str, Any]:
         "verdict": verification.verdict,
         "began": verification.began,
         "accelerator": verification.accelerator,
+        "seconds": verification.seconds,
         "checks": {one.name: {"status": one.status, "version": one.version} for one in verification.results},
     }
 

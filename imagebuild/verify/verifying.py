@@ -146,6 +146,8 @@ def _booted(subject: Subject, setting: Setting, progress: Progress, *, serial: b
             clones.append(stack.enter_context(_kept(setting, name, started)))
         for booted in [pool.submit(clone.wait_until_usable) for clone in clones]:
             booted.result()
+        for name, clone in zip(names, clones, strict=True):
+            _keep_screen(setting, name, clone)
         progress.update(f"login after {clones[0].seconds_to_login:.0f} s; checking")
         results = _checked(subject, clones, pool)
     boot = CheckResult(BOOT, "passed", seconds=round(clones[0].seconds_to_login, 1), version=boot_version())
@@ -159,13 +161,18 @@ def _kept(setting: Setting, name: str, started: AbstractContextManager[Clone]) -
         with started as clone:
             try:
                 yield clone
-            finally:
-                if clone.definition.display and (ppm := clone.domain.screenshot()) is not None:
-                    with suppress(ValueError):
-                        (setting.evidence / f"{name}.png").write_bytes(screenshot.png(ppm))
+            except BaseException:
+                _keep_screen(setting, name, clone)  # most likely it did not boot
+                raise
     finally:
         with suppress(OSError):
             shutil.copyfile(setting.work / f"{name}.log", setting.evidence / f"{name}.log")
+
+
+def _keep_screen(setting: Setting, name: str, clone: Clone) -> None:
+    if clone.definition.display and (picture := clone.domain.screenshot()) is not None:
+        with suppress(ValueError):
+            (setting.evidence / f"{name}.png").write_bytes(screenshot.png(picture))
 
 
 def _checked(subject: Subject, clones: Sequence[Clone], pool: ThreadPoolExecutor) -> list[CheckResult]:

@@ -81,6 +81,7 @@ def test_what_a_manifest_records() -> None:
         "verdict": "failed",
         "began": "2026-11-29T12:00:00+00:00",
         "accelerator": "kvm",
+        "seconds": DONE.seconds,
         "checks": {
             BOOT: {"status": "passed", "version": "0" * 12},
             "swap-off": {"status": "failed", "version": "1" * 12},
