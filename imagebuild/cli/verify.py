@@ -31,6 +31,7 @@ from imagebuild.cli.target import target
 from imagebuild.errors import UsageError
 from imagebuild.events import Verified
 from imagebuild.image.disk_image import Format
+from imagebuild.schema.findings import findings
 from imagebuild.store.artifact import Artifact
 from imagebuild.verify import registry
 from imagebuild.verify.check import CheckCall
@@ -171,9 +172,9 @@ def _call(text: str) -> CheckCall:
     try:
         return registry.call(name, given)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = "".join(f"{part}: " for part in first["loc"])
-        raise UsageError(f"--check {name}: {where}{first['msg']}", hint) from error
+        first = next(iter(findings(error, registry.get(name).params)))
+        where = "".join(f"{part}: " for part in first.route)
+        raise UsageError(f"--check {name}: {where}{first.message}", hint) from error
 
 
 def _without(subject: Subject, names: Sequence[str]) -> tuple[Subject, bool]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import pty
@@ -48,7 +49,12 @@ def output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     content = {
         "name": "small",
         "version": "2026-11-29.1",
-        "image": {"file": "small.raw", "format": "raw", "size": len(IMAGE)},
+        "image": {
+            "file": "small.raw",
+            "format": "raw",
+            "size": len(IMAGE),
+            "sha256": hashlib.sha256(IMAGE).hexdigest(),
+        },
         "checks": [{"swap-off": {}}, {"sshd": {}}],
     }
     (folder / "manifest.json").write_text(json.dumps(content))
