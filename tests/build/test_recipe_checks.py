@@ -265,3 +265,19 @@ def test_what_a_build_runs() -> None:
     on, off = recipe("verify: true\n"), recipe("verify: false\n")
     assert [names(on, asked) for asked in (None, True, False)] == [True, True, False]
     assert [names(off, asked) for asked in (None, True, False)] == [False, True, False]
+
+
+def test_an_image_for_xen_is_not_verified_even_if_asked_for() -> None:
+    made = recipe("verify: true\nmachine: {virt_type: xen}\n")
+    assert verdict.why_not(made) == "its machine is for Xen"
+    assert verdict.wanted(made, asked=True) == []
+    assert verdict.why_not(recipe("")) == ""
+
+
+def test_how_long_an_earlier_verification_took(artifact: Artifact) -> None:
+    assert verdict.seconds(None) is None
+    assert verdict.seconds(artifact) is None
+    verdict.put_verdict(artifact, replace(done(CALLS), seconds=130.4))
+    assert verdict.seconds(artifact) == 130.4
+    (artifact.folder / "manifest.json").write_text("[]")
+    assert verdict.seconds(artifact) is None

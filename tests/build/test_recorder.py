@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -256,3 +257,18 @@ def test_waiting_for_another_build_is_not_a_run_of_the_step(settings: Settings, 
         entries = Late("web", settings, SILENT_REPORTER, work, held)
         entries.make(step, lambda *_: pytest.fail("it was made twice"))
     assert entries.seconds == {}
+
+
+def test_checks_make_a_build_run_for_an_image_that_exists(
+    recipe: Recipe, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pretend(monkeypatch)
+    built(recipe, settings)
+    without, asked = engine.planned(recipe, settings), engine.planned(recipe, replace(settings, verify=True))
+    assert without.artifact is not None
+    assert asked.artifact is not None
+    assert (without.checks, dict(asked.to_run)) == ((), {})
+    assert {"clones-share-nothing", "reboot"} <= {call.name for call in asked.checks}
+    assert without.expected_seconds is not None
+    assert asked.expected_seconds is None
+    assert engine.space_needed(asked) - engine.space_needed(without) == 768 << 20

@@ -125,7 +125,7 @@ def problem(command: click.Command, *words: str) -> str:
         (["small", "--check", f"swap-off={'[' * 100_000}"], "is not a JSON object"),
         (["small", "--check", 'time-to-login={"limit": 0}'], "--check time-to-login: limit: "),
         (["small", "--check", 'swap-off={"x": 1}'], "checks show swap-off"),
-        (["small", "--check", "script={}"], "--check script: Value error, expected exactly one of text and file"),
+        (["small", "--check", "script={}"], "--check script: expected exactly one of text and file"),
         (["small", "--without", "swap-of"], "there is no check 'swap-of'"),
         (["cloud.img", "--firmware", "efi"], "--firmware"),
         (["cloud.img", "--memory", "lots"], "--memory"),
