@@ -70,7 +70,8 @@ def image_subject(
     if not path.is_file():
         raise UsageError(f"{path} does not exist" if not path.exists() else f"{path} is not a file")
     found = disk_image.recognise(path, given)
-    chosen = firmware or _firmware(path, found)
+    guessed = _firmware(path, qemu_img.read(path, found, 0, 34 * 512))
+    chosen = firmware or guessed
     where = usual_machine(firmware=chosen, memory=memory) if machine is None else definition_beside(machine)
     notes = () if machine is not None else (f"on a usual machine with {chosen}: the image has no domain definition",)
     return Subject(
@@ -165,9 +166,14 @@ def _checks(found: Any, where: Path) -> list[CheckCall]:
     return calls
 
 
-def _firmware(path: Path, fmt: disk_image.Format) -> Firmware:
-    """UEFI if the disk has an EFI system partition and nothing that a BIOS would start."""
-    start = qemu_img.read(path, fmt, 0, 34 * 512)
+def _firmware(path: Path, start: bytes) -> Firmware:
+    """UEFI if the disk has an EFI system partition and nothing that a BIOS would start. ``start`` are
+    its first 34 sectors. Raises UsageError for a disk without a boot sector.
+    """
+    if start[510:512] != b"\x55\xaa":
+        raise UsageError(
+            f"{path} has no boot sector, so no machine could boot it", "is it a disk image, and in the given format?"
+        )
     if start[512:520] != b"EFI PART":
         return "bios"
     entries = [start[at : at + 16] for at in range(1024, len(start) - 127, 128)]

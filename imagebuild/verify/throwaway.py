@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from imagebuild.customise import registry
-from imagebuild.errors import BootStalled, GuestError, UsageError
+from imagebuild.errors import BootStalled, GuestError
 from imagebuild.progress import Progress
 from imagebuild.verify import clone as running
 from imagebuild.verify import clone_disks, clone_xml
@@ -70,12 +70,9 @@ def _started(
         operations.append(registry.call("add-ssh-keys", {"user": "root", "keys": [access.public_key]}))
     if operations:
         progress.update("preparing the overlay")
-        try:
-            inventory = clone_disks.with_operations(
-                overlays, operations, accelerator=setting.accelerator, work=setting.work, progress=progress
-            )
-        except GuestError as error:
-            raise UsageError(f"{subject.name} cannot be run: {error.message}", error.hint) from error
+        inventory = clone_disks.with_operations(
+            overlays, operations, accelerator=setting.accelerator, work=setting.work, progress=progress
+        )
         subject = subject.informed(inventory)
     options = BootOptions(setting.accelerator, setting.boot_limit, shell=by_serial, wait=False)
     made = definition(subject, setting, _CLONE, overlays, serial=by_serial)

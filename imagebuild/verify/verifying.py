@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from imagebuild.errors import BootFailed, BootStalled, GuestError, UsageError
+from imagebuild.errors import BootFailed, BootStalled, GuestError
 from imagebuild.host.accelerator import Accelerator
 from imagebuild.host.hypervisor import SYSTEM, Hypervisor
 from imagebuild.host.process import environment
@@ -124,16 +124,13 @@ def _booted(subject: Subject, setting: Setting, progress: Progress, *, serial: b
     if serial:
         progress.update("adding a shell to the clones' overlays")
         first, *others = names
-        try:
-            inventory = clone_disks.with_operations(
-                overlays[first],
-                clone_disks.shell_operations(),
-                accelerator=setting.accelerator,
-                work=setting.work,
-                progress=progress,
-            )
-        except GuestError as error:
-            raise UsageError(f"{subject.name} cannot be verified: {error.message}", error.hint) from error
+        inventory = clone_disks.with_operations(
+            overlays[first],
+            clone_disks.shell_operations(),
+            accelerator=setting.accelerator,
+            work=setting.work,
+            progress=progress,
+        )
         subject = subject.informed(inventory)
         for other in others:
             for source, target in zip(overlays[first], overlays[other], strict=True):

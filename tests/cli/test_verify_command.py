@@ -31,7 +31,7 @@ from imagebuild.verify.check import CheckResult
 from imagebuild.verify.verification import BOOT, Verification, schema
 from tests.machine.machines import recipe
 
-IMAGE = b"image" + bytes(4091)
+IMAGE = b"image" + bytes(505) + b"\x55\xaa" + bytes(3584)
 
 
 @pytest.fixture

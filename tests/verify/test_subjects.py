@@ -24,7 +24,15 @@ from tests.recipe.recipes import recipe
 
 
 def image(path: Path, size: str = "1M", fmt: str = "qcow2", *options: str) -> Path:
-    subprocess.run(["qemu-img", "create", "-q", "-f", fmt, *options, path, size], check=True, timeout=60)
+    """An empty disk, with the signature of a boot sector if no ``options`` are given."""
+    if options:
+        subprocess.run(["qemu-img", "create", "-q", "-f", fmt, *options, path, size], check=True, timeout=60)
+        return path
+    raw = path.with_suffix(".boot")
+    raw.write_bytes(bytes(510) + b"\x55\xaa")
+    subprocess.run(["qemu-img", "resize", "-q", "-f", "raw", raw, size], check=True, timeout=60)
+    subprocess.run(["qemu-img", "convert", "-f", "raw", "-O", fmt, raw, path], check=True, timeout=60)
+    raw.unlink()
     return path
 
 
@@ -303,8 +311,14 @@ def test_firmware_memory_and_machine_can_be_given(tmp_path: Path) -> None:
     assert own.notes == ()
 
 
+def test_a_file_without_a_boot_sector_is_no_image(tmp_path: Path) -> None:
+    (tmp_path / "x.raw").write_text("# A text\n" * 100)
+    with pytest.raises(UsageError, match="has no boot sector"):
+        image_subject(tmp_path / "x.raw", CALLS)
+
+
 def test_an_image_may_be_too_small_for_a_partition_table(tmp_path: Path) -> None:
-    (tmp_path / "x.raw").write_bytes(b"x" * 600)
+    (tmp_path / "x.raw").write_bytes(b"x" * 510 + b"\x55\xaa" + b"x" * 88)
     assert image_subject(tmp_path / "x.raw", CALLS).notes[0].startswith("on a usual machine with bios")
 
 
