@@ -8,7 +8,7 @@ machine: they add a CPU or shut the guest down.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict
@@ -116,7 +116,8 @@ class Check:
     ``probes`` are shell commands by name, and ``judge`` gets their outputs and the parameters and
     returns the problems, each one sentence; none means that the check has passed. A check without
     probes has ``act`` instead, which has its ``turn``, or ``compare``, which looks at two clones.
-    All of them may raise NothingToCheck and NotCheckable.
+    All of them may raise NothingToCheck and NotCheckable. ``follows`` has, by the name of another
+    check, a regular expression of problems that only follow from those of the other one.
     """
 
     name: str
@@ -129,6 +130,7 @@ class Check:
     judge: Judge | None = None
     act: Act | None = None
     compare: Compare | None = None
+    follows: Mapping[str, str] = field(default_factory=dict)
     turn: Turn = "running"
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -98,3 +100,21 @@ def result(name: str, ask: Callable[[], Iterable[str]]) -> CheckResult:
         status, reason, problems = "failed", "", ("the guest did not answer in time",)
     seconds = round(time.monotonic() - begin, 1)
     return CheckResult(name, status, problems, reason, seconds, version)  # type: ignore[arg-type]
+
+
+def settled(results: Sequence[CheckResult]) -> list[CheckResult]:
+    """The results without problems that only follow from the failure of another check."""
+    failed = {one.name for one in results if one.status == "failed"}
+    return [_settled(one, failed) if one.status == "failed" else one for one in results]
+
+
+def _settled(one: CheckResult, failed: Collection[str]) -> CheckResult:
+    for cause, pattern in registry.get(one.name).follows.items():
+        if cause not in failed:
+            continue
+        own = tuple(problem for problem in one.problems if not re.fullmatch(pattern, problem))
+        if not own:
+            reason = f"{'; '.join(one.problems)}: follows from {cause}"
+            return replace(one, status="not checkable", problems=(), reason=reason)
+        one = replace(one, problems=own)
+    return one

@@ -2,7 +2,8 @@
 
 A file in that folder has a docstring (its documentation: a summary line, then prose), a ``Params``
 model, and one of ``PROBES`` with ``judge(seen, params)``, ``act(guest, params)`` (with a ``TURN`` if
-it ends or restarts the guest), and ``compare(clones, params)`` (see ``Check``).
+it ends or restarts the guest), and ``compare(clones, params)``; ``FOLLOWS`` if some of its problems
+may only follow from those of another check (see ``Check``).
 """
 
 from __future__ import annotations
@@ -61,6 +62,7 @@ def _check(name: str) -> Check:
         judge=getattr(module, "judge", None),
         act=getattr(module, "act", None),
         compare=getattr(module, "compare", None),
+        follows=getattr(module, "FOLLOWS", {}),
         turn=getattr(module, "TURN", "running"),
     )
     if not summary or not issubclass(check.params, Params) or bool(check.probes) != bool(check.judge):

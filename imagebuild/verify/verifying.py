@@ -189,7 +189,8 @@ def _checked(subject: Subject, clones: Sequence[Clone], pool: ThreadPoolExecutor
     results += judging.acted(subject.checks, "running", first)
     results += judging.acted(subject.checks, "reboot", first) if rebooting is None else []
     results += judging.acted(subject.checks, "shutdown", first)
-    return results + (rebooting.result() if rebooting is not None else [])
+    results += rebooting.result() if rebooting is not None else []
+    return judging.settled(results)
 
 
 def _compared(subject: Subject, sides: Sequence[tuple[Clone, judging.Seen]]) -> Clones:

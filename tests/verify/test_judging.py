@@ -11,7 +11,7 @@ import pytest
 
 from imagebuild.errors import BootFailed, GuestError, HostError
 from imagebuild.verify import judging, probe, registry
-from imagebuild.verify.check import NotCheckable, NothingToCheck, Printed
+from imagebuild.verify.check import CheckResult, NotCheckable, NothingToCheck, Printed
 from imagebuild.verify.clones import Clones
 from imagebuild.verify.identities import CloneState
 from imagebuild.verify.judging import Seen, acted, compared, judged, probed, probes_of, result
@@ -207,3 +207,19 @@ def test_a_mark_cannot_be_guessed() -> None:
         probed(guest, {"a": {"x": "true"}})
     marks = {re.findall(judging.__name__.split(".")[0] + "-[0-9a-f]{16}", guest.scripts[0])[0] for guest in guests}
     assert len(marks) == 2
+
+
+def test_what_only_follows_from_another_failure_is_not_checkable() -> None:
+    def of(name: str, *problems: str) -> CheckResult:
+        return CheckResult(name, "failed" if problems else "passed", problems)
+
+    lost = of("network-interface", "eth0 does not exist: the guest has lan0")
+    units = of("failed-units", "networking.service has failed")
+    several = of("failed-units", "networking.service has failed", "web.service has failed")
+    ssh = of("ssh-answers", "the SSH server sends no banner")
+    assert judging.settled([units, ssh, of("network-interface")]) == [units, ssh, of("network-interface")]
+    found = {one.name: one for one in judging.settled([lost, units, ssh])}
+    assert found["network-interface"] == lost
+    assert found["failed-units"].status == found["ssh-answers"].status == "not checkable"
+    assert found["failed-units"].reason == "networking.service has failed: follows from network-interface"
+    assert judging.settled([lost, several])[1] == of("failed-units", "web.service has failed")

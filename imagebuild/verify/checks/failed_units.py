@@ -29,6 +29,12 @@ _STARTING = ("starting", "initializing")
 _WORKING = ("running", "degraded")
 
 
+FOLLOWS = {
+    "network-interface": r"(?:network|networking|ifup@\S+|NetworkManager-wait-online"
+    r"|systemd-networkd-wait-online(?:@\S+)?|wicked|dhcpcd)\.service has failed"
+}
+
+
 class Params(check.Params):
     ignore: tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9:_.\\@*?-]+$")], ...] = Field(
         default=(), description="units that may have failed: names such as kdump.service, or patterns such as `*.mount`"

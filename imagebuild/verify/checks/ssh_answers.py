@@ -21,6 +21,7 @@ from imagebuild.host import process
 from imagebuild.verify import check
 from imagebuild.verify.check import NotCheckable, NothingToCheck, RunningGuest
 
+FOLLOWS = {"network-interface": ".*"}
 _LISTENING = "grep -qs ':0016 [0-9A-F:]* 0A ' /proc/net/tcp /proc/net/tcp6 && echo yes || echo no"
 _LARGEST = 8192
 """Bytes that a server may send before its banner (RFC 4253, section 4.2)."""
