@@ -60,6 +60,7 @@ groff-base|formats the man page
 gpgv|checks who signed a distribution's checksums
 gpg|generates keys for the signature tests
 gpg-agent|gpg needs it to generate keys
+openssh-client|asks a booted clone's SSH server how one may log in; `imagebuild run --ssh`
 xorriso|reads and writes ISO images
 END
 }
@@ -90,6 +91,7 @@ util-linux|sfdisk: partition tables
 openssl|hashes passwords
 groff-base|formats the man page
 gnupg2|gpgv checks who signed a distribution's checksums
+openssh-clients|asks a booted clone's SSH server how one may log in; `imagebuild run --ssh`
 xorriso|reads and writes ISO images
 END
 }
