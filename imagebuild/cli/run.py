@@ -112,7 +112,7 @@ def run(
     if verbose:
         log_to_stderr()
     command = command[1:] if command[:1] == ("--",) else command
-    _check(command, ssh=ssh, no_login=no_login)
+    _check(command, keep, ssh=ssh, no_login=no_login)
     found = target(image, output)
     if isinstance(found, Artifact):
         subject, label = artifact_subject(found, ()), found.recipe
@@ -134,12 +134,14 @@ def run(
                     status = _ssh(clone, key)
                 else:
                     status = _console(clone, key, access)
-            for path in throwaway.keep(setting, keep) if keep is not None else ():
+            for path in throwaway.keep(subject, setting, keep) if keep is not None else ():
                 echo(f"kept {path}", err=True)
     ctx.exit(status)
 
 
-def _check(command: tuple[str, ...], *, ssh: bool, no_login: bool) -> None:
+def _check(command: tuple[str, ...], keep: Path | None, *, ssh: bool, no_login: bool) -> None:
+    if keep is not None and keep.is_dir() and any(keep.iterdir()):
+        raise UsageError(f"--keep {keep}: the folder is not empty", "give a new folder")
     if command and (ssh or no_login):
         raise UsageError(f"--{'ssh' if ssh else 'no-login'} and a COMMAND are mutually exclusive")
     if ssh and no_login:

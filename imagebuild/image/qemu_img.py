@@ -69,6 +69,12 @@ def create_overlay(backing: Path, backing_format: str, overlay: Path, size: int 
     overlay.chmod(0o600)
 
 
+def rename_backing(overlay: Path, backing: Path, backing_format: str) -> None:
+    """Write another name of the same backing file into the header of a qcow2 overlay."""
+    names: list[str | Path] = ["-F", backing_format, "-b", backing.absolute(), overlay]
+    run(["qemu-img", "rebase", "-u", "-f", "qcow2", *names], timeout=60)
+
+
 def to_raw(source: Path, source_format: Format, target: Path) -> None:
     """Write the disk of an image to the existing, empty file ``target``, with zeros as holes."""
     argv: list[str | Path] = ["qemu-img", "convert", "-W", "-m", "8", "-f", source_format, "-O", "raw", source, target]

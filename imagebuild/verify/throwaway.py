@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import shutil
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from imagebuild.customise import registry
 from imagebuild.errors import BootStalled, GuestError
+from imagebuild.image import qemu_img
 from imagebuild.progress import Progress
 from imagebuild.verify import clone as running
 from imagebuild.verify import clone_disks, clone_xml
@@ -92,13 +94,23 @@ def _let_in(clone: Clone, access: Access) -> None:
         raise GuestError(f"the SSH key could not be added to the guest: {done.text.strip()}")
 
 
-def keep(setting: Setting, folder: Path) -> list[Path]:
-    """Move the overlays of the ended clone to ``folder``."""
+def keep(subject: Subject, setting: Setting, folder: Path) -> list[Path]:
+    """Move the overlays of the ended clone to ``folder``; each names the subject's own image as its
+    backing file. A raw.zst, which QEMU cannot read, comes along unpacked.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     kept = []
-    for path in sorted(setting.work.glob(f"{_CLONE}-disk*.qcow2")):
-        target = folder / path.name.removeprefix(f"{_CLONE}-")
-        shutil.move(path, target)
+    for number, disk in enumerate(subject.disks):
+        target = folder / f"disk{number}.qcow2"
+        shutil.move(setting.work / f"{_CLONE}-disk{number}.qcow2", target)
+        below, fmt = disk.path, disk.format
+        if fmt == "raw.zst":
+            below, fmt = folder / f"disk{number}.raw", "raw"
+            shutil.move(setting.work / f"image-{number}", below)
+        qemu_img.rename_backing(target, below, fmt)
+        for path in (target, below) if below.parent == folder else (target,):
+            os.chown(path, os.geteuid(), os.getegid())  # it was QEMU's
+            path.chmod(0o600)
         kept.append(target)
     return kept
 
