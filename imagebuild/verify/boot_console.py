@@ -15,7 +15,7 @@ _CONTROL = re.compile(
 )
 _UNFINISHED = re.compile(r"\x1b(?:\[[0-?]{0,80}[ -/]{0,8}|[PX^_\]][^\x07\x1b]{0,400}\x1b?|[ -/]{0,8})\Z")
 """The beginning of an escape sequence, whose rest is still to come."""
-_LOGIN = re.compile(r"(?:^|\n)(?!Last )(?:[^\s\[\]]{1,255} )?login: ")
+_LOGIN = re.compile(r"\n(?!Last )(?:[^\s\[\]]{1,255} )?login: ")
 _LONGEST = 1 << 20
 """The most characters that are kept; a guest may print forever."""
 _WINDOW = 2000
@@ -35,8 +35,8 @@ FAILURES = (
     (r"(?P<what>Please (?:enter passphrase for disk|unlock disk) [^\n:]{0,80}:|Enter passphrase for [^\n:]{0,80}:)",
         "the guest asks for a passphrase that nobody can enter: {what}"),
     # GRUB reports errors that do not matter too, so only those count after which it gives up.
-    (r"(?:^|\n)error: (?P<what>[^\n]*)\n(?:[^\n]*\n){0,3}?Entering rescue mode", "GRUB reports: {what}"),
-    (r"(?:^|\n)error: (?P<what>[^\n]*)\n(?:[^\n]*\n){0,3}?error: [^\n]*you need to load the kernel first",
+    (r"\nerror: (?P<what>[^\n]*)\n(?:[^\n]*\n){0,3}?Entering rescue mode", "GRUB reports: {what}"),
+    (r"\nerror: (?P<what>[^\n]*)\n(?:[^\n]*\n){0,3}?error: [^\n]*you need to load the kernel first",
         "GRUB reports: {what}"),
     (r"grub rescue>", "the boot loader GRUB did not find its files"),
     (r"No bootable device|Boot failed: not a bootable disk|BdsDxe: No bootable option",
@@ -66,7 +66,8 @@ class BootConsole:
     failure: str | None = None
     _parts: list[str] = field(default_factory=list)
     _length: int = 0
-    _recent: str = ""
+    _recent: str = "\n"
+    """The newest text. It starts with a line end, since the console starts with a line."""
     _unfinished: str = ""
     _decoder: codecs.IncrementalDecoder = field(
         default_factory=lambda: codecs.getincrementaldecoder("utf-8")("replace"), compare=False
@@ -100,7 +101,7 @@ class BootConsole:
 
     def again(self) -> None:
         """Wait for the next login prompt: the guest reboots."""
-        self._parts, self._length, self._recent, self._unfinished = [], 0, "", ""
+        self._parts, self._length, self._recent, self._unfinished = [], 0, "\n", ""
         self.login, self.failure = False, None
 
     def last_lines(self, count: int = _KEPT) -> tuple[str, ...]:
