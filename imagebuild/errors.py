@@ -148,5 +148,9 @@ class BootStalled(BootFailed):
     """A booting guest stopped making progress."""
 
 
+class EmulatorFault(BootStalled):
+    """A guest failed for a reason that lies in QEMU's emulation, and says nothing about the guest."""
+
+
 class VerificationFailed(InstallFailed):
     """A booted image did not pass its checks; ``console`` has its last lines if it did not boot."""

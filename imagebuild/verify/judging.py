@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from imagebuild.errors import BootFailed, GuestError, HostError
+from imagebuild.errors import BootFailed, EmulatorFault, GuestError, HostError
 from imagebuild.verify import probe, registry
 from imagebuild.verify.check import CheckCall, CheckResult, NotCheckable, NothingToCheck, Printed, RunningGuest, Turn
 
@@ -94,6 +94,8 @@ def result(name: str, ask: Callable[[], Iterable[str]]) -> CheckResult:
         status, reason = "not applicable", str(error)
     except NotCheckable as error:
         status, reason = "not checkable", str(error)
+    except EmulatorFault as error:
+        status, reason, problems = "not checkable", f"{error.message}, which is the emulator's fault", ()
     except (GuestError, HostError, BootFailed) as error:
         status, reason, problems = "failed", "", (error.message,)
     except TimeoutError:

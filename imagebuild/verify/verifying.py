@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from imagebuild.errors import BootFailed, BootStalled, GuestError
+from imagebuild.errors import BootFailed, BootStalled, EmulatorFault, GuestError, HostError
 from imagebuild.host.accelerator import Accelerator
 from imagebuild.host.hypervisor import SYSTEM, Hypervisor
 from imagebuild.host.process import environment
@@ -27,6 +27,7 @@ from imagebuild.verify.verification import BOOT, Verification, boot_version
 
 BOOT_LIMIT = {"kvm": 300.0, "tcg": 1200.0}
 """Seconds within which a clone must be usable, by accelerator."""
+_ATTEMPTS = 3
 _LEAST_MEMORY = 512 << 20
 _MEMORY_SHARE = 0.4
 """Of the host's available memory, what one of two clones may have."""
@@ -53,24 +54,12 @@ class Setting:
 def verify(subject: Subject, setting: Setting, progress: Progress) -> Verification:
     """Boot clones of an image and check them.
 
-    An emulated guest occasionally hangs while booting; it is then started once more. Raises
-    HostError if this host cannot boot it. A guest that does not boot is a result, not an error.
+    An emulated guest occasionally hangs while booting; it is then started again. Raises HostError
+    if this host cannot boot it. A guest that does not boot is a result, not an error.
     """
     began, begin = datetime.now(UTC), time.monotonic()
     clone_disks.check_room(setting.work)
-    try:
-        done = _once(subject, setting, progress)
-    except BootStalled as error:
-        if setting.accelerator != "tcg":
-            done = _not_booted(subject, error)
-        else:
-            progress.update("the emulated guest hangs; starting again")
-            try:
-                done = _once(subject, setting, progress)
-            except (BootFailed, GuestError) as again:
-                done = _not_booted(subject, again)
-    except (BootFailed, GuestError) as error:
-        done = _not_booted(subject, error)
+    done = _booted_at_last(subject, setting, progress)
     return Verification(
         image=subject.name,
         sha256=subject.sha256,
@@ -82,6 +71,28 @@ def verify(subject: Subject, setting: Setting, progress: Progress) -> Verificati
         began=began.isoformat(timespec="seconds"),
         seconds=round(time.monotonic() - begin, 1),
     )
+
+
+def _booted_at_last(subject: Subject, setting: Setting, progress: Progress) -> _Done:
+    """What the clones showed. Emulated ones that hang are started once more, and those that fail for
+    the emulator's fault twice.
+    """
+    tried = 0
+    while True:
+        tried += 1
+        try:
+            return _once(subject, setting, progress)
+        except BootStalled as error:
+            fault = isinstance(error, EmulatorFault)
+            if setting.accelerator == "tcg" and tried < (_ATTEMPTS if fault else 2):
+                progress.update("the emulated guest hangs; starting again")
+            elif fault:
+                message = f"the emulated guest failed to boot {tried} times: {error.message}"
+                raise HostError(message, "the host is too busy to emulate a machine; try again later") from error
+            else:
+                return _not_booted(subject, error)
+        except (BootFailed, GuestError) as error:
+            return _not_booted(subject, error)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from imagebuild.errors import BootFailed, GuestError, HostError
+from imagebuild.errors import BootFailed, EmulatorFault, GuestError, HostError
 from imagebuild.verify import judging, probe, registry
 from imagebuild.verify.check import CheckResult, NotCheckable, NothingToCheck, Printed
 from imagebuild.verify.clones import Clones
@@ -107,6 +107,7 @@ SAID: list[tuple[Callable[[], Any], str, tuple[str, ...], str]] = [
     (raising(GuestError("the shell is gone")), "failed", ("the shell is gone",), ""),
     (raising(HostError("libvirt is gone")), "failed", ("libvirt is gone",), ""),
     (raising(BootFailed("panic", console=("x",))), "failed", ("panic",), ""),
+    (raising(EmulatorFault("panic")), "not checkable", (), "panic, which is the emulator's fault"),
     (raising(TimeoutError()), "failed", ("the guest did not answer in time",), ""),
 ]
 

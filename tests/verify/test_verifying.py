@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from imagebuild.errors import BootFailed, BootStalled, GuestError, HostError
+from imagebuild.errors import BootFailed, BootStalled, EmulatorFault, GuestError, HostError
 from imagebuild.verify import registry, verifying
 from imagebuild.verify.check import CheckResult
 from imagebuild.verify.subject import Subject
@@ -47,6 +47,7 @@ def verified(
 GOOD = object()
 PANIC = BootFailed("the kernel panicked: x", console=("last", "lines"))
 STALLED = BootStalled("the guest has been idle for 90 s", console=())
+FAULT = EmulatorFault("the kernel panicked: IO-APIC + timer doesn't work!")
 NO_SHELL = GuestError("no guest agent answers")
 
 
@@ -80,6 +81,13 @@ def test_a_guest_that_does_not_boot(
 def test_an_emulated_guest_that_hangs_is_started_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert verified(monkeypatch, tmp_path, STALLED, GOOD).verdict == "passed"
     assert verified(monkeypatch, tmp_path, STALLED, accelerator="kvm").verdict == "failed"
+
+
+def test_a_fault_of_the_emulator_says_nothing_about_the_image(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert verified(monkeypatch, tmp_path, FAULT, FAULT, GOOD).verdict == "passed"
+    assert verified(monkeypatch, tmp_path, STALLED, FAULT, GOOD).verdict == "passed"
+    with pytest.raises(HostError, match="failed to boot 3 times: the kernel panicked"):
+        verified(monkeypatch, tmp_path, FAULT, FAULT, FAULT)
 
 
 def test_without_a_usable_agent_there_is_a_shell(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
