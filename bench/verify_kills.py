@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import os
 import random
 import subprocess
 import sys
@@ -48,7 +49,8 @@ def _killed(folder: Path, after: float) -> str:
     """Start a verification and kill it; its last line of output."""
     with tempfile.TemporaryFile("w+") as output:
         argv = [sys.executable, "-m", "imagebuild", "verify", str(folder)]
-        process = subprocess.Popen(argv, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
+        env = {**os.environ, "PYTHONUNBUFFERED": "1"}
+        process = subprocess.Popen(argv, env=env, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
         time.sleep(after)
         process.kill()
         process.wait()
