@@ -93,6 +93,7 @@ def ready(subject: Subject, store: Store, run: RunFolder, limit: float | None) -
     with hypervisor.connected(hide_kvm=found.emulated) as connection:
         if not connection.can("qemu" if found.emulated else "kvm", arch or "x86_64"):
             raise HostError(f"libvirt on this host cannot run a machine for {arch}", "see `imagebuild doctor`")
+        hypervisor.check_reachable(run.work / "disk", connection.qemu_uid())
         evidence = run.work / "evidence"
         evidence.mkdir(mode=0o700)
         yield Setting(

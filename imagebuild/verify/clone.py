@@ -180,7 +180,10 @@ class Clone:
             how = f" ({state.cause})" if state.cause else ""
             raise self._failed(self._console.failure or f"the machine stopped{how}")
         if state.status == "paused":
-            raise HostError("the machine was paused: its overlay could not be written", "free some space")
+            raise HostError(
+                "a clone's overlay could not be written: the host's file system is full or failing",
+                "free some space, or use another file system with --store",
+            )
         if self._console.failure is not None:
             raise self._failed(self._console.failure)
         if elapsed > limit:
