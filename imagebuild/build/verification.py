@@ -131,13 +131,13 @@ def check_artifact(job: Job, artifact: Artifact, checks: Sequence[CheckCall]) ->
         done = verify(subject, job.settings.store, job.reporter, RunFolder(job.run, job.work), label=name)
     finally:
         artifact.folder.chmod(mode)
+    record(artifact, done)
     if done.verification.failed:
         for path in done.evidence.iterdir():
             shutil.copyfile(path, job.logs / f"verify-{path.name}")
         (job.logs / RESULT).write_text(text(done.verification))
         (job.logs / JUNIT).write_text(junit(done.verification))
         raise failure(name, done.verification)
-    record(artifact, done)
 
 
 def failure(name: str, done: Verification) -> VerificationFailed:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from imagebuild.build import checks, verdict, verification
-from imagebuild.errors import RecipeError
+from imagebuild.errors import RecipeError, VerificationFailed
 from imagebuild.recipe.load import load
 from imagebuild.recipe.model.recipe import Recipe
 from imagebuild.store.artifact import Artifact
@@ -281,3 +281,24 @@ def test_how_long_an_earlier_verification_took(artifact: Artifact) -> None:
     assert verdict.seconds(artifact) == 130.4
     (artifact.folder / "manifest.json").write_text("[]")
     assert verdict.seconds(artifact) is None
+
+
+def test_a_verdict_is_revoked_when_the_same_image_fails_later(
+    artifact: Artifact, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    verdict.put_checks(artifact, CALLS)
+    verdict.put_verdict(artifact, done(CALLS))
+    work = tmp_path / "work"
+    (work / "evidence").mkdir(parents=True)
+    (work / "logs").mkdir()
+    failed = verification.VerifiedHere(done(CALLS, "failed"), work / "evidence")
+    monkeypatch.setattr(verification, "artifact_subject", lambda _, given: given)
+    monkeypatch.setattr(verification, "verify", lambda *_, **__: failed)
+    job: Any = SimpleNamespace(
+        recipe=recipe(""), run="run", work=work, logs=work / "logs", reporter=None, settings=SimpleNamespace(store=None)
+    )
+    with pytest.raises(VerificationFailed):
+        verification.check_artifact(job, artifact, CALLS)
+    assert manifest(artifact)["verification"]["verdict"] == "failed"
+    assert not verdict.is_verified(artifact, CALLS)
+    assert (work / "logs" / "verify.json").exists()
