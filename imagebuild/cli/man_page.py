@@ -48,7 +48,7 @@ def completion(ctx: click.Context, shell: str) -> None:
 
 def man_page(cli: click.Group) -> str:
     """The page imagebuild(1) as man(7) source."""
-    ctx = click.Context(cli, info_name=_NAME)
+    ctx = click.Context(cli, info_name=_NAME, **cli.context_settings)
     summary = (cli.help or "").partition("\n")[0].rstrip(".")
     lines = [
         f'.TH IMAGEBUILD 1 "" "imagebuild {imagebuild.__version__}" "User Commands"',
