@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import click
 
+from imagebuild.cli.described_call import show_call
 from imagebuild.cli.options import json_option
-from imagebuild.cli.output import echo, echo_data, echo_text
+from imagebuild.cli.output import echo, echo_data
 from imagebuild.verify import registry
 
 
@@ -31,11 +32,4 @@ def list_checks(as_json: bool) -> None:
 def show(name: str) -> None:
     """Show what the check NAME looks at, and its parameters."""
     check = registry.get(name)
-    echo_text(f"{name}\n\n{check.summary}.\n")
-    if check.description:
-        echo_text(f"{check.description}\n")
-    fields = check.params.model_fields
-    echo("Parameters: none" if not fields else "Parameters:")
-    for key, field in fields.items():
-        needed = "required" if field.is_required() else f"default {field.get_default(call_default_factory=True)!r}"
-        echo(f"  {key:<24} {field.description or ''} ({needed})")
+    show_call(name, check.summary, check.description, check.params)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import click
 
+from imagebuild.cli.described_call import show_call
 from imagebuild.cli.options import json_option
-from imagebuild.cli.output import echo, echo_data, echo_text
+from imagebuild.cli.output import echo, echo_data
 from imagebuild.customise import registry
 
 
@@ -31,11 +32,5 @@ def list_operations(as_json: bool) -> None:
 def show(name: str) -> None:
     """Show what the operation NAME does, and its parameters."""
     operation = registry.get(name)
-    echo_text(f"{name} ({operation.phase.name.lower()})\n\n{operation.summary}.\n")
-    if operation.description:
-        echo_text(f"{operation.description}\n")
-    fields = operation.params.model_fields
-    echo("Parameters: none" if not fields else "Parameters:")
-    for key, field in fields.items():
-        needed = "required" if field.is_required() else f"default {field.get_default(call_default_factory=True)!r}"
-        echo(f"  {key:<20} {field.description or ''} ({needed})")
+    phase = operation.phase.name.lower()
+    show_call(f"{name} ({phase})", operation.summary, operation.description, operation.params)

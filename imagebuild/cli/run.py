@@ -17,7 +17,6 @@ from imagebuild.cli import attached_console
 from imagebuild.cli.options import (
     Age,
     RecipeName,
-    Size,
     log_to_stderr,
     opened,
     output_option,
@@ -26,17 +25,15 @@ from imagebuild.cli.options import (
 )
 from imagebuild.cli.output import echo, echo_bytes, is_terminal
 from imagebuild.cli.report import PlainReporter
-from imagebuild.cli.target import target
+from imagebuild.cli.subject_options import MachineChoice, machine_options, named_subject
 from imagebuild.errors import HostError, UsageError
 from imagebuild.host import process
 from imagebuild.image.disk_image import Format
-from imagebuild.store.artifact import Artifact
 from imagebuild.store.runs import new_run
 from imagebuild.verify import command as in_guest
 from imagebuild.verify import throwaway
 from imagebuild.verify.clone import Clone
 from imagebuild.verify.subject import Firmware, Subject
-from imagebuild.verify.subjects import artifact_subject, image_subject
 from imagebuild.verify.throwaway import Access
 from imagebuild.verify.transport import AgentShell
 from imagebuild.verify.verifying import Setting
@@ -64,16 +61,7 @@ Examples:
 @click.option(
     "--no-login", is_flag=True, help="Start at once, without adding an SSH key: only what the image allows works."
 )
-@click.option("--format", "given", type=click.Choice(["qcow2", "raw"]), help="Format of IMAGE.")
-@click.option(
-    "--firmware", type=click.Choice(["bios", "uefi", "uefi-secure"]),
-    help="Firmware for an image without a domain definition. [default: as its partitions suggest]",
-)  # fmt: skip
-@click.option("--memory", type=Size(), default="2GiB", show_default=True, help="Memory of its machine, likewise.")
-@click.option(
-    "--machine", type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="Domain definition of the machine that the image is for.",
-)  # fmt: skip
+@machine_options
 @click.option(
     "--timeout", type=Age(), metavar="TIME",
     help="Time limit of the boot, and of COMMAND. [default: 5m for the boot, 20m when emulated; none for COMMAND]",
@@ -113,12 +101,8 @@ def run(
         log_to_stderr()
     command = command[1:] if command[:1] == ("--",) else command
     _check(command, keep, ssh=ssh, no_login=no_login)
-    found = target(image, output)
-    if isinstance(found, Artifact):
-        subject, label = artifact_subject(found, ()), found.recipe
-    else:
-        subject = image_subject(found, (), given=given, firmware=firmware, memory=memory, machine=machine)
-        label = found.name
+    named = named_subject(image, output, MachineChoice(given, firmware, memory, machine))
+    subject = named.subject
     kept = opened(store)
     clear_dead_runs(kept)
     name = new_run("run")
@@ -127,7 +111,7 @@ def run(
         access = None if key is None else Access(_public(key), secrets.token_urlsafe(9))
         with verification.ready(subject, kept, verification.RunFolder(name, work), timeout) as setting:
             with ExitStack() as stack:
-                clone = _started(stack, subject, setting, label, access, booted=bool(command or access))
+                clone = _started(stack, subject, setting, named.label, access, booted=bool(command or access))
                 if command:
                     status = _command(clone, command, timeout)
                 elif ssh and key is not None:

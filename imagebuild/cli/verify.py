@@ -16,7 +16,6 @@ from imagebuild.build.engine import clear_dead_runs, lock_name
 from imagebuild.cli.options import (
     Age,
     RecipeName,
-    Size,
     json_option,
     loaded,
     log_to_stderr,
@@ -27,16 +26,14 @@ from imagebuild.cli.options import (
 )
 from imagebuild.cli.output import echo
 from imagebuild.cli.report import JsonReporter, reporter
-from imagebuild.cli.target import target
+from imagebuild.cli.subject_options import MachineChoice, machine_options, named_subject
 from imagebuild.errors import UsageError
 from imagebuild.events import Verified
 from imagebuild.image.disk_image import Format
 from imagebuild.schema.findings import findings
-from imagebuild.store.artifact import Artifact
 from imagebuild.verify import registry
 from imagebuild.verify.check import CheckCall
 from imagebuild.verify.subject import Firmware, Subject
-from imagebuild.verify.subjects import artifact_subject, image_subject
 from imagebuild.verify.verification import Verification, data
 
 
@@ -66,18 +63,7 @@ Examples:
 @click.option(
     "--offline", is_flag=True, help="Do not boot: only look for identities on the disk, for hosts that cannot boot it."
 )
-@click.option(
-    "--format", "given", type=click.Choice(["qcow2", "raw"]), help="Format of IMAGE, if it is not recognised."
-)
-@click.option(
-    "--firmware", type=click.Choice(["bios", "uefi", "uefi-secure"]),
-    help="Firmware for an image without a domain definition. [default: as its partitions suggest]",
-)  # fmt: skip
-@click.option("--memory", type=Size(), default="2GiB", show_default=True, help="Memory of its machine, likewise.")
-@click.option(
-    "--machine", type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="Domain definition of the machine that the image is for.",
-)  # fmt: skip
+@machine_options
 @click.option("--timeout", type=Age(), metavar="TIME", help="Time limit of each boot. [default: 5m; 20m when emulated]")
 @click.option(
     "--report", type=click.Path(path_type=Path, file_okay=False),
@@ -115,27 +101,22 @@ def verify(
     """
     if verbose:
         log_to_stderr()
-    found = target(image, output)
     chosen = _chosen(recipe, wanted)
-    if isinstance(found, Artifact):
-        subject = artifact_subject(found, chosen)
-    else:
-        general = checks.general(house_rules=house_rules) if chosen is None else chosen
-        subject = image_subject(found, general, given=given, firmware=firmware, memory=memory, machine=machine)
-    subject, left = _without(subject, without)
+    choice = MachineChoice(given, firmware, memory, machine)
+    named = named_subject(image, output, choice, chosen, checks.general(house_rules=house_rules))
+    subject, left = _without(named.subject, without)
     kept = opened(store)
     clear_dead_runs(kept)
     reports = reporter(as_json=as_json, quiet=False)
-    label = found.recipe if isinstance(found, Artifact) else found.name
-    whole = isinstance(found, Artifact) and chosen is None and not left and not offline
-    lock = (
-        kept.locked(lock_name(found.folder.parents[1], found.recipe), lambda _: None)
-        if isinstance(found, Artifact) and whole
-        else nullcontext()
-    )
-    with lock, verification.verified(subject, kept, reports, label=label, limit=timeout, read_only=offline) as done:
-        if isinstance(found, Artifact) and whole:
-            verification.record(found, done)
+    recorded = None if chosen is not None or left or offline else named.artifact
+    name = None if recorded is None else lock_name(recorded.folder.parents[1], recorded.recipe)
+    lock = nullcontext() if name is None else kept.locked(name, lambda _: None)
+    with (
+        lock,
+        verification.verified(subject, kept, reports, label=named.label, limit=timeout, read_only=offline) as done,
+    ):
+        if recorded is not None:
+            verification.record(recorded, done)
         if report is not None:
             verification.report(report, done)
     if isinstance(reports, JsonReporter):

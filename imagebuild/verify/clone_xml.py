@@ -128,16 +128,7 @@ def clone(
         replaced.append("emulated, because KVM does not work on this host")
     ET.SubElement(domain, "name").text = name
     ET.SubElement(domain, "description").text = description
-    for tag in _COPIED:
-        if (found := wanted.find(tag)) is not None:
-            domain.append(_plain(found))
-    if (vcpu := domain.find("vcpu")) is not None:
-        vcpu.attrib.pop("placement", "")  # auto needs numad
-        replaced += ["CPUs not pinned"] if vcpu.attrib.pop("cpuset", "") else []
-    if accelerator == "tcg" and _without_kvm(domain):
-        replaced.append("without what KVM and Hyper-V offer to guests")
-    if wanted.find("memoryBacking/hugepages") is not None:
-        replaced.append("without the host's reserved huge pages")
+    _resources(domain, wanted, accelerator, replaced)
     domain.append(_os(wanted, nvram))
     if (cpu := _cpu(wanted, accelerator, old_cpu=old_cpu)) is not None:
         domain.append(cpu)
@@ -148,17 +139,12 @@ def clone(
     devices = ET.SubElement(domain, "devices")
     _disks(devices, wanted, disks, own_daemon=own_daemon)
     cards = list(_cards(devices, wanted, replaced))
-    serial = wanted.find("devices/serial") is not None
+    serial = shell or wanted.find("devices/serial") is not None
     if serial:
         _serial(devices, 0, console_log)
     if shell:
-        if not serial:
-            _serial(devices, 0, console_log)
         _serial(devices, 1, None)
-    agent = any(target.get("name") == AGENT for target in wanted.findall("devices/channel/target"))
-    if agent:
-        channel = ET.SubElement(devices, "channel", type="unix")
-        ET.SubElement(channel, "target", type="virtio", name=AGENT)
+    agent = _agent(devices, wanted)
     for tag in _DEVICES:
         for device in wanted.findall(f"devices/{tag}"):
             if tag != "input" or device.get("type") in _INPUTS:
@@ -167,7 +153,30 @@ def clone(
     _others(devices, wanted, replaced, tpm=tpm)
     ET.indent(domain)
     text = ET.tostring(domain, encoding="unicode")
-    return CloneXml(text, tuple(dict.fromkeys(replaced)), len(cards), serial or shell, agent, display)
+    return CloneXml(text, tuple(dict.fromkeys(replaced)), len(cards), serial, agent, display)
+
+
+def _resources(domain: ET.Element, wanted: ET.Element, accelerator: Accelerator, replaced: list[str]) -> None:
+    """Memory, CPUs, features and clock of the machine, as far as they do not depend on this host."""
+    for tag in _COPIED:
+        if (found := wanted.find(tag)) is not None:
+            domain.append(_plain(found))
+    if (vcpu := domain.find("vcpu")) is not None:
+        vcpu.attrib.pop("placement", "")  # auto needs numad
+        replaced += ["CPUs not pinned"] if vcpu.attrib.pop("cpuset", "") else []
+    if accelerator == "tcg" and _without_kvm(domain):
+        replaced.append("without what KVM and Hyper-V offer to guests")
+    if wanted.find("memoryBacking/hugepages") is not None:
+        replaced.append("without the host's reserved huge pages")
+
+
+def _agent(devices: ET.Element, wanted: ET.Element) -> bool:
+    """The guest agent's channel, if the machine has it."""
+    if not any(found.get("name") == AGENT for found in wanted.findall("devices/channel/target")):
+        return False
+    channel = ET.SubElement(devices, "channel", type="unix")
+    ET.SubElement(channel, "target", type="virtio", name=AGENT)
+    return True
 
 
 def with_serial(wanted: ET.Element) -> ET.Element:

@@ -24,8 +24,11 @@ _LONGEST = 64 << 20
 _FORMATS = ("qcow2", "raw", "raw.zst", "vmdk", "vhdx")
 
 
-def artifact_subject(artifact: Artifact, checks: Sequence[CheckCall] | None = None) -> Subject:
-    """An artifact with the machine beside it and the checks of its manifest, or with ``checks``.
+def artifact_subject(
+    artifact: Artifact, checks: Sequence[CheckCall] | None = None, *, otherwise: Sequence[CheckCall] = ()
+) -> Subject:
+    """An artifact with the machine beside it and the checks of its manifest, or with ``checks``. A
+    manifest that lists none, as that of an older build, gets those of ``otherwise``.
 
     Raises UsageError if its files are missing, damaged or not as the manifest says.
     """
@@ -40,7 +43,8 @@ def artifact_subject(artifact: Artifact, checks: Sequence[CheckCall] | None = No
     disks = tuple(_disk(artifact.folder, image) for image in images[:count] if image.format == first.format)
     packages = content.get("packages")
     family = _at(content, "recipe", "os", "family")
-    calls = list(checks if checks is not None else _checks(content.get("checks"), artifact.folder / MANIFEST))
+    listed = _checks(content.get("checks"), artifact.folder / MANIFEST) if checks is None else checks
+    calls = list(otherwise if listed is None else listed)
     return Subject(
         name=f"{artifact.recipe} {artifact.version}",
         disks=disks,
@@ -146,10 +150,12 @@ def _at(value: Any, *keys: str) -> Any:
     return value
 
 
-def _checks(found: Any, where: Path) -> list[CheckCall]:
-    """The checks that a manifest lists, each a mapping of one name to its parameters."""
+def _checks(found: Any, where: Path) -> list[CheckCall] | None:
+    """The checks that a manifest lists, each a mapping of one name to its parameters; None if it has
+    no list.
+    """
     if found is None:
-        return []
+        return None
     try:
         calls = [registry.call(name, params) for one in found for name, params in one.items()]
     except (AttributeError, TypeError, ValueError, UsageError) as error:

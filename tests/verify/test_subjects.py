@@ -108,6 +108,16 @@ def test_checks_that_are_given_replace_those_of_the_manifest(folder: Path) -> No
     assert artifact_subject(artifact(folder), ()).checks == []
 
 
+def test_a_manifest_without_checks_gets_the_general_ones(folder: Path) -> None:
+    path = folder / "manifest.json"
+    content = json.loads(path.read_text())
+    del content["checks"]
+    path.write_text(json.dumps(content))
+    assert artifact_subject(artifact(folder), otherwise=CALLS).checks == list(CALLS)
+    put(folder, checks=[])
+    assert artifact_subject(artifact(folder), otherwise=CALLS).checks == []
+
+
 def test_another_family_runs_on_a_newer_cpu_and_has_no_usable_agent(folder: Path) -> None:
     put(folder, recipe={"os": {"family": "redhat"}})
     found = artifact_subject(artifact(folder))
