@@ -91,7 +91,7 @@ def of(image: Path) -> tuple[Beside | None, str]:
 def manifest(folder: Path) -> ArtifactEntry | None:
     """The manifest in a folder; None if there is none. ManifestError if it cannot be used."""
     try:
-        content = _content(folder / MANIFEST, _LARGEST_MANIFEST)
+        content = content_of(folder / MANIFEST, _LARGEST_MANIFEST)
         if content is None:
             return None
         return _checked(json.loads(content))
@@ -105,7 +105,7 @@ def manifest(folder: Path) -> ArtifactEntry | None:
 
 def _inventory(folder: Path, sha256: str) -> Inventory | None:
     try:
-        content = _content(folder / INVENTORY, LARGEST)
+        content = content_of(folder / INVENTORY, LARGEST)
     except ManifestError as error:
         raise InventoryError(str(error)) from error
     if content is None or not sha256:
@@ -115,8 +115,10 @@ def _inventory(folder: Path, sha256: str) -> Inventory | None:
     return unpacked(content)
 
 
-def _content(path: Path, limit: int) -> bytes | None:
-    """The content of a regular file; None if there is none."""
+def content_of(path: Path, limit: int) -> bytes | None:
+    """The content of a regular file of at most ``limit`` bytes; None if there is none. Links are not
+    followed. ManifestError if it cannot be used.
+    """
     try:
         descriptor = os.open(path, _STRICT)
     except FileNotFoundError:
@@ -125,11 +127,13 @@ def _content(path: Path, limit: int) -> bytes | None:
         if error.errno == errno.ELOOP:
             raise ManifestError("it is a link") from error
         raise ManifestError(str(error.strerror)) from error
-    with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode):
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise ManifestError("it is not a regular file")
-        content = file.read(limit + 1)
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            content = file.read(limit + 1)
+    finally:
+        os.close(descriptor)
     if len(content) > limit:
         raise ManifestError("it is too large")
     return content

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Literal
 
 from imagebuild.contents.inventory import Inventory
-from imagebuild.errors import HostError, UsageError
+from imagebuild.errors import UsageError
+from imagebuild.store import beside
 from imagebuild.verify import clone_xml, identities
 from imagebuild.verify.check import CheckCall
 
@@ -67,14 +68,11 @@ class Subject:
 def definition_beside(path: Path) -> ET.Element:
     """The domain definition in a file. Raises UsageError if it is missing or not usable."""
     try:
-        with path.open("rb") as file:
-            content = file.read(clone_xml.LONGEST + 1)
-    except FileNotFoundError as error:
-        raise UsageError(f"{path} is missing: it is the machine that the image is for") from error
-    except OSError as error:
-        raise HostError(f"cannot read {path}: {error.strerror}") from error
-    if len(content) > clone_xml.LONGEST:
-        raise UsageError(f"{path} is too large for a domain definition")
+        content = beside.content_of(path, clone_xml.LONGEST)
+    except beside.ManifestError as error:
+        raise UsageError(f"{path} is not usable as a domain definition: {error}") from error
+    if content is None:
+        raise UsageError(f"{path} is missing: it is the machine that the image is for")
     try:
         return clone_xml.parsed(content.decode(), str(path))
     except UnicodeDecodeError as error:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from imagebuild.errors import HostError, UsageError
+from imagebuild.errors import UsageError
 from imagebuild.files import sha256
 from imagebuild.image import disk_image, qemu_img, references
 from imagebuild.store import beside
@@ -76,7 +76,7 @@ def image_subject(
     found = disk_image.recognise(path, given)
     guessed = _firmware(path, qemu_img.read(path, found, 0, 34 * 512))
     chosen = firmware or guessed
-    where = usual_machine(firmware=chosen, memory=memory) if machine is None else definition_beside(machine)
+    where = usual_machine(firmware=chosen, memory=memory) if machine is None else definition_beside(machine.resolve())
     notes = () if machine is not None else (f"on a usual machine with {chosen}: the image has no domain definition",)
     return Subject(
         name=path.name,
@@ -130,15 +130,12 @@ def _check_alone(path: Path, kind: str) -> None:
 
 def _manifest(path: Path) -> Mapping[str, Any]:
     try:
-        if path.stat().st_size > _LONGEST:
-            raise UsageError(f"{path} is too large for a manifest")
-        found = json.loads(path.read_bytes())
-    except FileNotFoundError as error:
-        raise UsageError(f"{path} is missing", "give an artifact's folder, or an image file") from error
-    except OSError as error:
-        raise HostError(f"cannot read {path}: {error.strerror}") from error
+        content = beside.content_of(path, _LONGEST)
+        found = None if content is None else json.loads(content)
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{path} is no manifest: {error}") from error
+    if content is None:
+        raise UsageError(f"{path} is missing", "give an artifact's folder, or an image file")
     if not isinstance(found, dict):
         raise UsageError(f"{path} is no manifest: it is not a JSON object")
     return found

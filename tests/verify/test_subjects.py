@@ -12,7 +12,7 @@ import pytest
 import zstandard
 
 from imagebuild.cli.target import target
-from imagebuild.errors import HostError, UsageError
+from imagebuild.errors import UsageError
 from imagebuild.files import sha256
 from imagebuild.machine.domain_xml import definition
 from imagebuild.store.artifact import Artifact
@@ -209,7 +209,15 @@ def test_a_manifest_that_is_too_large_or_missing(folder: Path, monkeypatch: pyte
     with pytest.raises(UsageError, match="is missing"):
         artifact_subject(artifact(folder))
     (folder / "manifest.json").mkdir()
-    with pytest.raises((HostError, UsageError)):
+    with pytest.raises(UsageError, match="it is not a regular file"):
+        artifact_subject(artifact(folder))
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "small.xml"])
+def test_a_pipe_beside_an_image_makes_nobody_wait(folder: Path, name: str) -> None:
+    (folder / name).unlink()
+    os.mkfifo(folder / name)
+    with pytest.raises(UsageError, match="it is not a regular file"):
         artifact_subject(artifact(folder))
 
 
@@ -260,13 +268,13 @@ def test_the_definition_beside_an_artifact(folder: Path, monkeypatch: pytest.Mon
     path.write_text("<domain type='kvm'/>")
     assert [disk.path.name for disk in artifact_subject(artifact(folder)).disks] == ["small.qcow2"]
     monkeypatch.setattr(clone_xml, "LONGEST", 10)
-    with pytest.raises(UsageError, match="too large for a domain definition"):
+    with pytest.raises(UsageError, match="as a domain definition: it is too large"):
         artifact_subject(artifact(folder))
     path.unlink()
     with pytest.raises(UsageError, match=r"small\.xml is missing"):
         artifact_subject(artifact(folder))
     path.mkdir()
-    with pytest.raises(HostError, match="cannot read"):
+    with pytest.raises(UsageError, match="it is not a regular file"):
         artifact_subject(artifact(folder))
 
 
