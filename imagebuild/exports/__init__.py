@@ -1,0 +1,1 @@
+"""An artifact in the formats of other platforms: OVA, Vagrant, containerDisk, Compute Engine, Azure."""

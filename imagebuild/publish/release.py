@@ -1,0 +1,97 @@
+"""What is published: the files of an artifact, under the names that they get."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from imagebuild.errors import ImageBuildError, UsageError
+from imagebuild.files import sha256
+from imagebuild.publish import names
+from imagebuild.publish.state import Published, StoredFile
+from imagebuild.store.artifact import MANIFEST, Artifact, ImageRecord
+
+
+@dataclass(frozen=True)
+class ReleaseFile:
+    """A file to send: ``path`` is here, ``stored`` what it becomes there; ``virtual_size`` is the
+    disk's, in bytes.
+    """
+
+    path: Path
+    stored: StoredFile
+    virtual_size: int
+
+
+@dataclass(frozen=True)
+class Release:
+    """A version of a template that is to be published; the system disk is the first of ``files``.
+    ``definition`` is the domain definition that lies beside the image, ``verdict`` that of the
+    verification: passed, failed, or empty if there was none.
+    """
+
+    template: str
+    version: str
+    files: tuple[ReleaseFile, ...]
+    definition: str
+    verdict: str
+    fingerprint: str
+
+    @property
+    def size(self) -> int:
+        """The bytes of all files."""
+        return sum(one.stored.size for one in self.files)
+
+    def published(self, definition: str) -> Published:
+        """The version as the record of a place has it, from now on."""
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        files = tuple(one.stored for one in self.files)
+        return Published(self.version, files, definition, now, self.verdict, self.fingerprint)
+
+
+def release(artifact: Artifact, template: str = "") -> Release:
+    """The release of an artifact; ``template`` is the recipe's name unless given.
+
+    Every image is read: raises ImageBuildError if one is not what the manifest says, and UsageError if
+    there is nothing to publish.
+    """
+    template = names.checked(template or artifact.recipe)
+    version = names.checked(artifact.version, "version")
+    try:
+        manifest = artifact.manifest()
+        content = json.loads((artifact.folder / MANIFEST).read_text(encoding="utf-8"))
+        verdict = str((content.get("verification") or {}).get("verdict", ""))
+        definition = artifact.domain.read_text(encoding="utf-8")
+    except (OSError, ValueError, AttributeError) as error:
+        raise UsageError(f"{artifact.folder} is not a complete artifact: {error}", "build it again") from error
+    images = _qcow2(artifact, manifest.images)
+    files = []
+    for number, image in enumerate(images, start=1):
+        disk = template if number == 1 else f"{template}-disk{number}"
+        path = artifact.folder / image.file
+        _check(path, image)
+        stored = StoredFile(names.file_name(disk, version, image.sha256), image.size, image.sha256)
+        files.append(ReleaseFile(path, stored, image.virtual_size))
+    return Release(template, version, tuple(files), definition, verdict, manifest.fingerprint)
+
+
+def _qcow2(artifact: Artifact, images: tuple[ImageRecord, ...]) -> list[ImageRecord]:
+    found = [image for image in images if image.format == "qcow2"]
+    if not found:
+        raise UsageError(
+            f"{artifact.recipe} {artifact.version} has no qcow2 image, and templates are in this format",
+            "add qcow2 to output.format of the recipe, and build it again",
+        )
+    return found
+
+
+def _check(path: Path, image: ImageRecord) -> None:
+    if "/" in image.file or path.is_symlink() or not path.is_file():
+        raise UsageError(f"{path} is not there as a regular file", "build it again")
+    if path.stat().st_size != image.size or sha256(path) != image.sha256:
+        raise ImageBuildError(
+            f"{path} was changed after it was built: its SHA-256 is not the one in {MANIFEST}",
+            "build it again; nothing was published",
+        )

@@ -1,0 +1,159 @@
+"""The record of a template at one place: which versions are there, which one is current.
+
+It is kept as JSON, in the metadata of the pointer domain on a libvirt host and in a file elsewhere. It
+is read as strictly as everything that somebody else could have written. Pure.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from imagebuild.errors import ImageBuildError, UsageError
+from imagebuild.publish import names
+
+SCHEMA = 1
+"""Incremented when a field changes its meaning or is removed."""
+LARGEST = 3 << 20
+"""The most bytes of a record; libvirt passes no text of more than 4 MiB."""
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_DEFINITION = 64 << 10
+
+
+class RecordError(ImageBuildError):
+    """The record of a template cannot be used; the message says why."""
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """A published file: its size in bytes and its SHA-256 in hexadecimal."""
+
+    name: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Published:
+    """A version of a template at one place. ``files`` has the system disk first; ``definition`` is the
+    libvirt domain definition of its machine, with only the names of the files; ``published`` is UTC
+    (ISO 8601); ``verdict`` is passed, failed or empty; ``fingerprint`` is the artifact's.
+    """
+
+    version: str
+    files: tuple[StoredFile, ...]
+    definition: str = ""
+    published: str = ""
+    verdict: str = ""
+    fingerprint: str = ""
+
+
+@dataclass(frozen=True)
+class TemplateState:
+    """A template at one place. ``current`` and ``previous`` name versions in ``versions``, which are in
+    the order of publishing; ``previous`` is what was current before, and may be empty.
+    """
+
+    template: str
+    current: str
+    previous: str
+    versions: tuple[Published, ...]
+
+    def version(self, name: str) -> Published | None:
+        """The version of this name, if it is there."""
+        return next((one for one in self.versions if one.version == name), None)
+
+    def switched(self, version: str) -> TemplateState:
+        """The same with another current version, which must be there."""
+        if version == self.current:
+            return self
+        return replace(self, current=version, previous=self.current)
+
+    def with_version(self, new: Published) -> TemplateState:
+        """The same with this version, as the newest and current one."""
+        others = tuple(one for one in self.versions if one.version != new.version)
+        return replace(self, versions=(*others, new)).switched(new.version)
+
+    def without(self, version: str) -> TemplateState:
+        """The same without a version, which must not be the current one."""
+        kept = tuple(one for one in self.versions if one.version != version)
+        return replace(self, versions=kept, previous="" if self.previous == version else self.previous)
+
+
+def first(template: str, version: Published) -> TemplateState:
+    """The record of a template with its first version."""
+    return TemplateState(template, version.version, "", (version,))
+
+
+def encoded(state: TemplateState) -> str:
+    """The record as JSON in pure ASCII."""
+    return json.dumps({"schema": SCHEMA, **asdict(state)}, indent=1, ensure_ascii=True)
+
+
+def decoded(text: str | bytes, template: str) -> TemplateState:
+    """The record of ``template`` in a text that anybody could have written. Raises RecordError."""
+    try:
+        return _decoded(text, template)
+    except RecursionError as error:
+        raise RecordError(f"the record of the template {template} cannot be used: it is not JSON") from error
+    except (ValueError, KeyError, TypeError, UsageError) as error:
+        why = f"it has no {error}" if isinstance(error, KeyError) else str(error)
+        raise RecordError(f"the record of the template {template} cannot be used: {why}") from error
+
+
+def _decoded(text: str | bytes, template: str) -> TemplateState:
+    if len(text) > LARGEST:
+        raise ValueError("it is too large")
+    data = json.loads(text)
+    if not isinstance(data, dict):
+        raise TypeError("it is not an object")
+    if data["schema"] != SCHEMA:
+        raise ValueError("it was written by another version of imagebuild")
+    if data["template"] != template:
+        raise ValueError("it belongs to another template")
+    versions = tuple(map(_published, _list(data["versions"])))
+    current, previous = _name(data["current"]), _name(data["previous"]) if data["previous"] else ""
+    known = [one.version for one in versions]
+    if len(set(known)) != len(known) or current not in known or (previous or current) not in known:
+        raise ValueError("its versions contradict each other")
+    return TemplateState(template, current, previous, versions)
+
+
+def _published(data: Mapping[str, Any]) -> Published:
+    definition = _text(data["definition"])
+    if len(definition) > _DEFINITION:
+        raise ValueError("a definition in it is too large")
+    files = tuple(map(_file, _list(data["files"])))
+    if not files:
+        raise ValueError("a version in it has no file")
+    texts = {key: _text(data[key]) for key in ("published", "verdict", "fingerprint")}
+    return Published(_name(data["version"]), files, definition, **texts)
+
+
+def _file(data: Mapping[str, Any]) -> StoredFile:
+    name, size, sha256 = _text(data["name"]), data["size"], _text(data["sha256"])
+    known = names.parsed(name)
+    if type(size) is not int or size < 0:
+        raise TypeError("a size in it is not a number")
+    if not _SHA256.fullmatch(sha256) or known is None or known.digest != sha256[: names.DIGITS]:
+        raise ValueError("it names a file that is not one of a template")
+    return StoredFile(name, size, sha256)
+
+
+def _name(value: Any) -> str:
+    return names.checked(_text(value))
+
+
+def _list(value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise TypeError("it has a wrong value")
+    return value
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError("it has a wrong value")
+    return value
