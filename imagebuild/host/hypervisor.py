@@ -212,7 +212,7 @@ def default_uri() -> str:
 
 def answers() -> bool:
     """Whether a daemon answers, or would be started on demand. Nothing is started here."""
-    _start_event_loop()
+    start_event_loop()
     if default_uri() != SYSTEM or _has_systemd():
         return True
     connection, _ = _open(SYSTEM)
@@ -229,7 +229,7 @@ def connected(*, hide_kvm: bool = False) -> Iterator[Hypervisor]:
     ``hide_kvm`` affects only a daemon that is started here: a KVM that does not work is hidden from
     it, otherwise it probes QEMU again at every look-up. Raises HostError.
     """
-    _start_event_loop()
+    start_event_loop()
     uri = default_uri()
     start_it = uri == SYSTEM and not _has_systemd()
     opened: list[Hypervisor] = []
@@ -298,7 +298,7 @@ def _mend(uri: str) -> str:
 _loop_started = threading.Lock()
 
 
-def _start_event_loop() -> None:
+def start_event_loop() -> None:
     """Register libvirt's event loop and run it in a thread, once per process."""
     if not _loop_started.acquire(blocking=False):
         return
