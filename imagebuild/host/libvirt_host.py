@@ -7,6 +7,7 @@ not relied on: it takes more and fewer bytes than were announced without an erro
 
 from __future__ import annotations
 
+import secrets
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -52,15 +53,16 @@ class Pool:
 
 @dataclass(frozen=True)
 class Volume:
-    """A volume; sizes in bytes. ``capacity`` is the disk's, ``backing`` the path of its backing file,
-    which is empty without one."""
+    """A volume; sizes in bytes. ``capacity`` is the disk's, ``physical`` the file's, ``backing`` the
+    path of its backing file, which is empty without one."""
 
     name: str
     path: str
     format: str
     capacity: int
-    allocation: int
+    physical: int
     backing: str
+    backing_format: str
 
 
 @dataclass(frozen=True)
@@ -129,6 +131,18 @@ class LibvirtHost:
                         self._call(lambda: found.create(0))
             if not found.isActive():
                 self._call(lambda: found.create(0))
+
+    def look_in(self, folder: str) -> list[Volume]:
+        """The volumes in a folder that is no pool: a transient pool shows them for a moment."""
+        name = f"imagebuild-look-{secrets.token_hex(4)}"
+        text = f"<pool type='dir'><name>{name}</name><target><path>{escape(folder)}</path></target></pool>"
+        with self._translated(f"look for images in {folder}"):
+            pool = self._call(lambda: self._connection.storagePoolCreateXML(text, 0))
+        try:
+            return self.volumes(name)
+        finally:
+            with suppress(libvirt.libvirtError, HostError):
+                self._call(pool.destroy)
 
     def volumes(self, pool: str) -> list[Volume]:
         """The volumes that libvirt knows in an active pool."""
@@ -378,14 +392,15 @@ def _pool(found: Any) -> Pool:
 
 def _volume(found: Any) -> Volume:
     root = safe_xml.parsed(found.XMLDesc(0), "the description of a volume", root="volume", what="volume")
-    kind = root.find("target/format")
+    kind, below = root.find("target/format"), root.find("backingStore/format")
     return Volume(
         str(found.name()),
         root.findtext("target/path") or str(found.path()),
         "" if kind is None else kind.get("type", ""),
         int(root.findtext("capacity") or 0),
-        int(root.findtext("allocation") or 0),
+        int(root.findtext("physical") or 0),
         root.findtext("backingStore/path") or "",
+        "" if below is None else below.get("type", ""),
     )
 
 

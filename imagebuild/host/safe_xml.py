@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ET
 
 from imagebuild.errors import UsageError
 
-LONGEST = 1 << 20
+LONGEST = 4 << 20
 """The most characters that are read."""
 _DEEPEST = 32
 """The most elements within each other: libvirt's schema needs about ten."""
@@ -35,14 +35,19 @@ class _Checked(ET.TreeBuilder):
         return super().end(tag)
 
 
-def parsed(text: str, where: str, *, root: str = "domain", what: str = "domain definition") -> ET.Element:
-    """The root element, which must be ``root``. Raises UsageError, which names ``where``."""
+def any_root(text: str, where: str, what: str = "domain definition") -> ET.Element:
+    """The root element. Raises UsageError, which names ``where``."""
     if len(text) > LONGEST:
         raise UsageError(f"{where} is no {what}: it is too large")
     try:
-        found = ET.fromstring(text, ET.XMLParser(target=_Checked(where, what)))  # noqa: S314 - refuses document types
+        return ET.fromstring(text, ET.XMLParser(target=_Checked(where, what)))  # noqa: S314 - refuses document types
     except ET.ParseError as error:
         raise UsageError(f"{where} is not valid XML: {error}") from error
+
+
+def parsed(text: str, where: str, *, root: str = "domain", what: str = "domain definition") -> ET.Element:
+    """The root element, which must be ``root``. Raises UsageError, which names ``where``."""
+    found = any_root(text, where, what)
     if found.tag != root:
         raise UsageError(f"{where} is no {what}: its root element is {found.tag!r}")
     return found

@@ -21,12 +21,52 @@ NAMESPACE = "urn:imagebuild:template:1"
 INSTANCE = "urn:imagebuild:instance:1"
 """Of the element in the metadata of a domain that was made from a template."""
 _HARDWARE = frozenset(
-    "memory currentMemory memoryBacking hugepages page nosharepages vcpu iothreads cputune vcpupin os type firmware"
-    " feature loader boot features acpi apic pae smm cpu model topology numa cell clock on_poweroff on_reboot on_crash"
-    " devices memballoon input graphics listen video name metadata uuid description title".split()
+    [
+        "memory",
+        "currentMemory",
+        "memoryBacking",
+        "hugepages",
+        "page",
+        "nosharepages",
+        "vcpu",
+        "iothreads",
+        "cputune",
+        "vcpupin",
+        "os",
+        "type",
+        "firmware",
+        "feature",
+        "loader",
+        "boot",
+        "features",
+        "acpi",
+        "apic",
+        "pae",
+        "smm",
+        "cpu",
+        "model",
+        "topology",
+        "numa",
+        "cell",
+        "clock",
+        "on_poweroff",
+        "on_reboot",
+        "on_crash",
+        "devices",
+        "memballoon",
+        "input",
+        "graphics",
+        "listen",
+        "video",
+        "name",
+        "metadata",
+        "uuid",
+        "description",
+        "title",
+    ]
 )
-_DEVICES = frozenset("disk controller interface serial console channel rng tpm".split())
-_INNER = frozenset("driver source target mac model backend".split())
+_DEVICES = frozenset(["disk", "controller", "interface", "serial", "console", "channel", "rng", "tpm"])
+_INNER = frozenset(["driver", "source", "target", "mac", "model", "backend"])
 _LIBOSINFO = "{http://libosinfo.org/xmlns/libvirt/domain/1.0}"
 _RANDOM = frozenset(("/dev/urandom", "/dev/random"))
 _FIXED: dict[str, frozenset[str]] = {
@@ -111,6 +151,13 @@ def machine(version: Published, paths: Sequence[str], *, kvm: bool, template: bo
     for disk, path in zip(disks, paths, strict=True):
         _use(disk, path, template=template)
     return root
+
+
+def machine_type(version: Published) -> tuple[str, str]:
+    """The type of the domain (kvm, qemu, xen) and the architecture."""
+    root = checked(version.definition, f"the definition of version {version.version}")
+    kind = root.find("os/type")
+    return root.get("type", ""), "x86_64" if kind is None else kind.get("arch", "x86_64")
 
 
 def _use(disk: ET.Element, path: str, *, template: bool) -> None:
