@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from imagebuild.publish.parallel import Attempt, Work
 from imagebuild.publish.places import Place
+from imagebuild.publish.publication import Publication
 from imagebuild.publish.results import TargetResult
-from imagebuild.publish.transfer import Publication, recorded_in
+from imagebuild.publish.transfer import recorded_in
 
 
 @dataclass(frozen=True, kw_only=True)

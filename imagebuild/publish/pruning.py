@@ -124,8 +124,8 @@ class _Pruning:
         """Remove it."""
         for state in self._selected():
             before = len(self.removed)
-            chosen = self._choose(state)
-            if chosen.old:
+            self._choose(state)
+            if len(self.removed) > before:
                 self._drop(state, self.removed[before:])
         for name, files in self._leftovers().items():
             unused = self._unused(name, files)
@@ -137,38 +137,42 @@ class _Pruning:
         found = [self._states[name] for name in self._wanted]
         return [state for state in found if state is not None]
 
-    def _choose(self, state: TemplateState) -> _Choice:
+    def _choose(self, state: TemplateState) -> None:
         chosen = choice(state, self._keep, self._target.used(state))
         self.kept += chosen.kept
         for one in chosen.old:
             self.removed.append(self._removal(state.template, one.version, [file.name for file in one.files]))
-        return chosen
 
     def _drop(self, state: TemplateState, removals: Sequence[Removal]) -> None:
         """Remove versions from the record, and then their files.
 
-        Who began to use a file in the meantime keeps it: without a version it is a leftover.
+        Who began to use a file in the meantime keeps it: it is a leftover then.
         """
         after = state
         for one in removals:
             after = after.without(one.version)
         switch(self._target, after, self._attempt)
         self._states[state.template] = after
-        used = self._target.used(state)
-        still = {file.name for version in after.versions for file in version.files}
-        self._remove([file for one in removals for file in one.files if file not in used and file not in still])
+        spared = {*self._target.used(state), *self._named()}
+        for at, one in enumerate(removals, start=len(self.removed) - len(removals)):
+            files = [file for file in one.files if file not in spared]
+            self._remove(files)
+            self.removed[at] = self._removal(one.template, one.version, files)
 
     def _remove(self, files: Sequence[str]) -> None:
         for file in files:
             self._attempt.enter("remove", f"removing {file}")
             self._target.remove(file)
 
+    def _named(self) -> set[str]:
+        """All files that records name."""
+        return {file.name for state in self._states.values() if state for one in state.versions for file in one.files}
+
     def _leftovers(self) -> dict[str, list[str]]:
         """Files that no record names, by the disk that their name says."""
-        named = {file.name for state in self._states.values() if state for one in state.versions for file in one.files}
         going = {file for one in self.removed for file in one.files}
         found: dict[str, list[str]] = {}
-        for file in sorted(set(self._stored) - named - going):
+        for file in sorted(set(self._stored) - self._named() - going):
             known = names.parsed(file)
             if known is not None and (not self._names or any(names.is_of(file, name) for name in self._names)):
                 found.setdefault(known.disk, []).append(file)

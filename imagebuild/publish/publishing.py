@@ -10,10 +10,11 @@ from imagebuild.errors import ImageBuildError
 from imagebuild.publish.canary import CanaryCheck
 from imagebuild.publish.parallel import Attempt, Work
 from imagebuild.publish.places import Place
+from imagebuild.publish.publication import Publication
 from imagebuild.publish.results import TargetResult
 from imagebuild.publish.rollback import undo
 from imagebuild.publish.state import TemplateState
-from imagebuild.publish.transfer import Publication, publish_to
+from imagebuild.publish.transfer import publish_to
 
 
 @dataclass(frozen=True)

@@ -3,30 +3,16 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
 
 from imagebuild.errors import HostError, ImageBuildError
 from imagebuild.log import logger
 from imagebuild.publish import state as records
 from imagebuild.publish.parallel import Attempt
-from imagebuild.publish.release import Release, ReleaseFile
+from imagebuild.publish.publication import Publication
+from imagebuild.publish.release import ReleaseFile
 from imagebuild.publish.results import TargetResult
-from imagebuild.publish.state import Published, StoredFile, TemplateState
+from imagebuild.publish.state import StoredFile, TemplateState
 from imagebuild.publish.target import Target
-
-
-@dataclass(frozen=True)
-class Publication:
-    """What is published, and how.
-
-    ``verify_stored`` reads back the digests also where the version is current already; ``repair``
-    sends a file again that was altered at a target.
-    """
-
-    release: Release
-    version: Published
-    verify_stored: bool = True
-    repair: bool = False
 
 
 def publish_to(target: Target, wanted: Publication, attempt: Attempt) -> tuple[TargetResult, TemplateState | None]:
