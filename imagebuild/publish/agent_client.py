@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -53,7 +54,7 @@ class HostAgent(AbstractContextManager["HostAgent"]):
         stall: float = STALL,
     ) -> None:
         self._name = name
-        self._start = lambda: Channel(command, name, stall)
+        self._start: Callable[[], Channel] = partial(Channel, command, name, stall)
         self._running: Channel | None = None
         self._folder = ""
         self._locked = False
