@@ -79,7 +79,7 @@ class FolderTarget:
         with self._unusable(), _opened(self._folder / record_name(template)) as descriptor:
             if descriptor is None:
                 return None
-            with open(descriptor, "rb", closefd=False) as file:  # noqa: PTH123 - a descriptor
+            with open(descriptor, "rb", closefd=False) as file:
                 content = file.read(LARGEST + 1)
         if len(content) > LARGEST:
             raise RecordError(f"the record of the template {template} cannot be used: it is too large")
@@ -103,12 +103,9 @@ class FolderTarget:
                 return 0
             try:
                 count = self._copy(file, part, progress)
-            except (OSError, HostError) as error:
-                if isinstance(error, HostError) or error.errno in _NO_ROOM:
+            except (OSError, ImageBuildError) as error:
+                if not isinstance(error, OSError) or error.errno in _NO_ROOM:
                     part.unlink(missing_ok=True)
-                raise
-            except ImageBuildError:
-                part.unlink(missing_ok=True)
                 raise
             _rename(part, final)
             sync(self._folder)
@@ -122,8 +119,8 @@ class FolderTarget:
                 raise HostError(f"{path} is not a file of its own", "remove it")
             self._check_room(file.stored.size - status.st_blocks * 512)
             count = sent(file, _LocalPart(descriptor), progress)
-            os.fchmod(descriptor, 0o444)
             os.fsync(descriptor)
+            os.fchmod(descriptor, 0o444)  # last: a read-only part could not be opened again
         finally:
             os.close(descriptor)
         return count

@@ -39,7 +39,7 @@ def sent(file: ReleaseFile, part: Part, progress: Progress) -> int:
     there: int | None = part.size()
     at = written = 0
     with file.path.open("rb", buffering=0) as source:
-        while block := source.read(BLOCK):
+        while at < total and (block := source.read(min(BLOCK, total - at))):
             if there is not None and (at + len(block) > there or part.read(at, len(block)) != block):
                 part.cut(at)
                 there = None
@@ -49,9 +49,10 @@ def sent(file: ReleaseFile, part: Part, progress: Progress) -> int:
             digest.update(block)
             at += len(block)
             progress(at, total)
+        grown = bool(source.read(1))
     if there is not None and there > at:
         part.cut(at)
-    if at != total or digest.hexdigest() != file.stored.sha256:
+    if grown or at != total or digest.hexdigest() != file.stored.sha256:
         raise ImageBuildError(
             f"{file.path} was changed while it was sent: its SHA-256 is not the one in its manifest",
             "build it again; nothing was published",
