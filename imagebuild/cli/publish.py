@@ -101,7 +101,7 @@ def publish(
     where = places(destinations(to, config))
     first = None if canary is None else _canaries(canary, where, config)
     check = None if canary_check is None else command_check(canary_check, canary_timeout)
-    reports = reporter(as_json=as_json, quiet=False)
+    reports = reporter(as_json=as_json, quiet=False, live_only=dry_run)
     work = Work(reports, jobs)
     wanted = _publication(image, output, template, reports)
     _require_verdict(wanted.release, unverified=unverified, despite_failure=despite_failure)

@@ -39,4 +39,8 @@ def places(destinations: Sequence[Destination]) -> list[Place]:
 
 
 def _uri(one: Destination) -> str:
-    return one.entry.uri if isinstance(one.entry, Host) else one.entry.url
+    """The URI of a host, the URL of a target, the absolute path of a folder."""
+    if isinstance(one.entry, Host):
+        return one.entry.uri
+    place = one.entry.parsed
+    return str(one.path(place.path).absolute()) if place.kind == "folder" else one.entry.url

@@ -19,7 +19,7 @@ from imagebuild.publish.results import TargetResult, TargetStatus
 
 Result = TypeVar("Result", bound=TargetResult)
 JOBS = 4
-_PATIENCE = 5.0
+_PATIENCE = 3.0
 """Seconds after an interruption before the programs that the threads wait for are ended too."""
 
 _LOOK = 0.2

@@ -81,7 +81,7 @@ class Publishing:
         def one(place: Place, attempt: Attempt) -> TargetResult:
             attempt.enter("canary check")
             check(place, self.wanted.release)
-            return TargetResult(**attempt.values("read"))
+            return TargetResult(**attempt.values("checked"))
 
         found = self.work.each(places, "canary", TargetResult, one)
         return [done if judged.good else _bad(done, judged) for done, judged in zip(results, found, strict=True)]
