@@ -186,4 +186,6 @@ def _parameters(query: str, transport: Transport) -> dict[str, str]:
         if not allowed[key].fullmatch(value):
             raise ValueError(f"the parameter {key} of the URI has an invalid value: {shown(value)}")
         parameters[key] = value
+    if parameters.get("no_verify") == "0":
+        del parameters["no_verify"]  # the default; so that it is there only if it matters
     return parameters
