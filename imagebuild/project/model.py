@@ -56,10 +56,6 @@ AbsolutePath = Annotated[
 Names = Annotated[tuple[f.Name, ...], BeforeValidator(without_nothing)]
 
 
-def _default_path(data: dict[str, Any]) -> str | None:
-    return None if uris.parsed(data["uri"]).is_session else uris.SYSTEM_POOL
-
-
 class Host(Section):
     """A machine with a libvirt daemon, and the pool on it that templates are published to."""
 
@@ -73,9 +69,9 @@ class Host(Section):
     )
     pool: f.Name = Field("default", description="The storage pool for the templates, of type directory.")
     path: AbsolutePath | None = Field(
-        default_factory=_default_path,
-        description="The folder of the pool if it does not exist yet. Default: `/var/lib/libvirt/images` for a system"
-        " daemon, the folder that libvirt chooses for a session.",
+        None,
+        description="The folder in which the pool is made if the host does not have it, such as"
+        " `/var/lib/libvirt/images`. Default: a missing pool is an error.",
     )
     labels: Names = Field((), description="Words that select several hosts: `--to label=WORD`.")
     shell: bool = Field(

@@ -15,8 +15,6 @@ from typing import Literal, cast
 from imagebuild.schema.fields import shown, text
 
 Transport = Literal["unix", "ssh", "tls", "tcp"]
-SYSTEM_POOL = "/var/lib/libvirt/images"
-"""The folder of the pool `default` of a system daemon, as virt-manager and virt-install make it."""
 
 HOST = r"[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,251}[A-Za-z0-9_])?|\[[0-9A-Fa-f:.]{2,45}\]"
 USER = r"[A-Za-z0-9_][A-Za-z0-9._+-]{0,62}"
@@ -186,4 +184,6 @@ def _parameters(query: str, transport: Transport) -> dict[str, str]:
         if not allowed[key].fullmatch(value):
             raise ValueError(f"the parameter {key} of the URI has an invalid value: {shown(value)}")
         parameters[key] = value
+    if parameters.get("no_verify") == "0":
+        del parameters["no_verify"]  # the default; so that it is there only if it matters
     return parameters

@@ -45,12 +45,12 @@ def storage(keys: str) -> str:
 
 def test_a_host_has_defaults() -> None:
     one = project(host("uri: qemu+ssh://root@kvm1.example.org/system")).hosts["a"]
-    assert (one.pool, one.path, one.labels, one.has_shell) == ("default", "/var/lib/libvirt/images", (), True)
+    assert (one.pool, one.path, one.labels, one.has_shell) == ("default", None, (), True)
     assert (one.insecure, one.sudo, one.identity_file, one.known_hosts_file) == (False, False, None, None)
 
 
-@pytest.mark.parametrize("written", ["qemu:///session", "qemu+ssh://me@h/session"])
-def test_the_folder_of_a_sessions_pool_is_libvirts_choice(written: str) -> None:
+@pytest.mark.parametrize("written", ["qemu:///session", "qemu+ssh://me@h/session", "qemu:///system"])
+def test_a_pool_is_made_only_where_the_project_says(written: str) -> None:
     assert project(host(f"uri: {written}")).hosts["a"].path is None
     assert project(host(f"uri: {written}\npath: /home/me//pool/")).hosts["a"].path == "/home/me/pool"
 
@@ -74,7 +74,7 @@ def test_a_shell_is_where_programs_can_run() -> None:
          uri.LibvirtUri("ssh", "/system", "kvm_1", parameters={"proxy": "native", "mode": "auto"})),
         ("qemu+tls://h:16514/system?pkipath=/etc/pki/x",
          uri.LibvirtUri("tls", "/system", "h", port=16514, parameters={"pkipath": "/etc/pki/x"})),
-        ("qemu+ssh://h/system?no_verify=0", uri.LibvirtUri("ssh", "/system", "h", parameters={"no_verify": "0"})),
+        ("qemu+ssh://h/system?no_verify=0", uri.LibvirtUri("ssh", "/system", "h")),
     ],
 )  # fmt: skip
 def test_uris_that_are_accepted(written: str, expected: uri.LibvirtUri) -> None:

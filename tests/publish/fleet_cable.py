@@ -22,7 +22,7 @@ _RETURN = 0x06
 
 def processes(namespace: int) -> list[int]:
     """All processes in the process namespace of a process."""
-    own = os.readlink(f"/proc/{namespace}/ns/pid")
+    own = Path(f"/proc/{namespace}/ns/pid").readlink()
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
