@@ -16,9 +16,9 @@ from imagebuild.files import write_atomically
 from imagebuild.host.hints import command_line
 from imagebuild.project import creation
 from imagebuild.project import schema as project_schema
+from imagebuild.publish import reports
 from imagebuild.recipe import schema as recipe_schema
 from imagebuild.recipe.load import one_image
-from imagebuild.publish import reports
 from imagebuild.verify import verification
 
 

@@ -8,7 +8,7 @@ from functools import partial
 
 from imagebuild.project.model import Host
 from imagebuild.project.select import Destination
-from imagebuild.publish.places import Place
+from imagebuild.publish.places import TargetPlace
 from imagebuild.publish.target import Target
 
 
@@ -33,9 +33,9 @@ def _storage(destination: Destination) -> Iterator[Target]:
     yield storage_target(destination.name, destination.entry, destination.folder)
 
 
-def places(destinations: Sequence[Destination]) -> list[Place]:
+def places(destinations: Sequence[Destination]) -> list[TargetPlace]:
     """The same as places to work on."""
-    return [Place(one.name, partial(opened, one), _uri(one)) for one in destinations]
+    return [TargetPlace(one.name, partial(opened, one), _uri(one)) for one in destinations]
 
 
 def _uri(one: Destination) -> str:

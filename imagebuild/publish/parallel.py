@@ -14,7 +14,7 @@ from imagebuild.errors import ImageBuildError, Interrupted, from_os
 from imagebuild.host import process
 from imagebuild.log import logger
 from imagebuild.progress import SILENT, Progress, Reporter
-from imagebuild.publish.places import Place
+from imagebuild.publish.places import TargetPlace
 from imagebuild.publish.results import TargetResult, TargetStatus
 
 Result = TypeVar("Result", bound=TargetResult)
@@ -62,6 +62,10 @@ class Attempt:
         return {"target": self.target, "status": status, "seconds": seconds, **known}
 
 
+OneTarget = Callable[[TargetPlace, Attempt], Result]
+"""The work on one target; may raise ImageBuildError and OSError."""
+
+
 @dataclass
 class Work:
     """What the work on several targets shares; ``jobs`` of them are worked on at the same time."""
@@ -76,7 +80,11 @@ class Work:
         return self.stop.is_set()
 
     def each(
-        self, places: Sequence[Place], verb: str, kind: type[Result], work: Callable[[Place, Attempt], Result]
+        self,
+        places: Sequence[TargetPlace],
+        verb: str,
+        kind: type[Result],
+        work: OneTarget[Result],
     ) -> list[Result]:
         """The result of ``work`` for each place, in their order; ``kind`` also holds a failure.
 
@@ -84,7 +92,7 @@ class Work:
         """
         done: dict[int, Result] = {}
 
-        def keep(at: int, place: Place) -> None:
+        def keep(at: int, place: TargetPlace) -> None:
             done[at] = self._one(place, verb, kind, work)
 
         self._run([partial(keep, at, place) for at, place in enumerate(places)], verb)
@@ -114,7 +122,7 @@ class Work:
             while not ended.wait(_PATIENCE) and begun.is_set():
                 process.stop_all()
 
-    def _one(self, place: Place, verb: str, kind: type[Result], work: Callable[[Place, Attempt], Result]) -> Result:
+    def _one(self, place: TargetPlace, verb: str, kind: type[Result], work: OneTarget[Result]) -> Result:
         attempt = Attempt(place.name, self.stop)
         if self.stop.is_set():
             return self._not_started(place, kind)
@@ -131,7 +139,7 @@ class Work:
             what = f"unexpected {type(error).__name__}: {error}"
             return self._failed(attempt, kind, ImageBuildError(what, "this is a defect; --verbose shows where"))
 
-    def _not_started(self, place: Place, kind: type[Result]) -> Result:
+    def _not_started(self, place: TargetPlace, kind: type[Result]) -> Result:
         return kind(target=place.name, status="not started", message="interrupted before it began")
 
     def _failed(self, attempt: Attempt, kind: type[Result], error: ImageBuildError) -> Result:

@@ -16,7 +16,7 @@ from imagebuild.progress import SILENT_REPORTER
 from imagebuild.publish import results, state
 from imagebuild.publish.canary import command_check
 from imagebuild.publish.parallel import Work
-from imagebuild.publish.places import Place
+from imagebuild.publish.places import TargetPlace
 from imagebuild.publish.publishing import Canaries, Publishing
 from imagebuild.publish.release import Release
 from imagebuild.publish.results import TargetResult
@@ -287,7 +287,7 @@ class CanaryRun:
         self.checked: list[str] = []
         self.bad: set[str] = set()
 
-    def check(self, place: Place, wanted: Release) -> None:
+    def check(self, place: TargetPlace, wanted: Release) -> None:
         self.checked.append(place.name)
         assert wanted == self.wanted
         assert [one.current() for one in self.targets] == ["2", "2", "1", "1", "1"]
@@ -377,7 +377,7 @@ def test_a_canary_that_somebody_switched_in_between_stays(run: CanaryRun, tmp_pa
     other = release(tmp_path, "3")
     old_check = run.check
 
-    def check(place: Place, wanted: Release) -> None:
+    def check(place: TargetPlace, wanted: Release) -> None:
         try:
             old_check(place, wanted)
         finally:
