@@ -110,6 +110,7 @@ def peers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[type[A
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch, no_proxy: None) -> None:
     monkeypatch.setattr(s3_upload, "PIECE", 5 * MIB)
+    monkeypatch.setattr(s3_upload, "AT_ONCE", 1)
     monkeypatch.setattr(resuming, "BLOCK", MIB)
 
 

@@ -1,6 +1,6 @@
 """Publishes to one target as the engine does; run as a program it is killed by the tests.
 
-    storage_driver.py NAME ENTRY.json FOLDER VERSION=FILE…
+storage_driver.py NAME ENTRY.json FOLDER VERSION=FILE…
 """
 
 from __future__ import annotations
