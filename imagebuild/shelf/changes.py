@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from imagebuild.errors import UsageError
 from imagebuild.schema.findings import did_you_mean
-from imagebuild.shelf.record import ShelfRecord, ShelvedTemplate, ShelvedVersion
+from imagebuild.shelf.record import SCHEMA, ShelfRecord, ShelvedTemplate, ShelvedVersion
 
 Arrival = tuple[str, ShelvedVersion]
 """The name of a template, and a version of it."""
@@ -48,6 +48,7 @@ def changed(
     same = new == former.templates
     files = {file.name for one in new for version in one.versions for file in version.files}
     return ShelfRecord(
+        schema=SCHEMA,
         serial=former.serial if same else serial,
         changed=former.changed if same and former.changed else now,
         complete=False,

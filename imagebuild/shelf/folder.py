@@ -20,7 +20,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from imagebuild.errors import HostError, ImageBuildError, UsageError
-from imagebuild.files import remove_tree, sync, write_atomically
+from imagebuild.files import remove_tree, sync
 from imagebuild.host import locks
 from imagebuild.shelf import record as records
 from imagebuild.shelf.record import ShelfRecord, ShelvedFile
@@ -57,11 +57,12 @@ class Shelf:
         for name in _FOREIGN:
             if os.path.lexists(self.root / name):
                 raise UsageError(f"{self.root} was not written by `shelf build`, and has its own {name}", hint)
-        return ShelfRecord()
+        return records.EMPTY
 
     def write_record(self, record: ShelfRecord) -> None:
         """Replace the record."""
-        write_atomically(self._record, records.encoded(record))
+        self.put(self.write(_RECORD, records.encoded(record)), f"{_OWN}/{_RECORD}")
+        sync(self._record.parent)
 
     def prepare(self, former: ShelfRecord) -> None:
         """Create the folders in which files are served. A new shelf gets its record before: a folder of

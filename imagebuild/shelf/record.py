@@ -120,13 +120,13 @@ class ShelfRecord:
 
     __pydantic_config__: ClassVar[ConfigDict] = _STRICT
 
-    serial: _Number = 0
-    changed: _Time | Literal[""] = ""
-    complete: bool = True
-    signer: Annotated[str, Field(pattern=r"^[0-9A-F]{0,64}$")] = ""
-    templates: tuple[ShelvedTemplate, ...] = ()
-    grace: tuple[str, ...] = ()
-    schema: Annotated[int, Field(ge=SCHEMA, le=SCHEMA)] = SCHEMA
+    schema: Annotated[int, Field(ge=SCHEMA, le=SCHEMA)]
+    serial: _Number
+    changed: _Time | Literal[""]
+    complete: bool
+    signer: Annotated[str, Field(pattern=r"^[0-9A-F]{0,64}$")]
+    templates: tuple[ShelvedTemplate, ...]
+    grace: tuple[str, ...]
 
     @property
     def files(self) -> tuple[ShelvedFile, ...]:
@@ -136,6 +136,10 @@ class ShelfRecord:
     def template(self, name: str) -> ShelvedTemplate | None:
         """The template of this name, if it is on the shelf."""
         return next((one for one in self.templates if one.name == name), None)
+
+
+EMPTY = ShelfRecord(SCHEMA, 0, "", complete=True, signer="", templates=(), grace=())
+"""The record of a new shelf."""
 
 
 def encoded(record: ShelfRecord) -> str:

@@ -29,8 +29,9 @@ def index(record: ShelfRecord, images: str) -> str:
             continue
         sections.append(_section(template.name, template.current, template.revision, images))
         for version in reversed(template.versions):
-            name = f"{template.name}--{version.version}"
-            sections.append(_section(name, version, version.revision, images, hidden=True))
+            if len(version.disks) == 1:
+                name = f"{template.name}--{version.version}"
+                sections.append(_section(name, version, version.revision, images, hidden=True))
     return "\n".join(sections)
 
 
