@@ -18,8 +18,9 @@ from imagebuild.host.process import run
 from imagebuild.log import logger
 from imagebuild.printable import one_line
 from imagebuild.project.model import Host
+from imagebuild.project.select import Destination
 from imagebuild.publish import definition, lease, names, upload, users
-from imagebuild.publish.agent_client import Agent
+from imagebuild.publish.agent_client import HostAgent
 from imagebuild.publish.release import ReleaseFile
 from imagebuild.publish.ssh import SshAddress, SshConnection, connected_by_ssh, on_host
 from imagebuild.publish.state import StoredFile, TemplateState, decoded
@@ -39,7 +40,7 @@ class _Open:
 
     host: LibvirtHost
     pool: Pool
-    agent: Agent | None
+    agent: HostAgent | None
     writes: bool
     """Whether the agent may write to the pool's folder."""
     connection: SshConnection | None
@@ -96,8 +97,10 @@ class LibvirtTarget:
     def _address(self) -> SshAddress:
         entry, parts = self._entry, self._entry.parsed
 
+        place = Destination(self.name, entry, self._folder)
+
         def path(written: str | None) -> Path | None:
-            return self._folder / Path(written).expanduser() if written else None
+            return place.path(written) if written else None
 
         insecure = "no_verify" in parts.parameters
         identity, known_hosts = path(entry.identity_file), path(entry.known_hosts_file)
@@ -126,12 +129,12 @@ class LibvirtTarget:
             )
         return found
 
-    def _agent(self, connection: SshConnection | None, pool: Pool) -> tuple[Agent | None, bool]:
+    def _agent(self, connection: SshConnection | None, pool: Pool) -> tuple[HostAgent | None, bool]:
         """The program on the host as this user, if it can run there, and whether it may write."""
         if not self._entry.has_shell:
             return None, False
         sudo = ["sudo", "-n"] if self._entry.sudo else []
-        agent = Agent(lambda words: on_host(connection, [*sudo, *words]), self.name)
+        agent = HostAgent(lambda words: on_host(connection, [*sudo, *words]), self.name)
         try:
             hello = agent.hello(pool.path)
         except ImageBuildError as error:
