@@ -1,0 +1,208 @@
+"""Several libvirt hosts on this machine, for tests and benchmarks.
+
+Each host has its own namespaces (processes, mounts, host name), a root that is this machine's, copied
+on write to a disk of its own, and in it libvirtd, virtlogd and an SSH server on a port of the loopback
+interface. KVM is hidden. Needs root, and nothing of a service manager.
+
+    with fleet(5, folder=tmp_path) as hosts:
+        hosts[0].virsh("pool-list")
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import socket
+import subprocess
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.publish import fleet_cable, fleet_files
+from tests.publish.fleet_files import HOST_KEY, POOL, Keys
+
+GIB = 1 << 30
+_HERE = Path(__file__).parent
+_NAMESPACES = ("--mount", "--pid", "--uts", "--ipc")
+_ENVIRONMENT = {
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "HOME": "/root",
+    "LC_ALL": "C.UTF-8",
+}
+
+
+class HostFailed(Exception):
+    """A command in a host failed, or a host does not start."""
+
+
+@dataclass
+class FleetHost:
+    """A libvirt host. It keeps its disks, its keys and its ports when it is killed and started again."""
+
+    folder: Path
+    keys: Keys
+    port: int
+    """SSH, on 127.0.0.1."""
+    tls_port: int
+    pool_path: str = POOL
+    """The folder of its pool ``default``, as the host sees it."""
+    _unshare: subprocess.Popen[str] | None = field(default=None, repr=False)
+    _init: int = 0
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+    @property
+    def identity(self) -> Path:
+        """The private key that its accounts accept."""
+        return self.keys.identity
+
+    @property
+    def known_hosts(self) -> Path:
+        """Where a client finds its host key; the same file for the whole fleet."""
+        return self.keys.known_hosts
+
+    @property
+    def ssh_config(self) -> Path:
+        """For ``ssh -F``, scp and rsync."""
+        return self.keys.ssh_config
+
+    @property
+    def uri(self) -> str:
+        """As a user would write it: a client needs ``keys.bin`` first on PATH, or ``identity`` and
+        ``known_hosts``.
+        """
+        return self.address()
+
+    @property
+    def tls_uri(self) -> str:
+        return f"qemu+tls://127.0.0.1:{self.tls_port}/system?pkipath={self.keys.pki}"
+
+    def address(self, user: str = "root", path: str = "system") -> str:
+        """The URI for another account (``fleet_files.ACCOUNTS``) or for a user's own daemon, ``session``."""
+        return f"qemu+ssh://{user}@127.0.0.1:{self.port}/{path}"
+
+    def outside(self, path: str) -> Path:
+        """One of the host's files, as this process can open it while the host runs. Links to absolute
+        paths lead astray.
+        """
+        return Path(f"/proc/{self._init}/root") / path.lstrip("/")
+
+    def run(self, *argv: str, timeout: float = 60) -> str:
+        """Run a command in the host, as root, without SSH, and return what it prints."""
+        command = ("nsenter", f"--target={self._init}", *_NAMESPACES, "--", *argv)
+        try:
+            done = subprocess.run(
+                command, env=_ENVIRONMENT, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout
+            )
+        except subprocess.TimeoutExpired as error:
+            raise HostFailed(f"{self.name}: {' '.join(argv)}: not finished after {timeout} s") from error
+        if done.returncode != 0:
+            raise HostFailed(f"{self.name}: {' '.join(argv)}: exit status {done.returncode}: {done.stderr.strip()}")
+        return done.stdout
+
+    def virsh(self, *argv: str, timeout: float = 60) -> str:
+        """Run virsh in the host, with the daemon there."""
+        return self.run("virsh", "--quiet", "--connect", "qemu:///system", *argv, timeout=timeout)
+
+    def kill(self) -> None:
+        """End everything in the host, as if it had crashed: its connections are closed or reset, and
+        what was not stored on its disks is lost.
+        """
+        if self._unshare is not None:
+            if self._init:
+                os.kill(self._init, 9)
+            self._unshare.kill()
+            self._unshare.communicate()
+            self._unshare = None
+            self._init = 0
+
+    def restart(self) -> None:
+        """Start the host, with what is on its disks; end it first if it runs."""
+        self.kill()
+        # Not pdeathsig: it comes when the thread ends. When this process ends, so does the host's stdin.
+        boot = ("/usr/bin/python3", "-IS", _HERE / "fleet_boot.py", self.folder, self.name)
+        with (self.folder / "boot.log").open("a") as log:
+            self._unshare = subprocess.Popen(
+                ["unshare", *_NAMESPACES, "--fork", "--kill-child", *boot],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, env=_ENVIRONMENT, cwd="/",
+            )  # fmt: skip
+        assert self._unshare.stdout is not None
+        if self._unshare.stdout.readline() != "ready\n":
+            self.kill()
+            raise HostFailed(f"{self.name} does not start: {(self.folder / 'boot.log').read_text()}")
+        process = self._unshare.pid
+        self._init = int(Path(f"/proc/{process}/task/{process}/children").read_text())
+
+    def cut(self) -> None:
+        """Pull its network cable: no packet arrives, and no connection ends."""
+        fleet_cable.pull(self._init, {self.port, self.tls_port})
+
+    def mend(self) -> None:
+        """Plug it in again. Connections go on if both sides have waited."""
+        fleet_cable.plug(self._init, {self.port, self.tls_port})
+
+    def fill(self, bytes_left: int) -> None:
+        """Leave only so many bytes, rounded up to a MiB, in the pool's file system."""
+        self.clear()
+        with self.outside("/data/filler").open("xb") as filler:
+            free = os.fstatvfs(filler.fileno())
+            os.posix_fallocate(filler.fileno(), 0, max(free.f_bavail * free.f_frsize - bytes_left, 1))
+
+    def clear(self) -> None:
+        """Undo :meth:`fill`."""
+        self.outside("/data/filler").unlink(missing_ok=True)
+
+    def new_host_key(self) -> None:
+        """Give its SSH server another key, which ``known_hosts`` does not have."""
+        self.run("sh", "-ec", f"rm /{HOST_KEY}*; ssh-keygen -q -t ed25519 -N '' -f /{HOST_KEY}")
+        self.run("sh", "-ec", "kill $(cat /run/sshd.pid); while [ -e /run/sshd.pid ]; do sleep 0.05; done")
+        self.run("/usr/sbin/sshd", "-f", "/etc/ssh/fleet_config")
+
+    def without(self, *programs: str) -> None:
+        """Remove programs, as ``find -name`` finds them, from the host for good."""
+        for program in programs:
+            self.run("find", *_ENVIRONMENT["PATH"].split(":"), "-xdev", "-name", program, "-delete")
+
+
+@contextmanager
+def fleet(count: int, *, folder: Path, pool_size: int = 8 * GIB) -> Iterator[list[FleetHost]]:
+    """``count`` running hosts, host1 and so on, each with an active pool ``default`` of ``pool_size``
+    bytes in sparse files in ``folder``. Nothing of them is left at the end but files in ``folder``.
+    """
+    keys = fleet_files.make_keys(folder)
+    hosts = [_made(folder / f"host{number}", keys, pool_size) for number in range(1, count + 1)]
+    try:
+        with ThreadPoolExecutor(max(count, 1)) as threads:
+            list(threads.map(FleetHost.restart, hosts))
+        yield hosts
+    finally:
+        for host in hosts:
+            host.kill()
+
+
+def _made(folder: Path, keys: Keys, pool_size: int) -> FleetHost:
+    folder.mkdir()
+    host = FleetHost(folder, keys, port=_free_port(), tls_port=_free_port())
+    fleet_files.write_files(folder, keys, port=host.port, tls_port=host.tls_port)
+    public = fleet_files.ssh_key(folder / "files" / HOST_KEY)
+    with keys.known_hosts.open("a") as known:
+        known.write(f"[127.0.0.1]:{host.port} {public}")
+    fleet_files.make_disk(folder / "system.img", 4 * GIB)
+    fleet_files.make_disk(folder / "pool.img", pool_size)
+    return host
+
+
+def _free_port() -> int:
+    """Below those that connections get by themselves, so that it stays free while its host is down."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
