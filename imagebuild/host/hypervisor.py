@@ -16,6 +16,7 @@ from enum import StrEnum
 from operator import methodcaller
 from pathlib import Path
 from typing import Any, Literal, TypeVar
+from xml.sax.saxutils import unescape
 
 import libvirt
 
@@ -181,6 +182,22 @@ class Hypervisor:
         for ending in ("destroy", "undefine"):
             with suppress(libvirt.libvirtError, HostError):
                 self.of(name, methodcaller(ending))
+
+    def pools(self) -> dict[str, str]:
+        """The storage pools: the folder of each, by name; empty for those that have none."""
+        found = {}
+        with self._translated("list libvirt's storage pools"):
+            for pool in self._connection.listAllStoragePools():
+                with suppress(libvirt.libvirtError):  # it is gone
+                    path = re.search(r"<path>(.*?)</path>", pool.XMLDesc())
+                    found[str(pool.name())] = unescape(path[1]) if path else ""
+        return found
+
+    def forget_pool(self, name: str) -> None:
+        """Remove the definition of a storage pool; its folder and files stay."""
+        for ending in ("destroy", "undefine"):
+            with suppress(libvirt.libvirtError):
+                methodcaller(ending)(self._connection.storagePoolLookupByName(name))
 
     def qemu_log(self, name: str) -> Path:
         """The path of QEMU's log of the domain, which libvirt writes."""

@@ -219,6 +219,9 @@ def pointer(state: TemplateState, paths: Sequence[str], *, uuid: str, kvm: bool)
 
 
 def record_in(element: str) -> str | None:
-    """The record in the metadata element of a pointer domain; None if it has none."""
-    root = safe_xml.parsed(element, "the metadata of a domain", root=f"{{{NAMESPACE}}}template", what="template record")
-    return root.text
+    """The record in the metadata element of a pointer domain; None if it has none.
+
+    libvirt returns the element without its namespace (seen with 9.0).
+    """
+    root = safe_xml.any_root(element, "the metadata of a domain", "template record")
+    return root.text if root.tag in ("template", f"{{{NAMESPACE}}}template") else None
