@@ -96,10 +96,20 @@ def origin(element: str) -> Origin:
     return Origin(root.get("template", ""), root.get("version", ""), root.get("sha256", ""))
 
 
+def parsed(text: str) -> ET.Element:
+    """A definition that libvirt has. Raises UsageError."""
+    return safe_xml.parsed(text, "the definition of a domain")
+
+
 def disks(text: str) -> list[str]:
     """The paths of all images that a definition names."""
-    root = safe_xml.parsed(text, "the definition of a domain")
+    root = parsed(text)
     return [path for source in root.findall("devices/disk/source") if (path := source.get("file")) is not None]
+
+
+def cards(root: ET.Element) -> list[str]:
+    """The MAC addresses of a machine."""
+    return [address for found in root.findall("devices/interface/mac") if (address := found.get("address"))]
 
 
 def networks(root: ET.Element) -> list[str]:
@@ -110,7 +120,7 @@ def networks(root: ET.Element) -> list[str]:
 
 def without_credentials(text: str) -> str | None:
     """A definition without credentials of systemd; None if it has none."""
-    root = safe_xml.parsed(text, "the definition of a domain")
+    root = parsed(text)
     changed = False
     for strings in root.findall("sysinfo/oemStrings"):
         for entry in strings.findall("entry"):
