@@ -19,7 +19,7 @@ from imagebuild.log import logger
 from imagebuild.printable import one_line
 from imagebuild.project.model import Host
 from imagebuild.publish import definition, lease, names, upload, users
-from imagebuild.publish.agent_client import Agent
+from imagebuild.publish.agent_client import HostAgent
 from imagebuild.publish.release import ReleaseFile
 from imagebuild.publish.ssh import SshAddress, SshConnection, connected_by_ssh, on_host
 from imagebuild.publish.state import StoredFile, TemplateState, decoded
@@ -39,7 +39,7 @@ class _Open:
 
     host: LibvirtHost
     pool: Pool
-    agent: Agent | None
+    agent: HostAgent | None
     writes: bool
     """Whether the agent may write to the pool's folder."""
     connection: SshConnection | None
@@ -126,12 +126,12 @@ class LibvirtTarget:
             )
         return found
 
-    def _agent(self, connection: SshConnection | None, pool: Pool) -> tuple[Agent | None, bool]:
+    def _agent(self, connection: SshConnection | None, pool: Pool) -> tuple[HostAgent | None, bool]:
         """The program on the host as this user, if it can run there, and whether it may write."""
         if not self._entry.has_shell:
             return None, False
         sudo = ["sudo", "-n"] if self._entry.sudo else []
-        agent = Agent(lambda words: on_host(connection, [*sudo, *words]), self.name)
+        agent = HostAgent(lambda words: on_host(connection, [*sudo, *words]), self.name)
         try:
             hello = agent.hello(pool.path)
         except ImageBuildError as error:
