@@ -83,7 +83,9 @@ class RunningDomain:
         }[source]
         try:
             cards = self.connection.of(self.name, lambda domain: domain.interfaceAddresses(kind, 0))
-            found = {ip_address(str(one["addr"]).partition("%")[0]) for card in cards.values() for one in card["addrs"] or ()}
+            found = {
+                ip_address(str(one["addr"]).partition("%")[0]) for card in cards.values() for one in card["addrs"] or ()
+            }
         except (libvirt.libvirtError, ValueError, KeyError, TypeError):  # a guest can say anything
             return []
         usable = [one for one in found if not (one.is_loopback or one.is_link_local or one.is_unspecified)]

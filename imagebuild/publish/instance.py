@@ -234,9 +234,7 @@ class _Making:
         host_name = first_boot.host_name(wanted.values, wanted.name) if way else ""
         systemd = version.first_boot.systemd if version.first_boot is not None else 0
         strings = first_boot.credentials(wanted.values, wanted.name, systemd) if way == "credentials" else []
-        seed = (
-            first_boot.seed_files(wanted.values, wanted.name, self._identity.uuid) if way == "cloud-init" else None
-        )
+        seed = first_boot.seed_files(wanted.values, wanted.name, self._identity.uuid) if way == "cloud-init" else None
         self._refuse_existing()
         kind, arch = definition.machine_type(version)
         kvm = kind == "kvm" and host.can("kvm", arch)
@@ -270,7 +268,9 @@ class _Making:
 
     def _disk_names(self) -> list[str]:
         name = self._wanted.name
-        return [f"{name}{f'-disk{number}' if number > 1 else ''}.qcow2" for number in range(1, len(self._version.files) + 1)]
+        return [
+            f"{name}{f'-disk{number}' if number > 1 else ''}.qcow2" for number in range(1, len(self._version.files) + 1)
+        ]
 
     def _refuse_existing(self) -> None:
         name, where = self._wanted.name, self._target.name
@@ -314,7 +314,7 @@ class _Making:
                 capacity = self._wanted.disk_size
                 if capacity < source.capacity:
                     raise UsageError(
-                        f"--disk-size: the disk of the template has {source.capacity >> 20} MiB, and cannot become smaller"
+                        f"--disk-size: the template's disk has {source.capacity >> 20} MiB, and cannot become smaller"
                     )
             self._make_disk(name, capacity, source)
 

@@ -91,8 +91,11 @@ def text(root: ET.Element) -> str:
 
 
 def origin(element: str) -> Origin:
-    """What the metadata of a machine say; somebody may have edited them. Raises UsageError."""
-    root = safe_xml.parsed(element, "the metadata of a domain", root=_ELEMENT, what="record of a machine")
+    """What the metadata of a machine say; somebody may have edited them. Raises UsageError.
+
+    libvirt returns the element without its namespace.
+    """
+    root = safe_xml.any_root(element, "the metadata of a domain", "record of a machine")
     return Origin(root.get("template", ""), root.get("version", ""), root.get("sha256", ""))
 
 

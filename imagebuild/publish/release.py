@@ -91,7 +91,9 @@ def _support(content: Any) -> FirstBootSupport | None:
         return None
     systemd = _UPSTREAM.match(str(packages.get("systemd", "")))
     adding = [call["add-ssh-keys"] for call in recipe.get("operations", ()) if "add-ssh-keys" in call]
-    root_keys = bool((recipe.get("root") or {}).get("ssh_keys")) or any(one.get("user", "root") == "root" for one in adding)
+    root_keys = bool((recipe.get("root") or {}).get("ssh_keys")) or any(
+        one.get("user", "root") == "root" for one in adding
+    )
     return FirstBootSupport("cloud-init" in packages, int(systemd[1]) if systemd else 0, root_keys)
 
 

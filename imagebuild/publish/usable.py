@@ -87,8 +87,8 @@ class _Wait:
             return "guest agent"
         if time.monotonic() > deadline:
             raise BootStalled(
-                f"{self._domain.name} was not usable within {self._limit:.0f} s: no guest agent, no DHCP lease, no login"
-                " prompt",
+                f"{self._domain.name} was not usable within {self._limit:.0f} s: no guest agent, no DHCP lease,"
+                " no login prompt",
                 console=self._console.last_lines(),
                 hint="a larger limit: --timeout; its console: virsh console",
             )
@@ -106,7 +106,9 @@ class _Wait:
         if status not in ("running", "paused"):
             what = "was paused by an I/O error" if status == "I/O error" else f"has {status}"
             hint = "is the pool full?" if status == "I/O error" else None
-            raise BootFailed(f"{self._domain.name} {what} while it booted", console=self._console.last_lines(), hint=hint)
+            raise BootFailed(
+                f"{self._domain.name} {what} while it booted", console=self._console.last_lines(), hint=hint
+            )
 
     def _agent_answers(self) -> bool:
         try:
