@@ -196,18 +196,14 @@ def _belongs(volume: str, name: str) -> bool:
 def _version(target: LibvirtTarget, wanted: InstanceRequest) -> Published:
     state = target.state(names.checked(wanted.template))
     if state is None:
-        known = target.templates()
-        listed = ", ".join(map(one_line, known[:12])) or "none"
         raise UsageError(
-            f"{target.name} has no template {wanted.template}",
-            did_you_mean(wanted.template, known) or f"its templates: {listed}",
+            f"{target.name} has no template {wanted.template}", did_you_mean(wanted.template, target.templates())
         )
     version = state.version(wanted.version or state.current)
     if version is None:
-        there = [one.version for one in state.versions]
         raise UsageError(
-            f"{target.name} has no version {wanted.version} of {wanted.template}",
-            did_you_mean(wanted.version, there) or f"its versions: {', '.join(there[-12:])}",
+            f"{target.name} has no version {one_line(wanted.version)} of {wanted.template}",
+            did_you_mean(wanted.version, [one.version for one in state.versions]),
         )
     return version
 
