@@ -46,8 +46,9 @@ _COMMANDS = {
     ),
     "schema": (
         "project",
-        "Print the JSON Schema of recipes, or of the result of `verify`.",
+        "Print the JSON Schema of recipes, of the project's file, or of the result of `verify`.",
     ),
+    "hosts": ("hosts", "Show the hosts, targets and groups of imagebuild.yaml. Connects to none of them."),
     "completion": (
         "man_page",
         "Print the script that makes SHELL complete imagebuild's commands, options and recipe names.",

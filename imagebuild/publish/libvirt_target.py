@@ -18,6 +18,7 @@ from imagebuild.host.process import run
 from imagebuild.log import logger
 from imagebuild.printable import one_line
 from imagebuild.project.model import Host
+from imagebuild.project.select import Destination
 from imagebuild.publish import definition, lease, names, upload, users
 from imagebuild.publish.agent_client import HostAgent
 from imagebuild.publish.release import ReleaseFile
@@ -96,8 +97,10 @@ class LibvirtTarget:
     def _address(self) -> SshAddress:
         entry, parts = self._entry, self._entry.parsed
 
+        place = Destination(self.name, entry, self._folder)
+
         def path(written: str | None) -> Path | None:
-            return self._folder / Path(written).expanduser() if written else None
+            return place.path(written) if written else None
 
         insecure = "no_verify" in parts.parameters
         identity, known_hosts = path(entry.identity_file), path(entry.known_hosts_file)
