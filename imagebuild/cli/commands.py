@@ -64,6 +64,7 @@ _COMMANDS = {
         "Make an earlier version of TEMPLATE current again, on each target that has the template.",
     ),
     "prune": ("prune", "Show which old versions of templates can be removed, and remove them with --yes."),
+    "instantiate": ("instantiate", "Make a machine NAME from TEMPLATE, on a host where that was published."),
     "gc": ("gc", "Remove from the store what is no longer needed."),
 }
 """For each command: its module, with the object's name if that is not the command's, and the first
