@@ -86,15 +86,21 @@ class _Checked(ET.TreeBuilder):
 
 
 def parsed(text: str, where: str) -> ET.Element:
-    """The root element of a domain definition. Raises UsageError, which names ``where``."""
+    """The root element of a definition for KVM or QEMU. Raises UsageError, which names ``where``."""
+    root = of_any_type(text, where)
+    if root.get("type") not in ("kvm", "qemu"):
+        raise UsageError(f"{where} describes a machine of type {root.get('type')!r}; only kvm and qemu can be verified")
+    return root
+
+
+def of_any_type(text: str, where: str) -> ET.Element:
+    """The root element of a definition for any hypervisor. Raises UsageError, which names ``where``."""
     try:
         root = ET.fromstring(text, ET.XMLParser(target=_Checked(where)))  # noqa: S314 - refuses document types
     except ET.ParseError as error:
         raise UsageError(f"{where} is not valid XML: {error}") from error
     if root.tag != "domain":
         raise UsageError(f"{where} is no domain definition: its root element is {root.tag!r}")
-    if root.get("type") not in ("kvm", "qemu"):
-        raise UsageError(f"{where} describes a machine of type {root.get('type')!r}; only kvm and qemu can be verified")
     return root
 
 
