@@ -26,6 +26,7 @@ _COMMANDS = {
     ),
     "verify": ("verify", "Boot two throwaway clones of IMAGE, check them, and compare their identities."),
     "run": ("run", "Start a throwaway machine of IMAGE, on its serial console; or run COMMAND in it."),
+    "export": ("export", "Write IMAGE into OUTPUT-FOLDER in the FORMAT of another platform. Changes nothing else."),
     "checks": ("checks", "Show the checks of `verify`, and of recipes under verify.checks."),
     "inspect": (
         "inspect",
