@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from functools import cache
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Protocol, TypeVar
 
 from pydantic import Field, TypeAdapter
 
@@ -19,6 +19,13 @@ from imagebuild.errors import Problem
 from imagebuild.schema.customised import CustomiseResult, OperationResult
 
 Event = TypeVar("Event")
+
+
+class AnyEvent(Protocol):
+    """What every event has: a name of its kind. The class is a dataclass."""
+
+    @property
+    def event(self) -> str: ...
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -46,12 +46,23 @@ _COMMANDS = {
     ),
     "schema": (
         "project",
-        "Print the JSON Schema of recipes, or of the result of `verify`.",
+        "Print the JSON Schema of recipes, of the project's file, or of the result of `verify`.",
     ),
+    "hosts": ("hosts", "Show the hosts, targets and groups of imagebuild.yaml. Connects to none of them."),
     "completion": (
         "man_page",
         "Print the script that makes SHELL complete imagebuild's commands, options and recipe names.",
     ),
+    "publish": ("publish", "Publish IMAGE as the current version of a template, to several targets in parallel."),
+    "templates": (
+        "templates",
+        "Show which versions of templates are where, which are current, and what was altered by hand.",
+    ),
+    "rollback": (
+        "rollback",
+        "Make an earlier version of TEMPLATE current again, on each target that has the template.",
+    ),
+    "prune": ("prune", "Show which old versions of templates can be removed, and remove them with --yes."),
     "gc": ("gc", "Remove from the store what is no longer needed."),
 }
 """For each command: its module, with the object's name if that is not the command's, and the first

@@ -7,7 +7,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -109,15 +109,17 @@ _EXPECTED = {
 
 def _keys(model: type[BaseModel], route: Sequence[Any]) -> list[str]:
     """The keys that are allowed in the mapping at ``route``, as far as ``model`` knows them."""
+    is_name = False  # the step is one of the names of a mapping such as `hosts`
     for step in route:
-        if isinstance(step, int):
+        if isinstance(step, int) or is_name:
+            is_name = False
             continue
         field = model.model_fields.get(str(step))
         inner = list(models(field.annotation)) if field else []
-        if not inner:
+        if field is None or not inner:
             return []
-        model = inner[0]
-    return list(model.model_fields)
+        model, is_name = inner[0], get_origin(field.annotation) is dict
+    return [] if is_name else list(model.model_fields)
 
 
 def models(annotation: Any) -> Iterator[type[BaseModel]]:

@@ -1,4 +1,4 @@
-"""What every mapping of a recipe has in common, and references to secrets."""
+"""What every mapping of a file has in common, and references to secrets."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MIB = 1024**2
 
 
 class Section(BaseModel):
-    """Base class of every mapping in a recipe: unknown keys are errors, values are immutable."""
+    """Base class of every mapping in a file of the user: unknown keys are errors, values are immutable."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
@@ -51,13 +51,15 @@ class SecretRef(Section):
     """Where to read a secret when it is needed: an environment variable or a file."""
 
     env: f.EnvironmentName | None = Field(None, description="Environment variable that contains the value.")
-    file: f.FilePath | None = Field(None, description="File that contains the value; relative to the recipe's folder.")
+    file: f.FilePath | None = Field(
+        None, description="File that contains the value; relative to the folder of this file."
+    )
 
     @model_validator(mode="before")
     @classmethod
     def _no_plain_text(cls, value: Any) -> Any:
         if isinstance(value, str):
-            raise ValueError("a recipe must not contain a secret; use {env: NAME} or {file: PATH}")
+            raise ValueError("this file must not contain a secret; use {env: NAME} or {file: PATH}")
         return value
 
     @model_validator(mode="after")

@@ -41,7 +41,7 @@ def image(tmp_path: Path) -> Path:
             f"--operation copy-in: copy-in.source: {Path.cwd()}/nowhere cannot be read: No such file or directory",
         ),
         (["--operation", 'set-password={"password": {"env": "NO_SUCH"}}'], "environment variable NO_SUCH is not set"),
-        (["--operation", 'set-password={"password": "plain"}'], "a recipe must not contain a secret"),
+        (["--operation", 'set-password={"password": "plain"}'], "must not contain a secret"),
         (["--without", "remove-accounts"], "would not be applied anyway"),
         (["--recipe", "debian-13", "--operation", "clean-logs"], "are mutually exclusive"),
         (["--recipe", "debian-13", "--without", "remove-accounts"], "would not be applied anyway"),

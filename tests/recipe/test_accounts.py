@@ -54,7 +54,7 @@ def test_every_key_of_a_user() -> None:
         ('[{name: a, gecos: "a\\nb"}]', "users[0].gecos: expected a single line, found text with a line break"),
         ("[{name: a, shell: bash}]", "users[0].shell: expected the path of a shell such as /bin/bash, found 'bash'"),
         ("[{name: a, password: secret}]", (
-            "users[0].password: a recipe must not contain a secret; use {env: "
+            "users[0].password: this file must not contain a secret; use {env: "
             "NAME} or {file: PATH}"
         )),
         ("[{name: a, ssh_keys: [ssh-ed25519]}]", (

@@ -67,7 +67,7 @@ def test_anchors_are_followed() -> None:
         ("a:\n\tb: 1\n", "r.yaml:2: a tab cannot indent YAML"),
         ("a: [1, 2\n", "r.yaml:2: while parsing a flow sequence: expected ',' or ']', but got '<stream end>'"),
         ("a: b: c\n", "r.yaml:1: a colon is not allowed here"),
-        ("a: 1\n---\nb: 2\n", "r.yaml:2: a recipe is one YAML document, and a second one begins here"),
+        ("a: 1\n---\nb: 2\n", "r.yaml:2: the file is one YAML document, and a second one begins here"),
         ("a: *nowhere\n", "r.yaml:1: found undefined alias 'nowhere'"),
         ("a: &a [*a]\n", "r.yaml:1: a[0]: this anchor contains itself"),
         ("a: !!python/object/apply:os.system [x]\n", (

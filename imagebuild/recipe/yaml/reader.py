@@ -41,7 +41,7 @@ def read(path: Path, shown: str | None = None) -> Document:
 
     try:
         if path.is_dir():
-            raise refuse("this is a folder, not a recipe", "name a file in it")
+            raise refuse("this is a folder, not a file", "name a file in it")
         if path.exists() and not path.is_file():
             raise refuse("this is not a regular file")
         with path.open("rb") as stream:
@@ -51,7 +51,7 @@ def read(path: Path, shown: str | None = None) -> Document:
     except OSError as error:
         raise refuse(f"the file cannot be read: {error.strerror}") from error
     if len(raw) > MAX_BYTES:
-        raise refuse(f"the file is larger than {MAX_BYTES // 1024} KiB, the limit for a recipe")
+        raise refuse(f"the file is larger than {MAX_BYTES // 1024} KiB, the limit for such a file")
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -123,7 +123,7 @@ class _DocumentBuilder:
                 self._events.get_event()  # the document's end
                 if not self._events.check_event(yaml.StreamEndEvent):
                     line = self._events.get_event().start_mark.line + 1
-                    message = "a recipe is one YAML document, and a second one begins here"
+                    message = "the file is one YAML document, and a second one begins here"
                     raise self._refuse(line, message, "remove the line `---`")
             return Document(self._file, root, tuple(self._problems))
         finally:

@@ -194,7 +194,7 @@ def test_accepted(more: str, route: str, value: object) -> None:
         )),
         ("matrx: {a: [1]}", "matrx: unknown key 'matrx' [did you mean 'matrix'?]"),
         ("root: {password: hunter2}", (
-            "root.password: a recipe must not contain a secret; use {env: NAME} or "
+            "root.password: this file must not contain a secret; use {env: NAME} or "
             "{file: PATH}"
         )),
         ("root: {password: {env: A, file: b}}", "root.password: expected exactly one of env and file"),

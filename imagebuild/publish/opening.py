@@ -1,0 +1,42 @@
+"""From what the command line selects to places that can be worked on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
+
+from imagebuild.project.model import Host
+from imagebuild.project.select import Destination
+from imagebuild.publish.places import Place
+from imagebuild.publish.target import Target
+
+
+def opened(destination: Destination) -> AbstractContextManager[Target]:
+    """The target of a destination, which is connected until the context is left.
+
+    Raises HostError and UsageError, also when the context is entered.
+    """
+    # imported late: each needs libraries of its own, and few commands need all of them
+    if isinstance(destination.entry, Host):
+        from imagebuild.publish.libvirt_target import LibvirtTarget
+
+        return LibvirtTarget(destination.name, destination.entry, destination.folder)
+    return _storage(destination)
+
+
+@contextmanager
+def _storage(destination: Destination) -> Iterator[Target]:
+    from imagebuild.publish.targets.opening import storage_target
+
+    assert not isinstance(destination.entry, Host)
+    yield storage_target(destination.name, destination.entry, destination.folder)
+
+
+def places(destinations: Sequence[Destination]) -> list[Place]:
+    """The same as places to work on."""
+    return [Place(one.name, partial(opened, one), _uri(one)) for one in destinations]
+
+
+def _uri(one: Destination) -> str:
+    return one.entry.uri if isinstance(one.entry, Host) else one.entry.url

@@ -1,0 +1,205 @@
+"""The connection to S3-compatible storage: s3fs, with its errors as one sentence, and time limits.
+
+Requests are made one by one through s3fs's ``call_s3``, not through its files: those upload what was
+written when an exception ends their block, keep old listings, and cannot resume an upload.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import Any
+
+from imagebuild.errors import HostError, ImageBuildError
+from imagebuild.printable import one_line
+from imagebuild.project.model import StorageTarget
+from imagebuild.recipe import secrets
+
+CONNECT, READ, ATTEMPTS = 10, 60, 3
+"""Seconds for a connection and between two pieces of an answer, and how often a request is made."""
+_LIMIT = 900.0
+_GONE = ("NoSuchKey", "NoSuchUpload", "NotFound", "404")
+_CONFLICT = ("PreconditionFailed", "ConditionalRequestConflict", "412", "409")
+_HINTS = {
+    "SignatureDoesNotMatch": "check the secret key",
+    "InvalidAccessKeyId": "check the access key",
+    "AccessDenied": "allow this account to list, read, write and delete there",
+    "NoSuchBucket": "create the bucket; it is never created by itself",
+}
+
+
+class Conflict(ImageBuildError):
+    """A condition of a request was not met: somebody else was faster."""
+
+
+class Gone(HostError):
+    """There is no such object or upload."""
+
+
+class S3Client:
+    """Requests on one bucket. Every method raises HostError."""
+
+    def __init__(self, name: str, entry: StorageTarget, folder: Path) -> None:
+        self._name, self._entry, self._folder = name, entry, folder
+        self._bucket = entry.parsed.host
+        self._system: Any = None
+
+    def _fs(self) -> Any:
+        if self._system is None:
+            self._system = self._connected()
+        return self._system
+
+    def _connected(self) -> Any:
+        try:
+            import s3fs  # an extra, and slow to import
+        except ImportError as error:
+            raise HostError(
+                f"publishing to {self._name} needs the Python package s3fs: {error}",
+                "install imagebuild with its extra s3: pip install 'imagebuild[s3]'",
+            ) from error
+        entry = self._entry
+        key = secrets.read(entry.access_key, self._folder) if entry.access_key else None
+        secret = secrets.read(entry.secret_key, self._folder) if entry.secret_key else None
+        config = {
+            "connect_timeout": CONNECT,
+            "read_timeout": READ,
+            "retries": {"max_attempts": ATTEMPTS, "mode": "standard"},
+            # without: other servers than Amazon's refuse them, or store them unread; digests are read back
+            "request_checksum_calculation": "when_required",
+            "response_checksum_validation": "when_required",
+        }
+        if entry.endpoint:
+            config["s3"] = {"addressing_style": "path"}
+        system = s3fs.S3FileSystem(
+            key=key, secret=secret, endpoint_url=entry.endpoint, config_kwargs=config, anon=False,
+            client_kwargs={"region_name": entry.region} if entry.region else {},
+            skip_instance_cache=True, use_listings_cache=False,
+        )  # fmt: skip
+        system.retries = 1  # botocore repeats requests already
+        with _Sentences(self._name):
+            address = str(system.s3.meta.endpoint_url)
+        if not address.startswith("https:") and not entry.insecure:
+            raise HostError(
+                f"the S3 endpoint of {self._name} is {one_line(address)}, which is not encrypted",
+                "it comes from AWS's variables or files; use https, or say insecure: true in its entry",
+            )
+        return system
+
+    def call(self, method: str, **arguments: Any) -> dict[str, Any]:
+        """An S3 operation, such as put_object, on this bucket."""
+        with _Sentences(self._name):
+            answer: dict[str, Any] = self._fs().call_s3(method, Bucket=self._bucket, **arguments)
+            return answer
+
+    def about(self, key: str) -> dict[str, Any] | None:
+        """The answer to head_object; None if there is no such object."""
+        try:
+            return self.call("head_object", Key=key)
+        except Gone:
+            return None
+
+    def content(self, key: str, limit: int) -> tuple[bytes, str, float] | None:
+        """A small object, its entity tag, and its age in seconds by the server's clock; None if there
+        is none. More than ``limit`` bytes are cut off after one more.
+        """
+        try:
+            return self._content(key, limit)
+        except Gone:
+            return None
+
+    def _content(self, key: str, limit: int) -> tuple[bytes, str, float]:
+        answer, data = self._body(Key=key, limit=limit + 1)
+        return data, str(answer.get("ETag", "")), _age(answer)
+
+    def piece(self, key: str, begin: int, end: int, tag: str) -> bytes:
+        """The bytes from ``begin`` to before ``end`` of the object with this entity tag."""
+        condition = {"IfMatch": tag} if tag else {}
+        _, data = self._body(Key=key, Range=f"bytes={begin}-{end - 1}", limit=end - begin + 1, **condition)
+        if len(data) != end - begin:
+            raise HostError(
+                f"{self._name} gave {len(data)} bytes of {key} instead of {end - begin}", "run the command again"
+            )
+        return data
+
+    def _body(self, limit: int, **arguments: Any) -> tuple[dict[str, Any], bytes]:
+        from fsspec.asyn import sync
+
+        system = self._fs()
+
+        async def fetch() -> tuple[dict[str, Any], bytes]:
+            answer = await system._call_s3("get_object", Bucket=self._bucket, **arguments)  # noqa: SLF001 - fsspec's name for the same call in its loop
+            pieces, size = [], 0
+            async with answer["Body"] as body:
+                while size < limit and (block := await body.read(limit - size)):
+                    pieces.append(block)
+                    size += len(block)
+            return answer, b"".join(pieces)
+
+        with _Sentences(self._name):
+            found: tuple[dict[str, Any], bytes] = sync(system.loop, fetch, timeout=_LIMIT)
+            return found
+
+    def pages(self, method: str, **arguments: Any) -> list[dict[str, Any]]:
+        """The answers to a listing, page after page."""
+        found: list[dict[str, Any]] = []
+        more: dict[str, Any] = {}
+        while True:
+            answer = self.call(method, **arguments, **more)
+            found.append(answer)
+            if not answer.get("IsTruncated") or len(found) >= 10_000:
+                return found
+            more = _next(answer)
+            if not more:
+                return found
+
+
+def _next(answer: Mapping[str, Any]) -> dict[str, Any]:
+    names = {
+        "ContinuationToken": "NextContinuationToken",
+        "KeyMarker": "NextKeyMarker",
+        "UploadIdMarker": "NextUploadIdMarker",
+        "PartNumberMarker": "NextPartNumberMarker",
+    }
+    return {name: answer[other] for name, other in names.items() if answer.get(other)}
+
+
+def _age(answer: Mapping[str, Any]) -> float:
+    date = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date", "")
+    try:
+        return float((parsedate_to_datetime(date) - answer["LastModified"]).total_seconds())
+    except (KeyError, TypeError, ValueError):
+        return 0.0
+
+
+class _Sentences:
+    """Turns what s3fs and botocore raise into errors of imagebuild."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if error is None or not isinstance(error, Exception) or isinstance(error, ImageBuildError):
+            return
+        code = _code(error)
+        if code in _GONE:
+            raise Gone(f"something is no longer at {self._name}: {one_line(str(error))}") from error
+        if code in _CONFLICT:
+            raise Conflict(f"a condition was not met at {self._name}") from error
+        why = one_line(str(error) or type(error).__name__)
+        hint = _HINTS.get(code, "check the network, the endpoint and the credentials; what was sent is used again")
+        raise HostError(f"the S3 storage of {self._name} cannot be used: {why}", hint) from error
+
+
+def _code(error: BaseException) -> str:
+    """S3's error code of what was raised, or in its cause (s3fs turns them into OSErrors)."""
+    seen: BaseException | None = error
+    while seen is not None:
+        response = getattr(seen, "response", None)
+        if isinstance(response, dict):
+            return str(response.get("Error", {}).get("Code", ""))
+        seen = seen.__cause__
+    return ""
