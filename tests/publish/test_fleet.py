@@ -188,7 +188,7 @@ def test_a_host_key_that_changes(tmp_path: Path) -> None:
     with fleet(1, folder=tmp_path) as (host,):
         assert hostname(host, host.uri) == "host1"
         host.new_host_key()
-        # libvirt's error does not contain it if the path of known_hosts is long: findings/libvirt-long-ssh-error-lost.sh
+        # Not in libvirt's error if known_hosts has a long path: findings/libvirt-long-ssh-error-lost.sh
         assert "REMOTE HOST IDENTIFICATION HAS CHANGED" in ssh(host, "true").stderr
         assert "Cannot recv data" in hostname(host, host.uri)
         host.known_hosts.write_text("")
