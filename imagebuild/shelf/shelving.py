@@ -71,7 +71,8 @@ def build(root: Path, artifacts: Sequence[Artifact], options: ShelfOptions, repo
     """Put artifacts on the shelf in a folder, and replace its indexes.
 
     Raises UsageError for artifacts that cannot be on it, ImageBuildError for damaged ones, HostError if
-    there is no room or another build is running. Whatever is raised, the shelf is as it was before.
+    there is no room or another build is running. The shelf is then as it was before, unless replacing an
+    index failed: then some are new, and all are true.
     """
     with _room(root), folder.opened(root) as shelf:
         former = shelf.record()

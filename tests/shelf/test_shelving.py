@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import stat
@@ -43,9 +44,10 @@ def test_a_new_shelf(shelf: Path, tmp_path: Path) -> None:
     found = sections((shelf / "index").read_text())
     assert found.keys() == {"web", "web--2026-11-29.1"}, "virt-builder has no guests with several disks"
     assert (found["web"]["osinfo"], found["web"]["size"]) == ("debian13", str(1 << 20))
-    manifest = next(shelf.glob("images/web--*.manifest.json"))
+    (manifest,) = shelf.glob("images/web--*.manifest.json")
+    (domain,) = shelf.glob("images/web--*.xml")
     assert manifest.read_bytes() == (web.folder / "manifest.json").read_bytes()
-    assert next(shelf.glob("images/web--*.xml")).read_bytes() == web.domain.read_bytes()
+    assert domain.read_bytes() == web.domain.read_bytes()
     for path in shelf.rglob("*"):
         if path.name != "record.json":
             assert stat.S_IMODE(path.stat().st_mode) == (0o755 if path.is_dir() else 0o644), path
@@ -154,7 +156,7 @@ def with_a_backing_file(web: Artifact) -> None:
     content[4096:4107] = b"/etc/shadow"
     web.image.write_bytes(content)
     data = json.loads((web.folder / "manifest.json").read_text())
-    data["image"]["sha256"] = shelving.folder.hashlib.sha256(content).hexdigest()
+    data["image"]["sha256"] = hashlib.sha256(content).hexdigest()
     (web.folder / "manifest.json").write_text(json.dumps(data))
 
 
