@@ -168,6 +168,7 @@ def test_there_are_no_import_cycles() -> None:
         ("subprocess", "host.process"),
         ("guestfs", "guest.launch"),
         ("libvirt", ("host.hypervisor", "host.domain", "host.libvirt_host")),
+        ("nbd", "image.nbd_disk"),
         ("pycurl", "fetch.transfer"),
         ("sqlite3", "store.history"),
         ("testinfra", "verify.testinfra_backend"),

@@ -26,6 +26,7 @@ _COMMANDS = {
     ),
     "verify": ("verify", "Boot two throwaway clones of IMAGE, check them, and compare their identities."),
     "run": ("run", "Start a throwaway machine of IMAGE, on its serial console; or run COMMAND in it."),
+    "export": ("export", "Write IMAGE into OUTPUT-FOLDER in the FORMAT of another platform. Changes nothing else."),
     "checks": ("checks", "Show the checks of `verify`, and of recipes under verify.checks."),
     "inspect": (
         "inspect",
@@ -47,7 +48,7 @@ _COMMANDS = {
     ),
     "schema": (
         "project",
-        "Print the JSON Schema of recipes, of the project's file, or of the result of `verify`.",
+        "Print the JSON Schema of recipes, of the project's file, or of the results of commands.",
     ),
     "hosts": ("hosts", "Show the hosts, targets and groups of imagebuild.yaml. Connects to none of them."),
     "completion": (
@@ -64,6 +65,7 @@ _COMMANDS = {
         "Make an earlier version of TEMPLATE current again, on each target that has the template.",
     ),
     "prune": ("prune", "Show which old versions of templates can be removed, and remove them with --yes."),
+    "instantiate": ("instantiate", "Make a machine NAME from TEMPLATE, on a host where that was published."),
     "gc": ("gc", "Remove from the store what is no longer needed."),
 }
 """For each command: its module, with the object's name if that is not the command's, and the first

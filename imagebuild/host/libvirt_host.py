@@ -33,6 +33,10 @@ _KEEPALIVE = (5, 4)
 _CONNECT = 60.0
 _CALL = 300.0
 """Seconds that one call may take; a stopped storage daemon answers keepalives, but no call."""
+_GRACE = 5.0
+"""Seconds for a call to end after an interruption, which does not end it."""
+_QUESTION = 60.0
+"""Seconds for a question about a running domain."""
 _REFRESH_TRIES = 5
 
 
@@ -288,6 +292,20 @@ class LibvirtHost:
                     return None
                 raise
 
+    def networks(self) -> dict[str, bool]:
+        """The virtual networks, each with whether it is active; empty if this daemon has none."""
+        try:
+            found = self._call(lambda: self._connection.listAllNetworks(0))
+            return {str(one.name()): bool(one.isActive()) for one in found}
+        except libvirt.libvirtError:
+            return {}
+
+    def of(self, name: str, question: Callable[[Any], T]) -> T:
+        """The domain's answer to ``question``; raises libvirtError if there is no such domain, and
+        HostError if there is no answer.
+        """
+        return self._call(lambda: question(self._connection.lookupByName(name)), limit=_QUESTION)
+
     def define(self, text: str) -> None:
         """Define a domain, or replace its definition: atomic and durable on the host."""
         with self._translated("define the domain"):
@@ -374,7 +392,11 @@ def _within(seconds: float, function: Callable[[], T], late: str) -> T:
 
     thread = threading.Thread(target=call, daemon=True, name="libvirt-call")
     thread.start()
-    thread.join(seconds)
+    try:
+        thread.join(seconds)
+    except BaseException:  # an interruption: what is made by this call should be there when it is undone
+        thread.join(_GRACE)
+        raise
     if errors:
         raise errors[0]
     if not results:

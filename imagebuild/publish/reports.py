@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
 
+from imagebuild.publish.instance_record import Instance, Usable
 from imagebuild.publish.overview import ListedTarget
 from imagebuild.publish.planning import PlannedTarget
 from imagebuild.publish.pruning import PruneResult
@@ -63,8 +64,35 @@ class TemplatesListed:
     targets: tuple[ListedTarget, ...]
 
 
+@dataclass(frozen=True, kw_only=True)
+class TemplateInstantiated:
+    """The end of ``instantiate``; ``usable`` is None without ``--wait``."""
+
+    event: Literal["instantiated"] = "instantiated"
+    target: str
+    instance: Instance
+    started: bool
+    usable: Usable | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class InstanceRemoved:
+    """The end of ``instantiate --remove``."""
+
+    event: Literal["removed"] = "removed"
+    target: str
+    template: str
+    name: str
+
+
 PublishEvent = Annotated[
-    ReleasePublished | ReleasePlanned | TemplateRolledBack | TemplatesPruned | TemplatesListed,
+    ReleasePublished
+    | ReleasePlanned
+    | TemplateRolledBack
+    | TemplatesPruned
+    | TemplatesListed
+    | TemplateInstantiated
+    | InstanceRemoved,
     Field(discriminator="event"),
 ]
 

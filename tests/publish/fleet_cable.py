@@ -27,19 +27,20 @@ def processes(namespace: int) -> list[int]:
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             with suppress(OSError):
-                if os.readlink(entry / "ns/pid") == own:
+                if (entry / "ns/pid").readlink() == own:
                     found.append(int(entry.name))
     return found
 
 
 def pull(namespace: int, ports: set[int]) -> None:
+    # What its SSH servers write would arrive, because only the confirmations are lost; and they must
+    # not accept connections any more.
+    _signal(namespace, signal.SIGSTOP)
     nothing = ctypes.create_string_buffer(struct.pack("HBBI", _RETURN, 0, 0, 0))
     program = struct.pack("HL", 1, ctypes.addressof(nothing))
     for process in processes(namespace):
         for one in _sockets(process, ports):
             one.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)
-    # What they would still write would arrive, because only the confirmations are lost.
-    _signal(namespace, signal.SIGSTOP)
 
 
 def plug(namespace: int, ports: set[int]) -> None:
@@ -62,7 +63,7 @@ def _sockets(process: int, ports: set[int]) -> Iterator[socket.socket]:
     with suppress(OSError), _pidfd(process) as pidfd:
         for link in Path(f"/proc/{process}/fd").iterdir():
             with suppress(OSError):
-                if os.readlink(link).startswith("socket:"):
+                if link.readlink().name.startswith("socket:"):
                     with socket.socket(fileno=_fd_of(pidfd, int(link.name))) as one:
                         if one.family == socket.AF_INET and one.getsockname()[1] in ports:
                             yield one

@@ -12,9 +12,9 @@ POOL = "/var/lib/libvirt/images"
 HOST_KEY = "etc/ssh/fleet_host_key"
 EMPTY = (
     "etc/libvirt", "var/lib/libvirt", "var/log/libvirt", "etc/pki", "data",
-    "root", "home", "tmp", "var/tmp", "srv", "mnt", "work",
+    "root", "home", "tmp", "var/tmp", "srv", "mnt", str(Path(__file__).parents[2].relative_to("/")),
 )  # fmt: skip
-"""Folders in which a host shows nothing of this machine."""
+"""Folders in which a host shows nothing of this machine, the checkout among them."""
 ACCOUNTS = {
     "operator": "may use libvirt, but not write into the pool's folder",
     "socket-only": "has no shell: every command is libvirt's, which connects to the daemon's socket",
@@ -49,10 +49,6 @@ Match User socket-only
 LIBVIRTD = """\
 listen_tls = 1
 listen_tcp = 0
-listen_addr = "127.0.0.1"
-tls_port = "{tls_port}"
-unix_sock_group = "libvirt"
-unix_sock_rw_perms = "0770"
 auth_unix_ro = "none"
 auth_unix_rw = "none"
 host_uuid = "{uuid}"
@@ -68,6 +64,17 @@ POOL_XML = f"""\
   <target><path>{POOL}</path></target>
 </pool>
 """
+NETWORK_XML = """\
+<network>
+  <name>default</name>
+  <bridge name='virbr0'/>
+  <ip address='192.168.122.1' netmask='255.255.255.0'>
+    <dhcp><range start='192.168.122.2' end='192.168.122.254'/></dhcp>
+  </ip>
+</network>
+"""
+AUTOSTARTED = {"storage/default.xml": POOL_XML, "qemu/networks/default.xml": NETWORK_XML}
+"""Below /etc/libvirt."""
 SSH = """\
 Host *
   IdentityFile "{identity}"
@@ -112,6 +119,16 @@ class Keys:
         """The value of a TLS URI's ``pkipath``."""
         return self.folder / "pki"
 
+    @property
+    def stranger_pki(self) -> Path:
+        """The same of somebody whom no host knows, and who knows no host."""
+        return self.folder / "stranger-pki"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """This process's environment, but ssh, which libvirt starts, uses ``ssh_config``."""
+        return {**os.environ, "PATH": f"{self.bin}:{os.environ['PATH']}", "LC_ALL": "C.UTF-8"}
+
 
 def generate(*argv: str | Path) -> None:
     subprocess.run(argv, check=True, timeout=30, stdin=subprocess.DEVNULL, capture_output=True)
@@ -133,14 +150,16 @@ def make_keys(folder: Path) -> Keys:
     ssh = keys.bin / "ssh"
     ssh.write_text(f"#!/bin/sh\nexec /usr/bin/ssh -F '{keys.ssh_config}' \"$@\"\n")
     ssh.chmod(0o755)
-    keys.pki.mkdir()
     authority(keys.pki)
-    for role in ("server", "client"):
-        certificate(keys.pki, role)
+    certificate(keys.pki, "server")
+    certificate(keys.pki, "client")
+    authority(keys.stranger_pki)
+    certificate(keys.stranger_pki, "client")
     return keys
 
 
 def authority(folder: Path) -> None:
+    folder.mkdir()
     generate(
         "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
         "-subj", "/CN=fleet", "-keyout", folder / "cakey.pem", "-out", folder / "cacert.pem",
@@ -166,7 +185,7 @@ def _group(line: str) -> str:
     return f"{line}{'' if line.endswith(':') else ','}operator,socket-only" if line.startswith("libvirt:") else line
 
 
-def write_files(folder: Path, keys: Keys, *, port: int, tls_port: int) -> None:
+def write_files(folder: Path, keys: Keys, *, port: int) -> None:
     """Write what :mod:`fleet_boot` needs into a host's folder."""
     root = folder / "files"
     groups = "\n".join(map(_group, Path("/etc/group").read_text().splitlines()))
@@ -177,11 +196,12 @@ def write_files(folder: Path, keys: Keys, *, port: int, tls_port: int) -> None:
         "etc/shadow": _accounts("shadow", "".join(f"{name}:*:20000:0:99999:7:::\n" for name in ACCOUNTS)),
         "etc/group": groups + "\noperator:x:60001:\nsocket-only:x:60002:\n",
         "etc/hostname": f"{folder.name}\n",
+        "etc/hosts": f"127.0.0.1 localhost\n127.0.1.1 {folder.name}\n",
         "etc/ssh/fleet_config": SSHD.format(port=port, key=HOST_KEY),
         "etc/ssh/fleet_authorized_keys": keys.identity.with_name("identity.pub").read_text(),
-        "etc/libvirt/libvirtd.conf": LIBVIRTD.format(tls_port=tls_port, uuid=uuid.uuid4()),
+        "etc/libvirt/libvirtd.conf": LIBVIRTD.format(uuid=uuid.uuid4()),
         "etc/libvirt/qemu.conf": QEMU,
-        "etc/libvirt/storage/default.xml": POOL_XML,
+        **{f"etc/libvirt/{name}": text for name, text in AUTOSTARTED.items()},
         "etc/pki/CA/cacert.pem": (keys.pki / "cacert.pem").read_text(),
         "etc/pki/libvirt/servercert.pem": (keys.pki / "servercert.pem").read_text(),
         "etc/pki/libvirt/private/serverkey.pem": (keys.pki / "serverkey.pem").read_text(),
@@ -189,14 +209,12 @@ def write_files(folder: Path, keys: Keys, *, port: int, tls_port: int) -> None:
     for name, text in texts.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(text)
-    for name in (
-        "root",
-        "var/lib/libvirt/images",
-        "etc/libvirt/storage/autostart",
-        *(f"home/{name}" for name in ACCOUNTS),
-    ):
+    for name in ("root", "var/lib/libvirt/images", *(f"home/{account}" for account in ACCOUNTS)):
         (root / name).mkdir(parents=True)
-    (root / "etc/libvirt/storage/autostart/default.xml").symlink_to("/etc/libvirt/storage/default.xml")
+    for name in AUTOSTARTED:
+        link = root / "etc/libvirt" / Path(name).parent / "autostart" / Path(name).name
+        link.parent.mkdir()
+        link.symlink_to(f"/etc/libvirt/{name}")
     (folder / "empty").write_text("\n".join(EMPTY))
     (folder / "first-boot.sh").write_text(FIRST_BOOT)
 

@@ -86,7 +86,9 @@ class Sshd(Peer):
         Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
         for name in ("host", "user", "other"):
             subprocess.run(
-                ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / name], check=True, stdin=subprocess.DEVNULL
+                ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / name],
+                check=True,
+                stdin=subprocess.DEVNULL,
             )
         shutil.copy(folder / "user.pub", folder / "authorized_keys")
         self.known_hosts("host")
