@@ -15,7 +15,7 @@ import pytest
 from imagebuild.errors import HostError, ImageBuildError, UsageError
 from imagebuild.host import locks
 from imagebuild.progress import SILENT_REPORTER
-from imagebuild.shelf import documents, folder, shelving
+from imagebuild.shelf import documents, on_disk, shelving
 from imagebuild.shelf.shelving import BuiltShelf, ShelfOptions
 from imagebuild.store.artifact import Artifact
 from tests.contents.inventories import inventory
@@ -288,9 +288,9 @@ def test_every_rename_may_be_the_last(shelf: Path, tmp_path: Path, monkeypatch: 
     images = [artifact(tmp_path, version=f"2026-11-29.{number}") for number in range(1, 4)]
     options = ShelfOptions(keep=1)
     build(shelf, images[0], options=options)
-    put, count = folder.Shelf.put, 0
+    put, count = on_disk.Shelf.put, 0
 
-    def dying(self: folder.Shelf, path: Path, name: str) -> None:
+    def dying(self: on_disk.Shelf, path: Path, name: str) -> None:
         nonlocal count
         if count == at:
             raise Died
@@ -298,7 +298,7 @@ def test_every_rename_may_be_the_last(shelf: Path, tmp_path: Path, monkeypatch: 
         put(self, path, name)
 
     with monkeypatch.context() as patched:
-        patched.setattr(folder.Shelf, "put", dying)
+        patched.setattr(on_disk.Shelf, "put", dying)
         if at < 9:  # an image, its manifest and its definition; the record, four documents, the record
             with pytest.raises(Died):
                 build(shelf, images[1], options=options)
@@ -321,7 +321,7 @@ def test_no_room(shelf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(folder, "_copy", full)
+    monkeypatch.setattr(on_disk, "_copy", full)
     with pytest.raises(HostError, match="no space left for the shelf"):
         build(shelf, artifact(tmp_path, "db"))
     assert state(shelf) == before
