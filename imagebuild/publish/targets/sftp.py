@@ -45,7 +45,7 @@ class SftpTarget:
     """
 
     def __init__(
-        self, name: str, entry: StorageTarget, folder: Path, patience: float = 60.0, stall: float = STALL
+        self, name: str, entry: StorageTarget, folder: Path, patience: float = lease.PATIENCE, stall: float = STALL
     ) -> None:
         place = entry.parsed
         self.name = name
@@ -75,7 +75,7 @@ class SftpTarget:
     def lock(self) -> Iterator[None]:
         owner = lease.this_process()
         self._lost = lease.Lost(self.name)
-        with connected(self._argv, self.name, self._stall) as session:
+        with self._session() as session:
             self._open = session
             try:
                 self._take(session, owner)
@@ -87,6 +87,7 @@ class SftpTarget:
                     with suppress(HostError):
                         self._release(owner)
             finally:
+                lease.given_up(owner)
                 self._open = None
 
     def _take(self, session: SftpSession, owner: lease.Owner) -> None:

@@ -189,6 +189,7 @@ def test_a_server_that_falls_silent(
     peer, place = own
     monkeypatch.setattr(s3_client, "READ", 2)
     monkeypatch.setattr(s3_client, "ATTEMPTS", 1)
+    monkeypatch.setattr(s3_client, "SLOWEST", 4 * MIB)
     target = place.target()
     if isinstance(target, sftp.SftpTarget):
         target._stall = 2.0
