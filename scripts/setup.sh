@@ -61,6 +61,7 @@ gpgv|checks who signed a distribution's checksums
 gpg|generates keys for the signature tests
 gpg-agent|gpg needs it to generate keys
 openssh-client|asks a booted clone's SSH server how one may log in; `imagebuild run --ssh`
+openssh-server|sshd on the loopback interface, for the tests of SFTP targets
 xorriso|reads and writes ISO images
 END
 }
@@ -92,6 +93,7 @@ openssl|hashes passwords
 groff-base|formats the man page
 gnupg2|gpgv checks who signed a distribution's checksums
 openssh-clients|asks a booted clone's SSH server how one may log in; `imagebuild run --ssh`
+openssh-server|sshd on the loopback interface, for the tests of SFTP targets
 xorriso|reads and writes ISO images
 END
 }
