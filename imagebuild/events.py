@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from functools import cache
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Protocol, TypeVar
 
 from pydantic import Field, TypeAdapter
 
@@ -19,6 +19,13 @@ from imagebuild.errors import Problem
 from imagebuild.schema.customised import CustomiseResult, OperationResult
 
 Event = TypeVar("Event")
+
+
+class AnyEvent(Protocol):
+    """What every event has: a name of its kind. The class is a dataclass."""
+
+    @property
+    def event(self) -> str: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,6 +136,24 @@ class Audited:
     image: str
     findings: tuple[AuditFinding, ...]
     carried: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportedFile:
+    """A file, or the folder of a layout, that an export made; ``size`` in bytes is that of its content."""
+
+    path: str
+    size: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exported:
+    """The end of an export."""
+
+    event: Literal["exported"] = "exported"
+    image: str
+    format: str
+    files: tuple[ExportedFile, ...]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -36,7 +36,7 @@ debian_packages() {
 ca-certificates|downloads over https
 python3-venv|the environment .venv
 python3-guestfs|libguestfs: changes a disk without booting it
-libguestfs-tools|guestfish prints libguestfs's version; virt-sysprep and others are for the benchmark
+libguestfs-tools|guestfish prints libguestfs's version; virt-builder reads shelves in tests; virt-sysprep and others are for the benchmark
 libguestfs-xfs|XFS file systems in libguestfs
 virtinst|virt-install: starts the installation
 python3-libvirt|libvirt's Python binding: watches the installation
@@ -58,10 +58,12 @@ fdisk|sfdisk: partition tables
 openssl|hashes passwords
 groff-base|formats the man page
 gpgv|checks who signed a distribution's checksums
-gpg|generates keys for the signature tests
-gpg-agent|gpg needs it to generate keys
+gpg|signs the indexes of shelves; generates keys for the signature tests
+gpg-agent|gpg needs it for its secret keys
+gpgconf|asks whether gpg's agent is running, and stops it
 openssh-client|asks a booted clone's SSH server how one may log in; `imagebuild run --ssh`
-openssh-server|sshd on the loopback interface, for the tests of SFTP targets
+openssh-server|the tests' libvirt hosts and SFTP servers are reached over SSH; this machine's own SSH server stays off
+dnsmasq-base|the tests' libvirt hosts: DHCP in their virtual networks
 xorriso|reads and writes ISO images
 END
 }
@@ -73,7 +75,7 @@ ca-certificates|downloads over https
 python3|the environment .venv
 python3-libguestfs|libguestfs: changes a disk without booting it
 libguestfs|guestfish prints libguestfs's version
-guestfs-tools|virt-sysprep and others, for the benchmark
+guestfs-tools|virt-sysprep and others, for the benchmark; virt-builder reads shelves in tests
 virt-install|virt-install: starts the installation
 python3-libvirt|libvirt's Python binding: watches the installation
 libvirt-client|virsh, for inspecting a running installation; virt-xml-validate
@@ -91,9 +93,10 @@ zstd|packs the root archive
 util-linux|sfdisk: partition tables
 openssl|hashes passwords
 groff-base|formats the man page
-gnupg2|gpgv checks who signed a distribution's checksums
+gnupg2|gpgv checks who signed a distribution's checksums; gpg signs the indexes of shelves
 openssh-clients|asks a booted clone's SSH server how one may log in; `imagebuild run --ssh`
-openssh-server|sshd on the loopback interface, for the tests of SFTP targets
+openssh-server|the tests' libvirt hosts and SFTP servers are reached over SSH; this machine's own SSH server stays off
+dnsmasq|the tests' libvirt hosts: DHCP in their virtual networks
 xorriso|reads and writes ISO images
 END
 }
@@ -223,18 +226,41 @@ apt_update() {
     done
 }
 
+# keep_ssh_off DISTRIBUTION PACKAGE…: installing an SSH server for the tests must not open this machine to others.
+# Debian's ssh.service, ssh.socket and init script all check the file.
+keep_ssh_off() {
+    case " $* " in
+        *" openssh-server "*) ;;
+        *) return 0 ;;
+    esac
+    case $1 in
+        fedora)
+            switch=$host/etc/systemd/system/sshd.service
+            command="mkdir -p ${switch%/*} && ln -sf /dev/null $switch"
+            ;;
+        *)
+            switch=$host/etc/ssh/sshd_not_to_be_run
+            command="mkdir -p ${switch%/*} && touch $switch"
+            ;;
+    esac
+    say "this machine's own SSH server stays off; to use it, remove $switch"
+    logged as_root sh -c "$command" || failed "the SSH server could not be kept off" "install openssh-server by hand"
+}
+
 install_packages() {
     family=$1
     shift
     case $family in
         fedora)
             need_root "packages are missing" "sudo dnf install $*"
+            keep_ssh_off "$family" "$@"
             logged as_root dnf --assumeyes --setopt=install_weak_deps=False install "$@" ||
                 failed "dnf could not install the packages" "on RHEL and its rebuilds, some of them are in EPEL"
             ;;
         *)
             need_root "packages are missing" "sudo apt-get update; sudo apt-get install --no-install-recommends $*"
             apt_update
+            keep_ssh_off "$family" "$@"
             apt_get --no-install-recommends install "$@" ||
                 failed "apt-get could not install the packages" "check the network and apt's sources; Ubuntu needs 'universe'"
             ;;

@@ -48,23 +48,24 @@ ROOMS = (
     "scrub",
     "build",
     "exports",
-    "shelf",
     "publish",
+    "shelf",
     "doctor",
     "skeleton",
     "cli",
 )
-# Separate programs: they run in the installer's virtual machine, not on the host.
-OWN = "imagebuild.kickstrap.agent"
-IN_THE_VM = ("kickstrap/agent/", "kickstrap/rootfs/")
+# Separate programs: they run in the installer's virtual machine, or on a host that gets published files.
+OWN = ("imagebuild.kickstrap.agent", "imagebuild.publish.agent")
+ELSEWHERE = ("kickstrap/agent/", "kickstrap/rootfs/", "publish/agent/")
 
 
-def is_in_the_vm(path: Path) -> bool:
-    return path.relative_to(PACKAGE).as_posix().startswith(IN_THE_VM)
+def runs_elsewhere(path: Path) -> bool:
+    return path.relative_to(PACKAGE).as_posix().startswith(ELSEWHERE)
 
 
-SOURCES = sorted(path for path in PACKAGE.rglob("*.py") if not is_in_the_vm(path))
-AGENT = sorted((PACKAGE / "kickstrap" / "agent").rglob("*.py"))
+SOURCES = sorted(path for path in PACKAGE.rglob("*.py") if not runs_elsewhere(path))
+HOST_AGENT = sorted((PACKAGE / "publish" / "agent").rglob("*.py"))
+AGENT = [*sorted((PACKAGE / "kickstrap" / "agent").rglob("*.py")), *HOST_AGENT]
 
 
 def name_of(path: Path) -> str:
@@ -167,6 +168,7 @@ def test_there_are_no_import_cycles() -> None:
         ("subprocess", "host.process"),
         ("guestfs", "guest.launch"),
         ("libvirt", ("host.hypervisor", "host.domain", "host.libvirt_host")),
+        ("nbd", "image.nbd_disk"),
         ("pycurl", "fetch.transfer"),
         ("sqlite3", "store.history"),
         ("testinfra", "verify.testinfra_backend"),
@@ -233,6 +235,12 @@ def test_the_agent_imports_nothing_of_imagebuild() -> None:
             found += [(path, name) for name in names if name.split(".")[0] not in known]
         found += [(path, name) for name in imports(path) if name.startswith("imagebuild") and not name.startswith(OWN)]
     assert not found
+
+
+def test_the_agent_on_a_host_needs_the_standard_library_of_python_3_6_only() -> None:
+    for path in HOST_AGENT:
+        ast.parse(path.read_text(encoding="utf-8"), filename=str(path), feature_version=(3, 6))
+        assert not any(name.startswith(("pykickstart", "__future__")) for name in imports(path))
 
 
 def classes() -> dict[str, set[str]]:

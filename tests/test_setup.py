@@ -138,6 +138,32 @@ def test_a_user_who_cannot_become_root_is_given_the_command(machine: Machine) ->
     assert not (machine.root / "changed").exists()
 
 
+@pytest.mark.parametrize(
+    ("release", "manager", "switch"),
+    [
+        ("ID=debian\n", "apt-get", "etc/ssh/sshd_not_to_be_run"),
+        ("ID=fedora\n", "dnf", "etc/systemd/system/sshd.service"),
+    ],
+)
+def test_the_machines_own_ssh_server_stays_off(machine: Machine, release: str, manager: str, switch: str) -> None:
+    machine.is_a(release)
+    machine.program("id", "echo 0")
+    at_installation = machine.root / "at-installation"
+    machine.program(
+        manager, f'case " $* " in *" install "*) ls -d {machine.root}/{switch} >{at_installation} && exit 1;; esac'
+    )
+    assert machine.setup().returncode == 3, "the installation fails after it was kept off"
+    assert at_installation.read_text() == f"{machine.root}/{switch}\n"
+
+
+def test_an_ssh_server_that_is_already_installed_is_left_alone(machine: Machine) -> None:
+    machine.has(*(set(everything(machine)) - {"zstd"}))
+    machine.program("id", "echo 0")
+    machine.program("apt-get", "exit 1")
+    assert machine.setup().returncode == 3
+    assert not (machine.root / "etc/ssh").exists()
+
+
 def test_an_unknown_option_is_wrong_usage(machine: Machine) -> None:
     assert machine.setup("--dryrun").returncode == 2
 

@@ -113,6 +113,8 @@ def _run(
             timeout=job.recipe.vm.timeout,
             progress=progress,
             evidence=job.logs,
+            alone=job.settings.store.locked("virt-install", lambda _: None),
+            folder=job.settings.store.root,
         )
 
 

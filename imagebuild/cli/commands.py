@@ -26,6 +26,7 @@ _COMMANDS = {
     ),
     "verify": ("verify", "Boot two throwaway clones of IMAGE, check them, and compare their identities."),
     "run": ("run", "Start a throwaway machine of IMAGE, on its serial console; or run COMMAND in it."),
+    "export": ("export", "Write IMAGE into OUTPUT-FOLDER in the FORMAT of another platform. Changes nothing else."),
     "checks": ("checks", "Show the checks of `verify`, and of recipes under verify.checks."),
     "inspect": (
         "inspect",
@@ -35,6 +36,7 @@ _COMMANDS = {
         "diff",
         "Show how the contents of image B differ from those of A: packages, files, accounts, units, sizes.",
     ),
+    "shelf": ("shelf", "Write artifacts to a folder that a web server serves to virt-builder and simplestreams."),
     "doctor": (
         "doctor",
         "Show what this host can do, what is missing, and how to fix it. Exit code 3 if a build cannot run.",
@@ -46,12 +48,24 @@ _COMMANDS = {
     ),
     "schema": (
         "project",
-        "Print the JSON Schema of recipes, or of the result of `verify`.",
+        "Print the JSON Schema of recipes, of the project's file, or of the results of commands.",
     ),
+    "hosts": ("hosts", "Show the hosts, targets and groups of imagebuild.yaml. Connects to none of them."),
     "completion": (
         "man_page",
         "Print the script that makes SHELL complete imagebuild's commands, options and recipe names.",
     ),
+    "publish": ("publish", "Publish IMAGE as the current version of a template, to several targets in parallel."),
+    "templates": (
+        "templates",
+        "Show which versions of templates are where, which are current, and what was altered by hand.",
+    ),
+    "rollback": (
+        "rollback",
+        "Make an earlier version of TEMPLATE current again, on each target that has the template.",
+    ),
+    "prune": ("prune", "Show which old versions of templates can be removed, and remove them with --yes."),
+    "instantiate": ("instantiate", "Make a machine NAME from TEMPLATE, on a host where that was published."),
     "gc": ("gc", "Remove from the store what is no longer needed."),
 }
 """For each command: its module, with the object's name if that is not the command's, and the first

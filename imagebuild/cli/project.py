@@ -1,5 +1,5 @@
-"""``imagebuild init`` and ``imagebuild schema``: a new project, and the JSON Schemas of recipes
-and of the result of ``verify``.
+"""``imagebuild init`` and ``imagebuild schema``: a new project, and the JSON Schemas of recipes,
+of the project's file and of the results of commands.
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ from imagebuild.cli.options import RecipeName
 from imagebuild.cli.output import echo, echo_document
 from imagebuild.files import write_atomically
 from imagebuild.host.hints import command_line
-from imagebuild.recipe import project
-from imagebuild.recipe import schema as schemas
+from imagebuild.project import creation
+from imagebuild.project import schema as project_schema
+from imagebuild.publish import reports
+from imagebuild.recipe import schema as recipe_schema
 from imagebuild.recipe.load import one_image
 from imagebuild.verify import verification
 
@@ -38,7 +40,7 @@ Examples:
     show_default=True,
     help="CI job to create.",
 )
-def init(folder: Path, name: str | None, base: str, ci: project.Ci) -> None:
+def init(folder: Path, name: str | None, base: str, ci: creation.Ci) -> None:
     """Create a project in FOLDER: a recipe that is ready to build, a CI job, the schema for
     editors.
 
@@ -46,7 +48,7 @@ def init(folder: Path, name: str | None, base: str, ci: project.Ci) -> None:
     """
     image = one_image(base)
     name = name or folder.resolve().name
-    for path in project.create(folder, name, image.source.stem, ci, image.axes):
+    for path in creation.create(folder, name, image.source.stem, ci, image.axes):
         echo(path)
     echo(f"next: {command_line('cd', folder)} && {command_line('imagebuild', 'plan', name)}")
 
@@ -55,6 +57,7 @@ def init(folder: Path, name: str | None, base: str, ci: project.Ci) -> None:
     epilog="""\b
 Examples:
   imagebuild schema --output recipe.schema.json
+  imagebuild schema --of project --output project.schema.json
   imagebuild schema --of verify
 and as the first line of a recipe, for editors with a YAML language server:
   # yaml-language-server: $schema=../recipe.schema.json"""
@@ -67,17 +70,24 @@ and as the first line of a recipe, for editors with a YAML language server:
 @click.option(
     "--of",
     "what",
-    type=click.Choice(["recipe", "verify"]),
+    type=click.Choice(["recipe", "project", "verify", "publish"]),
     default="recipe",
     show_default=True,
-    help="What the schema describes: recipes, or verify.json, which is also the result of `verify --json`.",
+    help="What the schema describes: recipes, the project's file imagebuild.yaml, verify.json, which is also the"
+    " result of `verify --json`, or the last line of `publish`, `templates`, `rollback` and `prune` with --json.",
 )
-def schema(output: Path | None, what: Literal["recipe", "verify"]) -> None:
-    """Print the JSON Schema of recipes, or of the result of `verify`.
+def schema(output: Path | None, what: Literal["recipe", "project", "verify", "publish"]) -> None:
+    """Print the JSON Schema of recipes, of the project's file, or of the results of commands.
 
-    Editors use that of recipes to complete keys and to mark mistakes.
+    Editors use those of files to complete keys and to mark mistakes.
     """
-    text = schemas.text() if what == "recipe" else f"{json.dumps(verification.schema(), indent=1)}\n"
+    if what == "recipe":
+        text = recipe_schema.text()
+    elif what == "project":
+        text = project_schema.text()
+    else:
+        found = verification.schema() if what == "verify" else reports.schema()
+        text = f"{json.dumps(found, indent=1)}\n"
     if output is None:
         echo_document(text)
     else:

@@ -90,7 +90,7 @@ class JsonReporter:
     def note(self, recipe: str, text: str) -> None:
         self.emit(events.Note(recipe=recipe, text=text))
 
-    def emit(self, event: events.BuildEvent | events.Scrubbed | events.Audited | events.Verified) -> None:
+    def emit(self, event: events.AnyEvent) -> None:
         """Print one event."""
         echo_data(events.data(event))
 

@@ -1,5 +1,5 @@
-"""One running domain: its guest agent, its serial console, hot-plugging, power, and the frames that
-it sends. Uses libvirt, with the connection of imagebuild.host.hypervisor.
+"""One running domain: its guest agent, its serial console, its addresses, hot-plugging, power, and the
+frames that it sends. Uses libvirt, with a connection of hypervisor.py or libvirt_host.py.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, TypeVar
+from ipaddress import ip_address
+from typing import Any, Literal, Protocol, TypeVar
 
 import libvirt
 import libvirt_qemu
@@ -34,33 +35,90 @@ class AgentSilent(Exception):
     """The guest agent does not answer, or refuses the command; the text is libvirt's."""
 
 
-class Domain:
-    """A transient domain that this process has started. libvirt ends it when the connection closes,
-    even if this process is killed.
-    """
+class HasDomains(Protocol):
+    """A connection to libvirt."""
 
-    def __init__(self, hypervisor: Hypervisor, name: str) -> None:
-        self.hypervisor = hypervisor
+    def of(self, name: str, question: Callable[[Any], T]) -> T:
+        """The domain's answer to ``question``; raises libvirtError if there is no such domain."""
+
+
+class RunningDomain:
+    """A domain that runs, here or on another host."""
+
+    def __init__(self, connection: HasDomains, name: str) -> None:
+        self.connection = connection
         self.name = name
 
     def _ask(self, what: str, question: Callable[[Any], T]) -> T:
         try:
-            return self.hypervisor.of(self.name, question)
+            return self.connection.of(self.name, question)
         except libvirt.libvirtError as error:
             raise HostError(f"cannot {what}: {error}") from error
-
-    def resume(self) -> None:
-        """Let a domain run that was started paused."""
-        self._ask("start the machine", lambda domain: domain.resume())
 
     def agent(self, command: str, arguments: dict[str, Any] | None = None, *, timeout: int = 10) -> Any:
         """The guest agent's answer to a command. Raises AgentSilent."""
         text = json.dumps({"execute": command, "arguments": arguments or {}})
         try:
-            answer = self.hypervisor.of(self.name, lambda one: libvirt_qemu.qemuAgentCommand(one, text, timeout, 0))
+            answer = self.connection.of(self.name, lambda one: libvirt_qemu.qemuAgentCommand(one, text, timeout, 0))
             return json.loads(answer)["return"]
         except (libvirt.libvirtError, ValueError, KeyError, TypeError) as error:
             raise AgentSilent(str(error)) from error
+
+    def status(self) -> Literal["running", "stopped", "crashed", "I/O error", "paused"]:
+        """What it does; ``I/O error`` is a machine that QEMU has paused, as when the disk is full."""
+        state, reason = self._ask("ask for the machine's state", lambda domain: domain.state())
+        if state == libvirt.VIR_DOMAIN_SHUTOFF:
+            return "crashed" if reason == libvirt.VIR_DOMAIN_SHUTOFF_CRASHED else "stopped"
+        if state == libvirt.VIR_DOMAIN_PAUSED:
+            return "I/O error" if reason == libvirt.VIR_DOMAIN_PAUSED_IOERROR else "paused"
+        return "crashed" if state == libvirt.VIR_DOMAIN_CRASHED else "running"
+
+    def addresses(self, source: Literal["lease", "agent"]) -> list[str]:
+        """The addresses that others reach the guest at, IPv4 first: by the leases of libvirt's networks
+        or by the guest agent. Empty if they are not known.
+        """
+        kind = {
+            "lease": libvirt.VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_LEASE,
+            "agent": libvirt.VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_AGENT,
+        }[source]
+        try:
+            cards = self.connection.of(self.name, lambda domain: domain.interfaceAddresses(kind, 0))
+            found = {
+                ip_address(str(one["addr"]).partition("%")[0]) for card in cards.values() for one in card["addrs"] or ()
+            }
+        except (libvirt.libvirtError, ValueError, KeyError, TypeError):  # a guest can say anything
+            return []
+        usable = [one for one in found if not (one.is_loopback or one.is_link_local or one.is_unspecified)]
+        return [str(one) for one in sorted(usable, key=lambda one: (one.version, int(one)))]
+
+    @contextmanager
+    def serial(self, alias: str) -> Iterator[SerialStream]:
+        """A connection to a serial port, by libvirt's alias, such as ``serial1``."""
+
+        def opened(domain: Any) -> Any:
+            stream = domain.connect().newStream(libvirt.VIR_STREAM_NONBLOCK)
+            domain.openConsole(alias, stream, libvirt.VIR_DOMAIN_CONSOLE_FORCE)
+            return stream
+
+        stream = SerialStream(self._ask(f"open the serial port {alias}", opened))
+        try:
+            yield stream
+        finally:
+            stream.close()
+
+
+class Domain(RunningDomain):
+    """A transient domain that this process has started. libvirt ends it when the connection closes,
+    even if this process is killed.
+    """
+
+    def __init__(self, hypervisor: Hypervisor, name: str) -> None:
+        super().__init__(hypervisor, name)
+        self.hypervisor = hypervisor
+
+    def resume(self) -> None:
+        """Let a domain run that was started paused."""
+        self._ask("start the machine", lambda domain: domain.resume())
 
     def forward(self, port: int, to: int) -> None:
         """Forward ``port`` on 127.0.0.1 to a port of the guest, which must use QEMU's user network."""
@@ -116,21 +174,6 @@ class Domain:
         answer = json.loads(self._monitor(json.dumps({"execute": command, "arguments": arguments}), 0))
         if "error" in answer:
             raise ValueError(str(answer["error"].get("desc")))
-
-    @contextmanager
-    def serial(self, alias: str) -> Iterator[SerialStream]:
-        """A connection to a serial port, by libvirt's alias, such as ``serial1``."""
-
-        def opened(domain: Any) -> Any:
-            stream = domain.connect().newStream(libvirt.VIR_STREAM_NONBLOCK)
-            domain.openConsole(alias, stream, libvirt.VIR_DOMAIN_CONSOLE_FORCE)
-            return stream
-
-        stream = SerialStream(self._ask(f"open the serial port {alias}", opened))
-        try:
-            yield stream
-        finally:
-            stream.close()
 
     def vcpus(self) -> tuple[int, int]:
         """The virtual CPUs: current and maximum."""

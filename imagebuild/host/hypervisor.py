@@ -16,6 +16,7 @@ from enum import StrEnum
 from operator import methodcaller
 from pathlib import Path
 from typing import Any, Literal, TypeVar
+from xml.sax.saxutils import unescape
 
 import libvirt
 
@@ -182,6 +183,22 @@ class Hypervisor:
             with suppress(libvirt.libvirtError, HostError):
                 self.of(name, methodcaller(ending))
 
+    def pools(self) -> dict[str, str]:
+        """The storage pools: the folder of each, by name; empty for those that have none."""
+        found = {}
+        with self._translated("list libvirt's storage pools"):
+            for pool in self._connection.listAllStoragePools():
+                with suppress(libvirt.libvirtError):  # it is gone
+                    path = re.search(r"<path>(.*?)</path>", pool.XMLDesc())
+                    found[str(pool.name())] = unescape(path[1]) if path else ""
+        return found
+
+    def forget_pool(self, name: str) -> None:
+        """Remove the definition of a storage pool; its folder and files stay."""
+        for ending in ("destroy", "undefine"):
+            with suppress(libvirt.libvirtError):
+                methodcaller(ending)(self._connection.storagePoolLookupByName(name))
+
     def qemu_log(self, name: str) -> Path:
         """The path of QEMU's log of the domain, which libvirt writes."""
         if self.uri == SYSTEM:
@@ -212,7 +229,7 @@ def default_uri() -> str:
 
 def answers() -> bool:
     """Whether a daemon answers, or would be started on demand. Nothing is started here."""
-    _start_event_loop()
+    start_event_loop()
     if default_uri() != SYSTEM or _has_systemd():
         return True
     connection, _ = _open(SYSTEM)
@@ -229,7 +246,7 @@ def connected(*, hide_kvm: bool = False) -> Iterator[Hypervisor]:
     ``hide_kvm`` affects only a daemon that is started here: a KVM that does not work is hidden from
     it, otherwise it probes QEMU again at every look-up. Raises HostError.
     """
-    _start_event_loop()
+    start_event_loop()
     uri = default_uri()
     start_it = uri == SYSTEM and not _has_systemd()
     opened: list[Hypervisor] = []
@@ -298,7 +315,7 @@ def _mend(uri: str) -> str:
 _loop_started = threading.Lock()
 
 
-def _start_event_loop() -> None:
+def start_event_loop() -> None:
     """Register libvirt's event loop and run it in a thread, once per process."""
     if not _loop_started.acquire(blocking=False):
         return

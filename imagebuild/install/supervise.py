@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import signal
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -52,19 +53,23 @@ def install(
     timeout: float,
     progress: Progress,
     evidence: Path,
+    alone: AbstractContextManager[None],
+    folder: Path,
     stall: float = STALL,
 ) -> Installed:
     """Install to the targets of ``machine``. Times are in seconds.
 
     Raises InstallFailed with a one-sentence reason, after writing domain XML, QEMU's log and the
     command to the folder ``evidence`` (which also contains the machine's logs). In any case the
-    domain is removed.
+    domain is removed. While ``alone`` is held, no other virt-install runs; the storage pools that it
+    defines, and all in ``folder``, are removed again.
     """
     console = Console(nonce)
     xml = ""
     try:
         progress.update("virt-install")
-        _start(machine)
+        with alone, _without_new_pools(hypervisor, folder):
+            _start(machine)
         xml = hypervisor.xml(machine.name)
         follower = _Follower(hypervisor, machine, console, progress, timeout, Stall(stall, time.monotonic()))
         follower.follow()
@@ -80,6 +85,21 @@ def install(
         with suppress(OSError):
             hypervisor.qemu_log(machine.name).unlink()
     return Installed(ended - begun, max(0.0, follower.installer_at - begun) if follower.installer_at else 0.0)
+
+
+@contextmanager
+def _without_new_pools(hypervisor: Hypervisor, folder: Path) -> Iterator[None]:
+    """Remove the storage pools that virt-install defines, with autostart, for the folder of each file
+    that it is given (virtinst 4.1), and those in ``folder`` that killed ones left. The running machine
+    needs none.
+    """
+    before = hypervisor.pools()
+    try:
+        yield
+    finally:
+        for name, path in hypervisor.pools().items():
+            if name not in before or folder in Path(path).parents:
+                hypervisor.forget_pool(name)
 
 
 def _start(machine: InstallMachine) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from imagebuild.schema.findings import Finding, did_you_mean
 
 ALL = "all"
-RESERVED = (ALL,)
+"""The word that selects all hosts and targets."""
 
 
 def conflicts(
@@ -18,8 +18,10 @@ def conflicts(
     first: dict[str, str] = {}
     for section, names in sections.items():
         for name in names:
-            if name in RESERVED:
-                yield Finding((section, name), f"the name {name!r} is reserved: it means all hosts and targets")
+            if name == ALL:
+                yield Finding(
+                    (section, name), f"the name {name!r} is reserved: it means all hosts and targets", at_key=True
+                )
             elif name in first:
                 yield Finding((section, name), f"the name {name!r} is also used in {first[name]}", at_key=True)
             else:

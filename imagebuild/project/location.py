@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import unquote
 
-from imagebuild.project.uri import refuse_password, split_authority
+from imagebuild.project.uri import found_text, refuse_password, split_authority
 from imagebuild.schema.fields import forbidden_character, shown, text
 
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/]*)(.*)")
@@ -38,11 +38,11 @@ def located(value: object) -> Location:
     refuse_password(line)
     if "://" not in line:
         if not line.strip() or re.match(r"(?:sftp|s3|file):", line):
-            raise ValueError(f"expected {EXPECTED}, found {shown(line)}")
+            raise ValueError(f"expected {EXPECTED}{found_text(line)}")
         return Location("folder", line)
     found = _URL.fullmatch(line)
     if found is None:
-        raise ValueError(f"expected {EXPECTED}, found {shown(line)}")
+        raise ValueError(f"expected {EXPECTED}{found_text(line)}")
     scheme, authority, path = found.groups()
     if "?" in line or "#" in line:
         raise ValueError("the URL of a target has no part after '?' or '#'")
@@ -66,7 +66,7 @@ def _file(authority: str, path: str) -> Location:
 
 def _s3(bucket: str, path: str) -> Location:
     if not _BUCKET.fullmatch(bucket) or ".." in bucket:
-        raise ValueError(f"expected the name of a bucket after s3://, found {shown(bucket.rpartition('@')[2])}")
+        raise ValueError("expected the name of a bucket after s3://: 3 to 63 lower-case letters, digits, '.' and '-'")
     prefix = path.strip("/")
     if prefix and (not _PREFIX.fullmatch(prefix) or {".", ".."} & set(prefix.split("/"))):
         raise ValueError(

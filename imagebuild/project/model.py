@@ -6,6 +6,7 @@ that one wrong value does not hide the next.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -17,7 +18,7 @@ from imagebuild.project import uri as uris
 from imagebuild.project.groups import conflicts
 from imagebuild.schema import fields as f
 from imagebuild.schema.document import Document, Mark, Route
-from imagebuild.schema.findings import Refused
+from imagebuild.schema.findings import Finding, Refused
 from imagebuild.schema.section import SecretRef, Section, without_none, without_nothing
 
 FILE = "imagebuild.yaml"
@@ -39,7 +40,8 @@ def _absolute(value: object) -> str:
 
 def _endpoint(value: object) -> str:
     line = f.text(value)
-    uris.refuse_password(line)
+    if "@" in line:
+        raise ValueError("an endpoint has no user name or password; use access_key and secret_key")
     return f.url(line)
 
 
@@ -51,11 +53,7 @@ Endpoint = Annotated[str, BeforeValidator(_endpoint), f.Kind("URL", schema={"typ
 AbsolutePath = Annotated[
     str, BeforeValidator(_absolute), f.Kind("absolute path", schema={"type": "string", "pattern": "^/"})
 ]
-Labels = Annotated[tuple[f.Name, ...], BeforeValidator(without_nothing)]
-
-
-def _default_path(data: dict[str, Any]) -> str | None:
-    return None if uris.parsed(data["uri"]).is_session else uris.SYSTEM_POOL
+Names = Annotated[tuple[f.Name, ...], BeforeValidator(without_nothing)]
 
 
 class Host(Section):
@@ -71,11 +69,11 @@ class Host(Section):
     )
     pool: f.Name = Field("default", description="The storage pool for the templates, of type directory.")
     path: AbsolutePath | None = Field(
-        default_factory=_default_path,
-        description="The folder of the pool if it does not exist yet. Default: `/var/lib/libvirt/images` for a system"
-        " daemon, the folder that libvirt chooses for a session.",
+        None,
+        description="The folder in which the pool is made if the host does not have it, such as"
+        " `/var/lib/libvirt/images`. Default: a missing pool is an error.",
     )
-    labels: Labels = Field((), description="Words that select several hosts: `--to label=WORD`.")
+    labels: Names = Field((), description="Words that select several hosts: `--to label=WORD`.")
     shell: bool = Field(
         default=True,
         description="Whether programs may be run on the host, by ssh or on this machine: faster than libvirt.",
@@ -136,7 +134,7 @@ class StorageTarget(Section):
         description="A folder (relative to this file's folder), `file:///path`, `sftp://[user@]host[:port]/path` or"
         " `s3://bucket/prefix`."
     )
-    labels: Labels = Field((), description="Words that select several targets: `--to label=WORD`.")
+    labels: Names = Field((), description="Words that select several targets: `--to label=WORD`.")
     endpoint: Endpoint | None = Field(
         None, description="The server, for S3-compatible storage that is not Amazon's; `http://` only if insecure."
     )
@@ -203,7 +201,7 @@ class Project(Section):
     targets: Annotated[dict[f.Name, StorageTarget], BeforeValidator(without_none)] = Field(
         default_factory=dict, description="Other places to publish to, by name."
     )
-    groups: Annotated[dict[f.Name, tuple[f.Name, ...]], BeforeValidator(without_none)] = Field(
+    groups: Annotated[dict[f.Name, Names], BeforeValidator(without_none)] = Field(
         default_factory=dict, description="Names for several hosts and targets: lists of names, also of other groups."
     )
 
@@ -213,10 +211,20 @@ class Project(Section):
 
     @model_validator(mode="after")
     def _names(self) -> Self:
-        found = list(conflicts(self.hosts, self.targets, self.groups))
+        found = [*conflicts(self.hosts, self.targets, self.groups), *self._twice()]
         if found:
             raise Refused(found)
         return self
+
+    def _twice(self) -> Iterator[Finding]:
+        """Places that have two names: a copied entry that was not changed."""
+        first: dict[tuple[str, ...], str] = {}
+        for name, host in self.hosts.items():
+            if (same := first.setdefault((host.uri, host.pool), name)) != name:
+                yield Finding(("hosts", name, "uri"), f"this is the same host and pool as {same!r}")
+        for name, target in self.targets.items():
+            if (same := first.setdefault((target.url, target.endpoint or ""), name)) != name:
+                yield Finding(("targets", name, "url"), f"this is the same place as {same!r}")
 
     def attach(self, document: Document, path: Path) -> Self:
         """Store where the project came from; called by the loader."""

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from imagebuild.errors import UsageError
 from imagebuild.project.groups import ALL, members
-from imagebuild.project.model import Host, Project, StorageTarget
+from imagebuild.project.model import FILE, Host, Project, StorageTarget
 from imagebuild.schema.findings import did_you_mean, findings
 
 _TARGETS = ("file", "sftp", "s3", "http", "https")
@@ -27,8 +27,11 @@ class Destination:
     folder: Path
 
     def path(self, written: str) -> Path:
-        """The absolute path of a file or folder that ``entry`` names."""
-        return self.folder / Path(written).expanduser()
+        """The absolute path of a file or folder that ``entry`` names. Raises UsageError."""
+        try:
+            return self.folder / Path(written).expanduser()
+        except RuntimeError as error:
+            raise UsageError(f"{self.name}: there is no such user: {written}") from error
 
 
 def select(project: Project, words: Sequence[str], what: str = "--to") -> tuple[Destination, ...]:
@@ -106,5 +109,5 @@ def _entry(word: str, what: str) -> Host | StorageTarget:
     except ValidationError as error:
         found = next(findings(error, model))
         raise UsageError(
-            f"{what}: {found.message}", f"see `imagebuild hosts --help` for what {what} accepts"
+            f"{what}: {found.message}", f"an entry in {FILE} can have more keys, such as insecure"
         ) from error

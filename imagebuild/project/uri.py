@@ -1,7 +1,8 @@
 """libvirt's connection URIs, as far as hosts of a project may use them.
 
 The syntax and the parameters are libvirt's, https://libvirt.org/uri.html. Only parameters that are
-listed here are accepted: others start programs, or have a key of the host's entry. Pure.
+listed here are accepted: others start programs, or have a key of the host's entry. libvirt 9.0
+ignores a parameter that it does not know, and `known_hosts` together with qemu+ssh. Pure.
 """
 
 from __future__ import annotations
@@ -14,8 +15,6 @@ from typing import Literal, cast
 from imagebuild.schema.fields import shown, text
 
 Transport = Literal["unix", "ssh", "tls", "tcp"]
-SYSTEM_POOL = "/var/lib/libvirt/images"
-"""The folder of the pool `default` of a system daemon, as virt-manager and virt-install make it."""
 
 HOST = r"[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,251}[A-Za-z0-9_])?|\[[0-9A-Fa-f:.]{2,45}\]"
 USER = r"[A-Za-z0-9_][A-Za-z0-9._+-]{0,62}"
@@ -24,7 +23,7 @@ AUTHORITY = re.compile(rf"(?:({USER})@)?({HOST})(?::([0-9]{{1,5}}))?")
 _URI = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#]*)(/[^?#]*)?(?:\?([^#]*))?")
 _PASSWORD = re.compile(r"[^/?#]*//[^/?#@]*(?::|%3[Aa])[^/?#]*@")
 _LOCAL_PATH = re.compile(r"/[A-Za-z0-9._/@+-]{1,250}")
-_PARAMETERS: Mapping[Transport, Mapping[str, re.Pattern[str]]] = {
+PARAMETERS: Mapping[Transport, Mapping[str, re.Pattern[str]]] = {
     "unix": {"socket": _LOCAL_PATH, "mode": re.compile("auto|legacy|direct")},
     "ssh": {
         "socket": _LOCAL_PATH,
@@ -41,6 +40,7 @@ _PARAMETERS: Mapping[Transport, Mapping[str, re.Pattern[str]]] = {
     },
     "tcp": {},
 }
+"""For each transport, the parameters that a URI may have, with their values."""
 _REFUSED = {
     "keyfile": "use the key identity_file of the host's entry instead",
     "known_hosts": "use the key known_hosts_file of the host's entry instead",
@@ -101,6 +101,11 @@ def refuse_password(line: str) -> None:
         raise ValueError("a URL must not contain a password: it would appear in logs and in `ps`")
 
 
+def found_text(wrong: str) -> str:
+    """The end of a message: what was found, unless it may contain a password."""
+    return "" if "@" in wrong else f", found {shown(wrong)}"
+
+
 def parsed(value: object) -> LibvirtUri:
     """A connection URI. Raises ValueError with the reason if it cannot be used."""
     line = text(value)
@@ -108,15 +113,17 @@ def parsed(value: object) -> LibvirtUri:
     expected = "a libvirt URI such as qemu+ssh://root@host/system or qemu:///system"
     found = _URI.fullmatch(line)
     if found is None:
-        raise ValueError(f"expected {expected}, found {shown(line)}")
+        raise ValueError(f"expected {expected}{found_text(line)}")
     scheme, authority, path, query = (part or "" for part in found.groups())
     transport = _transport(scheme, authority)
     user, host, port = _authority(authority, transport)
     if path not in ("/system", "/session"):
-        raise ValueError(f"expected /system or /session after the host, found {shown(path)}")
+        raise ValueError(f"expected /system or /session after the host{found_text(path)}")
     if path == "/session" and transport in ("tls", "tcp"):
         raise ValueError("the session daemon of a user is reached by qemu+ssh only; use /system")
     parameters = _parameters(query, transport)
+    if parameters.get("proxy") == "native" and "netcat" in parameters:
+        raise ValueError("netcat is not used with proxy=native; remove one of the two from the URI")
     return LibvirtUri(transport, cast("Literal['/system', '/session']", path), host, user, port, parameters)
 
 
@@ -151,12 +158,10 @@ def _authority(authority: str, transport: Transport) -> tuple[str, str, int | No
 
 
 def split_authority(authority: str) -> tuple[str, str, int | None]:
-    """User, host and port of ``[user@]host[:port]``; ValueError does not repeat the user."""
+    """User, host and port of ``[user@]host[:port]``; Raises ValueError, which repeats neither."""
     found = AUTHORITY.fullmatch(authority)
     if found is None:
-        raise ValueError(
-            f"expected [user@]host[:port], found {shown('…@' * ('@' in authority) + authority.rpartition('@')[2])}"
-        )
+        raise ValueError("expected [user@]host[:port] after '://', each of letters, digits, '.', '_' and '-'")
     user, host, port = found.groups()
     number = None if port is None else int(port)
     if number is not None and not 1 <= number <= 65535:
@@ -165,7 +170,7 @@ def split_authority(authority: str) -> tuple[str, str, int | None]:
 
 
 def _parameters(query: str, transport: Transport) -> dict[str, str]:
-    allowed = _PARAMETERS[transport]
+    allowed = PARAMETERS[transport]
     parameters: dict[str, str] = {}
     for part in query.split("&") if query else ():
         key, equals, value = part.partition("=")
@@ -179,4 +184,6 @@ def _parameters(query: str, transport: Transport) -> dict[str, str]:
         if not allowed[key].fullmatch(value):
             raise ValueError(f"the parameter {key} of the URI has an invalid value: {shown(value)}")
         parameters[key] = value
+    if parameters.get("no_verify") == "0":
+        del parameters["no_verify"]  # the default; so that it is there only if it matters
     return parameters

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from imagebuild.errors import ImageBuildError, UsageError
 from imagebuild.files import sha256
 from imagebuild.publish import names
-from imagebuild.publish.state import Published, StoredFile
+from imagebuild.publish.state import FirstBootSupport, Published, StoredFile
 from imagebuild.store.artifact import MANIFEST, Artifact, ImageRecord
+
+_UPSTREAM = re.compile(r"(?:[0-9]+:)?([0-9]{1,6})")
+"""The first number of a package's version, behind the epoch."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,7 @@ class Release:
     definition: str
     verdict: str
     fingerprint: str
+    first_boot: FirstBootSupport | None = None
 
     @property
     def size(self) -> int:
@@ -48,7 +54,7 @@ class Release:
         """The version as the record of a place has it, from now on."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
         files = tuple(one.stored for one in self.files)
-        return Published(self.version, files, definition, now, self.verdict, self.fingerprint)
+        return Published(self.version, files, definition, now, self.verdict, self.fingerprint, self.first_boot)
 
 
 def release(artifact: Artifact, template: str = "") -> Release:
@@ -63,6 +69,7 @@ def release(artifact: Artifact, template: str = "") -> Release:
         manifest = artifact.manifest()
         content = json.loads((artifact.folder / MANIFEST).read_text(encoding="utf-8"))
         verdict = str((content.get("verification") or {}).get("verdict", ""))
+        first_boot = _support(content)
         definition = artifact.domain.read_text(encoding="utf-8")
     except (OSError, ValueError, AttributeError) as error:
         raise UsageError(f"{artifact.folder} is not a complete artifact: {error}", "build it again") from error
@@ -74,7 +81,20 @@ def release(artifact: Artifact, template: str = "") -> Release:
         _check(path, image)
         stored = StoredFile(names.file_name(disk, version, image.sha256), image.size, image.sha256)
         files.append(ReleaseFile(path, stored, image.virtual_size))
-    return Release(template, version, tuple(files), definition, verdict, manifest.fingerprint)
+    return Release(template, version, tuple(files), definition, verdict, manifest.fingerprint, first_boot)
+
+
+def _support(content: Any) -> FirstBootSupport | None:
+    """What the packages and the recipe in a manifest say; None if there are no packages in it."""
+    packages, recipe = content.get("packages"), content.get("recipe") or {}
+    if not packages:
+        return None
+    systemd = _UPSTREAM.match(str(packages.get("systemd", "")))
+    adding = [call["add-ssh-keys"] for call in recipe.get("operations", ()) if "add-ssh-keys" in call]
+    root_keys = bool((recipe.get("root") or {}).get("ssh_keys")) or any(
+        one.get("user", "root") == "root" for one in adding
+    )
+    return FirstBootSupport("cloud-init" in packages, int(systemd[1]) if systemd else 0, root_keys)
 
 
 def _qcow2(artifact: Artifact, images: tuple[ImageRecord, ...]) -> list[ImageRecord]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, astuple, dataclass, replace
 from typing import Any
 
 from imagebuild.errors import ImageBuildError, UsageError
@@ -37,10 +37,22 @@ class StoredFile:
 
 
 @dataclass(frozen=True)
+class FirstBootSupport:
+    """What in a guest takes values at its first boot: ``cloud_init`` is whether it has cloud-init,
+    ``systemd`` the version of systemd (0 without it), ``root_keys`` whether root has SSH keys already.
+    """
+
+    cloud_init: bool = False
+    systemd: int = 0
+    root_keys: bool = False
+
+
+@dataclass(frozen=True)
 class Published:
     """A version of a template at one place. ``files`` has the system disk first; ``definition`` is the
     libvirt domain definition of its machine, with only the names of the files; ``published`` is UTC
-    (ISO 8601); ``verdict`` is passed, failed or empty; ``fingerprint`` is the artifact's.
+    (ISO 8601); ``verdict`` is passed, failed or empty; ``fingerprint`` is the artifact's;
+    ``first_boot`` is None if that is not known, as in records of before.
     """
 
     version: str
@@ -49,6 +61,7 @@ class Published:
     published: str = ""
     verdict: str = ""
     fingerprint: str = ""
+    first_boot: FirstBootSupport | None = None
 
 
 @dataclass(frozen=True)
@@ -130,7 +143,16 @@ def _published(data: Mapping[str, Any]) -> Published:
     if not files:
         raise ValueError("a version in it has no file")
     texts = {key: _text(data[key]) for key in ("published", "verdict", "fingerprint")}
-    return Published(_name(data["version"]), files, definition, **texts)
+    return Published(_name(data["version"]), files, definition, **texts, first_boot=_support(data.get("first_boot")))
+
+
+def _support(data: Any) -> FirstBootSupport | None:
+    if data is None:
+        return None
+    found = FirstBootSupport(data["cloud_init"], data["systemd"], data["root_keys"])
+    if not all(type(value) is kind for value, kind in zip(astuple(found), (bool, int, bool), strict=True)):
+        raise TypeError("it has a wrong value")
+    return found
 
 
 def _file(data: Mapping[str, Any]) -> StoredFile:

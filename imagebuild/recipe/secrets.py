@@ -142,7 +142,7 @@ def read(ref: SecretRef, folder: Path, environ: Mapping[str, str] | None = None)
     value = (
         _from_environment(ref.env, os.environ if environ is None else environ)
         if ref.env
-        else _from_file(folder / Path(ref.file or "").expanduser())
+        else _from_file(folder, ref.file or "")
     )
     value = value.rstrip("\r\n")
     if not value:
@@ -157,7 +157,11 @@ def _from_environment(name: str, environ: Mapping[str, str]) -> str:
     return environ[name]
 
 
-def _from_file(path: Path) -> str:
+def _from_file(folder: Path, written: str) -> str:
+    try:
+        path = folder / Path(written).expanduser()
+    except RuntimeError as error:  # ~user
+        raise UsageError(f"the file {written} cannot be read: there is no such user") from error
     try:
         with path.open("rb") as stream:
             raw = stream.read(_MAX_BYTES + 1)

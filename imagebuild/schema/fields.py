@@ -32,7 +32,7 @@ class Kind:
     schema: Mapping[str, Any] | Callable[[], Mapping[str, Any]] | None = field(default=None, hash=False)
 
     def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        """Called by pydantic; imagebuild.recipe.schema removes the mark again."""
+        """Called by pydantic; imagebuild.schema.json_schema removes the mark again."""
         return {**handler(core), KIND: self} if self.schema is None else self.own_schema()
 
     def own_schema(self) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from imagebuild.errors import UsageError
+from imagebuild.host import safe_xml
 from imagebuild.host.accelerator import Accelerator
 
 AGENT = "org.qemu.guest_agent.0"
@@ -26,8 +27,6 @@ LONGEST = 1 << 20
 _COPIED = ("memory", "currentMemory", "vcpu", "features", "clock")
 """Elements of the domain that describe only what the guest sees."""
 _DEVICES = ("controller", "input", "video", "memballoon")
-_DEEPEST = 32
-"""The most elements within each other in a definition: libvirt's schema needs about ten."""
 _LEFT_OUT = ("address", "alias", "source", "seclabel", "driver", "acceleration", "backend")
 """Elements that libvirt assigns, or that are about the host: its files, programs and devices."""
 _INPUTS = ("tablet", "mouse", "keyboard")
@@ -63,36 +62,9 @@ class CloneXml:
     display: bool
 
 
-class _Checked(ET.TreeBuilder):
-    """Refuses document types, without which there are no entities, and what is nested too deeply."""
-
-    def __init__(self, where: str) -> None:
-        super().__init__()
-        self._where = where
-        self._depth = 0
-
-    def doctype(self, _name: str, _public: str | None, _system: str | None) -> None:
-        raise UsageError(f"{self._where} contains a document type, which no domain definition needs")
-
-    def start(self, tag: str, attrs: dict[str, str], /) -> ET.Element:
-        self._depth += 1
-        if self._depth > _DEEPEST:
-            raise UsageError(f"{self._where} is no domain definition: its elements are nested too deeply")
-        return super().start(tag, attrs)
-
-    def end(self, tag: str, /) -> ET.Element:
-        self._depth -= 1
-        return super().end(tag)
-
-
 def parsed(text: str, where: str) -> ET.Element:
-    """The root element of a domain definition. Raises UsageError, which names ``where``."""
-    try:
-        root = ET.fromstring(text, ET.XMLParser(target=_Checked(where)))  # noqa: S314 - refuses document types
-    except ET.ParseError as error:
-        raise UsageError(f"{where} is not valid XML: {error}") from error
-    if root.tag != "domain":
-        raise UsageError(f"{where} is no domain definition: its root element is {root.tag!r}")
+    """The root element of a definition for KVM or QEMU. Raises UsageError, which names ``where``."""
+    root = safe_xml.parsed(text, where)
     if root.get("type") not in ("kvm", "qemu"):
         raise UsageError(f"{where} describes a machine of type {root.get('type')!r}; only kvm and qemu can be verified")
     return root

@@ -88,6 +88,12 @@ def test_unreadable_files(tmp_path: Path, name: str, message: str) -> None:
     assert message in said
 
 
+def test_the_home_of_nobody() -> None:
+    ref = SecretRef(env=None, file="~no.such.user/x")
+    expected = "folder/r.yaml:8: the file ~no.such.user/x cannot be read: there is no such user"
+    assert refusal(RealSecrets({}), ref) == expected
+
+
 def test_ssh_keys_from_a_file_of_several() -> None:
     secrets = RealSecrets({"KEYS": f"# admins\n{KEY}\n\n{KEY}2\n"})
     assert secrets.ssh_keys(env("KEYS"), AT) == (KEY, f"{KEY}2")

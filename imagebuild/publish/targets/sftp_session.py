@@ -18,7 +18,7 @@ from imagebuild.host.process import PIPE, Process, TimeoutExpired, started
 from imagebuild.log import logger
 from imagebuild.printable import one_line
 from imagebuild.publish.targets import sftp_packets as wire
-from imagebuild.publish.targets.sftp_packets import Attributes, Code, Fields, PacketType, Malformed
+from imagebuild.publish.targets.sftp_packets import Attributes, Code, Fields, Malformed, PacketType
 from imagebuild.publish.targets.ssh_command import failure
 
 STALL = 60.0

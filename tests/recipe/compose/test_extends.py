@@ -137,7 +137,7 @@ def test_files_of_secrets_are_relative_to_where_they_are_written(
          "c.yaml:3: extends: these files extend each other in a cycle: b.yaml:2 → c.yaml:3 → b.yaml"),
         ({"a.yaml": "extends: ./sub\n", "sub/b.yaml": ""}, (
             "a.yaml:1: extends: sub: this is a folder, not a "
-            "recipe [name a file in it]"
+            "file [name a file in it]"
         )),
         ({"a.yaml": "extends: {b: c}\n"}, (
             "a.yaml:1: extends: expected the path of a recipe or a list of "

@@ -1,4 +1,6 @@
-"""A user's project: recipes, a folder for templates, the schema for editors, a CI job."""
+"""A new project: recipes, a folder for templates, the project's file, the schemas for editors, a CI
+job.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +13,13 @@ from typing import Literal
 
 from imagebuild.errors import UsageError
 from imagebuild.files import write_atomically
+from imagebuild.project import schema as project_schema
+from imagebuild.project.model import FILE
 from imagebuild.recipe import schema
 
 Ci = Literal["github", "gitlab", "none"]
 SCHEMA = ".imagebuild/recipe.schema.json"
+PROJECT_SCHEMA = ".imagebuild/project.schema.json"
 _CI = {"github": ".github/workflows/images.yml", "gitlab": ".gitlab-ci.yml"}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
@@ -29,6 +34,7 @@ def contents(name: str, base: str, ci: Ci, axes: Mapping[str, object] | None = N
         f"recipes/{name}.yaml": "recipe.yaml",
         "kickstart/README.md": "kickstart.md",
         "README.md": "README.md",
+        FILE: "imagebuild.yaml",
         ".gitignore": "gitignore",
     }
     if ci != "none":
@@ -43,7 +49,7 @@ def contents(name: str, base: str, ci: Ci, axes: Mapping[str, object] | None = N
         written[f"recipes/{name}.yaml"] += "\n".join(
             ["", f"matrix:       # one of the images of {base}.yaml", *lines, ""]
         )
-    return {**written, SCHEMA: schema.text()}
+    return {**written, SCHEMA: schema.text(), PROJECT_SCHEMA: project_schema.text()}
 
 
 def create(folder: Path, name: str, base: str, ci: Ci, axes: Mapping[str, object] | None = None) -> list[Path]:

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from imagebuild.errors import UsageError
-from imagebuild.recipe.project import Ci, contents, create
+from imagebuild.project.creation import Ci, contents, create
 
 ROOT = Path(__file__).parents[2]
 
@@ -64,10 +64,12 @@ def test_one_image_of_a_recipe_with_a_matrix(tmp_path: Path) -> None:
 
 
 @pytest.mark.seconds
-def test_the_schema_is_where_its_recipe_says(made: Path) -> None:
+def test_the_schemas_are_where_its_files_say(made: Path) -> None:
     first = (made / "recipes/web.yaml").read_text().splitlines()[0]
     schema = made / "recipes" / first.partition("$schema=")[2]
     assert json.loads(schema.read_text())["properties"]["extends"]
+    first = (made / "imagebuild.yaml").read_text().splitlines()[0]
+    assert json.loads((made / first.partition("$schema=")[2]).read_text())["properties"]["hosts"]
 
 
 @pytest.mark.seconds

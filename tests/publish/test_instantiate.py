@@ -1,0 +1,321 @@
+"""Machines from templates, on a real libvirt host. The images are empty: a machine stays in its BIOS."""
+
+from __future__ import annotations
+
+import subprocess
+import threading
+import xml.etree.ElementTree as ET
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+
+from imagebuild.anaconda import iso
+from imagebuild.errors import BootFailed, BootStalled, HostError, ImageBuildError, UsageError
+from imagebuild.host.libvirt_host import LibvirtHost
+from imagebuild.publish import instance, instance_xml
+from imagebuild.publish.first_boot import FirstBootValues
+from imagebuild.publish.instance_record import InstanceRequest
+from imagebuild.publish.instance_xml import MachineChoice
+from imagebuild.publish.libvirt_target import LibvirtTarget
+from imagebuild.publish.release import Release
+from imagebuild.publish.state import FirstBootSupport, first
+from tests.publish.conftest import entry
+from tests.publish.fleet import FleetHost, fleet
+
+pytestmark = [pytest.mark.vm, pytest.mark.timeout(300)]
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAICCONPgQ2YYMhmOw9gZBcFogfjLaw1hEcublqIMGAQFg one"
+USER_DATA = b"#cloud-config\nchpasswd: {users: [{name: root, password: secret-word}]}\n"
+MIB = 1 << 20
+
+
+@pytest.fixture(scope="module")
+def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FleetHost]:
+    with fleet(1, folder=tmp_path_factory.mktemp("fleet")) as hosts:
+        yield hosts[0]
+
+
+@pytest.fixture
+def target(host: FleetHost, make_release: Callable[..., Release]) -> Iterator[LibvirtTarget]:
+    """The host with three templates, each of which has one version; nothing else may be there afterwards."""
+    with LibvirtTarget("host1", entry(host)) as target:
+        if not target.templates():
+            publish(target, make_release("1"), FirstBootSupport(systemd=257))
+            publish(target, make_release("1", template="cloud"), FirstBootSupport(cloud_init=True, systemd=257))
+            publish(target, make_release("1", template="old"), None)
+        before = there(host)
+        yield target
+        assert there(host) == before
+
+
+def publish(target: LibvirtTarget, release: Release, support: FirstBootSupport | None) -> None:
+    with target.lock():
+        for file in release.files:
+            target.send(file, None, lambda _done, _all: None)
+        new = replace(release, first_boot=support).published(release.definition)
+        target.switch(first(release.template, new))
+
+
+def there(host: FleetHost) -> tuple[list[str], list[str]]:
+    """The domains and the volumes of a host."""
+    volumes = [line.split()[0] for line in host.virsh("vol-list", "default").splitlines() if line.strip()]
+    return host.virsh("list", "--all", "--name").split(), [one for one in volumes if not one.startswith(".")]
+
+
+def volume(host: FleetHost, name: str) -> ET.Element:
+    host.virsh("pool-refresh", "default")
+    return ET.fromstring(host.virsh("vol-dumpxml", name, "default"))
+
+
+def current(target: LibvirtTarget, template: str = "web") -> str:
+    state = target.state(template)
+    assert state is not None
+    found = state.version(state.current)
+    assert found is not None
+    return f"{target.pool.path}/{found.files[0].name}"
+
+
+def test_an_overlay(target: LibvirtTarget, host: FleetHost) -> None:
+    made = instance.instantiate(target, InstanceRequest("web", "vm1", values=FirstBootValues(ssh_keys=(KEY,))))
+    assert made.volumes == ("vm1.qcow2",)
+    assert (made.hostname, made.way) == ("vm1", "credentials")
+    disk = volume(host, "vm1.qcow2")
+    assert disk.findtext("backingStore/path") == current(target)
+    assert disk.find("backingStore/format[@type='qcow2']") is not None
+    assert disk.findtext("target/permissions/mode") == "0600"
+    text = host.virsh("dumpxml", "vm1")
+    assert made.uuid in text
+    assert made.mac_addresses[0] in text
+    assert "io.systemd.credential.binary:ssh.authorized_keys.root=" in text
+    assert host.virsh("domstate", "vm1").strip() == "shut off"
+    assert target.used(target.state("web")) == {Path(current(target)).name: "the volume vm1.qcow2 in the pool default"}  # type: ignore[arg-type]
+    instance.removed(target, "vm1", template="web")
+
+
+def test_a_copy_of_another_size_that_runs(target: LibvirtTarget, host: FleetHost) -> None:
+    choice = MachineChoice(memory=64 * MIB, vcpus=2, networks=("user", "user"))
+    wanted = InstanceRequest("web", "vm2", copy=True, disk_size=64 * MIB, machine=choice)
+    made = instance.instantiate(target, wanted, start=True)
+    assert host.virsh("domstate", "vm2").strip() == "running"
+    disk = volume(host, "vm2.qcow2")
+    assert disk.find("backingStore") is None
+    assert disk.findtext("capacity") == str(64 * MIB)
+    path = f"{target.pool.path}/vm2.qcow2"
+    host.virsh("destroy", "vm2")
+    # what the template has, and zeros behind it
+    host.run("qemu-img", "compare", "-f", "qcow2", "-F", "qcow2", path, current(target))
+    host.virsh("start", "vm2")
+    running = ET.fromstring(host.virsh("dumpxml", "vm2"))
+    assert (running.findtext("memory"), running.findtext("vcpu")) == (str(64 << 10), "2")
+    assert instance_xml.cards(running) == list(made.mac_addresses)
+    assert len(set(made.mac_addresses)) == 2
+    instance.removed(target, "vm2")
+
+
+def test_a_seed_for_cloud_init(target: LibvirtTarget, host: FleetHost, tmp_path: Path) -> None:
+    values = FirstBootValues("a.example.org", (KEY,), USER_DATA)
+    made = instance.instantiate(target, InstanceRequest("cloud", "vm3", values=values), start=True)
+    assert made.volumes == ("vm3.qcow2", "vm3-seed.iso")
+    assert volume(host, "vm3-seed.iso").findtext("target/permissions/mode") == "0600"
+    text = host.virsh("dumpxml", "vm3")
+    assert "sysinfo" not in text
+    assert "secret-word" not in host.run("ps", "-eo", "args")
+    image = tmp_path / "seed.iso"
+    image.write_bytes(host.outside(f"{target.pool.path}/vm3-seed.iso").read_bytes())
+    said = subprocess.run(["blkid", "-p", "-o", "value", "-s", "LABEL", image], check=True, capture_output=True)
+    assert said.stdout == b"cidata\n"
+    iso.extract(image, [("meta-data", tmp_path / "meta"), ("user-data", tmp_path / "user")])
+    meta = yaml.safe_load((tmp_path / "meta").read_text())
+    assert meta == {"instance-id": made.uuid, "local-hostname": "a.example.org", "public-keys": [KEY]}
+    assert (tmp_path / "user").read_bytes() == USER_DATA
+    seed = ET.fromstring(text).find("devices/disk[@device='cdrom']")
+    assert seed is not None
+    assert seed.find("readonly") is not None
+    instance.removed(target, "vm3")
+
+
+def test_a_guest_that_takes_no_values_gets_none(target: LibvirtTarget, host: FleetHost) -> None:
+    made = instance.instantiate(target, InstanceRequest("old", "vm_4"))  # no host name, and needs none
+    assert (made.way, made.hostname, made.volumes) == ("", "", ("vm_4.qcow2",))
+    assert "sysinfo" not in host.virsh("dumpxml", "vm_4")
+    instance.removed(target, "vm_4")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "message", "hint"),
+    [
+        (InstanceRequest("wbe", "vm"), "has no template wbe", "did you mean 'web'?"),
+        (InstanceRequest("x", "vm"), "has no template x", "known: cloud, old, web"),
+        (InstanceRequest("web", "vm", "2"), "has no version 2 of web", "known: 1"),
+        (InstanceRequest("web", "web"), "web is a template", "another name"),
+        (InstanceRequest("web", "a/b"), "not a valid name", "letters"),
+        (InstanceRequest("web", "web--1--0123456789abcdef"), "not a valid name", "letters"),
+        (InstanceRequest("web", "vm_1"), "vm_1 as its host name", "--hostname"),
+        (InstanceRequest("web", "vm", disk_size=MIB), "cannot become smaller", None),
+        (InstanceRequest("web", "vm", machine=MachineChoice(networks=("lan",))), "has no network lan", "network user"),
+        (InstanceRequest("web", "vm", values=FirstBootValues(user_data=USER_DATA)), "takes no user data", "cloud-init"),
+        (InstanceRequest("old", "vm", values=FirstBootValues("a")), "takes neither", "cloud-init"),
+    ],
+)  # fmt: skip
+def test_refusals(target: LibvirtTarget, wanted: InstanceRequest, message: str, hint: str | None) -> None:
+    with pytest.raises((UsageError, HostError)) as raised:
+        instance.instantiate(target, wanted)
+    assert message in raised.value.message
+    assert (hint or "") in (raised.value.hint or "")
+
+
+def test_names_that_are_taken(target: LibvirtTarget, host: FleetHost) -> None:
+    instance.instantiate(target, InstanceRequest("web", "vm5"))
+    with pytest.raises(UsageError, match="already has a domain vm5"):
+        instance.instantiate(target, InstanceRequest("web", "vm5"))
+    host.virsh("undefine", "vm5")
+    with pytest.raises(UsageError, match=r"already a volume vm5\.qcow2"):
+        instance.instantiate(target, InstanceRequest("web", "vm5"))
+    host.virsh("vol-delete", "vm5.qcow2", "default")
+    # a file that libvirt has not seen yet, of the last part that is made
+    host.outside(f"{target.pool.path}/vm5-seed.iso").write_text("somebody's")
+    with pytest.raises(UsageError, match=r"already a volume vm5-seed\.iso"):
+        instance.instantiate(target, InstanceRequest("cloud", "vm5"))
+    assert host.outside(f"{target.pool.path}/vm5-seed.iso").read_text() == "somebody's"
+    host.virsh("vol-delete", "vm5-seed.iso", "default")
+
+
+def test_a_volume_of_somebody_who_was_faster_stays(
+    target: LibvirtTarget, host: FleetHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def claimed(self: LibvirtHost, pool: str, name: str, size: int, mode: int) -> None:
+        if name == "vm6-seed.iso":
+            host.virsh("vol-create-as", "default", name, "4096")
+        original(self, pool, name, size, mode)
+
+    original = LibvirtHost.create_file
+    monkeypatch.setattr(LibvirtHost, "create_file", claimed)
+    with pytest.raises(UsageError, match=r"already a volume vm6-seed\.iso"):
+        instance.instantiate(target, InstanceRequest("cloud", "vm6"))
+    assert "vm6.qcow2" not in there(host)[1]
+    host.virsh("vol-delete", "vm6-seed.iso", "default")
+
+
+@pytest.mark.parametrize("method", ["create_overlay", "upload", "define", "start"])
+@pytest.mark.parametrize("error", [HostError("cut off"), KeyboardInterrupt()])
+@pytest.mark.parametrize("after", [False, True])
+def test_nothing_is_left_when_a_part_fails(
+    target: LibvirtTarget, monkeypatch: pytest.MonkeyPatch, method: str, error: BaseException, after: bool
+) -> None:
+    original = getattr(LibvirtHost, method)
+
+    def failing(self: LibvirtHost, *words: object) -> object:
+        if method == "upload" and words[1] != "vm7-seed.iso":  # the lock
+            return original(self, *words)
+        if after:
+            done = original(self, *words)
+            if method == "upload":
+                list(done)
+        raise error
+
+    monkeypatch.setattr(LibvirtHost, method, failing)
+    with pytest.raises(type(error)):
+        instance.instantiate(target, InstanceRequest("cloud", "vm7"), start=True)
+
+
+def test_a_copy_that_is_interrupted_is_deleted(target: LibvirtTarget, monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[str] = []
+
+    def deleted(self: LibvirtHost, pool: str, name: str) -> None:
+        if name == "vm8.qcow2":
+            tried.append(name)
+            if len(tried) < 3:
+                raise HostError("volume 'vm8.qcow2' is still being allocated.")
+        original(self, pool, name)
+
+    original = LibvirtHost.delete_volume
+    monkeypatch.setattr(LibvirtHost, "delete_volume", deleted)
+    monkeypatch.setattr(LibvirtHost, "define", lambda *_: pytest.fail("not interrupted"))
+
+    def interrupted(detail: str) -> None:
+        if detail.startswith("defining"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        instance.instantiate(target, InstanceRequest("web", "vm8", copy=True), update=interrupted)
+    assert len(tried) == 3
+
+
+def test_what_cannot_be_removed_again_is_named(target: LibvirtTarget, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> None:
+        raise HostError("no")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(LibvirtHost, "define", fails)
+        patched.setattr(instance, "_deleted", fails)
+        with pytest.raises(HostError) as raised:
+            instance.instantiate(target, InstanceRequest("web", "vm9"))
+    assert raised.value.hint == "what could not be removed again: the volume vm9.qcow2"
+    target.host.delete_volume(target.pool.name, "vm9.qcow2")
+
+
+def test_no_room(target: LibvirtTarget, host: FleetHost) -> None:
+    host.fill(32 * MIB)
+    try:
+        with pytest.raises(HostError, match=r"no room in the storage pool default: 6[0-9] MiB are needed"):
+            instance.instantiate(target, InstanceRequest("web", "vm10"))
+    finally:
+        host.clear()
+
+
+def test_a_volume_that_was_altered_is_not_used(target: LibvirtTarget, host: FleetHost) -> None:
+    path = host.outside(current(target))
+    content = path.read_bytes()
+    path.chmod(0o644)
+    try:
+        path.write_bytes(content + b"x")
+        with pytest.raises(ImageBuildError, match="is not what was published"):
+            instance.instantiate(target, InstanceRequest("web", "vm11"))
+    finally:
+        path.write_bytes(content)
+        path.chmod(0o444)
+
+
+def test_only_what_was_made_here_is_removed(target: LibvirtTarget, host: FleetHost) -> None:
+    instance.instantiate(target, InstanceRequest("web", "vm12"))
+    for name, message in (("nothing", "has no domain"), ("web", "was not made by")):
+        with pytest.raises(UsageError, match=message):
+            instance.removed(target, name)
+    with pytest.raises(UsageError, match="was made from web, not from cloud"):
+        instance.removed(target, "vm12", template="cloud")
+    options = ("--format", "qcow2", "--backing-vol", "vm12.qcow2", "--backing-vol-format", "qcow2")
+    host.virsh("vol-create-as", "default", "on-top.qcow2", "8M", *options)
+    with pytest.raises(UsageError, match=r"the volume on-top\.qcow2 is based on a disk of vm12"):
+        instance.removed(target, "vm12")
+    host.virsh("vol-delete", "on-top.qcow2", "default")
+    # a disk that somebody attached is not ours, whatever its name
+    host.virsh("vol-create-as", "default", "data.qcow2", "8M", "--format", "qcow2")
+    disk = f"{target.pool.path}/data.qcow2"
+    host.virsh("attach-disk", "vm12", disk, "vdb", "--config", "--subdriver", "qcow2")
+    instance.removed(target, "vm12")
+    assert "data.qcow2" in there(host)[1]
+    host.virsh("vol-delete", "data.qcow2", "default")
+
+
+def test_a_machine_that_does_not_boot(target: LibvirtTarget) -> None:
+    made = instance.instantiate(target, InstanceRequest("web", "vm13"), start=True)
+    with pytest.raises(BootStalled, match="vm13 was not usable within 3 s"):
+        instance.wait(target, made, limit=3)
+    instance.removed(target, "vm13")
+
+
+def test_a_machine_that_is_ended_while_it_boots(target: LibvirtTarget, host: FleetHost) -> None:
+    made = instance.instantiate(target, InstanceRequest("web", "vm14"), start=True)
+    ending = threading.Timer(1, lambda: host.virsh("destroy", "vm14"))
+    ending.start()
+    with pytest.raises(BootFailed, match="vm14 has stopped while it booted"):
+        instance.wait(target, made, limit=60)
+    ending.join()
+    instance.removed(target, "vm14")
+
+
+def test_a_version_that_does_not_boot_leaves_nothing(target: LibvirtTarget) -> None:
+    with pytest.raises(BootStalled):
+        instance.boots(target, "web", "1", limit=1)
