@@ -19,6 +19,7 @@ from imagebuild.publish.targets.records import LOCK
 from imagebuild.publish.targets.sftp import SftpTarget
 from imagebuild.publish.targets.ssh_command import failure, subsystem
 
+pytestmark = pytest.mark.seconds
 RECORD = f"{TEMPLATE}.json"
 
 
