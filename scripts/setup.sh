@@ -63,7 +63,7 @@ gpg|signs the indexes of shelves; generates keys for the signature tests
 gpg-agent|gpg needs it for its secret keys
 gpgconf|asks whether gpg's agent is running, and stops it
 openssh-client|asks a booted clone's SSH server how one may log in; `imagebuild run --ssh`
-openssh-server|the tests' libvirt hosts are reached over SSH; this machine's own SSH server stays off
+openssh-server|the tests' libvirt hosts and SFTP servers are reached over SSH; this machine's own SSH server stays off
 dnsmasq-base|the tests' libvirt hosts: DHCP in their virtual networks
 xorriso|reads and writes ISO images
 skopeo|reads exported container images in the tests
@@ -101,7 +101,7 @@ openssl|hashes passwords
 groff-base|formats the man page
 gnupg2|gpgv checks who signed a distribution's checksums; gpg signs the indexes of shelves
 openssh-clients|asks a booted clone's SSH server how one may log in; `imagebuild run --ssh`
-openssh-server|the tests' libvirt hosts are reached over SSH; this machine's own SSH server stays off
+openssh-server|the tests' libvirt hosts and SFTP servers are reached over SSH; this machine's own SSH server stays off
 dnsmasq|the tests' libvirt hosts: DHCP in their virtual networks
 xorriso|reads and writes ISO images
 skopeo|reads exported container images in the tests
