@@ -102,7 +102,10 @@ class Channel:
     def _is_complete(self) -> bool:
         if len(self._received) < LENGTHS.size:
             return False
-        return len(self._received) >= LENGTHS.size + sum(lengths(bytes(self._received[: LENGTHS.size])))
+        try:
+            return len(self._received) >= LENGTHS.size + sum(lengths(bytes(self._received[: LENGTHS.size])))
+        except BrokenMessage:
+            return True  # enough to see that it is none
 
     def _taken(self, progress: Done) -> Reply | None:
         """The next message; None if it was only about progress."""
