@@ -164,7 +164,7 @@ class Channel:
             if readable:
                 return 0
         raise HostError(
-            f"{self._name} has not answered for {self._stall:.0f} s",
+            f"{self._name} has not answered for {self._stall:g} s",
             "check the network and the host, and publish again: what has arrived is used",
         )
 

@@ -357,9 +357,10 @@ def test_a_login_shell_that_prints(pool: Path) -> None:
 
 def test_a_host_that_is_stopped_in_the_middle(pool: Path, sample: Sample, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(agent_channel, "_GRACE", 0.1)
-    with HostAgent(stall=0.5) as agent:
+    with HostAgent() as agent:
         agent.hello(str(pool))
         assert agent._running is not None
+        agent._running._stall = 0.3
         os.kill(agent._running._process.pid, signal.SIGSTOP)
         with pytest.raises(HostError, match="has not answered"):
             sample.put(agent, pool)
