@@ -46,7 +46,7 @@ _COMMANDS = {
     ),
     "schema": (
         "project",
-        "Print the JSON Schema of recipes, of the project's file, or of the result of `verify`.",
+        "Print the JSON Schema of recipes, of the project's file, or of the results of commands.",
     ),
     "hosts": ("hosts", "Show the hosts, targets and groups of imagebuild.yaml. Connects to none of them."),
     "completion": (

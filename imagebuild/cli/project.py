@@ -1,5 +1,5 @@
 """``imagebuild init`` and ``imagebuild schema``: a new project, and the JSON Schemas of recipes,
-of the project's file and of the result of ``verify``.
+of the project's file and of the results of commands.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from imagebuild.files import write_atomically
 from imagebuild.host.hints import command_line
 from imagebuild.project import creation
 from imagebuild.project import schema as project_schema
+from imagebuild.publish import reports
 from imagebuild.recipe import schema as recipe_schema
 from imagebuild.recipe.load import one_image
 from imagebuild.verify import verification
@@ -69,14 +70,14 @@ and as the first line of a recipe, for editors with a YAML language server:
 @click.option(
     "--of",
     "what",
-    type=click.Choice(["recipe", "project", "verify"]),
+    type=click.Choice(["recipe", "project", "verify", "publish"]),
     default="recipe",
     show_default=True,
-    help="What the schema describes: recipes, the project's file imagebuild.yaml, or verify.json, which is also the"
-    " result of `verify --json`.",
+    help="What the schema describes: recipes, the project's file imagebuild.yaml, verify.json, which is also the"
+    " result of `verify --json`, or the last line of `publish`, `templates`, `rollback` and `prune` with --json.",
 )
-def schema(output: Path | None, what: Literal["recipe", "project", "verify"]) -> None:
-    """Print the JSON Schema of recipes, of the project's file, or of the result of `verify`.
+def schema(output: Path | None, what: Literal["recipe", "project", "verify", "publish"]) -> None:
+    """Print the JSON Schema of recipes, of the project's file, or of the results of commands.
 
     Editors use those of files to complete keys and to mark mistakes.
     """
@@ -85,7 +86,8 @@ def schema(output: Path | None, what: Literal["recipe", "project", "verify"]) ->
     elif what == "project":
         text = project_schema.text()
     else:
-        text = f"{json.dumps(verification.schema(), indent=1)}\n"
+        found = verification.schema() if what == "verify" else reports.schema()
+        text = f"{json.dumps(found, indent=1)}\n"
     if output is None:
         echo_document(text)
     else:

@@ -19,7 +19,7 @@ from imagebuild.publish import planning
 from imagebuild.publish.canary import command_check
 from imagebuild.publish.opening import places
 from imagebuild.publish.parallel import Work
-from imagebuild.publish.places import Place
+from imagebuild.publish.places import TargetPlace
 from imagebuild.publish.planning import PlannedTarget
 from imagebuild.publish.publication import Publication, publication
 from imagebuild.publish.publishing import Canaries, Publishing
@@ -101,7 +101,7 @@ def publish(
     where = places(destinations(to, config))
     first = None if canary is None else _canaries(canary, where, config)
     check = None if canary_check is None else command_check(canary_check, canary_timeout)
-    reports = reporter(as_json=as_json, quiet=False)
+    reports = reporter(as_json=as_json, quiet=False, live_only=dry_run)
     work = Work(reports, jobs)
     wanted = _publication(image, output, template, reports)
     _require_verdict(wanted.release, unverified=unverified, despite_failure=despite_failure)
@@ -112,7 +112,7 @@ def publish(
     _publish(ctx, work, where, wanted, None if first is None else Canaries(first, check, keep_failed_canary))
 
 
-def _canaries(word: str, where: Sequence[Place], config: Path | None) -> list[Place]:
+def _canaries(word: str, where: Sequence[TargetPlace], config: Path | None) -> list[TargetPlace]:
     """The places that ``--canary`` names."""
     if word.isdecimal() and word.isascii():
         if not int(word):
@@ -150,7 +150,7 @@ def _require_verdict(wanted: Release, *, unverified: bool, despite_failure: bool
 
 
 def _publish(
-    ctx: click.Context, work: Work, where: Sequence[Place], wanted: Publication, canaries: Canaries | None
+    ctx: click.Context, work: Work, where: Sequence[TargetPlace], wanted: Publication, canaries: Canaries | None
 ) -> None:
     done = Publishing(work, wanted).go(where, canaries)
     reports, new = work.reporter, wanted.release
@@ -160,7 +160,7 @@ def _publish(
     ended(ctx, work, done, ["", f"{new.template} {new.version}, {size(new.size)}", *table(done)])
 
 
-def _plan(ctx: click.Context, work: Work, where: Sequence[Place], wanted: Publication) -> None:
+def _plan(ctx: click.Context, work: Work, where: Sequence[TargetPlace], wanted: Publication) -> None:
     done = planning.plan(work, where, wanted)
     reports, new = work.reporter, wanted.release
     if isinstance(reports, JsonReporter):

@@ -18,7 +18,7 @@ from imagebuild.project.groups import ALL
 from imagebuild.publish import names
 from imagebuild.publish.opening import places
 from imagebuild.publish.parallel import JOBS, Work
-from imagebuild.publish.places import Place
+from imagebuild.publish.places import TargetPlace
 from imagebuild.publish.results import TargetResult, exit_code
 
 EXIT_CODES = "Exit codes: 0 good on all targets, 1 not on all, 2 invalid usage, 3 no target usable, 130 interrupted."
@@ -45,7 +45,7 @@ def on_option(function: F) -> F:
     return destination_option("--on", text="Only these, instead of all")(function)
 
 
-def places_on(words: Sequence[str], config: Path | None) -> list[Place]:
+def places_on(words: Sequence[str], config: Path | None) -> list[TargetPlace]:
     """What the values of ``--on`` select; without any, all that the project's file names."""
     return places(destinations(words or (ALL,), config, "--on"))
 

@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 from imagebuild.errors import CommandFailed, HostError, ImageBuildError
 from imagebuild.host import process
-from imagebuild.publish.places import Place
+from imagebuild.publish.places import TargetPlace
 from imagebuild.publish.release import Release
 
-CanaryCheck = Callable[[Place, Release], None]
+CanaryCheck = Callable[[TargetPlace, Release], None]
 """Called for each canary after the switch; raises ImageBuildError, which says why it is not good."""
 
 
@@ -20,7 +20,7 @@ def command_check(command: str, timeout: float) -> CanaryCheck:
     The command gets IMAGEBUILD_HOST, IMAGEBUILD_URI, IMAGEBUILD_TEMPLATE and IMAGEBUILD_VERSION.
     """
 
-    def check(place: Place, release: Release) -> None:
+    def check(place: TargetPlace, release: Release) -> None:
         variables = {
             "IMAGEBUILD_HOST": place.name,
             "IMAGEBUILD_URI": place.uri,

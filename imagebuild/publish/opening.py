@@ -8,7 +8,7 @@ from functools import partial
 
 from imagebuild.project.model import Host
 from imagebuild.project.select import Destination
-from imagebuild.publish.places import Place
+from imagebuild.publish.places import TargetPlace
 from imagebuild.publish.target import Target
 
 
@@ -33,10 +33,14 @@ def _storage(destination: Destination) -> Iterator[Target]:
     yield storage_target(destination.name, destination.entry, destination.folder)
 
 
-def places(destinations: Sequence[Destination]) -> list[Place]:
+def places(destinations: Sequence[Destination]) -> list[TargetPlace]:
     """The same as places to work on."""
-    return [Place(one.name, partial(opened, one), _uri(one)) for one in destinations]
+    return [TargetPlace(one.name, partial(opened, one), _uri(one)) for one in destinations]
 
 
 def _uri(one: Destination) -> str:
-    return one.entry.uri if isinstance(one.entry, Host) else one.entry.url
+    """The URI of a host, the URL of a target, the absolute path of a folder."""
+    if isinstance(one.entry, Host):
+        return one.entry.uri
+    place = one.entry.parsed
+    return str(one.path(place.path).absolute()) if place.kind == "folder" else one.entry.url

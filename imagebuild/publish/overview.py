@@ -8,7 +8,7 @@ from typing import Literal
 
 from imagebuild.publish import names
 from imagebuild.publish.parallel import Attempt, Work
-from imagebuild.publish.places import Place
+from imagebuild.publish.places import TargetPlace
 from imagebuild.publish.results import TargetResult, TargetStatus
 from imagebuild.publish.state import Published, RecordError, TemplateState
 from imagebuild.publish.target import Target
@@ -72,13 +72,13 @@ class ListedTarget(TargetResult):
         return any(one.problem or any(version.drift for version in one.versions) for one in self.templates)
 
 
-def overview(work: Work, places: Sequence[Place], templates: Sequence[str], *, check: bool) -> list[ListedTarget]:
+def overview(work: Work, places: Sequence[TargetPlace], templates: Sequence[str], *, check: bool) -> list[ListedTarget]:
     """What is at each place of these templates, or of all. With ``check``, all files are read back.
 
     Takes no lock: what is being published in the meantime may appear among the leftovers.
     """
 
-    def one(place: Place, attempt: Attempt) -> ListedTarget:
+    def one(place: TargetPlace, attempt: Attempt) -> ListedTarget:
         attempt.enter("open", "connecting")
         with place.open() as target:
             return _Look(target, templates, attempt, check=check).go()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
@@ -14,15 +14,17 @@ from imagebuild.errors import ImageBuildError, Interrupted, from_os
 from imagebuild.host import process
 from imagebuild.log import logger
 from imagebuild.progress import SILENT, Progress, Reporter
-from imagebuild.publish.places import Place
+from imagebuild.publish.places import TargetPlace
 from imagebuild.publish.results import TargetResult, TargetStatus
 
 Result = TypeVar("Result", bound=TargetResult)
 JOBS = 4
-_PATIENCE = 5.0
+_PATIENCE = 3.0
 """Seconds after an interruption before the programs that the threads wait for are ended too."""
 
-_LOOK = 0.2
+_GIVE_UP = 30.0
+"""Seconds after an interruption in which a target must come to an end."""
+_LOOK = 0.1
 """Seconds between two looks for a signal: one that comes just before a wait begins does not end it."""
 
 
@@ -62,6 +64,52 @@ class Attempt:
         return {"target": self.target, "status": status, "seconds": seconds, **known}
 
 
+OneTarget = Callable[[TargetPlace, Attempt], Result]
+"""The work on one target; may raise ImageBuildError and OSError."""
+
+
+class _Pending:
+    """Calls that several threads make one after the other; ``ended`` is set when none is left."""
+
+    def __init__(self, calls: Sequence[Callable[[], None]]) -> None:
+        self.ended = threading.Event()
+        self._waiting = deque(calls)
+        self._running = 0
+        self._lock = threading.Lock()
+        if not calls:
+            self.ended.set()
+
+    def go_through(self) -> None:
+        """Make calls until there are no more; for a thread."""
+        while (call := self._next()) is not None:
+            try:
+                call()
+            finally:
+                self._finish()
+
+    def drop(self) -> None:
+        """Forget the calls that have not begun."""
+        with self._lock:
+            self._waiting.clear()
+            self._look()
+
+    def _next(self) -> Callable[[], None] | None:
+        with self._lock:
+            if not self._waiting:
+                return None
+            self._running += 1
+            return self._waiting.popleft()
+
+    def _finish(self) -> None:
+        with self._lock:
+            self._running -= 1
+            self._look()
+
+    def _look(self) -> None:
+        if not self._waiting and not self._running:
+            self.ended.set()
+
+
 @dataclass
 class Work:
     """What the work on several targets shares; ``jobs`` of them are worked on at the same time."""
@@ -76,48 +124,50 @@ class Work:
         return self.stop.is_set()
 
     def each(
-        self, places: Sequence[Place], verb: str, kind: type[Result], work: Callable[[Place, Attempt], Result]
+        self,
+        places: Sequence[TargetPlace],
+        verb: str,
+        kind: type[Result],
+        work: OneTarget[Result],
     ) -> list[Result]:
         """The result of ``work`` for each place, in their order; ``kind`` also holds a failure.
 
         An interruption (KeyboardInterrupt) ends all work, and is then seen in ``interrupted``.
         """
         done: dict[int, Result] = {}
+        attempts: dict[int, Attempt] = {}
 
-        def keep(at: int, place: Place) -> None:
-            done[at] = self._one(place, verb, kind, work)
+        def one(at: int) -> None:
+            if not self.stop.is_set():
+                attempts[at] = Attempt(places[at].name, self.stop)
+                done[at] = self._one(places[at], attempts[at], verb, kind, work)
 
-        self._run([partial(keep, at, place) for at, place in enumerate(places)], verb)
-        return [done.get(at) or self._not_started(place, kind) for at, place in enumerate(places)]
+        self._run([partial(one, at) for at in range(len(places))], verb)
+        return [done.get(at) or self._without_end(place, attempts.get(at), kind) for at, place in enumerate(places)]
 
     def _run(self, calls: Sequence[Callable[[], None]], verb: str) -> None:
-        """Make all calls, in threads. The executor has a thread of its own, because it loses a thread
-        that it starts at the moment of an interruption.
+        """Make all calls, in threads; after an interruption, only those that have begun.
+
+        Without concurrent.futures, which loses a thread that it starts at the moment of a Ctrl-C and
+        waits for threads that hang at the end of the process (seen with Python 3.11), and without
+        Thread.join, which marks a running thread as ended if a Ctrl-C comes (CPython issue 90882).
         """
-        begun, ended = threading.Event(), threading.Event()
-
-        def execute() -> None:
-            begun.set()
-            try:
-                with ThreadPoolExecutor(self.jobs, thread_name_prefix=verb) as pool:
-                    for call in calls:
-                        pool.submit(call)
-            finally:
-                ended.set()
-
+        pending = _Pending(calls)
         try:
-            threading.Thread(target=execute, daemon=True).start()
-            while not ended.wait(_LOOK):
+            for number in range(min(self.jobs, len(calls))):
+                threading.Thread(target=pending.go_through, name=f"{verb}-{number}", daemon=True).start()
+            while not pending.ended.wait(_LOOK):
                 pass
         except KeyboardInterrupt:
-            self.stop.set()  # what begins after this does nothing
-            while not ended.wait(_PATIENCE) and begun.is_set():
+            self.stop.set()
+            pending.drop()
+            begin = time.monotonic()
+            while not pending.ended.wait(_PATIENCE) and time.monotonic() - begin < _GIVE_UP:
                 process.stop_all()
 
-    def _one(self, place: Place, verb: str, kind: type[Result], work: Callable[[Place, Attempt], Result]) -> Result:
-        attempt = Attempt(place.name, self.stop)
-        if self.stop.is_set():
-            return self._not_started(place, kind)
+    def _one(
+        self, place: TargetPlace, attempt: Attempt, verb: str, kind: type[Result], work: OneTarget[Result]
+    ) -> Result:
         try:
             with self.reporter.step(place.name, verb) as attempt.step:
                 done = work(place, attempt)
@@ -131,8 +181,12 @@ class Work:
             what = f"unexpected {type(error).__name__}: {error}"
             return self._failed(attempt, kind, ImageBuildError(what, "this is a defect; --verbose shows where"))
 
-    def _not_started(self, place: Place, kind: type[Result]) -> Result:
-        return kind(target=place.name, status="not started", message="interrupted before it began")
+    def _without_end(self, place: TargetPlace, attempt: Attempt | None, kind: type[Result]) -> Result:
+        """The result of a place on which the work did not begin, or did not end."""
+        if attempt is None:
+            return kind(target=place.name, status="not started", message="interrupted before it began")
+        message = "it did not end after the interruption, and was left"
+        return kind(**attempt.values("interrupted") | {"message": message})
 
     def _failed(self, attempt: Attempt, kind: type[Result], error: ImageBuildError) -> Result:
         ended = self.stop.is_set()  # a program or connection that was ended then fails in its own way

@@ -10,7 +10,7 @@ from imagebuild.publish.target import Target
 
 
 @dataclass(frozen=True)
-class Place:
+class TargetPlace:
     """A name of the project's file; ``open`` connects to its target, and leaving the context closes
     it. ``uri`` is for those who check what was published there.
     """

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from imagebuild.publish.parallel import Attempt, Work
-from imagebuild.publish.places import Place
+from imagebuild.publish.places import TargetPlace
 from imagebuild.publish.publication import Publication
 from imagebuild.publish.results import TargetResult
 from imagebuild.publish.transfer import recorded_in
@@ -23,10 +23,10 @@ class PlannedTarget(TargetResult):
     versions: tuple[str, ...] = ()
 
 
-def plan(work: Work, places: Sequence[Place], wanted: Publication) -> list[PlannedTarget]:
+def plan(work: Work, places: Sequence[TargetPlace], wanted: Publication) -> list[PlannedTarget]:
     """The plan for each place. Takes no lock, reads no digest and changes nothing."""
 
-    def one(place: Place, attempt: Attempt) -> PlannedTarget:
+    def one(place: TargetPlace, attempt: Attempt) -> PlannedTarget:
         attempt.enter("open", "connecting")
         with place.open() as target:
             attempt.enter("read", "reading the record")

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from imagebuild.publish import names
 from imagebuild.publish import state as records
 from imagebuild.publish.parallel import Attempt, Work
-from imagebuild.publish.places import Place
+from imagebuild.publish.places import TargetPlace
 from imagebuild.publish.results import TargetResult, TargetStatus
 from imagebuild.publish.state import Published, StoredFile, TemplateState
 from imagebuild.publish.target import Target
@@ -21,7 +21,7 @@ from imagebuild.publish.transfer import switch
 
 
 @dataclass(frozen=True)
-class Removal:
+class PrunedFiles:
     """Files that are removed, or would be: of a version, or leftovers (``version`` is then empty)."""
 
     template: str
@@ -43,7 +43,7 @@ class Kept:
 class PruneResult(TargetResult):
     """What was removed at one target, or would be (``planned``). Sizes are in bytes."""
 
-    removed: tuple[Removal, ...] = ()
+    removed: tuple[PrunedFiles, ...] = ()
     kept: tuple[Kept, ...] = ()
 
     @property
@@ -82,11 +82,11 @@ def choice(state: TemplateState, keep: int, used: Mapping[str, str]) -> _Choice:
 
 
 def prune(
-    work: Work, places: Sequence[Place], templates: Sequence[str], keep: int, *, dry_run: bool
+    work: Work, places: Sequence[TargetPlace], templates: Sequence[str], keep: int, *, dry_run: bool
 ) -> list[PruneResult]:
     """Prune these templates, or all, at each place. A dry run takes no lock and changes nothing."""
 
-    def one(place: Place, attempt: Attempt) -> PruneResult:
+    def one(place: TargetPlace, attempt: Attempt) -> PruneResult:
         attempt.enter("open", "connecting")
         with place.open() as target:
             if dry_run:
@@ -109,7 +109,7 @@ class _Pruning:
         self._wanted = [name for name in there if not templates or name in templates]
         self._names = tuple(templates)
         self._stored = target.stored()
-        self.removed: list[Removal] = []
+        self.removed: list[PrunedFiles] = []
         self.kept: list[Kept] = []
 
     def plan(self) -> PruneResult:
@@ -143,7 +143,7 @@ class _Pruning:
         for one in chosen.old:
             self.removed.append(self._removal(state.template, one.version, [file.name for file in one.files]))
 
-    def _drop(self, state: TemplateState, removals: Sequence[Removal]) -> None:
+    def _drop(self, state: TemplateState, removals: Sequence[PrunedFiles]) -> None:
         """Remove versions from the record, and then their files.
 
         Who began to use a file in the meantime keeps it: it is a leftover then.
@@ -186,8 +186,8 @@ class _Pruning:
                 self.kept.append(Kept(disk, "", f"{file} is used by {used[file]}"))
         return [file for file in files if file not in used]
 
-    def _removal(self, template: str, version: str, files: Sequence[str]) -> Removal:
-        return Removal(template, version, tuple(files), sum(self._stored.get(file, 0) for file in files))
+    def _removal(self, template: str, version: str, files: Sequence[str]) -> PrunedFiles:
+        return PrunedFiles(template, version, tuple(files), sum(self._stored.get(file, 0) for file in files))
 
     def _result(self, status: TargetStatus) -> PruneResult:
         missing = self._names and not self._wanted and not self.removed

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from imagebuild.errors import ImageBuildError
 from imagebuild.publish.canary import CanaryCheck
 from imagebuild.publish.parallel import Attempt, Work
-from imagebuild.publish.places import Place
+from imagebuild.publish.places import TargetPlace
 from imagebuild.publish.publication import Publication
 from imagebuild.publish.results import TargetResult
 from imagebuild.publish.rollback import undo
@@ -25,7 +25,7 @@ class Canaries:
     current before if one is not good, unless ``keep_failed``.
     """
 
-    places: Sequence[Place]
+    places: Sequence[TargetPlace]
     check: CanaryCheck | None = None
     keep_failed: bool = False
 
@@ -39,7 +39,7 @@ class Publishing:
     _before: dict[str, TemplateState | None] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def go(self, places: Sequence[Place], canaries: Canaries | None = None) -> list[TargetResult]:
+    def go(self, places: Sequence[TargetPlace], canaries: Canaries | None = None) -> list[TargetResult]:
         """The result of each place: canaries first, then the others, each in their order.
 
         No place depends on another one, except for the canaries.
@@ -53,10 +53,10 @@ class Publishing:
             return first + [TargetResult(target=one.name, status="not started", message=why) for one in rest]
         return first + self._publish(rest)
 
-    def _publish(self, places: Sequence[Place]) -> list[TargetResult]:
+    def _publish(self, places: Sequence[TargetPlace]) -> list[TargetResult]:
         return self.work.each(places, "publish", TargetResult, self._one)
 
-    def _one(self, place: Place, attempt: Attempt) -> TargetResult:
+    def _one(self, place: TargetPlace, attempt: Attempt) -> TargetResult:
         attempt.enter("open", "connecting")
         with place.open() as target:
             done, before = publish_to(target, self.wanted, attempt)
@@ -76,17 +76,17 @@ class Publishing:
         return [_after_undoing(one, undone[one.target]) if one.target in undone else one for one in results]
 
     def _checked(
-        self, results: Sequence[TargetResult], places: Sequence[Place], check: CanaryCheck
+        self, results: Sequence[TargetResult], places: Sequence[TargetPlace], check: CanaryCheck
     ) -> list[TargetResult]:
-        def one(place: Place, attempt: Attempt) -> TargetResult:
+        def one(place: TargetPlace, attempt: Attempt) -> TargetResult:
             attempt.enter("canary check")
             check(place, self.wanted.release)
-            return TargetResult(**attempt.values("read"))
+            return TargetResult(**attempt.values("checked"))
 
         found = self.work.each(places, "canary", TargetResult, one)
         return [done if judged.good else _bad(done, judged) for done, judged in zip(results, found, strict=True)]
 
-    def _undo(self, place: Place, attempt: Attempt) -> TargetResult:
+    def _undo(self, place: TargetPlace, attempt: Attempt) -> TargetResult:
         before = self._before[place.name]
         if before is None:
             raise ImageBuildError(f"it stays current, because {place.name} had no version before")

@@ -14,13 +14,14 @@ TargetStatus = Literal[
     "rolled back",
     "pruned",
     "read",
+    "checked",
     "planned",
     "absent",
     "failed",
     "interrupted",
     "not started",
 ]
-_GOOD = ("switched", "unchanged", "pruned", "read", "planned")
+_GOOD = ("switched", "unchanged", "pruned", "read", "checked", "planned", "absent")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +48,7 @@ class TargetResult:
     @property
     def good(self) -> bool:
         """Whether it went as wanted. A target that does not have the template is no failure."""
-        return self.status in _GOOD or self.status == "absent"
+        return self.status in _GOOD
 
 
 def exit_code(results: Sequence[TargetResult]) -> int:

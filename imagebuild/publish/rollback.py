@@ -7,20 +7,20 @@ from dataclasses import replace
 
 from imagebuild.errors import ImageBuildError
 from imagebuild.publish.parallel import Attempt, Work
-from imagebuild.publish.places import Place
+from imagebuild.publish.places import TargetPlace
 from imagebuild.publish.results import TargetResult
 from imagebuild.publish.state import Published, TemplateState
 from imagebuild.publish.target import Target
 from imagebuild.publish.transfer import read_back, switch
 
 
-def roll_back(work: Work, places: Sequence[Place], template: str, to: str = "") -> list[TargetResult]:
+def roll_back(work: Work, places: Sequence[TargetPlace], template: str, to: str = "") -> list[TargetResult]:
     """Go back at each place to the version ``to``, or else to the previous one.
 
     A place without the template is ``absent``.
     """
 
-    def one(place: Place, attempt: Attempt) -> TargetResult:
+    def one(place: TargetPlace, attempt: Attempt) -> TargetResult:
         attempt.enter("open", "connecting")
         with place.open() as target:
             attempt.enter("lock", "waiting for the lock")

@@ -12,7 +12,7 @@ from imagebuild.errors import HostError
 from imagebuild.progress import SILENT_REPORTER
 from imagebuild.publish import names, state
 from imagebuild.publish.parallel import Work
-from imagebuild.publish.places import Place
+from imagebuild.publish.places import TargetPlace
 from imagebuild.publish.publication import Publication
 from imagebuild.publish.publishing import Publishing
 from imagebuild.publish.release import Release, ReleaseFile
@@ -46,8 +46,8 @@ class MemoryTarget:
         yield self
         self.calls.append("close")
 
-    def place(self) -> Place:
-        return Place(self.name, self.opened, f"memory:{self.name}")
+    def place(self) -> TargetPlace:
+        return TargetPlace(self.name, self.opened, f"memory:{self.name}")
 
     def _call(self, name: str) -> None:
         self.calls.append(name)

@@ -16,7 +16,7 @@ from imagebuild.progress import SILENT_REPORTER
 from imagebuild.publish import results, state
 from imagebuild.publish.canary import command_check
 from imagebuild.publish.parallel import Work
-from imagebuild.publish.places import Place
+from imagebuild.publish.places import TargetPlace
 from imagebuild.publish.publishing import Canaries, Publishing
 from imagebuild.publish.release import Release
 from imagebuild.publish.results import TargetResult
@@ -287,7 +287,7 @@ class CanaryRun:
         self.checked: list[str] = []
         self.bad: set[str] = set()
 
-    def check(self, place: Place, wanted: Release) -> None:
+    def check(self, place: TargetPlace, wanted: Release) -> None:
         self.checked.append(place.name)
         assert wanted == self.wanted
         assert [one.current() for one in self.targets] == ["2", "2", "1", "1", "1"]
@@ -377,7 +377,7 @@ def test_a_canary_that_somebody_switched_in_between_stays(run: CanaryRun, tmp_pa
     other = release(tmp_path, "3")
     old_check = run.check
 
-    def check(place: Place, wanted: Release) -> None:
+    def check(place: TargetPlace, wanted: Release) -> None:
         try:
             old_check(place, wanted)
         finally:
@@ -425,3 +425,29 @@ def test_an_interruption_ends_the_check(target: MemoryTarget, tmp_path: Path, mo
     )
     assert [one.status for one in done] == ["interrupted", "not started"]
     assert (done[0].version, done[0].phase, target.current()) == ("1", "canary check", "1")
+
+
+@pytest.mark.usefixtures("interruptible")
+def test_a_target_that_hangs_does_not_hold_up_the_end(
+    target: MemoryTarget, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("imagebuild.publish.parallel._GIVE_UP", 0.3)
+    monkeypatch.setattr("imagebuild.publish.parallel._PATIENCE", 0.1)
+    release_it = threading.Event()
+    work = Work(SILENT_REPORTER)
+
+    def hang() -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        release_it.wait(60)
+
+    target.hooks["send"] = hang
+    try:
+        (done,) = Publishing(work, publication(release(tmp_path, "1"))).go([target.place()])
+    finally:
+        release_it.set()
+    assert (done.status, done.phase) == ("interrupted", "send")
+    assert "did not end after the interruption" in done.message
+    thread = next((one for one in threading.enumerate() if one.name == "publish-0"), None)
+    if thread is not None:
+        thread.join(60)
+    assert target.records == {}
