@@ -16,8 +16,8 @@ from imagebuild.verify.boot_console import BootConsole
 _POLL = 0.5
 _ASK = 2.0
 """Seconds between two questions to the guest agent and about leases."""
-_ADDRESS = 10.0
-"""Seconds that a usable machine gets to have an address."""
+_ADDRESS = 0.1
+"""The part of the limit that a usable machine gets to have an address."""
 _AGENT_TIMEOUT = 5
 SERIAL = "serial0"
 
@@ -119,7 +119,7 @@ class _Wait:
 
     def _address(self, sign: Sign) -> str:
         """An address, which may come a moment later than the first sign; empty if there is none."""
-        until = time.monotonic() + _ADDRESS
+        until = time.monotonic() + _ADDRESS * self._limit
         while True:
             self._update("asking for its address")
             found = self._domain.addresses("lease") if self._has_leases else []

@@ -6,6 +6,7 @@ import subprocess
 import threading
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,15 +14,18 @@ import pytest
 import yaml
 
 from imagebuild.anaconda import iso
-from imagebuild.errors import BootFailed, BootStalled, HostError, ImageBuildError, UsageError
+from imagebuild.errors import BootFailed, BootStalled, HostError, ImageBuildError, Interrupted, UsageError
 from imagebuild.host.libvirt_host import LibvirtHost
 from imagebuild.publish import instance, instance_xml
+from imagebuild.publish.canary_boot import boot_check
 from imagebuild.publish.first_boot import FirstBootValues
 from imagebuild.publish.instance_record import InstanceRequest
 from imagebuild.publish.instance_xml import MachineChoice
 from imagebuild.publish.libvirt_target import LibvirtTarget
+from imagebuild.publish.places import TargetPlace
 from imagebuild.publish.release import Release
 from imagebuild.publish.state import FirstBootSupport, first
+from imagebuild.publish.targets.folder import FolderTarget
 from tests.publish.conftest import entry
 from tests.publish.fleet import FleetHost, fleet
 
@@ -265,6 +269,19 @@ def test_no_room(target: LibvirtTarget, host: FleetHost) -> None:
         host.clear()
 
 
+def test_a_network_that_is_not_active(target: LibvirtTarget, host: FleetHost) -> None:
+    wanted = InstanceRequest("web", "vm15", machine=MachineChoice(networks=("default",)))
+    host.virsh("net-destroy", "default")
+    try:
+        with pytest.raises(HostError, match="the network default is not active") as raised:
+            instance.instantiate(target, wanted, start=True)
+        assert raised.value.hint == "start it: virsh net-start default"
+        instance.instantiate(target, wanted)
+        instance.removed(target, "vm15")
+    finally:
+        host.virsh("net-start", "default")
+
+
 def test_a_volume_that_was_altered_is_not_used(target: LibvirtTarget, host: FleetHost) -> None:
     path = host.outside(current(target))
     content = path.read_bytes()
@@ -299,6 +316,16 @@ def test_only_what_was_made_here_is_removed(target: LibvirtTarget, host: FleetHo
     host.virsh("vol-delete", "data.qcow2", "default")
 
 
+def test_a_clone_of_a_pointer_uses_its_volumes(target: LibvirtTarget, host: FleetHost) -> None:
+    host.run("virt-clone", "--quiet", "--original", "web", "--name", "clone", "--auto-clone")
+    state = target.state("web")
+    assert state is not None
+    assert target.used(state) == {Path(current(target)).name: "the domain clone"}
+    with pytest.raises(UsageError, match="clone was not made by"):
+        instance.removed(target, "clone")
+    host.virsh("undefine", "clone")
+
+
 def test_a_machine_that_does_not_boot(target: LibvirtTarget) -> None:
     made = instance.instantiate(target, InstanceRequest("web", "vm13"), start=True)
     with pytest.raises(BootStalled, match="vm13 was not usable within 3 s"):
@@ -319,3 +346,23 @@ def test_a_machine_that_is_ended_while_it_boots(target: LibvirtTarget, host: Fle
 def test_a_version_that_does_not_boot_leaves_nothing(target: LibvirtTarget) -> None:
     with pytest.raises(BootStalled):
         instance.boots(target, "web", "1", limit=1)
+
+
+def test_a_canary_that_does_not_boot_is_not_good(
+    target: LibvirtTarget, host: FleetHost, make_release: Callable[..., Release]
+) -> None:
+    place = TargetPlace("host1", lambda: LibvirtTarget("host1", entry(host)))
+    release, stop = make_release("1"), threading.Event()
+    with pytest.raises(BootStalled):
+        boot_check(1, stop)(place, release)
+    interrupting = threading.Timer(3, stop.set)
+    interrupting.start()
+    with pytest.raises(Interrupted):
+        boot_check(60, stop)(place, release)
+    interrupting.join()
+
+
+def test_storage_cannot_boot_anything(make_release: Callable[..., Release], tmp_path: Path) -> None:
+    place = TargetPlace("here", lambda: nullcontext(FolderTarget("here", tmp_path)))
+    with pytest.raises(ImageBuildError, match="here is not a libvirt host"):
+        boot_check(1, threading.Event())(place, make_release("1"))
