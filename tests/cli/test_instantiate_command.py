@@ -27,6 +27,8 @@ targets:
         (["web", "vm", "--on", "kvm3"], "no host, target or group 'kvm3'"),
         (["web", "v m", "--on", "kvm1"], "'v m' is not a valid name of a machine"),
         (["web", "vm", "--on", "kvm1", "--hostname", "a\nb"], "--hostname: expected a single line"),
+        (["web", "vm", "--on", "kvm1", "--timeout", "1m", "--start"], "--timeout needs --wait"),
+        (["web", "vm", "--on", "kvm1", "--remove", "--wait"], "mutually exclusive"),
         (["web", "vm", "--on", "kvm1", "--ssh-key", "absent"], "--ssh-key absent: No such file"),
     ],
 )

@@ -16,11 +16,11 @@ import yaml
 from imagebuild.anaconda import iso
 from imagebuild.errors import BootFailed, BootStalled, HostError, ImageBuildError, Interrupted, UsageError
 from imagebuild.host.libvirt_host import LibvirtHost
-from imagebuild.publish import instance, instance_xml
+from imagebuild.publish import instance, instance_making, instance_xml
 from imagebuild.publish.canary_boot import boot_check
 from imagebuild.publish.first_boot import FirstBootValues
 from imagebuild.publish.instance_record import InstanceRequest
-from imagebuild.publish.instance_xml import MachineChoice
+from imagebuild.publish.instance_xml import HardwareChoice
 from imagebuild.publish.libvirt_target import LibvirtTarget
 from imagebuild.publish.places import TargetPlace
 from imagebuild.publish.release import Release
@@ -99,7 +99,7 @@ def test_an_overlay(target: LibvirtTarget, host: FleetHost) -> None:
 
 
 def test_a_copy_of_another_size_that_runs(target: LibvirtTarget, host: FleetHost) -> None:
-    choice = MachineChoice(memory=64 * MIB, vcpus=2, networks=("user", "user"))
+    choice = HardwareChoice(memory=64 * MIB, vcpus=2, networks=("user", "user"))
     wanted = InstanceRequest("web", "vm2", copy=True, disk_size=64 * MIB, machine=choice)
     made = instance.instantiate(target, wanted, start=True)
     assert host.virsh("domstate", "vm2").strip() == "running"
@@ -158,7 +158,7 @@ def test_a_guest_that_takes_no_values_gets_none(target: LibvirtTarget, host: Fle
         (InstanceRequest("web", "web--1--0123456789abcdef"), "not a valid name", "letters"),
         (InstanceRequest("web", "vm_1"), "vm_1 as its host name", "--hostname"),
         (InstanceRequest("web", "vm", disk_size=MIB), "cannot become smaller", None),
-        (InstanceRequest("web", "vm", machine=MachineChoice(networks=("lan",))), "has no network lan", "network user"),
+        (InstanceRequest("web", "vm", machine=HardwareChoice(networks=("lan",))), "has no network lan", "network user"),
         (InstanceRequest("web", "vm", values=FirstBootValues(user_data=USER_DATA)), "takes no user data", "cloud-init"),
         (InstanceRequest("old", "vm", values=FirstBootValues("a")), "takes neither", "cloud-init"),
     ],
@@ -253,7 +253,7 @@ def test_what_cannot_be_removed_again_is_named(target: LibvirtTarget, monkeypatc
 
     with monkeypatch.context() as patched:
         patched.setattr(LibvirtHost, "define", fails)
-        patched.setattr(instance, "_deleted", fails)
+        patched.setattr(instance_making, "_deleted", fails)
         with pytest.raises(HostError) as raised:
             instance.instantiate(target, InstanceRequest("web", "vm9"))
     assert raised.value.hint == "what could not be removed again: the volume vm9.qcow2"
@@ -270,7 +270,7 @@ def test_no_room(target: LibvirtTarget, host: FleetHost) -> None:
 
 
 def test_a_network_that_is_not_active(target: LibvirtTarget, host: FleetHost) -> None:
-    wanted = InstanceRequest("web", "vm15", machine=MachineChoice(networks=("default",)))
+    wanted = InstanceRequest("web", "vm15", machine=HardwareChoice(networks=("default",)))
     host.virsh("net-destroy", "default")
     try:
         with pytest.raises(HostError, match="the network default is not active") as raised:
