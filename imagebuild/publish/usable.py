@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
-from imagebuild.errors import BootFailed, BootStalled
+from imagebuild.errors import BootFailed, BootStalled, HostError
 from imagebuild.host.domain import AgentSilent, RunningDomain, SerialStream
 from imagebuild.host.libvirt_host import LibvirtHost
+from imagebuild.log import logger
 from imagebuild.publish.instance_record import Sign, Usable
 from imagebuild.verify.boot_console import BootConsole
 
@@ -38,11 +39,14 @@ def wait(host: LibvirtHost, name: str, machine: ET.Element, limit: float, update
 
 @contextmanager
 def _console(domain: RunningDomain, machine: ET.Element) -> Iterator[SerialStream | None]:
-    """The first serial port, if there is one that libvirt gives to others."""
-    if machine.find("devices/serial[@type='pty']") is None:
-        yield None
-        return
-    with domain.serial(SERIAL) as stream:
+    """The first serial port, if there is one and libvirt lets this user read it."""
+    with ExitStack() as opened:
+        stream = None
+        if machine.find("devices/serial[@type='pty']") is not None:
+            try:
+                stream = opened.enter_context(domain.serial(SERIAL))
+            except HostError as error:
+                logger.warning("%s: its console is not read: %s", domain.name, error)
         yield stream
 
 

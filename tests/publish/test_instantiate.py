@@ -140,6 +140,29 @@ def test_a_seed_for_cloud_init(target: LibvirtTarget, host: FleetHost, tmp_path:
     instance.removed(target, "vm3")
 
 
+def test_several_disks_without_a_shell_on_the_host(
+    host: FleetHost, target: LibvirtTarget, make_release: Callable[..., Release]
+) -> None:
+    one, two = make_release("2", template="two"), make_release("2", template="two-disk2", mib=1)
+    disk = one.definition[one.definition.index("    <disk") : one.definition.index("    <interface")]
+    text = one.definition.replace(disk, disk + disk.replace("vda", "vdb"))
+    with LibvirtTarget("host1", entry(host, shell=False)) as plain:
+        publish(plain, replace(one, files=(*one.files, *two.files), definition=text), FirstBootSupport(cloud_init=True))
+        made = instance.instantiate(plain, InstanceRequest("two", "vm16", disk_size=64 * MIB), start=True)
+        assert made.volumes == ("vm16.qcow2", "vm16-disk2.qcow2", "vm16-seed.iso")
+        assert [volume(host, name).findtext("capacity") for name in made.volumes[:2]] == [str(64 * MIB), str(2 * MIB)]
+        disks = ET.fromstring(host.virsh("dumpxml", "vm16")).findall("devices/disk")
+        assert [found.find("target").get("dev") for found in disks] == ["vda", "vdb", "sda"]  # type: ignore[union-attr]
+        backing = [found.find("backingStore/source") for found in disks[:2]]
+        assert [found.get("file").rpartition("/")[2] for found in backing] == [  # type: ignore[union-attr]
+            file.stored.name for file in (*one.files, *two.files)
+        ]
+        instance.removed(plain, "vm16")
+    host.virsh("undefine", "two")
+    for file in (*one.files, *two.files):
+        host.virsh("vol-delete", file.stored.name, "default")
+
+
 def test_a_guest_that_takes_no_values_gets_none(target: LibvirtTarget, host: FleetHost) -> None:
     made = instance.instantiate(target, InstanceRequest("old", "vm_4"))  # no host name, and needs none
     assert (made.way, made.hostname, made.volumes) == ("", "", ("vm_4.qcow2",))
