@@ -139,6 +139,24 @@ class Audited:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ExportedFile:
+    """A file, or the folder of a layout, that an export made; ``size`` in bytes is that of its content."""
+
+    path: str
+    size: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exported:
+    """The end of an export."""
+
+    event: Literal["exported"] = "exported"
+    image: str
+    format: str
+    files: tuple[ExportedFile, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Verified:
     """The end of a verification; ``result`` is as in ``verify.json``."""
 

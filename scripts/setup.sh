@@ -36,7 +36,7 @@ debian_packages() {
 ca-certificates|downloads over https
 python3-venv|the environment .venv
 python3-guestfs|libguestfs: changes a disk without booting it
-libguestfs-tools|guestfish prints libguestfs's version; virt-sysprep and others are for the benchmark
+libguestfs-tools|guestfish prints libguestfs's version; virt-builder reads shelves in tests; virt-sysprep and others are for the benchmark
 libguestfs-xfs|XFS file systems in libguestfs
 virtinst|virt-install: starts the installation
 python3-libvirt|libvirt's Python binding: watches the installation
@@ -58,8 +58,9 @@ fdisk|sfdisk: partition tables
 openssl|hashes passwords
 groff-base|formats the man page
 gpgv|checks who signed a distribution's checksums
-gpg|generates keys for the signature tests
-gpg-agent|gpg needs it to generate keys
+gpg|signs the indexes of shelves; generates keys for the signature tests
+gpg-agent|gpg needs it for its secret keys
+gpgconf|asks whether gpg's agent is running, and stops it
 openssh-client|asks a booted clone's SSH server how one may log in; `imagebuild run --ssh`
 openssh-server|the tests' libvirt hosts are reached over SSH; this machine's own SSH server stays off
 dnsmasq-base|the tests' libvirt hosts: DHCP in their virtual networks
@@ -74,7 +75,7 @@ ca-certificates|downloads over https
 python3|the environment .venv
 python3-libguestfs|libguestfs: changes a disk without booting it
 libguestfs|guestfish prints libguestfs's version
-guestfs-tools|virt-sysprep and others, for the benchmark
+guestfs-tools|virt-sysprep and others, for the benchmark; virt-builder reads shelves in tests
 virt-install|virt-install: starts the installation
 python3-libvirt|libvirt's Python binding: watches the installation
 libvirt-client|virsh, for inspecting a running installation; virt-xml-validate
@@ -92,7 +93,7 @@ zstd|packs the root archive
 util-linux|sfdisk: partition tables
 openssl|hashes passwords
 groff-base|formats the man page
-gnupg2|gpgv checks who signed a distribution's checksums
+gnupg2|gpgv checks who signed a distribution's checksums; gpg signs the indexes of shelves
 openssh-clients|asks a booted clone's SSH server how one may log in; `imagebuild run --ssh`
 openssh-server|the tests' libvirt hosts are reached over SSH; this machine's own SSH server stays off
 dnsmasq|the tests' libvirt hosts: DHCP in their virtual networks

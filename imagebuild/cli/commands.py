@@ -26,6 +26,7 @@ _COMMANDS = {
     ),
     "verify": ("verify", "Boot two throwaway clones of IMAGE, check them, and compare their identities."),
     "run": ("run", "Start a throwaway machine of IMAGE, on its serial console; or run COMMAND in it."),
+    "export": ("export", "Write IMAGE into OUTPUT-FOLDER in the FORMAT of another platform. Changes nothing else."),
     "checks": ("checks", "Show the checks of `verify`, and of recipes under verify.checks."),
     "inspect": (
         "inspect",
@@ -35,6 +36,7 @@ _COMMANDS = {
         "diff",
         "Show how the contents of image B differ from those of A: packages, files, accounts, units, sizes.",
     ),
+    "shelf": ("shelf", "Write artifacts to a folder that a web server serves to virt-builder and simplestreams."),
     "doctor": (
         "doctor",
         "Show what this host can do, what is missing, and how to fix it. Exit code 3 if a build cannot run.",

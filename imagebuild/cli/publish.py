@@ -17,6 +17,7 @@ from imagebuild.errors import UsageError
 from imagebuild.progress import Reporter
 from imagebuild.publish import planning
 from imagebuild.publish.canary import CanaryCheck, all_of, command_check
+from imagebuild.publish.canary_boot import boot_check
 from imagebuild.publish.opening import places
 from imagebuild.publish.parallel import Work
 from imagebuild.publish.places import TargetPlace
@@ -117,8 +118,6 @@ def publish(
 def _boot(wanted: bool, limit: float, work: Work) -> Iterator[CanaryCheck]:
     """What ``--canary-boot`` asks for."""
     if wanted:
-        from imagebuild.publish.canary_boot import boot_check  # importing libvirt takes its time
-
         yield boot_check(limit, work.stop)
 
 

@@ -12,31 +12,23 @@ from __future__ import annotations
 import errno
 import os
 import zlib
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, suppress
+from functools import partial
 from pathlib import Path
 
 import zstandard
 
 from imagebuild.errors import ImageBuildError, from_os
 from imagebuild.files import sha256
-from imagebuild.image import qemu_img
-from imagebuild.image.formats import CHUNK, Compression, FinishedImage, Format, Writer, compression_of, is_zero
-from imagebuild.image.qcow2 import Qcow2
+from imagebuild.image import one_pass, qemu_img
+from imagebuild.image.formats import CHUNK, Compression, FinishedImage, Format, Writer, compression_of
+from imagebuild.image.qcow2 import ZLIB_LEVEL, ZSTD_LEVEL, Qcow2
 from imagebuild.image.raw import Raw, RawZst
 from imagebuild.image.vmdk import Vmdk
 from imagebuild.progress import SILENT, Progress
 
-_AHEAD = 3
-"""Chunks in progress for each thread: enough that no thread waits while another's chunk is written.
-"""
-
 _STREAMED: dict[str, Callable[[Path, int], Writer]] = {"raw": Raw, "raw.zst": RawZst, "vmdk": Vmdk}
-
-_Parts = Sequence[Sequence[bytes]]
-"""A chunk's parts for each of the images; empty if the chunk is zero."""
 
 
 def convert(
@@ -56,7 +48,7 @@ def convert(
     if there := [path for path in targets.values() if path.exists()]:
         raise ImageBuildError(f"{there[0]} already exists")
     try:
-        digests = _written(source, targets, compression, progress, threads or len(os.sched_getaffinity(0)))
+        digests = _written(source, targets, compression, progress, threads)
         return {name: _image(name, path, compression, digests[name]) for name, path in targets.items()}
     except BaseException as error:
         for path in targets.values():
@@ -69,12 +61,13 @@ def convert(
 
 
 def compressors() -> str:
-    """The versions of the libraries that determine the compressed data."""
-    return f"zlib {zlib.ZLIB_RUNTIME_VERSION}, zstd {'.'.join(map(str, zstandard.ZSTD_VERSION))}"
+    """The versions of the libraries that determine the compressed data, and the levels in qcow2."""
+    version = ".".join(map(str, zstandard.ZSTD_VERSION))
+    return f"zlib {zlib.ZLIB_RUNTIME_VERSION}-{ZLIB_LEVEL}, zstd {version}-{ZSTD_LEVEL}"
 
 
 def _written(
-    source: Path, targets: Mapping[Format, Path], compression: Compression, progress: Progress, threads: int
+    source: Path, targets: Mapping[Format, Path], compression: Compression, progress: Progress, threads: int | None
 ) -> dict[Format, str]:
     """Write the images and return their digests."""
     digests: dict[Format, str] = {}
@@ -85,7 +78,7 @@ def _written(
             if name != "vhdx":
                 writers[name] = files.enter_context(closing(_writer(name, path, size, compression)))
         if writers:
-            _pass(disk.fileno(), size, tuple(writers.values()), progress, threads)
+            one_pass.write(_chunks(disk.fileno(), size), size, tuple(writers.values()), progress, threads)
         digests.update((name, writer.finish()) for name, writer in writers.items())
     if "vhdx" in targets:
         targets["vhdx"].touch(mode=0o600)
@@ -106,32 +99,8 @@ def _image(name: Format, path: Path, compression: Compression, digest: str) -> F
     return FinishedImage(path, name, compression_of(name, compression), path.stat().st_size, digest)
 
 
-def _pass(disk: int, size: int, writers: Sequence[Writer], progress: Progress, threads: int) -> None:
-    """Read the disk once, and pass every chunk that is not zero to all writers."""
-    pool = ThreadPoolExecutor(threads)
-    under_way: deque[tuple[int, Future[_Parts]]] = deque()
-
-    def take() -> None:
-        offset, future = under_way.popleft()
-        for writer, parts in zip(writers, future.result(), strict=False):
-            writer.add(offset, parts)
-        progress.update("compressing", offset / size)
-
-    try:
-        for offset in _chunks(disk, size):
-            length = min(CHUNK, size - offset)
-            under_way.append((offset, pool.submit(_encoded, disk, offset, length, writers)))
-            if len(under_way) >= threads * _AHEAD:
-                take()
-        while under_way:
-            take()
-    finally:
-        pool.shutdown(cancel_futures=True)
-    progress.update("compressing", 1.0)
-
-
-def _chunks(disk: int, size: int) -> Iterator[int]:
-    """The offsets of the chunks that are not entirely holes."""
+def _chunks(disk: int, size: int) -> Iterator[tuple[int, Callable[[], bytes]]]:
+    """The offsets of the chunks that are not entirely holes, and what reads them."""
     at = 0
     while at < size:
         try:
@@ -141,12 +110,12 @@ def _chunks(disk: int, size: int) -> Iterator[int]:
                 return
             raise
         at -= at % CHUNK
-        yield at
+        yield at, partial(_read, disk, at, min(CHUNK, size - at))
         at += CHUNK
 
 
-def _encoded(disk: int, offset: int, length: int, writers: Sequence[Writer]) -> _Parts:
+def _read(disk: int, offset: int, length: int) -> bytes:
     data = os.pread(disk, length, offset)
     if len(data) != length:
         raise ImageBuildError("the disk shrank while it was being converted")
-    return [] if is_zero(data) else [writer.encode(data) for writer in writers]
+    return data

@@ -27,6 +27,15 @@ _NO_PROGRAM = (126, 127)
 """Exit statuses of a shell that cannot run a program."""
 
 
+Done = Callable[[int], None]
+Reply = tuple[dict[str, Any], bytes]
+"""A header and a body."""
+
+
+def _ignored(_done: int) -> None:
+    pass
+
+
 class NoAgentError(HostError):
     """A host has no Python that the agent runs with; it can be reached in another way only."""
 
@@ -67,27 +76,46 @@ class Channel:
             self._process.wait(_GRACE)
         self._stack.close()
 
-    def send(self, header: dict[str, Any], body: bytes | memoryview = b"") -> None:
-        """Send a message."""
+    def call(self, header: dict[str, Any], body: bytes = b"", progress: Done = _ignored) -> Reply:
+        """Send a request and return its reply; ``progress`` gets the figures that come before it.
+        Raises HostError if the agent could not do it.
+        """
+        self.send(header, body, progress)
+        return self.reply(progress)
+
+    def send(self, header: dict[str, Any], body: bytes = b"", progress: Done = _ignored) -> None:
+        """Send a request that has no reply, or whose reply is fetched later. Raises HostError if an
+        earlier one failed.
+        """
         self._write(packed(header, len(body)))
         self._write(body)
+        while self._is_complete():
+            if (reply := self._taken(progress)) is not None:
+                raise HostError(f"{self._name}: the agent replied to nothing: {one_line(str(reply[0]))}")
 
-    def has_reply(self) -> bool:
-        """Whether a reply may be there: after messages that are not acknowledged, it is an error."""
-        return bool(self._received)
-
-    def reply(self, progress: Callable[[int], None] = lambda _done: None) -> tuple[dict[str, Any], bytes]:
-        """The next reply; ``progress`` gets the figures that come before it. An agent's error is
-        returned like any other reply.
-        """
+    def reply(self, progress: Done = _ignored) -> Reply:
+        """The next reply."""
         while True:
-            header, body = self._message()
-            if "progress" not in header:
-                return header, body
+            if (reply := self._taken(progress)) is not None:
+                return reply
+
+    def _is_complete(self) -> bool:
+        if len(self._received) < LENGTHS.size:
+            return False
+        return len(self._received) >= LENGTHS.size + sum(lengths(bytes(self._received[: LENGTHS.size])))
+
+    def _taken(self, progress: Done) -> Reply | None:
+        """The next message; None if it was only about progress."""
+        header, body = self._message()
+        if "progress" in header:
             done = header["progress"]
             progress(done if isinstance(done, int) else 0)
+            return None
+        if "error" in header:
+            raise _error(self._name, str(header.get("kind")), one_line(str(header["error"])))
+        return header, body
 
-    def _message(self) -> tuple[dict[str, Any], bytes]:
+    def _message(self) -> Reply:
         try:
             header_length, body_length = lengths(self._read(LENGTHS.size))
             header = header_of(self._read(header_length))
@@ -149,3 +177,12 @@ class Channel:
             f"{self._name}: the connection to the agent was lost{why}",
             "check the network and the host, and publish again: what has arrived is used",
         )
+
+
+def _error(host: str, kind: str, why: str) -> HostError:
+    match kind:
+        case "full":
+            return HostError(f"{host} has no room: {why}", "free some space there: imagebuild prune")
+        case "busy":
+            return HostError(f"{host}: {why}", "wait until it is done, and publish again")
+    return HostError(f"{host}: {why}", "check the pool's folder and its permissions")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -11,16 +10,25 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
-from imagebuild.errors import HostError, ImageBuildError
+from imagebuild.errors import ImageBuildError
+from imagebuild.log import logger
 from imagebuild.printable import one_line
 from imagebuild.publish.agent_channel import STALL, Channel
+from imagebuild.publish.delta_transfer import Pieces, read_exactly, rebuilt_from_olds
+from imagebuild.publish.disk_map import mapped
 
 Bytes = Callable[[int, int], None]
 """Called with the bytes that are already there and those that will be."""
 _BLOCK = 1 << 20
+_WORTH_IT = 4 << 20
+"""Bytes of a file for which a host is asked what it has."""
 _LOCK_SECONDS = 30
 _MODE = 0o444
 """Nobody writes to a published file, not even a machine that was started with it by mistake."""
+
+
+def _ignored(_done: int, _size: int) -> None:
+    pass
 
 
 class DigestMismatchError(ImageBuildError):
@@ -91,7 +99,7 @@ class HostAgent(AbstractContextManager["HostAgent"]):
         size: int,
         sha256: str,
         olds: Sequence[str] = (),
-        progress: Bytes = lambda _done, _size: None,
+        progress: Bytes = _ignored,
     ) -> int:
         """Make the file ``name`` in ``folder`` complete, with what ``path`` has here, and return how
         many bytes crossed the connection.
@@ -103,20 +111,26 @@ class HostAgent(AbstractContextManager["HostAgent"]):
         """
         before = self._channel.moved
         self._open(folder, change=True)
-        header, digests = self._call({"request": "prepare", "name": name, "size": size}, progress, size)
-        if "complete" in header and header["complete"] is not None:
-            if header["complete"] != size:
-                raise ImageBuildError(
-                    f"{self._name} has a file {name} of another size, which was not published by imagebuild",
-                    "remove it if nothing needs it",
-                )
+        there = self._prepared(name, size, progress)
+        if there is None:
             return self._channel.moved - before
         with path.open("rb") as file:
-            self._send_pieces(file, size, header["piece"], digests, progress)
-        self._finish(name, size, sha256, progress)
+            rebuilt = bool(olds) and self._rebuilt(file, size, sha256, olds, there, progress)
+            if not rebuilt:
+                self._send_pieces(file, size, there, progress)
+            found = self._finished(sha256, size, progress)
+            if rebuilt and found != sha256:  # two blocks with one digest, or an old file that changed
+                logger.info("%s: %s is sent as a whole: it was rebuilt with other bytes", self._name, name)
+                self._send_pieces(file, size, self._prepared(name, size, progress) or Pieces(size, b""), progress)
+                found = self._finished(sha256, size, progress)
+        if found != sha256:
+            raise DigestMismatchError(
+                f"{self._name}: the disk does not have the bytes of {name} that were written to it",
+                "publish again; if it happens again, check the disk and the memory of the host, and this one's",
+            )
         return self._channel.moved - before
 
-    def digest(self, folder: str, name: str, progress: Bytes = lambda _done, _size: None) -> str:
+    def digest(self, folder: str, name: str, progress: Bytes = _ignored) -> str:
         """The SHA-256 of a file, read from the disk there; empty if there is none of this name."""
         self._open(folder)
         return str(self._call({"request": "digest", "name": name}, progress)[0]["sha256"])
@@ -140,51 +154,46 @@ class HostAgent(AbstractContextManager["HostAgent"]):
             self._call({"request": "lock", "seconds": _LOCK_SECONDS})
             self._locked = True
 
-    def _send_pieces(self, file: IO[bytes], size: int, length: int, digests: bytes, progress: Bytes) -> None:
-        """Send each piece of ``length`` bytes whose digest is not among those that the host has."""
-        for number, at in enumerate(range(0, size, length)):
-            there = digests[32 * number : 32 * number + 32]
-            if there and hashlib.sha256(_read(file, at, min(length, size - at))).digest() == there:
+    def _prepared(self, name: str, size: int, progress: Bytes) -> Pieces | None:
+        """What is there of the file; None if it is complete."""
+        header, digests = self._call({"request": "prepare", "name": name, "size": size}, progress, size)
+        complete = header["complete"]
+        if complete is None:
+            return Pieces(int(header["piece"]), digests)
+        if complete != size:
+            raise ImageBuildError(
+                f"{self._name} has a file {name} of another size, which was not published by imagebuild",
+                "remove it if nothing needs it",
+            )
+        return None
+
+    def _rebuilt(
+        self, file: IO[bytes], size: int, sha256: str, olds: Sequence[str], there: Pieces, progress: Bytes
+    ) -> bool:
+        disk = mapped(Path(file.name), size, sha256) if size >= _WORTH_IT else None
+        if disk is None:
+            return False
+        pieces = there.right(file, size)
+
+        def right(offset: int, length: int) -> bool:
+            return pieces.issuperset(range(offset // there.length, (offset + length - 1) // there.length + 1))
+
+        return rebuilt_from_olds(self._channel, file, disk, olds, right, lambda done: progress(done, size))
+
+    def _send_pieces(self, file: IO[bytes], size: int, there: Pieces, progress: Bytes) -> None:
+        """Send each piece that the host does not have."""
+        right = there.right(file, size)
+        for number, at in enumerate(range(0, size, there.length)):
+            if number in right:
                 continue
-            for begin in range(at, min(at + length, size), _BLOCK):
-                block = _read(file, begin, min(_BLOCK, at + length - begin, size - begin))
+            for begin in range(at, min(at + there.length, size), _BLOCK):
+                block = read_exactly(file, begin, min(_BLOCK, at + there.length - begin, size - begin))
                 self._channel.send({"request": "data", "offset": begin}, block)
-                if self._channel.has_reply():
-                    self._result(*self._channel.reply())
                 progress(begin + len(block), size)
 
-    def _finish(self, name: str, size: int, sha256: str, progress: Bytes) -> None:
-        header, _ = self._call({"request": "finish", "sha256": sha256, "mode": _MODE}, lambda *_: progress(size, size))
-        if header["sha256"] != sha256:
-            raise DigestMismatchError(
-                f"{self._name}: the disk does not have the bytes of {name} that were written to it",
-                "publish again; if it happens again, check the disk and the memory of the host, and this one's",
-            )
+    def _finished(self, sha256: str, size: int, progress: Bytes) -> str:
+        request = {"request": "finish", "sha256": sha256, "mode": _MODE}
+        return str(self._channel.call(request, progress=lambda _done: progress(size, size))[0]["sha256"])
 
-    def _call(
-        self, header: dict[str, Any], progress: Bytes = lambda _done, _size: None, size: int = 0
-    ) -> tuple[dict[str, Any], bytes]:
-        self._channel.send(header)
-        return self._result(*self._channel.reply(lambda done: progress(done, size)))
-
-    def _result(self, header: dict[str, Any], body: bytes) -> tuple[dict[str, Any], bytes]:
-        if "error" in header:
-            raise _error(self._name, str(header.get("kind")), one_line(str(header["error"])))
-        return header, body
-
-
-def _read(file: IO[bytes], offset: int, length: int) -> bytes:
-    file.seek(offset)
-    block = file.read(length)
-    if len(block) < length:
-        raise ImageBuildError(f"{file.name} became shorter while it was sent", "build it again")
-    return block
-
-
-def _error(host: str, kind: str, why: str) -> ImageBuildError:
-    match kind:
-        case "full":
-            return HostError(f"{host} has no room: {why}", "free some space there: imagebuild prune")
-        case "busy":
-            return HostError(f"{host}: {why}", "wait until it is done, and publish again")
-    return HostError(f"{host}: {why}", "check the pool's folder and its permissions")
+    def _call(self, header: dict[str, Any], progress: Bytes = _ignored, size: int = 0) -> tuple[dict[str, Any], bytes]:
+        return self._channel.call(header, progress=lambda done: progress(done, size))

@@ -5,7 +5,9 @@ from __future__ import annotations
 from functools import cache
 from importlib.resources import files
 
-_MODULES = ("framing", "folder", "readback", "requests", "__main__")
+_MODULES = (
+    "framing", "folder", "readback", "codec", "clusters", "oldimages", "rebuild", "requests", "__main__",
+)  # fmt: skip
 """In this order: each imports only those before it."""
 _LOADER = """\
 import sys, types

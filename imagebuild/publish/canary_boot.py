@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import threading
 
-from imagebuild.errors import BootFailed, ImageBuildError, Interrupted
-from imagebuild.log import logger
-from imagebuild.publish import instance
+from imagebuild.errors import ImageBuildError, Interrupted
 from imagebuild.publish.canary import CanaryCheck
-from imagebuild.publish.libvirt_target import LibvirtTarget
+from imagebuild.publish.isolated import IsolatedTarget
 from imagebuild.publish.places import TargetPlace
 from imagebuild.publish.release import Release
 
@@ -24,16 +22,11 @@ def boot_check(limit: float, stop: threading.Event) -> CanaryCheck:
 
     def check(place: TargetPlace, release: Release) -> None:
         with place.open() as target:
-            if not isinstance(target, LibvirtTarget):
+            if not isinstance(target, IsolatedTarget):
                 raise ImageBuildError(
                     f"{place.name} is not a libvirt host, so nothing can be booted there",
                     "name a libvirt host with --canary, or check it with --canary-check",
                 )
-            try:
-                instance.boots(target, release.template, release.version, limit=limit, update=update)
-            except BootFailed as error:
-                for line in error.console:
-                    logger.error("%s: console: %s", place.name, line)
-                raise
+            target.boots(release.template, release.version, limit, update)
 
     return check

@@ -13,7 +13,8 @@ from __future__ import annotations
 import re
 import secrets
 
-from imagebuild.errors import HostError, UsageError
+from imagebuild.errors import BootFailed, HostError, UsageError
+from imagebuild.log import logger
 from imagebuild.printable import one_line
 from imagebuild.publish import definition, instance_xml, names, usable
 from imagebuild.publish.instance_making import Making
@@ -109,7 +110,12 @@ def boots(
     made = instantiate(target, wanted, start=True, update=update)
     with all_or_nothing() as undo:
         undo.before(f"the machine {name}", lambda: removed(target, name))
-        wait(target, made, limit=limit, update=update)
+        try:
+            wait(target, made, limit=limit, update=update)
+        except BootFailed as error:
+            for line in error.console:
+                logger.error("%s: console of %s: %s", target.name, name, one_line(line))
+            raise
     removed(target, name)
 
 

@@ -39,6 +39,7 @@ class _Open:
     """What is open while the target is used."""
 
     host: LibvirtHost
+    uri: str
     pool: Pool
     agent: HostAgent | None
     writes: bool
@@ -92,7 +93,7 @@ class LibvirtTarget:
         host = self._stack.enter_context(connected_to(self.name, uri))
         pool = self._pool(host)
         agent, writes = self._agent(connection, pool)
-        return _Open(host, pool, agent, writes, connection)
+        return _Open(host, uri, pool, agent, writes, connection)
 
     def _address(self) -> SshAddress:
         entry, parts = self._entry, self._entry.parsed
@@ -149,7 +150,11 @@ class LibvirtTarget:
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Hold the lock of the pool; see :mod:`imagebuild.publish.lease`."""
-        with lease.leased(self.host, self._entry.uri, self.pool.name) as held:
+        # a connection of its own: libvirt's is not made for two threads, and the lock has one to show that it is alive
+        with (
+            connected_to(self.name, self._now.uri) as host,
+            lease.leased(host, self._entry.uri, self.pool.name) as held,
+        ):
             self._now.lease = held
             try:
                 yield

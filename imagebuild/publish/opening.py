@@ -19,6 +19,15 @@ def opened(destination: Destination) -> AbstractContextManager[Target]:
     """
     # imported late: each needs libraries of its own, and few commands need all of them
     if isinstance(destination.entry, Host):
+        from imagebuild.publish.isolated import isolated
+
+        return isolated(destination)
+    return _storage(destination)
+
+
+def opened_here(destination: Destination) -> AbstractContextManager[Target]:
+    """The same in this process, also for a libvirt host."""
+    if isinstance(destination.entry, Host):
         from imagebuild.publish.libvirt_target import LibvirtTarget
 
         return LibvirtTarget(destination.name, destination.entry, destination.folder)

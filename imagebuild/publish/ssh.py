@@ -6,6 +6,7 @@ open, the others share it (ssh_config(5), ControlMaster). The user's own configu
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -101,7 +102,9 @@ def connected_by_ssh(name: str, address: SshAddress) -> Iterator[SshConnection]:
     """A connection to a host, ``name`` in messages. Raises HostError with what to do."""
     with tempfile.TemporaryDirectory(prefix="imagebuild-ssh-") as place:
         folder = Path(place)
-        master = ["ssh", "-M", "-N", "-S", str(folder / "master"), *address.options(), "--", address.host]
+        # It must not outlive a killed publisher; the other ssh processes end with their input.
+        bound = ["setpriv", "--pdeathsig", "TERM"] if shutil.which("setpriv") else []
+        master = [*bound, "ssh", "-M", "-N", "-S", str(folder / "master"), *address.options(), "--", address.host]
         with started(master, stderr=PIPE, grace=1) as process:
             begin = time.monotonic()
             while not (folder / "master").is_socket():

@@ -63,7 +63,7 @@ class CloneXml:
 
 
 def parsed(text: str, where: str) -> ET.Element:
-    """The root element of a domain definition. Raises UsageError, which names ``where``."""
+    """The root element of a definition for KVM or QEMU. Raises UsageError, which names ``where``."""
     root = safe_xml.parsed(text, where)
     if root.get("type") not in ("kvm", "qemu"):
         raise UsageError(f"{where} describes a machine of type {root.get('type')!r}; only kvm and qemu can be verified")

@@ -6,6 +6,10 @@ interface. KVM is hidden. Needs root, and nothing of a service manager.
 
     with fleet(5, folder=tmp_path) as hosts:
         hosts[0].virsh("pool-list")
+
+Clients find the keys by ``hosts[0].keys.environment``: it puts an ssh first on PATH that uses
+``keys.ssh_config``, so that the URIs are those that a user would write. A host that has just been
+started may need another second before libvirtd answers; clients wait for it.
 """
 
 from __future__ import annotations
@@ -207,6 +211,8 @@ def fleet(count: int, *, folder: Path, pool_size: int = 8 * GIB) -> Iterator[lis
     """``count`` running hosts, host1 and so on, each with an active pool ``default`` of ``pool_size``
     bytes in a sparse file in ``folder``. Nothing of them is left at the end but keys and logs in ``folder``.
     """
+    if os.geteuid() != 0:
+        raise HostFailed("only root can make the namespaces and disks of hosts")
     keys = fleet_files.make_keys(folder)
     ports = _free_ports(2 * count)
     hosts = [

@@ -63,11 +63,9 @@ class Publisher:
         subprocess.run(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", "-c", raw, image], check=True)
         raw.unlink()
         (folder / "web.xml").write_text(DEFINITION)
-        with image.open("rb") as opened:
-            digest = hashlib.file_digest(opened, "sha256").hexdigest()
         entry = {
             "file": image.name, "format": "qcow2", "size": image.stat().st_size,
-            "virtual_size": (mib + 4) * MIB, "sha256": digest,
+            "virtual_size": (mib + 4) * MIB, "sha256": self.digest(image),
         }  # fmt: skip
         manifest = {
             "name": "web", "version": folder.name, "image": entry, "fingerprint": "f" * 64, "packages": {},
@@ -78,6 +76,12 @@ class Publisher:
         latest.unlink(missing_ok=True)
         latest.symlink_to(folder.name)
         return folder
+
+    @staticmethod
+    def digest(path: Path) -> str:
+        """The SHA-256 of a file."""
+        with path.open("rb") as opened:
+            return hashlib.file_digest(opened, "sha256").hexdigest()
 
     def start(self, *words: str) -> subprocess.Popen[str]:
         """Start the command line with ``--json``."""

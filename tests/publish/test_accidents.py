@@ -86,13 +86,13 @@ def test_a_publisher_that_is_killed_leaves_the_old_or_the_new_version(
         if all(versions(host).startswith(f"{version}") for host in hosts):
             version += 1
             project.artifact(version, mib=8)
-        killed += project.kill_after(chance.uniform(0.3, whole * 1.1), "publish", "web", "--to", "all")
+        killed += project.kill_after(chance.uniform(0.2, whole * 0.8), "publish", "web", "--to", "all")
         for host in hosts:
             found = record(host)
             assert found is not None
             assert found.current.rpartition(".")[2] in (str(version - 1), str(version))
             assert wrong_files(host) == []
-    assert killed >= 6, "most of them were still at work"
+    assert killed >= 3, "some of them were still at work"
     last = project.run("publish", "web", "--to", "all")
     assert last.code == 0, last.targets
     assert [record(host).current for host in hosts] == [f"2026-11-29.{version}"] * 2  # type: ignore[union-attr]

@@ -16,12 +16,14 @@ import yaml
 from imagebuild.anaconda import iso
 from imagebuild.errors import BootFailed, BootStalled, HostError, ImageBuildError, Interrupted, UsageError
 from imagebuild.host.libvirt_host import LibvirtHost
+from imagebuild.project.select import Destination
 from imagebuild.publish import instance, instance_making, instance_xml
 from imagebuild.publish.canary_boot import boot_check
 from imagebuild.publish.first_boot import FirstBootValues
 from imagebuild.publish.instance_record import InstanceRequest
 from imagebuild.publish.instance_xml import HardwareChoice
 from imagebuild.publish.libvirt_target import LibvirtTarget
+from imagebuild.publish.opening import opened
 from imagebuild.publish.places import TargetPlace
 from imagebuild.publish.release import Release
 from imagebuild.publish.state import FirstBootSupport, first
@@ -374,9 +376,9 @@ def test_a_version_that_does_not_boot_leaves_nothing(target: LibvirtTarget) -> N
 def test_a_canary_that_does_not_boot_is_not_good(
     target: LibvirtTarget, host: FleetHost, make_release: Callable[..., Release]
 ) -> None:
-    place = TargetPlace("host1", lambda: LibvirtTarget("host1", entry(host)))
+    place = TargetPlace("host1", lambda: opened(Destination("host1", entry(host), Path())))
     release, stop = make_release("1"), threading.Event()
-    with pytest.raises(BootStalled):
+    with pytest.raises(ImageBuildError, match="was not usable within 1 s"):
         boot_check(1, stop)(place, release)
     interrupting = threading.Timer(3, stop.set)
     interrupting.start()

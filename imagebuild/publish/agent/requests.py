@@ -6,15 +6,23 @@ A reply has the key ``error`` if the request failed; replies with the key ``prog
 import errno
 import os
 import platform
+import struct
 import time
 from typing import IO, Any, Callable, Dict, Optional
 
 from . import framing, readback
+from .clusters import UnusableImage
+from .codec import Damaged
 from .folder import Folder, RequestRefused, checked, part_of
+from .oldimages import OldImage, OldImages, codec_of, reproduces
+from .rebuild import BadPlan, Blocks, rebuild, unpacked
 
 VERSION = 1
 PIECE = 8 << 20
 """Bytes that are sent again together if one of them is wrong."""
+LITERAL = 1 << 22
+"""The most bytes of a message called literal."""
+_ADVANCE = 1 << 22
 _TICK = 1.0
 """Seconds between two signs of life."""
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -49,6 +57,26 @@ class IncompleteFile:
         self.check.advance(end)
 
 
+class Literals:
+    """The blocks that are sent, in messages called ``literal`` of so many bytes (``length``), compressed."""
+
+    def __init__(self, source: IO[bytes], codec: Any) -> None:
+        self._source = source
+        self._codec = codec
+        self._data = bytearray()
+
+    def take(self, length: int) -> bytes:
+        """The next bytes. Raises BrokenMessage if the plan and what is sent do not agree."""
+        while len(self._data) < length:
+            message = framing.received(self._source)
+            if message is None or message[0].get("request") != "literal":
+                raise framing.BrokenMessage("a rebuild was cut off")
+            self._data += self._codec.decompress(message[1], min(int(message[0]["length"]), LITERAL))
+        found = bytes(self._data[:length])
+        del self._data[:length]
+        return found
+
+
 class Requests:
     """Carries out requests until the input ends."""
 
@@ -59,11 +87,15 @@ class Requests:
         self._path = ""
         self._part: Optional[IncompleteFile] = None
         self._told = time.monotonic()
+        self._olds: Optional[OldImages] = None
         self._requests: Dict[str, Callable[[Dict[str, Any], bytes], None]] = {
             "hello": self._hello,
             "open": self._open,
             "lock": self._lock,
             "prepare": self._prepare,
+            "olds": self._find_olds,
+            "rebuild": self._rebuild,
+            "literal": lambda _header, _body: None,  # of a rebuild that failed
             "data": self._data,
             "finish": self._finish,
             "digest": self._digest,
@@ -85,7 +117,7 @@ class Requests:
             except OSError as error:
                 kind = "full" if error.errno in _FULL else "failed"
                 self._reply({"error": "%s" % (error.strerror or error), "kind": kind})
-            except (KeyError, TypeError, ValueError) as error:
+            except (BadPlan, Damaged, KeyError, TypeError, ValueError) as error:
                 self._reply({"error": "bad request: %r" % error, "kind": "refused"})
 
     def _reply(self, header: Dict[str, Any], body: bytes = b"") -> None:
@@ -153,6 +185,52 @@ class Requests:
                 self._leave()  # what is on its way is dropped, so that there is one error
                 raise
 
+    def _find_olds(self, header: Dict[str, Any], body: bytes) -> None:
+        """``names`` of older versions, the most clusters that are read (``most``), and samples: clusters as
+        the new file has them, in ``body``, with their ``lengths``, ``compression`` and possible ``levels``.
+        Replies with the level at which this host makes the same bytes, or null, with the number of the
+        old blocks, and a description of them (see OldImages.described).
+        """
+        if self._olds is not None:
+            self._olds.close()
+            self._olds = None
+        ends = [sum(header["lengths"][: n + 1]) for n in range(len(header["lengths"]))]
+        samples = [body[end - length : end] for end, length in zip(ends, header["lengths"])]
+        codec = codec_of(header["compression"])
+        level = reproduces(codec, samples, header["levels"]) if codec is not None else None
+        images = []
+        for name in header["names"] if level is not None else ():
+            try:
+                images.append(OldImage(*self._in().opened(name), header["most"]))
+            except (UnusableImage, RequestRefused):
+                continue
+        self._olds = OldImages(images)
+        self._reply({"level": level, "blocks": self._olds.blocks}, self._olds.described(self._progress))
+
+    def _rebuild(self, header: Dict[str, Any], body: bytes) -> None:
+        """``compression`` and ``level``; the plan is the body, what it needs follows in requests called
+        ``literal``. Replies with the numbers of the segments that could not be made.
+        """
+        part, olds, codec = self._part, self._olds, codec_of(header["compression"])
+        if part is None or olds is None or codec is None:
+            raise RequestRefused("refused", "nothing was prepared")
+        level, target = int(header["level"]), part
+        literals = Literals(self._source, codec)
+        plan = unpacked(body, part.size)
+
+        def right(offset: int) -> None:
+            if offset - target.end >= _ADVANCE or offset == target.size:
+                target.reached(offset)
+
+        blocks = Blocks(plan.runs, olds, literals.take)
+
+        def squeeze(data: bytes) -> bytes:
+            found: bytes = codec.compress(data, level)
+            return found
+
+        wrong = rebuild(part.descriptor, plan, blocks, literals.take, squeeze, right, self._progress)
+        self._reply({}, struct.pack(">%dI" % len(wrong), *wrong))
+
     def _finish(self, header: Dict[str, Any], _body: bytes) -> None:
         """``sha256``, ``mode``: the file gets its name if what is on the disk has this digest. Replies
         with the digest.
@@ -199,9 +277,12 @@ class Requests:
         self._reply({"files": self._in().sizes()})
 
     def _leave(self) -> None:
-        """Leave the incomplete file as it is."""
+        """Leave the incomplete file as it is, and the old ones."""
         if self._part is not None:
             if self._part.check is not None:
                 self._part.check.stop()
             os.close(self._part.descriptor)
             self._part = None
+        if self._olds is not None:
+            self._olds.close()
+            self._olds = None

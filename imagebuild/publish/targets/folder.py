@@ -112,7 +112,11 @@ class FolderTarget:
         return count
 
     def _copy(self, file: ReleaseFile, path: Path, progress: Progress) -> int:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | _FLAGS, 0o600)
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | _FLAGS, 0o600)
+        except PermissionError:  # complete and read-only, or somebody else's
+            path.unlink()
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | _FLAGS, 0o600)
         try:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:

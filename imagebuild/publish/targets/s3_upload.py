@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from threading import Lock
+from threading import Event, Lock
 from typing import Any
 
 from imagebuild.errors import HostError, ImageBuildError
@@ -21,7 +21,8 @@ PIECE = 16 << 20
 """Bytes of a part, unless that would be too many; S3 takes at least 5 MiB."""
 _MOST = 10_000
 """Parts of an upload (AWS, "Amazon S3 multipart upload limits")."""
-_AT_ONCE = 4
+AT_ONCE = 4
+"""Parts that are sent at one time."""
 
 
 @dataclass(frozen=True)
@@ -83,14 +84,19 @@ def _abort(client: S3Client, key: str, upload: str) -> None:
 
 def unfinished(client: S3Client, prefix: str) -> list[str]:
     """The keys below a prefix that have an unfinished upload."""
-    pages = client.pages("list_multipart_uploads", Prefix=prefix)
-    return [str(one["Key"]) for page in pages for one in page.get("Uploads") or ()]
+    return [str(one["Key"]) for one in _unfinished(client, prefix)]
 
 
 def _uploads(client: S3Client, key: str) -> list[str]:
-    pages = client.pages("list_multipart_uploads", Prefix=key)
-    found = [one for page in pages for one in page.get("Uploads") or () if one["Key"] == key]
-    return [str(one["UploadId"]) for one in found]
+    return [str(one["UploadId"]) for one in _unfinished(client, key) if one["Key"] == key]
+
+
+def _unfinished(client: S3Client, prefix: str) -> list[dict[str, Any]]:
+    try:
+        pages = client.pages("list_multipart_uploads", Prefix=prefix)
+    except Gone:  # rclone's answer if there was never one
+        return []
+    return [one for page in pages for one in page.get("Uploads") or ()]
 
 
 def _earlier(client: S3Client, key: str) -> str:
@@ -121,7 +127,7 @@ class _Upload:
     ) -> None:
         self._client, self._key, self._upload = client, key, upload
         self._file, self._there, self._progress = file, there, progress
-        self._lock = Lock()
+        self._lock, self._over = Lock(), Event()
         self._done = 0
         self.sent = 0
 
@@ -133,12 +139,22 @@ class _Upload:
             _Piece(number, begin, min(step, size - begin)) for number, begin in enumerate(range(0, size, step), start=1)
         ]
         descriptor = os.open(self._file.path, os.O_RDONLY | os.O_CLOEXEC)
-        pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="s3")
+        pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="s3")
         try:
-            return list(pool.map(lambda piece: self._piece(descriptor, piece), pieces))
+            return list(pool.map(lambda piece: self._or_stop(descriptor, piece), pieces))
         finally:
             pool.shutdown(cancel_futures=True)
             os.close(descriptor)
+
+    def _or_stop(self, descriptor: int, piece: _Piece) -> dict[str, Any]:
+        """Upload a piece unless another one failed."""
+        if self._over.is_set():
+            raise HostError(f"the upload of {self._file.path} was stopped")
+        try:
+            return self._piece(descriptor, piece)
+        except BaseException:
+            self._over.set()
+            raise
 
     def _piece(self, descriptor: int, piece: _Piece) -> dict[str, Any]:
         block = os.pread(descriptor, piece.size, piece.begin)

@@ -182,6 +182,9 @@ class SftpTarget:
                 session.remove(part)
                 return 0
             before = session.file(part)
+            if before is not None and not (before.mode or 0) & 0o200:
+                session.remove(part)  # complete and read-only: it cannot be opened again
+                before = None
             self._check_room(session, file.stored.size - ((before.size if before else None) or 0))
             try:
                 count = self._copy(session, file, part, progress)

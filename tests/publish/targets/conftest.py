@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -38,7 +39,7 @@ class Place:
         path.write_text(json.dumps(self.entry))
         return subprocess.Popen(
             [sys.executable, storage_driver.__file__, self.kind, path, self.folder, *versions],
-            stdout=subprocess.PIPE, text=True, start_new_session=True, env={**_environment()},
+            stdout=subprocess.PIPE, text=True, start_new_session=True, env=_environment(),
         )  # fmt: skip
 
     def names(self) -> set[str]:
@@ -52,8 +53,6 @@ class Place:
 
 
 def _environment() -> dict[str, str]:
-    import os
-
     return {**os.environ, "PYTHONPATH": ":".join(filter(None, sys.path))}
 
 
@@ -110,6 +109,7 @@ def peers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[type[A
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch, no_proxy: None) -> None:
     monkeypatch.setattr(s3_upload, "PIECE", 5 * MIB)
+    monkeypatch.setattr(s3_upload, "AT_ONCE", 1)
     monkeypatch.setattr(resuming, "BLOCK", MIB)
 
 

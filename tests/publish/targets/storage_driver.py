@@ -71,11 +71,13 @@ def main() -> None:
     name, entry, folder, *versions = sys.argv[1:]
     s3_upload.PIECE = 5 * MIB
     target = opened(name, json.loads(Path(entry).read_text()), Path(folder))
-    print("ready", flush=True)
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
     for one in versions:
         version, _, path = one.partition("=")
         publish(target, release_of(version, Path(path)))
-        print("published", version, flush=True)
+        sys.stdout.write(f"published {version}\n")
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,150 @@
+"""``imagebuild shelf``: artifacts as a static folder for web servers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from pathlib import Path
+
+import click
+
+from imagebuild.cli.image_argument import ImageName
+from imagebuild.cli.options import json_option, log_to_stderr, output_option, verbose_option
+from imagebuild.cli.output import echo, echo_data
+from imagebuild.cli.report import reporter
+from imagebuild.cli.target import target
+from imagebuild.errors import UsageError
+from imagebuild.shelf import shelving, virt_builder
+from imagebuild.shelf.shelving import BuiltShelf, ShelfOptions
+from imagebuild.shelf.signing import signing_key
+from imagebuild.store.artifact import LATEST, Artifact
+
+
+@click.group()
+def shelf() -> None:
+    """Write artifacts to a folder that a web server serves to virt-builder and simplestreams."""
+
+
+@shelf.command(
+    epilog="""\b
+Exit codes: 0 success, 1 failure, 2 invalid usage, 3 host requirements not met.
+\b
+Examples:
+  imagebuild shelf build /srv/www/images
+  imagebuild shelf build /srv/www/images debian-13 --sign 826BBD58AC7E6EB6
+  imagebuild shelf build /srv/www/images --keep 5 --drop debian-12
+  virt-builder --source file:///srv/www/images/index --no-check-signature --list"""
+)
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False), metavar="DIR")
+@click.argument("images", nargs=-1, type=ImageName(), metavar="[IMAGE...]")
+@click.option(
+    "--keep", type=click.IntRange(min=1), default=2, show_default=True,
+    help="Keep this many versions of each template: the newest ones.",
+)  # fmt: skip
+@click.option(
+    "--drop", multiple=True, metavar="TEMPLATE[/VERSION]",
+    help="Take this template, or one version of it, from the shelf; repeatable.",
+)  # fmt: skip
+@click.option("--unverified", is_flag=True, help="Accept images that have not passed their verification.")
+@click.option(
+    "--sign", "key", metavar="KEYID", help="Sign the indexes with this secret key of gpg: fingerprint, ID or user ID."
+)
+@click.option(
+    "--gpg-home",
+    type=click.Path(path_type=Path, file_okay=False),
+    envvar="GNUPGHOME",
+    help="Folder of GnuPG with the key; also set by GNUPGHOME. [default: ~/.gnupg]",
+)
+@click.option(
+    "--passphrase-file", type=click.Path(path_type=Path, dir_okay=False),
+    help="File with the key's passphrase. Without it, gpg's agent must know it: nothing is asked.",
+)  # fmt: skip
+@click.option("--unsigned", is_flag=True, help="Remove the signatures from a shelf that has some.")
+@output_option
+@json_option
+@verbose_option
+def build(
+    folder: Path,
+    images: tuple[str, ...],
+    keep: int,
+    drop: tuple[str, ...],
+    unverified: bool,
+    key: str | None,
+    gpg_home: Path | None,
+    passphrase_file: Path | None,
+    unsigned: bool,
+    output: Path,
+    as_json: bool,
+    verbose: bool,
+) -> None:
+    """Put IMAGEs on the shelf in DIR, and replace its indexes.
+
+    IMAGE is a recipe (its latest artifact) or the folder of an artifact; by default, all recipes with
+    an artifact. What else is on the shelf stays there, as far as --keep says.
+
+    Files have immutable names, and the indexes are replaced last, so clients may read DIR at any time.
+    What only the indexes before name is kept until the next run.
+    """
+    if verbose:
+        log_to_stderr()
+    if key is not None and unsigned:
+        raise UsageError("--sign and --unsigned are mutually exclusive")
+    found = [_artifact(name, output) for name in images] or _all(output, drop)
+    with nullcontext() if key is None else signing_key(key, gpg_home, passphrase_file) as signer:
+        options = ShelfOptions(keep, drop, unverified, unsigned, signer)
+        done = shelving.build(folder, found, options, reporter(as_json=as_json, quiet=False))
+    if as_json:
+        echo_data(_data(folder, done))
+    else:
+        _show(folder, done)
+
+
+def _artifact(name: str, output: Path) -> Artifact:
+    named = target(name, output)
+    if not isinstance(named, Artifact):
+        raise UsageError(f"{name} is not an artifact: there is no manifest beside it", "build it with a recipe")
+    return named
+
+
+def _all(output: Path, drop: Sequence[str]) -> list[Artifact]:
+    """The latest artifacts of all recipes, without those that are to be dropped."""
+    names = sorted(one.name for one in output.iterdir() if (one / LATEST).is_symlink()) if output.is_dir() else []
+    if not names and not drop:
+        raise UsageError(f"{output} has no artifacts", "build a recipe, or give the folder with --output")
+    found = [_artifact(name, output) for name in names if name not in drop]
+    return [one for one in found if f"{one.recipe}/{one.version}" not in drop]
+
+
+def _data(folder: Path, done: BuiltShelf) -> dict[str, object]:
+    templates = [
+        {
+            "name": one.name,
+            "version": one.current.version,
+            "revision": one.revision,
+            "versions": [version.version for version in one.versions],
+            "image": one.current.disks[0].name,
+            "virt_builder": virt_builder.is_listed(one),
+        }
+        for one in done.record.templates
+    ]
+    return {
+        "event": "shelf",
+        "folder": str(folder),
+        "signed": done.record.signer or None,
+        "templates": templates,
+        "added": list(done.added),
+        "removed": list(done.removed),
+        "lost": list(done.lost),
+    }
+
+
+def _show(folder: Path, done: BuiltShelf) -> None:
+    for one in done.record.templates:
+        others = ", ".join(version.version for version in reversed(one.versions[:-1]))
+        echo(f"  {one.name:<24} {one.current.version:<14} revision {one.revision:<5} {others}")
+        if not virt_builder.is_listed(one):
+            echo(f"  note: {one.name} has several disks, so virt-builder's index does not list it")
+    for lost in done.lost:
+        echo(f"  note: {lost} is no longer listed: files of it were missing", err=True)
+    signed = f"signed with {done.record.signer}" if done.record.signer else "not signed"
+    echo(f"{folder}: {len(done.record.templates)} templates, {signed}")
