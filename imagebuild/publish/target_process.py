@@ -112,6 +112,7 @@ class _Forwarded(logging.Handler):
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the input ends too, and must not interrupt the clearing up
     raise KeyboardInterrupt
 
 

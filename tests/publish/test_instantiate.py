@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import os
+import signal
 import subprocess
+import sys
 import threading
+import time
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
@@ -13,6 +18,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+import imagebuild
 from imagebuild.anaconda import iso
 from imagebuild.errors import BootFailed, BootStalled, HostError, ImageBuildError, Interrupted, UsageError
 from imagebuild.host.libvirt_host import LibvirtHost
@@ -391,3 +397,23 @@ def test_storage_cannot_boot_anything(make_release: Callable[..., Release], tmp_
     place = TargetPlace("here", lambda: nullcontext(FolderTarget("here", tmp_path)))
     with pytest.raises(ImageBuildError, match="here is not a libvirt host"):
         boot_check(1, threading.Event())(place, make_release("1"))
+
+
+@pytest.mark.parametrize("seconds", [1.0, 1.5, 2.0])
+def test_ctrl_c_leaves_nothing(target: LibvirtTarget, host: FleetHost, tmp_path: Path, seconds: float) -> None:
+    """A terminal sends the signal to all processes, also to those that connect to the host."""
+    values = {"uri": host.uri, "identity_file": str(host.identity), "known_hosts_file": str(host.known_hosts)}
+    (tmp_path / "imagebuild.yaml").write_text(json.dumps({"hosts": {"host1": values}}))
+    argv = [sys.executable, "-m", "imagebuild", "instantiate", "cloud", "vm17", "--on", "host1", "--copy", "--wait"]
+    process = subprocess.Popen(
+        argv, cwd=tmp_path, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(imagebuild.__file__).parents[1])},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
+    time.sleep(seconds)
+    os.killpg(process.pid, signal.SIGINT)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+    assert "could not be removed" not in said
+    if "vm17" in there(host)[0]:  # it was complete, and waited for
+        instance.removed(target, "vm17")
