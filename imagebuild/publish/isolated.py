@@ -10,7 +10,7 @@ import logging
 import secrets
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -76,7 +76,11 @@ class IsolatedTarget:
     def remove(self, file: str) -> None:
         self._call("remove", file)
 
-    def _call(self, name: str, *words: Any, progress: Progress = lambda _done, _total: None) -> Any:
+    def boots(self, template: str, version: str, limit: float, update: Callable[[str], None]) -> None:
+        """See :func:`imagebuild.publish.instance.boots`; if ``update`` raises, the machine is removed."""
+        self._call("boots", template, version, limit, progress=update)
+
+    def _call(self, name: str, *words: Any, progress: Callable[..., None] = lambda *_: None) -> Any:
         self.write((name, words))
         return self.answer(progress)
 
@@ -89,7 +93,7 @@ class IsolatedTarget:
         except OSError as error:
             raise self._gone() from error
 
-    def answer(self, progress: Progress = lambda _done, _total: None) -> Any:
+    def answer(self, progress: Callable[..., None] = lambda *_: None) -> Any:
         """The result of a request; its progress is reported meanwhile. Raises its error."""
         assert self._process.stdout is not None
         for text in self._process.stdout:
