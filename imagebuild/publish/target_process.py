@@ -64,7 +64,7 @@ class _Worker:
     def run(self) -> None:
         threading.Thread(target=self.read, daemon=True).start()
         destination, mark = self._requests.get()
-        from imagebuild.publish.opening import opened_here  # with the libraries that a host needs
+        from imagebuild.publish.connecting import opened_here  # with the libraries that a host needs
 
         with process.marked(mark), ExitStack() as opened:
             target = self._answered(lambda: opened.enter_context(opened_here(destination)), silent=True)
