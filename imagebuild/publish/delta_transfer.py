@@ -18,7 +18,7 @@ from imagebuild.publish.agent_channel import Channel
 from imagebuild.publish.delta import Delta, OldBlocks, planned
 from imagebuild.publish.disk_map import MOST_CLUSTERS, DiskMap, StoredCluster
 
-_TOGETHER = 1 << 20
+_TOGETHER = 4 << 20
 """Bytes of blocks that are compressed together."""
 _LEVEL = 9
 """For what is sent; the host only decompresses it."""

@@ -20,7 +20,7 @@ from .rebuild import BadPlan, Blocks, rebuild, unpacked
 VERSION = 1
 PIECE = 8 << 20
 """Bytes that are sent again together if one of them is wrong."""
-LITERAL = 1 << 22
+LITERAL = 8 << 20
 """The most bytes of a message called literal."""
 _ADVANCE = 1 << 22
 _TICK = 1.0

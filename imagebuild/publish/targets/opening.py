@@ -6,7 +6,7 @@ from pathlib import Path
 
 from imagebuild.project.model import StorageTarget
 from imagebuild.publish.target import Target
-from imagebuild.publish.targets.folder import FolderTarget
+from imagebuild.publish.targets.local_folder import FolderTarget
 from imagebuild.publish.targets.s3 import S3Target
 from imagebuild.publish.targets.sftp import SftpTarget
 

@@ -115,7 +115,7 @@ class FolderTarget:
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | _FLAGS, 0o600)
         except PermissionError:  # complete and read-only, or somebody else's
-            path.unlink()
+            path.unlink(missing_ok=True)
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | _FLAGS, 0o600)
         try:
             status = os.fstat(descriptor)
