@@ -33,7 +33,7 @@ from imagebuild.publish.opening import opened
 from imagebuild.publish.places import TargetPlace
 from imagebuild.publish.release import Release
 from imagebuild.publish.state import FirstBootSupport, first
-from imagebuild.publish.targets.folder import FolderTarget
+from imagebuild.publish.targets.local_folder import FolderTarget
 from tests.publish.conftest import entry
 from tests.publish.fleet import FleetHost, fleet
 
