@@ -75,6 +75,8 @@ def test_virt_builder_lists_a_shelf(command: Command, tmp_path: Path) -> None:
     assert found.keys() == {"web", "web--2026-11-29.1", "web--2026-11-28.1"}
     assert (found["web"]["arch"], found["web"]["size"], found["web"]["osinfo"]) == ("x86_64", 1 << 20, "debian13")
     assert "Verification: passed" in virt_builder(tmp_path, *plain[:-1], "--notes", "web")
+    command.done("--drop", "web")
+    assert virt_builder(tmp_path, *plain) == ""
 
 
 def test_virt_builder_downloads_each_revision_once(command: Command, tmp_path: Path) -> None:
