@@ -4,6 +4,8 @@ these classes.
 ``build --json`` prints a BuildEvent per line, for the user's programs and for a build of several
 images alike. The process that works on a disk reports a CustomiseEvent per line. A field that is
 added needs a default, so that older lines can still be read.
+
+What commands print with ``--json`` is a JsonLine per line; cli/json_output.py lists them.
 """
 
 from __future__ import annotations
@@ -29,7 +31,18 @@ class AnyEvent(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class _OfStep:
+class JsonLine:
+    """What every line of ``--json`` has, beside the field ``event`` that names its kind.
+
+    A kind whose field is removed, or changes its meaning, sets a new number as its ``schema``. A new
+    field does not change the number.
+    """
+
+    schema: Literal[1] = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class _OfStep(JsonLine):
     """What the events of a step have in common."""
 
     event: Literal["step"] = "step"
@@ -73,7 +86,7 @@ class StepFailed(_OfStep):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Note:
+class Note(JsonLine):
     """Something worth knowing that is no error."""
 
     event: Literal["note"] = "note"
@@ -82,7 +95,7 @@ class Note:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ArtifactReady:
+class ArtifactReady(JsonLine):
     """The end of a build: ``unchanged`` if its artifact was there already; paths of the image and its manifest."""
 
     event: Literal["artifact"] = "artifact"
@@ -94,7 +107,7 @@ class ArtifactReady:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ErrorReported:
+class ErrorReported(JsonLine):
     """The end of a command: ``console`` has the last lines of an installation, ``evidence`` is a
     folder with its logs."""
 
@@ -109,13 +122,13 @@ class ErrorReported:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scrubbed:
+class Scrubbed(JsonLine):
     """The end of a scrub; what each operation did is as in a manifest."""
 
     event: Literal["scrubbed"] = "scrubbed"
     image: str
     dry_run: bool
-    operations: tuple[dict[str, Any], ...]
+    operations: tuple[OperationResult, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,7 +142,7 @@ class AuditFinding:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Audited:
+class Audited(JsonLine):
     """The end of an audit; ``carried`` counts the findings that are no notes."""
 
     event: Literal["audited"] = "audited"
@@ -147,7 +160,7 @@ class ExportedFile:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Exported:
+class Exported(JsonLine):
     """The end of an export."""
 
     event: Literal["exported"] = "exported"
@@ -157,7 +170,7 @@ class Exported:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verified:
+class Verified(JsonLine):
     """The end of a verification; ``result`` is as in ``verify.json``."""
 
     event: Literal["verified"] = "verified"

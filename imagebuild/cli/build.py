@@ -26,8 +26,9 @@ from imagebuild.cli.options import (
     verbose_option,
 )
 from imagebuild.cli.output import echo, echo_data, echo_lines, shown
+from imagebuild.cli.records import BuildPlanned, PlannedStep, PlanWarning
 from imagebuild.cli.report import JsonReporter, reporter
-from imagebuild.events import ArtifactReady, ErrorReported
+from imagebuild.events import ArtifactReady, ErrorReported, data
 from imagebuild.progress import Reporter
 from imagebuild.recipe.model.recipe import Recipe
 from imagebuild.store.artifact import MANIFEST, ArtifactFolder
@@ -193,7 +194,7 @@ def plan(
     for recipe in loaded(recipes, given):
         outlook = engine.planned(recipe, settings)
         if as_json:
-            echo_data(_as_data(outlook))
+            echo_data(data(_record(outlook)))
             continue
         echo_lines(problems.lines(outlook.plan.warnings), err=True)
         echo_lines(_lines(outlook))
@@ -221,26 +222,24 @@ def _lines(outlook: engine.Outlook) -> Iterator[str]:
         yield f"  {'verify':<10} to run  {what:<44} {time}not verified yet".rstrip()
 
 
-def _as_data(outlook: engine.Outlook) -> dict[str, object]:
-    steps = [
-        {
-            "step": step.name,
-            "what": step.what,
-            "cached": step.name not in outlook.to_run,
-            "why": outlook.to_run.get(step.name),
-            "fingerprint": step.fingerprint,
-            "expected_seconds": rounded(outlook.expected.get(step.name)),
-        }
+def _record(outlook: engine.Outlook) -> BuildPlanned:
+    steps = (
+        PlannedStep(
+            step=step.name,
+            what=step.what,
+            cached=step.name not in outlook.to_run,
+            why=outlook.to_run.get(step.name),
+            fingerprint=step.fingerprint,
+            expected_seconds=rounded(outlook.expected.get(step.name)),
+        )
         for step in outlook.plan.steps
-    ]
-    image = str(outlook.artifact.image) if outlook.artifact else None
-    warnings = [problems.as_data(warning) for warning in outlook.plan.warnings]
-    return {
-        "recipe": outlook.plan.recipe.name,
-        "steps": steps,
-        "expected_seconds": rounded(outlook.expected_seconds),
-        "image": image,
-        "warnings": warnings,
-        "asked": list(outlook.asked),
-        "checks": [call.name for call in outlook.checks],
-    }
+    )
+    return BuildPlanned(
+        recipe=outlook.plan.recipe.name,
+        steps=tuple(steps),
+        expected_seconds=rounded(outlook.expected_seconds),
+        image=str(outlook.artifact.image) if outlook.artifact else None,
+        warnings=tuple(PlanWarning(**problems.as_data(warning)) for warning in outlook.plan.warnings),
+        asked=tuple(outlook.asked),
+        checks=tuple(call.name for call in outlook.checks),
+    )

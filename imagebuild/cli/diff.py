@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from imagebuild.cli.image_argument import ImageName, described, found
+from imagebuild.cli.image_records import ImagesCompared, as_data
 from imagebuild.cli.keys import key_option
 from imagebuild.cli.options import log_to_stderr, output_option, store_option, verbose_option
 from imagebuild.cli.output import echo, echo_data, echo_document, echo_lines
@@ -82,7 +83,8 @@ def diff(
     fired = gates.fired(wanted, differences)
     names = (old.image, new.image)
     if as_json:
-        echo_data({"event": "compared", "a": names[0], "b": names[1], **difference_data.data(differences, fired)})
+        found_data = difference_data.data(differences, fired)
+        echo_data(as_data(ImagesCompared(a=names[0], b=names[1], **found_data)))
     elif as_markdown:
         echo_document(markdown.text(differences, names, fired, everything=everything))
     else:

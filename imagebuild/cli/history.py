@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -12,7 +12,9 @@ import click
 from imagebuild.cli.lines import minutes, rounded
 from imagebuild.cli.options import RecipeName, json_option, opened, store_option
 from imagebuild.cli.output import echo, echo_data, echo_lines, shown
+from imagebuild.cli.records import BuildRecorded
 from imagebuild.errors import RecipeError, UsageError
+from imagebuild.events import data
 from imagebuild.recipe.load import select
 from imagebuild.schema.section import MIB
 from imagebuild.store.history import Build, History
@@ -43,9 +45,7 @@ def history(recipes: tuple[str, ...], limit: int, store: Path | None, as_json: b
     builds = [(build, known.state(build)) for build in known.builds(names, limit)]
     if as_json:
         for build, outcome in builds:
-            steps = [{**asdict(step), "seconds": rounded(step.seconds)} for step in build.steps]
-            seconds = rounded(build.seconds)
-            echo_data({**asdict(build), "outcome": outcome, "seconds": seconds, "steps": steps})
+            echo_data(data(_record(build, outcome)))
     elif builds:
         echo_lines(_table([_row(build, outcome) for build, outcome in builds]))
     else:
@@ -62,6 +62,12 @@ def _images(known: History, name: str) -> list[str]:
         if known.builds([name], 1):
             return [name]
         raise
+
+
+def _record(build: Build, outcome: str) -> BuildRecorded:
+    steps = tuple(replace(step, seconds=rounded(step.seconds)) for step in build.steps)
+    own = {**vars(build), "outcome": outcome, "steps": steps}
+    return BuildRecorded(**own, seconds=rounded(build.seconds))
 
 
 _HEAD = ("began", "recipe", "version", "outcome", "time", "size", "run")

@@ -15,7 +15,9 @@ from imagebuild.build import plan as plans
 from imagebuild.cli import problems, sarif
 from imagebuild.cli.options import RecipeName, json_option, refuse_unknown, var_option
 from imagebuild.cli.output import echo, echo_data, echo_lines
+from imagebuild.cli.records import LintEnded, LintFinding, RuleDescribed
 from imagebuild.errors import Problem, RecipeError
+from imagebuild.events import data
 from imagebuild.kickstart import external
 from imagebuild.kickstart import rule as rules
 from imagebuild.kickstart.merged_report import Gathered
@@ -122,9 +124,8 @@ def _print_findings(found: Gathered, counted: list[str], *, as_json: bool, as_sa
         echo_data(sarif.log(printed, Path.cwd()), indent=1)
     elif as_json:
         for problem, images in zip(printed, (found.images[one] for one in found.problems()), strict=True):
-            echo_data({**problems.as_data(problem), "images": images})
-        summary = {"event": "summary", "errors": number["error"], "warnings": number["warning"]}
-        echo_data({**summary, "checked": counted})
+            echo_data(data(LintFinding(**problems.as_data(problem), images=images)))
+        echo_data(data(LintEnded(errors=number["error"], warnings=number["warning"], checked=tuple(counted))))
     else:
         echo_lines(problems.lines(printed), err=True)
         results = [_counted(count, what) for what, count in number.items() if count]
@@ -140,8 +141,8 @@ def _clean(problem: Problem) -> Problem:
 def _list_rules(*, as_json: bool) -> None:
     for rule in rules.every():
         if as_json:
-            data = {"name": rule.name, "severity": rule.severity, "summary": rule.summary, "help": rule.description}
-            echo_data(data)
+            about = RuleDescribed(name=rule.name, severity=rule.severity, summary=rule.summary, help=rule.description)
+            echo_data(data(about))
         else:
             echo(f"{rule.name:<28} {rule.severity:<8} {rule.summary}")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -151,7 +151,7 @@ def scrub(
         progress.summary(f"{len(result.operations)} operations, {result.changed_paths} files changed{left}")
     if isinstance(reports, JsonReporter):
         image = str(output or images[0])
-        reports.emit(Scrubbed(image=image, dry_run=dry_run, operations=tuple(_data(result))))
+        reports.emit(Scrubbed(image=image, dry_run=dry_run, operations=result.operations))
     else:
         _show(result, in_full=dry_run)
     ctx.exit(1 if result.failed else 0)
@@ -286,10 +286,6 @@ def _scratch(store: Store) -> AbstractContextManager[Path]:
 
 def _kind(result: OperationResult) -> str:
     return KINDS.get(result.name) or registry.get(result.name).carries
-
-
-def _data(result: CustomiseResult) -> list[dict[str, object]]:
-    return [asdict(one) for one in result.operations]
 
 
 def _show(result: CustomiseResult, *, in_full: bool) -> None:
