@@ -43,7 +43,7 @@ class HostFinding(JsonLine):
     information.
     """
 
-    event: Literal["check"] = field(default="check", kw_only=True)
+    event: Literal["requirement"] = field(default="requirement", kw_only=True)
     level: Level
     what: str
     found: str
@@ -150,6 +150,11 @@ def _modules() -> Iterator[HostFinding]:
 def _libvirt(store: Store | HostError, verdict: accelerator.Verdict) -> str:
     from imagebuild.host import hypervisor  # needs the module libvirt, which may be missing
 
+    if user_namespace.user_name() == str(os.getuid()):
+        raise HostError(
+            f"user {os.getuid()} has no entry in /etc/passwd, and libvirt needs one",
+            "add one, or run as a user that has one",
+        )
     with hypervisor.probed(hide_kvm=verdict.emulated) as connection:
         virt_type = "qemu" if verdict.emulated else "kvm"
         if not connection.can(virt_type):

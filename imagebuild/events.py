@@ -11,7 +11,7 @@ What commands print with ``--json`` is a JsonLine per line; cli/json_output.py l
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
 from typing import Annotated, Any, Literal, Protocol, TypeVar
 
@@ -266,7 +266,16 @@ def _customise_events() -> TypeAdapter[CustomiseEvent]:
 
 def data(event: Any) -> dict[str, Any]:
     """An event as JSON has it. A command's error leaves out what is not known."""
-    found = asdict(event)
+    found: dict[str, Any] = _plain(event)
     if isinstance(event, ErrorReported):
         return {key: value for key, value in found.items() if value not in (None, ())}
     return found
+
+
+def _plain(value: Any) -> Any:
+    """As asdict(), without copies: values that know how they were written cannot be copied."""
+    if is_dataclass(value):
+        return {one.name: _plain(getattr(value, one.name)) for one in fields(value)}
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    return tuple(map(_plain, value)) if isinstance(value, tuple | list) else value

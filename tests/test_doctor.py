@@ -56,13 +56,13 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
 
 def serve(monkeypatch: pytest.MonkeyPatch, connection: Connection | HostError) -> None:
     @contextmanager
-    def connected(*, hide_kvm: bool) -> Iterator[Connection]:
+    def probed(*, hide_kvm: bool) -> Iterator[Connection]:
         assert hide_kvm
         if isinstance(connection, HostError):
             raise connection
         yield connection
 
-    monkeypatch.setattr(hypervisor, "connected", connected)
+    monkeypatch.setattr(hypervisor, "probed", probed)
 
 
 def found(store: Store, what: str) -> HostFinding:

@@ -70,8 +70,8 @@ def _schema(kinds: Kinds) -> dict[str, Any]:
     adapter: TypeAdapter[Any] = TypeAdapter(union)
     made = adapter.json_schema(mode="serialization")
     definitions = made["$defs"]
-    for kind in kinds:
-        _require(kind, definitions[kind.__name__])
+    for name, node in definitions.items():
+        _require(name, node)
     if events.Verified in kinds:
         _embed_verification(definitions)
     for one in definitions.values():
@@ -83,11 +83,26 @@ def _schema(kinds: Kinds) -> dict[str, Any]:
     return made
 
 
-def _require(kind: type[JsonLine], node: dict[str, Any]) -> None:
-    """All fields are printed, but those of an error and of places that are not known or not set."""
-    partial = issubclass(kind, events.ErrorReported | host_records.PlaceListed)
-    optional = [name for name, field in node["properties"].items() if partial and "default" in field]
-    node["required"] = [name for name in node["properties"] if name not in optional or name in ("schema", "event")]
+_PARTIAL = frozenset(
+    kind.__name__
+    for kind in (
+        events.ErrorReported,
+        host_records.HostListed,
+        host_records.TargetListed,
+        host_records.GroupListed,
+        host_records.SecretSource,
+    )
+)
+"""What is printed without the fields that are not known or not set."""
+
+
+def _require(name: str, node: dict[str, Any]) -> None:
+    fields = node.get("properties", {})
+    node["required"] = [
+        key
+        for key, field in fields.items()
+        if name not in _PARTIAL or "default" not in field or key in ("schema", "event", "kind")
+    ]
 
 
 def _embed_verification(definitions: dict[str, Any]) -> None:

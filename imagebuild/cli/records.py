@@ -169,7 +169,7 @@ class StoreCollected(JsonLine):
 
 
 @dataclass(frozen=True)
-class ShelvedTemplate:
+class TemplateOnShelf:
     """A template on a shelf; ``virt_builder`` says whether virt-builder's index lists it, ``image``
     is the file of its system disk.
     """
@@ -191,7 +191,7 @@ class ShelfWritten(JsonLine):
     event: Literal["shelf"] = "shelf"
     folder: str
     signed: str | None
-    templates: tuple[ShelvedTemplate, ...]
+    templates: tuple[TemplateOnShelf, ...]
     added: tuple[str, ...]
     removed: tuple[str, ...]
     lost: tuple[str, ...]

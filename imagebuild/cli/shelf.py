@@ -11,7 +11,7 @@ import click
 from imagebuild.cli.image_argument import ImageName
 from imagebuild.cli.options import json_option, log_to_stderr, output_option, verbose_option
 from imagebuild.cli.output import echo, echo_data
-from imagebuild.cli.records import ShelfWritten, ShelvedTemplate
+from imagebuild.cli.records import ShelfWritten, TemplateOnShelf
 from imagebuild.cli.report import reporter
 from imagebuild.cli.target import target
 from imagebuild.errors import UsageError
@@ -119,7 +119,7 @@ def _all(output: Path, drop: Sequence[str]) -> list[Artifact]:
 
 def _record(folder: Path, done: BuiltShelf) -> ShelfWritten:
     templates = (
-        ShelvedTemplate(
+        TemplateOnShelf(
             name=one.name,
             version=one.current.version,
             revision=one.revision,

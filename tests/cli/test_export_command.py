@@ -50,7 +50,7 @@ def test_an_image_file_as_json(small: MadeArtifact, tmp_path: Path) -> None:
     last = json.loads(done.stdout.splitlines()[-1])
     path = tmp_path / "out" / "web.box"
     assert last == {
-        "event": "exported", "image": str(small.disks[0]), "format": "vagrant",
+        "schema": 1, "event": "exported", "image": str(small.disks[0]), "format": "vagrant",
         "files": [{"path": "out/web.box", "size": path.stat().st_size}],
     }  # fmt: skip
     listed = subprocess.run(["tar", "-xzOf", path, "Vagrantfile"], check=True, capture_output=True, text=True).stdout

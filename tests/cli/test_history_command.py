@@ -122,6 +122,8 @@ def test_json_has_every_field_of_a_build(history: History) -> None:
         {"name": "convert", "kind": "convert", "fingerprint": "f" * 64, "state": "run", "seconds": 9.8},
     ]
     assert found == {
+        "schema": 1,
+        "event": "build",
         "run": "web-0",
         "recipe": "web",
         "began": "2026-01-31T12:00:00.000+00:00",
