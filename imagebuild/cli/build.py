@@ -26,7 +26,7 @@ from imagebuild.cli.options import (
     verbose_option,
 )
 from imagebuild.cli.output import echo, echo_data, echo_lines, shown
-from imagebuild.cli.records import BuildPlanned, PlannedStep, PlanWarning
+from imagebuild.cli.records import BuildPlanned, PlannedStep
 from imagebuild.cli.report import JsonReporter, reporter
 from imagebuild.events import ArtifactReady, ErrorReported, data
 from imagebuild.progress import Reporter
@@ -239,7 +239,7 @@ def _record(outlook: engine.Outlook) -> BuildPlanned:
         steps=tuple(steps),
         expected_seconds=rounded(outlook.expected_seconds),
         image=str(outlook.artifact.image) if outlook.artifact else None,
-        warnings=tuple(PlanWarning(**problems.as_data(warning)) for warning in outlook.plan.warnings),
+        warnings=tuple(outlook.plan.warnings),
         asked=tuple(outlook.asked),
         checks=tuple(call.name for call in outlook.checks),
     )

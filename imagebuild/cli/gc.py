@@ -9,7 +9,7 @@ import click
 from imagebuild.build import gc as collector
 from imagebuild.cli.options import Size, json_option, opened, store_option
 from imagebuild.cli.output import echo, echo_data, shown
-from imagebuild.cli.records import StoreCollected
+from imagebuild.cli.store_records import StoreCollected
 from imagebuild.events import data
 
 

@@ -12,7 +12,7 @@ import click
 from imagebuild.cli.lines import minutes, rounded
 from imagebuild.cli.options import RecipeName, json_option, opened, store_option
 from imagebuild.cli.output import echo, echo_data, echo_lines, shown
-from imagebuild.cli.records import BuildRecorded
+from imagebuild.cli.store_records import BuildRecorded
 from imagebuild.errors import RecipeError, UsageError
 from imagebuild.events import data
 from imagebuild.recipe.load import select

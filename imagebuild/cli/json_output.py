@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from imagebuild import events
-from imagebuild.cli import host_records, image_records, records
+from imagebuild.cli import host_records, image_records, records, store_records
 from imagebuild.doctor import HostAbility, HostFinding
 from imagebuild.events import JsonLine
 from imagebuild.publish import reports
@@ -32,8 +32,8 @@ OUTPUTS: Mapping[str, Kinds] = {
     "diff": (image_records.ImagesCompared,),
     "doctor": (HostFinding, HostAbility),
     "export": (*_STEPS, events.Exported),
-    "gc": (records.StoreCollected,),
-    "history": (records.BuildRecorded,),
+    "gc": (store_records.StoreCollected,),
+    "history": (store_records.BuildRecorded,),
     "hosts": (host_records.HostListed, host_records.TargetListed, host_records.GroupListed),
     "init": (records.ProjectCreated,),
     "inspect": (image_records.ImageInspected,),

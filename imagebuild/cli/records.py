@@ -8,10 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from imagebuild.build.gc import Removed
-from imagebuild.errors import Severity
+from imagebuild.errors import Problem, Severity
 from imagebuild.events import JsonLine
-from imagebuild.store.history import StepRecord
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,19 +102,6 @@ class PlannedStep:
     expected_seconds: float | None
 
 
-@dataclass(frozen=True)
-class PlanWarning:
-    """A warning about a recipe or its kickstart, as `lint` reports it."""
-
-    file: str
-    line: int | None
-    where: str
-    message: str
-    hint: str | None
-    rule: str | None
-    severity: Severity
-
-
 @dataclass(frozen=True, kw_only=True)
 class BuildPlanned(JsonLine):
     """What a build of an image would do. ``image`` is the path of the artifact if nothing would be
@@ -129,43 +114,9 @@ class BuildPlanned(JsonLine):
     steps: tuple[PlannedStep, ...]
     expected_seconds: float | None
     image: str | None
-    warnings: tuple[PlanWarning, ...]
+    warnings: tuple[Problem, ...]
     asked: tuple[str, ...]
     checks: tuple[str, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class BuildRecorded(JsonLine):
-    """A build in the history. Times are in UTC (ISO 8601), sizes in bytes, of all disks together.
-
-    ``error`` is the first line of the error, ``fingerprint`` that of the artifact.
-    """
-
-    event: Literal["build"] = "build"
-    run: str
-    recipe: str
-    began: str
-    ended: str | None
-    outcome: Literal["built", "unchanged", "failed", "interrupted", "running", "died"]
-    version: str | None
-    fingerprint: str | None
-    error: str | None
-    size: int | None
-    virtual_size: int | None
-    accelerator: str | None
-    steps: tuple[StepRecord, ...]
-    seconds: float | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class StoreCollected(JsonLine):
-    """The end of `gc`: what was removed, or would be. Sizes are in bytes."""
-
-    event: Literal["collected"] = "collected"
-    removed: tuple[Removed, ...]
-    freed: int
-    kept: int
-    dry_run: bool
 
 
 @dataclass(frozen=True)
