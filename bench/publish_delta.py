@@ -101,9 +101,7 @@ def main() -> None:
         print(f"{whole} bytes; {allocated(pair.new_raw) >> 20} MiB of data; load {os.getloadavg()[0]:.1f}")
         ours = _report("agent", whole, pair.agent)
         theirs = _report("rsync -z, raw", whole, lambda: pair.rsync(pair.old_raw, pair.new_raw, "-z"))
-        print(
-            f"agent: {ours / whole:.3f} of the file (goal {GOALS[0]}), {ours / theirs:.3f} of rsync -z (goal {GOALS[1]})"
-        )
+        print(f"agent: {ours / whole:.3f} of the file, {ours / theirs:.3f} of rsync -z; goals {GOALS[0]}, {GOALS[1]}")
         others: list[tuple[str, str, Callable[[], int]]] = [
             ("rsync", "rsync -z -B 4096, raw", lambda: pair.rsync(pair.old_raw, pair.new_raw, "-z", "-B", "4096")),
             ("rsync", "rsync, qcow2", lambda: pair.rsync(pair.old, pair.new)),

@@ -4,6 +4,7 @@
 #
 #   scripts/setup.sh            install what is missing
 #   scripts/setup.sh --lint     install what `make lint` needs, too
+#   scripts/setup.sh --tests    install what `make test` needs, too
 #   scripts/setup.sh --dry-run  only print what would be installed
 #
 # Exit status: 0 ready, 1 something failed, 2 wrong usage, 3 this host cannot run it (what to do is printed).
@@ -63,13 +64,7 @@ gpg|signs the indexes of shelves; generates keys for the signature tests
 gpg-agent|gpg needs it for its secret keys
 gpgconf|asks whether gpg's agent is running, and stops it
 openssh-client|asks a booted clone's SSH server how one may log in; `imagebuild run --ssh`
-openssh-server|the tests' libvirt hosts and SFTP servers are reached over SSH; this machine's own SSH server stays off
-dnsmasq-base|the tests' libvirt hosts: DHCP in their virtual networks
 xorriso|reads and writes ISO images
-skopeo|reads exported container images in the tests
-umoci|unpacks exported container images in the tests
-virt-v2v|reads exported OVAs in the tests
-vagrant-libvirt|adds exported boxes in the tests
 END
 }
 
@@ -101,13 +96,7 @@ openssl|hashes passwords
 groff-base|formats the man page
 gnupg2|gpgv checks who signed a distribution's checksums; gpg signs the indexes of shelves
 openssh-clients|asks a booted clone's SSH server how one may log in; `imagebuild run --ssh`
-openssh-server|the tests' libvirt hosts and SFTP servers are reached over SSH; this machine's own SSH server stays off
-dnsmasq|the tests' libvirt hosts: DHCP in their virtual networks
 xorriso|reads and writes ISO images
-skopeo|reads exported container images in the tests
-umoci|unpacks exported container images in the tests
-virt-v2v|reads exported OVAs in the tests
-vagrant-libvirt|adds exported boxes in the tests
 END
 }
 
@@ -116,6 +105,20 @@ lint_packages() {
         fedora) echo 'ShellCheck|checks the shell scripts' ;;
         *) echo 'shellcheck|checks the shell scripts' ;;
     esac
+}
+
+test_packages() {
+    case $1 in
+        fedora) echo "dnsmasq|the tests' libvirt hosts: DHCP in their virtual networks" ;;
+        *) echo "dnsmasq-base|the tests' libvirt hosts: DHCP in their virtual networks" ;;
+    esac
+    cat <<'END'
+openssh-server|the tests' libvirt hosts and SFTP servers are reached over SSH; this machine's own SSH server stays off
+skopeo|reads exported container images
+umoci|unpacks exported container images
+virt-v2v|reads exported OVAs
+vagrant-libvirt|adds exported boxes
+END
 }
 
 kernel_package() {
@@ -183,6 +186,7 @@ missing_packages() {
             *) debian_packages ;;
         esac
         [ -z "$lint" ] || lint_packages "$1"
+        [ -z "$tests" ] || test_packages "$1"
         [ -n "$(newest_kernel)" ] || kernel_package "$1"
     } | only_missing "$1"
 }
@@ -392,12 +396,13 @@ notes() {
 }
 
 main() {
-    lint='' dry_run=''
+    lint='' tests='' dry_run=''
     for option in "$@"; do
         case $option in
             --lint) lint=yes ;;
+            --tests) tests=yes ;;
             --dry-run) dry_run=yes ;;
-            *) die 2 "unknown option $option" "the options are --lint and --dry-run" ;;
+            *) die 2 "unknown option $option" "the options are --lint, --tests and --dry-run" ;;
         esac
     done
     family=$(distribution)

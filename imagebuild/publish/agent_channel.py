@@ -145,7 +145,9 @@ class Channel:
         """Move bytes in either direction, at least one. Returns how many of ``data`` were sent."""
         begin = time.monotonic()
         while time.monotonic() - begin < self._stall:
-            readable, writable, _ = select.select([self._output], [self._input] if data else [], [], min(1.0, self._stall))
+            readable, writable, _ = select.select(
+                [self._output], [self._input] if data else [], [], min(1.0, self._stall)
+            )
             if readable:
                 found = os.read(self._output, _BLOCK)
                 if not found:

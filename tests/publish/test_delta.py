@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from imagebuild.image.formats import CLUSTER, Compression
 from imagebuild.image.qcow2 import ZLIB_LEVEL, ZSTD_LEVEL
 from imagebuild.publish.agent.clusters import UnusableImage
-from imagebuild.publish.agent.codec import Damaged, Zlib, zstd
+from imagebuild.publish.agent.codec import DamagedCluster, Zlib, zstd
 from imagebuild.publish.agent.oldimages import OldImage, OldImages, codec_of, reproduces
 from imagebuild.publish.agent.rebuild import BadPlan, Blocks, rebuild, unpacked
-from imagebuild.publish.delta import Delta, OldBlocks, planned
+from imagebuild.publish.delta import DeltaPlan, OldBlocks, planned
 from imagebuild.publish.delta_transfer import read_exactly
 from imagebuild.publish.disk_map import DiskMap, StoredCluster, mapped
 from tests.publish.disks import BLOCK, block, disk_of, image, noise
@@ -41,7 +41,7 @@ def the_map(path: Path, sha256: str) -> DiskMap:
     return found
 
 
-def sent(plan: Delta, new: Path, compression: str) -> bytes:
+def sent(plan: DeltaPlan, new: Path, compression: str) -> bytes:
     codec = codec_of(compression)
     assert codec is not None
     with new.open("rb") as file:
@@ -55,7 +55,7 @@ def sent(plan: Delta, new: Path, compression: str) -> bytes:
 
 def rebuilt(
     new: Path, sha256: str, olds: OldImages, part: Path, right: Right = nothing, level: int = ZSTD_LEVEL
-) -> tuple[list[int], Delta]:
+) -> tuple[list[int], DeltaPlan]:
     """Rebuild ``new`` as ``part``, as the two programs do it together; the segments that failed, and the plan."""
     disk = the_map(new, sha256)
     plan = planned(disk, OldBlocks.decoded(olds.described(lambda _done: None), 2 * MOST), right)
@@ -107,8 +107,8 @@ def test_any_disk_is_rebuilt_from_any_older_one(
         assert not any(data in known for data in blocks_sent(plan, folder / "new", compression))
 
 
-def blocks_sent(plan: Delta, new: Path, compression: str) -> list[bytes]:
-    without = Delta(tuple(one for one in plan.segments if one.cluster is not None), plan.runs)
+def blocks_sent(plan: DeltaPlan, new: Path, compression: str) -> list[bytes]:
+    without = DeltaPlan(tuple(one for one in plan.segments if one.cluster is not None), plan.runs)
     data = sent(without, new, compression)
     return [data[at : at + BLOCK] for at in range(0, len(data), BLOCK)]
 
@@ -192,7 +192,7 @@ def test_codecs_refuse_what_has_another_length() -> None:
         ):
             if codec.__class__ is Zlib and length < CLUSTER:
                 continue  # stops there, and does not look further
-            with pytest.raises(Damaged):
+            with pytest.raises(DamagedCluster):
                 codec.decompress(data, length)
 
 
@@ -247,7 +247,7 @@ def test_a_hostile_old_file_does_no_harm(
         for number in range(4):
             try:
                 assert len(olds.cluster(number)) == CLUSTER
-            except (Damaged, KeyError):
+            except (DamagedCluster, KeyError):
                 continue
 
 
