@@ -7,10 +7,10 @@ from contextlib import AbstractContextManager, contextmanager
 
 from imagebuild.project.model import Host
 from imagebuild.project.select import Destination
-from imagebuild.publish.target import Target
+from imagebuild.publish.protocol import TemplateTarget
 
 
-def opened_here(destination: Destination) -> AbstractContextManager[Target]:
+def opened_here(destination: Destination) -> AbstractContextManager[TemplateTarget]:
     """The target, which is connected until the context is left.
 
     Raises HostError and UsageError, also when the context is entered.
@@ -24,7 +24,7 @@ def opened_here(destination: Destination) -> AbstractContextManager[Target]:
 
 
 @contextmanager
-def _storage(destination: Destination) -> Iterator[Target]:
+def _storage(destination: Destination) -> Iterator[TemplateTarget]:
     from imagebuild.publish.targets.opening import storage_target
 
     assert not isinstance(destination.entry, Host)

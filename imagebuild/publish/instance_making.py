@@ -11,7 +11,8 @@ from pathlib import Path
 
 from imagebuild.anaconda import iso
 from imagebuild.errors import HostError, ImageBuildError, UsageError
-from imagebuild.host.libvirt_host import LibvirtHost, Volume, VolumeExistsError
+from imagebuild.host.libvirt_host import LibvirtHost, VolumeExistsError
+from imagebuild.host.pools import PoolVolume
 from imagebuild.log import logger
 from imagebuild.printable import one_line
 from imagebuild.publish import definition, first_boot, instance_xml
@@ -135,7 +136,7 @@ class Making:
                     )
             self._make_disk(name, capacity, source)
 
-    def _make_disk(self, name: str, capacity: int, source: Volume) -> None:
+    def _make_disk(self, name: str, capacity: int, source: PoolVolume) -> None:
         host, pool = self._host, self._pool.name
         if not self._wanted.copy:
             self._update(f"creating {name}")
@@ -149,7 +150,7 @@ class Making:
             if made is not None and made.capacity < capacity:
                 host.resize(pool, name, capacity)
 
-    def _source(self, name: str, size: int) -> Volume:
+    def _source(self, name: str, size: int) -> PoolVolume:
         """The published volume. Its content is not read: ``imagebuild templates`` does that."""
         found = self._host.volume(self._pool.name, name)
         if found is None or found.physical != size or found.format != "qcow2" or found.backing:

@@ -19,9 +19,9 @@ from imagebuild.errors import HostError, ImageBuildError, Interrupted, UsageErro
 from imagebuild.host.process import Process, TimeoutExpired, end_marked, started
 from imagebuild.printable import one_line
 from imagebuild.project.select import Destination
+from imagebuild.publish.protocol import Progress, TemplateTarget
 from imagebuild.publish.release import ReleaseFile
 from imagebuild.publish.state import RecordError, StoredFile, TemplateState
-from imagebuild.publish.target import Progress, Target
 from imagebuild.publish.target_process import line, value
 
 _MODULE = "imagebuild.publish.target_process"
@@ -124,7 +124,7 @@ def _error(kind: str, message: str, hint: str | None, exit_code: int) -> ImageBu
 
 
 @contextmanager
-def isolated(destination: Destination) -> Iterator[Target]:
+def isolated(destination: Destination) -> Iterator[TemplateTarget]:
     """The target of a libvirt host, connected in a process that ends with the block."""
     mark = f"target-{secrets.token_hex(8)}"
     argv = [sys.executable, "-m", _MODULE]

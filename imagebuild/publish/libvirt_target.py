@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from imagebuild.errors import HostError, ImageBuildError, UsageError
-from imagebuild.host.libvirt_host import DefinedDomain, LibvirtHost, Pool, connected_to
+from imagebuild.host.libvirt_host import LibvirtHost, connected_to
+from imagebuild.host.pools import DefinedDomain, Pool
 from imagebuild.host.process import run
 from imagebuild.log import logger
 from imagebuild.printable import one_line
@@ -21,10 +22,10 @@ from imagebuild.project.model import Host
 from imagebuild.project.select import Destination
 from imagebuild.publish import definition, lease, names, upload, users
 from imagebuild.publish.agent_client import HostAgent
+from imagebuild.publish.protocol import Progress
 from imagebuild.publish.release import ReleaseFile
 from imagebuild.publish.ssh import SshAddress, SshConnection, connected_by_ssh, on_host
 from imagebuild.publish.state import StoredFile, TemplateState, decoded
-from imagebuild.publish.target import Progress
 
 _FOLDERS = ("dir", "fs", "netfs")
 """Types of pools that are folders."""
@@ -49,7 +50,7 @@ class _Open:
 
 
 class LibvirtTarget:
-    """See :class:`imagebuild.publish.target.Target`. To be used in a ``with`` statement."""
+    """See :class:`imagebuild.publish.protocol.TemplateTarget`. To be used in a ``with`` statement."""
 
     def __init__(self, name: str, host: Host, folder: Path = Path()) -> None:
         self.name = name

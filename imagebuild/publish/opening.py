@@ -10,10 +10,10 @@ from imagebuild.project.model import Host
 from imagebuild.project.select import Destination
 from imagebuild.publish.connecting import opened_here
 from imagebuild.publish.places import TargetPlace
-from imagebuild.publish.target import Target
+from imagebuild.publish.protocol import TemplateTarget
 
 
-def opened(destination: Destination) -> AbstractContextManager[Target]:
+def opened(destination: Destination) -> AbstractContextManager[TemplateTarget]:
     """The target of a destination, which is connected until the context is left; that of a libvirt
     host in a process of its own.
 

@@ -18,9 +18,9 @@ from pathlib import Path
 from imagebuild.errors import HostError, ImageBuildError
 from imagebuild.files import sync
 from imagebuild.host import locks
+from imagebuild.publish.protocol import Progress
 from imagebuild.publish.release import ReleaseFile
 from imagebuild.publish.state import LARGEST, RecordError, StoredFile, TemplateState
-from imagebuild.publish.target import Progress
 from imagebuild.publish.targets.records import (
     LOCK,
     PART,

@@ -14,9 +14,9 @@ from pathlib import Path
 
 from imagebuild.errors import HostError
 from imagebuild.project.model import StorageTarget
+from imagebuild.publish.protocol import Progress
 from imagebuild.publish.release import ReleaseFile
 from imagebuild.publish.state import LARGEST, RecordError, StoredFile, TemplateState
-from imagebuild.publish.target import Progress
 from imagebuild.publish.targets import lease
 from imagebuild.publish.targets.records import (
     LOCK,

@@ -13,8 +13,8 @@ from storage_driver import MIB, TEMPLATE, image, opened, publish, release_of
 from storage_peers import Sshd
 
 from imagebuild.errors import HostError, UsageError
+from imagebuild.publish.protocol import TemplateTarget
 from imagebuild.publish.release import Release
-from imagebuild.publish.target import Target
 from imagebuild.publish.targets.records import LOCK
 from imagebuild.publish.targets.sftp import SftpTarget
 from imagebuild.publish.targets.ssh_command import failure, subsystem
@@ -41,7 +41,7 @@ def release(tmp_path: Path) -> Release:
     return release_of("1", image(tmp_path / "disk", 3 * MIB + 5))
 
 
-def target(sshd: Sshd, stored: Path, **changes: object) -> Target:
+def target(sshd: Sshd, stored: Path, **changes: object) -> TemplateTarget:
     url = f"sftp://root@127.0.0.1:{sshd.port}{str(stored).replace('%', '%25')}"
     return opened("dc2", sshd.entry(stored) | {"url": url} | changes, stored.parent)
 
