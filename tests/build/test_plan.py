@@ -132,7 +132,7 @@ def test_missing_files_of_operations_are_reported_at_their_lines(
         (10, "run-script.script"),
     ]
     assert f"{tmp_path / 'setup.sh'} cannot be read: No such file or directory" in str(caught.value)
-    assert [one.line for one in plans.survey(load(path), MIRROR).errors] == [9, 10]
+    assert [one.line for one in plans.survey(load(path), MIRROR)[1].errors] == [9, 10]
 
 
 def test_a_secret_is_an_input_but_not_in_the_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -71,8 +71,11 @@ class Merger:
             return Value(None, change.mark) if base is None else base
         if _REPLACE in change.entries:
             if len(change.entries) > 1:
-                hint = "write the whole list there, and remove the other keys"
-                self.report_key(change.entries[_REPLACE], (*route, _REPLACE), "replace must be the only key", hint)
+                message, advice = (
+                    "replace must be the only key",
+                    "write the whole list there, and remove the other keys",
+                )
+                self.report_key(change.entries[_REPLACE], (*route, _REPLACE), message, advice)
             return Value.sequence(self._part(change, _REPLACE, route), change.mark)
         kept = list(base.items)
         for at, wanted in enumerate(self._part(change, "remove", route)):
