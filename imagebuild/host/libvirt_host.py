@@ -56,7 +56,7 @@ class Pool:
 
 
 @dataclass(frozen=True)
-class Volume:
+class PoolVolume:
     """A volume; sizes in bytes. ``capacity`` is the disk's, ``physical`` the file's, ``backing`` the
     path of its backing file, which is empty without one."""
 
@@ -136,7 +136,7 @@ class LibvirtHost:
             if not found.isActive():
                 self._call(lambda: found.create(0))
 
-    def look_in(self, folder: str) -> list[Volume]:
+    def look_in(self, folder: str) -> list[PoolVolume]:
         """The volumes in a folder that is no pool: a transient pool shows them for a moment."""
         name = f"imagebuild-look-{secrets.token_hex(4)}"
         text = f"<pool type='dir'><name>{name}</name><target><path>{escape(folder)}</path></target></pool>"
@@ -148,7 +148,7 @@ class LibvirtHost:
             with suppress(libvirt.libvirtError, HostError):
                 self._call(pool.destroy)
 
-    def volumes(self, pool: str) -> list[Volume]:
+    def volumes(self, pool: str) -> list[PoolVolume]:
         """The volumes that libvirt knows in an active pool."""
         with self._translated(f"list the volumes of the storage pool {pool}"):
             found = self._connection.storagePoolLookupByName(pool)
@@ -158,7 +158,7 @@ class LibvirtHost:
                     listed.append(_volume(one))
             return listed
 
-    def volume(self, pool: str, name: str) -> Volume | None:
+    def volume(self, pool: str, name: str) -> PoolVolume | None:
         """A volume by name, or None."""
         with self._translated(f"look up the volume {name}"):
             found = self._found(libvirt.VIR_ERR_NO_STORAGE_VOL, lambda: self._volume(pool, name))
@@ -412,10 +412,10 @@ def _pool(found: Any) -> Pool:
     return Pool(str(found.name()), root.get("type", ""), root.findtext("target/path") or "", active, available)
 
 
-def _volume(found: Any) -> Volume:
+def _volume(found: Any) -> PoolVolume:
     root = safe_xml.parsed(found.XMLDesc(0), "the description of a volume", root="volume", what="volume")
     kind, below = root.find("target/format"), root.find("backingStore/format")
-    return Volume(
+    return PoolVolume(
         str(found.name()),
         root.findtext("target/path") or str(found.path()),
         "" if kind is None else kind.get("type", ""),

@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 
 from imagebuild.shelf import streams, virt_builder
-from imagebuild.shelf.folder import IMAGES, Shelf
+from imagebuild.shelf.on_disk import IMAGES, Shelf
 from imagebuild.shelf.record import ShelfRecord, ShelvedFile
 from imagebuild.shelf.signing import SigningKey
 

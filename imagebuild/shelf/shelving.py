@@ -24,11 +24,11 @@ from imagebuild.errors import HostError, ImageBuildError, UsageError
 from imagebuild.image import disk_image
 from imagebuild.progress import Progress, Reporter
 from imagebuild.publish.release import Release, release
-from imagebuild.shelf import changes, documents, folder
+from imagebuild.shelf import changes, documents, on_disk
 from imagebuild.shelf import record as records
 from imagebuild.shelf.changes import Arrival
 from imagebuild.shelf.entry import Entry, entry
-from imagebuild.shelf.folder import IMAGES, Shelf
+from imagebuild.shelf.on_disk import IMAGES, Shelf
 from imagebuild.shelf.record import ShelfRecord, ShelvedFile
 from imagebuild.shelf.signing import SigningKey
 from imagebuild.store.artifact import Artifact
@@ -71,9 +71,10 @@ def build(root: Path, artifacts: Sequence[Artifact], options: ShelfOptions, repo
     """Put artifacts on the shelf in a folder, and replace its indexes.
 
     Raises UsageError for artifacts that cannot be on it, ImageBuildError for damaged ones, HostError if
-    there is no room or another build is running. Whatever is raised, the shelf is as it was before.
+    there is no room or another build is running. The shelf is then as it was before, unless replacing an
+    index failed: then some are new, and all are true.
     """
-    with _room(root), folder.opened(root) as shelf:
+    with _room(root), on_disk.opened(root) as shelf:
         former = shelf.record()
         _check_signer(former, options)
         delivery = _Delivery()
@@ -149,7 +150,7 @@ def _bring(
     delivery.arrivals.append((found.template, replace(about.version, files=tuple(files))))
 
 
-def _copied(shelf: Shelf, source: Path, name: str, sha256: str, count: folder.Bytes) -> tuple[Path, ShelvedFile]:
+def _copied(shelf: Shelf, source: Path, name: str, sha256: str, count: on_disk.Bytes) -> tuple[Path, ShelvedFile]:
     path, copied = shelf.bring(source, name, count)
     if copied.sha256 != sha256:
         raise ImageBuildError(f"{source} changed while it was copied", "build the shelf again; nothing was changed")

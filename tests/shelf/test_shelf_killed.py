@@ -20,7 +20,7 @@ import os, sys
 from pathlib import Path
 from imagebuild.progress import SILENT_REPORTER
 from imagebuild.shelf import shelving
-from imagebuild.shelf.folder import opened
+from imagebuild.shelf.on_disk import opened
 from imagebuild.store.artifact import Artifact
 
 shelf, *folders = map(Path, sys.argv[1:])

@@ -75,6 +75,8 @@ def test_virt_builder_lists_a_shelf(command: Command, tmp_path: Path) -> None:
     assert found.keys() == {"web", "web--2026-11-29.1", "web--2026-11-28.1"}
     assert (found["web"]["arch"], found["web"]["size"], found["web"]["osinfo"]) == ("x86_64", 1 << 20, "debian13")
     assert "Verification: passed" in virt_builder(tmp_path, *plain[:-1], "--notes", "web")
+    command.done("--drop", "web")
+    assert virt_builder(tmp_path, *plain) == ""
 
 
 def test_virt_builder_downloads_each_revision_once(command: Command, tmp_path: Path) -> None:
@@ -116,7 +118,7 @@ def mirrored(url: str, target: Path, keyring: Path | None = None, *words: str) -
     program = Path(sys.executable).with_name("sstream-mirror")
     verify = ["--no-verify"] if keyring is None else [f"--keyring={keyring}"]
     index = f"{url}/streams/v1/index.{'json' if keyring is None else 'sjson'}"
-    argv = [program, *verify, *words, index, target]
+    argv = [sys.executable, program, *verify, *words, index, target]
     return subprocess.run(argv, capture_output=True, text=True, check=False, timeout=120)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import stat
@@ -14,7 +15,7 @@ import pytest
 from imagebuild.errors import HostError, ImageBuildError, UsageError
 from imagebuild.host import locks
 from imagebuild.progress import SILENT_REPORTER
-from imagebuild.shelf import documents, folder, shelving
+from imagebuild.shelf import documents, on_disk, shelving
 from imagebuild.shelf.shelving import BuiltShelf, ShelfOptions
 from imagebuild.store.artifact import Artifact
 from tests.contents.inventories import inventory
@@ -43,9 +44,10 @@ def test_a_new_shelf(shelf: Path, tmp_path: Path) -> None:
     found = sections((shelf / "index").read_text())
     assert found.keys() == {"web", "web--2026-11-29.1"}, "virt-builder has no guests with several disks"
     assert (found["web"]["osinfo"], found["web"]["size"]) == ("debian13", str(1 << 20))
-    manifest = next(shelf.glob("images/web--*.manifest.json"))
+    (manifest,) = shelf.glob("images/web--*.manifest.json")
+    (domain,) = shelf.glob("images/web--*.xml")
     assert manifest.read_bytes() == (web.folder / "manifest.json").read_bytes()
-    assert next(shelf.glob("images/web--*.xml")).read_bytes() == web.domain.read_bytes()
+    assert domain.read_bytes() == web.domain.read_bytes()
     for path in shelf.rglob("*"):
         if path.name != "record.json":
             assert stat.S_IMODE(path.stat().st_mode) == (0o755 if path.is_dir() else 0o644), path
@@ -154,7 +156,7 @@ def with_a_backing_file(web: Artifact) -> None:
     content[4096:4107] = b"/etc/shadow"
     web.image.write_bytes(content)
     data = json.loads((web.folder / "manifest.json").read_text())
-    data["image"]["sha256"] = shelving.folder.hashlib.sha256(content).hexdigest()
+    data["image"]["sha256"] = hashlib.sha256(content).hexdigest()
     (web.folder / "manifest.json").write_text(json.dumps(data))
 
 
@@ -286,9 +288,9 @@ def test_every_rename_may_be_the_last(shelf: Path, tmp_path: Path, monkeypatch: 
     images = [artifact(tmp_path, version=f"2026-11-29.{number}") for number in range(1, 4)]
     options = ShelfOptions(keep=1)
     build(shelf, images[0], options=options)
-    put, count = folder.Shelf.put, 0
+    put, count = on_disk.Shelf.put, 0
 
-    def dying(self: folder.Shelf, path: Path, name: str) -> None:
+    def dying(self: on_disk.Shelf, path: Path, name: str) -> None:
         nonlocal count
         if count == at:
             raise Died
@@ -296,7 +298,7 @@ def test_every_rename_may_be_the_last(shelf: Path, tmp_path: Path, monkeypatch: 
         put(self, path, name)
 
     with monkeypatch.context() as patched:
-        patched.setattr(folder.Shelf, "put", dying)
+        patched.setattr(on_disk.Shelf, "put", dying)
         if at < 9:  # an image, its manifest and its definition; the record, four documents, the record
             with pytest.raises(Died):
                 build(shelf, images[1], options=options)
@@ -319,7 +321,7 @@ def test_no_room(shelf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(folder, "_copy", full)
+    monkeypatch.setattr(on_disk, "_copy", full)
     with pytest.raises(HostError, match="no space left for the shelf"):
         build(shelf, artifact(tmp_path, "db"))
     assert state(shelf) == before

@@ -81,7 +81,7 @@ class Shelf:
         (Btrfs, XFS) do. ``progress`` gets the bytes of each piece.
         """
         aside = self.incoming / item
-        descriptor = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        descriptor = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         with os.fdopen(descriptor, "rb", buffering=0) as given, aside.open("x+b", buffering=0) as copy:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 raise ImageBuildError(f"{source} is not a regular file")
