@@ -5,7 +5,7 @@ Every name is looked up once for all recipes that use the same source.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from imagebuild.build import installers
@@ -42,7 +42,7 @@ class NamedPackages:
         named = {*self.names, *(name for _, _, name in self._of_operations())}
         return {name for one in named if (name := _plain(one))}
 
-    def problems(self, unknown: dict[str, str]) -> Iterator[Problem]:
+    def problems(self, unknown: Mapping[str, str]) -> Iterator[Problem]:
         """A problem at each place that names one of the ``unknown`` packages, given with hints."""
         for name in self.names:
             if (plain := _plain(name)) in unknown:
@@ -85,11 +85,13 @@ def _plain(name: str) -> str:
     return "" if not name or name[0] in "@/" or any(sign in name for sign in "(*?[") else name
 
 
-def look_up(named: Sequence[NamedPackages], store: Store | None, *, offline: bool) -> tuple[list[Problem], list[str]]:
-    """The problems of all names that do not exist, and why others were not looked up, a sentence
-    each.
+def look_up(
+    named: Sequence[NamedPackages], store: Store | None, *, offline: bool
+) -> tuple[list[list[Problem]], list[str]]:
+    """The problems of names that do not exist, for each recipe that has some, and why others were
+    not looked up, a sentence each.
     """
-    problems: list[Problem] = []
+    problems: list[list[Problem]] = []
     notes: dict[str, list[str]] = {}
     sources: dict[PackageSource | None, list[NamedPackages]] = {}
     for one in named:
@@ -104,7 +106,7 @@ def look_up(named: Sequence[NamedPackages], store: Store | None, *, offline: boo
         if verdict.note:
             notes.setdefault(verdict.note, []).extend(one.recipe.name for one in users)
         if verdict.unknown:
-            problems += [problem for one in users for problem in one.problems(dict(verdict.unknown))]
+            problems += [list(one.problems(verdict.unknown)) for one in users]
     return problems, [_note(why, recipes) for why, recipes in notes.items()]
 
 

@@ -90,7 +90,8 @@ def lint(
         found.add(external.read(sys.stdin.buffer, name, version) if stdin else external.read_file(Path(name), version))
     images, named = _lint_recipes(names, given, found)
     wrong, notes = package_names.look_up(named, _usable(store) if named else None, offline=offline)
-    found.tell(wrong)
+    for of_one in wrong:
+        found.tell(of_one)
     counted = [
         f"{_counted(number, what)}"
         for number, what in ((len(names), "recipe"), (images, "image"), (len(kickstarts), "kickstart"))

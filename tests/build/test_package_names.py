@@ -40,7 +40,7 @@ def unknown(monkeypatch: pytest.MonkeyPatch) -> set[str]:
 def found(*recipes: NamedPackages) -> list[str]:
     problems, notes = package_names.look_up(recipes, None, offline=False)
     assert notes == []
-    return [f"{Path(one.file).name}:{one.line}: {one.message}" for one in problems]
+    return [f"{Path(one.file).name}:{one.line}: {one.message}" for of_one in problems for one in of_one]
 
 
 def test_each_place_is_reported(tmp_path: Path, unknown: set[str]) -> None:
@@ -75,7 +75,7 @@ def test_each_place_is_reported(tmp_path: Path, unknown: set[str]) -> None:
 def test_a_guest_may_have_other_sources(tmp_path: Path, unknown: set[str], operations: str, severity: str) -> None:
     unknown |= {"x", "@x", "/usr/bin/x", "x(y)"}
     problems, _ = package_names.look_up([named(tmp_path, f"operations:\n{operations}\n")], None, offline=False)
-    assert [one.severity for one in problems] == ([severity] if severity else [])
+    assert [one.severity for of_one in problems for one in of_one] == ([severity] if severity else [])
 
 
 def test_a_kickstart_with_errors_still_has_its_recipes_packages(tmp_path: Path, unknown: set[str]) -> None:
