@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.publish.fleet import FleetHost, fleet
+from tests.publish.fleet import FleetHost, HostFailed, fleet
 
 from .conftest import Ended, Project
 
@@ -28,9 +29,17 @@ def host(tmp_path: Path, project: Project, built: Ended) -> Iterator[FleetHost]:
 
 
 def in_guest(host: FleetHost, address: str, command: str) -> str:
-    """Log in to a machine from its host, with the key that was given to it."""
+    """Log in to a machine from its host, with the key that was given to it, once its SSH server runs."""
     options = ("-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "BatchMode=yes")
-    return host.run("ssh", "-q", "-i", "/root/instance-key", *options, f"root@{address}", command, timeout=120)
+    deadline = time.monotonic() + 300
+    while True:
+        try:
+            words = ("-o", "LogLevel=ERROR", "-i", "/root/instance-key", *options, f"root@{address}", command)
+            return host.run("ssh", *words, timeout=120)
+        except HostFailed as error:
+            if "Connection refused" not in str(error) or time.monotonic() > deadline:
+                raise
+        time.sleep(1)
 
 
 def test_a_machine_has_its_name_and_lets_its_owner_in(project: Project, host: FleetHost) -> None:
@@ -44,8 +53,8 @@ def test_a_machine_has_its_name_and_lets_its_owner_in(project: Project, host: Fl
     assert made["instance"]["way"] == "credentials"
     seen = in_guest(host, made["usable"]["address"], "hostname; cat /etc/hostname; cat /sys/class/net/eth0/address")
     assert seen.split() == ["owned", "owned", *made["instance"]["mac_addresses"]]
-    root = int(in_guest(host, made["usable"]["address"], "df --block-size=1 --output=size / | tail -n 1"))
-    assert root > 2.5 * 2**30, "the root file system fills the larger disk"
+    sectors = int(in_guest(host, made["usable"]["address"], "cat /sys/block/vda/size"))
+    assert sectors * 512 == 3 << 30
     assert "io.systemd.credential" not in host.virsh("dumpxml", "--inactive", "owned"), "they are for the first boot"
     assert project.run("instantiate", "small", "owned", "--on", "host1", "--remove").code == 0
     assert host.virsh("list", "--all", "--name").split() == ["small"]
