@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 from imagebuild import fingerprint
 from imagebuild.build import checks, installers
-from imagebuild.contents.inventory import SCHEMA
 from imagebuild.customise import registry
 from imagebuild.errors import Problem, RecipeError
 from imagebuild.image.conversion import compressors
@@ -201,6 +200,8 @@ def _install_step(recipe: Recipe, kickstart: Rendered, preparation: Preparation,
 
 def _customise_step(operations: Sequence[OperationCall], install: Step, tools: Tools) -> Step:
     """The step for ``operations``, which have placeholders for their secrets."""
+    from imagebuild.contents.inventory import SCHEMA  # imported late: lint does not need it
+
     inputs = {"installed disk": install.fingerprint, "libguestfs": tools.libguestfs}
     for at, call in enumerate(operations, start=1):
         inputs[f"operation {at}, {call.name}"] = _operation(call)

@@ -13,7 +13,7 @@ import click
 from imagebuild.build import installers, package_names
 from imagebuild.build import plan as plans
 from imagebuild.build.package_names import NamedPackages
-from imagebuild.cli import problems, sarif
+from imagebuild.cli import problems
 from imagebuild.cli.options import RecipeName, json_option, opened, refuse_unknown, store_option, var_option
 from imagebuild.cli.output import echo, echo_data, echo_lines
 from imagebuild.errors import HostError, Problem, RecipeError
@@ -144,6 +144,8 @@ def _print_findings(found: Gathered, counted: list[str], notes: list[str], *, as
     printed = [_clean(problem) for problem in (found.problems() if as_json else found.described())]
     number = {kind: sum(problem.severity == kind for problem in printed) for kind in ("error", "warning")}
     if as_sarif:
+        from imagebuild.cli import sarif  # imported late: few runs need it
+
         echo_data(sarif.log(printed, Path.cwd()), indent=1)
     elif as_json:
         for problem, images in zip(printed, (found.images[one] for one in found.problems()), strict=True):

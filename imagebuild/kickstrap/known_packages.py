@@ -86,11 +86,11 @@ class MirrorPackages:
                     raise HostError(f"{fetch.shown(mirror.main)} is slow")
                 with suppress(fetch.NotThere):
                     names |= index.names(folder, LIMITS)
+            if not names:
+                raise HostError(f"{fetch.shown(mirror.main)} has no {self.suite}")
         except ImageBuildError as error:
             states.set_silent(error.message)
             return error.message
-        if not names:
-            return f"{fetch.shown(mirror.main)} has no {self.suite}"
         states.set_names(names)
         return ""
 
