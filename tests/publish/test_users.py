@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from imagebuild.host.libvirt_host import DefinedDomain, Pool, PoolVolume
+from imagebuild.host.storage import DefinedDomain, Pool, PoolVolume
 from imagebuild.publish import users
 from imagebuild.publish.users import Inventoried
 
