@@ -40,6 +40,7 @@ operations:
   - remove-udev-rules
   - reset-machine-id
   - remove-random-seed
+  - remove-device-records
   - remove-ssh-host-keys
   - clean-package-caches
   - clean-logs
