@@ -14,8 +14,8 @@ from pathlib import Path
 
 from imagebuild.errors import HostError, ImageBuildError, UsageError
 from imagebuild.host.libvirt_host import LibvirtHost, connected_to
+from imagebuild.host.pools import DefinedDomain, Pool
 from imagebuild.host.process import run
-from imagebuild.host.storage import DefinedDomain, Pool
 from imagebuild.log import logger
 from imagebuild.printable import one_line
 from imagebuild.project.model import Host
