@@ -71,12 +71,15 @@ class LintFinding(JsonLine):
 
 @dataclass(frozen=True, kw_only=True)
 class LintEnded(JsonLine):
-    """The end of `lint`: how many findings there are, and what was checked, for people."""
+    """The end of `lint`: how many findings there are; what was checked and what could not be checked,
+    for people.
+    """
 
     event: Literal["summary"] = "summary"
     errors: int
     warnings: int
     checked: tuple[str, ...]
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
