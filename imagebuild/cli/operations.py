@@ -36,6 +36,10 @@ def list_operations(as_json: bool) -> None:
 @json_option
 def show(name: str, as_json: bool) -> None:
     """Show what the operation NAME does, and its parameters."""
+    if name not in registry.names():
+        from imagebuild.migration.words import refusal
+
+        raise refusal(name)
     operation = registry.get(name)
     if as_json:
         echo_data(data(_record(operation)))
