@@ -75,7 +75,11 @@ _GUESTFS = (_STORE, _ACCELERATOR, "qemu-img", "Python module guestfs", _KERNEL)
 _MACHINE = (_STORE, _ACCELERATOR, "qemu-img", "virtlogd", _BINDING, _LIBVIRT)
 _INSTALLATION = (*_GUESTFS, *_MACHINE, "virt-install", "openssl")
 _ABILITIES: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
-    ("recipes and projects", ("init", "list", "lint", "render", "hosts", "schema", "operations", "checks"), ()),
+    (
+        "recipes and projects",
+        ("init", "import", "list", "lint", "render", "hosts", "schema", "operations", "checks"),
+        (),
+    ),
     ("plans and the store", ("plan", "history", "gc"), (_STORE,)),
     (
         "Debian images",
