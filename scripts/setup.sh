@@ -65,6 +65,8 @@ openssh-client|asks a booted clone's SSH server how one may log in; `imagebuild 
 openssh-server|the tests' libvirt hosts are reached over SSH; this machine's own SSH server stays off
 dnsmasq-base|the tests' libvirt hosts: DHCP in their virtual networks
 xorriso|reads and writes ISO images
+graphviz|`imagebuild graph` lays out plans with its program dot
+tmux|the tests look at progress in a terminal that changes its size
 END
 }
 
@@ -98,6 +100,8 @@ openssh-clients|asks a booted clone's SSH server how one may log in; `imagebuild
 openssh-server|the tests' libvirt hosts are reached over SSH; this machine's own SSH server stays off
 dnsmasq|the tests' libvirt hosts: DHCP in their virtual networks
 xorriso|reads and writes ISO images
+graphviz|`imagebuild graph` lays out plans with its program dot
+tmux|the tests look at progress in a terminal that changes its size
 END
 }
 

@@ -141,6 +141,7 @@ class _Body:
     def once(self, transfer: Transfer) -> None:
         """Make one attempt."""
         self.total = None
+        self.progress.update(self.name, None, f"an answer from {shown(self.url)}")
         try:
             transfer.get(self.url, self.part.range(), self._begin)
         except Cut as fault:
@@ -167,7 +168,7 @@ class _Body:
         if self.total is None:
             _check_space(None, self.part)
         self.part.add(block)
-        _tell(self.progress, self.name, self.part.size, self.total)
+        _tell(self.progress, self.name, self.part.size, self.total, shown(self.url))
 
     def _check_size(self, size: int) -> None:
         if size > self.largest:
@@ -255,8 +256,10 @@ def _check_space(total: int | None, part: PartialFile) -> None:
         )
 
 
-def _tell(progress: Progress, name: str, size: int, total: int | None) -> None:
+def _tell(progress: Progress, name: str, size: int, total: int | None, source: str = "") -> None:
+    """Report a download or a copy; ``source`` is where further bytes come from."""
+    waiting = f"bytes from {source}" if source else ""
     if total:
-        progress.update(f"{name}: {size // MIB} of {total // MIB} MiB", size / total)
+        progress.update(f"{name}: {size // MIB} of {total // MIB} MiB", size / total, waiting)
     else:
-        progress.update(f"{name}: {size // MIB} MiB")
+        progress.update(f"{name}: {size // MIB} MiB", None, waiting)

@@ -42,8 +42,9 @@ class RecordingProgress:
     def __init__(self) -> None:
         self.updates: list[tuple[str, float | None]] = []
 
-    def update(self, detail: str = "", fraction: float | None = None) -> None:
+    def update(self, detail: str = "", fraction: float | None = None, waiting: str = "") -> None:
         self.updates.append((detail, fraction))
+        self.waiting = waiting
 
     def summary(self, text: str) -> None:
         pass
@@ -70,6 +71,7 @@ def test_a_download_reports_its_progress(server: FaultyServer, tmp_path: Path) -
     assert (tmp_path / "file").read_bytes() == BODY
     assert (tmp_path / "file").stat().st_mode & 0o777 == 0o644
     assert progress.updates[-1] == ("big.iso: 3 of 3 MiB", 1.0)
+    assert progress.waiting == f"bytes from {server.url('/x/big.iso')}"
     assert any(fraction and fraction < 1 for _, fraction in progress.updates)
 
 
