@@ -65,8 +65,10 @@ def echo_lines(lines: Iterable[object], *, err: bool = False) -> None:
 
 
 def echo_marker(marker: str, line: str) -> None:
-    """Print a line after a marker that a CI system acts on; the marker is printed as it is."""
-    _write(f"{marker}{shown(line)}\n", err=False)
+    """Print a line after a marker that a CI system acts on; the marker is printed as it is, although
+    there is no terminal.
+    """
+    _write(f"{marker}{shown(line)}\n", err=False, escapes=True)
 
 
 def echo_text(text: str, *, err: bool = False) -> None:
@@ -102,7 +104,7 @@ def echo_data(data: Any, *, indent: int | None = None) -> None:
     _write(f"{redact(json.dumps(data, indent=indent, ensure_ascii=True))}\n", err=False)
 
 
-def _write(text: str, *, err: bool) -> None:
+def _write(text: str, *, err: bool, escapes: bool | None = None) -> None:
     encoding = getattr(sys.stderr if err else sys.stdout, "encoding", None) or "utf-8"
     with _lock:
-        click.echo(text.encode(encoding, "backslashreplace").decode(encoding), nl=False, err=err)
+        click.echo(text.encode(encoding, "backslashreplace").decode(encoding), nl=False, err=err, color=escapes)
