@@ -50,6 +50,7 @@ ROOMS = (
     "exports",
     "publish",
     "shelf",
+    "pictures",
     "doctor",
     "skeleton",
     "cli",
