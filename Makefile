@@ -18,11 +18,16 @@ help: ## list the targets
 setup: ## install what is missing: system packages and .venv (never asks, may be repeated)
 	@scripts/setup.sh
 
+# The programs that tests compare with, and the servers that they publish to.
+.PHONY: setup-tests
+setup-tests:
+	@scripts/setup.sh --tests
+
 image: setup ## build a recipe into artifacts/ (RECIPE=debian-13)
 	@.venv/bin/imagebuild build $(RECIPE)
 
 # First the quick tests on all processors, then those that boot something, in two processes. Both run, whatever fails.
-test: setup ## all tests except the slow ones; boots virtual machines (PYTEST_ARGS=…)
+test: setup-tests ## all tests except the slow ones; boots virtual machines (PYTEST_ARGS=…)
 	@status=0; \
 	$(python) -m pytest -n logical -m 'not guestfs and not vm and not index and not slow' --none-will-do $(PYTEST_ARGS) || status=1; \
 	$(python) -m pytest -n logical --maxprocesses 2 --dist loadfile --no-loadscope-reorder -m '(guestfs or vm or index) and not slow' --none-will-do $(PYTEST_ARGS) || status=1; \
@@ -31,7 +36,7 @@ test: setup ## all tests except the slow ones; boots virtual machines (PYTEST_AR
 test-unit: setup ## tests that start neither libguestfs nor a virtual machine: takes seconds
 	@$(python) -m pytest -n logical -m 'not guestfs and not vm and not index and not seconds and not slow' $(PYTEST_ARGS)
 
-test-all: setup ## all tests, including the slow ones
+test-all: setup-tests ## all tests, including the slow ones
 	@$(python) -m pytest $(PYTEST_ARGS)
 
 lint: ## ruff, its formatter, mypy and shellcheck

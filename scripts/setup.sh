@@ -4,6 +4,7 @@
 #
 #   scripts/setup.sh            install what is missing
 #   scripts/setup.sh --lint     install what `make lint` needs, too
+#   scripts/setup.sh --tests    install what `make test` needs, too
 #   scripts/setup.sh --dry-run  only print what would be installed
 #
 # Exit status: 0 ready, 1 something failed, 2 wrong usage, 3 this host cannot run it (what to do is printed).
@@ -40,13 +41,14 @@ libguestfs-tools|guestfish prints libguestfs's version; virt-builder reads shelv
 libguestfs-xfs|XFS file systems in libguestfs
 virtinst|virt-install: starts the installation
 python3-libvirt|libvirt's Python binding: watches the installation
+python3-libnbd|libnbd's Python binding: reads the disk in an image for `imagebuild export`
 libvirt-clients|virsh, for inspecting a running installation; virt-xml-validate
 libxml2-utils|xmllint: virt-xml-validate checks domain definitions against libvirt's schema with it
 libvirt-daemon|libvirtd: runs the virtual machine
 libvirt-daemon-driver-qemu|libvirtd's QEMU driver
 libvirt-daemon-system|the system-wide libvirtd: its user and its configuration
 qemu-system-x86|QEMU: the virtual machine itself
-qemu-utils|qemu-img: checks images, makes vhdx
+qemu-utils|qemu-img: checks images, makes vhdx; qemu-nbd: opens them for `imagebuild export`
 ovmf|UEFI firmware for virtual machines, with secure boot too
 mmdebstrap|builds the Debian root archive and the installer's runtime
 debian-archive-keyring|the keys that Debian's packages are checked with
@@ -62,8 +64,6 @@ gpg|signs the indexes of shelves; generates keys for the signature tests
 gpg-agent|gpg needs it for its secret keys
 gpgconf|asks whether gpg's agent is running, and stops it
 openssh-client|asks a booted clone's SSH server how one may log in; `imagebuild run --ssh`
-openssh-server|the tests' libvirt hosts are reached over SSH; this machine's own SSH server stays off
-dnsmasq-base|the tests' libvirt hosts: DHCP in their virtual networks
 xorriso|reads and writes ISO images
 graphviz|`imagebuild graph` lays out plans with its program dot
 tmux|the tests look at progress in a terminal that changes its size
@@ -80,11 +80,12 @@ libguestfs|guestfish prints libguestfs's version
 guestfs-tools|virt-sysprep and others, for the benchmark; virt-builder reads shelves in tests
 virt-install|virt-install: starts the installation
 python3-libvirt|libvirt's Python binding: watches the installation
+python3-libnbd|libnbd's Python binding: reads the disk in an image for `imagebuild export`
 libvirt-client|virsh, for inspecting a running installation; virt-xml-validate
 libxml2|xmllint: virt-xml-validate checks domain definitions against libvirt's schema with it
 libvirt-daemon-kvm|libvirt's daemon with its QEMU driver
 qemu-kvm|QEMU: the virtual machine itself
-qemu-img|qemu-img: checks images, makes vhdx
+qemu-img|qemu-img: checks images, makes vhdx; qemu-nbd: opens them for `imagebuild export`
 edk2-ovmf|UEFI firmware for virtual machines, with secure boot too
 mmdebstrap|builds the Debian root archive and the installer's runtime
 debian-keyring|the keys that Debian's packages are checked with
@@ -97,8 +98,6 @@ openssl|hashes passwords
 groff-base|formats the man page
 gnupg2|gpgv checks who signed a distribution's checksums; gpg signs the indexes of shelves
 openssh-clients|asks a booted clone's SSH server how one may log in; `imagebuild run --ssh`
-openssh-server|the tests' libvirt hosts are reached over SSH; this machine's own SSH server stays off
-dnsmasq|the tests' libvirt hosts: DHCP in their virtual networks
 xorriso|reads and writes ISO images
 graphviz|`imagebuild graph` lays out plans with its program dot
 tmux|the tests look at progress in a terminal that changes its size
@@ -110,6 +109,20 @@ lint_packages() {
         fedora) echo 'ShellCheck|checks the shell scripts' ;;
         *) echo 'shellcheck|checks the shell scripts' ;;
     esac
+}
+
+test_packages() {
+    case $1 in
+        fedora) echo "dnsmasq|the tests' libvirt hosts: DHCP in their virtual networks" ;;
+        *) echo "dnsmasq-base|the tests' libvirt hosts: DHCP in their virtual networks" ;;
+    esac
+    cat <<'END'
+openssh-server|the tests' libvirt hosts and SFTP servers are reached over SSH; this machine's own SSH server stays off
+skopeo|reads exported container images
+umoci|unpacks exported container images
+virt-v2v|reads exported OVAs
+vagrant-libvirt|adds exported boxes
+END
 }
 
 kernel_package() {
@@ -177,6 +190,7 @@ missing_packages() {
             *) debian_packages ;;
         esac
         [ -z "$lint" ] || lint_packages "$1"
+        [ -z "$tests" ] || test_packages "$1"
         [ -n "$(newest_kernel)" ] || kernel_package "$1"
     } | only_missing "$1"
 }
@@ -386,12 +400,13 @@ notes() {
 }
 
 main() {
-    lint='' dry_run=''
+    lint='' tests='' dry_run=''
     for option in "$@"; do
         case $option in
             --lint) lint=yes ;;
+            --tests) tests=yes ;;
             --dry-run) dry_run=yes ;;
-            *) die 2 "unknown option $option" "the options are --lint and --dry-run" ;;
+            *) die 2 "unknown option $option" "the options are --lint, --tests and --dry-run" ;;
         esac
     done
     family=$(distribution)

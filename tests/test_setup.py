@@ -128,6 +128,11 @@ def test_lint_asks_for_shellcheck_too(machine: Machine) -> None:
     assert set(everything(machine, "--lint")) - set(everything(machine)) == {"shellcheck"}
 
 
+def test_only_tests_install_servers_and_the_programs_that_they_compare_with(machine: Machine) -> None:
+    more = set(everything(machine, "--tests")) - set(everything(machine))
+    assert {"openssh-server", "skopeo", "vagrant-libvirt"} <= more
+
+
 def test_a_user_who_cannot_become_root_is_given_the_command(machine: Machine) -> None:
     machine.has(*(set(everything(machine)) - {"zstd", "virtinst"}))
     machine.program("id", '[ "$1" = -u ] && echo 1000 || echo somebody')
@@ -152,15 +157,15 @@ def test_the_machines_own_ssh_server_stays_off(machine: Machine, release: str, m
     machine.program(
         manager, f'case " $* " in *" install "*) ls -d {machine.root}/{switch} >{at_installation} && exit 1;; esac'
     )
-    assert machine.setup().returncode == 3, "the installation fails after it was kept off"
+    assert machine.setup("--tests").returncode == 3, "the installation fails after it was kept off"
     assert at_installation.read_text() == f"{machine.root}/{switch}\n"
 
 
 def test_an_ssh_server_that_is_already_installed_is_left_alone(machine: Machine) -> None:
-    machine.has(*(set(everything(machine)) - {"zstd"}))
+    machine.has(*(set(everything(machine, "--tests")) - {"zstd"}))
     machine.program("id", "echo 0")
     machine.program("apt-get", "exit 1")
-    assert machine.setup().returncode == 3
+    assert machine.setup("--tests").returncode == 3
     assert not (machine.root / "etc/ssh").exists()
 
 

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 CONVERT_CODE = (
     "image/conversion.py",
     "image/formats.py",
+    "image/one_pass.py",
     "image/qcow2.py",
     "image/raw.py",
     "image/stream.py",

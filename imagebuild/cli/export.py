@@ -15,8 +15,8 @@ from imagebuild.cli.report import JsonReporter, reporter
 from imagebuild.cli.subject_options import MachineChoice, machine_options
 from imagebuild.cli.target import target
 from imagebuild.events import Exported, ExportedFile
-from imagebuild.exports import exporters, source
-from imagebuild.exports.source import ExportSource
+from imagebuild.exports import export_source, exporters
+from imagebuild.exports.export_source import ExportSource
 from imagebuild.image.disk_image import Format
 from imagebuild.store.artifact import Artifact
 from imagebuild.verify.subject import Firmware
@@ -92,9 +92,9 @@ def export(
 
 def _source(named: Artifact | Path, name: str | None, choice: MachineChoice) -> ExportSource:
     if isinstance(named, Artifact):
-        found = source.of_artifact(named)
-        return replace(found, name=source.checked_name(name, "--name")) if name else found
+        found = export_source.of_artifact(named)
+        return replace(found, name=export_source.checked_name(name, "--name")) if name else found
     subject = image_subject(
         named, (), given=choice.given, firmware=choice.firmware, memory=choice.memory, machine=choice.machine
     )
-    return source.of_subject(subject, name or "")
+    return export_source.of_subject(subject, name or "")

@@ -16,7 +16,7 @@ from imagebuild.errors import UsageError
 from imagebuild.project.model import Host
 from imagebuild.publish import first_boot, instance
 from imagebuild.publish.instance_record import Instance, InstanceRequest, Usable
-from imagebuild.publish.instance_xml import MachineChoice
+from imagebuild.publish.instance_xml import HardwareChoice
 from imagebuild.publish.libvirt_target import LibvirtTarget
 from imagebuild.publish.reports import InstanceRemoved, TemplateInstantiated
 
@@ -97,8 +97,12 @@ def instantiate(
     if verbose:
         log_to_stderr()
     instance.checked_name(name)
+    if timeout is not None and not wait:
+        raise UsageError("--timeout needs --wait")
+    if remove and (start or wait):
+        raise UsageError("--remove, and --start or --wait, are mutually exclusive")
     values = first_boot.read(hostname, ssh_keys, user_data, meta_data, network_config)
-    machine = MachineChoice(memory, vcpus, networks)
+    machine = HardwareChoice(memory, vcpus, networks)
     wanted = InstanceRequest(template, name, version, copy, disk_size, machine, values)
     reports = reporter(as_json=as_json, quiet=False)
     with _host(on, config) as target:

@@ -16,7 +16,8 @@ from imagebuild.cli.target import target
 from imagebuild.errors import UsageError
 from imagebuild.progress import Reporter
 from imagebuild.publish import planning
-from imagebuild.publish.canary import command_check
+from imagebuild.publish.canary import CanaryCheck, all_of, command_check
+from imagebuild.publish.canary_boot import boot_check
 from imagebuild.publish.opening import places
 from imagebuild.publish.parallel import Work
 from imagebuild.publish.places import TargetPlace
@@ -52,6 +53,7 @@ Examples:
     help="Shell command that checks a canary; it gets IMAGEBUILD_HOST, IMAGEBUILD_URI, IMAGEBUILD_TEMPLATE and"
     " IMAGEBUILD_VERSION. Without --canary, the first target is the canary.",
 )  # fmt: skip
+@click.option("--canary-boot", is_flag=True, help="Check a canary by booting a machine of it there, which is removed.")
 @click.option(
     "--canary-timeout", type=Age(), default="10m", show_default=True, metavar="TIME", help="Time limit of each check."
 )
@@ -74,6 +76,7 @@ def publish(
     despite_failure: bool,
     canary: str | None,
     canary_check: str | None,
+    canary_boot: bool,
     canary_timeout: int,
     keep_failed_canary: bool,
     no_verify_stored: bool,
@@ -94,15 +97,15 @@ def publish(
     """
     if verbose:
         log_to_stderr()
-    if canary is None and canary_check is not None:
+    if canary is None and (canary_boot or canary_check is not None):
         canary = "1"
     if canary is None and keep_failed_canary:
         raise UsageError("--keep-failed-canary needs --canary")
     where = places(destinations(to, config))
     first = None if canary is None else _canaries(canary, where, config)
-    check = None if canary_check is None else command_check(canary_check, canary_timeout)
     reports = reporter(as_json=as_json, quiet=False, live_only=dry_run)
     work = Work(reports, jobs)
+    check = all_of([*_boot(canary_boot, canary_timeout, work), *_command(canary_check, canary_timeout)])
     wanted = _publication(image, output, template, reports)
     _require_verdict(wanted.release, unverified=unverified, despite_failure=despite_failure)
     wanted = Publication(wanted.release, wanted.version, not no_verify_stored, repair)
@@ -110,6 +113,18 @@ def publish(
         _plan(ctx, work, where, wanted)
         return
     _publish(ctx, work, where, wanted, None if first is None else Canaries(first, check, keep_failed_canary))
+
+
+def _boot(wanted: bool, limit: float, work: Work) -> Iterator[CanaryCheck]:
+    """What ``--canary-boot`` asks for."""
+    if wanted:
+        yield boot_check(limit, work.stop)
+
+
+def _command(command: str | None, limit: float) -> Iterator[CanaryCheck]:
+    """What ``--canary-check`` asks for."""
+    if command is not None:
+        yield command_check(command, limit)
 
 
 def _canaries(word: str, where: Sequence[TargetPlace], config: Path | None) -> list[TargetPlace]:

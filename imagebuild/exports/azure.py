@@ -12,7 +12,7 @@ import uuid
 from pathlib import Path
 
 from imagebuild.exports import disk_copies
-from imagebuild.exports.source import ExportSource
+from imagebuild.exports.export_source import ExportSource
 from imagebuild.image import nbd_disk
 from imagebuild.image.formats import CLUSTER, clusters
 from imagebuild.progress import Progress

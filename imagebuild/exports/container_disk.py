@@ -12,13 +12,14 @@ import hashlib
 import json
 import tarfile
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from imagebuild.exports import archive, disk_copies
+from imagebuild.exports.export_source import ExportSource
 from imagebuild.exports.guest_machine import Architecture
 from imagebuild.exports.gzip_stream import FASTEST, GzipStream
-from imagebuild.exports.source import ExportSource
 from imagebuild.image.stream import Stream
 from imagebuild.progress import Progress
 
@@ -40,7 +41,7 @@ def fill(source: ExportSource, target: Path, progress: Progress) -> None:
         "schemaVersion": 2, "mediaType": f"{_TYPE}.manifest.v1+json", "config": config, "layers": [layer],
         "annotations": about,
     })  # fmt: skip
-    name = {"org.opencontainers.image.ref.name": source.version or "latest"}
+    name = {"org.opencontainers.image.ref.name": source.version.replace("+", "-") or "latest"}
     platform = {"architecture": _ARCHITECTURES[source.machine.architecture], "os": "linux"}
     index = {
         "schemaVersion": 2,
@@ -53,12 +54,14 @@ def fill(source: ExportSource, target: Path, progress: Progress) -> None:
 
 def configuration(source: ExportSource, diff_id: str) -> dict[str, Any]:
     """The image's configuration; ``diff_id`` is the SHA-256 of the uncompressed layer."""
+    created = datetime.fromtimestamp(source.time, UTC).isoformat().replace("+00:00", "Z")
     return {
+        "created": created,
         "architecture": _ARCHITECTURES[source.machine.architecture],
         "os": "linux",
         "config": {"Labels": labels(source)},
         "rootfs": {"type": "layers", "diff_ids": [f"sha256:{diff_id}"]},
-        "history": [{"created_by": "imagebuild export"}],
+        "history": [{"created": created, "created_by": "imagebuild export"}],
     }
 
 

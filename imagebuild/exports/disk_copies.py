@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import closing
 from pathlib import Path
 
-from imagebuild.exports.source import ExportDisk
+from imagebuild.exports.export_source import ExportDisk
 from imagebuild.image import nbd_disk, one_pass, qemu_img
 from imagebuild.image.formats import Writer
 from imagebuild.image.qcow2 import Qcow2

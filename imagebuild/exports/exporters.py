@@ -9,7 +9,7 @@ from pathlib import Path
 
 from imagebuild.errors import UsageError, from_os
 from imagebuild.exports import azure, container_disk, gce, ova, placing, vagrant
-from imagebuild.exports.source import ExportSource
+from imagebuild.exports.export_source import ExportSource
 from imagebuild.progress import SILENT, Progress
 
 Fill = Callable[[ExportSource, Path, Progress], None]

@@ -10,8 +10,8 @@ import tarfile
 from pathlib import Path
 
 from imagebuild.exports import archive, disk_copies
+from imagebuild.exports.export_source import ExportSource
 from imagebuild.exports.gzip_stream import GzipStream
-from imagebuild.exports.source import ExportSource
 from imagebuild.image import nbd_disk
 from imagebuild.progress import Progress
 

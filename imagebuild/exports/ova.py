@@ -13,8 +13,8 @@ from pathlib import Path
 
 from imagebuild.errors import UsageError
 from imagebuild.exports import archive, disk_copies, ovf
+from imagebuild.exports.export_source import ExportSource
 from imagebuild.exports.ovf import OvfDisk
-from imagebuild.exports.source import ExportSource
 from imagebuild.progress import Progress
 
 

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from imagebuild.errors import UsageError
+from imagebuild.exports.export_source import ExportSource
 from imagebuild.exports.guest_machine import CardModel, GuestMachine
-from imagebuild.exports.source import ExportSource
 
 MOST_DISKS = 4
 """Two on each of two IDE controllers."""

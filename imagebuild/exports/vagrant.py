@@ -2,8 +2,7 @@
 
 One disk is a box of version 1 (box.img, its size in the metadata), which all releases of
 vagrant-libvirt read; several disks need version 2, a list of them (vagrant-libvirt 0.8 and newer).
-The disks are qcow2, as the provider demands. A box without a version is recognised by the time of
-its box.img, so that time differs from image to image.
+The disks are qcow2, as the provider demands.
 """
 
 from __future__ import annotations
@@ -14,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from imagebuild.exports import archive, disk_copies
+from imagebuild.exports.export_source import ExportSource
 from imagebuild.exports.guest_machine import GuestMachine
 from imagebuild.exports.gzip_stream import FASTEST, GzipStream
-from imagebuild.exports.source import ExportSource
 from imagebuild.progress import Progress
 
 _GIB = 1 << 30

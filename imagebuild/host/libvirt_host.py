@@ -12,15 +12,14 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from typing import Any, TypeVar
 from xml.sax.saxutils import escape
 
 import libvirt
 
 from imagebuild.errors import HostError, ImageBuildError
-from imagebuild.host import safe_xml
 from imagebuild.host.hypervisor import start_event_loop
+from imagebuild.host.storage import DefinedDomain, Pool, PoolVolume, pool_of, volume_of
 from imagebuild.log import logger
 from imagebuild.printable import one_line
 
@@ -44,44 +43,6 @@ class VolumeExistsError(ImageBuildError):
     """There is a volume or a file of this name."""
 
 
-@dataclass(frozen=True)
-class Pool:
-    """A storage pool; ``path`` is its folder on the host, ``available`` in bytes (0 if not active)."""
-
-    name: str
-    type: str
-    path: str
-    active: bool
-    available: int
-
-
-@dataclass(frozen=True)
-class Volume:
-    """A volume; sizes in bytes. ``capacity`` is the disk's, ``physical`` the file's, ``backing`` the
-    path of its backing file, which is empty without one."""
-
-    name: str
-    path: str
-    format: str
-    capacity: int
-    physical: int
-    backing: str
-    backing_format: str
-
-
-@dataclass(frozen=True)
-class DefinedDomain:
-    """A domain: ``texts`` are all its definitions: the persistent one, that of the running machine, and
-    those of snapshots and a saved state. ``inactive`` is the persistent one, empty if there is none.
-    """
-
-    name: str
-    uuid: str
-    active: bool
-    inactive: str
-    texts: tuple[str, ...]
-
-
 class LibvirtHost:
     """A connection to a libvirt daemon, on this host or another; see :func:`connected_to`.
 
@@ -96,12 +57,12 @@ class LibvirtHost:
         """A storage pool by name, or None."""
         with self._translated(f"look up the storage pool {name}"):
             found = self._found(libvirt.VIR_ERR_NO_STORAGE_POOL, lambda: self._connection.storagePoolLookupByName(name))
-            return None if found is None else _pool(found)
+            return None if found is None else pool_of(found)
 
     def pools(self) -> list[Pool]:
         """All storage pools, active or not."""
         with self._translated("list the storage pools"):
-            return [_pool(found) for found in self._call(lambda: self._connection.listAllStoragePools())]
+            return [pool_of(found) for found in self._call(lambda: self._connection.listAllStoragePools())]
 
     def make_pool(self, name: str, path: str) -> None:
         """Define a directory pool that starts with the host, make its folder, and start it."""
@@ -136,7 +97,7 @@ class LibvirtHost:
             if not found.isActive():
                 self._call(lambda: found.create(0))
 
-    def look_in(self, folder: str) -> list[Volume]:
+    def look_in(self, folder: str) -> list[PoolVolume]:
         """The volumes in a folder that is no pool: a transient pool shows them for a moment."""
         name = f"imagebuild-look-{secrets.token_hex(4)}"
         text = f"<pool type='dir'><name>{name}</name><target><path>{escape(folder)}</path></target></pool>"
@@ -148,21 +109,21 @@ class LibvirtHost:
             with suppress(libvirt.libvirtError, HostError):
                 self._call(pool.destroy)
 
-    def volumes(self, pool: str) -> list[Volume]:
+    def volumes(self, pool: str) -> list[PoolVolume]:
         """The volumes that libvirt knows in an active pool."""
         with self._translated(f"list the volumes of the storage pool {pool}"):
             found = self._connection.storagePoolLookupByName(pool)
             listed = []
             for one in self._call(lambda: found.listAllVolumes(0)):
                 with suppress(libvirt.libvirtError):  # it is gone since
-                    listed.append(_volume(one))
+                    listed.append(volume_of(one))
             return listed
 
-    def volume(self, pool: str, name: str) -> Volume | None:
+    def volume(self, pool: str, name: str) -> PoolVolume | None:
         """A volume by name, or None."""
         with self._translated(f"look up the volume {name}"):
             found = self._found(libvirt.VIR_ERR_NO_STORAGE_VOL, lambda: self._volume(pool, name))
-            return None if found is None else _volume(found)
+            return None if found is None else volume_of(found)
 
     def create_file(self, pool: str, name: str, size: int, mode: int) -> None:
         """Claim a name: a file of ``size`` zero bytes that occupies no space. Raises VolumeExistsError."""
@@ -403,27 +364,6 @@ def _within(seconds: float, function: Callable[[], T], late: str) -> T:
         logger.error("%s", late)
         raise HostError(late, "is the host overloaded, or its libvirt daemon stuck?")
     return results[0]
-
-
-def _pool(found: Any) -> Pool:
-    root = safe_xml.parsed(found.XMLDesc(0), "the description of a pool", root="pool", what="storage pool")
-    active = bool(found.isActive())
-    available = int(root.findtext("available") or 0) if active else 0
-    return Pool(str(found.name()), root.get("type", ""), root.findtext("target/path") or "", active, available)
-
-
-def _volume(found: Any) -> Volume:
-    root = safe_xml.parsed(found.XMLDesc(0), "the description of a volume", root="volume", what="volume")
-    kind, below = root.find("target/format"), root.find("backingStore/format")
-    return Volume(
-        str(found.name()),
-        root.findtext("target/path") or str(found.path()),
-        "" if kind is None else kind.get("type", ""),
-        int(root.findtext("capacity") or 0),
-        int(root.findtext("physical") or 0),
-        root.findtext("backingStore/path") or "",
-        "" if below is None else below.get("type", ""),
-    )
 
 
 def _domain(found: Any) -> DefinedDomain:

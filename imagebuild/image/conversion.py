@@ -23,7 +23,7 @@ from imagebuild.errors import ImageBuildError, from_os
 from imagebuild.files import sha256
 from imagebuild.image import one_pass, qemu_img
 from imagebuild.image.formats import CHUNK, Compression, FinishedImage, Format, Writer, compression_of
-from imagebuild.image.qcow2 import ZLIB_LEVEL, ZSTD_LEVEL, Qcow2
+from imagebuild.image.qcow2 import Qcow2
 from imagebuild.image.raw import Raw, RawZst
 from imagebuild.image.vmdk import Vmdk
 from imagebuild.progress import SILENT, Progress
@@ -61,9 +61,8 @@ def convert(
 
 
 def compressors() -> str:
-    """The versions of the libraries that determine the compressed data, and the levels in qcow2."""
-    version = ".".join(map(str, zstandard.ZSTD_VERSION))
-    return f"zlib {zlib.ZLIB_RUNTIME_VERSION}-{ZLIB_LEVEL}, zstd {version}-{ZSTD_LEVEL}"
+    """The versions of the libraries that determine the compressed data."""
+    return f"zlib {zlib.ZLIB_RUNTIME_VERSION}, zstd {'.'.join(map(str, zstandard.ZSTD_VERSION))}"
 
 
 def _written(

@@ -33,9 +33,16 @@ _PHASES = (
     ("I: cleaning package lists", "cleaning up", 0.85),
     ("I: creating tarball", "writing the archive", 0.88),
 )
+# The time that initramfs-tools writes into an initramfs for everything newer. Otherwise each build has
+# another one with the same files in it, and a delta between two builds 10 MB more. Only update-initramfs
+# may see it: mmdebstrap would give it to all files.
+_CONFIGURATION = "etc/initramfs-tools/conf.d"
+_EPOCH = f"{_CONFIGURATION}/imagebuild-epoch"
+_SETUP = (f'mkdir -p "$1/{_CONFIGURATION}" && echo SOURCE_DATE_EPOCH=1 > "$1/{_EPOCH}"',)
 # mmdebstrap copies both of these from the host: they reveal where the image was built, and a stale
 # resolv.conf breaks name resolution in a guest.
 _CUSTOMIZE = (
+    f'cd "$1" && rm {_EPOCH} && [ -e usr/sbin/mkinitramfs ] || rmdir -p --ignore-fail-on-non-empty {_CONFIGURATION}',
     'rm -f "$1/etc/resolv.conf" "$1/etc/hostname"',
     # if the mirror comes from a file, mmdebstrap numbers the file that it writes
     (
@@ -93,6 +100,7 @@ def command(spec: Bootstrap, target: Path, sources: Path | None, keyring: Path, 
     argv += [f"--dpkgopt={option}" for option in spec.dpkg_options]
     if spec.packages:
         argv.append(f"--include={','.join(spec.packages)}")
+    argv += [f"--setup-hook={hook}" for hook in _SETUP]
     argv += [f"--customize-hook={hook}" for hook in _CUSTOMIZE]
     argv += [spec.suite, str(target)]
     if sources is not None:

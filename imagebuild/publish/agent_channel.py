@@ -102,7 +102,10 @@ class Channel:
     def _is_complete(self) -> bool:
         if len(self._received) < LENGTHS.size:
             return False
-        return len(self._received) >= LENGTHS.size + sum(lengths(bytes(self._received[: LENGTHS.size])))
+        try:
+            return len(self._received) >= LENGTHS.size + sum(lengths(bytes(self._received[: LENGTHS.size])))
+        except BrokenMessage:
+            return True  # enough to see that it is none
 
     def _taken(self, progress: Done) -> Reply | None:
         """The next message; None if it was only about progress."""
@@ -142,7 +145,9 @@ class Channel:
         """Move bytes in either direction, at least one. Returns how many of ``data`` were sent."""
         begin = time.monotonic()
         while time.monotonic() - begin < self._stall:
-            readable, writable, _ = select.select([self._output], [self._input] if data else [], [], 1.0)
+            readable, writable, _ = select.select(
+                [self._output], [self._input] if data else [], [], min(1.0, self._stall)
+            )
             if readable:
                 found = os.read(self._output, _BLOCK)
                 if not found:
@@ -161,7 +166,7 @@ class Channel:
             if readable:
                 return 0
         raise HostError(
-            f"{self._name} has not answered for {self._stall:.0f} s",
+            f"{self._name} has not answered for {self._stall:g} s",
             "check the network and the host, and publish again: what has arrived is used",
         )
 

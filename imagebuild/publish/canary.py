@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from imagebuild.errors import CommandFailed, HostError, ImageBuildError
 from imagebuild.host import process
@@ -32,5 +32,17 @@ def command_check(command: str, timeout: float) -> CanaryCheck:
         except (CommandFailed, HostError) as error:
             what = error.message.removeprefix("sh ")
             raise ImageBuildError(f"the check of the canary {what}", "--verbose shows the command's output") from error
+
+    return check
+
+
+def all_of(checks: Sequence[CanaryCheck]) -> CanaryCheck | None:
+    """A check that is passed if all of these are; None without any."""
+    if not checks:
+        return None
+
+    def check(place: TargetPlace, release: Release) -> None:
+        for one in checks:
+            one(place, release)
 
     return check

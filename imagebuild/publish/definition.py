@@ -225,3 +225,8 @@ def record_in(element: str) -> str | None:
     """
     root = safe_xml.any_root(element, "the metadata of a domain", "template record")
     return root.text if root.tag in ("template", f"{{{NAMESPACE}}}template") else None
+
+
+def named_in(element: str) -> str:
+    """The template's name in the metadata element of a pointer domain; empty if it has none."""
+    return safe_xml.any_root(element, "the metadata of a domain", "template record").get("name", "")

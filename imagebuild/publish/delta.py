@@ -20,7 +20,7 @@ _LONGEST_REST = 1 << 20
 
 
 @dataclass(frozen=True)
-class Segment:
+class PlannedSegment:
     """Bytes of the file: its kind, and the cluster if it is one."""
 
     kind: int
@@ -54,12 +54,12 @@ class OldBlocks:
 
 
 @dataclass(frozen=True)
-class Delta:
+class DeltaPlan:
     """A plan: ``segments`` in the file's order, ``runs`` as (kind, count, first old block), and how
     many blocks are sent.
     """
 
-    segments: tuple[Segment, ...]
+    segments: tuple[PlannedSegment, ...]
     runs: tuple[tuple[int, int, int], ...]
 
     @property
@@ -103,30 +103,30 @@ class Delta:
                 at, count = at + some, count - some
 
 
-def planned(new: DiskMap, old: OldBlocks, right: Callable[[int, int], bool]) -> Delta:
+def planned(new: DiskMap, old: OldBlocks, right: Callable[[int, int], bool]) -> DeltaPlan:
     """The plan for ``new``. ``right`` says of an offset and a length whether the host has these bytes of
     the file already.
     """
     segments = tuple(_segments(new, right))
     wanted = [one.cluster.digests for one in segments if one.cluster is not None]
-    return Delta(segments, tuple(_runs(wanted, old)))
+    return DeltaPlan(segments, tuple(_runs(wanted, old)))
 
 
-def _segments(new: DiskMap, right: Callable[[int, int], bool]) -> Iterator[Segment]:
+def _segments(new: DiskMap, right: Callable[[int, int], bool]) -> Iterator[PlannedSegment]:
     at = 0
     for cluster in new.clusters:
         yield from _rest(at, cluster.offset, right)
         kept = right(cluster.offset, cluster.length)
         kind = KEPT if kept else CLUSTER_SEGMENT
-        yield Segment(kind, cluster.offset, cluster.length, None if kept else cluster)
+        yield PlannedSegment(kind, cluster.offset, cluster.length, None if kept else cluster)
         at = cluster.offset + cluster.length
     yield from _rest(at, new.size, right)
 
 
-def _rest(begin: int, end: int, right: Callable[[int, int], bool]) -> Iterator[Segment]:
+def _rest(begin: int, end: int, right: Callable[[int, int], bool]) -> Iterator[PlannedSegment]:
     for at in range(begin, end, _LONGEST_REST):
         length = min(_LONGEST_REST, end - at)
-        yield Segment(KEPT if right(at, length) else REST, at, length)
+        yield PlannedSegment(KEPT if right(at, length) else REST, at, length)
 
 
 def _runs(wanted: Sequence[bytes], old: OldBlocks) -> Iterator[tuple[int, int, int]]:

@@ -15,10 +15,10 @@ from imagebuild.image.qcow2 import ZLIB_LEVEL, ZSTD_LEVEL
 from imagebuild.log import logger
 from imagebuild.publish.agent.codec import CLUSTER, Zlib
 from imagebuild.publish.agent_channel import Channel
-from imagebuild.publish.delta import Delta, OldBlocks, planned
+from imagebuild.publish.delta import DeltaPlan, OldBlocks, planned
 from imagebuild.publish.disk_map import MOST_CLUSTERS, DiskMap, StoredCluster
 
-_TOGETHER = 1 << 20
+_TOGETHER = 4 << 20
 """Bytes of blocks that are compressed together."""
 _LEVEL = 9
 """For what is sent; the host only decompresses it."""
@@ -106,7 +106,7 @@ def _samples(disk: DiskMap) -> list[StoredCluster]:
 
 
 def _carried_out(
-    channel: Channel, file: IO[bytes], disk: DiskMap, plan: Delta, level: int, progress: Callable[[int], None]
+    channel: Channel, file: IO[bytes], disk: DiskMap, plan: DeltaPlan, level: int, progress: Callable[[int], None]
 ) -> Sequence[int]:
     """Returns the segments that the host could not make."""
 

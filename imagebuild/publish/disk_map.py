@@ -15,7 +15,7 @@ from typing import IO
 import zstandard
 
 from imagebuild.publish.agent.clusters import Cluster, UnusableImage, layout
-from imagebuild.publish.agent.codec import CLUSTER, Damaged, Zlib
+from imagebuild.publish.agent.codec import CLUSTER, DamagedCluster, Zlib
 from imagebuild.publish.agent.oldimages import digests
 
 MOST_CLUSTERS = 1 << 17
@@ -66,7 +66,7 @@ def _mapped(path: Path, size: int, _sha256: str) -> DiskMap | None:
         try:
             found = layout(read, size, MOST_CLUSTERS)
             clusters = [_stored(file, one, found.compression) for one in found.clusters]
-        except (UnusableImage, Damaged, zstandard.ZstdError):
+        except (UnusableImage, DamagedCluster, zstandard.ZstdError):
             return None
     clusters.sort(key=lambda one: one.offset)
     end = 0
@@ -84,7 +84,7 @@ def _stored(file: IO[bytes], cluster: Cluster, compression: str) -> StoredCluste
     if cluster.compressed:
         content, data = _decompressed(data, compression)
     if len(content) != CLUSTER:
-        raise Damaged("a cluster has another length")
+        raise DamagedCluster("a cluster has another length")
     return StoredCluster(cluster.number, cluster.offset, len(data), zlib.crc32(data), digests(content))
 
 

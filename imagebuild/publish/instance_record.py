@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from imagebuild.publish.first_boot import FirstBootValues, Way
-from imagebuild.publish.instance_xml import MachineChoice
+from imagebuild.publish.instance_xml import HardwareChoice
 
 Sign = Literal["guest agent", "DHCP lease", "login prompt"]
 
@@ -22,7 +22,7 @@ class InstanceRequest:
     version: str = ""
     copy: bool = False
     disk_size: int | None = None
-    machine: MachineChoice = field(default_factory=MachineChoice)
+    machine: HardwareChoice = field(default_factory=HardwareChoice)
     values: FirstBootValues = field(default_factory=FirstBootValues)
 
 

@@ -21,7 +21,7 @@ USER = "user"
 
 
 @dataclass(frozen=True)
-class Origin:
+class InstanceOrigin:
     """Where a machine comes from, as its metadata say; ``sha256`` is that of the system disk's file."""
 
     template: str
@@ -30,7 +30,7 @@ class Origin:
 
 
 @dataclass(frozen=True)
-class MachineChoice:
+class HardwareChoice:
     """What differs from the template's machine: ``memory`` in bytes; each of ``networks`` is a card:
     the name of a libvirt network, ``bridge=NAME`` or ``user``. Without any, the template's cards stay.
     """
@@ -41,7 +41,7 @@ class MachineChoice:
 
 
 @dataclass(frozen=True)
-class Identity:
+class InstanceIdentity:
     """Of a new machine."""
 
     name: str
@@ -50,10 +50,10 @@ class Identity:
 
 def defined(
     version: Published,
-    identity: Identity,
-    origin: Origin,
+    identity: InstanceIdentity,
+    origin: InstanceOrigin,
     paths: Sequence[str],
-    choice: MachineChoice,
+    choice: HardwareChoice,
     *,
     taken: Collection[str],
     kvm: bool,
@@ -90,13 +90,13 @@ def text(root: ET.Element) -> str:
     return ET.tostring(root, encoding="unicode")
 
 
-def origin(element: str) -> Origin:
+def origin(element: str) -> InstanceOrigin:
     """What the metadata of a machine say; somebody may have edited them. Raises UsageError.
 
     libvirt returns the element without its namespace.
     """
     root = safe_xml.any_root(element, "the metadata of a domain", "record of a machine")
-    return Origin(root.get("template", ""), root.get("version", ""), root.get("sha256", ""))
+    return InstanceOrigin(root.get("template", ""), root.get("version", ""), root.get("sha256", ""))
 
 
 def parsed(text: str) -> ET.Element:
@@ -147,7 +147,7 @@ def addresses_in(definitions: Iterable[str]) -> set[str]:
     return {found.lower() for one in definitions for found in _MAC.findall(one)}
 
 
-def _resize(root: ET.Element, choice: MachineChoice) -> None:
+def _resize(root: ET.Element, choice: HardwareChoice) -> None:
     numa, topology = root.find("cpu/numa"), root.find("cpu/topology")
     if numa is not None and (choice.memory is not None or choice.vcpus is not None):
         raise UsageError(

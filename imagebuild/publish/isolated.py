@@ -10,7 +10,7 @@ import logging
 import secrets
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -19,9 +19,9 @@ from imagebuild.errors import HostError, ImageBuildError, Interrupted, UsageErro
 from imagebuild.host.process import Process, TimeoutExpired, end_marked, started
 from imagebuild.printable import one_line
 from imagebuild.project.select import Destination
+from imagebuild.publish.protocol import Progress, TemplateTarget
 from imagebuild.publish.release import ReleaseFile
 from imagebuild.publish.state import RecordError, StoredFile, TemplateState
-from imagebuild.publish.target import Progress, Target
 from imagebuild.publish.target_process import line, value
 
 _MODULE = "imagebuild.publish.target_process"
@@ -76,7 +76,11 @@ class IsolatedTarget:
     def remove(self, file: str) -> None:
         self._call("remove", file)
 
-    def _call(self, name: str, *words: Any, progress: Progress = lambda _done, _total: None) -> Any:
+    def boots(self, template: str, version: str, limit: float, update: Callable[[str], None]) -> None:
+        """See :func:`imagebuild.publish.instance.boots`; if ``update`` raises, the machine is removed."""
+        self._call("boots", template, version, limit, progress=update)
+
+    def _call(self, name: str, *words: Any, progress: Callable[..., None] = lambda *_: None) -> Any:
         self.write((name, words))
         return self.answer(progress)
 
@@ -89,7 +93,7 @@ class IsolatedTarget:
         except OSError as error:
             raise self._gone() from error
 
-    def answer(self, progress: Progress = lambda _done, _total: None) -> Any:
+    def answer(self, progress: Callable[..., None] = lambda *_: None) -> Any:
         """The result of a request; its progress is reported meanwhile. Raises its error."""
         assert self._process.stdout is not None
         for text in self._process.stdout:
@@ -120,7 +124,7 @@ def _error(kind: str, message: str, hint: str | None, exit_code: int) -> ImageBu
 
 
 @contextmanager
-def isolated(destination: Destination) -> Iterator[Target]:
+def isolated(destination: Destination) -> Iterator[TemplateTarget]:
     """The target of a libvirt host, connected in a process that ends with the block."""
     mark = f"target-{secrets.token_hex(8)}"
     argv = [sys.executable, "-m", _MODULE]

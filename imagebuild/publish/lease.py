@@ -31,6 +31,8 @@ _BEAT = 10.0
 """Seconds between two changes of the content."""
 STALE = 60.0
 """Seconds without a change after which the owner counts as dead."""
+EMPTY = 10.0
+"""The same for a lock without content: its owner died before it wrote, which it does at once."""
 _PATIENCE = 1800.0
 """Seconds to wait for a living owner."""
 _LOOK = 2.0
@@ -109,7 +111,7 @@ def _claim(host: LibvirtHost, pool: str, owner: str) -> None:
         found = _content(host, pool)
         if found != seen:
             seen, changed = found, now
-        if found.get("owner") == owner or now - changed > STALE:
+        if found.get("owner") == owner or now - changed > (STALE if found else EMPTY):
             # A file that libvirt does not know yet is in the way, too.
             host.refresh(pool)
             host.delete_volume(pool, NAME)

@@ -13,18 +13,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from imagebuild.errors import HostError, ImageBuildError, UsageError
-from imagebuild.host.libvirt_host import DefinedDomain, LibvirtHost, Pool, connected_to
+from imagebuild.host.libvirt_host import LibvirtHost, connected_to
 from imagebuild.host.process import run
+from imagebuild.host.storage import DefinedDomain, Pool
 from imagebuild.log import logger
 from imagebuild.printable import one_line
 from imagebuild.project.model import Host
 from imagebuild.project.select import Destination
 from imagebuild.publish import definition, lease, names, upload, users
 from imagebuild.publish.agent_client import HostAgent
+from imagebuild.publish.protocol import Progress
 from imagebuild.publish.release import ReleaseFile
 from imagebuild.publish.ssh import SshAddress, SshConnection, connected_by_ssh, on_host
 from imagebuild.publish.state import StoredFile, TemplateState, decoded
-from imagebuild.publish.target import Progress
 
 _FOLDERS = ("dir", "fs", "netfs")
 """Types of pools that are folders."""
@@ -49,7 +50,7 @@ class _Open:
 
 
 class LibvirtTarget:
-    """See :class:`imagebuild.publish.target.Target`. To be used in a ``with`` statement."""
+    """See :class:`imagebuild.publish.protocol.TemplateTarget`. To be used in a ``with`` statement."""
 
     def __init__(self, name: str, host: Host, folder: Path = Path()) -> None:
         self.name = name
@@ -165,8 +166,12 @@ class LibvirtTarget:
         """The names of the pointer domains."""
         return sorted(found.name for found in self.host.domains() if self._is_pointer(found))
 
-    def _is_pointer(self, domain: DefinedDomain) -> bool:
-        return bool(domain.inactive) and self.host.metadata(domain.name, definition.NAMESPACE) is not None
+    def _is_pointer(self, domain: DefinedDomain, *, of_itself: bool = False) -> bool:
+        """Whether a domain has a record; with ``of_itself``, one of a template with its name. A copy
+        that virt-clone made of a pointer has that of another one, and uses the same volumes.
+        """
+        found = self.host.metadata(domain.name, definition.NAMESPACE) if domain.inactive else None
+        return found is not None and (not of_itself or definition.named_in(found) == domain.name)
 
     def state(self, template: str) -> TemplateState | None:
         """The record in the pointer domain; raises HostError if that is somebody's machine."""
@@ -258,7 +263,7 @@ class LibvirtTarget:
             if pool.active:
                 host.refresh(pool.name)
         volumes = {pool.name: host.volumes(pool.name) for pool in pools if pool.active}
-        pointers = frozenset(found.name for found in domains if self._is_pointer(found))
+        pointers = frozenset(found.name for found in domains if self._is_pointer(found, of_itself=True))
         return users.Inventoried(pools, volumes, domains, pointers)
 
     def _with_folders(self, seen: users.Inventoried, files: list[str]) -> users.Inventoried:

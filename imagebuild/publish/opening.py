@@ -2,44 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 
 from imagebuild.project.model import Host
 from imagebuild.project.select import Destination
+from imagebuild.publish.connecting import opened_here
 from imagebuild.publish.places import TargetPlace
-from imagebuild.publish.target import Target
+from imagebuild.publish.protocol import TemplateTarget
 
 
-def opened(destination: Destination) -> AbstractContextManager[Target]:
-    """The target of a destination, which is connected until the context is left.
+def opened(destination: Destination) -> AbstractContextManager[TemplateTarget]:
+    """The target of a destination, which is connected until the context is left; that of a libvirt
+    host in a process of its own.
 
     Raises HostError and UsageError, also when the context is entered.
     """
-    # imported late: each needs libraries of its own, and few commands need all of them
     if isinstance(destination.entry, Host):
         from imagebuild.publish.isolated import isolated
 
         return isolated(destination)
-    return _storage(destination)
-
-
-def opened_here(destination: Destination) -> AbstractContextManager[Target]:
-    """The same in this process, also for a libvirt host."""
-    if isinstance(destination.entry, Host):
-        from imagebuild.publish.libvirt_target import LibvirtTarget
-
-        return LibvirtTarget(destination.name, destination.entry, destination.folder)
-    return _storage(destination)
-
-
-@contextmanager
-def _storage(destination: Destination) -> Iterator[Target]:
-    from imagebuild.publish.targets.opening import storage_target
-
-    assert not isinstance(destination.entry, Host)
-    yield storage_target(destination.name, destination.entry, destination.folder)
+    return opened_here(destination)
 
 
 def places(destinations: Sequence[Destination]) -> list[TargetPlace]:

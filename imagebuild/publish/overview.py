@@ -9,9 +9,9 @@ from typing import Literal
 from imagebuild.publish import names
 from imagebuild.publish.parallel import Attempt, Work
 from imagebuild.publish.places import TargetPlace
+from imagebuild.publish.protocol import TemplateTarget
 from imagebuild.publish.results import TargetResult, TargetStatus
 from imagebuild.publish.state import Published, RecordError, TemplateState
-from imagebuild.publish.target import Target
 from imagebuild.publish.transfer import read_back
 
 Drift = Literal["missing", "incomplete", "altered"]
@@ -87,7 +87,7 @@ def overview(work: Work, places: Sequence[TargetPlace], templates: Sequence[str]
 
 
 class _Look:
-    def __init__(self, target: Target, templates: Sequence[str], attempt: Attempt, *, check: bool) -> None:
+    def __init__(self, target: TemplateTarget, templates: Sequence[str], attempt: Attempt, *, check: bool) -> None:
         self._target = target
         self._names = tuple(templates)
         self._attempt = attempt

@@ -189,6 +189,9 @@ class Work:
         return kind(**attempt.values("interrupted") | {"message": message})
 
     def _failed(self, attempt: Attempt, kind: type[Result], error: ImageBuildError) -> Result:
-        ended = self.stop.is_set()  # a program or connection that was ended then fails in its own way
+        if self.stop.is_set():  # a program or connection that was ended then fails in its own way
+            logger.info("%s after the interruption: %s", attempt.target, error)
+            hint = "run the command again to complete it"
+            return kind(**attempt.values("interrupted") | {"message": "interrupted", "hint": hint, "exit_code": 130})
         why = {"message": error.message, "hint": error.hint or "", "exit_code": error.exit_code}
-        return kind(**attempt.values("interrupted" if ended else "failed") | why)
+        return kind(**attempt.values("failed") | why)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-from imagebuild.publish.target import Target
+from imagebuild.publish.protocol import TemplateTarget
 
 
 @dataclass(frozen=True)
@@ -16,5 +16,5 @@ class TargetPlace:
     """
 
     name: str
-    open: Callable[[], AbstractContextManager[Target]]
+    open: Callable[[], AbstractContextManager[TemplateTarget]]
     uri: str = ""

@@ -14,9 +14,9 @@ from imagebuild.publish import names
 from imagebuild.publish import state as records
 from imagebuild.publish.parallel import Attempt, Work
 from imagebuild.publish.places import TargetPlace
+from imagebuild.publish.protocol import TemplateTarget
 from imagebuild.publish.results import TargetResult, TargetStatus
 from imagebuild.publish.state import Published, StoredFile, TemplateState
-from imagebuild.publish.target import Target
 from imagebuild.publish.transfer import switch
 
 
@@ -99,7 +99,7 @@ def prune(
 
 
 class _Pruning:
-    def __init__(self, target: Target, templates: Sequence[str], keep: int, attempt: Attempt) -> None:
+    def __init__(self, target: TemplateTarget, templates: Sequence[str], keep: int, attempt: Attempt) -> None:
         self._target = target
         self._keep = keep
         self._attempt = attempt

@@ -71,7 +71,7 @@ def release(artifact: Artifact, template: str = "") -> Release:
         verdict = str((content.get("verification") or {}).get("verdict", ""))
         first_boot = _support(content)
         definition = artifact.domain.read_text(encoding="utf-8")
-    except (OSError, ValueError, AttributeError) as error:
+    except (OSError, ValueError, AttributeError, TypeError) as error:
         raise UsageError(f"{artifact.folder} is not a complete artifact: {error}", "build it again") from error
     images = _qcow2(artifact, manifest.images)
     files = []

@@ -8,9 +8,9 @@ from dataclasses import replace
 from imagebuild.errors import ImageBuildError
 from imagebuild.publish.parallel import Attempt, Work
 from imagebuild.publish.places import TargetPlace
+from imagebuild.publish.protocol import TemplateTarget
 from imagebuild.publish.results import TargetResult
 from imagebuild.publish.state import Published, TemplateState
-from imagebuild.publish.target import Target
 from imagebuild.publish.transfer import read_back, switch
 
 
@@ -30,7 +30,7 @@ def roll_back(work: Work, places: Sequence[TargetPlace], template: str, to: str 
     return work.each(places, "rollback", TargetResult, one)
 
 
-def _one(target: Target, template: str, to: str, attempt: Attempt) -> TargetResult:
+def _one(target: TemplateTarget, template: str, to: str, attempt: Attempt) -> TargetResult:
     attempt.enter("read", "reading the record")
     before = target.state(template)
     if before is None:
@@ -59,7 +59,7 @@ def _wanted(before: TemplateState, to: str, where: str) -> Published:
     return found
 
 
-def check_stored(target: Target, version: Published, attempt: Attempt) -> None:
+def check_stored(target: TemplateTarget, version: Published, attempt: Attempt) -> None:
     """Read back the files of a version. Raises ImageBuildError if one is not what was published."""
     for file in version.files:
         found = read_back(target, file, attempt)
@@ -71,7 +71,7 @@ def check_stored(target: Target, version: Published, attempt: Attempt) -> None:
             )
 
 
-def undo(target: Target, before: TemplateState, version: str, attempt: Attempt) -> None:
+def undo(target: TemplateTarget, before: TemplateState, version: str, attempt: Attempt) -> None:
     """Undo the switch to ``version``: what was current and previous becomes that again. The version
     stays in the record. Raises ImageBuildError.
     """

@@ -79,9 +79,14 @@ class SshConnection:
         return ["ssh", *self._shared(), *self._address.options(), "--", self._address.host]
 
     def libvirt_uri(self, uri: str) -> str:
-        """``uri`` so that libvirt uses this connection: its program is a script that calls ssh."""
+        """``uri`` so that libvirt uses this connection: its program is a script that calls ssh.
+
+        A signal for the process group, such as Ctrl-C, does not end it: what was begun on the host is
+        undone over this connection.
+        """
         script = self._folder / "ssh"
-        words = " ".join(map(shell_word, ["ssh", *self._shared(), *self._address.options()]))
+        apart = ["setsid"] if shutil.which("setsid") else []
+        words = " ".join(map(shell_word, [*apart, "ssh", *self._shared(), *self._address.options()]))
         script.write_text(f'#!/bin/sh\nexec {words} "$@"\n')
         script.chmod(0o700)
         parts = urlsplit(uri)

@@ -24,7 +24,8 @@ from imagebuild.errors import ImageBuildError, from_os
 from imagebuild.host import process
 
 CALLS = frozenset(("templates", "state", "stored", "send", "digest", "switch", "used", "remove"))
-"""The methods of a target that can be asked for; ``lock`` and ``unlock`` enter and leave its lock."""
+"""The methods of a target that can be asked for; ``lock`` and ``unlock`` enter and leave its lock,
+and ``boots`` makes a machine (:mod:`imagebuild.publish.instance`)."""
 WITH_PROGRESS = frozenset(("send", "digest"))
 _CLEAR_UP = 60.0
 """Seconds for clearing up after an interruption; then the process ends in any case."""
@@ -63,7 +64,7 @@ class _Worker:
     def run(self) -> None:
         threading.Thread(target=self.read, daemon=True).start()
         destination, mark = self._requests.get()
-        from imagebuild.publish.opening import opened_here  # with the libraries that a host needs
+        from imagebuild.publish.connecting import opened_here  # with the libraries that a host needs
 
         with process.marked(mark), ExitStack() as opened:
             target = self._answered(lambda: opened.enter_context(opened_here(destination)), silent=True)
@@ -76,9 +77,16 @@ class _Worker:
             self._answered(lambda: lock.enter_context(target.lock()), silent=True)
         elif name == "unlock":
             self._answered(lock.close)
+        elif name == "boots":
+            self._answered(lambda: self._boots(target, *words))
         elif name in CALLS:
             progress = (lambda done, total: self.reply("progress", (done, total)),) if name in WITH_PROGRESS else ()
             self._answered(lambda: getattr(target, name)(*words, *progress))
+
+    def _boots(self, target: Any, template: str, version: str, limit: float) -> None:
+        from imagebuild.publish.instance import boots
+
+        boots(target, template, version, limit=limit, update=lambda detail: self.reply("progress", (detail,)))
 
     def _answered(self, call: Any, *, silent: bool = False) -> Any:
         """Make a call and reply with its result, or only that there is one, or with its error."""
@@ -104,6 +112,7 @@ class _Forwarded(logging.Handler):
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the input ends too, and must not interrupt the clearing up
     raise KeyboardInterrupt
 
 

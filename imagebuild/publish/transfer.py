@@ -8,14 +8,16 @@ from imagebuild.errors import HostError, ImageBuildError
 from imagebuild.log import logger
 from imagebuild.publish import state as records
 from imagebuild.publish.parallel import Attempt
+from imagebuild.publish.protocol import TemplateTarget
 from imagebuild.publish.publication import Publication
 from imagebuild.publish.release import ReleaseFile
 from imagebuild.publish.results import TargetResult
 from imagebuild.publish.state import StoredFile, TemplateState
-from imagebuild.publish.target import Target
 
 
-def publish_to(target: Target, wanted: Publication, attempt: Attempt) -> tuple[TargetResult, TemplateState | None]:
+def publish_to(
+    target: TemplateTarget, wanted: Publication, attempt: Attempt
+) -> tuple[TargetResult, TemplateState | None]:
     """Publish to one target; also returns the record that was there before.
 
     Raises ImageBuildError; the target is then as it was, except for files that no record names.
@@ -24,7 +26,7 @@ def publish_to(target: Target, wanted: Publication, attempt: Attempt) -> tuple[T
 
 
 class _Transfer:
-    def __init__(self, target: Target, wanted: Publication, attempt: Attempt) -> None:
+    def __init__(self, target: TemplateTarget, wanted: Publication, attempt: Attempt) -> None:
         self._target = target
         self._wanted = wanted
         self._attempt = attempt
@@ -130,14 +132,14 @@ def recorded_in(before: TemplateState | None, wanted: Publication, where: str) -
     return there is not None
 
 
-def read_back(target: Target, stored: StoredFile, attempt: Attempt) -> str:
+def read_back(target: TemplateTarget, stored: StoredFile, attempt: Attempt) -> str:
     """The SHA-256 of what a target has under a name; empty if it has nothing."""
     detail = "reading back what is stored"
     attempt.enter("check", detail)
     return target.digest(stored, lambda done, total: attempt.update(detail, done, total))
 
 
-def switch(target: Target, after: TemplateState, attempt: Attempt) -> None:
+def switch(target: TemplateTarget, after: TemplateState, attempt: Attempt) -> None:
     """Replace the record, and read it back.
 
     An error whose effect can be read is none if the record is there. Raises ImageBuildError.

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from imagebuild.errors import ImageBuildError
 from imagebuild.host.libvirt_host import BLOCK, LibvirtHost, VolumeExistsError
+from imagebuild.publish.protocol import Progress
 from imagebuild.publish.state import StoredFile
-from imagebuild.publish.target import Progress
 
 _PROBE = 64 << 10
 """Bytes that are compared at one place."""

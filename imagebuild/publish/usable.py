@@ -5,19 +5,20 @@ from __future__ import annotations
 import time
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
-from imagebuild.errors import BootFailed, BootStalled
+from imagebuild.errors import BootFailed, BootStalled, HostError
 from imagebuild.host.domain import AgentSilent, RunningDomain, SerialStream
 from imagebuild.host.libvirt_host import LibvirtHost
+from imagebuild.log import logger
 from imagebuild.publish.instance_record import Sign, Usable
 from imagebuild.verify.boot_console import BootConsole
 
 _POLL = 0.5
 _ASK = 2.0
 """Seconds between two questions to the guest agent and about leases."""
-_ADDRESS = 10.0
-"""Seconds that a usable machine gets to have an address."""
+_ADDRESS = 0.1
+"""The part of the limit that a usable machine gets to have an address."""
 _AGENT_TIMEOUT = 5
 SERIAL = "serial0"
 
@@ -38,11 +39,14 @@ def wait(host: LibvirtHost, name: str, machine: ET.Element, limit: float, update
 
 @contextmanager
 def _console(domain: RunningDomain, machine: ET.Element) -> Iterator[SerialStream | None]:
-    """The first serial port, if there is one that libvirt gives to others."""
-    if machine.find("devices/serial[@type='pty']") is None:
-        yield None
-        return
-    with domain.serial(SERIAL) as stream:
+    """The first serial port, if there is one and libvirt lets this user read it."""
+    with ExitStack() as opened:
+        stream = None
+        if machine.find("devices/serial[@type='pty']") is not None:
+            try:
+                stream = opened.enter_context(domain.serial(SERIAL))
+            except HostError as error:
+                logger.warning("%s: its console is not read: %s", domain.name, error)
         yield stream
 
 
@@ -119,7 +123,7 @@ class _Wait:
 
     def _address(self, sign: Sign) -> str:
         """An address, which may come a moment later than the first sign; empty if there is none."""
-        until = time.monotonic() + _ADDRESS
+        until = time.monotonic() + _ADDRESS * self._limit
         while True:
             self._update("asking for its address")
             found = self._domain.addresses("lease") if self._has_leases else []

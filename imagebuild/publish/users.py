@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from imagebuild.host import safe_xml
-from imagebuild.host.libvirt_host import DefinedDomain, Pool, Volume
+from imagebuild.host.storage import DefinedDomain, Pool, PoolVolume
 
 _SOURCES = ("file", "dev", "name", "volume")
 """Attributes of ``source`` that can name a volume or its file (libvirt's formatdomain.html)."""
@@ -27,7 +27,7 @@ class Inventoried:
     """
 
     pools: Sequence[Pool]
-    volumes: Mapping[str, Sequence[Volume]]
+    volumes: Mapping[str, Sequence[PoolVolume]]
     domains: Sequence[DefinedDomain]
     pointers: frozenset[str]
 

@@ -13,12 +13,12 @@ from imagebuild.progress import SILENT_REPORTER
 from imagebuild.publish import names, state
 from imagebuild.publish.parallel import Work
 from imagebuild.publish.places import TargetPlace
+from imagebuild.publish.protocol import Progress
 from imagebuild.publish.publication import Publication
 from imagebuild.publish.publishing import Publishing
 from imagebuild.publish.release import Release, ReleaseFile
 from imagebuild.publish.results import TargetResult
 from imagebuild.publish.state import StoredFile, TemplateState
-from imagebuild.publish.target import Progress
 
 DEFINITION = "<domain type='kvm'/>"
 

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
 from imagebuild.errors import UsageError
 from imagebuild.publish import definition, instance_xml
-from imagebuild.publish.instance_xml import Identity, MachineChoice, Origin
+from imagebuild.publish.instance_xml import HardwareChoice, InstanceIdentity, InstanceOrigin
 from tests.publish.conftest import DEFINITION, published
 
 UUID = "5216aed5-6fc9-4944-aa60-7d34cd12ba5d"
-ORIGIN = Origin("web", "1", "a" * 64)
+ORIGIN = InstanceOrigin("web", "1", "a" * 64)
 
 
-def made(choice: MachineChoice | None = None, *, text: str = DEFINITION, disks: int = 1, **more: object) -> ET.Element:
+def made(choice: HardwareChoice | None = None, *, text: str = DEFINITION, disks: int = 1, **more: object) -> ET.Element:
     paths = [f"/pool/vm-{number}.qcow2" for number in range(1, disks + 1)]
-    options = {"taken": set(), "kvm": True, **more}
-    version = published("1", definition=text, disks=disks)
-    return instance_xml.defined(version, Identity("vm", UUID), ORIGIN, paths, choice or MachineChoice(), **options)  # type: ignore[arg-type]
+    options: dict[str, Any] = {"taken": set(), "kvm": True, **more}
+    version, identity = published("1", definition=text, disks=disks), InstanceIdentity("vm", UUID)
+    return instance_xml.defined(version, identity, ORIGIN, paths, choice or HardwareChoice(), **options)
 
 
 def test_it_is_another_machine_than_the_template() -> None:
@@ -48,7 +49,7 @@ def test_its_metadata_say_where_it_comes_from() -> None:
     assert element is not None
     assert instance_xml.origin(ET.tostring(element, encoding="unicode")) == ORIGIN
     # as libvirt returns it
-    assert instance_xml.origin('<instance template="web" version="1" sha256="x"/>') == Origin("web", "1", "x")
+    assert instance_xml.origin('<instance template="web" version="1" sha256="x"/>') == InstanceOrigin("web", "1", "x")
 
 
 def test_memory_and_cpus() -> None:
@@ -57,7 +58,7 @@ def test_memory_and_cpus() -> None:
         '<cputune><vcpupin vcpu="3" cpuset="0"/></cputune>'
         '<cpu mode="host-passthrough"><topology sockets="1" cores="4" threads="1"/></cpu>',
     )
-    root = made(MachineChoice(memory=2 << 30, vcpus=3), text=text)
+    root = made(HardwareChoice(memory=2 << 30, vcpus=3), text=text)
     assert [(one.text, one.get("unit")) for one in root.findall("memory")] == [("2097152", "KiB")]
     assert root.findtext("currentMemory") == "2097152"
     (vcpu,) = root.findall("vcpu")
@@ -72,7 +73,7 @@ def test_numa_nodes_name_memory_and_cpus() -> None:
         '<cpu mode="host-passthrough"><numa><cell id="0" cpus="0" memory="131072" unit="KiB"/></numa></cpu>',
     )
     with pytest.raises(UsageError, match="NUMA"):
-        made(MachineChoice(vcpus=3), text=text)
+        made(HardwareChoice(vcpus=3), text=text)
 
 
 @pytest.mark.parametrize(
@@ -84,7 +85,7 @@ def test_numa_nodes_name_memory_and_cpus() -> None:
     ],
 )
 def test_networks(networks: Sequence[str], expected: list[tuple[str, dict[str, str]]]) -> None:
-    root = made(MachineChoice(networks=tuple(networks)))
+    root = made(HardwareChoice(networks=tuple(networks)))
     found = []
     for card in root.findall("devices/interface"):
         source = card.find("source")
@@ -98,7 +99,7 @@ def test_networks(networks: Sequence[str], expected: list[tuple[str, dict[str, s
 @pytest.mark.parametrize("word", ["", "bridge=", "a b", "vde=x", "../x", "bridge=br0\n"])
 def test_wrong_networks(word: str) -> None:
     with pytest.raises(UsageError, match="--network"):
-        made(MachineChoice(networks=(word,)))
+        made(HardwareChoice(networks=(word,)))
 
 
 def test_a_seed_is_a_read_only_cd_behind_the_disks() -> None:

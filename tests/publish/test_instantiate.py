@@ -2,26 +2,38 @@
 
 from __future__ import annotations
 
+import json
+import os
+import signal
 import subprocess
+import sys
 import threading
+import time
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 
+import imagebuild
 from imagebuild.anaconda import iso
-from imagebuild.errors import BootFailed, BootStalled, HostError, ImageBuildError, UsageError
+from imagebuild.errors import BootFailed, BootStalled, HostError, ImageBuildError, Interrupted, UsageError
 from imagebuild.host.libvirt_host import LibvirtHost
-from imagebuild.publish import instance, instance_xml
+from imagebuild.project.select import Destination
+from imagebuild.publish import instance, instance_making, instance_xml
+from imagebuild.publish.canary_boot import boot_check
 from imagebuild.publish.first_boot import FirstBootValues
 from imagebuild.publish.instance_record import InstanceRequest
-from imagebuild.publish.instance_xml import MachineChoice
+from imagebuild.publish.instance_xml import HardwareChoice
 from imagebuild.publish.libvirt_target import LibvirtTarget
+from imagebuild.publish.opening import opened
+from imagebuild.publish.places import TargetPlace
 from imagebuild.publish.release import Release
 from imagebuild.publish.state import FirstBootSupport, first
+from imagebuild.publish.targets.local_folder import FolderTarget
 from tests.publish.conftest import entry
 from tests.publish.fleet import FleetHost, fleet
 
@@ -95,7 +107,7 @@ def test_an_overlay(target: LibvirtTarget, host: FleetHost) -> None:
 
 
 def test_a_copy_of_another_size_that_runs(target: LibvirtTarget, host: FleetHost) -> None:
-    choice = MachineChoice(memory=64 * MIB, vcpus=2, networks=("user", "user"))
+    choice = HardwareChoice(memory=64 * MIB, vcpus=2, networks=("user", "user"))
     wanted = InstanceRequest("web", "vm2", copy=True, disk_size=64 * MIB, machine=choice)
     made = instance.instantiate(target, wanted, start=True)
     assert host.virsh("domstate", "vm2").strip() == "running"
@@ -136,6 +148,29 @@ def test_a_seed_for_cloud_init(target: LibvirtTarget, host: FleetHost, tmp_path:
     instance.removed(target, "vm3")
 
 
+def test_several_disks_without_a_shell_on_the_host(
+    host: FleetHost, target: LibvirtTarget, make_release: Callable[..., Release]
+) -> None:
+    one, two = make_release("2", template="two"), make_release("2", template="two-disk2", mib=1)
+    disk = one.definition[one.definition.index("    <disk") : one.definition.index("    <interface")]
+    text = one.definition.replace(disk, disk + disk.replace("vda", "vdb"))
+    with LibvirtTarget("host1", entry(host, shell=False)) as plain:
+        publish(plain, replace(one, files=(*one.files, *two.files), definition=text), FirstBootSupport(cloud_init=True))
+        made = instance.instantiate(plain, InstanceRequest("two", "vm16", disk_size=64 * MIB), start=True)
+        assert made.volumes == ("vm16.qcow2", "vm16-disk2.qcow2", "vm16-seed.iso")
+        assert [volume(host, name).findtext("capacity") for name in made.volumes[:2]] == [str(64 * MIB), str(2 * MIB)]
+        disks = ET.fromstring(host.virsh("dumpxml", "vm16")).findall("devices/disk")
+        assert [found.find("target").get("dev") for found in disks] == ["vda", "vdb", "sda"]  # type: ignore[union-attr]
+        backing = [found.find("backingStore/source") for found in disks[:2]]
+        assert [found.get("file").rpartition("/")[2] for found in backing] == [  # type: ignore[union-attr]
+            file.stored.name for file in (*one.files, *two.files)
+        ]
+        instance.removed(plain, "vm16")
+    host.virsh("undefine", "two")
+    for file in (*one.files, *two.files):
+        host.virsh("vol-delete", file.stored.name, "default")
+
+
 def test_a_guest_that_takes_no_values_gets_none(target: LibvirtTarget, host: FleetHost) -> None:
     made = instance.instantiate(target, InstanceRequest("old", "vm_4"))  # no host name, and needs none
     assert (made.way, made.hostname, made.volumes) == ("", "", ("vm_4.qcow2",))
@@ -154,7 +189,7 @@ def test_a_guest_that_takes_no_values_gets_none(target: LibvirtTarget, host: Fle
         (InstanceRequest("web", "web--1--0123456789abcdef"), "not a valid name", "letters"),
         (InstanceRequest("web", "vm_1"), "vm_1 as its host name", "--hostname"),
         (InstanceRequest("web", "vm", disk_size=MIB), "cannot become smaller", None),
-        (InstanceRequest("web", "vm", machine=MachineChoice(networks=("lan",))), "has no network lan", "network user"),
+        (InstanceRequest("web", "vm", machine=HardwareChoice(networks=("lan",))), "has no network lan", "network user"),
         (InstanceRequest("web", "vm", values=FirstBootValues(user_data=USER_DATA)), "takes no user data", "cloud-init"),
         (InstanceRequest("old", "vm", values=FirstBootValues("a")), "takes neither", "cloud-init"),
     ],
@@ -249,7 +284,7 @@ def test_what_cannot_be_removed_again_is_named(target: LibvirtTarget, monkeypatc
 
     with monkeypatch.context() as patched:
         patched.setattr(LibvirtHost, "define", fails)
-        patched.setattr(instance, "_deleted", fails)
+        patched.setattr(instance_making, "_deleted", fails)
         with pytest.raises(HostError) as raised:
             instance.instantiate(target, InstanceRequest("web", "vm9"))
     assert raised.value.hint == "what could not be removed again: the volume vm9.qcow2"
@@ -263,6 +298,19 @@ def test_no_room(target: LibvirtTarget, host: FleetHost) -> None:
             instance.instantiate(target, InstanceRequest("web", "vm10"))
     finally:
         host.clear()
+
+
+def test_a_network_that_is_not_active(target: LibvirtTarget, host: FleetHost) -> None:
+    wanted = InstanceRequest("web", "vm15", machine=HardwareChoice(networks=("default",)))
+    host.virsh("net-destroy", "default")
+    try:
+        with pytest.raises(HostError, match="the network default is not active") as raised:
+            instance.instantiate(target, wanted, start=True)
+        assert raised.value.hint == "start it: virsh net-start default"
+        instance.instantiate(target, wanted)
+        instance.removed(target, "vm15")
+    finally:
+        host.virsh("net-start", "default")
 
 
 def test_a_volume_that_was_altered_is_not_used(target: LibvirtTarget, host: FleetHost) -> None:
@@ -299,6 +347,16 @@ def test_only_what_was_made_here_is_removed(target: LibvirtTarget, host: FleetHo
     host.virsh("vol-delete", "data.qcow2", "default")
 
 
+def test_a_clone_of_a_pointer_uses_its_volumes(target: LibvirtTarget, host: FleetHost) -> None:
+    host.run("virt-clone", "--quiet", "--original", "web", "--name", "clone", "--auto-clone")
+    state = target.state("web")
+    assert state is not None
+    assert target.used(state) == {Path(current(target)).name: "the domain clone"}
+    with pytest.raises(UsageError, match="clone was not made by"):
+        instance.removed(target, "clone")
+    host.virsh("undefine", "clone")
+
+
 def test_a_machine_that_does_not_boot(target: LibvirtTarget) -> None:
     made = instance.instantiate(target, InstanceRequest("web", "vm13"), start=True)
     with pytest.raises(BootStalled, match="vm13 was not usable within 3 s"):
@@ -319,3 +377,43 @@ def test_a_machine_that_is_ended_while_it_boots(target: LibvirtTarget, host: Fle
 def test_a_version_that_does_not_boot_leaves_nothing(target: LibvirtTarget) -> None:
     with pytest.raises(BootStalled):
         instance.boots(target, "web", "1", limit=1)
+
+
+def test_a_canary_that_does_not_boot_is_not_good(
+    target: LibvirtTarget, host: FleetHost, make_release: Callable[..., Release]
+) -> None:
+    place = TargetPlace("host1", lambda: opened(Destination("host1", entry(host), Path())))
+    release, stop = make_release("1"), threading.Event()
+    with pytest.raises(ImageBuildError, match="was not usable within 1 s"):
+        boot_check(1, stop)(place, release)
+    interrupting = threading.Timer(3, stop.set)
+    interrupting.start()
+    with pytest.raises(Interrupted):
+        boot_check(60, stop)(place, release)
+    interrupting.join()
+
+
+def test_storage_cannot_boot_anything(make_release: Callable[..., Release], tmp_path: Path) -> None:
+    place = TargetPlace("here", lambda: nullcontext(FolderTarget("here", tmp_path)))
+    with pytest.raises(ImageBuildError, match="here is not a libvirt host"):
+        boot_check(1, threading.Event())(place, make_release("1"))
+
+
+@pytest.mark.parametrize("seconds", [1.0, 1.5, 2.0])
+def test_ctrl_c_leaves_nothing(target: LibvirtTarget, host: FleetHost, tmp_path: Path, seconds: float) -> None:
+    """A terminal sends the signal to all processes, also to those that connect to the host."""
+    values = {"uri": host.uri, "identity_file": str(host.identity), "known_hosts_file": str(host.known_hosts)}
+    (tmp_path / "imagebuild.yaml").write_text(json.dumps({"hosts": {"host1": values}}))
+    argv = [sys.executable, "-m", "imagebuild", "instantiate", "cloud", "vm17", "--on", "host1", "--copy", "--wait"]
+    process = subprocess.Popen(
+        argv, cwd=tmp_path, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(imagebuild.__file__).parents[1])},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
+    time.sleep(seconds)
+    os.killpg(process.pid, signal.SIGINT)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+    assert "could not be removed" not in said
+    if "vm17" in there(host)[0]:  # it was complete, and waited for
+        instance.removed(target, "vm17")

@@ -155,7 +155,7 @@ def test_the_lock_of_a_dead_publisher_is_taken_over(
 def test_a_file_in_place_of_the_lock_does_not_block_for_ever(
     libvirt: LibvirtHost, machine: FleetHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lease, "STALE", 3.0)
+    monkeypatch.setattr(lease, "EMPTY", 3.0)
     machine.run("sh", "-c", f"echo '[[[[' > {machine.pool_path}/{lease.NAME}")
     with lease.leased(libvirt, machine.tls_uri, "default") as held:
         held.check()

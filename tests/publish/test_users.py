@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from imagebuild.host.libvirt_host import DefinedDomain, Pool, Volume
+from imagebuild.host.storage import DefinedDomain, Pool, PoolVolume
 from imagebuild.publish import users
 from imagebuild.publish.users import Inventoried
 
@@ -11,8 +11,8 @@ ONE = "web--1--0123456789abcdef.qcow2"
 TWO = "web--2--fedcba9876543210.qcow2"
 
 
-def volume(name: str, backing: str = "", *, folder: str = FOLDER, format: str = "qcow2") -> Volume:
-    return Volume(name, f"{folder}/{name}", "qcow2", 1 << 30, 1 << 20, backing, format if backing else "")
+def volume(name: str, backing: str = "", *, folder: str = FOLDER, format: str = "qcow2") -> PoolVolume:
+    return PoolVolume(name, f"{folder}/{name}", "qcow2", 1 << 30, 1 << 20, backing, format if backing else "")
 
 
 def domain(name: str, *sources: str, active: bool = False, extra: str = "", driver: str = "qcow2") -> DefinedDomain:
@@ -21,7 +21,7 @@ def domain(name: str, *sources: str, active: bool = False, extra: str = "", driv
     return DefinedDomain(name, "uuid", active, text, (text, *([extra] if extra else [])))
 
 
-def seen(*volumes: Volume, domains: tuple[DefinedDomain, ...] = (), pointers: tuple[str, ...] = ()) -> Inventoried:
+def seen(*volumes: PoolVolume, domains: tuple[DefinedDomain, ...] = (), pointers: tuple[str, ...] = ()) -> Inventoried:
     pools = [Pool("default", "dir", FOLDER, active=True, available=1 << 30)]
     return Inventoried(pools, {"default": volumes}, domains, frozenset(pointers))
 

@@ -118,7 +118,7 @@ def mirrored(url: str, target: Path, keyring: Path | None = None, *words: str) -
     program = Path(sys.executable).with_name("sstream-mirror")
     verify = ["--no-verify"] if keyring is None else [f"--keyring={keyring}"]
     index = f"{url}/streams/v1/index.{'json' if keyring is None else 'sjson'}"
-    argv = [program, *verify, *words, index, target]
+    argv = [sys.executable, program, *verify, *words, index, target]
     return subprocess.run(argv, capture_output=True, text=True, check=False, timeout=120)
 
 

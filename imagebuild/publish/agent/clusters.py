@@ -40,7 +40,7 @@ class Cluster(NamedTuple):
     compressed: bool
 
 
-class Layout(NamedTuple):
+class ImageLayout(NamedTuple):
     """The disk's size in bytes, the compression (``zlib`` or ``zstd``), and the clusters that have
     data, in the disk's order.
     """
@@ -50,7 +50,7 @@ class Layout(NamedTuple):
     clusters: List[Cluster]
 
 
-def layout(read: Read, size: int, most: int) -> Layout:
+def layout(read: Read, size: int, most: int) -> ImageLayout:
     """The layout of a qcow2 file of ``size`` bytes with at most ``most`` clusters of data. Raises
     UnusableImage.
     """
@@ -74,7 +74,7 @@ def layout(read: Read, size: int, most: int) -> Layout:
             _add(found, number * _ENTRIES, _numbers(read, table_at, _ENTRIES), size)
         if len(found) > most:
             raise UnusableImage("it has too much data")
-    return Layout(disk, "zstd" if kind else "zlib", found)
+    return ImageLayout(disk, "zstd" if kind else "zlib", found)
 
 
 def _add(found: List[Cluster], first: int, table: "array.array[int]", size: int) -> None:

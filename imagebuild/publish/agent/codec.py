@@ -15,7 +15,7 @@ _WINDOW = -12
 _MEMORY = 9
 
 
-class Damaged(Exception):
+class DamagedCluster(Exception):
     """Compressed data is not what it should be."""
 
 
@@ -28,14 +28,14 @@ class Zlib:
         return squeezer.compress(data) + squeezer.flush()
 
     def decompress(self, data: bytes, length: int = CLUSTER) -> bytes:
-        """``length`` bytes; ``data`` may have more at its end. Raises Damaged."""
+        """``length`` bytes; ``data`` may have more at its end. Raises DamagedCluster."""
         inflater = zlib.decompressobj(_WINDOW)
         try:
             found = inflater.decompress(data, length)
         except zlib.error as error:
-            raise Damaged(str(error)) from None
+            raise DamagedCluster(str(error)) from None
         if len(found) != length:
-            raise Damaged("the length is wrong")
+            raise DamagedCluster("the length is wrong")
         return found
 
 
@@ -56,15 +56,15 @@ class Zstd:
             self._contexts.compressing, buffer, len(buffer), data, len(data), level
         )
         if self._library.ZSTD_isError(length):
-            raise Damaged("the cluster cannot be compressed")
+            raise DamagedCluster("the cluster cannot be compressed")
         return ctypes.string_at(buffer, length)
 
     def decompress(self, data: bytes, length: int = CLUSTER) -> bytes:
-        """``length`` bytes; ``data`` may have more at its end. Raises Damaged."""
+        """``length`` bytes; ``data`` may have more at its end. Raises DamagedCluster."""
         library, buffer = self._library, ctypes.create_string_buffer(length)
         size = library.ZSTD_findFrameCompressedSize(data, len(data))
         if library.ZSTD_isError(size) or library.ZSTD_decompress(buffer, length, data, size) != length:
-            raise Damaged("this is not a frame of that length")
+            raise DamagedCluster("this is not a frame of that length")
         return buffer.raw
 
 

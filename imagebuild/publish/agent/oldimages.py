@@ -7,7 +7,7 @@ from hashlib import blake2b
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from .clusters import Cluster, UnusableImage, layout
-from .codec import CLUSTER, Damaged, Zlib, zstd
+from .codec import CLUSTER, DamagedCluster, Zlib, zstd
 
 BLOCK = 4096
 """File systems place their data at multiples of this, so a file that moved is found again."""
@@ -57,12 +57,12 @@ class OldImage:
         """Blocks of the disk, with and without data."""
 
     def content(self, number: int) -> bytes:
-        """A cluster's data. Raises Damaged or KeyError if it has none."""
+        """A cluster's data. Raises DamagedCluster or KeyError if it has none."""
         cluster = self.clusters[number]
         data = os.pread(self._descriptor, cluster.length, cluster.offset)
         content: bytes = self._codec.decompress(data) if cluster.compressed else data
         if len(content) != CLUSTER:
-            raise Damaged("the file is cut off")
+            raise DamagedCluster("the file is cut off")
         return content
 
     def close(self) -> None:
@@ -90,7 +90,7 @@ class OldImages:
             for number in sorted(image.clusters):
                 try:
                     found.append(digests(image.content(number)))
-                except Damaged:
+                except DamagedCluster:
                     continue
                 numbers.append((base // PER_CLUSTER + number).to_bytes(8, "big"))
                 done += CLUSTER
@@ -98,7 +98,7 @@ class OldImages:
         return zlib.compress(b"".join(numbers + found), 1)
 
     def cluster(self, number: int) -> bytes:
-        """A cluster's data, by its number over all disks. Raises Damaged or KeyError."""
+        """A cluster's data, by its number over all disks. Raises DamagedCluster or KeyError."""
         found = self._cache.pop(number, None)
         if found is None:
             base, image = next(one for one in reversed(self._images) if one[0] // PER_CLUSTER <= number)
@@ -120,6 +120,6 @@ def reproduces(codec: Any, samples: List[bytes], levels: List[int]) -> Optional[
         try:
             if all(codec.compress(codec.decompress(one), level) == one for one in samples):
                 return level
-        except Damaged:
+        except DamagedCluster:
             return None
     return None

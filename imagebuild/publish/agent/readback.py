@@ -14,6 +14,7 @@ _PAGE = 1 << 16
 
 def digest(descriptor: int, size: int, progress: Callable[[int], None]) -> str:
     """The SHA-256 of a file's first ``size`` bytes, read from the disk."""
+    os.fdatasync(descriptor)  # a page that is not written cannot leave the cache
     os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
     hasher, at = hashlib.sha256(), 0
     while at < size:

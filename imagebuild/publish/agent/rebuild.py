@@ -9,7 +9,7 @@ import zlib
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Callable, Deque, Iterator, List, NamedTuple, Optional, Tuple
 
-from .codec import CLUSTER, Damaged
+from .codec import CLUSTER, DamagedCluster
 from .oldimages import BLOCK, PER_CLUSTER, OldImages
 
 CLUSTER_SEGMENT, REST, KEPT = 0, 1, 2
@@ -26,7 +26,7 @@ class BadPlan(Exception):
     """A plan makes no sense."""
 
 
-class Plan(NamedTuple):
+class RebuildPlan(NamedTuple):
     """Segments of the file as (kind, length), runs of blocks as (kind, count, first old block), and the
     CRC-32 of each cluster as it is stored.
     """
@@ -36,7 +36,7 @@ class Plan(NamedTuple):
     checks: List[int]
 
 
-def unpacked(data: bytes, size: int) -> Plan:
+def unpacked(data: bytes, size: int) -> RebuildPlan:
     """The plan of a file of ``size`` bytes. Raises BadPlan."""
     try:
         inflater = zlib.decompressobj()
@@ -59,7 +59,7 @@ def unpacked(data: bytes, size: int) -> Plan:
         raise BadPlan("its lengths contradict each other")
     if sum(count for _, count, _ in runs) != clusters * PER_CLUSTER:
         raise BadPlan("it has not the blocks of its clusters")
-    return Plan(segments, runs, checks)
+    return RebuildPlan(segments, runs, checks)
 
 
 def _numbers(text: bytes) -> Iterator[int]:
@@ -93,7 +93,7 @@ class Blocks:
                 some = min(some, PER_CLUSTER - first % PER_CLUSTER)
                 try:
                     parts.append(self._old(first, some))
-                except (Damaged, KeyError):
+                except (DamagedCluster, KeyError):
                     damaged = True
             else:
                 parts.append(self._literal(some * BLOCK) if kind == LITERAL else bytes(some * BLOCK))
@@ -111,7 +111,7 @@ class Blocks:
 
 def rebuild(
     descriptor: int,
-    plan: Plan,
+    plan: RebuildPlan,
     blocks: Blocks,
     rest: Callable[[int], bytes],
     squeeze: Callable[[bytes], bytes],
@@ -160,7 +160,7 @@ def _stored(content: Optional[bytes], length: int, check: int, squeeze: Callable
         return None
     try:
         data = content if length == CLUSTER else squeeze(content)
-    except Damaged:
+    except DamagedCluster:
         return None
     return data if len(data) == length and zlib.crc32(data) & 0xFFFFFFFF == check else None
 

@@ -12,7 +12,7 @@ from typing import IO, Any, Callable, Dict, Optional
 
 from . import framing, readback
 from .clusters import UnusableImage
-from .codec import Damaged
+from .codec import DamagedCluster
 from .folder import Folder, RequestRefused, checked, part_of
 from .oldimages import OldImage, OldImages, codec_of, reproduces
 from .rebuild import BadPlan, Blocks, rebuild, unpacked
@@ -20,7 +20,7 @@ from .rebuild import BadPlan, Blocks, rebuild, unpacked
 VERSION = 1
 PIECE = 8 << 20
 """Bytes that are sent again together if one of them is wrong."""
-LITERAL = 1 << 22
+LITERAL = 8 << 20
 """The most bytes of a message called literal."""
 _ADVANCE = 1 << 22
 _TICK = 1.0
@@ -117,7 +117,7 @@ class Requests:
             except OSError as error:
                 kind = "full" if error.errno in _FULL else "failed"
                 self._reply({"error": "%s" % (error.strerror or error), "kind": kind})
-            except (BadPlan, Damaged, KeyError, TypeError, ValueError) as error:
+            except (BadPlan, DamagedCluster, KeyError, TypeError, ValueError) as error:
                 self._reply({"error": "bad request: %r" % error, "kind": "refused"})
 
     def _reply(self, header: Dict[str, Any], body: bytes = b"") -> None:

@@ -25,7 +25,11 @@ LEASE = 120
 RENEWAL = 20.0
 """Seconds between two renewals."""
 POLL = 1.0
+PATIENCE = LEASE + 30.0
+"""Seconds to wait for a lock by default: longer than one lasts that nobody renews."""
 LARGEST_LOCK = 4096
+_alive: set[str] = set()
+"""The tokens of this process that are in use."""
 
 
 @dataclass(frozen=True)
@@ -45,15 +49,23 @@ class Owner:
 
     @property
     def has_ended(self) -> bool:
-        """Whether it was a process of this machine that is no more."""
+        """Whether it was a process of this machine that is no more, or this one, which has given up."""
         pid, _, start = self.process.partition("@")
-        return bool(start) and self.machine == _machine() and _start(pid) != start
+        if not start or self.machine != _machine():
+            return False
+        return _start(pid) != start or (int(pid) == os.getpid() and self.token not in _alive)
 
 
 def this_process() -> Owner:
     """A new owner: this process."""
-    pid = str(os.getpid())
-    return Owner(socket.gethostname(), _machine(), f"{pid}@{_start(pid)}", uuid.uuid4().hex)
+    pid, token = str(os.getpid()), uuid.uuid4().hex
+    _alive.add(token)
+    return Owner(socket.gethostname(), _machine(), f"{pid}@{_start(pid)}", token)
+
+
+def given_up(owner: Owner) -> None:
+    """This process no longer uses a lock of this owner, whether or not it could be removed."""
+    _alive.discard(owner.token)
 
 
 def decoded_owner(content: bytes) -> Owner | None:

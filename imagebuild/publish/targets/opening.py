@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from imagebuild.project.model import StorageTarget
-from imagebuild.publish.target import Target
-from imagebuild.publish.targets.folder import FolderTarget
+from imagebuild.publish.protocol import TemplateTarget
+from imagebuild.publish.targets.local_folder import FolderTarget
 from imagebuild.publish.targets.s3 import S3Target
 from imagebuild.publish.targets.sftp import SftpTarget
 
 
-def storage_target(name: str, entry: StorageTarget, folder: Path) -> Target:
+def storage_target(name: str, entry: StorageTarget, folder: Path) -> TemplateTarget:
     """The target ``name``; paths in its entry are relative to ``folder``, that of the project's file.
 
     Nothing is connected before the target is used.

@@ -6,8 +6,8 @@ import hashlib
 from typing import Protocol
 
 from imagebuild.errors import ImageBuildError
+from imagebuild.publish.protocol import Progress
 from imagebuild.publish.release import ReleaseFile
-from imagebuild.publish.target import Progress
 
 BLOCK = 4 << 20
 """Bytes that are compared, sent and counted at a time."""

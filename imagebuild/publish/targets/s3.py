@@ -14,9 +14,9 @@ from pathlib import Path
 
 from imagebuild.errors import HostError
 from imagebuild.project.model import StorageTarget
+from imagebuild.publish.protocol import Progress
 from imagebuild.publish.release import ReleaseFile
 from imagebuild.publish.state import LARGEST, RecordError, StoredFile, TemplateState
-from imagebuild.publish.target import Progress
 from imagebuild.publish.targets import lease
 from imagebuild.publish.targets.records import (
     LOCK,
@@ -38,7 +38,7 @@ _AHEAD = 4
 class S3Target:
     """A bucket, or a prefix in one; ``patience`` is how many seconds to wait for its lock."""
 
-    def __init__(self, name: str, entry: StorageTarget, folder: Path, patience: float = 60.0) -> None:
+    def __init__(self, name: str, entry: StorageTarget, folder: Path, patience: float = lease.PATIENCE) -> None:
         self.name = name
         self._prefix = f"{entry.parsed.path}/" if entry.parsed.path else ""
         self._client = S3Client(name, entry, folder)
@@ -54,8 +54,8 @@ class S3Target:
     def lock(self) -> Iterator[None]:
         lock = S3Lock(self._client, self._key(LOCK), self.name)
         self._lost = lease.Lost(self.name)
-        lock.take(self._patience)
         try:
+            lock.take(self._patience)
             with lease.renewed(lock.renew, self._lost):
                 yield
         finally:

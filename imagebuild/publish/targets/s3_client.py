@@ -6,7 +6,8 @@ written when an exception ends their block, keep old listings, and cannot resume
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,10 @@ from imagebuild.recipe import secrets
 
 CONNECT, READ, ATTEMPTS = 10, 60, 3
 """Seconds for a connection and between two pieces of an answer, and how often a request is made."""
-_LIMIT = 900.0
+SLOWEST = 64 << 10
+"""Bytes a second that a request must at least send or get: aiohttp has no limit for a server that stops
+reading, so a request as a whole has one.
+"""
 _GONE = ("NoSuchKey", "NoSuchUpload", "NotFound", "404")
 _CONFLICT = ("PreconditionFailed", "ConditionalRequestConflict", "412", "409")
 _HINTS = {
@@ -88,9 +92,24 @@ class S3Client:
 
     def call(self, method: str, **arguments: Any) -> dict[str, Any]:
         """An S3 operation, such as put_object, on this bucket."""
+        answer: dict[str, Any] = self._done(
+            lambda system: system._call_s3(method, Bucket=self._bucket, **arguments),  # noqa: SLF001 - as in _body
+            len(arguments.get("Body", b"")),
+        )
+        return answer
+
+    def _done(self, work: Callable[[Any], Awaitable[Any]], size: int) -> Any:
+        """Run a request of ``size`` bytes in s3fs's event loop."""
+        from fsspec.asyn import sync
+
+        system, limit = self._fs(), READ + size / SLOWEST
+
+        async def limited() -> Any:
+            async with asyncio.timeout(limit):
+                return await work(system)
+
         with _Sentences(self._name):
-            answer: dict[str, Any] = self._fs().call_s3(method, Bucket=self._bucket, **arguments)
-            return answer
+            return sync(system.loop, limited)
 
     def about(self, key: str) -> dict[str, Any] | None:
         """The answer to head_object; None if there is no such object."""
@@ -123,12 +142,9 @@ class S3Client:
         return data
 
     def _body(self, limit: int, **arguments: Any) -> tuple[dict[str, Any], bytes]:
-        from fsspec.asyn import sync
-
-        system = self._fs()
-
-        async def fetch() -> tuple[dict[str, Any], bytes]:
-            answer = await system._call_s3("get_object", Bucket=self._bucket, **arguments)  # noqa: SLF001 - fsspec's name for the same call in its loop
+        async def fetch(system: Any) -> tuple[dict[str, Any], bytes]:
+            # fsspec's name for the call that is awaited in its loop
+            answer = await system._call_s3("get_object", Bucket=self._bucket, **arguments)  # noqa: SLF001
             pieces, size = [], 0
             async with answer["Body"] as body:
                 while size < limit and (block := await body.read(limit - size)):
@@ -136,9 +152,8 @@ class S3Client:
                     size += len(block)
             return answer, b"".join(pieces)
 
-        with _Sentences(self._name):
-            found: tuple[dict[str, Any], bytes] = sync(system.loop, fetch, timeout=_LIMIT)
-            return found
+        found: tuple[dict[str, Any], bytes] = self._done(fetch, limit)
+        return found
 
     def pages(self, method: str, **arguments: Any) -> list[dict[str, Any]]:
         """The answers to a listing, page after page."""
@@ -189,6 +204,11 @@ class _Sentences:
             raise Gone(f"something is no longer at {self._name}: {one_line(str(error))}") from error
         if code in _CONFLICT:
             raise Conflict(f"a condition was not met at {self._name}") from error
+        if isinstance(error, TimeoutError):
+            raise HostError(
+                f"the S3 storage of {self._name} did not answer in time",
+                "run the command again; what was sent is used again",
+            ) from error
         why = one_line(str(error) or type(error).__name__)
         hint = _HINTS.get(code, "check the network, the endpoint and the credentials; what was sent is used again")
         raise HostError(f"the S3 storage of {self._name} cannot be used: {why}", hint) from error

@@ -25,7 +25,8 @@ class S3Lock:
 
     def __init__(self, client: S3Client, key: str, place: str) -> None:
         self._client, self._key, self._place = client, key, place
-        self._owner = lease.this_process().encoded()
+        self._identity = lease.this_process()
+        self._owner = self._identity.encoded()
         self._tag = ""
         self.conditional = True
         """Whether the server keeps to conditions; known once the lock is taken."""
@@ -80,3 +81,5 @@ class S3Lock:
                 self._put(_FREE, found[1])
         except ImageBuildError as error:
             logger.info("the lock of %s was not given back: %s", self._place, error)
+        finally:
+            lease.given_up(self._identity)

@@ -13,8 +13,8 @@ from typing import Any
 
 from imagebuild.errors import HostError, ImageBuildError
 from imagebuild.files import sha256
+from imagebuild.publish.protocol import Progress
 from imagebuild.publish.release import ReleaseFile
-from imagebuild.publish.target import Progress
 from imagebuild.publish.targets.s3_client import Conflict, Gone, S3Client
 
 PIECE = 16 << 20

@@ -14,9 +14,9 @@ from pathlib import Path
 
 from imagebuild.errors import HostError, ImageBuildError
 from imagebuild.project.model import StorageTarget
+from imagebuild.publish.protocol import Progress
 from imagebuild.publish.release import ReleaseFile
 from imagebuild.publish.state import LARGEST, RecordError, StoredFile, TemplateState
-from imagebuild.publish.target import Progress
 from imagebuild.publish.targets import lease
 from imagebuild.publish.targets.records import (
     LOCK,
@@ -45,7 +45,7 @@ class SftpTarget:
     """
 
     def __init__(
-        self, name: str, entry: StorageTarget, folder: Path, patience: float = 60.0, stall: float = STALL
+        self, name: str, entry: StorageTarget, folder: Path, patience: float = lease.PATIENCE, stall: float = STALL
     ) -> None:
         place = entry.parsed
         self.name = name
@@ -75,7 +75,7 @@ class SftpTarget:
     def lock(self) -> Iterator[None]:
         owner = lease.this_process()
         self._lost = lease.Lost(self.name)
-        with connected(self._argv, self.name, self._stall) as session:
+        with self._session() as session:
             self._open = session
             try:
                 self._take(session, owner)
@@ -87,6 +87,7 @@ class SftpTarget:
                     with suppress(HostError):
                         self._release(owner)
             finally:
+                lease.given_up(owner)
                 self._open = None
 
     def _take(self, session: SftpSession, owner: lease.Owner) -> None:
@@ -118,7 +119,12 @@ class SftpTarget:
         if not lease.is_stale(content, now.modified - held.modified):
             return False
         aside = f"{mine}.stale"
-        session.rename(self._at(LOCK), aside)
+        try:
+            session.rename(self._at(LOCK), aside)
+        except SftpError as error:
+            if error.code != Code.NO_SUCH_FILE:  # somebody else moved it
+                raise
+            return False
         if _read(session, aside, lease.LARGEST_LOCK) != content:  # somebody was faster: give it back
             with suppress(SftpError):
                 session.rename(aside, self._at(LOCK))
@@ -135,9 +141,12 @@ class SftpTarget:
 
     def _renew(self, owner: lease.Owner) -> bool:
         with self._session() as session:
-            if _read(session, self._at(LOCK), lease.LARGEST_LOCK) != owner.encoded():
+            if session.file(self._at(LOCK)) is None:
                 return False
-            _write(session, self._at(LOCK), owner.encoded(), 0)
+            with session.opened(self._at(LOCK), OPEN_READ | OPEN_WRITE) as file:  # never the file of a new owner
+                if file.read(0, lease.LARGEST_LOCK) != owner.encoded():
+                    return False
+                file.write(0, owner.encoded())
             return True
 
     def _release(self, owner: lease.Owner) -> None:

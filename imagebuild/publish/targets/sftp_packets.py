@@ -19,7 +19,7 @@ OPEN_READ, OPEN_WRITE, OPEN_CREATE, OPEN_EXCLUSIVE = 0x01, 0x02, 0x08, 0x20
 _SIZE, _OWNER, _MODE, _TIMES, _EXTENDED = 0x01, 0x02, 0x04, 0x08, 0x80000000
 
 
-class Kind(IntEnum):
+class PacketType(IntEnum):
     """The types of packets (draft, section 3)."""
 
     INIT = 1

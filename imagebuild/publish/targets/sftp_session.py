@@ -18,13 +18,15 @@ from imagebuild.host.process import PIPE, Process, TimeoutExpired, started
 from imagebuild.log import logger
 from imagebuild.printable import one_line
 from imagebuild.publish.targets import sftp_packets as wire
-from imagebuild.publish.targets.sftp_packets import Attributes, Code, Fields, Kind, Malformed
+from imagebuild.publish.targets.sftp_packets import Attributes, Code, Fields, Malformed, PacketType
 from imagebuild.publish.targets.ssh_command import failure
 
 STALL = 60.0
 """Seconds without a byte in either direction after which a server is given up."""
 _SAID = 8 << 10
-Request = tuple[Kind, bytes]
+_MOST_NAMES = 10_000
+"""Packets of names that are read of one folder; OpenSSH puts 100 names into one."""
+Request = tuple[PacketType, bytes]
 
 
 class SftpError(HostError):
@@ -76,9 +78,9 @@ class SftpSession:
     def begin(self) -> None:
         """Agree on the version of the protocol, and learn which extensions there are."""
         with self._turn, self._strict():
-            self._put(wire.packet(Kind.INIT, wire.number(wire.VERSION)))
+            self._put(wire.packet(PacketType.INIT, wire.number(wire.VERSION)))
             fields = self._packet()
-            if fields[0] != Kind.VERSION or Fields(fields[1:5]).number() != wire.VERSION:
+            if fields[0] != PacketType.VERSION or Fields(fields[1:5]).number() != wire.VERSION:
                 raise Malformed("it speaks another version of SFTP")
             rest, names = Fields(fields[5:]), set()
             while rest.rest():
@@ -88,34 +90,35 @@ class SftpSession:
 
     def listing(self, folder: str) -> Iterator[tuple[str, Attributes]]:
         """The names in a folder, with what the server says about them."""
-        with self._handle(Kind.OPENDIR, wire.string(folder), folder) as handle:
-            while True:
-                kind, fields = self._one(Kind.READDIR, wire.string(handle))
-                if kind == Kind.STATUS:
+        with self._handle(PacketType.OPENDIR, wire.string(folder), folder) as handle:
+            for _ in range(_MOST_NAMES):
+                kind, fields = self._one(PacketType.READDIR, wire.string(handle))
+                if kind == PacketType.STATUS:
                     self._check(fields, folder, allowed=Code.EOF)
                     return
-                with self._strict(kind, Kind.NAME):
+                with self._strict(kind, PacketType.NAME):
                     found = []
                     for _ in range(fields.number()):
                         name, _long = fields.name(), fields.string()
                         found.append((name, fields.attributes()))
                 yield from found
+        raise HostError(f"the listing of {one_line(folder)} at {self._place} does not end", "check the server")
 
     def attributes(self, path: str) -> Attributes | None:
         """About a file, or a link itself; None if there is nothing."""
-        kind, fields = self._one(Kind.LSTAT, wire.string(path))
-        if kind == Kind.STATUS:
+        kind, fields = self._one(PacketType.LSTAT, wire.string(path))
+        if kind == PacketType.STATUS:
             self._check(fields, path, allowed=Code.NO_SUCH_FILE)
             return None
-        with self._strict(kind, Kind.ATTRS):
+        with self._strict(kind, PacketType.ATTRS):
             return fields.attributes()
 
     def size(self, handle: bytes, path: str) -> int:
         """The bytes of an open file."""
-        kind, fields = self._one(Kind.FSTAT, handle)
-        if kind == Kind.STATUS:
+        kind, fields = self._one(PacketType.FSTAT, handle)
+        if kind == PacketType.STATUS:
             self._check(fields, path)
-        with self._strict(kind, Kind.ATTRS):
+        with self._strict(kind, PacketType.ATTRS):
             return fields.attributes().size or 0
 
     def file(self, path: str) -> Attributes | None:
@@ -129,16 +132,16 @@ class SftpSession:
     def opened(self, path: str, flags: int, mode: int = 0o600) -> Iterator[SftpFile]:
         """An open file; ``mode`` is for a new one."""
         body = wire.string(path) + wire.number(flags) + Attributes(mode=mode).encoded()
-        with self._handle(Kind.OPEN, body, path) as handle:
+        with self._handle(PacketType.OPEN, body, path) as handle:
             yield SftpFile(self, handle, path)
 
     def remove(self, path: str) -> None:
         """Remove a file; no error if there is none."""
-        self._done(Kind.REMOVE, wire.string(path), path, allowed=Code.NO_SUCH_FILE)
+        self._done(PacketType.REMOVE, wire.string(path), path, allowed=Code.NO_SUCH_FILE)
 
     def rename(self, old: str, new: str) -> None:
         """Rename a file; refused if the new name exists (draft, section 6.5)."""
-        self._done(Kind.RENAME, wire.string(old) + wire.string(new), new)
+        self._done(PacketType.RENAME, wire.string(old) + wire.string(new), new)
 
     def replace(self, old: str, new: str) -> None:
         """Rename a file atomically, also over an existing one. HostError if the server cannot."""
@@ -147,45 +150,45 @@ class SftpSession:
                 f"the server of {self._place} cannot replace a file atomically",
                 "use a server with posix-rename@openssh.com, such as OpenSSH's",
             )
-        self._done(Kind.EXTENDED, b"".join(map(wire.string, ("posix-rename@openssh.com", old, new))), new)
+        self._done(PacketType.EXTENDED, b"".join(map(wire.string, ("posix-rename@openssh.com", old, new))), new)
 
     def room(self, folder: str) -> int | None:
         """The free bytes for this user; None if the server does not say."""
         if "statvfs@openssh.com" not in self.extensions:
             return None
-        kind, fields = self._one(Kind.EXTENDED, wire.string("statvfs@openssh.com") + wire.string(folder))
-        if kind == Kind.STATUS:
+        kind, fields = self._one(PacketType.EXTENDED, wire.string("statvfs@openssh.com") + wire.string(folder))
+        if kind == PacketType.STATUS:
             return None
         with self._strict():
             _block, fragment, blocks, _free, available = (fields.offset() for _ in range(5))
         return fragment * available if blocks else None
 
     @contextmanager
-    def _handle(self, kind: Kind, body: bytes, path: str) -> Iterator[bytes]:
+    def _handle(self, kind: PacketType, body: bytes, path: str) -> Iterator[bytes]:
         answer, fields = self._one(kind, body)
-        if answer == Kind.STATUS:
+        if answer == PacketType.STATUS:
             self._check(fields, path)
-        with self._strict(answer, Kind.HANDLE):
+        with self._strict(answer, PacketType.HANDLE):
             handle = fields.string()
         try:
             yield handle
         except BaseException:
             with suppress(HostError):
-                self._done(Kind.CLOSE, wire.string(handle), path)
+                self._done(PacketType.CLOSE, wire.string(handle), path)
             raise
-        self._done(Kind.CLOSE, wire.string(handle), path)
+        self._done(PacketType.CLOSE, wire.string(handle), path)
 
-    def _done(self, kind: Kind, body: bytes, path: str, allowed: Code = Code.OK) -> None:
+    def _done(self, kind: PacketType, body: bytes, path: str, allowed: Code = Code.OK) -> None:
         self.done([(kind, body)], path, allowed)
 
     def done(self, requests: Sequence[Request], path: str, allowed: Code = Code.OK) -> None:
         """Send requests whose answers are a status, and check each."""
         for kind, fields in self.ask(requests):
-            with self._strict(kind, Kind.STATUS):
+            with self._strict(kind, PacketType.STATUS):
                 pass
             self._check(fields, path, allowed)
 
-    def _one(self, kind: Kind, body: bytes) -> tuple[int, Fields]:
+    def _one(self, kind: PacketType, body: bytes) -> tuple[int, Fields]:
         return self.ask([(kind, body)])[0]
 
     def _check(self, fields: Fields, path: str, allowed: Code = Code.OK) -> None:
@@ -204,10 +207,10 @@ class SftpSession:
 
     def data(self, kind: int, fields: Fields, size: int, path: str) -> bytes:
         """The data in the answer to a request for ``size`` bytes; empty at the end of the file."""
-        if kind == Kind.STATUS:
+        if kind == PacketType.STATUS:
             self._check(fields, path, allowed=Code.EOF)
             return b""
-        with self._strict(kind, Kind.DATA):
+        with self._strict(kind, PacketType.DATA):
             found = fields.string()
             if not 0 < len(found) <= size:
                 raise Malformed("it gave another number of bytes than it was asked for")
@@ -322,7 +325,7 @@ class SftpFile:
     def read(self, at: int, length: int) -> bytes:
         """At most ``length`` bytes from ``at``; fewer only at the end of the file."""
         pieces = [(at + begin, min(wire.DATA, length - begin)) for begin in range(0, length, wire.DATA)]
-        questions = [(Kind.READ, self._handle + wire.offset(begin) + wire.number(size)) for begin, size in pieces]
+        questions = [(PacketType.READ, self._handle + wire.offset(begin) + wire.number(size)) for begin, size in pieces]
         taken: list[bytes] = []
         for (begin, size), (kind, fields) in zip(pieces, self._session.ask(questions), strict=True):
             data = self._session.data(kind, fields, size, self._path)
@@ -337,7 +340,7 @@ class SftpFile:
         return b"".join(taken)
 
     def _read_one(self, at: int, size: int) -> bytes:
-        question = (Kind.READ, self._handle + wire.offset(at) + wire.number(size))
+        question = (PacketType.READ, self._handle + wire.offset(at) + wire.number(size))
         kind, fields = self._session.ask([question])[0]
         return self._session.data(kind, fields, size, self._path)
 
@@ -347,7 +350,7 @@ class SftpFile:
         self._session.done(
             [
                 (
-                    Kind.WRITE,
+                    PacketType.WRITE,
                     self._handle + wire.offset(at + begin) + wire.string(bytes(view[begin : begin + wire.DATA])),
                 )
                 for begin in range(0, len(block), wire.DATA)
@@ -364,10 +367,10 @@ class SftpFile:
         self._set(Attributes(mode=mode))
 
     def _set(self, attributes: Attributes) -> None:
-        self._session.done([(Kind.FSETSTAT, self._handle + attributes.encoded())], self._path)
+        self._session.done([(PacketType.FSETSTAT, self._handle + attributes.encoded())], self._path)
 
     def sync(self) -> None:
         """Write everything to the server's disk, if it has this extension."""
         if "fsync@openssh.com" in self._session.extensions:
             body = wire.string("fsync@openssh.com") + self._handle
-            self._session.done([(Kind.EXTENDED, body)], self._path)
+            self._session.done([(PacketType.EXTENDED, body)], self._path)

@@ -7,6 +7,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from imagebuild.errors import HostError, UsageError
+from imagebuild.printable import one_line
 
 ALIVE = 15
 """Seconds after which ssh asks a silent server whether it is there; it gives up after three times."""
@@ -74,5 +75,5 @@ def failure(place: str, said: str) -> HostError:
     hint = next((hint for sign, hint in _HINTS if sign in words), None)
     if "host identification has changed" in words:
         return HostError(f"the host key of {place} is not the one that is known", hint)
-    why = ": " + " | ".join(line.strip() for line in lines[-2:]) if lines else ", and ssh did not say why"
+    why = ": " + " | ".join(one_line(line.strip()) for line in lines[-2:]) if lines else ", and ssh did not say why"
     return HostError(f"the connection to {place} ended{why}", hint)

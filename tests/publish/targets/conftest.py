@@ -16,8 +16,8 @@ import storage_driver
 from storage_driver import MIB, image, opened, release_of
 from storage_peers import BUCKET, Moto, Rclone, S3Peer, Sshd
 
+from imagebuild.publish.protocol import TemplateTarget
 from imagebuild.publish.release import Release
-from imagebuild.publish.target import Target
 from imagebuild.publish.targets import resuming, s3_upload
 
 KINDS = ("folder", "sftp", "s3", "s3-conditional")
@@ -30,7 +30,7 @@ class Place:
     def __init__(self, kind: str, entry: dict[str, object], folder: Path) -> None:
         self.kind, self.entry, self.folder = kind, entry, folder
 
-    def target(self) -> Target:
+    def target(self) -> TemplateTarget:
         return opened(self.kind, self.entry, self.folder)
 
     def start(self, *versions: str) -> subprocess.Popen[str]:

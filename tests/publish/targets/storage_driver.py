@@ -14,9 +14,9 @@ from pathlib import Path
 from imagebuild.errors import ImageBuildError
 from imagebuild.project.model import StorageTarget
 from imagebuild.publish import names, state
+from imagebuild.publish.protocol import Progress, TemplateTarget
 from imagebuild.publish.release import Release, ReleaseFile
 from imagebuild.publish.state import StoredFile, TemplateState
-from imagebuild.publish.target import Progress, Target
 from imagebuild.publish.targets import s3_upload
 from imagebuild.publish.targets.opening import storage_target
 
@@ -45,7 +45,7 @@ class WrongBytes(ImageBuildError):
     """What is stored is not what was sent."""
 
 
-def publish(target: Target, release: Release, progress: Progress = quiet) -> int:
+def publish(target: TemplateTarget, release: Release, progress: Progress = quiet) -> int:
     """Returns the bytes sent."""
     with target.lock():
         before = target.state(release.template)
@@ -63,7 +63,7 @@ def after(before: TemplateState | None, release: Release) -> TemplateState:
     return before.with_version(new) if before else state.first(release.template, new)
 
 
-def opened(name: str, entry: dict[str, object], folder: Path) -> Target:
+def opened(name: str, entry: dict[str, object], folder: Path) -> TemplateTarget:
     return storage_target(name, StorageTarget.model_validate(entry), folder)
 
 

@@ -14,8 +14,8 @@ from storage_driver import MIB, TEMPLATE, after, image, publish, quiet, release_
 
 from imagebuild.errors import HostError
 from imagebuild.publish.release import Release
-from imagebuild.publish.targets import folder as folder_module
-from imagebuild.publish.targets.folder import FolderTarget
+from imagebuild.publish.targets import local_folder as folder_module
+from imagebuild.publish.targets.local_folder import FolderTarget
 
 RECORD = f"{TEMPLATE}.json"
 NOBODY = 65534

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import random
 import signal
@@ -12,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from conftest import KINDS, InBucket, InFolder, Place
+from conftest import InBucket, InFolder, Place
 from storage_driver import MIB, TEMPLATE, after, image, publish, release_of
 from storage_peers import Peer, Rclone, Sshd
 
@@ -24,7 +23,7 @@ from imagebuild.publish.targets.records import LOCK
 pytestmark = pytest.mark.seconds
 RECORD = f"{TEMPLATE}.json"
 Releases = tuple[Release, Release]
-KILLS = 8
+KILLS = 5
 
 
 def argument(release: Release) -> str:
@@ -50,15 +49,12 @@ def test_killed_at_any_instant(place: Place, releases: Releases) -> None:
     one, two = releases
     publish(place.target(), one)
     instants = random.Random()
-    begin = time.monotonic()
     with place.start(argument(one)) as whole:  # nothing to send: the start and the connection
         assert whole.stdout is not None
         assert whole.stdout.readline() == "ready\n"
         ready = time.monotonic()
         assert whole.wait(120) == 0
     longest = 3 * (time.monotonic() - ready) + 0.5
-    del begin
-    seen = set()
     for number in range(KILLS):
         new = release_of(f"2026-11-30.{number}", image(place.folder / "new", 12 * MIB + number, 100 + number))
         before = check_what_is_there(place)
@@ -69,7 +65,6 @@ def test_killed_at_any_instant(place: Place, releases: Releases) -> None:
             os.killpg(process.pid, signal.SIGKILL)
         now = check_what_is_there(place)
         assert now in (before, new.version)
-        seen.add(now == before)
         publish(place.target(), new)
         assert check_what_is_there(place) == new.version
     publish(place.target(), two)
@@ -120,7 +115,6 @@ def test_nothing_is_switched_without_the_lock(
     kind: str, make_place: Callable[[str], Place], releases: Releases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place = make_place(kind)
-    monkeypatch.setattr(lease, "RENEWAL", 0.2)
     monkeypatch.setattr(lease.renewed.__wrapped__, "__defaults__", (0.2,))  # type: ignore[attr-defined]
     target = place.target()
     with target.lock():
@@ -189,6 +183,7 @@ def test_a_server_that_falls_silent(
     peer, place = own
     monkeypatch.setattr(s3_client, "READ", 2)
     monkeypatch.setattr(s3_client, "ATTEMPTS", 1)
+    monkeypatch.setattr(s3_client, "SLOWEST", 4 * MIB)
     target = place.target()
     if isinstance(target, sftp.SftpTarget):
         target._stall = 2.0
@@ -205,8 +200,3 @@ def test_a_server_that_falls_silent(
     peer.signal(signal.SIGCONT)
     publish(place.target(), releases[0])
     assert check_what_is_there(place) == releases[0].version
-
-
-def test_all_kinds_are_covered() -> None:
-    assert set(KINDS) == {"folder", "sftp", "s3", "s3-conditional"}
-    assert json.loads(lease.this_process().encoded())["machine"]

@@ -33,8 +33,8 @@ _OTHER_THAN_NAME = re.compile(r"[^A-Za-z0-9._+-]+")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
 _YEARS = range(1980, 2100)
 """Years that every archive format can store."""
-_EPOCH = 315_532_800
-"""1980-01-01 in seconds since 1970."""
+_UNKNOWN = 315_532_800
+"""1980-01-01, in seconds since 1970: the time of an image that does not say when it was built."""
 
 
 @dataclass(frozen=True)
@@ -52,9 +52,9 @@ class ExportDisk:
 class ExportSource:
     """A guest: its disks, the system disk's first.
 
-    ``time`` (seconds since 1970) becomes the time of all files in archives: that of the build, or
-    one derived from the content, so that the same source gives the same bytes and another source
-    another time. ``private`` is whether only its owner may read an image, as with secrets in it.
+    ``time`` (seconds since 1970) is that of the build, and becomes the time of all files in
+    archives, so that the same source gives the same bytes. ``private`` is whether only its owner
+    may read an image, as with secrets in it.
     """
 
     name: str
@@ -102,19 +102,21 @@ def of_artifact(artifact: Artifact) -> ExportSource:
         description=_description(content.get("description")),
         disks=disks,
         machine=_machine(artifact.domain),
-        time=_built(content.get("built"), disks[0].sha256),
+        time=_built(content.get("built")),
         private=any(_is_private(disk.path) for disk in disks),
     )
 
 
 def of_subject(subject: Subject, name: str = "") -> ExportSource:
     """The guest of an image file without a manifest; ``name`` is the file's without its suffix,
-    unless it is given.
+    unless it is given. Raises CommandFailed for a damaged qcow2.
     """
     disks = []
     for one in subject.disks:
         found: Format = "raw" if one.format == "raw" else "qcow2"
         disks.append(_disk(one.path, found, subject.sha256))
+        if found == "qcow2":
+            qemu_img.check(one.path, found)  # QEMU reads what is missing at the end as zeros
     derived = _OTHER_THAN_NAME.sub("-", Path(subject.name).stem).strip("-.+_") or "image"
     return ExportSource(
         name=checked_name(name, "--name") if name else derived[:100],
@@ -122,7 +124,7 @@ def of_subject(subject: Subject, name: str = "") -> ExportSource:
         description="",
         disks=tuple(disks),
         machine=guest_machine.of_definition(subject.machine, f"the machine of {subject.name}"),
-        time=_derived_time(subject.sha256),
+        time=_UNKNOWN,
         private=any(_is_private(disk.path) for disk in disks),
     )
 
@@ -189,18 +191,13 @@ def _description(text: object) -> str:
     return "".join(char for char in text if char.isprintable())[:_DESCRIPTION] if isinstance(text, str) else ""
 
 
-def _built(record: object, digest: str) -> int:
+def _built(record: object) -> int:
     """When the build ended, in seconds since 1970."""
     try:
         ended = datetime.fromisoformat(str(record["ended"]) if isinstance(record, dict) else "").astimezone(UTC)
     except (KeyError, ValueError, OverflowError):
-        return _derived_time(digest)
-    return int(ended.timestamp()) if ended.year in _YEARS else _derived_time(digest)
-
-
-def _derived_time(digest: str) -> int:
-    """A time in the 34 years from 1980 on, from the image's SHA-256."""
-    return _EPOCH + int(digest[:8], 16) % (1 << 30)
+        return _UNKNOWN
+    return int(ended.timestamp()) if ended.year in _YEARS else _UNKNOWN
 
 
 def _is_private(path: Path) -> bool:

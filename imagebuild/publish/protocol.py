@@ -17,7 +17,7 @@ Progress = Callable[[int, int], None]
 """Called with the bytes that are already there and those that will be."""
 
 
-class Target(Protocol):
+class TemplateTarget(Protocol):
     """One place. Each method raises HostError for a place that cannot be used, with one sentence."""
 
     name: str

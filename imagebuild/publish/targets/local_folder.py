@@ -18,9 +18,9 @@ from pathlib import Path
 from imagebuild.errors import HostError, ImageBuildError
 from imagebuild.files import sync
 from imagebuild.host import locks
+from imagebuild.publish.protocol import Progress
 from imagebuild.publish.release import ReleaseFile
 from imagebuild.publish.state import LARGEST, RecordError, StoredFile, TemplateState
-from imagebuild.publish.target import Progress
 from imagebuild.publish.targets.records import (
     LOCK,
     PART,
@@ -115,7 +115,7 @@ class FolderTarget:
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | _FLAGS, 0o600)
         except PermissionError:  # complete and read-only, or somebody else's
-            path.unlink()
+            path.unlink(missing_ok=True)
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | _FLAGS, 0o600)
         try:
             status = os.fstat(descriptor)
