@@ -65,8 +65,6 @@ gpg-agent|gpg needs it for its secret keys
 gpgconf|asks whether gpg's agent is running, and stops it
 openssh-client|asks a booted clone's SSH server how one may log in; `imagebuild run --ssh`
 xorriso|reads and writes ISO images
-graphviz|`imagebuild graph` lays out plans with its program dot
-tmux|the tests look at progress in a terminal that changes its size
 END
 }
 
@@ -99,8 +97,6 @@ groff-base|formats the man page
 gnupg2|gpgv checks who signed a distribution's checksums; gpg signs the indexes of shelves
 openssh-clients|asks a booted clone's SSH server how one may log in; `imagebuild run --ssh`
 xorriso|reads and writes ISO images
-graphviz|`imagebuild graph` lays out plans with its program dot
-tmux|the tests look at progress in a terminal that changes its size
 END
 }
 
@@ -122,6 +118,8 @@ skopeo|reads exported container images
 umoci|unpacks exported container images
 virt-v2v|reads exported OVAs
 vagrant-libvirt|adds exported boxes
+graphviz|`imagebuild graph` lays out plans with its program dot
+tmux|the tests look at progress in a terminal that changes its size
 END
 }
 
