@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from screen import PATIENCE, Script, environment, on_screen
+from test_publish_commands import Fleet
 
 from imagebuild.cli.terminal import wraps_again
 
@@ -223,3 +225,24 @@ def test_no_progress(script: Script) -> None:
     process = subprocess.Popen([*script.argv, "--progress", "none"], stdout=subprocess.PIPE, env=environment({}))
     script.give(*BEGIN, *END, "end")
     assert process.communicate(timeout=PATIENCE)[0] == b""
+
+
+@pytest.mark.seconds
+@pytest.mark.parametrize("columns", [100, 40])
+def test_publishing_to_several_targets_has_one_line_for_each(columns: int, tmp_path: Path) -> None:
+    """The real command: while it runs a row for each target, then a line, then the table."""
+    Fleet(tmp_path).artifact("1")
+    names = [f"templates-of-data-centre-{at}" for at in range(3)]
+    for name in names:
+        (tmp_path / name).mkdir()
+    words = [word for name in names for word in ("--to", f"./{name}")]
+    argv = [sys.executable, "-m", "imagebuild", "publish", "small", *words]
+    with on_screen(argv, columns, 60, cwd=tmp_path) as screen:
+        lines = screen.finish()
+    ended, _, table = "\n".join(lines).partition("small 2026-11-29.1, 3 MiB")
+    for at in range(3):
+        (row,) = [line for line in ended.splitlines() if re.search(rf"tre-{at}\b", line)]
+        assert re.search(r" publish .*\d:\d\d$", row)
+        (row,) = [line for line in table.splitlines() if re.search(rf"tre-{at}\b", line)]
+        assert " switched" in row
+    assert table.rstrip().endswith("3 switched")
