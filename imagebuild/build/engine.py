@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from imagebuild import fingerprint, log
+from imagebuild import fetch, fingerprint, log
 from imagebuild.build import explain, installers, postmortem, tool_versions, verdict
 from imagebuild.build import plan as plans
 from imagebuild.build.accelerators import known_accelerator
@@ -176,8 +176,8 @@ def _alone(recipe: Recipe, settings: Settings, reporter: Reporter) -> Iterator[N
 def _planned(recipe: Recipe, settings: Settings, reporter: Reporter) -> Outlook:
     """The outlook of a build of ``recipe``, which is also reported."""
     with reporter.step(recipe.name, "plan") as progress:
-        progress.update("comparing the sources with the store")
-        outlook = planned(recipe, settings)
+        with fetch.reported(progress, "comparing the sources with the store"):
+            outlook = planned(recipe, settings)
         progress.summary(f"{len(outlook.plan.steps)} steps, {outlook.cached} cached")
     for warning in outlook.plan.warnings:
         reporter.note(recipe.name, str(warning))

@@ -100,7 +100,9 @@ def note(recipe: str, text: str, width: int) -> list[str]:
 
 def _wrapped(text: str, width: int) -> list[str]:
     """Lines of whole words where that is possible: names and paths are not broken at hyphens."""
-    return textwrap.wrap(text, max(width - 1, _LEAST), subsequent_indent="  ", break_on_hyphens=False)
+    return textwrap.wrap(
+        text, max(width - 1, _LEAST), subsequent_indent="  ", break_on_hyphens=False, break_long_words=False
+    )
 
 
 def padded(text: str, width: int) -> str:

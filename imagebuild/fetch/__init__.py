@@ -10,6 +10,9 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,12 +23,16 @@ from imagebuild.fetch.attempts import persist, stop_all
 from imagebuild.fetch.limits import BLOCK, LIMITS, LOOK, MIB, Cut, Limits, NotThere, Passing, shown
 from imagebuild.fetch.partial import PartialFile, opened
 from imagebuild.log import logger
-from imagebuild.progress import Progress
+from imagebuild.progress import SILENT, Progress
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from imagebuild.fetch.transfer import Answer, Take, Transfer
 
-__all__ = ["LIMITS", "Digest", "Limits", "NotThere", "copy", "download", "shown", "stop_all", "text", "version"]
+__all__ = [
+    "LIMITS", "Digest", "Limits", "NotThere", "copy", "download", "reported", "shown", "stop_all", "text", "version",
+]  # fmt: skip
 
 _GIB = 1 << 30
 _TEXT_LIMIT = 16 * MIB
@@ -72,7 +79,7 @@ def text(url: str, limits: Limits = LOOK, *, largest: int = _TEXT_LIMIT) -> byte
         content.extend(block)
         check(len(content))
 
-    persist(url, limits, lambda transfer: transfer.get(url, {}, begin), _LOOKED_UP)
+    _look_up(url, limits, begin)
     return bytes(content)
 
 
@@ -86,8 +93,31 @@ def version(url: str, limits: Limits = LOOK) -> str:
         nonlocal found
         found = " ".join(answer.headers.get(name, "-") for name in ("etag", "last-modified", "content-length"))
 
-    persist(url, limits, lambda transfer: transfer.get(url, {}, begin), _LOOKED_UP)
+    _look_up(url, limits, begin)
     return found
+
+
+_looking: ContextVar[tuple[Progress, str]] = ContextVar("looking", default=(SILENT, ""))
+
+
+@contextmanager
+def reported(progress: Progress, detail: str) -> Iterator[None]:
+    """Report what the look-ups in the block wait for, beside ``detail``: they are many layers below
+    the step that they belong to.
+    """
+    token = _looking.set((progress, detail))
+    try:
+        progress.update(detail)
+        yield
+    finally:
+        _looking.reset(token)
+
+
+def _look_up(url: str, limits: Limits, begin: Callable[[Answer], Take | None]) -> None:
+    progress, detail = _looking.get()
+    progress.update(detail, None, f"an answer from {shown(url)}")
+    persist(url, limits, lambda transfer: transfer.get(url, {}, begin), _LOOKED_UP)
+    progress.update(detail)
 
 
 _LOOKED_UP = "the server's current data is needed for each build"
