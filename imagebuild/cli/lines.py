@@ -32,8 +32,8 @@ def clock(seconds: float, expected: float | None) -> str:
 
 
 def line(recipe: str, step: str, text: str, seconds: float, expected: float | None = None) -> str:
-    """A log line: what a step does or did, and for how long."""
-    return f"{shown(recipe)}  {shown(step):<9} {shown(text):<48} {clock(seconds, expected):>6}"
+    """A log line: for how long a step has run, and what it does or did."""
+    return f"{shown(recipe)}  {shown(step):<9} {clock(seconds, expected):>6}  {shown(text)}".rstrip()
 
 
 @dataclass

@@ -47,13 +47,13 @@ def running(steps: Sequence[RunningStep], width: int, height: int, glyphs: Glyph
     name = max([_NAME, *(cell_len(step.name) for step in visible)])
     time = max([_CLOCK if width >= _WITH_PERCENT else 1, *map(len, times)])
     tail = _BAR + 2 if width >= _WITH_BAR else 6 if width >= _WITH_PERCENT else 0
-    room = width - name - time - tail - 4
+    room = width - name - time - tail - 5
     recipe = max(0, min(max((cell_len(step.recipe) for step in visible), default=0), max(room // 2, room - _TEXT)))
     rows = []
     for step, spent in zip(visible, times, strict=True):
         label = f"{padded(middle(step.recipe, recipe, glyphs), recipe)}  {padded(step.name, name)}"
         doing = padded(cut(_doing(step), max(0, room - recipe), glyphs), max(0, room - recipe))
-        rows.append(f"{label} {doing} {spent:>{time}}{_tail(step, tail, glyphs)}".rstrip())
+        rows.append(f"{label} {spent:>{time}}  {doing}{_tail(step, tail, glyphs)}".rstrip())
     if hidden:
         rows.append(cut(f"{glyphs.ellipsis} and {len(hidden)} more", width, glyphs))
     return rows
@@ -78,18 +78,16 @@ def _tail(step: RunningStep, room: int, glyphs: Glyphs) -> str:
 
 def ended(recipe: str, name: str, text: str, seconds: float, width: int, glyphs: Glyphs = UNICODE) -> list[str]:
     """What remains of a step: one line if there is room, else its text is wrapped below; nothing of
-    the text is lost.
+    the text is lost. The time comes before the text, so that it stays visible when a terminal cuts its
+    lines later.
     """
-    spent = f"{minutes(seconds):>{_CLOCK}}"
-    head = f"{recipe}  {padded(name, _NAME)}"
-    room = width - cell_len(head) - 2 - len(spent)
-    if cell_len(text) <= room:
-        return [f"{head} {padded(text, min(room, _TEXT))} {spent}"]
-    room = max(width - len(spent) - 1, 1)
-    label = padded(name, _NAME)
-    before = middle(recipe, room - cell_len(label) - 2, glyphs)
-    first = padded(f"{before}  {label}" if before else cut(label.rstrip(), room, glyphs), room)
-    return [f"{first} {spent}", *_wrapped(f"  {text}", width)]
+    end = f"{padded(name, _NAME)} {minutes(seconds):>{_CLOCK}}"
+    whole = f"{recipe}  {end}  {text}".rstrip()
+    if cell_len(whole) <= width:
+        return [whole]
+    before = middle(recipe, width - cell_len(end) - 2, glyphs)
+    first = f"{before}  {end}" if before else f"{cut(name, max(width - _CLOCK - 1, 0), glyphs)} {minutes(seconds)}"
+    return [first, *(_wrapped(f"  {text}", width) if text else [])]
 
 
 def note(recipe: str, text: str, width: int) -> list[str]:

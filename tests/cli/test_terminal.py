@@ -128,12 +128,11 @@ def test_a_resize_where_lines_are_broken_again(script: Script, tmp_path: Path) -
     tmux = Tmux(tmp_path, 120, [*map(str, script.argv), "--ticking"])
     try:
         script.give("note web first", *BEGIN, *ALIVE)
-        tmux.until(lambda lines: "━━━" in lines[-1])
-        for columns, end in ((60, "25%"), (40, "1:50"), (100, "25%")):
+        tmux.until(lambda lines: "━━━" in lines[-1] and "1:44" in lines[-1])
+        for columns, time_shown in ((60, "1:47  unp"), (40, "1:50  unp"), (100, "1:53 of ~13:41  unp")):
             tmux.run("resize-window", "-x", str(columns))
             script.give(*ALIVE)
-            full = re.compile(f".{{{columns - 3},{columns - 1}}}(?<={end})")
-            lines = tmux.until(lambda lines, full=full: full.fullmatch(lines[-1]) is not None)
+            lines = tmux.until(lambda lines, text=time_shown: text in lines[-1])  # type: ignore[misc]
             rows = [line for line in lines if "install" in line]
             assert rows == lines[-2:]
             has_names_and_times(rows)
@@ -170,7 +169,7 @@ def test_a_terminal_that_gets_plain_lines(more: dict[str, str], script: Script) 
 def test_plain_lines_on_a_narrow_terminal(script: Script) -> None:
     with on_screen(script.argv, 40, TERM="dumb") as screen:
         lines = script(screen, "step web install", "clock 61", "done web install virt-install, kickstart, emulated")
-    assert lines == [f"{'web  install':<34}   1:01".replace("   1:01", " " * 2 + "1:01"), *lines[1:]]
+    assert lines[0] == "web  install     1:01"
     assert " ".join(" ".join(lines[1:]).split()) == "virt-install, kickstart, emulated"
 
 
@@ -242,7 +241,7 @@ def test_publishing_to_several_targets_has_one_line_for_each(columns: int, tmp_p
     ended, _, table = "\n".join(lines).partition("small 2026-11-29.1, 3 MiB")
     for at in range(3):
         (row,) = [line for line in ended.splitlines() if re.search(rf"tre-{at}\b", line)]
-        assert re.search(r" publish .*\d:\d\d$", row)
+        assert re.search(r" publish +\d:\d\d", row)
         (row,) = [line for line in table.splitlines() if re.search(rf"tre-{at}\b", line)]
         assert " switched" in row
     assert table.rstrip().endswith("3 switched")
