@@ -62,7 +62,7 @@ def running(steps: Sequence[RunningStep], width: int, height: int, glyphs: Glyph
 def _doing(step: RunningStep) -> str:
     if step.quiet < QUIET:
         return step.detail
-    return f"{minutes(step.quiet)} {step.blocked_by}"
+    return f"quiet {minutes(step.quiet)}: {step.blocked_by}"
 
 
 def _tail(step: RunningStep, room: int, glyphs: Glyphs) -> str:

@@ -16,7 +16,7 @@ from rich.segment import ControlType
 from rich.text import Text
 
 from imagebuild.cli import rows
-from imagebuild.cli.lines import RunningStep
+from imagebuild.cli.lines import QUIET, RunningStep
 from imagebuild.cli.output import shown, terminal_size
 from imagebuild.cli.ticker import Ticker
 
@@ -99,12 +99,15 @@ class TerminalReporter:
             assert self._live is not None
             self._fit()
             self._steps.remove(step)
-            for line in rows.ended(step.recipe, step.name, text, step.seconds, self._console.width, self._glyphs):
-                self._console.print(_text(line, style))
+            self._print_ended(step, text, style)
             if not self._steps:
                 self._ticker.stop()
                 self._live.stop()
                 self._live, self._drawn = None, []
+
+    def _print_ended(self, step: RunningStep, text: str, style: str) -> None:
+        for line in rows.ended(step.recipe, step.name, text, step.seconds, self._console.width, self._glyphs):
+            self._console.print(_text(line, style))
 
     def _look(self) -> None:
         with self._lock:
@@ -112,11 +115,9 @@ class TerminalReporter:
                 return
             self._fit()
             for step in self._steps:
-                if what := step.overdue():
-                    for line in rows.ended(
-                        step.recipe, step.name, what, step.seconds, self._console.width, self._glyphs
-                    ):
-                        self._console.print(_text(line, "yellow"))
+                what = step.overdue()
+                if what and step.quiet < 2 * QUIET:  # once: after that the row says it
+                    self._print_ended(step, what, "yellow")
             self._live.refresh()
 
     def _fit(self) -> None:

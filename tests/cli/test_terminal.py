@@ -90,6 +90,18 @@ def test_a_resize_in_the_middle(script: Script, golden: Callable[[Path, str], No
 
 
 @pytest.mark.seconds
+def test_a_quiet_step_leaves_one_line_however_long_it_is_quiet(script: Script) -> None:
+    with on_screen(script.argv, 80) as screen:
+        script(screen, "step web install", "say web install unpacking")
+        for _ in range(40):
+            lines = script(screen, "clock 30")
+    assert lines == [
+        "web  install     0:30  nothing new for 0:30: unpacking",
+        "web  install    20:00  quiet 20:00: unpacking",
+    ]
+
+
+@pytest.mark.seconds
 def test_more_steps_than_rows(script: Script) -> None:
     with on_screen(script.argv, 80, 6) as screen:
         lines = script(screen, *(f"step target-{at} publish" for at in range(9)))
