@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from imagebuild.fetch.transfer import Answer, Take, Transfer
 
 __all__ = [
-    "LIMITS", "Digest", "Limits", "NotThere", "copy", "download", "reported", "shown", "stop_all", "text", "version",
+    "LIMITS", "LOOK", "Digest", "Limits", "NotThere", "copy", "download", "reported", "shown", "stop_all", "text",
+    "version",
 ]  # fmt: skip
 
 _GIB = 1 << 30
