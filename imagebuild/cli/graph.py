@@ -17,10 +17,9 @@ from imagebuild.cli.options import (
     store_option,
     var_option,
 )
-from imagebuild.cli.output import echo, echo_document
-from imagebuild.cli.plot_option import PlotFile
+from imagebuild.cli.output import echo_document
+from imagebuild.cli.plot_option import PlotFile, write_plot
 from imagebuild.errors import UsageError
-from imagebuild.files import write_atomically
 from imagebuild.pictures import plan_graph
 
 
@@ -67,5 +66,4 @@ def graph(
         echo_document(plan_graph.dot(outlook))
     for path in files:
         text = plan_graph.picture(outlook) if path.suffix == ".svg" else plan_graph.dot(outlook)
-        write_atomically(path, text)
-        echo(path)
+        write_plot(path, text)

@@ -12,9 +12,8 @@ import click
 from imagebuild.cli.lines import minutes, rounded
 from imagebuild.cli.options import RecipeName, json_option, opened, store_option
 from imagebuild.cli.output import echo, echo_data, echo_lines, shown
-from imagebuild.cli.plot_option import PlotFile
+from imagebuild.cli.plot_option import PlotFile, write_plot
 from imagebuild.errors import RecipeError, UsageError
-from imagebuild.files import write_atomically
 from imagebuild.recipe.load import select
 from imagebuild.schema.section import MIB
 from imagebuild.store.history import Build, History
@@ -73,8 +72,7 @@ def _plot(builds: Sequence[Build], picture: Path, recipes: Sequence[str]) -> Non
     if not drawn:
         what = f" of {', '.join(recipes)}" if recipes else ""
         raise UsageError(f"there is nothing to draw: no build{what} has run a step", "build an image first")
-    write_atomically(picture, history_chart.picture(drawn))
-    echo(picture)
+    write_plot(picture, history_chart.picture(drawn))
 
 
 def _images(known: History, name: str) -> list[str]:

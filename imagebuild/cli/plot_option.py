@@ -6,6 +6,10 @@ from pathlib import Path
 
 import click
 
+from imagebuild.cli.output import echo
+from imagebuild.errors import HostError
+from imagebuild.files import write_atomically
+
 
 class PlotFile(click.Path):
     """A file whose ending says what it contains."""
@@ -19,3 +23,12 @@ class PlotFile(click.Path):
         if path.suffix not in self._endings:
             self.fail(f"{str(value)!r} does not end with {' or '.join(self._endings)}", param, ctx)
         return path
+
+
+def write_plot(path: Path, text: str) -> None:
+    """Write a picture, completely or not at all, and print its path. Raises HostError."""
+    try:
+        write_atomically(path, text)
+    except OSError as error:
+        raise HostError(f"cannot write {path}: {error.strerror}", "choose a file in a folder that exists") from error
+    echo(path)

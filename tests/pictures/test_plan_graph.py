@@ -156,6 +156,12 @@ def test_an_unknown_kind_of_file(tmp_path: Path) -> None:
     assert not (tmp_path / "plan.png").exists()
 
 
+def test_a_folder_that_does_not_exist() -> None:
+    error = ran("graph", "web", "--plot", "nowhere/plan.dot").exception
+    assert isinstance(error, HostError)
+    assert error.message == "cannot write nowhere/plan.dot: No such file or directory"
+
+
 def test_without_the_program_dot(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """DOT needs only the package."""
     dot = Path(str(shutil.which("dot")))
