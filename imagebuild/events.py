@@ -60,11 +60,13 @@ class StepStarted(_OfStep):
 
 @dataclass(frozen=True, kw_only=True)
 class StepRunning(_OfStep):
-    """What a step does now, and how much of it is done: from 0 to 1, None if that is not known."""
+    """What a step does now, how much of it is done (from 0 to 1, None if that is not known), and
+    what it waits for if nothing follows, if the detail does not say that."""
 
     state: Literal["running"] = "running"
     detail: str
     fraction: float | None = None
+    waiting: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

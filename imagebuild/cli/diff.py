@@ -11,6 +11,7 @@ from imagebuild.cli.image_records import ImagesCompared, as_data
 from imagebuild.cli.keys import key_option
 from imagebuild.cli.options import log_to_stderr, output_option, store_option, verbose_option
 from imagebuild.cli.output import echo, echo_data, echo_document, echo_lines
+from imagebuild.cli.progress_options import progress_options
 from imagebuild.contents import difference, difference_data, gates, markdown
 from imagebuild.contents.compare import compare
 from imagebuild.contents.gates import Gate
@@ -48,6 +49,7 @@ Examples:
 @key_option
 @output_option
 @store_option
+@progress_options
 @verbose_option
 @click.pass_context
 def diff(

@@ -11,6 +11,7 @@ from imagebuild.cli.image_records import ImageInspected, as_data
 from imagebuild.cli.keys import key_option
 from imagebuild.cli.options import log_to_stderr, output_option, store_option, verbose_option
 from imagebuild.cli.output import echo, echo_data, echo_lines
+from imagebuild.cli.progress_options import progress_options
 from imagebuild.contents import picture, summary
 from imagebuild.contents.described import data
 from imagebuild.files import write_atomically
@@ -45,6 +46,7 @@ Examples:
 @output_option
 @store_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@progress_options
 @verbose_option
 def inspect(
     image: str,

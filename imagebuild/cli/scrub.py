@@ -15,6 +15,7 @@ from imagebuild import scrub as scrubbing
 from imagebuild.cli.keys import key_option
 from imagebuild.cli.options import RecipeName, json_option, log_to_stderr, opened, store_option, verbose_option
 from imagebuild.cli.output import echo, echo_text
+from imagebuild.cli.progress_options import progress_options
 from imagebuild.cli.report import JsonReporter, reporter
 from imagebuild.customise import OperationCall, registry
 from imagebuild.customise.audit import KINDS
@@ -98,6 +99,7 @@ Examples:
 @click.option("--network", is_flag=True, help="Allow operations to download what they need.")
 @store_option
 @json_option
+@progress_options
 @verbose_option
 @click.pass_context
 def scrub(
@@ -179,6 +181,7 @@ Examples:
 @key_option
 @store_option
 @json_option
+@progress_options
 @verbose_option
 @click.pass_context
 def audit(

@@ -11,6 +11,7 @@ import click
 from imagebuild.cli.image_argument import ImageName
 from imagebuild.cli.options import json_option, log_to_stderr, output_option, verbose_option
 from imagebuild.cli.output import echo, echo_data
+from imagebuild.cli.progress_options import progress_options
 from imagebuild.cli.records import ShelfWritten, TemplateOnShelf
 from imagebuild.cli.report import reporter
 from imagebuild.cli.target import target
@@ -65,6 +66,7 @@ Examples:
 @click.option("--unsigned", is_flag=True, help="Remove the signatures from a shelf that has some.")
 @output_option
 @json_option
+@progress_options
 @verbose_option
 def build(
     folder: Path,
