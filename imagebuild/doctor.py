@@ -80,7 +80,7 @@ _ABILITIES: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
         ("init", "import", "list", "lint", "render", "hosts", "schema", "operations", "checks"),
         (),
     ),
-    ("plans and the store", ("plan", "history", "gc"), (_STORE,)),
+    ("plans and the store", ("plan", "graph", "history", "gc"), (_STORE,)),
     (
         "Debian images",
         ("build",),
