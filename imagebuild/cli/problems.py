@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from imagebuild.errors import Problem
-from imagebuild.events import ErrorReported
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from imagebuild.errors import Problem
+    from imagebuild.events import ErrorReported
 
 
 def lines(problems: Iterable[Problem]) -> list[str]:
