@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from imagebuild.errors import ImageBuildError
-from imagebuild.host import accelerator, hypervisor
+from imagebuild.host import accelerator, hypervisor, system_packages
 from imagebuild.host.process import environment
 from imagebuild.kickstrap.mirror import host_mirror, keyring
 from imagebuild.store.store import Store
@@ -31,7 +31,7 @@ _PROGRAMS = {
     "xorriso": "reads and writes ISO images",
     "virtlogd": "writes the logs of serial consoles; imagebuild starts it where systemd does not",
 }
-_MODULES = {"guestfs": "python3-guestfs (python3-libguestfs)", "libvirt": "python3-libvirt"}
+_MODULES = ("guestfs", "libvirt")
 _SETUP = "run `make setup`"
 
 
@@ -74,15 +74,16 @@ def _programs() -> Iterator[HostFinding]:
         if found:
             yield HostFinding("ok", program, found)
         else:
-            yield HostFinding("missing", program, f"not installed; it {purpose}", _SETUP)
+            mend = system_packages.install_program(program)
+            yield HostFinding("missing", program, f"not installed; it {purpose}", mend)
 
 
 def _modules() -> Iterator[HostFinding]:
-    for module, package in _MODULES.items():
+    for module in _MODULES:
         if importlib.util.find_spec(module):
             yield HostFinding("ok", f"Python module {module}", "importable")
         else:
-            mend = f"{_SETUP}; the module is packaged for the distribution's own Python: {package}"
+            mend = system_packages.install_binding(module)
             yield HostFinding("missing", f"Python module {module}", "not importable by this Python", mend)
 
 

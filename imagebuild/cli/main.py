@@ -15,7 +15,7 @@ import click
 import imagebuild
 from imagebuild.cli.commands import CommandGroup, CommandTable
 from imagebuild.cli.output import echo_data, echo_lines, echo_text
-from imagebuild.errors import ImageBuildError, InstallFailed, Interrupted, RecipeError, from_os
+from imagebuild.errors import HostError, ImageBuildError, InstallFailed, Interrupted, RecipeError, from_os
 from imagebuild.printable import one_line
 
 _SHOWN_CONSOLE = 12
@@ -70,6 +70,20 @@ def main() -> None:
         failure = from_os(error) if isinstance(error, OSError) else error
         _print_error(as_json, failure)
         sys.exit(failure.exit_code)
+    except ModuleNotFoundError as error:
+        missing = _missing_binding(error)
+        _print_error(as_json, missing)
+        sys.exit(missing.exit_code)
+
+
+def _missing_binding(error: ModuleNotFoundError) -> HostError:
+    """The error for a binding that only the distribution has. Any other missing module is a defect."""
+    from imagebuild.host.system_packages import BINDINGS, install_binding
+
+    name = (error.name or "").partition("_")[0]  # libvirt's binding has a second module, libvirt_qemu
+    if name not in BINDINGS:
+        raise error
+    return HostError(f"this Python cannot import {name}, the binding of its library", install_binding(name))
 
 
 def _interrupt(_signum: int, _frame: FrameType | None) -> None:

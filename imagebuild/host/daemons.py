@@ -48,7 +48,7 @@ def log_daemon() -> Iterator[None]:
     """
     client = _log_client() or _started("virtlogd", (), _log_client)
     if client is None:
-        raise HostError("libvirt's log daemon (virtlogd) does not answer", "run `make setup`")
+        raise HostError("libvirt's log daemon (virtlogd) does not answer", "`imagebuild doctor` says what to install")
     with client:
         yield
 
@@ -68,7 +68,7 @@ def start_daemon(connect: Callable[[], T | None], *, hide_kvm: bool) -> T | None
     folders = environment()["PATH"].split(":")
     daemon = next((name for name in _DAEMONS if any((Path(f) / name).exists() for f in folders)), None)
     if daemon is None:
-        raise HostError("no libvirt daemon is installed", "run `make setup`")
+        raise HostError("no libvirt daemon is installed", "`imagebuild doctor` says what to install")
     prefix = _without_kvm() if hide_kvm and Path("/dev/kvm").exists() else ()
     return _started(daemon, prefix, connect)
 
