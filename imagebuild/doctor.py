@@ -32,7 +32,6 @@ _PROGRAMS = {
     "virtlogd": "writes the logs of serial consoles; imagebuild starts it where systemd does not",
 }
 _MODULES = ("guestfs", "libvirt")
-_SETUP = "run `make setup`"
 
 
 @dataclass(frozen=True)
@@ -106,7 +105,8 @@ def _appliance_kernel() -> HostFinding:
         version = kernel.name.removeprefix("vmlinuz-")
         if os.access(kernel, os.R_OK) and Path("/lib/modules", version).is_dir():
             return HostFinding("ok", what, str(kernel))
-    return HostFinding("missing", what, "no kernel in /boot that this user can read and that has its modules", _SETUP)
+    mend = system_packages.install_program("a kernel")
+    return HostFinding("missing", what, "no kernel in /boot that this user can read and that has its modules", mend)
 
 
 def _mirror() -> HostFinding:
@@ -121,7 +121,7 @@ def _user_namespace() -> HostFinding:
     user = Path.home().owner()
     granted = any(line.startswith((f"{user}:", f"{os.getuid()}:")) for line in _lines(Path("/etc/subuid")))
     if shutil.which("newuidmap") is None:
-        return HostFinding("missing", what, "newuidmap is not installed", f"{_SETUP}; the package is uidmap")
+        return HostFinding("missing", what, "newuidmap is not installed", system_packages.install_program("newuidmap"))
     if not granted:
         mend = f"usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}"
         return HostFinding("missing", what, f"{user} has no range in /etc/subuid", mend)

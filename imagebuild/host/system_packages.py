@@ -26,13 +26,14 @@ _PROGRAMS = {
     "xorriso": ("xorriso", "xorriso"),
     "virtlogd": ("libvirt-daemon", "libvirt-daemon-kvm"),
     "newuidmap": ("uidmap", "shadow-utils"),
+    "a kernel": ("linux-image-cloud-amd64", "kernel-core"),
 }
 _CHECKOUT = Path(__file__).parents[2]
 _DISTRIBUTIONS_PYTHON = "/usr"
 
 
 def install_program(name: str) -> str:
-    """What to run so that a program is there."""
+    """What to run so that a program is there, or "a kernel" that libguestfs can boot."""
     return _install(_PROGRAMS[name])
 
 

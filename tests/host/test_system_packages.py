@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -56,8 +57,9 @@ def test_a_python_of_its_own_cannot_have_the_bindings() -> None:
 
 
 def test_setup_installs_the_same_packages() -> None:
+    # As a line of a table, or as a case's only one.
     for packages in (*BINDINGS.values(), *system_packages._PROGRAMS.values()):
-        assert [name for name in packages if f"\n{name}|" not in SETUP] == []
+        assert [name for name in packages if not re.search(rf"^\W*(\w+\) echo \")?{name}\|", SETUP, re.MULTILINE)] == []
     assert set(doctor._PROGRAMS) <= set(system_packages._PROGRAMS)
     assert set(doctor._MODULES) <= set(BINDINGS)
 
