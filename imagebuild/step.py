@@ -7,7 +7,7 @@ Recipes select it by the folder's name.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import cached_property
@@ -174,6 +174,23 @@ Check = Callable[[Payload], Checked]
 """Renders a recipe's kickstart for a payload and checks it. Raises RecipeError."""
 
 
+@dataclass(frozen=True)
+class PackageVerdict:
+    """Which packages do not exist, each with a hint; and why others were not checked, if so."""
+
+    unknown: Mapping[str, str]
+    note: str = ""
+
+
+class PackageSource(Protocol):
+    """What an installer takes packages from. Equal sources have the same packages."""
+
+    def check(self, names: Collection[str], store: Store | None, *, offline: bool) -> PackageVerdict:
+        """Look up ``names``; what was found is cached in ``store``. Never raises for a source that
+        cannot be reached, and does not use the network if ``offline``.
+        """
+
+
 class Installer(Protocol):
     """A way to install the system that a recipe describes: the module ``installer`` of a folder."""
 
@@ -207,6 +224,9 @@ class Installer(Protocol):
         """Reports what in a kickstart the installer does not support; None if it supports its whole
         syntax.
         """
+
+    def packages(self, recipe: Recipe) -> PackageSource | None:
+        """Where the names of packages can be looked up without building; None if nowhere."""
 
     def boot(self, recipe: Recipe) -> Boot:
         """How its machine starts."""

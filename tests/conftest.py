@@ -5,6 +5,7 @@ profile.
 from __future__ import annotations
 
 import gc
+import os
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
@@ -30,6 +31,9 @@ _LONGEST = (
     "tests/customise/test_in_a_real_root.py",
 )
 """Files with tests that start machines, the longest first."""
+
+os.environ["IMAGEBUILD_OFFLINE"] = "1"
+"""`lint` does not ask a mirror, except in tests of that."""
 
 settings.register_profile(
     "quick", max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]

@@ -124,6 +124,10 @@ def supported(recipe: Recipe) -> Supported | None:
     return None
 
 
+def packages(recipe: Recipe) -> None:
+    """None: names of packages are not looked up in the metadata of repositories."""
+
+
 def boot(recipe: Recipe) -> Boot:
     """Boot with the guest's firmware: Anaconda installs for the firmware that it finds.
 

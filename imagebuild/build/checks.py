@@ -108,6 +108,16 @@ def recorded(calls: Sequence[CheckCall]) -> list[dict[str, Any]]:
     return [{call.name: call.params.for_manifest()} for call in calls]
 
 
+def missing(recipe: Recipe) -> Iterator[Problem]:
+    """A problem for each script or test of ``verify.checks`` whose file cannot be read."""
+    for at, call in enumerate(recipe.verify.checks):
+        if call.name in _OWN:
+            try:
+                _with_text(recipe, at, call)
+            except RecipeError as error:
+                yield from error.problems
+
+
 def _with_text(recipe: Recipe, at: int, call: CheckCall) -> CheckCall:
     given = call.params.model_dump()
     if given.get("file") is None:

@@ -10,25 +10,25 @@ stored: the nonce, secrets, and the digest of a payload that may still have to b
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from imagebuild import fingerprint
-from imagebuild.build import installers
-from imagebuild.contents.inventory import SCHEMA
+from imagebuild.build import checks, installers
 from imagebuild.customise import registry
 from imagebuild.errors import Problem, RecipeError
 from imagebuild.image.conversion import compressors
 from imagebuild.image.formats import described
 from imagebuild.kickstart import syntax, unused_values
-from imagebuild.kickstart.check import CheckReport, lint, merged
+from imagebuild.kickstart.check import CheckReport, lint, merged, unused
 from imagebuild.kickstart.render import LiveimgPayload, PackagesPayload, Payload, Rendered, TreePayload, render
 from imagebuild.kickstart.rule import KickstartTarget
 from imagebuild.machine.domain_xml import definition
-from imagebuild.recipe import host_inputs
+from imagebuild.recipe import host_inputs, named_files, shared_identity
 from imagebuild.recipe.model.recipe import Recipe
 from imagebuild.recipe.secrets import FingerprintSecrets, SampleSecrets, Secrets
+from imagebuild.schema.rule_names import OF_RECIPES
 from imagebuild.step import Checked, Dated, Preparation, Step, Tools, World
 
 if TYPE_CHECKING:
@@ -138,9 +138,21 @@ def linted(recipe: Recipe, payload: Payload, nonce: str, secrets: Secrets) -> tu
             proves_packages=installer.PROVES_PACKAGES,
         ),
         supported=installer.supported(recipe),
-        ignore={name: recipe.place(("lint", "ignore", name)) for name in recipe.lint.ignore},
+        ignore={name: recipe.place(("lint", "ignore", name)) for name in recipe.lint.ignore if name not in OF_RECIPES},
     )
-    return rendered, report.joined([*unused_values.problems(recipe, rendered), *host_inputs.missing(recipe)])
+    report = report.joined([*unused_values.problems(recipe, rendered), *host_inputs.missing(recipe)])
+    return rendered, _with_identities(report, recipe)
+
+
+def _with_identities(report: CheckReport, recipe: Recipe) -> CheckReport:
+    """The report with the warning about what clones would share, unless the recipe suppresses it."""
+    found = shared_identity.found_in(recipe)
+    if shared_identity.NAME not in recipe.lint.ignore:
+        return report.warned(found)
+    mark = recipe.place(("lint", "ignore", shared_identity.NAME))
+    if found is None:
+        return report.warned(unused(shared_identity.NAME, mark))
+    return replace(report, used=report.used | {(mark.file, mark.key, shared_identity.NAME)})
 
 
 def _addresses(payload: Payload) -> frozenset[str]:
@@ -160,12 +172,14 @@ def sample(recipe: Recipe, looked: Any) -> Rendered:
     return rendered
 
 
-def survey(recipe: Recipe, looked: Any) -> CheckReport:
-    """All findings in the recipe's kickstart as ``sample`` renders it. Raises RecipeError if it
-    cannot be rendered.
+def survey(recipe: Recipe, looked: Any) -> tuple[Rendered, CheckReport]:
+    """The recipe's kickstart as ``sample`` renders it, and all findings in it and in the files that
+    a build would read. Raises RecipeError if it cannot be rendered.
     """
     payloads = installers.of(recipe).payloads(recipe, looked)
-    return merged([linted(recipe, one, _NONCE, SampleSecrets())[1] for one in payloads])
+    linted_ones = [linted(recipe, one, _NONCE, SampleSecrets()) for one in payloads]
+    report = merged([report for _, report in linted_ones])
+    return linted_ones[-1][0], report.joined([*named_files.missing(recipe), *checks.missing(recipe)])
 
 
 def _install_step(recipe: Recipe, kickstart: Rendered, preparation: Preparation, world: World | None) -> Step:
@@ -186,6 +200,8 @@ def _install_step(recipe: Recipe, kickstart: Rendered, preparation: Preparation,
 
 def _customise_step(operations: Sequence[OperationCall], install: Step, tools: Tools) -> Step:
     """The step for ``operations``, which have placeholders for their secrets."""
+    from imagebuild.contents.inventory import SCHEMA  # imported late: lint does not need it
+
     inputs = {"installed disk": install.fingerprint, "libguestfs": tools.libguestfs}
     for at, call in enumerate(operations, start=1):
         inputs[f"operation {at}, {call.name}"] = _operation(call)

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import click
 
-from imagebuild.build import installers
+from imagebuild.build import installers, package_names
 from imagebuild.build import plan as plans
-from imagebuild.cli import problems, sarif
-from imagebuild.cli.options import RecipeName, json_option, refuse_unknown, var_option
+from imagebuild.build.package_names import NamedPackages
+from imagebuild.cli import problems
+from imagebuild.cli.options import RecipeName, json_option, opened, refuse_unknown, store_option, var_option
 from imagebuild.cli.output import echo, echo_data, echo_lines
-from imagebuild.errors import Problem, RecipeError
+from imagebuild.errors import HostError, Problem, RecipeError
 from imagebuild.kickstart import external
 from imagebuild.kickstart import rule as rules
 from imagebuild.kickstart.merged_report import Gathered
@@ -25,6 +26,7 @@ from imagebuild.recipe.compose.images import RecipeImage
 from imagebuild.recipe.folders import available, recipe_folders
 from imagebuild.recipe.load import checked_all, select
 from imagebuild.recipe.model.recipe import Recipe
+from imagebuild.store.store import Store
 
 _KICKSTARTS = (".ks", ".cfg", ".ks.in")
 
@@ -48,9 +50,14 @@ Examples:
 @click.option(
     "--syntax", metavar="VERSION", help="Syntax version of the kickstart files, such as RHEL9. [default: newest]"
 )
-@click.option("--list-rules", is_flag=True, help="List the rules for kickstarts and exit.")
+@click.option("--list-rules", is_flag=True, help="List the rules and exit.")
 @click.option("--sarif", "as_sarif", is_flag=True, help="Print a SARIF 2.1.0 log, for annotations in CI.")
+@click.option(
+    "--offline", is_flag=True, envvar="IMAGEBUILD_OFFLINE",
+    help="Look up names of packages only in what the store has; also set by IMAGEBUILD_OFFLINE.",
+)  # fmt: skip
 @var_option
+@store_option
 @json_option
 def lint(
     recipes: tuple[str, ...],
@@ -58,7 +65,9 @@ def lint(
     syntax: str | None,
     list_rules: bool,
     as_sarif: bool,
+    offline: bool,
     given: dict[str, str],
+    store: Path | None,
     as_json: bool,
 ) -> None:
     """Check RECIPES and the kickstarts rendered from them, or kickstart files, without building.
@@ -79,23 +88,37 @@ def lint(
     for name in kickstarts:
         stdin = name == external.STDIN
         found.add(external.read(sys.stdin.buffer, name, version) if stdin else external.read_file(Path(name), version))
-    images = _lint_recipes(names, given, found)
+    images, named = _lint_recipes(names, given, found)
+    wrong, notes = package_names.look_up(named, _usable(store) if named else None, offline=offline)
+    for of_one in wrong:
+        found.tell(of_one)
     counted = [
         f"{_counted(number, what)}"
         for number, what in ((len(names), "recipe"), (images, "image"), (len(kickstarts), "kickstart"))
         if number or (what != "kickstart" and names)
     ]
-    _print_findings(found, counted, as_json=as_json, as_sarif=as_sarif)
+    _print_findings(found, counted, notes, as_json=as_json, as_sarif=as_sarif)
+
+
+def _usable(store: Path | None) -> Store | None:
+    """The store, which only caches here; None if it cannot be used."""
+    try:
+        return opened(store)
+    except HostError:
+        return None
 
 
 def _is_kickstart(name: str) -> bool:
     return name == external.STDIN or name.endswith(_KICKSTARTS)
 
 
-def _lint_recipes(names: tuple[str, ...], given: dict[str, str], found: Gathered) -> int:
-    """Add the findings of these recipes to ``found``; returns the number of images that they yield."""
+def _lint_recipes(names: tuple[str, ...], given: dict[str, str], found: Gathered) -> tuple[int, list[NamedPackages]]:
+    """Add the findings of these recipes to ``found``. Returns the number of images that they yield,
+    and the packages that they name.
+    """
     images: list[RecipeImage] = []
     checked: list[Recipe] = []
+    named: list[NamedPackages] = []
     for name in names:
         try:
             selected = select(name, given=given)
@@ -105,28 +128,33 @@ def _lint_recipes(names: tuple[str, ...], given: dict[str, str], found: Gathered
             found.tell(error.problems)
     for recipe in checked:
         try:
-            found.add(plans.survey(recipe, installers.of(recipe).look_here(recipe)))
+            rendered, report = plans.survey(recipe, installers.of(recipe).look_here(recipe))
+            found.add(report)
+            named.append(NamedPackages.of(recipe, rendered, report))
         except RecipeError as error:
             found.tell(error.problems)
     found.tell(clashes(images))
     if not found.images:
         refuse_unknown(given, (recipe.variables for recipe in checked))
-    return len(images)
+    return len(images), named
 
 
-def _print_findings(found: Gathered, counted: list[str], *, as_json: bool, as_sarif: bool) -> None:
+def _print_findings(found: Gathered, counted: list[str], notes: list[str], *, as_json: bool, as_sarif: bool) -> None:
     """Print the findings; exit with code 2 if there are errors among them."""
     printed = [_clean(problem) for problem in (found.problems() if as_json else found.described())]
     number = {kind: sum(problem.severity == kind for problem in printed) for kind in ("error", "warning")}
     if as_sarif:
+        from imagebuild.cli import sarif  # imported late: few runs need it
+
         echo_data(sarif.log(printed, Path.cwd()), indent=1)
     elif as_json:
         for problem, images in zip(printed, (found.images[one] for one in found.problems()), strict=True):
             echo_data({**problems.as_data(problem), "images": images})
         summary = {"event": "summary", "errors": number["error"], "warnings": number["warning"]}
-        echo_data({**summary, "checked": counted})
+        echo_data({**summary, "checked": counted, "notes": notes})
     else:
         echo_lines(problems.lines(printed), err=True)
+        echo_lines((f"note: {one}" for one in notes), err=True)
         results = [_counted(count, what) for what, count in number.items() if count]
         echo(", ".join([*counted, *(results or ["no problems found"])]))
     if number["error"]:
@@ -138,7 +166,7 @@ def _clean(problem: Problem) -> Problem:
 
 
 def _list_rules(*, as_json: bool) -> None:
-    for rule in rules.every():
+    for rule in rules.described():
         if as_json:
             data = {"name": rule.name, "severity": rule.severity, "summary": rule.summary, "help": rule.description}
             echo_data(data)

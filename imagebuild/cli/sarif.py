@@ -30,7 +30,7 @@ def log(problems: Iterable[Problem], folder: Path) -> dict[str, Any]:
             _rule(name, f"{name}: {text.split(',')[0].split(';')[0]}", text, "error")
             for name, text in rules.OWN.items()
         ),
-        *(_rule(rule.name, rule.summary, rule.description, rule.severity) for rule in rules.every()),
+        *(_rule(rule.name, rule.summary, rule.description, rule.severity) for rule in rules.described()),
     ]
     index = {rule["id"]: number for number, rule in enumerate(described)}
     driver = {"name": "imagebuild", "version": imagebuild.__version__, "rules": described}

@@ -25,7 +25,7 @@ from imagebuild.progress import Progress
 if TYPE_CHECKING:
     from imagebuild.fetch.transfer import Answer, Take, Transfer
 
-__all__ = ["LIMITS", "Digest", "Limits", "NotThere", "copy", "download", "shown", "stop_all", "text", "version"]
+__all__ = ["LIMITS", "LOOK", "Digest", "Limits", "NotThere", "copy", "download", "shown", "stop_all", "text", "version"]
 
 _GIB = 1 << 30
 _TEXT_LIMIT = 16 * MIB

@@ -19,7 +19,7 @@ import libvirt
 
 from imagebuild.errors import HostError, ImageBuildError
 from imagebuild.host.hypervisor import start_event_loop
-from imagebuild.host.storage import DefinedDomain, Pool, PoolVolume, pool_of, volume_of
+from imagebuild.host.pools import DefinedDomain, Pool, PoolVolume, pool_of, volume_of
 from imagebuild.log import logger
 from imagebuild.printable import one_line
 

@@ -69,6 +69,13 @@ class CheckReport:
         more = tuple(errors)
         return replace(self, parsed=None, findings=(*self.findings, *more)) if more else self
 
+    def warned(self, warning: Problem | None) -> CheckReport:
+        """The report with a further warning."""
+        if warning is None:
+            return self
+        parsed = self.parsed and replace(self.parsed, warnings=(*self.parsed.warnings, warning))
+        return replace(self, parsed=parsed, findings=(*self.findings, warning))
+
 
 def merged(reports: Sequence[CheckReport]) -> CheckReport:
     """The reports of one image's kickstarts as one.
@@ -188,8 +195,7 @@ class _Suppressed:
                 yield self._rendered.problem(one.line, *_unused(one.rule), rule=rules.SILENCE, severity="warning")
         for name, mark in self._ignore.items():
             if name not in self._used:
-                where = f"lint.ignore.{name}"
-                yield Problem(mark.file, mark.key, where, *_unused(name), rule=rules.SILENCE, severity="warning")
+                yield unused(name, mark)
 
     def used(self) -> Iterator[Place]:
         """The places of the suppressions that were used."""
@@ -203,12 +209,22 @@ class _Suppressed:
 
     @staticmethod
     def _wrong(one: Suppression) -> tuple[str, str | None] | None:
-        if one.rule not in rule_names.names():
-            hint = did_you_mean(one.rule, rule_names.names()) or "`imagebuild lint --list-rules` lists the rules"
+        if one.rule in rule_names.OF_RECIPES:
+            return f"{one.rule} is a rule for recipes", f"write in the recipe: lint: {{ignore: {{{one.rule}: …}}}}"
+        if one.rule not in rule_names.of_kickstarts():
+            hint = (
+                did_you_mean(one.rule, rule_names.of_kickstarts()) or "`imagebuild lint --list-rules` lists the rules"
+            )
             return f"cannot suppress {one.rule!r}: there is no such rule", hint
         if not one.reason:
             return "the suppression has no reason", f"write: # imagebuild: ignore {one.rule}: the reason"
         return None
+
+
+def unused(name: str, mark: Mark) -> Problem:
+    """The warning about a rule that a recipe suppresses at ``mark`` although it finds nothing."""
+    where = f"lint.ignore.{name}"
+    return Problem(mark.file, mark.key, where, *_unused(name), rule=rules.SILENCE, severity="warning")
 
 
 def _unused(rule: str) -> tuple[str, str]:

@@ -12,10 +12,12 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from imagebuild.errors import Severity
-from imagebuild.schema.rule_names import names
+from imagebuild.recipe import shared_identity
+from imagebuild.schema.rule_names import of_kickstarts
 
 if TYPE_CHECKING:
     from imagebuild.kickstart.parse import Kickstart, Said
@@ -55,13 +57,19 @@ class KickstartTarget:
 
 
 @dataclass(frozen=True)
-class Rule:
-    """A rule; ``summary`` and ``description`` come from its file's docstring."""
+class DescribedRule:
+    """What is said about a rule; ``summary`` and ``description`` come from its file's docstring."""
 
     name: str
     summary: str
     description: str
     severity: Severity
+
+
+@dataclass(frozen=True)
+class Rule(DescribedRule):
+    """A rule for kickstarts."""
+
     find: Callable[[Kickstart, KickstartTarget], Iterable[Said]]
 
 
@@ -71,18 +79,30 @@ def get(name: str) -> Rule:
 
 
 def every() -> Iterator[Rule]:
-    """All rules, by name."""
+    """All rules for kickstarts, by name."""
     return iter(_all().values())
+
+
+def described() -> list[DescribedRule]:
+    """All rules, for kickstarts and for recipes, by name."""
+    of_recipes = DescribedRule(shared_identity.NAME, *_documented(shared_identity), shared_identity.SEVERITY)
+    return sorted((*every(), of_recipes), key=lambda one: one.name)
 
 
 @cache
 def _all() -> dict[str, Rule]:
-    return {name: _rule(name) for name in names()}
+    return {name: _rule(name) for name in of_kickstarts()}
 
 
 def _rule(name: str) -> Rule:
     module = importlib.import_module(f"imagebuild.kickstart.rules.{name.replace('-', '_')}")
-    summary, _, description = inspect.cleandoc(module.__doc__ or "").partition("\n\n")
+    summary, description = _documented(module)
     if not summary or not description or module.SEVERITY not in ("error", "warning"):
         raise TypeError(f"the rule {name} needs a docstring with a reason, and a SEVERITY")
-    return Rule(name, summary.rstrip("."), description.strip(), module.SEVERITY, module.find)
+    return Rule(name, summary, description, module.SEVERITY, module.find)
+
+
+def _documented(module: ModuleType) -> tuple[str, str]:
+    """The summary and the description of a rule, from its docstring."""
+    summary, _, description = inspect.cleandoc(module.__doc__ or "").partition("\n\n")
+    return summary.rstrip("."), description.strip()

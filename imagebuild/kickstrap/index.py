@@ -10,8 +10,9 @@ from __future__ import annotations
 import gzip
 import hashlib
 import lzma
+import re
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from imagebuild import fetch
 from imagebuild.errors import HostError
@@ -26,7 +27,7 @@ def offered(spec: PayloadSpec) -> dict[str, str]:
     It is the digest of the index, not of Release, which also changes with its signature's date.
     """
     found = {}
-    for folder in _folders(spec):
+    for folder in folders(spec.mirror, spec.suite, spec.components, spec.arch):
         name = folder.partition("/dists/")[2].rpartition("/")[0]
         found[name] = hashlib.sha256(_index(folder).encode()).hexdigest()
     return found
@@ -40,34 +41,48 @@ def newer(spec: PayloadSpec, there: Mapping[str, str]) -> dict[str, str]:
     index.
     """
     found: dict[str, str] = {}
-    for folder in _folders(spec):
+    for folder in folders(spec.mirror, spec.suite, spec.components, spec.arch):
         for name, version in _versions(_index(folder), there):
             if version != there[name] and _is_later(version, found.get(name, there[name])):
                 found[name] = version
     return dict(sorted(found.items()))
 
 
-def _folders(spec: PayloadSpec) -> Iterator[str]:
-    mirror: Mirror = spec.mirror
+def names(folder: str, limits: fetch.Limits) -> set[str]:
+    """The names of all packages in the index of ``folder``, and what they provide. Raises like
+    :func:`newer`, and NotThere for a component that the mirror does not have.
+    """
+    text = _index(folder, limits)
+    found = set(re.findall(r"^Package: (\S+)", text, re.MULTILINE))
+    for provided in re.findall(r"^Provides: (.*)", text, re.MULTILINE):
+        found.update(one.partition("(")[0].partition(":")[0].strip() for one in provided.split(","))
+    return found
+
+
+def folders(mirror: Mirror, suite: str, components: Sequence[str], arch: str) -> Iterator[str]:
+    """The folders with the indexes of packages, for each archive of the mirror and each component.
+
+    Raises HostError if the mirror is unknown, or is not one of http or https.
+    """
     if mirror.main is None or not mirror.main.startswith(("http://", "https://")):
         raise HostError(
             f"cannot query the mirror {mirror.main or 'that mmdebstrap chooses'}",
             "set one with http or https: installer.mirror in the recipe, or in this host's apt configuration",
         )
-    for uri, suite in mirror.archives(spec.suite):
-        for component in spec.components:
-            yield f"{uri}/dists/{suite}/{component}/binary-{ARCHITECTURES[spec.arch]}"
+    for uri, name in mirror.archives(suite):
+        for component in components:
+            yield f"{uri}/dists/{name}/{component}/binary-{ARCHITECTURES[arch]}"
 
 
-def _index(folder: str) -> str:
+def _index(folder: str, limits: fetch.Limits = fetch.LOOK) -> str:
     """The package index in ``folder``. Debian provides it as xz, many private repositories only as
     gzip.
     """
     try:
         try:
-            return lzma.decompress(fetch.text(f"{folder}/Packages.xz")).decode()
+            return lzma.decompress(fetch.text(f"{folder}/Packages.xz", limits)).decode()
         except fetch.NotThere:
-            return gzip.decompress(fetch.text(f"{folder}/Packages.gz")).decode()
+            return gzip.decompress(fetch.text(f"{folder}/Packages.gz", limits)).decode()
     except (lzma.LZMAError, gzip.BadGzipFile, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise HostError(
             "the mirror's package index is damaged", "the mirror may be in the middle of an update"

@@ -7,7 +7,7 @@ payload            unless the VM fetches the packages itself
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache, partial
 from importlib import metadata
 from pathlib import Path
@@ -15,14 +15,14 @@ from pathlib import Path
 from imagebuild import fingerprint
 from imagebuild.errors import HostError
 from imagebuild.files import sha256
-from imagebuild.host import probe_cache
 from imagebuild.kickstart.check import ParsedKickstart, Supported
 from imagebuild.kickstart.render import LiveimgPayload, PackagesPayload, Payload
 from imagebuild.kickstrap import index, runtime
 from imagebuild.kickstrap import payload as archives
 from imagebuild.kickstrap.agent import supported as agent
 from imagebuild.kickstrap.agent.machine import TargetMachine
-from imagebuild.kickstrap.mirror import Mirror, host_mirror, mirror_depends_on
+from imagebuild.kickstrap.known_packages import MirrorPackages, cached_mirror
+from imagebuild.kickstrap.mirror import Mirror, host_mirror
 from imagebuild.kickstrap.payload import PayloadSpec
 from imagebuild.kickstrap.runtime import RuntimeSpec
 from imagebuild.machine.install_vm import Boot
@@ -155,9 +155,7 @@ def look_up(recipe: Recipe, store: Store) -> Mirror:
     """The Debian mirror for packages."""
     if recipe.installer.mirror:
         return Mirror(recipe.installer.mirror)
-    # cached: it takes 0.5 s, and hardly ever changes
-    configured = probe_cache.of_files(mirror_depends_on())
-    return Mirror(**probe_cache.kept(store.probe_cache, "mirror", configured, lambda: asdict(host_mirror())))
+    return cached_mirror(store)
 
 
 def look_here(recipe: Recipe) -> Mirror:
@@ -203,6 +201,11 @@ def supported(recipe: Recipe) -> Supported:
 def _carried_out(machine: TargetMachine) -> Supported:
     """The same function for equal machines, because reports are cached by it."""
     return partial(agent.check, machine=machine)
+
+
+def packages(recipe: Recipe) -> MirrorPackages:
+    """The packages of the recipe's mirror."""
+    return MirrorPackages(recipe.installer.mirror, str(recipe.os.codename), recipe.installer.components, recipe.os.arch)
 
 
 def boot(recipe: Recipe) -> Boot:

@@ -66,6 +66,7 @@ class HostAgent(AbstractContextManager["HostAgent"]):
         self._running: Channel | None = None
         self._folder = ""
         self._locked = False
+        self._read_back: dict[str, str] = {}
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
@@ -128,7 +129,12 @@ class HostAgent(AbstractContextManager["HostAgent"]):
                 f"{self._name}: the disk does not have the bytes of {name} that were written to it",
                 "publish again; if it happens again, check the disk and the memory of the host, and this one's",
             )
+        self._read_back[name] = found
         return self._channel.moved - before
+
+    def just_read_back(self, name: str) -> str | None:
+        """The SHA-256 of a file that ``put`` read back from the disk; each only once."""
+        return self._read_back.pop(name, None)
 
     def digest(self, folder: str, name: str, progress: Bytes = _ignored) -> str:
         """The SHA-256 of a file, read from the disk there; empty if there is none of this name."""

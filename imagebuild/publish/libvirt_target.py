@@ -14,8 +14,8 @@ from pathlib import Path
 
 from imagebuild.errors import HostError, ImageBuildError, UsageError
 from imagebuild.host.libvirt_host import LibvirtHost, connected_to
+from imagebuild.host.pools import DefinedDomain, Pool
 from imagebuild.host.process import run
-from imagebuild.host.storage import DefinedDomain, Pool
 from imagebuild.log import logger
 from imagebuild.printable import one_line
 from imagebuild.project.model import Host
@@ -215,9 +215,13 @@ class LibvirtTarget:
             )
 
     def digest(self, file: StoredFile, progress: Progress) -> str:
-        """Read by the program on the host if it may read the file, else over libvirt."""
+        """Read by the program on the host if it may read the file, else over libvirt. What ``send`` has
+        just written was read from the disk before it got its name.
+        """
         now = self._now
         if now.agent is not None:
+            if (known := now.agent.just_read_back(file.name)) is not None:
+                return known
             try:
                 return now.agent.digest(now.pool.path, file.name, progress)
             except ImageBuildError as error:

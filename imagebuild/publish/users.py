@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from imagebuild.host import safe_xml
-from imagebuild.host.storage import DefinedDomain, Pool, PoolVolume
+from imagebuild.host.pools import DefinedDomain, Pool, PoolVolume
 
 _SOURCES = ("file", "dev", "name", "volume")
 """Attributes of ``source`` that can name a volume or its file (libvirt's formatdomain.html)."""

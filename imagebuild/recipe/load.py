@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from imagebuild.errors import Problem, RecipeError, UsageError
 from imagebuild.recipe.catalogue import images_called, images_of
 from imagebuild.recipe.compose.images import RecipeImage, compose
+from imagebuild.recipe.compose.repeated import repeated
 from imagebuild.recipe.folders import is_path, recipe_folders
 from imagebuild.recipe.model.recipe import Recipe
 from imagebuild.schema.document import Document
@@ -89,7 +90,7 @@ def validate(document: Document, source: Path) -> Recipe:
 def checked(image: RecipeImage) -> Recipe:
     """The recipe of an image, checked against the model. Raises RecipeError with all problems."""
     document = image.document()
-    found = list(document.problems)
+    found = [*document.problems, *repeated(document)]
     try:
         recipe = Recipe.model_validate(document.data)
     except ValidationError as error:

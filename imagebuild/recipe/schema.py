@@ -53,12 +53,20 @@ def _is_narrow_scalar(node: dict[str, Any]) -> bool:
 
 
 def _change(array: dict[str, Any]) -> dict[str, Any]:
-    """The schema of a change to the list of an extended file: ``{append: […], remove: […]}``."""
+    """The schema of a change to the list of an extended file: ``{append: […], remove: […]}``, or
+    ``{replace: […]}``.
+    """
     items = {"type": "array", "items": array.get("items", {})}
-    properties = {
-        "append": {**items, "description": "Items to append to the list of the extended file."},
+    changed = {
+        "append": {**items, "description": "Items to append to the list of the extended file, as a plain list does."},
+        "prepend": {**items, "description": "Items to insert before those of the extended file."},
         "remove": {"type": "array", "items": _SCALAR, "description": "Items to remove from it."},
     }
+    replaced = {"replace": {**items, "description": "The list, in place of the one of the extended file."}}
+    return {"anyOf": [_mapping(changed), {**_mapping(replaced), "required": ["replace"]}]}
+
+
+def _mapping(properties: dict[str, Any]) -> dict[str, Any]:
     return {"type": "object", "properties": properties, "additionalProperties": False, "minProperties": 1}
 
 

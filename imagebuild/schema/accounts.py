@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, PlainSerializer, PlainValidator, Va
 
 from imagebuild.schema import fields as f
 from imagebuild.schema import ssh_keys
-from imagebuild.schema.findings import Finding, Refused, findings
+from imagebuild.schema.findings import Finding, Refused, findings, twice
 from imagebuild.schema.section import KeysRef, SecretRef, Section, without_nothing
 
 _HIGHEST_ID = 2**31 - 2
@@ -94,11 +94,7 @@ class User(Section):
 
     @model_validator(mode="after")
     def _groups(self) -> Self:
-        wrong = [
-            Finding(("groups", at), f"{group!r} is listed twice", "remove one of the two")
-            for at, group in enumerate(self.groups)
-            if group in self.groups[:at]
-        ]
+        wrong = twice(self.groups, ("groups",))
         wrong += [
             Finding(("groups", at), "this is the account's primary group; it is already a member")
             for at, group in enumerate(self.groups)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 
 from imagebuild.errors import Problem
-from imagebuild.schema.document import Document, Route, dotted
+from imagebuild.schema.document import Document, Mark, Route, dotted
 from imagebuild.schema.fields import shown
 
 if TYPE_CHECKING:
@@ -21,12 +21,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Finding:
-    """One problem at ``route``; ``at_key`` if the key itself is wrong and not its value."""
+    """One problem at ``route``; ``at_key`` if the key itself is wrong and not its value.
+
+    ``again`` is where a list already has the same item.
+    """
 
     route: Route
     message: str
     hint: str | None = None
     at_key: bool = False
+    again: Route | None = None
 
 
 class Refused(ValueError):
@@ -60,7 +64,8 @@ def _findings(detail: ErrorDetails, model: type[BaseModel]) -> Iterator[Finding]
     cause = context.get("error")
     if isinstance(cause, Refused):
         for inner in cause.findings:
-            yield Finding((*route, *inner.route), inner.message, inner.hint, inner.at_key)
+            again = None if inner.again is None else (*route, *inner.again)
+            yield Finding((*route, *inner.route), inner.message, inner.hint, inner.at_key, again)
         return
     if kind == "default_factory_not_called":  # a field that it depends on is wrong and already reported
         return
@@ -135,4 +140,25 @@ def problems(found: Iterable[Finding], document: Document) -> Iterator[Problem]:
     for finding in found:
         mark = document.mark(finding.route)
         line = mark.key if finding.at_key else mark.value
-        yield Problem(mark.file, line, dotted(finding.route), finding.message, finding.hint)
+        hint = finding.hint
+        if finding.again is not None and (there := document.mark(finding.again)).file != mark.file:
+            hint = already_in(there, finding.route)
+        yield Problem(mark.file, line, dotted(finding.route), finding.message, hint)
+
+
+def already_in(there: Mark, route: Route) -> str:
+    """The hint for an item at ``route`` that the list of an extended file has ``there``."""
+    return (
+        f"{there.file}:{there.value} has it already, and a list adds to that one: remove it here,"
+        f" or write `{dotted(route[:-1])}: {{replace: […]}}`"
+    )
+
+
+def twice(items: Sequence[Any], key: Route = ()) -> list[Finding]:
+    """The findings for the items that the list at ``key`` has more than once."""
+    first: dict[Any, int] = {}
+    return [
+        Finding((*key, at), f"{item!r} is listed twice", "remove one of the two", again=(*key, first[item]))
+        for at, item in enumerate(items)
+        if first.setdefault(item, at) != at
+    ]

@@ -14,6 +14,7 @@ from imagebuild.build import plan as plans
 from imagebuild.build.engine import Outlook, look_ahead
 from imagebuild.build.plan import Plan
 from imagebuild.build.step_cache import Settings
+from imagebuild.contents import inventory
 from imagebuild.errors import HostError, RecipeError
 from imagebuild.fetch import Digest
 from imagebuild.kickstrap.installer import KickstrapPreparation
@@ -83,7 +84,7 @@ def test_another_format_of_the_inventory_is_another_result_but_no_other_checkpoi
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = planned(tmp_path)
-    monkeypatch.setattr(plans, "SCHEMA", plans.SCHEMA + 1)
+    monkeypatch.setattr(inventory, "SCHEMA", inventory.SCHEMA + 1)
     after = planned(tmp_path)
     assert changed(before, after) == {"customise", "convert"}
     assert [one.fingerprint for one in before.layers] == [one.fingerprint for one in after.layers]
@@ -132,7 +133,7 @@ def test_missing_files_of_operations_are_reported_at_their_lines(
         (10, "run-script.script"),
     ]
     assert f"{tmp_path / 'setup.sh'} cannot be read: No such file or directory" in str(caught.value)
-    assert [one.line for one in plans.survey(load(path), MIRROR).errors] == [9, 10]
+    assert [one.line for one in plans.survey(load(path), MIRROR)[1].errors] == [9, 10]
 
 
 def test_a_secret_is_an_input_but_not_in_the_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

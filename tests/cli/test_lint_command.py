@@ -5,15 +5,22 @@ from __future__ import annotations
 
 import io
 import json
+import lzma
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from faulty_server import FaultyServer
 from jsonschema import Draft7Validator
 from test_main import Imagebuild, imagebuild  # noqa: F401 - a fixture
 
 from imagebuild.schema import rule_names
 
+SCRUBBED = (
+    "operations: [remove-ssh-host-keys, reset-machine-id, remove-network-identity, remove-udev-rules, "
+    "remove-random-seed, remove-device-records]\n"
+)
 RECIPE = "name: web\nos: {family: debian, version: 13, codename: trixie}\nkickstart: {template: web.ks.j2}\n"
 TEMPLATE = """\
 {% import "macros.ks.j2" as imagebuild %}
@@ -40,7 +47,7 @@ def project(tmp_path: Path, imagebuild: Imagebuild, monkeypatch: pytest.MonkeyPa
 
 
 def write(project: Path, template: str, more: str = "") -> None:
-    (project / "recipes/web.yaml").write_text(RECIPE + more)
+    (project / "recipes/web.yaml").write_text(RECIPE + more + SCRUBBED)
     (project / "kickstart/web.ks.j2").write_text(template)
 
 
@@ -75,7 +82,9 @@ def test_a_finding_in_many_images_is_reported_once(project: Path, imagebuild: Im
     done = imagebuild("lint", "web", "--json")
     (finding, summary) = map(json.loads, done.stdout.splitlines())
     assert (finding["rule"], finding["images"], finding["severity"]) == ("plaintext-password", 3, "error")
-    assert summary == {"event": "summary", "errors": 1, "warnings": 0, "checked": ["1 recipe", "3 images"]}
+    assert summary == {
+        "event": "summary", "errors": 1, "warnings": 0, "checked": ["1 recipe", "3 images"], "notes": [],
+    }  # fmt: skip
     assert "(in 3 images)" in imagebuild("lint", "web").stderr
 
 
@@ -112,6 +121,60 @@ def test_the_rules_are_listed(imagebuild: Imagebuild) -> None:
     assert [line.split()[0] for line in listed.splitlines()] == list(rule_names.names())
     data = [json.loads(line) for line in imagebuild("lint", "--list-rules", "--json").stdout.splitlines()]
     assert all(one["help"] and one["severity"] in ("error", "warning") for one in data)
+
+
+def test_everything_that_a_build_will_look_at_is_reported_together(
+    project: Path, imagebuild: Imagebuild, server: FaultyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("IMAGEBUILD_OFFLINE")
+    index = lzma.compress(b"Package: linux-image-cloud-amd64\n\nPackage: nginx\nProvides: httpd\n")
+    server.content["/debian/dists/trixie/main/binary-amd64/Packages.xz"] = index
+    more = (
+        f"installer: {{mirror: '{server.url('/debian')}'}}\n"
+        "root: {ssh_keys: [{file: keys.pub}]}\nverify:\n  checks: [script: {file: check.sh}]\n"
+        "packages: [httpd,\n  ngnix]\n"
+    )
+    scrubbed = SCRUBBED.replace("]", ", run-script: {script: none.sh}]")
+    monkeypatch.setattr(sys.modules[__name__], "SCRUBBED", scrubbed)
+    write(project, TEMPLATE.replace("%end", "{% for one in packages %}\n{{ one }}\n{% endfor %}\n%end") + PROOF, more)
+    done = imagebuild("lint", "web")
+    assert done.returncode == 2
+    assert [line.partition(": ")[0] for line in done.stderr.splitlines() if not line.startswith(" ")] == [
+        "recipes/web.yaml:5", "recipes/web.yaml:7", "recipes/web.yaml:9", "recipes/web.yaml:10",
+    ]  # fmt: skip
+    assert "packages[1]: Debian trixie has no package 'ngnix'\n    hint: did you mean 'nginx'?" in done.stderr
+    server.content.clear()
+    assert "ngnix" in imagebuild("lint", "web").stderr
+
+
+def test_what_was_not_looked_up_is_said(project: Path, imagebuild: Imagebuild) -> None:
+    write(project, TEMPLATE + PROOF)
+    note = "package names of web were not checked: offline"
+    assert imagebuild("lint", "web").stderr == f"note: {note}\n"
+    assert json.loads(imagebuild("lint", "web", "--json").stdout)["notes"] == [note]
+    centos = imagebuild("lint", "centos-7").stderr
+    assert (
+        centos == "note: package names of centos-7 were not checked: their installer's repositories are not looked at\n"
+    )
+
+
+def test_an_identity_that_clones_would_share_is_a_warning_of_lint_and_plan(
+    project: Path, imagebuild: Imagebuild
+) -> None:
+    (project / "recipes/own.yaml").write_text("extends: debian-13\nname: own\noperations: {replace: [clean-logs]}\n")
+    for command in ("lint", "plan"):
+        done = imagebuild(command, "own")
+        assert done.returncode == 0
+        assert done.stderr.startswith(
+            f"{Path('recipes/own.yaml')}:3: warning: operations: all clones of this image would"
+        )
+        assert "SSH host keys (remove-ssh-host-keys), machine id (reset-machine-id)" in done.stderr
+    (project / "recipes/own.yaml").write_text(
+        "extends: debian-13\nname: own-${n}\nmatrix: {n: {a: {operations: {replace: [clean-logs]}}, b: {}}}\n"
+        "lint: {ignore: {shared-identity: it becomes one machine}}\n"
+    )
+    assert imagebuild("lint", "own").stdout == "1 recipe, 2 images, no problems found\n"
+    assert "own.yaml:4: warning: lint.ignore.shared-identity: unused" in imagebuild("lint", "own-b").stderr
 
 
 # The part of SARIF 2.1.0 that GitHub and GitLab read, with names and types from its specification (sections 3.13 to

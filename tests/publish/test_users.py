@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from imagebuild.host.storage import DefinedDomain, Pool, PoolVolume
+from imagebuild.host.pools import DefinedDomain, Pool, PoolVolume
 from imagebuild.publish import users
 from imagebuild.publish.users import Inventoried
 

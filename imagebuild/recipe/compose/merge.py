@@ -1,9 +1,11 @@
 """Merges one mapping over another, for files that extend each other and for the overlays of a
 matrix.
 
-Mappings are merged key by key. Lists and scalars replace the earlier value. A list can also be
-changed: ``remove`` removes items, then ``append`` adds items at the end. Every value of the result
-keeps the mark of where it was written.
+Mappings are merged key by key, a list is appended to the earlier list, and a scalar replaces the
+earlier value. A mapping says it when something else is meant: ``replace`` is the new list, or
+``remove`` removes items, then ``prepend`` adds items at the beginning and ``append`` at the end.
+Variables and the axes of a matrix are set: there, a list replaces the earlier one. Every value of
+the result keeps the mark of where it was written.
 """
 
 from __future__ import annotations
@@ -20,7 +22,11 @@ from imagebuild.schema.document import Mark, Route, Value, WrittenInt, dotted
 from imagebuild.schema.fields import shown
 from imagebuild.schema.findings import did_you_mean, models
 
-_PARTS = ("append", "remove")
+_REPLACE = "replace"
+_PARTS = ("append", "prepend", "remove", _REPLACE)
+_LISTED = "append, prepend, remove and replace"
+_SET: tuple[Route, ...] = (("variables",), ("matrix",))
+"""The sections whose lists are settings, which replace each other."""
 
 
 class Merger:
@@ -33,6 +39,8 @@ class Merger:
         """``over`` merged over ``base`` (None: there is no base), both at ``route`` of a recipe."""
         if route and is_change(over):
             return self._change(base, over, route)
+        if isinstance(over.inner, tuple) and base is not None and base.items and route[:1] not in _SET:
+            return self._added(base, over, route)
         if not isinstance(over.inner, dict):
             return over
         if base is not None and self._misspelt(base, over, route):
@@ -41,6 +49,13 @@ class Merger:
         for key, value in over.inner.items():
             entries[key] = self.merge(entries.get(key), value, (*route, key))
         return Value.mapping(entries, over.mark)
+
+    def _added(self, base: Value, over: Value, route: Route) -> Value:
+        """The list ``base`` with the items of the list ``over`` at its end."""
+        if not over.items:
+            hint = f"leave the key out, or write {{{_REPLACE}: []}} for an empty list"
+            self.report(over, route, "an empty list adds nothing to the list of the extended file", hint)
+        return Value.sequence((*base.items, *over.items), over.mark)
 
     def changed(self, base: Value | None, change: Value, route: Route, default: Value | None = None) -> Value:
         """The list that results from applying ``change`` to ``base``, or to ``default`` if there is
@@ -52,8 +67,16 @@ class Merger:
             base = Value.sequence((), base.mark)
         if base is None or not isinstance(base.inner, tuple):
             found = f"{shown(base.data)} ({base.mark.file}:{base.mark.value})" if base is not None else "none"
-            self.report_key(change, route, f"append and remove apply to a list, but this is {found}")
+            self.report_key(change, route, f"{_LISTED} apply to a list, but this is {found}")
             return Value(None, change.mark) if base is None else base
+        if _REPLACE in change.entries:
+            if len(change.entries) > 1:
+                message, advice = (
+                    "replace must be the only key",
+                    "write the whole list there, and remove the other keys",
+                )
+                self.report_key(change.entries[_REPLACE], (*route, _REPLACE), message, advice)
+            return Value.sequence(self._part(change, _REPLACE, route), change.mark)
         kept = list(base.items)
         for at, wanted in enumerate(self._part(change, "remove", route)):
             left = [item for item in kept if not _same(item.data, wanted.data)]
@@ -62,7 +85,8 @@ class Merger:
                 what = shown(_called(wanted.data))
                 self.report(wanted, (*route, "remove", at), f"{what} is not in the list", hint)
             kept = left
-        return Value.sequence((*kept, *self._part(change, "append", route)), change.mark)
+        first, last = (self._part(change, name, route) for name in ("prepend", "append"))
+        return Value.sequence((*first, *kept, *last), change.mark)
 
     def _change(self, base: Value | None, change: Value, route: Route) -> Value:
         default = None if base is not None else _default(route, change.mark)
@@ -84,8 +108,8 @@ class Merger:
         for key, value in over.entries.items():
             near = key not in _PARTS and difflib.get_close_matches(key, _PARTS, n=1, cutoff=0.6)
             if key not in _PARTS and (near or any(part in over.entries for part in _PARTS)):
-                hint = f"did you mean {near[0]!r}?" if near else "no other key is allowed next to append and remove"
-                self.report_key(value, (*route, key), "use append and remove to change a list", hint)
+                hint = f"did you mean {near[0]!r}?" if near else "no other key is allowed next to these"
+                self.report_key(value, (*route, key), f"use {_LISTED} to change a list", hint)
         return len(self.problems) > before
 
     def report(self, at: Value, route: Route, message: str, hint: str | None = None) -> None:
@@ -101,7 +125,9 @@ class Merger:
 
 
 def is_change(value: Value) -> bool:
-    """Whether a value changes a list: it has ``append`` or ``remove`` and no other keys."""
+    """Whether a value changes a list: it has ``append``, ``prepend``, ``remove`` or ``replace``, and
+    no other keys.
+    """
     return isinstance(value.inner, dict) and bool(value.inner) and all(key in _PARTS for key in value.inner)
 
 

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from imagebuild.image.formats import Compression, Format
 from imagebuild.schema.fields import Kind
-from imagebuild.schema.findings import Finding, Refused
+from imagebuild.schema.findings import Refused, twice
 from imagebuild.schema.section import Section
 
 _NAMES = get_args(Format)
@@ -19,9 +19,8 @@ def _listed(value: Any) -> Any:
 
 
 def _distinct(value: tuple[Format, ...]) -> tuple[Format, ...]:
-    twice = [(at, name) for at, name in enumerate(value) if name in value[:at]]
-    if twice:
-        raise Refused([Finding((at,), f"{name!r} is listed twice", "remove one of the two") for at, name in twice])
+    if wrong := twice(value):
+        raise Refused(wrong)
     return value
 
 

@@ -22,7 +22,7 @@ from imagebuild.recipe.model.verify import VERIFY, Verify
 from imagebuild.schema import fields as f
 from imagebuild.schema.accounts import Root, User, user_findings
 from imagebuild.schema.document import Document, Mark, Route
-from imagebuild.schema.findings import Finding, Refused
+from imagebuild.schema.findings import Finding, Refused, twice
 from imagebuild.schema.section import Section, without_none, without_nothing
 
 
@@ -119,15 +119,7 @@ class Recipe(Section):
         ]
 
     def _repeated(self) -> list[Finding]:
-        wrong = []
-        for key in ("packages", "kernel_arguments"):
-            values = getattr(self, key)
-            wrong += [
-                Finding((key, i), f"{value!r} is listed twice", "remove one of the two")
-                for i, value in enumerate(values)
-                if value in values[:i]
-            ]
-        return wrong
+        return [*twice(self.packages, ("packages",)), *twice(self.kernel_arguments, ("kernel_arguments",))]
 
     @property
     def all_kernel_arguments(self) -> tuple[str, ...]:

@@ -17,12 +17,16 @@ from imagebuild.schema.section import SecretRef
 BASE = f"{OS}packages: [vim, curl]\nnetwork:\n  hostname: base\n  device: eth1\n"
 
 
-def test_mappings_merge_and_lists_and_scalars_replace(tmp_path: Path) -> None:
+def test_mappings_merge_lists_add_up_and_scalars_replace(tmp_path: Path) -> None:
     made = image(
         tmp_path,
         {"base/b.yaml": BASE, "a.yaml": "extends: base/b.yaml\nname: a\npackages: [tree]\nnetwork: {hostname: own}\n"},
     )
-    assert (made.network.hostname, made.network.device, made.packages) == ("own", "eth1", ("tree",))
+    assert (made.network.hostname, made.network.device, made.packages) == (
+        "own",
+        "eth1",
+        ("vim", "curl", "tree"),
+    )
     assert made.os.codename == "trixie"
 
 
@@ -46,9 +50,16 @@ def test_problems_are_reported_in_the_file_that_has_them(tmp_path: Path) -> None
     ("files", "arguments"),
     [
         ({"a.yaml": "extends: [x.yaml, y.yaml]\n", "x.yaml": "kernel_arguments: [x]\n",
-            "y.yaml": "kernel_arguments: [y]\n"}, "y"),
+            "y.yaml": "kernel_arguments: [y]\n"}, "x y"),
         ({"a.yaml": "extends: [x.yaml, y.yaml]\nkernel_arguments: [a]\n", "x.yaml": "kernel_arguments: [x]\n",
-            "y.yaml": "kernel_arguments: [y]\n"}, "a"),
+            "y.yaml": "kernel_arguments: [y]\n"}, "x y a"),
+        ({"a.yaml": "extends: [x.yaml, y.yaml]\nkernel_arguments: {replace: [a]}\n",
+            "x.yaml": "kernel_arguments: [x]\n", "y.yaml": "kernel_arguments: [y]\n"}, "a"),
+        ({"a.yaml": "extends: x\nkernel_arguments: {replace: []}\n", "x.yaml": "kernel_arguments: [x]\n"}, ""),
+        ({"a.yaml": "extends: x\nkernel_arguments: {replace: }\n", "x.yaml": "kernel_arguments: [x]\n"}, ""),
+        ({"a.yaml": "kernel_arguments: {replace: [a]}\n"}, "a"),
+        ({"a.yaml": "extends: x\nkernel_arguments: {append: [a], prepend: [b, c], remove: [x]}\n",
+            "x.yaml": "kernel_arguments: [x, z]\n"}, "b c z a"),
         ({"a.yaml": "extends: x.yaml\n", "x.yaml": "extends: y.yaml\nkernel_arguments: {append: [x]}\n",
             "y.yaml": "kernel_arguments: [y]\n"}, "y x"),
         # A common base of two files counts once, before both: the changes of one are not undone by the other.
@@ -72,6 +83,41 @@ def test_problems_are_reported_in_the_file_that_has_them(tmp_path: Path) -> None
 def test_what_wins(tmp_path: Path, files: dict[str, str], arguments: str) -> None:
     files["a.yaml"] += f"name: a\n{OS}"
     assert " ".join(image(tmp_path, files).kernel_arguments) == arguments
+
+
+def test_what_is_written_replaces_a_default_and_adds_to_what_a_file_says(tmp_path: Path) -> None:
+    base = f"{OS}installer: {{components: [main, contrib]}}\n"
+    own = "extends: b.yaml\nname: a\ninstaller: {components: [non-free-firmware]}\noutput: {format: [raw]}\n"
+    made = image(tmp_path, {"b.yaml": base, "a.yaml": own})
+    assert made.installer.components == ("main", "contrib", "non-free-firmware")
+    assert made.output.format == ("raw",)
+
+
+def test_operations_add_up(tmp_path: Path) -> None:
+    base = f"{OS}operations: [reset-machine-id, run-command: {{command: sync}}]\n"
+    own = "extends: b.yaml\nname: a\noperations: [run-command: {command: sync}, clean-logs]\n"
+    made = image(tmp_path, {"b.yaml": base, "a.yaml": own})
+    assert [call.name for call in made.operations] == ["reset-machine-id", "run-command", "run-command", "clean-logs"]
+
+
+@pytest.mark.parametrize("written", ["reset-machine-id", "{reset-machine-id: }"])
+def test_a_recipe_that_repeats_the_operations_of_its_base_is_refused(tmp_path: Path, written: str) -> None:
+    """It was written when a list replaced the one of the extended file."""
+    base = f"{OS}operations: [clean-logs, reset-machine-id]\n"
+    own = f"extends: b.yaml\nname: a\noperations:\n- trim-free-space\n- {written}\n"
+    (problem,) = problems_in(tmp_path, {"b.yaml": base, "a.yaml": own})
+    assert problem == (
+        "a.yaml:5: operations[3]: 'reset-machine-id' is listed twice [b.yaml:2 has it already, and a list adds to that "
+        "one: remove it here, or write `operations: {replace: […]}`]"
+    )
+
+
+def test_the_axes_of_a_matrix_and_variables_are_set(tmp_path: Path) -> None:
+    base = f"{OS}matrix: {{v: [x, y]}}\nvariables: {{w: [q], u: {{default: [o, p], choices: [o, p, r]}}}}\n"
+    own = "extends: b.yaml\nname: a\nmatrix: {v: [x]}\nvariables: {w: [z], u: {default: [r], choices: [r]}}\n"
+    made = image(tmp_path, {"b.yaml": base, "a.yaml": own})
+    assert made.name == "a-x"
+    assert (list(made.variables["w"]), list(made.variables["u"])) == (["z"], ["r"])
 
 
 def test_a_list_with_a_default_is_what_is_changed(tmp_path: Path) -> None:
@@ -185,25 +231,47 @@ def test_all_missing_files_are_reported(tmp_path: Path) -> None:
         ("packages: {remove: [crl]}", "a.yaml:2: packages.remove[0]: 'crl' is not in the list [did you mean 'curl'?]"),
         ("packages: {append: vim}", "a.yaml:2: packages.append: expected a list, found 'vim'"),
         ("packages: {apend: [x]}", (
-            "a.yaml:2: packages.apend: use append and remove to change a list [did you "
+            "a.yaml:2: packages.apend: use append, prepend, remove and replace to change a list [did you "
             "mean 'append'?]"
         )),
         ("packages: {append: [x], first: [y]}", (
-            "a.yaml:2: packages.first: use append and remove to change a "
-            "list [no other key is allowed next to append and remove]"
+            "a.yaml:2: packages.first: use append, prepend, remove and replace to change a "
+            "list [no other key is allowed next to these]"
         )),
         ("network: {append: [x]}", (
-            "a.yaml:2: network: append and remove apply to a list, but this is a "
+            "a.yaml:2: network: append, prepend, remove and replace apply to a list, but this is a "
             "mapping (b.yaml:3)"
         )),
         ("network: {hostname: {append: [x]}}", (
-            "a.yaml:2: network.hostname: append and remove apply to a list, "
+            "a.yaml:2: network.hostname: append, prepend, remove and replace apply to a list, "
             "but this is 'base' (b.yaml:4)"
         )),
-        ("disk: {append: [x]}", "a.yaml:2: disk: append and remove apply to a list, but this is none"),
-        ("name: {remove: []}", "a.yaml:2: name: append and remove apply to a list, but this is none"),
+        ("disk: {append: [x]}", (
+            "a.yaml:2: disk: append, prepend, remove and replace apply to a list, but this is none"
+        )),
+        ("name: {remove: []}", "a.yaml:2: name: append, prepend, remove and replace apply to a list, but this is none"),
         ("nope: {append: [x]}", "a.yaml:2: nope: unknown key 'nope' [None]"),
-        ("packages: {append: [vim]}", "a.yaml:2: packages[2]: 'vim' is listed twice [remove one of the two]"),
+        ("packages: {append: [vim]}", (
+            "a.yaml:2: packages[2]: 'vim' is listed twice [b.yaml:2 has it already, and a list adds to that one: "
+            "remove it here, or write `packages: {replace: […]}`]"
+        )),
+        ("packages: [tree, tree]", "a.yaml:2: packages[3]: 'tree' is listed twice [remove one of the two]"),
+        ("packages: []", (
+            "a.yaml:2: packages: an empty list adds nothing to the list of the extended file [leave the key out, or "
+            "write {replace: []} for an empty list]"
+        )),
+        ("packages: {replace: [x], append: [y]}", (
+            "a.yaml:2: packages.replace: replace must be the only key [write the whole list there, and remove the "
+            "other keys]"
+        )),
+        ("packages: {replace: x}", "a.yaml:2: packages.replace: expected a list, found 'x'"),
+        ("packages: {replce: [x]}", (
+            "a.yaml:2: packages.replce: use append, prepend, remove and replace to change a list [did you mean "
+            "'replace'?]"
+        )),
+        ("os: {replace: [x]}", (
+            "a.yaml:2: os: append, prepend, remove and replace apply to a list, but this is a mapping (b.yaml:1)"
+        )),
         ("packages: {remove: [[vim]]}", "a.yaml:2: packages.remove[0]: 'a list' is not in the list [known: vim, curl]"),
     ],
 )  # fmt: skip

@@ -1,5 +1,5 @@
-"""Merging of any values: the later value takes precedence, and the grouping of files does not
-matter.
+"""Merging of any values: lists add up, other later values take precedence, and the grouping of
+files does not matter.
 """
 
 from __future__ import annotations
@@ -25,8 +25,10 @@ def tree(depth: int) -> st.SearchStrategy[Any]:
     return st.fixed_dictionaries({}, optional={**leaf, **inner})
 
 
+PARTS = st.sampled_from(["append", "prepend", "remove", "replace"])
 ANY = st.recursive(
-    SCALAR, lambda i: st.lists(i, max_size=3) | st.dictionaries(KEYS | st.sampled_from(["append", "remove"]), i)
+    SCALAR,
+    lambda i: st.lists(i, max_size=3) | st.dictionaries(KEYS | PARTS, i),
 )
 
 
@@ -46,7 +48,14 @@ def test_the_grouping_does_not_matter(a: Any, b: Any, c: Any) -> None:
 
 @given(tree(2))
 def test_nothing_and_itself_change_nothing(a: Any) -> None:
-    assert merged(a, {}).data == merged({}, a).data == merged(a, a).data == a
+    assert merged(a, {}).data == merged({}, a).data == a
+    assert merged(a, a).data == _doubled(a)
+
+
+def _doubled(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _doubled(inner) for key, inner in value.items()}
+    return value * 2 if isinstance(value, list) else value
 
 
 @given(tree(2), tree(2))
