@@ -54,7 +54,7 @@ def main() -> None:
     signal.signal(signal.SIGHUP, _interrupt)
     as_json = "--json" in sys.argv[1:]
     try:
-        code = cli.main(standalone_mode=False)  # click returns the code of an Exit instead of raising it
+        code = _root().main(standalone_mode=False)  # click returns the code of an Exit instead of raising it
         if isinstance(code, int) and code:
             sys.exit(code)
     except click.ClickException as error:
@@ -74,6 +74,15 @@ def main() -> None:
         missing = _missing_binding(error)
         _print_error(as_json, missing)
         sys.exit(missing.exit_code)
+
+
+def _root() -> click.Group:
+    """All commands; to complete a command line, what has their options and arguments."""
+    if "_IMAGEBUILD_COMPLETE" not in os.environ:
+        return cli
+    from imagebuild.cli import completion_table
+
+    return completion_table.light(cli)
 
 
 def _missing_binding(error: ModuleNotFoundError) -> HostError:

@@ -13,6 +13,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from imagebuild.cli import completion_table
 from imagebuild.cli.command_reference import reference
 from imagebuild.cli.main import cli
 from imagebuild.cli.man_page import man_page
@@ -34,6 +35,10 @@ def test_groff_reports_no_warnings() -> None:
         ["groff", "-man", "-Tutf8", "-ww", "-z", "-K", "utf8", PAGE], capture_output=True, text=True, check=True
     )
     assert ran.stderr == ""
+
+
+def test_the_table_of_completion_matches_the_commands(golden: Callable[[Path, str], None]) -> None:
+    golden(completion_table.TABLE, completion_table.table(cli))
 
 
 def leaves(group: click.Group, *words: str) -> Iterator[tuple[str, click.Command]]:
