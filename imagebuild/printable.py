@@ -30,6 +30,11 @@ _SEQUENCE = re.compile(
 )
 
 
+def counted(number: int, what: str, several: str = "") -> str:
+    """``1 file``, ``2 files``; ``several`` is the plural of ``what`` if that takes more than an s."""
+    return f"{number} {what if number == 1 else several or f'{what}s'}"
+
+
 def one_line(text: object) -> str:
     """``text`` as a single line; line breaks and tabs are escaped too."""
     found = str(text)

@@ -37,6 +37,7 @@ ROOMS = (
     "events",
     "customise",
     "verify",
+    "migration",
     "recipe",
     "project",
     "kickstart",

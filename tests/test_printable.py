@@ -15,7 +15,7 @@ from imagebuild import log
 from imagebuild.build import postmortem
 from imagebuild.errors import CommandFailed
 from imagebuild.host.process import pasteable, run
-from imagebuild.printable import one_line, several_lines, shell_word, transcript
+from imagebuild.printable import counted, one_line, several_lines, shell_word, transcript
 
 ANY = st.text(st.characters(exclude_categories=()))
 HOSTILE = "a\x1b]0;title\x07\x9b31m\x7f\u202egpj\u2066\u200f\u061c\u2028\u2029\u200b\ufeff\u3164\udcff\r\nb\tc"
@@ -135,3 +135,12 @@ def test_the_formatter_accepts_what_logging_accepts(caplog: pytest.LogCaptureFix
         "no arguments: 100%",
         "  1.2 a\\nb 'c'",
     ]
+
+
+@pytest.mark.parametrize(
+    ("number", "what", "several", "text"),
+    [(0, "file", "", "0 files"), (1, "file", "", "1 file"), (2, "file", "", "2 files"),
+     (2, "copy", "copies", "2 copies"), (1, "copy", "copies", "1 copy")],
+)  # fmt: skip
+def test_a_number_and_what_it_counts(number: int, what: str, several: str, text: str) -> None:
+    assert counted(number, what, several) == text

@@ -26,6 +26,7 @@ from imagebuild.errors import GuestError
 from imagebuild.host.accelerator import Accelerator
 from imagebuild.image import qemu_img
 from imagebuild.machine.install_vm import disk_names
+from imagebuild.printable import counted
 from imagebuild.progress import Progress
 from imagebuild.schema.customised import RESULT, RESULTS, CustomiseResult, OperationResult
 
@@ -86,7 +87,7 @@ def make(
         result = customisation.again_if_stuck(customised, lambda text: cache.reporter.note(cache.label, text))
         if result.failed:
             raise GuestError(
-                f"failed to clean {len(result.failed)} files: "
+                f"failed to clean {counted(len(result.failed), 'file')}: "
                 + "; ".join(f"{one.path}: {one.what}" for one in result.failed[:_MOST_NAMED])
             )
         for name in names:
@@ -95,7 +96,7 @@ def make(
         shutil.copy(installed / RECORD, folder)
         postmortem.copy_logs(installed, folder)
         again = f" (the first {len(start.done)} from a checkpoint)" if start.done else ""
-        return f"{len(result.operations)} operations{again}, {result.changed_paths} files changed"
+        return f"{counted(len(result.operations), 'operation')}{again}, {counted(result.changed_paths, 'file')} changed"
 
     return cache.make(plan.customise, fill)
 

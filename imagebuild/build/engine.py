@@ -20,6 +20,7 @@ from imagebuild.build.recorder import recorded
 from imagebuild.build.step_cache import Settings
 from imagebuild.errors import HostError, ImageBuildError, from_os
 from imagebuild.host.process import end_marked, marked
+from imagebuild.printable import counted
 from imagebuild.progress import Reporter
 from imagebuild.recipe.model.recipe import Recipe
 from imagebuild.schema.section import MIB
@@ -164,7 +165,7 @@ def _planned(recipe: Recipe, settings: Settings, reporter: Reporter) -> Outlook:
     """The outlook of a build of ``recipe``, which is also reported."""
     with reporter.step(recipe.name, "plan") as progress:
         outlook = planned(recipe, settings)
-        progress.summary(f"{len(outlook.plan.steps)} steps, {outlook.cached} cached")
+        progress.summary(f"{counted(len(outlook.plan.steps), 'step')}, {outlook.cached} cached")
     for warning in outlook.plan.warnings:
         reporter.note(recipe.name, str(warning))
     if (reason := verdict.why_not(recipe)) and (settings.verify or recipe.verify.enabled):

@@ -25,6 +25,7 @@ from imagebuild.kickstart.check import CheckReport, lint, merged, unused
 from imagebuild.kickstart.render import LiveimgPayload, PackagesPayload, Payload, Rendered, TreePayload, render
 from imagebuild.kickstart.rule import KickstartTarget
 from imagebuild.machine.domain_xml import definition
+from imagebuild.printable import counted
 from imagebuild.recipe import host_inputs, named_files, shared_identity
 from imagebuild.recipe.model.recipe import Recipe
 from imagebuild.recipe.secrets import FingerprintSecrets, SampleSecrets, Secrets
@@ -206,7 +207,7 @@ def _customise_step(operations: Sequence[OperationCall], install: Step, tools: T
     for at, call in enumerate(operations, start=1):
         inputs[f"operation {at}, {call.name}"] = _operation(call)
     inputs["format of the inventory"] = str(SCHEMA)
-    return Step("customise", "customised", f"{len(operations)} operations", inputs)
+    return Step("customise", "customised", counted(len(operations), "operation"), inputs)
 
 
 def _layers(operations: Sequence[OperationCall], install: Step, tools: Tools) -> tuple[Step, ...]:

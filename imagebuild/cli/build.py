@@ -28,6 +28,7 @@ from imagebuild.cli.options import (
 from imagebuild.cli.output import echo, echo_data, echo_lines, shown
 from imagebuild.cli.report import JsonReporter, reporter
 from imagebuild.events import ArtifactReady, ErrorReported
+from imagebuild.printable import counted
 from imagebuild.progress import Reporter
 from imagebuild.recipe.model.recipe import Recipe
 from imagebuild.store.artifact import MANIFEST, ArtifactFolder
@@ -208,14 +209,14 @@ def _lines(outlook: engine.Outlook) -> Iterator[str]:
     """
     total = outlook.expected_seconds
     took = f", ~{minutes(total)} to go" if total else ""
-    yield f"{outlook.plan.recipe.name}  {len(outlook.plan.steps)} steps, {outlook.cached} cached{took}"
+    yield f"{outlook.plan.recipe.name}  {counted(len(outlook.plan.steps), 'step')}, {outlook.cached} cached{took}"
     for step in outlook.plan.steps:
         why, seconds = outlook.to_run.get(step.name), outlook.expected.get(step.name)
         time = f"{'' if seconds is None else f'~{minutes(seconds)}':>7}  " if outlook.expected else ""
         yield f"  {step.name:<10} {'to run' if why else 'cached':<7} {shown(step.what):<44} {time}{why or ''}".rstrip()
     if outlook.checks:
         number = len(outlook.checks)
-        what = f"{number} check{'s' if number > 1 else ''} in booted clones"
+        what = f"{counted(number, 'check')} in booted clones"
         seconds = outlook.expected_checking
         time = f"{'' if seconds is None else f'~{minutes(seconds)}':>7}  " if outlook.expected else ""
         yield f"  {'verify':<10} to run  {what:<44} {time}not verified yet".rstrip()

@@ -47,6 +47,7 @@ _COMMANDS = {
         "project",
         "Create a project in FOLDER: a recipe that is ready to build, a CI job, the schema for editors.",
     ),
+    "import": ("importing:import_", "Translate the command lines of other tools to operations of a recipe."),
     "schema": (
         "project",
         "Print the JSON Schema of recipes, of the project's file, or of the results of commands.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel
 
 from imagebuild.cli.output import echo, echo_text
+from imagebuild.schema.parameters import default_of
 
 
 def show_call(title: str, summary: str, description: str, params: type[BaseModel]) -> None:
@@ -14,5 +15,6 @@ def show_call(title: str, summary: str, description: str, params: type[BaseModel
         echo_text(f"{description}\n")
     echo("Parameters:" if params.model_fields else "Parameters: none")
     for key, field in params.model_fields.items():
-        needed = "required" if field.is_required() else f"default {field.get_default(call_default_factory=True)!r}"
+        default = default_of(field)
+        needed = "required" if default is None else f"default {default}" if default else "optional"
         echo(f"  {key:<24} {field.description or ''} ({needed})")

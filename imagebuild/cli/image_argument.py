@@ -12,6 +12,7 @@ from imagebuild.cli.options import opened
 from imagebuild.cli.output import echo
 from imagebuild.cli.target import target
 from imagebuild.contents.described import DescribedImage
+from imagebuild.printable import counted
 from imagebuild.store import beside
 from imagebuild.store.artifact import Artifact
 from imagebuild.store.beside import Beside
@@ -84,7 +85,7 @@ def _read(
     ):
         accel = accelerator.verdict(kept.probe_cache).accelerator
         found = scrubbing.inventories(disks, accel=accel, scratch=scratch, progress=progress, keys=keys)
-        progress.summary(", ".join(f"{len(one.files)} files" for one in found))
+        progress.summary(", ".join(counted(len(one.files), "file") for one in found))
     formats = [one[0].format for one in disks]
     return {images: (fmt, one) for images, fmt, one in zip(guests, formats, found, strict=True)}
 

@@ -21,6 +21,7 @@ from imagebuild.kickstart import external
 from imagebuild.kickstart import rule as rules
 from imagebuild.kickstart.merged_report import Gathered
 from imagebuild.log import redact
+from imagebuild.printable import counted
 from imagebuild.recipe.catalogue import clashes
 from imagebuild.recipe.compose.images import RecipeImage
 from imagebuild.recipe.folders import available, recipe_folders
@@ -92,12 +93,12 @@ def lint(
     wrong, notes = package_names.look_up(named, _usable(store) if named else None, offline=offline)
     for of_one in wrong:
         found.tell(of_one)
-    counted = [
-        f"{_counted(number, what)}"
+    checked = [
+        counted(number, what)
         for number, what in ((len(names), "recipe"), (images, "image"), (len(kickstarts), "kickstart"))
         if number or (what != "kickstart" and names)
     ]
-    _print_findings(found, counted, notes, as_json=as_json, as_sarif=as_sarif)
+    _print_findings(found, checked, notes, as_json=as_json, as_sarif=as_sarif)
 
 
 def _usable(store: Path | None) -> Store | None:
@@ -139,7 +140,7 @@ def _lint_recipes(names: tuple[str, ...], given: dict[str, str], found: Gathered
     return len(images), named
 
 
-def _print_findings(found: Gathered, counted: list[str], notes: list[str], *, as_json: bool, as_sarif: bool) -> None:
+def _print_findings(found: Gathered, checked: list[str], notes: list[str], *, as_json: bool, as_sarif: bool) -> None:
     """Print the findings; exit with code 2 if there are errors among them."""
     printed = [_clean(problem) for problem in (found.problems() if as_json else found.described())]
     number = {kind: sum(problem.severity == kind for problem in printed) for kind in ("error", "warning")}
@@ -151,12 +152,12 @@ def _print_findings(found: Gathered, counted: list[str], notes: list[str], *, as
         for problem, images in zip(printed, (found.images[one] for one in found.problems()), strict=True):
             echo_data({**problems.as_data(problem), "images": images})
         summary = {"event": "summary", "errors": number["error"], "warnings": number["warning"]}
-        echo_data({**summary, "checked": counted, "notes": notes})
+        echo_data({**summary, "checked": checked, "notes": notes})
     else:
         echo_lines(problems.lines(printed), err=True)
         echo_lines((f"note: {one}" for one in notes), err=True)
-        results = [_counted(count, what) for what, count in number.items() if count]
-        echo(", ".join([*counted, *(results or ["no problems found"])]))
+        results = [counted(count, what) for what, count in number.items() if count]
+        echo(", ".join([*checked, *(results or ["no problems found"])]))
     if number["error"]:
         raise click.exceptions.Exit(RecipeError.exit_code)
 
@@ -172,7 +173,3 @@ def _list_rules(*, as_json: bool) -> None:
             echo_data(data)
         else:
             echo(f"{rule.name:<28} {rule.severity:<8} {rule.summary}")
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"

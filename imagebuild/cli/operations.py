@@ -31,6 +31,10 @@ def list_operations(as_json: bool) -> None:
 @click.argument("name")
 def show(name: str) -> None:
     """Show what the operation NAME does, and its parameters."""
+    if name not in registry.names():
+        from imagebuild.migration.words import refusal
+
+        raise refusal(name)
     operation = registry.get(name)
     phase = operation.phase.name.lower()
     show_call(f"{name} ({phase})", operation.summary, operation.description, operation.params)

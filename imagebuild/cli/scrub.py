@@ -23,11 +23,13 @@ from imagebuild.events import Audited, Scrubbed
 from imagebuild.guest import Key
 from imagebuild.host import accelerator
 from imagebuild.image.disk_image import Format
+from imagebuild.printable import counted
 from imagebuild.recipe import host_inputs
 from imagebuild.recipe.load import load
 from imagebuild.recipe.secrets import RealSecrets
 from imagebuild.schema.customised import CustomiseResult
-from imagebuild.schema.document import Mark
+from imagebuild.schema.document import Mark, dotted
+from imagebuild.schema.findings import findings
 from imagebuild.scrub import Way, audit_report
 from imagebuild.store.runs import new_run
 from imagebuild.store.store import Store
@@ -148,7 +150,9 @@ def scrub(
             keys=keys,
         )
         left = f", {len(result.failed)} not done" if result.failed else ""
-        progress.summary(f"{len(result.operations)} operations, {result.changed_paths} files changed{left}")
+        progress.summary(
+            f"{counted(len(result.operations), 'operation')}, {counted(result.changed_paths, 'file')} changed{left}"
+        )
     if isinstance(reports, JsonReporter):
         image = str(output or images[0])
         reports.emit(Scrubbed(image=image, dry_run=dry_run, operations=tuple(_data(result))))
@@ -206,7 +210,7 @@ def audit(
         result = scrubbing.audit(disks, accel=_accelerator(kept), scratch=scratch, progress=progress, keys=keys)
         found = audit_report.report(result, ignore)
         carried = sum(1 for one in found if one.kind != "note")
-        progress.summary(f"{carried} finding{'s' if carried > 1 else ''}" if carried else "nothing found")
+        progress.summary(counted(carried, "finding") if carried else "nothing found")
     if isinstance(reports, JsonReporter):
         reports.emit(Audited(image=str(images[0]), findings=found, carried=carried))
     else:
@@ -235,7 +239,7 @@ def _operations(
         calls += [registry.call(name) for name in registry.HOUSE_RULES if house_rules and name not in _names(calls)]
     for name in without:
         if name not in _names(calls):
-            registry.get(name)
+            _known(name)
             raise UsageError(f"--without {name}: the operation would not be applied anyway")
     return [call for call in calls if call.name not in without]
 
@@ -251,8 +255,17 @@ def _of_recipe(name: str) -> list[OperationCall]:
     return list(host_inputs.opened(recipe, host_inputs.planned(recipe), RealSecrets()))
 
 
+def _known(name: str) -> None:
+    """Raise UsageError if there is no such operation."""
+    if name not in registry.names():
+        from imagebuild.migration.words import refusal
+
+        raise refusal(name)
+
+
 def _call(text: str) -> OperationCall:
     name, equals, params = text.partition("=")
+    _known(name)
     try:
         data = json.loads(params) if equals else {}
         if not isinstance(data, dict):
@@ -261,11 +274,12 @@ def _call(text: str) -> OperationCall:
         mark = Mark(f"--operation {name}", 0, 0)
         return host_inputs.with_secrets(host_inputs.with_paths(call, lambda _: mark), lambda _: mark, RealSecrets())
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise UsageError(
-            f"--operation {name}: {where}: {first['msg']}", f"`imagebuild operations show {name}` lists its parameters"
-        ) from error
+        from imagebuild.migration.words import key
+
+        first = next(findings(error, registry.params_model(name), key))
+        where = f"{dotted(first.route)}: " if first.route else ""
+        listed = f"`imagebuild operations show {name}` lists its parameters"
+        raise UsageError(f"--operation {name}: {where}{first.message}", first.hint or listed) from error
     except ValueError as error:
         raise UsageError(f"--operation {name}: the text after the equals sign is not valid JSON: {error}") from error
 

@@ -14,6 +14,7 @@ from imagebuild.cli.output import echo, echo_data
 from imagebuild.cli.report import reporter
 from imagebuild.cli.target import target
 from imagebuild.errors import UsageError
+from imagebuild.printable import counted
 from imagebuild.shelf import shelving, virt_builder
 from imagebuild.shelf.shelving import BuiltShelf, ShelfOptions
 from imagebuild.shelf.signing import signing_key
@@ -147,4 +148,4 @@ def _show(folder: Path, done: BuiltShelf) -> None:
     for lost in done.lost:
         echo(f"  note: {lost} is no longer listed: files of it were missing", err=True)
     signed = f"signed with {done.record.signer}" if done.record.signer else "not signed"
-    echo(f"{folder}: {len(done.record.templates)} templates, {signed}")
+    echo(f"{folder}: {counted(len(done.record.templates), 'template')}, {signed}")

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from imagebuild.customise import registry
+from imagebuild.schema import parameters
 
 if TYPE_CHECKING:
     from imagebuild.customise.operation import Operation
@@ -57,7 +58,7 @@ CUSTOMIZE: dict[str, str] = {
     "append-line": "`append-to-file`",
     "chmod": "`set-permissions`",
     "chown": "`set-permissions`",
-    "commands-from-file": "a recipe's `operations:`, and `scrub --recipe`",
+    "commands-from-file": "a recipe's `operations:`; `imagebuild import virt-customize` translates the file",
     "copy": "`copy-file`",
     "copy-in": "`copy-in`",
     "delete": "`remove-files`",
@@ -85,7 +86,7 @@ CUSTOMIZE: dict[str, str] = {
     "sm-unregister": "`remove-subscriptions`; the vendor is not notified",
     "ssh-inject": "`add-ssh-keys`",
     "timezone": "`set-timezone`",
-    "touch": "`write-file` without text, for a new file",
+    "touch": "`write-file` with an empty text, for a new file",
     "truncate": "`empty-files`",
     "truncate-recursive": "`empty-files`",
     "uninstall": "`remove-packages`",
@@ -143,22 +144,6 @@ def section(operation: Operation) -> str:
     ]
     if operation.carries:
         lines += ["", f"What it removes counts as {_KINDS[operation.carries]} in `imagebuild audit`."]
-    parameters = _parameters(operation)
-    if parameters:
-        lines += ["", "| parameter | default | meaning |", "|---|---|---|", *parameters]
+    if rows := parameters.table(operation.params):
+        lines += ["", "| parameter | default | meaning |", "|---|---|---|", *rows]
     return "\n".join(lines) + "\n"
-
-
-def _parameters(operation: Operation) -> list[str]:
-    return [
-        (
-            f"| `{name}` | {'required' if field.is_required() else f'`{_shown(name, field.default)}`'} | "
-            f"{field.description} |"
-        )
-        for name, field in operation.params.model_fields.items()
-    ]
-
-
-def _shown(name: str, value: object) -> object:
-    """A default as it is written in a recipe: permission bits are octal."""
-    return f'"{value:04o}"' if name == "mode" and isinstance(value, int) else value

@@ -22,6 +22,7 @@ from imagebuild.customise import operations
 from imagebuild.customise.host_inputs import NOTHING, Supplies
 from imagebuild.customise.operation import Operation, OperationCall, Params, Phase
 from imagebuild.errors import UsageError
+from imagebuild.schema.findings import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -60,6 +61,8 @@ TEMPLATE: tuple[str, ...] = (
 """What turns an image into a template: identities, secrets and traces of one machine are removed.
 This is what scrubbing does by default."""
 
+_LISTED = "`imagebuild operations list` lists them"
+
 
 def names() -> tuple[str, ...]:
     """The names of all operations, sorted."""
@@ -69,7 +72,7 @@ def names() -> tuple[str, ...]:
 def get(name: str) -> Operation:
     """The operation called ``name``; UsageError if there is none."""
     if name not in _modules():
-        raise UsageError(f"there is no operation {name!r}", f"the operations are: {', '.join(names())}")
+        raise UsageError(f"there is no operation {name!r}", did_you_mean(name, names()) or _LISTED)
     return _operation(name)
 
 
@@ -109,7 +112,7 @@ def shared_sources() -> list[Path]:
     """The code that all operations share: access to the guest, and the parsing of parameters. A
     test compares it with the imports of the code."""
     package = fingerprint.PACKAGE
-    own = ("accounts", "customised", "document", "fields", "findings", "section", "ssh_keys")
+    own = ("accounts", "customised", "document", "fields", "findings", "parameters", "section", "ssh_keys")
     return [
         *(package / "schema" / f"{name}.py" for name in own),
         *(package / "guest").rglob("*.py"),

@@ -14,6 +14,9 @@ from imagebuild.customise.facts import ACCOUNTS
 from imagebuild.customise.guest import Guest
 from imagebuild.customise.operation import Params as BaseParams
 from imagebuild.errors import GuestError
+from imagebuild.schema.document import WrittenInt
+from imagebuild.schema.findings import Finding, Refused
+from imagebuild.schema.parameters import WrittenAs
 
 _GROUP = "/etc/group"
 
@@ -27,16 +30,21 @@ def _single_line(text: str) -> str:
 def _absolute(path: str) -> str:
     _single_line(path)
     if not path.startswith("/") or posixpath.normpath(path) != path or path == "/":
-        raise ValueError("must be an absolute path of the guest, written without '.', '..' and double slashes")
+        message = "must be an absolute path of the guest, written without '.', '..' and double slashes"
+        meant = posixpath.normpath(f"/{path.lstrip('/')}")
+        raise Refused([Finding((), message, f"write {meant}" if meant != "/" else None)])
     return path
 
 
 def _mode(value: object) -> object:
-    """YAML parses 0644 as a number; "0644" in quotes is read as octal here."""
-    if isinstance(value, str):
-        if not re.fullmatch(r"[0-7]{3,4}", value):
+    """The digits in a recipe are octal, with quotes or without, although YAML takes 0644 without
+    quotes for the decimal number 644."""
+    written = value.written if isinstance(value, WrittenInt) else value
+    if isinstance(written, str):
+        found = re.fullmatch(r"(?:0o)?([0-7]{3,4})", written)
+        if found is None:
             raise ValueError('must be permission bits in octal, such as "0644"')
-        return int(value, 8)
+        return int(found[1], 8)
     return value
 
 
@@ -54,6 +62,7 @@ Mode = Annotated[
     int,
     BeforeValidator(_mode),
     Field(ge=0, le=0o7777),
+    WrittenAs(lambda mode: f"{mode:04o}"),
     WithJsonSchema(
         {"anyOf": [{"type": "integer", "minimum": 0, "maximum": 0o7777}, {"type": "string", "pattern": "^[0-7]{3,4}$"}]}
     ),

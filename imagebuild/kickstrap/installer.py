@@ -27,6 +27,7 @@ from imagebuild.kickstrap.payload import PayloadSpec
 from imagebuild.kickstrap.runtime import RuntimeSpec
 from imagebuild.machine.install_vm import Boot
 from imagebuild.machine.virt_install import SourceDisk
+from imagebuild.printable import counted
 from imagebuild.progress import Progress
 from imagebuild.recipe.model.recipe import Recipe
 from imagebuild.schema.section import MIB
@@ -123,7 +124,7 @@ class KickstrapPreparation:
 
         def fill_base(folder: Path, progress: Progress) -> str:
             made = runtime.build_base(self.runtime_spec, folder / "base", progress)
-            return f"installer's runtime, {len(made.packages)} packages"
+            return f"installer's runtime, {counted(len(made.packages), 'package')}"
 
         def fill_tree(folder: Path, _progress: Progress) -> str:
             runtime.build_tree(base / "base", folder / "tree")
@@ -138,7 +139,7 @@ class KickstrapPreparation:
 
         def fill(folder: Path, progress: Progress) -> str:
             result = archives.build(self.payload_spec, folder, progress)
-            return f"root archive, {len(result.packages)} packages"
+            return f"root archive, {counted(len(result.packages), 'package')}"
 
         return entries.make(self.payload, fill)
 
@@ -286,7 +287,7 @@ def _payload_step(spec: PayloadSpec, tools: Tools, world: World | None) -> Step:
         "mmdebstrap": tools.mmdebstrap,
     }
     dated = world.payload(archive(spec), inputs) if world is not None else Dated(inputs)
-    return Step("payload", "payload", f"root archive of {len(spec.packages)} named packages", *dated)
+    return Step("payload", "payload", f"root archive of {counted(len(spec.packages), 'named package')}", *dated)
 
 
 def archive(spec: PayloadSpec) -> Archive:

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 from imagebuild.errors import ImageBuildError
 from imagebuild.host import safe_xml
+from imagebuild.printable import counted
 from imagebuild.publish.state import Published, TemplateState, encoded
 
 NAMESPACE = "urn:imagebuild:template:1"
@@ -146,7 +147,8 @@ def machine(version: Published, paths: Sequence[str], *, kvm: bool, template: bo
     disks = root.findall("devices/disk")
     if len(disks) != len(paths):
         raise ImageBuildError(
-            f"the definition of version {version.version} has {len(disks)} disks, and the version {len(paths)} images"
+            f"the definition of version {version.version} has {counted(len(disks), 'disk')}, "
+            f"and the version {counted(len(paths), 'image')}"
         )
     for disk, path in zip(disks, paths, strict=True):
         _use(disk, path, template=template)

@@ -94,7 +94,9 @@ def checked(image: RecipeImage) -> Recipe:
     try:
         recipe = Recipe.model_validate(document.data)
     except ValidationError as error:
-        wrong = (one for one in findings(error, Recipe) if not (found and _is_open(document, one)))
+        from imagebuild.recipe.other_words import meant  # most recipes have no unknown words
+
+        wrong = (one for one in findings(error, Recipe, meant) if not (found and _is_open(document, one)))
         found += problems(wrong, document)
         raise RecipeError(_sorted(found)) from error
     if found:

@@ -22,6 +22,7 @@ from pathlib import Path
 
 from imagebuild.errors import HostError, ImageBuildError, UsageError
 from imagebuild.image import disk_image
+from imagebuild.printable import counted
 from imagebuild.progress import Progress, Reporter
 from imagebuild.publish.release import Release, release
 from imagebuild.shelf import changes, documents, on_disk
@@ -199,7 +200,7 @@ def _switched(
     shelf.sync()
     shelf.write_record(replace(new, complete=True))
     removed = shelf.clear(wanted | set(new.grace))
-    progress.summary(f"{len(new.templates)} templates, {len(removed)} files removed")
+    progress.summary(f"{counted(len(new.templates), 'template')}, {counted(len(removed), 'file')} removed")
     lost = (f"{one.name} {version.version}" for one in former.templates for version in one.versions
             if missing & {file.name for file in version.files})  # fmt: skip
     return BuiltShelf(replace(new, complete=True), tuple(name for _, name in arrived), tuple(removed), tuple(lost))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
+from imagebuild.schema import parameters
 from imagebuild.verify import registry
 
 if TYPE_CHECKING:
@@ -45,17 +45,6 @@ def section(check: Check) -> str:
     """One check in Markdown."""
     turn = f" {_TURNS[check.turn]}" if check.act is not None else ""
     lines = [f"## {check.name}", "", f"{check.summary}.{turn}", "", check.description.replace("``", "`")]
-    parameters = [
-        f"| `{name}` | {'required' if field.is_required() else f'`{_shown(field.default)}`'} | {field.description} |"
-        for name, field in check.params.model_fields.items()
-    ]
-    if parameters:
-        lines += ["", "| parameter | default | meaning |", "|---|---|---|", *parameters]
+    if rows := parameters.table(check.params):
+        lines += ["", "| parameter | default | meaning |", "|---|---|---|", *rows]
     return "\n".join(lines) + "\n"
-
-
-def _shown(value: object) -> str:
-    """A default as it is written in YAML."""
-    if isinstance(value, tuple):
-        return f"[{', '.join(map(_shown, value))}]"
-    return value if isinstance(value, str) else json.dumps(value)

@@ -16,11 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 from imagebuild import fingerprint
 from imagebuild.errors import UsageError
+from imagebuild.schema.findings import did_you_mean
 from imagebuild.verify import checks
 from imagebuild.verify.check import Check, CheckCall, Params
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+_LISTED = "`imagebuild checks list` lists them"
 
 
 def names() -> tuple[str, ...]:
@@ -31,7 +34,7 @@ def names() -> tuple[str, ...]:
 def get(name: str) -> Check:
     """The check called ``name``; UsageError if there is none."""
     if name not in _modules():
-        raise UsageError(f"there is no check {name!r}", f"the checks are: {', '.join(names())}")
+        raise UsageError(f"there is no check {name!r}", did_you_mean(name, names()) or _LISTED)
     return _check(name)
 
 

@@ -80,7 +80,7 @@ def test_a_guest_may_have_other_sources(tmp_path: Path, unknown: set[str], opera
 
 def test_a_kickstart_with_errors_still_has_its_recipes_packages(tmp_path: Path, unknown: set[str]) -> None:
     unknown.add("ngnix")
-    one = named(tmp_path, "packages: [ngnix]\noperations:\n- run-script: {script: none.sh}\n")
+    one = named(tmp_path, "packages: [ngnix]\noperations:\n- run-script: {file: none.sh}\n")
     assert found(one) == ["a.yaml:3: Debian trixie has no package 'ngnix'"]
 
 

@@ -123,14 +123,14 @@ def test_missing_files_of_operations_are_reported_at_their_lines(
         "[reset-machine-id, clean-logs]",
         """
   - copy-in: {source: site, path: /srv/site}
-  - run-script: {script: setup.sh}""",
+  - run-script: {file: setup.sh}""",
     )
     path = tmp_path / "web.yaml"
     with pytest.raises(RecipeError) as caught:
         planned(tmp_path, text)
     assert [(one.line, one.where) for one in caught.value.problems] == [
         (9, "copy-in.source"),
-        (10, "run-script.script"),
+        (10, "run-script.file"),
     ]
     assert f"{tmp_path / 'setup.sh'} cannot be read: No such file or directory" in str(caught.value)
     assert [one.line for one in plans.survey(load(path), MIRROR)[1].errors] == [9, 10]

@@ -134,7 +134,7 @@ def test_everything_that_a_build_will_look_at_is_reported_together(
         "root: {ssh_keys: [{file: keys.pub}]}\nverify:\n  checks: [script: {file: check.sh}]\n"
         "packages: [httpd,\n  ngnix]\n"
     )
-    scrubbed = SCRUBBED.replace("]", ", run-script: {script: none.sh}]")
+    scrubbed = SCRUBBED.replace("]", ", run-script: {file: none.sh}]")
     monkeypatch.setattr(sys.modules[__name__], "SCRUBBED", scrubbed)
     write(project, TEMPLATE.replace("%end", "{% for one in packages %}\n{{ one }}\n{% endfor %}\n%end") + PROOF, more)
     done = imagebuild("lint", "web")

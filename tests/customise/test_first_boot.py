@@ -26,7 +26,7 @@ FAMILIES = {
 def test_it_removes_itself_when_the_script_has_ended_well(family: str, tmp_path: Path) -> None:
     before, starter, words = FAMILIES[family]
     disk = MemoryDisk(with_folders(before))
-    apply_one(disk, registry.call("run-at-first-boot", {"name": "join", "script": SCRIPT}))
+    apply_one(disk, registry.call("run-at-first-boot", {"name": "join", "text": SCRIPT}))
     ours = {path for path in disk.tree if "first-boot" in path}
     unpack(disk, tmp_path)
     (tmp_path / "var/log").mkdir(parents=True)

@@ -122,7 +122,7 @@ def test_scripts_and_the_network(guest: Guest) -> None:
     (guest.folder / "bad.sh").write_text("#!/bin/sh\necho this went wrong >&2\nexit 3\n")
     with serving(b"hello") as port, guest.opened(network=True) as apply:
         fetch = f"exec 3<>/dev/tcp/{THE_HOST}/{port}; printf 'GET / HTTP/1.0\\r\\n\\r\\n' >&3; grep -q hello <&3"
-        script = apply(guest.call("run-script", script="setup.sh", arguments=["one"]))
+        script = apply(guest.call("run-script", file="setup.sh", arguments=["one"]))
         apply(command("grep -q made /etc/made && ! find / -xdev -name '*imagebuild*' | grep ."))
         fetched = apply(guest.call("run-command", command=["bash", "-ec", fetch], network=True))
         assert changes(script) == {"/": "ran setup.sh"}
@@ -130,7 +130,7 @@ def test_scripts_and_the_network(guest: Guest) -> None:
         with pytest.raises(GuestError, match=r"run-command: bash failed in the guest: .*[Nn]etwork is unreachable"):
             apply(guest.call("run-command", command=["bash", "-ec", fetch]))
         with pytest.raises(GuestError, match=r"run-script: /.*/bad\.sh failed in the guest: this went wrong"):
-            apply(guest.call("run-script", script="bad.sh"))
+            apply(guest.call("run-script", file="bad.sh"))
 
 
 def test_apt(guest: Guest, tmp_path: Path) -> None:

@@ -278,8 +278,8 @@ def test_an_endpoint_without_tls_needs_the_word() -> None:
     ("text", "expected"),
     [
         ("hots: {}\n", ["1: hots: unknown key 'hots' [did you mean 'hosts'?]"]),
-        ("- a\n", ["1: expected a mapping of keys, found a list"]),
-        ("text\n", ["1: expected a mapping of keys, found 'text'"]),
+        ("- a\n", ["1: expected a mapping of keys, found a list [its keys are hosts, targets, groups]"]),
+        ("text\n", ["1: expected a mapping of keys, found 'text' [its keys are hosts, targets, groups]"]),
         ("hosts: [a]\n", ["1: hosts: expected a mapping of keys, found a list"]),
         ("hosts:\n  a:\n", ["2: hosts.a: expected a mapping of keys, found nothing"]),
         ("hosts:\n  a: qemu:///system\n", ["2: hosts.a: expected a mapping of keys, found 'qemu:///system'"]),
@@ -298,7 +298,7 @@ def test_an_endpoint_without_tls_needs_the_word() -> None:
          ["6: groups.g[1]: there is no host, target or group 'kvm2' [did you mean 'kvm1'?]"]),
         ("groups:\n  a: [b]\n  b: [c]\n  c:\n  - a\n", ["5: groups.c[0]: this group contains itself: a → b → c → a"]),
         ("groups:\n  g: [all]\n", ["2: groups.g[0]: there is no host, target or group 'all' [known: g]"]),
-        ("groups:\n  g: a\n", ["2: groups.g: expected a list, found 'a'"]),
+        ("groups:\n  g: a\n", ["2: groups.g: expected a list, found 'a' [write g: [a]]"]),
         ("groups:\n  g: [[a]]\n", ["2: groups.g[0]: expected text, found a list"]),
     ],
 )  # fmt: skip

@@ -28,7 +28,7 @@ def test_every_check_and_every_parameter_is_described() -> None:
 def test_a_section_shows_defaults_as_they_are_written() -> None:
     shown = manual.section(registry.get("listening-sockets"))
     assert "| `allowed` | `[tcp/22, udp/68, udp/546]` |" in shown
-    assert "| `text` | `null` |" in manual.section(registry.get("script"))
+    assert "| `text` | none |" in manual.section(registry.get("script"))
     assert "| `grown` | `false` |" in manual.section(registry.get("root-file-system"))
     assert manual.section(registry.get("shutdown")).count("Acts on the guest last.") == 1
     assert "Acts" not in manual.section(registry.get("selinux"))

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from imagebuild.customise.audit.text import text_of
+from imagebuild.printable import counted
 from imagebuild.schema.customised import Change
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ def look(guest: Guest) -> list[Change]:
             path = f"{home.path}/.ssh/{name}"
             keys = [line for line in text_of(guest, path).splitlines() if line.strip() and not line.startswith("#")]
             if keys:
-                found.append(Change(path, f"{len(keys)} keys may log in as {home.user}"))
+                found.append(Change(path, f"{counted(len(keys), 'key')} may log in as {home.user}"))
     for line in text_of(guest, "/etc/shadow").splitlines():
         fields = line.split(":")
         if len(fields) > 1 and (fields[1] == "" or fields[1].startswith("$")):

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
+from imagebuild.customise import content
+from imagebuild.customise.content import ContentParams
+from imagebuild.customise.host_inputs import HostPath
 from imagebuild.customise.linux.text import with_line_at_end
-from imagebuild.customise.operation import Params as BaseParams
 from imagebuild.customise.operation import Phase
 from imagebuild.customise.values import GuestPath
 
@@ -21,13 +23,19 @@ if TYPE_CHECKING:
 PHASE = Phase.CUSTOMISE
 
 
-class Params(BaseParams):
+class Params(ContentParams):
     path: GuestPath = Field(description="the file in the guest")
-    text: str = Field(min_length=1, description="the text to append; a line break is added at its end if it has none")
+    text: str | None = Field(
+        default=None,
+        min_length=1,
+        description="the text to append; a line break is added at its end if it has none",
+    )
+    file: HostPath | None = Field(default=None, description=content.FILE)
 
 
 def apply(guest: Guest, params: Params) -> None:
-    block = params.text if params.text.endswith("\n") else params.text + "\n"
+    wanted = content.text(guest, params)
+    block = wanted if wanted.endswith("\n") else wanted + "\n"
 
     def added(text: str) -> str:
         if f"\n{block}" in f"\n{text}":

@@ -41,7 +41,8 @@ def apply(guest: Guest, params: NoParams) -> None:
         init_scripts.enable(guest, script)
     else:
         raise GuestError(
-            "the guest has no guest agent", "install its package first: install-packages: [qemu-guest-agent]"
+            "the guest has no guest agent",
+            "install its package first: install-packages: {packages: [qemu-guest-agent]}",
         )
 
 

@@ -187,7 +187,8 @@ def apply(guest: Guest, params: Params) -> None:
     if not can_partition:
         raise GuestError(
             "the guest has nothing that grows a partition: neither growpart nor sfdisk of util-linux 2.26 or newer",
-            "install a package first: install-packages: [fdisk] on Debian and Ubuntu, [cloud-utils-growpart] on RHEL 7",
+            "install a package first: install-packages: {packages: [fdisk]} on Debian and Ubuntu, "
+            "{packages: [cloud-utils-growpart]} on RHEL 7",
         )
     _check_file_system(guest)
     once = f"ExecStartPost=/bin/rm -f {units.OWN}/{_TARGET}.wants/{_NAME}\n"
@@ -209,7 +210,7 @@ def _check_file_system(guest: Guest) -> None:
     if not _has(guest, program) and not guest.real_file("/usr/lib/systemd/systemd-growfs"):
         raise GuestError(
             f"the guest has no {program}, which grows its root file system",
-            f"install its package first: install-packages: [{package}]",
+            f"install its package first: install-packages: {{packages: [{package}]}}",
         )
 
 

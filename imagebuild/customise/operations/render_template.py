@@ -1,8 +1,8 @@
-"""Write a file from a Jinja2 template on the build host.
+"""Write a file from a Jinja2 template.
 
-The template can use only the names in ``variables``; using any other name is an error. Pass a
-recipe's own variables by name: ``variables: {domain: "${domain}"}``. Templates cannot include
-others, and run in Jinja2's sandbox.
+The template is a text or a file of the build host. It can use only the names in ``variables``;
+using any other name is an error. Pass a recipe's own variables by name:
+``variables: {domain: "${domain}"}``. Templates cannot include others, and run in Jinja2's sandbox.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from pydantic import Field, JsonValue
 
+from imagebuild.customise import content
+from imagebuild.customise.content import ContentParams
 from imagebuild.customise.host_inputs import HostPath
-from imagebuild.customise.operation import Params as BaseParams
 from imagebuild.customise.operation import Phase
-from imagebuild.customise.values import HOST_PATH, GuestPath, Mode, Owner, owner_ids
-from imagebuild.customise.view import LARGEST_TEXT
+from imagebuild.customise.values import GuestPath, Mode, Owner, owner_ids
 from imagebuild.errors import GuestError
 
 if TYPE_CHECKING:
@@ -26,9 +26,10 @@ if TYPE_CHECKING:
 PHASE = Phase.CUSTOMISE
 
 
-class Params(BaseParams):
-    source: HostPath = Field(description=f"the template: {HOST_PATH}")
+class Params(ContentParams):
     path: GuestPath = Field(description="path of the file in the guest")
+    text: str | None = Field(default=None, description="the template")
+    file: HostPath | None = Field(default=None, description=content.FILE)
     variables: dict[str, JsonValue] = Field(default={}, description="variables for the template, by name")
     mode: Mode = Field(default=0o644, description='permission bits, such as "0640"')
     owner: Owner | None = Field(default=None, description="user, or user:group, by name or number")
@@ -40,12 +41,10 @@ def apply(guest: Guest, params: Params) -> None:
 
 
 def _rendered(guest: Guest, params: Params) -> str:
-    source = guest.supplies.path(params.source)
-    if not source.is_file() or source.stat().st_size > LARGEST_TEXT:
-        raise GuestError(f"{source} is not a template: expected a file of at most {LARGEST_TEXT} bytes")
+    template, source = content.text(guest, params), content.name(guest, params)
     environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True)
     try:
-        return environment.from_string(source.read_text(encoding="utf-8")).render(params.variables)
+        return environment.from_string(template).render(params.variables)
     except TemplateSyntaxError as error:
         raise GuestError(f"{source}:{error.lineno}: {error.message}") from error
     except (TemplateError, ArithmeticError, LookupError, TypeError, ValueError) as error:

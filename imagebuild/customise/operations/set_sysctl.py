@@ -26,11 +26,11 @@ class Params(BaseParams):
     settings: dict[Name, int | Line] = Field(
         min_length=1, description="parameters such as vm.swappiness, with their values"
     )
-    file: str = Field(
+    name: str = Field(
         default="90-image", pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", description="name of the file, without .conf"
     )
 
 
 def apply(guest: Guest, params: Params) -> None:
     lines = [f"{name} = {value}\n" for name, value in params.settings.items()]
-    guest.create(f"/etc/sysctl.d/{params.file}.conf", "".join(lines))
+    guest.create(f"/etc/sysctl.d/{params.name}.conf", "".join(lines))

@@ -29,7 +29,9 @@ class Params(BaseParams):
 
 def apply(guest: Guest, params: Params) -> None:
     if units.find(guest, "tuned.service") is None:
-        raise GuestError("the guest has no service tuned", "install its package first: install-packages: [tuned]")
+        raise GuestError(
+            "the guest has no service tuned", "install its package first: install-packages: {packages: [tuned]}"
+        )
     if not any(guest.real_file(f"{folder}/{params.profile}/tuned.conf") for folder in _FOLDERS):
         found = sorted({path.split("/")[-2] for path in guest.glob(*(f"{folder}/*/tuned.conf" for folder in _FOLDERS))})
         raise GuestError(f"tuned in the guest has no profile {params.profile}", f"it has {', '.join(found) or 'none'}")

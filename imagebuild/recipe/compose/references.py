@@ -42,7 +42,11 @@ class References:
             entries = {key: self.replaced(inner, (*route, key)) for key, inner in value.inner.items()}
             made = Value.mapping(entries, value.mark)
         elif isinstance(value.inner, tuple):
-            items = tuple(self.replaced(item, (*route, at)) for at, item in enumerate(value.inner))
+            # Nobody finds an item by its number if the list has items of several files.
+            of_one_file = len({item.mark.file for item in value.inner}) < 2
+            items = tuple(
+                self.replaced(item, (*route, at) if of_one_file else route) for at, item in enumerate(value.inner)
+            )
             made = Value.sequence(items, value.mark)
         else:
             return self._text(value, route)
@@ -90,7 +94,8 @@ class References:
     def _look_up(self, name: str, value: Value, route: Route) -> Value | None:
         found = self._values.get(name)
         if found is None and name not in self._broken:
-            hint = did_you_mean(name, self._values) or "a literal ${ is written $${"
+            declared = f"declare it: variables: {{{name}: …}}; a literal ${{ is written $${{"
+            hint = did_you_mean(name, self._values) or declared
             self._report(value, route, f"there is no variable {name!r}", hint)
         return found
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from imagebuild.errors import Problem
-from imagebuild.schema.document import Document, Mark, Route, Value, dotted
-from imagebuild.schema.findings import already_in
+from imagebuild.schema.document import Document, Mark, Route, Value
+from imagebuild.schema.findings import already_in, where
 
 _KEY = "operations"
 
@@ -28,7 +28,7 @@ def repeated(document: Document) -> Iterator[Problem]:
         if there.file != item.mark.file:
             route: Route = (_KEY, at)
             message = f"{name!r} is listed twice"
-            yield Problem(item.mark.file, item.mark.value, dotted(route), message, already_in(there, route))
+            yield Problem(item.mark.file, item.mark.value, where(route, document), message, already_in(there, route))
 
 
 def _without_parameters(item: Value) -> str | None:

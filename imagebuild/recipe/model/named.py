@@ -12,6 +12,7 @@ from pydantic import BaseModel, PlainSerializer, PlainValidator, ValidationError
 from imagebuild.schema.document import Route
 from imagebuild.schema.fields import Kind, shown
 from imagebuild.schema.findings import Finding, Refused, did_you_mean, findings
+from imagebuild.schema.parameters import schema_default
 
 
 class NamedCall(Protocol):
@@ -51,35 +52,51 @@ def _item(kind: NamedKind, value: Any) -> Any:
     if not isinstance(value, str | dict):
         if hasattr(value, "params"):
             return value
-        raise ValueError(_expected(kind, value))
+        raise _wrong(kind, value)
     params: Any = {}
     inner: Route = ()
     name: Any = value
     if isinstance(value, dict):
         if len(value) != 1:
-            raise ValueError(_expected(kind, value))
+            raise _wrong(kind, value)
         name, params = next(iter(value.items()))
         inner = (name,)
         params = {} if params is None else params
     if not isinstance(name, str):
-        raise ValueError(_expected(kind, value))
+        raise _wrong(kind, value)
     known = kind.names()
     if name not in known:
-        hint = did_you_mean(name, known) or f"`{kind.listed}` lists them"
-        raise Refused([Finding(inner, f"unknown {kind.word} {name!r}", hint, at_key=True)])
+        from imagebuild.migration import words  # most recipes have no unknown words
+
+        hint = words.operation(name) if kind.word == "operation" else did_you_mean(name, known)
+        message = f"unknown {kind.word} {name!r}"
+        raise Refused([Finding(inner, message, hint or f"`{kind.listed}` lists them", at_key=True)])
     if not isinstance(params, dict):
-        raise Refused([Finding(inner, f"expected a mapping of parameters, found {shown(params)}")])
+        from imagebuild.migration.words import example
+
+        message = f"expected a mapping of parameters, found {shown(params)}"
+        raise Refused([Finding(inner, message, f"write {example(name, kind.params_model(name), params)}")])
     try:
         return kind.call(name, params)
     except ValidationError as error:
-        found = findings(error, kind.params_model(name))
+        from imagebuild.migration import words
+
+        found = findings(error, kind.params_model(name), words.key)
         nested = [Finding((*inner, *x.route), x.message, x.hint, x.at_key) for x in found]
         raise Refused(nested) from error
 
 
-def _expected(kind: NamedKind, value: Any) -> str:
+def _wrong(kind: NamedKind, value: Any) -> Refused:
+    """What is neither a name nor one name with its parameters."""
     article = "an" if kind.word[0] in "aeiou" else "a"
-    return f"expected {article} {kind.word}'s name, or one name with its parameters, found {shown(value)}"
+    message = f"expected {article} {kind.word}'s name, or one name with its parameters, found {shown(value)}"
+    if not isinstance(value, dict) or len(value) < 2:
+        return Refused([Finding((), message)])
+    name, *others = map(str, value)
+    if name in kind.names() and not set(others) & set(kind.names()):
+        message = f"the parameters of {name} must be indented further than {name} itself"
+        return Refused([Finding((others[0],), message, f"indent {', '.join(others)} by two more spaces", at_key=True)])
+    return Refused([Finding((), f"{message} of {len(value)} keys", f"begin a new item with `-` for each {kind.word}")])
 
 
 def _data(call: NamedCall) -> dict[str, Any]:
@@ -91,7 +108,11 @@ def _schema(kind: NamedKind) -> dict[str, Any]:
     names = kind.names()
     described = {}
     for name in names:
-        schema = _without_references(kind.params_model(name).model_json_schema())
+        params = kind.params_model(name)
+        schema = _without_references(params.model_json_schema())
+        for key, field in params.model_fields.items():
+            if "default" in (about := schema["properties"][key]):
+                about["default"] = schema_default(field, about["default"])
         described[name] = {"description": kind.summary(name), "anyOf": [schema, {"type": "null"}]}
     one = {
         "type": "object",

@@ -25,6 +25,8 @@ from imagebuild.schema.document import Document, Mark, Route
 from imagebuild.schema.findings import Finding, Refused, twice
 from imagebuild.schema.section import Section, without_none, without_nothing
 
+_DEBIAN_NAME = "such a name has lower-case letters, digits, '+', '-' and '.'"
+
 
 class Recipe(Section):
     """A checked recipe. ``source`` is its file; ``place`` says where a value is written."""
@@ -113,7 +115,7 @@ class Recipe(Section):
         if self.os.family != "debian":
             return []
         return [
-            Finding(("packages", i), f"{name!r} is not a Debian package name")
+            Finding(("packages", i), f"{name!r} is not a Debian package name", _DEBIAN_NAME)
             for i, name in enumerate(self.packages)
             if not f.DEBIAN_PACKAGE.fullmatch(name)
         ]

@@ -84,21 +84,9 @@ def parse_slowly(text: str, file: str) -> Document:
         message = f"the character {chr(error.character)!r} is not allowed in YAML"
         raise RecipeError([Problem(file, line, "", message)]) from error
     except yaml.MarkedYAMLError as error:
-        raise RecipeError([_syntax_problem(error, file)]) from error
+        from imagebuild.recipe.yaml import mistakes  # most files are YAML
 
-
-def _syntax_problem(error: yaml.MarkedYAMLError, file: str) -> Problem:
-    mark = error.problem_mark or error.context_mark
-    said = error.problem or "this is not YAML"
-    hint = None
-    if "'\\t'" in said:
-        said, hint = "a tab cannot indent YAML", "indent with spaces"
-    elif "mapping values are not allowed" in said:
-        said = "a colon is not allowed here"
-        hint = "check the indentation, or put the value in quotes"
-    elif error.context:
-        said = f"{error.context}: {said}"
-    return Problem(file, mark.line + 1 if mark else None, "", said, hint)
+        raise RecipeError([mistakes.explained(error, text, file)]) from error
 
 
 class _DocumentBuilder:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, get_args, get_origin
 import yaml
 from pydantic import BaseModel
 
+from imagebuild.customise.host_inputs import HostPath
 from imagebuild.customise.operation import OperationCall
 from imagebuild.printable import one_line
 from imagebuild.recipe.compose import variables
@@ -110,6 +111,8 @@ def _paths(value: Any, route: Route) -> Iterator[Route]:
 
 
 def _is_path(annotation: Any) -> bool:
+    if isinstance(annotation, type) and issubclass(annotation, HostPath):
+        return True
     if get_origin(annotation) is Annotated:
         notes = annotation.__metadata__
         return any(isinstance(note, Kind) and note.words in PATHS for note in notes) or _is_path(annotation.__origin__)

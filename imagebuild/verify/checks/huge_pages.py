@@ -12,6 +12,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from imagebuild.printable import counted
 from imagebuild.verify import check, printed
 from imagebuild.verify.check import NothingToCheck, Printed
 
@@ -52,4 +53,4 @@ def judge(seen: Mapping[str, Printed], params: Params) -> Iterator[str]:
             raise printed.unreadable("/proc/meminfo")
         number = int(total[1]) if total else 0
         if number != params.reserved:
-            yield f"{number} huge pages are reserved, not {params.reserved}"
+            yield f"{counted(number, 'huge page')} {'is' if number == 1 else 'are'} reserved, not {params.reserved}"

@@ -107,7 +107,7 @@ def test_a_recipe_that_repeats_the_operations_of_its_base_is_refused(tmp_path: P
     own = f"extends: b.yaml\nname: a\noperations:\n- trim-free-space\n- {written}\n"
     (problem,) = problems_in(tmp_path, {"b.yaml": base, "a.yaml": own})
     assert problem == (
-        "a.yaml:5: operations[3]: 'reset-machine-id' is listed twice [b.yaml:2 has it already, and a list adds to that "
+        "a.yaml:5: operations: 'reset-machine-id' is listed twice [b.yaml:2 has it already, and a list adds to that "
         "one: remove it here, or write `operations: {replace: […]}`]"
     )
 
@@ -208,7 +208,7 @@ def test_files_of_secrets_are_relative_to_where_they_are_written(
             "`name:` [it is extended in a.yaml:2]"
         )),
         ({"a.yaml": "extends: b.yaml\n", "b.yaml": "#\na: b: c\n"},
-            "b.yaml:2: a colon is not allowed here [check the indentation, or put the value in quotes]"),
+            'b.yaml:2: a colon is not allowed in this value [put it in quotes: a: "b: c"]'),
         ({"a.yaml": f"extends: {'x' * 5000}/b.yaml\n"}, (
             "a.yaml:1: extends: there is no file "
             f"'{'x' * 5000}/b.yaml' in recipes"
@@ -252,10 +252,10 @@ def test_all_missing_files_are_reported(tmp_path: Path) -> None:
         ("name: {remove: []}", "a.yaml:2: name: append, prepend, remove and replace apply to a list, but this is none"),
         ("nope: {append: [x]}", "a.yaml:2: nope: unknown key 'nope' [None]"),
         ("packages: {append: [vim]}", (
-            "a.yaml:2: packages[2]: 'vim' is listed twice [b.yaml:2 has it already, and a list adds to that one: "
+            "a.yaml:2: packages: 'vim' is listed twice [b.yaml:2 has it already, and a list adds to that one: "
             "remove it here, or write `packages: {replace: […]}`]"
         )),
-        ("packages: [tree, tree]", "a.yaml:2: packages[3]: 'tree' is listed twice [remove one of the two]"),
+        ("packages: [tree, tree]", "a.yaml:2: packages: 'tree' is listed twice [remove one of the two]"),
         ("packages: []", (
             "a.yaml:2: packages: an empty list adds nothing to the list of the extended file [leave the key out, or "
             "write {replace: []} for an empty list]"

@@ -89,7 +89,9 @@ def test_a_declaration_can_be_changed_in_parts(tmp_path: Path) -> None:
             "boolean true"
         )),
         ("tier: {choices: [gold]}", "b.yaml:2: variables.tier.default: expected 'gold', found 'silver'"),
-        ("tier: {choices: gold}", "a.yaml:5: variables.tier.choices: expected a list, found 'gold'"),
+        ("tier: {choices: gold}", (
+            "a.yaml:5: variables.tier.choices: expected a list, found 'gold' [write choices: [gold]]"
+        )),
         ("new: {description: x}", (
             "a.yaml:5: variables.new: this variable has no value [set it where this file "
             "is extended, or with --var new=…]"

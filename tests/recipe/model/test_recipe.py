@@ -101,7 +101,7 @@ def test_accepted(more: str, route: str, value: object) -> None:
         )),
         ("output: {format: []}", "output.format: expected a list of at least 1, found an empty list"),
         ("output: {format: [raw, vmdk, raw]}", "output.format[2]: 'raw' is listed twice [remove one of the two]"),
-        ("disk: 4GiB", "disk: expected a mapping of keys, found '4GiB'"),
+        ("disk: 4GiB", "disk: expected a mapping of keys, found '4GiB' [its keys are size, format, bus]"),
         ("disk: {size: 4}", (
             "disk.size: expected a size with a unit, such as 4GiB or 512MiB, found 4; the "
             "units are KiB, MiB, GiB and TiB"
@@ -174,8 +174,11 @@ def test_accepted(more: str, route: str, value: object) -> None:
             "http://mirror.example/debian, found 'http://[::1'"
         )),
         ("installer: {components: []}", "installer.components: expected a list of at least 1, found an empty list"),
-        ("packages: vim", "packages: expected a list, found 'vim'"),
-        ("packages: [Vim]", "packages[0]: 'Vim' is not a Debian package name"),
+        ("packages: vim", "packages: expected a list, found 'vim' [write packages: [vim]]"),
+        ("packages: [Vim]", (
+            "packages[0]: 'Vim' is not a Debian package name "
+            "[such a name has lower-case letters, digits, '+', '-' and '.']"
+        )),
         ("packages: ['vim ']", "packages[0]: expected the name of a package such as openssh-server, found 'vim '"),
         ("packages: [vim, vim]", "packages[1]: 'vim' is listed twice [remove one of the two]"),
         ("kernel_arguments: [a b]", (
@@ -227,11 +230,11 @@ def test_accepted(more: str, route: str, value: object) -> None:
         )),
         ("operations: [{trim-free-space: now}]", (
             "operations[0].trim-free-space: expected a mapping of "
-            "parameters, found 'now'"
+            "parameters, found 'now' [write trim-free-space]"
         )),
         ("operations: [{a: , b: }]", (
             "operations[0]: expected an operation's name, or one name with its "
-            "parameters, found a mapping"
+            "parameters, found a mapping of 2 keys [begin a new item with `-` for each operation]"
         )),
         ("operations: [[]]", (
             "operations[0]: expected an operation's name, or one name with its parameters, "

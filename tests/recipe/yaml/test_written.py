@@ -124,3 +124,11 @@ def test_any_text_comes_back(description: str, values: dict[str, Any]) -> None:
     made = validate(Document.of("n.yaml", raw), Path("n.yaml"))
     assert made.description == description
     assert again(made).model_dump() == made.model_dump()
+
+
+def test_files_of_operations_are_relative_to_the_recipe(tmp_path: Path) -> None:
+    base = OS + "operations:\n  - copy-in: {source: files/a, path: /a}\n  - write-file: {file: b, path: /b}\n"
+    made = image(tmp_path, {"base/b.yaml": base, "a.yaml": "extends: base/b.yaml\nname: a\n"})
+    text = written(made)
+    assert "source: base/files/a  #" in text
+    assert "file: base/b  #" in text
