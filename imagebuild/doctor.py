@@ -1,6 +1,7 @@
 """Checks what this host can and cannot do, and says how to fix it.
 
-The checks change nothing; they start a libvirt daemon where a build would.
+The checks change nothing. In a user's session they leave no libvirt daemon behind; where there is no
+service manager, the system's daemons are started as by a build, and exit when they are idle.
 """
 
 from __future__ import annotations
@@ -8,13 +9,14 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from imagebuild.errors import ImageBuildError
-from imagebuild.host import accelerator, hypervisor, system_packages
+from imagebuild.errors import HostError, ImageBuildError
+from imagebuild.events import JsonLine
+from imagebuild.host import accelerator, system_packages, user_namespace
 from imagebuild.host.process import environment
 from imagebuild.kickstrap.mirror import host_mirror, keyring
 from imagebuild.store.store import Store
@@ -35,35 +37,98 @@ _MODULES = ("guestfs", "libvirt")
 
 
 @dataclass(frozen=True)
-class HostFinding:
+class HostFinding(JsonLine):
     """The result of one check: ``missing`` keeps builds from running, a ``note`` is only
     information.
     """
 
+    event: Literal["requirement"] = field(default="requirement", kw_only=True)
     level: Level
     what: str
     found: str
     mend: str | None = None
 
 
-def examine(store: Store) -> Iterator[HostFinding]:
-    """Check everything that a build needs, and yield the findings one by one."""
+@dataclass(frozen=True, kw_only=True)
+class HostAbility(JsonLine):
+    """What this host can do: whether these commands work, for ``what``. ``missing`` names the checks
+    that keep them from it, ``emulated`` says that their machines run without KVM, which is slow.
+    """
+
+    event: Literal["ability"] = "ability"
+    what: str
+    commands: tuple[str, ...]
+    works: bool
+    emulated: bool
+    missing: tuple[str, ...]
+
+
+_STORE = "store"
+_ACCELERATOR = "accelerator"
+_LIBVIRT = "libvirt"
+_KERNEL = "kernel for libguestfs"
+_KEYS = "Debian's keys"
+_NAMESPACE = "mmdebstrap as this user"
+_BINDING = "Python module libvirt"
+_GUESTFS = (_STORE, _ACCELERATOR, "qemu-img", "Python module guestfs", _KERNEL)
+_MACHINE = (_STORE, _ACCELERATOR, "qemu-img", "virtlogd", _BINDING, _LIBVIRT)
+_INSTALLATION = (*_GUESTFS, *_MACHINE, "virt-install", "openssl")
+_ABILITIES: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
+    (
+        "recipes and projects",
+        ("init", "import", "list", "lint", "render", "hosts", "schema", "operations", "checks"),
+        (),
+    ),
+    ("plans and the store", ("plan", "graph", "history", "gc"), (_STORE,)),
+    (
+        "Debian images",
+        ("build",),
+        (*_INSTALLATION, "mmdebstrap", "mksquashfs", _KEYS, _NAMESPACE),
+    ),
+    ("images of the RHEL family and Fedora", ("build",), (*_INSTALLATION, "gpgv", "xorriso")),
+    ("booted clones of an image", ("verify", "run"), _MACHINE),
+    ("the disk of an image", ("scrub", "audit", "inspect", "diff"), _GUESTFS),
+    ("finished images", ("export", "shelf"), ("qemu-img",)),
+    ("libvirt hosts", ("publish", "templates", "rollback", "prune", "instantiate"), (_BINDING,)),
+)
+"""What for, the commands, and the checks that none of them can do without."""
+
+
+def abilities(findings: Sequence[HostFinding]) -> Iterator[HostAbility]:
+    """What works on a host with these findings. Pure."""
+    missing = {one.what for one in findings if one.level == "missing"}
+    emulated = any(one.what == _ACCELERATOR and one.level == "note" for one in findings)
+    for what, commands, needed in _ABILITIES:
+        lacking = tuple(dict.fromkeys(name for name in needed if name in missing))
+        slow = emulated and not lacking and _ACCELERATOR in needed
+        yield HostAbility(what=what, commands=commands, works=not lacking, emulated=slow, missing=lacking)
+
+
+def examine(store: Store | HostError) -> Iterator[HostFinding]:
+    """Check everything that a build needs, and yield the findings one by one.
+
+    Without a store, ``store`` is the reason, which is one of the findings.
+    """
     yield from _programs()
     yield from _modules()
     verdict = accelerator.Verdict("tcg", "QEMU is not installed")
     try:
-        verdict = accelerator.verdict(store.probe_cache)
+        verdict = accelerator.prove() if isinstance(store, HostError) else accelerator.verdict(store.probe_cache)
         level: Level = "note" if verdict.emulated else "ok"
-        yield HostFinding(level, "accelerator", f"{'emulation' if verdict.emulated else 'KVM'}: {verdict.reason}")
+        yield HostFinding(level, _ACCELERATOR, f"{'emulation' if verdict.emulated else 'KVM'}: {verdict.reason}")
     except ImageBuildError as error:
-        yield _failed("accelerator", error)
-    yield _tried("libvirt", lambda: _libvirt(store, verdict))
+        yield _failed(_ACCELERATOR, error)
+    if importlib.util.find_spec("libvirt"):
+        yield _tried(_LIBVIRT, lambda: _libvirt(store, verdict))
     yield _appliance_kernel()
     yield _mirror()
-    yield _tried("Debian's keys", lambda: str(keyring()))
+    yield _tried(_KEYS, lambda: str(keyring()))
     if os.geteuid() != 0:
-        yield _user_namespace()
-    yield _space(store)
+        yield _tried(_NAMESPACE, _user_namespace)
+    if isinstance(store, HostError):
+        yield _failed(_STORE, store)
+    else:
+        yield _space(store)
 
 
 def _programs() -> Iterator[HostFinding]:
@@ -86,19 +151,27 @@ def _modules() -> Iterator[HostFinding]:
             yield HostFinding("missing", f"Python module {module}", "not importable by this Python", mend)
 
 
-def _libvirt(store: Store, verdict: accelerator.Verdict) -> str:
-    with hypervisor.connected(hide_kvm=verdict.emulated) as connection:
+def _libvirt(store: Store | HostError, verdict: accelerator.Verdict) -> str:
+    from imagebuild.host import hypervisor  # needs the module libvirt, which may be missing
+
+    if user_namespace.user_name() == str(os.getuid()):
+        raise HostError(
+            f"user {os.getuid()} has no entry in /etc/passwd, and libvirt needs one",
+            "add one, or run as a user that has one",
+        )
+    with hypervisor.probed(hide_kvm=verdict.emulated) as connection:
         virt_type = "qemu" if verdict.emulated else "kvm"
         if not connection.can(virt_type):
             raise ImageBuildError(
                 f"{connection.uri} cannot run {virt_type} machines", "check that qemu-system-x86 is installed"
             )
-        hypervisor.check_reachable(store.root / "work", connection.qemu_uid())
+        if isinstance(store, Store):
+            hypervisor.check_reachable(store.root / "work", connection.qemu_uid())
         return connection.uri
 
 
 def _appliance_kernel() -> HostFinding:
-    what = "kernel for libguestfs"
+    what = _KERNEL
     if chosen := os.environ.get("SUPERMIN_KERNEL"):
         return HostFinding("ok", what, chosen)
     for kernel in sorted(Path("/boot").glob("vmlinuz-*"), reverse=True):
@@ -116,20 +189,9 @@ def _mirror() -> HostFinding:
     return HostFinding("note", "Debian mirror", "none in this host's apt sources; mmdebstrap's default is used")
 
 
-def _user_namespace() -> HostFinding:
-    what = "mmdebstrap as this user"
-    user = Path.home().owner()
-    granted = any(line.startswith((f"{user}:", f"{os.getuid()}:")) for line in _lines(Path("/etc/subuid")))
-    if shutil.which("newuidmap") is None:
-        return HostFinding("missing", what, "newuidmap is not installed", system_packages.install_program("newuidmap"))
-    if not granted:
-        mend = f"usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}"
-        return HostFinding("missing", what, f"{user} has no range in /etc/subuid", mend)
-    return HostFinding("ok", what, "in a user namespace")
-
-
-def _lines(path: Path) -> list[str]:
-    return path.read_text().splitlines() if path.exists() else []
+def _user_namespace() -> str:
+    user_namespace.require()
+    return "in a user namespace"
 
 
 def _space(store: Store) -> HostFinding:

@@ -4,12 +4,14 @@ these classes.
 ``build --json`` prints a BuildEvent per line, for the user's programs and for a build of several
 images alike. The process that works on a disk reports a CustomiseEvent per line. A field that is
 added needs a default, so that older lines can still be read.
+
+What commands print with ``--json`` is a JsonLine per line; cli/json_output.py lists them.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
 from typing import Annotated, Any, Literal, Protocol, TypeVar
 
@@ -29,7 +31,18 @@ class AnyEvent(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class _OfStep:
+class JsonLine:
+    """What every line of ``--json`` has, beside the field ``event`` that names its kind.
+
+    A kind whose field is removed, or changes its meaning, sets a new number as its ``schema``. A new
+    field does not change the number.
+    """
+
+    schema: Literal[1] = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class _OfStep(JsonLine):
     """What the events of a step have in common."""
 
     event: Literal["step"] = "step"
@@ -47,11 +60,13 @@ class StepStarted(_OfStep):
 
 @dataclass(frozen=True, kw_only=True)
 class StepRunning(_OfStep):
-    """What a step does now, and how much of it is done: from 0 to 1, None if that is not known."""
+    """What a step does now, how much of it is done (from 0 to 1, None if that is not known), and
+    what it waits for if nothing follows, if the detail does not say that."""
 
     state: Literal["running"] = "running"
     detail: str
     fraction: float | None = None
+    waiting: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +88,7 @@ class StepFailed(_OfStep):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Note:
+class Note(JsonLine):
     """Something worth knowing that is no error."""
 
     event: Literal["note"] = "note"
@@ -82,7 +97,7 @@ class Note:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ArtifactReady:
+class ArtifactReady(JsonLine):
     """The end of a build: ``unchanged`` if its artifact was there already; paths of the image and its manifest."""
 
     event: Literal["artifact"] = "artifact"
@@ -94,7 +109,7 @@ class ArtifactReady:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ErrorReported:
+class ErrorReported(JsonLine):
     """The end of a command: ``console`` has the last lines of an installation, ``evidence`` is a
     folder with its logs."""
 
@@ -109,13 +124,13 @@ class ErrorReported:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scrubbed:
+class Scrubbed(JsonLine):
     """The end of a scrub; what each operation did is as in a manifest."""
 
     event: Literal["scrubbed"] = "scrubbed"
     image: str
     dry_run: bool
-    operations: tuple[dict[str, Any], ...]
+    operations: tuple[OperationResult, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,7 +144,7 @@ class AuditFinding:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Audited:
+class Audited(JsonLine):
     """The end of an audit; ``carried`` counts the findings that are no notes."""
 
     event: Literal["audited"] = "audited"
@@ -147,7 +162,7 @@ class ExportedFile:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Exported:
+class Exported(JsonLine):
     """The end of an export."""
 
     event: Literal["exported"] = "exported"
@@ -157,7 +172,7 @@ class Exported:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verified:
+class Verified(JsonLine):
     """The end of a verification; ``result`` is as in ``verify.json``."""
 
     event: Literal["verified"] = "verified"
@@ -253,7 +268,16 @@ def _customise_events() -> TypeAdapter[CustomiseEvent]:
 
 def data(event: Any) -> dict[str, Any]:
     """An event as JSON has it. A command's error leaves out what is not known."""
-    found = asdict(event)
+    found: dict[str, Any] = _plain(event)
     if isinstance(event, ErrorReported):
         return {key: value for key, value in found.items() if value not in (None, ())}
     return found
+
+
+def _plain(value: Any) -> Any:
+    """As asdict(), without copies: values that know how they were written cannot be copied."""
+    if is_dataclass(value):
+        return {one.name: _plain(getattr(value, one.name)) for one in fields(value)}
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    return tuple(map(_plain, value)) if isinstance(value, tuple | list) else value

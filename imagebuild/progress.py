@@ -15,8 +15,12 @@ if TYPE_CHECKING:
 class Progress(Protocol):
     """One running step."""
 
-    def update(self, detail: str = "", fraction: float | None = None) -> None:
-        """Report what is being done now, and how much of the step is done (0.0 to 1.0) if known."""
+    def update(self, detail: str = "", fraction: float | None = None, waiting: str = "") -> None:
+        """Report what is being done now, and how much of the step is done (0.0 to 1.0) if known.
+
+        ``waiting`` is what the step waits for if nothing is reported after this; empty if the
+        detail says it.
+        """
 
     def summary(self, text: str) -> None:
         """Report in a few words what the step did; shown when it ends."""
@@ -37,7 +41,7 @@ class Reporter(Protocol):
 
 
 class _SilentProgress:
-    def update(self, detail: str = "", fraction: float | None = None) -> None:
+    def update(self, detail: str = "", fraction: float | None = None, waiting: str = "") -> None:
         pass
 
     def summary(self, text: str) -> None:

@@ -118,6 +118,8 @@ skopeo|reads exported container images
 umoci|unpacks exported container images
 virt-v2v|reads exported OVAs
 vagrant-libvirt|adds exported boxes
+graphviz|`imagebuild graph` lays out plans with its program dot
+tmux|the tests look at progress in a terminal that changes its size
 END
 }
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import pytest
 
 from imagebuild import doctor
+from imagebuild.cli.main import cli
 from imagebuild.doctor import HostFinding, examine
 from imagebuild.errors import HostError
 from imagebuild.host import accelerator, hypervisor, system_packages
@@ -56,13 +57,13 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
 
 def serve(monkeypatch: pytest.MonkeyPatch, connection: Connection | HostError) -> None:
     @contextmanager
-    def connected(*, hide_kvm: bool) -> Iterator[Connection]:
+    def probed(*, hide_kvm: bool) -> Iterator[Connection]:
         assert hide_kvm
         if isinstance(connection, HostError):
             raise connection
         yield connection
 
-    monkeypatch.setattr(hypervisor, "connected", connected)
+    monkeypatch.setattr(hypervisor, "probed", probed)
 
 
 def found(store: Store, what: str) -> HostFinding:
@@ -122,3 +123,22 @@ def test_little_space(host: Store, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_host_has_no_mirror(host: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "host_mirror", Mirror)
     assert found(host, "Debian mirror").level == "note"
+
+
+def test_every_command_is_among_the_abilities() -> None:
+    known = {command for one in doctor.abilities([]) for command in one.commands}
+    assert known == set(cli.commands) - {"doctor", "completion"}
+
+
+def test_what_depends_on_a_requirement_that_is_missing() -> None:
+    findings = [HostFinding("missing", "libvirt", "none"), HostFinding("note", "accelerator", "emulation")]
+    found = {one.what: one for one in doctor.abilities(findings)}
+    assert found["recipes and projects"].works
+    assert (found["Debian images"].works, found["Debian images"].missing) == (False, ("libvirt",))
+    assert (found["the disk of an image"].works, found["the disk of an image"].emulated) == (True, True)
+    assert not found["Debian images"].emulated
+
+
+def test_each_ability_needs_what_is_checked(host: Store) -> None:
+    checked = {one.what for one in examine(host)} | {doctor._STORE, doctor._NAMESPACE}
+    assert {name for _, _, needed in doctor._ABILITIES for name in needed} <= checked

@@ -51,6 +51,7 @@ ROOMS = (
     "exports",
     "publish",
     "shelf",
+    "pictures",
     "doctor",
     "skeleton",
     "api",

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from imagebuild import fingerprint, log
+from imagebuild import fetch, fingerprint, log
 from imagebuild.build import explain, installers, postmortem, tool_versions, verdict
 from imagebuild.build import plan as plans
 from imagebuild.build.accelerators import known_accelerator
@@ -136,8 +136,7 @@ def build(recipe: Recipe, settings: Settings, reporter: Reporter) -> Artifact:
     ``failures``, the logs and other evidence of the failure; the error's ``evidence`` attribute
     names that folder.
     """
-    tell = lambda pid: reporter.note(recipe.name, f"waiting for another build of it (process {pid})")  # noqa: E731
-    with settings.store.locked(lock_name(settings.output, recipe.name), tell):
+    with _alone(recipe, settings, reporter):
         run = new_run(recipe.name)
         with settings.store.runs.workdir(run, shared=os.geteuid() == 0) as work, marked(run):
             (work / "logs").mkdir(mode=0o711)
@@ -161,10 +160,25 @@ def build(recipe: Recipe, settings: Settings, reporter: Reporter) -> Artifact:
                     raise _with_evidence(error, recipe, settings, work) from error.__cause__
 
 
+@contextmanager
+def _alone(recipe: Recipe, settings: Settings, reporter: Reporter) -> Iterator[None]:
+    """Hold the lock of the recipe's artifacts; waiting for another build is a step, which shows how long."""
+    with ExitStack() as waiting:
+
+        def wait(pid: str) -> None:
+            reporter.note(recipe.name, f"waiting for another build of it (process {pid})")
+            waiting.enter_context(reporter.step(recipe.name, "wait")).update(f"another build of it (process {pid})")
+
+        with settings.store.locked(lock_name(settings.output, recipe.name), wait):
+            waiting.close()
+            yield
+
+
 def _planned(recipe: Recipe, settings: Settings, reporter: Reporter) -> Outlook:
     """The outlook of a build of ``recipe``, which is also reported."""
     with reporter.step(recipe.name, "plan") as progress:
-        outlook = planned(recipe, settings)
+        with fetch.reported(progress, "comparing the sources with the store"):
+            outlook = planned(recipe, settings)
         progress.summary(f"{counted(len(outlook.plan.steps), 'step')}, {outlook.cached} cached")
     for warning in outlook.plan.warnings:
         reporter.note(recipe.name, str(warning))

@@ -113,7 +113,9 @@ def _run(
             timeout=job.recipe.vm.timeout,
             progress=progress,
             evidence=job.logs,
-            alone=job.settings.store.locked("virt-install", lambda _: None),
+            alone=job.settings.store.locked(
+                "virt-install", lambda pid: progress.update(f"waiting for process {pid}, which starts a machine")
+            ),
             folder=job.settings.store.root,
         )
 

@@ -251,7 +251,7 @@ class _Relay:
                 step = self._reporter.step(self._recipe, event.step, event.expected_seconds)
                 self._steps[event.step] = step, step.__enter__()
             case StepRunning():
-                self._steps[event.step][1].update(event.detail, event.fraction)
+                self._steps[event.step][1].update(event.detail, event.fraction, event.waiting)
             case StepDone():
                 step, progress = self._steps.pop(event.step)
                 progress.summary(event.summary)

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import click
 
-from imagebuild.build import engine, scheduler
+from imagebuild.build import engine, scheduler, verdict
 from imagebuild.build.step_cache import Settings
 from imagebuild.cli import problems
+from imagebuild.cli.build_end import BuiltImage, TimedReporter, next_steps, times
 from imagebuild.cli.lines import minutes, rounded
 from imagebuild.cli.options import (
     RecipeName,
@@ -26,8 +27,10 @@ from imagebuild.cli.options import (
     verbose_option,
 )
 from imagebuild.cli.output import echo, echo_data, echo_lines, shown
-from imagebuild.cli.report import JsonReporter, reporter
-from imagebuild.events import ArtifactReady, ErrorReported
+from imagebuild.cli.progress_options import chosen, progress_options
+from imagebuild.cli.records import BuildPlanned, PlannedStep
+from imagebuild.cli.report import JsonReporter, PlainReporter, reporter
+from imagebuild.events import ArtifactReady, ErrorReported, data
 from imagebuild.printable import counted
 from imagebuild.progress import Reporter
 from imagebuild.recipe.model.recipe import Recipe
@@ -65,6 +68,7 @@ Examples:
 @output_option
 @store_option
 @json_option
+@progress_options
 @verbose_option
 def build(
     recipes: tuple[str, ...],
@@ -94,14 +98,18 @@ def build(
     settings = Settings(opened(store), output, refresh, if_changed, max_age, verify)
     engine.clear_dead_runs(settings.store)
     reports = reporter(as_json=as_json, quiet=quiet)
+    timed = TimedReporter(reports)
+    talks = not (as_json or quiet or chosen().progress == "none")
     if len(wanted) == 1:
-        _print_result(reports, _built(wanted[0], settings, reports))
+        event = _built(wanted[0], settings, timed)
+        echo_lines(_ending(timed, wanted, [event], settings) if talks else ())
+        _print_result(reports, event)
         return
     builds = scheduler.Builds(
         wanted,
         settings,
         lambda recipe: _words(recipe, settings, given, verbose=verbose),
-        reports,
+        timed,
         jobs=jobs or len(os.sched_getaffinity(0)),
         fail_fast=not keep_going,
         beside=lambda line: echo(line, err=True) if verbose else None,
@@ -110,6 +118,7 @@ def build(
     outcomes = builds.go()
     if not as_json and not quiet:
         _table(outcomes)
+    echo_lines(_ending(timed, wanted, [one.end for one in outcomes], settings) if talks else ())
     failures = {one.exit_code for one in outcomes if one.exit_code}
     if failures:
         sys.exit(failures.pop() if len(failures) == 1 else 1)
@@ -141,11 +150,43 @@ def _built(recipe: Recipe, settings: Settings, reports: Reporter) -> ArtifactRea
     )
 
 
+def _ending(
+    timed: TimedReporter,
+    recipes: Sequence[Recipe],
+    ends: Sequence[ArtifactReady | ErrorReported],
+    settings: Settings,
+) -> list[str]:
+    """Where the time went, and what to do next with the first image that was built."""
+    built = [
+        (recipe, end)
+        for recipe, end in zip(recipes, ends, strict=True)
+        if isinstance(end, ArtifactReady) and not end.unchanged
+    ]
+    if not built:
+        return []
+    from imagebuild.project.model import FILE  # imported late: it is needed only here
+
+    recipe, end = built[0]
+    folder = ArtifactFolder(settings.output, recipe.name)
+    older = [path for path in folder.superfluous(0) if path.name != end.version]
+    verified = bool(verdict.wanted(recipe, asked=settings.verify))
+    image = BuiltImage(recipe.name, settings.output, older[0] if older else None, verified)
+    project = Path(os.environ.get("IMAGEBUILD_CONFIG") or FILE).is_file()
+    return [*times(timed.seconds, timed.total), *next_steps(image, project=project)]
+
+
 def _print_result(reports: Reporter, event: ArtifactReady | ErrorReported) -> None:
-    """Print the result of a build: its image, or the error."""
+    """Print the result of a build, where no section folds it: its image, or the error."""
     if isinstance(reports, JsonReporter):
         reports.emit(event)
-    elif isinstance(event, ArtifactReady):
+    elif isinstance(reports, PlainReporter):
+        reports.outside(lambda: _show_result(event))
+    else:
+        _show_result(event)
+
+
+def _show_result(event: ArtifactReady | ErrorReported) -> None:
+    if isinstance(event, ArtifactReady):
         echo(event.image)
     else:
         echo_lines(problems.described(event), err=True)
@@ -194,7 +235,7 @@ def plan(
     for recipe in loaded(recipes, given):
         outlook = engine.planned(recipe, settings)
         if as_json:
-            echo_data(_as_data(outlook))
+            echo_data(data(_record(outlook)))
             continue
         echo_lines(problems.lines(outlook.plan.warnings), err=True)
         echo_lines(_lines(outlook))
@@ -222,26 +263,24 @@ def _lines(outlook: engine.Outlook) -> Iterator[str]:
         yield f"  {'verify':<10} to run  {what:<44} {time}not verified yet".rstrip()
 
 
-def _as_data(outlook: engine.Outlook) -> dict[str, object]:
-    steps = [
-        {
-            "step": step.name,
-            "what": step.what,
-            "cached": step.name not in outlook.to_run,
-            "why": outlook.to_run.get(step.name),
-            "fingerprint": step.fingerprint,
-            "expected_seconds": rounded(outlook.expected.get(step.name)),
-        }
+def _record(outlook: engine.Outlook) -> BuildPlanned:
+    steps = (
+        PlannedStep(
+            step=step.name,
+            what=step.what,
+            cached=step.name not in outlook.to_run,
+            why=outlook.to_run.get(step.name),
+            fingerprint=step.fingerprint,
+            expected_seconds=rounded(outlook.expected.get(step.name)),
+        )
         for step in outlook.plan.steps
-    ]
-    image = str(outlook.artifact.image) if outlook.artifact else None
-    warnings = [problems.as_data(warning) for warning in outlook.plan.warnings]
-    return {
-        "recipe": outlook.plan.recipe.name,
-        "steps": steps,
-        "expected_seconds": rounded(outlook.expected_seconds),
-        "image": image,
-        "warnings": warnings,
-        "asked": list(outlook.asked),
-        "checks": [call.name for call in outlook.checks],
-    }
+    )
+    return BuildPlanned(
+        recipe=outlook.plan.recipe.name,
+        steps=tuple(steps),
+        expected_seconds=rounded(outlook.expected_seconds),
+        image=str(outlook.artifact.image) if outlook.artifact else None,
+        warnings=tuple(outlook.plan.warnings),
+        asked=tuple(outlook.asked),
+        checks=tuple(call.name for call in outlook.checks),
+    )

@@ -6,7 +6,9 @@ import click
 
 from imagebuild.cli.options import json_option, refuse_unknown, var_option
 from imagebuild.cli.output import echo, echo_data, shown
+from imagebuild.cli.records import ImageListed
 from imagebuild.errors import RecipeError
+from imagebuild.events import data
 from imagebuild.host.hints import command_line
 from imagebuild.recipe.catalogue import Listed, catalogue
 from imagebuild.recipe.folders import recipe_folders
@@ -28,8 +30,10 @@ def list_recipes(given: dict[str, str], as_json: bool) -> None:
         described = one.image.text("description") if one.image and not problems else ""
         if as_json:
             axes = one.image.axes if one.image else {}
-            data = {"name": one.name, "description": described, "file": str(one.file), "axes": axes}
-            echo_data({**data, "problems": problems})
+            found = ImageListed(
+                name=one.name, description=described, file=str(one.file), axes=dict(axes), problems=problems
+            )
+            echo_data(data(found))
             continue
         if problems:
             described = (

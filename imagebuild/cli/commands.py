@@ -16,6 +16,7 @@ from click.shell_completion import CompletionItem
 _COMMANDS = {
     "build": ("build", "Build the images of RECIPES, several in parallel if the host has room for them."),
     "plan": ("build", "Show what a build of RECIPES would do, step by step, and why. Changes nothing."),
+    "graph": ("graph", "Draw the plan of RECIPE: its steps and their inputs, which are cached, which run, and why."),
     "history": ("history", "Show the last builds in the store, newest first; with RECIPES, only theirs."),
     "lint": ("lint", "Check RECIPES and the kickstarts rendered from them, or kickstart files, without building."),
     "render": ("render", "Print the checked kickstart of RECIPE, with placeholders for secrets, nonce and digest."),

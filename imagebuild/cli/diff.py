@@ -7,9 +7,11 @@ from pathlib import Path
 import click
 
 from imagebuild.cli.image_argument import ImageName, described, found
+from imagebuild.cli.image_records import ImagesCompared, as_data
 from imagebuild.cli.keys import key_option
 from imagebuild.cli.options import log_to_stderr, output_option, store_option, verbose_option
 from imagebuild.cli.output import echo, echo_data, echo_document, echo_lines
+from imagebuild.cli.progress_options import progress_options
 from imagebuild.contents import difference, difference_data, gates, markdown
 from imagebuild.contents.compare import compare
 from imagebuild.contents.gates import Gate
@@ -47,6 +49,7 @@ Examples:
 @key_option
 @output_option
 @store_option
+@progress_options
 @verbose_option
 @click.pass_context
 def diff(
@@ -82,7 +85,8 @@ def diff(
     fired = gates.fired(wanted, differences)
     names = (old.image, new.image)
     if as_json:
-        echo_data({"event": "compared", "a": names[0], "b": names[1], **difference_data.data(differences, fired)})
+        found_data = difference_data.data(differences, fired)
+        echo_data(as_data(ImagesCompared(a=names[0], b=names[1], **found_data)))
     elif as_markdown:
         echo_document(markdown.text(differences, names, fired, everything=everything))
     else:

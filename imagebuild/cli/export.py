@@ -10,6 +10,7 @@ import click
 from imagebuild.cli.image_argument import ImageName
 from imagebuild.cli.options import json_option, log_to_stderr, output_option, verbose_option
 from imagebuild.cli.output import echo
+from imagebuild.cli.progress_options import progress_options
 from imagebuild.cli.report import JsonReporter, reporter
 from imagebuild.cli.subject_options import MachineChoice, machine_options
 from imagebuild.cli.target import target
@@ -47,6 +48,7 @@ Examples:
 @machine_options
 @output_option
 @json_option
+@progress_options
 @verbose_option
 def export(
     image: str,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -10,6 +9,8 @@ import click
 from imagebuild.build import gc as collector
 from imagebuild.cli.options import Size, json_option, opened, store_option
 from imagebuild.cli.output import echo, echo_data, shown
+from imagebuild.cli.store_records import StoreCollected
+from imagebuild.events import data
 
 
 @click.command(
@@ -46,8 +47,7 @@ def gc(keep: int, max_size: int | None, output: Path | None, dry_run: bool, stor
         removed += collector.versions(output, there, keep=keep, dry_run=dry_run)
     freed = sum(one.size for one in removed)
     if as_json:
-        found = {"removed": [asdict(one) for one in removed], "freed": freed, "kept": report.kept, "dry_run": dry_run}
-        echo_data(found)
+        echo_data(data(StoreCollected(removed=tuple(removed), freed=freed, kept=report.kept, dry_run=dry_run)))
         return
     for one in removed:
         echo(f"{shown(one.what):<60} {one.size >> 20:>7} MiB  {one.why}")

@@ -8,10 +8,12 @@ from typing import Any
 
 import click
 
+from imagebuild.cli.host_records import GroupListed, HostListed, TargetListed
 from imagebuild.cli.options import json_option
 from imagebuild.cli.output import echo, echo_data, shown
 from imagebuild.cli.project_options import config_option, destination_option
 from imagebuild.errors import UsageError
+from imagebuild.events import JsonLine, data
 from imagebuild.project.groups import members
 from imagebuild.project.load import load
 from imagebuild.project.model import Host, Project
@@ -43,13 +45,21 @@ def hosts(to: tuple[str, ...], config: Path | None, as_json: bool) -> None:
     rows = [*_places(project, found), *(() if to else _groups(project))]
     if as_json:
         for row in rows:
-            echo_data(row)
+            echo_data(_data(row))
         return
     width = min(40, max((len(shown(row["name"])) for row in rows), default=0))
     for row in rows:
         echo(f"{shown(row['name']):<{width}}  {_described(row)}")
     if not rows:
         echo(f"{project.file} has no hosts and no targets", err=True)
+
+
+def _data(row: dict[str, Any]) -> dict[str, Any]:
+    """A row as JSON has it: without what is not set."""
+    return {key: value for key, value in data(_LINES[row["kind"]](**row)).items() if value is not None}
+
+
+_LINES: dict[str, type[JsonLine]] = {"host": HostListed, "target": TargetListed, "group": GroupListed}
 
 
 def _places(project: Project, found: Sequence[Destination]) -> Iterator[dict[str, Any]]:

@@ -7,9 +7,11 @@ from pathlib import Path
 import click
 
 from imagebuild.cli.image_argument import ImageName, described, found
+from imagebuild.cli.image_records import ImageInspected, as_data
 from imagebuild.cli.keys import key_option
 from imagebuild.cli.options import log_to_stderr, output_option, store_option, verbose_option
 from imagebuild.cli.output import echo, echo_data, echo_lines
+from imagebuild.cli.progress_options import progress_options
 from imagebuild.contents import picture, summary
 from imagebuild.contents.described import data
 from imagebuild.files import write_atomically
@@ -44,6 +46,7 @@ Examples:
 @output_option
 @store_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@progress_options
 @verbose_option
 def inspect(
     image: str,
@@ -73,7 +76,7 @@ def inspect(
     if svg is not None:
         write_atomically(svg, picture.svg(about.inventory.disks, about.inventory.volumes, named.images[0].name))
     if as_json:
-        echo_data({"event": "inspected", **data(about, files=everything)})
+        echo_data(as_data(ImageInspected(**data(about, files=everything))))
         return
     echo_lines(summary.lines(about, everything=everything))
     if svg is not None:

@@ -9,6 +9,7 @@ import click
 
 from imagebuild.cli.options import Age, Size, json_option, log_to_stderr, verbose_option
 from imagebuild.cli.output import echo_lines
+from imagebuild.cli.progress_options import progress_options
 from imagebuild.cli.project_options import config_option, destination_option, destinations
 from imagebuild.cli.report import JsonReporter, reporter
 from imagebuild.errors import UsageError
@@ -61,6 +62,7 @@ Examples:
 @click.option("--remove", is_flag=True, help="Remove the machine that was made: end it, and delete its disks.")
 @config_option
 @json_option
+@progress_options
 @verbose_option
 def instantiate(
     template: str,

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from imagebuild.cli.output import shown
 from imagebuild.log import redact
+
+QUIET = 30.0
+"""Seconds without news after which a report says what a step waits for."""
+_LATER = 300.0
+"""The most seconds between two such reports of one step."""
 
 
 def minutes(seconds: float) -> str:
@@ -26,28 +32,60 @@ def clock(seconds: float, expected: float | None) -> str:
 
 
 def line(recipe: str, step: str, text: str, seconds: float, expected: float | None = None) -> str:
-    """A log line: what a step does or did, and for how long."""
-    return f"{shown(recipe)}  {shown(step):<9} {shown(text):<48} {clock(seconds, expected):>6}"
+    """A log line: for how long a step has run, and what it does or did."""
+    return f"{shown(recipe)}  {shown(step):<9} {clock(seconds, expected):>6}  {shown(text)}".rstrip()
 
 
 @dataclass
 class RunningStep:
-    """The state of a running step that every reporter needs."""
+    """The state of a running step that every reporter needs.
+
+    ``moved`` is when it last reported anything, by ``now``; ``waiting`` what it then waits for.
+    """
 
     recipe: str
     name: str
     expected: float | None = None
-    began: float = field(default_factory=time.monotonic)
-    text: str = ""
-    detail: str = ""
-    fraction: float | None = None
+    now: Callable[[], float] = time.monotonic
+    began: float = field(default=0.0, init=False)
+    moved: float = field(default=0.0, init=False)
+    text: str = field(default="", init=False)
+    detail: str = field(default="", init=False)
+    fraction: float | None = field(default=None, init=False)
+    waiting: str = field(default="", init=False)
+    _due: float = field(default=QUIET, init=False)
 
-    def update(self, detail: str = "", fraction: float | None = None) -> None:
-        self.detail, self.fraction = redact(detail), fraction
+    def __post_init__(self) -> None:
+        self.began = self.moved = self.now()
+
+    def update(self, detail: str = "", fraction: float | None = None, waiting: str = "") -> None:
+        self.detail, self.fraction, self.waiting = redact(detail), fraction, redact(waiting)
+        self.moved, self._due = self.now(), QUIET
 
     def summary(self, text: str) -> None:
         self.text = redact(text)
 
     @property
     def seconds(self) -> float:
-        return time.monotonic() - self.began
+        return self.now() - self.began
+
+    @property
+    def quiet(self) -> float:
+        """Seconds since it last reported anything."""
+        return self.now() - self.moved
+
+    @property
+    def blocked_by(self) -> str:
+        """What it waits for, as far as it has said."""
+        if self.waiting:
+            return f"waiting for {self.waiting}"
+        return self.detail or "it has not said what it does"
+
+    def overdue(self) -> str:
+        """What to report because nothing has moved for ``QUIET`` seconds, and less and less often
+        after that; empty if nothing is due.
+        """
+        if self.quiet < self._due:
+            return ""
+        self._due = self.quiet + min(self.quiet, _LATER)
+        return f"nothing new for {minutes(self.quiet)}: {self.blocked_by}"

@@ -5,8 +5,10 @@ without building.
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -150,9 +152,8 @@ def _print_findings(found: Gathered, checked: list[str], notes: list[str], *, as
         echo_data(sarif.log(printed, Path.cwd()), indent=1)
     elif as_json:
         for problem, images in zip(printed, (found.images[one] for one in found.problems()), strict=True):
-            echo_data({**problems.as_data(problem), "images": images})
-        summary = {"event": "summary", "errors": number["error"], "warnings": number["warning"]}
-        echo_data({**summary, "checked": checked, "notes": notes})
+            echo_data(_finding(problem, images))
+        echo_data(_summary(number["error"], number["warning"], checked, notes))
     else:
         echo_lines(problems.lines(printed), err=True)
         echo_lines((f"note: {one}" for one in notes), err=True)
@@ -166,10 +167,31 @@ def _clean(problem: Problem) -> Problem:
     return replace(problem, message=redact(problem.message))
 
 
+# The records are imported only for --json: pydantic's dataclasses take their time.
+def _finding(problem: Problem, images: int) -> dict[str, Any]:
+    from imagebuild.cli.records import LintFinding
+    from imagebuild.events import data
+
+    return data(LintFinding(**problems.as_data(problem), images=images))
+
+
+def _summary(errors: int, warnings: int, checked: Sequence[str], notes: Sequence[str]) -> dict[str, Any]:
+    from imagebuild.cli.records import LintEnded
+    from imagebuild.events import data
+
+    return data(LintEnded(errors=errors, warnings=warnings, checked=tuple(checked), notes=tuple(notes)))
+
+
+def _rule(rule: rules.DescribedRule) -> dict[str, Any]:
+    from imagebuild.cli.records import RuleDescribed
+    from imagebuild.events import data
+
+    return data(RuleDescribed(name=rule.name, severity=rule.severity, summary=rule.summary, help=rule.description))
+
+
 def _list_rules(*, as_json: bool) -> None:
     for rule in rules.described():
         if as_json:
-            data = {"name": rule.name, "severity": rule.severity, "summary": rule.summary, "help": rule.description}
-            echo_data(data)
+            echo_data(_rule(rule))
         else:
             echo(f"{rule.name:<28} {rule.severity:<8} {rule.summary}")

@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 import traceback
+from collections.abc import Sequence
 from types import FrameType, TracebackType
 
 import click
@@ -15,7 +16,15 @@ import click
 import imagebuild
 from imagebuild.cli.commands import CommandGroup, CommandTable
 from imagebuild.cli.output import echo_data, echo_lines, echo_text
-from imagebuild.errors import HostError, ImageBuildError, InstallFailed, Interrupted, RecipeError, from_os
+from imagebuild.errors import (
+    HostError,
+    ImageBuildError,
+    InstallFailed,
+    Interrupted,
+    RecipeError,
+    UsageError,
+    from_os,
+)
 from imagebuild.printable import one_line
 
 _SHOWN_CONSOLE = 12
@@ -52,13 +61,16 @@ def main() -> None:
     )
     signal.signal(signal.SIGTERM, _interrupt)
     signal.signal(signal.SIGHUP, _interrupt)
-    as_json = "--json" in sys.argv[1:]
+    as_json = _wants_json(sys.argv[1:])
     try:
         code = _root().main(standalone_mode=False)  # click returns the code of an Exit instead of raising it
         if isinstance(code, int) and code:
             sys.exit(code)
     except click.ClickException as error:
-        _show_usage_error(error)
+        if as_json and not isinstance(error, click.exceptions.NoArgsIsHelpError):
+            _print_error(as_json, UsageError(error.format_message()))
+        else:
+            _show_usage_error(error)
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, click.Abort):
         _print_error(as_json, Interrupted("interrupted; only finished steps were kept"))
@@ -93,6 +105,12 @@ def _missing_binding(error: ModuleNotFoundError) -> HostError:
     if name not in BINDINGS:
         raise error
     return HostError(f"this Python cannot import {name}, the binding of its library", install_binding(name))
+
+
+def _wants_json(words: Sequence[str]) -> bool:
+    """Whether errors are printed as JSON. The words of a command in a guest are its own."""
+    own = words[: words.index("--")] if "--" in words else words
+    return "--json" in own and "run" not in own[:1]
 
 
 def _interrupt(_signum: int, _frame: FrameType | None) -> None:

@@ -27,6 +27,17 @@ def is_terminal(*, err: bool = False) -> bool:
     return (sys.stderr if err else sys.stdout).isatty()
 
 
+def terminal_size() -> tuple[int, int] | None:
+    """Columns and rows of the terminal of standard output, asked for each time; None without one, or
+    if it does not say (as one that a container's runtime made).
+    """
+    try:
+        found = os.get_terminal_size(sys.stdout.fileno())
+    except (OSError, ValueError):
+        return None
+    return (found.columns, found.lines) if found.columns > 0 and found.lines > 0 else None
+
+
 def write_raw(data: bytes) -> None:
     """Write bytes of a console to the terminal as they are: only for a user who has asked for that
     console, whose escape sequences draw its screen.
@@ -51,6 +62,13 @@ def echo(line: object = "", *, err: bool = False) -> None:
 def echo_lines(lines: Iterable[object], *, err: bool = False) -> None:
     """Print lines, each as :func:`echo` does."""
     _write("".join(f"{shown(line)}\n" for line in lines), err=err)
+
+
+def echo_marker(marker: str, line: str) -> None:
+    """Print a line after a marker that a CI system acts on; the marker is printed as it is, although
+    there is no terminal.
+    """
+    _write(f"{marker}{shown(line)}\n", err=False, escapes=True)
 
 
 def echo_text(text: str, *, err: bool = False) -> None:
@@ -86,7 +104,7 @@ def echo_data(data: Any, *, indent: int | None = None) -> None:
     _write(f"{redact(json.dumps(data, indent=indent, ensure_ascii=True))}\n", err=False)
 
 
-def _write(text: str, *, err: bool) -> None:
+def _write(text: str, *, err: bool, escapes: bool | None = None) -> None:
     encoding = getattr(sys.stderr if err else sys.stdout, "encoding", None) or "utf-8"
     with _lock:
-        click.echo(text.encode(encoding, "backslashreplace").decode(encoding), nl=False, err=err)
+        click.echo(text.encode(encoding, "backslashreplace").decode(encoding), nl=False, err=err, color=escapes)

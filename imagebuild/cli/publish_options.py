@@ -12,6 +12,7 @@ import click
 from imagebuild.cli.lines import minutes
 from imagebuild.cli.options import F, json_option, verbose_option
 from imagebuild.cli.output import echo_lines, shown
+from imagebuild.cli.progress_options import progress_options
 from imagebuild.cli.project_options import config_option, destination_option, destinations
 from imagebuild.errors import Interrupted
 from imagebuild.project.groups import ALL
@@ -25,7 +26,7 @@ EXIT_CODES = "Exit codes: 0 good on all targets, 1 not on all, 2 invalid usage, 
 
 
 def work_options(function: F) -> F:
-    """``--jobs``, ``--config``, ``--json`` and ``--verbose``."""
+    """``--jobs``, ``--config``, ``--json``, the options of progress and ``--verbose``."""
     options: list[Any] = [
         click.option(
             "-j", "--jobs", type=click.IntRange(min=1), default=JOBS, show_default=True,
@@ -33,6 +34,7 @@ def work_options(function: F) -> F:
         ),
         config_option,
         json_option,
+        progress_options,
         verbose_option,
     ]  # fmt: skip
     for option in reversed(options):

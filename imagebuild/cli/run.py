@@ -24,6 +24,7 @@ from imagebuild.cli.options import (
     verbose_option,
 )
 from imagebuild.cli.output import echo, echo_bytes, is_terminal
+from imagebuild.cli.progress_options import chosen, progress_options
 from imagebuild.cli.report import PlainReporter
 from imagebuild.cli.subject_options import MachineChoice, machine_options, named_subject
 from imagebuild.errors import HostError, UsageError
@@ -68,6 +69,7 @@ Examples:
 )  # fmt: skip
 @output_option
 @store_option
+@progress_options
 @verbose_option
 @click.argument("image", type=RecipeName(), metavar="IMAGE")
 @click.argument("command", nargs=-1, metavar="[-- COMMAND...]")
@@ -140,11 +142,13 @@ def _started(
     stack: ExitStack, subject: Subject, setting: Setting, label: str, access: Access | None, *, booted: bool
 ) -> Clone:
     """A machine that ends with ``stack``. Its progress goes to standard error, out of the way of a command's output."""
-    reports = PlainReporter(lambda line: echo(line, err=True) if is_terminal(err=True) else None)
-    with reports.step(label, "run") as progress:
-        machine = throwaway.machine(throwaway.for_user(subject), setting, progress, access=access, booted=booted)
+    progress = chosen().progress
+    spoken = progress == "plain" or (progress != "none" and is_terminal(err=True))
+    reports = PlainReporter(lambda line: echo(line, err=True) if spoken else None)
+    with reports.step(label, "run") as step:
+        machine = throwaway.machine(throwaway.for_user(subject), setting, step, access=access, booted=booted)
         clone = stack.enter_context(machine)
-        progress.summary(f"ready after {clone.seconds_to_login:.0f} s" if booted else "started")
+        step.summary(f"ready after {clone.seconds_to_login:.0f} s" if booted else "started")
     return clone
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -15,6 +14,7 @@ from imagebuild import scrub as scrubbing
 from imagebuild.cli.keys import key_option
 from imagebuild.cli.options import RecipeName, json_option, log_to_stderr, opened, store_option, verbose_option
 from imagebuild.cli.output import echo, echo_text
+from imagebuild.cli.progress_options import progress_options
 from imagebuild.cli.report import JsonReporter, reporter
 from imagebuild.customise import OperationCall, registry
 from imagebuild.customise.audit import KINDS
@@ -98,6 +98,7 @@ Examples:
 @click.option("--network", is_flag=True, help="Allow operations to download what they need.")
 @store_option
 @json_option
+@progress_options
 @verbose_option
 @click.pass_context
 def scrub(
@@ -155,7 +156,7 @@ def scrub(
         )
     if isinstance(reports, JsonReporter):
         image = str(output or images[0])
-        reports.emit(Scrubbed(image=image, dry_run=dry_run, operations=tuple(_data(result))))
+        reports.emit(Scrubbed(image=image, dry_run=dry_run, operations=result.operations))
     else:
         _show(result, in_full=dry_run)
     ctx.exit(1 if result.failed else 0)
@@ -179,6 +180,7 @@ Examples:
 @key_option
 @store_option
 @json_option
+@progress_options
 @verbose_option
 @click.pass_context
 def audit(
@@ -291,10 +293,6 @@ def _accelerator(store: Store) -> accelerator.Accelerator:
 def _scratch(store: Store) -> AbstractContextManager[Path]:
     """A folder for overlays; `gc` removes it if this process is killed."""
     return store.runs.workdir(new_run("look"), shared=False)
-
-
-def _data(result: CustomiseResult) -> list[dict[str, object]]:
-    return [asdict(one) for one in result.operations]
 
 
 def _show(result: CustomiseResult, *, in_full: bool) -> None:

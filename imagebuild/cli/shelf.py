@@ -11,9 +11,12 @@ import click
 from imagebuild.cli.image_argument import ImageName
 from imagebuild.cli.options import json_option, log_to_stderr, output_option, verbose_option
 from imagebuild.cli.output import echo, echo_data
+from imagebuild.cli.progress_options import progress_options
+from imagebuild.cli.records import ShelfWritten, TemplateOnShelf
 from imagebuild.cli.report import reporter
 from imagebuild.cli.target import target
 from imagebuild.errors import UsageError
+from imagebuild.events import data
 from imagebuild.printable import counted
 from imagebuild.shelf import shelving, virt_builder
 from imagebuild.shelf.shelving import BuiltShelf, ShelfOptions
@@ -63,6 +66,7 @@ Examples:
 @click.option("--unsigned", is_flag=True, help="Remove the signatures from a shelf that has some.")
 @output_option
 @json_option
+@progress_options
 @verbose_option
 def build(
     folder: Path,
@@ -95,7 +99,7 @@ def build(
         options = ShelfOptions(keep, drop, unverified, unsigned, signer)
         done = shelving.build(folder, found, options, reporter(as_json=as_json, quiet=False))
     if as_json:
-        echo_data(_data(folder, done))
+        echo_data(data(_record(folder, done)))
     else:
         _show(folder, done)
 
@@ -116,27 +120,26 @@ def _all(output: Path, drop: Sequence[str]) -> list[Artifact]:
     return [one for one in found if f"{one.recipe}/{one.version}" not in drop]
 
 
-def _data(folder: Path, done: BuiltShelf) -> dict[str, object]:
-    templates = [
-        {
-            "name": one.name,
-            "version": one.current.version,
-            "revision": one.revision,
-            "versions": [version.version for version in one.versions],
-            "image": one.current.disks[0].name,
-            "virt_builder": virt_builder.is_listed(one),
-        }
+def _record(folder: Path, done: BuiltShelf) -> ShelfWritten:
+    templates = (
+        TemplateOnShelf(
+            name=one.name,
+            version=one.current.version,
+            revision=one.revision,
+            versions=tuple(version.version for version in one.versions),
+            image=one.current.disks[0].name,
+            virt_builder=virt_builder.is_listed(one),
+        )
         for one in done.record.templates
-    ]
-    return {
-        "event": "shelf",
-        "folder": str(folder),
-        "signed": done.record.signer or None,
-        "templates": templates,
-        "added": list(done.added),
-        "removed": list(done.removed),
-        "lost": list(done.lost),
-    }
+    )
+    return ShelfWritten(
+        folder=str(folder),
+        signed=done.record.signer or None,
+        templates=tuple(templates),
+        added=tuple(done.added),
+        removed=tuple(done.removed),
+        lost=tuple(done.lost),
+    )
 
 
 def _show(folder: Path, done: BuiltShelf) -> None:

@@ -2,69 +2,157 @@
 
 from __future__ import annotations
 
+import os
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, Group, RenderResult
+from rich.control import Control
+from rich.live import Live
+from rich.segment import ControlType
 from rich.text import Text
 
-from imagebuild.cli.lines import RunningStep, clock, line
-from imagebuild.cli.output import shown
+from imagebuild.cli import rows
+from imagebuild.cli.lines import QUIET, RunningStep
+from imagebuild.cli.output import shown, terminal_size
+from imagebuild.cli.ticker import Ticker
+
+_INTERVAL = 0.25
+"""Seconds between two pictures."""
+_USUAL = (80, 24)
+"""The size of a terminal that does not say its own."""
+
+
+def wraps_again(environment: Mapping[str, str]) -> bool:
+    """Whether a terminal that becomes narrower breaks the lines on it again. Most do (VTE, Konsole,
+    kitty, iTerm2, tmux, Windows Terminal); xterm, screen and the Linux console cut or keep them.
+    """
+    term = environment.get("TERM", "")
+    old = term == "linux" or (term.startswith("screen") and "TMUX" not in environment)
+    return not old and "XTERM_VERSION" not in environment
 
 
 class TerminalReporter:
-    """Shows a bar for each running step, and a permanent line when the step has ended."""
+    """Shows a row for each running step, and a permanent line when the step has ended.
 
-    def __init__(self, console: Console | None = None) -> None:
-        self._console = console or Console(highlight=False, soft_wrap=True)
-        self._progress: Progress | None = None
-        self._running = 0
-        self._lock = threading.Lock()
+    ``size`` returns the terminal's columns and rows; it is asked for each picture, so that a new size
+    needs no signal handler.
+    """
+
+    def __init__(
+        self,
+        console: Console | None = None,
+        size: Callable[[], tuple[int, int] | None] = terminal_size,
+        *,
+        forced: bool = False,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._console = console or Console(highlight=False, soft_wrap=True, force_terminal=forced or None)
+        self._ascii = not self._console.encoding.lower().startswith("utf")
+        self._glyphs = rows.ASCII if self._ascii else rows.UNICODE
+        self._size = (lambda: tuple(console.size)) if console else size
+        self._now = now
+        self._wraps_again = wraps_again(os.environ)
+        self._steps: list[RunningStep] = []
+        self._live: Live | None = None
+        self._drawn: list[int] = []
+        self._lock = threading.RLock()
+        self._ticker = Ticker(self._look, _INTERVAL)
 
     @contextmanager
     def step(self, recipe: str, name: str, expected: float | None = None) -> Iterator[RunningStep]:
-        progress = self._enter()
-        task = progress.add_task(shown(f"{recipe}  {name:<9}"), total=None, detail="", expected=expected)
-        step = _TerminalStep(recipe, name, expected, progress=progress, task=task)
+        step = _TerminalStep(self._safe(recipe), self._safe(name), expected, self._now, safe=self._safe)
+        self._enter(step)
         try:
             yield step
         except BaseException:
-            self._leave(task, _text(line(recipe, name, f"failed {step.detail}", step.seconds), style="red"))
+            self._leave(step, f"failed {step.detail}".rstrip(), style="red")
             raise
-        self._leave(task, _text(line(recipe, name, step.text, step.seconds)))
+        self._leave(step, step.text)
 
     def note(self, recipe: str, text: str) -> None:
-        self._console.print(_text(f"{recipe}  {text}"))
-
-    def _enter(self) -> Progress:
         with self._lock:
-            if self._progress is None:
-                self._progress = Progress(
-                    TextColumn("{task.description}", markup=False),
-                    TextColumn("{task.fields[detail]:<48}", markup=False),
-                    _Elapsed(""),
-                    BarColumn(bar_width=20),
+            self._fit()
+            for line in rows.note(self._safe(recipe), self._safe(text), self._console.width):
+                self._console.print(_text(line))
+
+    def _enter(self, step: RunningStep) -> None:
+        with self._lock:
+            self._fit()
+            self._steps.append(step)
+            if self._live is None:
+                self._live = Live(
+                    get_renderable=lambda: _Picture(self._picture),
                     console=self._console,
+                    auto_refresh=False,
                     transient=True,
-                    refresh_per_second=4,
                 )
-                self._progress.start()
-            self._running += 1
-            return self._progress
+                self._live.start()
+                self._ticker.start()
+            self._live.refresh()
 
-    def _leave(self, task: TaskID, text: Text) -> None:
+    def _leave(self, step: RunningStep, text: str, style: str = "") -> None:
         with self._lock:
-            assert self._progress is not None
-            self._progress.remove_task(task)
-            self._console.print(text)
-            self._running -= 1
-            if self._running == 0:
-                self._progress.stop()
-                self._progress = None
+            assert self._live is not None
+            self._fit()
+            self._steps.remove(step)
+            self._print_ended(step, text, style)
+            if not self._steps:
+                self._ticker.stop()
+                self._live.stop()
+                self._live, self._drawn = None, []
+
+    def _print_ended(self, step: RunningStep, text: str, style: str) -> None:
+        for line in rows.ended(step.recipe, step.name, text, step.seconds, self._console.width, self._glyphs):
+            self._console.print(_text(line, style))
+
+    def _look(self) -> None:
+        with self._lock:
+            if self._live is None:
+                return
+            self._fit()
+            for step in self._steps:
+                what = step.overdue()
+                if what and step.quiet < 2 * QUIET:  # once: after that the row says it
+                    self._print_ended(step, what, "yellow")
+            self._live.refresh()
+
+    def _fit(self) -> None:
+        """Take over a new size of the terminal.
+
+        Rich erases as many rows as it drew. If the terminal has become narrower and has broken these
+        again, there are more now, so the others are erased first.
+        """
+        width, height = self._size() or _USUAL
+        before = self._console.width
+        if self._live is not None and width < before and self._wraps_again:
+            more = sum((cells - 1) // width for cells in self._drawn if cells)
+            up = ((ControlType.CURSOR_UP, 1), (ControlType.ERASE_IN_LINE, 2)) * more
+            self._console.control(Control(ControlType.CARRIAGE_RETURN, (ControlType.ERASE_IN_LINE, 2), *up))
+        self._console.size = (width, height)
+
+    def _picture(self, width: int, height: int) -> list[Text]:
+        lines = rows.running(self._steps, width, height, self._glyphs)
+        self._drawn = [cell_len(line) for line in lines]
+        return [_text(line) for line in lines]
+
+    def _safe(self, text: str) -> str:
+        """``text`` as the terminal can show it."""
+        encoding = self._console.encoding
+        return shown(text).encode(encoding, "backslashreplace").decode(encoding)
+
+
+class _Picture:
+    """The rows, drawn for the size that the console has at that moment."""
+
+    def __init__(self, draw: Callable[[int, int], list[Text]]) -> None:
+        self._draw = draw
+
+    def __rich_console__(self, _console: Console, options: ConsoleOptions) -> RenderResult:
+        yield Group(*self._draw(options.max_width, options.size.height))
 
 
 def _text(text: str, style: str = "") -> Text:
@@ -74,17 +162,15 @@ def _text(text: str, style: str = "") -> Text:
     return Text(shown(text), style=style)
 
 
-class _Elapsed(TextColumn):
-    def render(self, task: Any) -> Text:
-        return _text(clock(task.elapsed or 0, task.fields["expected"]).rjust(6))
-
-
-@dataclass(kw_only=True)
 class _TerminalStep(RunningStep):
-    progress: Progress
-    task: TaskID
+    def __init__(
+        self, recipe: str, name: str, expected: float | None, now: Callable[[], float], *, safe: Callable[[str], str]
+    ) -> None:
+        super().__init__(recipe, name, expected, now)
+        self._safe = safe
 
-    def update(self, detail: str = "", fraction: float | None = None) -> None:
-        super().update(detail, fraction)
-        total, completed = (None, 0.0) if fraction is None else (1.0, fraction)
-        self.progress.update(self.task, total=total, completed=completed, detail=shown(self.detail)[:48])
+    def update(self, detail: str = "", fraction: float | None = None, waiting: str = "") -> None:
+        super().update(self._safe(detail), fraction, self._safe(waiting))
+
+    def summary(self, text: str) -> None:
+        super().summary(self._safe(text))

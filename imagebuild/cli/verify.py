@@ -25,6 +25,7 @@ from imagebuild.cli.options import (
     verbose_option,
 )
 from imagebuild.cli.output import echo
+from imagebuild.cli.progress_options import progress_options
 from imagebuild.cli.report import JsonReporter, reporter
 from imagebuild.cli.subject_options import MachineChoice, machine_options, named_subject
 from imagebuild.errors import UsageError
@@ -72,6 +73,7 @@ Examples:
 @output_option
 @store_option
 @json_option
+@progress_options
 @verbose_option
 @click.pass_context
 def verify(

@@ -10,6 +10,9 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,12 +23,17 @@ from imagebuild.fetch.attempts import persist, stop_all
 from imagebuild.fetch.limits import BLOCK, LIMITS, LOOK, MIB, Cut, Limits, NotThere, Passing, shown
 from imagebuild.fetch.partial import PartialFile, opened
 from imagebuild.log import logger
-from imagebuild.progress import Progress
+from imagebuild.progress import SILENT, Progress
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from imagebuild.fetch.transfer import Answer, Take, Transfer
 
-__all__ = ["LIMITS", "LOOK", "Digest", "Limits", "NotThere", "copy", "download", "shown", "stop_all", "text", "version"]
+__all__ = [
+    "LIMITS", "LOOK", "Digest", "Limits", "NotThere", "copy", "download", "reported", "shown", "stop_all", "text",
+    "version",
+]  # fmt: skip
 
 _GIB = 1 << 30
 _TEXT_LIMIT = 16 * MIB
@@ -72,7 +80,7 @@ def text(url: str, limits: Limits = LOOK, *, largest: int = _TEXT_LIMIT) -> byte
         content.extend(block)
         check(len(content))
 
-    persist(url, limits, lambda transfer: transfer.get(url, {}, begin), _LOOKED_UP)
+    _look_up(url, limits, begin)
     return bytes(content)
 
 
@@ -86,8 +94,31 @@ def version(url: str, limits: Limits = LOOK) -> str:
         nonlocal found
         found = " ".join(answer.headers.get(name, "-") for name in ("etag", "last-modified", "content-length"))
 
-    persist(url, limits, lambda transfer: transfer.get(url, {}, begin), _LOOKED_UP)
+    _look_up(url, limits, begin)
     return found
+
+
+_looking: ContextVar[tuple[Progress, str]] = ContextVar("looking", default=(SILENT, ""))
+
+
+@contextmanager
+def reported(progress: Progress, detail: str) -> Iterator[None]:
+    """Report what the look-ups in the block wait for, beside ``detail``: they are many layers below
+    the step that they belong to.
+    """
+    token = _looking.set((progress, detail))
+    try:
+        progress.update(detail)
+        yield
+    finally:
+        _looking.reset(token)
+
+
+def _look_up(url: str, limits: Limits, begin: Callable[[Answer], Take | None]) -> None:
+    progress, detail = _looking.get()
+    progress.update(detail, None, f"an answer from {shown(url)}")
+    persist(url, limits, lambda transfer: transfer.get(url, {}, begin), _LOOKED_UP)
+    progress.update(detail)
 
 
 _LOOKED_UP = "the server's current data is needed for each build"
@@ -141,6 +172,7 @@ class _Body:
     def once(self, transfer: Transfer) -> None:
         """Make one attempt."""
         self.total = None
+        self.progress.update(self.name, None, f"an answer from {shown(self.url)}")
         try:
             transfer.get(self.url, self.part.range(), self._begin)
         except Cut as fault:
@@ -167,7 +199,7 @@ class _Body:
         if self.total is None:
             _check_space(None, self.part)
         self.part.add(block)
-        _tell(self.progress, self.name, self.part.size, self.total)
+        _tell(self.progress, self.name, self.part.size, self.total, shown(self.url))
 
     def _check_size(self, size: int) -> None:
         if size > self.largest:
@@ -255,8 +287,10 @@ def _check_space(total: int | None, part: PartialFile) -> None:
         )
 
 
-def _tell(progress: Progress, name: str, size: int, total: int | None) -> None:
+def _tell(progress: Progress, name: str, size: int, total: int | None, source: str = "") -> None:
+    """Report a download or a copy; ``source`` is where further bytes come from."""
+    waiting = f"bytes from {source}" if source else ""
     if total:
-        progress.update(f"{name}: {size // MIB} of {total // MIB} MiB", size / total)
+        progress.update(f"{name}: {size // MIB} of {total // MIB} MiB", size / total, waiting)
     else:
-        progress.update(f"{name}: {size // MIB} MiB")
+        progress.update(f"{name}: {size // MIB} MiB", None, waiting)

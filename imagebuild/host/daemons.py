@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -11,7 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from imagebuild.errors import CommandFailed, HostError
-from imagebuild.host.process import MARK, environment, run
+from imagebuild.host.process import MARK, environment, run, started
 from imagebuild.log import logger
 
 T = TypeVar("T")
@@ -19,6 +21,7 @@ T = TypeVar("T")
 IDLE = "120"
 """Seconds without a client or a VM after which a daemon that was started here exits."""
 _DAEMONS = ("libvirtd", "virtqemud")
+_SOCKETS = {"libvirtd": "libvirt", "virtqemud": "virtqemud"}
 _LOG_SOCKET = "/run/libvirt/virtlogd-sock"
 
 
@@ -65,12 +68,43 @@ def _log_client() -> socket.socket | None:
 
 def start_daemon(connect: Callable[[], T | None], *, hide_kvm: bool) -> T | None:
     """Start libvirt's daemon, because the host has no service manager to do it, and connect."""
-    folders = environment()["PATH"].split(":")
-    daemon = next((name for name in _DAEMONS if any((Path(f) / name).exists() for f in folders)), None)
-    if daemon is None:
-        raise HostError("no libvirt daemon is installed", "`imagebuild doctor` says what to install")
+    daemon = _installed()
     prefix = _without_kvm() if hide_kvm and Path("/dev/kvm").exists() else ()
     return _started(daemon, prefix, connect)
+
+
+@contextmanager
+def private_session() -> Iterator[Path]:
+    """An unprivileged daemon that ends with the block; the path of its socket.
+
+    Its sockets and its configuration are in a temporary folder; what it finds out about QEMU it keeps
+    in the user's cache, where the session's daemon looks for it. Raises HostError.
+    """
+    daemon = _installed()
+    with tempfile.TemporaryDirectory(prefix="imagebuild-") as folder:
+        own = {"XDG_RUNTIME_DIR": folder, "XDG_CONFIG_HOME": folder, MARK: ""}
+        path = Path(folder, "libvirt", f"{_SOCKETS[daemon]}-sock")
+        with started([daemon, "--timeout", IDLE], env=own) as process:
+            for _ in range(300):
+                if path.exists() or process.poll() is not None:
+                    break
+                time.sleep(0.1)
+            else:
+                raise HostError(f"{daemon} does not start", "see its messages: journalctl, or ~/.cache/libvirt")
+            if not path.exists():
+                assert process.stdout is not None
+                said = (process.stdout.read().strip().splitlines() or ["it ended at once"])[-1]
+                raise HostError(f"{daemon} cannot run as this user: {said}", "is the home folder writable?")
+            yield path
+
+
+def _installed() -> str:
+    """The daemon that is installed here. Raises HostError if there is none."""
+    path = environment()["PATH"]
+    daemon = next((name for name in _DAEMONS if shutil.which(name, path=path)), None)
+    if daemon is None:
+        raise HostError("no libvirt daemon is installed", "`imagebuild doctor` says what to install")
+    return daemon
 
 
 def _without_kvm() -> tuple[str, ...]:

@@ -30,6 +30,8 @@ T = TypeVar("T")
 
 SYSTEM = "qemu:///system"
 SESSION = "qemu:///session"
+_AUTOSTART = "LIBVIRT_AUTOSTART"
+"""libvirt's variable: with 0, its library does not start the daemon of a session."""
 _RESTART = 60.0
 """Seconds within which a daemon must answer again after a restart."""
 
@@ -269,6 +271,50 @@ def connected(*, hide_kvm: bool = False) -> Iterator[Hypervisor]:
             yield opened[0]
         finally:
             opened[0].close()
+
+
+@contextmanager
+def probed(*, hide_kvm: bool = False) -> Iterator[Hypervisor]:
+    """As ``connected``, for a look at what libvirt can do: a daemon that is started in a user's session
+    ends with the block.
+
+    Such a daemon has its own folders, so it is not the session's, and starts none of its machines.
+    """
+    if default_uri() == SYSTEM or _session_runs():
+        with connected(hide_kvm=hide_kvm) as connection:
+            yield connection
+        return
+    with daemons.private_session() as socket_path:
+        uri = f"{SESSION}?socket={socket_path}"
+
+        def connect() -> Any:
+            connection, reason = _open(uri)
+            if connection is None:
+                raise HostError(f"libvirt does not answer: {reason}", _mend(SESSION))
+            return connection
+
+        opened = Hypervisor(connect, SESSION)
+        try:
+            yield opened
+        finally:
+            opened.close()
+
+
+def _session_runs() -> bool:
+    """Whether the daemon of this user's session runs already. Nothing is started here."""
+    start_event_loop()
+    before = os.environ.get(_AUTOSTART)
+    os.environ[_AUTOSTART] = "0"
+    try:
+        connection, _ = _open(SESSION)
+    finally:
+        os.environ.pop(_AUTOSTART)
+        if before is not None:
+            os.environ[_AUTOSTART] = before
+    if connection is None:
+        return False
+    connection.close()
+    return True
 
 
 def check_reachable(path: Path, uid: int) -> None:

@@ -153,8 +153,12 @@ class _Follower:
             self.console.feed(data)
             if self.console.started and self.installer_at is None:
                 self.installer_at = time.monotonic()
-            self.progress.update(self.console.doing, self.console.fraction)
+            self.progress.update(self.console.doing, self.console.fraction, self._waits_for())
         return bool(data)
+
+    def _waits_for(self) -> str:
+        last = self.console.last_lines(1)
+        return f"the installer; last line of its console: {last[0].strip()}" if last else "the installer"
 
     def _check(self, *, moved: bool) -> None:
         """End the VM if it lingers after a failure, asks a question, stalls, or times out."""

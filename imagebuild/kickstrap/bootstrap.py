@@ -186,6 +186,11 @@ def explain(error: CommandFailed, spec: Bootstrap) -> ImageBuildError:
     unknown = re.findall(r"Unable to locate package (\S+)|Package '?([^\s']+)'? has no installation candidate", output)
     if unknown:
         return PackagesUnknown(sorted({a or b for a, b in unknown}), spec.suite)
+    if re.search(r"E: unshare(\(\)| syscall) failed", output):  # it may say that there is no space left
+        return HostError(
+            "this user may not make user namespaces here, in which mmdebstrap works",
+            "`imagebuild doctor` shows what this host lacks; or build as root",
+        )
     if "No space left on device" in output:
         return HostError("no space left while building the root file system", "free some disk space and try again")
     if re.search(r"NO_PUBKEY|is not signed|not signed by|EXPKEYSIG|Missing key", output):

@@ -17,10 +17,17 @@ from imagebuild.project import schema as project_schema
 from imagebuild.project.model import FILE
 from imagebuild.recipe import schema
 
-Ci = Literal["github", "gitlab", "none"]
+Ci = Literal["github", "gitlab", "jenkins", "woodpecker", "forgejo", "none"]
 SCHEMA = ".imagebuild/recipe.schema.json"
 PROJECT_SCHEMA = ".imagebuild/project.schema.json"
-_CI = {"github": ".github/workflows/images.yml", "gitlab": ".gitlab-ci.yml"}
+CI = {
+    "github": ".github/workflows/images.yml",
+    "gitlab": ".gitlab-ci.yml",
+    "jenkins": "Jenkinsfile",
+    "woodpecker": ".woodpecker/images.yml",
+    "forgejo": ".forgejo/workflows/images.yml",
+}
+"""For each CI system, the path of its file in a project."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
 
@@ -38,7 +45,7 @@ def contents(name: str, base: str, ci: Ci, axes: Mapping[str, object] | None = N
         ".gitignore": "gitignore",
     }
     if ci != "none":
-        sources[_CI[ci]] = f"{ci}.yml"
+        sources[CI[ci]] = "Jenkinsfile" if ci == "jenkins" else f"{ci}.yml"
     skeleton = resources.files("imagebuild.skeleton")
     written = {
         path: (skeleton / source).read_text(encoding="utf-8").replace("@NAME@", name).replace("@BASE@", base)

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
 
+from imagebuild.events import JsonLine
 from imagebuild.publish.instance_record import Instance, Usable
 from imagebuild.publish.overview import ListedTarget
 from imagebuild.publish.planning import PlannedTarget
@@ -15,7 +16,7 @@ from imagebuild.publish.results import TargetResult
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReleasePublished:
+class ReleasePublished(JsonLine):
     """The end of ``publish``."""
 
     event: Literal["published"] = "published"
@@ -25,7 +26,7 @@ class ReleasePublished:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReleasePlanned:
+class ReleasePlanned(JsonLine):
     """The end of ``publish --dry-run``; ``size`` is that of all files in bytes."""
 
     event: Literal["planned"] = "planned"
@@ -36,7 +37,7 @@ class ReleasePlanned:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TemplateRolledBack:
+class TemplateRolledBack(JsonLine):
     """The end of ``rollback``; ``to`` is the version that was asked for, empty for the previous one."""
 
     event: Literal["rolled back"] = "rolled back"
@@ -46,7 +47,7 @@ class TemplateRolledBack:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TemplatesPruned:
+class TemplatesPruned(JsonLine):
     """The end of ``prune``."""
 
     event: Literal["pruned"] = "pruned"
@@ -56,7 +57,7 @@ class TemplatesPruned:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TemplatesListed:
+class TemplatesListed(JsonLine):
     """The end of ``templates``; ``checked`` if all files were read back."""
 
     event: Literal["templates"] = "templates"
@@ -65,7 +66,7 @@ class TemplatesListed:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TemplateInstantiated:
+class TemplateInstantiated(JsonLine):
     """The end of ``instantiate``; ``usable`` is None without ``--wait``."""
 
     event: Literal["instantiated"] = "instantiated"
@@ -76,7 +77,7 @@ class TemplateInstantiated:
 
 
 @dataclass(frozen=True, kw_only=True)
-class InstanceRemoved:
+class InstanceRemoved(JsonLine):
     """The end of ``instantiate --remove``."""
 
     event: Literal["removed"] = "removed"

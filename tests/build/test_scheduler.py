@@ -77,7 +77,7 @@ class RecordingReporter:
         reporter = self
 
         class Step:
-            def update(self, detail: str = "", fraction: float | None = None) -> None:
+            def update(self, detail: str = "", fraction: float | None = None, waiting: str = "") -> None:
                 reporter.lines.append(f"{recipe} {name} {detail} {fraction}")
 
             def summary(self, text: str) -> None:

@@ -46,6 +46,7 @@ def test_list_shows_every_image(recipes: Path, imagebuild: Imagebuild) -> None:
     ]
     found = [json.loads(line) for line in imagebuild("list", "--json", "--var", "site=bonn").stdout.splitlines()]
     assert found[1] == {
+        "schema": 1, "event": "image",
         "name": "web-1", "description": "for bonn", "file": "recipes/web.yaml", "axes": {"size": 1}, "problems": 0,
     }  # fmt: skip
     assert found[0]["problems"] == 1

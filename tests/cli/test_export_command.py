@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -35,7 +36,7 @@ def test_a_recipe_by_name(small: MadeArtifact, tmp_path: Path) -> None:
     done = run(tmp_path, "small", "azure", "out")
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[1:] == ["out/small-2026-11-29.1.vhd", "out/small-disk2-2026-11-29.1.vhd"]
-    assert done.stdout.startswith("small  export    azure, 3 MiB")
+    assert re.match(r"small  export +\d+:\d\d  azure, 3 MiB\n", done.stdout)
     again = run(tmp_path, "small", "azure", "out")
     assert again.returncode == 2
     assert "already exists" in again.stderr
@@ -50,7 +51,7 @@ def test_an_image_file_as_json(small: MadeArtifact, tmp_path: Path) -> None:
     last = json.loads(done.stdout.splitlines()[-1])
     path = tmp_path / "out" / "web.box"
     assert last == {
-        "event": "exported", "image": str(small.disks[0]), "format": "vagrant",
+        "schema": 1, "event": "exported", "image": str(small.disks[0]), "format": "vagrant",
         "files": [{"path": "out/web.box", "size": path.stat().st_size}],
     }  # fmt: skip
     listed = subprocess.run(["tar", "-xzOf", path, "Vagrantfile"], check=True, capture_output=True, text=True).stdout

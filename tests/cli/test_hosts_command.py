@@ -56,11 +56,12 @@ def test_everything_is_listed(folder: Path) -> None:
 def test_json_has_every_key_and_the_line(folder: Path) -> None:
     found = rows(imagebuild("hosts", "--json", folder=folder))
     assert found[0] == {
-        "name": "kvm1", "kind": "host", "insecure": False, "uri": "qemu+ssh://root@kvm1/system", "pool": "default",
+        "schema": 1, "event": "host", "name": "kvm1", "kind": "host",
+        "insecure": False, "uri": "qemu+ssh://root@kvm1/system", "pool": "default",
         "labels": ["dc1"], "shell": True, "sudo": False,
         "groups": ["canary", "outer"], "file": "imagebuild.yaml", "line": 2,
     }  # fmt: skip
-    assert found[-1] == {"name": "outer", "kind": "group", "members": ["kvm1", "mirror"],
+    assert found[-1] == {"schema": 1, "event": "group", "name": "outer", "kind": "group", "members": ["kvm1", "mirror"],
                          "file": "imagebuild.yaml", "line": 8}  # fmt: skip
 
 

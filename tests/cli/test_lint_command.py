@@ -82,9 +82,8 @@ def test_a_finding_in_many_images_is_reported_once(project: Path, imagebuild: Im
     done = imagebuild("lint", "web", "--json")
     (finding, summary) = map(json.loads, done.stdout.splitlines())
     assert (finding["rule"], finding["images"], finding["severity"]) == ("plaintext-password", 3, "error")
-    assert summary == {
-        "event": "summary", "errors": 1, "warnings": 0, "checked": ["1 recipe", "3 images"], "notes": [],
-    }  # fmt: skip
+    ending = ["schema", "event", "errors", "warnings", "checked", "notes"]
+    assert [summary[key] for key in ending] == [1, "summary", 1, 0, ["1 recipe", "3 images"], []]
     assert "(in 3 images)" in imagebuild("lint", "web").stderr
 
 

@@ -125,7 +125,7 @@ class _Once:
         self._detail = detail
         self._act = act
 
-    def update(self, detail: str = "", fraction: float | None = None) -> None:
+    def update(self, detail: str = "", fraction: float | None = None, waiting: str = "") -> None:
         if detail == self._detail:
             self._detail = ""
             self._act()

@@ -42,8 +42,9 @@ class RecordingProgress:
     def __init__(self) -> None:
         self.updates: list[tuple[str, float | None]] = []
 
-    def update(self, detail: str = "", fraction: float | None = None) -> None:
+    def update(self, detail: str = "", fraction: float | None = None, waiting: str = "") -> None:
         self.updates.append((detail, fraction))
+        self.waiting = waiting
 
     def summary(self, text: str) -> None:
         pass
@@ -63,6 +64,29 @@ def get(server: FaultyServer, tmp_path: Path) -> Callable[..., bytes]:
     return go
 
 
+def test_a_look_up_says_what_it_waits_for(server: FaultyServer) -> None:
+    """In the step that it belongs to, many layers above; elsewhere nobody hears of it."""
+    server.content["/x/.treeinfo"] = b"text"
+    said: list[tuple[str, str]] = []
+
+    class Recorded(RecordingProgress):
+        def update(self, detail: str = "", fraction: float | None = None, waiting: str = "") -> None:
+            said.append((detail, waiting))
+
+    url = server.url("/x/.treeinfo")
+    with fetch.reported(Recorded(), "looking"):
+        fetch.text(url, QUICK)
+        fetch.version(f"{url}?token=secret", QUICK)
+    fetch.text(url, QUICK)
+    waits = [
+        ("looking", f"an answer from {url}"),
+        ("looking", ""),
+        ("looking", f"an answer from {url}?…"),
+        ("looking", ""),
+    ]
+    assert said == [("looking", ""), *waits]
+
+
 def test_a_download_reports_its_progress(server: FaultyServer, tmp_path: Path) -> None:
     server.content["/x/big.iso"] = BODY
     progress = RecordingProgress()
@@ -70,6 +94,7 @@ def test_a_download_reports_its_progress(server: FaultyServer, tmp_path: Path) -
     assert (tmp_path / "file").read_bytes() == BODY
     assert (tmp_path / "file").stat().st_mode & 0o777 == 0o644
     assert progress.updates[-1] == ("big.iso: 3 of 3 MiB", 1.0)
+    assert progress.waiting == f"bytes from {server.url('/x/big.iso')}"
     assert any(fraction and fraction < 1 for _, fraction in progress.updates)
 
 

@@ -209,7 +209,7 @@ def test_a_full_file_system_is_reported_and_left_clean(disk: Path, small_file_sy
 @pytest.mark.seconds
 def test_an_interruption_leaves_nothing(tmp_path: Path) -> None:
     class Interrupted:
-        def update(self, detail: str = "", fraction: float | None = None) -> None:
+        def update(self, detail: str = "", fraction: float | None = None, waiting: str = "") -> None:
             raise KeyboardInterrupt
 
         def summary(self, text: str) -> None: ...
@@ -246,7 +246,7 @@ def test_progress_goes_from_zero_to_one(disk: Path, tmp_path: Path) -> None:
     fractions: list[float | None] = []
 
     class Told:
-        def update(self, detail: str = "", fraction: float | None = None) -> None:
+        def update(self, detail: str = "", fraction: float | None = None, waiting: str = "") -> None:
             fractions.append(fraction)
 
         def summary(self, text: str) -> None: ...

@@ -40,7 +40,7 @@ def test_conversion_reports_its_progress(disk: Path, tmp_path: Path) -> None:
     fractions: list[float | None] = []
 
     class Told:
-        def update(self, detail: str = "", fraction: float | None = None) -> None:
+        def update(self, detail: str = "", fraction: float | None = None, waiting: str = "") -> None:
             fractions.append(fraction)
 
         def summary(self, text: str) -> None: ...

@@ -11,10 +11,9 @@ import sys
 from pathlib import Path
 
 import pytest
-import yaml
 
 from imagebuild.errors import UsageError
-from imagebuild.project.creation import Ci, contents, create
+from imagebuild.project.creation import create
 
 ROOT = Path(__file__).parents[2]
 
@@ -93,12 +92,3 @@ def test_a_name_that_no_image_can_have(tmp_path: Path, name: str) -> None:
     with pytest.raises(UsageError, match="is not a valid image name"):
         create(tmp_path, name, "debian-13", "none")
     assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize(("ci", "path"), [("github", ".github/workflows/images.yml"), ("gitlab", ".gitlab-ci.yml")])
-def test_the_job_for_ci_lints_and_builds(ci: Ci, path: str) -> None:
-    text = contents("web", "debian-13", ci)[path]
-    assert yaml.safe_load(text)
-    assert "imagebuild lint" in text
-    assert "imagebuild build web --json" in text
-    assert "@" not in text.replace("@v4", "")
