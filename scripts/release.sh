@@ -53,6 +53,7 @@ rm -rf dist
 # In an environment of its own, with what pip takes from the index.
 trial=$(mktemp -d)
 trap 'rm -rf "$trial"' EXIT
+unset PYTHONPATH # the checkout must not stand in for the wheel
 /usr/bin/python3 -m venv "$trial/venv"
 "$trial/venv/bin/python" -m pip install --quiet --disable-pip-version-check "dist/imagebuild-$version-py3-none-any.whl"
 (
