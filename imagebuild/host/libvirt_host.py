@@ -137,7 +137,7 @@ class LibvirtHost:
         """A qcow2 volume over the qcow2 image ``backing``; returns its path. Raises VolumeExistsError."""
         text = (
             f"<volume><name>{escape(name)}</name><capacity>{capacity}</capacity><allocation>0</allocation>"
-            f"<target><format type='qcow2'/><permissions><mode>0600</mode></permissions></target>"
+            f"<target><format type='qcow2'/><compat>1.1</compat><permissions><mode>0600</mode></permissions></target>"
             f"<backingStore><path>{escape(backing)}</path><format type='qcow2'/></backingStore></volume>"
         )
         return self._create(pool, name, text)
@@ -146,7 +146,8 @@ class LibvirtHost:
         """A qcow2 volume with the content of the volume ``source``; returns its path."""
         text = (
             f"<volume><name>{escape(name)}</name><capacity>{capacity}</capacity>"
-            f"<target><format type='qcow2'/><permissions><mode>0600</mode></permissions></target></volume>"
+            f"<target><format type='qcow2'/><compat>1.1</compat><permissions><mode>0600</mode></permissions></target>"
+            "</volume>"
         )
         return self._create(pool, name, text, source)
 
