@@ -10,7 +10,7 @@ python := .venv/bin/python
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup image test test-unit test-all lint check bench lock vulnerabilities structure clean
+.PHONY: help setup image test test-unit test-all lint check docs bench lock vulnerabilities structure clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' Makefile
@@ -44,9 +44,12 @@ lint: ## ruff, its formatter, mypy and shellcheck
 	$(python) -m ruff check
 	$(python) -m ruff format --check
 	$(python) -m mypy
-	shellcheck scripts/setup.sh scripts/lock.sh .ci/run
+	shellcheck scripts/setup.sh scripts/lock.sh scripts/docs.sh scripts/release.sh .ci/run
 
 check: lint test ## what CI runs
+
+docs: ## build the documentation's site in build/site; a broken link is an error
+	@scripts/docs.sh
 
 lock: ## update requirements.lock to the newest versions that pyproject.toml allows
 	@scripts/lock.sh

@@ -16,7 +16,7 @@ from typing import Literal
 
 from imagebuild.errors import HostError, ImageBuildError
 from imagebuild.events import JsonLine
-from imagebuild.host import accelerator, user_namespace
+from imagebuild.host import accelerator, system_packages, user_namespace
 from imagebuild.host.process import environment
 from imagebuild.kickstrap.mirror import host_mirror, keyring
 from imagebuild.store.store import Store
@@ -33,8 +33,7 @@ _PROGRAMS = {
     "xorriso": "reads and writes ISO images",
     "virtlogd": "writes the logs of serial consoles; imagebuild starts it where systemd does not",
 }
-_MODULES = {"guestfs": "python3-guestfs (python3-libguestfs)", "libvirt": "python3-libvirt"}
-_SETUP = "run `make setup`"
+_MODULES = ("guestfs", "libvirt")
 
 
 @dataclass(frozen=True)
@@ -139,15 +138,16 @@ def _programs() -> Iterator[HostFinding]:
         if found:
             yield HostFinding("ok", program, found)
         else:
-            yield HostFinding("missing", program, f"not installed; it {purpose}", _SETUP)
+            mend = system_packages.install_program(program)
+            yield HostFinding("missing", program, f"not installed; it {purpose}", mend)
 
 
 def _modules() -> Iterator[HostFinding]:
-    for module, package in _MODULES.items():
+    for module in _MODULES:
         if importlib.util.find_spec(module):
             yield HostFinding("ok", f"Python module {module}", "importable")
         else:
-            mend = f"{_SETUP}; the module is packaged for the distribution's own Python: {package}"
+            mend = system_packages.install_binding(module)
             yield HostFinding("missing", f"Python module {module}", "not importable by this Python", mend)
 
 
@@ -178,7 +178,8 @@ def _appliance_kernel() -> HostFinding:
         version = kernel.name.removeprefix("vmlinuz-")
         if os.access(kernel, os.R_OK) and Path("/lib/modules", version).is_dir():
             return HostFinding("ok", what, str(kernel))
-    return HostFinding("missing", what, "no kernel in /boot that this user can read and that has its modules", _SETUP)
+    mend = system_packages.install_program("a kernel")
+    return HostFinding("missing", what, "no kernel in /boot that this user can read and that has its modules", mend)
 
 
 def _mirror() -> HostFinding:

@@ -19,12 +19,13 @@ MODULES = ("imagebuild", "click", "jinja2", "libvirt", "pydantic", "pykickstart"
 
 
 def wanted(project: dict[str, object]) -> set[str]:
-    """Names of the distributions that a parsed pyproject.toml requires, including its dependency groups."""
+    """Names of the distributions that a parsed pyproject.toml requires, including its dependency groups, except what
+    has an environment of its own."""
     groups = project.get("dependency-groups", {})
     assert isinstance(groups, dict)
     entries = list(project["project"]["dependencies"])  # type: ignore[index]
-    for group in groups.values():
-        entries += [entry for entry in group if isinstance(entry, str)]
+    for name, group in groups.items():
+        entries += [entry for entry in group if isinstance(entry, str) and name != "docs"]
     return {re.split(r"[^A-Za-z0-9._-]", entry, maxsplit=1)[0] for entry in entries}
 
 

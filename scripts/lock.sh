@@ -1,5 +1,6 @@
 #!/bin/sh
-# Writes requirements.lock: the versions and digests of everything that `make setup` installs into .venv.
+# Writes requirements.lock: the versions and digests of everything that `make setup` installs into .venv; and
+# docs/site/requirements.lock, those of what `make docs` builds the site with.
 #
 #   scripts/lock.sh                     update all versions to the newest that pyproject.toml allows
 #   scripts/lock.sh --vulnerabilities   check the locked versions with pip-audit; changes nothing
@@ -19,19 +20,22 @@ install_tool() {
 case ${1-} in
     '')
         install_tool 'uv>=0.5'
-        # libvirt's binding comes from the distribution: the package index has only its source, for the newest libvirt.
-        # The file names no registry: each host is configured with its own.
-        "$tools/bin/uv" pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --upgrade \
-            --no-emit-package libvirt-python --no-emit-index-url --no-emit-find-links --no-annotate --quiet \
-            --custom-compile-command 'make lock' --output-file requirements.lock
-        git --no-pager diff --stat -- requirements.lock
+        # The files name no registry: each host is configured with its own.
+        compile() {
+            "$tools/bin/uv" pip compile "$@" --universal --python-version 3.11 --generate-hashes --upgrade \
+                --no-emit-index-url --no-emit-find-links --no-annotate --quiet --custom-compile-command 'make lock'
+        }
+        compile pyproject.toml --group dev --output-file requirements.lock
+        compile --group docs --output-file docs/site/requirements.lock
+        git --no-pager diff --stat -- requirements.lock docs/site/requirements.lock
         ;;
     --vulnerabilities)
         install_tool 'pip-audit>=2.7'
-        "$tools/bin/pip-audit" --requirement requirements.lock --require-hashes --disable-pip --progress-spinner off
+        "$tools/bin/pip-audit" --requirement requirements.lock --requirement docs/site/requirements.lock \
+            --require-hashes --disable-pip --progress-spinner off
         ;;
     *)
-        sed -n '2,8s/^# \{0,1\}//p' "$0" >&2
+        sed -n '2,9s/^# \{0,1\}//p' "$0" >&2
         exit 2
         ;;
 esac

@@ -14,7 +14,7 @@ from imagebuild import doctor
 from imagebuild.cli.main import cli
 from imagebuild.doctor import HostFinding, examine
 from imagebuild.errors import HostError
-from imagebuild.host import accelerator, hypervisor
+from imagebuild.host import accelerator, hypervisor, system_packages
 from imagebuild.kickstrap.mirror import Mirror
 from imagebuild.store.store import Store
 
@@ -88,10 +88,11 @@ def test_a_program_that_is_missing(program: str, host: Store, tmp_path: Path) ->
 
 
 def test_a_module_that_this_python_cannot_import(host: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(doctor._MODULES, "module_that_nobody_has", "python3-nobody")
+    monkeypatch.setitem(system_packages.BINDINGS, "module_that_nobody_has", ("python3-nobody", "python3-nobody"))
+    monkeypatch.setattr(doctor, "_MODULES", ("module_that_nobody_has",))
     finding = found(host, "Python module module_that_nobody_has")
     assert finding.level == "missing"
-    assert "python3-nobody" in (finding.mend or "")
+    assert finding.mend == "run `make setup`"
 
 
 def test_qemu_is_missing(host: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -70,7 +70,9 @@ def as_known_here(recipe: Recipe) -> Recipe:
 
 @cache
 def _known_systems() -> frozenset[str]:
-    listed = run(["virt-install", "--osinfo", "list"], timeout=60, hint="run `make setup`").stdout
+    listed = run(
+        ["virt-install", "--osinfo", "list"], timeout=60, hint="`imagebuild doctor` says what to install"
+    ).stdout
     return frozenset(listed.replace(",", " ").split())
 
 

@@ -11,6 +11,7 @@ from importlib import import_module
 from types import ModuleType
 
 import click
+from click.shell_completion import CompletionItem
 
 _COMMANDS = {
     "build": ("build", "Build the images of RECIPES, several in parallel if the host has room for them."),
@@ -97,6 +98,14 @@ class CommandGroup(click.Group):
         """Write the section of ``--help``."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, _COMMANDS[name][1]) for name in self.list_commands(ctx)])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Offer the commands by name, and the options of ``imagebuild`` itself. click's own method
+        imports each command for its help.
+        """
+        matching = [name for name in self.list_commands(ctx) if name.startswith(incomplete)]
+        named = [CompletionItem(name, help=_COMMANDS[name][1].partition(". ")[0]) for name in matching]
+        return [*named, *click.Command.shell_complete(self, ctx, incomplete)]
 
 
 def _imported(name: str) -> ModuleType:

@@ -7,10 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
-from click.shell_completion import CompletionItem
-
-from imagebuild.cli.options import RecipeName, opened
+from imagebuild.cli.image_names import ImageName as ImageName
+from imagebuild.cli.options import opened
 from imagebuild.cli.output import echo
 from imagebuild.cli.target import target
 from imagebuild.contents.described import DescribedImage
@@ -22,16 +20,6 @@ from imagebuild.store.beside import Beside
 if TYPE_CHECKING:
     from imagebuild.contents.inventory import Inventory
     from imagebuild.guest import Key
-
-
-class ImageName(click.ParamType[str]):
-    """An image file, the folder of an artifact, or a recipe; completes files and recipes."""
-
-    name = "image"
-
-    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        recipes = RecipeName().shell_complete(ctx, param, incomplete)
-        return [*recipes, CompletionItem(incomplete, type="file")]
 
 
 @dataclass(frozen=True)

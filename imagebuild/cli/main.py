@@ -18,6 +18,7 @@ import imagebuild
 from imagebuild.cli.commands import CommandGroup, CommandTable
 from imagebuild.cli.output import discard_output, echo_data, echo_lines, echo_text
 from imagebuild.errors import (
+    HostError,
     ImageBuildError,
     InstallFailed,
     Interrupted,
@@ -74,7 +75,7 @@ def main() -> None:
 def _call(*, as_json: bool) -> None:
     """Call the command. Raises OutputError; every other error ends the process."""
     try:
-        code = cli.main(standalone_mode=False)  # click returns the code of an Exit instead of raising it
+        code = _root().main(standalone_mode=False)  # click returns the code of an Exit instead of raising it
         if isinstance(code, int) and code:
             sys.exit(code)
     except click.ClickException as error:
@@ -95,6 +96,29 @@ def _call(*, as_json: bool) -> None:
         failure = from_os(error) if isinstance(error, OSError) else error
         _print_error(as_json, failure)
         sys.exit(failure.exit_code)
+    except ModuleNotFoundError as error:
+        missing = _missing_binding(error)
+        _print_error(as_json, missing)
+        sys.exit(missing.exit_code)
+
+
+def _root() -> click.Group:
+    """All commands; to complete a command line, what has their options and arguments."""
+    if "_IMAGEBUILD_COMPLETE" not in os.environ:
+        return cli
+    from imagebuild.cli import completion_table
+
+    return completion_table.light(cli)
+
+
+def _missing_binding(error: ModuleNotFoundError) -> HostError:
+    """The error for a binding that only the distribution has. Any other missing module is a defect."""
+    from imagebuild.host.system_packages import BINDINGS, install_binding
+
+    name = (error.name or "").partition("_")[0]  # libvirt's binding has a second module, libvirt_qemu
+    if name not in BINDINGS:
+        raise error
+    return HostError(f"this Python cannot import {name}, the binding of its library", install_binding(name))
 
 
 def _wants_json(words: Sequence[str]) -> bool:

@@ -48,7 +48,6 @@ def completion(ctx: click.Context, shell: str) -> None:
 
 def man_page(cli: click.Group) -> str:
     """The page imagebuild(1) as man(7) source."""
-    ctx = click.Context(cli, info_name=_NAME, **cli.context_settings)
     summary = (cli.help or "").partition("\n")[0].rstrip(".")
     lines = [
         f'.TH IMAGEBUILD 1 "" "imagebuild {imagebuild.__version__}" "User Commands"',
@@ -62,7 +61,7 @@ def man_page(cli: click.Group) -> str:
         "of everything that must differ in each clone, and converted to a compressed qcow2 image with a manifest.",
         ".SH COMMANDS",
     ]
-    for path, command, inner in _commands(cli, ctx):
+    for path, command, inner in all_commands(cli):
         lines += _command(path, command, inner)
     for title, entries in (("EXIT STATUS", _EXIT_CODES), ("ENVIRONMENT", _ENVIRONMENT), ("FILES", _FILES)):
         lines.append(f".SH {title}")
@@ -75,6 +74,11 @@ def man_page(cli: click.Group) -> str:
 def _references() -> list[str]:
     names = [("virt-install", 1), ("virsh", 1), ("guestfs", 3), ("qemu-img", 1), ("kickstart", 5)]
     return [f".BR {name} ({section})," for name, section in names[:-1]] + [f".BR {names[-1][0]} ({names[-1][1]})"]
+
+
+def all_commands(cli: click.Group) -> Iterator[tuple[str, click.Command, click.Context]]:
+    """Every command that is not a group: its words after ``imagebuild``, itself, and its context."""
+    return _commands(cli, click.Context(cli, info_name=_NAME, **cli.context_settings))
 
 
 def _commands(group: click.Group, ctx: click.Context) -> Iterator[tuple[str, click.Command, click.Context]]:

@@ -9,13 +9,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
-from click.shell_completion import CompletionItem
 
 from imagebuild import log
+from imagebuild.cli.image_names import RecipeName as RecipeName
 from imagebuild.errors import UsageError
-from imagebuild.printable import one_line
-from imagebuild.recipe.catalogue import catalogue
-from imagebuild.recipe.folders import available, recipe_folders
 from imagebuild.recipe.load import load_all
 from imagebuild.recipe.model.recipe import Recipe
 from imagebuild.schema.fields import byte_size, duration
@@ -23,17 +20,6 @@ from imagebuild.schema.findings import did_you_mean
 from imagebuild.store.store import Store, default_root
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-
-class RecipeName(click.ParamType[str]):
-    """The name of a recipe or of an image, or a file; completes known names."""
-
-    name = "recipe"
-
-    def shell_complete(self, _ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        folders = recipe_folders()
-        names = dict.fromkeys([*available(folders), *(one.name for one in catalogue(folders))])
-        return [CompletionItem(name) for name in names if name.startswith(incomplete) and one_line(name) == name]
 
 
 class Size(click.ParamType[int]):

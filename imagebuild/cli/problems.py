@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from imagebuild.errors import Problem
-
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from imagebuild.errors import Problem
     from imagebuild.events import ErrorReported
 
 

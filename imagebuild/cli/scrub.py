@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -20,7 +19,7 @@ from imagebuild.cli.report import JsonReporter, reporter
 from imagebuild.customise import OperationCall, registry
 from imagebuild.customise.audit import KINDS
 from imagebuild.errors import UsageError
-from imagebuild.events import Audited, AuditFinding, Scrubbed
+from imagebuild.events import Audited, Scrubbed
 from imagebuild.guest import Key
 from imagebuild.host import accelerator
 from imagebuild.image.disk_image import Format
@@ -28,10 +27,10 @@ from imagebuild.printable import counted
 from imagebuild.recipe import host_inputs
 from imagebuild.recipe.load import load
 from imagebuild.recipe.secrets import RealSecrets
-from imagebuild.schema.customised import CustomiseResult, OperationResult
+from imagebuild.schema.customised import CustomiseResult
 from imagebuild.schema.document import Mark, dotted
 from imagebuild.schema.findings import findings
-from imagebuild.scrub import Way
+from imagebuild.scrub import Way, audit_report
 from imagebuild.store.runs import new_run
 from imagebuild.store.store import Store
 
@@ -211,12 +210,7 @@ def audit(
     with _scratch(kept) as scratch, reports.step(images[0].name, "audit") as progress:
         disks = scrubbing.recognised(images, given)
         result = scrubbing.audit(disks, accel=_accelerator(kept), scratch=scratch, progress=progress, keys=keys)
-        found = tuple(
-            AuditFinding(kind=_kind(one), operation=one.name, path=change.path, what=change.what)
-            for one in result.operations
-            for change in (*one.changes, *(replace(left, what=f"not checked: {left.what}") for left in one.failed))
-            if one.name not in ignore
-        )
+        found = audit_report.report(result, ignore)
         carried = sum(1 for one in found if one.kind != "note")
         progress.summary(counted(carried, "finding") if carried else "nothing found")
     if isinstance(reports, JsonReporter):
@@ -299,10 +293,6 @@ def _accelerator(store: Store) -> accelerator.Accelerator:
 def _scratch(store: Store) -> AbstractContextManager[Path]:
     """A folder for overlays; `gc` removes it if this process is killed."""
     return store.runs.workdir(new_run("look"), shared=False)
-
-
-def _kind(result: OperationResult) -> str:
-    return KINDS.get(result.name) or registry.get(result.name).carries
 
 
 def _show(result: CustomiseResult, *, in_full: bool) -> None:

@@ -10,6 +10,7 @@ from imagebuild.errors import HostError
 from imagebuild.guest import lean_start
 from imagebuild.guest.disk import GuestDisk
 from imagebuild.guest.session import Session
+from imagebuild.host import system_packages
 from imagebuild.host.accelerator import EMULATED_KERNEL_ARGUMENTS, others_run
 
 if TYPE_CHECKING:
@@ -71,8 +72,7 @@ def _handle(accel: Literal["kvm", "tcg"], tmpdir: Path) -> Any:
         import guestfs
     except ImportError as error:
         raise HostError(
-            "the Python bindings of libguestfs are missing",
-            "run `make setup`; the virtual environment must have access to the system's packages (python3-guestfs)",
+            "this Python cannot import guestfs, libguestfs's binding", system_packages.install_binding("guestfs")
         ) from error
     handle = guestfs.GuestFS(python_return_dict=True)
     handle.set_backend("direct")

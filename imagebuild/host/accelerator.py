@@ -60,7 +60,7 @@ def emulator() -> str:
     if path is None and Path("/usr/libexec/qemu-kvm").exists():  # RHEL's name for it
         path = "/usr/libexec/qemu-kvm"
     if path is None:
-        raise HostError(f"{EMULATOR} is not installed", "run `make setup`")
+        raise HostError(f"{EMULATOR} is not installed", "`imagebuild doctor` says what to install")
     return path
 
 

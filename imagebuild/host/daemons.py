@@ -51,7 +51,7 @@ def log_daemon() -> Iterator[None]:
     """
     client = _log_client() or _started("virtlogd", (), _log_client)
     if client is None:
-        raise HostError("libvirt's log daemon (virtlogd) does not answer", "run `make setup`")
+        raise HostError("libvirt's log daemon (virtlogd) does not answer", "`imagebuild doctor` says what to install")
     with client:
         yield
 
@@ -103,7 +103,7 @@ def _installed() -> str:
     path = environment()["PATH"]
     daemon = next((name for name in _DAEMONS if shutil.which(name, path=path)), None)
     if daemon is None:
-        raise HostError("no libvirt daemon is installed", "run `make setup`")
+        raise HostError("no libvirt daemon is installed", "`imagebuild doctor` says what to install")
     return daemon
 
 

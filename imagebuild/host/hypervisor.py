@@ -355,7 +355,7 @@ def _has_systemd() -> bool:
 def _mend(uri: str) -> str:
     if uri == SYSTEM and _has_systemd():
         return "start it: systemctl start libvirtd (or virtqemud.socket)"
-    return "run `make setup`, then `imagebuild doctor`"
+    return "`imagebuild doctor` says what to install"
 
 
 _loop_started = threading.Lock()

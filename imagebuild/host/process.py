@@ -173,9 +173,7 @@ def started(
             start_new_session=True,
         )
     except FileNotFoundError as error:
-        raise HostError(
-            f"{words[0]} is not installed", hint or "run `make setup`, or see `imagebuild doctor`"
-        ) from error
+        raise HostError(f"{words[0]} is not installed", hint or "`imagebuild doctor` says what to install") from error
     except OSError as error:
         raise HostError(f"cannot start {words[0]}: {error.strerror}", hint) from error
     with _children_lock:
@@ -254,7 +252,9 @@ def interactive(argv: Sequence[str | Path]) -> int:
     try:
         process = subprocess.Popen(words, env={**environment(), "TERM": os.environ.get("TERM", "dumb")})  # noqa: S603
     except OSError as error:
-        raise HostError(f"cannot start {words[0]}: {error.strerror}", "run `make setup`") from error
+        raise HostError(
+            f"cannot start {words[0]}: {error.strerror}", "`imagebuild doctor` says what to install"
+        ) from error
     while True:
         try:
             return process.wait()

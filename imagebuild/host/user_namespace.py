@@ -13,6 +13,7 @@ from pathlib import Path
 
 from imagebuild.errors import HostError
 from imagebuild.host.process import environment, run
+from imagebuild.host.system_packages import install_program
 
 _SUBUID = Path("/etc/subuid")
 _LIMIT = Path("/proc/sys/user/max_user_namespaces")
@@ -27,7 +28,7 @@ def require() -> None:
     if own.returncode != 0:
         raise HostError(*_forbidden(own.stdout))
     if shutil.which("newuidmap", path=environment()["PATH"]) is None:
-        raise HostError("newuidmap is not installed", "run `make setup`; the package is uidmap (shadow-utils)")
+        raise HostError("newuidmap is not installed", install_program("newuidmap"))
     name = user_name()
     granted = _SUBUID.read_text().splitlines() if _SUBUID.exists() else []
     if not any(line.startswith((f"{name}:", f"{os.getuid()}:")) for line in granted):

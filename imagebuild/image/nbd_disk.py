@@ -20,6 +20,7 @@ from types import ModuleType
 from typing import Any
 
 from imagebuild.errors import CommandFailed, HostError, ImageBuildError
+from imagebuild.host import system_packages
 from imagebuild.host.process import Process, started
 from imagebuild.image.disk_image import Format
 from imagebuild.image.formats import CHUNK
@@ -155,8 +156,7 @@ def _libnbd() -> ModuleType:
         import nbd
     except ImportError as error:
         raise HostError(
-            "libnbd's Python binding is not installed",
-            "run `make setup`, or install python3-libnbd (from the distribution, as the package index has none)",
+            "this Python cannot import nbd, libnbd's binding", system_packages.install_binding("nbd")
         ) from error
     found: ModuleType = nbd
     return found

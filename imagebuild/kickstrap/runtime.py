@@ -290,7 +290,9 @@ def _compile(base: Path, about: Base, home: Path) -> None:
 def _pykickstart() -> Path:
     found = find_spec("pykickstart")
     if found is None or found.origin is None:
-        raise HostError("the Python package pykickstart is not installed", "run `make setup`")
+        raise HostError(
+            "the Python package pykickstart is not installed", "install imagebuild again with its dependencies"
+        )
     return Path(found.origin).parent
 
 

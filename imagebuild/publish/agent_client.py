@@ -149,7 +149,15 @@ class HostAgent(AbstractContextManager["HostAgent"]):
     def files(self, folder: str) -> dict[str, int]:
         """The files in a folder, complete ones only, with their sizes in bytes."""
         self._open(folder)
-        found = self._call({"request": "list"})[0]["files"]
+        return self._listed("files")
+
+    def parts(self, folder: str) -> dict[str, int]:
+        """What interrupted transfers left in a folder, by the files' names, with their bytes on disk."""
+        self._open(folder)
+        return self._listed("parts")
+
+    def _listed(self, what: str) -> dict[str, int]:
+        found = self._call({"request": "list"})[0][what]
         return {str(name): int(size) for name, size in found.items()}
 
     def _open(self, folder: str, *, change: bool = False) -> None:

@@ -7,6 +7,7 @@ write to the pool's folder; else over a libvirt stream.
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -27,8 +28,6 @@ from imagebuild.publish.release import ReleaseFile
 from imagebuild.publish.ssh import SshAddress, SshConnection, connected_by_ssh, on_host
 from imagebuild.publish.state import StoredFile, TemplateState, decoded
 
-_FOLDERS = ("dir", "fs", "netfs")
-"""Types of pools that are folders."""
 _RESERVE = 64 << 20
 """Bytes that must stay free in the pool."""
 _PATHS_TOGETHER = 500
@@ -125,7 +124,7 @@ class LibvirtTarget:
                 f"{self.name}: the storage pool {wanted} is not active",
                 f"start it: virsh -c {self._entry.uri} pool-start {wanted}",
             )
-        if found.type not in _FOLDERS:
+        if found.type not in users.FOLDERS:
             raise HostError(
                 f"{self.name}: the storage pool {wanted} is of type {found.type}; templates need a folder (type dir)"
             )
@@ -177,7 +176,9 @@ class LibvirtTarget:
         """The record in the pointer domain; raises HostError if that is somebody's machine."""
         found = self.host.metadata(template, definition.NAMESPACE)
         if found is not None:
-            return decoded(definition.record_in(found) or "", template)
+            state = decoded(definition.record_in(found) or "", template)
+            self._check_place(template)
+            return state
         if self.host.domain(template) is not None:
             raise HostError(
                 f"{self.name} has a domain {template} that is not a template of imagebuild",
@@ -185,11 +186,33 @@ class LibvirtTarget:
             )
         return None
 
+    def _check_place(self, template: str) -> None:
+        """Raise HostError if the template's images are in another pool than the entry names: what is
+        missing here would be taken for lost.
+        """
+        pointer = self.host.domain(template)
+        paths = users.disks(pointer.inactive) if pointer is not None else []
+        folders = {posixpath.normpath(posixpath.dirname(path)) for path in paths}
+        if folders <= {posixpath.normpath(self.pool.path)}:
+            return
+        folder = min(folders - {posixpath.normpath(self.pool.path)})
+        there = [pool.name for pool in self.host.pools() if posixpath.normpath(pool.path) == folder]
+        raise HostError(
+            f"{self.name}: the images of {template} are in {one_line(folder)}"
+            f"{f' (the pool {one_line(there[0])})' if there else ''}, and the entry names the pool {self.pool.name}",
+            "all projects name the same pool for a template; set `pool` in imagebuild.yaml",
+        )
+
     def stored(self) -> Mapping[str, int]:
-        """The volumes with published files' names; with their files' sizes."""
+        """The volumes with published files' names, with their files' sizes; also incomplete ones."""
         self.host.refresh(self.pool.name)
-        found = self.host.volumes(self.pool.name)
-        return {one.name: one.physical for one in found if names.parsed(one.name)}
+        complete = {one.name: one.physical for one in self.host.volumes(self.pool.name) if names.parsed(one.name)}
+        return {**{name: size for name, size in self._parts().items() if names.parsed(name)}, **complete}
+
+    def _parts(self) -> Mapping[str, int]:
+        """What interrupted transfers left, by the files' names, with their bytes on disk."""
+        now = self._now
+        return now.agent.parts(now.pool.path) if now.agent is not None and now.writes else {}
 
     def send(self, file: ReleaseFile, template: TemplateState | None, progress: Progress) -> int:
         """See the protocol: by the program on the host if it can write there, else by libvirt."""
@@ -207,10 +230,14 @@ class LibvirtTarget:
     def _check_room(self, file: ReleaseFile) -> None:
         now, stored = self._now, file.stored
         pool, there = now.host.pool(now.pool.name), now.host.volume(now.pool.name, stored.name)
-        if there is None and pool is not None and pool.available < stored.size + _RESERVE:
-            have, need = pool.available >> 20, (stored.size + _RESERVE) >> 20
+        if there is not None or pool is None or pool.available >= stored.size + _RESERVE:
+            return
+        rest = stored.size - min(stored.size, self._parts().get(stored.name, 0))
+        if pool.available < rest + _RESERVE:
+            have, need, reserve = pool.available >> 20, rest >> 20, _RESERVE >> 20
             raise HostError(
-                f"{self.name}: no room in the storage pool {pool.name}: {need} MiB are needed, {have} MiB are free",
+                f"{self.name}: no room in the storage pool {pool.name}: {need} MiB are to be sent and {reserve} MiB"
+                f" must stay free, and {have} MiB are free",
                 "remove old versions with `imagebuild prune`",
             )
 
@@ -253,11 +280,13 @@ class LibvirtTarget:
         files += [name for name in self.stored() if names.is_of(name, state.template)]
         seen = self._inventoried()
         if unknown := users.unknown_pools(seen):
-            return dict.fromkeys(files, f"perhaps something in the pool {unknown[0]}, which is not active")
+            pool = one_line(unknown[0])
+            why = f"possibly something in the pool {pool}, which is not active: virsh pool-start, or pool-undefine"
+            return dict.fromkeys(files, why)
         try:
             seen = self._with_folders(seen, files)
         except ImageBuildError as error:
-            return dict.fromkeys(files, f"perhaps a machine whose images cannot be examined: {error}")
+            return dict.fromkeys(files, f"possibly {error}")
         return users.users(files, seen, self._resolved(users.paths(seen)))
 
     def _inventoried(self) -> users.Inventoried:
@@ -275,12 +304,18 @@ class LibvirtTarget:
         volumes, looked = dict(seen.volumes), set[str]()
         while True:
             seen = replace(seen, volumes=volumes)
-            folders = {path.rpartition("/")[0] or "/" for path in users.unknown_files(seen, files)} - looked
-            if not folders:
+            unknown = users.unknown_files(seen, files)
+            folders = {posixpath.dirname(path) or "/": by for path, by in unknown.items()}
+            if folders.keys() <= looked:
                 return seen
-            for folder in sorted(folders):
+            for folder in sorted(folders.keys() - looked):
                 looked.add(folder)
-                volumes[f"folder {folder}"] = self.host.look_in(folder)
+                try:
+                    volumes[f"folder {folder}"] = self.host.look_in(folder)
+                except HostError as error:
+                    raise HostError(
+                        f"{folders[folder]}, whose image in {folder} cannot be examined: {error}"
+                    ) from error
 
     def _resolved(self, paths: Iterable[str]) -> dict[str, str]:
         """What paths on the host really are, where it has a shell; links may hide a name."""
@@ -304,6 +339,7 @@ class LibvirtTarget:
         now = self._now
         self._check_lock()
         now.host.delete_volume(now.pool.name, file)
+        now.host.delete_volume(now.pool.name, f".{file}.part")
         if now.agent is not None and now.writes:
             now.agent.remove(now.pool.path, file)
             now.host.refresh(now.pool.name)

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from imagebuild.host import safe_xml
 from imagebuild.host.pools import DefinedDomain, Pool, PoolVolume
 
+FOLDERS = ("dir", "fs", "netfs")
+"""Types of pools that are folders."""
 _SOURCES = ("file", "dev", "name", "volume")
 """Attributes of ``source`` that can name a volume or its file (libvirt's formatdomain.html)."""
 
@@ -79,21 +81,38 @@ def unknown_pools(seen: Inventoried) -> list[str]:
     return [pool.name for pool in seen.pools if not pool.active]
 
 
-def unknown_files(seen: Inventoried, files: Iterable[str]) -> list[str]:
-    """Images that are referred to, may have a backing file, and lie in no known pool.
+def unknown_files(seen: Inventoried, files: Iterable[str]) -> dict[str, str]:
+    """Images that are referred to, may have a backing file, and lie in no known pool → what refers to
+    them. An image that is missing in a known pool's folder is not there at all.
 
     ``files`` are the names of published ones, which have none.
     """
     ours = frozenset(files)
     known = {volume.path for volumes in seen.volumes.values() for volume in volumes}
-    found: dict[str, None] = {}
-    for volumes in seen.volumes.values():
+    folders = {posixpath.normpath(pool.path) for pool in seen.pools if pool.active and pool.type in FOLDERS}
+    found: dict[str, str] = {}
+    for pool, volumes in seen.volumes.items():
         for volume in volumes:
             if volume.backing and volume.backing_format != "raw":
-                found[posixpath.join(posixpath.dirname(volume.path), volume.backing)] = None
-    for text in (text for domain in seen.domains for text in domain.texts):
-        found.update((path, None) for source, raw in _sources(text) if not raw and (path := _file(source)))
-    return [path for path in found if path not in known and posixpath.basename(path) not in ours]
+                path = posixpath.join(posixpath.dirname(volume.path), volume.backing)
+                found.setdefault(path, f"the volume {volume.name} in the pool {pool}")
+    for domain in seen.domains:
+        for source, raw in (source for text in domain.texts for source in _sources(text)):
+            if not raw and (path := _file(source)):
+                found.setdefault(path, f"the domain {domain.name}")
+    return {
+        path: by
+        for path, by in found.items()
+        if path not in known
+        and posixpath.basename(path) not in ours
+        and posixpath.dirname(posixpath.normpath(path)) not in folders
+    }
+
+
+def disks(text: str) -> list[str]:
+    """The files of a definition's disks."""
+    root = safe_xml.any_root(text, "the definition of a domain")
+    return [path for source in root.findall("devices/disk/source") if (path := source.get("file"))]
 
 
 def _file(source: ET.Element) -> str:

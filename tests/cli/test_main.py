@@ -178,6 +178,16 @@ def test_a_build_imports_no_more_than_it_needs() -> None:
     assert not [name for name in loaded if name.startswith("imagebuild.customise.operations.")]
 
 
+@pytest.mark.seconds
+def test_lint_imports_no_more_than_it_needs() -> None:
+    code = "from imagebuild.cli.main import cli; cli.main(['lint', '--offline', 'recipes/debian-13.yaml'],"
+    code = f"import atexit, sys; atexit.register(lambda: print(*sys.modules)); {code} standalone_mode=False)"
+    loaded = set(run([sys.executable, "-c", code], cwd=ROOT, timeout=60).stdout.splitlines()[-1].split())
+    assert "imagebuild.kickstart.check" in loaded
+    disks = {"guestfs", "libvirt", "imagebuild.guest.disk", "imagebuild.guest.launch"}
+    assert loaded & {"rich", "pycurl", "sqlite3", "imagebuild.events", "imagebuild.contents.inventory", *disks} == set()
+
+
 def test_help_lists_each_command_with_its_first_paragraph_and_imports_none() -> None:
     report = "atexit.register(lambda: print(*sys.modules))"
     code = f"import atexit, sys; {report}; from imagebuild.cli.main import main; main()"

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import click
 import pytest
+from click.testing import CliRunner
 
+from imagebuild.cli import completion_table
+from imagebuild.cli.command_reference import reference
 from imagebuild.cli.main import cli
 from imagebuild.cli.man_page import man_page
 
@@ -21,6 +26,10 @@ def test_the_page_in_the_repository_matches_the_commands(golden: Callable[[Path,
     golden(PAGE, man_page(cli))
 
 
+def test_the_reference_matches_the_commands(golden: Callable[[Path, str], None]) -> None:
+    golden(ROOT / "docs" / "commands.md", reference(cli))
+
+
 def test_groff_reports_no_warnings() -> None:
     ran = subprocess.run(
         ["groff", "-man", "-Tutf8", "-ww", "-z", "-K", "utf8", PAGE], capture_output=True, text=True, check=True
@@ -28,13 +37,40 @@ def test_groff_reports_no_warnings() -> None:
     assert ran.stderr == ""
 
 
-def test_the_page_describes_every_command_and_option() -> None:
-    argv = ["groff", "-man", "-Tascii", "-P-cbou", "-K", "utf8", PAGE]
-    shown = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
-    for name, command in cli.commands.items():
-        assert f"imagebuild {name}" in shown
-        options = [option for parameter in command.params for option in parameter.opts if option.startswith("--")]
-        assert [option for option in options if option not in shown and option != "--help"] == []
+def test_the_table_of_completion_matches_the_commands(golden: Callable[[Path, str], None]) -> None:
+    golden(completion_table.TABLE, completion_table.table(cli))
+
+
+def leaves(group: click.Group, *words: str) -> Iterator[tuple[str, click.Command]]:
+    """All commands that are not groups, with their words."""
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from leaves(command, *words, name)
+        else:
+            yield " ".join((*words, name)), command
+
+
+@pytest.mark.parametrize("document", ["imagebuild.1", "commands.md"])
+def test_every_command_and_option_is_described(document: str) -> None:
+    """Each option in the section of its command: many have the same names."""
+    text = (ROOT / "docs" / document).read_text(encoding="utf-8").replace("\\-", "-")
+    title = ".SS imagebuild " if document.endswith(".1") else "## imagebuild "
+    sections = {part.splitlines()[0]: part for part in text.split(f"\n{title}")[1:]}
+    for name, command in leaves(cli):
+        [found] = [part for head, part in sections.items() if head == name or head.startswith(f"{name} [") or
+                   re.match(rf"{name} [A-Z{{(]", head)]  # fmt: skip
+        options = [option for one in command.params if isinstance(one, click.Option) for option in one.opts]
+        missing = [option for option in options if not re.search(rf"{re.escape(option)}\b", found)]
+        assert missing == [], name
+
+
+@pytest.mark.parametrize(
+    ("shell", "name"), [("bash", "imagebuild"), ("zsh", "_imagebuild"), ("fish", "imagebuild.fish")]
+)
+def test_the_packaged_completion_scripts_are_what_the_command_prints(
+    shell: str, name: str, golden: Callable[[Path, str], None]
+) -> None:
+    golden(ROOT / "completion" / name, CliRunner().invoke(cli, ["completion", shell], prog_name="imagebuild").output)
 
 
 def completed(*words: str, folder: Path) -> list[str]:

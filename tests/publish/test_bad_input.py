@@ -184,3 +184,47 @@ def test_a_template_that_was_altered_by_hand_is_reported(host: FleetHost, projec
     assert project.run("publish", "web", "--to", host.name).code == 1
     assert project.run("publish", "web", "--to", host.name, "--repair").code == 0
     assert project.run("templates", "--check").code == 0
+
+
+def test_another_pool_than_the_template_s_is_refused_and_nothing_is_lost(host: FleetHost, tmp_path: Path) -> None:
+    project = Publisher(tmp_path, [host])
+    for number in (1, 2, 3):
+        project.artifact(number)
+        assert project.run("publish", "web", "--to", host.name, "--as", "two").code == 0
+    host.virsh("pool-create-as", "newp", "dir", "--target", "/srv")
+    change(project, "    identity_file", "    pool: newp\n    identity_file")
+    before = host.virsh("dumpxml", "two")
+    try:
+        for words in (
+            ["publish", "web", "--to", host.name, "--as", "two"],
+            ["prune", "two", "--on", host.name, "--keep", "1", "--yes"],
+            ["rollback", "two", "--on", host.name],
+        ):
+            done = project.run(*words)
+            assert done.code != 0
+            assert "the images of two are in /var/lib/libvirt/images (the pool default)" in str(done.events[-1])
+        assert host.virsh("dumpxml", "two") == before
+    finally:
+        host.virsh("pool-destroy", "newp")
+        host.virsh("undefine", "two")
+
+
+def test_what_a_killed_publisher_left_is_listed_used_and_removed(host: FleetHost, tmp_path: Path) -> None:
+    project = Publisher(tmp_path, [host])
+    folder = project.artifact(5, mib=120)
+    name = names.file_name("web", folder.name, project.digest(folder / "web.qcow2"))
+    part = host.outside(f"{host.pool_path}/.{name}.part")
+    part.write_bytes((folder / "web.qcow2").read_bytes()[: 100 * MIB])
+    assert name in str(project.run("templates", "--on", host.name).events)
+    host.fill(90 * MIB)  # room for the rest, not for all
+    try:
+        done = project.run("publish", "web", "--to", host.name, "--as", "web")
+        assert done.code == 0, done.targets
+        assert done.targets[host.name]["sent"] < 40 * MIB
+    finally:
+        host.clear()
+    part.write_bytes(b"x" * MIB)  # beside the complete file
+    other = host.outside(f"{host.pool_path}/.{names.file_name('web', '2026-11-29.6', 'a' * 64)}.part")
+    other.write_bytes(b"x" * MIB)
+    assert project.run("prune", "web", "--on", host.name, "--keep", "1", "--yes").code == 0
+    assert not other.exists()

@@ -80,16 +80,24 @@ def test_pools_that_are_not_active_are_reported() -> None:
 
 def test_images_outside_of_all_pools_must_be_examined() -> None:
     vm = domain("vm", "<source file='/home/vm.qcow2'/>")
-    assert users.unknown_files(seen(domains=(vm,)), [ONE]) == ["/home/vm.qcow2"]
+    assert list(users.unknown_files(seen(domains=(vm,)), [ONE])) == ["/home/vm.qcow2"]
     raw = domain("vm", "<source file='/home/vm.raw'/>", driver="raw")
-    assert users.unknown_files(seen(domains=(raw,)), [ONE]) == [], "a raw image has no backing file"
+    assert list(users.unknown_files(seen(domains=(raw,)), [ONE])) == [], "a raw image has no backing file"
     block = domain("vm", "<source dev='/dev/vg/vm'/>")
-    assert users.unknown_files(seen(domains=(block,)), [ONE]) == ["/dev/vg/vm"]
+    assert list(users.unknown_files(seen(domains=(block,)), [ONE])) == ["/dev/vg/vm"]
     inside = domain("vm", f"<source file='{FOLDER}/vm.qcow2'/>")
-    assert users.unknown_files(seen(volume("vm.qcow2", ONE), domains=(inside,)), [ONE]) == []
+    assert list(users.unknown_files(seen(volume("vm.qcow2", ONE), domains=(inside,)), [ONE])) == []
     below = seen(volume("vm.qcow2", "/elsewhere/base.qcow2"))
-    assert users.unknown_files(below, [ONE]) == ["/elsewhere/base.qcow2"]
+    assert list(users.unknown_files(below, [ONE])) == ["/elsewhere/base.qcow2"]
     base = volume("base.qcow2", f"{FOLDER}/{ONE}", folder="/elsewhere")
     examined = Inventoried(below.pools, {**below.volumes, "folder /elsewhere": [base]}, (), frozenset())
-    assert users.unknown_files(examined, [ONE]) == []
+    assert list(users.unknown_files(examined, [ONE])) == []
     assert used(examined) == {ONE: "the volume base.qcow2 in the pool folder /elsewhere"}
+
+
+def test_an_image_that_is_missing_in_a_pool_s_folder_is_not_there() -> None:
+    gone = domain("vm", f"<source file='{FOLDER}/gone.qcow2'/>")
+    assert users.unknown_files(seen(domains=(gone,)), [ONE]) == {}
+    assert users.unknown_files(seen(domains=(domain("vm", "<source file='/home/vm.qcow2'/>"),)), [ONE]) == {
+        "/home/vm.qcow2": "the domain vm"
+    }

@@ -276,7 +276,7 @@ def test_what_the_command_prints(command: Command) -> None:
     ]
     ran = command.run("--unverified", "--drop", "db", "web")
     assert ran.returncode == 0
-    assert "1 templates, not signed" in ran.stdout
+    assert "1 template, not signed" in ran.stdout
     assert command.run(command.output / "web/latest/web.xml").returncode == 2
     assert command.run("nothing").returncode == 2
     empty = Command(command.output / "none", command.shelf)

@@ -83,6 +83,15 @@ class Folder:
                 found[name] = size
         return found
 
+    def parts(self) -> Dict[str, int]:
+        """The files that are incomplete, under the names that they would get, with the bytes on disk."""
+        found = {}
+        for part in os.listdir(self.descriptor):
+            name = part[1 : -len(".part")]
+            if _NAME.fullmatch(name) and part == part_of(name) and self.size(part) is not None:
+                found[name] = os.stat(part, dir_fd=self.descriptor, follow_symlinks=False).st_blocks * 512
+        return found
+
     def size(self, name: str) -> Optional[int]:
         """The size of a regular file in bytes; None if there is none of this name."""
         try:

@@ -274,7 +274,7 @@ class Requests:
         self._reply({})
 
     def _list(self, _header: Dict[str, Any], _body: bytes) -> None:
-        self._reply({"files": self._in().sizes()})
+        self._reply({"files": self._in().sizes(), "parts": self._in().parts()})
 
     def _leave(self) -> None:
         """Leave the incomplete file as it is, and the old ones."""

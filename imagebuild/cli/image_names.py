@@ -1,0 +1,30 @@
+"""Names of recipes and images as arguments. Completion imports this module, so it is light."""
+
+from __future__ import annotations
+
+import click
+from click.shell_completion import CompletionItem
+
+from imagebuild.printable import one_line
+from imagebuild.recipe.folders import recipe_folders
+from imagebuild.recipe.known_names import known_names
+
+
+class RecipeName(click.ParamType[str]):
+    """The name of a recipe or of an image, or a file; completes known names."""
+
+    name = "recipe"
+
+    def shell_complete(self, _ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        names = known_names(recipe_folders())
+        return [CompletionItem(name) for name in names if name.startswith(incomplete) and one_line(name) == name]
+
+
+class ImageName(click.ParamType[str]):
+    """An image file, the folder of an artifact, or a recipe; completes files and recipes."""
+
+    name = "image"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        recipes = RecipeName().shell_complete(ctx, param, incomplete)
+        return [*recipes, CompletionItem(incomplete, type="file")]
