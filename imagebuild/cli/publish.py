@@ -15,6 +15,8 @@ from imagebuild.cli.report import JsonReporter, reporter
 from imagebuild.cli.target import BUILD_FIRST, target
 from imagebuild.errors import UsageError
 from imagebuild.progress import Reporter
+from imagebuild.project.model import Host
+from imagebuild.project.select import Destination
 from imagebuild.publish import names, planning
 from imagebuild.publish.canary import CanaryCheck, all_of, command_check
 from imagebuild.publish.canary_boot import boot_check
@@ -103,8 +105,11 @@ def publish(
         raise UsageError("--keep-failed-canary needs --canary")
     if template is not None:
         names.checked(template)
-    where = places(destinations(to, config))
+    selected = destinations(to, config)
+    where = places(selected)
     first = None if canary is None else _canaries(canary, where, config)
+    if canary_boot:
+        _require_hosts(first or (), selected)
     reports = reporter(as_json=as_json, quiet=False, live_only=dry_run)
     work = Work(reports, jobs)
     check = all_of([*_boot(canary_boot, canary_timeout, work), *_command(canary_check, canary_timeout)])
@@ -140,6 +145,16 @@ def _canaries(word: str, where: Sequence[TargetPlace], config: Path | None) -> l
     if not found:
         raise UsageError(f"--canary {word}: none of these is among the targets of --to")
     return found
+
+
+def _require_hosts(canaries: Sequence[TargetPlace], selected: Sequence[Destination]) -> None:
+    """Refuse canaries where no machine can be booted, before anything is published there."""
+    storage = {one.name for one in selected if not isinstance(one.entry, Host)}
+    if found := [one.name for one in canaries if one.name in storage]:
+        raise UsageError(
+            f"--canary-boot: the canary {found[0]} is not a libvirt host, so nothing can be booted there",
+            "name a libvirt host with --canary, or check it with --canary-check",
+        )
 
 
 def _publication(image: str, output: Path, template: str, reports: Reporter) -> Publication:

@@ -232,6 +232,19 @@ class LibvirtHost:
             found = self._found(libvirt.VIR_ERR_NO_DOMAIN, lambda: self._connection.lookupByName(name))
             return None if found is None else _domain(found)
 
+    def snapshots(self, domain: str) -> list[str]:
+        """The names of a domain's snapshots. libvirt does not undefine an inactive one that has some."""
+        return self._kept(domain, "snapshots", lambda found: found.listAllSnapshots(0))
+
+    def checkpoints(self, domain: str) -> list[str]:
+        """The names of a domain's checkpoints, which prevent the same."""
+        return self._kept(domain, "checkpoints", lambda found: found.listAllCheckpoints(0))
+
+    def _kept(self, domain: str, what: str, listed: Callable[[Any], list[Any]]) -> list[str]:
+        with self._translated(f"list the {what} of the domain {domain}"):
+            found = self._found(libvirt.VIR_ERR_NO_SUPPORT, lambda: listed(self._connection.lookupByName(domain)))
+            return [str(one.getName()) for one in found or ()]
+
     def metadata(self, domain: str, namespace: str) -> str | None:
         """The element of this namespace in the metadata of a domain's persistent definition, or None."""
         config = libvirt.VIR_DOMAIN_AFFECT_CONFIG

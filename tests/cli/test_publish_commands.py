@@ -145,6 +145,16 @@ def test_usage_errors(fleet: Fleet, words: list[str], wanted: str) -> None:
     assert all(one.calls == [] for one in fleet.hosts.values())
 
 
+@pytest.mark.parametrize("words", [["--canary", "mirror"], ["--canary", "4"], ["--dry-run", "--canary", "mirror"]])
+def test_storage_is_no_canary_to_boot(fleet: Fleet, words: list[str]) -> None:
+    (fleet.folder / "imagebuild.yaml").write_text(PROJECT + "targets:\n  mirror: {url: ./mirror}\n")
+    fleet.hosts["mirror"] = MemoryTarget("mirror")
+    said = problem(publish, "small", "--to", "all", "--canary-boot", *words)
+    assert "the canary mirror is not a libvirt host" in said
+    assert "--canary-check" in said
+    assert all(one.calls == [] for one in fleet.hosts.values())
+
+
 @pytest.mark.parametrize(
     ("verdict", "option", "other", "message"),
     [

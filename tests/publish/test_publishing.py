@@ -93,6 +93,10 @@ def test_an_altered_file_is_reported_and_repaired_on_request_only(target: Memory
     (done,) = go(wanted, target, repair=True)
     assert done.status == "failed"
     assert "vm1 uses it" in done.message
+    assert "stopping is not enough: delete the machines" in done.hint
+    target.users[name] = "perhaps something in the pool x, which is not active"
+    (done,) = go(wanted, target, repair=True)
+    assert "make it possible to look there" in done.hint
     target.users.clear()
     assert go(wanted, target, repair=True)[0].status == "unchanged"
     assert target.files[name] == right
