@@ -18,6 +18,7 @@ from xml.sax.saxutils import escape
 import libvirt
 
 from imagebuild.errors import HostError, ImageBuildError
+from imagebuild.host.connection_hints import connection_hint
 from imagebuild.host.hypervisor import start_event_loop
 from imagebuild.host.pools import DefinedDomain, Pool, PoolVolume, pool_of, volume_of
 from imagebuild.log import logger
@@ -344,7 +345,8 @@ def connected_to(name: str, uri: str) -> Iterator[LibvirtHost]:
         late = f"{name}: libvirt did not answer within {_CONNECT:.0f} s"
         connection = _within(_CONNECT, lambda: libvirt.open(uri), late)
     except libvirt.libvirtError as error:
-        raise HostError(f"{name}: cannot connect to libvirt: {one_line(error)}") from error
+        said = one_line(error)
+        raise HostError(f"{name}: cannot connect to libvirt: {said}", connection_hint(said)) from error
     try:
         with suppress(libvirt.libvirtError):
             connection.setKeepAlive(*_KEEPALIVE)
