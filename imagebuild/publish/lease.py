@@ -75,6 +75,13 @@ class Lease:
             with suppress(ImageBuildError):  # ``check`` will find out
                 self.write()
 
+    def abandon(self) -> None:
+        """Remove a lock that this publisher may just have created, when it is interrupted. That of
+        another one has a content; if it is removed before that is written, its owner finds out.
+        """
+        if _content(self._host, self._pool).get("token", self._token) == self._token:
+            self._host.delete_volume(self._pool, NAME)
+
     def end(self) -> None:
         """Stop writing, and give the lock back if it is still this one."""
         self._ended.set()
@@ -87,9 +94,14 @@ class Lease:
 def leased(host: LibvirtHost, uri: str, pool: str) -> Iterator[Lease]:
     """Hold the lock on a pool. Raises HostError if another publisher has it for too long."""
     with _held_here(f"{uri} {pool}") as owner:
-        _claim(host, pool, owner)
         lease = Lease(host, pool, owner)
-        lease.write()
+        try:
+            _claim(host, pool, owner)
+            lease.write()
+        except BaseException:
+            with suppress(ImageBuildError):
+                lease.abandon()
+            raise
         thread = threading.Thread(target=lease.keep_alive, daemon=True, name="lease")
         thread.start()
         try:

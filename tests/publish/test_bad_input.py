@@ -70,7 +70,7 @@ def nobody_there(host: FleetHost, project: Publisher) -> None:
     ("breakage", "message"),
     [
         (other_key, "another SSH host key"),
-        (no_key, "not in known_hosts"),
+        (no_key, "has an SSH host key that is not in "),
         (wrong_identity, "accepts none of the SSH keys"),
         (no_pool, "has no storage pool nowhere; its pools: default"),
         (no_such_host, "Could not resolve hostname"),
