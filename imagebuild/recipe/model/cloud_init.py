@@ -44,8 +44,10 @@ class CloudInit(Section):
         " give it), `ConfigDrive` (OpenStack, Proxmox), `OpenStack`, `Ec2`, and cloud-init's other names. With only"
         " one, cloud-init runs without looking whether it is there.",
     )
-    growpart: bool = Field(
-        default=True, description="Whether cloud-init grows the root partition and its file system at boot."
+    growpart: bool | None = Field(
+        None,
+        description="Whether cloud-init grows the root partition and its file system at boot. Default: unless the"
+        " operation `grow-root-at-first-boot` does.",
     )
     network: bool = Field(
         default=True, description="Whether cloud-init configures the network; if not, that of `network` stays."
@@ -62,7 +64,13 @@ def packages(recipe: Recipe) -> tuple[str, ...]:
     if not recipe.cloud_init.enabled:
         return ()
     grow = "cloud-guest-utils" if recipe.os.family == "debian" else "cloud-utils-growpart"
-    return ("cloud-init", *((grow,) if recipe.cloud_init.growpart else ()), "sudo")
+    return ("cloud-init", *((grow,) if _grows(recipe) else ()), "sudo")
+
+
+def _grows(recipe: Recipe) -> bool:
+    """Whether cloud-init grows the root file system."""
+    chosen = recipe.cloud_init.growpart
+    return all(call.name != _GROW for call in recipe.operations) if chosen is None else chosen
 
 
 def operations(recipe: Recipe) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -72,8 +80,8 @@ def operations(recipe: Recipe) -> Iterator[tuple[str, dict[str, Any]]]:
         return
     named = {call.name for call in recipe.operations}
     if SET_UP not in named:
-        params = section.model_dump(include={"datasources", "growpart", "network"})
-        yield SET_UP, {**params, "device": recipe.network.device}
+        params = section.model_dump(include={"datasources", "network"})
+        yield SET_UP, {**params, "growpart": _grows(recipe), "device": recipe.network.device}
     if RESET not in named:
         yield RESET, {}
 
@@ -92,10 +100,9 @@ def cloud_init_findings(recipe: Recipe) -> Iterator[Finding]:
     if section.network and recipe.network.bootproto == "static":
         message = "cloud-init configures the network of each clone, so it cannot be static in the image"
         yield Finding(("network", "bootproto"), message, "remove it, or set cloud_init: {network: false}")
-    for at, call in enumerate(recipe.operations):
-        if call.name == _GROW and section.growpart:
-            hint = "remove one of the two: this operation, or set cloud_init: {growpart: false}"
-            yield Finding(("operations", at), "cloud-init grows the root file system already", hint)
+    if section.growpart and any(call.name == _GROW for call in recipe.operations):
+        hint = "remove this key; or the operation, so that cloud-init does it"
+        yield Finding(("cloud_init", "growpart"), f"the operation {_GROW} grows the root file system already", hint)
     for at, argument in enumerate(recipe.kernel_arguments):
         if argument in _DISABLING:
             yield Finding(

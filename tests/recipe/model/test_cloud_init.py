@@ -20,6 +20,7 @@ installer: {source: {tree: "https://mirror.example/os"}}
     [
         ("cloud_init: true", MINIMAL, ("cloud-init", "cloud-guest-utils", "sudo")),
         ("cloud_init: {growpart: false}", MINIMAL, ("cloud-init", "sudo")),
+        ("cloud_init: true\noperations: [grow-root-at-first-boot]", MINIMAL, ("cloud-init", "sudo")),
         ("cloud_init: true", ROCKY, ("cloud-init", "cloud-utils-growpart", "sudo")),
         ("packages: [sudo, vim]\ncloud_init: true", ROCKY, ("sudo", "vim", "cloud-init", "cloud-utils-growpart")),
         ("cloud_init: false", MINIMAL, ()),
@@ -51,6 +52,12 @@ def test_the_operations_come_after_those_of_the_recipe_and_are_not_added_twice()
     )
 
 
+def test_only_one_grows_the_root_file_system() -> None:
+    made = recipe("cloud_init: true\noperations: [grow-root-at-first-boot]")
+    assert made.all_operations[1].params.model_dump()["growpart"] is False
+    assert recipe("cloud_init: true").all_operations[0].params.model_dump()["growpart"] is True
+
+
 def test_its_instance_is_not_shared() -> None:
     problem = found_in(recipe("cloud_init: true"))
     assert problem is not None
@@ -78,10 +85,10 @@ def test_its_instance_is_not_shared() -> None:
             "3: cloud_init.datasources[0]: nothing after None is looked at [write it last, or leave it out]",
         ),
         (
-            "cloud_init: true\noperations: [grow-root-at-first-boot]",
+            "cloud_init: {growpart: true}\noperations: [grow-root-at-first-boot]",
             (
-                "4: operations[0]: cloud-init grows the root file system already"
-                " [remove one of the two: this operation, or set cloud_init: {growpart: false}]"
+                "3: cloud_init.growpart: the operation grow-root-at-first-boot grows the root file system already"
+                " [remove this key; or the operation, so that cloud-init does it]"
             ),
         ),
         (
