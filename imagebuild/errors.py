@@ -93,6 +93,10 @@ class RecipeError(ImageBuildError):
         super().__init__("\n".join(str(p) for p in self.problems))
 
 
+class OutputError(ImageBuildError):
+    """Nothing more can be printed on standard output, or on standard error."""
+
+
 class Interrupted(ImageBuildError):
     """The user, or whoever started the command, ended it."""
 

@@ -42,6 +42,7 @@ Examples:
     "--copy", is_flag=True, help="Copy the disks. [default: overlays, which keep the version from being pruned]"
 )
 @click.option("--disk-size", type=Size(), metavar="SIZE", help="Size of the system disk. [default: the template's]")
+@click.option("--no-verify-stored", is_flag=True, help="Do not read the version's files back before they are used.")
 @click.option("--memory", type=Size(), metavar="SIZE", help="Memory. [default: the template's]")
 @click.option("--vcpus", type=click.IntRange(1, 4096), metavar="N", help="Virtual CPUs. [default: the template's]")
 @click.option(
@@ -71,6 +72,7 @@ def instantiate(
     version: str,
     copy: bool,
     disk_size: int | None,
+    no_verify_stored: bool,
     memory: int | None,
     vcpus: int | None,
     networks: tuple[str, ...],
@@ -103,12 +105,13 @@ def instantiate(
         raise UsageError("--remove, and --start or --wait, are mutually exclusive")
     values = first_boot.read(hostname, ssh_keys, user_data, meta_data, network_config)
     machine = HardwareChoice(memory, vcpus, networks)
-    wanted = InstanceRequest(template, name, version, copy, disk_size, machine, values)
+    wanted = InstanceRequest(template, name, version, copy, disk_size, machine, values, not no_verify_stored)
     reports = reporter(as_json=as_json, quiet=False)
     with _host(on, config) as target:
         if remove:
-            with reports.step(target.name, "remove"):
+            with reports.step(target.name, "remove") as step:
                 instance.removed(target, name, template=template)
+                step.summary(name)
             if isinstance(reports, JsonReporter):
                 reports.emit(InstanceRemoved(target=target.name, template=template, name=name))
             return

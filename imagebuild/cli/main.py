@@ -9,18 +9,20 @@ import sys
 import threading
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from types import FrameType, TracebackType
 
 import click
 
 import imagebuild
 from imagebuild.cli.commands import CommandGroup, CommandTable
-from imagebuild.cli.output import echo_data, echo_lines, echo_text
+from imagebuild.cli.output import discard_output, echo_data, echo_lines, echo_text
 from imagebuild.errors import (
     HostError,
     ImageBuildError,
     InstallFailed,
     Interrupted,
+    OutputError,
     RecipeError,
     UsageError,
     from_os,
@@ -61,7 +63,17 @@ def main() -> None:
     )
     signal.signal(signal.SIGTERM, _interrupt)
     signal.signal(signal.SIGHUP, _interrupt)
-    as_json = _wants_json(sys.argv[1:])
+    try:
+        _call(as_json=_wants_json(sys.argv[1:]))
+    except OutputError as error:  # also of what the handlers of other errors print
+        discard_output()
+        with suppress(OutputError, OSError):
+            _print_error(as_json=False, error=error)
+        sys.exit(error.exit_code)
+
+
+def _call(*, as_json: bool) -> None:
+    """Call the command. Raises OutputError; every other error ends the process."""
     try:
         code = _root().main(standalone_mode=False)  # click returns the code of an Exit instead of raising it
         if isinstance(code, int) and code:
@@ -78,6 +90,8 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)
+    except OutputError:
+        raise
     except (ImageBuildError, OSError) as error:
         failure = from_os(error) if isinstance(error, OSError) else error
         _print_error(as_json, failure)

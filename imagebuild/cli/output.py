@@ -7,15 +7,19 @@ texts that :func:`shown` has made safe.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import click
 
+from imagebuild.errors import OutputError
 from imagebuild.log import redact
 from imagebuild.printable import one_line, several_lines
 
@@ -83,7 +87,7 @@ def echo_document(text: str) -> None:
     if sys.stdout.isatty():
         _write(several_lines(text), err=False)
     else:
-        with _lock:
+        with _writing(err=False):
             click.echo(text.encode("utf-8", "surrogateescape"), nl=False)
 
 
@@ -95,7 +99,7 @@ def echo_bytes(data: bytes, *, err: bool = False) -> None:
     if stream.isatty():
         _write(several_lines(data.decode("utf-8", "replace")), err=err)
     else:
-        with _lock:
+        with _writing(err=err):
             click.echo(data, nl=False, err=err)
 
 
@@ -106,5 +110,25 @@ def echo_data(data: Any, *, indent: int | None = None) -> None:
 
 def _write(text: str, *, err: bool, escapes: bool | None = None) -> None:
     encoding = getattr(sys.stderr if err else sys.stdout, "encoding", None) or "utf-8"
-    with _lock:
+    with _writing(err=err):
         click.echo(text.encode(encoding, "backslashreplace").decode(encoding), nl=False, err=err, color=escapes)
+
+
+@contextmanager
+def _writing(*, err: bool) -> Iterator[None]:
+    """Write alone. Raises OutputError, and BrokenPipeError if nobody reads any more."""
+    try:
+        with _lock:
+            yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        name = "standard error" if err else "standard output"
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        raise OutputError(f"cannot write to {name}: {'no space left' if full else error.strerror}") from error
+
+
+def discard_output() -> None:
+    """Write nothing more to standard output: what is in its buffer would fail again at the exit."""
+    with suppress(OSError, ValueError), Path(os.devnull).open("wb") as nothing:
+        os.dup2(nothing.fileno(), sys.stdout.fileno())

@@ -8,7 +8,16 @@ from pathlib import Path
 import click
 
 from imagebuild.cli.options import log_to_stderr
-from imagebuild.cli.publish_options import EXIT_CODES, ended, on_option, places_on, size, template_names, work_options
+from imagebuild.cli.publish_options import (
+    EXIT_CODES,
+    ended,
+    on_option,
+    places_on,
+    size,
+    template_names,
+    unknown_templates,
+    work_options,
+)
 from imagebuild.cli.report import JsonReporter, reporter
 from imagebuild.publish import pruning
 from imagebuild.publish.parallel import Work
@@ -57,10 +66,17 @@ def prune(
     reports = reporter(as_json=as_json, quiet=False, live_only=True)
     work = Work(reports, jobs)
     done = pruning.prune(work, places_on(on, config), wanted, keep, dry_run=not yes)
+    error = unknown_templates(done, wanted, *_found(done))
     if isinstance(reports, JsonReporter):
         reports.emit(TemplatesPruned(dry_run=not yes, keep=keep, targets=tuple(done)))
-        ended(ctx, work, done, ())
-    ended(ctx, work, done, _lines(done, done_already=yes))
+        ended(ctx, work, done, (), error=error)
+    ended(ctx, work, done, _lines(done, done_already=yes), error=error)
+
+
+def _found(done: Sequence[PruneResult]) -> tuple[set[str], list[str]]:
+    """The templates that are anywhere, and files that belong to templates without a record."""
+    files = [file for one in done for removal in one.removed for file in removal.files]
+    return {name for one in done for name in (*one.known, *(kept.template for kept in one.kept))}, files
 
 
 def _lines(done: Sequence[PruneResult], *, done_already: bool) -> Iterator[str]:
@@ -75,6 +91,8 @@ def _lines(done: Sequence[PruneResult], *, done_already: bool) -> Iterator[str]:
             yield f"{one.target}: {verb} {removal.template} {what}, {size(removal.size)}"
         for kept in one.kept:
             yield f"{one.target}: kept {' '.join(filter(None, (kept.template, kept.version)))}: {kept.why}"
+    if all(one.status == "absent" for one in done):
+        return  # the error says so
     freed = sum(one.freed for one in done)
     if done_already:
         yield f"{size(freed)} freed"

@@ -12,10 +12,12 @@ from imagebuild.cli.output import shown
 from imagebuild.cli.project_options import destination_option, destinations
 from imagebuild.cli.publish_options import EXIT_CODES, ended, size, table, work_options
 from imagebuild.cli.report import JsonReporter, reporter
-from imagebuild.cli.target import target
+from imagebuild.cli.target import BUILD_FIRST, target
 from imagebuild.errors import UsageError
 from imagebuild.progress import Reporter
-from imagebuild.publish import planning
+from imagebuild.project.model import Host
+from imagebuild.project.select import Destination
+from imagebuild.publish import names, planning
 from imagebuild.publish.canary import CanaryCheck, all_of, command_check
 from imagebuild.publish.canary_boot import boot_check
 from imagebuild.publish.opening import places
@@ -42,7 +44,7 @@ Examples:
 )
 @click.argument("image", type=RecipeName(), metavar="IMAGE")
 @destination_option(required=True, text="Publish to these")
-@click.option("--as", "template", metavar="TEMPLATE", default="", help="Name of the template. [default: the recipe's]")
+@click.option("--as", "template", metavar="TEMPLATE", help="Name of the template. [default: the recipe's]")
 @click.option("--unverified", is_flag=True, help="Publish an image that `verify` has not checked.")
 @click.option("--despite-failure", is_flag=True, help="Publish an image that did not pass `verify`.")
 @click.option(
@@ -71,7 +73,7 @@ def publish(
     ctx: click.Context,
     image: str,
     to: tuple[str, ...],
-    template: str,
+    template: str | None,
     unverified: bool,
     despite_failure: bool,
     canary: str | None,
@@ -101,12 +103,17 @@ def publish(
         canary = "1"
     if canary is None and keep_failed_canary:
         raise UsageError("--keep-failed-canary needs --canary")
-    where = places(destinations(to, config))
+    if template is not None:
+        names.checked(template)
+    selected = destinations(to, config)
+    where = places(selected)
     first = None if canary is None else _canaries(canary, where, config)
+    if canary_boot:
+        _require_hosts(first or (), selected)
     reports = reporter(as_json=as_json, quiet=False, live_only=dry_run)
     work = Work(reports, jobs)
     check = all_of([*_boot(canary_boot, canary_timeout, work), *_command(canary_check, canary_timeout)])
-    wanted = _publication(image, output, template, reports)
+    wanted = _publication(image, output, template or "", reports)
     _require_verdict(wanted.release, unverified=unverified, despite_failure=despite_failure)
     wanted = Publication(wanted.release, wanted.version, not no_verify_stored, repair)
     if dry_run:
@@ -140,12 +147,22 @@ def _canaries(word: str, where: Sequence[TargetPlace], config: Path | None) -> l
     return found
 
 
+def _require_hosts(canaries: Sequence[TargetPlace], selected: Sequence[Destination]) -> None:
+    """Refuse canaries where no machine can be booted, before anything is published there."""
+    storage = {one.name for one in selected if not isinstance(one.entry, Host)}
+    if found := [one.name for one in canaries if one.name in storage]:
+        raise UsageError(
+            f"--canary-boot: the canary {found[0]} is not a libvirt host, so nothing can be booted there",
+            "name a libvirt host with --canary, or check it with --canary-check",
+        )
+
+
 def _publication(image: str, output: Path, template: str, reports: Reporter) -> Publication:
-    artifact = target(image, output)
+    artifact = target(image, output, finished=True)
     if not isinstance(artifact, Artifact):
         raise UsageError(
             f"{image} is an image file without a manifest, so there is nothing to check copies of it against",
-            "publish the artifact of a recipe: its name, or the artifact's folder",
+            f"name a recipe, or give the folder of a finished build; {BUILD_FIRST}",
         )
     with reports.step(artifact.recipe, "read") as step:
         step.update("reading the artifact")

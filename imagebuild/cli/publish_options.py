@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,14 @@ from imagebuild.cli.options import F, json_option, verbose_option
 from imagebuild.cli.output import echo_lines, shown
 from imagebuild.cli.progress_options import progress_options
 from imagebuild.cli.project_options import config_option, destination_option, destinations
-from imagebuild.errors import Interrupted
+from imagebuild.errors import ImageBuildError, Interrupted
 from imagebuild.project.groups import ALL
 from imagebuild.publish import names
 from imagebuild.publish.opening import places
 from imagebuild.publish.parallel import JOBS, Work
 from imagebuild.publish.places import TargetPlace
 from imagebuild.publish.results import TargetResult, exit_code
+from imagebuild.schema.findings import did_you_mean
 
 EXIT_CODES = "Exit codes: 0 good on all targets, 1 not on all, 2 invalid usage, 3 no target usable, 130 interrupted."
 
@@ -81,9 +82,38 @@ def size(count: int) -> str:
     return f"{count / (1 << 20):.0f} MiB" if count >= 1 << 20 else f"{-(-count >> 10)} KiB"
 
 
-def ended(ctx: click.Context, work: Work, results: Sequence[TargetResult], lines: Iterable[str], code: int = 0) -> None:
-    """Print the lines, and exit with the code of the results; ``code`` if all of them are good."""
+def unknown_templates(
+    results: Sequence[TargetResult], templates: Iterable[str], there: Iterable[str], files: Collection[str] = ()
+) -> ImageBuildError | None:
+    """An error for those of ``templates`` that no target has, or None.
+
+    ``there`` has the names of all templates that were found, ``files`` those of leftovers, which are
+    of a template too. A target that failed may have any; if all did, nothing is known.
+    """
+    known = sorted(set(there))
+    missing = [one for one in templates if one not in known and not any(names.is_of(file, one) for file in files)]
+    if not missing or not any(one.good for one in results):
+        return None
+    who = "no target" if all(one.good for one in results) else "no target that answered"
+    hints = dict.fromkeys(filter(None, (did_you_mean(one, known) for one in missing)))
+    hint = "; ".join(hints) or "`imagebuild templates` shows what is where"
+    return ImageBuildError(f"{who} has a template {' or '.join(missing)}", hint)
+
+
+def ended(
+    ctx: click.Context,
+    work: Work,
+    results: Sequence[TargetResult],
+    lines: Iterable[str],
+    code: int = 0,
+    error: ImageBuildError | None = None,
+) -> None:
+    """Print the lines, and exit with the code of the results; ``code`` if all of them are good.
+    Raises ``error``, if there is one, after the lines.
+    """
     echo_lines(lines)
     if work.interrupted:
         raise Interrupted("interrupted; nothing was switched or removed after that")
+    if error is not None:
+        raise error
     ctx.exit(exit_code(results) or code)

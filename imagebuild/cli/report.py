@@ -16,7 +16,7 @@ from imagebuild.cli.output import echo, echo_data, is_terminal, terminal_size
 from imagebuild.cli.progress_options import chosen
 from imagebuild.cli.sections import GitHubGroups, GitLabSections, Sections
 from imagebuild.cli.ticker import Ticker
-from imagebuild.errors import ImageBuildError
+from imagebuild.errors import ImageBuildError, Interrupted
 from imagebuild.progress import Reporter
 
 _HEARTBEAT = 15.0
@@ -94,8 +94,9 @@ class PlainReporter:
         self._enter(step)
         try:
             yield step
-        except BaseException:
-            self._leave(step, "failed" if not step.detail else f"failed at: {step.detail}")
+        except BaseException as error:
+            how = "interrupted" if isinstance(error, KeyboardInterrupt | Interrupted) else "failed"
+            self._leave(step, how if not step.detail else f"{how} at: {step.detail}")
             raise
         self._leave(step, step.text)
 

@@ -7,7 +7,15 @@ from pathlib import Path
 import click
 
 from imagebuild.cli.options import log_to_stderr
-from imagebuild.cli.publish_options import EXIT_CODES, ended, on_option, places_on, table, work_options
+from imagebuild.cli.publish_options import (
+    EXIT_CODES,
+    ended,
+    on_option,
+    places_on,
+    table,
+    unknown_templates,
+    work_options,
+)
 from imagebuild.cli.report import JsonReporter, reporter
 from imagebuild.publish import names
 from imagebuild.publish.parallel import Work
@@ -54,7 +62,9 @@ def rollback(
     reports = reporter(as_json=as_json, quiet=False)
     work = Work(reports, jobs)
     done = roll_back(work, places_on(on, config), template, version)
+    there = any(one.good and one.status != "absent" for one in done)
+    error = unknown_templates(done, (template,), (template,) if there else ())
     if isinstance(reports, JsonReporter):
         reports.emit(TemplateRolledBack(template=template, to=version, targets=tuple(done)))
-        ended(ctx, work, done, ())
-    ended(ctx, work, done, ["", *table(done)])
+        ended(ctx, work, done, (), error=error)
+    ended(ctx, work, done, ["", *table(done)], error=error)

@@ -64,6 +64,7 @@ Examples:
     help="File with the key's passphrase. Without it, gpg's agent must know it: nothing is asked.",
 )  # fmt: skip
 @click.option("--unsigned", is_flag=True, help="Remove the signatures from a shelf that has some.")
+@click.option("--into-existing", is_flag=True, help="Begin a shelf in a folder that has other files in it.")
 @output_option
 @json_option
 @progress_options
@@ -78,6 +79,7 @@ def build(
     gpg_home: Path | None,
     passphrase_file: Path | None,
     unsigned: bool,
+    into_existing: bool,
     output: Path,
     as_json: bool,
     verbose: bool,
@@ -96,7 +98,7 @@ def build(
         raise UsageError("--sign and --unsigned are mutually exclusive")
     found = [_artifact(name, output) for name in images] or _all(output, drop)
     with nullcontext() if key is None else signing_key(key, gpg_home, passphrase_file) as signer:
-        options = ShelfOptions(keep, drop, unverified, unsigned, signer)
+        options = ShelfOptions(keep, drop, unverified, unsigned, signer, into_existing)
         done = shelving.build(folder, found, options, reporter(as_json=as_json, quiet=False))
     if as_json:
         echo_data(data(_record(folder, done)))
@@ -105,7 +107,7 @@ def build(
 
 
 def _artifact(name: str, output: Path) -> Artifact:
-    named = target(name, output)
+    named = target(name, output, finished=True)
     if not isinstance(named, Artifact):
         raise UsageError(f"{name} is not an artifact: there is no manifest beside it", "build it with a recipe")
     return named

@@ -11,17 +11,20 @@ from imagebuild.schema.findings import did_you_mean
 from imagebuild.store import beside
 from imagebuild.store.artifact import LATEST, MANIFEST, Artifact, ArtifactFolder
 
+BUILD_FIRST = "`imagebuild build RECIPE` makes one"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 
 
-def target(name: str, output: Path) -> Artifact | Path:
+def target(name: str, output: Path, *, finished: bool = False) -> Artifact | Path:
     """The artifact of a folder, of its image, or the latest of a recipe; else an image file.
 
-    Raises UsageError if there is no such image.
+    ``finished`` if only an artifact is of use, so that no hint names an image file. Raises UsageError if
+    there is no such image.
     """
     path = Path(name)
     if path.is_dir():
-        return _in_folder(path / LATEST if (path / LATEST).is_dir() and not (path / MANIFEST).exists() else path)
+        latest_in = (path / LATEST).is_dir() and not (path / MANIFEST).exists()
+        return _in_folder(path / LATEST if latest_in else path, finished=finished)
     if path.exists():
         image = path.resolve()
         near, _ = beside.of(image) if image.is_file() else (None, "")
@@ -38,19 +41,22 @@ def target(name: str, output: Path) -> Artifact | Path:
         )
     known = [one.name for one in output.iterdir() if (one / LATEST).is_symlink()] if output.is_dir() else []
     meant = did_you_mean(name, known) if _NAME.fullmatch(name) else None
-    hint = meant or "give an image file, the folder of an artifact, or the name of a recipe"
+    hint = meant or ("" if finished else "give an image file, the folder of an artifact, or the name of a recipe")
+    hint = hint or f"give the name of a recipe, or the folder of an artifact; {BUILD_FIRST}"
     raise UsageError(f"{name} is neither a file nor a folder, nor a recipe with an artifact in {output}", hint)
 
 
-def _in_folder(folder: Path) -> Artifact:
+def _in_folder(folder: Path, *, finished: bool) -> Artifact:
     """The artifact in a folder."""
-    hint = "give the image file itself"
+    other = f"give the folder of a finished build; {BUILD_FIRST}"
+    hint = other if finished else "give the image file itself"
     try:
         manifest = beside.manifest(folder.resolve())
     except beside.ManifestError as error:
         raise UsageError(f"{folder / MANIFEST} cannot be used: {error}", hint) from error
     if manifest is None:
-        raise UsageError(f"{folder} has no {MANIFEST}, so it is not the folder of an artifact", "give an image file")
+        hint = other if finished else "give an image file"
+        raise UsageError(f"{folder} has no {MANIFEST}, so it is not the folder of an artifact", hint)
     if not _NAME.fullmatch(manifest.recipe):
         raise UsageError(f"{folder / MANIFEST} cannot be used: it names no recipe", hint)
     image = folder.resolve() / manifest.images[0].file

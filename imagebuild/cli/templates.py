@@ -9,12 +9,22 @@ import click
 
 from imagebuild.cli.options import log_to_stderr
 from imagebuild.cli.output import shown
-from imagebuild.cli.publish_options import EXIT_CODES, ended, on_option, places_on, size, template_names, work_options
+from imagebuild.cli.publish_options import (
+    EXIT_CODES,
+    ended,
+    on_option,
+    places_on,
+    size,
+    template_names,
+    unknown_templates,
+    work_options,
+)
 from imagebuild.cli.report import JsonReporter, reporter
 from imagebuild.publish.overview import ListedTarget, ListedTemplate, ListedVersion, overview
 from imagebuild.publish.parallel import Work
 from imagebuild.publish.reports import TemplatesListed
 
+_UNLESS_USED = "`imagebuild prune` removes it unless something uses it"
 _HEAD = ("TARGET", "TEMPLATE", "VERSION", "STATE", "PUBLISHED", "SIZE", "VERDICT", "")
 
 
@@ -53,11 +63,13 @@ def templates(
     reports = reporter(as_json=as_json, quiet=False, live_only=True)
     work = Work(reports, jobs)
     done = overview(work, places_on(on, config), wanted, check=check)
+    files = [left.file for one in done for left in one.leftovers]
+    error = unknown_templates(done, wanted, (name for one in done for name in one.known), files)
     drifted = int(any(one.drifted for one in done))
     if isinstance(reports, JsonReporter):
         reports.emit(TemplatesListed(checked=check, targets=tuple(done)))
-        ended(ctx, work, done, (), drifted)
-    ended(ctx, work, done, _lines(done), drifted)
+        ended(ctx, work, done, (), drifted, error)
+    ended(ctx, work, done, _lines(done), drifted, error)
 
 
 def _lines(done: Sequence[ListedTarget]) -> Iterator[str]:
@@ -73,9 +85,12 @@ def _lines(done: Sequence[ListedTarget]) -> Iterator[str]:
             if one.hint:
                 yield f"    {one.hint}"
         elif not one.templates:
-            yield f"{one.target}: no templates"
+            yield f"{one.target}: {one.message or 'no templates'}"
+        for template in one.templates:
+            if template.hint:
+                yield f"{one.target}: {template.template}: {template.hint}"
         for left in one.leftovers:
-            yield f"{one.target}: left over: {left.file}, {size(left.size)}; `imagebuild prune` removes it"
+            yield f"{one.target}: left over: {left.file}, {size(left.size)}; {_UNLESS_USED}"
 
 
 def _rows(target: str, one: ListedTemplate) -> Iterator[tuple[str, ...]]:

@@ -19,6 +19,7 @@ from imagebuild.cli import rows
 from imagebuild.cli.lines import QUIET, RunningStep
 from imagebuild.cli.output import shown, terminal_size
 from imagebuild.cli.ticker import Ticker
+from imagebuild.errors import Interrupted
 
 _INTERVAL = 0.25
 """Seconds between two pictures."""
@@ -68,8 +69,9 @@ class TerminalReporter:
         self._enter(step)
         try:
             yield step
-        except BaseException:
-            self._leave(step, f"failed {step.detail}".rstrip(), style="red")
+        except BaseException as error:
+            how = "interrupted" if isinstance(error, KeyboardInterrupt | Interrupted) else "failed"
+            self._leave(step, f"{how} {step.detail}".rstrip(), style="red")
             raise
         self._leave(step, step.text)
 

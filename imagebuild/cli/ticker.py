@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
+
+from imagebuild.errors import OutputError
 
 
 class Ticker:
@@ -30,5 +33,6 @@ class Ticker:
             self._stop = None
 
     def _run(self, stop: threading.Event) -> None:
-        while not stop.wait(self._interval):
-            self._look()
+        with suppress(OutputError, BrokenPipeError):  # the thread that prints what matters reports it
+            while not stop.wait(self._interval):
+                self._look()

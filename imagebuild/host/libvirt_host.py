@@ -18,6 +18,7 @@ from xml.sax.saxutils import escape
 import libvirt
 
 from imagebuild.errors import HostError, ImageBuildError
+from imagebuild.host.connection_hints import connection_hint
 from imagebuild.host.hypervisor import start_event_loop
 from imagebuild.host.pools import DefinedDomain, Pool, PoolVolume, pool_of, volume_of
 from imagebuild.log import logger
@@ -137,7 +138,7 @@ class LibvirtHost:
         """A qcow2 volume over the qcow2 image ``backing``; returns its path. Raises VolumeExistsError."""
         text = (
             f"<volume><name>{escape(name)}</name><capacity>{capacity}</capacity><allocation>0</allocation>"
-            f"<target><format type='qcow2'/><permissions><mode>0600</mode></permissions></target>"
+            f"<target><format type='qcow2'/><compat>1.1</compat><permissions><mode>0600</mode></permissions></target>"
             f"<backingStore><path>{escape(backing)}</path><format type='qcow2'/></backingStore></volume>"
         )
         return self._create(pool, name, text)
@@ -146,7 +147,8 @@ class LibvirtHost:
         """A qcow2 volume with the content of the volume ``source``; returns its path."""
         text = (
             f"<volume><name>{escape(name)}</name><capacity>{capacity}</capacity>"
-            f"<target><format type='qcow2'/><permissions><mode>0600</mode></permissions></target></volume>"
+            f"<target><format type='qcow2'/><compat>1.1</compat><permissions><mode>0600</mode></permissions></target>"
+            "</volume>"
         )
         return self._create(pool, name, text, source)
 
@@ -230,6 +232,19 @@ class LibvirtHost:
         with self._translated(f"look up the domain {name}"):
             found = self._found(libvirt.VIR_ERR_NO_DOMAIN, lambda: self._connection.lookupByName(name))
             return None if found is None else _domain(found)
+
+    def snapshots(self, domain: str) -> list[str]:
+        """The names of a domain's snapshots. libvirt does not undefine an inactive one that has some."""
+        return self._kept(domain, "snapshots", lambda found: found.listAllSnapshots(0))
+
+    def checkpoints(self, domain: str) -> list[str]:
+        """The names of a domain's checkpoints, which prevent the same."""
+        return self._kept(domain, "checkpoints", lambda found: found.listAllCheckpoints(0))
+
+    def _kept(self, domain: str, what: str, listed: Callable[[Any], list[Any]]) -> list[str]:
+        with self._translated(f"list the {what} of the domain {domain}"):
+            found = self._found(libvirt.VIR_ERR_NO_SUPPORT, lambda: listed(self._connection.lookupByName(domain)))
+            return [str(one.getName()) for one in found or ()]
 
     def metadata(self, domain: str, namespace: str) -> str | None:
         """The element of this namespace in the metadata of a domain's persistent definition, or None."""
@@ -330,7 +345,8 @@ def connected_to(name: str, uri: str) -> Iterator[LibvirtHost]:
         late = f"{name}: libvirt did not answer within {_CONNECT:.0f} s"
         connection = _within(_CONNECT, lambda: libvirt.open(uri), late)
     except libvirt.libvirtError as error:
-        raise HostError(f"{name}: cannot connect to libvirt: {one_line(error)}") from error
+        said = one_line(error)
+        raise HostError(f"{name}: cannot connect to libvirt: {said}", connection_hint(said)) from error
     try:
         with suppress(libvirt.libvirtError):
             connection.setKeepAlive(*_KEEPALIVE)

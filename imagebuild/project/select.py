@@ -39,15 +39,22 @@ def select(project: Project, words: Sequence[str], what: str = "--to") -> tuple[
 
     A word is the name of a host, target or group, ``all``, ``label=WORD``, a libvirt URI, the URL
     of a target or the path of a folder (with a ``/``), or several of these with commas between
-    them. ``what`` is the option that they are from, for messages. Raises UsageError.
+    them. ``what`` is the option that they are from, for messages. Raises one UsageError for
+    all words that select nothing.
     """
     chosen: set[str] = set()
+    errors: list[UsageError] = []
     direct: dict[str, Destination] = {}
     for word in (part for written in words for part in written.split(",")):
-        if is_place(word):
-            direct[word] = Destination(word, _entry(word, what), Path.cwd())
-        else:
-            chosen.update(_named(project, word, what))
+        try:
+            if is_place(word):
+                direct[word] = Destination(word, _entry(word, what), Path.cwd())
+            else:
+                chosen.update(_named(project, word, what))
+        except UsageError as error:
+            errors.append(error)
+    if errors:
+        raise _together(errors)
     named = (Destination(name, entry, project.folder) for name, entry in project.entries.items() if name in chosen)
     return (*named, *direct.values())
 
@@ -81,9 +88,25 @@ def _named(project: Project, word: str, what: str) -> Iterator[str]:
     else:
         known = [*entries, *project.groups, ALL]
         message = f"there is no host, target or group {word!r} in {project.file}" if entries else _none(project)
-        raise UsageError(
-            f"{what} {word}: {message}", (did_you_mean(word, known) if entries else None) or _hint(project)
-        )
+        hint = (did_you_mean(word, known) if entries else None) or _hint(project)
+        if word and _is_folder(word):
+            hint = f"for the folder of this name: ./{word}"
+        raise UsageError(f"{what} {word}: {message}", hint)
+
+
+def _is_folder(word: str) -> bool:
+    try:
+        return Path(word).is_dir()
+    except (OSError, ValueError):  # too long a name, for example
+        return False
+
+
+def _together(errors: Sequence[UsageError]) -> UsageError:
+    """One error for several words."""
+    if len(errors) == 1:
+        return errors[0]
+    hints = dict.fromkeys(error.hint for error in errors if error.hint)
+    return UsageError("; ".join(dict.fromkeys(error.message for error in errors)), "; ".join(hints))
 
 
 def _none(project: Project) -> str:

@@ -14,6 +14,7 @@ import re
 import secrets
 
 from imagebuild.errors import BootFailed, HostError, UsageError
+from imagebuild.host.hints import command_line
 from imagebuild.log import logger
 from imagebuild.printable import one_line
 from imagebuild.publish import definition, instance_xml, names, usable
@@ -49,7 +50,7 @@ def instantiate(
             made = Making(target, wanted, version, undo, update).made(start=start)
         if start:
             update("starting")
-            target.host.start(wanted.name)
+            _start(target, wanted.name)
     return made
 
 
@@ -73,7 +74,7 @@ def removed(target: LibvirtTarget, name: str, *, template: str = "") -> None:
     """End a machine that :func:`instantiate` made, undefine it, and delete its volumes.
 
     Raises UsageError if there is none, if it is not from a template (from ``template``, if that is
-    given), or if other volumes are based on its disks.
+    given), if it has snapshots or checkpoints, or if other volumes are based on its disks.
     """
     host, pool = target.host, target.pool
     with target.lock():
@@ -86,6 +87,7 @@ def removed(target: LibvirtTarget, name: str, *, template: str = "") -> None:
         origin = instance_xml.origin(metadata)
         if template and origin.template != template:
             raise UsageError(f"{target.name}: {name} was made from {one_line(origin.template)}, not from {template}")
+        _refuse_kept(target, name)
         host.refresh(pool.name)
         paths = set(instance_xml.disks(found.inactive)) if found.inactive else set()
         volumes = host.volumes(pool.name)
@@ -106,7 +108,8 @@ def boots(
     removed. Raises ImageBuildError if it does not.
     """
     name = f"imagebuild-boot-{secrets.token_hex(4)}"
-    wanted = InstanceRequest(template, name, version, machine=_networks(target, template, version))
+    machine = _networks(target, template, version)
+    wanted = InstanceRequest(template, name, version, machine=machine, verify_stored=False)  # publishing has done so
     made = instantiate(target, wanted, start=True, update=update)
     with all_or_nothing() as undo:
         undo.before(f"the machine {name}", lambda: removed(target, name))
@@ -140,6 +143,33 @@ def checked_name(name: str) -> str:
             "use up to 63 letters, digits, '.', '_' and single '-'; the first is a letter or a digit",
         )
     return name
+
+
+def _start(target: LibvirtTarget, name: str) -> None:
+    """Start a machine; if the host has not what the machine needs, the hint names the option."""
+    try:
+        target.host.start(name)
+    except HostError as error:
+        hint, said = error.hint, error.message.replace(name, "")
+        if re.search(r"\bmemory\b", said, re.IGNORECASE):
+            hint = "`imagebuild instantiate --memory SIZE` gives the machine less memory"
+        elif re.search(r"\b(?:interface|bridge|network)\b", said, re.IGNORECASE):
+            hint = (
+                "choose a network or a bridge of this host with `imagebuild instantiate --network`, or `--network user`"
+            )
+        raise HostError(error.message, hint) from error
+
+
+def _refuse_kept(target: LibvirtTarget, name: str) -> None:
+    """libvirt keeps a domain with snapshots or checkpoints, which would only be known after its end."""
+    for what, found in (("snapshot", target.host.snapshots(name)), ("checkpoint", target.host.checkpoints(name))):
+        if found:
+            listed = ", ".join(map(one_line, found[:10]))
+            raise UsageError(
+                f"{target.name}: {name} has {len(found)} {what}{'s' * (len(found) != 1)} ({listed}),"
+                " with which libvirt does not undefine it",
+                f"delete each {what} first: {command_line('virsh', f'{what}-delete', name, found[0])}",
+            )
 
 
 def _belongs(volume: str, name: str) -> bool:

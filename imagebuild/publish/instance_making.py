@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from imagebuild.anaconda import iso
@@ -20,6 +21,7 @@ from imagebuild.publish.instance_record import Instance, InstanceRequest
 from imagebuild.publish.instance_xml import InstanceIdentity, InstanceOrigin
 from imagebuild.publish.libvirt_target import LibvirtTarget
 from imagebuild.publish.state import Published
+from imagebuild.publish.transfer import repair_hint
 from imagebuild.publish.undo import Undo
 from imagebuild.publish.usable import Update
 
@@ -126,15 +128,28 @@ class Making:
     def _make_disks(self) -> None:
         sources = [self._source(file.name, file.size) for file in self._version.files]
         self._check_room()
-        for number, (name, source) in enumerate(zip(self._disk_names(), sources, strict=True)):
-            capacity = source.capacity
-            if number == 0 and self._wanted.disk_size is not None:
-                capacity = self._wanted.disk_size
-                if capacity < source.capacity:
-                    raise UsageError(
-                        f"--disk-size: the template's disk has {source.capacity >> 20} MiB, and cannot become smaller"
-                    )
+        capacities = [source.capacity for source in sources]
+        if (wanted := self._wanted.disk_size) is not None:
+            if wanted < capacities[0]:
+                raise UsageError(
+                    f"--disk-size: the template's disk has {capacities[0] >> 20} MiB, and cannot become smaller"
+                )
+            capacities[0] = wanted
+        if self._wanted.verify_stored and self._target.reads_there:
+            self._verify()
+        for name, capacity, source in zip(self._disk_names(), capacities, sources, strict=True):
             self._make_disk(name, capacity, source)
+
+    def _verify(self) -> None:
+        """Read the version's files back. Raises ImageBuildError if one was altered."""
+        for file in self._version.files:
+            report = partial(self._reading, file.name)
+            report()
+            if self._target.digest(file, report) != file.sha256:
+                raise self._unusable(file.name, "was altered: its SHA-256 is not that of what was published")
+
+    def _reading(self, name: str, _done: int = 0, _total: int = 0) -> None:
+        self._update(f"reading back {name}")
 
     def _make_disk(self, name: str, capacity: int, source: PoolVolume) -> None:
         host, pool = self._host, self._pool.name
@@ -151,15 +166,19 @@ class Making:
                 host.resize(pool, name, capacity)
 
     def _source(self, name: str, size: int) -> PoolVolume:
-        """The published volume. Its content is not read: ``imagebuild templates`` does that."""
+        """The published volume, of which only the size is compared here."""
         found = self._host.volume(self._pool.name, name)
         if found is None or found.physical != size or found.format != "qcow2" or found.backing:
             what = "is missing" if found is None else "is not what was published"
-            raise ImageBuildError(
-                f"{self._target.name}: the volume {name} of version {self._version.version} {what}",
-                "publish the version again, or use another one with --version",
-            )
+            raise self._unusable(name, what)
         return found
+
+    def _unusable(self, volume: str, what: str) -> ImageBuildError:
+        version = self._version.version
+        return ImageBuildError(
+            f"{self._target.name}: the volume {volume} of version {version} {what}",
+            f"{repair_hint(version)}; or use another version with --version",
+        )
 
     def _check_room(self) -> None:
         pool = self._host.pool(self._pool.name)

@@ -14,7 +14,8 @@ Sign = Literal["guest agent", "DHCP lease", "login prompt"]
 @dataclass(frozen=True)
 class InstanceRequest:
     """What is wanted: ``version`` is empty for the current one, ``disk_size`` is that of the system
-    disk in bytes, or None for the template's.
+    disk in bytes, or None for the template's. ``verify_stored`` reads the version's files back first,
+    where the host can do that without sending them.
     """
 
     template: str
@@ -24,6 +25,7 @@ class InstanceRequest:
     disk_size: int | None = None
     machine: HardwareChoice = field(default_factory=HardwareChoice)
     values: FirstBootValues = field(default_factory=FirstBootValues)
+    verify_stored: bool = True
 
 
 @dataclass(frozen=True)

@@ -85,6 +85,11 @@ class LibvirtTarget:
         """The pool that the templates are in."""
         return self._now.pool
 
+    @property
+    def reads_there(self) -> bool:
+        """Whether ``digest`` reads files on the host, where they need not cross the network for it."""
+        return self._now.agent is not None
+
     def _open(self) -> _Open:
         uri, connection = self._entry.uri, None
         if self._entry.parsed.transport == "ssh":

@@ -10,7 +10,7 @@ from imagebuild.publish import names
 from imagebuild.publish.parallel import Attempt, Work
 from imagebuild.publish.places import TargetPlace
 from imagebuild.publish.protocol import TemplateTarget
-from imagebuild.publish.results import TargetResult, TargetStatus
+from imagebuild.publish.results import TargetResult, TargetStatus, absent
 from imagebuild.publish.state import Published, RecordError, TemplateState
 from imagebuild.publish.transfer import read_back
 
@@ -42,13 +42,14 @@ class ListedVersion:
 
 @dataclass(frozen=True)
 class ListedTemplate:
-    """A template at a target; ``problem`` says why its record cannot be used."""
+    """A template at a target; ``problem`` says why its record cannot be used, ``hint`` what to do."""
 
     template: str
     current: str = ""
     previous: str = ""
     versions: tuple[ListedVersion, ...] = ()
     problem: str = ""
+    hint: str = ""
 
 
 @dataclass(frozen=True)
@@ -61,10 +62,11 @@ class Leftover:
 
 @dataclass(frozen=True, kw_only=True)
 class ListedTarget(TargetResult):
-    """What is at one target."""
+    """What is at one target; ``known`` has the names of all templates there."""
 
     templates: tuple[ListedTemplate, ...] = ()
     leftovers: tuple[Leftover, ...] = ()
+    known: tuple[str, ...] = ()
 
     @property
     def drifted(self) -> bool:
@@ -103,13 +105,17 @@ class _Look:
         unknown = any(one.problem for one in listed)
         left = () if unknown else tuple(self._leftovers())
         status: TargetStatus = "absent" if self._names and not wanted and not left else "read"
-        return ListedTarget(**self._attempt.values(status) | {"phase": ""}, templates=wanted, leftovers=left)
+        values = self._attempt.values(status) | {
+            "phase": "",
+            "message": absent(self._names) if status == "absent" else "",
+        }
+        return ListedTarget(**values, templates=wanted, leftovers=left, known=tuple(there))
 
     def _template(self, name: str) -> ListedTemplate:
         try:
             state = self._target.state(name)
         except RecordError as error:
-            return ListedTemplate(name, problem=error.message)
+            return ListedTemplate(name, problem=error.message, hint=error.hint or "")
         if state is None:  # removed since its name was read
             return ListedTemplate(name)
         self._named |= {file.name for one in state.versions for file in one.files}

@@ -170,7 +170,7 @@ class Work:
     ) -> Result:
         try:
             with self.reporter.step(place.name, verb) as attempt.step:
-                done = work(place, attempt)
+                done = self._interruptible(attempt, lambda: work(place, attempt))
                 attempt.step.summary(" ".join(filter(None, (done.status, done.version))))
                 return done
         except (ImageBuildError, OSError) as error:
@@ -181,6 +181,17 @@ class Work:
             what = f"unexpected {type(error).__name__}: {error}"
             return self._failed(attempt, kind, ImageBuildError(what, "this is a defect; --verbose shows where"))
 
+    def _interruptible(self, attempt: Attempt, call: Callable[[], Result]) -> Result:
+        """The result of a call; a program or connection that an
+        interruption ended fails in its own way, which is one too."""
+        try:
+            return call()
+        except (ImageBuildError, OSError) as error:
+            if not self.stop.is_set() or isinstance(error, Interrupted):
+                raise
+            logger.info("%s after the interruption: %s", attempt.target, error)
+            raise Interrupted(f"interrupted while {attempt.target} was worked on") from error
+
     def _without_end(self, place: TargetPlace, attempt: Attempt | None, kind: type[Result]) -> Result:
         """The result of a place on which the work did not begin, or did not end."""
         if attempt is None:
@@ -189,8 +200,7 @@ class Work:
         return kind(**attempt.values("interrupted") | {"message": message})
 
     def _failed(self, attempt: Attempt, kind: type[Result], error: ImageBuildError) -> Result:
-        if self.stop.is_set():  # a program or connection that was ended then fails in its own way
-            logger.info("%s after the interruption: %s", attempt.target, error)
+        if self.stop.is_set():
             hint = "run the command again to complete it"
             return kind(**attempt.values("interrupted") | {"message": "interrupted", "hint": hint, "exit_code": 130})
         why = {"message": error.message, "hint": error.hint or "", "exit_code": error.exit_code}

@@ -15,7 +15,7 @@ from imagebuild.publish import state as records
 from imagebuild.publish.parallel import Attempt, Work
 from imagebuild.publish.places import TargetPlace
 from imagebuild.publish.protocol import TemplateTarget
-from imagebuild.publish.results import TargetResult, TargetStatus
+from imagebuild.publish.results import TargetResult, TargetStatus, absent
 from imagebuild.publish.state import Published, StoredFile, TemplateState
 from imagebuild.publish.transfer import switch
 
@@ -41,10 +41,13 @@ class Kept:
 
 @dataclass(frozen=True, kw_only=True)
 class PruneResult(TargetResult):
-    """What was removed at one target, or would be (``planned``). Sizes are in bytes."""
+    """What was removed at one target, or would be (``planned``). Sizes are in bytes; ``known`` has the
+    names of all templates there.
+    """
 
     removed: tuple[PrunedFiles, ...] = ()
     kept: tuple[Kept, ...] = ()
+    known: tuple[str, ...] = ()
 
     @property
     def freed(self) -> int:
@@ -190,10 +193,11 @@ class _Pruning:
         return PrunedFiles(template, version, tuple(files), sum(self._stored.get(file, 0) for file in files))
 
     def _result(self, status: TargetStatus) -> PruneResult:
-        missing = self._names and not self._wanted and not self.removed
+        missing = bool(self._names) and not self._wanted and not self.removed and not self.kept
         status = "absent" if missing else status
         removed = tuple(one for one in self.removed if one.files)
-        return PruneResult(**self._attempt.values(status) | {"phase": ""}, removed=removed, kept=tuple(self.kept))
+        values = self._attempt.values(status) | {"phase": "", "message": absent(self._names) if missing else ""}
+        return PruneResult(**values, removed=removed, kept=tuple(self.kept), known=tuple(self._states))
 
 
 def _as_state(disk: str, files: Sequence[str], sizes: Mapping[str, int]) -> TemplateState:

@@ -51,6 +51,11 @@ class TargetResult:
         return self.status in _GOOD
 
 
+def absent(templates: Sequence[str]) -> str:
+    """The message of a target that has none of these templates."""
+    return f"no template {' or '.join(templates)}"
+
+
 def exit_code(results: Sequence[TargetResult]) -> int:
     """0 if all went well; 3 if no target could be used at all; else 1. All absent is a failure too."""
     failed = [one for one in results if not one.good]

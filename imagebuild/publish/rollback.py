@@ -11,7 +11,7 @@ from imagebuild.publish.places import TargetPlace
 from imagebuild.publish.protocol import TemplateTarget
 from imagebuild.publish.results import TargetResult
 from imagebuild.publish.state import Published, TemplateState
-from imagebuild.publish.transfer import read_back, switch
+from imagebuild.publish.transfer import read_back, repair_hint, switch
 
 
 def roll_back(work: Work, places: Sequence[TargetPlace], template: str, to: str = "") -> list[TargetResult]:
@@ -47,10 +47,17 @@ def _one(target: TemplateTarget, template: str, to: str, attempt: Attempt) -> Ta
 
 def _wanted(before: TemplateState, to: str, where: str) -> Published:
     name = to or before.previous
+    others = [one.version for one in before.versions if one.version != before.current]
+    if not name and others:
+        raise ImageBuildError(
+            f"the previous version of {before.template} on {where} was removed,"
+            f" or there was none before {before.current}",
+            f"choose one with --to VERSION; the newest others there are: {', '.join(others[-10:])}",
+        )
     if not name:
         raise ImageBuildError(
             f"there is no version of {before.template} on {where} before {before.current}",
-            "name one with --to; `imagebuild templates` lists them",
+            "`imagebuild publish` adds versions",
         )
     found = before.version(name)
     if found is None:
@@ -67,7 +74,7 @@ def check_stored(target: TemplateTarget, version: Published, attempt: Attempt) -
             how = "was altered: its SHA-256 is not that of what was published" if found else "is missing"
             raise ImageBuildError(
                 f"{file.name} on {target.name} {how}; {version.version} did not become current",
-                "go back to another version with --to",
+                f"go back to another version with --to; {repair_hint(version.version)}",
             )
 
 

@@ -6,6 +6,7 @@ open, the others share it (ssh_config(5), ControlMaster). The user's own configu
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 import time
@@ -124,17 +125,16 @@ def connected_by_ssh(name: str, address: SshAddress) -> Iterator[SshConnection]:
 
 def refusal(name: str, address: SshAddress, said: str) -> HostError:
     """Why ssh did not connect, from what it printed (seen with OpenSSH 9.2 and 10.0)."""
-    words = ["-p", str(address.port)] if address.port else []
-    trying = command_line("ssh", *words, *([f"{address.user}@{address.host}"] if address.user else [address.host]))
+    trying, known_hosts = _by_hand(address), one_line(address.known_hosts or "known_hosts")
     where = f"{name}: {address.host}"
     if "REMOTE HOST IDENTIFICATION HAS CHANGED" in said:
         return HostError(
-            f"{where} has another SSH host key than known_hosts says",
+            f"{where} has another SSH host key than {known_hosts} says",
             "find out why before you trust it: the host was installed again, or somebody else answers in its place",
         )
     if "Host key verification failed" in said:
         return HostError(
-            f"{where} has an SSH host key that is not in known_hosts",
+            f"{where} has an SSH host key that is not in {known_hosts}",
             f"check its fingerprint and accept it once: {trying}",
         )
     if "Permission denied" in said or "Too many authentication failures" in said:
@@ -144,6 +144,20 @@ def refusal(name: str, address: SshAddress, said: str) -> HostError:
     lines = [line for line in said.splitlines() if line.strip() and not line.startswith("Warning:")]
     last = one_line(lines[-1].removeprefix("ssh: ").strip()) if lines else "ssh ended without a message"
     return HostError(f"{name}: no SSH connection: {last}", f"try it: {trying}")
+
+
+def _by_hand(address: SshAddress) -> str:
+    """The command with which a user makes the same connection, and is asked."""
+    words: list[str | Path] = ["ssh"]
+    if address.identity is not None:
+        words += ["-i", address.identity]
+    if address.known_hosts is not None:
+        path = str(address.known_hosts)
+        plain = re.fullmatch(r"[\w./+:@,-]+", path, re.ASCII)
+        words += ["-o", f"UserKnownHostsFile={path if plain else _quoted(address.known_hosts)}"]
+    if address.port:
+        words += ["-p", str(address.port)]
+    return command_line(*words, f"{address.user}@{address.host}" if address.user else address.host)
 
 
 def on_host(connection: SshConnection | None, words: Sequence[str]) -> list[str]:

@@ -13,18 +13,28 @@ from dataclasses import asdict, astuple, dataclass, replace
 from typing import Any
 
 from imagebuild.errors import ImageBuildError, UsageError
+from imagebuild.host.hints import command_line
 from imagebuild.publish import names
 
 SCHEMA = 1
 """Incremented when a field changes its meaning or is removed."""
 LARGEST = 3 << 20
 """The most bytes of a record; libvirt passes no text of more than 4 MiB."""
+TOO_LARGE = "it is too large"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _DEFINITION = 64 << 10
 
 
 class RecordError(ImageBuildError):
     """The record of a template cannot be used; the message says why."""
+
+
+class _Flaw(ValueError):
+    """What is wrong with a record, as the end of a sentence, and what to do if that is special."""
+
+    def __init__(self, why: str, hint: str = "") -> None:
+        super().__init__(why)
+        self.why, self.hint = why, hint
 
 
 @dataclass(frozen=True)
@@ -106,42 +116,88 @@ def encoded(state: TemplateState) -> str:
     return json.dumps({"schema": SCHEMA, **asdict(state)}, indent=1, ensure_ascii=True)
 
 
-def decoded(text: str | bytes, template: str) -> TemplateState:
-    """The record of ``template`` in a text that anybody could have written. Raises RecordError."""
+def decoded(text: str | bytes, template: str, file: str = "") -> TemplateState:
+    """The record of ``template`` in a text that anybody could have written.
+
+    ``file`` is the file or object that it was read from; without one, it is from the metadata of the
+    pointer domain. Raises RecordError.
+    """
     try:
-        return _decoded(text, template)
-    except RecursionError as error:
-        raise RecordError(f"the record of the template {template} cannot be used: it is not JSON") from error
-    except (ValueError, KeyError, TypeError, UsageError) as error:
-        why = f"it has no {error}" if isinstance(error, KeyError) else str(error)
-        raise RecordError(f"the record of the template {template} cannot be used: {why}") from error
+        return _decoded(text, template, file)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, UsageError) as error:
+        raise unusable(template, file, _why(error), error.hint if isinstance(error, _Flaw) else "") from error
 
 
-def _decoded(text: str | bytes, template: str) -> TemplateState:
+def unusable(template: str, file: str, why: str, hint: str = "") -> RecordError:
+    """The error for a record in a file, or in a pointer domain's metadata; see :func:`decoded`."""
+    if file:
+        place, hint = (
+            file,
+            hint or "restore it from a backup; or move it away and publish again, without older versions",
+        )
+    else:
+        place = f"the metadata of the domain {template}"
+        hint = (
+            hint or f"restore it with virsh edit; or {command_line('virsh', 'undefine', template)}, and publish again"
+        )
+    return RecordError(f"the record of the template {template} cannot be used: {why} ({place})", hint)
+
+
+def _why(error: Exception) -> str:
+    """What is wrong with a record, without the words of the library that reads it."""
+    if isinstance(error, _Flaw):
+        return error.why
+    if isinstance(error, json.JSONDecodeError):
+        return f"it is not JSON from line {error.lineno}, column {error.colno}"
+    if isinstance(error, UnicodeError | RecursionError):
+        return "it is not JSON"
+    if isinstance(error, UsageError):
+        return f"a name in it is not valid: {error.message}"
+    return f"it has no {error.args[0]}" if isinstance(error, KeyError) else "it has a wrong value"
+
+
+def _decoded(text: str | bytes, template: str, file: str) -> TemplateState:
     if len(text) > LARGEST:
-        raise ValueError("it is too large")
+        raise _Flaw(TOO_LARGE)
     data = json.loads(text)
     if not isinstance(data, dict):
-        raise TypeError("it is not an object")
+        raise _Flaw("it is not a JSON object")
     if data["schema"] != SCHEMA:
-        raise ValueError("it was written by another version of imagebuild")
+        raise _Flaw("it was written by another version of imagebuild")
     if data["template"] != template:
-        raise ValueError("it belongs to another template")
+        raise _foreign(template, data["template"], file)
     versions = tuple(map(_published, _list(data["versions"])))
     current, previous = _name(data["current"]), _name(data["previous"]) if data["previous"] else ""
     known = [one.version for one in versions]
     if len(set(known)) != len(known) or current not in known or (previous or current) not in known:
-        raise ValueError("its versions contradict each other")
+        raise _Flaw("its versions contradict each other")
     return TemplateState(template, current, previous, versions)
+
+
+def _foreign(template: str, other: Any, file: str) -> _Flaw:
+    """The flaw of a record that is another template's."""
+    try:
+        belongs = _name(other)
+    except (UsageError, _Flaw):
+        return _Flaw("it belongs to another template")
+    if file:
+        hint = f"if the file was renamed, name it {belongs}.json again; if it is a copy, remove it"
+    else:
+        renamed, clone = (
+            command_line("virsh", "domrename", template, belongs),
+            command_line("virsh", "undefine", template),
+        )
+        hint = f"if it was renamed: {renamed}; if it is a clone: {clone}"
+    return _Flaw(f"it belongs to the template {belongs}", hint)
 
 
 def _published(data: Mapping[str, Any]) -> Published:
     definition = _text(data["definition"])
     if len(definition) > _DEFINITION:
-        raise ValueError("a definition in it is too large")
+        raise _Flaw("a definition in it is too large")
     files = tuple(map(_file, _list(data["files"])))
     if not files:
-        raise ValueError("a version in it has no file")
+        raise _Flaw("a version in it has no file")
     texts = {key: _text(data[key]) for key in ("published", "verdict", "fingerprint")}
     return Published(_name(data["version"]), files, definition, **texts, first_boot=_support(data.get("first_boot")))
 
@@ -151,7 +207,7 @@ def _support(data: Any) -> FirstBootSupport | None:
         return None
     found = FirstBootSupport(data["cloud_init"], data["systemd"], data["root_keys"])
     if not all(type(value) is kind for value, kind in zip(astuple(found), (bool, int, bool), strict=True)):
-        raise TypeError("it has a wrong value")
+        raise _Flaw("it has a wrong value")
     return found
 
 
@@ -159,9 +215,9 @@ def _file(data: Mapping[str, Any]) -> StoredFile:
     name, size, sha256 = _text(data["name"]), data["size"], _text(data["sha256"])
     known = names.parsed(name)
     if type(size) is not int or size < 0:
-        raise TypeError("a size in it is not a number")
+        raise _Flaw("a size in it is not a number")
     if not _SHA256.fullmatch(sha256) or known is None or known.digest != sha256[: names.DIGITS]:
-        raise ValueError("it names a file that is not one of a template")
+        raise _Flaw("it names a file that is not one of a template")
     return StoredFile(name, size, sha256)
 
 
@@ -171,11 +227,11 @@ def _name(value: Any) -> str:
 
 def _list(value: Any) -> list[Any]:
     if not isinstance(value, list):
-        raise TypeError("it has a wrong value")
+        raise _Flaw("it has a wrong value")
     return value
 
 
 def _text(value: Any) -> str:
     if not isinstance(value, str):
-        raise TypeError("it has a wrong value")
+        raise _Flaw("it has a wrong value")
     return value

@@ -113,11 +113,28 @@ class _Transfer:
         user = self._target.used(candidate).get(stored.name)
         if user is not None:
             raise ImageBuildError(
-                f"{stored.name} has other bytes on {self._target.name}, and {user} uses it",
-                "stop what uses it, and publish again",
+                f"{stored.name} has other bytes on {self._target.name}, and {user} uses it", _freeing(user)
             )
         self._attempt.check()
         self._target.remove(stored.name)
+
+
+def _freeing(user: str) -> str:
+    """What to do about ``user``, which targets name as in :meth:`TemplateTarget.used`."""
+    if user.startswith("perhaps "):
+        return "make it possible to look there, and publish again; or build and publish another version"
+    return (
+        "stopping is not enough: delete the machines that use it, or move them to disks without this backing file,"
+        " and publish again; or build and publish another version"
+    )
+
+
+def repair_hint(version: str) -> str:
+    """How a version gets its bytes back."""
+    return (
+        f"`imagebuild publish … --repair` with the artifact of {version} sends it again if nothing uses it,"
+        " and makes it current"
+    )
 
 
 def recorded_in(before: TemplateState | None, wanted: Publication, where: str) -> bool:

@@ -22,6 +22,7 @@ from pathlib import Path
 from imagebuild.errors import HostError, ImageBuildError, UsageError
 from imagebuild.files import remove_tree, sync
 from imagebuild.host import locks
+from imagebuild.printable import one_line
 from imagebuild.shelf import record as records
 from imagebuild.shelf.record import ShelfRecord, ShelvedFile
 from imagebuild.store import beside
@@ -150,11 +151,14 @@ class Shelf:
 
 
 @contextmanager
-def opened(root: Path) -> Iterator[Shelf]:
+def opened(root: Path, *, into_existing: bool = False) -> Iterator[Shelf]:
     """The shelf in a folder, which is created, under its lock. Raises HostError if another process has
-    the lock, UsageError if it is no place for a shelf. A new folder in which nothing was put is removed.
+    the lock, UsageError if it is no place for a shelf: a new one begins in an empty folder unless
+    ``into_existing``. A new folder in which nothing was put is removed.
     """
     own, new = root / _OWN, not root.exists()
+    if not into_existing:
+        _check_empty(root)
     try:
         root.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
@@ -179,6 +183,20 @@ def opened(root: Path) -> Iterator[Shelf]:
                     root.rmdir()
     finally:
         os.close(descriptor)
+
+
+def _check_empty(root: Path) -> None:
+    """Raise UsageError for a folder that has files and is no shelf: it may be a home directory."""
+    if os.path.lexists(root / _OWN / _RECORD) or not root.is_dir():
+        return
+    for name in sorted(path.name for path in root.iterdir()):
+        if name in _FOREIGN:
+            return  # which is refused with a message of its own
+        if name not in (_OWN, "lost+found"):
+            raise UsageError(
+                f"{root} is neither empty nor a shelf: it contains {one_line(name)}",
+                "choose a new folder, or put the shelf among these files with --into-existing",
+            )
 
 
 def _folders(root: Path) -> tuple[Path, ...]:

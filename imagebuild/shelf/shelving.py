@@ -38,7 +38,7 @@ from imagebuild.store.artifact import Artifact
 @dataclass(frozen=True)
 class ShelfOptions:
     """What a build of a shelf is asked for. ``unsigned`` permits to take the signatures from a shelf
-    that has some.
+    that has some, ``into_existing`` to begin one in a folder that has other files.
     """
 
     keep: int = 2
@@ -46,6 +46,7 @@ class ShelfOptions:
     unverified: bool = False
     unsigned: bool = False
     key: SigningKey | None = None
+    into_existing: bool = False
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def build(root: Path, artifacts: Sequence[Artifact], options: ShelfOptions, repo
     there is no room or another build is running. The shelf is then as it was before, unless replacing an
     index failed: then some are new, and all are true.
     """
-    with _room(root), on_disk.opened(root) as shelf:
+    with _room(root), on_disk.opened(root, into_existing=options.into_existing) as shelf:
         former = shelf.record()
         _check_signer(former, options)
         delivery = _Delivery()

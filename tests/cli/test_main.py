@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -121,6 +122,30 @@ def test_operations_are_listed_and_shown(imagebuild: Imagebuild) -> None:
     assert "remove-ssh-host-keys" in imagebuild("operations", "list").stdout
     assert "Parameters" in imagebuild("operations", "show", "install-packages").stdout
     assert imagebuild("operations", "show", "no-such").returncode == 2
+
+
+@pytest.mark.seconds
+@pytest.mark.parametrize("words", [["operations", "list"], ["schema"], ["build", "nothing", "--json"]])
+def test_a_full_standard_output_is_one_sentence(words: list[str]) -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "imagebuild", *words],
+            stdout=full, stderr=subprocess.PIPE, text=True, cwd=ROOT, timeout=60, check=False,
+        )  # fmt: skip
+    assert done.stderr == "imagebuild: cannot write to standard output: no space left\n"
+    assert done.returncode == 1
+
+
+@pytest.mark.seconds
+def test_publishing_with_a_full_standard_output_is_one_sentence(tmp_path: Path) -> None:
+    for words in (["templates", "--on", tmp_path], ["templates", "--on", tmp_path, "--json"]):
+        with Path("/dev/full").open("wb") as full:
+            done = subprocess.run(
+                [sys.executable, "-m", "imagebuild", *words],
+                stdout=full, stderr=subprocess.PIPE, text=True, cwd=ROOT, timeout=60, check=False,
+            )  # fmt: skip
+        assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+        assert "cannot write to standard output: no space left" in done.stderr
 
 
 def test_list_names_the_shipped_recipe(imagebuild: Imagebuild) -> None:

@@ -17,6 +17,7 @@ from screen import PATIENCE, Script, environment
 from imagebuild.cli import build_end, lines, report
 from imagebuild.cli.main import cli
 from imagebuild.cli.sections import GitHubGroups, GitLabSections, Sections, SectionSyntax
+from imagebuild.errors import HostError, Interrupted
 from imagebuild.progress import SILENT_REPORTER
 
 BAD = "n\x1b]0;t\x07\r\n::add-mask::x ##[add-mask]y"
@@ -172,6 +173,18 @@ def test_a_log_says_what_a_quiet_step_waits_for_less_and_less_often() -> None:
     assert [re.findall(r"nothing new for (\d+:\d\d)", line)[0] for line in waits] == [
         "0:30", "1:00", "2:00", "4:00", "8:00", "13:00", "18:00",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("error", "how"),
+    [(KeyboardInterrupt(), "interrupted"), (Interrupted("x"), "interrupted"), (HostError("x"), "failed")],
+)
+def test_an_interrupted_step_did_not_fail(error: BaseException, how: str) -> None:
+    log = list[str]()
+    with pytest.raises(type(error)), report.PlainReporter(log.append).step("web", "open") as step:
+        step.update("connecting")
+        raise error
+    assert log[-1].endswith(f"{how} at: connecting")
 
 
 def test_news_end_the_quiet() -> None:

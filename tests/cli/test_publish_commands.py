@@ -132,12 +132,26 @@ def test_the_record_names_files_and_no_path(fleet: Fleet) -> None:
         (["small", "--to", "all", "--canary", "0"], "at least one target"),
         (["small", "--to", "kvm1", "--canary", "first"], "none of these is among the targets of --to"),
         (["small", "--to", "all", "--keep-failed-canary"], "needs --canary"),
+        (["small", "--to", "all", "--as", ""], "'' is not a valid name of a template"),
         (["imagebuild.yaml", "--to", "all"], "is an image file without a manifest"),
+        (["imagebuild.yaml", "--to", "all"], "`imagebuild build RECIPE` makes one"),
+        ([".", "--to", "all"], "give the folder of a finished build; `imagebuild build RECIPE` makes one"),
+        (["../nothing", "--to", "all"], "`imagebuild build RECIPE` makes one"),
         (["small", "--to", "all", "--config", "none.yaml"], "none.yaml"),
     ],
 )
 def test_usage_errors(fleet: Fleet, words: list[str], wanted: str) -> None:
     assert wanted in problem(publish, *words)
+    assert all(one.calls == [] for one in fleet.hosts.values())
+
+
+@pytest.mark.parametrize("words", [["--canary", "mirror"], ["--canary", "4"], ["--dry-run", "--canary", "mirror"]])
+def test_storage_is_no_canary_to_boot(fleet: Fleet, words: list[str]) -> None:
+    (fleet.folder / "imagebuild.yaml").write_text(PROJECT + "targets:\n  mirror: {url: ./mirror}\n")
+    fleet.hosts["mirror"] = MemoryTarget("mirror")
+    said = problem(publish, "small", "--to", "all", "--canary-boot", *words)
+    assert "the canary mirror is not a libvirt host" in said
+    assert "--canary-check" in said
     assert all(one.calls == [] for one in fleet.hosts.values())
 
 
@@ -317,6 +331,64 @@ def test_templates_shows_what_is_where(fleet: Fleet) -> None:
     assert f"altered: {first}" in checked.output
     event = last(invoked(templates, "--check", "--json"))
     assert event["targets"][1]["templates"][0]["versions"][0]["drift"] == [{"file": first, "drift": "altered"}]
+
+
+def error_of(done: Result) -> tuple[str, str | None]:
+    assert isinstance(done.exception, ImageBuildError)
+    assert done.exception.exit_code == 1
+    return done.exception.message, done.exception.hint
+
+
+@pytest.mark.parametrize("json_too", [False, True])
+def test_a_template_that_no_target_has_is_an_error(fleet: Fleet, *, json_too: bool) -> None:
+    invoked(publish, "small", "--to", "kvm1,kvm2")
+    words = ["--json"] if json_too else []
+    for command in (templates, prune):
+        more = [*words, "--keep", "1", "--yes"] if command is prune else words
+        done = invoked(command, "smal", *more)
+        assert error_of(done) == ("no target has a template smal", "did you mean 'small'?")
+        assert "KiB freed" not in done.output
+        if json_too:
+            assert [one["message"] for one in last(done)["targets"]] == ["no template smal"] * 3
+        done = invoked(command, "small", "nope", "mope", *more)
+        assert error_of(done) == ("no target has a template nope or mope", "known: small")
+    assert error_of(invoked(rollback, "nope", *words))[0] == "no target has a template nope"
+    assert fleet.current == "1 1 -"
+
+
+def test_a_target_that_failed_may_have_the_template(fleet: Fleet) -> None:
+    fleet.hosts["kvm1"].failing("open")
+    done = invoked(templates, "small")
+    assert error_of(done) == (
+        "no target that answered has a template small",
+        "`imagebuild templates` shows what is where",
+    )
+    assert "kvm1: failed at open" in done.output
+    assert "kvm3: no template small" in done.output
+    for host in fleet.hosts.values():
+        host.failing("open")
+    assert invoked(templates, "small").exit_code == 3
+
+
+def test_leftovers_of_a_template_without_a_record_are_listed_and_removed(fleet: Fleet) -> None:
+    left = f"old--1--{'a' * 16}.qcow2"
+    fleet.hosts["kvm1"].files[left] = b"part"
+    shown = invoked(templates, "old")
+    assert (shown.exit_code, shown.exception) == (0, None)
+    assert f"kvm1: left over: {left}, 1 KiB; `imagebuild prune` removes it unless something uses it" in shown.output
+    fleet.hosts["kvm1"].users = {left: "vm1"}
+    assert "is used by vm1" in invoked(prune, "old", "--keep", "1", "--yes").output
+    fleet.hosts["kvm1"].users = {}
+    assert invoked(prune, "old", "--keep", "1", "--yes").exit_code == 0
+    assert left not in fleet.hosts["kvm1"].files
+
+
+def test_a_record_that_cannot_be_used_is_listed_with_a_hint(fleet: Fleet) -> None:
+    fleet.hosts["kvm1"].records["web"] = "{x"
+    done = invoked(templates, "--on", "kvm1")
+    assert done.exit_code == 1
+    assert "it is not JSON" in done.output
+    assert "kvm1: web: restore it with virsh edit" in done.output
 
 
 def test_the_schema_is_printed(fleet: Fleet) -> None:

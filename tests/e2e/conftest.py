@@ -170,7 +170,7 @@ def leftovers(project: Project) -> list[str]:
     """
     with hypervisor.connected(hide_kvm=True) as connection:
         found = [name for name in connection.names() if name.startswith("imagebuild-")]
-        found += [path for path in connection.pools().values() if Path(path).is_relative_to(project.folder.parent)]
+        found += [path for path in connection.pools().values() if Path(path).is_relative_to(project.store)]
     found += Store(project.store).runs.dead()
     found += [str(path) for path in project.store.glob("work/*")]
     found += [str(path) for path in project.store.glob("*/.*")]

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -33,6 +34,10 @@ def test_the_script_installs(project: Project, built: Ended, nothing_left: None)
                     break
                 time.sleep(0.5)
             connection.end("imagebuild-small")
+            # virt-install's, which whoever calls it by hand has to remove
+            for pool, path in connection.pools().items():
+                if place in (Path(path), *Path(path).parents):
+                    connection.forget_pool(pool)
     assert (place / "disk.raw").stat().st_blocks * 512 > 100 * 1024**2
 
 

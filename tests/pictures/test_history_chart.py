@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -131,3 +132,9 @@ def test_without_the_package(history: History, monkeypatch: pytest.MonkeyPatch) 
     assert "needs the Python package pygal" in error.message
     assert "pip install 'imagebuild[pictures]'" in str(error.hint)
     assert ran("history").exit_code == 0
+
+
+def test_the_library_does_not_stay_in_the_way_of_imports() -> None:
+    sys.modules.pop("pygal", None)
+    optional.library("pygal", "a chart")
+    assert [type(one).__name__ for one in sys.meta_path if type(one).__module__.startswith("pygal")] == []

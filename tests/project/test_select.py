@@ -106,6 +106,26 @@ def test_words_that_select_nothing(project: Project, word: str, expected: str, h
     assert (refused.value.hint or "").startswith(hint)
 
 
+def test_all_wrong_words_are_reported_together(project: Project) -> None:
+    with pytest.raises(UsageError) as refused:
+        select(project, ["zzz,kvm3", "kvm1", "label=dc3"])
+    for word in ("zzz", "kvm3", "label=dc3"):
+        assert f"--to {word}: " in refused.value.message
+    for hint in ("known: kvm2", "did you mean 'kvm", "did you mean 'dc"):
+        assert hint in str(refused.value.hint)
+
+
+def test_a_folder_without_a_slash(project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("fold").mkdir()
+    for known in (project, Project()):
+        with pytest.raises(UsageError) as refused:
+            select(known, ["fold"])
+        assert refused.value.hint == "for the folder of this name: ./fold"
+    with pytest.raises(UsageError):
+        select(project, ["x" * 5000])
+
+
 @pytest.mark.parametrize(
     ("word", "expected"),
     [

@@ -147,7 +147,7 @@ def test_a_host_without_kvm_gets_an_emulated_machine() -> None:
 
 
 def test_disks_and_images_must_match() -> None:
-    with pytest.raises(ImageBuildError, match="has 1 disks, and the version 2 images"):
+    with pytest.raises(ImageBuildError, match="has 1 disk, and the version 2 images"):
         definition.machine(published("1", disks=2), [PATH, PATH], kvm=True)
 
 

@@ -11,15 +11,17 @@ import threading
 import time
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
+from click.testing import CliRunner
 
 import imagebuild
 from imagebuild.anaconda import iso
+from imagebuild.cli.main import cli
 from imagebuild.errors import BootFailed, BootStalled, HostError, ImageBuildError, Interrupted, UsageError
 from imagebuild.host.libvirt_host import LibvirtHost
 from imagebuild.project.select import Destination
@@ -313,17 +315,71 @@ def test_a_network_that_is_not_active(target: LibvirtTarget, host: FleetHost) ->
         host.virsh("net-start", "default")
 
 
-def test_a_volume_that_was_altered_is_not_used(target: LibvirtTarget, host: FleetHost) -> None:
-    path = host.outside(current(target))
-    content = path.read_bytes()
+@contextmanager
+def altered(path: Path, content: bytes) -> Iterator[None]:
+    """A file of a version with other bytes for a while."""
+    right = path.read_bytes()
     path.chmod(0o644)
     try:
-        path.write_bytes(content + b"x")
-        with pytest.raises(ImageBuildError, match="is not what was published"):
-            instance.instantiate(target, InstanceRequest("web", "vm11"))
-    finally:
         path.write_bytes(content)
+        yield
+    finally:
+        path.write_bytes(right)
         path.chmod(0o444)
+
+
+def test_a_volume_of_another_size_is_not_used(target: LibvirtTarget, host: FleetHost) -> None:
+    path = host.outside(current(target))
+    with altered(path, path.read_bytes() + b"x"), pytest.raises(ImageBuildError, match="is not what was pub") as raised:
+        instance.instantiate(target, InstanceRequest("web", "vm11"))
+    assert "`imagebuild publish … --repair` with the artifact of 1" in (raised.value.hint or "")
+
+
+@pytest.mark.parametrize("copy", [False, True])
+def test_a_volume_with_other_bytes_is_not_used(target: LibvirtTarget, host: FleetHost, copy: bool) -> None:
+    path = host.outside(current(target))
+    wanted = InstanceRequest("web", "vm18", copy=copy)
+    with altered(path, path.read_bytes()[:-1] + b"x"):
+        with pytest.raises(ImageBuildError, match="was altered: its SHA-256") as raised:
+            instance.instantiate(target, wanted)
+        assert "--repair" in (raised.value.hint or "")
+        instance.instantiate(target, replace(wanted, verify_stored=False))
+        instance.removed(target, "vm18")
+        with LibvirtTarget("host1", entry(host, shell=False)) as plain:  # all bytes would cross the network
+            instance.instantiate(plain, wanted)
+            instance.removed(plain, "vm18")
+
+
+@pytest.mark.parametrize(
+    ("choice", "option"),
+    [(HardwareChoice(networks=("bridge=nobr",)), "--network"), (HardwareChoice(memory=1000 << 30), "--memory")],
+)
+def test_what_the_host_has_not_is_named_when_it_is_started(
+    target: LibvirtTarget, choice: HardwareChoice, option: str
+) -> None:
+    with pytest.raises(HostError, match="cannot start the domain vm19") as raised:
+        instance.instantiate(target, InstanceRequest("web", "vm19", machine=choice), start=True)
+    assert option in (raised.value.hint or ""), raised.value.message
+
+
+def test_a_machine_with_snapshots_is_not_ended(target: LibvirtTarget, host: FleetHost) -> None:
+    instance.instantiate(target, InstanceRequest("web", "vm20"))
+    # libvirt makes disks of version 2, in which QEMU keeps no bitmaps, and so no checkpoints
+    host.run("qemu-img", "amend", "-f", "qcow2", "-o", "compat=1.1", f"{target.pool.path}/vm20.qcow2")
+    host.virsh("start", "vm20")
+    host.virsh("snapshot-create-as", "vm20", "before upgrade")
+    with pytest.raises(UsageError, match=r"vm20 has 1 snapshot \(before upgrade\)") as raised:
+        instance.removed(target, "vm20")
+    assert "virsh snapshot-delete vm20 'before upgrade'" in (raised.value.hint or "")
+    assert host.virsh("domstate", "vm20").strip() == "running"
+    host.virsh("snapshot-delete", "vm20", "before upgrade")
+    host.virsh("checkpoint-create-as", "vm20", "daily")
+    with pytest.raises(UsageError, match=r"vm20 has 1 checkpoint \(daily\)"):
+        instance.removed(target, "vm20")
+    assert host.virsh("domstate", "vm20").strip() == "running"
+    host.virsh("checkpoint-delete", "vm20", "daily")
+    host.virsh("managedsave", "vm20")
+    instance.removed(target, "vm20")
 
 
 def test_only_what_was_made_here_is_removed(target: LibvirtTarget, host: FleetHost) -> None:
@@ -399,11 +455,34 @@ def test_storage_cannot_boot_anything(make_release: Callable[..., Release], tmp_
         boot_check(1, threading.Event())(place, make_release("1"))
 
 
+def write_project(folder: Path, host: FleetHost) -> None:
+    values = {"uri": host.uri, "identity_file": str(host.identity), "known_hosts_file": str(host.known_hosts)}
+    (folder / "imagebuild.yaml").write_text(json.dumps({"hosts": {"host1": values}}))
+
+
+def test_the_command_line(
+    target: LibvirtTarget, host: FleetHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_project(tmp_path, host)
+    words = ["instantiate", "web", "vm21", "--on", "host1"]
+    path = host.outside(current(target))
+    with altered(path, path.read_bytes()[:-1] + b"x"):
+        assert isinstance(CliRunner().invoke(cli, words).exception, ImageBuildError)
+        made = CliRunner().invoke(cli, [*words, "--no-verify-stored"])
+    assert made.exit_code == 0, made.output
+    assert "vm21 on host1, web 1, not started" in made.output
+    gone = CliRunner().invoke(cli, [*words, "--remove"])
+    assert gone.exit_code == 0, gone.output
+    (line,) = gone.output.splitlines()
+    assert line.split()[:2] == ["host1", "remove"]
+    assert "vm21" in line
+
+
 @pytest.mark.parametrize("seconds", [1.0, 1.5, 2.0])
 def test_ctrl_c_leaves_nothing(target: LibvirtTarget, host: FleetHost, tmp_path: Path, seconds: float) -> None:
     """A terminal sends the signal to all processes, also to those that connect to the host."""
-    values = {"uri": host.uri, "identity_file": str(host.identity), "known_hosts_file": str(host.known_hosts)}
-    (tmp_path / "imagebuild.yaml").write_text(json.dumps({"hosts": {"host1": values}}))
+    write_project(tmp_path, host)
     argv = [sys.executable, "-m", "imagebuild", "instantiate", "cloud", "vm17", "--on", "host1", "--copy", "--wait"]
     process = subprocess.Popen(
         argv, cwd=tmp_path, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,

@@ -42,7 +42,8 @@ def test_versions_are_listed(target: MemoryTarget) -> None:
     assert (done.status, done.drifted, done.leftovers) == ("read", False, ())
     assert not {"lock", "digest", "switch"} & set(target.calls)
     assert [one.template for one in seen(target, "web").templates] == ["web"]
-    assert seen(target, "mail").status == "absent"
+    absent = seen(target, "mail")
+    assert (absent.status, absent.message, absent.known) == ("absent", "no template mail", ("db", "web"))
 
 
 def test_drift_is_told_with_its_file(target: MemoryTarget) -> None:
@@ -69,6 +70,7 @@ def test_leftovers_are_listed_unless_a_record_cannot_be_read(target: MemoryTarge
     target.records["web"] = "{}"
     done = seen(target)
     assert "cannot be used" in done.templates[1].problem
+    assert "virsh undefine web" in done.templates[1].hint
     assert (done.drifted, done.leftovers) == (True, ())
 
 

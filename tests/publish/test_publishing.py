@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from imagebuild.errors import ImageBuildError
+from imagebuild.cli.report import PlainReporter
+from imagebuild.errors import HostError, ImageBuildError
 from imagebuild.progress import SILENT_REPORTER
 from imagebuild.publish import results, state
 from imagebuild.publish.canary import command_check
-from imagebuild.publish.parallel import Work
+from imagebuild.publish.parallel import Attempt, Work
 from imagebuild.publish.places import TargetPlace
 from imagebuild.publish.publishing import Canaries, Publishing
 from imagebuild.publish.release import Release
@@ -92,6 +93,10 @@ def test_an_altered_file_is_reported_and_repaired_on_request_only(target: Memory
     (done,) = go(wanted, target, repair=True)
     assert done.status == "failed"
     assert "vm1 uses it" in done.message
+    assert "stopping is not enough: delete the machines" in done.hint
+    target.users[name] = "perhaps something in the pool x, which is not active"
+    (done,) = go(wanted, target, repair=True)
+    assert "make it possible to look there" in done.hint
     target.users.clear()
     assert go(wanted, target, repair=True)[0].status == "unchanged"
     assert target.files[name] == right
@@ -241,6 +246,20 @@ def test_nothing_is_switched_after_an_interruption(call: str, tmp_path: Path) ->
     assert [one.status for one in done] == ["interrupted", "interrupted", "not started", "not started"]
     assert all(one.records == {} for one in targets)
     assert all("switch" not in one.calls for one in targets)
+
+
+def test_what_an_interruption_made_fail_is_interrupted_in_its_step_too(target: MemoryTarget) -> None:
+    log = list[str]()
+    work = Work(PlainReporter(log.append))
+
+    def one(_place: TargetPlace, attempt: Attempt) -> TargetResult:
+        attempt.enter("open", "connecting")
+        work.stop.set()
+        raise HostError("the connection was ended")
+
+    (done,) = work.each([target.place()], "publish", TargetResult, one)
+    assert (done.status, done.message, done.exit_code) == ("interrupted", "interrupted", 130)
+    assert log[-1].endswith("interrupted at: connecting")
 
 
 @pytest.mark.usefixtures("interruptible")

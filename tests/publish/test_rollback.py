@@ -61,6 +61,7 @@ def test_a_version_that_is_not_what_was_published_does_not_become_current(
     done = back(target)
     assert (done.status, done.phase) == ("failed", "check")
     assert why in done.message
+    assert "--repair` with the artifact of 2 sends it again" in done.hint
     assert target.current() == "3"
     assert back(target, "1").status == "switched"
 
@@ -70,6 +71,14 @@ def test_without_an_earlier_version_nothing_changes(tmp_path: Path) -> None:
     published(release(tmp_path, "1"), target)
     done = back(target)
     assert (done.status, done.message) == ("failed", "there is no version of web on host1 before 1")
+
+
+def test_after_the_previous_version_was_removed_the_others_are_named(target: MemoryTarget) -> None:
+    target.records["web"] = state.encoded(state.decoded(target.records["web"], "web").without("2"))
+    done = back(target)
+    assert done.message == "the previous version of web on host1 was removed, or there was none before 3"
+    assert done.hint == "choose one with --to VERSION; the newest others there are: 1"
+    assert back(target, "1").status == "switched"
 
 
 def test_a_target_without_the_template_is_no_failure_unless_all_are(target: MemoryTarget) -> None:

@@ -45,6 +45,17 @@ def test_failures_are_one_sentence(said: str, message: str) -> None:
     assert caught.value.hint
 
 
+def test_hints_have_the_files_of_the_entry() -> None:
+    given = SshAddress("host", "root", 2222, Path("/my keys/id"), Path("/srv/known_hosts"))
+    for said in ("Host key verification failed.", "Permission denied (publickey).", "Connection refused"):
+        command = "ssh -i '/my keys/id' -o UserKnownHostsFile=/srv/known_hosts -p 2222 root@host"
+        assert command in str(refusal("web1", given, said).hint)
+    for said in ("Host key verification failed.", "REMOTE HOST IDENTIFICATION HAS CHANGED"):
+        assert "/srv/known_hosts" in refusal("web1", given, said).message
+    quoted = SshAddress("host", known_hosts=Path("/my keys/100%"))
+    assert """ssh -o 'UserKnownHostsFile="/my keys/100%%"' host""" in str(refusal("web1", quoted, "").hint)
+
+
 @pytest.fixture(scope="module")
 def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FleetHost]:
     with fleet(1, folder=tmp_path_factory.mktemp("fleet")) as hosts:
@@ -77,7 +88,7 @@ def test_a_wrong_key_and_unknown_or_changed_host_keys_are_told_apart(host: Fleet
     wrong.write_text(f"[127.0.0.1]:{host.port} {key}")
     cases = {
         "accepts none of the SSH keys": address(host, identity=tmp_path / "other"),
-        "is not in known_hosts": address(host, known_hosts=empty),
+        f"is not in {empty}": address(host, known_hosts=empty),
         "another SSH host key": address(host, known_hosts=wrong),
         "Connection refused": address(host, port=1),
     }

@@ -78,6 +78,46 @@ def test_what_is_no_record_is_refused(text: str) -> None:
         decoded(text, "web")
 
 
+def refused(text: str | bytes, file: str = "") -> RecordError:
+    with pytest.raises(RecordError) as caught:
+        decoded(text, "weby", file)
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("{x", "it is not JSON from line 1, column 2"),
+        (b"\xff\xff", "it is not JSON"),
+        ("[" * 100_000, "it is not JSON"),
+        ("[]", "it is not a JSON object"),
+        ("{}", "it has no schema"),
+        ('{"schema": 1, "template": "weby", "versions": [[]]}', "it has a wrong value"),
+        ('{"schema": 1, "template": "weby", "versions": [7]}', "it has a wrong value"),
+        ('{"schema": 1, "template": ["a"]}', "it belongs to another template"),
+        ('{"schema": 1, "template": "a/b"}', "it belongs to another template"),
+        ('{"schema": 1, "template": "weby", "versions": [], "current": ".."}',
+         "a name in it is not valid: '..' is not a valid name of a template"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_a_sentence_with_the_place(text: str | bytes, why: str) -> None:
+    start = f"the record of the template weby cannot be used: {why}"
+    assert refused(text).message == f"{start} (the metadata of the domain weby)"
+    in_file = refused(text, "/srv/weby.json")
+    assert in_file.message == f"{start} (/srv/weby.json)"
+    assert "restore it from a backup" in str(in_file.hint)
+    assert "virsh undefine weby" in str(refused(text).hint)
+
+
+def test_a_renamed_or_copied_record_names_its_template() -> None:
+    text = encoded(first("web", published("1")))
+    domain, file = refused(text), refused(text, "/srv/weby.json")
+    assert "it belongs to the template web " in domain.message
+    assert domain.hint == "if it was renamed: virsh domrename weby web; if it is a clone: virsh undefine weby"
+    assert "it belongs to the template web (/srv/weby.json)" in file.message
+    assert file.hint == "if the file was renamed, name it web.json again; if it is a copy, remove it"
+
+
 KEYS = st.sampled_from(["schema", "template", "current", "previous", "versions", "files", "name"])
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),

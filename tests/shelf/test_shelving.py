@@ -211,6 +211,29 @@ def test_a_folder_of_somebody_else(shelf: Path, tmp_path: Path, name: str) -> No
     assert [path.name for path in shelf.iterdir()] == [name]
 
 
+def test_a_folder_with_other_files_needs_a_word(shelf: Path, tmp_path: Path) -> None:
+    shelf.mkdir()
+    (shelf / "lost+found").mkdir()
+    (shelf / ".shelf/incoming").mkdir(parents=True)  # of a build that was killed
+    (shelf / "letter.txt").write_text("mine")
+    before = sorted(shelf.rglob("*"))
+    web = artifact(tmp_path)
+    with pytest.raises(UsageError, match=r"neither empty nor a shelf: it contains letter\.txt"):
+        build(shelf, web)
+    assert sorted(shelf.rglob("*")) == before
+    build(shelf, web, options=ShelfOptions(into_existing=True))
+    build(shelf, artifact(tmp_path, "db"))
+    assert problems(shelf) == []
+    assert (shelf / "letter.txt").read_text() == "mine"
+
+
+def test_an_empty_folder_needs_none(shelf: Path, tmp_path: Path) -> None:
+    (shelf / "lost+found").mkdir(parents=True)
+    (shelf / ".shelf/incoming").mkdir(parents=True)
+    build(shelf, artifact(tmp_path))
+    assert problems(shelf) == []
+
+
 @pytest.mark.parametrize("content", [b"{}", b"", b"x" * 100, b'{"schema": 1, "grace": ["../x"]}'])
 def test_a_hostile_record_on_disk(shelf: Path, tmp_path: Path, content: bytes) -> None:
     build(shelf, artifact(tmp_path))

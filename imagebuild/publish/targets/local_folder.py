@@ -20,7 +20,7 @@ from imagebuild.files import sync
 from imagebuild.host import locks
 from imagebuild.publish.protocol import Progress
 from imagebuild.publish.release import ReleaseFile
-from imagebuild.publish.state import LARGEST, RecordError, StoredFile, TemplateState
+from imagebuild.publish.state import LARGEST, StoredFile, TemplateState
 from imagebuild.publish.targets.records import (
     LOCK,
     PART,
@@ -44,7 +44,7 @@ class FolderTarget:
         self.name = name
         self._folder = folder
         self._patience = patience
-        self._records = Records(name)
+        self._records = Records(name, str(folder))
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -82,7 +82,7 @@ class FolderTarget:
             with open(descriptor, "rb", closefd=False) as file:
                 content = file.read(LARGEST + 1)
         if len(content) > LARGEST:
-            raise RecordError(f"the record of the template {template} cannot be used: it is too large")
+            raise self._records.too_large(template)
         return content
 
     def stored(self) -> Mapping[str, int]:

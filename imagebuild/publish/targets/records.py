@@ -5,7 +5,7 @@ from __future__ import annotations
 from imagebuild.errors import HostError, UsageError
 from imagebuild.printable import one_line
 from imagebuild.publish import names
-from imagebuild.publish.state import TemplateState, decoded, encoded
+from imagebuild.publish.state import TOO_LARGE, RecordError, TemplateState, decoded, encoded, unusable
 
 LOCK = ".imagebuild.lock"
 """No template has a name that begins with a dot."""
@@ -42,17 +42,27 @@ def checked_file(name: str) -> str:
 
 class Records:
     """The records as this process last read or wrote them, so that no change of somebody else is
-    overwritten.
+    overwritten. ``place`` is the target's name, ``folder`` the path or URL of what the records are in,
+    for messages.
     """
 
-    def __init__(self, place: str) -> None:
+    def __init__(self, place: str, folder: str = "") -> None:
         self._place = place
+        self._folder = (folder or place).rstrip("/")
         self._seen: dict[str, bytes | None] = {}
+
+    def file(self, template: str) -> str:
+        """Where the record of a template is, for messages."""
+        return one_line(f"{self._folder}/{record_name(template)}")
+
+    def too_large(self, template: str) -> RecordError:
+        """The error for a record that is too large to be read."""
+        return unusable(template, self.file(template), TOO_LARGE)
 
     def read(self, template: str, content: bytes | None) -> TemplateState | None:
         """The record in ``content``, which is now there; None if there is none. Raises RecordError."""
         self._seen[template] = content
-        return None if content is None else decoded(content, template)
+        return None if content is None else decoded(content, template, self.file(template))
 
     def check(self, template: str, content: bytes | None) -> None:
         """Raises HostError if ``content``, which is now there, is not what was there last."""

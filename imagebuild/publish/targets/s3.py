@@ -16,7 +16,7 @@ from imagebuild.errors import HostError
 from imagebuild.project.model import StorageTarget
 from imagebuild.publish.protocol import Progress
 from imagebuild.publish.release import ReleaseFile
-from imagebuild.publish.state import LARGEST, RecordError, StoredFile, TemplateState
+from imagebuild.publish.state import LARGEST, StoredFile, TemplateState
 from imagebuild.publish.targets import lease
 from imagebuild.publish.targets.records import (
     LOCK,
@@ -43,7 +43,7 @@ class S3Target:
         self._prefix = f"{entry.parsed.path}/" if entry.parsed.path else ""
         self._client = S3Client(name, entry, folder)
         self._patience = patience
-        self._records = Records(name)
+        self._records = Records(name, entry.url)
         self._tags: dict[str, str] = {}
         self._lost = lease.Lost(name)
 
@@ -80,7 +80,7 @@ class S3Target:
             return None
         content, self._tags[template], _ = found
         if len(content) > LARGEST:
-            raise RecordError(f"the record of the template {template} cannot be used: it is too large")
+            raise self._records.too_large(template)
         return content
 
     def stored(self) -> Mapping[str, int]:

@@ -16,7 +16,7 @@ from imagebuild.errors import HostError, ImageBuildError
 from imagebuild.project.model import StorageTarget
 from imagebuild.publish.protocol import Progress
 from imagebuild.publish.release import ReleaseFile
-from imagebuild.publish.state import LARGEST, RecordError, StoredFile, TemplateState
+from imagebuild.publish.state import LARGEST, StoredFile, TemplateState
 from imagebuild.publish.targets import lease
 from imagebuild.publish.targets.records import (
     LOCK,
@@ -55,7 +55,7 @@ class SftpTarget:
             _path(folder, entry.known_hosts_file),
         )  # fmt: skip
         self._patience, self._stall = patience, stall
-        self._records = Records(name)
+        self._records = Records(name, entry.url)
         self._lost = lease.Lost(name)
         self._open: SftpSession | None = None
 
@@ -166,7 +166,7 @@ class SftpTarget:
     def _record(self, session: SftpSession, template: str) -> bytes | None:
         content = _read(session, self._at(record_name(template)), LARGEST)
         if content is not None and len(content) > LARGEST:
-            raise RecordError(f"the record of the template {template} cannot be used: it is too large")
+            raise self._records.too_large(template)
         if content is None:
             self._check_folder(session)
         return content

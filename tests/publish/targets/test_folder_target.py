@@ -14,6 +14,7 @@ from storage_driver import MIB, TEMPLATE, after, image, publish, quiet, release_
 
 from imagebuild.errors import HostError
 from imagebuild.publish.release import Release
+from imagebuild.publish.state import LARGEST, RecordError
 from imagebuild.publish.targets import local_folder as folder_module
 from imagebuild.publish.targets.local_folder import FolderTarget
 
@@ -51,6 +52,15 @@ def somebody() -> Iterator[None]:
         yield
     finally:
         os.seteuid(0)
+
+
+def test_a_broken_record_is_named_with_its_file(stored: Path) -> None:
+    (stored / "web.json").write_text("{x")
+    with pytest.raises(RecordError, match=rf"not JSON from line 1, column 2 \({stored}/web.json\)"):
+        FolderTarget("nfs", stored).state("web")
+    (stored / "web.json").write_bytes(b" " * (LARGEST + 1))
+    with pytest.raises(RecordError, match=rf"it is too large \({stored}/web.json\)"):
+        FolderTarget("nfs", stored).state("web")
 
 
 def test_published_files_are_read_only_copies(stored: Path, release: Release) -> None:
