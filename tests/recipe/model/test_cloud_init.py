@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from imagebuild.customise import registry
+from imagebuild.recipe import host_inputs
 from imagebuild.recipe.load import load
 from imagebuild.recipe.shared_identity import found_in
 from recipes import MINIMAL, problems, recipe
@@ -56,6 +58,14 @@ def test_only_one_grows_the_root_file_system() -> None:
     made = recipe("cloud_init: true\noperations: [grow-root-at-first-boot]")
     assert made.all_operations[1].params.model_dump()["growpart"] is False
     assert recipe("cloud_init: true").all_operations[0].params.model_dump()["growpart"] is True
+
+
+@pytest.mark.parametrize("base", [MINIMAL, ROCKY])
+def test_a_build_applies_them_with_the_network_of_the_recipe(base: str) -> None:
+    planned = host_inputs.planned(recipe("cloud_init: true\nnetwork: {device: ens3}\noperations: [clean-logs]", base))
+    assert [call.name for call in planned] == ["clean-logs", "set-up-cloud-init", "reset-cloud-init"]
+    assert registry.ordered(planned)[0][0].name == "set-up-cloud-init"
+    assert planned[1].params.model_dump()["device"] == "ens3"
 
 
 def test_its_instance_is_not_shared() -> None:
