@@ -26,7 +26,7 @@ from imagebuild.kickstart.render import LiveimgPayload, PackagesPayload, Payload
 from imagebuild.kickstart.rule import KickstartTarget
 from imagebuild.machine.domain_xml import definition
 from imagebuild.printable import counted
-from imagebuild.recipe import host_inputs, named_files, shared_identity
+from imagebuild.recipe import host_inputs, login, named_files, shared_identity
 from imagebuild.recipe.model.recipe import Recipe
 from imagebuild.recipe.secrets import FingerprintSecrets, SampleSecrets, Secrets
 from imagebuild.schema.rule_names import OF_RECIPES
@@ -142,18 +142,18 @@ def linted(recipe: Recipe, payload: Payload, nonce: str, secrets: Secrets) -> tu
         ignore={name: recipe.place(("lint", "ignore", name)) for name in recipe.lint.ignore if name not in OF_RECIPES},
     )
     report = report.joined([*unused_values.problems(recipe, rendered), *host_inputs.missing(recipe)])
-    return rendered, _with_identities(report, recipe)
+    report = _with_rule(report, recipe, shared_identity.NAME, shared_identity.found_in(recipe))
+    return rendered, _with_rule(report, recipe, login.NAME, login.found_in(recipe, rendered.text))
 
 
-def _with_identities(report: CheckReport, recipe: Recipe) -> CheckReport:
-    """The report with the warning about what clones would share, unless the recipe suppresses it."""
-    found = shared_identity.found_in(recipe)
-    if shared_identity.NAME not in recipe.lint.ignore:
+def _with_rule(report: CheckReport, recipe: Recipe, name: str, found: Problem | None) -> CheckReport:
+    """The report with what a rule for recipes has found, unless the recipe suppresses the rule."""
+    if name not in recipe.lint.ignore:
         return report.warned(found)
-    mark = recipe.place(("lint", "ignore", shared_identity.NAME))
+    mark = recipe.place(("lint", "ignore", name))
     if found is None:
-        return report.warned(unused(shared_identity.NAME, mark))
-    return replace(report, used=report.used | {(mark.file, mark.key, shared_identity.NAME)})
+        return report.warned(unused(name, mark))
+    return replace(report, used=report.used | {(mark.file, mark.key, name)})
 
 
 def _addresses(payload: Payload) -> frozenset[str]:

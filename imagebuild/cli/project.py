@@ -61,13 +61,16 @@ class CommandOrFile(click.ParamType[str]):
     epilog="""\b
 Examples:
   imagebuild init images
-  imagebuild init . --name web --from debian-12 --ci gitlab"""
+  imagebuild init . --name web --like debian-12 --ci gitlab
+  imagebuild init images --like debian-13-server --cloud-init"""
 )
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
 @click.option("--name", help="Name of the first image. [default: the folder's name]")
 @click.option(
-    "--from", "base", type=RecipeName(), default="debian-13", show_default=True, help="Recipe that it extends."
-)
+    "--like", "--from", "base", type=RecipeName(), default="debian-13", show_default=True,
+    help="Recipe that it extends.",
+)  # fmt: skip
+@click.option("--cloud-init", is_flag=True, help="Give the image cloud-init, for clouds and Proxmox.")
 @click.option(
     "--ci",
     type=click.Choice([*creation.CI, "none"]),
@@ -76,7 +79,7 @@ Examples:
     help="CI job to create.",
 )
 @json_option
-def init(folder: Path, name: str | None, base: str, ci: creation.Ci, as_json: bool) -> None:
+def init(folder: Path, name: str | None, base: str, ci: creation.Ci, *, cloud_init: bool, as_json: bool) -> None:
     """Create a project in FOLDER: a recipe that is ready to build, a CI job, the schema for
     editors.
 
@@ -84,7 +87,7 @@ def init(folder: Path, name: str | None, base: str, ci: creation.Ci, as_json: bo
     """
     image = one_image(base)
     name = name or folder.resolve().name
-    made = creation.create(folder, name, image.source.stem, ci, image.axes)
+    made = creation.create(folder, name, image.source.stem, ci, image.axes, cloud_init=cloud_init)
     if as_json:
         echo_data(data(ProjectCreated(name=name, files=tuple(map(str, made)))))
         return

@@ -16,7 +16,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from imagebuild.errors import Severity
-from imagebuild.recipe import shared_identity
+from imagebuild.recipe import login, shared_identity
 from imagebuild.schema.rule_names import of_kickstarts
 
 if TYPE_CHECKING:
@@ -85,8 +85,8 @@ def every() -> Iterator[Rule]:
 
 def described() -> list[DescribedRule]:
     """All rules, for kickstarts and for recipes, by name."""
-    of_recipes = DescribedRule(shared_identity.NAME, *_documented(shared_identity), shared_identity.SEVERITY)
-    return sorted((*every(), of_recipes), key=lambda one: one.name)
+    of_recipes = [DescribedRule(one.NAME, *_documented(one), one.SEVERITY) for one in (login, shared_identity)]
+    return sorted((*every(), *of_recipes), key=lambda one: one.name)
 
 
 @cache

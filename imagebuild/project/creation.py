@@ -31,11 +31,14 @@ CI = {
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
 
-def contents(name: str, base: str, ci: Ci, axes: Mapping[str, object] | None = None) -> Mapping[str, str]:
+def contents(
+    name: str, base: str, ci: Ci, axes: Mapping[str, object] | None = None, *, cloud_init: bool = False
+) -> Mapping[str, str]:
     """The files of a new project, by path. Its first recipe is ``name``, which extends the recipe
     ``base``.
 
-    ``axes`` select one of the images of a ``base`` with a matrix.
+    ``axes`` select one of the images of a ``base`` with a matrix. Without ``cloud_init``, the recipe
+    says how to log in.
     """
     sources = {
         f"recipes/{name}.yaml": "recipe.yaml",
@@ -47,9 +50,10 @@ def contents(name: str, base: str, ci: Ci, axes: Mapping[str, object] | None = N
     if ci != "none":
         sources[CI[ci]] = "Jenkinsfile" if ci == "jenkins" else f"{ci}.yml"
     skeleton = resources.files("imagebuild.skeleton")
+    login = (skeleton / ("login-cloud-init.yaml" if cloud_init else "login.yaml")).read_text(encoding="utf-8")
+    values = {"@LOGIN@\n": login, "@NAME@": name, "@BASE@": base}
     written = {
-        path: (skeleton / source).read_text(encoding="utf-8").replace("@NAME@", name).replace("@BASE@", base)
-        for path, source in sources.items()
+        path: _filled((skeleton / source).read_text(encoding="utf-8"), values) for path, source in sources.items()
     }
     if axes:
         lines = [f"  {axis}: [{json.dumps(value)}]" for axis, value in axes.items()]
@@ -59,7 +63,21 @@ def contents(name: str, base: str, ci: Ci, axes: Mapping[str, object] | None = N
     return {**written, SCHEMA: schema.text(), PROJECT_SCHEMA: project_schema.text()}
 
 
-def create(folder: Path, name: str, base: str, ci: Ci, axes: Mapping[str, object] | None = None) -> list[Path]:
+def _filled(text: str, values: Mapping[str, str]) -> str:
+    for placeholder, value in values.items():
+        text = text.replace(placeholder, value)
+    return text
+
+
+def create(
+    folder: Path,
+    name: str,
+    base: str,
+    ci: Ci,
+    axes: Mapping[str, object] | None = None,
+    *,
+    cloud_init: bool = False,
+) -> list[Path]:
     """Write a new project to ``folder`` and return its files.
 
     Raises UsageError, before anything is written, if one of the files exists.
@@ -69,7 +87,7 @@ def create(folder: Path, name: str, base: str, ci: Ci, axes: Mapping[str, object
             f"{name!r} is not a valid image name",
             "use --name with letters, digits, '.', '_' and '-'",
         )
-    files = {folder / path: text for path, text in contents(name, base, ci, axes).items()}
+    files = {folder / path: text for path, text in contents(name, base, ci, axes, cloud_init=cloud_init).items()}
     there = [str(path) for path in files if path.exists() or path.is_symlink()]
     if there:
         raise UsageError(f"already exists: {', '.join(there)}", "choose another folder, or remove them")

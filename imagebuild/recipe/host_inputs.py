@@ -29,7 +29,7 @@ def planned(recipe: Recipe) -> tuple[OperationCall, ...]:
     problems = list(missing(recipe))
     if problems:
         raise RecipeError(problems)
-    return tuple(with_paths(call, _place(recipe, at, call)) for at, call in enumerate(recipe.operations))
+    return tuple(with_paths(call, _place(recipe, at, call)) for at, call in enumerate(recipe.all_operations))
 
 
 def missing(recipe: Recipe) -> Iterator[Problem]:

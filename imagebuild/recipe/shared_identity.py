@@ -101,7 +101,7 @@ def found_in(recipe: Recipe) -> Problem | None:
 
 
 def _left(recipe: Recipe) -> Iterator[SharedIdentity]:
-    named = {call.name for call in recipe.operations}
+    named = {call.name for call in recipe.all_operations}
     packages = _packages(recipe)
     for one in IDENTITIES:
         always = not (one.packages or one.families)

@@ -11,7 +11,8 @@ from functools import cache
 from pathlib import Path
 
 SHARED_IDENTITY = "shared-identity"
-OF_RECIPES = (SHARED_IDENTITY,)
+NOBODY_CAN_LOG_IN = "nobody-can-log-in"
+OF_RECIPES = (SHARED_IDENTITY, NOBODY_CAN_LOG_IN)
 """The rules that look at the recipe itself. Its own `lint.ignore` is the place to suppress them."""
 _RULES = Path(__file__).parents[1] / "kickstart" / "rules"
 

@@ -1,3 +1,3 @@
 """Files of a new project; @NAME@ and @BASE@ are placeholders for its first image and the recipe
-that it extends.
+that it extends. @LOGIN@ is one of the files login*.yaml.
 """

@@ -18,7 +18,7 @@ FILES = {
         'os: {family: debian, version: 13, codename: trixie}\nvariables: {site: {type: text, '
         'choices: [bonn, ulm]}}\n'
         'operations: [remove-ssh-host-keys, reset-machine-id, remove-network-identity, remove-udev-rules, '
-        'remove-random-seed, remove-device-records]\n'
+        'remove-random-seed, remove-device-records, run-command: {command: passwd -d root}]\n'
     ),
     "web.yaml": "extends: base/debian.yaml\nname: web-${size}\ndescription: for ${site}\nmatrix: {size: [1, 2]}\n"
     "variables: {site: {default: ulm}}\n",

@@ -32,7 +32,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A project with a recipe that yields two images."""
     (tmp_path / "recipes").mkdir()
     head = "os: {family: debian, version: 13, codename: trixie}\ninstaller: {mirror: http://mirror.example/debian}\n"
-    head += "lint: {ignore: {shared-identity: never built}}\n"
+    head += "lint: {ignore: {shared-identity: never built, nobody-can-log-in: never built}}\n"
     (tmp_path / "recipes/web.yaml").write_text(f"name: web\n{head}")
     (tmp_path / "recipes/shop.yaml").write_text(f"name: shop-${{size}}\nmatrix: {{size: [s, l]}}\n{head}")
     monkeypatch.chdir(tmp_path)

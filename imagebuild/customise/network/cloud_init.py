@@ -29,6 +29,12 @@ _UNITS = (
 )  # fmt: skip
 CONFIGURATION = "/etc/cloud/cloud.cfg"
 _DPKG = "/var/lib/dpkg/status"
+DATASOURCES = ("NoCloud", "ConfigDrive", "OpenStack", "Ec2")
+"""What ``set-up-cloud-init`` configures by default. ConfigDrive and NoCloud are Proxmox's, too."""
+IFUPDOWN = "/etc/network/interfaces.d/50-cloud-init"
+"""What cloud-init writes for ifupdown."""
+FALLBACK = "# DHCP until cloud-init replaces this file (imagebuild)"
+"""The first line of ``IFUPDOWN`` as ``set-up-cloud-init`` writes it: nothing of one instance."""
 
 
 def look(guest: Guest) -> str:
@@ -38,8 +44,13 @@ def look(guest: Guest) -> str:
     return _not_installed(guest) or _switched_off(guest, lines) or _leaves_the_network(guest, lines)
 
 
+def is_there(guest: Guest) -> bool:
+    """Whether the guest has the program."""
+    return any(guest.real_file(path) for path in _PROGRAMS)
+
+
 def _not_installed(guest: Guest) -> str:
-    if not any(guest.real_file(path) for path in _PROGRAMS):
+    if not is_there(guest):
         return "cloud-init is not installed"
     if guest.real_file(_DPKG):
         stanza = re.search(r"^Package: cloud-init\n(?:.+\n)*?Status: (.+)$", guest.read(_DPKG, 64 << 20), re.MULTILINE)

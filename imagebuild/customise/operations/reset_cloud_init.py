@@ -6,7 +6,7 @@ for the card of that instance is removed only if cloud-init will write a new one
 if it is installed, is not disabled (by ``/etc/cloud/cloud-init.disabled``, on the kernel command
 line, or through its units), and is not configured to leave the network alone (``network: {config:
 disabled}``). Otherwise that file is the guest's only network configuration and stays;
-``remove-network-identity`` removes the addresses from it.
+``remove-network-identity`` removes the addresses from it. What ``set-up-cloud-init`` wrote stays.
 
 ``/etc/cloud`` and seeds that are part of an image stay, without the parts that belong to one
 instance: ``instance-id`` and ``local-hostname`` in the metadata of a data source, and MAAS's keys.
@@ -76,10 +76,16 @@ def apply(guest: Guest, params: NoParams) -> None:
     guest.remove(path for path in guest.sweep(*_STATE) if path not in _STAYS)
     if not why_not:
         written = [path for path in guest.real_files(_IFCFG) if guest.read(path).startswith(_HEADER)]
-        guest.remove([*guest.glob(*_WRITTEN), *written], "removed: cloud-init writes a new one")
+        of_instance = [path for path in guest.glob(*_WRITTEN) if not _is_fallback(guest, path)]
+        guest.remove([*of_instance, *written], "removed: cloud-init writes a new one")
     guest.remove(guest.glob(*_BY_ADDRESS))
     for path in cloud_init.configurations(guest):
         _without_instance(guest, path)
+
+
+def _is_fallback(guest: Guest, path: str) -> bool:
+    """Whether the image's own configuration, which ``set-up-cloud-init`` wrote, is still there."""
+    return path == cloud_init.IFUPDOWN and _plain(guest, path).startswith(cloud_init.FALLBACK)
 
 
 def _without_instance(guest: Guest, path: str) -> None:

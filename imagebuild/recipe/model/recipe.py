@@ -10,6 +10,10 @@ from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import BeforeValidator, Field, PrivateAttr, model_validator
 
+from imagebuild.customise import registry
+from imagebuild.customise.operation import OperationCall
+from imagebuild.recipe.model import cloud_init
+from imagebuild.recipe.model.cloud_init import CLOUD_INIT, CloudInit, cloud_init_findings
 from imagebuild.recipe.model.guest import Locale, Network, Os
 from imagebuild.recipe.model.installation import InstallerSettings, KickstartSettings, installer_findings
 from imagebuild.recipe.model.lint import Lint
@@ -74,6 +78,10 @@ class Recipe(Section):
         (),
         description="Operations applied to the installed disk offline: each is a name, or a name with its parameters.",
     )
+    cloud_init: Annotated[CloudInit, BeforeValidator(CLOUD_INIT)] = Field(
+        default_factory=lambda: CloudInit(enabled=False),
+        description="cloud-init, which gives each clone its values: `true`, or the keys that follow.",
+    )
     verify: Annotated[Verify, BeforeValidator(VERIFY)] = Field(
         default_factory=lambda: Verify(enabled=False),
         description="Verification of the finished image in booted clones: `true`, or the keys that follow.",
@@ -107,6 +115,7 @@ class Recipe(Section):
         wrong = [*self._package_findings(), *self._repeated(), *machine_findings(self), *user_findings(self.users)]
         wrong += tuning_findings(self.tuning, self.services, self.os, self.kernel_arguments)
         wrong += installer_findings(self.installer, self.kickstart, self.os, self.vm)
+        wrong += cloud_init_findings(self)
         if wrong:
             raise Refused(wrong)
         return self
@@ -136,7 +145,12 @@ class Recipe(Section):
         """The recipe's own packages and those that its other settings need."""
         tuned = ("tuned",) if self.tuning.tuned_profile else ()
         sudo = ("sudo",) if any(user.sudo for user in self.users) else ()
-        return tuple(dict.fromkeys((*self.packages, *tuned, *sudo)))
+        return tuple(dict.fromkeys((*self.packages, *tuned, *sudo, *cloud_init.packages(self))))
+
+    @property
+    def all_operations(self) -> tuple[OperationCall, ...]:
+        """The recipe's own operations, then those that its other settings need."""
+        return (*self.operations, *(registry.call(name, params) for name, params in cloud_init.operations(self)))
 
     @property
     def enabled_services(self) -> tuple[str, ...]:

@@ -1,0 +1,74 @@
+"""Nobody can log in to a clone of the image.
+
+Neither root nor a user has a password or an SSH key, and cloud-init is not installed, which would
+give the clone an account. A recipe says who may log in with `users` or `root`, or with
+`cloud_init: true`. Scripts and files that operations put into the guest may create accounts, so a
+recipe with such operations is not reported, and neither are the shipped recipes, which are there to
+be extended. An image whose clones get their accounts in another way, such as by `imagebuild
+instantiate`, suppresses the rule in `lint.ignore`.
+"""
+
+from __future__ import annotations
+
+import re
+
+from imagebuild.errors import Problem, Severity
+from imagebuild.recipe import folders
+from imagebuild.recipe.model.recipe import Recipe
+from imagebuild.schema import rule_names
+
+NAME = rule_names.NOBODY_CAN_LOG_IN
+SEVERITY: Severity = "warning"
+_OF_KICKSTARTS = re.compile(
+    r"^\s*(?:sshkey\s|rootpw\s(?!.*--lock)|user\s.*--password)|authorized_keys|\bchpasswd\b|\bpasswd [a-z-]",
+    re.MULTILINE,
+)
+"""What gives somebody a password or a key, as a command or in a script."""
+_MAY = (
+    "add-ssh-keys", "copy-in", "create-user", "render-template", "run-at-first-boot", "run-command", "run-script",
+    "set-password",
+)  # fmt: skip
+"""Operations that give an account a password or a key, or may do so."""
+_AGENTS = (
+    "cloud-init",
+    "google-guest-agent",
+    "ignition",
+    "waagent",
+    "WALinuxAgent",
+    "freeipa-client",
+    "ipa-client",
+    "sssd",
+)
+
+
+def found_in(recipe: Recipe, kickstart: str) -> Problem | None:
+    """The warning that nobody can log in with this rendered ``kickstart``; None if somebody can, or
+    may. Whether the recipe suppresses it is not looked at.
+    """
+    shipped = folders.shipped("recipes")
+    if shipped is not None and shipped.resolve() in recipe.source.resolve().parents:
+        return None
+    if _OF_KICKSTARTS.search(kickstart) or any(call.name in _MAY for call in recipe.operations):
+        return None
+    installed = {
+        *recipe.all_packages,
+        *(
+            name
+            for call in recipe.operations
+            if call.name.startswith("install-packages")
+            for name in getattr(call.params, "packages", ())
+        ),
+    }
+    if not installed.isdisjoint(_AGENTS):
+        return None
+    mark = recipe.place(("name",))
+    return Problem(
+        mark.file,
+        mark.value,
+        "users",
+        "nobody can log in to a clone of this image: nobody has a password or an SSH key",
+        "add users: [{name: ops, sudo: true, ssh_keys: [KEY]}], or cloud_init: true; or say why in lint.ignore:"
+        f" `{NAME}: …`",
+        NAME,
+        SEVERITY,
+    )
