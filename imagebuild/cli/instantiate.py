@@ -13,6 +13,7 @@ from imagebuild.cli.progress_options import progress_options
 from imagebuild.cli.project_options import config_option, destination_option, destinations
 from imagebuild.cli.report import JsonReporter, reporter
 from imagebuild.errors import UsageError
+from imagebuild.progress import Reporter
 from imagebuild.project.model import Host
 from imagebuild.publish import first_boot, instance
 from imagebuild.publish.instance_record import Instance, InstanceRequest, Usable
@@ -109,11 +110,7 @@ def instantiate(
     reports = reporter(as_json=as_json, quiet=False)
     with _host(on, config) as target:
         if remove:
-            with reports.step(target.name, "remove") as step:
-                instance.removed(target, name, template=template)
-                step.summary(name)
-            if isinstance(reports, JsonReporter):
-                reports.emit(InstanceRemoved(target=target.name, template=template, name=name))
+            _remove(target, template, name, reports)
             return
         with reports.step(target.name, "instantiate") as step:
             made = instance.instantiate(target, wanted, start=start or wait, update=step.update)
@@ -127,6 +124,15 @@ def instantiate(
             reports.emit(TemplateInstantiated(target=target.name, instance=made, started=start or wait, usable=seen))
         else:
             echo_lines(_lines(target.name, made, seen, started=start or wait))
+
+
+def _remove(target: LibvirtTarget, template: str, name: str, reports: Reporter) -> None:
+    """Remove a machine that was made from a template, and report it."""
+    with reports.step(target.name, "remove") as step:
+        instance.removed(target, name, template=template)
+        step.summary(name)
+    if isinstance(reports, JsonReporter):
+        reports.emit(InstanceRemoved(target=target.name, template=template, name=name))
 
 
 def _host(words: tuple[str, ...], config: Path | None) -> LibvirtTarget:
