@@ -119,6 +119,8 @@ umoci|unpacks exported container images
 virt-v2v|reads exported OVAs
 vagrant-libvirt|adds exported boxes
 graphviz|`imagebuild graph` lays out plans with its program dot
+chromium|the tests look at the page of `imagebuild page` in a browser
+chromium-driver|lets the tests control the browser
 tmux|the tests look at progress in a terminal that changes its size
 END
 }
