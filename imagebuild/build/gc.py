@@ -70,12 +70,15 @@ def collect(store: Store, *, keep: int, max_size: int | None = None, dry_run: bo
     return CollectedGarbage(tuple(removed), size)
 
 
-def versions(root: Path, store: Store, *, keep: int, dry_run: bool = False) -> list[Removed]:
+def versions(
+    root: Path, store: Store, *, keep: int, dry_run: bool = False, recipes: Collection[str] | None = None
+) -> list[Removed]:
     """Remove leftovers of killed builds below ``root``, and all versions of each image except the
-    ``keep`` newest.
+    ``keep`` newest; with ``recipes``, only of these.
     """
     removed = []
-    for folder in sorted(path for path in root.glob("*") if path.is_dir() and not path.is_symlink()):
+    folders = [path for path in root.glob("*") if path.is_dir() and not path.is_symlink()]
+    for folder in sorted(path for path in folders if recipes is None or path.name in recipes):
         output = ArtifactFolder(root, folder.name)
         with store.locked(lock_name(root, folder.name), lambda pid: None):
             for old in (*output.unfinished(), *output.superfluous(keep)):

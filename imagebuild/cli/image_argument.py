@@ -94,22 +94,14 @@ def _described(named: NamedImage, fmt: str, read: Inventory | None) -> Described
     near = named.beside
     inventory = read if near is None or near.inventory is None else near.inventory
     assert inventory is not None
-    image = DescribedImage(
+    if near is not None:
+        found = beside.described(named.images[0], near, inventory)
+        return found if read is None else replace(found, source="disk")
+    return DescribedImage(
         image=str(named.images[0]),
         format=fmt,
         file_size=named.images[0].stat().st_size,
         virtual_size=inventory.disks[0].size if inventory.disks else 0,
-        source="inventory" if read is None else "disk",
+        source="disk",
         inventory=inventory,
-    )
-    if near is None:
-        return image
-    return replace(
-        image,
-        format=near.image.format,
-        virtual_size=near.image.virtual_size,
-        recipe=near.manifest.recipe,
-        version=near.manifest.version,
-        fingerprint=near.manifest.fingerprint,
-        operations=near.manifest.operations,
     )

@@ -147,7 +147,7 @@ def _print_findings(found: Gathered, checked: list[str], notes: list[str], *, as
     printed = [_clean(problem) for problem in (found.problems() if as_json else found.described())]
     number = {kind: sum(problem.severity == kind for problem in printed) for kind in ("error", "warning")}
     if as_sarif:
-        from imagebuild.cli import sarif  # imported late: few runs need it
+        from imagebuild.kickstart import sarif  # imported late: few runs need it
 
         echo_data(sarif.log(printed, Path.cwd()), indent=1)
     elif as_json:

@@ -15,15 +15,13 @@ from imagebuild.cli.report import JsonReporter, reporter
 from imagebuild.cli.target import BUILD_FIRST, target
 from imagebuild.errors import UsageError
 from imagebuild.progress import Reporter
-from imagebuild.project.model import Host
-from imagebuild.project.select import Destination
-from imagebuild.publish import names, planning
-from imagebuild.publish.canary import CanaryCheck, all_of, command_check
-from imagebuild.publish.canary_boot import boot_check
+from imagebuild.project.load import load
+from imagebuild.publish import names, planning, preconditions
 from imagebuild.publish.opening import places
 from imagebuild.publish.parallel import Work
 from imagebuild.publish.places import TargetPlace
 from imagebuild.publish.planning import PlannedTarget
+from imagebuild.publish.preconditions import canary_places, require_hosts, require_verdict
 from imagebuild.publish.publication import Publication, publication
 from imagebuild.publish.publishing import Canaries, Publishing
 from imagebuild.publish.release import Release, release
@@ -107,54 +105,20 @@ def publish(
         names.checked(template)
     selected = destinations(to, config)
     where = places(selected)
-    first = None if canary is None else _canaries(canary, where, config)
+    first = None if canary is None else canary_places(canary, where, load(config))
     if canary_boot:
-        _require_hosts(first or (), selected)
+        require_hosts(first or (), selected, what=("--canary-boot", "--canary", "--canary-check"))
     reports = reporter(as_json=as_json, quiet=False, live_only=dry_run)
     work = Work(reports, jobs)
-    check = all_of([*_boot(canary_boot, canary_timeout, work), *_command(canary_check, canary_timeout)])
+    check = preconditions.canary_check(boot=canary_boot, command=canary_check, limit=canary_timeout, stop=work.stop)
     wanted = _publication(image, output, template or "", reports)
-    _require_verdict(wanted.release, unverified=unverified, despite_failure=despite_failure)
+    options = ("--unverified", "--despite-failure")
+    require_verdict(wanted.release, unverified=unverified, despite_failure=despite_failure, options=options)
     wanted = Publication(wanted.release, wanted.version, not no_verify_stored, repair)
     if dry_run:
         _plan(ctx, work, where, wanted)
         return
     _publish(ctx, work, where, wanted, None if first is None else Canaries(first, check, keep_failed_canary))
-
-
-def _boot(wanted: bool, limit: float, work: Work) -> Iterator[CanaryCheck]:
-    """What ``--canary-boot`` asks for."""
-    if wanted:
-        yield boot_check(limit, work.stop)
-
-
-def _command(command: str | None, limit: float) -> Iterator[CanaryCheck]:
-    """What ``--canary-check`` asks for."""
-    if command is not None:
-        yield command_check(command, limit)
-
-
-def _canaries(word: str, where: Sequence[TargetPlace], config: Path | None) -> list[TargetPlace]:
-    """The places that ``--canary`` names."""
-    if word.isdecimal() and word.isascii():
-        if not int(word):
-            raise UsageError("--canary 0: at least one target must be the canary", "leave the option out")
-        return list(where[: int(word)])
-    named = {one.name for one in destinations([word], config, "--canary")}
-    found = [place for place in where if place.name in named]
-    if not found:
-        raise UsageError(f"--canary {word}: none of these is among the targets of --to")
-    return found
-
-
-def _require_hosts(canaries: Sequence[TargetPlace], selected: Sequence[Destination]) -> None:
-    """Refuse canaries where no machine can be booted, before anything is published there."""
-    storage = {one.name for one in selected if not isinstance(one.entry, Host)}
-    if found := [one.name for one in canaries if one.name in storage]:
-        raise UsageError(
-            f"--canary-boot: the canary {found[0]} is not a libvirt host, so nothing can be booted there",
-            "name a libvirt host with --canary, or check it with --canary-check",
-        )
 
 
 def _publication(image: str, output: Path, template: str, reports: Reporter) -> Publication:
@@ -169,16 +133,6 @@ def _publication(image: str, output: Path, template: str, reports: Reporter) -> 
         found = release(artifact, template)
         step.summary(f"version {found.version}, {size(found.size)}")
     return publication(found)
-
-
-def _require_verdict(wanted: Release, *, unverified: bool, despite_failure: bool) -> None:
-    what = f"{wanted.template} {wanted.version}"
-    if wanted.verdict == "failed" and not despite_failure:
-        raise UsageError(
-            f"{what} did not pass its verification", "see verify.json in its folder; --despite-failure publishes it"
-        )
-    if wanted.verdict not in ("passed", "failed") and not unverified:
-        raise UsageError(f"{what} has not been verified", "run `imagebuild verify`; --unverified publishes it as it is")
 
 
 def _publish(

@@ -3,6 +3,7 @@
     OUTPUT/<recipe>/<version>/<recipe>.qcow2 (or other formats), <recipe>.xml, manifest.json,
                               inventory.json.gz, SHA256SUMS, kickstart.cfg, *.log
     OUTPUT/<recipe>/latest -> <version>
+    OUTPUT/<recipe>/good -> <version>      the last one that passed the gates of a nightly run
 
 A version is the date and a counter (``2026-11-22.1``). The folder is filled under a temporary name,
 fsynced and renamed; ``latest`` is switched last.
@@ -25,8 +26,9 @@ from imagebuild.files import read_record, remove_tree, sha256, sync, sync_tree
 MANIFEST = "manifest.json"
 CHECKSUMS = "SHA256SUMS"
 LATEST = "latest"
+GOOD = "good"
 _VERSION = re.compile(r"\d{4}-\d{2}-\d{2}\.\d+")
-_UNFINISHED = re.compile(rf"\.({_VERSION.pattern}|{LATEST})\.[0-9a-f]{{8}}")
+_UNFINISHED = re.compile(rf"\.({_VERSION.pattern}|{LATEST}|{GOOD})\.[0-9a-f]{{8}}")
 """Only such names may be removed: the folder may contain anything else, such as a repository."""
 
 
@@ -90,8 +92,19 @@ class ArtifactFolder:
 
     def latest(self) -> Artifact | None:
         """The artifact that ``latest`` names, if it exists and is complete."""
+        return self._named(LATEST)
+
+    def good(self) -> Artifact | None:
+        """The artifact that passed its gates last, if it exists and is complete."""
+        return self._named(GOOD)
+
+    def make_good(self, version: str) -> None:
+        """Record that a version has passed its gates."""
+        self._point(GOOD, version)
+
+    def _named(self, link: str) -> Artifact | None:
         with suppress(OSError, ValueError, KeyError, TypeError):
-            version = str((self.folder / LATEST).readlink())
+            version = str((self.folder / link).readlink())
             folder = self.folder / version
             if not _VERSION.fullmatch(version) or folder.is_symlink():
                 return None  # it points elsewhere, and is not ours
@@ -124,7 +137,7 @@ class ArtifactFolder:
             aside.chmod(stat.S_IMODE(self.folder.stat().st_mode))
             sync_tree(aside)
             aside.rename(self.folder / version)
-            self._point_latest(version)
+            self._point(LATEST, version)
         except BaseException:
             remove_tree(aside)
             with suppress(OSError):
@@ -138,15 +151,15 @@ class ArtifactFolder:
         return sorted(path for path in self.folder.glob(".*") if _UNFINISHED.fullmatch(path.name))
 
     def superfluous(self, keep: int) -> list[Path]:
-        """The folders of all versions except the ``keep`` newest; never that of ``latest``."""
+        """The folders of all versions except the ``keep`` newest; never that of ``latest`` or ``good``."""
         found = [
             path
             for path in self.folder.iterdir()
             if _VERSION.fullmatch(path.name) and path.is_dir() and not path.is_symlink()
         ]
-        latest = self.latest()
+        named = {one.folder for one in (self.latest(), self.good()) if one is not None}
         old = sorted(found, key=_version, reverse=True)[keep:]
-        return [path for path in old if latest is None or path != latest.folder]
+        return [path for path in old if path not in named]
 
     def _remove_unfinished(self) -> None:
         for left in self.unfinished():
@@ -157,10 +170,10 @@ class ArtifactFolder:
         numbers = [int(name.rpartition(".")[2]) for name in taken if name.rpartition(".")[2].isdecimal()]
         return f"{today.isoformat()}.{max(numbers, default=0) + 1}"
 
-    def _point_latest(self, version: str) -> None:
-        link = self.folder / f".latest.{secrets.token_hex(4)}"
+    def _point(self, name: str, version: str) -> None:
+        link = self.folder / f".{name}.{secrets.token_hex(4)}"
         link.symlink_to(version)
-        link.rename(self.folder / LATEST)
+        link.rename(self.folder / name)
         sync(self.folder)
 
 

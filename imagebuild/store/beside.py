@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from imagebuild.contents.described import AppliedOperation
+from imagebuild.contents.described import AppliedOperation, DescribedImage
 from imagebuild.contents.encoding import INVENTORY, LARGEST, InventoryError, unpacked
 from imagebuild.contents.inventory import Inventory
 from imagebuild.store.artifact import MANIFEST
@@ -86,6 +86,22 @@ def of(image: Path) -> tuple[Beside | None, str]:
     except InventoryError as error:
         return Beside(found, entry, None, f"{INVENTORY} beside the image is not used: {error}"), ""
     return Beside(found, entry, inventory), ""
+
+
+def described(image: Path, near: Beside, inventory: Inventory) -> DescribedImage:
+    """The image as its ``inventory`` and the manifest beside it describe it."""
+    return DescribedImage(
+        image=str(image),
+        format=near.image.format,
+        file_size=near.image.size,
+        virtual_size=near.image.virtual_size,
+        source="inventory",
+        inventory=inventory,
+        recipe=near.manifest.recipe,
+        version=near.manifest.version,
+        fingerprint=near.manifest.fingerprint,
+        operations=near.manifest.operations,
+    )
 
 
 def manifest(folder: Path) -> ArtifactEntry | None:

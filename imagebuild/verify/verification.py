@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
 from imagebuild import fingerprint
-from imagebuild.printable import one_line
+from imagebuild.junit import JunitCase, JunitSuite
+from imagebuild.junit import text as junit_text
 from imagebuild.verify import registry
 from imagebuild.verify.check import CheckCall, CheckResult
 
@@ -100,27 +100,24 @@ def for_manifest(verification: Verification) -> dict[str, Any]:
 
 
 def junit(verification: Verification) -> str:
-    """The results as JUnit XML, as CI systems read it: one test case for each check."""
-    suite = ET.Element(
-        "testsuite",
-        name=f"imagebuild verify {one_line(verification.image)}",
-        tests=str(len(verification.results)),
-        failures=str(len(verification.failed)),
-        errors="0",
-        skipped=str(sum(one.status.startswith("not") for one in verification.results)),
-        time=f"{verification.seconds:.1f}",
-        timestamp=verification.began,
+    """The results as JUnit XML: one test case for each check."""
+    suite = JunitSuite(
+        f"imagebuild verify {verification.image}",
+        verification.began,
+        verification.seconds,
+        [_case(one, verification.console) for one in verification.results],
     )
-    for one in verification.results:
-        case = ET.SubElement(suite, "testcase", classname="imagebuild.verify", name=one.name, time=f"{one.seconds:.1f}")
-        if one.status == "failed":
-            failure = ET.SubElement(case, "failure", message=one_line(one.problems[0] if one.problems else "failed"))
-            failure.text = "\n".join(
-                map(one_line, (*one.problems, *(verification.console if one.name == BOOT else ())))
-            )
-        elif one.status.startswith("not"):
-            ET.SubElement(case, "skipped", message=one_line(f"{one.status}: {one.reason}"))
-    suites = ET.Element("testsuites")
-    suites.append(suite)
-    ET.indent(suites)
-    return f"<?xml version='1.0' encoding='utf-8'?>\n{ET.tostring(suites, encoding='unicode')}\n"
+    return junit_text([suite])
+
+
+def _case(one: CheckResult, console: Sequence[str]) -> JunitCase:
+    failed = one.status == "failed"
+    details = (*one.problems, *(console if one.name == BOOT else ()))
+    return JunitCase(
+        "imagebuild.verify",
+        one.name,
+        one.seconds,
+        failure=(one.problems[0] if one.problems else "failed") if failed else "",
+        details=details if failed else (),
+        skipped=f"{one.status}: {one.reason}" if one.status.startswith("not") else "",
+    )

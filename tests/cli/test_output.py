@@ -27,12 +27,13 @@ from imagebuild.build import engine, gc
 from imagebuild.build.scheduler import Outcome
 from imagebuild.cli import build as building
 from imagebuild.cli import main as program
-from imagebuild.cli import output, report, sarif
+from imagebuild.cli import output, report
 from imagebuild.cli.options import RecipeName
 from imagebuild.cli.terminal import TerminalReporter
 from imagebuild.errors import HostError, ImageBuildError, InstallFailed, Problem
 from imagebuild.events import ArtifactReady, ErrorReported
 from imagebuild.fetch import Limits
+from imagebuild.kickstart import sarif
 from imagebuild.progress import Reporter
 from imagebuild.schema.customised import Change, CustomiseResult, OperationResult
 from imagebuild.store.history import Build, History
