@@ -86,6 +86,7 @@ _ABILITIES: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
         (*_INSTALLATION, "mmdebstrap", "mksquashfs", _KEYS, _NAMESPACE),
     ),
     ("images of the RHEL family and Fedora", ("build",), (*_INSTALLATION, "gpgv", "xorriso")),
+    ("all images of a project, every night", ("nightly",), _INSTALLATION),
     ("booted clones of an image", ("verify", "run"), _MACHINE),
     ("the disk of an image", ("scrub", "audit", "inspect", "diff"), _GUESTFS),
     ("finished images", ("export", "shelf"), ("qemu-img",)),

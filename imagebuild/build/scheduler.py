@@ -129,6 +129,16 @@ def needed(recipe: Recipe, settings: Settings) -> Room:
     return Room(memory, vcpus, engine.space_needed(outlook))
 
 
+def words(recipe: Recipe, settings: Settings, given: Mapping[str, str], *, verbose: bool = False) -> list[str]:
+    """The options with which a separate process builds ``recipe`` as this process would."""
+    made = ["--store", str(settings.store.root), "--output", str(settings.output)]
+    made += [word for name, text in given.items() if name in recipe.variables for word in ("--var", f"{name}={text}")]
+    made += ["--if-changed"] * settings.if_changed
+    made += [] if settings.max_age is None else ["--max-age", f"{settings.max_age}s"]
+    made += [] if settings.verify is None else ["--verify" if settings.verify else "--no-verify"]
+    return made + ["--refresh"] * settings.refresh + ["--verbose"] * verbose
+
+
 @dataclass
 class Builds:
     """Builds ``recipes``; ``words`` returns the options for a build, ``ended`` is called with each

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import click
@@ -108,7 +108,7 @@ def build(
     builds = scheduler.Builds(
         wanted,
         settings,
-        lambda recipe: _words(recipe, settings, given, verbose=verbose),
+        lambda recipe: scheduler.words(recipe, settings, given, verbose=verbose),
         timed,
         jobs=jobs or len(os.sched_getaffinity(0)),
         fail_fast=not keep_going,
@@ -122,16 +122,6 @@ def build(
     failures = {one.exit_code for one in outcomes if one.exit_code}
     if failures:
         sys.exit(failures.pop() if len(failures) == 1 else 1)
-
-
-def _words(recipe: Recipe, settings: Settings, given: Mapping[str, str], *, verbose: bool) -> list[str]:
-    """The options with which a separate process builds ``recipe`` as this process would."""
-    words = ["--store", str(settings.store.root), "--output", str(settings.output)]
-    words += [word for name, text in given.items() if name in recipe.variables for word in ("--var", f"{name}={text}")]
-    words += ["--if-changed"] * settings.if_changed
-    words += [] if settings.max_age is None else ["--max-age", f"{settings.max_age}s"]
-    words += [] if settings.verify is None else ["--verify" if settings.verify else "--no-verify"]
-    return words + ["--refresh"] * settings.refresh + ["--verbose"] * verbose
 
 
 def _built(recipe: Recipe, settings: Settings, reports: Reporter) -> ArtifactReady:

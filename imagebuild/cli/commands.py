@@ -68,6 +68,10 @@ _COMMANDS = {
         "Make an earlier version of TEMPLATE current again, on each target that has the template.",
     ),
     "prune": ("prune", "Show which old versions of templates can be removed, and remove them with --yes."),
+    "nightly": (
+        "nightly",
+        "Build what has changed, compare it with the last good version, and publish what passes the gates.",
+    ),
     "instantiate": ("instantiate", "Make a machine NAME from TEMPLATE, on a host where that was published."),
     "gc": ("gc", "Remove from the store what is no longer needed."),
 }

@@ -17,6 +17,7 @@ from imagebuild import events
 from imagebuild.cli import host_records, image_records, records, store_records
 from imagebuild.doctor import HostAbility, HostFinding
 from imagebuild.events import JsonLine
+from imagebuild.nightly.outcome import NightlyEnded
 from imagebuild.publish import reports
 from imagebuild.verify import verification
 
@@ -40,6 +41,7 @@ OUTPUTS: Mapping[str, Kinds] = {
     "instantiate": (*_STEPS, reports.TemplateInstantiated, reports.InstanceRemoved),
     "lint": (records.LintFinding, records.LintEnded, records.RuleDescribed),
     "list": (records.ImageListed,),
+    "nightly": (*_STEPS, NightlyEnded),
     "operations": (records.OperationDescribed,),
     "plan": (records.BuildPlanned,),
     "prune": (*_STEPS, reports.TemplatesPruned),

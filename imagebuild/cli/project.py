@@ -20,6 +20,7 @@ from imagebuild.errors import UsageError
 from imagebuild.events import data
 from imagebuild.files import write_atomically
 from imagebuild.host.hints import command_line
+from imagebuild.nightly import outcome
 from imagebuild.project import creation
 from imagebuild.project import schema as project_schema
 from imagebuild.publish import reports
@@ -108,9 +109,9 @@ and as the first line of a recipe, for editors with a YAML language server:
 @click.option(
     "--of",
     "what",
-    type=click.Choice(["recipe", "project", "verify", "publish"]),
-    help="Describe a file: a recipe, the project's file imagebuild.yaml, or verify.json of an artifact; or the last"
-    " line of the commands of publishing with --json. [default: recipe]",
+    type=click.Choice(["recipe", "project", "verify", "publish", "nightly"]),
+    help="Describe a file: a recipe, the project's file imagebuild.yaml, verify.json of an artifact, or nightly.json;"
+    " or the last line of the commands of publishing with --json. [default: recipe]",
 )
 @click.option(
     "--output",
@@ -120,7 +121,7 @@ and as the first line of a recipe, for editors with a YAML language server:
 )
 @click.option("--file", type=_FILE, help="Write the schema to this file instead of standard output.")
 def schema(
-    what: Literal["recipe", "project", "verify", "publish"] | None, output: str | None, file: Path | None
+    what: Literal["recipe", "project", "verify", "publish", "nightly"] | None, output: str | None, file: Path | None
 ) -> None:
     """Print the JSON Schema of recipes, of the project's file, or of the results of commands.
 
@@ -140,12 +141,12 @@ def schema(
         write_atomically(file, text)
 
 
-def _schema(what: Literal["recipe", "project", "verify", "publish"]) -> str:
+def _schema(what: Literal["recipe", "project", "verify", "publish", "nightly"]) -> str:
     if what == "recipe":
         return recipe_schema.text()
     if what == "project":
         return project_schema.text()
-    return _text(verification.schema() if what == "verify" else reports.schema())
+    return _text({"verify": verification, "publish": reports, "nightly": outcome}[what].schema())
 
 
 def _schema_of_output(command: str) -> str:

@@ -1,0 +1,100 @@
+"""``imagebuild nightly``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from imagebuild.build.step_cache import Settings
+from imagebuild.cli.nightly_table import summary
+from imagebuild.cli.options import (
+    RecipeName,
+    json_option,
+    log_to_stderr,
+    opened,
+    output_option,
+    store_option,
+    verbose_option,
+)
+from imagebuild.cli.output import echo, echo_lines
+from imagebuild.cli.progress_options import progress_options
+from imagebuild.cli.project_options import config_option
+from imagebuild.cli.report import JsonReporter, reporter
+from imagebuild.errors import Interrupted, UsageError
+from imagebuild.nightly import selecting, stages
+from imagebuild.nightly.building import NightlyBuilds
+from imagebuild.nightly.image_run import Surroundings
+from imagebuild.nightly.journal import Journal
+from imagebuild.nightly.running import NightlyRun
+from imagebuild.nightly.stages import Publisher
+from imagebuild.project.load import load
+
+
+@click.command(
+    epilog="""\b
+Exit codes: 0 all went well, also if nothing has changed; 1 something failed, and the summary says what;
+2 invalid usage; 3 this host cannot do it, or another nightly run is at work; 130 interrupted.
+\b
+Examples:
+  imagebuild nightly
+  imagebuild nightly debian-13 web
+  imagebuild nightly --accept web            its differences are intended: publish it
+  imagebuild nightly --json | jq 'select(.event == "nightly").failed'"""
+)
+@click.argument("images", nargs=-1, type=RecipeName(), metavar="[IMAGE]...")
+@click.option(
+    "--accept", multiple=True, metavar="IMAGE",
+    help="Accept the latest version of IMAGE, which gates have refused; repeatable.",
+)  # fmt: skip
+@config_option
+@output_option
+@store_option
+@json_option
+@progress_options
+@verbose_option
+@click.pass_context
+def nightly(
+    ctx: click.Context,
+    images: tuple[str, ...],
+    accept: tuple[str, ...],
+    config: Path | None,
+    output: Path,
+    store: Path | None,
+    as_json: bool,
+    verbose: bool,
+) -> None:
+    """Build what has changed, compare it with the last good version, and publish what passes the gates.
+
+    The section `nightly` of imagebuild.yaml says which images, and what is done with them. IMAGE is one
+    of them, or a recipe; without IMAGE, all are built. A failure stops no other image. A run that was
+    killed is completed by the next one.
+    """
+    if verbose:
+        log_to_stderr()
+    project = load(config)
+    selected = selecting.selected(project, images)
+    if unknown := [name for name in accept if name not in {one.name for one in selected.wanted}]:
+        raise UsageError(f"--accept {unknown[0]}: it is not among the images of this run")
+    kept = opened(store)
+    reports = reporter(as_json=as_json, quiet=False)
+    sign, keys = stages.signing(project)
+    around = Surroundings(
+        output=output,
+        journal=Journal(output),
+        publisher=Publisher(project, reports),
+        reports=project.folder / project.nightly.reports,
+        sign=sign,
+        keys=keys,
+        accept=frozenset(accept),
+    )
+    settings = Settings(kept, output, if_changed=project.nightly.if_changed, max_age=project.nightly.max_age)
+    shown = (lambda line: echo(line, err=True)) if verbose else None
+    done = NightlyRun(selected, around, NightlyBuilds(settings, reports, project.nightly.jobs, shown)).go()
+    if isinstance(reports, JsonReporter):
+        reports.emit(done)
+    else:
+        echo_lines(["", *summary(done)])
+    if done.outcome == "interrupted":
+        raise Interrupted("interrupted; the next run goes on from there")
+    ctx.exit(done.exit_code)

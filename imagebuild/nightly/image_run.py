@@ -1,0 +1,265 @@
+"""What a nightly run does with an image after its build: gates, signature, publishing, pruning.
+
+Each stage looks at what is there and what the journal says, and does only what is missing. So a run
+that was killed is completed by the next one.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from imagebuild.errors import ImageBuildError, Interrupted, from_os
+from imagebuild.nightly import gating, stages
+from imagebuild.nightly.building import BuiltImage, failed
+from imagebuild.nightly.journal import ImageMemory, Journal, Judgement
+from imagebuild.nightly.outcome import ImageFigures, NightlyImageResult, NightlyStage, NightlyTarget, StageName
+from imagebuild.nightly.selecting import WantedImage
+from imagebuild.nightly.stages import Publisher, Signing
+from imagebuild.publish.results import exit_code
+from imagebuild.store.artifact import MANIFEST, Artifact, ArtifactFolder
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What the images of a run share. ``sign`` is None if the project names no keys; ``keys`` identifies
+    these.
+    """
+
+    output: Path
+    journal: Journal
+    publisher: Publisher
+    reports: Path
+    sign: Signing | None = None
+    keys: str = ""
+    accept: frozenset[str] = frozenset()
+
+
+@dataclass
+class ImageRun:
+    """One image on its way; ``result`` says how it went."""
+
+    around: Surroundings
+    wanted: WantedImage
+    memory: ImageMemory
+    _stages: list[NightlyStage] = field(default_factory=list)
+    _targets: tuple[NightlyTarget, ...] = ()
+
+    def go(self, built: BuiltImage) -> None:
+        """All stages after the build, on what is there. Raises Interrupted."""
+        self._stages += built.stages
+        folder = ArtifactFolder(self.around.output, self.wanted.name)
+        newest = folder.latest()
+        if newest is None:
+            return
+        self._gates(folder, newest)
+        good = folder.good()
+        if good is None:
+            return
+        if self._sign(good) and self._publish(good):
+            self._prune(good)
+
+    def result(self, seconds: float, began: str, ended: str) -> NightlyImageResult:
+        """How it went."""
+        folder = ArtifactFolder(self.around.output, self.wanted.name)
+        newest, good = folder.latest(), folder.good()
+        last = self.memory.last or NightlyImageResult(image=self.wanted.name)
+        judgement = self.memory.judgement
+        about = judgement if judgement and newest and judgement.version == newest.version else None
+        version = newest.version if newest else ""
+        success = not any(one.status == "failed" for one in self._stages)
+        return NightlyImageResult(
+            image=self.wanted.name,
+            version=version,
+            new=bool(version) and version != last.version,
+            good=good.version if good else "",
+            previous=last.good,
+            differences=about.differences if about else (),
+            stages=tuple(self._stages),
+            targets=self._targets,
+            figures=last.figures if version and version == last.version else figures(newest),
+            seconds=round(seconds, 1),
+            last_run=began,
+            last_success=ended if success else last.last_success,
+        )
+
+    def _gates(self, folder: ArtifactFolder, newest: Artifact) -> None:
+        """Decide whether the newest version becomes the good one."""
+        good = folder.good()
+        if good is not None and good.version == newest.version:
+            self._say("gates", "unchanged")
+            return
+        if _verdict(newest) == "failed":
+            self._say("gates", "skipped", f"{newest.version} did not pass its verification")
+            return
+        with self._stage("gates") as began:
+            judgement = self._judged(newest, good)
+            if judgement.passed:
+                folder.make_good(newest.version)
+                self._say("gates", "passed", _words(judgement), since=began)
+            else:
+                self._refuse(judgement, began)
+
+    def _judged(self, newest: Artifact, good: Artifact | None) -> Judgement:
+        known = self.memory.judgement
+        against = good.version if good else ""
+        asked = (newest.version, against, self.wanted.gates)
+        if known is None or (known.version, known.against, known.gates) != asked:
+            compared = gating.judge(newest, good, self.wanted.gates)
+            gating.write(compared, self.around.reports / f"{self.wanted.name}.diff.md")
+            known = compared.judgement
+        if self.wanted.name in self.around.accept and not known.passed:
+            known = gating.accepted(known)
+        if known != self.memory.judgement:
+            self._remember(judgement=known)
+        return known
+
+    def _refuse(self, judgement: Judgement, began: float) -> None:
+        gates = ", ".join(dict.fromkeys(gate for gate, _ in judgement.fired))
+        self._stages.append(
+            NightlyStage(
+                stage="gates",
+                status="failed",
+                message=f"{judgement.version} does not pass {gates}; {judgement.against} stays the good version",
+                hint=f"if the differences are intended: imagebuild nightly --accept {self.wanted.name}",
+                details=tuple(f"{gate}: {message}" for gate, message in judgement.fired),
+                seconds=_since(began),
+                exit_code=1,
+            )
+        )
+
+    def _sign(self, good: Artifact) -> bool:
+        """Sign the good version; false if that failed."""
+        if self.around.sign is None:
+            self._say("sign", "skipped", "the project names no keys")
+            return True
+        identity = f"{good.version} {self.around.keys}"
+        if self.memory.signed == identity:
+            self._say("sign", "unchanged")
+            return True
+        with self._stage("sign") as began:
+            self.around.sign(good)
+            self._remember(signed=identity)
+            self._say("sign", "passed", since=began)
+        return self._went_well("sign")
+
+    def _publish(self, good: Artifact) -> bool:
+        """Bring the good version to the places that lack it; false if that failed anywhere."""
+        if not self.wanted.to:
+            self._say("publish", "skipped", "not asked for")
+            return False
+        publisher = self.around.publisher
+        missing = publisher.missing(self.wanted, good.version, self.memory.published)
+        names = {one.name for one in missing}
+        there = [
+            NightlyTarget(target=one.name, current=True, status="unchanged")
+            for one in self.wanted.to
+            if one.name not in names
+        ]
+        self._targets = (*there, *(NightlyTarget(target=name, current=False, status="not started") for name in names))
+        if not missing:
+            self._say("publish", "unchanged")
+            return True
+        with self._stage("publish") as began:
+            done = publisher.publish(good, self.wanted, missing)
+            keys = stages.keys(self.wanted)
+            now = {keys[one.target]: good.version for one in done if one.good}
+            old = {name: version for name, version in self.memory.published.items() if name in keys.values()}
+            self._remember(published={**old, **now})
+            by_name = {one.target: one for one in (*there, *map(stages.target_of, done))}
+            self._targets = tuple(by_name[one.name] for one in self.wanted.to)
+            bad = [one for one in self._targets if not one.current]
+            message = f"{good.version} is not current at {len(bad)} of {len(self._targets)} targets" if bad else ""
+            details = tuple(f"{one.target}: {one.status}: {one.message}" for one in bad)
+            status = "failed" if bad else "passed"
+            self._say("publish", status, message, since=began, details=details, code=exit_code(done) if bad else 0)
+        return self._went_well("publish")
+
+    def _prune(self, good: Artifact) -> None:
+        keep = self.around.publisher.project.nightly.keep.templates
+        if keep is None or self.memory.pruned == good.version:
+            return
+        with self._stage("prune") as began:
+            done = self.around.publisher.prune(self.wanted.name, self.wanted.to, keep)
+            bad = [one for one in done if not one.good]
+            if bad:
+                details = tuple(f"{one.target}: {one.phase}: {one.message}" for one in bad)
+                message = f"old versions could not be removed at {len(bad)} of {len(done)} targets"
+                self._say("prune", "failed", message, since=began, details=details, code=exit_code(done))
+            else:
+                self._remember(pruned=good.version)
+                self._say("prune", "passed", since=began)
+
+    @contextmanager
+    def _stage(self, name: StageName) -> Iterator[float]:
+        """A stage, whose errors are its result. Raises Interrupted."""
+        began = time.monotonic()
+        try:
+            yield began
+        except Interrupted:
+            raise
+        except ImageBuildError as error:
+            self._stages.append(failed(name, error, time.monotonic() - began))
+        except OSError as error:
+            self._stages.append(failed(name, from_os(error), time.monotonic() - began))
+
+    def _say(
+        self, name: StageName, status: str, message: str = "", *, since: float | None = None,
+        details: tuple[str, ...] = (), code: int = 0,
+    ) -> None:  # fmt: skip
+        seconds = 0.0 if since is None else _since(since)
+        self._stages.append(
+            NightlyStage(
+                stage=name, status=status, message=message, details=details, seconds=seconds, exit_code=code,  # type: ignore[arg-type]
+            )
+        )  # fmt: skip
+
+    def _went_well(self, name: StageName) -> bool:
+        return all(one.status != "failed" for one in self._stages if one.stage == name)
+
+    def _remember(self, **changes: object) -> None:
+        self.memory = self.around.journal.change(self.wanted.name, **changes)
+
+
+def _since(began: float) -> float:
+    return round(time.monotonic() - began, 1)
+
+
+def _words(judgement: Judgement) -> str:
+    if not judgement.against:
+        return "the first version"
+    if judgement.accepted:
+        return f"accepted: {', '.join(dict.fromkeys(gate for gate, _ in judgement.fired))}"
+    return "; ".join(judgement.differences) or "the same contents"
+
+
+def _content(artifact: Artifact) -> dict[str, object]:
+    with suppress(OSError, ValueError):
+        found = json.loads((artifact.folder / MANIFEST).read_text(encoding="utf-8"))
+        if isinstance(found, dict):
+            return found
+    return {}
+
+
+def _verdict(artifact: Artifact) -> str:
+    found = _content(artifact).get("verification")
+    return str(found.get("verdict", "")) if isinstance(found, dict) else ""
+
+
+def figures(artifact: Artifact | None) -> ImageFigures:
+    """Figures of a version, as its manifest has them."""
+    if artifact is None:
+        return ImageFigures()
+    content = _content(artifact)
+    built, packages = content.get("built"), content.get("packages")
+    images = artifact.manifest().images
+    return ImageFigures(
+        size=sum(one.size for one in images),
+        virtual_size=sum(one.virtual_size for one in images),
+        packages=len(packages) if isinstance(packages, dict) else 0,
+        built=str(built.get("ended", "")) if isinstance(built, dict) else "",
+    )
