@@ -21,6 +21,8 @@ Record = TypeVar("Record")
 
 _BLOCK = 1 << 20
 _ZEROES = bytes(_BLOCK)
+_RANDOM = 8
+"""Characters that mkstemp(3) appends to a name."""
 
 
 def write_atomically(path: Path, content: str | bytes, mode: int = 0o644) -> None:
@@ -42,6 +44,16 @@ def write_atomically(path: Path, content: str | bytes, mode: int = 0o644) -> Non
             aside.unlink()
         raise
     sync(path.parent)
+
+
+def remove_unfinished(folder: Path, *names: str) -> None:
+    """Remove what killed processes left of :func:`write_atomically`; ``names`` are patterns of the files' names.
+
+    The caller must know that nobody else writes such files there.
+    """
+    for name in names:
+        for left in folder.glob(f".{name}.{'?' * _RANDOM}"):
+            left.unlink(missing_ok=True)
 
 
 def write_record(path: Path, record: Any, mode: int = 0o644) -> None:

@@ -60,6 +60,8 @@ class Outlook:
     """The checks that the artifact must pass and has not passed yet."""
     expected_checking: float | None = None
     """Expected seconds of these checks, if an earlier artifact was verified."""
+    is_latest: bool = True
+    """Whether the artifact is the latest: it is not if its build was killed at the last moment."""
 
     @property
     def cached(self) -> int:
@@ -106,12 +108,15 @@ def planned(recipe: Recipe, settings: Settings) -> Outlook:
 
 def look_ahead(plan: Plan, settings: Settings) -> Outlook:
     """What a build of ``plan`` would do now."""
-    before = ArtifactFolder(settings.output, plan.recipe.name).latest()
-    latest = None if settings.refresh else before
+    folder = ArtifactFolder(settings.output, plan.recipe.name)
+    before = folder.latest()
     checks = verdict.wanted(plan.recipe, asked=settings.verify)
-    if latest is not None and latest.manifest().fingerprint == plan.convert.fingerprint:
-        passed = not checks or verdict.is_verified(latest, checks)
-        return Outlook(plan, latest, {}, {}, () if passed else checks, verdict.seconds(latest))
+    for made in () if settings.refresh else (before, folder.newest()):
+        if made is not None and made.manifest().fingerprint == plan.convert.fingerprint:
+            passed = not checks or verdict.is_verified(made, checks)
+            return Outlook(
+                plan, made, {}, {}, () if passed else checks, verdict.seconds(made), is_latest=made == before
+            )
     needed: list[Step] = [plan.convert]
     if not _there(settings, plan.customise):
         needed.insert(0, plan.customise)
@@ -143,6 +148,8 @@ def build(recipe: Recipe, settings: Settings, reporter: Reporter) -> Artifact:
             with log.to_file(work / "logs" / "build.log"), recorded(recipe, settings.store, run) as recording:
                 outlook = _planned(recipe, settings, reporter)
                 recording.planned(outlook.plan, outlook.to_run)
+                if outlook.artifact is not None and not outlook.is_latest:
+                    ArtifactFolder(settings.output, recipe.name).make_latest(outlook.artifact.version)
                 if outlook.artifact is not None and not outlook.checks:
                     return recording.finished(outlook.artifact)
                 _check_space(outlook, settings)

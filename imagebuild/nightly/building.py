@@ -34,7 +34,8 @@ class PlannedImage:
     @property
     def to_build(self) -> bool:
         """Whether something must run."""
-        return self.outlook is not None and (self.outlook.artifact is None or bool(self.outlook.checks))
+        found = self.outlook
+        return found is not None and (found.artifact is None or not found.is_latest or bool(found.checks))
 
     @property
     def problems(self) -> tuple[Problem, ...]:

@@ -18,6 +18,7 @@ from imagebuild.nightly import gating, stages
 from imagebuild.nightly.building import BuiltImage, failed
 from imagebuild.nightly.journal import ImageMemory, Journal, Judgement
 from imagebuild.nightly.outcome import ImageFigures, NightlyImageResult, NightlyStage, NightlyTarget, StageName
+from imagebuild.nightly.report_files import DIFFERENCE
 from imagebuild.nightly.selecting import WantedImage
 from imagebuild.nightly.stages import Publisher, Signing
 from imagebuild.publish.results import exit_code
@@ -46,6 +47,8 @@ class ImageRun:
     around: Surroundings
     wanted: WantedImage
     memory: ImageMemory
+    last: NightlyImageResult
+    """Its result in the last run that came to its end."""
     _stages: list[NightlyStage] = field(default_factory=list)
     _targets: tuple[NightlyTarget, ...] = ()
 
@@ -67,7 +70,7 @@ class ImageRun:
         """How it went."""
         folder = ArtifactFolder(self.around.output, self.wanted.name)
         newest, good = folder.latest(), folder.good()
-        last = self.memory.last or NightlyImageResult(image=self.wanted.name)
+        last = self.last
         judgement = self.memory.judgement
         about = judgement if judgement and newest and judgement.version == newest.version else None
         version = newest.version if newest else ""
@@ -110,7 +113,7 @@ class ImageRun:
         asked = (newest.version, against, self.wanted.gates)
         if known is None or (known.version, known.against, known.gates) != asked:
             compared = gating.judge(newest, good, self.wanted.gates)
-            gating.write(compared, self.around.reports / f"{self.wanted.name}.diff.md")
+            gating.write(compared, self.around.reports / f"{self.wanted.name}{DIFFERENCE}")
             known = compared.judgement
         if self.wanted.name in self.around.accept and not known.passed:
             known = gating.accepted(known)

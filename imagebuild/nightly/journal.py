@@ -1,7 +1,8 @@
 """What a nightly run remembers from one night to the next, below the folder for artifacts.
 
     OUTPUT/.nightly/lock            held while a run is at work
-    OUTPUT/.nightly/IMAGE.json      what has been done with the versions of an image
+    OUTPUT/.nightly/images/IMAGE.json    what has been done with the versions of an image
+    OUTPUT/.nightly/results.json    the last result of each image, of runs that came to their end
     OUTPUT/.nightly/collect         the store has not been pruned since something was built
 
 Each stage is recorded when it is complete, so a run that was killed is continued by the next one. A
@@ -16,15 +17,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 from imagebuild.errors import HostError, from_os
-from imagebuild.files import read_record, write_record
+from imagebuild.files import read_record, remove_unfinished, write_record
 from imagebuild.host import locks
 from imagebuild.log import logger
 from imagebuild.nightly.outcome import NightlyImageResult
 
 FOLDER = ".nightly"
-_LOCK, _COLLECT = "lock", "collect"
+_LOCK, _COLLECT, _RESULTS = "lock", "collect", "results.json"
+Record = TypeVar("Record")
 
 
 @dataclass(frozen=True)
@@ -53,14 +56,19 @@ class ImageMemory:
 
     ``signed`` identifies the version that was signed, and the keys; ``published`` has the version at each
     target, by name and address; ``pruned`` is the version after which old ones were removed at the targets.
-    ``last`` is the result of the last run that came to its end.
     """
 
     judgement: Judgement | None = None
     signed: str = ""
     published: Mapping[str, str] = field(default_factory=dict)
     pruned: str = ""
-    last: NightlyImageResult | None = None
+
+
+@dataclass(frozen=True)
+class LastResults:
+    """The last result of each image, by name. They are in one file, so that a run has ended for all or none."""
+
+    images: Mapping[str, NightlyImageResult] = field(default_factory=dict)
 
 
 class Journal:
@@ -69,12 +77,13 @@ class Journal:
     def __init__(self, output: Path) -> None:
         self._output = output
         self.folder = output / FOLDER
+        self._images = self.folder / "images"
 
     @contextmanager
     def alone(self) -> Iterator[None]:
         """Hold the lock of this folder. Raises HostError if another run holds it."""
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            self._images.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(self.folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
         except OSError as error:
             raise from_os(error, str(self.folder)) from error
@@ -92,14 +101,7 @@ class Journal:
 
     def read(self, image: str) -> ImageMemory:
         """What is remembered of an image."""
-        path = self._path(image)
-        try:
-            return read_record(path, ImageMemory)
-        except FileNotFoundError:
-            pass
-        except (OSError, ValueError) as error:
-            logger.warning("%s cannot be used: %s", path, error)
-        return ImageMemory()
+        return _read(self._path(image), ImageMemory)
 
     def write(self, image: str, memory: ImageMemory) -> None:
         """Remember it. Raises OSError."""
@@ -111,11 +113,14 @@ class Journal:
         self.write(image, memory)
         return memory
 
-    def others(self, images: frozenset[str]) -> list[NightlyImageResult]:
-        """The last results of images that are not among ``images``, as long as their artifacts are there."""
-        names = sorted(path.name.removesuffix(".json") for path in self.folder.glob("*.json"))
-        there = (self.read(name).last for name in names if name not in images and (self._output / name).is_dir())
-        return [one for one in there if one is not None]
+    def last(self) -> Mapping[str, NightlyImageResult]:
+        """The last results of all images whose artifacts are there."""
+        found = _read(self.folder / _RESULTS, LastResults).images
+        return {name: one for name, one in found.items() if (self._output / name).is_dir()}
+
+    def end(self, results: Mapping[str, NightlyImageResult]) -> None:
+        """Remember how a run ended, for these images. Raises OSError."""
+        write_record(self.folder / _RESULTS, LastResults({**self.last(), **results}))
 
     @property
     def to_collect(self) -> bool:
@@ -131,9 +136,20 @@ class Journal:
         (self.folder / _COLLECT).unlink(missing_ok=True)
 
     def _path(self, image: str) -> Path:
-        return self.folder / f"{image}.json"
+        return self._images / f"{image}.json"
 
     def _clear(self) -> None:
         """Remove what a killed run was writing: nobody else writes here."""
-        for left in self.folder.glob(".*.json.*"):
-            left.unlink(missing_ok=True)
+        for folder in (self.folder, self._images):
+            remove_unfinished(folder, "*.json")
+
+
+def _read(path: Path, kind: type[Record]) -> Record:
+    """A record; an empty one if there is none that can be used."""
+    try:
+        return read_record(path, kind)
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError) as error:
+        logger.warning("%s cannot be used: %s", path, error)
+    return kind()

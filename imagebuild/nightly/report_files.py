@@ -10,13 +10,15 @@ from pathlib import Path
 from imagebuild import junit
 from imagebuild.errors import Problem
 from imagebuild.events import data
-from imagebuild.files import write_atomically
+from imagebuild.files import remove_unfinished, write_atomically
 from imagebuild.junit import JunitCase, JunitSuite
 from imagebuild.kickstart import sarif
 from imagebuild.nightly import metrics
 from imagebuild.nightly.outcome import NightlyEnded, NightlyImageResult, NightlyStage
 
 RESULT, JUNIT, SARIF = "nightly.json", "nightly.xml", "lint.sarif"
+DIFFERENCE = ".diff.md"
+"""What the names of the differences end in."""
 _RUN = "run"
 
 
@@ -26,6 +28,13 @@ def write(folder: Path, ended: NightlyEnded, problems: Iterable[Problem]) -> Non
     log = sarif.log(problems, Path.cwd())
     write_atomically(folder / SARIF, json.dumps(log, indent=1) + "\n")
     write_result(folder, ended)
+
+
+def clear(folder: Path, metrics_file: Path | None) -> None:
+    """Remove what a killed run was writing; only one run at a time may do that."""
+    remove_unfinished(folder, RESULT, JUNIT, SARIF, f"*{DIFFERENCE}")
+    if metrics_file is not None:
+        remove_unfinished(metrics_file.parent, metrics_file.name)
 
 
 def write_result(folder: Path, ended: NightlyEnded) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
 
 import imagebuild
 from imagebuild.build import engine
@@ -44,6 +46,7 @@ class NightlyRun:
             for wanted in self.selected.wanted:
                 self.around.publisher.check(wanted)
             self._check_accepted()
+            report_files.clear(self.around.reports, self._metrics_file)
             engine.clear_dead_runs(self.builds.settings.store)
             try:
                 self._images()
@@ -96,14 +99,21 @@ class NightlyRun:
         self.build(to_build, replace(self.builds, reporter=failing), ended)
 
     def _is_new(self, name: str, version: str) -> bool:
-        last = self.around.journal.read(name).last
-        return last is None or last.version != version
+        return self._last(name).version != version
+
+    def _last(self, name: str) -> NightlyImageResult:
+        """The result of an image in the last run that came to its end."""
+        return self._before.get(name) or NightlyImageResult(image=name)
+
+    @cached_property
+    def _before(self) -> Mapping[str, NightlyImageResult]:
+        return self.around.journal.last()
 
     def _after_build(self, planned: PlannedImage, built: BuiltImage) -> None:
         """All further stages of an image; its result is known even if it is interrupted."""
         name = planned.wanted.name
         begin = time.monotonic()
-        image = ImageRun(self.around, planned.wanted, self.around.journal.read(name))
+        image = ImageRun(self.around, planned.wanted, self.around.journal.read(name), self._last(name))
         try:
             image.go(built)
         finally:
@@ -112,7 +122,7 @@ class NightlyRun:
     def _broken(self, broken: BrokenImage) -> None:
         if isinstance(broken.error, RecipeError):
             self._problems += broken.error.problems
-        last = self.around.journal.read(broken.name).last or NightlyImageResult(image=broken.name)
+        last = self._last(broken.name)
         stage = building.failed("recipe", broken.error)
         self._results[broken.name] = replace(
             last, new=False, previous=last.good, stages=(stage,), targets=(), seconds=0.0, last_run=self._began
@@ -142,16 +152,15 @@ class NightlyRun:
         result = self._ended()
         folder = self.around.reports
         self._stage("reports", lambda: report_files.write(folder, result, self._problems), only_failure=True)
-        if self.config.metrics is not None:
-            self._stage("metrics", lambda: self._write_metrics(self._ended()), only_failure=True)
+        self._write_metrics()
         before = self._ended()
         ran = hooks.run(self.config.hooks, before, self.around.publisher.project.folder, self.builds.reporter)
         self._stages += ran
-        if any(one.status == "failed" for one in ran) and self.config.metrics is not None:
-            self._stage("metrics", lambda: self._write_metrics(self._ended()), only_failure=True)
+        if any(one.status == "failed" for one in ran):
+            self._write_metrics()
         result = self._ended()
         self._stage("reports", lambda: report_files.write_result(folder, result), only_failure=True)
-        self._stage("journal", self._remember, only_failure=True)
+        self._stage("journal", lambda: self.around.journal.end(self._results), only_failure=True)
         return self._ended()
 
     def _interrupted(self) -> NightlyEnded:
@@ -160,16 +169,18 @@ class NightlyRun:
         self._stage("reports", lambda: report_files.write(self.around.reports, result, self._problems))
         return self._ended("interrupted")
 
-    def _remember(self) -> None:
-        for one in self.selected.wanted:
-            if one.name in self._results:
-                self.around.journal.change(one.name, last=self._results[one.name])
+    def _write_metrics(self) -> None:
+        """Write the metrics, if they are asked for."""
+        path = self._metrics_file
+        if path is not None:
+            others = [one for name, one in self._before.items() if name not in self._results]
+            ended = self._ended()
+            self._stage("metrics", lambda: report_files.write_metrics(path, ended, others), only_failure=True)
 
-    def _write_metrics(self, ended: NightlyEnded) -> None:
-        assert self.config.metrics is not None
-        path = self.around.publisher.project.folder / self.config.metrics
-        others = self.around.journal.others(frozenset(self._results))
-        report_files.write_metrics(path, ended, others)
+    @property
+    def _metrics_file(self) -> Path | None:
+        name = self.config.metrics
+        return None if name is None else self.around.publisher.project.folder / name
 
     def _ended(self, outcome: RunOutcome | None = None) -> NightlyEnded:
         images = tuple(self._results[name] for name in self._order() if name in self._results)

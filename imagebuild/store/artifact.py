@@ -94,17 +94,33 @@ class ArtifactFolder:
         """The artifact that ``latest`` names, if it exists and is complete."""
         return self._named(LATEST)
 
+    def newest(self) -> Artifact | None:
+        """The newest version, if it is complete: newer than ``latest`` if a build was killed just before it
+        switched that.
+        """
+        found = max(self._versions(), key=_version, default=None)
+        return None if found is None else self._complete(found.name)
+
     def good(self) -> Artifact | None:
         """The artifact that passed its gates last, if it exists and is complete."""
         return self._named(GOOD)
+
+    def make_latest(self, version: str) -> None:
+        """Complete what a killed build began: make this version ``latest``."""
+        self._point(LATEST, version)
 
     def make_good(self, version: str) -> None:
         """Record that a version has passed its gates."""
         self._point(GOOD, version)
 
     def _named(self, link: str) -> Artifact | None:
+        with suppress(OSError):
+            return self._complete(str((self.folder / link).readlink()))
+        return None
+
+    def _complete(self, version: str) -> Artifact | None:
+        """The artifact of a version, if all its images are there."""
         with suppress(OSError, ValueError, KeyError, TypeError):
-            version = str((self.folder / link).readlink())
             folder = self.folder / version
             if not _VERSION.fullmatch(version) or folder.is_symlink():
                 return None  # it points elsewhere, and is not ours
@@ -112,6 +128,16 @@ class ArtifactFolder:
             if all(_is_whole(folder, image) for image in artifact.manifest().images):
                 return artifact
         return None
+
+    def _versions(self) -> list[Path]:
+        """The folders of all versions."""
+        with suppress(FileNotFoundError):
+            return [
+                path
+                for path in self.folder.iterdir()
+                if _VERSION.fullmatch(path.name) and path.is_dir() and not path.is_symlink()
+            ]
+        return []
 
     @contextmanager
     def new(self, today: date) -> Iterator[Artifact]:
@@ -152,13 +178,8 @@ class ArtifactFolder:
 
     def superfluous(self, keep: int) -> list[Path]:
         """The folders of all versions except the ``keep`` newest; never that of ``latest`` or ``good``."""
-        found = [
-            path
-            for path in self.folder.iterdir()
-            if _VERSION.fullmatch(path.name) and path.is_dir() and not path.is_symlink()
-        ]
         named = {one.folder for one in (self.latest(), self.good()) if one is not None}
-        old = sorted(found, key=_version, reverse=True)[keep:]
+        old = sorted(self._versions(), key=_version, reverse=True)[keep:]
         return [path for path in old if path not in named]
 
     def _remove_unfinished(self) -> None:

@@ -1,0 +1,18 @@
+"""A project in an empty folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.nightly.nightly_site import NightlySite
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> NightlySite:
+    folder = tmp_path / "project"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    monkeypatch.delenv("IMAGEBUILD_CONFIG", raising=False)
+    return NightlySite(folder)

@@ -1,0 +1,282 @@
+"""Nightly runs: what is built, compared, refused, published, and what stays."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from imagebuild.errors import HostError, UsageError
+from imagebuild.nightly.journal import Journal
+from tests.nightly.nightly_site import IMAGES, PACKAGES, NightlySite, of, words
+
+
+def current(site: NightlySite, name: str) -> list[str]:
+    """The version that is current at each target."""
+    found = []
+    for place in ("t1", "t2"):
+        path = site.folder / place / f"{name}.json"
+        found.append(json.loads(path.read_text())["current"] if path.exists() else "-")
+    return found
+
+
+def good(site: NightlySite, name: str) -> str:
+    return str((site.folder / "artifacts" / name / "good").readlink())
+
+
+def rewrite(site: NightlySite, old: str, new: str) -> None:
+    """Change the project's file."""
+    path = site.folder / "imagebuild.yaml"
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+
+
+def test_the_four_nights(site: NightlySite) -> None:
+    """Everything, nothing, one package, one gate: as in the issue of a user who wants exactly this."""
+    site.write(*IMAGES)
+    first = site.run()
+    assert (first.exit_code, first.outcome, first.changed, first.failed) == (0, "success", IMAGES, ())
+    assert [words(first, name)["publish"] for name in IMAGES] == ["passed"] * 4
+    assert site.built == list(IMAGES)
+
+    second = site.run()
+    assert (second.exit_code, second.changed, site.built) == (0, (), [])
+    assert all(words(second, name)["publish"] == words(second, name)["build"] == "unchanged" for name in IMAGES)
+    assert all(target.current for one in second.images for target in one.targets)
+
+    site.change("beta", "another")
+    site.packages["beta"] = {**PACKAGES, "vim": "2:9.2"}
+    third = site.run()
+    assert (third.exit_code, third.changed, site.built) == (0, ("beta",), ["beta"])
+    assert of(third, "beta").differences[0] == "packages: 1 upgraded"
+    assert "vim" in (site.folder / "reports/beta.diff.md").read_text()
+    assert current(site, "beta") == ["2026-11-29.2"] * 2
+
+    site.change("delta", "another")
+    site.packages["delta"] = {"bash": "5.2.37-2"}
+    fourth = site.run()
+    assert (fourth.exit_code, fourth.outcome, fourth.changed, fourth.failed) == (1, "failure", (), ("delta",))
+    refused = of(fourth, "delta")
+    assert (refused.version, refused.good, good(site, "delta")) == ("2026-11-29.2", "2026-11-29.1", "2026-11-29.1")
+    assert refused.failed[0].details == ("package-removed: 1 package is removed: vim",)
+    assert current(site, "delta") == ["2026-11-29.1"] * 2
+
+    fifth = site.run()  # it is not built again, and not forgotten
+    assert (fifth.exit_code, fifth.failed, site.built) == (1, ("delta",), [])
+    accepted = site.run(accept=["delta"])
+    assert (accepted.exit_code, accepted.changed, site.built) == (0, ("delta",), [])
+    assert current(site, "delta") == [good(site, "delta")] * 2 == ["2026-11-29.2"] * 2
+
+
+def test_a_version_is_compared_with_the_last_good_one(site: NightlySite) -> None:
+    """Not with the one that was refused last night."""
+    site.write("alpha")
+    site.mib["alpha"] = 10
+    assert site.run().exit_code == 0
+    site.change("alpha", "2")
+    site.mib["alpha"] = 12
+    assert words(site.run(), "alpha")["gates"] == "failed"
+    site.change("alpha", "3")
+    site.mib["alpha"] = 12
+    ended = site.run()
+    assert words(ended, "alpha")["gates"] == "failed"
+    assert good(site, "alpha") == "2026-11-29.1"
+    site.change("alpha", "4")
+    site.mib["alpha"] = 10
+    assert of(site.run(), "alpha").good == "2026-11-29.4"
+
+
+def test_changed_gates_are_held_again(site: NightlySite) -> None:
+    site.write("alpha")
+    site.run()
+    site.change("alpha", "2")
+    site.packages["alpha"] = {"bash": "5.2.37-2"}
+    assert site.run().exit_code == 1
+    rewrite(site, ", package-removed", "")
+    ended = site.run()
+    assert (ended.exit_code, site.built, ended.changed) == (0, [], ("alpha",))
+
+
+def test_only_what_was_refused_can_be_accepted(site: NightlySite) -> None:
+    site.write("alpha")
+    site.run()
+    with pytest.raises(UsageError, match="no gate has refused"):
+        site.run(accept=["alpha"])
+
+
+def test_one_failure_stops_nothing_else(site: NightlySite) -> None:
+    site.write(*IMAGES)
+    site.broken.add("alpha")
+    site.unusable.add("beta")
+    (site.folder / "recipes/gamma.yaml").write_text("name: gamma\nos: 3\n")
+    ended = site.run()
+    assert ended.exit_code == 1
+    assert ended.failed == ("alpha", "beta", "gamma")
+    assert of(ended, "alpha").failed[0].details == ("E: 404",)
+    assert words(ended, "beta") == {"build": "passed", "verify": "failed"}
+    assert "gamma.yaml:2" in of(ended, "gamma").failed[0].details[0]
+    assert current(site, "delta") == ["2026-11-29.1"] * 2
+    sarif = json.loads((site.folder / "reports/lint.sarif").read_text())
+    assert any(one["level"] == "error" for one in sarif["runs"][0]["results"])
+
+
+def test_a_failed_build_leaves_the_good_version_published(site: NightlySite) -> None:
+    site.write("alpha")
+    site.run()
+    site.change("alpha", "2")
+    site.broken.add("alpha")
+    ended = site.run()
+    assert (ended.exit_code, words(ended, "alpha")["build"], words(ended, "alpha")["publish"]) == (
+        1, "failed", "unchanged",
+    )  # fmt: skip
+    site.broken.clear()
+    assert site.run().changed == ("alpha",)
+
+
+def test_what_a_target_lacks_is_sent_the_next_night(site: NightlySite) -> None:
+    site.write("alpha")
+    (site.folder / "t2").rmdir()
+    (site.folder / "t2").write_text("in the way")
+    ended = site.run()
+    assert (ended.exit_code, [one.current for one in of(ended, "alpha").targets]) == (1, [True, False])
+    assert of(ended, "alpha").failed[0].details[0].startswith("t2: failed: ")
+    (site.folder / "t2").unlink()
+    (site.folder / "t2").mkdir()
+    ended = site.run()
+    assert (ended.exit_code, [one.status for one in of(ended, "alpha").targets]) == (0, ["unchanged", "switched"])
+
+
+def test_a_rollback_by_hand_stays(site: NightlySite) -> None:
+    """Targets are not even read if nothing is new."""
+    site.write("alpha")
+    site.run()
+    record = site.folder / "t1/alpha.json"
+    record.write_text(record.read_text().replace("2026-11-29.1", "2026-11-28.7"))
+    before = record.read_text()
+    assert site.run().exit_code == 0
+    assert record.read_text() == before
+
+
+def test_a_canary_that_is_not_good_stops_the_others(site: NightlySite) -> None:
+    site.write("alpha")
+    site.run()
+    site.change("alpha", "2")
+    text = (site.folder / "imagebuild.yaml").read_text()
+    (site.folder / "imagebuild.yaml").write_text(
+        text.replace("to: [all]", "to: [all], canary: t2, canary_check: exit 3")
+    )
+    ended = site.run()
+    assert (ended.exit_code, current(site, "alpha")) == (1, ["2026-11-29.1"] * 2)
+    assert {one.status for one in of(ended, "alpha").targets} == {"rolled back", "not started"}
+    rewrite(site, "exit 3", "test $IMAGEBUILD_HOST = t2")
+    assert site.run().exit_code == 0
+    assert current(site, "alpha") == ["2026-11-29.2"] * 2
+
+
+def test_what_was_not_verified_is_published_only_if_the_project_says_so(site: NightlySite) -> None:
+    site.write("alpha")
+    rewrite(site, ", unverified: true", "")
+    ended = site.run()
+    assert (ended.exit_code, current(site, "alpha")) == (1, ["-", "-"])
+    assert "nightly.publish.unverified: true" in of(ended, "alpha").failed[0].hint
+
+
+def test_old_versions_go_and_the_good_one_stays(site: NightlySite) -> None:
+    site.write("alpha", more="  keep: {versions: 1, templates: 1}\n")
+    for number in range(1, 4):
+        site.change("alpha", str(number))
+        assert site.run().exit_code == 0
+    site.packages["alpha"] = {}
+    for number in range(4, 6):
+        site.change("alpha", str(number))
+        assert site.run().exit_code == 1
+    there = sorted(path.name for path in (site.folder / "artifacts/alpha").iterdir() if not path.is_symlink())
+    assert there == ["2026-11-29.3", "2026-11-29.5"]
+    assert good(site, "alpha") == "2026-11-29.3"
+    assert [path.name.split("--")[1] for path in (site.folder / "t1").glob("*.qcow2")] == ["2026-11-29.3"]
+
+
+def test_a_second_run_says_who_is_at_work(site: NightlySite) -> None:
+    site.write("alpha")
+    with (
+        Journal(site.folder / "artifacts").alone(),
+        pytest.raises(HostError, match=rf"another nightly run is at work in .* \(process {os.getpid()}, since "),
+    ):
+        site.run()
+    assert site.run().exit_code == 0
+
+
+def test_damaged_records_cost_only_time(site: NightlySite) -> None:
+    site.write("alpha")
+    site.run()
+    (site.folder / "artifacts/.nightly/images/alpha.json").write_text("{")
+    ended = site.run()
+    assert (ended.exit_code, site.built, of(ended, "alpha").targets[0].status) == (0, [], "unchanged")
+
+
+def test_images_that_a_run_leaves_out_keep_their_metrics(site: NightlySite) -> None:
+    site.write("alpha", "beta")
+    site.run()
+    site.run("beta")
+    assert 'image_success{image="alpha"} 1' in (site.folder / "images.prom").read_text()
+    with pytest.raises(UsageError, match="bta is not among the images of nightly"):
+        site.run("bta")
+
+
+def test_nothing_to_build_is_an_error(site: NightlySite) -> None:
+    with pytest.raises(UsageError, match="there is no recipe"):
+        site.run()
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        ("[gone]", "there is no recipe 'gone'"),
+        ("[{recipe: alpha, only: [alpah]}]", "yields no image 'alpah'"),
+        ("[{recipe: alpha, variables: {site: x}}]", "has no variable 'site'"),
+    ],
+)
+def test_a_wrong_entry_is_the_failure_of_that_entry(site: NightlySite, images: str, message: str) -> None:
+    site.write("alpha", more=f"  images: {images}\n")
+    ended = site.run()
+    assert (ended.exit_code, message in ended.images[0].failed[0].message) == (1, True)
+
+
+def test_a_place_that_does_not_exist_is_refused_before_anything_is_built(site: NightlySite) -> None:
+    site.write("alpha", more="  images: [{recipe: alpha, to: [t3]}]\n")
+    with pytest.raises(UsageError, match=r"nightly\.publish\.to t3: there is no host, target or group"):
+        site.run()
+    assert not (site.folder / "artifacts").exists()
+
+
+def test_an_image_may_be_published_nowhere(site: NightlySite) -> None:
+    site.write("alpha", more="  images: [{recipe: alpha, to: []}]\n")
+    assert words(site.run(), "alpha")["publish"] == "skipped"
+
+
+def test_an_interruption_leaves_a_report_and_the_next_run_goes_on(site: NightlySite) -> None:
+    site.write(*IMAGES)
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    run = site.prepared()
+    run.build = interrupted
+    ended = run.go()
+    assert (ended.outcome, ended.exit_code) == ("interrupted", 130)
+    assert json.loads((site.folder / "reports/nightly.json").read_text())["outcome"] == "interrupted"
+    assert site.run().changed == IMAGES
+
+
+def test_a_full_disk_is_reported(site: NightlySite, monkeypatch: pytest.MonkeyPatch) -> None:
+    site.write("alpha")
+
+    def full(path: Path, *_: object) -> None:
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr("imagebuild.nightly.report_files.write_atomically", full)
+    ended = site.run()
+    assert ended.exit_code == 3
+    assert {one.stage for one in ended.stages} >= {"reports", "metrics"}
