@@ -27,6 +27,7 @@ ROOMS = (
     "files",
     "junit",
     "fingerprint",
+    "trace",
     "contents",
     "host",
     "image",
