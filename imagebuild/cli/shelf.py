@@ -17,10 +17,10 @@ from imagebuild.cli.report import reporter
 from imagebuild.cli.target import target
 from imagebuild.errors import UsageError
 from imagebuild.events import data
+from imagebuild.host.gpg import signing_key
 from imagebuild.printable import counted
 from imagebuild.shelf import shelving, virt_builder
 from imagebuild.shelf.shelving import BuiltShelf, ShelfOptions
-from imagebuild.shelf.signing import signing_key
 from imagebuild.store.artifact import LATEST, Artifact
 
 

@@ -21,6 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from imagebuild.errors import HostError, ImageBuildError, UsageError
+from imagebuild.host.gpg import SigningKey
 from imagebuild.image import disk_image
 from imagebuild.printable import counted
 from imagebuild.progress import Progress, Reporter
@@ -31,7 +32,6 @@ from imagebuild.shelf.changes import Arrival
 from imagebuild.shelf.entry import Entry, entry
 from imagebuild.shelf.on_disk import IMAGES, Shelf
 from imagebuild.shelf.record import ShelfRecord, ShelvedFile
-from imagebuild.shelf.signing import SigningKey
 from imagebuild.store.artifact import Artifact
 
 
