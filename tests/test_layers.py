@@ -40,6 +40,7 @@ ROOMS = (
     "migration",
     "recipe",
     "project",
+    "trust",
     "kickstart",
     "machine",
     "step",
