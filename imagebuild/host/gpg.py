@@ -49,7 +49,7 @@ class SigningKey:
         except CommandFailed as error:
             raise ImageBuildError(
                 f"gpg did not sign with the key {self.fingerprint}: {error.message}",
-                "if the key has a passphrase, give a file that contains it: --passphrase-file, or passphrase_file of trust.sums",
+                "if the key has a passphrase, give a file with it: --passphrase-file, or trust.sums.passphrase_file",
             ) from error
 
     def public(self, result: Path) -> None:

@@ -74,7 +74,7 @@ def text(envelope: Envelope) -> bytes:
 
 def valid(envelope: Envelope, keys: Sequence[VerificationKey]) -> tuple[VerificationKey, ...]:
     """Those of the keys that have signed the envelope, whether they are accepted today or not."""
-    from securesystemslib.exceptions import VerificationError
+    from securesystemslib.exceptions import UnverifiedSignatureError
 
     found = []
     for one in keys:
@@ -83,7 +83,7 @@ def valid(envelope: Envelope, keys: Sequence[VerificationKey]) -> tuple[Verifica
             continue
         try:
             one.key.verify_signature(signature, envelope.pae())
-        except VerificationError:
+        except UnverifiedSignatureError:
             continue
         found.append(one)
     return tuple(found)
@@ -96,7 +96,7 @@ def why_not(envelope: Envelope, keys: Sequence[VerificationKey]) -> str:
         return "it has no signature"
     if found := [known[keyid] for keyid in envelope.signatures if keyid in known]:
         return f"the signature by the key {found[0]} does not fit: it was changed after it was signed"
-    unknown = ", ".join(short(keyid) for keyid in list(envelope.signatures)[:3])
+    unknown = ", ".join(short(keyid) for keyid in list(envelope.signatures)[:3] if keyid)
     return f"it is signed with an unknown key ({unknown})" if unknown else "its signature names no key"
 
 

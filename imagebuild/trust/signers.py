@@ -59,6 +59,8 @@ def _in_memory(sign: SignWith, folder: Path) -> tuple[Signer, VerificationKey]:
             b"ENCRYPTED" in content or isinstance(error, TypeError) or "password" in str(error).lower()
         ):
             hint = "it is encrypted: set trust.sign.passphrase"
+        elif isinstance(error, UnsupportedAlgorithm):
+            hint = "if it is in OpenSSH's format and has a passphrase, add it to an SSH agent, and use trust.sign.agent"
         elif word is not None:
             hint = "is the passphrase right, and is it an Ed25519 or ECDSA key?"
         raise UsageError(f"the private key in {sign.key} cannot be used", hint) from None
