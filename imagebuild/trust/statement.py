@@ -13,8 +13,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import imagebuild
-
 STATEMENT = "https://in-toto.io/Statement/v1"
 PREDICATE = "https://slsa.dev/provenance/v1"
 BUILD_TYPE = "urn:imagebuild:build:1"
@@ -94,7 +92,8 @@ def _dependencies(manifest: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 def _run(manifest: Mapping[str, Any], builder_id: str) -> dict[str, Any]:
     built = manifest.get("built") or {}
-    versions = {"imagebuild": manifest.get("imagebuild") or imagebuild.__version__, **(manifest.get("tools") or {})}
+    tool = {"imagebuild": manifest["imagebuild"]} if manifest.get("imagebuild") else {}
+    versions = {**tool, **(manifest.get("tools") or {})}
     metadata = {
         "invocationId": manifest.get("run") or f"{manifest['name']}/{manifest['version']}",
         "startedOn": _time(built.get("began")),
