@@ -38,5 +38,5 @@ def of(file: Path) -> RecipeRepository | None:
 
 def _git(file: Path, *words: str) -> str:
     # no lock in somebody's repository, and no program that its configuration names
-    argv = ["git", "--no-optional-locks", "-c", "core.fsmonitor=false", "-C", file.absolute().parent, *words]
+    argv = ["git", "--no-optional-locks", "-c", "core.fsmonitor=false", "-C", str(file.absolute().parent), *words]
     return run(argv, timeout=_TIMEOUT).stdout.strip()
