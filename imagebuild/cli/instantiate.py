@@ -21,7 +21,7 @@ from imagebuild.publish.instance_record import Instance, InstanceRequest, Usable
 from imagebuild.publish.instance_xml import HardwareChoice
 from imagebuild.publish.libvirt_target import LibvirtTarget
 from imagebuild.publish.reports import InstanceRemoved, TemplateInstantiated
-from imagebuild.publish.signed import gate
+from imagebuild.publish.signed import acceptance
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -110,7 +110,7 @@ def instantiate(
     values = first_boot.read(hostname, ssh_keys, user_data, meta_data, network_config)
     machine = HardwareChoice(memory, vcpus, networks)
     wanted = InstanceRequest(template, name, version, copy, disk_size, machine, values, not no_verify_stored)
-    accepted = None if remove else gate(load(config))
+    accepted = None if remove else acceptance(load(config))
     if accepted is not None and no_verify_stored:
         raise UsageError(
             "--no-verify-stored: the project names keys, so the files must be read before they are used",

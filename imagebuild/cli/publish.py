@@ -29,7 +29,7 @@ from imagebuild.publish.publication import Publication, publication
 from imagebuild.publish.publishing import Canaries, Publishing
 from imagebuild.publish.release import Release, release
 from imagebuild.publish.reports import ReleasePlanned, ReleasePublished
-from imagebuild.publish.signed import Gate, gate
+from imagebuild.publish.signed import Acceptance, acceptance
 from imagebuild.store.artifact import Artifact
 
 
@@ -116,7 +116,7 @@ def publish(
     reports = reporter(as_json=as_json, quiet=False, live_only=dry_run)
     work = Work(reports, jobs)
     check = all_of([*_boot(canary_boot, canary_timeout, work), *_command(canary_check, canary_timeout)])
-    accepted = gate(load(config))
+    accepted = acceptance(load(config))
     wanted = _publication(image, output, template or "", reports, accepted)
     _require_verdict(wanted.release, unverified=unverified, despite_failure=despite_failure)
     rising = accepted is not None
@@ -162,7 +162,9 @@ def _require_hosts(canaries: Sequence[TargetPlace], selected: Sequence[Destinati
         )
 
 
-def _publication(image: str, output: Path, template: str, reports: Reporter, accepted: Gate | None) -> Publication:
+def _publication(
+    image: str, output: Path, template: str, reports: Reporter, accepted: Acceptance | None
+) -> Publication:
     artifact = target(image, output, finished=True)
     if not isinstance(artifact, Artifact):
         raise UsageError(

@@ -22,7 +22,7 @@ from imagebuild.publish import names
 from imagebuild.publish.parallel import Work
 from imagebuild.publish.reports import TemplateRolledBack
 from imagebuild.publish.rollback import roll_back
-from imagebuild.publish.signed import gate
+from imagebuild.publish.signed import acceptance
 
 
 @click.command(
@@ -64,7 +64,7 @@ def rollback(
         names.checked(version, "version")
     reports = reporter(as_json=as_json, quiet=False)
     work = Work(reports, jobs)
-    done = roll_back(work, places_on(on, config), template, version, gate(load(config)))
+    done = roll_back(work, places_on(on, config), template, version, acceptance(load(config)))
     there = any(one.good and one.status != "absent" for one in done)
     error = unknown_templates(done, (template,), (template,) if there else ())
     if isinstance(reports, JsonReporter):

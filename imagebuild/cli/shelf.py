@@ -21,7 +21,7 @@ from imagebuild.events import data
 from imagebuild.host.gpg import signing_key
 from imagebuild.printable import counted
 from imagebuild.project.load import load
-from imagebuild.publish.signed import gate
+from imagebuild.publish.signed import acceptance
 from imagebuild.shelf import shelving, virt_builder
 from imagebuild.shelf.shelving import BuiltShelf, ShelfOptions
 from imagebuild.store.artifact import LATEST, Artifact
@@ -104,7 +104,7 @@ def build(
     if key is not None and unsigned:
         raise UsageError("--sign and --unsigned are mutually exclusive")
     found = [_artifact(name, output) for name in images] or _all(output, drop)
-    accepted = gate(load(config))
+    accepted = acceptance(load(config))
     with nullcontext() if key is None else signing_key(key, gpg_home, passphrase_file) as signer:
         options = ShelfOptions(keep, drop, unverified, unsigned, signer, into_existing, accepted)
         done = shelving.build(folder, found, options, reporter(as_json=as_json, quiet=False))

@@ -24,7 +24,7 @@ from imagebuild.project.load import load
 from imagebuild.publish.overview import ListedTarget, ListedTemplate, ListedVersion, overview
 from imagebuild.publish.parallel import Work
 from imagebuild.publish.reports import TemplatesListed
-from imagebuild.publish.signed import gate
+from imagebuild.publish.signed import acceptance
 
 _UNLESS_USED = "`imagebuild prune` removes it unless something uses it"
 _HEAD = ("TARGET", "TEMPLATE", "VERSION", "STATE", "PUBLISHED", "SIZE", "VERDICT", "")
@@ -67,7 +67,7 @@ def templates(
     wanted = template_names(templates)
     reports = reporter(as_json=as_json, quiet=False, live_only=True)
     work = Work(reports, jobs)
-    accepted = gate(load(config)) if check else None
+    accepted = acceptance(load(config)) if check else None
     done = overview(work, places_on(on, config), wanted, check=check, accepted=accepted)
     files = [left.file for one in done for left in one.leftovers]
     error = unknown_templates(done, wanted, (name for one in done for name in one.known), files)

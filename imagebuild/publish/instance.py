@@ -22,7 +22,7 @@ from imagebuild.publish.instance_making import Making
 from imagebuild.publish.instance_record import Instance, InstanceRequest, Usable
 from imagebuild.publish.instance_xml import HardwareChoice
 from imagebuild.publish.libvirt_target import LibvirtTarget
-from imagebuild.publish.signed import Gate
+from imagebuild.publish.signed import Acceptance
 from imagebuild.publish.state import Published
 from imagebuild.publish.undo import all_or_nothing
 from imagebuild.publish.usable import Update
@@ -43,7 +43,7 @@ def instantiate(
     *,
     start: bool = False,
     update: Update = _silent,
-    accepted: Gate | None = None,
+    accepted: Acceptance | None = None,
 ) -> Instance:
     """Make a machine, and start it if wanted. If anything fails, nothing of it is left. The version must
     be signed if ``accepted`` says by whom.
@@ -185,7 +185,7 @@ def _belongs(volume: str, name: str) -> bool:
     return re.fullmatch(rf"{re.escape(name)}(?:(?:-disk[0-9]+)?\.qcow2|-seed\.iso)", volume) is not None
 
 
-def _version(target: LibvirtTarget, wanted: InstanceRequest, accepted: Gate | None) -> Published:
+def _version(target: LibvirtTarget, wanted: InstanceRequest, accepted: Acceptance | None) -> Published:
     state = target.state(names.checked(wanted.template))
     if state is None:
         raise UsageError(

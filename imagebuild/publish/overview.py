@@ -11,7 +11,7 @@ from imagebuild.publish.parallel import Attempt, Work
 from imagebuild.publish.places import TargetPlace
 from imagebuild.publish.protocol import TemplateTarget
 from imagebuild.publish.results import TargetResult, TargetStatus, absent
-from imagebuild.publish.signed import Gate
+from imagebuild.publish.signed import Acceptance
 from imagebuild.publish.state import Published, RecordError, TemplateState
 from imagebuild.publish.transfer import read_back
 from imagebuild.trust.checking import NotTrusted
@@ -91,7 +91,7 @@ def overview(
     templates: Sequence[str],
     *,
     check: bool,
-    accepted: Gate | None = None,
+    accepted: Acceptance | None = None,
 ) -> list[ListedTarget]:
     """What is at each place of these templates, or of all. With ``check``, all files are read back, and
     each version must be what was signed if ``accepted`` says by whom.
@@ -115,7 +115,7 @@ class _Look:
         attempt: Attempt,
         *,
         check: bool,
-        accepted: Gate | None = None,
+        accepted: Acceptance | None = None,
     ) -> None:
         self._target = target
         self._names = tuple(templates)

@@ -12,13 +12,13 @@ from imagebuild.publish.parallel import Attempt, Work
 from imagebuild.publish.places import TargetPlace
 from imagebuild.publish.protocol import TemplateTarget
 from imagebuild.publish.results import TargetResult
-from imagebuild.publish.signed import Gate
+from imagebuild.publish.signed import Acceptance
 from imagebuild.publish.state import Published, TemplateState
 from imagebuild.publish.transfer import read_back, repair_hint, switch
 
 
 def roll_back(
-    work: Work, places: Sequence[TargetPlace], template: str, to: str = "", accepted: Gate | None = None
+    work: Work, places: Sequence[TargetPlace], template: str, to: str = "", accepted: Acceptance | None = None
 ) -> list[TargetResult]:
     """Go back at each place to the version ``to``, or else to the previous one, which must be signed if
     ``accepted`` says by whom. That somebody has gone back is recorded.
@@ -36,7 +36,7 @@ def roll_back(
     return work.each(places, "rollback", TargetResult, one)
 
 
-def _one(target: TemplateTarget, template: str, to: str, attempt: Attempt, accepted: Gate | None) -> TargetResult:
+def _one(target: TemplateTarget, template: str, to: str, attempt: Attempt, accepted: Acceptance | None) -> TargetResult:
     attempt.enter("read", "reading the record")
     before = target.state(template)
     if before is None:

@@ -27,7 +27,7 @@ _AGAIN = "sign its artifact with `imagebuild attest`, and publish it again"
 
 
 @dataclass(frozen=True)
-class Gate:
+class Acceptance:
     """What a project accepts. ``recipes`` is template → recipe where the names differ."""
 
     policy: Policy
@@ -38,15 +38,15 @@ class Gate:
         return self.recipes.get(template, template)
 
 
-def gate(project: Project) -> Gate | None:
+def acceptance(project: Project) -> Acceptance | None:
     """What a project accepts; None if it names no keys. Raises UsageError for a key that cannot be used."""
     trust = project.trust
     if trust is None or not trust.keys:
         return None
-    return Gate(policy(trust, project.folder), trust.templates)
+    return Acceptance(policy(trust, project.folder), trust.templates)
 
 
-def checked(release: Release, artifact: Artifact, accepted: Gate) -> Release:
+def checked(release: Release, artifact: Artifact, accepted: Acceptance) -> Release:
     """A release whose artifact was signed, with its provenance. Raises NotTrusted; images that were read
     for the release are not read again.
     """
@@ -62,7 +62,7 @@ def checked(release: Release, artifact: Artifact, accepted: Gate) -> Release:
     return replace(release, provenance=envelope.packed(found.envelope, release.definition.encode()))
 
 
-def verified(version: Published, template: str, where: str, accepted: Gate) -> Published:
+def verified(version: Published, template: str, where: str, accepted: Acceptance) -> Published:
     """A version as it was signed: with the definition that follows from the signed one, whatever the
     record says. Raises NotTrusted. The files themselves are not read.
     """
@@ -96,7 +96,7 @@ def verified(version: Published, template: str, where: str, accepted: Gate) -> P
     return replace(version, definition=ET.tostring(made, encoding="unicode"))
 
 
-def problem(version: Published, template: str, where: str, accepted: Gate) -> str:
+def problem(version: Published, template: str, where: str, accepted: Acceptance) -> str:
     """Why a version in a record is not what was signed; empty if it is."""
     try:
         signed = verified(version, template, where, accepted)

@@ -27,7 +27,7 @@ from imagebuild.printable import counted
 from imagebuild.progress import Progress, Reporter
 from imagebuild.publish import signed
 from imagebuild.publish.release import Release, release
-from imagebuild.publish.signed import Gate
+from imagebuild.publish.signed import Acceptance
 from imagebuild.shelf import changes, documents, on_disk
 from imagebuild.shelf import record as records
 from imagebuild.shelf.changes import Arrival
@@ -50,7 +50,7 @@ class ShelfOptions:
     unsigned: bool = False
     key: SigningKey | None = None
     into_existing: bool = False
-    accepted: Gate | None = None
+    accepted: Acceptance | None = None
 
 
 @dataclass(frozen=True)
