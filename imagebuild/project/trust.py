@@ -163,4 +163,4 @@ class Trust(Section):
                 yield Finding(("keys", number, "name"), f"another key has the name {one.name!r}")
             names.add(one.name)
         if self.keys and self.threshold > len(self.keys):
-            yield Finding(("threshold",), f"there are only {len(self.keys)} keys")
+            yield Finding(("threshold",), f"there are fewer keys: {len(self.keys)}")
