@@ -138,7 +138,7 @@ class ImageRun:
     def _sign(self, good: Artifact) -> bool:
         """Sign the good version; false if that failed."""
         if self.around.sign is None:
-            self._say("sign", "skipped", "the project names no keys")
+            self._say("sign", "skipped", "the project signs nothing")
             return True
         identity = f"{good.version} {self.around.keys}"
         if self.memory.signed == identity:

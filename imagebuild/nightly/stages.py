@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from imagebuild import fingerprint
 from imagebuild.build import gc
 from imagebuild.errors import ImageBuildError, Interrupted
 from imagebuild.nightly.outcome import NightlyTarget
@@ -14,7 +15,7 @@ from imagebuild.progress import Reporter
 from imagebuild.project.model import Project
 from imagebuild.project.nightly import NightlyPage
 from imagebuild.project.select import Destination
-from imagebuild.publish import preconditions, pruning
+from imagebuild.publish import preconditions, pruning, signed
 from imagebuild.publish.opening import places
 from imagebuild.publish.parallel import Work
 from imagebuild.publish.places import TargetPlace
@@ -22,6 +23,7 @@ from imagebuild.publish.publication import publication
 from imagebuild.publish.publishing import Canaries, Publishing
 from imagebuild.publish.release import release
 from imagebuild.publish.results import TargetResult
+from imagebuild.publish.signed import acceptance
 from imagebuild.store.artifact import Artifact
 from imagebuild.store.store import Store
 
@@ -60,12 +62,17 @@ class Publisher:
         with self.reporter.step(artifact.recipe, "read") as step:
             step.update("reading the artifact")
             found = release(artifact)
+            accepted = acceptance(self.project)
+            if accepted is not None:
+                step.update("checking the signature")
+                found = signed.checked(found, artifact, accepted)
             step.summary(f"version {found.version}")
         preconditions.require_verdict(found, unverified=config.unverified, despite_failure=False, options=_OPTIONS)
         check = preconditions.canary_check(
             boot=config.canary_boot, command=config.canary_check, limit=config.canary_timeout, stop=work.stop
         )
-        done = Publishing(work, publication(found)).go(where, Canaries(first, check) if first else None)
+        wanted_there = replace(publication(found), rising=accepted is not None)
+        done = Publishing(work, wanted_there).go(where, Canaries(first, check) if first else None)
         _check_interrupted(work)
         return done
 
@@ -133,10 +140,17 @@ def collect(store: Store, keep: int, most: int | None) -> int:
 
 
 def signing(project: Project) -> tuple[Signing | None, str]:
-    """What signs an artifact with the project's keys, and what identifies these; None if it names none."""
-    trust = getattr(project, "trust", None)  # calls trust.attesting.attest
-    del trust
-    return None, ""
+    """What signs an artifact as the project says, and what identifies its keys; None if it signs nothing."""
+    trust, folder = project.trust, project.folder
+    if trust is None or trust.sign is None:
+        return None, ""
+
+    def sign(artifact: Artifact) -> None:
+        from imagebuild.trust import attesting  # its libraries take their time, and most nights sign nothing
+
+        attesting.attest(artifact, trust, folder)
+
+    return sign, fingerprint.text(trust.model_dump_json())[:16]
 
 
 def write_page(output: Path, config: NightlyPage, folder: Path, store: Store, images: Sequence[str]) -> str:

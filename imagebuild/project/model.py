@@ -17,6 +17,7 @@ from imagebuild.project import location
 from imagebuild.project import uri as uris
 from imagebuild.project.groups import conflicts
 from imagebuild.project.nightly import Nightly
+from imagebuild.project.trust import Trust
 from imagebuild.schema import fields as f
 from imagebuild.schema.document import Document, Mark, Route
 from imagebuild.schema.findings import Finding, Refused
@@ -207,6 +208,9 @@ class Project(Section):
     )
     nightly: Annotated[Nightly, BeforeValidator(without_none)] = Field(
         default_factory=Nightly, description="What `imagebuild nightly` builds, and what it does with it."
+    )
+    trust: Trust | None = Field(
+        None, description="What signs artifacts, and whose signatures are accepted; see [provenance](provenance.md)."
     )
 
     _document: Document = PrivateAttr(default_factory=lambda: Document(FILE, None))
