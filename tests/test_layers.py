@@ -52,6 +52,7 @@ ROOMS = (
     "publish",
     "shelf",
     "pictures",
+    "page",
     "doctor",
     "skeleton",
     "api",
