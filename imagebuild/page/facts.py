@@ -67,7 +67,7 @@ class StepTime:
 
 @dataclass(frozen=True)
 class CheckOutcome:
-    """What a check of the verification found."""
+    """What a check of the verification found; ``seconds`` is None if it took no time of its own."""
 
     name: str
     status: str

@@ -161,7 +161,7 @@ def _checks(verification: dict[str, Any] | None) -> Iterator[CheckOutcome]:
         reason = loose_json.text(loose_json.at(one, "reason"))
         messages = (*loose_json.texts(loose_json.at(one, "problems"))[:_MOST_MESSAGES], *([reason] if reason else []))
         name, seconds = loose_json.text(loose_json.at(one, "name")), loose_json.seconds(loose_json.at(one, "seconds"))
-        yield CheckOutcome(name, status, messages, seconds)
+        yield CheckOutcome(name, status, messages, seconds or None)
 
 
 def _in_words(changes: Sequence[ListedChanges] | None) -> str:

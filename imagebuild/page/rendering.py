@@ -36,12 +36,11 @@ _FILTERS = {
 
 @dataclass(frozen=True)
 class ShownBuild:
-    """A build in the history; ``kind`` and ``sign`` are those of its badge."""
+    """A build in the history; ``kind`` is that of its badge."""
 
     began: str
     outcome: str
     kind: str
-    sign: str
     version: str
     seconds: float | None
     details: str

@@ -18,10 +18,10 @@ _CHANGES = {
     "~": ("other", "changed"),
 }
 _CHECKS = {
-    "passed": ("good", "✓", "passed"),
-    "failed": ("bad", "✗", "failed"),
-    "not applicable": ("plain", "–", "not applicable"),
-    "not checkable": ("open", "○", "not checkable"),
+    "passed": ("good", "passed"),
+    "failed": ("bad", "failed"),
+    "not applicable": ("plain", "not applicable"),
+    "not checkable": ("open", "not checkable"),
 }
 
 
@@ -87,12 +87,11 @@ def change_word(sign: str) -> str:
     return _CHANGES.get(sign, ("other", "unknown"))[1]
 
 
-def check_badge(status: str) -> tuple[str, str, str]:
-    """The class, sign and words for the result of a check."""
-    return _CHECKS.get(status, ("open", "?", status or "unknown"))
+def check_badge(status: str) -> tuple[str, str]:
+    """The class and words for the result of a check."""
+    return _CHECKS.get(status, ("open", status or "unknown"))
 
 
-def build_badge(outcome: str) -> tuple[str, str]:
-    """The class and sign for the outcome of a build."""
-    known = {"built": ("good", "✓"), "unchanged": ("plain", "="), "running": ("open", "○")}
-    return known.get(outcome, ("bad", "✗"))
+def build_kind(outcome: str) -> str:
+    """The class for the outcome of a build."""
+    return {"built": "good", "unchanged": "plain", "running": "open"}.get(outcome, "bad")

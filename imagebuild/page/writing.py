@@ -34,7 +34,7 @@ Outcomes = Mapping[tuple[str, str], KnownOutcome]
 """What is known about versions, by image and version."""
 _ROWS_OF_IMAGE, _ROWS_OF_INDEX = 30, 240
 """How many versions the index lists: of an image, and of all."""
-_MOST_CARDS = 40
+_MOST_CARDS = 30
 """With more images than this, the index is one table."""
 _MOST_BUILDS = 12
 _IMAGE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,127}")
@@ -256,9 +256,8 @@ def _builds(history: History | None, names: Sequence[str], run: _Run) -> dict[st
 
 def _shown(build: Build, outcome: str) -> ShownBuild:
     ran = ", ".join(f"{one.name} {wording.duration(one.seconds)}" for one in build.steps if one.state == "run")
-    kind, sign = wording.build_badge(outcome)
     details = "; ".join(filter(None, (ran, build.error)))
-    return ShownBuild(build.began, outcome, kind, sign, build.version or "", build.seconds, details)
+    return ShownBuild(build.began, outcome, wording.build_kind(outcome), build.version or "", build.seconds, details)
 
 
 def _failure(builds: Sequence[ShownBuild], newest: VersionRow) -> str:
