@@ -23,9 +23,9 @@ from bench.startup import HERE, Taken
 
 sys.path.insert(0, str(HERE / "tests" / "page"))
 
-import page_artifacts  # noqa: E402
+import page_artifacts
 
-from imagebuild.contents.encoding import INVENTORY, unpacked  # noqa: E402
+from imagebuild.contents.encoding import INVENTORY, unpacked
 
 
 def taken(argv: list[str]) -> Taken:
@@ -64,7 +64,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
     total = arguments.versions * arguments.images
-    print(f"{os.cpu_count()} processors, load before: {os.getloadavg()[0]:.1f}; {total} versions, {datetime.now(UTC):%F}")
+    print(
+        f"{os.cpu_count()} processors, load before: {os.getloadavg()[0]:.1f}; {total} versions, {datetime.now(UTC):%F}"
+    )
     with tempfile.TemporaryDirectory(prefix="bench-page-", dir="/var/tmp") as name:
         folder = Path(name)
         artifacts, page = folder / "artifacts", folder / "public"
@@ -85,7 +87,9 @@ def main() -> None:
 
 
 def _row(what: str, runs: list[Taken]) -> None:
-    processor, clock = (statistics.median(values) for values in zip(*((r.processor, r.clock) for r in runs), strict=True))
+    processor, clock = (
+        statistics.median(values) for values in zip(*((r.processor, r.clock) for r in runs), strict=True)
+    )
     print(f"| {what} | {processor:.2f} | {clock:.2f} |", flush=True)
 
 

@@ -7,8 +7,15 @@ from typing import get_args
 
 import click
 
-from imagebuild.cli.options import RecipeName, json_option, log_to_stderr, opened, output_option, store_option
-from imagebuild.cli.options import verbose_option
+from imagebuild.cli.options import (
+    RecipeName,
+    json_option,
+    log_to_stderr,
+    opened,
+    output_option,
+    store_option,
+    verbose_option,
+)
 from imagebuild.cli.output import echo, echo_data
 from imagebuild.cli.progress_options import progress_options
 from imagebuild.cli.records import PageReported

@@ -20,9 +20,7 @@ _USED, _UNUSED, _UNKNOWN, _GAP = "█", "░", "▒", "·"
 _SVG_WIDTH, _SVG_MARGIN, _BAR_HEIGHT, _BAR_TOP, _ROW_HEIGHT = 960, 16, 56, 34, 20
 _COLOURS = ("#4c78a8", "#f58518", "#54a24b", "#b279a2", "#e45756", "#72b7b2", "#9d755d")
 _SVG_NARROWEST = 6
-_SVG_STYLE = (
-    "<style>@media (prefers-color-scheme:dark){.paper{fill:#161b22}text{fill:#e6edf3}}</style>"
-)
+_SVG_STYLE = "<style>@media (prefers-color-scheme:dark){.paper{fill:#161b22}text{fill:#e6edf3}}</style>"
 """Light and dark like the page that shows the picture."""
 
 

@@ -78,7 +78,9 @@ def _kind(name: str) -> str | None:
         return None
     if name.endswith(_IMAGES):
         return "image"
-    return next((what for ending, what in _KINDS if name == ending or (ending[0] == "." and name.endswith(ending))), None)
+    return next(
+        (what for ending, what in _KINDS if name == ending or (ending[0] == "." and name.endswith(ending))), None
+    )
 
 
 def _active(path: Path) -> str:

@@ -24,7 +24,9 @@ def text(rows: Sequence[VersionRow], title: str, base_url: str | None) -> str:
     RFC 4287 (4.2.7.1) permits but not every reader resolves.
     """
     base = base_url or ""
-    newest = sorted((one for one in rows if not one.why), key=lambda one: (_updated(one), one.path), reverse=True)[:MOST]
+    newest = sorted((one for one in rows if not one.why), key=lambda one: (_updated(one), one.path), reverse=True)[
+        :MOST
+    ]
     feed = ET.Element("feed", {"xmlns": ATOM, "xml:lang": "en"})
     _add(feed, "id", _id(base or title))
     _add(feed, "title", title)

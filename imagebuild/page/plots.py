@@ -86,9 +86,7 @@ def tiles(rows: Sequence[VersionRow], *, drawn: bool) -> list[Tile]:
 def charts(rows: Sequence[VersionRow]) -> list[Plotted]:
     """The charts of an image."""
     count = len(rows[:LAST])
-    return [
-        Plotted(one.label, f"{one.name}.svg", _said(one, rows), count) for one in FIGURES if _is_drawn(one, rows)
-    ]
+    return [Plotted(one.label, f"{one.name}.svg", _said(one, rows), count) for one in FIGURES if _is_drawn(one, rows)]
 
 
 def pictures(rows: Sequence[VersionRow]) -> dict[str, str]:

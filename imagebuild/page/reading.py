@@ -186,5 +186,3 @@ def _screenshot(folder: Path) -> Screenshot | None:
         if kind == b"IHDR" and 0 < width < 1 << 15 and 0 < height < 1 << 15:
             return Screenshot(content, width, height)
     return None
-
-

@@ -38,6 +38,10 @@ def commands(row: VersionRow, offered: Sequence[Download]) -> list[SuggestedComm
         found.append(SuggestedCommands("Start a throwaway machine", (f"imagebuild run {shell_word(image)}",)))
     if image and f"{row.image}.xml" in names:
         definition = shell_word(f"{row.image}.xml")
-        lines = (f"cp {shell_word(image)} {_POOL}", f"virsh define {definition}", f"virsh start {shell_word(row.image)}")
+        lines = (
+            f"cp {shell_word(image)} {_POOL}",
+            f"virsh define {definition}",
+            f"virsh start {shell_word(row.image)}",
+        )
         found.append(SuggestedCommands("Make a machine with libvirt, as root", lines))
     return found

@@ -141,7 +141,8 @@ def _address(base_url: str | None) -> str | None:
         return None
     if not _URL.fullmatch(base_url):
         raise UsageError(
-            f"{base_url!r} is not the address of a page", "give one such as https://images.example.org/, without a query"
+            f"{base_url!r} is not the address of a page",
+            "give one such as https://images.example.org/, without a query",
         )
     return base_url if base_url.endswith("/") else f"{base_url}/"
 

@@ -65,8 +65,10 @@ def guest(number: int = 0, files: int = 40) -> Inventory:
             ),
         ),
         (),
-        tuple(FileRecord(f"/usr/lib/file{one:05}", "f", 0o644, 0, 0, 1000 + one) for one in range(files))
-        + (FileRecord("/usr/bin/passwd", "f", 0o4755, 0, 0, 118168 + number),),
+        (
+            *(FileRecord(f"/usr/lib/file{one:05}", "f", 0o644, 0, 0, 1000 + one) for one in range(files)),
+            FileRecord("/usr/bin/passwd", "f", 0o4755, 0, 0, 118168 + number),
+        ),
     )
 
 

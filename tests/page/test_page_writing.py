@@ -117,15 +117,16 @@ def test_text_of_a_guest_is_shown_as_text(made: Path) -> None:
 def test_a_version_has_what_people_ask_for(made: Path) -> None:
     page = text(made, "images/web/2026-11-03.1/index.html")
     for words in (
-        "Since <a href=\"../2026-11-02.1/index.html\">", "3.5.1-1 → 3.5.2-1", "extra1", "Debian GNU/Linux 13 (trixie)",
+        'Since <a href="../2026-11-02.1/index.html">', "3.5.1-1 → 3.5.2-1", "extra1", "Debian GNU/Linux 13 (trixie)",
         "2 checks passed, 0 failed; login after 12 s", "the machine has all its CPUs", "install", "4 min 2 s",
-        "from the store", "/usr/share", "210 MiB", "All 125 packages", "virsh define web.xml", "imagebuild run web.qcow2",
-        "gpgv --keyring ./trusted.gpg SHA256SUMS.asc SHA256SUMS", "SBOM, CycloneDX", "SBOM, SPDX", "provenance, in-toto",
-        "OpenPGP", 'src="screenshot.png" width="64" height="48"', "Newer: 2026-11-04.1",
+        "from the store", "/usr/share", "210 MiB", "All 125 packages", "virsh define web.xml",
+        "imagebuild run web.qcow2", "gpgv --keyring ./trusted.gpg SHA256SUMS.asc SHA256SUMS", "SBOM, CycloneDX",
+        "SBOM, SPDX", "provenance, in-toto", "OpenPGP", 'src="screenshot.png" width="64" height="48"',
+        "Newer: 2026-11-04.1",
     ):  # fmt: skip
         assert words in page, words
     digest = json.loads((made / "artifacts/web/2026-11-03.1/manifest.json").read_text())["image"]["sha256"]
-    assert f'<a href="files/web.qcow2" download>web.qcow2</a></th><td>image</td>' in page
+    assert '<a href="files/web.qcow2" download>web.qcow2</a></th><td>image</td>' in page
     assert digest in page
     assert (made / "public/images/web/2026-11-03.1/files/web.qcow2").read_bytes()
     assert "This is the oldest version that is there." in text(made, "images/web/2026-11-01.1/index.html")
@@ -344,12 +345,25 @@ def test_an_artifact_that_cannot_be_read_is_a_row_that_says_why(copied: Path) ->
 
 
 @pytest.mark.parametrize(
-    "built", [None, 3, {}, {"began": [], "ended": "never"}, {"began": "9999-12-31T23:59:59-23:59", "ended": "0001-01-01T00:00:00+23:59"}]
+    "built",
+    [
+        None,
+        3,
+        {},
+        {"began": [], "ended": "never"},
+        {"began": "9999-12-31T23:59:59-23:59", "ended": "0001-01-01T00:00:00+23:59"},
+    ],
 )
 def test_values_of_a_wrong_type_count_as_absent(copied: Path, built: object) -> None:
     path = copied / "artifacts/web/2026-11-04.1/manifest.json"
     manifest = json.loads(path.read_text())
-    manifest |= {"built": built, "description": 7, "tools": [1], "steps": {"a": 1, "b": {"seconds": "x"}}, "packages": 4}
+    manifest |= {
+        "built": built,
+        "description": 7,
+        "tools": [1],
+        "steps": {"a": 1, "b": {"seconds": "x"}},
+        "packages": 4,
+    }
     manifest["verification"] = {"verdict": ["passed"]}
     path.write_text(json.dumps(manifest))
     (path.parent / "verify.json").write_text(
@@ -423,7 +437,9 @@ def test_without_pygal_there_are_no_plots_and_the_page_says_so(copied: Path, mon
     assert not list((copied / "public/images/web").glob("*.svg"))
 
 
-@pytest.mark.parametrize("url", ["images.example.org", "ftp://example.org/", "https://e.org/?a=1", "javascript:alert(1)"])
+@pytest.mark.parametrize(
+    "url", ["images.example.org", "ftp://example.org/", "https://e.org/?a=1", "javascript:alert(1)"]
+)
 def test_an_address_that_is_none_is_refused(copied: Path, url: str) -> None:
     with pytest.raises(UsageError, match="is not the address of a page"):
         write(copied, base_url=url)
