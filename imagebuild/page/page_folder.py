@@ -10,6 +10,7 @@ or removed.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import stat
@@ -178,7 +179,7 @@ class PageFolder:
 @contextmanager
 def opened(root: Path) -> Iterator[PageFolder]:
     """The folder of a page, which is created, under its lock. Raises UsageError for a folder with
-    other files, HostError if another process is writing the page.
+    other files, HostError if another process is writing the page, or if there is no space left.
     """
     new = not root.exists()
     try:
@@ -199,6 +200,10 @@ def opened(root: Path) -> Iterator[PageFolder]:
             yield PageFolder(root, record)
         finally:
             remove_tree(root / _ASIDE)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise HostError(f"no space left for the page {root}", "free some space there, and run it again") from error
     finally:
         os.close(descriptor)
 

@@ -291,7 +291,7 @@ def test_a_full_disk_leaves_the_page_as_it_was(copied: Path, monkeypatch: pytest
 
     with monkeypatch.context() as patched:
         patched.setattr(page_folder, "sync", full)
-        with pytest.raises(OSError, match="No space left"):
+        with pytest.raises(HostError, match="no space left for the page"):
             write(copied)
     assert content(copied / "public") == before
     assert not (copied / "public/.imagebuild-page.new").exists()
