@@ -55,6 +55,7 @@ ROOMS = (
     "publish",
     "shelf",
     "pictures",
+    "page",
     "nightly",
     "doctor",
     "skeleton",

@@ -44,6 +44,7 @@ OUTPUTS: Mapping[str, Kinds] = {
     "list": (records.ImageListed,),
     "nightly": (*_STEPS, NightlyEnded),
     "operations": (records.OperationDescribed,),
+    "page": (*_STEPS, records.PageReported),
     "plan": (records.BuildPlanned,),
     "prune": (*_STEPS, reports.TemplatesPruned),
     "publish": (*_STEPS, reports.ReleasePublished, reports.ReleasePlanned),

@@ -118,8 +118,19 @@ class ImageRun:
         if self.wanted.name in self.around.accept and not known.passed:
             known = gating.accepted(known)
         if known != self.memory.judgement:
-            self._remember(judgement=known)
+            self._remember(judgement=known, **self._verdicts(known))
         return known
+
+    def _verdicts(self, judgement: Judgement) -> dict[str, object]:
+        """The verdicts about all versions that are still there, with this one."""
+        output = ArtifactFolder(self.around.output, self.wanted.name)
+        there = {one.version for one in output.versions()} - {judgement.version}
+        refused = {version: why for version, why in self.memory.refused.items() if version in there}
+        passed = tuple(version for version in self.memory.passed if version in there)
+        if judgement.passed:
+            return {"refused": refused, "passed": (*passed, judgement.version)}
+        messages = tuple(f"{gate}: {message}" for gate, message in judgement.fired)
+        return {"refused": {**refused, judgement.version: messages}, "passed": passed}
 
     def _refuse(self, judgement: Judgement, began: float) -> None:
         gates = ", ".join(dict.fromkeys(gate for gate, _ in judgement.fired))

@@ -4,6 +4,7 @@
     OUTPUT/.nightly/images/IMAGE.json    what has been done with the versions of an image
     OUTPUT/.nightly/results.json    the last result of each image, of runs that came to their end
     OUTPUT/.nightly/collect         the store has not been pruned since something was built
+    OUTPUT/.nightly/page            what the page was written from
 
 Each stage is recorded when it is complete, so a run that was killed is continued by the next one. A
 record that is lost or damaged costs only time: the stages look at what is there, and do it again.
@@ -20,13 +21,13 @@ from pathlib import Path
 from typing import TypeVar
 
 from imagebuild.errors import HostError, from_os
-from imagebuild.files import read_record, remove_unfinished, write_record
+from imagebuild.files import read_record, remove_unfinished, write_atomically, write_record
 from imagebuild.host import locks
 from imagebuild.log import logger
 from imagebuild.nightly.outcome import NightlyImageResult
 
 FOLDER = ".nightly"
-_LOCK, _COLLECT, _RESULTS = "lock", "collect", "results.json"
+_LOCK, _COLLECT, _RESULTS, _PAGE = "lock", "collect", "results.json", "page"
 Record = TypeVar("Record")
 
 
@@ -56,12 +57,15 @@ class ImageMemory:
 
     ``signed`` identifies the version that was signed, and the keys; ``published`` has the version at each
     target, by name and address; ``pruned`` is the version after which old ones were removed at the targets.
+    ``refused`` has the messages of the gates for each version that they refused, ``passed`` the others.
     """
 
     judgement: Judgement | None = None
     signed: str = ""
     published: Mapping[str, str] = field(default_factory=dict)
     pruned: str = ""
+    refused: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    passed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -135,13 +139,30 @@ class Journal:
         """Remember that the store has been pruned."""
         (self.folder / _COLLECT).unlink(missing_ok=True)
 
+    @property
+    def page_key(self) -> str:
+        """What identifies that which the page was written from; empty if that is not known."""
+        try:
+            return (self.folder / _PAGE).read_text(encoding="utf-8")
+        except (OSError, ValueError):
+            return ""
+
+    def page_written(self, key: str) -> None:
+        """Remember what the page was written from. Raises OSError."""
+        write_atomically(self.folder / _PAGE, key)
+
+    def images(self) -> Mapping[str, ImageMemory]:
+        """What is remembered of all images."""
+        names = sorted(path.name.removesuffix(".json") for path in self._images.glob("[!.]*.json"))
+        return {name: self.read(name) for name in names}
+
     def _path(self, image: str) -> Path:
         return self._images / f"{image}.json"
 
     def _clear(self) -> None:
         """Remove what a killed run was writing: nobody else writes here."""
-        for folder in (self.folder, self._images):
-            remove_unfinished(folder, "*.json")
+        remove_unfinished(self.folder, _RESULTS, _PAGE)
+        remove_unfinished(self._images, "*.json")
 
 
 def _read(path: Path, kind: type[Record]) -> Record:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import imagebuild
@@ -19,8 +19,9 @@ from imagebuild.nightly.building import BuiltImage, FailingSteps, NightlyBuilds,
 from imagebuild.nightly.image_run import ImageRun, Surroundings
 from imagebuild.nightly.outcome import NightlyEnded, NightlyImageResult, NightlyStage, RunOutcome, exit_code
 from imagebuild.nightly.selecting import BrokenImage, Selected
-from imagebuild.project.nightly import Nightly
+from imagebuild.project.nightly import Nightly, NightlyPage
 from imagebuild.store.artifact import ArtifactFolder
+from imagebuild.store.store import Store
 
 
 @dataclass
@@ -34,6 +35,7 @@ class NightlyRun:
     _results: dict[str, NightlyImageResult] = field(default_factory=dict)
     _problems: list[Problem] = field(default_factory=list)
     _stages: list[NightlyStage] = field(default_factory=list)
+    _built: bool = False
     _began: str = field(default_factory=lambda: _now())
     _begin: float = field(default_factory=time.monotonic)
 
@@ -88,6 +90,7 @@ class NightlyRun:
     def _build(self, to_build: Sequence[PlannedImage], by_name: Mapping[str, PlannedImage]) -> None:
         """Build; each image goes on as soon as it is built, while others are still being built."""
         self.around.journal.will_build()
+        self._built = True
         failing = FailingSteps(self.builds.reporter)
 
         def ended(outcome: Outcome) -> None:
@@ -137,9 +140,16 @@ class NightlyRun:
             self._stage("versions", lambda: _removed(stages.remove_versions(self.around.output, store, names, keep)))
         if self.around.journal.to_collect:
             self._stage("store", self._collect)
-        page, folder = config.page, self.around.publisher.project.folder
-        if page is not None:
-            self._stage("page", lambda: stages.write_page(self.around.output, page, folder, store, names))
+        if config.page is not None:
+            self._stage("page", partial(self._page, config.page, store))
+
+    def _page(self, config: NightlyPage, store: Store) -> str:
+        from imagebuild.nightly.page_stage import PageStage  # not every project has a page
+
+        around = self.around
+        destination = around.publisher.project.folder / config.folder
+        page = PageStage(around.output, destination, config, around.journal, store, self.builds.reporter)
+        return page.write(built=self._built)
 
     def _collect(self) -> str:
         keep = self.config.keep

@@ -8,12 +8,11 @@ from pathlib import Path
 
 from imagebuild import fingerprint
 from imagebuild.build import gc
-from imagebuild.errors import ImageBuildError, Interrupted
+from imagebuild.errors import Interrupted
 from imagebuild.nightly.outcome import NightlyTarget
 from imagebuild.nightly.selecting import TO, WantedImage
 from imagebuild.progress import Reporter
 from imagebuild.project.model import Project
-from imagebuild.project.nightly import NightlyPage
 from imagebuild.project.select import Destination
 from imagebuild.publish import preconditions, pruning, signed
 from imagebuild.publish.opening import places
@@ -151,8 +150,3 @@ def signing(project: Project) -> tuple[Signing | None, str]:
         attesting.attest(artifact, trust, folder)
 
     return sign, fingerprint.text(trust.model_dump_json())[:16]
-
-
-def write_page(output: Path, config: NightlyPage, folder: Path, store: Store, images: Sequence[str]) -> str:
-    """Write the page of all images; returns what was written."""
-    raise ImageBuildError("calls page.writing.write_page")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -144,6 +144,9 @@ class NightlyPage(Section):
     folder: f.FilePath = Field(description="The folder that the page is written to; relative to this file's folder.")
     url: f.Url | None = Field(None, description="The address at which the folder is served, for the feed.")
     title: Word = Field("Images", description="The title of the page.")
+    downloads: Literal["link", "copy", "none"] = Field(
+        "link", description="How the artifacts' files are offered: by links, as copies, or not at all."
+    )
 
 
 class NightlyHooks(Section):

@@ -181,6 +181,11 @@ class ArtifactFolder:
         """
         return sorted(path for path in self.folder.glob(".*") if _UNFINISHED.fullmatch(path.name))
 
+    def versions(self) -> list[Artifact]:
+        """The finished artifacts, the newest first. Nothing in them is read."""
+        found = sorted(self._versions(), key=_version, reverse=True)
+        return [Artifact(path, self.recipe, path.name) for path in found]
+
     def superfluous(self, keep: int) -> list[Path]:
         """The folders of all versions except the ``keep`` newest; never that of ``latest`` or ``good``."""
         named = {one.folder for one in (self.latest(), self.good()) if one is not None}

@@ -1,0 +1,92 @@
+"""The page of a nightly run: written again only if something that it shows has changed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from imagebuild import fingerprint
+from imagebuild.nightly.journal import ImageMemory, Journal
+from imagebuild.page.facts import KnownOutcome
+from imagebuild.page.writing import Outcomes, write_page
+from imagebuild.printable import counted
+from imagebuild.progress import Reporter
+from imagebuild.project.nightly import NightlyPage
+from imagebuild.store.artifact import MANIFEST, UNLISTED, ArtifactFolder
+from imagebuild.store.history import History
+from imagebuild.store.store import Store
+
+_INDEX = "index.html"
+
+
+@dataclass(frozen=True)
+class PageStage:
+    """The page of all artifacts in ``output``."""
+
+    output: Path
+    destination: Path
+    config: NightlyPage
+    journal: Journal
+    store: Store
+    reporter: Reporter
+
+    def write(self, *, built: bool) -> str:
+        """Write the page, if anything has changed or was built; returns what it shows.
+
+        Raises ImageBuildError and OSError.
+        """
+        known = outcomes(self.journal.images())
+        key = self._key(known)
+        if not built and key == self.journal.page_key and (self.destination / _INDEX).exists():
+            return ""
+        if not any(ArtifactFolder(self.output, path.name).versions() for path in self._folders()):
+            return "nothing to show yet"
+        self.destination.parent.mkdir(parents=True, exist_ok=True)
+        done = write_page(
+            self.output,
+            self.destination,
+            title=self.config.title,
+            base_url=self.config.url,
+            history=History(self.store),
+            downloads=self.config.downloads,
+            outcomes=known,
+            reporter=self.reporter,
+        )
+        self.journal.page_written(key)
+        return f"{counted(done.images, 'image')}, {counted(done.versions, 'version')}"
+
+    def _folders(self) -> list[Path]:
+        return sorted(path for path in self.output.glob("[!.]*") if path.is_dir() and not path.is_symlink())
+
+    def _key(self, known: Outcomes) -> str:
+        """What identifies all that the page shows, without reading it: names and times of files."""
+        versions = [one for path in self._folders() for one in ArtifactFolder(self.output, path.name).versions()]
+        files = [
+            (one.recipe, one.version, name, _changed(one.folder / name))
+            for one in versions
+            for name in sorted((MANIFEST, *UNLISTED))
+        ]
+        told = [(*of, str(one)) for of, one in sorted(known.items())]
+        options = self.config.model_dump(mode="json")
+        return fingerprint.text(json.dumps([str(self.destination), options, files, told]))
+
+
+def outcomes(images: Mapping[str, ImageMemory]) -> dict[tuple[str, str], KnownOutcome]:
+    """What the journal knows about versions, by image and version."""
+    found = {}
+    for name, memory in images.items():
+        versions = {*memory.passed, *memory.refused, *memory.published.values()}
+        for version in versions:
+            places = tuple(key.split(" ")[0] for key, there in memory.published.items() if there == version)
+            gates = "failed" if version in memory.refused else "passed" if version in memory.passed else ""
+            found[name, version] = KnownOutcome(gates, memory.refused.get(version, ()), places)
+    return found
+
+
+def _changed(path: Path) -> int:
+    try:
+        return path.lstat().st_mtime_ns
+    except OSError:
+        return 0
