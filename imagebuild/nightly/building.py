@@ -14,6 +14,7 @@ from imagebuild.build.scheduler import Outcome
 from imagebuild.build.step_cache import Settings
 from imagebuild.errors import ImageBuildError, Problem, RecipeError, from_os
 from imagebuild.events import ErrorReported
+from imagebuild.log import logger
 from imagebuild.nightly.outcome import NightlyStage
 from imagebuild.nightly.selecting import WantedImage, problems
 from imagebuild.progress import Progress, Reporter
@@ -178,6 +179,13 @@ def failed(stage: str, error: ImageBuildError, seconds: float = 0.0) -> NightlyS
         seconds=round(seconds, 1),
         exit_code=error.exit_code,
     )
+
+
+def unexpected(stage: str, error: Exception, seconds: float) -> NightlyStage:
+    """The result of a stage that a defect ended: it must not keep other images from being built."""
+    logger.exception("unexpected error in %s", stage)
+    what = f"unexpected {type(error).__name__}: {error}"
+    return failed(stage, ImageBuildError(what, "this is a defect; --verbose shows where"), seconds)
 
 
 def _verified(planned: PlannedImage, *, new: bool) -> NightlyStage:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from imagebuild.errors import ImageBuildError, Interrupted, from_os
 from imagebuild.nightly import gating, stages
-from imagebuild.nightly.building import BuiltImage, failed
+from imagebuild.nightly.building import BuiltImage, failed, unexpected
 from imagebuild.nightly.journal import ImageMemory, Journal, Judgement
 from imagebuild.nightly.outcome import ImageFigures, NightlyImageResult, NightlyStage, NightlyTarget, StageName
 from imagebuild.nightly.report_files import DIFFERENCE
@@ -220,6 +220,8 @@ class ImageRun:
             self._stages.append(failed(name, error, time.monotonic() - began))
         except OSError as error:
             self._stages.append(failed(name, from_os(error), time.monotonic() - began))
+        except Exception as error:  # noqa: BLE001 - see building.unexpected
+            self._stages.append(unexpected(name, error, time.monotonic() - began))
 
     def _say(
         self, name: StageName, status: str, message: str = "", *, since: float | None = None,

@@ -81,7 +81,7 @@ def outcomes(images: Mapping[str, ImageMemory]) -> dict[tuple[str, str], KnownOu
         for version in versions:
             places = tuple(key.split(" ")[0] for key, there in memory.published.items() if there == version)
             gates = "failed" if version in memory.refused else "passed" if version in memory.passed else ""
-            found[name, version] = KnownOutcome(gates, memory.refused.get(version, ()), places)
+            found[name, version] = KnownOutcome(gates=gates, fired=memory.refused.get(version, ()), published=places)
     return found
 
 

@@ -236,6 +236,8 @@ def _failure(name: str, found: list[NightlyStage], begin: float) -> Iterator[Non
         found.append(building.failed(name, error, time.monotonic() - begin))
     except OSError as error:
         found.append(building.failed(name, from_os(error), time.monotonic() - begin))
+    except Exception as error:  # noqa: BLE001 - see building.unexpected
+        found.append(building.unexpected(name, error, time.monotonic() - begin))
 
 
 def _removed(number: int) -> str:
