@@ -74,10 +74,10 @@ Examples:
 @click.option("--cloud-init", is_flag=True, help="Give the image cloud-init, for clouds and Proxmox.")
 @click.option(
     "--ci",
-    type=click.Choice([*creation.CI, "none"]),
+    type=click.Choice([*creation.CI, *creation.SCHEDULES, "none"]),
     default="github",
     show_default=True,
-    help="CI job to create.",
+    help="CI job, or nightly timer, to create.",
 )
 @json_option
 def init(folder: Path, name: str | None, base: str, ci: creation.Ci, *, cloud_init: bool, as_json: bool) -> None:

@@ -17,7 +17,7 @@ from imagebuild.project import schema as project_schema
 from imagebuild.project.model import FILE
 from imagebuild.recipe import schema
 
-Ci = Literal["github", "gitlab", "jenkins", "woodpecker", "forgejo", "none"]
+Ci = Literal["github", "gitlab", "jenkins", "woodpecker", "forgejo", "systemd", "cron", "none"]
 SCHEMA = ".imagebuild/recipe.schema.json"
 PROJECT_SCHEMA = ".imagebuild/project.schema.json"
 CI = {
@@ -28,6 +28,14 @@ CI = {
     "forgejo": ".forgejo/workflows/images.yml",
 }
 """For each CI system, the path of its file in a project."""
+SCHEDULES = {
+    "systemd": {
+        "systemd/imagebuild-nightly.service": "nightly.service",
+        "systemd/imagebuild-nightly.timer": "nightly.timer",
+    },
+    "cron": {"cron/imagebuild-nightly": "nightly.cron"},
+}
+"""For what runs commands by the clock: the paths of its files in a project, and their sources."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
 
@@ -47,7 +55,9 @@ def contents(
         FILE: "imagebuild.yaml",
         ".gitignore": "gitignore",
     }
-    if ci != "none":
+    if ci in SCHEDULES:
+        sources |= SCHEDULES[ci]
+    elif ci != "none":
         sources[CI[ci]] = "Jenkinsfile" if ci == "jenkins" else f"{ci}.yml"
     skeleton = resources.files("imagebuild.skeleton")
     login = (skeleton / ("login-cloud-init.yaml" if cloud_init else "login.yaml")).read_text(encoding="utf-8")

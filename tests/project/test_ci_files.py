@@ -19,7 +19,7 @@ from click.testing import CliRunner
 from tree_sitter import Language, Node, Parser
 
 from imagebuild.cli.main import cli
-from imagebuild.project.creation import CI, Ci, contents
+from imagebuild.project.creation import CI, SCHEDULES, Ci, contents
 
 SCHEMAS = {
     "github": "vendor.github-workflows",
@@ -39,7 +39,7 @@ def read(ci: Ci) -> Any:
 
 
 def test_each_choice_has_a_file() -> None:
-    assert {*CI, "none"} == set(get_args(Ci))
+    assert {*CI, *SCHEDULES, "none"} == set(get_args(Ci))
 
 
 def accepted(ci: str, path: Path) -> bool:
@@ -107,11 +107,13 @@ def test_jenkins_file_is_a_declarative_pipeline() -> None:
 def test_it_keeps_the_logs_of_failures_and_the_store(ci: Ci) -> None:
     text = text_of(ci)
     assert "@" not in re.sub(r"@v\d", "", text)
-    assert "imagebuild build web --if-changed --verify" in text
+    assert "imagebuild nightly\n" in text or "imagebuild nightly'\n" in text
     assert re.search(r"imagebuild gc .*--max-size", text)
     assert "/failures" in text
     if ci not in ("woodpecker", "forgejo"):
         assert "verify.xml" in text
+    if ci != "woodpecker":
+        assert "reports/" in text
     if ci in ("github", "jenkins"):
         assert "lint --sarif >lint.sarif" in text
     assert all(name in text for name in FOLDERS)
@@ -122,8 +124,8 @@ def test_the_commands_are_imagebuilds(ci: Ci, tmp_path: Path, monkeypatch: pytes
     """Each command line is parsed with the options that the command really has."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "out").mkdir()
-    lines = re.findall(r"\bimagebuild ((?:lint|build|gc)\b[^\n`']*)", re.sub(r"(?m)^ *(#|//).*", "", text_of(ci)))
-    assert {line.split()[0] for line in lines} == {"lint", "build", "gc"}
+    lines = re.findall(r"\bimagebuild ((?:lint|nightly|gc)\b[^\n`']*)", re.sub(r"(?m)^ *(#|//).*", "", text_of(ci)))
+    assert {line.split()[0] for line in lines} == {"lint", "nightly", "gc"}
     for line in lines:
         words = shlex.split(line.replace("$IMAGEBUILD_OUTPUT", "out"), comments=True)
         name, *rest = [word for word in words if not word.startswith((">", "||"))]
@@ -135,7 +137,7 @@ def test_the_commands_are_imagebuilds(ci: Ci, tmp_path: Path, monkeypatch: pytes
 STUB = """\
 #!/bin/sh
 case $1 in
-build)
+nightly)
     [ ! -e "$FAIL" ] || { mkdir -p "$IMAGEBUILD_STORE/failures/web"; exit 1; }
     mkdir -p "$IMAGEBUILD_OUTPUT/web/$VERSION"
     ln -sfn "$VERSION" "$IMAGEBUILD_OUTPUT/web/latest" ;;
@@ -169,3 +171,37 @@ def test_githubs_build_reports_whether_the_image_is_new(tmp_path: Path) -> None:
     (tmp_path / "fail").touch()
     assert run(steps["build"], "3") == (1, "")
     assert (tmp_path / "imagebuild/store/failures/web").is_dir()
+
+
+def test_systemd_accepts_the_units(tmp_path: Path) -> None:
+    made = contents("web", "debian-13", "systemd")
+    units = [tmp_path / Path(path).name for path in SCHEDULES["systemd"]]
+    for unit, path in zip(units, SCHEDULES["systemd"], strict=True):
+        unit.write_text(made[path])
+
+    def verified() -> str:
+        done = subprocess.run(
+            ["systemd-analyze", "verify", "--man=no", *units], capture_output=True, text=True, check=False
+        )
+        return "\n".join(line for line in done.stderr.splitlines() if "imagebuild-nightly" in line)
+
+    assert verified() == ""
+    units[0].write_text(made["systemd/imagebuild-nightly.service"].replace("Type=oneshot", "Type=once\nNoSuchKey=1"))
+    assert "NoSuchKey" in verified()
+
+
+def test_the_cron_line_prints_only_failures(tmp_path: Path) -> None:
+    """As cron runs it: without the backslashes before %, in sh."""
+    (line,) = [one for one in contents("web", "debian-13", "cron")["cron/imagebuild-nightly"].splitlines()
+               if one.startswith("0 ")]  # fmt: skip
+    fields = line.split(None, 6)
+    assert fields[5] == "root"
+    command = fields[6].replace("\\%", "%").replace("/srv/images", str(tmp_path))
+    stub = tmp_path / "imagebuild"
+    stub.write_text('#!/bin/sh\necho "$@"; echo table; exit $(cat code)\n')
+    stub.chmod(0o755)
+    for code, printed in (("0", ""), ("1", "nightly --progress none\ntable\n")):
+        (tmp_path / "code").write_text(code)
+        env = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+        done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, env=env, check=False)
+        assert done.stdout == printed
