@@ -25,9 +25,9 @@ _RANDOM = 8
 """Characters that mkstemp(3) appends to a name."""
 
 
-def write_atomically(path: Path, content: str | bytes, mode: int = 0o644) -> None:
+def write_atomically(path: Path, content: str | bytes, mode: int = 0o644, *, durable: bool = True) -> None:
     """Replace ``path`` with ``content`` so that every reader sees the old or the new, even after a
-    power cut.
+    power cut. What is not ``durable`` may be lost in one, and is written without waiting for the disk.
     """
     data = content.encode() if isinstance(content, str) else content
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -37,13 +37,15 @@ def write_atomically(path: Path, content: str | bytes, mode: int = 0o644) -> Non
             file.write(data)
             file.flush()
             os.fchmod(file.fileno(), mode)
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         aside.rename(path)
     except BaseException:
         with suppress(FileNotFoundError):
             aside.unlink()
         raise
-    sync(path.parent)
+    if durable:
+        sync(path.parent)
 
 
 def remove_unfinished(folder: Path, *names: str) -> None:

@@ -26,7 +26,7 @@ def write(folder: Path, ended: NightlyEnded, problems: Iterable[Problem]) -> Non
     """Write the reports to a folder. Raises OSError."""
     folder.mkdir(parents=True, exist_ok=True)
     log = sarif.log(problems, Path.cwd())
-    write_atomically(folder / SARIF, json.dumps(log, indent=1) + "\n")
+    write_atomically(folder / SARIF, json.dumps(log, indent=1) + "\n", durable=False)
     write_result(folder, ended)
 
 
@@ -39,14 +39,14 @@ def clear(folder: Path, metrics_file: Path | None) -> None:
 
 def write_result(folder: Path, ended: NightlyEnded) -> None:
     """Write how the run ended. Raises OSError."""
-    write_atomically(folder / JUNIT, junit_text(ended))
-    write_atomically(folder / RESULT, result_text(ended))
+    write_atomically(folder / JUNIT, junit_text(ended), durable=False)
+    write_atomically(folder / RESULT, result_text(ended), durable=False)
 
 
 def write_metrics(path: Path, ended: NightlyEnded, others: Sequence[NightlyImageResult]) -> None:
     """Write the metrics; ``others`` are the last results of images that this run left out. Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, metrics.text(ended, others))
+    write_atomically(path, metrics.text(ended, others), durable=False)
 
 
 def result_text(ended: NightlyEnded) -> str:

@@ -168,8 +168,9 @@ class NightlyRun:
         self._stages += ran
         if any(one.status == "failed" for one in ran):
             self._write_metrics()
-        result = self._ended()
-        self._stage("reports", lambda: report_files.write_result(folder, result), only_failure=True)
+        if ran:
+            result = self._ended()
+            self._stage("reports", lambda: report_files.write_result(folder, result), only_failure=True)
         self._stage("journal", lambda: self.around.journal.end(self._results), only_failure=True)
         return self._ended()
 

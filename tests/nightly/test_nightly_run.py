@@ -273,7 +273,7 @@ def test_an_interruption_leaves_a_report_and_the_next_run_goes_on(site: NightlyS
 def test_a_full_disk_is_reported(site: NightlySite, monkeypatch: pytest.MonkeyPatch) -> None:
     site.write("alpha")
 
-    def full(path: Path, *_: object) -> None:
+    def full(path: Path, *_: object, **__: object) -> None:
         raise OSError(28, "No space left on device", str(path))
 
     monkeypatch.setattr("imagebuild.nightly.report_files.write_atomically", full)
