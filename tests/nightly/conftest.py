@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
-
 from tests.nightly.nightly_site import NightlySite
 
 
@@ -15,4 +15,6 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> NightlySite:
     folder.mkdir()
     monkeypatch.chdir(folder)
     monkeypatch.delenv("IMAGEBUILD_CONFIG", raising=False)
+    # No machine was made here, so none is left over: no libvirt daemon is asked, which other tests may have started.
+    monkeypatch.setattr("imagebuild.build.gc.machines", lambda store: nullcontext())
     return NightlySite(folder)
