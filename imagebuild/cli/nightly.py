@@ -25,7 +25,7 @@ from imagebuild.errors import Interrupted, UsageError
 from imagebuild.nightly import selecting, stages
 from imagebuild.nightly.building import NightlyBuilds
 from imagebuild.nightly.image_run import Surroundings
-from imagebuild.nightly.journal import Journal
+from imagebuild.nightly.journal import NightlyJournal
 from imagebuild.nightly.running import NightlyRun
 from imagebuild.nightly.stages import Publisher
 from imagebuild.project.load import load
@@ -81,7 +81,7 @@ def nightly(
     sign, keys = stages.signing(project)
     around = Surroundings(
         output=output,
-        journal=Journal(output),
+        journal=NightlyJournal(output),
         publisher=Publisher(project, reports),
         reports=project.folder / project.nightly.reports,
         sign=sign,

@@ -47,7 +47,7 @@ class PlannedImage:
 
 
 @dataclass(frozen=True)
-class BuiltImage:
+class NightlyBuilt:
     """How the build of an image ended: its stages build and verify."""
 
     stages: tuple[NightlyStage, ...]
@@ -134,26 +134,26 @@ def in_processes(planned: Sequence[PlannedImage], builds: NightlyBuilds, ended: 
     ).go()
 
 
-def unchanged(planned: PlannedImage, *, new: bool) -> BuiltImage:
+def unchanged(planned: PlannedImage, *, new: bool) -> NightlyBuilt:
     """The result of an image that is up to date; ``new`` if no earlier run reported its version."""
     assert planned.outlook is not None
     assert planned.outlook.artifact is not None
     build = NightlyStage(stage="build", status="passed" if new else "unchanged", seconds=planned.seconds)
-    return BuiltImage((build, _verified(planned, new=new)), planned.seconds)
+    return NightlyBuilt((build, _verified(planned, new=new)), planned.seconds)
 
 
-def not_planned(planned: PlannedImage) -> BuiltImage:
+def not_planned(planned: PlannedImage) -> NightlyBuilt:
     """The result of an image whose plan failed."""
     assert planned.error is not None
-    return BuiltImage((failed("build", planned.error, planned.seconds),), planned.seconds)
+    return NightlyBuilt((failed("build", planned.error, planned.seconds),), planned.seconds)
 
 
-def ended(planned: PlannedImage, outcome: Outcome, failing: Mapping[str, str], *, new: bool) -> BuiltImage:
+def ended(planned: PlannedImage, outcome: Outcome, failing: Mapping[str, str], *, new: bool) -> NightlyBuilt:
     """The result of an image that was built; ``failing`` has the step that failed."""
     name, end, seconds = planned.wanted.name, outcome.end, round(planned.seconds + outcome.seconds, 1)
     if not isinstance(end, ErrorReported):
         build = NightlyStage(stage="build", status="passed" if new else "unchanged", seconds=seconds)
-        return BuiltImage((build, _verified(planned, new=True)), seconds)
+        return NightlyBuilt((build, _verified(planned, new=True)), seconds)
     details = (*map(str, end.problems), *end.console, *((f"logs: {end.evidence}",) if end.evidence else ()))
     message = "the recipe has problems" if end.problems else end.message
     stage = NightlyStage(
@@ -161,8 +161,8 @@ def ended(planned: PlannedImage, outcome: Outcome, failing: Mapping[str, str], *
         exit_code=end.exit_code,
     )  # fmt: skip
     if failing.get(name) != _VERIFY:
-        return BuiltImage((stage,), seconds)
-    return BuiltImage(
+        return NightlyBuilt((stage,), seconds)
+    return NightlyBuilt(
         (NightlyStage(stage="build", status="passed", seconds=seconds), replace(stage, stage=_VERIFY)), seconds
     )
 

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from imagebuild.errors import ImageBuildError, Interrupted, from_os
 from imagebuild.nightly import gating, stages
-from imagebuild.nightly.building import BuiltImage, failed, unexpected
-from imagebuild.nightly.journal import ImageMemory, Journal, Judgement
+from imagebuild.nightly.building import NightlyBuilt, failed, unexpected
+from imagebuild.nightly.journal import ImageMemory, Judgement, NightlyJournal
 from imagebuild.nightly.outcome import ImageFigures, NightlyImageResult, NightlyStage, NightlyTarget, StageName
 from imagebuild.nightly.report_files import DIFFERENCE
 from imagebuild.nightly.selecting import WantedImage
@@ -32,7 +32,7 @@ class Surroundings:
     """
 
     output: Path
-    journal: Journal
+    journal: NightlyJournal
     publisher: Publisher
     reports: Path
     sign: Signing | None = None
@@ -52,7 +52,7 @@ class ImageRun:
     _stages: list[NightlyStage] = field(default_factory=list)
     _targets: tuple[NightlyTarget, ...] = ()
 
-    def go(self, built: BuiltImage) -> None:
+    def go(self, built: NightlyBuilt) -> None:
         """All stages after the build, on what is there. Raises Interrupted."""
         self._stages += built.stages
         folder = ArtifactFolder(self.around.output, self.wanted.name)

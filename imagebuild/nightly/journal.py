@@ -75,7 +75,7 @@ class LastResults:
     images: Mapping[str, NightlyImageResult] = field(default_factory=dict)
 
 
-class Journal:
+class NightlyJournal:
     """The records of one folder for artifacts."""
 
     def __init__(self, output: Path) -> None:

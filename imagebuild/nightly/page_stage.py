@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from imagebuild import fingerprint
-from imagebuild.nightly.journal import ImageMemory, Journal
+from imagebuild.nightly.journal import ImageMemory, NightlyJournal
 from imagebuild.page.facts import KnownOutcome
 from imagebuild.page.writing import Outcomes, write_page
 from imagebuild.printable import counted
@@ -28,7 +28,7 @@ class PageStage:
     output: Path
     destination: Path
     config: NightlyPage
-    journal: Journal
+    journal: NightlyJournal
     store: Store
     reporter: Reporter
 

@@ -15,7 +15,7 @@ from imagebuild.build import engine
 from imagebuild.build.scheduler import Outcome
 from imagebuild.errors import ImageBuildError, Interrupted, Problem, RecipeError, UsageError, from_os
 from imagebuild.nightly import building, hooks, report_files, stages
-from imagebuild.nightly.building import BuiltImage, FailingSteps, NightlyBuilds, PlannedImage
+from imagebuild.nightly.building import FailingSteps, NightlyBuilds, NightlyBuilt, PlannedImage
 from imagebuild.nightly.image_run import ImageRun, Surroundings
 from imagebuild.nightly.outcome import NightlyEnded, NightlyImageResult, NightlyStage, RunOutcome, exit_code
 from imagebuild.nightly.selecting import BrokenImage, Selected
@@ -80,7 +80,7 @@ class NightlyRun:
         if to_build:
             self._build(to_build, by_name)
 
-    def _ready(self, planned: PlannedImage) -> BuiltImage:
+    def _ready(self, planned: PlannedImage) -> NightlyBuilt:
         if planned.error is not None:
             return building.not_planned(planned)
         assert planned.outlook is not None
@@ -112,7 +112,7 @@ class NightlyRun:
     def _before(self) -> Mapping[str, NightlyImageResult]:
         return self.around.journal.last()
 
-    def _after_build(self, planned: PlannedImage, built: BuiltImage) -> None:
+    def _after_build(self, planned: PlannedImage, built: NightlyBuilt) -> None:
         """All further stages of an image; its result is known even if it is interrupted."""
         name = planned.wanted.name
         begin = time.monotonic()

@@ -6,6 +6,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
+
 from tests.nightly.nightly_site import NightlySite
 
 

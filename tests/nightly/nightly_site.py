@@ -26,7 +26,7 @@ from imagebuild.machine import domain_xml
 from imagebuild.nightly import selecting, stages
 from imagebuild.nightly.building import NightlyBuilds, PlannedImage
 from imagebuild.nightly.image_run import Surroundings
-from imagebuild.nightly.journal import Journal
+from imagebuild.nightly.journal import NightlyJournal
 from imagebuild.nightly.outcome import NightlyEnded, NightlyImageResult
 from imagebuild.nightly.running import NightlyRun
 from imagebuild.nightly.stages import Publisher
@@ -99,7 +99,7 @@ class NightlySite:
         project, output = load(), self.folder / "artifacts"
         sign, keys = stages.signing(project)
         around = Surroundings(
-            output, Journal(output), Publisher(project, SILENT_REPORTER), self.folder / "reports", sign, keys,
+            output, NightlyJournal(output), Publisher(project, SILENT_REPORTER), self.folder / "reports", sign, keys,
             frozenset(accept),
         )  # fmt: skip
         store = Store(self.folder / "store")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from imagebuild.errors import HostError, UsageError
-from imagebuild.nightly.journal import Journal
+from imagebuild.nightly.journal import NightlyJournal
 from tests.nightly.nightly_site import IMAGES, PACKAGES, NightlySite, of, words
 
 
@@ -201,7 +201,7 @@ def test_old_versions_go_and_the_good_one_stays(site: NightlySite) -> None:
 def test_a_second_run_says_who_is_at_work(site: NightlySite) -> None:
     site.write("alpha")
     with (
-        Journal(site.folder / "artifacts").alone(),
+        NightlyJournal(site.folder / "artifacts").alone(),
         pytest.raises(HostError, match=rf"another nightly run is at work in .* \(process {os.getpid()}, since "),
     ):
         site.run()
