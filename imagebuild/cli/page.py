@@ -63,8 +63,7 @@ def page(
     as_json: bool,
     verbose: bool,
 ) -> None:
-    """Write the artifacts to DIR as static HTML: each image with its versions, what is in them and
-    what changed, plots and a feed.
+    """Write the artifacts to DIR as static HTML: versions, what is in them, what changed, a feed.
 
     IMAGE is the name of an image with artifacts; by default, all of them. DIR is new, empty, or a page
     that was written before: pages of versions that have not changed stay as they are, those of versions

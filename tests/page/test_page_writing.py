@@ -19,7 +19,7 @@ from page_artifacts import HOSTILE
 
 from imagebuild.errors import HostError, ImageBuildError, UsageError
 from imagebuild.host import locks
-from imagebuild.page import page_folder, plots, reading, rendering
+from imagebuild.page import page_folder, plots, reading, rendering, writing
 from imagebuild.page.facts import KnownOutcome, VersionRow
 from imagebuild.page.page_folder import RECORD
 from imagebuild.page.rendering import TEMPLATES, ImageCard
@@ -459,12 +459,14 @@ def test_the_index_of_500_versions_is_light(images: int, versions: int) -> None:
             for day in range(versions)
         ]  # fmt: skip
         outcomes = [KnownOutcome(gates="passed", published=("kvm1",))] * versions
-        most = max(1, min(30, 240 // images))
-        tiles = () if images > 30 else plots.tiles(rows, drawn=True)
+        most = max(1, min(writing._ROWS_OF_IMAGE, writing._ROWS_OF_INDEX // images))
+        tiles = () if images > writing._MOST_CARDS else plots.tiles(rows, drawn=True)
         cards.append(ImageCard(rows[0].image, rows[:most], outcomes[:most], versions, tiles))
         drawn = plots.pictures(rows) if at == 0 and versions > 1 else {}
         curves = curves or sum(len(one) for name, one in drawn.items() if name.endswith("-curve.svg"))
-    index = rendering.index("Images", cards, compact=images > 30, plots=True, summary="500 versions", now=NOW)
+    index = rendering.index(
+        "Images", cards, compact=images > writing._MOST_CARDS, plots=True, summary="500 versions", now=NOW
+    )
     sheet = sum((TEMPLATES / name).stat().st_size for name in ("style.css", "icon.svg"))
-    pictures = 0 if images > 30 else curves * images
+    pictures = 0 if images > writing._MOST_CARDS else curves * images
     assert len(index.encode()) + sheet + pictures < 300_000
