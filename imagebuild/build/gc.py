@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from imagebuild.build.engine import clear_dead_runs, lock_name
-from imagebuild.build.machines import machines
 from imagebuild.errors import HostError
 from imagebuild.files import allocated, remove_tree
 from imagebuild.log import logger
@@ -101,6 +100,8 @@ def _orphans(store: Store, told: Collection[str], *, dry_run: bool) -> Iterator[
     """Remove machines of runs whose folder is gone, except those in ``told``. If libvirt does not
     answer, none are found.
     """
+    from imagebuild.build.machines import machines  # libvirt, which removing old versions does not need
+
     try:
         with machines(store) as connection:
             if connection is None:

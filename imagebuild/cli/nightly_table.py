@@ -43,7 +43,7 @@ def _word(image: NightlyImageResult, name: StageName, words: dict[str, str] = _W
     stage = image.stage(name)
     if stage is None:
         return "failed" if name == "build" and image.stage("recipe") else "-"
-    return words[stage.status]
+    return stage.message if stage.message == "interrupted" else words[stage.status]
 
 
 def _messages(image: NightlyImageResult) -> Iterator[str]:

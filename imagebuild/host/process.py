@@ -39,6 +39,8 @@ _PASSED = (
 )  # fmt: skip
 _SBIN = "/usr/local/sbin:/usr/sbin:/sbin"
 _GRACE = 10.0
+_FED = 5.0
+"""Seconds to wait for the end of writing to a program that has ended: a pipe that nobody reads ends it at once."""
 _ERROR = re.compile(r"E: |(?:\S+: )?error\b", re.IGNORECASE)
 _KEPT_OUTPUT = 200
 """Lines of a child's output kept for an error message."""
@@ -187,7 +189,7 @@ def started(
             _children.discard(process)
         for pipe in (process.stdin, process.stdout, process.stderr):
             if pipe is not None:
-                with suppress(OSError):
+                with suppress(OSError, ValueError):  # ValueError: a thread is writing to it (seen with Python 3.11)
                     pipe.close()
 
 
@@ -277,9 +279,10 @@ def _talk(
         for line in pipe:
             take(line.rstrip("\n"), tell)
 
+    feeder = beside = None
     if process.stdin is not None:
-        threading.Thread(target=_feed, args=(process.stdin, input), daemon=True).start()
-    beside = None
+        feeder = threading.Thread(target=_feed, args=(process.stdin, input), daemon=True)
+        feeder.start()
     if process.stderr is not None:
         beside = threading.Thread(target=read, args=(process.stderr, None), daemon=True)
         beside.start()
@@ -288,6 +291,8 @@ def _talk(
     process.wait()
     if beside is not None:
         beside.join()
+    if feeder is not None:
+        feeder.join(_FED)
 
 
 def _feed(pipe: IO[str], text: str) -> None:

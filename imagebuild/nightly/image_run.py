@@ -66,6 +66,10 @@ class ImageRun:
         if self._sign(good) and self._publish(good):
             self._prune(good)
 
+    def not_built(self, why: str) -> None:
+        """Record that the image was not reached, or that its build was ended."""
+        self._say("build", "skipped", why)
+
     def result(self, seconds: float, began: str, ended: str) -> NightlyImageResult:
         """How it went."""
         folder = ArtifactFolder(self.around.output, self.wanted.name)

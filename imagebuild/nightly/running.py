@@ -176,6 +176,13 @@ class NightlyRun:
 
     def _interrupted(self) -> NightlyEnded:
         """Write down how far it came; the next run goes on from there."""
+        for wanted in self.selected.wanted:
+            if wanted.name not in self._results:
+                image = ImageRun(self.around, wanted, self.around.journal.read(wanted.name), self._last(wanted.name))
+                image.not_built("interrupted")
+                self._results[wanted.name] = image.result(0.0, self._began, _now())
+        for name, one in self._results.items():
+            self._results[name] = replace(one, last_success=self._last(name).last_success)
         result = self._ended("interrupted")
         self._stage("reports", lambda: report_files.write(self.around.reports, result, self._problems))
         return self._ended("interrupted")

@@ -114,3 +114,9 @@ def test_with_separate_stderr_only_lines_of_stdout_are_passed_on() -> None:
         run(["sh", "-c", script], timeout=30, on_line=lines.append, apart=True)
     assert lines == ["out", "more"]
     assert sorted(caught.value.output.split()) == ["err", "more", "out"]
+
+
+def test_a_program_that_ends_without_reading_its_input() -> None:
+    """The thread that writes to it is not disturbed by the end, which closes the same pipe."""
+    for _ in range(30):
+        assert run(["sh", "-c", "exit 0"], timeout=30, input="x" * (1 << 20)).returncode == 0

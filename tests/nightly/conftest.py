@@ -17,5 +17,5 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> NightlySite:
     monkeypatch.chdir(folder)
     monkeypatch.delenv("IMAGEBUILD_CONFIG", raising=False)
     # No machine was made here, so none is left over: no libvirt daemon is asked, which other tests may have started.
-    monkeypatch.setattr("imagebuild.build.gc.machines", lambda store: nullcontext())
+    monkeypatch.setattr("imagebuild.build.machines.machines", lambda store: nullcontext())
     return NightlySite(folder)

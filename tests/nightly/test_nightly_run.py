@@ -266,6 +266,9 @@ def test_an_interruption_leaves_a_report_and_the_next_run_goes_on(site: NightlyS
     run.build = interrupted
     ended = run.go()
     assert (ended.outcome, ended.exit_code) == ("interrupted", 130)
+    assert [(one.image, one.stages[0].message, one.last_success) for one in ended.images] == [
+        (name, "interrupted", "") for name in IMAGES
+    ]
     assert json.loads((site.folder / "reports/nightly.json").read_text())["outcome"] == "interrupted"
     assert site.run().changed == IMAGES
 
