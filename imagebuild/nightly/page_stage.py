@@ -6,17 +6,19 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from imagebuild import fingerprint
 from imagebuild.nightly.journal import ImageMemory, NightlyJournal
-from imagebuild.page.facts import KnownOutcome
-from imagebuild.page.writing import Outcomes, write_page
 from imagebuild.printable import counted
 from imagebuild.progress import Reporter
 from imagebuild.project.nightly import NightlyPage
 from imagebuild.store.artifact import MANIFEST, UNLISTED, ArtifactFolder
 from imagebuild.store.history import History
 from imagebuild.store.store import Store
+
+if TYPE_CHECKING:
+    from imagebuild.page.facts import KnownOutcome
 
 _INDEX = "index.html"
 
@@ -37,12 +39,14 @@ class PageStage:
 
         Raises ImageBuildError and OSError.
         """
-        known = outcomes(self.journal.images())
-        key = self._key(known)
+        memories = self.journal.images()
+        key = self._key(memories)
         if not built and key == self.journal.page_key and (self.destination / _INDEX).exists():
             return ""
         if not any(ArtifactFolder(self.output, path.name).versions() for path in self._folders()):
             return "nothing to show yet"
+        from imagebuild.page.writing import write_page  # most nights write no page
+
         self.destination.parent.mkdir(parents=True, exist_ok=True)
         done = write_page(
             self.output,
@@ -51,7 +55,7 @@ class PageStage:
             base_url=self.config.url,
             history=History(self.store),
             downloads=self.config.downloads,
-            outcomes=known,
+            outcomes=outcomes(memories),
             reporter=self.reporter,
         )
         self.journal.page_written(key)
@@ -60,7 +64,7 @@ class PageStage:
     def _folders(self) -> list[Path]:
         return sorted(path for path in self.output.glob("[!.]*") if path.is_dir() and not path.is_symlink())
 
-    def _key(self, known: Outcomes) -> str:
+    def _key(self, memories: Mapping[str, ImageMemory]) -> str:
         """What identifies all that the page shows, without reading it: names and times of files."""
         versions = [one for path in self._folders() for one in ArtifactFolder(self.output, path.name).versions()]
         files = [
@@ -68,13 +72,15 @@ class PageStage:
             for one in versions
             for name in sorted((MANIFEST, *UNLISTED))
         ]
-        told = [(*of, str(one)) for of, one in sorted(known.items())]
+        told = [(name, str((one.passed, one.refused, one.published))) for name, one in sorted(memories.items())]
         options = self.config.model_dump(mode="json")
         return fingerprint.text(json.dumps([str(self.destination), options, files, told]))
 
 
 def outcomes(images: Mapping[str, ImageMemory]) -> dict[tuple[str, str], KnownOutcome]:
     """What the journal knows about versions, by image and version."""
+    from imagebuild.page.facts import KnownOutcome  # most nights write no page
+
     found = {}
     for name, memory in images.items():
         versions = {*memory.passed, *memory.refused, *memory.published.values()}

@@ -14,15 +14,11 @@ from imagebuild.nightly.selecting import TO, WantedImage
 from imagebuild.progress import Reporter
 from imagebuild.project.model import Project
 from imagebuild.project.select import Destination
-from imagebuild.publish import preconditions, pruning, signed
+from imagebuild.publish import preconditions
 from imagebuild.publish.opening import places
 from imagebuild.publish.parallel import Work
 from imagebuild.publish.places import TargetPlace
-from imagebuild.publish.publication import publication
-from imagebuild.publish.publishing import Canaries, Publishing
-from imagebuild.publish.release import release
 from imagebuild.publish.results import TargetResult
-from imagebuild.publish.signed import acceptance
 from imagebuild.store.artifact import Artifact
 from imagebuild.store.store import Store
 
@@ -53,6 +49,12 @@ class Publisher:
         that has the version was good. Raises ImageBuildError if nothing can be published, and Interrupted
         after the places have come to an end.
         """
+        # most nights publish nothing
+        from imagebuild.publish import signed
+        from imagebuild.publish.publication import publication
+        from imagebuild.publish.publishing import Canaries, Publishing
+        from imagebuild.publish.release import release
+
         config = self.project.nightly.publish
         where = places(to)
         canaries = {one.name for one in self._canaries(wanted)}
@@ -61,7 +63,7 @@ class Publisher:
         with self.reporter.step(artifact.recipe, "read") as step:
             step.update("reading the artifact")
             found = release(artifact)
-            accepted = acceptance(self.project)
+            accepted = signed.acceptance(self.project)
             if accepted is not None:
                 step.update("checking the signature")
                 found = signed.checked(found, artifact, accepted)
@@ -77,6 +79,8 @@ class Publisher:
 
     def prune(self, template: str, to: Sequence[Destination], keep: int) -> list[TargetResult]:
         """Remove old versions of a template at these places. Raises Interrupted."""
+        from imagebuild.publish import pruning
+
         work = Work(self.reporter, self.project.nightly.publish.jobs)
         done = pruning.prune(work, places(to), [template], keep, dry_run=False)
         _check_interrupted(work)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from imagebuild.errors import UsageError
 from imagebuild.project.model import Host, Project
 from imagebuild.project.select import Destination, select
-from imagebuild.publish.canary import CanaryCheck, all_of, command_check
-from imagebuild.publish.canary_boot import boot_check
-from imagebuild.publish.places import TargetPlace
-from imagebuild.publish.release import Release
+
+if TYPE_CHECKING:
+    from imagebuild.publish.canary import CanaryCheck
+    from imagebuild.publish.places import TargetPlace
+    from imagebuild.publish.release import Release
 
 
 def require_verdict(wanted: Release, *, unverified: bool, despite_failure: bool, options: tuple[str, str]) -> None:
@@ -64,6 +66,9 @@ def canary_check(*, boot: bool, command: str | None, limit: float, stop: threadi
     """What decides whether a canary is good: a machine that boots there, a command; None for neither. Each
     has ``limit`` seconds; once ``stop`` is set, booting ends.
     """
+
+    from imagebuild.publish.canary import all_of, command_check
+    from imagebuild.publish.canary_boot import boot_check
 
     def checks() -> Iterator[CanaryCheck]:
         if boot:
