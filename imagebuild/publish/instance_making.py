@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from imagebuild.anaconda import iso
 from imagebuild.errors import HostError, ImageBuildError, UsageError
 from imagebuild.host.libvirt_host import LibvirtHost, VolumeExistsError
 from imagebuild.host.pools import PoolVolume
+from imagebuild.image import iso
 from imagebuild.log import logger
 from imagebuild.printable import one_line
 from imagebuild.publish import definition, first_boot, instance_xml
