@@ -11,7 +11,7 @@ from typing import Literal
 from imagebuild.contents.inventory import Inventory
 from imagebuild.errors import UsageError
 from imagebuild.store import beside
-from imagebuild.verify import clone_xml, identities
+from imagebuild.verify import clone_seed, clone_xml, identities
 from imagebuild.verify.check import CheckCall
 
 Firmware = Literal["bios", "uefi", "uefi-secure"]
@@ -55,6 +55,11 @@ class Subject:
     sha256: str = ""
     grows: int = 0
     notes: tuple[str, ...] = field(default=())
+
+    @property
+    def seeded(self) -> bool:
+        """Whether the clones get a seed for their cloud-init: one of the checks looks what became of it."""
+        return any(call.name == clone_seed.CHECK for call in self.checks)
 
     def informed(self, inventory: Inventory | None) -> Subject:
         """The same, with what an inventory of the guest says; what is known already stays."""
