@@ -117,6 +117,10 @@ def run(
     seed = chosen_seed(SeedChoice(cloud_init, hostname, ssh_keys, user_data, network_config))
     named = named_subject(image, output, MachineChoice(given, firmware, memory, machine))
     subject = named.subject
+    if seed is not None and subject.cloud_init is False:
+        raise UsageError(
+            f"{named.label} has no cloud-init, which would read the seed", "set cloud_init: true in its recipe"
+        )
     kept = opened(store)
     clear_dead_runs(kept)
     name = new_run("run")

@@ -42,7 +42,8 @@ class Subject:
     ``machine`` is a libvirt domain definition. With ``agent``, commands run through the guest agent
     of the image, else a shell is added to the clones' overlays. ``old_cpu`` is whether the guest
     runs on a plain x86-64 CPU. ``seeds`` are the paths of random seeds in the image, None if they
-    are not known. ``grows`` adds bytes to the clones' system disk.
+    are not known. ``grows`` adds bytes to the clones' system disk. ``cloud_init`` is whether the image has
+    cloud-init, None if that is not known.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Subject:
     seeds: Sequence[str] | None = None
     sha256: str = ""
     grows: int = 0
+    cloud_init: bool | None = None
     notes: tuple[str, ...] = field(default=())
 
     @property
