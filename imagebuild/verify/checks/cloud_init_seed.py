@@ -90,7 +90,7 @@ def _login(guest: RunningGuest, seed: CloneSeed, limit: float) -> Iterator[str]:
     if not shutil.which("ssh"):
         raise NotCheckable("ssh is not installed on this host, so the login could not be tried")
     said = _said(guest.ssh_port, found[0], seed, limit)
-    if said != "0":
+    if said.splitlines()[-1:] != ["0"]:
         yield f"nobody can log in as {found[0]} with the key of the seed and use sudo: {said[:_SHOWN]!r}"
 
 
