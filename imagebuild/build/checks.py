@@ -87,7 +87,8 @@ def _following(recipe: Recipe) -> Iterator[tuple[str, Mapping[str, Any]]]:
     if card:
         yield "ssh-answers", {}
     if recipe.cloud_init.enabled and "NoCloud" in recipe.cloud_init.datasources:
-        yield "cloud-init-seed", {"network": card and recipe.cloud_init.network}
+        network = card and recipe.cloud_init.network
+        yield "cloud-init-seed", {"network": network, "device": recipe.network.device if network else None}
     yield "sshd", {}
     yield "listening-sockets", {}
     if "disable-selinux" in operations:

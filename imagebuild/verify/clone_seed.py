@@ -27,10 +27,11 @@ class SeedImage:
     values: CloneSeed
 
 
-def new(work: Path, clone: str, uid: int) -> SeedImage:
+def new(work: Path, clone: str, uid: int, device: str | None = None) -> SeedImage:
     """A seed in ``work`` with a new instance, host name and SSH key, as no other clone has them.
 
-    ``uid`` is QEMU's user. Raises HostError if a program for it is missing.
+    ``uid`` is QEMU's user; ``device`` the interface to be configured, if it is known. Raises HostError if a
+    program for it is missing.
     """
     key = work / f"{clone}-key"
     hint = "install an OpenSSH client, or leave the check out with --without"
@@ -38,17 +39,25 @@ def new(work: Path, clone: str, uid: int) -> SeedImage:
         path.unlink(missing_ok=True)
     process.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", clone, "-f", key], timeout=60, hint=hint)
     values = CloneSeed(str(uuid.uuid4()), f"{clone}-{secrets.token_hex(4)}", key)
-    return SeedImage(made(work, clone, seed_files(values), uid), values)
+    return SeedImage(made(work, clone, seed_files(values, device), uid), values)
 
 
-def seed_files(values: CloneSeed) -> dict[str, bytes]:
-    """The files of a seed. JSON is YAML, too."""
+def seed_files(values: CloneSeed, device: str | None = None) -> dict[str, bytes]:
+    """The files of a seed. JSON is YAML, too.
+
+    Without a network configuration cloud-init asks for IPv6 addresses by DHCP, too. QEMU's user network gives
+    none, and ifupdown then reports the interface as failed.
+    """
     meta = {
         "instance-id": values.instance_id,
         "local-hostname": values.hostname,
         "public-keys": [values.private_key.with_suffix(".pub").read_text().strip()],
     }
-    return {"meta-data": json.dumps(meta).encode(), "user-data": USER_DATA}
+    found = {"meta-data": json.dumps(meta).encode(), "user-data": USER_DATA}
+    if device is not None:
+        card = {"type": "physical", "name": device, "subnets": [{"type": "dhcp4"}]}
+        found["network-config"] = json.dumps({"version": 1, "config": [card]}).encode()
+    return found
 
 
 def made(work: Path, clone: str, files: Mapping[str, bytes], uid: int) -> Path:

@@ -63,6 +63,12 @@ class Subject:
         """Whether the clones get a seed for their cloud-init: one of the checks looks what became of it."""
         return any(call.name == clone_seed.CHECK for call in self.checks)
 
+    @property
+    def seeded_device(self) -> str | None:
+        """The interface that the seed configures, if the check names it."""
+        called = (call.params for call in self.checks if call.name == clone_seed.CHECK)
+        return next((getattr(params, "device", None) for params in called), None)
+
     def informed(self, inventory: Inventory | None) -> Subject:
         """The same, with what an inventory of the guest says; what is known already stays."""
         if inventory is None:

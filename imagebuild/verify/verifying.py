@@ -148,7 +148,11 @@ def _booted(subject: Subject, setting: Setting, progress: Progress, *, serial: b
                 shutil.copyfile(source.path, target.path)
     options = BootOptions(setting.accelerator, setting.boot_limit, shell=serial)
     uid = setting.hypervisor.qemu_uid()
-    seeds = {name: clone_seed.new(setting.work, name, uid) for name in names} if subject.seeded else {}
+    seeds = (
+        {name: clone_seed.new(setting.work, name, uid, subject.seeded_device) for name in names}
+        if subject.seeded
+        else {}
+    )
     isos = {name: seed.path for name, seed in seeds.items()}
     definitions = {
         name: definition(subject, setting, name, overlays[name], serial=serial, seed=isos.get(name)) for name in names

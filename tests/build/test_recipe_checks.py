@@ -91,6 +91,8 @@ def test_what_cloud_init_does_is_checked() -> None:
     found = following("cloud_init: true\n")
     assert found["root-file-system"]["grown"] is True
     assert found["cloud-init-seed"]["network"] is True
+    named = following("cloud_init: true\nnetwork: {device: ens3}\n")
+    assert named["cloud-init-seed"]["device"] == "ens3"
     assert following("cloud_init: {growpart: false}\n")["root-file-system"]["grown"] is False
     assert following("cloud_init: {network: false}\n")["cloud-init-seed"]["network"] is False
     assert following("cloud_init: true\nmachine: {networks: []}\n")["cloud-init-seed"]["network"] is False

@@ -65,6 +65,16 @@ def test_each_clone_has_a_seed_of_its_own(tmp_path: Path) -> None:
     assert not list(tmp_path.glob(".seed-*"))
 
 
+def test_the_interface_of_a_seed(seed: CloneSeed) -> None:
+    assert "network-config" not in clone_seed.seed_files(seed)
+    config = json.loads(clone_seed.seed_files(seed, "eth0")["network-config"])
+    assert config["config"] == [{"type": "physical", "name": "eth0", "subnets": [{"type": "dhcp4"}]}]
+    subject = Subject("x", (SubjectDisk(Path("x"), "raw"),), usual_machine())
+    assert subject.seeded_device is None
+    named = replace(subject, checks=[registry.call(clone_seed.CHECK, {"device": "ens3"})])
+    assert named.seeded_device == "ens3"
+
+
 def test_only_who_asks_for_the_check_gets_a_seed() -> None:
     subject = Subject("x", (SubjectDisk(Path("x"), "raw"),), usual_machine())
     assert not subject.seeded

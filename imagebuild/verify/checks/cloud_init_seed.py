@@ -38,6 +38,11 @@ _SHOWN = 300
 
 class Params(check.Params):
     network: bool = Field(default=True, description="whether cloud-init must have configured the network")
+    device: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z0-9_.-]{1,15}$",
+        description="the interface for which the seed says DHCP with IPv4; without it, cloud-init decides",
+    )
     limit: int = Field(default=120, gt=0, description="seconds that cloud-init may still run after the boot")
     emulated: int = Field(default=600, gt=0, description="the same where the host has no KVM")
 
