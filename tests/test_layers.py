@@ -31,6 +31,7 @@ ROOMS = (
     "image",
     "fetch",
     "store",
+    "sbom",
     "kernel",
     "guest",
     "schema",

@@ -24,7 +24,7 @@ _LATEST = 253402300799
 
 
 @dataclass(frozen=True)
-class Subject:
+class BilledImage:
     """The image that an SBOM is about: ``digest`` is the SHA-256 of its file, ``made`` when it was
     made, in UTC, to the second."""
 
@@ -57,7 +57,7 @@ class BilledFile:
 class Bill:
     """``missing`` says in sentences what is not known; it is empty for a complete bill."""
 
-    subject: Subject
+    image: BilledImage
     system: SystemRelease
     package_format: str
     packages: tuple[BilledPackage, ...]
@@ -67,10 +67,10 @@ class Bill:
     @property
     def serial(self) -> uuid.UUID:
         """The same for the same image."""
-        return uuid.uuid5(_NAMESPACE, self.subject.digest)
+        return uuid.uuid5(_NAMESPACE, self.image.digest)
 
 
-def bill(inventory: Inventory, subject: Subject) -> Bill:
+def bill(inventory: Inventory, image: BilledImage) -> Bill:
     """What is known about an image."""
     system = SystemRelease(*map(one_line, vars(inventory.system).values()))
     missing = []
@@ -86,7 +86,7 @@ def bill(inventory: Inventory, subject: Subject) -> Bill:
         missing.append("It is not known which files belong to no package.")
     found = {one.purl: one for one in (_billed(each, inventory.package_format, system) for each in records)}
     return Bill(
-        subject,
+        image,
         system,
         inventory.package_format,
         tuple(found[key] for key in sorted(found)),
@@ -96,9 +96,9 @@ def bill(inventory: Inventory, subject: Subject) -> Bill:
 
 
 def _billed(record: PackageRecord, package_format: str, system: SystemRelease) -> BilledPackage:
+    name, version, architecture, source, source_version, vendor, homepage = map(one_line, record[:7])
     clean = PackageRecord(
-        *(one_line(value) if isinstance(value, str) else value for value in record[:-1]),  # type: ignore[arg-type]
-        licences=record.licences,
+        name, version, architecture, source, source_version, vendor, homepage, record.size, record.licences
     )
     return BilledPackage(clean, purl(record, package_format, system).to_string(), licences.expression(record.licences))
 

@@ -30,7 +30,7 @@ def text(bill: Bill) -> str:
     bom = Bom(
         serial_number=bill.serial,
         metadata=BomMetaData(
-            timestamp=bill.subject.made,
+            timestamp=bill.image.made,
             component=image,
             tools=ToolRepository(components=[_tool()]),
             properties=[Property(name=f"{_OURS}missing", value=one) for one in bill.missing],
@@ -49,7 +49,7 @@ def _tool() -> Component:
 
 
 def _image(bill: Bill) -> Component:
-    about = bill.subject
+    about = bill.image
     return Component(
         type=ComponentType.OPERATING_SYSTEM,
         name=about.name,
@@ -114,9 +114,7 @@ def _licences(expression: str) -> list[DisjunctiveLicense | LicenseExpression]:
 
 
 def _homepage(address: str) -> list[ExternalReference]:
-    return (
-        [ExternalReference(type=ExternalReferenceType.WEBSITE, url=XsUri(address))] if is_address(address) else []
-    )
+    return [ExternalReference(type=ExternalReferenceType.WEBSITE, url=XsUri(address))] if is_address(address) else []
 
 
 def _file(one: BilledFile) -> Component:

@@ -14,13 +14,14 @@ from collections.abc import Iterable
 from functools import cache
 
 _SYNONYMS = {
-    "expat": "MIT", "mit/x11": "MIT", "apache": "", "artistic": "Artistic-1.0", "psf-2": "PSF-2.0", "zlib/libpng": "Zlib",
+    "expat": "MIT", "mit/x11": "MIT", "apache": "", "artistic": "Artistic-1.0", "psf-2": "PSF-2.0",
+    "zlib/libpng": "Zlib",
     "cc0": "CC0-1.0", "boost": "BSL-1.0", "bsl-1": "BSL-1.0", "openldap-2.8": "OLDAP-2.8", "python-2.0": "Python-2.0",
     "asl 2.0": "Apache-2.0", "asl 1.1": "Apache-1.1", "boost software": "BSL-1.0", "mplv1.1": "MPL-1.1",
     "mplv2.0": "MPL-2.0", "public domain": "LicenseRef-public-domain", "public-domain": "LicenseRef-public-domain",
     "bsd with advertising": "BSD-4-Clause", "ofl": "OFL-1.1", "cc-by": "", "unicode": "", "sleepycat": "Sleepycat",
     "artistic 2.0": "Artistic-2.0", "vim": "Vim", "gpl+": "GPL-1.0-or-later", "lgplv2": "LGPL-2.0-only",
-    "lgplv2+": "LGPL-2.0-or-later", "gfdl": "",
+    "lgplv2+": "LGPL-2.0-or-later", "gfdl": "", "opl-1": "", "opl-1.0": "",
 }  # fmt: skip
 """Names that mean the same; an empty one says that SPDX has no such licence, whatever it looks like."""
 _EXCEPTIONS = {
@@ -31,7 +32,8 @@ _EXCEPTIONS = {
     "texinfo": "Texinfo-exception",
 }  # fmt: skip
 _FAMILY = re.compile(r"(a?gpl|lgpl|gfdl(?:-niv)?)[-v]?([123](?:\.[0-3])?)(?:\.0)*(\+|-or-later|-only)?", re.IGNORECASE)
-_VERSIONED = re.compile(r"(.+?-[0-9]+(?:\.[0-9]+)*?)(?:\.0)*(\+?)")
+_VERSIONED = re.compile(r"(.+?-[0-9]+(?:\.[0-9]+)*?)(?:\.0)*")
+"""Not with a plus for later versions: SPDX allows it, but spdx-tools does not read it."""
 _TOKEN = re.compile(r"[()]|,|[^\s(),]+")
 _IN_ID = re.compile(r"[^A-Za-z0-9.-]+")
 _LONGEST_REFERENCE = 60
@@ -195,8 +197,5 @@ def _known(name: str) -> str:
         return fixup_id(f"{kind}-{version}{middle}{later}") or ""
     if found := fixup_id(name):
         return found
-    if match := _VERSIONED.fullmatch(name):
-        for one in (match[1], f"{match[1]}.0"):
-            if found := fixup_id(one):
-                return found + match[2]
-    return ""
+    match = _VERSIONED.fullmatch(name)
+    return (fixup_id(match[1]) or fixup_id(f"{match[1]}.0") or "") if match else ""

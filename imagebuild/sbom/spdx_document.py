@@ -13,9 +13,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from imagebuild import __version__
+from imagebuild.printable import one_line
 from imagebuild.sbom import licences
 from imagebuild.sbom.bill import Bill, BilledFile, BilledPackage, is_address
-from imagebuild.printable import one_line
 
 _UNKNOWN = "NOASSERTION"
 _ID = re.compile(r"[^A-Za-z0-9.-]+")
@@ -35,10 +35,10 @@ def _document(bill: Bill) -> dict[str, Any]:
         "spdxVersion": "SPDX-2.3",
         "dataLicense": "CC0-1.0",
         "SPDXID": _DOCUMENT,
-        "name": " ".join(filter(None, (bill.subject.name, bill.subject.version))),
+        "name": " ".join(filter(None, (bill.image.name, bill.image.version))),
         "documentNamespace": f"{_NAMESPACE}{bill.serial}",
         "creationInfo": {
-            "created": bill.subject.made.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "created": bill.image.made.strftime("%Y-%m-%dT%H:%M:%SZ"),
             "creators": [f"Tool: imagebuild-{__version__}"],
         },
         "packages": [
@@ -83,10 +83,10 @@ def _common(name: str, version: str, purpose: str, licence: str = "") -> dict[st
 
 
 def _image(bill: Bill) -> dict[str, Any]:
-    about = bill.subject
+    about = bill.image
     return {
         "SPDXID": _IMAGE,
-        **_common(about.name, about.version, "OPERATING-SYSTEM"),
+        **_common(about.name, about.version, "OPERATING_SYSTEM"),
         "packageFileName": about.file,
         "checksums": [_checksum(about.digest)],
     }
@@ -95,7 +95,7 @@ def _image(bill: Bill) -> dict[str, Any]:
 def _system(bill: Bill) -> dict[str, Any]:
     about = bill.system
     described = {"description": about.name} if about.name else {}
-    return {"SPDXID": _SYSTEM, **_common(about.id or "unknown", about.version, "OPERATING-SYSTEM"), **described}
+    return {"SPDXID": _SYSTEM, **_common(about.id or "unknown", about.version, "OPERATING_SYSTEM"), **described}
 
 
 def _package(one: BilledPackage) -> dict[str, Any]:

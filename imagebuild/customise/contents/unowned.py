@@ -19,8 +19,8 @@ _LONGEST_PATH = 1000
 emulated appliance reads some 20 MiB in a second."""
 _READABLE_BY_ALL = 0o004
 _DATABASES = (
-    "/var/lib/dpkg/", "/var/lib/apt/lists/", "/var/lib/rpm/", "/usr/lib/sysimage/rpm/", "/lib/apk/db/", "/usr/lib/apk/db/",
-    "/var/lib/dnf/", "/usr/lib/sysimage/libdnf5/",
+    "/var/lib/dpkg/", "/var/lib/apt/lists/", "/var/lib/rpm/", "/usr/lib/sysimage/rpm/", "/lib/apk/db/",
+    "/usr/lib/apk/db/", "/var/lib/dnf/", "/usr/lib/sysimage/libdnf5/",
 )  # fmt: skip
 """What package managers keep about their packages: hundreds of files that are in no package."""
 _DIGESTED = re.compile(rb"([0-9a-f]{64})  \.(/.*)", re.DOTALL)
