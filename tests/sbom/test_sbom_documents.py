@@ -101,7 +101,9 @@ def test_lib4sbom_reads_it(bill: Bill, written: dict[str, Path]) -> None:
             for ref in one.get("externalreference", ())
             if ref[1] == "purl"
         }
-        assert found == expected(bill)
+        # it keeps one package of each name and version, whatever the architectures
+        assert found <= expected(bill)
+        assert {one[:2] for one in found} == {one[:2] for one in expected(bill)}
 
 
 def test_the_same_bytes_in_every_environment(tmp_path: Path) -> None:
