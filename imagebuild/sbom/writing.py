@@ -69,9 +69,14 @@ def write_documents(artifact: Artifact, into: Path | None = None) -> tuple[Path,
 
 
 def write(path: Path, content: str) -> Path:
-    """Write a document. HostError if that is not possible."""
+    """Write a document. A file is replaced; to a pipe or a device, it is written. HostError if that is
+    not possible.
+    """
     try:
-        write_atomically(path, content)
+        if path.exists() and not path.is_file():
+            path.write_text(content, encoding="ascii")
+        else:
+            write_atomically(path, content)
     except OSError as error:
         raise HostError(f"cannot write {path}: {error.strerror}", "choose another file or make room") from error
     return path

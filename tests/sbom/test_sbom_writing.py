@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -90,6 +91,18 @@ def test_a_file_that_cannot_be_written(made: Artifact) -> None:
     error = ran("sbom", made.folder, "--file", "nowhere/x.json").exception
     assert isinstance(error, HostError)
     assert "nowhere/x.json: No such file or directory" in error.message
+
+
+def test_what_is_no_file_is_not_replaced(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        writing.write(pipe, "text")
+        assert os.read(reader, 10) == b"text"
+    finally:
+        os.close(reader)
+    assert pipe.is_fifo()
 
 
 def test_an_inventory_of_schema_1_is_read(made: Artifact) -> None:
