@@ -19,6 +19,8 @@ from imagebuild.sbom.purl import purl
 _NAMESPACE = uuid.UUID("0e7b1f4e-5f3c-5b0a-9d4e-0f6f3a1f2c11")
 """Of the serial numbers: UUIDs of version 5 (RFC 9562, 5.5) of images' digests."""
 _ADDRESS = re.compile(r"https?://[A-Za-z0-9._~:/?#@!$&'()*+,;=%-]+")
+_MOST_FILES = 10_000
+"""An application that is not a package may have hundreds of thousands, and each takes time and room."""
 _LATEST = 253402300799
 """31 December 9999: the last second that a timestamp can have."""
 
@@ -84,13 +86,16 @@ def bill(inventory: Inventory, image: BilledImage) -> Bill:
         missing.append("The packages are not known: the package database could not be read.")
     if inventory.unowned is None:
         missing.append("It is not known which files belong to no package.")
+    unowned = inventory.unowned or ()
+    if len(unowned) > _MOST_FILES:
+        missing.append(f"{len(unowned) - _MOST_FILES} more files that belong to no package are not listed.")
     found = {one.purl: one for one in (_billed(each, inventory.package_format, system) for each in records)}
     return Bill(
         image,
         system,
         inventory.package_format,
         tuple(found[key] for key in sorted(found)),
-        tuple(BilledFile(one_line(one.path), _quoted(one.path), one.sha256) for one in inventory.unowned or ()),
+        tuple(BilledFile(one_line(one.path), _quoted(one.path), one.sha256) for one in unowned[:_MOST_FILES]),
         tuple(missing),
     )
 

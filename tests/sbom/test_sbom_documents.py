@@ -178,6 +178,13 @@ def test_what_is_missing_is_said(write: Callable[[Bill], str]) -> None:
     assert "not known" not in write(BILLS["complete"])
 
 
+def test_very_many_files_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("imagebuild.sbom.bill._MOST_FILES", 2)
+    found = a_bill()
+    assert [one.path for one in found.files] == ["/etc/hostname", "/etc/shadow"]
+    assert found.missing == ("1 more files that belong to no package are not listed.",)
+
+
 def test_hostile_texts_are_escaped() -> None:
     for text in (cyclonedx_document.text(BILLS["hostile"]), spdx_document.text(BILLS["hostile"])):
         values = json.dumps(json.loads(text), ensure_ascii=False)

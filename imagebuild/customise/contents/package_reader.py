@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from imagebuild.contents.inventory import FileRecord, PackageRecord, UnownedFile
 from imagebuild.customise.contents import apk_packages, dpkg_packages, rpm_packages, unowned
+from imagebuild.customise.contents.field_limits import MOST_PACKAGES
 from imagebuild.customise.contents.listing import Listing
 from imagebuild.customise.contents.sqlite_table import DamagedDatabaseError
 from imagebuild.customise.linux import dpkg
@@ -51,7 +52,7 @@ class PackageReader:
     def installed(self, form: str) -> tuple[tuple[PackageRecord, ...] | None, tuple[UnownedFile, ...] | None]:
         """The packages, sorted, and the files of none; None for what is not known."""
         found, owned = {"dpkg": self._dpkg, "apk": self._apk, "rpm": self._rpm}.get(form, self._none)()
-        if found is None or (form and not found):
+        if found is None or (form and not found) or len(found) >= MOST_PACKAGES:
             return None, None
         return tuple(sorted(set(found))), None if owned is None else tuple(self._unowned(owned))
 
