@@ -82,12 +82,12 @@ def _converted(text: str) -> str:
     if whole:
         return whole
     try:
-        return _Parser(_TOKEN.findall(text)).whole()
+        return _LicenceParser(_TOKEN.findall(text)).whole()
     except _UnreadableError:
         return reference(text)
 
 
-class _Parser:
+class _LicenceParser:
     """Reads names that are connected by and, or and commas; ``or`` binds less than ``and``, and a
     comma less than both."""
 
