@@ -43,6 +43,7 @@ _COMMANDS = {
         "Write the software bill of materials of IMAGE: packages, licences, files that belong to no package.",
     ),
     "shelf": ("shelf", "Write artifacts to a folder that a web server serves to virt-builder and simplestreams."),
+    "page": ("page", "Write the artifacts to DIR as static HTML: versions, what is in them, what changed, a feed."),
     "doctor": (
         "doctor",
         "Show what this host can do, what is missing, and how to fix it. Exit code 3 if a build cannot run.",
