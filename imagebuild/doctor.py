@@ -87,7 +87,7 @@ _ABILITIES: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
     ),
     ("images of the RHEL family and Fedora", ("build",), (*_INSTALLATION, "gpgv", "xorriso")),
     ("booted clones of an image", ("verify", "run"), _MACHINE),
-    ("the disk of an image", ("scrub", "audit", "inspect", "diff"), _GUESTFS),
+    ("the disk of an image", ("scrub", "audit", "inspect", "diff", "sbom"), _GUESTFS),
     ("finished images", ("export", "shelf"), ("qemu-img",)),
     ("a page of the artifacts", ("page",), ()),
     ("libvirt hosts", ("publish", "templates", "rollback", "prune", "instantiate"), (_BINDING,)),

@@ -44,6 +44,16 @@ def write_atomically(path: Path, content: str | bytes, mode: int = 0o644) -> Non
     sync(path.parent)
 
 
+def write_result(path: Path, content: str | bytes) -> None:
+    """Write a file that the user of a command named: a device or a pipe, such as ``/dev/stdout``, is
+    written to and stays what it is; anything else is replaced by :func:`write_atomically`.
+    """
+    if path.exists() and not path.is_file() and not path.is_dir():
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+    else:
+        write_atomically(path, content)
+
+
 def write_record(path: Path, record: Any, mode: int = 0o644) -> None:
     """Write a dataclass as JSON, atomically, for :func:`read_record`."""
     write_atomically(path, json.dumps(asdict(record), indent=1, sort_keys=True, default=str) + "\n", mode)
