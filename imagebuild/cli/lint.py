@@ -75,7 +75,8 @@ def lint(
 ) -> None:
     """Check RECIPES and the kickstarts rendered from them, or kickstart files, without building.
 
-    Without arguments, all recipes of the project are checked; outside of a project, the shipped ones. Arguments that end in .ks or .cfg, and -, are kickstart files. Each finding is printed as
+    Without arguments, all recipes of the project are checked; outside of a project, the shipped
+    ones. Arguments that end in .ks or .cfg, and -, are kickstart files. Each finding is printed as
     file:line: where: what. Secrets are not needed. Exit code 2 if there are errors; warnings do not
     count.
     """
