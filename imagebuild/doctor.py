@@ -116,7 +116,8 @@ def examine(store: Store | HostError) -> Iterator[HostFinding]:
     try:
         verdict = accelerator.prove() if isinstance(store, HostError) else accelerator.verdict(store.probe_cache)
         level: Level = "note" if verdict.emulated else "ok"
-        yield HostFinding(level, _ACCELERATOR, f"{'emulation' if verdict.emulated else 'KVM'}: {verdict.reason}")
+        mend = "sudo usermod --append --groups kvm $USER, then log in again" if accelerator.refused() else None
+        yield HostFinding(level, _ACCELERATOR, f"{'emulation' if verdict.emulated else 'KVM'}: {verdict.reason}", mend)
     except ImageBuildError as error:
         yield _failed(_ACCELERATOR, error)
     if importlib.util.find_spec("libvirt"):

@@ -26,7 +26,11 @@ _ZEROES = bytes(_BLOCK)
 def write_atomically(path: Path, content: str | bytes, mode: int = 0o644) -> None:
     """Replace ``path`` with ``content`` so that every reader sees the old or the new, even after a
     power cut.
+
+    Raises FileExistsError for a device, a pipe or a socket: root could replace even /dev/null.
     """
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise FileExistsError(errno.EEXIST, "a device, pipe or socket is not replaced by a file", str(path))
     data = content.encode() if isinstance(content, str) else content
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     aside = Path(name)
