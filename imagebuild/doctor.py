@@ -90,6 +90,7 @@ _ABILITIES: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
     ("the disk of an image", ("scrub", "audit", "inspect", "diff"), _GUESTFS),
     ("finished images", ("export", "shelf"), ("qemu-img",)),
     ("signatures", ("attest", "verify-signature"), ()),
+    ("a page of the artifacts", ("page",), ()),
     ("libvirt hosts", ("publish", "templates", "rollback", "prune", "instantiate"), (_BINDING,)),
 )
 """What for, the commands, and the checks that none of them can do without."""
