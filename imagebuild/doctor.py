@@ -88,7 +88,7 @@ _ABILITIES: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
     ("images of the RHEL family and Fedora", ("build",), (*_INSTALLATION, "gpgv", "xorriso")),
     ("all images of a project, every night", ("nightly",), _INSTALLATION),
     ("booted clones of an image", ("verify", "run"), _MACHINE),
-    ("the disk of an image", ("scrub", "audit", "inspect", "diff"), _GUESTFS),
+    ("the disk of an image", ("scrub", "audit", "inspect", "diff", "sbom"), _GUESTFS),
     ("finished images", ("export", "shelf"), ("qemu-img",)),
     ("signatures", ("attest", "verify-signature"), ()),
     ("a page of the artifacts", ("page",), ()),
@@ -118,7 +118,8 @@ def examine(store: Store | HostError) -> Iterator[HostFinding]:
     try:
         verdict = accelerator.prove() if isinstance(store, HostError) else accelerator.verdict(store.probe_cache)
         level: Level = "note" if verdict.emulated else "ok"
-        yield HostFinding(level, _ACCELERATOR, f"{'emulation' if verdict.emulated else 'KVM'}: {verdict.reason}")
+        mend = "sudo usermod --append --groups kvm $USER, then log in again" if accelerator.refused() else None
+        yield HostFinding(level, _ACCELERATOR, f"{'emulation' if verdict.emulated else 'KVM'}: {verdict.reason}", mend)
     except ImageBuildError as error:
         yield _failed(_ACCELERATOR, error)
     if importlib.util.find_spec("libvirt"):

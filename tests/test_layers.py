@@ -33,6 +33,7 @@ ROOMS = (
     "image",
     "fetch",
     "store",
+    "sbom",
     "kernel",
     "guest",
     "schema",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 
 import click
@@ -113,9 +115,9 @@ def _create(path: Path, *, as_json: bool) -> None:
             "",
             "trust:",
             "  sign:",
-            f"    key: {{file: {path}}}",
+            f"    key: {{file: {json.dumps(str(path))}}}",
             "  keys:",
-            f"    - name: {path.stem}",
+            f"    - name: {re.sub('[^A-Za-z0-9._-]+', '-', path.stem).strip('.-_') or 'key'}",
             f"      key: {made.openssh}",
         ]
     )

@@ -1,7 +1,8 @@
 """Artifacts: finished images with their manifest, checksums and logs, one folder per version.
 
     OUTPUT/<recipe>/<version>/<recipe>.qcow2 (or other formats), <recipe>.xml, manifest.json,
-                              inventory.json.gz, SHA256SUMS, kickstart.cfg, *.log,
+                              inventory.json.gz, <recipe>.cdx.json, <recipe>.spdx.json,
+                              SHA256SUMS, kickstart.cfg, *.log,
                               provenance.intoto.json and signatures of SHA256SUMS if it was signed
     OUTPUT/<recipe>/latest -> <version>
     OUTPUT/<recipe>/good -> <version>      the last one that passed the gates of a nightly run

@@ -68,19 +68,27 @@ def _in_memory(sign: SignWith, folder: Path) -> tuple[Signer, VerificationKey]:
 
 @contextmanager
 def _token(token: TokenKey, folder: Path) -> Iterator[tuple[Signer, VerificationKey]]:
-    """A key on a PKCS#11 token, by securesystemslib's HSMSigner."""
-    try:
-        from securesystemslib.exceptions import UnsupportedLibraryError
-        from securesystemslib.signer import HSMSigner
-    except ImportError as error:
-        raise HostError("securesystemslib is not installed") from error
+    """A key on a PKCS#11 token, whose library must be known until it has signed."""
     pin = secrets.read(token.pin, folder)
     before = os.environ.get(_PKCS11_LIBRARY)
     os.environ[_PKCS11_LIBRARY] = str(folder / Path(token.module).expanduser())
     try:
+        yield _of_token(token, pin)
+    finally:
+        if before is None:
+            del os.environ[_PKCS11_LIBRARY]
+        else:
+            os.environ[_PKCS11_LIBRARY] = before
+
+
+def _of_token(token: TokenKey, pin: str) -> tuple[Signer, VerificationKey]:
+    from securesystemslib.exceptions import UnsupportedLibraryError
+    from securesystemslib.signer import HSMSigner
+
+    try:
         _, key = HSMSigner.import_(token.id, token.token, lambda _what: pin)
         found = of_public(key._crypto_key(), "trust.sign.pkcs11")  # noqa: SLF001 - there is no other way to it
-        yield HSMSigner(token.id, key, lambda _what: pin, token.token), found
+        return HSMSigner(token.id, key, lambda _what: pin, token.token), found
     except UnsupportedLibraryError as error:
         raise HostError(
             "keys on PKCS#11 tokens need the library python-pkcs11", "install imagebuild[pkcs11]"
@@ -91,11 +99,6 @@ def _token(token: TokenKey, folder: Path) -> Iterator[tuple[Signer, Verification
         if type(error).__module__.partition(".")[0] == "pkcs11":  # the library may not be there
             raise HostError(f"the PKCS#11 token does not sign: {type(error).__name__}") from error
         raise
-    finally:
-        if before is None:
-            del os.environ[_PKCS11_LIBRARY]
-        else:
-            os.environ[_PKCS11_LIBRARY] = before
 
 
 def new_key(path: Path) -> VerificationKey:
