@@ -274,12 +274,15 @@ def test_an_endpoint_without_tls_needs_the_word() -> None:
     assert problems(storage("url: s3://bbb\nendpoint: http://127.0.0.1:9000\ninsecure: true")) == []
 
 
+KEYS = "its keys are hosts, targets, groups, nightly, trust"
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
         ("hots: {}\n", ["1: hots: unknown key 'hots' [did you mean 'hosts'?]"]),
-        ("- a\n", ["1: expected a mapping of keys, found a list [its keys are hosts, targets, groups, nightly, trust]"]),
-        ("text\n", ["1: expected a mapping of keys, found 'text' [its keys are hosts, targets, groups, nightly, trust]"]),
+        ("- a\n", [f"1: expected a mapping of keys, found a list [{KEYS}]"]),
+        ("text\n", [f"1: expected a mapping of keys, found 'text' [{KEYS}]"]),
         ("hosts: [a]\n", ["1: hosts: expected a mapping of keys, found a list"]),
         ("hosts:\n  a:\n", ["2: hosts.a: expected a mapping of keys, found nothing"]),
         ("hosts:\n  a: qemu:///system\n", ["2: hosts.a: expected a mapping of keys, found 'qemu:///system'"]),
