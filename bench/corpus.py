@@ -15,7 +15,7 @@ import traceback
 from collections import Counter
 from pathlib import Path
 
-from imagebuild.kickstart import external
+from imagebuild.kickstart import external, syntax_version
 
 
 def main() -> int:
@@ -24,7 +24,7 @@ def main() -> int:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--syntax")
     arguments = parser.parse_args()
-    syntax = external.known_syntax(arguments.syntax) if arguments.syntax else None
+    syntax = syntax_version.chosen(arguments.syntax) if arguments.syntax else None
     files = sorted(path for path in arguments.folder.rglob("*") if path.is_file())
     outcomes: Counter[str] = Counter()
     rules: Counter[str] = Counter()

@@ -87,7 +87,7 @@ def lint(
     if not kickstarts:
         names = names or tuple(str(path) for path in available(recipe_folders()).values())
     found = Gathered()
-    version = external.known_syntax(syntax) if syntax else None
+    version = syntax_version.chosen(syntax) if syntax else None
     for name in kickstarts:
         stdin = name == external.STDIN
         found.add(external.read(sys.stdin.buffer, name, version) if stdin else external.read_file(Path(name), version))

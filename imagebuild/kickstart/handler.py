@@ -8,13 +8,16 @@ is reused for the next text after its state has been reset.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from argparse import Namespace
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
 from pykickstart.base import BaseHandler
 from pykickstart.version import returnClassForVersion, versionMap
+
+from imagebuild.kickstart.parsed import GivenOptions
 
 
 class Handler(BaseHandler):  # type: ignore[misc]  # pykickstart has no types
@@ -34,6 +37,10 @@ class Handler(BaseHandler):  # type: ignore[misc]  # pykickstart has no types
         if args[0] not in self.commands and args[0] in self._whole.commandMap:
             self._make(self._whole.commandMap[args[0]])
         return super().dispatcher(args, lineno)
+
+    def knows(self, name: str) -> bool:
+        """Whether the syntax has a command of this name."""
+        return name in self._whole.commandMap
 
     def __getattr__(self, name: str) -> Any:
         """A command that the text does not use, with pykickstart's defaults."""
@@ -94,6 +101,47 @@ def _attributes(whole: Any) -> dict[str, type[Any]]:
     return {command.__name__.split("_", 1)[-1].lower(): command for command in whole.commandMap.values()}
 
 
+class _Recorded(Namespace):
+    """argparse's result, which remembers the values that differ from the defaults."""
+
+    __slots__ = ("defaults", "values")
+
+    def __init__(self, defaults: Callable[[str], Any]) -> None:
+        object.__setattr__(self, "defaults", defaults)
+        object.__setattr__(self, "values", {})
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if value is not None and value != self.defaults(name):
+            self.values[name] = value
+        else:
+            self.values.pop(name, None)
+
+
+def record(op: Any) -> None:
+    """Make pykickstart's option parser ``op`` remember the options of the last line that it parsed."""
+    parse = op.parse_known_args
+    defaults = cache(op.get_default)
+
+    def parse_known_args(args: Any = None, namespace: Any = None, **more: Any) -> Any:
+        op.recorded = _Recorded(defaults)
+        return parse(args, op.recorded, **more)
+
+    op.parse_known_args = parse_known_args
+
+
+def forget(op: Any) -> None:
+    """Forget what ``record`` has recorded."""
+    op.recorded = None
+
+
+def recorded(op: Any) -> GivenOptions:
+    """The options of the last line that the option parser ``op`` parsed."""
+    found = getattr(op, "recorded", None)
+    known = getattr(op, "_option_string_actions", {})  # argparse has no public list of options
+    return GivenOptions(found.values if found is not None else {}, known)
+
+
 _made: dict[type[Any], tuple[Any, dict[str, Any]]] = {}
 """Commands, and their initial state."""
 
@@ -101,6 +149,8 @@ _made: dict[type[Any], tuple[Any, dict[str, Any]]] = {}
 def _fresh(command: type[Any]) -> Any:
     if command not in _made:
         new = command()
+        if "op" in vars(new):
+            record(new.op)
         _made[command] = new, {key: value for key, value in vars(new).items() if key != "op"}
     one, state = _made[command]
     # Its option parser is kept: it refers to this very command for the line number.

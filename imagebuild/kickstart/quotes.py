@@ -9,7 +9,7 @@ the template is read.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from jinja2 import TemplateSyntaxError
 from jinja2.ext import Extension
@@ -62,6 +62,14 @@ def _after(line: str, here: list[str]) -> list[str]:
     if line.lstrip().startswith("#"):
         return []
     return [match[2] or match[3] or match[4] for match in _HERE.finditer(line)]
+
+
+def open_here_documents(lines: Iterable[str]) -> list[str]:
+    """The words that end the here-documents that are open after the lines of a script."""
+    here: list[str] = []
+    for line in lines:
+        here = _after(line.rstrip("\r\n"), here)
+    return here
 
 
 def open_quote(line: str, quote: str | None = None) -> str | None:

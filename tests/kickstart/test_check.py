@@ -14,7 +14,7 @@ from kickstarts import checked, problems, render_shipped, rendered
 from imagebuild.errors import RecipeError
 from imagebuild.kickstart.check import check
 from imagebuild.kickstart.parse import MAX_PROBLEMS
-from imagebuild.kickstart.render import Rendered
+from imagebuild.kickstart.rendered import Rendered
 from imagebuild.recipe.load import load
 
 GOOD = """\

@@ -11,7 +11,7 @@ from kickstarts import NONCE, RECIPE, recipe, rendered
 
 from imagebuild.errors import RecipeError
 from imagebuild.kickstart.check import CheckReport, lint
-from imagebuild.kickstart.render import Rendered
+from imagebuild.kickstart.rendered import Rendered
 from imagebuild.kickstart.rule import KickstartTarget
 from imagebuild.kickstart.suppressions import suppressions, without_comments
 
