@@ -6,8 +6,6 @@ import click
 from click.shell_completion import CompletionItem
 
 from imagebuild.printable import one_line
-from imagebuild.recipe.folders import recipe_folders
-from imagebuild.recipe.known_names import known_names
 
 
 class RecipeName(click.ParamType[str]):
@@ -16,6 +14,9 @@ class RecipeName(click.ParamType[str]):
     name = "recipe"
 
     def shell_complete(self, _ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        from imagebuild.recipe.folders import recipe_folders
+        from imagebuild.recipe.known_names import known_names
+
         names = known_names(recipe_folders())
         return [CompletionItem(name) for name in names if name.startswith(incomplete) and one_line(name) == name]
 

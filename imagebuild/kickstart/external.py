@@ -12,9 +12,8 @@ from imagebuild.kickstart import rule as rules
 from imagebuild.kickstart import syntax_version
 from imagebuild.kickstart.check import CheckReport, lint
 from imagebuild.kickstart.divide import MAX_BYTES
-from imagebuild.kickstart.rendered import Rendered
+from imagebuild.kickstart.rendered import Origin, Rendered
 from imagebuild.kickstart.rule import KickstartTarget
-from imagebuild.kickstart.rendered import Origin
 
 STDIN = "-"
 _LINE_END = ("\n", "\r")

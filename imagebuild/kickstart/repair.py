@@ -12,9 +12,9 @@ import re
 from collections.abc import Iterator, Set
 from typing import Any
 
+from imagebuild.kickstart import here_documents
 from imagebuild.kickstart.divide import MAX_LINE, SCRIPTS, SECTIONS, first_word
 from imagebuild.kickstart.parsed import Said
-from imagebuild.kickstart.quotes import open_here_documents
 
 _STRAY = "%end without a section"
 _EARLY = "this %end ends the section too early: the lines after it, up to the next %end, are no kickstart commands"
@@ -81,7 +81,7 @@ def _ends(lines: list[str], handler: Any) -> Iterator[Said]:
                 yield Said(index + 1, _STRAY, "remove it")
                 continue
             script = first_word(lines[last]) in SCRIPTS
-            here = script and open_here_documents(lines[last + 1 : ended])
+            here = script and here_documents.still_open(lines[last + 1 : ended])
             lines[ended] = "\n"
             yield Said(ended + 1, _IN_HERE if here else _EARLY, _AVOID if here else "remove it")
             ended = index

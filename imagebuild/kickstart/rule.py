@@ -99,7 +99,9 @@ def described() -> list[DescribedRule]:
     """All rules, for kickstarts and for recipes, by name."""
     from imagebuild.recipe import login, shared_identity  # imported late: few runs need recipes
 
-    of_recipes = [DescribedRule(one.NAME, *_documented(one), one.SEVERITY, opinion=False) for one in (login, shared_identity)]
+    of_recipes = [
+        DescribedRule(one.NAME, *_documented(one), one.SEVERITY, opinion=False) for one in (login, shared_identity)
+    ]
     return sorted((*every(), *of_recipes), key=lambda one: one.name)
 
 

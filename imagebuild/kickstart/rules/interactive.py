@@ -60,7 +60,6 @@ def _asking(kickstart: Kickstart) -> Iterator[Said]:
         if command.has("--enable", "--enabled", "--reconfig"):
             yield Said(command.line, "firstboot asks when the guest starts", "write firstboot --disable")
 
-
     for command in kickstart.commands:
         if command.has("--encrypted") and not command.option("--passphrase", "--hw-passphrase", "--clevis-pin"):
             message = f"{command.name} --encrypted without a passphrase: Anaconda asks for it"
