@@ -93,7 +93,7 @@ class RuleDescribed(JsonLine):
     help: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SyntaxDescribed(JsonLine):
     """A version of the kickstart syntax, of `lint --list-syntaxes`."""
 

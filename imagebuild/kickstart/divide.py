@@ -4,9 +4,9 @@ it too long.
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 
+from imagebuild.kickstart import quick_split
 from imagebuild.kickstart.parsed import KickstartSection, Said
 
 MAX_BYTES = 512 * 1024
@@ -114,6 +114,6 @@ def sections(text: str) -> Iterator[KickstartSection]:
 
 def _words(line: str) -> tuple[str, ...]:
     try:
-        return tuple(shlex.split(line[:MAX_LINE], comments=True)) or (first_word(line),)
+        return tuple(quick_split.split(line[:MAX_LINE], comments=True)) or (first_word(line),)
     except ValueError:
         return tuple(line[:MAX_LINE].split())

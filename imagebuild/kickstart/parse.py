@@ -12,10 +12,11 @@ from typing import Any
 from pykickstart.errors import KickstartDeprecationWarning, KickstartError, KickstartParseWarning
 from pykickstart.parser import KickstartParser
 
-from imagebuild.kickstart import divide, repair, wording
+from imagebuild.kickstart import divide, quick_split, repair, wording
 from imagebuild.kickstart import handler as handlers
 from imagebuild.kickstart.parsed import Command, GivenOptions, Kickstart, KickstartSection, Repetition, Said
 
+quick_split.install()
 MAX_PROBLEMS = 20
 _MAX_READ = 5 * divide.MAX_COMMANDS
 """Commands that are parsed, repetitions included, while looking for more errors."""
@@ -140,6 +141,7 @@ class _Parser(KickstartParser):  # type: ignore[misc]  # pykickstart has no type
 
     def warn(self, message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
         """Replaces warnings.showwarning."""
+        handlers.note_warning()
         if not issubclass(category, KickstartParseWarning):
             return
         text = str(message)

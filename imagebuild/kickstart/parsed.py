@@ -51,6 +51,8 @@ class Command(NamedTuple):
         """The value of an option, by any of its names, as pykickstart converted it; "" for an option
         without a value; None if it is not given.
         """
+        if not self.given.known:  # a removed command, or one whose options pykickstart does not parse
+            return self._word(names)
         for name in names:
             action = self.given.known.get(name)
             if action is None or action.dest not in self.given.values:
@@ -60,6 +62,14 @@ class Command(NamedTuple):
                 return value
             if action.const is None or value == action.const:
                 return ""
+        return None
+
+    def _word(self, names: tuple[str, ...]) -> str | None:
+        for index, word in enumerate(self.words[1:], 1):
+            name, equals, value = word.partition("=")
+            if name in names:
+                following = self.words[index + 1] if index + 1 < len(self.words) else ""
+                return value if equals or following.startswith("-") else following
         return None
 
     def has(self, *names: str) -> bool:

@@ -70,7 +70,7 @@ def _ends(lines: list[str], handler: Any) -> Iterator[Said]:
     ended: int | None = None
     for index, line in enumerate(lines):
         word = first_word(line[:MAX_LINE]) if "%" in line else ""
-        if word in SECTIONS:
+        if word in SECTIONS or (opened is None and _is_unknown_section(word)):
             opened, ended = index, None
         elif word == "%end" and opened is not None:
             ended, last, opened = index, opened, None
@@ -85,6 +85,10 @@ def _ends(lines: list[str], handler: Any) -> Iterator[Said]:
             lines[ended] = "\n"
             yield Said(ended + 1, _IN_HERE if here else _EARLY, _AVOID if here else "remove it")
             ended = index
+
+
+def _is_unknown_section(word: str) -> bool:
+    return word.startswith("%") and word not in ("%end", "%include", "%ksappend")
 
 
 def _goes_on(between: list[str], handler: Any) -> bool:

@@ -32,7 +32,8 @@ def of_error(message: str, command: str, syntax: str) -> tuple[str, str | None]:
     for pattern, plain in _PLAIN:
         match = pattern.fullmatch(message)
         if match:
-            return plain(match, command)
+            text, hint = plain(match, command)
+            return (f"{text} (syntax {syntax})" if " does not take -" in text else text), hint
     if message.endswith("has been removed."):
         name = message.partition(" ")[0]
         return f"{name} has been removed; the kickstart was read with the syntax {syntax}", _READ_AS
@@ -91,9 +92,13 @@ def _unexpected(match: re.Match[str], _: str) -> tuple[str, str | None]:
     return _refused(words, match[1]), None
 
 
+_NAMED = {"mntpoint": "mount point", "partitions": "list of partitions"}
+
+
 def _missing(match: re.Match[str], command: str) -> tuple[str, str | None]:
     names = [name.strip("<>*") for name in match[1].split(", ")]
-    return f"{command} needs {' and '.join(name if name.startswith('-') else f'a {name}' for name in names)}", None
+    needed = [name if name.startswith("-") else f"a {_NAMED.get(name, name)}" for name in names]
+    return f"{command} needs {' and '.join(needed)}", None
 
 
 def _choice(match: re.Match[str], command: str) -> tuple[str, str | None]:

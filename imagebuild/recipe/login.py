@@ -20,7 +20,7 @@ from imagebuild.schema import rule_names
 NAME = rule_names.NOBODY_CAN_LOG_IN
 SEVERITY: Severity = "warning"
 _OF_KICKSTARTS = re.compile(
-    r"^\s*(?:sshkey\s|rootpw\s(?!.*--lock)|user\s.*--password)|authorized_keys|\bchpasswd\b|\bpasswd [a-z-]",
+    r"^[^\S\n]*(?:sshkey\s|rootpw\s(?!.*--lock)|user\s.*--password)|authorized_keys|\bchpasswd\b|\bpasswd [a-z-]",
     re.MULTILINE,
 )
 """What gives somebody a password or a key, as a command or in a script."""

@@ -69,7 +69,8 @@ def _hash_becomes_plain(made: Any, earlier: Sequence[Command]) -> bool:
 
 def _compared(made: Any, earlier: Sequence[Command], last: Command) -> tuple[list[str], list[str]]:
     """The options of earlier lines that are lost, and those that are kept; not what all lines say."""
-    lost, kept = [], []
+    lost: list[str] = []
+    kept: list[str] = []
     for name, value in {name: value for one in earlier for name, value in one.given.values.items()}.items():
         option = next((option for option, action in last.given.known.items() if action.dest == name), None)
         if option is None or name in last.given.values or not hasattr(made, name):

@@ -45,7 +45,8 @@ def find(kickstart: Kickstart, target: KickstartTarget) -> Iterator[Said]:
     """Every command and script with a secret; the message does not contain it."""
     for command in kickstart.commands:
         yield from _of_account(command) if command.name in _ACCOUNTS else _options(command)
-        yield from _addresses(command)
+        if "@" in kickstart.text:
+            yield from _addresses(command)
     for section in kickstart.sections:
         if section.name in SCRIPTS:
             yield from (Said(line, message, hint) for line, message, hint in in_script(section.body))
@@ -83,8 +84,8 @@ def _free_words(command: Command) -> Iterator[Said]:
     """Options that pykickstart hands on as they are, to another program."""
     for word in command.words[1:]:
         option, _, value = word.partition("=")
-        if option == "--one-time-password" and not command.option(option):
-            yield Said(command.line, f"{command.name} {option} is a secret in plain text", _REMOVE)
+        if len(option) > 2 and "--one-time-password".startswith(option) and not command.has("--one-time-password"):
+            yield Said(command.line, f"{command.name} --one-time-password is a secret in plain text", _REMOVE)
         elif option == "--winbindjoin" and "%" in value:
             yield Said(command.line, f"{command.name} {option} holds a password in plain text", _REMOVE)
 
