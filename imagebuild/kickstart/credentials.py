@@ -17,26 +17,30 @@ _IN_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://[^/@\s:]*:(?P<secret>[^/@\s]+)@",
 _IN_PROXY = re.compile(r"(?:[a-z][a-z0-9+.-]*://)?[^/@\s:]+:(?P<secret>[^/@\s]+)@", re.IGNORECASE)
 _LITERAL = r"(?P<secret>'[^'$]+'|\"[^\"$`]+\"|[^\s'\"$`;|&<>()-][^\s'\"$`;|&<>()]*)"
 """A word of a shell script without a variable in it."""
-_SCRIPTS: tuple[tuple[re.Pattern[str], str], ...] = (
+_SAYS = r"\b(?:echo|printf)\b"
+_TO = r"[^|]*\|\s*(?:sudo\s+)?\S*"
+_WITHIN = r"\b[^;|&]*?"
+_SCRIPTS: tuple[tuple[str, str], ...] = (
+    (rf"{_SAYS}[^|]*?[\s'\"](?:[\w.-]+|\$\{{?\w+\}}?):(?P<secret>[^\s'\"$|:]+){_TO}chpasswd\b", "chpasswd"),
+    (r"\bchpasswd\b[^|;]*<<<\s*['\"]?[\w.-]+:(?P<secret>[^\s'\"$]+)", "chpasswd"),
+    (rf"{_SAYS}(?:\s+-\S+)*\s+{_LITERAL}{_TO}passwd\b[^|;]*--stdin", "passwd"),
+    (rf"\bpasswd\b[^|;]*--stdin[^|;]*<<<\s*{_LITERAL}", "passwd"),
+    (rf"{_SAYS}(?:\s+-\S+)*\s+{_LITERAL}{_TO}cryptsetup\b", "cryptsetup"),
+    (rf"\b(?:useradd|usermod|adduser){_WITHIN}\s(?:-p|--password)[\s=]\s*{_LITERAL}", "useradd or usermod"),
+    (rf"\bopenssl\s+passwd(?:\s+-(?:[156]|crypt|apr1|salt\s+\S+))*\s+{_LITERAL}", "openssl passwd"),
     (
-        re.compile(
-            r"\b(?:echo|printf)\b[^|]*?[\s'\"](?:[\w.-]+|\$\{?\w+\}?):(?P<secret>[^\s'\"$|:]+)[^|]*\|\s*(?:sudo\s+)?\S*chpasswd\b"
-        ),
-        "chpasswd",
-    ),
-    (re.compile(r"\bchpasswd\b[^|;]*<<<\s*['\"]?[\w.-]+:(?P<secret>[^\s'\"$]+)"), "chpasswd"),
-    (re.compile(rf"\b(?:echo|printf)\b(?:\s+-\S+)*\s+{_LITERAL}[^|]*\|\s*(?:sudo\s+)?\S*passwd\b[^|;]*--stdin"), "passwd"),
-    (re.compile(rf"\bpasswd\b[^|;]*--stdin[^|;]*<<<\s*{_LITERAL}"), "passwd"),
-    (re.compile(rf"\b(?:echo|printf)\b(?:\s+-\S+)*\s+{_LITERAL}[^|]*\|\s*(?:sudo\s+)?\S*cryptsetup\b"), "cryptsetup"),
-    (re.compile(rf"\b(?:useradd|usermod|adduser)\b[^;|&]*?\s(?:-p|--password)[\s=]\s*{_LITERAL}"), "useradd"),
-    (re.compile(rf"\bopenssl\s+passwd(?:\s+-(?:[156]|crypt|apr1|salt\s+\S+))*\s+{_LITERAL}"), "openssl passwd"),
-    (
-        re.compile(rf"\b(?:subscription-manager|rhnreg_ks)\b[^;|&]*?--(?:password|activationkey)[\s=]\s*{_LITERAL}"),
+        rf"\b(?:subscription-manager|rhnreg_ks){_WITHIN}--(?:password|activationkey)[\s=]\s*{_LITERAL}",
         "the registration",
     ),
-    (re.compile(rf"\b(?:mysqladmin|ipa-client-install|realm\s+join|smbclient)\b[^;|&]*?(?:--password|\s-w)[\s=]\s*{_LITERAL}"), "the command"),
-)  # fmt: skip
-_CHPASSWD_HERE = re.compile(r"\bchpasswd\b[^|;]*<<-?\s*['\"]?(\w+)|<<-?\s*['\"]?(\w+)['\"]?\s*\|\s*\S*chpasswd\b")
+    (
+        rf"\b(?:mysqladmin|ipa-client-install|smbclient){_WITHIN}(?:--password|\s-w)[\s=]\s*{_LITERAL}",
+        "another command",
+    ),
+)
+_PROGRAMS = tuple((re.compile(pattern), program) for pattern, program in _SCRIPTS)
+_CHPASSWD_HERE = re.compile(
+    r"\bchpasswd\b[^|;]*<<-?\s*['\"]?(\w+)|<<-?\s*['\"]?(\w+)['\"]?\s*\|\s*\S*chpasswd\b",
+)
 _NAME_AND_SECRET = re.compile(r"\s*[\w.-]+:(?P<secret>[^\s:$]+)\s*$")
 _HINT = "lock the account and use SSH keys, or set a hash"
 _WORDS = ("passwd", "password", "useradd", "usermod", "adduser", "cryptsetup", "activationkey", "://", "ipa-client")
@@ -81,7 +85,7 @@ def in_script(body: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str, str]]
 
 
 def _program(line: str) -> str | None:
-    for pattern, program in _SCRIPTS:
+    for pattern, program in _PROGRAMS:
         match = pattern.search(line)
         if match and not is_hash(match["secret"].strip("'\"")):
             return program

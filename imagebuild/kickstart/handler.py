@@ -40,7 +40,7 @@ class Handler(BaseHandler):  # type: ignore[misc]  # pykickstart has no types
 
     def _setCommand(self, cmdObj: Any) -> None:  # noqa: N802, N803 - pykickstart's names
         # Without pykickstart's list of what to write in which order: nothing is written.
-        setattr(self, _attribute(type(cmdObj)), cmdObj)
+        setattr(self, _attribute(cmdObj.__class__), cmdObj)
 
     def knows(self, name: str) -> bool:
         """Whether the syntax has a command of this name."""
@@ -108,7 +108,7 @@ def _attributes(whole: Any) -> dict[str, type[Any]]:
 @cache
 def _attribute(command: Any) -> str:
     """The attribute of a handler through which pykickstart exposes a command."""
-    return command.__name__.split("_", 1)[-1].lower()
+    return str(command.__name__).split("_", 1)[-1].lower()
 
 
 class _Recorded(Namespace):

@@ -19,13 +19,13 @@ not.
 """
 
 
-def split(line: str, comments: bool = False) -> list[str]:
+def split(line: str, *, comments: bool = False) -> list[str]:
     """What ``shlex.split`` returns. Raises the same ValueError."""
-    return line.split() if _PLAIN.fullmatch(line) else list(_split(line, comments))
+    return line.split() if _PLAIN.fullmatch(line) else list(_split(line, comments=comments))
 
 
 @lru_cache(maxsize=4096)
-def _split(line: str, comments: bool) -> tuple[str, ...]:
+def _split(line: str, *, comments: bool) -> tuple[str, ...]:
     return tuple(shlex.split(line, comments=comments))
 
 

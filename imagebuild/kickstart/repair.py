@@ -23,7 +23,7 @@ _AVOID = "begin the line with something else, for example with printf, and a quo
 _TEMPLATES = (
     ("Jinja2", re.compile(r"\{%-?\s*\w|\{\{.*?\}\}|\{#.*?#\}")),
     ("ERB", re.compile(r"<%[-=#]?.*?%>|<%")),
-    ("Cheetah", re.compile(r"^\s*(?:#(?:if|else|elif|end|set|for|import|include|raw)\b|\$SNIPPET\(|\$\{?\w+)|\$SNIPPET\(")),
+    ("Cheetah", re.compile(r"^\s*(?:#(?:if|else|elif|end|set|for|import|include|raw)\b|\$\{?\w+)|\$SNIPPET\(")),
     ("Terraform or shell", re.compile(r"%\{.*?\}|\$\{.*?\}")),
 )  # fmt: skip
 

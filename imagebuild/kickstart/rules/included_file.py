@@ -25,7 +25,7 @@ def find(kickstart: Kickstart, target: KickstartTarget) -> Iterator[Said]:
     for line, text in kickstart.includes():
         word = text.split()[0]
         if word == "%include" and line in scripts:
-            message = "%include in a script: the installer replaces the line when it reads the kickstart, before any script runs"
+            message = "%include in a script is carried out when the installer reads the kickstart, not by the script"
             yield Said(line, message, "to read a file when the script runs, use the shell's own `. FILE`")
         else:
             yield Said(line, f"{word}: the included file is not checked")

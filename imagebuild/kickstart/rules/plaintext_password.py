@@ -2,14 +2,14 @@
 
 Copies of the kickstart remain: in the guest, where the installer stores it
 (`/root/anaconda-ks.cfg`, `/root/original-ks.cfg`), in logs, in version control. Whoever reads one
-has the password of every clone. Without `--iscrypted` a password counts as plain text, and so does a word behind `--iscrypted` that
-is no hash. The rule looks at what pykickstart makes of a line, so abbreviated options count too: at
-passwords, passphrases, activation keys, Wi-Fi keys, at addresses with a user and a password, and at
-passwords that scripts set. In a recipe,
-write `root: {password: {env: NAME}}`, which is hashed before it is written to the kickstart.
-Otherwise lock the account (`rootpw --lock`) and use SSH keys, or write the output of
-`openssl passwd -6`, with `--iscrypted`. A disk passphrase has no hashed form, and all clones of a
-template would share it: encrypt after cloning.
+has the password of every clone. Without `--iscrypted` a password counts as plain text, and so does
+a word behind `--iscrypted` that is no hash. The rule looks at what pykickstart makes of a line, so
+abbreviated options count too: at passwords, passphrases, activation keys, Wi-Fi keys, at addresses
+with a user and a password, and at passwords that scripts set. In a recipe, write `root: {password:
+{env: NAME}}`, which is hashed before it is written to the kickstart. Otherwise lock the account
+(`rootpw --lock`) and use SSH keys, or write the output of `openssl passwd -6`, with `--iscrypted`.
+A disk passphrase has no hashed form, and all clones of a template would share it: encrypt after
+cloning.
 """
 
 from __future__ import annotations

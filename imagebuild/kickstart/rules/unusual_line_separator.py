@@ -8,6 +8,7 @@ installer. Replace it with a space, or with a line feed.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 from imagebuild.errors import Severity
 from imagebuild.kickstart.divide import SCRIPTS
@@ -24,7 +25,7 @@ def find(kickstart: Kickstart, target: KickstartTarget) -> Iterator[Said]:
         return
     in_scripts = {line for one in kickstart.sections if one.name in SCRIPTS for line, _ in one.body}
     lines = kickstart.text.splitlines(keepends=True)
-    for number, (line, following) in enumerate(zip(lines, lines[1:], strict=False), 1):
+    for number, (line, following) in enumerate(pairwise(lines), 1):
         rest = following.strip()
         if line[-1] in _UNUSUAL and rest and not rest.startswith("#") and number not in in_scripts:
             message = f"U+{ord(line[-1]):04X} ends the line: the installer reads the rest as a line of its own"
