@@ -81,7 +81,12 @@ LISTS: Mapping[str, str] = {
 """Commands that may be repeated, and the words that they need."""
 _VALUES = ("x", "10", "a", _URL, "/dev/sda1", "eth0", "sda", "btrfs", "pbkdf2", "luks2", "yes", "a:b")
 _SOURCES = ("cdrom", "harddrive", "nfs", "url", "liveimg", "hmc")
-_FAMILIES = (("halt", "poweroff", "reboot", "shutdown"), ("cmdline", "graphical", "text"), ("part", "partition"))
+_FAMILIES = (
+    ("auth", "authconfig"),
+    ("halt", "poweroff", "reboot", "shutdown"),
+    ("cmdline", "graphical", "text"),
+    ("part", "partition"),
+)
 _OWN = {"op", "currentCmd", "currentLine", "handler", "lineno", "seen", "writePriority"}
 """Attributes of a command that say nothing about the kickstart."""
 

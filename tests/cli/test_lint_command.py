@@ -111,7 +111,7 @@ def test_kickstart_files_need_no_recipe(
         buffer = io.BytesIO(b"autopart\n")
 
     monkeypatch.setattr("sys.stdin", Stdin)
-    assert "-:1: autopart makes swap [swap]" in imagebuild("lint", "-").stderr
+    assert "-:1: warning: autopart makes swap [swap]" in imagebuild("lint", "-").stderr
     assert imagebuild("lint", "old.ks", "--syntax", "RHEL99").returncode == 2
 
 
@@ -120,6 +120,15 @@ def test_the_rules_are_listed(imagebuild: Imagebuild) -> None:
     assert [line.split()[0] for line in listed.splitlines()] == list(rule_names.names())
     data = [json.loads(line) for line in imagebuild("lint", "--list-rules", "--json").stdout.splitlines()]
     assert all(one["help"] and one["severity"] in ("error", "warning") for one in data)
+
+
+def test_the_syntaxes_are_listed(imagebuild: Imagebuild) -> None:
+    *others, newest = imagebuild("lint", "--list-syntaxes").stdout.splitlines()
+    assert {"RHEL9", "F43", "FC3"} <= set(others)
+    assert newest.startswith("DEVEL (F")
+    data = [json.loads(line) for line in imagebuild("lint", "--list-syntaxes", "--json").stdout.splitlines()]
+    assert [one["name"] for one in data] == [*others, "DEVEL"]
+    assert [one["name"] for one in data if one["newest"]] == ["DEVEL"]
 
 
 def test_everything_that_a_build_will_look_at_is_reported_together(
