@@ -52,11 +52,11 @@ def write(project: Path, template: str, more: str = "") -> None:
 
 
 def test_a_rule_is_reported_with_its_name_and_hint(project: Path, imagebuild: Imagebuild) -> None:
-    write(project, TEMPLATE + "rootpw sesame\n" + PROOF)
+    write(project, TEMPLATE + "user --name=ann --password=sesame\n" + PROOF)
     done = imagebuild("lint", "web")
     assert done.returncode == 2
     assert (
-        f"{Path('kickstart/web.ks.j2')}:12: rootpw holds a password in plain text [plaintext-password]" in done.stderr
+        f"{Path('kickstart/web.ks.j2')}:12: user holds a password in plain text [plaintext-password]" in done.stderr
     )
     assert "hint: write a hash" in done.stderr
     assert "sesame" not in done.stderr + done.stdout
@@ -78,7 +78,7 @@ def test_a_warning_is_reported_and_blocks_nothing(project: Path, imagebuild: Ima
 def test_a_finding_in_many_images_is_reported_once(project: Path, imagebuild: Imagebuild) -> None:
     suppression = "lint: {ignore: {post-without-erroronfail: only one image has such a script}}\n"
     script = "{% if variables.site == 'a' %}\n%post\necho\n%end\n{% endif %}\n"
-    write(project, TEMPLATE + "rootpw x\n" + script + PROOF, "matrix: {site: [a, b, c]}\n" + suppression)
+    write(project, TEMPLATE + "user --name=ann --password=x\n" + script + PROOF, "matrix: {site: [a, b, c]}\n" + suppression)
     done = imagebuild("lint", "web", "--json")
     (finding, summary) = map(json.loads, done.stdout.splitlines())
     assert (finding["rule"], finding["images"], finding["severity"]) == ("plaintext-password", 3, "error")
@@ -104,7 +104,7 @@ def test_kickstart_files_need_no_recipe(
     done = imagebuild("lint", "old.ks", "--kickstart", "plain", "--syntax", "rhel9")
     assert done.returncode == 2
     assert "old.ks:1: Unknown command: lnag [syntax]" in done.stderr
-    assert "plain:1: part makes swap [swap]" in done.stderr
+    assert "plain:1: warning: part makes swap [swap]" in done.stderr
     assert done.stdout.startswith("2 kickstarts, ")
 
     class Stdin:
@@ -248,7 +248,7 @@ def sarif(text: str) -> dict[str, Any]:
 
 
 def test_sarif_points_at_the_templates_lines(project: Path, imagebuild: Imagebuild) -> None:
-    write(project, TEMPLATE + "rootpw x\n%post\necho\n%end\n" + PROOF)
+    write(project, TEMPLATE + "user --name=ann --password=x\n%post\necho\n%end\n" + PROOF)
     done = imagebuild("lint", "web", "--sarif")
     assert done.returncode == 2
     first, second = sarif(done.stdout)["results"]
