@@ -55,9 +55,7 @@ def test_a_rule_is_reported_with_its_name_and_hint(project: Path, imagebuild: Im
     write(project, TEMPLATE + "user --name=ann --password=sesame\n" + PROOF)
     done = imagebuild("lint", "web")
     assert done.returncode == 2
-    assert (
-        f"{Path('kickstart/web.ks.j2')}:12: user holds a password in plain text [plaintext-password]" in done.stderr
-    )
+    assert f"{Path('kickstart/web.ks.j2')}:12: user holds a password in plain text [plaintext-password]" in done.stderr
     assert "hint: write a hash" in done.stderr
     assert "sesame" not in done.stderr + done.stdout
     assert done.stdout == "1 recipe, 1 image, 1 error\n"
@@ -78,7 +76,11 @@ def test_a_warning_is_reported_and_blocks_nothing(project: Path, imagebuild: Ima
 def test_a_finding_in_many_images_is_reported_once(project: Path, imagebuild: Imagebuild) -> None:
     suppression = "lint: {ignore: {post-without-erroronfail: only one image has such a script}}\n"
     script = "{% if variables.site == 'a' %}\n%post\necho\n%end\n{% endif %}\n"
-    write(project, TEMPLATE + "user --name=ann --password=x\n" + script + PROOF, "matrix: {site: [a, b, c]}\n" + suppression)
+    write(
+        project,
+        TEMPLATE + "user --name=ann --password=x\n" + script + PROOF,
+        "matrix: {site: [a, b, c]}\n" + suppression,
+    )
     done = imagebuild("lint", "web", "--json")
     (finding, summary) = map(json.loads, done.stdout.splitlines())
     assert (finding["rule"], finding["images"], finding["severity"]) == ("plaintext-password", 3, "error")
