@@ -158,6 +158,7 @@ PASSES = {
         "rootpw --iscrypted $6$x\nuser --name=a --iscrypted --password=$6$y\n",
         "bootloader --iscrypted --password=grub.pbkdf2.sha512.x\n",
         "sshpw --username=root --iscrypted $6$x\n",
+        "rootpw --lock --iscrypted locked\n",
         "user --name=a --iscrypted --password=!!\nrootpw --iscrypted @HASH@\n",
         "url --url=https://ann@mirror.example/ --proxy=http://proxy.example:3128\n",
         "%post\necho \"root:$PASSWORD\" | chpasswd\necho 'root:$6$x$y' | chpasswd -e\nuseradd -p '$6$x$y' ann\n%end\n",

@@ -58,9 +58,11 @@ def _of_account(command: Command) -> Iterator[Said]:
         return
     if command.has("--plaintext") or not command.has("--iscrypted", "--md5pass"):
         yield Said(command.line, f"{command.name} holds a password in plain text", _HASH)
-    elif not is_hash(password):
-        message = f"{command.name} --iscrypted is followed by a word that is no hash: it is taken for plain text"
-        yield Said(command.line, message, "write the output of `openssl passwd -6`")
+    elif not is_hash(password) and not command.has("--lock"):  # a locked account has some word in its place
+        message = (
+            f"{command.name} --iscrypted has a word that is no hash: nobody can log in with it, and it may be secret"
+        )
+        yield Said(command.line, message, "write the output of `openssl passwd -6`, or lock the account with --lock")
 
 
 def _password(command: Command) -> str:
