@@ -53,6 +53,7 @@ ROOMS = (
     "publish",
     "shelf",
     "pictures",
+    "page",
     "doctor",
     "skeleton",
     "api",

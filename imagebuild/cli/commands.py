@@ -39,6 +39,7 @@ _COMMANDS = {
         "Show how the contents of image B differ from those of A: packages, files, accounts, units, sizes.",
     ),
     "shelf": ("shelf", "Write artifacts to a folder that a web server serves to virt-builder and simplestreams."),
+    "page": ("page", "Write the artifacts to DIR as static HTML: versions, what is in them, what changed, a feed."),
     "doctor": (
         "doctor",
         "Show what this host can do, what is missing, and how to fix it. Exit code 3 if a build cannot run.",
