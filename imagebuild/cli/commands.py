@@ -38,6 +38,10 @@ _COMMANDS = {
         "diff",
         "Show how the contents of image B differ from those of A: packages, files, accounts, units, sizes.",
     ),
+    "sbom": (
+        "sbom",
+        "Write the software bill of materials of IMAGE: packages, licences, files that belong to no package.",
+    ),
     "shelf": ("shelf", "Write artifacts to a folder that a web server serves to virt-builder and simplestreams."),
     "page": ("page", "Write the artifacts to DIR as static HTML: versions, what is in them, what changed, a feed."),
     "doctor": (

@@ -46,6 +46,7 @@ OUTPUTS: Mapping[str, Kinds] = {
     "prune": (*_STEPS, reports.TemplatesPruned),
     "publish": (*_STEPS, reports.ReleasePublished, reports.ReleasePlanned),
     "rollback": (*_STEPS, reports.TemplateRolledBack),
+    "sbom": (image_records.SbomWritten,),
     "scrub": (*_STEPS, events.Scrubbed),
     "shelf": (*_STEPS, records.ShelfWritten),
     "templates": (*_STEPS, reports.TemplatesListed),

@@ -28,7 +28,7 @@ _KICKSTARTS = (".ks", ".cfg", ".ks.in")
 @click.command(
     epilog="""\b
 Examples:
-  imagebuild lint                            all recipes that can be built by name
+  imagebuild lint                            all recipes of this project
   imagebuild lint recipes/web.yaml
   imagebuild lint --syntax RHEL9 old.ks      a kickstart file without a recipe
   imagebuild lint --sarif >lint.sarif        for annotations in a merge request"""
@@ -68,7 +68,8 @@ def lint(
 ) -> None:
     """Check RECIPES and the kickstarts rendered from them, or kickstart files, without building.
 
-    Arguments that end in .ks or .cfg, and -, are kickstart files. Each finding is printed as
+    Without arguments, all recipes of the project are checked; outside of a project, the shipped
+    ones. Arguments that end in .ks or .cfg, and -, are kickstart files. Each finding is printed as
     file:line: where: what. Secrets are not needed. Exit code 2 if there are errors; warnings do not
     count.
     """

@@ -13,7 +13,7 @@ from imagebuild.errors import HostError, RecipeError
 from imagebuild.kickstart.merged_report import Gathered
 from imagebuild.recipe.catalogue import clashes
 from imagebuild.recipe.compose.images import RecipeImage
-from imagebuild.recipe.folders import available, recipe_folders
+from imagebuild.recipe.folders import by_default
 from imagebuild.recipe.load import checked_all, select
 from imagebuild.recipe.model.recipe import Recipe
 from imagebuild.store.store import Store
@@ -23,8 +23,8 @@ _GARBAGE = 50_000
 
 
 def known() -> tuple[str, ...]:
-    """All recipes that can be built by name."""
-    return tuple(str(path) for path in available(recipe_folders()).values())
+    """The recipes that are checked where none is named."""
+    return tuple(map(str, by_default()))
 
 
 def lint_recipes(
