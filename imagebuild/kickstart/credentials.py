@@ -13,6 +13,7 @@ _HASH = re.compile(
     r"|x|grub\.pbkdf2\..+"
     r"|[$@%{<].*"  # a variable, or the markup of a template
 )
+_PLACEHOLDER = re.compile(r"password-(?:hash|[0-9a-f]{64})")
 _IN_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://[^/@\s:]*:(?P<secret>[^/@\s]+)@", re.IGNORECASE)
 _IN_PROXY = re.compile(r"(?:[a-z][a-z0-9+.-]*://)?[^/@\s:]+:(?P<secret>[^/@\s]+)@", re.IGNORECASE)
 _LITERAL = r"(?P<secret>'[^'$]+'|\"[^\"$`]+\"|[^\s'\"$`;|&<>()-][^\s'\"$`;|&<>()]*)"
@@ -44,6 +45,13 @@ _CHPASSWD_HERE = re.compile(
 _NAME_AND_SECRET = re.compile(r"\s*[\w.-]+:(?P<secret>[^\s:$]+)\s*$")
 _HINT = "lock the account and use SSH keys, or set a hash"
 _WORDS = ("passwd", "password", "useradd", "usermod", "adduser", "cryptsetup", "activationkey", "://", "ipa-client")
+
+
+def is_placeholder(password: str) -> bool:
+    """Whether it is what a recipe's kickstart has in place of a hash while it is planned and linted
+    (``imagebuild.recipe.secrets``).
+    """
+    return _PLACEHOLDER.fullmatch(password) is not None
 
 
 def is_hash(password: str) -> bool:

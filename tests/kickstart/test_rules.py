@@ -9,7 +9,10 @@ import pytest
 from imagebuild.kickstart import rule as rules
 from imagebuild.kickstart.parse import parse
 from imagebuild.kickstart.rule import KickstartTarget
+from imagebuild.recipe.secrets import FingerprintSecrets, SampleSecrets
 from imagebuild.schema import rule_names
+from imagebuild.schema.document import Mark
+from imagebuild.schema.section import SecretRef
 
 BUILD = KickstartTarget(nonce="a1b2c3d4e5f6")
 SUCCESS = "%post --erroronfail\nprintf '%s-%s:%s%s' imagebuild success a1b2 c3d4e5f6\n%end\n"
@@ -249,6 +252,14 @@ def test_what_the_recipe_accepts_or_verifies_needs_no_checksum() -> None:
     text = "url --url=http://192.0.2.1/tree\n"
     assert found("http-without-checksum", text, KickstartTarget(insecure=True)) == []
     assert found("http-without-checksum", text, KickstartTarget(trusted=frozenset({"http://192.0.2.1/tree"}))) == []
+
+
+def test_the_placeholders_of_a_recipes_secrets_are_no_findings() -> None:
+    (ref, mark) = SecretRef(env="PASSWORD"), Mark("x.yaml", 1, 1)
+    for secrets in (SampleSecrets(), FingerprintSecrets(b"key", {"PASSWORD": "sesame"})):
+        text = f"rootpw --iscrypted {secrets.password_hash(ref, mark)}\n"
+        assert found("plaintext-password", text) == []
+        assert found("plaintext-password", text, KickstartTarget()) == [1]
 
 
 def test_opinions_are_warnings_outside_recipes() -> None:

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from imagebuild.errors import Severity
-from imagebuild.kickstart.credentials import in_address, in_script, is_hash
+from imagebuild.kickstart.credentials import in_address, in_script, is_hash, is_placeholder
 from imagebuild.kickstart.divide import SCRIPTS
 from imagebuild.kickstart.parsed import Command, Kickstart, Said
 from imagebuild.kickstart.rule import KickstartTarget
@@ -44,7 +44,7 @@ _REMOVE = "remove it"
 def find(kickstart: Kickstart, target: KickstartTarget) -> Iterator[Said]:
     """Every command and script with a secret; the message does not contain it."""
     for command in kickstart.commands:
-        yield from _of_account(command) if command.name in _ACCOUNTS else _options(command)
+        yield from _of_account(command, target) if command.name in _ACCOUNTS else _options(command)
         if "@" in kickstart.text:
             yield from _addresses(command)
     for section in kickstart.sections:
@@ -52,12 +52,14 @@ def find(kickstart: Kickstart, target: KickstartTarget) -> Iterator[Said]:
             yield from (Said(line, message, hint) for line, message, hint in in_script(section.body))
 
 
-def _of_account(command: Command) -> Iterator[Said]:
+def _of_account(command: Command, target: KickstartTarget) -> Iterator[Said]:
     password = _password(command)
     if not password:
         return
     if command.has("--plaintext") or not command.has("--iscrypted", "--md5pass"):
         yield Said(command.line, f"{command.name} holds a password in plain text", _HASH)
+    elif target.of_recipe and is_placeholder(password):
+        return
     elif not is_hash(password) and not command.has("--lock"):  # a locked account has some word in its place
         message = (
             f"{command.name} --iscrypted has a word that is no hash: nobody can log in with it, and it may be secret"
