@@ -29,6 +29,8 @@ class Settings:
     """Seconds after which packages are too old."""
     verify: bool | None = None
     """Whether images are verified; None leaves it to the recipe."""
+    identity: str = ""
+    """The SHA-256 from which the identifiers of the disks are derived, instead of the plan's."""
 
 
 class StepCache:
