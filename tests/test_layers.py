@@ -48,6 +48,7 @@ ROOMS = (
     "anaconda",
     "scrub",
     "build",
+    "reproduce",
     "exports",
     "publish",
     "shelf",

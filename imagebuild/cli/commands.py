@@ -38,6 +38,7 @@ _COMMANDS = {
         "diff",
         "Show how the contents of image B differ from those of A: packages, files, accounts, units, sizes.",
     ),
+    "rebuild": ("rebuild", "Build the image of MANIFEST again, and show how the result differs from it, and why."),
     "shelf": ("shelf", "Write artifacts to a folder that a web server serves to virt-builder and simplestreams."),
     "doctor": (
         "doctor",

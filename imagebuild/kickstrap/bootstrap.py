@@ -101,6 +101,8 @@ def command(spec: Bootstrap, target: Path, sources: Path | None, keyring: Path, 
         '--aptopt=Acquire::Languages "none"',
         "--aptopt=Acquire::Retries 3",
     ]
+    if spec.mirror.dated:
+        argv.append('--aptopt=Acquire::Check-Valid-Until "false"')
     argv += [f"--dpkgopt={option}" for option in spec.dpkg_options]
     if spec.packages:
         argv.append(f"--include={','.join(spec.packages)}")

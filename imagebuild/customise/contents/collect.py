@@ -39,20 +39,21 @@ _LISTENS = re.compile(
 )
 
 
-def collect(files: Files, packages: Mapping[str, str] | None = None) -> Inventory:
-    """The inventory of the guest. ``packages`` are its packages, if they are known already.
+def collect(files: Files, packages: Mapping[str, str] | None = None, *, all_digests: bool = False) -> Inventory:
+    """The inventory of the guest. ``packages`` are its packages, if they are known already. With
+    ``all_digests`` every file is read: nobody else may get such an inventory, see ``survey``.
 
     Raises GuestError if the appliance cannot list the guest's files.
     """
-    return _Collector(files).inventory(packages)
+    return _Collector(files, survey.WITH_ALL_DIGESTS if all_digests else survey.SCRIPT).inventory(packages)
 
 
 class _Collector:
     """Reads files of a guest whose paths are all known."""
 
-    def __init__(self, files: Files) -> None:
+    def __init__(self, files: Files, script: str) -> None:
         self._files = files
-        self._survey = survey.parsed(files.appliance_output(survey.SCRIPT))
+        self._survey = survey.parsed(files.appliance_output(script))
         self._listing = Listing(self._survey.files)
 
     def inventory(self, packages: Mapping[str, str] | None) -> Inventory:

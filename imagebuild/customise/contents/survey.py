@@ -31,6 +31,8 @@ SCRIPT = (
     rf"find -P . -mindepth 1 -printf '{_RECORD}'"
 )
 """Its parameter is the folder where the guest is mounted."""
+WITH_ALL_DIGESTS = SCRIPT.replace(f"find -P etc {_READ} ", "find -P . -type f ")
+"""The same with the digests of all files."""
 _CAPABILITY = re.compile(rb"^# file: (.*)\nsecurity\.capability=0x([0-9a-f]+)$", re.MULTILINE)
 _OCTAL = re.compile(rb"\\([0-7]{3})")
 _NUMBER = re.compile(r"^/sys/class/block/([^/]+)/(start|partition):(\d+)$", re.MULTILINE)
