@@ -26,6 +26,7 @@ ROOMS = (
     "progress",
     "files",
     "fingerprint",
+    "trace",
     "contents",
     "host",
     "image",

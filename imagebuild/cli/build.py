@@ -43,6 +43,7 @@ Examples:
   imagebuild build debian-13
   imagebuild build debian-13 debian-13-server web --jobs 2
   imagebuild build debian-13 --if-changed --no-verify
+  imagebuild build debian-13 --trace build.json
   imagebuild build ./recipes/web.yaml --output /srv/images --var site=berlin
   imagebuild build debian-13 --json | jq -r 'select(.event == "artifact").image'"""
 )
@@ -65,12 +66,18 @@ Examples:
     help="Verify images in booted clones before they become the latest, or not. [default: as the recipe says]",
 )  # fmt: skip
 @click.option("-q", "--quiet", is_flag=True, help="Print only the paths of the images.")
+@click.option(
+    "--trace", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
+    help="Write when each step and program ran, and what they used; https://ui.perfetto.dev shows the file.",
+)  # fmt: skip
 @output_option
 @store_option
 @json_option
 @progress_options
 @verbose_option
+@click.pass_context
 def build(
+    ctx: click.Context,
     recipes: tuple[str, ...],
     given: dict[str, str],
     only: tuple[str, ...],
@@ -81,6 +88,7 @@ def build(
     refresh: bool,
     verify: bool | None,
     quiet: bool,
+    trace: Path | None,
     output: Path,
     store: Path | None,
     as_json: bool,
@@ -98,7 +106,7 @@ def build(
     settings = Settings(opened(store), output, refresh, if_changed, max_age, verify)
     engine.clear_dead_runs(settings.store)
     reports = reporter(as_json=as_json, quiet=quiet)
-    timed = TimedReporter(reports)
+    timed = TimedReporter(reports if trace is None else _traced(ctx, trace, reports))
     talks = not (as_json or quiet or chosen().progress == "none")
     if len(wanted) == 1:
         event = _built(wanted[0], settings, timed)
@@ -122,6 +130,12 @@ def build(
     failures = {one.exit_code for one in outcomes if one.exit_code}
     if failures:
         sys.exit(failures.pop() if len(failures) == 1 else 1)
+
+
+def _traced(ctx: click.Context, path: Path, reports: Reporter) -> Reporter:
+    from imagebuild.trace import traced  # most builds write no trace
+
+    return ctx.with_resource(traced(path, reports))
 
 
 def _words(recipe: Recipe, settings: Settings, given: Mapping[str, str], *, verbose: bool) -> list[str]:
