@@ -29,6 +29,7 @@ from imagebuild.reproduce.differences import Difference
 from imagebuild.reproduce.obstacles import Obstacle
 from imagebuild.reproduce.origin import OriginalBuild
 from imagebuild.reproduce.rebuilding import Comparison
+from imagebuild.reproduce.temporary_store import store_beside
 from imagebuild.store.artifact import Artifact
 from imagebuild.store.store import Store
 
@@ -111,7 +112,7 @@ def rebuild(
         return
     engine.clear_dead_runs(kept)
     reports = reporter(as_json=as_json, quiet=False)
-    with nullcontext(kept) if reuse else rebuilding.store_beside(output, kept) as used:
+    with nullcontext(kept) if reuse else store_beside(output, kept) as used:
         settings = Settings(used, output, verify=False, identity=origin.identity, looked=looked)
         made = engine.build(recipe, settings, reports)
     comparison = _compared(origin, made, recipe, looked, kept, reports)

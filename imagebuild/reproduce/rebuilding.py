@@ -5,10 +5,6 @@ The original is only read.
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,8 +13,8 @@ from imagebuild.build import engine, installers, tool_versions
 from imagebuild.build.plan import Plan
 from imagebuild.contents.compare import compare
 from imagebuild.contents.described import DescribedImage
-from imagebuild.errors import ImageBuildError, UsageError, from_os
-from imagebuild.files import remove_tree, sha256
+from imagebuild.errors import UsageError
+from imagebuild.files import sha256
 from imagebuild.image import disk_image
 from imagebuild.kickstrap.installer import KickstrapPreparation
 from imagebuild.kickstrap.mirror import Mirror
@@ -93,38 +89,6 @@ def check_original(origin: OriginalBuild) -> None:
     if (found := sha256(original)) != origin.image_sha256:
         raise UsageError(f"{original} is not the image in its manifest: its SHA-256 is {found}")
     disk_image.recognise(original)
-
-
-@contextmanager
-def store_beside(output: Path, known: Store) -> Iterator[Store]:
-    """An empty store in ``output`` that is removed at the end, with what is ``known`` about this host."""
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=".rebuild-", dir=output))
-    except OSError as error:
-        raise from_os(error, f"in {output}") from error
-    try:
-        folder.chmod(0o755)  # QEMU and mmdebstrap work in it as other users
-        made = Store(folder)
-        if known.probe_cache.is_file():
-            shutil.copyfile(known.probe_cache, made.probe_cache)
-        yield made
-    except ImageBuildError as error:
-        _save_evidence(error, folder, output)
-        raise
-    finally:
-        remove_tree(folder)
-
-
-def _save_evidence(error: ImageBuildError, store: Path, output: Path) -> None:
-    """Move the files of a failed build out of a store that is about to be removed."""
-    evidence = error.evidence
-    if evidence is not None and evidence.is_relative_to(store):
-        kept = output / "failures" / evidence.name
-        remove_tree(kept)
-        kept.parent.mkdir(exist_ok=True)
-        shutil.move(evidence, kept)
-        error.evidence = kept
 
 
 def conditions(recipe: Recipe, mirror: Mirror | None) -> frozenset[Condition]:

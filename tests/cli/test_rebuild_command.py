@@ -18,6 +18,7 @@ from imagebuild.reproduce import rebuilding
 from imagebuild.reproduce.differences import Difference
 from imagebuild.reproduce.origin import read
 from imagebuild.reproduce.rebuilding import Comparison
+from imagebuild.reproduce.temporary_store import store_beside
 from imagebuild.store.artifact import Artifact
 from imagebuild.store.store import Store
 from tests.reproduce.manifests import manifest
@@ -100,7 +101,7 @@ def test_the_original_is_out_of_reach(tmp_path: Path) -> None:
 def test_a_store_of_its_own_leaves_only_evidence(tmp_path: Path) -> None:
     known, output = Store(tmp_path / "known"), tmp_path / "rebuilt"
     known.probe_cache.write_text("{}")
-    with pytest.raises(UsageError) as caught, rebuilding.store_beside(output, known) as store:
+    with pytest.raises(UsageError) as caught, store_beside(output, known) as store:
         assert store.probe_cache.read_text() == "{}"
         evidence = store.failure_folder("web")
         evidence.mkdir(parents=True, exist_ok=True)
@@ -111,9 +112,23 @@ def test_a_store_of_its_own_leaves_only_evidence(tmp_path: Path) -> None:
     assert caught.value.evidence == output / "failures" / "web"
     assert (output / "failures" / "web" / "console.log").read_text() == "so it ended"
     assert [path.name for path in output.iterdir()] == ["failures"]
-    with rebuilding.store_beside(output, known):
+    with store_beside(output, known):
         pass
     assert [path.name for path in output.iterdir()] == ["failures"]
+
+
+def test_the_store_of_a_killed_rebuild_is_removed(tmp_path: Path) -> None:
+    known, output = Store(tmp_path / "known"), tmp_path / "rebuilt"
+    Store(output / ".rebuild-dead")
+    (output / ".rebuild-foreign").mkdir()
+    (output / ".rebuild-foreign" / "thesis.tex").touch()
+    (output / ".rebuild-link").symlink_to(tmp_path / "known")
+    with store_beside(output, known) as mine, store_beside(output, known) as other:
+        assert mine.root.is_dir()
+        assert mine.root != other.root
+        assert not (output / ".rebuild-dead").exists()
+    assert sorted(path.name for path in output.iterdir()) == [".rebuild-foreign", ".rebuild-link"]
+    assert (tmp_path / "known").is_dir()
 
 
 def test_what_is_special_about_a_rebuild(tmp_path: Path) -> None:
