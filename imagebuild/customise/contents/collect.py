@@ -45,15 +45,17 @@ def collect(files: Files, packages: Mapping[str, str] | None = None, *, all_dige
 
     Raises GuestError if the appliance cannot list the guest's files.
     """
-    return _Collector(files, survey.WITH_ALL_DIGESTS if all_digests else survey.SCRIPT).inventory(packages)
+    return _Collector(files, all_digests=all_digests).inventory(packages)
 
 
 class _Collector:
     """Reads files of a guest whose paths are all known."""
 
-    def __init__(self, files: Files, script: str) -> None:
+    def __init__(self, files: Files, *, all_digests: bool) -> None:
         self._files = files
-        self._survey = survey.parsed(files.appliance_output(script))
+        self._survey = survey.parsed(files.appliance_output(survey.SCRIPT))
+        if all_digests:
+            self._survey = survey.with_digests(self._survey, files.appliance_output(survey.DIGESTS))
         self._listing = Listing(self._survey.files)
 
     def inventory(self, packages: Mapping[str, str] | None) -> Inventory:
