@@ -54,6 +54,7 @@ ROOMS = (
     "publish",
     "shelf",
     "pictures",
+    "page",
     "doctor",
     "skeleton",
     "api",

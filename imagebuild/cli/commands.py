@@ -40,6 +40,7 @@ _COMMANDS = {
     ),
     "rebuild": ("rebuild", "Build the image of MANIFEST again, and show how the result differs from it, and why."),
     "shelf": ("shelf", "Write artifacts to a folder that a web server serves to virt-builder and simplestreams."),
+    "page": ("page", "Write the artifacts to DIR as static HTML: versions, what is in them, what changed, a feed."),
     "doctor": (
         "doctor",
         "Show what this host can do, what is missing, and how to fix it. Exit code 3 if a build cannot run.",

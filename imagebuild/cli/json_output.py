@@ -41,6 +41,7 @@ OUTPUTS: Mapping[str, Kinds] = {
     "lint": (records.LintFinding, records.LintEnded, records.RuleDescribed),
     "list": (records.ImageListed,),
     "operations": (records.OperationDescribed,),
+    "page": (*_STEPS, records.PageReported),
     "plan": (records.BuildPlanned,),
     "prune": (*_STEPS, reports.TemplatesPruned),
     "publish": (*_STEPS, reports.ReleasePublished, reports.ReleasePlanned),

@@ -152,6 +152,24 @@ class ShelfWritten(JsonLine):
 
 
 @dataclass(frozen=True, kw_only=True)
+class PageReported(JsonLine):
+    """The end of `page`. ``written`` and ``removed`` count files, ``kept`` the versions whose pages
+    stayed as they were; ``plots`` is false if the library that draws is not installed.
+    """
+
+    event: Literal["page"] = "page"
+    folder: str
+    index: str
+    images: int
+    versions: int
+    written: int
+    kept: int
+    removed: int
+    plots: bool
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class ProjectCreated(JsonLine):
     """The end of `init`: the files that it wrote."""
 

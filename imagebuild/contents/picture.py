@@ -20,6 +20,8 @@ _USED, _UNUSED, _UNKNOWN, _GAP = "█", "░", "▒", "·"
 _SVG_WIDTH, _SVG_MARGIN, _BAR_HEIGHT, _BAR_TOP, _ROW_HEIGHT = 960, 16, 56, 34, 20
 _COLOURS = ("#4c78a8", "#f58518", "#54a24b", "#b279a2", "#e45756", "#72b7b2", "#9d755d")
 _SVG_NARROWEST = 6
+_SVG_STYLE = "<style>@media (prefers-color-scheme:dark){.paper{fill:#161b22}text{fill:#e6edf3}}</style>"
+"""Light and dark like the page that shows the picture."""
 
 
 @dataclass(frozen=True)
@@ -94,9 +96,9 @@ def svg(disks: Sequence[DiskLayout], volumes: Sequence[DiskArea], title: str) ->
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{_SVG_WIDTH}" height="{height}" '
         f'viewBox="0 0 {_SVG_WIDTH} {height}" role="img" font-family="system-ui, sans-serif" font-size="13">'
     )
-    paper = f'<rect width="{_SVG_WIDTH}" height="{height}" fill="#ffffff"/>'
+    paper = f'<rect class="paper" width="{_SVG_WIDTH}" height="{height}" fill="#ffffff"/>'
     heading = _svg_text(_SVG_MARGIN, _SVG_MARGIN + 12, title, bold=True)
-    return "\n".join([head, f"<title>{_safe(title)}</title>", paper, heading, *lines, "</svg>", ""])
+    return "\n".join([head, f"<title>{_safe(title)}</title>", _SVG_STYLE, paper, heading, *lines, "</svg>", ""])
 
 
 def _svg_disk(disk: DiskLayout, number: int, top: int) -> tuple[list[str], int]:

@@ -76,12 +76,16 @@ def _contents(one: DiskArea) -> tuple[str, ...]:
     return type_name(one.type), f"{one.filesystem or '-'}{label}", one.mountpoint or "-", used
 
 
-def _folders(folders: Sequence[FolderSize], *, everything: bool) -> list[str]:
+def largest_folders(folders: Sequence[FolderSize], most: int | None = _MOST_FOLDERS) -> list[FolderSize]:
     """The largest folders. One whose space is nearly all in a single folder inside it is left out."""
     sizes = {one.path: one.size for one in folders}
     inner = {path: [size for other, size in sizes.items() if other.rpartition("/")[0] == path] for path in sizes}
     own = [one for one in folders if one.path != "/" and max(inner[one.path], default=0) < 0.9 * one.size]
-    largest = sorted(own, key=lambda one: (-one.size, one.path))[: None if everything else _MOST_FOLDERS]
+    return sorted(own, key=lambda one: (-one.size, one.path))[:most]
+
+
+def _folders(folders: Sequence[FolderSize], *, everything: bool) -> list[str]:
+    largest = largest_folders(folders, None) if everything else largest_folders(folders)
     return aligned([(human(one.size), one.path) for one in largest], right=(0,))
 
 

@@ -49,7 +49,8 @@ def picture(builds: Sequence[Build]) -> str:
         chart.x_labels = labels
         part = svg.parsed(chart.render(disable_xml_declaration=True))
         part.attrib |= {"y": str(top), "width": str(_WIDTH), "height": str(height)}
-        _name_values(part)
+        for group in part.iter(svg.tag("g")):
+            svg.name_values(group, nothing=_NOTHING)
         root.append(part)
     recipes = ", ".join(dict.fromkeys(one_line(build.recipe) for build in builds))
     said = [_said(build, label) for build, label in zip(builds, labels, strict=True)]
@@ -118,15 +119,3 @@ def _said(build: Build, label: str) -> str:
     steps = [f"{one_line(one.name)} {one.seconds / 60:.1f} min" for one in build.steps if one.seconds is not None]
     size = [f"{build.size / MIB:.0f} MiB"] if build.size is not None else []
     return f"{label}: {', '.join([*steps, *size]) or 'no step ran'}"
-
-
-def _name_values(part: ET.Element) -> None:
-    """Give each bar and dot a title, which browsers show: pygal shows values with scripts only."""
-    for group in part.iter(svg.tag("g")):
-        texts = {one.get("class"): one.text for one in group.findall(svg.tag("desc")) if one.text}
-        if texts.get("value", _NOTHING) != _NOTHING:
-            title = ET.Element(svg.tag("title"))
-            title.text = ": ".join(filter(None, (texts.get("x_label"), texts["value"])))
-            group.insert(0, title)
-        for one in group.findall(svg.tag("desc")):
-            group.remove(one)

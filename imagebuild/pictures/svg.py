@@ -55,6 +55,19 @@ def numbers(text: str) -> list[float]:
     return [float(number) for number in re.findall(r"-?[0-9.]+", text)]
 
 
+def name_values(group: ET.Element, nothing: str = "") -> None:
+    """Give the bar or dot in a group of pygal's a title, which browsers show, unless its value is
+    ``nothing``: pygal shows values with scripts only.
+    """
+    texts = {one.get("class"): one.text for one in group.findall(tag("desc")) if one.text}
+    if texts.get("value", nothing) != nothing:
+        title = ET.Element(tag("title"))
+        title.text = ": ".join(filter(None, (texts.get("x_label"), texts["value"])))
+        group.insert(0, title)
+    for one in group.findall(tag("desc")):
+        group.remove(one)
+
+
 def _remove(parent: ET.Element, unwanted: Callable[[ET.Element], bool]) -> None:
     for child in list(parent):
         if unwanted(child):

@@ -137,15 +137,19 @@ class ArtifactFolder:
         """
         return sorted(path for path in self.folder.glob(".*") if _UNFINISHED.fullmatch(path.name))
 
-    def superfluous(self, keep: int) -> list[Path]:
-        """The folders of all versions except the ``keep`` newest; never that of ``latest``."""
+    def versions(self) -> list[Artifact]:
+        """The finished artifacts, the newest first. Nothing in them is read."""
         found = [
             path
             for path in self.folder.iterdir()
             if _VERSION.fullmatch(path.name) and path.is_dir() and not path.is_symlink()
         ]
+        return [Artifact(path, self.recipe, path.name) for path in sorted(found, key=_version, reverse=True)]
+
+    def superfluous(self, keep: int) -> list[Path]:
+        """The folders of all versions except the ``keep`` newest; never that of ``latest``."""
         latest = self.latest()
-        old = sorted(found, key=_version, reverse=True)[keep:]
+        old = [one.folder for one in self.versions()[keep:]]
         return [path for path in old if latest is None or path != latest.folder]
 
     def _remove_unfinished(self) -> None:
