@@ -87,7 +87,7 @@ _ABILITIES: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
     ),
     ("images of the RHEL family and Fedora", ("build",), (*_INSTALLATION, "gpgv", "xorriso")),
     ("booted clones of an image", ("verify", "run"), _MACHINE),
-    ("the disk of an image", ("scrub", "audit", "inspect", "diff"), _GUESTFS),
+    ("the disk of an image", ("scrub", "audit", "inspect", "diff", "sbom"), _GUESTFS),
     ("finished images", ("export", "shelf"), ("qemu-img",)),
     ("a page of the artifacts", ("page",), ()),
     ("libvirt hosts", ("publish", "templates", "rollback", "prune", "instantiate"), (_BINDING,)),
@@ -116,7 +116,8 @@ def examine(store: Store | HostError) -> Iterator[HostFinding]:
     try:
         verdict = accelerator.prove() if isinstance(store, HostError) else accelerator.verdict(store.probe_cache)
         level: Level = "note" if verdict.emulated else "ok"
-        yield HostFinding(level, _ACCELERATOR, f"{'emulation' if verdict.emulated else 'KVM'}: {verdict.reason}")
+        mend = "sudo usermod --append --groups kvm $USER, then log in again" if accelerator.refused() else None
+        yield HostFinding(level, _ACCELERATOR, f"{'emulation' if verdict.emulated else 'KVM'}: {verdict.reason}", mend)
     except ImageBuildError as error:
         yield _failed(_ACCELERATOR, error)
     if importlib.util.find_spec("libvirt"):

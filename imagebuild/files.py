@@ -26,7 +26,11 @@ _ZEROES = bytes(_BLOCK)
 def write_atomically(path: Path, content: str | bytes, mode: int = 0o644) -> None:
     """Replace ``path`` with ``content`` so that every reader sees the old or the new, even after a
     power cut.
+
+    Raises FileExistsError for a device, a pipe or a socket: root could replace even /dev/null.
     """
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise FileExistsError(errno.EEXIST, "a device, pipe or socket is not replaced by a file", str(path))
     data = content.encode() if isinstance(content, str) else content
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     aside = Path(name)
@@ -42,6 +46,16 @@ def write_atomically(path: Path, content: str | bytes, mode: int = 0o644) -> Non
             aside.unlink()
         raise
     sync(path.parent)
+
+
+def write_result(path: Path, content: str | bytes) -> None:
+    """Write a file that the user of a command named: a device or a pipe, such as ``/dev/stdout``, is
+    written to and stays what it is; anything else is replaced by :func:`write_atomically`.
+    """
+    if path.exists() and not path.is_file() and not path.is_dir():
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+    else:
+        write_atomically(path, content)
 
 
 def write_record(path: Path, record: Any, mode: int = 0o644) -> None:

@@ -47,6 +47,7 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
         (programs / name).touch(mode=0o755)
     monkeypatch.setattr(doctor, "environment", lambda: {"PATH": str(programs)})
     monkeypatch.setattr(accelerator, "verdict", lambda _cache: accelerator.Verdict("tcg", "/dev/kvm does not work"))
+    monkeypatch.setattr(accelerator, "KVM", Path("/dev/null"))
     monkeypatch.setattr(doctor, "host_mirror", lambda: Mirror("https://mirror.example/debian"))
     monkeypatch.setattr(doctor.os, "geteuid", lambda: 0)
     monkeypatch.setenv("SUPERMIN_KERNEL", "/boot/vmlinuz-of-ours")
@@ -69,6 +70,14 @@ def serve(monkeypatch: pytest.MonkeyPatch, connection: Connection | HostError) -
 def found(store: Store, what: str) -> HostFinding:
     (finding,) = [one for one in examine(store) if one.what == what]
     return finding
+
+
+def test_a_user_who_may_not_open_kvm_is_told_the_command(host: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(accelerator, "refused", lambda: True)
+    finding = found(host, "accelerator")
+    assert finding.level == "note"
+    assert finding.mend is not None
+    assert finding.mend.startswith("sudo usermod --append --groups kvm ")
 
 
 def test_a_host_that_has_everything(host: Store) -> None:

@@ -32,6 +32,7 @@ ROOMS = (
     "image",
     "fetch",
     "store",
+    "sbom",
     "kernel",
     "guest",
     "schema",

@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from imagebuild import fetch
-from imagebuild.anaconda import iso, treeinfo
+from imagebuild.anaconda import treeinfo
 from imagebuild.anaconda.boot_options import LABEL, is_url
 from imagebuild.anaconda.source import ISO, File, FoundSource
 from imagebuild.errors import ImageBuildError
 from imagebuild.files import read_record, sha256, write_record
+from imagebuild.image import iso
 from imagebuild.progress import Progress
 from imagebuild.step import UsedSource
 from imagebuild.store.store import Store

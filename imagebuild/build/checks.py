@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from imagebuild.errors import Problem, RecipeError
+from imagebuild.recipe.model import cloud_init
 from imagebuild.recipe.model.recipe import Recipe
 from imagebuild.verify import registry
 from imagebuild.verify.check import CheckCall
@@ -75,7 +76,8 @@ def _following(recipe: Recipe) -> Iterator[tuple[str, Mapping[str, Any]]]:
     yield "clock-synchronisation", {}
     yield "swap-off", {}
     yield "packages", {"installed": list(recipe.all_packages)}
-    yield "root-file-system", {"grown": "grow-root-at-first-boot" in operations, "further": []}
+    grown = "grow-root-at-first-boot" in operations or cloud_init.grows(recipe)
+    yield "root-file-system", {"grown": grown, "further": []}
     if machine.vcpus.current < machine.vcpus.maximum:
         yield "cpu-hot-add", {}
     if machine.balloon:
@@ -84,6 +86,9 @@ def _following(recipe: Recipe) -> Iterator[tuple[str, Mapping[str, Any]]]:
         yield "network-interface", {"name": recipe.network.device}
     if card:
         yield "ssh-answers", {}
+    if recipe.cloud_init.enabled and "NoCloud" in recipe.cloud_init.datasources:
+        network = card and recipe.cloud_init.network
+        yield "cloud-init-seed", {"network": network, "device": recipe.network.device if network else None}
     yield "sshd", {}
     yield "listening-sockets", {}
     if "disable-selinux" in operations:

@@ -20,6 +20,7 @@ from imagebuild.machine import domain_xml
 from imagebuild.machine.install_vm import disk_names, disk_sizes
 from imagebuild.progress import Progress
 from imagebuild.recipe import host_inputs
+from imagebuild.sbom import writing as sbom
 from imagebuild.schema.section import MIB
 from imagebuild.store.artifact import MANIFEST, Artifact, ArtifactFolder, ImageRecord
 
@@ -37,6 +38,7 @@ def artifact(job: Job, customised: Path) -> Artifact:
         (new.folder / MANIFEST).write_text(manifest.text(job.plan, facts))
         if (inventory := checkpoints.inventory(customised)) is not None:
             shutil.copyfile(inventory, new.folder / INVENTORY)
+            sbom.write_documents(new)
         new.domain.write_text(domain_xml.definition(recipe))
         (new.folder / "kickstart.cfg").write_text(job.plan.kickstart.text)
         postmortem.copy_logs(customised, new.folder)

@@ -14,7 +14,8 @@ from imagebuild.errors import Problem
 from imagebuild.kickstart.check import CheckReport
 from imagebuild.kickstart.render import Rendered
 from imagebuild.recipe.model.recipe import Recipe
-from imagebuild.schema.document import Route, dotted
+from imagebuild.schema.document import Route
+from imagebuild.schema.findings import where
 from imagebuild.step import PackageSource
 from imagebuild.store.store import Store
 
@@ -49,18 +50,19 @@ class NamedPackages:
                 yield self._installed(name, _message(name, self.recipe), unknown[plain])
         for route, call, name in self._of_operations():
             if (plain := _plain(name)) in unknown:
-                mark = self.recipe.place(route)
-                found = Problem(mark.file, mark.value, dotted(route), _message(name, self.recipe), unknown[plain])
+                found = self._at(route, _message(name, self.recipe), unknown[plain])
                 yield found if self._is_certain(call) else replace(found, severity="warning")
 
     def _installed(self, name: str, message: str, hint: str) -> Problem:
         if name in self.recipe.packages:
-            route: Route = ("packages", self.recipe.packages.index(name))
-            mark = self.recipe.place(route)
-            return Problem(mark.file, mark.value, dotted(route), message, hint)
+            return self._at(("packages", self.recipe.packages.index(name)), message, hint)
         lines = self.rendered.text.splitlines()
         line = next((number for number, line in enumerate(lines, 1) if line.split("#")[0].strip() == name), None)
         return self.rendered.problem(line, message, hint)
+
+    def _at(self, route: Route, message: str, hint: str) -> Problem:
+        mark = self.recipe.place(route)
+        return Problem(mark.file, mark.value, where(route, self.recipe.document), message, hint)
 
     def _of_operations(self) -> Iterator[tuple[Route, OperationCall, str]]:
         for at, call in enumerate(self.recipe.operations):

@@ -12,7 +12,7 @@ import click
 from imagebuild.build import engine, scheduler, verdict
 from imagebuild.build.step_cache import Settings
 from imagebuild.cli import problems
-from imagebuild.cli.build_end import BuiltImage, TimedReporter, next_steps, times
+from imagebuild.cli.build_end import BuiltImage, TimedReporter, has_places, next_steps, times
 from imagebuild.cli.lines import minutes, rounded
 from imagebuild.cli.options import (
     RecipeName,
@@ -178,15 +178,12 @@ def _ending(
     ]
     if not built:
         return []
-    from imagebuild.project.model import FILE  # imported late: it is needed only here
-
     recipe, end = built[0]
     folder = ArtifactFolder(settings.output, recipe.name)
     older = [path for path in folder.superfluous(0) if path.name != end.version]
     verified = bool(verdict.wanted(recipe, asked=settings.verify))
     image = BuiltImage(recipe.name, settings.output, older[0] if older else None, verified)
-    project = Path(os.environ.get("IMAGEBUILD_CONFIG") or FILE).is_file()
-    return [*times(timed.seconds, timed.total), *next_steps(image, project=project)]
+    return [*times(timed.seconds, timed.total), *next_steps(image, project=has_places())]
 
 
 def _print_result(reports: Reporter, event: ArtifactReady | ErrorReported) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from imagebuild.cli.lines import minutes
 from imagebuild.cli.output import shown
+from imagebuild.errors import ImageBuildError
 from imagebuild.host.hints import command_line
 from imagebuild.progress import Progress, Reporter
 
@@ -70,9 +71,20 @@ class BuiltImage:
     verified: bool
 
 
+def has_places() -> bool:
+    """Whether the project's file names a place to publish to."""
+    from imagebuild.project.load import load  # imported late: it is needed only at the end of a build
+
+    config = os.environ.get("IMAGEBUILD_CONFIG")
+    try:
+        return bool(load(Path(config) if config else None).entries)
+    except (ImageBuildError, OSError):
+        return False  # `imagebuild hosts` says what is wrong with it
+
+
 def next_steps(built: BuiltImage, *, project: bool) -> list[str]:
-    """The commands that a user is likely to need next; ``project`` says whether there is a project's
-    file, which names the hosts to publish to.
+    """The commands that a user is likely to need next; ``project`` says whether the project names
+    hosts to publish to.
     """
     given = Path(os.environ.get("IMAGEBUILD_OUTPUT") or _OUTPUT)
     where: tuple[str | Path, ...] = () if built.output == given else ("--output", built.output)

@@ -39,6 +39,10 @@ _COMMANDS = {
         "Show how the contents of image B differ from those of A: packages, files, accounts, units, sizes.",
     ),
     "rebuild": ("rebuild", "Build the image of MANIFEST again, and show how the result differs from it, and why."),
+    "sbom": (
+        "sbom",
+        "Write the software bill of materials of IMAGE: packages, licences, files that belong to no package.",
+    ),
     "shelf": ("shelf", "Write artifacts to a folder that a web server serves to virt-builder and simplestreams."),
     "page": ("page", "Write the artifacts to DIR as static HTML: versions, what is in them, what changed, a feed."),
     "doctor": (

@@ -51,7 +51,7 @@ def hosts(to: tuple[str, ...], config: Path | None, as_json: bool) -> None:
     for row in rows:
         echo(f"{shown(row['name']):<{width}}  {_described(row)}")
     if not rows:
-        echo(f"{project.file} has no hosts and no targets", err=True)
+        echo(f"{project.file} has no hosts and no targets yet: add them under hosts: or targets:", err=True)
 
 
 def _data(row: dict[str, Any]) -> dict[str, Any]:

@@ -6,14 +6,22 @@ import click
 from click.shell_completion import CompletionItem
 
 from imagebuild.printable import one_line
-from imagebuild.recipe.folders import recipe_folders
+from imagebuild.recipe.folders import by_default, recipe_folders
 from imagebuild.recipe.known_names import known_names
+
+_NAMED = 4
+"""As many recipes are named to somebody who named none."""
 
 
 class RecipeName(click.ParamType[str]):
     """The name of a recipe or of an image, or a file; completes known names."""
 
     name = "recipe"
+
+    def get_missing_message(self, param: click.Parameter, ctx: click.Context | None) -> str:
+        names = [path.stem for path in by_default()]
+        more = ", …" if len(names) > _NAMED else ""
+        return f"The recipes here: {', '.join(names[:_NAMED])}{more} (`imagebuild list` shows all)"
 
     def shell_complete(self, _ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         names = known_names(recipe_folders())

@@ -126,6 +126,23 @@ class ImagesCompared(JsonLine):
     sizes: dict[str, BeforeAfter[int]]
 
 
+@dataclass(frozen=True, kw_only=True)
+class SbomWritten(JsonLine):
+    """The software bill of materials of an image was written to ``file``. ``serial`` is the UUID in it,
+    the same for the same image; ``packages`` and ``files`` are the numbers of packages and of files
+    that belong to none; ``missing`` says in sentences what is not known.
+    """
+
+    event: Literal["sbom"] = "sbom"
+    image: str
+    format: Literal["cyclonedx", "spdx"]
+    file: str
+    serial: str
+    packages: int
+    files: int
+    missing: tuple[str, ...]
+
+
 def as_data(line: JsonLine) -> dict[str, Any]:
     """A line whose fields are data already, without the deep copy of asdict(): there may be very many
     files.

@@ -71,7 +71,8 @@ def _commands(arguments: tuple[str, ...]) -> list[GivenCommand]:
             with Path(first).open("rb") as stream:
                 raw = stream.read(_LARGEST + 1)
     except OSError as error:
-        raise UsageError(f"{first} cannot be read: {error.strerror}", "options follow after `--`") from error
+        hint = "a command line follows after `--`, without quotes: imagebuild import virt-customize -- --install nginx"
+        raise UsageError(f"{first} cannot be read: {error.strerror}", hint) from error
     if len(raw) > _LARGEST:
         raise UsageError(f"{first} is larger than {_LARGEST >> 10} KiB, the limit for such a file")
     try:

@@ -14,7 +14,7 @@ from imagebuild.cli.output import echo, echo_data, echo_lines
 from imagebuild.cli.progress_options import progress_options
 from imagebuild.contents import picture, summary
 from imagebuild.contents.described import data
-from imagebuild.files import write_atomically
+from imagebuild.files import write_result
 from imagebuild.guest import Key
 
 
@@ -74,7 +74,7 @@ def inspect(
     named = found(image, output, further, from_disk=from_disk)
     (about,) = described([named], store=store, keys=keys, what="inspect", quiet=as_json)
     if svg is not None:
-        write_atomically(svg, picture.svg(about.inventory.disks, about.inventory.volumes, named.images[0].name))
+        write_result(svg, picture.svg(about.inventory.disks, about.inventory.volumes, named.images[0].name))
     if as_json:
         echo_data(as_data(ImageInspected(**data(about, files=everything))))
         return

@@ -47,6 +47,7 @@ OUTPUTS: Mapping[str, Kinds] = {
     "publish": (*_STEPS, reports.ReleasePublished, reports.ReleasePlanned),
     "rebuild": (*_STEPS, rebuild_records.RebuildPlanned, rebuild_records.ImageRebuilt),
     "rollback": (*_STEPS, reports.TemplateRolledBack),
+    "sbom": (image_records.SbomWritten,),
     "scrub": (*_STEPS, events.Scrubbed),
     "shelf": (*_STEPS, records.ShelfWritten),
     "templates": (*_STEPS, reports.TemplatesListed),

@@ -25,8 +25,8 @@ A command that fails prints an [`error`](#error) as its last line, whatever the 
 recipe, a build that failed. Secrets are replaced in all output. Paths are as this host has them; `hosts` prints where
 a secret is read from, never the secret.
 
-`inspect`, `diff`, `doctor`, `gc`, `init`, `list`, `plan`, `history`, `hosts`, `operations` and `checks` print results
-only. The others print `step` lines while they work, and end with one line that has the result.
+`inspect`, `diff`, `sbom`, `doctor`, `gc`, `init`, `list`, `plan`, `history`, `hosts`, `operations` and `checks` print
+results only. The others print `step` lines while they work, and end with one line that has the result.
 
 Formats that are not imagebuild's own have their own options: `lint --sarif` prints SARIF 2.1.0, and `verify --report`
 writes JUnit XML beside `verify.json`, whose schema is that of `imagebuild schema --of verify`.

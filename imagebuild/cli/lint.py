@@ -26,7 +26,7 @@ from imagebuild.log import redact
 from imagebuild.printable import counted
 from imagebuild.recipe.catalogue import clashes
 from imagebuild.recipe.compose.images import RecipeImage
-from imagebuild.recipe.folders import available, recipe_folders
+from imagebuild.recipe.folders import by_default
 from imagebuild.recipe.load import checked_all, select
 from imagebuild.recipe.model.recipe import Recipe
 from imagebuild.store.store import Store
@@ -37,7 +37,7 @@ _KICKSTARTS = (".ks", ".cfg", ".ks.in")
 @click.command(
     epilog="""\b
 Examples:
-  imagebuild lint                            all recipes that can be built by name
+  imagebuild lint                            all recipes of this project
   imagebuild lint recipes/web.yaml
   imagebuild lint --syntax RHEL9 old.ks      a kickstart file without a recipe
   imagebuild lint --sarif >lint.sarif        for annotations in a merge request"""
@@ -75,7 +75,8 @@ def lint(
 ) -> None:
     """Check RECIPES and the kickstarts rendered from them, or kickstart files, without building.
 
-    Arguments that end in .ks or .cfg, and -, are kickstart files. Each finding is printed as
+    Without arguments, all recipes of the project are checked; outside of a project, the shipped
+    ones. Arguments that end in .ks or .cfg, and -, are kickstart files. Each finding is printed as
     file:line: where: what. Secrets are not needed. Exit code 2 if there are errors; warnings do not
     count.
     """
@@ -85,7 +86,7 @@ def lint(
     kickstarts = [*files, *(name for name in recipes if _is_kickstart(name))]
     names: tuple[str, ...] = tuple(name for name in recipes if not _is_kickstart(name))
     if not kickstarts:
-        names = names or tuple(str(path) for path in available(recipe_folders()).values())
+        names = names or tuple(map(str, by_default()))
     found = Gathered()
     version = external.known_syntax(syntax) if syntax else None
     for name in kickstarts:

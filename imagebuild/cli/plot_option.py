@@ -8,7 +8,7 @@ import click
 
 from imagebuild.cli.output import echo
 from imagebuild.errors import HostError
-from imagebuild.files import write_atomically
+from imagebuild.files import write_result
 
 
 class PlotFile(click.Path):
@@ -28,7 +28,7 @@ class PlotFile(click.Path):
 def write_plot(path: Path, text: str) -> None:
     """Write a picture, completely or not at all, and print its path. Raises HostError."""
     try:
-        write_atomically(path, text)
+        write_result(path, text)
     except OSError as error:
         raise HostError(f"cannot write {path}: {error.strerror}", "choose a file in a folder that exists") from error
     echo(path)

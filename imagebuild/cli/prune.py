@@ -98,5 +98,5 @@ def _lines(done: Sequence[PruneResult], *, done_already: bool) -> Iterator[str]:
         yield f"{size(freed)} freed"
     elif freed:
         yield f"{size(freed)} would be freed; add --yes to remove them"
-    else:
+    elif any(one.good for one in done):
         yield "nothing to remove"

@@ -6,6 +6,7 @@ import os
 import secrets
 import shutil
 import sys
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -26,6 +27,8 @@ from imagebuild.cli.options import (
 from imagebuild.cli.output import echo, echo_bytes, is_terminal
 from imagebuild.cli.progress_options import chosen, progress_options
 from imagebuild.cli.report import PlainReporter
+from imagebuild.cli.seed_options import SeedChoice, seed_options
+from imagebuild.cli.seed_options import seed as chosen_seed
 from imagebuild.cli.subject_options import MachineChoice, machine_options, named_subject
 from imagebuild.errors import HostError, UsageError
 from imagebuild.host import process
@@ -52,6 +55,7 @@ Examples:
   imagebuild run debian-13
   imagebuild run --ssh debian-13
   imagebuild run debian-13 -- cat /etc/os-release
+  imagebuild run --user-data user-data.yaml cloud.qcow2 -- cloud-init status --long
   imagebuild run --keep changed cloud.qcow2 -- apt-get install -y nginx""",
 )
 @click.option("--ssh", is_flag=True, help="Open an SSH session instead of the console.")
@@ -62,6 +66,7 @@ Examples:
 @click.option(
     "--no-login", is_flag=True, help="Start at once, without adding an SSH key: only what the image allows works."
 )
+@seed_options
 @machine_options
 @click.option(
     "--timeout", type=Age(), metavar="TIME",
@@ -81,6 +86,11 @@ def run(
     ssh: bool,
     keep: Path | None,
     no_login: bool,
+    cloud_init: bool,
+    hostname: str | None,
+    ssh_keys: tuple[Path, ...],
+    user_data: Path | None,
+    network_config: Path | None,
     given: Format | None,
     firmware: Firmware | None,
     memory: int,
@@ -97,14 +107,20 @@ def run(
     domain definition beside the image, with QEMU's user network. Its SSH port is forwarded to this
     host, and a new key is added to root's account; Ctrl-] leaves the console and ends the machine.
 
-    COMMAND runs as root, without input, as soon as the guest can run it.
+    COMMAND runs as root, without input, as soon as the guest can run it; with a seed for cloud-init,
+    after that has ended.
     """
     if verbose:
         log_to_stderr()
     command = command[1:] if command[:1] == ("--",) else command
     _check(command, keep, ssh=ssh, no_login=no_login)
+    seed = chosen_seed(SeedChoice(cloud_init, hostname, ssh_keys, user_data, network_config))
     named = named_subject(image, output, MachineChoice(given, firmware, memory, machine))
     subject = named.subject
+    if seed is not None and subject.cloud_init is False:
+        raise UsageError(
+            f"{named.label} has no cloud-init, which would read the seed", "set cloud_init: true in its recipe"
+        )
     kept = opened(store)
     clear_dead_runs(kept)
     name = new_run("run")
@@ -113,7 +129,7 @@ def run(
         access = None if key is None else Access(_public(key), secrets.token_urlsafe(9))
         with verification.ready(subject, kept, verification.RunFolder(name, work), timeout) as setting:
             with ExitStack() as stack:
-                clone = _started(stack, subject, setting, named.label, access, booted=bool(command or access))
+                clone = _started(stack, subject, setting, named.label, access, seed, booted=bool(command or access))
                 if command:
                     status = _command(clone, command, timeout)
                 elif ssh and key is not None:
@@ -139,14 +155,21 @@ def _check(command: tuple[str, ...], keep: Path | None, *, ssh: bool, no_login: 
 
 
 def _started(
-    stack: ExitStack, subject: Subject, setting: Setting, label: str, access: Access | None, *, booted: bool
+    stack: ExitStack,
+    subject: Subject,
+    setting: Setting,
+    label: str,
+    access: Access | None,
+    seed: Mapping[str, bytes] | None,
+    *,
+    booted: bool,
 ) -> Clone:
     """A machine that ends with ``stack``. Its progress goes to standard error, out of the way of a command's output."""
     progress = chosen().progress
     spoken = progress == "plain" or (progress != "none" and is_terminal(err=True))
     reports = PlainReporter(lambda line: echo(line, err=True) if spoken else None)
     with reports.step(label, "run") as step:
-        machine = throwaway.machine(throwaway.for_user(subject), setting, step, access=access, booted=booted)
+        machine = throwaway.machine(throwaway.for_user(subject), setting, step, access=access, booted=booted, seed=seed)
         clone = stack.enter_context(machine)
         step.summary(f"ready after {clone.seconds_to_login:.0f} s" if booted else "started")
     return clone

@@ -11,8 +11,17 @@ from click.shell_completion import CompletionItem
 from pydantic import ValidationError
 
 from imagebuild import scrub as scrubbing
+from imagebuild.cli.image_argument import ImageName, found
 from imagebuild.cli.keys import key_option
-from imagebuild.cli.options import RecipeName, json_option, log_to_stderr, opened, store_option, verbose_option
+from imagebuild.cli.options import (
+    RecipeName,
+    json_option,
+    log_to_stderr,
+    opened,
+    output_option,
+    store_option,
+    verbose_option,
+)
 from imagebuild.cli.output import echo, echo_text
 from imagebuild.cli.progress_options import progress_options
 from imagebuild.cli.report import JsonReporter, reporter
@@ -167,17 +176,20 @@ def scrub(
 Exit codes: 0 nothing found, 1 something found (or the audit failed), 2 invalid usage, 3 host requirements not met.
 \b
 Examples:
+  imagebuild audit debian-13
   imagebuild audit template.qcow2
   imagebuild audit template.qcow2 --ignore clean-logs
   imagebuild audit template.qcow2 --json | jq -r 'select(.event == "audited").findings[].path'"""
 )
-@_IMAGES
+@click.argument("image", type=ImageName())
+@click.argument("further", nargs=-1, type=click.Path(path_type=Path, exists=True, dir_okay=False), metavar="[DISK...]")
 @_FORMAT
 @click.option(
     "--ignore", multiple=True, metavar="NAME",
     help=f"Ignore the findings of this operation, or of {', '.join(KINDS)}; repeatable.",
 )  # fmt: skip
 @key_option
+@output_option
 @store_option
 @json_option
 @progress_options
@@ -185,16 +197,21 @@ Examples:
 @click.pass_context
 def audit(
     ctx: click.Context,
-    images: tuple[Path, ...],
+    image: str,
+    further: tuple[Path, ...],
     given: Format | None,
     ignore: tuple[str, ...],
     keys: tuple[Key, ...],
+    output: Path,
     store: Path | None,
     as_json: bool,
     verbose: bool,
 ) -> None:
     """Report which identities and secrets IMAGE still contains, with the path of each. Changes
     nothing.
+
+    IMAGE is an image file, the folder of an artifact, or a recipe: its latest artifact. DISKs are
+    further disks of the same guest, in their order.
     """
     if verbose:
         log_to_stderr()
@@ -205,18 +222,20 @@ def audit(
                 f"--ignore {name}: there is no such operation or kind of finding",
                 "`imagebuild operations list` lists them",
             )
+    file = Path(image)
+    images = (file, *further) if file.is_file() else found(image, output, further, from_disk=True).images
     reports = reporter(as_json=as_json, quiet=False)
     kept = opened(store)
     with _scratch(kept) as scratch, reports.step(images[0].name, "audit") as progress:
         disks = scrubbing.recognised(images, given)
         result = scrubbing.audit(disks, accel=_accelerator(kept), scratch=scratch, progress=progress, keys=keys)
-        found = audit_report.report(result, ignore)
-        carried = sum(1 for one in found if one.kind != "note")
+        carriers = audit_report.report(result, ignore)
+        carried = sum(1 for one in carriers if one.kind != "note")
         progress.summary(counted(carried, "finding") if carried else "nothing found")
     if isinstance(reports, JsonReporter):
-        reports.emit(Audited(image=str(images[0]), findings=found, carried=carried))
+        reports.emit(Audited(image=str(images[0]), findings=carriers, carried=carried))
     else:
-        for one in found:
+        for one in carriers:
             echo(f"{one.kind:<9} {one.path}  ({one.operation}: {one.what})")
     ctx.exit(1 if carried else 0)
 

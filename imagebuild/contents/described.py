@@ -35,11 +35,13 @@ class DescribedImage:
 
 
 def data(image: DescribedImage, *, files: bool = False) -> dict[str, Any]:
-    """All of it as JSON has it; the list of all files only with ``files``."""
+    """All of it as JSON has it, except what only an SBOM needs; the list of all files only with ``files``."""
     inventory = image.inventory
     about = {name: value for name, value in vars(image).items() if name != "inventory"}
     operations = None if image.operations is None else [asdict(one) for one in image.operations]
-    found = asdict(replace(inventory, files=()))  # thousands of files would be copied one by one
+    # thousands of files would be copied one by one
+    found = asdict(replace(inventory, files=(), installed=None, unowned=None))
+    del found["installed"], found["unowned"]
     found |= {
         "used": inventory.used,
         "listening": [one.name for one in inventory.listening],

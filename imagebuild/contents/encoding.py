@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import zlib
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -22,7 +23,9 @@ from imagebuild.contents.inventory import (
     FolderSize,
     GuestAccount,
     Inventory,
+    PackageRecord,
     SystemRelease,
+    UnownedFile,
 )
 
 INVENTORY = "inventory.json.gz"
@@ -33,6 +36,8 @@ _LARGEST_UNPACKED = 512 << 20
 _LEVEL = 6
 _KINDS = frozenset("fdlpsbc")
 _FORMATS = ("dpkg", "rpm", "apk", "")
+_READABLE = (1, SCHEMA)
+"""Schema 1 is without ``installed`` and ``unowned``."""
 T = TypeVar("T")
 
 
@@ -44,17 +49,19 @@ def packed(inventory: Inventory) -> bytes:
     """The content of the file."""
     content = {
         "schema": SCHEMA,
-        **asdict(replace(inventory, files=())),
+        **asdict(replace(inventory, files=(), installed=None, unowned=None)),
         "files": [_row(one) for one in inventory.files],
+        "installed": None if inventory.installed is None else [_row(one, 2) for one in inventory.installed],
+        "unowned": None if inventory.unowned is None else [_row(one, 1) for one in inventory.unowned],
     }
     text = json.dumps(content, ensure_ascii=True, separators=(",", ":"), sort_keys=True)
     return gzip.compress(text.encode(), compresslevel=_LEVEL, mtime=0)
 
 
-def _row(one: FileRecord) -> list[Any]:
-    """A file as a list without the empty values at its end: there are very many of them."""
+def _row(one: FileRecord | PackageRecord | UnownedFile, least: int = 5) -> list[Any]:
+    """A record as a list without the empty values at its end: there are very many of them."""
     row: list[Any] = list(one)
-    while len(row) > 5 and not row[-1]:
+    while len(row) > least and not row[-1]:
         row.pop()
     return row
 
@@ -68,7 +75,7 @@ def unpacked(content: bytes) -> Inventory:
         raise InventoryError("it is not JSON") from error
     if not isinstance(data, dict) or not isinstance(data.get("schema"), int):
         raise InventoryError("it has no schema version")
-    if data["schema"] != SCHEMA:
+    if data["schema"] not in _READABLE:
         age = "newer" if data["schema"] > SCHEMA else "older"
         raise InventoryError(f"its schema version is {data['schema']}, which is {age} than {SCHEMA}")
     try:
@@ -109,7 +116,31 @@ def _inventory(data: dict[str, Any]) -> Inventory:
         _each(data["disks"], _disk),
         _each(data["volumes"], _area),
         _each(data["files"], _file),
+        _each_if_known(data, "installed", _package),
+        _each_if_known(data, "unowned", _unowned),
     )
+
+
+def _each_if_known(data: dict[str, Any], name: str, of: Callable[[Any], T]) -> tuple[T, ...] | None:
+    """A list that may be null, and that schema 1 does not have."""
+    values = data.get(name) if data["schema"] < SCHEMA else data[name]
+    return None if values is None else _each(values, of)
+
+
+def _package(row: list[Any]) -> PackageRecord:
+    found = PackageRecord(*row)
+    texts = (found.name, found.version, found.architecture, found.source, found.source_version, found.vendor)
+    licences = _each(list(found.licences), _text_in)
+    if not all(type(one) is str for one in (*texts, found.homepage)):
+        raise TypeError("a package has a value of the wrong type")
+    return found._replace(size=_number(found.size), licences=licences)
+
+
+def _unowned(row: list[Any]) -> UnownedFile:
+    found = UnownedFile(*row)
+    if not re.fullmatch("|[0-9a-f]{64}", _text_in(found.sha256)) or "\0" in _path(found.path):
+        raise ValueError("a file of no package has an impossible path or digest")
+    return found
 
 
 def _account(one: dict[str, Any]) -> GuestAccount:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-SCHEMA = 1
+SCHEMA = 2
 """Incremented when a field is added, is removed or changes its meaning. It is an input of the step
 that customises a disk: a result without the current inventory is made again."""
 
@@ -43,6 +43,33 @@ class FileRecord(NamedTuple):
         setgid = self.mode & SETGID and self.mode & 0o010  # without the group's x bit it only marks locking
         bits = (("setuid", self.mode & SETUID), ("setgid", setgid), ("capabilities", self.capabilities))
         return tuple(name for name, given in bits if given)
+
+
+class PackageRecord(NamedTuple):
+    """An installed package, as the guest's package database describes it. What it does not say is
+    empty or 0.
+
+    ``source`` is the source package it was built from and ``source_version`` its version; ``vendor``
+    who maintains or distributes it; ``licences`` are the names that the guest uses, not yet SPDX's.
+    ``size`` is what the package manager says that its files occupy.
+    """
+
+    name: str
+    version: str
+    architecture: str = ""
+    source: str = ""
+    source_version: str = ""
+    vendor: str = ""
+    homepage: str = ""
+    size: int = 0
+    licences: tuple[str, ...] = ()
+
+
+class UnownedFile(NamedTuple):
+    """A regular file that belongs to no package; ``sha256`` is empty if it was not read."""
+
+    path: str
+    sha256: str = ""
 
 
 @dataclass(frozen=True)
@@ -128,7 +155,12 @@ class DiskLayout:
 @dataclass(frozen=True)
 class Inventory:
     """Everything. ``packages`` is None if the guest's package database could not be read;
-    ``package_format`` is dpkg, rpm, apk or empty."""
+    ``package_format`` is dpkg, rpm, apk or empty.
+
+    ``installed`` describes the same packages, each once per architecture and version, sorted, and
+    ``unowned`` are the files of no package. Both are None if that is not known: the database could
+    not be read, or the inventory has schema 1, which has neither.
+    """
 
     system: SystemRelease
     package_format: str
@@ -140,6 +172,8 @@ class Inventory:
     disks: tuple[DiskLayout, ...]
     volumes: tuple[DiskArea, ...]
     files: tuple[FileRecord, ...]
+    installed: tuple[PackageRecord, ...] | None = None
+    unowned: tuple[UnownedFile, ...] | None = None
 
     @property
     def privileged(self) -> tuple[FileRecord, ...]:

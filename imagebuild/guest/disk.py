@@ -199,10 +199,17 @@ class GuestDisk(Lookup):
         finally:
             self._tree.forget()
 
-    def appliance_output(self, script: str) -> bytes:
-        """The standard output of a shell script that runs in the appliance, not in the guest. Its
-        parameter is the folder where the guest is mounted; it must not change anything there."""
-        return self._programs.output(script, [appliance.path("")])
+    def appliance_output(self, script: str, paths: Sequence[str] = ()) -> bytes:
+        """The standard output of a shell script that runs in the appliance, not in the guest. It
+        must not change anything there.
+
+        Without ``paths``, its parameter is the folder where the guest is mounted. With paths, which
+        must have no links in them, that is its working folder, and its parameters are the paths with
+        a dot before each; if there are many, it runs several times, each time with some of them.
+        """
+        if not paths:
+            return self._programs.output(script, [appliance.path("")])
+        return self._programs.output(f"cd {appliance.path('')} && {{ {script}; }}", [f".{one}" for one in paths])
 
     def network(self) -> AbstractContextManager[None]:
         return self._session.network()

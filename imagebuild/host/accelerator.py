@@ -106,11 +106,16 @@ def _proved() -> Verdict:
     return found
 
 
+def refused() -> bool:
+    """Whether there is a KVM that this user may not open."""
+    return KVM.exists() and not os.access(KVM, os.R_OK | os.W_OK)
+
+
 def prove() -> Verdict:
     """Boot a kernel under KVM and check that it runs. Takes at most 15 seconds."""
     if not KVM.exists():
         return Verdict("tcg", f"there is no {KVM}")
-    if not os.access(KVM, os.R_OK | os.W_OK):
+    if refused():
         return Verdict("tcg", f"this user may not open {KVM} (is it in the group kvm?)")
     kernel = _kernel()
     if kernel is None:

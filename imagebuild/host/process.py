@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from imagebuild.errors import CommandFailed, HostError
+from imagebuild.errors import CommandFailed, HostError, Interrupted
 from imagebuild.log import logger, redact
 from imagebuild.printable import shell_word
 
@@ -48,6 +48,8 @@ MARK = "IMAGEBUILD_RUN"
 _mark: dict[str, str] = {}
 _children: set[subprocess.Popen[str]] = set()
 _children_lock = threading.Lock()
+_interrupted: set[subprocess.Popen[str]] = set()
+"""Children that :func:`stop_all` has ended."""
 
 
 @dataclass(frozen=True)
@@ -129,9 +131,12 @@ def stop(process: subprocess.Popen[str], first: signal.Signals = signal.SIGTERM,
 
 
 def stop_all() -> None:
-    """End every child that is still running; threads that wait for one get a CommandFailed."""
+    """End every child that is still running; threads that wait for one in :func:`run` get an
+    Interrupted.
+    """
     with _children_lock:
         running = list(_children)
+        _interrupted.update(running)
     for process in running:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGTERM)
@@ -185,6 +190,7 @@ def started(
             stop(process, stop_signal, grace)
         with _children_lock:
             _children.discard(process)
+            _interrupted.discard(process)
         for pipe in (process.stdin, process.stdout, process.stderr):
             if pipe is not None:
                 with suppress(OSError):
@@ -209,7 +215,7 @@ def run(
     ``timeout`` is in seconds. ``on_line`` is called with each line as it arrives; a carriage return
     also ends a line, as in progress bars. With ``apart`` it gets only the lines of stdout. Every
     line also goes to the build log. With ``check`` a non-zero exit status raises CommandFailed with
-    the last lines in its message; a timeout always does.
+    the last lines in its message; a timeout always does. Raises Interrupted if :func:`stop_all` ended it.
     """
     begin = time.monotonic()
     expired = threading.Event()
@@ -237,8 +243,11 @@ def run(
             _talk(process, input or "", take, on_line)
         finally:
             watchdog.cancel()
+        interrupted = process in _interrupted
     seconds = time.monotonic() - begin
     completed = Completed(tuple(map(str, argv)), process.returncode, "\n".join(lines), seconds)
+    if interrupted and process.returncode != 0:
+        raise Interrupted(f"{os.path.basename(completed.argv[0])} was stopped")
     if expired.is_set():
         raise _failed(completed, env, f"did not end within {timeout:.0f} s", hint)
     if check and completed.returncode != 0:

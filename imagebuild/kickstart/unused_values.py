@@ -12,7 +12,8 @@ from imagebuild.errors import Problem
 from imagebuild.kickstart.render import Rendered
 from imagebuild.recipe.model.recipe import Recipe
 from imagebuild.recipe.model.tuning import has_elevator
-from imagebuild.schema.document import Route, dotted
+from imagebuild.schema.document import Route
+from imagebuild.schema.findings import where
 
 _MACROS = {
     "users": "write {{ guest.accounts(users, os) }} into it, with guest.ks.j2 imported as guest",
@@ -38,7 +39,7 @@ def problems(recipe: Recipe, kickstart: Rendered) -> Iterator[Problem]:
         mark = recipe.place(route)
         more = f" and {len(values) - 1} more" if len(values) > 1 else ""
         message = f"the template {recipe.kickstart.template} does not use {value}{more}"
-        yield Problem(mark.file, mark.value, dotted(route), message, _MACROS[macro])
+        yield Problem(mark.file, mark.value, where(route, recipe.document), message, _MACROS[macro])
 
 
 def _renamed(recipe: Recipe, kickstart: Rendered) -> Iterator[Problem]:
@@ -53,7 +54,7 @@ def _renamed(recipe: Recipe, kickstart: Rendered) -> Iterator[Problem]:
             mark = recipe.place(route)
             message = f"the kickstart names the guest {said[1]}, but reset-hostname renames it to {becomes}"
             hint = f"use the same name: reset-hostname: {{hostname: {said[1]}}}; or remove one of the two"
-            yield Problem(mark.file, mark.value, dotted(route), message, hint)
+            yield Problem(mark.file, mark.value, where(route, recipe.document), message, hint)
 
 
 def _words(text: str) -> set[str]:

@@ -112,7 +112,7 @@ def _together(errors: Sequence[UsageError]) -> UsageError:
 def _none(project: Project) -> str:
     if not project.exists:
         return f"there is no {project.file} here, so there are no names of hosts"
-    return f"{project.file} has no hosts and no targets"
+    return f"{project.file} has no hosts and no targets yet"
 
 
 def _hint(project: Project) -> str:

@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from imagebuild.anaconda import iso
 from imagebuild.errors import HostError, ImageBuildError, UsageError
 from imagebuild.host.libvirt_host import LibvirtHost, VolumeExistsError
 from imagebuild.host.pools import PoolVolume
+from imagebuild.image import nocloud
 from imagebuild.log import logger
 from imagebuild.printable import one_line
 from imagebuild.publish import definition, first_boot, instance_xml
@@ -27,7 +27,6 @@ from imagebuild.publish.usable import Update
 
 _RESERVE = 64 << 20
 """Bytes that must stay free in the pool."""
-_LABEL = "cidata"
 _DELETING = 3600.0
 """Seconds to wait until libvirt has ended a copy that was interrupted: it cannot be ended before."""
 
@@ -194,11 +193,8 @@ class Making:
         name, pool = self._seed_name, self._pool.name
         self._update(f"creating {name}")
         with tempfile.TemporaryDirectory(prefix="imagebuild-seed-") as place:
-            folder, image = Path(place) / "seed", Path(place) / name
-            folder.mkdir(mode=0o700)
-            for file, content in files.items():
-                (folder / file).write_bytes(content)
-            iso.make(image, _LABEL, folder)
+            image = Path(place) / name
+            nocloud.make(image, files)
             data = image.read_bytes()
         with self._undone_volume(name):
             self._host.create_file(pool, name, len(data), 0o600)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from imagebuild.errors import UsageError
 from imagebuild.host import safe_xml
+from imagebuild.image import nocloud
 from imagebuild.publish import definition
 from imagebuild.publish.first_boot import CREDENTIAL
 from imagebuild.publish.state import Published
@@ -69,7 +70,7 @@ def defined(
         _use_networks(root, choice.networks)
     _new_addresses(root, taken)
     if seed:
-        _add_seed(root, seed)
+        nocloud.attach(root, seed)
     if credentials:
         _add_credentials(root, credentials)
     metadata = ET.Element("metadata")
@@ -203,21 +204,6 @@ def _new_addresses(root: ET.Element, taken: Collection[str]) -> None:
 def _random_mac() -> str:
     """An address with the prefix of QEMU and KVM."""
     return "52:54:00:" + ":".join(f"{byte:02x}" for byte in secrets.token_bytes(3))
-
-
-def _add_seed(root: ET.Element, path: str) -> None:
-    """A CD-ROM with the seed, as the last disk, so that no disk gets another name."""
-    devices, kind = root.find("devices"), root.find("os/type")
-    assert devices is not None
-    used = {target.get("dev") for target in devices.findall("disk/target")}
-    name = next(name for letter in "abcdefghijklmnopqrstuvwxyz" if (name := f"sd{letter}") not in used)
-    x86 = kind is None or kind.get("arch", "x86_64") in ("x86_64", "i686")
-    disk = ET.Element("disk", type="file", device="cdrom")
-    ET.SubElement(disk, "driver", name="qemu", type="raw")
-    ET.SubElement(disk, "source", file=path)
-    ET.SubElement(disk, "target", dev=name, bus="sata" if x86 else "scsi")
-    ET.SubElement(disk, "readonly")
-    devices.insert(len(devices.findall("disk")), disk)
 
 
 def _add_credentials(root: ET.Element, strings: Sequence[str]) -> None:

@@ -122,7 +122,7 @@ class LibvirtTarget:
             known = ", ".join(one_line(pool.name) for pool in host.pools()) or "none"
             raise HostError(
                 f"{self.name} has no storage pool {wanted}; its pools: {known}",
-                "name one with `pool`, or the folder to make it in with `path`, in imagebuild.yaml",
+                f"name one with `pool`, or a folder for it with `path`, in imagebuild.yaml: {self._example()}",
             )
         if not found.active:
             raise HostError(
@@ -134,6 +134,11 @@ class LibvirtTarget:
                 f"{self.name}: the storage pool {wanted} is of type {found.type}; templates need a folder (type dir)"
             )
         return found
+
+    def _example(self) -> str:
+        """An entry with a folder for the pool; of a URI that was given directly, one with a name."""
+        name = "here" if "://" in self.name else self.name
+        return f'hosts: {{{name}: {{uri: "{self._entry.uri}", path: /srv/templates}}}}'
 
     def _agent(self, connection: SshConnection | None, pool: Pool) -> tuple[HostAgent | None, bool]:
         """The program on the host as this user, if it can run there, and whether it may write."""

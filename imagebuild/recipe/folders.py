@@ -61,6 +61,14 @@ def available(search: Sequence[Path]) -> dict[str, Path]:
     return found
 
 
+def by_default() -> tuple[Path, ...]:
+    """The recipes that are meant where none is named: the project's own, or the shipped ones where
+    there is no project.
+    """
+    found = (available([folder]) for folder in recipe_folders())
+    return tuple(next(filter(None, found), {}).values())
+
+
 def is_path(path_or_name: str) -> bool:
     """Whether a recipe is given as a path rather than a name."""
     return "/" in path_or_name or path_or_name.endswith((SUFFIX, ".yml"))

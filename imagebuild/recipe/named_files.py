@@ -14,6 +14,7 @@ from imagebuild.errors import Problem, RecipeError
 from imagebuild.recipe.model.recipe import Recipe
 from imagebuild.recipe.secrets import RealSecrets
 from imagebuild.schema.document import Route, dotted
+from imagebuild.schema.findings import where
 from imagebuild.schema.section import KeysRef, SecretRef
 
 _SOURCE: Route = ("installer", "source")
@@ -39,7 +40,7 @@ def _keys(recipe: Recipe) -> Iterator[Problem]:
             try:
                 RealSecrets({}).ssh_keys(ref, recipe.place(route))
             except RecipeError as error:
-                yield from (replace(problem, where=dotted(route)) for problem in error.problems)
+                yield from (replace(problem, where=where(route, recipe.document)) for problem in error.problems)
 
 
 def _source(recipe: Recipe) -> Iterator[Problem]:

@@ -1,7 +1,8 @@
 """Artifacts: finished images with their manifest, checksums and logs, one folder per version.
 
     OUTPUT/<recipe>/<version>/<recipe>.qcow2 (or other formats), <recipe>.xml, manifest.json,
-                              inventory.json.gz, SHA256SUMS, kickstart.cfg, *.log
+                              inventory.json.gz, <recipe>.cdx.json, <recipe>.spdx.json,
+                              SHA256SUMS, kickstart.cfg, *.log
     OUTPUT/<recipe>/latest -> <version>
 
 A version is the date and a counter (``2026-11-22.1``). The folder is filled under a temporary name,

@@ -10,8 +10,10 @@ import errno
 import hashlib
 import json
 import os
+import re
 import stat
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from imagebuild.contents.inventory import Inventory
 from imagebuild.store.artifact import MANIFEST
 
 _LARGEST_MANIFEST = 64 << 20
+_SHA256 = re.compile("[0-9a-f]{64}")
 _STRICT = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 """Not even a pipe or a device with that name makes the reader wait."""
 
@@ -31,18 +34,21 @@ class ManifestError(ValueError):
 
 @dataclass(frozen=True)
 class ImageEntry:
-    """An image in a manifest; ``file`` is a name without a folder, sizes are in bytes."""
+    """An image in a manifest; ``file`` is a name without a folder, sizes are in bytes, and ``sha256``
+    is empty if the manifest has none."""
 
     file: str
     format: str
     size: int
     virtual_size: int
+    sha256: str = ""
 
 
 @dataclass(frozen=True)
 class ArtifactEntry:
     """What a manifest says about a guest. ``images`` are its system disk, in each format, and
-    ``extra`` its further disks, in the first format."""
+    ``extra`` its further disks, in the first format. ``ended`` is when the build ended, in
+    UTC; None if the manifest does not say it."""
 
     recipe: str
     version: str
@@ -51,6 +57,7 @@ class ArtifactEntry:
     extra: tuple[ImageEntry, ...]
     operations: tuple[AppliedOperation, ...]
     inventory_sha256: str
+    ended: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -151,6 +158,7 @@ def _checked(data: Any) -> ArtifactEntry:
         extra=extra,
         operations=tuple(map(_operation, _list(data.get("operations", [])))),
         inventory_sha256=_text(data.get("inventory_sha256", "")),
+        ended=_moment(data.get("built", {}).get("ended", "")),
     )
 
 
@@ -158,7 +166,16 @@ def _image(data: Any) -> ImageEntry:
     name = _text(data["file"])
     if not name or name in (".", "..") or "/" in name or "\0" in name:
         raise ManifestError("it names an image in another folder")
-    return ImageEntry(name, _text(data["format"]), _number(data["size"]), _number(data["virtual_size"]))
+    digest = _text(data.get("sha256", ""))
+    digest = digest if _SHA256.fullmatch(digest) else ""
+    return ImageEntry(name, _text(data["format"]), _number(data["size"]), _number(data["virtual_size"]), digest)
+
+
+def _moment(value: Any) -> datetime | None:
+    if not _text(value):
+        return None
+    found = datetime.fromisoformat(value)
+    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
 
 
 def _operation(data: Any) -> AppliedOperation:

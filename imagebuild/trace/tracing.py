@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imagebuild.errors import UsageError
-from imagebuild.files import write_atomically
+from imagebuild.files import write_result
 from imagebuild.log import logger, redact
 from imagebuild.printable import one_line
 from imagebuild.progress import Progress, Reporter
@@ -122,7 +122,8 @@ def traced(path: Path, reporter: Reporter) -> Iterator[TracedReporter]:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, json.dumps(document([], [], {})))
+        if path.is_file() or not path.exists():
+            write_result(path, json.dumps(document([], [], {})))
     except OSError as error:
         raise UsageError(
             f"--trace {one_line(str(path))}: {error.strerror}", "give a file that can be written"
@@ -144,7 +145,7 @@ def _write(path: Path, recorder: TraceRecorder) -> None:
         about = {"seconds": round(recorder.now(), 3), **recorder.most}
         text = json.dumps(document(recorder.events, [recorder.steps, recorder.programs], about), indent=None)
     try:
-        write_atomically(path, text)
+        write_result(path, text)
     except OSError as error:  # whatever the block did matters more
         logger.warning("the trace %s was not written: %s", path, error)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict
@@ -57,6 +58,17 @@ class Printed:
         return [line for line in self.text.splitlines() if line.strip()]
 
 
+@dataclass(frozen=True)
+class CloneSeed:
+    """What the cloud-init of one clone is given. The public key, beside the private one, has its name with
+    ``.pub``.
+    """
+
+    instance_id: str
+    hostname: str
+    private_key: Path
+
+
 class RunningGuest(Protocol):
     """A running guest as acting checks see it. Sizes are in bytes, times in seconds."""
 
@@ -65,6 +77,8 @@ class RunningGuest(Protocol):
     """From the start of the machine to the state in which it is used."""
     ssh_port: int | None
     """The port on 127.0.0.1 that is forwarded to the guest's port 22; None without a network card."""
+    seed: CloneSeed | None
+    """What its cloud-init was given; None if nothing."""
 
     @property
     def vcpus(self) -> tuple[int, int]:

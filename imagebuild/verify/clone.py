@@ -19,7 +19,7 @@ from imagebuild.host.stall import Stall
 from imagebuild.host.tail import Tail
 from imagebuild.log import logger
 from imagebuild.verify.boot_console import BootConsole
-from imagebuild.verify.check import Printed
+from imagebuild.verify.check import CloneSeed, Printed
 from imagebuild.verify.clone_xml import CloneXml
 from imagebuild.verify.transport import AgentShell, SerialShell, Transport, run
 
@@ -65,6 +65,7 @@ class Clone:
         self.emulated = options.accelerator == "tcg"
         self.seconds_to_login = 0.0
         self.ssh_port: int | None = None
+        self.seed: CloneSeed | None = None
         self.frames: list[bytes] = []
         self.transport: Transport = AgentShell(domain)
         self._console = BootConsole()

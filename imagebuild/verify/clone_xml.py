@@ -20,6 +20,7 @@ from pathlib import Path
 from imagebuild.errors import UsageError
 from imagebuild.host import safe_xml
 from imagebuild.host.accelerator import Accelerator
+from imagebuild.image import nocloud
 
 AGENT = "org.qemu.guest_agent.0"
 LONGEST = 1 << 20
@@ -84,15 +85,16 @@ def clone(
     old_cpu: bool = True,
     tpm: bool = True,
     memory: int | None = None,
+    seed: Path | None = None,
 ) -> CloneXml:
     """The definition of a transient clone of ``wanted`` with ``disks`` in the places of its disks.
 
     ``nvram`` is the file for the variables of UEFI firmware, which libvirt makes. ``tpm`` is whether
     this host can emulate one. ``memory`` is the most that a clone may have, in bytes. ``shell`` adds
-    a second serial port. ``own_daemon`` is False for a system daemon, which must not change the
-    owner of an image. Under emulation, ``old_cpu`` gives the plain CPU model with which kernels do
-    not crash under QEMU 7.2 (see imagebuild.host.accelerator); guests that need a newer one get all
-    that QEMU emulates.
+    a second serial port, ``seed`` a CD-ROM with this image for cloud-init. ``own_daemon`` is False for a
+    system daemon, which must not change the owner of an image. Under emulation, ``old_cpu`` gives the
+    plain CPU model with which kernels do not crash under QEMU 7.2 (see imagebuild.host.accelerator);
+    guests that need a newer one get all that QEMU emulates.
     """
     replaced: list[str] = []
     domain = ET.Element("domain", type="kvm" if accelerator == "kvm" else "qemu")
@@ -110,6 +112,8 @@ def clone(
         ET.SubElement(domain, f"on_{event}").text = action
     devices = ET.SubElement(domain, "devices")
     _disks(devices, wanted, disks, own_daemon=own_daemon)
+    if seed is not None:
+        nocloud.attach(domain, str(seed))
     cards = list(_cards(devices, wanted, replaced))
     serial = shell or wanted.find("devices/serial") is not None
     if serial:

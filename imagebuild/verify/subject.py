@@ -11,7 +11,7 @@ from typing import Literal
 from imagebuild.contents.inventory import Inventory
 from imagebuild.errors import UsageError
 from imagebuild.store import beside
-from imagebuild.verify import clone_xml, identities
+from imagebuild.verify import clone_seed, clone_xml, identities
 from imagebuild.verify.check import CheckCall
 
 Firmware = Literal["bios", "uefi", "uefi-secure"]
@@ -42,7 +42,8 @@ class Subject:
     ``machine`` is a libvirt domain definition. With ``agent``, commands run through the guest agent
     of the image, else a shell is added to the clones' overlays. ``old_cpu`` is whether the guest
     runs on a plain x86-64 CPU. ``seeds`` are the paths of random seeds in the image, None if they
-    are not known. ``grows`` adds bytes to the clones' system disk.
+    are not known. ``grows`` adds bytes to the clones' system disk. ``cloud_init`` is whether the image has
+    cloud-init, None if that is not known.
     """
 
     name: str
@@ -54,7 +55,19 @@ class Subject:
     seeds: Sequence[str] | None = None
     sha256: str = ""
     grows: int = 0
+    cloud_init: bool | None = None
     notes: tuple[str, ...] = field(default=())
+
+    @property
+    def seeded(self) -> bool:
+        """Whether the clones get a seed for their cloud-init: one of the checks looks what became of it."""
+        return any(call.name == clone_seed.CHECK for call in self.checks)
+
+    @property
+    def seeded_device(self) -> str | None:
+        """The interface that the seed configures, if the check names it."""
+        called = (call.params for call in self.checks if call.name == clone_seed.CHECK)
+        return next((getattr(params, "device", None) for params in called), None)
 
     def informed(self, inventory: Inventory | None) -> Subject:
         """The same, with what an inventory of the guest says; what is known already stays."""

@@ -55,6 +55,7 @@ def artifact_subject(
         seeds=_seeds(artifact.folder / first.file),
         sha256=first.sha256,
         grows=_grows(calls),
+        cloud_init="cloud-init" in packages if isinstance(packages, dict) else None,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +15,7 @@ from imagebuild.errors import BootStalled, GuestError
 from imagebuild.image import qemu_img
 from imagebuild.progress import Progress
 from imagebuild.verify import clone as running
-from imagebuild.verify import clone_disks, clone_xml
+from imagebuild.verify import clone_disks, clone_seed, clone_xml
 from imagebuild.verify.clone import BootOptions, Clone
 from imagebuild.verify.subject import Subject
 from imagebuild.verify.verifying import Setting, definition, discard
@@ -33,18 +33,25 @@ class Access:
 
 @contextmanager
 def machine(
-    subject: Subject, setting: Setting, progress: Progress, *, access: Access | None, booted: bool
+    subject: Subject,
+    setting: Setting,
+    progress: Progress,
+    *,
+    access: Access | None,
+    booted: bool,
+    seed: Mapping[str, bytes] | None = None,
 ) -> Iterator[Clone]:
     """A running clone of an image. With ``booted`` it can run commands; else it has just started.
 
     ``access`` is set up in the clone: through the guest agent if the image has one (only if
-    ``booted``), else on its overlay. Raises BootFailed.
+    ``booted``), else on its overlay. ``seed`` are the files of a seed for cloud-init, which a machine
+    that is ``booted`` has applied. Raises BootFailed.
     """
     clone_disks.check_room(setting.work)
     stalled = False
     while True:
         try:
-            with _started(subject, setting, progress, access, booted=booted) as clone:
+            with _started(subject, setting, progress, access, seed, booted=booted) as clone:
                 if booted:
                     progress.update("booting")
                     clone.wait_until_usable()
@@ -61,7 +68,13 @@ def machine(
 
 @contextmanager
 def _started(
-    subject: Subject, setting: Setting, progress: Progress, access: Access | None, *, booted: bool
+    subject: Subject,
+    setting: Setting,
+    progress: Progress,
+    access: Access | None,
+    seed: Mapping[str, bytes] | None,
+    *,
+    booted: bool,
 ) -> Iterator[Clone]:
     discard(setting.work, [_CLONE])
     disks = clone_disks.readable(subject.disks, setting.work, setting.hypervisor.qemu_uid())
@@ -76,8 +89,9 @@ def _started(
             overlays, operations, accelerator=setting.accelerator, work=setting.work, progress=progress
         )
         subject = subject.informed(inventory)
-    options = BootOptions(setting.accelerator, setting.boot_limit, shell=by_serial, wait=False)
-    made = definition(subject, setting, _CLONE, overlays, serial=by_serial)
+    options = BootOptions(setting.accelerator, setting.boot_limit, shell=by_serial, wait=seed is not None)
+    iso = None if seed is None else clone_seed.made(setting.work, _CLONE, seed, setting.hypervisor.qemu_uid())
+    made = definition(subject, setting, _CLONE, overlays, serial=by_serial, seed=iso)
     log = setting.work / f"{_CLONE}.log"
     with running.started(setting.hypervisor, setting.name, made, options, log) as clone:
         yield clone

@@ -17,7 +17,7 @@ from imagebuild.host.hypervisor import SYSTEM, Hypervisor
 from imagebuild.host.process import environment
 from imagebuild.progress import Progress
 from imagebuild.verify import clone as running
-from imagebuild.verify import clone_disks, clone_xml, dhcp, identities, judging, registry, screenshot
+from imagebuild.verify import clone_disks, clone_seed, clone_xml, dhcp, identities, judging, registry, screenshot
 from imagebuild.verify.check import CheckResult
 from imagebuild.verify.clone import BootOptions, Clone
 from imagebuild.verify.clone_xml import CloneXml
@@ -147,7 +147,16 @@ def _booted(subject: Subject, setting: Setting, progress: Progress, *, serial: b
             for source, target in zip(overlays[first], overlays[other], strict=True):
                 shutil.copyfile(source.path, target.path)
     options = BootOptions(setting.accelerator, setting.boot_limit, shell=serial)
-    definitions = {name: definition(subject, setting, name, overlays[name], serial=serial) for name in names}
+    uid = setting.hypervisor.qemu_uid()
+    seeds = (
+        {name: clone_seed.new(setting.work, name, uid, subject.seeded_device) for name in names}
+        if subject.seeded
+        else {}
+    )
+    isos = {name: seed.path for name, seed in seeds.items()}
+    definitions = {
+        name: definition(subject, setting, name, overlays[name], serial=serial, seed=isos.get(name)) for name in names
+    }
     progress.update("booting two clones" if len(names) > 1 else "booting a clone")
     with ThreadPoolExecutor(len(names)) as pool, ExitStack() as stack:
         clones = []
@@ -155,6 +164,7 @@ def _booted(subject: Subject, setting: Setting, progress: Progress, *, serial: b
             log = setting.work / f"{name}.log"
             started = running.started(setting.hypervisor, _domain(setting, name), definitions[name], options, log)
             clones.append(stack.enter_context(_kept(setting, name, started)))
+            clones[-1].seed = seeds[name].values if name in seeds else None
         for booted in [pool.submit(clone.wait_until_usable) for clone in clones]:
             booted.result()
         for name, clone in zip(names, clones, strict=True):
@@ -211,9 +221,15 @@ def _compared(subject: Subject, sides: Sequence[tuple[Clone, judging.Seen]]) -> 
 
 
 def definition(
-    subject: Subject, setting: Setting, name: str, overlays: list[clone_xml.Overlay], *, serial: bool
+    subject: Subject,
+    setting: Setting,
+    name: str,
+    overlays: list[clone_xml.Overlay],
+    *,
+    serial: bool,
+    seed: Path | None = None,
 ) -> CloneXml:
-    """The domain definition of a clone; ``serial`` adds a second serial port."""
+    """The domain definition of a clone; ``serial`` adds a second serial port, ``seed`` a CD-ROM."""
     return clone_xml.clone(
         subject.machine,
         name=_domain(setting, name),
@@ -227,6 +243,7 @@ def definition(
         shell=serial,
         own_daemon=setting.hypervisor.uri != SYSTEM,
         old_cpu=subject.old_cpu,
+        seed=seed,
     )
 
 
@@ -247,6 +264,7 @@ def discard(work: Path, names: Sequence[str]) -> None:
             *work.glob(f"{name}-disk*.qcow2"),
             work / f"{name}.log",
             work / f"{name}.fd",
+            work / f"{name}-seed.iso",
             *work.glob("image-*"),
         ):
             path.unlink(missing_ok=True)

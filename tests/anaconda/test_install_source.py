@@ -17,9 +17,10 @@ from faulty_server import FaultyServer
 from gpg_key import signer
 
 from imagebuild import fetch
-from imagebuild.anaconda import iso, medium, source, treeinfo
+from imagebuild.anaconda import medium, source, treeinfo
 from imagebuild.anaconda.medium import Cache
 from imagebuild.errors import HostError, ImageBuildError, RecipeError
+from imagebuild.image import iso
 from imagebuild.install.http_server import HOST_FROM_THE_GUEST, served
 from imagebuild.progress import SILENT
 from imagebuild.recipe.load import load

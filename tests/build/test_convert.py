@@ -4,6 +4,7 @@ tests/e2e.
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import xml.etree.ElementTree as ET
@@ -126,6 +127,8 @@ def test_images_with_secrets_are_readable_by_their_owner_only(
     assert {
         "web.qcow2",
         "inventory.json.gz",
+        "web.cdx.json",
+        "web.spdx.json",
         "web-disk2.vmdk",
         "web.raw.zst",
         "kickstart.cfg",
@@ -153,9 +156,19 @@ def test_the_inventory_is_beside_the_image_and_belongs_to_it(tmp_path: Path) -> 
     assert [one.file for one in found.manifest.extra] == ["web-disk2.qcow2"]
 
 
+def test_the_boms_are_about_the_image(tmp_path: Path) -> None:
+    artifact = converted(tmp_path)
+    image = artifact.manifest().image
+    cyclonedx = json.loads((artifact.folder / "web.cdx.json").read_text())
+    assert cyclonedx["metadata"]["component"]["hashes"] == [{"alg": "SHA-256", "content": image.sha256}]
+    spdx = json.loads((artifact.folder / "web.spdx.json").read_text())
+    assert spdx["packages"][0]["checksums"] == [{"algorithm": "SHA256", "checksumValue": image.sha256}]
+
+
 def test_a_guest_without_inventory_is_converted_all_the_same(tmp_path: Path) -> None:
     artifact = converted(tmp_path, listed=False)
     found, _ = beside.of(artifact.image)
     assert found
     assert (found.inventory, found.why, found.manifest.inventory_sha256) == (None, "", "")
     assert not (artifact.folder / INVENTORY).exists()
+    assert not list(artifact.folder.glob("*.cdx.json"))

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from imagebuild.anaconda import iso, medium, treeinfo
+from imagebuild.anaconda import medium, treeinfo
 from imagebuild.anaconda.installer import SourcePreparation
 from imagebuild.anaconda.medium import Cache
 from imagebuild.build import export
 from imagebuild.build.engine import make_plan
 from imagebuild.errors import HostError
 from imagebuild.files import sha256
+from imagebuild.image import iso
 from imagebuild.progress import SILENT
 from imagebuild.recipe.load import load
 from imagebuild.store.store import Store

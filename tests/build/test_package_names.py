@@ -98,3 +98,14 @@ def test_names_of_the_red_hat_family_are_not_checked(tmp_path: Path) -> None:
     assert notes == [
         "package names of a, b, c and 1 more were not checked: their installer's repositories are not looked at"
     ]
+
+
+def test_an_item_is_not_numbered_among_those_that_it_inherits(tmp_path: Path, unknown: set[str]) -> None:
+    unknown |= {"ngnix"}
+    (tmp_path / "base.yaml").write_text("packages: [less, vim]\noperations: [install-packages: {packages: [zip]}]\n")
+    own = "extends: base.yaml\npackages: [ngnix]\noperations:\n  - install-packages: {packages: [ngnix]}\n"
+    problems, _ = package_names.look_up([named(tmp_path, own)], None, offline=False)
+    assert [one.where for of_one in problems for one in of_one] == [
+        "packages",
+        "operations.install-packages.packages[0]",
+    ]

@@ -61,6 +61,10 @@ def test_checks_of_a_minimal_recipe() -> None:
         ("operations: [disable-selinux, disable-firewall]", {"selinux", "firewall"}, set()),
         ("verify: {without: [reboot, sshd]}", {"shutdown"}, {"reboot", "sshd"}),
         ("verify: {checks: [hostname]}", {"hostname"}, set()),
+        ("", set(), {"cloud-init-seed"}),
+        ("cloud_init: true", {"cloud-init-seed"}, set()),
+        ("cloud_init: {datasources: [Ec2]}", set(), {"cloud-init-seed"}),
+        ("cloud_init: true\nverify: {without: [cloud-init-seed]}", set(), {"cloud-init-seed"}),
         ("verify: {checks: [{script: {text: 'true'}}], without: [script]}", ALWAYS, {"script"}),
     ],
 )
@@ -81,6 +85,17 @@ def test_parameters_follow_from_the_settings() -> None:
     assert found["io-scheduler"]["scheduler"] == "none"
     assert found["root-file-system"]["grown"] is True
     assert found["selinux"]["mode"] == "disabled"
+
+
+def test_what_cloud_init_does_is_checked() -> None:
+    found = following("cloud_init: true\n")
+    assert found["root-file-system"]["grown"] is True
+    assert found["cloud-init-seed"]["network"] is True
+    named = following("cloud_init: true\nnetwork: {device: ens3}\n")
+    assert named["cloud-init-seed"]["device"] == "ens3"
+    assert following("cloud_init: {growpart: false}\n")["root-file-system"]["grown"] is False
+    assert following("cloud_init: {network: false}\n")["cloud-init-seed"]["network"] is False
+    assert following("cloud_init: true\nmachine: {networks: []}\n")["cloud-init-seed"]["network"] is False
 
 
 def test_a_recipe_has_other_parameters_and_more_checks() -> None:

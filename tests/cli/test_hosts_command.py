@@ -97,10 +97,13 @@ def test_problems_have_exit_code_2_and_their_lines(folder: Path) -> None:
     assert [one["line"] for one in shown["problems"]] == [2, 3]
 
 
+_EMPTY = "imagebuild.yaml has no hosts and no targets yet: add them under hosts: or targets:\n"
+
+
 def test_a_file_without_entries_is_no_error(folder: Path) -> None:
     (folder / "imagebuild.yaml").write_text("hosts:\n")
     ran = imagebuild("hosts", folder=folder)
-    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "imagebuild.yaml has no hosts and no targets\n")
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", _EMPTY)
 
 
 def test_names_are_completed(folder: Path) -> None:

@@ -98,6 +98,30 @@ def test_errors_are_json_on_request(wrong: Path, tmp_path: Path, imagebuild: Ima
     assert {problem["line"] for problem in event["problems"]} == {4, 5}
 
 
+def test_lint_without_names_checks_the_recipes_of_the_project(
+    wrong: Path, imagebuild: Imagebuild, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(wrong.parent)
+    (wrong.parent / "recipes").mkdir()
+    wrong.rename(wrong.parent / "recipes" / "own.yaml")
+    done = imagebuild("lint")
+    assert done.returncode == 2
+    assert "recipes/own.yaml:4: disk.sise:" in done.stderr
+    assert "debian" not in done.stderr
+
+
+def test_a_missing_recipe_is_answered_with_the_names_of_those_here(
+    tmp_path: Path, imagebuild: Imagebuild, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "recipes").mkdir()
+    (tmp_path / "recipes" / "web.yaml").write_text("extends: debian-13.yaml\n")
+    for command in ("build", "plan"):
+        done = imagebuild(command)
+        assert done.returncode == 2
+        assert "The recipes here: web (`imagebuild list` shows all)" in done.stderr
+
+
 def test_lint_of_all_shipped_recipes_finds_nothing(imagebuild: Imagebuild) -> None:
     done = imagebuild("lint")
     assert done.returncode == 0, done.stderr

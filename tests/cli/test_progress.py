@@ -268,6 +268,18 @@ def no_output(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     return
 
 
+def test_publishing_is_suggested_where_the_project_names_a_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("IMAGEBUILD_CONFIG", raising=False)
+    assert not build_end.has_places()
+    file = tmp_path / "imagebuild.yaml"
+    for text, expected in (("# hosts:\n", False), ("targets: {a: {url: /srv/a}}\n", True), ("hosts: [\n", False)):
+        file.write_text(text)
+        assert build_end.has_places() is expected
+
+
 @pytest.mark.usefixtures("no_output")
 def test_what_to_do_next() -> None:
     first = build_end.BuiltImage("web", Path("artifacts"), None, verified=True)

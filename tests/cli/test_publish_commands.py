@@ -410,3 +410,12 @@ def test_an_interruption_is_exit_code_130_after_the_table(fleet: Fleet, monkeypa
     assert isinstance(done.exception, ImageBuildError)
     assert done.exception.exit_code == 130
     assert done.output.splitlines()[-1] == "1 switched, 2 not started"
+
+
+def test_prune_claims_nothing_of_targets_that_it_could_not_read(fleet: Fleet) -> None:
+    for host in fleet.hosts.values():
+        host.failing("open")
+    done = invoked(prune, "--keep", "2")
+    assert done.exit_code == 3
+    assert "kvm1: failed at open" in done.output
+    assert "nothing to remove" not in done.output

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -121,3 +122,16 @@ def test_a_recipe_lists_its_house_rules(image: Path) -> None:
 def test_the_help_names_the_house_rules() -> None:
     shown = " ".join(CliRunner().invoke(cli, ["scrub", "--help"]).output.split()).replace("- ", "-")
     assert all(name in shown for name in registry.HOUSE_RULES)
+
+
+def test_audit_takes_a_recipe_for_its_latest_artifact(tmp_path: Path) -> None:
+    folder = tmp_path / "artifacts" / "web" / "2026-11-29.1"
+    folder.mkdir(parents=True)
+    (folder / "web.qcow2").write_bytes(b"QFI\xfb short")
+    one = {"file": "web.qcow2", "format": "qcow2", "size": 10, "virtual_size": 1 << 30, "sha256": "0" * 64}
+    content = {"name": "web", "version": folder.name, "image": one, "fingerprint": "f" * 64}
+    (folder / "manifest.json").write_text(json.dumps(content))
+    (folder.parent / "latest").symlink_to(folder.name)
+    output = ("--output", str(tmp_path / "artifacts"), "--store", str(tmp_path / "store"))
+    assert str(folder / "web.qcow2") in str(refused("audit", "web", *output))
+    assert "neither a file nor a folder" in str(refused("audit", "wbe", *output))

@@ -56,6 +56,7 @@ def output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             "sha256": hashlib.sha256(IMAGE).hexdigest(),
         },
         "checks": [{"swap-off": {}}, {"sshd": {}}],
+        "packages": {"vim": "9.1"},
     }
     (folder / "manifest.json").write_text(json.dumps(content))
     (tmp_path / "cloud.img").write_bytes(IMAGE)
@@ -218,6 +219,9 @@ def test_no_check_can_be_lost_in_a_summary(tmp_path: Path) -> None:
         (["--ssh", "--no-login", "small"], "--ssh and --no-login are mutually exclusive"),
         (["nothing", "--", "true"], "nothing is neither a file nor a folder"),
         (["--firmware", "x", "small", "true"], "--firmware"),
+        (["--hostname", "bad_name", "small", "true"], "--hostname: expected a host name"),
+        (["--user-data", "cloud.img", "small", "true"], "--user-data cloud.img: cloud-init would ignore it"),
+        (["--cloud-init", "small", "true"], "small has no cloud-init"),
         ([], "IMAGE"),
     ],
 )

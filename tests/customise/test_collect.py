@@ -6,7 +6,8 @@ import os
 import shutil
 import stat
 import subprocess
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -70,12 +71,25 @@ NUMBERS = (
 ORDER = b"/sys/block/sda/device/scsi_disk/0:0:1:0 /sys/block/sdb/device/scsi_disk/0:0:0:0\n"
 
 
+def run_in_a_folder(tree: Tree, script: str, paths: Sequence[str]) -> bytes:
+    """What the real programs print of these files of a guest in memory."""
+    with tempfile.TemporaryDirectory() as name:
+        for path in paths:
+            file = Path(name + path)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(tree[path].content)
+        argv = ["sh", "-c", script, "sh", *(f".{path}" for path in paths)]
+        return subprocess.run(argv, cwd=name, capture_output=True, check=True).stdout
+
+
 class Surveyed(MemoryDisk):
     """A guest in memory whose appliance reports these devices and capabilities."""
 
     attributes = b""
 
-    def appliance_output(self, script: str) -> bytes:
+    def appliance_output(self, script: str, paths: Sequence[str] = ()) -> bytes:
+        if paths:
+            return run_in_a_folder(self.tree, script, paths)
         assert script == survey.SCRIPT
         records = []
         kinds = {"file": "f", "dir": "d", "symlink": "l", "other": "p"}

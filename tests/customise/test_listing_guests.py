@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from imagebuild.cli.main import cli
-from imagebuild.contents.inventory import Inventory
+from imagebuild.contents.inventory import Inventory, PackageRecord
 from imagebuild.customise.contents import guests
 from imagebuild.customise.contents.collect import collect
 from imagebuild.guest import GuestDisk
@@ -41,6 +42,10 @@ def copies(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
             "/etc/os-release": 'ID=debian\nPRETTY_NAME="A Debian"\n',
             "/etc/passwd": "root:x:0:0::/root:/bin/sh\n",
             "/boot/unused": "",
+            "/var/lib/dpkg/status": "Package: a\nStatus: install ok installed\nVersion: 1\n",
+            "/var/lib/dpkg/info/a.list": "/etc/fstab\n/etc/passwd\n",
+            "/usr/share/doc/a/copyright": "Format: 1.0\nLicense: Expat\n",
+            "/srv/a  b\nc": "abc",
         }.items():
             g.mkdir_p(str(Path(path).parent))
             g.write(path, text)
@@ -70,6 +75,10 @@ def test_copies_of_one_guest_in_one_launch(
     assert [[account.name for account in one.accounts] for one in found] == [["root"], ["eve", "root"]]
     assert [[file.path for file in one.privileged] for one in found] == [[], ["/capable"]]
     for one in found:
+        assert one.installed == (PackageRecord("a", "1", "", "a", "1", licences=("Expat",)),)
+        digests = {file.path: file.sha256 for file in one.unowned or ()}
+        assert digests["/srv/a  b\nc"] == hashlib.sha256(b"abc").hexdigest()
+        assert not {"/etc/fstab", "/var/lib/dpkg/status"} & digests.keys()
         (disk,), (volume,) = one.disks, one.volumes
         assert (disk.size, disk.table) == (300 * MIB, "gpt")
         assert [(area.start, area.label, area.mountpoint) for area in disk.areas] == [

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from imagebuild.anaconda import iso
 from imagebuild.files import sha256
 from imagebuild.host import accelerator
+from imagebuild.image import iso
 from imagebuild.kickstrap import payload as payloads
 
 from .conftest import PASSWORD, Ended, Project

@@ -124,7 +124,7 @@ def test_the_artifact_is_complete(image: Path) -> None:
     assert "backing-filename" not in info
     assert {path.name for path in folder.iterdir()} == {
         "small.qcow2", "small.xml", "manifest.json", "SHA256SUMS", "kickstart.cfg", "build.log", "console.log",
-        "installer.log", "inventory.json.gz",
+        "installer.log", "inventory.json.gz", "small.cdx.json", "small.spdx.json",
     }  # fmt: skip
     manifest = json.loads((folder / "manifest.json").read_text())
     assert set(BASE_PACKAGES) < set(manifest["packages"])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import threading
 import time
 from pathlib import Path
@@ -12,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from imagebuild import log
-from imagebuild.errors import CommandFailed, HostError
+from imagebuild.errors import CommandFailed, HostError, ImageBuildError, Interrupted
 from imagebuild.host.process import environment, pasteable, run, started, stop_all
 
 
@@ -72,7 +71,7 @@ def test_stop_all_reaches_a_child_of_another_thread() -> None:
     def wait() -> None:
         try:
             run(["sh", "-c", "echo up; exec sleep 1000"], timeout=100, on_line=lambda _: begun.set())
-        except CommandFailed as error:
+        except ImageBuildError as error:
             ended.append(error)
 
     thread = threading.Thread(target=wait)
@@ -80,7 +79,14 @@ def test_stop_all_reaches_a_child_of_another_thread() -> None:
     begun.wait(10)
     stop_all()
     thread.join(10)
-    assert signal.SIGTERM.name in str(ended[0])
+    assert isinstance(ended[0], Interrupted)
+    assert str(ended[0]) == "sh was stopped"
+
+
+def test_stop_all_is_no_interruption_of_what_begins_later() -> None:
+    stop_all()
+    with pytest.raises(CommandFailed, match="exit status 3"):
+        run(["sh", "-c", "exit 3"], timeout=100)
 
 
 def test_children_get_a_small_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,10 +20,10 @@ import yaml
 from click.testing import CliRunner
 
 import imagebuild
-from imagebuild.anaconda import iso
 from imagebuild.cli.main import cli
 from imagebuild.errors import BootFailed, BootStalled, HostError, ImageBuildError, Interrupted, UsageError
 from imagebuild.host.libvirt_host import LibvirtHost
+from imagebuild.image import iso
 from imagebuild.project.select import Destination
 from imagebuild.publish import instance, instance_making, instance_xml
 from imagebuild.publish.canary_boot import boot_check

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from imagebuild.host import process
 from imagebuild.verify import registry
-from imagebuild.verify.check import NotCheckable, NothingToCheck, Printed
+from imagebuild.verify.check import CloneSeed, NotCheckable, NothingToCheck, Printed
 from imagebuild.verify.checks import cpu_hot_add, memory_balloon, ssh_answers
 
 Answer = str | tuple[str, int] | Exception
@@ -33,6 +33,7 @@ class FakeGuest:
         self.vcpus: tuple[int, int] = facts.pop("vcpus", (1, 3))
         self.memory: tuple[int, int] = facts.pop("memory", (1024 << 20, 2048 << 20))
         self.ssh_port: int | None = facts.pop("ssh_port", None)
+        self.seed: CloneSeed | None = facts.pop("seed", None)
         self.console = ""
         self.hangs: bool = facts.pop("hangs", False)
         assert not facts

@@ -127,6 +127,7 @@ class SlowGuest:
     emulated = False
     seconds_to_login = 20.0
     ssh_port = None
+    seed = None
     console = ""
     vcpus = (1, 2)
     memory = (1 << 30, 2 << 30)

@@ -100,6 +100,14 @@ def test_an_artifact(folder: Path) -> None:
     assert found.machine.tag == "domain"
 
 
+def test_a_manifest_says_whether_there_is_cloud_init(folder: Path) -> None:
+    assert artifact_subject(artifact(folder)).cloud_init is False
+    put(folder, packages={"cloud-init": "25.1.4"})
+    assert artifact_subject(artifact(folder)).cloud_init is True
+    put(folder, packages=None)
+    assert artifact_subject(artifact(folder)).cloud_init is None
+
+
 def test_checks_that_are_given_replace_those_of_the_manifest(folder: Path) -> None:
     given = [registry.call("root-file-system", {"grown": True})]
     found = artifact_subject(artifact(folder), given)

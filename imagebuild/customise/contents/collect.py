@@ -10,11 +10,9 @@ from typing import TYPE_CHECKING
 
 from imagebuild.contents import derive
 from imagebuild.contents.inventory import EnabledUnit, GuestAccount, Inventory, SystemRelease
-from imagebuild.customise.contents import disk_layout, rpm_packages, survey
+from imagebuild.customise.contents import disk_layout, package_reader, survey
 from imagebuild.customise.contents.listing import Listing
-from imagebuild.customise.contents.sqlite_table import DamagedDatabaseError
-from imagebuild.customise.linux import dpkg
-from imagebuild.customise.linux.packages import APK_INSTALLED, parse_apk_installed, parse_dpkg_status
+from imagebuild.customise.contents.package_reader import PackageReader
 from imagebuild.errors import GuestError
 from imagebuild.log import logger
 
@@ -23,8 +21,6 @@ if TYPE_CHECKING:
 
 _LARGEST_TEXT = 1 << 20
 _LARGEST_DATABASE = 64 << 20
-_LARGEST_RPM_DATABASE = 512 << 20
-_RPM_DATABASES = ("/usr/lib/sysimage/rpm", "/var/lib/rpm")
 _NO_LOGIN = frozenset({"nologin", "false", "sync", "shutdown", "halt"})
 """Programs in the place of a shell that let nobody in."""
 _IN_SHADOW = "x"
@@ -59,8 +55,12 @@ class _Collector:
         self._listing = Listing(self._survey.files)
 
     def inventory(self, packages: Mapping[str, str] | None) -> Inventory:
-        package_format = self._package_format()
-        known = self._packages(package_format) if packages is None else packages
+        package_format = package_reader.package_format(self._listing)
+        reader = PackageReader(self._files, self._listing, self._survey.files, self._bytes)
+        installed, unowned = reader.installed(package_format)
+        known = packages
+        if known is None and (installed is not None or not package_format):
+            known = {one.name: one.version for one in installed or ()}
         disks, volumes = disk_layout.layouts(self._survey)
         return Inventory(
             system=self._system(),
@@ -74,6 +74,8 @@ class _Collector:
             disks=disks,
             volumes=volumes,
             files=self._survey.files,
+            installed=installed,
+            unowned=unowned,
         )
 
     def _text(self, path: str, limit: int = _LARGEST_TEXT) -> str:
@@ -109,34 +111,6 @@ class _Collector:
             return ""
         machine = int.from_bytes(head[18:20], "little" if head[5] == 1 else "big")
         return _MACHINES.get(machine, f"machine {machine}")
-
-    def _package_format(self) -> str:
-        if self._listing.real_file(dpkg.STATUS):
-            return "dpkg"
-        if self._listing.real_file(APK_INSTALLED):
-            return "apk"
-        return "rpm" if any(self._listing.stat(folder) for folder in _RPM_DATABASES) else ""
-
-    def _packages(self, package_format: str) -> Mapping[str, str] | None:
-        if package_format == "dpkg":
-            return parse_dpkg_status(self._text(dpkg.STATUS, _LARGEST_DATABASE)).versions
-        if package_format == "apk":
-            return parse_apk_installed(self._text(APK_INSTALLED, _LARGEST_DATABASE)).versions
-        return self._rpm_packages() if package_format else {}
-
-    def _rpm_packages(self) -> Mapping[str, str] | None:
-        """The packages of an rpm guest; None if its database has another format or is damaged, or was
-        not closed, so that a part of it is in a journal."""
-        for folder in _RPM_DATABASES:
-            path = f"{folder}/{rpm_packages.NAME}"
-            journal = self._listing.stat(f"{path}-wal")
-            if self._listing.real_file(path) and not (journal and journal.size):
-                try:
-                    return rpm_packages.packages(self._bytes(path, _LARGEST_RPM_DATABASE))
-                except DamagedDatabaseError as error:
-                    logger.debug("the guest's packages are not known: %s", error)
-                    return None
-        return None
 
     def _accounts(self) -> tuple[GuestAccount, ...]:
         shadow = dict(line.split(":")[:2] for line in self._text("/etc/shadow").splitlines() if ":" in line)

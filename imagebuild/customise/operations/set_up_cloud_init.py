@@ -1,7 +1,8 @@
 """Set up cloud-init for the clones.
 
-Writes ``/etc/cloud/cloud.cfg.d/90_imagebuild.cfg``: the data sources, and whether the root file
-system grows. cloud-init must be installed.
+Writes ``/etc/cloud/cloud.cfg.d/90_imagebuild.cfg``: the data sources, whether the root file system
+grows, and that ``/etc/hosts`` gets the name of the clone, without which sudo on Debian warns that it
+cannot resolve it. cloud-init must be installed.
 
 With ``network: true``, the network of a clone is cloud-init's. The configuration of ``device`` that
 the installation wrote is removed from ``/etc/network/interfaces``, NetworkManager's connections and
@@ -69,6 +70,7 @@ def configuration(params: Params) -> str:
     sources = [*(name for name in params.datasources if name != "None"), "None"]
     lines = ["# Written by imagebuild. Files with later names take precedence."]
     lines.append(f"datasource_list: [ {', '.join(sources)} ]")
+    lines.append("manage_etc_hosts: localhost")
     if params.growpart:
         lines += ["growpart: {mode: auto, devices: [/]}", "resize_rootfs: true"]
     else:

@@ -64,11 +64,13 @@ def packages(recipe: Recipe) -> tuple[str, ...]:
     if not recipe.cloud_init.enabled:
         return ()
     grow = "cloud-guest-utils" if recipe.os.family == "debian" else "cloud-utils-growpart"
-    return ("cloud-init", *((grow,) if _grows(recipe) else ()), "sudo")
+    return ("cloud-init", *((grow,) if grows(recipe) else ()), "sudo")
 
 
-def _grows(recipe: Recipe) -> bool:
+def grows(recipe: Recipe) -> bool:
     """Whether cloud-init grows the root file system."""
+    if not recipe.cloud_init.enabled:
+        return False
     chosen = recipe.cloud_init.growpart
     return all(call.name != _GROW for call in recipe.operations) if chosen is None else chosen
 
@@ -81,7 +83,7 @@ def operations(recipe: Recipe) -> Iterator[tuple[str, dict[str, Any]]]:
     named = {call.name for call in recipe.operations}
     if SET_UP not in named:
         params = section.model_dump(include={"datasources", "network"})
-        yield SET_UP, {**params, "growpart": _grows(recipe), "device": recipe.network.device}
+        yield SET_UP, {**params, "growpart": grows(recipe), "device": recipe.network.device}
     if RESET not in named:
         yield RESET, {}
 
