@@ -89,6 +89,7 @@ _ABILITIES: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
     ("booted clones of an image", ("verify", "run"), _MACHINE),
     ("the disk of an image", ("scrub", "audit", "inspect", "diff", "sbom"), _GUESTFS),
     ("finished images", ("export", "shelf"), ("qemu-img",)),
+    ("signatures", ("attest", "verify-signature"), ()),
     ("a page of the artifacts", ("page",), ()),
     ("libvirt hosts", ("publish", "templates", "rollback", "prune", "instantiate"), (_BINDING,)),
 )

@@ -121,6 +121,7 @@ vagrant-libvirt|adds exported boxes
 graphviz|`imagebuild graph` lays out plans with its program dot
 chromium|the tests look at the page of `imagebuild page` in a browser
 chromium-driver|lets the tests control the browser
+softhsm2|a PKCS#11 token that the tests sign with
 tmux|the tests look at progress in a terminal that changes its size
 END
 }

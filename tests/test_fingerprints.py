@@ -25,7 +25,7 @@ NEUTRAL = {
     "host.ownership", "schema.light_pykickstart", "image.references", "image.disk_image", "image.qemu_img",
 }  # fmt: skip
 # Fetching and verifying a download does not change it.
-PROOFS = {"anaconda.checksums", "anaconda.signature", "anaconda.source"}
+PROOFS = {"anaconda.checksums", "host.gpgv", "anaconda.source"}
 
 
 def closure(*roots: str) -> set[str]:

@@ -42,6 +42,7 @@ ROOMS = (
     "migration",
     "recipe",
     "project",
+    "trust",
     "kickstart",
     "machine",
     "step",

@@ -14,10 +14,11 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from imagebuild import fetch, fingerprint
-from imagebuild.anaconda import checksums, signature, treeinfo
+from imagebuild.anaconda import checksums, treeinfo
 from imagebuild.anaconda.boot_options import is_url
 from imagebuild.errors import HostError, ImageBuildError, Problem, RecipeError
 from imagebuild.fetch import Digest
+from imagebuild.host import gpgv
 from imagebuild.recipe.model.recipe import Recipe
 from imagebuild.recipe.model.source import Kind, Source
 
@@ -141,10 +142,10 @@ class _LookUp:
 
     def _signed(self, listing: str, content: bytes) -> bytes:
         at = self.recipe.place(("installer", "source", "keyring"))
-        keys = signature.keyring([Path(at.file).parent / Path(path).expanduser() for path in self.source.keyring])
-        inside = self.source.signature is None and signature.is_signed_inside(content)
+        keys = gpgv.keyring([Path(at.file).parent / Path(path).expanduser() for path in self.source.keyring])
+        inside = self.source.signature is None and gpgv.is_signed_inside(content)
         try:
-            return signature.verified(content, None if inside else self._signature(listing), keys, _shown(listing))
+            return gpgv.verified(content, None if inside else self._signature(listing), keys, _shown(listing))
         except ImageBuildError as error:
             if isinstance(error, HostError):
                 raise

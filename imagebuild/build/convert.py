@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from imagebuild.build import checkpoints, manifest, postmortem, tool_versions, verdict, verification
+from imagebuild.build import checkpoints, manifest, postmortem, repository, tool_versions, verdict, verification
 from imagebuild.build.installation_record import RECORD, InstallationRecord
 from imagebuild.build.job import Job
 from imagebuild.contents.encoding import INVENTORY
@@ -91,6 +91,8 @@ def _facts(job: Job, new: Artifact, customised: Path, images: Sequence[ImageReco
         ended=datetime.now(UTC),
         seconds=job.cache.seconds,
         tools=tool_versions.every(job.settings.store.probe_cache),
+        run=job.run,
+        repository=repository.of(job.recipe.source),
     )
 
 

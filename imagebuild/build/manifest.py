@@ -10,10 +10,12 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
+import imagebuild
 from imagebuild import fingerprint
 from imagebuild.build import checks
 from imagebuild.build.installation_record import InstallationRecord
 from imagebuild.build.plan import Plan
+from imagebuild.build.repository import RecipeRepository
 from imagebuild.schema.customised import CustomiseResult, OperationResult
 from imagebuild.store.artifact import ImageRecord
 
@@ -43,6 +45,9 @@ class Facts:
     ended: datetime
     seconds: Mapping[str, float]
     tools: Mapping[str, str]
+    run: str = ""
+    """The name of the run that built it."""
+    repository: RecipeRepository | None = None
 
 
 def text(plan: Plan, facts: Facts) -> str:
@@ -74,6 +79,9 @@ def _content(plan: Plan, facts: Facts) -> dict[str, Any]:
         "checks": checks.recorded(checks.of(recipe)),
         "packages": dict(sorted(facts.customised.packages.items())),
         "tools": dict(facts.tools),
+        "imagebuild": imagebuild.__version__,
+        "run": facts.run,
+        "repository": None if facts.repository is None else asdict(facts.repository),
         "steps": {
             step.name: {"fingerprint": step.fingerprint, "seconds": _seconds(facts, step.name)} for step in plan.steps
         },

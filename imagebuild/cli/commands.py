@@ -27,6 +27,11 @@ _COMMANDS = {
         "Report which identities and secrets IMAGE still contains, with the path of each. Changes nothing.",
     ),
     "verify": ("verify", "Boot two throwaway clones of IMAGE, check them, and compare their identities."),
+    "attest": ("attest", "Sign the provenance of artifacts, with the key of `trust.sign` in imagebuild.yaml."),
+    "verify-signature": (
+        "verify_signature:verify_signature",
+        "Check that IMAGE is what was signed: who signed it, and whether every byte is the same.",
+    ),
     "run": ("run", "Start a throwaway machine of IMAGE, on its serial console; or run COMMAND in it."),
     "export": ("export", "Write IMAGE into OUTPUT-FOLDER in the FORMAT of another platform. Changes nothing else."),
     "checks": ("checks", "Show the checks of `verify`, and of recipes under verify.checks."),

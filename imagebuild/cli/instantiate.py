@@ -14,12 +14,14 @@ from imagebuild.cli.project_options import config_option, destination_option, de
 from imagebuild.cli.report import JsonReporter, reporter
 from imagebuild.errors import UsageError
 from imagebuild.progress import Reporter
+from imagebuild.project.load import load
 from imagebuild.project.model import Host
 from imagebuild.publish import first_boot, instance
 from imagebuild.publish.instance_record import Instance, InstanceRequest, Usable
 from imagebuild.publish.instance_xml import HardwareChoice
 from imagebuild.publish.libvirt_target import LibvirtTarget
 from imagebuild.publish.reports import InstanceRemoved, TemplateInstantiated
+from imagebuild.publish.signed import acceptance
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -95,7 +97,8 @@ def instantiate(
     It has the hardware of the template's recipe, a new UUID and new MAC addresses. Host name, keys
     and user data reach a guest with cloud-init by a CD-ROM, another one with systemd 252 or later as
     credentials. If anything fails, nothing is left of it; only a machine that is started, and then
-    does not become usable, stays.
+    does not become usable, stays. If the project names keys (`trust.keys` in imagebuild.yaml), the
+    version must be what one of them signed.
     """
     if verbose:
         log_to_stderr()
@@ -107,13 +110,19 @@ def instantiate(
     values = first_boot.read(hostname, ssh_keys, user_data, meta_data, network_config)
     machine = HardwareChoice(memory, vcpus, networks)
     wanted = InstanceRequest(template, name, version, copy, disk_size, machine, values, not no_verify_stored)
+    accepted = None if remove else acceptance(load(config))
+    if accepted is not None and no_verify_stored:
+        raise UsageError(
+            "--no-verify-stored: the project names keys, so the files must be read before they are used",
+            "leave the option out",
+        )
     reports = reporter(as_json=as_json, quiet=False)
     with _host(on, config) as target:
         if remove:
             _remove(target, template, name, reports)
             return
         with reports.step(target.name, "instantiate") as step:
-            made = instance.instantiate(target, wanted, start=start or wait, update=step.update)
+            made = instance.instantiate(target, wanted, start=start or wait, update=step.update, accepted=accepted)
             step.summary(f"{template} {made.version} → {name}")
         seen = None
         if wait:

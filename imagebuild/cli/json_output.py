@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from imagebuild import events
-from imagebuild.cli import host_records, image_records, rebuild_records, records, store_records
+from imagebuild.cli import host_records, image_records, rebuild_records, records, store_records, trust_records
 from imagebuild.doctor import HostAbility, HostFinding
 from imagebuild.events import JsonLine
 from imagebuild.publish import reports
@@ -26,6 +26,7 @@ Kinds = tuple[type[JsonLine], ...]
 _STEPS: Kinds = (events.StepStarted, events.StepRunning, events.StepDone, events.StepFailed, events.Note)
 _ALWAYS: Kinds = (events.ErrorReported,)
 OUTPUTS: Mapping[str, Kinds] = {
+    "attest": (trust_records.ArtifactSigned, trust_records.KeyCreated),
     "audit": (*_STEPS, events.Audited),
     "build": (*_STEPS, events.ArtifactReady),
     "checks": (records.CheckDescribed,),
@@ -52,6 +53,7 @@ OUTPUTS: Mapping[str, Kinds] = {
     "shelf": (*_STEPS, records.ShelfWritten),
     "templates": (*_STEPS, reports.TemplatesListed),
     "verify": (*_STEPS, events.Verified),
+    "verify-signature": (trust_records.SignatureChecked,),
 }
 """For each command the kinds of its lines, without that of an error."""
 

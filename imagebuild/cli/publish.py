@@ -15,9 +15,10 @@ from imagebuild.cli.report import JsonReporter, reporter
 from imagebuild.cli.target import BUILD_FIRST, target
 from imagebuild.errors import UsageError
 from imagebuild.progress import Reporter
+from imagebuild.project.load import load
 from imagebuild.project.model import Host
 from imagebuild.project.select import Destination
-from imagebuild.publish import names, planning
+from imagebuild.publish import names, planning, signed
 from imagebuild.publish.canary import CanaryCheck, all_of, command_check
 from imagebuild.publish.canary_boot import boot_check
 from imagebuild.publish.opening import places
@@ -28,6 +29,7 @@ from imagebuild.publish.publication import Publication, publication
 from imagebuild.publish.publishing import Canaries, Publishing
 from imagebuild.publish.release import Release, release
 from imagebuild.publish.reports import ReleasePlanned, ReleasePublished
+from imagebuild.publish.signed import Acceptance, acceptance
 from imagebuild.store.artifact import Artifact
 
 
@@ -95,7 +97,8 @@ def publish(
     IMAGE is a recipe (its latest artifact) or the folder of an artifact. Each target is switched
     only after its copy has been read back and has the right digest; older versions stay. A target
     that fails keeps its current version, and stops no other one; run the command again to complete
-    what is missing.
+    what is missing. If the project names keys (`trust.keys` in imagebuild.yaml), one of them must have
+    signed IMAGE (`imagebuild attest`), and no version replaces a newer one; no option overrides that.
     """
     if verbose:
         log_to_stderr()
@@ -113,9 +116,11 @@ def publish(
     reports = reporter(as_json=as_json, quiet=False, live_only=dry_run)
     work = Work(reports, jobs)
     check = all_of([*_boot(canary_boot, canary_timeout, work), *_command(canary_check, canary_timeout)])
-    wanted = _publication(image, output, template or "", reports)
+    accepted = acceptance(load(config))
+    wanted = _publication(image, output, template or "", reports, accepted)
     _require_verdict(wanted.release, unverified=unverified, despite_failure=despite_failure)
-    wanted = Publication(wanted.release, wanted.version, not no_verify_stored, repair)
+    rising = accepted is not None
+    wanted = Publication(wanted.release, wanted.version, not no_verify_stored, repair, rising)
     if dry_run:
         _plan(ctx, work, where, wanted)
         return
@@ -157,7 +162,9 @@ def _require_hosts(canaries: Sequence[TargetPlace], selected: Sequence[Destinati
         )
 
 
-def _publication(image: str, output: Path, template: str, reports: Reporter) -> Publication:
+def _publication(
+    image: str, output: Path, template: str, reports: Reporter, accepted: Acceptance | None
+) -> Publication:
     artifact = target(image, output, finished=True)
     if not isinstance(artifact, Artifact):
         raise UsageError(
@@ -167,6 +174,9 @@ def _publication(image: str, output: Path, template: str, reports: Reporter) -> 
     with reports.step(artifact.recipe, "read") as step:
         step.update("reading the artifact")
         found = release(artifact, template)
+        if accepted is not None:
+            step.update("checking the signature")
+            found = signed.checked(found, artifact, accepted)
         step.summary(f"version {found.version}, {size(found.size)}")
     return publication(found)
 

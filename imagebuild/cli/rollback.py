@@ -17,10 +17,12 @@ from imagebuild.cli.publish_options import (
     work_options,
 )
 from imagebuild.cli.report import JsonReporter, reporter
+from imagebuild.project.load import load
 from imagebuild.publish import names
 from imagebuild.publish.parallel import Work
 from imagebuild.publish.reports import TemplateRolledBack
 from imagebuild.publish.rollback import roll_back
+from imagebuild.publish.signed import acceptance
 
 
 @click.command(
@@ -52,7 +54,8 @@ def rollback(
     """Make an earlier version of TEMPLATE current again, on each target that has the template.
 
     The files of that version are read back first. Running machines are not affected. A second
-    rollback without --to returns to where the first one began.
+    rollback without --to returns to where the first one began. If the project names keys, the
+    version must be what one of them signed. That somebody went back is recorded.
     """
     if verbose:
         log_to_stderr()
@@ -61,7 +64,7 @@ def rollback(
         names.checked(version, "version")
     reports = reporter(as_json=as_json, quiet=False)
     work = Work(reports, jobs)
-    done = roll_back(work, places_on(on, config), template, version)
+    done = roll_back(work, places_on(on, config), template, version, acceptance(load(config)))
     there = any(one.good and one.status != "absent" for one in done)
     error = unknown_templates(done, (template,), (template,) if there else ())
     if isinstance(reports, JsonReporter):

@@ -12,15 +12,18 @@ from imagebuild.cli.image_argument import ImageName
 from imagebuild.cli.options import json_option, log_to_stderr, output_option, verbose_option
 from imagebuild.cli.output import echo, echo_data
 from imagebuild.cli.progress_options import progress_options
+from imagebuild.cli.project_options import config_option
 from imagebuild.cli.records import ShelfWritten, TemplateOnShelf
 from imagebuild.cli.report import reporter
 from imagebuild.cli.target import target
 from imagebuild.errors import UsageError
 from imagebuild.events import data
+from imagebuild.host.gpg import signing_key
 from imagebuild.printable import counted
+from imagebuild.project.load import load
+from imagebuild.publish.signed import acceptance
 from imagebuild.shelf import shelving, virt_builder
 from imagebuild.shelf.shelving import BuiltShelf, ShelfOptions
-from imagebuild.shelf.signing import signing_key
 from imagebuild.store.artifact import LATEST, Artifact
 
 
@@ -66,6 +69,7 @@ Examples:
 @click.option("--unsigned", is_flag=True, help="Remove the signatures from a shelf that has some.")
 @click.option("--into-existing", is_flag=True, help="Begin a shelf in a folder that has other files in it.")
 @output_option
+@config_option
 @json_option
 @progress_options
 @verbose_option
@@ -81,6 +85,7 @@ def build(
     unsigned: bool,
     into_existing: bool,
     output: Path,
+    config: Path | None,
     as_json: bool,
     verbose: bool,
 ) -> None:
@@ -91,14 +96,17 @@ def build(
 
     Files have immutable names, and the indexes are replaced last, so clients may read DIR at any time.
     What only the indexes before name is kept until the next run.
+
+    If the project names keys (`trust.keys` in imagebuild.yaml), one of them must have signed each IMAGE.
     """
     if verbose:
         log_to_stderr()
     if key is not None and unsigned:
         raise UsageError("--sign and --unsigned are mutually exclusive")
     found = [_artifact(name, output) for name in images] or _all(output, drop)
+    accepted = acceptance(load(config))
     with nullcontext() if key is None else signing_key(key, gpg_home, passphrase_file) as signer:
-        options = ShelfOptions(keep, drop, unverified, unsigned, signer, into_existing)
+        options = ShelfOptions(keep, drop, unverified, unsigned, signer, into_existing, accepted)
         done = shelving.build(folder, found, options, reporter(as_json=as_json, quiet=False))
     if as_json:
         echo_data(data(_record(folder, done)))

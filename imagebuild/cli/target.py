@@ -46,6 +46,12 @@ def target(name: str, output: Path, *, finished: bool = False) -> Artifact | Pat
     raise UsageError(f"{name} is neither a file nor a folder, nor a recipe with an artifact in {output}", hint)
 
 
+def named(name: str, output: Path) -> str:
+    """The folder of a recipe's latest artifact, even if its image was changed; other names as they are."""
+    latest = output / name / LATEST
+    return str(latest) if _NAME.fullmatch(name) and not Path(name).exists() and latest.is_dir() else name
+
+
 def _in_folder(folder: Path, *, finished: bool) -> Artifact:
     """The artifact in a folder."""
     other = f"give the folder of a finished build; {BUILD_FIRST}"

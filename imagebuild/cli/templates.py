@@ -20,9 +20,11 @@ from imagebuild.cli.publish_options import (
     work_options,
 )
 from imagebuild.cli.report import JsonReporter, reporter
+from imagebuild.project.load import load
 from imagebuild.publish.overview import ListedTarget, ListedTemplate, ListedVersion, overview
 from imagebuild.publish.parallel import Work
 from imagebuild.publish.reports import TemplatesListed
+from imagebuild.publish.signed import acceptance
 
 _UNLESS_USED = "`imagebuild prune` removes it unless something uses it"
 _HEAD = ("TARGET", "TEMPLATE", "VERSION", "STATE", "PUBLISHED", "SIZE", "VERDICT", "")
@@ -40,7 +42,10 @@ Examples:
 )
 @click.argument("templates", nargs=-1, metavar="[TEMPLATE]...")
 @on_option
-@click.option("--check", is_flag=True, help="Read back all files and compare their digests with the records.")
+@click.option(
+    "--check", is_flag=True,
+    help="Read back all files, compare their digests with the records, and check signatures if the project names keys.",
+)  # fmt: skip
 @work_options
 @click.pass_context
 def templates(
@@ -62,7 +67,8 @@ def templates(
     wanted = template_names(templates)
     reports = reporter(as_json=as_json, quiet=False, live_only=True)
     work = Work(reports, jobs)
-    done = overview(work, places_on(on, config), wanted, check=check)
+    accepted = acceptance(load(config)) if check else None
+    done = overview(work, places_on(on, config), wanted, check=check, accepted=accepted)
     files = [left.file for one in done for left in one.leftovers]
     error = unknown_templates(done, wanted, (name for one in done for name in one.known), files)
     drifted = int(any(one.drifted for one in done))
@@ -96,6 +102,8 @@ def _lines(done: Sequence[ListedTarget]) -> Iterator[str]:
 def _rows(target: str, one: ListedTemplate) -> Iterator[tuple[str, ...]]:
     if one.problem:
         yield target, one.template, "", "", "", "", "", one.problem
+    elif one.rolled_back:
+        yield target, one.template, "", "", one.rolled_back, "", "", f"rolled back; {one.highest} was current before"
     for version in reversed(one.versions):
         state = "current" if version.current else "previous" if version.previous else ""
         taken = size(version.size)
@@ -103,4 +111,5 @@ def _rows(target: str, one: ListedTemplate) -> Iterator[tuple[str, ...]]:
 
 
 def _drift(version: ListedVersion) -> str:
-    return "; ".join(f"{one.drift}: {one.file}" for one in version.drift)
+    found = [f"{one.drift}: {one.file}" for one in version.drift]
+    return "; ".join([*found, *([version.untrusted] if version.untrusted else [])])

@@ -16,6 +16,7 @@ from pydantic import BeforeValidator, Field, PrivateAttr, ValidationInfo, field_
 from imagebuild.project import location
 from imagebuild.project import uri as uris
 from imagebuild.project.groups import conflicts
+from imagebuild.project.trust import Trust
 from imagebuild.schema import fields as f
 from imagebuild.schema.document import Document, Mark, Route
 from imagebuild.schema.findings import Finding, Refused
@@ -203,6 +204,9 @@ class Project(Section):
     )
     groups: Annotated[dict[f.Name, Names], BeforeValidator(without_none)] = Field(
         default_factory=dict, description="Names for several hosts and targets: lists of names, also of other groups."
+    )
+    trust: Trust | None = Field(
+        None, description="What signs artifacts, and whose signatures are accepted; see [provenance](provenance.md)."
     )
 
     _document: Document = PrivateAttr(default_factory=lambda: Document(FILE, None))

@@ -17,11 +17,12 @@ from imagebuild.errors import BootFailed, HostError, UsageError
 from imagebuild.host.hints import command_line
 from imagebuild.log import logger
 from imagebuild.printable import one_line
-from imagebuild.publish import definition, instance_xml, names, usable
+from imagebuild.publish import definition, instance_xml, names, signed, usable
 from imagebuild.publish.instance_making import Making
 from imagebuild.publish.instance_record import Instance, InstanceRequest, Usable
 from imagebuild.publish.instance_xml import HardwareChoice
 from imagebuild.publish.libvirt_target import LibvirtTarget
+from imagebuild.publish.signed import Acceptance
 from imagebuild.publish.state import Published
 from imagebuild.publish.undo import all_or_nothing
 from imagebuild.publish.usable import Update
@@ -37,16 +38,23 @@ def _silent(_detail: str) -> None:
 
 
 def instantiate(
-    target: LibvirtTarget, wanted: InstanceRequest, *, start: bool = False, update: Update = _silent
+    target: LibvirtTarget,
+    wanted: InstanceRequest,
+    *,
+    start: bool = False,
+    update: Update = _silent,
+    accepted: Acceptance | None = None,
 ) -> Instance:
-    """Make a machine, and start it if wanted. If anything fails, nothing of it is left.
+    """Make a machine, and start it if wanted. If anything fails, nothing of it is left. The version must
+    be signed if ``accepted`` says by whom.
 
-    Raises UsageError for what cannot be made, HostError if the host does not do it.
+    Raises NotTrusted for a version that is not, UsageError for what cannot be made, HostError if the
+    host does not do it.
     """
     checked_name(wanted.name)
     with all_or_nothing() as undo:
         with target.lock():
-            version = _version(target, wanted)
+            version = _version(target, wanted, accepted)
             made = Making(target, wanted, version, undo, update).made(start=start)
         if start:
             update("starting")
@@ -177,7 +185,7 @@ def _belongs(volume: str, name: str) -> bool:
     return re.fullmatch(rf"{re.escape(name)}(?:(?:-disk[0-9]+)?\.qcow2|-seed\.iso)", volume) is not None
 
 
-def _version(target: LibvirtTarget, wanted: InstanceRequest) -> Published:
+def _version(target: LibvirtTarget, wanted: InstanceRequest, accepted: Acceptance | None) -> Published:
     state = target.state(names.checked(wanted.template))
     if state is None:
         raise UsageError(
@@ -189,4 +197,8 @@ def _version(target: LibvirtTarget, wanted: InstanceRequest) -> Published:
             f"{target.name} has no version {one_line(wanted.version)} of {wanted.template}",
             did_you_mean(wanted.version, [one.version for one in state.versions]),
         )
-    return version
+    if accepted is None:
+        return version
+    if not wanted.version:
+        signed.refuse_replay(state, target.name)
+    return signed.verified(version, wanted.template, target.name, accepted)

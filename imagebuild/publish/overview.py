@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from imagebuild.publish import names
+from imagebuild.publish import names, signed
 from imagebuild.publish.parallel import Attempt, Work
 from imagebuild.publish.places import TargetPlace
 from imagebuild.publish.protocol import TemplateTarget
 from imagebuild.publish.results import TargetResult, TargetStatus, absent
+from imagebuild.publish.signed import Acceptance
 from imagebuild.publish.state import Published, RecordError, TemplateState
 from imagebuild.publish.transfer import read_back
+from imagebuild.trust.checking import NotTrusted
 
 Drift = Literal["missing", "incomplete", "altered"]
 
@@ -29,7 +31,9 @@ class DriftedFile:
 
 @dataclass(frozen=True)
 class ListedVersion:
-    """A version at a target: ``size`` in bytes is that of all its files, the rest as in the record."""
+    """A version at a target: ``size`` in bytes is that of all its files, the rest as in the record.
+    ``untrusted`` says why it is not what was signed, if the project names keys and files are read back.
+    """
 
     version: str
     published: str
@@ -38,11 +42,14 @@ class ListedVersion:
     current: bool
     previous: bool
     drift: tuple[DriftedFile, ...] = ()
+    untrusted: str = ""
 
 
 @dataclass(frozen=True)
 class ListedTemplate:
-    """A template at a target; ``problem`` says why its record cannot be used, ``hint`` what to do."""
+    """A template at a target; ``problem`` says why its record cannot be used, ``hint`` what to do.
+    ``highest`` is the newest version that was ever current, ``rolled_back`` when somebody went back.
+    """
 
     template: str
     current: str = ""
@@ -50,6 +57,8 @@ class ListedTemplate:
     versions: tuple[ListedVersion, ...] = ()
     problem: str = ""
     hint: str = ""
+    highest: str = ""
+    rolled_back: str = ""
 
 
 @dataclass(frozen=True)
@@ -71,11 +80,21 @@ class ListedTarget(TargetResult):
     @property
     def drifted(self) -> bool:
         """Whether something there differs from its record."""
-        return any(one.problem or any(version.drift for version in one.versions) for one in self.templates)
+        return any(
+            one.problem or any(version.drift or version.untrusted for version in one.versions) for one in self.templates
+        )
 
 
-def overview(work: Work, places: Sequence[TargetPlace], templates: Sequence[str], *, check: bool) -> list[ListedTarget]:
-    """What is at each place of these templates, or of all. With ``check``, all files are read back.
+def overview(
+    work: Work,
+    places: Sequence[TargetPlace],
+    templates: Sequence[str],
+    *,
+    check: bool,
+    accepted: Acceptance | None = None,
+) -> list[ListedTarget]:
+    """What is at each place of these templates, or of all. With ``check``, all files are read back, and
+    each version must be what was signed if ``accepted`` says by whom.
 
     Takes no lock: what is being published in the meantime may appear among the leftovers.
     """
@@ -83,17 +102,26 @@ def overview(work: Work, places: Sequence[TargetPlace], templates: Sequence[str]
     def one(place: TargetPlace, attempt: Attempt) -> ListedTarget:
         attempt.enter("open", "connecting")
         with place.open() as target:
-            return _Look(target, templates, attempt, check=check).go()
+            return _Look(target, templates, attempt, check=check, accepted=accepted).go()
 
     return work.each(places, "read", ListedTarget, one)
 
 
 class _Look:
-    def __init__(self, target: TemplateTarget, templates: Sequence[str], attempt: Attempt, *, check: bool) -> None:
+    def __init__(
+        self,
+        target: TemplateTarget,
+        templates: Sequence[str],
+        attempt: Attempt,
+        *,
+        check: bool,
+        accepted: Acceptance | None = None,
+    ) -> None:
         self._target = target
         self._names = tuple(templates)
         self._attempt = attempt
         self._check = check
+        self._accepted = accepted if check else None
         self._named: set[str] = set()
 
     def go(self) -> ListedTarget:
@@ -121,7 +149,15 @@ class _Look:
         self._named |= {file.name for one in state.versions for file in one.files}
         shown = not self._names or name in self._names
         versions = tuple(self._version(one, state) for one in state.versions) if shown else ()
-        return ListedTemplate(name, state.current, state.previous, versions)
+        problem = hint = ""
+        if self._accepted is not None and state.is_replayed:
+            try:
+                signed.refuse_replay(state, self._target.name)
+            except NotTrusted as error:
+                problem, hint = error.message, error.hint or ""
+        return ListedTemplate(
+            name, state.current, state.previous, versions, problem, hint, state.highest, state.rolled_back
+        )
 
     def _version(self, one: Published, state: TemplateState) -> ListedVersion:
         return ListedVersion(
@@ -132,6 +168,9 @@ class _Look:
             current=one.version == state.current,
             previous=one.version == state.previous,
             drift=tuple(self._drift(one)),
+            untrusted=""
+            if self._accepted is None
+            else signed.problem(one, state.template, self._target.name, self._accepted),
         )
 
     def _drift(self, version: Published) -> list[DriftedFile]:

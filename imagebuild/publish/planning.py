@@ -9,7 +9,7 @@ from imagebuild.publish.parallel import Attempt, Work
 from imagebuild.publish.places import TargetPlace
 from imagebuild.publish.publication import Publication
 from imagebuild.publish.results import TargetResult
-from imagebuild.publish.transfer import recorded_in
+from imagebuild.publish.transfer import recorded_in, refuse_older
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +33,7 @@ def plan(work: Work, places: Sequence[TargetPlace], wanted: Publication) -> list
             before = target.state(wanted.release.template)
             attempt.version = attempt.previous = before.current if before else ""
             recorded_in(before, wanted, target.name)
+            refuse_older(before, wanted, target.name)
             stored = target.stored()
         missing = [one.stored for one in wanted.release.files if stored.get(one.stored.name) != one.stored.size]
         return PlannedTarget(

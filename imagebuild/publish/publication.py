@@ -15,13 +15,15 @@ class Publication:
     """What is published, and how.
 
     ``verify_stored`` reads back the digests also where the version is current already; ``repair``
-    sends a file again that was altered at a target.
+    sends a file again that was altered at a target. With ``rising``, no version becomes current that is
+    older than the current one: that is what a rollback is for.
     """
 
     release: Release
     version: Published
     verify_stored: bool = True
     repair: bool = False
+    rising: bool = False
 
 
 def publication(release: Release, *, verify_stored: bool = True, repair: bool = False) -> Publication:

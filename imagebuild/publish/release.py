@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -34,7 +36,8 @@ class ReleaseFile:
 class Release:
     """A version of a template that is to be published; the system disk is the first of ``files``.
     ``definition`` is the domain definition that lies beside the image, ``verdict`` that of the
-    verification: passed, failed, or empty if there was none.
+    verification: passed, failed, or empty if there was none. ``read`` is the SHA-256 of each file of the
+    artifact as it was read, ``provenance`` what goes into records.
     """
 
     template: str
@@ -44,6 +47,8 @@ class Release:
     verdict: str
     fingerprint: str
     first_boot: FirstBootSupport | None = None
+    read: Mapping[str, str] = field(default_factory=dict)
+    provenance: str = ""
 
     @property
     def size(self) -> int:
@@ -54,7 +59,8 @@ class Release:
         """The version as the record of a place has it, from now on."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
         files = tuple(one.stored for one in self.files)
-        return Published(self.version, files, definition, now, self.verdict, self.fingerprint, self.first_boot)
+        about = (self.verdict, self.fingerprint, self.first_boot, self.provenance)
+        return Published(self.version, files, definition, now, *about)
 
 
 def release(artifact: Artifact, template: str = "") -> Release:
@@ -67,21 +73,25 @@ def release(artifact: Artifact, template: str = "") -> Release:
     version = names.checked(artifact.version, "version")
     try:
         manifest = artifact.manifest()
-        content = json.loads((artifact.folder / MANIFEST).read_text(encoding="utf-8"))
+        written = (artifact.folder / MANIFEST).read_bytes()
+        content = json.loads(written)
         verdict = str((content.get("verification") or {}).get("verdict", ""))
         first_boot = _support(content)
-        definition = artifact.domain.read_text(encoding="utf-8")
+        machine = artifact.domain.read_bytes()
+        definition = machine.decode()
     except (OSError, ValueError, AttributeError, TypeError) as error:
         raise UsageError(f"{artifact.folder} is not a complete artifact: {error}", "build it again") from error
     images = _qcow2(artifact, manifest.images)
     files = []
+    read = {MANIFEST: hashlib.sha256(written).hexdigest(), artifact.domain.name: hashlib.sha256(machine).hexdigest()}
     for number, image in enumerate(images, start=1):
         disk = template if number == 1 else f"{template}-disk{number}"
         path = artifact.folder / image.file
         _check(path, image)
+        read[image.file] = image.sha256
         stored = StoredFile(names.file_name(disk, version, image.sha256), image.size, image.sha256)
         files.append(ReleaseFile(path, stored, image.virtual_size))
-    return Release(template, version, tuple(files), definition, verdict, manifest.fingerprint, first_boot)
+    return Release(template, version, tuple(files), definition, verdict, manifest.fingerprint, first_boot, read)
 
 
 def _support(content: Any) -> FirstBootSupport | None:

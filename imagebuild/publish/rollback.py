@@ -4,18 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 
 from imagebuild.errors import ImageBuildError
+from imagebuild.publish import signed
 from imagebuild.publish.parallel import Attempt, Work
 from imagebuild.publish.places import TargetPlace
 from imagebuild.publish.protocol import TemplateTarget
 from imagebuild.publish.results import TargetResult
+from imagebuild.publish.signed import Acceptance
 from imagebuild.publish.state import Published, TemplateState
 from imagebuild.publish.transfer import read_back, repair_hint, switch
 
 
-def roll_back(work: Work, places: Sequence[TargetPlace], template: str, to: str = "") -> list[TargetResult]:
-    """Go back at each place to the version ``to``, or else to the previous one.
+def roll_back(
+    work: Work, places: Sequence[TargetPlace], template: str, to: str = "", accepted: Acceptance | None = None
+) -> list[TargetResult]:
+    """Go back at each place to the version ``to``, or else to the previous one, which must be signed if
+    ``accepted`` says by whom. That somebody has gone back is recorded.
 
     A place without the template is ``absent``.
     """
@@ -25,22 +31,25 @@ def roll_back(work: Work, places: Sequence[TargetPlace], template: str, to: str 
         with place.open() as target:
             attempt.enter("lock", "waiting for the lock")
             with target.lock():
-                return _one(target, template, to, attempt)
+                return _one(target, template, to, attempt, accepted)
 
     return work.each(places, "rollback", TargetResult, one)
 
 
-def _one(target: TemplateTarget, template: str, to: str, attempt: Attempt) -> TargetResult:
+def _one(target: TemplateTarget, template: str, to: str, attempt: Attempt, accepted: Acceptance | None) -> TargetResult:
     attempt.enter("read", "reading the record")
     before = target.state(template)
     if before is None:
         return TargetResult(**attempt.values("absent") | {"phase": ""})
     attempt.version = attempt.previous = before.current
     wanted = _wanted(before, to, target.name)
-    if wanted.version == before.current:
+    if accepted is not None:
+        signed.verified(wanted, template, target.name, accepted)
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    if wanted.version == before.current and not (to and before.is_replayed):
         return TargetResult(**attempt.values("unchanged") | {"phase": ""})
     check_stored(target, wanted, attempt)
-    switch(target, before.switched(wanted.version), attempt)
+    switch(target, before.back(wanted.version, now), attempt)
     attempt.version = wanted.version
     return TargetResult(**attempt.values("switched") | {"phase": ""})
 
@@ -92,4 +101,6 @@ def undo(target: TemplateTarget, before: TemplateState, version: str, attempt: A
             raise ImageBuildError(f"{before.current} is no longer on {target.name}, so it was not rolled back")
         check_stored(target, old, attempt)
         known = now.version(before.previous) is not None
-        switch(target, replace(now, current=before.current, previous=before.previous if known else ""), attempt)
+        when = datetime.now(UTC).isoformat(timespec="seconds")
+        back = now.back(before.current, when)
+        switch(target, replace(back, previous=before.previous if known else ""), attempt)

@@ -15,6 +15,8 @@ from typing import Any
 from imagebuild.errors import ImageBuildError, UsageError
 from imagebuild.host.hints import command_line
 from imagebuild.publish import names
+from imagebuild.store.version_order import is_older, newest
+from imagebuild.store.version_order import key as order_key
 
 SCHEMA = 1
 """Incremented when a field changes its meaning or is removed."""
@@ -23,6 +25,7 @@ LARGEST = 3 << 20
 TOO_LARGE = "it is too large"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _DEFINITION = 64 << 10
+_PROVENANCE = 512 << 10
 
 
 class RecordError(ImageBuildError):
@@ -62,7 +65,8 @@ class Published:
     """A version of a template at one place. ``files`` has the system disk first; ``definition`` is the
     libvirt domain definition of its machine, with only the names of the files; ``published`` is UTC
     (ISO 8601); ``verdict`` is passed, failed or empty; ``fingerprint`` is the artifact's;
-    ``first_boot`` is None if that is not known, as in records of before.
+    ``first_boot`` is None if that is not known, as in records of before. ``provenance`` is what
+    :mod:`imagebuild.publish.signed` checks, empty if nobody signed it.
     """
 
     version: str
@@ -72,18 +76,24 @@ class Published:
     verdict: str = ""
     fingerprint: str = ""
     first_boot: FirstBootSupport | None = None
+    provenance: str = ""
 
 
 @dataclass(frozen=True)
 class TemplateState:
     """A template at one place. ``current`` and ``previous`` name versions in ``versions``, which are in
     the order of publishing; ``previous`` is what was current before, and may be empty.
+
+    ``highest`` is the newest version that was ever current, empty if that is not known; it need not be
+    there any more. If ``current`` is older, ``rolled_back`` is when somebody went back (UTC, ISO 8601).
     """
 
     template: str
     current: str
     previous: str
     versions: tuple[Published, ...]
+    highest: str = ""
+    rolled_back: str = ""
 
     def version(self, name: str) -> Published | None:
         """The version of this name, if it is there."""
@@ -93,7 +103,24 @@ class TemplateState:
         """The same with another current version, which must be there."""
         if version == self.current:
             return self
-        return replace(self, current=version, previous=self.current)
+        highest = newest([self.highest, self.current, version])
+        back = self.rolled_back if is_older(version, highest) else ""
+        return replace(self, current=version, previous=self.current, highest=highest, rolled_back=back)
+
+    def back(self, version: str, now: str) -> TemplateState:
+        """The same with an earlier version as the current one, deliberately."""
+        done = self.switched(version)
+        return replace(done, rolled_back=now) if is_older(version, done.highest) else done
+
+    def signed(self, version: str, provenance: str) -> TemplateState:
+        """The same with another provenance of a version: it was signed again."""
+        changed = (replace(one, provenance=provenance) if one.version == version else one for one in self.versions)
+        return replace(self, versions=tuple(changed))
+
+    @property
+    def is_replayed(self) -> bool:
+        """Whether an older version is current than was before, and nobody went back to it."""
+        return is_older(self.current, self.highest) and not self.rolled_back
 
     def with_version(self, new: Published) -> TemplateState:
         """The same with this version, as the newest and current one."""
@@ -108,7 +135,7 @@ class TemplateState:
 
 def first(template: str, version: Published) -> TemplateState:
     """The record of a template with its first version."""
-    return TemplateState(template, version.version, "", (version,))
+    return TemplateState(template, version.version, "", (version,), newest([version.version]))
 
 
 def encoded(state: TemplateState) -> str:
@@ -171,7 +198,11 @@ def _decoded(text: str | bytes, template: str, file: str) -> TemplateState:
     known = [one.version for one in versions]
     if len(set(known)) != len(known) or current not in known or (previous or current) not in known:
         raise _Flaw("its versions contradict each other")
-    return TemplateState(template, current, previous, versions)
+    # a record of before does not know the highest version
+    highest = _text(data.get("highest", newest([current])))
+    if highest and order_key(highest) is None:
+        raise _Flaw("it has a wrong value")
+    return TemplateState(template, current, previous, versions, highest, _text(data.get("rolled_back", "")))
 
 
 def _foreign(template: str, other: Any, file: str) -> _Flaw:
@@ -199,7 +230,13 @@ def _published(data: Mapping[str, Any]) -> Published:
     if not files:
         raise _Flaw("a version in it has no file")
     texts = {key: _text(data[key]) for key in ("published", "verdict", "fingerprint")}
-    return Published(_name(data["version"]), files, definition, **texts, first_boot=_support(data.get("first_boot")))
+    provenance = _text(data.get("provenance", ""))
+    if len(provenance) > _PROVENANCE:
+        raise _Flaw("a provenance in it is too large")
+    support = _support(data.get("first_boot"))
+    return Published(
+        _name(data["version"]), files, definition, **texts, first_boot=support, provenance=provenance
+    )  # fmt: skip
 
 
 def _support(data: Any) -> FirstBootSupport | None:

@@ -13,6 +13,7 @@ from imagebuild.publish.publication import Publication
 from imagebuild.publish.release import ReleaseFile
 from imagebuild.publish.results import TargetResult
 from imagebuild.publish.state import StoredFile, TemplateState
+from imagebuild.store.version_order import is_older
 
 
 def publish_to(
@@ -57,7 +58,11 @@ class _Transfer:
         new = self._wanted.version
         if before is None:
             return records.first(self._release.template, new)
-        return before.switched(new.version) if recorded else before.with_version(new)
+        refuse_older(before, self._wanted, self._target.name)
+        if not recorded:
+            return before.with_version(new)
+        signed = before.signed(new.version, new.provenance) if new.provenance else before
+        return signed.switched(new.version)
 
     def _incomplete(self) -> bool:
         stored = self._target.stored()
@@ -134,6 +139,22 @@ def repair_hint(version: str) -> str:
     return (
         f"`imagebuild publish … --repair` with the artifact of {version} sends it again if nothing uses it,"
         " and makes it current"
+    )
+
+
+def refuse_older(before: TemplateState | None, wanted: Publication, where: str) -> None:
+    """Raise ImageBuildError if a version would replace a newer one, and must not. What is there already
+    may be repaired.
+    """
+    new = wanted.version.version
+    if before is None or not wanted.rising or not is_older(new, before.current):
+        return
+    if wanted.repair and before.version(new) is not None:
+        return
+    raise ImageBuildError(
+        f"{new} is older than {before.current}, which is current on {where}",
+        f"to go back to a version that is there: `imagebuild rollback {before.template} --to {new}`;"
+        " else build a new version",
     )
 
 

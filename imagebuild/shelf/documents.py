@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+from imagebuild.host.gpg import SigningKey
 from imagebuild.shelf import streams, virt_builder
 from imagebuild.shelf.on_disk import IMAGES, Shelf
 from imagebuild.shelf.record import ShelfRecord, ShelvedFile
-from imagebuild.shelf.signing import SigningKey
 
 INDEX = "index"
 CHECKSUMS = "SHA256SUMS"

@@ -21,24 +21,27 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from imagebuild.errors import HostError, ImageBuildError, UsageError
+from imagebuild.host.gpg import SigningKey
 from imagebuild.image import disk_image
 from imagebuild.printable import counted
 from imagebuild.progress import Progress, Reporter
+from imagebuild.publish import signed
 from imagebuild.publish.release import Release, release
+from imagebuild.publish.signed import Acceptance
 from imagebuild.shelf import changes, documents, on_disk
 from imagebuild.shelf import record as records
 from imagebuild.shelf.changes import Arrival
 from imagebuild.shelf.entry import Entry, entry
 from imagebuild.shelf.on_disk import IMAGES, Shelf
 from imagebuild.shelf.record import ShelfRecord, ShelvedFile
-from imagebuild.shelf.signing import SigningKey
 from imagebuild.store.artifact import Artifact
 
 
 @dataclass(frozen=True)
 class ShelfOptions:
     """What a build of a shelf is asked for. ``unsigned`` permits to take the signatures from a shelf
-    that has some, ``into_existing`` to begin one in a folder that has other files.
+    that has some, ``into_existing`` to begin one in a folder that has other files. All artifacts must be
+    signed if ``accepted`` says by whom.
     """
 
     keep: int = 2
@@ -47,6 +50,7 @@ class ShelfOptions:
     unsigned: bool = False
     key: SigningKey | None = None
     into_existing: bool = False
+    accepted: Acceptance | None = None
 
 
 @dataclass(frozen=True)
@@ -107,7 +111,11 @@ def _checked(artifacts: Sequence[Artifact], options: ShelfOptions, reports: Repo
     found = []
     for artifact in artifacts:
         with reports.step(artifact.recipe, "check") as progress:
-            found.append((artifact, release(artifact)))
+            new = release(artifact)
+            if options.accepted is not None:
+                progress.update("checking the signature")
+                new = signed.checked(new, artifact, options.accepted)
+            found.append((artifact, new))
             progress.summary(f"{artifact.version}, {found[-1][1].verdict or 'not verified'}")
     bad = [one for _, one in found if one.verdict != "passed"]
     if bad and not options.unverified:

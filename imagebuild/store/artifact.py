@@ -2,7 +2,8 @@
 
     OUTPUT/<recipe>/<version>/<recipe>.qcow2 (or other formats), <recipe>.xml, manifest.json,
                               inventory.json.gz, <recipe>.cdx.json, <recipe>.spdx.json,
-                              SHA256SUMS, kickstart.cfg, *.log
+                              SHA256SUMS, kickstart.cfg, *.log,
+                              provenance.intoto.json and signatures of SHA256SUMS if it was signed
     OUTPUT/<recipe>/latest -> <version>
 
 A version is the date and a counter (``2026-11-22.1``). The folder is filled under a temporary name,
@@ -26,6 +27,10 @@ from imagebuild.files import read_record, remove_tree, sha256, sync, sync_tree
 MANIFEST = "manifest.json"
 CHECKSUMS = "SHA256SUMS"
 LATEST = "latest"
+PROVENANCE = "provenance.intoto.json"
+GPG_SIGNATURE, SSH_SIGNATURE = f"{CHECKSUMS}.asc", f"{CHECKSUMS}.sig"
+UNLISTED = frozenset((CHECKSUMS, PROVENANCE, GPG_SIGNATURE, SSH_SIGNATURE))
+"""Files of an artifact that SHA256SUMS does not list: what is in them depends on it."""
 _VERSION = re.compile(r"\d{4}-\d{2}-\d{2}\.\d+")
 _UNFINISHED = re.compile(rf"\.({_VERSION.pattern}|{LATEST})\.[0-9a-f]{{8}}")
 """Only such names may be removed: the folder may contain anything else, such as a repository."""
@@ -183,7 +188,7 @@ def _version(folder: Path) -> tuple[str, int]:
 def write_checksums(artifact: Artifact) -> None:
     """Write the file for ``sha256sum -c SHA256SUMS``, sha256sum(1). Images are not read again."""
     known = {image.file: image.sha256 for image in artifact.manifest().images}
-    paths = sorted(path for path in artifact.folder.iterdir() if path.is_file() and path.name != CHECKSUMS)
+    paths = sorted(path for path in artifact.folder.iterdir() if path.is_file() and path.name not in UNLISTED)
     lines = (f"{known.get(path.name) or sha256(path)}  {path.name}\n" for path in paths)
     sums = artifact.folder / CHECKSUMS
     sums.write_text("".join(lines))

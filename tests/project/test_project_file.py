@@ -278,8 +278,8 @@ def test_an_endpoint_without_tls_needs_the_word() -> None:
     ("text", "expected"),
     [
         ("hots: {}\n", ["1: hots: unknown key 'hots' [did you mean 'hosts'?]"]),
-        ("- a\n", ["1: expected a mapping of keys, found a list [its keys are hosts, targets, groups]"]),
-        ("text\n", ["1: expected a mapping of keys, found 'text' [its keys are hosts, targets, groups]"]),
+        ("- a\n", ["1: expected a mapping of keys, found a list [its keys are hosts, targets, groups, trust]"]),
+        ("text\n", ["1: expected a mapping of keys, found 'text' [its keys are hosts, targets, groups, trust]"]),
         ("hosts: [a]\n", ["1: hosts: expected a mapping of keys, found a list"]),
         ("hosts:\n  a:\n", ["2: hosts.a: expected a mapping of keys, found nothing"]),
         ("hosts:\n  a: qemu:///system\n", ["2: hosts.a: expected a mapping of keys, found 'qemu:///system'"]),

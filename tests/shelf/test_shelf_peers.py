@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from gpg_key import Signer, signer
 
-from imagebuild.shelf.signing import signing_key
+from imagebuild.host.gpg import signing_key
 from tests.shelf.artifacts import artifact, problems, sections
 from tests.shelf.peers import served, source, virt_builder
 
@@ -216,7 +216,7 @@ def test_a_key_with_a_passphrase(command: Command, protected: Signer, tmp_path: 
         (("--sign", "nobody@example.org"), "no secret key"),
         (("--sign", "--export-secret-keys"), "no secret key"),
         (("--sign", "example.org"), "2 secret keys"),
-        (("--sign", "x", "--gpg-home", "/nonexistent"), "there is no such folder"),
+        (("--sign", "x", "--gpg-home", "/nonexistent"), "there is no folder of GnuPG"),
         (("--sign", "x", "--passphrase-file", "/nonexistent"), "there is no such file"),
     ],
 )

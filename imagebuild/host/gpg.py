@@ -1,4 +1,4 @@
-"""Clear signatures by gpg, which never asks anybody.
+"""Signatures by gpg, which never asks anybody.
 
 gpg starts an agent that keeps running. An agent that was not there before is stopped again, and one of
 the user, which may know a passphrase, is left alone.
@@ -33,16 +33,23 @@ class SigningKey:
 
     def clear_sign(self, source: Path, result: Path) -> None:
         """Write the content of a text file with its signature to a new file. Raises ImageBuildError."""
+        self._sign(["--clear-sign"], source, result)
+
+    def detach_sign(self, source: Path, result: Path) -> None:
+        """Write the armoured signature of a file to a new file. Raises ImageBuildError."""
+        self._sign(["--armor", "--detach-sign"], source, result)
+
+    def _sign(self, how: list[str], source: Path, result: Path) -> None:
         mode = ["--pinentry-mode", "error"]
         if self.passphrase is not None:
             mode = ["--pinentry-mode", "loopback", "--passphrase-file", str(self.passphrase.absolute())]
-        argv = [*_gpg(self.home), *mode, "--local-user", self.fingerprint, "--output", result, "--clear-sign", source]
+        argv = [*_gpg(self.home), *mode, "--local-user", self.fingerprint, "--output", result, *how, source]
         try:
             run(argv, timeout=_TIMEOUT, hint=_HINT)
         except CommandFailed as error:
             raise ImageBuildError(
                 f"gpg did not sign with the key {self.fingerprint}: {error.message}",
-                "if the key has a passphrase, give a file that contains it with --passphrase-file",
+                "if the key has a passphrase, give a file with it: --passphrase-file, or trust.sums.passphrase_file",
             ) from error
 
     def public(self, result: Path) -> None:
@@ -60,9 +67,9 @@ def signing_key(key: str, home: Path | None = None, passphrase: Path | None = No
     UsageError if there is not exactly one, HostError without gpg.
     """
     if home is not None and not home.is_dir():
-        raise UsageError(f"--gpg-home {home}: there is no such folder")
+        raise UsageError(f"there is no folder of GnuPG {home}")
     if passphrase is not None and not passphrase.is_file():
-        raise UsageError(f"--passphrase-file {passphrase}: there is no such file")
+        raise UsageError(f"there is no file with a passphrase {passphrase}")
     ours = not _has_agent(home)
     try:
         yield SigningKey(home, _fingerprint(key, home), passphrase)
@@ -83,8 +90,8 @@ def _fingerprint(key: str, home: Path | None) -> str:
     if len(primary) != 1:
         found = f"{len(primary)} secret keys" if primary else "no secret key"
         raise UsageError(
-            f"--sign {key}: gpg knows {found} of this name",
-            "`gpg --list-secret-keys` shows the fingerprints; --gpg-home chooses another folder of GnuPG",
+            f"gpg knows {found} of the name {key}",
+            "`gpg --list-secret-keys` shows the fingerprints; GNUPGHOME names another folder of GnuPG",
         )
     return primary[0]
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from gpg_key import Signer, signer
 
-from imagebuild.anaconda import signature
 from imagebuild.errors import HostError, ImageBuildError
+from imagebuild.host import gpgv
 
 TEXT = b"SHA256 (a.iso) = 00\n- a line that is dash-escaped\n"
 
@@ -29,31 +29,31 @@ def theirs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Signer]:
 @pytest.mark.parametrize("armoured", [True, False], ids=["armoured", "binary"])
 def test_an_embedded_signature(ours: Signer, tmp_path: Path, armoured: bool) -> None:
     signed = ours.gpg("--clear-sign", content=TEXT)
-    assert signature.is_signed_inside(signed)
+    assert gpgv.is_signed_inside(signed)
     keys = ours.keys(tmp_path / "keys", armoured=armoured)
     # text around the signed part is not signed
     around = b"SHA256 (evil.iso) = 66\n\n" + signed + b"\nSHA256 (evil.iso) = 66\n"
-    assert signature.verified(signed, None, keys, "CHECKSUM") == TEXT
-    assert b"evil" not in signature.verified(around, None, keys, "CHECKSUM")
+    assert gpgv.verified(signed, None, keys, "CHECKSUM") == TEXT
+    assert b"evil" not in gpgv.verified(around, None, keys, "CHECKSUM")
 
 
 def test_an_armoured_message(ours: Signer, tmp_path: Path) -> None:
     signed = ours.gpg("--sign", "--armor", content=TEXT)
-    assert signature.is_signed_inside(signed)
-    assert signature.verified(signed, None, ours.keys(tmp_path / "keys", armoured=True), "CHECKSUM.asc") == TEXT
+    assert gpgv.is_signed_inside(signed)
+    assert gpgv.verified(signed, None, ours.keys(tmp_path / "keys", armoured=True), "CHECKSUM.asc") == TEXT
 
 
 @pytest.mark.parametrize("options", [["--armor"], []], ids=["asc", "sig"])
 def test_a_detached_signature(ours: Signer, tmp_path: Path, options: list[str]) -> None:
-    assert not signature.is_signed_inside(TEXT)
+    assert not gpgv.is_signed_inside(TEXT)
     beside = ours.gpg("--detach-sign", *options, content=TEXT)
-    assert signature.verified(TEXT, beside, ours.keys(tmp_path / "keys", armoured=True), "CHECKSUM") == TEXT
+    assert gpgv.verified(TEXT, beside, ours.keys(tmp_path / "keys", armoured=True), "CHECKSUM") == TEXT
 
 
 def test_a_keyring_with_several_keys(ours: Signer, theirs: Signer, tmp_path: Path) -> None:
     both = theirs.gpg("--export", "--armor") + b"some words between\n" + ours.gpg("--export", "--armor")
     (tmp_path / "keys").write_bytes(both)
-    assert signature.verified(ours.gpg("--clear-sign", content=TEXT), None, tmp_path / "keys", "CHECKSUM") == TEXT
+    assert gpgv.verified(ours.gpg("--clear-sign", content=TEXT), None, tmp_path / "keys", "CHECKSUM") == TEXT
 
 
 @pytest.mark.parametrize(
@@ -71,14 +71,14 @@ def test_a_keyring_with_several_keys(ours: Signer, theirs: Signer, tmp_path: Pat
 def test_an_invalid_signature(ours: Signer, tmp_path: Path, spoil: Callable[[bytes], bytes], message: str) -> None:
     signed = spoil(ours.gpg("--clear-sign", content=TEXT))
     with pytest.raises(ImageBuildError) as wrong:
-        signature.verified(signed, None, ours.keys(tmp_path / "keys", armoured=True), "CHECKSUM")
+        gpgv.verified(signed, None, ours.keys(tmp_path / "keys", armoured=True), "CHECKSUM")
     assert wrong.value.message == f"{message} ({tmp_path / 'keys'})"
 
 
 def test_a_valid_signature_by_another_key(ours: Signer, theirs: Signer, tmp_path: Path) -> None:
     signed = theirs.gpg("--clear-sign", content=TEXT)
     with pytest.raises(ImageBuildError, match=r"it is signed with the key [0-9A-F]{16}, which is not in the keyring"):
-        signature.verified(signed, None, ours.keys(tmp_path / "keys", armoured=True), "CHECKSUM")
+        gpgv.verified(signed, None, ours.keys(tmp_path / "keys", armoured=True), "CHECKSUM")
 
 
 def test_a_revoked_key(tmp_path: Path) -> None:
@@ -88,14 +88,14 @@ def test_a_revoked_key(tmp_path: Path) -> None:
         one.gpg("--import", content=written.read_bytes().replace(b":-----BEGIN", b"-----BEGIN"))
         keys = one.keys(tmp_path / "keys", armoured=True)
     with pytest.raises(ImageBuildError, match="it is signed with a key that was revoked"):
-        signature.verified(signed, None, keys, "CHECKSUM")
+        gpgv.verified(signed, None, keys, "CHECKSUM")
 
 
 def test_the_first_existing_keyring(tmp_path: Path) -> None:
     (tmp_path / "second").touch()
-    assert signature.keyring([tmp_path / "first", tmp_path / "second"]) == tmp_path / "second"
+    assert gpgv.keyring([tmp_path / "first", tmp_path / "second"]) == tmp_path / "second"
     with pytest.raises(HostError, match=r"the keyring for verifying the signature is not on this system: .*/first"):
-        signature.keyring([tmp_path / "first"])
+        gpgv.keyring([tmp_path / "first"])
 
 
 @pytest.mark.parametrize(
@@ -108,4 +108,4 @@ def test_the_first_existing_keyring(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_a_damaged_keyring(tmp_path: Path, content: bytes, message: str) -> None:
     with pytest.raises(HostError, match=message):
-        signature.dearmoured(content, tmp_path / "keys")
+        gpgv.dearmoured(content, tmp_path / "keys")

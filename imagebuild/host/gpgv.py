@@ -1,4 +1,4 @@
-"""Verifies signatures with gpgv and a given keyring, without the user's own keyrings."""
+"""Verifies signatures by GnuPG with gpgv and a given keyring, without the user's own keyrings."""
 
 from __future__ import annotations
 
@@ -42,20 +42,36 @@ def verified(content: bytes, signature: bytes | None, keys: Path, what: str) -> 
     """
     with tempfile.TemporaryDirectory(prefix="imagebuild-signature-") as scratch:
         folder = Path(scratch)
-        (folder / "keys.gpg").write_bytes(dearmoured(keys.read_bytes(), keys))
-        (folder / "content").write_bytes(content)
-        argv: list[str | Path] = [
-            "gpgv", "--homedir", folder, "--status-fd", "1", "--keyring", folder / "keys.gpg",
-        ]  # fmt: skip
-        if signature is None:
-            argv += ["--output", folder / "signed", folder / "content"]
-        else:
-            (folder / "signature").write_bytes(signature)
-            argv += [folder / "signature", folder / "content"]
-        done = run(argv, timeout=60, check=False, hint=_HINT)
-        if done.returncode != 0 or not _is_good(done.stdout):
-            raise ImageBuildError(f"{what}: {_reason(done.stdout)} ({keys})", "the file is not used")
+        output = _checked(folder, content, signature, dearmoured(keys.read_bytes(), keys))
+        if not _is_good(output):
+            raise ImageBuildError(f"{what}: {_reason(output)} ({keys})", "the file is not used")
         return (folder / "signed").read_bytes() if signature is None else content
+
+
+def signer(content: bytes, signature: bytes, keys: bytes) -> str:
+    """The fingerprint of the primary key, one of ``keys`` (in gpgv's format), whose detached signature
+    this is. Raises ImageBuildError with the reason if it is not valid.
+    """
+    with tempfile.TemporaryDirectory(prefix="imagebuild-signature-") as scratch:
+        output = _checked(Path(scratch), content, signature, keys)
+    found = re.search(r"^\[GNUPG:\] VALIDSIG .* ([0-9A-F]{40,64})$", output, re.MULTILINE)
+    if found is None or not _is_good(output):
+        raise ImageBuildError(_reason(output))
+    return found[1]
+
+
+def _checked(folder: Path, content: bytes, signature: bytes | None, keys: bytes) -> str:
+    """The output of gpgv, with its status lines; ``folder`` is an empty one for its files."""
+    (folder / "keys.gpg").write_bytes(keys)
+    (folder / "content").write_bytes(content)
+    argv: list[str | Path] = ["gpgv", "--homedir", folder, "--status-fd", "1", "--keyring", folder / "keys.gpg"]
+    if signature is None:
+        argv += ["--output", folder / "signed", folder / "content"]
+    else:
+        (folder / "signature").write_bytes(signature)
+        argv += [folder / "signature", folder / "content"]
+    done = run(argv, timeout=60, check=False, hint=_HINT)
+    return done.stdout if done.returncode == 0 else f"{done.stdout}\n[GNUPG:] ERRSIG"
 
 
 def _is_good(output: str) -> bool:

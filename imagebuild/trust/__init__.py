@@ -1,0 +1,1 @@
+"""Who built an artifact, from what: provenance, signatures, and how they are checked."""
