@@ -1,9 +1,10 @@
 """Lint a folder of foreign kickstart files, and count the results.
 
-    python -m bench.corpus FOLDER [--syntax RHEL9]
+    python -m bench.corpus FOLDER [--syntax RHEL9] [--compare]
 
 Every file below FOLDER is read as a kickstart. If a file makes the linter crash, its name and the
-traceback are printed, and the exit status is 1. Nothing is stored.
+traceback are printed, and the exit status is 1. With --compare, pykickstart itself reads every file
+too, and a file that it accepts and lint refuses, or the reverse, is printed. Nothing is stored.
 """
 
 from __future__ import annotations
@@ -12,10 +13,14 @@ import argparse
 import sys
 import time
 import traceback
+import warnings
 from collections import Counter
 from pathlib import Path
 
-from imagebuild.kickstart import external
+from pykickstart.parser import KickstartParser
+
+from imagebuild.kickstart import external, syntax_version
+from imagebuild.kickstart.handler import handler_class
 
 
 def main() -> int:
@@ -23,8 +28,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--syntax")
+    parser.add_argument("--compare", action="store_true")
     arguments = parser.parse_args()
-    syntax = external.known_syntax(arguments.syntax) if arguments.syntax else None
+    syntax = syntax_version.chosen(arguments.syntax) if arguments.syntax else None
     files = sorted(path for path in arguments.folder.rglob("*") if path.is_file())
     outcomes: Counter[str] = Counter()
     rules: Counter[str] = Counter()
@@ -50,7 +56,28 @@ def main() -> int:
             print(f"  {number:6} {name}")
     for took, path in slowest:
         print(f"  {took * 1000:6.0f} ms {path.name}")
-    return 1 if outcomes["failed"] else 0
+    different = [path for path in files if _differs(path, syntax)] if arguments.compare else []
+    if arguments.compare:
+        print(f"{len(different)} files that pykickstart and lint judge differently", *different, sep="\n  ")
+    return 1 if outcomes["failed"] or different else 0
+
+
+def _differs(path: Path, syntax: str | None) -> bool:
+    """Whether pykickstart's own parser accepts a file that lint refuses, or the reverse."""
+    findings = external.read_file(path, syntax).findings
+    refused = any(problem.rule == "syntax" and problem.severity == "error" for problem in findings)
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        return not refused
+    version = syntax or syntax_version.own(text).version
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            KickstartParser(handler_class(version)(), followIncludes=False).readKickstartFromString(text)
+        except Exception:  # noqa: BLE001 - pykickstart raises anything for bad input
+            return not refused
+    return refused
 
 
 if __name__ == "__main__":

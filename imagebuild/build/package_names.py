@@ -12,7 +12,7 @@ from imagebuild.build import installers
 from imagebuild.customise.operation import OperationCall
 from imagebuild.errors import Problem
 from imagebuild.kickstart.check import CheckReport
-from imagebuild.kickstart.render import Rendered
+from imagebuild.kickstart.rendered import Rendered
 from imagebuild.recipe.model.recipe import Recipe
 from imagebuild.schema.document import Route
 from imagebuild.schema.findings import where

@@ -122,10 +122,25 @@ def checked(recipe: Recipe, payload: Payload, nonce: str, secrets: Secrets) -> C
     return rendered, report.parsed
 
 
-def linted(recipe: Recipe, payload: Payload, nonce: str, secrets: Secrets) -> tuple[Rendered, CheckReport]:
-    """The recipe's rendered kickstart, and its findings. Raises RecipeError if it cannot be
-    rendered.
+@dataclass(frozen=True)
+class _OwnFindings:
+    """The findings of a recipe that do not depend on its kickstart."""
+
+    missing: tuple[Problem, ...]
+    shared: Problem | None
+
+    @classmethod
+    def of(cls, recipe: Recipe) -> _OwnFindings:
+        return cls(tuple(host_inputs.missing(recipe)), shared_identity.found_in(recipe))
+
+
+def linted(
+    recipe: Recipe, payload: Payload, nonce: str, secrets: Secrets, own: _OwnFindings | None = None
+) -> tuple[Rendered, CheckReport]:
+    """The recipe's rendered kickstart, and its findings; ``own`` are those of the recipe itself, if
+    they are known. Raises RecipeError if it cannot be rendered.
     """
+    own = own or _OwnFindings.of(recipe)
     rendered = render(recipe, payload=payload, nonce=nonce, secrets=secrets)
     installer = installers.of(recipe)
     report = lint(
@@ -141,8 +156,8 @@ def linted(recipe: Recipe, payload: Payload, nonce: str, secrets: Secrets) -> tu
         supported=installer.supported(recipe),
         ignore={name: recipe.place(("lint", "ignore", name)) for name in recipe.lint.ignore if name not in OF_RECIPES},
     )
-    report = report.joined([*unused_values.problems(recipe, rendered), *host_inputs.missing(recipe)])
-    report = _with_rule(report, recipe, shared_identity.NAME, shared_identity.found_in(recipe))
+    report = report.joined([*unused_values.problems(recipe, rendered), *own.missing])
+    report = _with_rule(report, recipe, shared_identity.NAME, own.shared)
     return rendered, _with_rule(report, recipe, login.NAME, login.found_in(recipe, rendered.text))
 
 
@@ -178,7 +193,8 @@ def survey(recipe: Recipe, looked: Any) -> tuple[Rendered, CheckReport]:
     a build would read. Raises RecipeError if it cannot be rendered.
     """
     payloads = installers.of(recipe).payloads(recipe, looked)
-    linted_ones = [linted(recipe, one, _NONCE, SampleSecrets()) for one in payloads]
+    own = _OwnFindings.of(recipe)
+    linted_ones = [linted(recipe, one, _NONCE, SampleSecrets(), own) for one in payloads]
     report = merged([report for _, report in linted_ones])
     return linted_ones[-1][0], report.joined([*named_files.missing(recipe), *checks.missing(recipe)])
 

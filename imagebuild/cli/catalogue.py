@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from imagebuild.cli.options import json_option, refuse_unknown, var_option
-from imagebuild.cli.output import echo, echo_data, shown
+from imagebuild.cli.output import echo_data, echo_lines, shown
 from imagebuild.cli.records import ImageListed
 from imagebuild.errors import RecipeError
 from imagebuild.events import data
@@ -25,6 +25,7 @@ def list_recipes(given: dict[str, str], as_json: bool) -> None:
     """
     listed = list(catalogue(recipe_folders(), given))
     refuse_unknown(given, (one.image.variables for one in listed if one.image))
+    lines: list[str] = []
     for one in listed:
         problems = _problems(one)
         described = one.image.text("description") if one.image and not problems else ""
@@ -40,7 +41,8 @@ def list_recipes(given: dict[str, str], as_json: bool) -> None:
                 f"({problems} {'problem' if problems == 1 else 'problems'},"
                 f" see `{command_line('imagebuild', 'lint', one.file)}`)"
             )
-        echo(f"{shown(one.name):<24} {shown(described):<52} {one.file}")
+        lines.append(f"{shown(one.name):<24} {shown(described):<52} {one.file}")
+    echo_lines(lines)
 
 
 def _problems(one: Listed) -> int:

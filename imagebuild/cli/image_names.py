@@ -6,8 +6,6 @@ import click
 from click.shell_completion import CompletionItem
 
 from imagebuild.printable import one_line
-from imagebuild.recipe.folders import by_default, recipe_folders
-from imagebuild.recipe.known_names import known_names
 
 _NAMED = 4
 """As many recipes are named to somebody who named none."""
@@ -19,11 +17,16 @@ class RecipeName(click.ParamType[str]):
     name = "recipe"
 
     def get_missing_message(self, param: click.Parameter, ctx: click.Context | None) -> str:
+        from imagebuild.recipe.folders import by_default
+
         names = [path.stem for path in by_default()]
         more = ", …" if len(names) > _NAMED else ""
         return f"The recipes here: {', '.join(names[:_NAMED])}{more} (`imagebuild list` shows all)"
 
     def shell_complete(self, _ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        from imagebuild.recipe.folders import recipe_folders
+        from imagebuild.recipe.known_names import known_names
+
         names = known_names(recipe_folders())
         return [CompletionItem(name) for name in names if name.startswith(incomplete) and one_line(name) == name]
 

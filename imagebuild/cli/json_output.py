@@ -39,7 +39,7 @@ OUTPUTS: Mapping[str, Kinds] = {
     "init": (records.ProjectCreated,),
     "inspect": (image_records.ImageInspected,),
     "instantiate": (*_STEPS, reports.TemplateInstantiated, reports.InstanceRemoved),
-    "lint": (records.LintFinding, records.LintEnded, records.RuleDescribed),
+    "lint": (records.LintFinding, records.LintEnded, records.RuleDescribed, records.SyntaxDescribed),
     "list": (records.ImageListed,),
     "operations": (records.OperationDescribed,),
     "page": (*_STEPS, records.PageReported),

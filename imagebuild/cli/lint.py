@@ -12,24 +12,15 @@ from typing import Any
 
 import click
 
-from imagebuild.build import installers, package_names
-from imagebuild.build import plan as plans
-from imagebuild.build.package_names import NamedPackages
 from imagebuild.cli import problems
-from imagebuild.cli.options import RecipeName, json_option, opened, refuse_unknown, store_option, var_option
+from imagebuild.cli.options import RecipeName, json_option, refuse_unknown, store_option, var_option
 from imagebuild.cli.output import echo, echo_data, echo_lines
-from imagebuild.errors import HostError, Problem, RecipeError
-from imagebuild.kickstart import external
+from imagebuild.errors import Problem, RecipeError
+from imagebuild.kickstart import external, syntax_version
 from imagebuild.kickstart import rule as rules
 from imagebuild.kickstart.merged_report import Gathered
 from imagebuild.log import redact
 from imagebuild.printable import counted
-from imagebuild.recipe.catalogue import clashes
-from imagebuild.recipe.compose.images import RecipeImage
-from imagebuild.recipe.folders import by_default
-from imagebuild.recipe.load import checked_all, select
-from imagebuild.recipe.model.recipe import Recipe
-from imagebuild.store.store import Store
 
 _KICKSTARTS = (".ks", ".cfg", ".ks.in")
 
@@ -54,6 +45,7 @@ Examples:
     "--syntax", metavar="VERSION", help="Syntax version of the kickstart files, such as RHEL9. [default: newest]"
 )
 @click.option("--list-rules", is_flag=True, help="List the rules and exit.")
+@click.option("--list-syntaxes", is_flag=True, help="List the versions for --syntax and exit.")
 @click.option("--sarif", "as_sarif", is_flag=True, help="Print a SARIF 2.1.0 log, for annotations in CI.")
 @click.option(
     "--offline", is_flag=True, envvar="IMAGEBUILD_OFFLINE",
@@ -67,6 +59,7 @@ def lint(
     files: tuple[str, ...],
     syntax: str | None,
     list_rules: bool,
+    list_syntaxes: bool,
     as_sarif: bool,
     offline: bool,
     given: dict[str, str],
@@ -83,19 +76,27 @@ def lint(
     if list_rules:
         _list_rules(as_json=as_json)
         return
+    if list_syntaxes:
+        _list_syntaxes(as_json=as_json)
+        return
     kickstarts = [*files, *(name for name in recipes if _is_kickstart(name))]
     names: tuple[str, ...] = tuple(name for name in recipes if not _is_kickstart(name))
-    if not kickstarts:
-        names = names or tuple(map(str, by_default()))
+    if not kickstarts and not names:
+        from imagebuild.cli.lint_recipes import known
+
+        names = known()
     found = Gathered()
-    version = external.known_syntax(syntax) if syntax else None
+    version = syntax_version.chosen(syntax) if syntax else None
     for name in kickstarts:
         stdin = name == external.STDIN
         found.add(external.read(sys.stdin.buffer, name, version) if stdin else external.read_file(Path(name), version))
-    images, named = _lint_recipes(names, given, found)
-    wrong, notes = package_names.look_up(named, _usable(store) if named else None, offline=offline)
-    for of_one in wrong:
-        found.tell(of_one)
+    images, notes = 0, list[str]()
+    if names:
+        from imagebuild.cli.lint_recipes import lint_recipes
+
+        images, notes = lint_recipes(names, given, found, store=store, offline=offline)
+    elif not found.images:
+        refuse_unknown(given, ())
     checked = [
         counted(number, what)
         for number, what in ((len(names), "recipe"), (images, "image"), (len(kickstarts), "kickstart"))
@@ -104,43 +105,8 @@ def lint(
     _print_findings(found, checked, notes, as_json=as_json, as_sarif=as_sarif)
 
 
-def _usable(store: Path | None) -> Store | None:
-    """The store, which only caches here; None if it cannot be used."""
-    try:
-        return opened(store)
-    except HostError:
-        return None
-
-
 def _is_kickstart(name: str) -> bool:
     return name == external.STDIN or name.endswith(_KICKSTARTS)
-
-
-def _lint_recipes(names: tuple[str, ...], given: dict[str, str], found: Gathered) -> tuple[int, list[NamedPackages]]:
-    """Add the findings of these recipes to ``found``. Returns the number of images that they yield,
-    and the packages that they name.
-    """
-    images: list[RecipeImage] = []
-    checked: list[Recipe] = []
-    named: list[NamedPackages] = []
-    for name in names:
-        try:
-            selected = select(name, given=given)
-            images += selected
-            checked += checked_all(selected)
-        except RecipeError as error:
-            found.tell(error.problems)
-    for recipe in checked:
-        try:
-            rendered, report = plans.survey(recipe, installers.of(recipe).look_here(recipe))
-            found.add(report)
-            named.append(NamedPackages.of(recipe, rendered, report))
-        except RecipeError as error:
-            found.tell(error.problems)
-    found.tell(clashes(images))
-    if not found.images:
-        refuse_unknown(given, (recipe.variables for recipe in checked))
-    return len(images), named
 
 
 def _print_findings(found: Gathered, checked: list[str], notes: list[str], *, as_json: bool, as_sarif: bool) -> None:
@@ -196,3 +162,14 @@ def _list_rules(*, as_json: bool) -> None:
             echo_data(_rule(rule))
         else:
             echo(f"{rule.name:<28} {rule.severity:<8} {rule.summary}")
+
+
+def _list_syntaxes(*, as_json: bool) -> None:
+    for name in syntax_version.every():
+        if as_json:
+            from imagebuild.cli.records import SyntaxDescribed
+            from imagebuild.events import data
+
+            echo_data(data(SyntaxDescribed(name=name, newest=name == syntax_version.NEWEST)))
+        else:
+            echo(syntax_version.described(name))

@@ -6,19 +6,20 @@ import logging
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from imagebuild import log
 from imagebuild.cli.image_names import RecipeName as RecipeName
 from imagebuild.errors import UsageError
-from imagebuild.recipe.load import load_all
-from imagebuild.recipe.model.recipe import Recipe
-from imagebuild.schema.fields import byte_size, duration
-from imagebuild.schema.findings import did_you_mean
-from imagebuild.store.store import Store, default_root
+from imagebuild.schema.similar import did_you_mean
 
+if TYPE_CHECKING:
+    from imagebuild.recipe.model.recipe import Recipe
+    from imagebuild.store.store import Store
+
+# What only some commands need is imported where it is used: `lint` of a kickstart file is to start quickly.
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -28,6 +29,8 @@ class Size(click.ParamType[int]):
     name = "size"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        from imagebuild.schema.fields import byte_size
+
         try:
             return byte_size(value)
         except ValueError as error:
@@ -40,6 +43,8 @@ class Age(click.ParamType[int]):
     name = "age"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        from imagebuild.schema.fields import duration
+
         days, _, rest = str(value).rpartition("d")
         try:
             return (int(days) * 86400 if days else 0) + (duration(rest) if rest or not days else 0)
@@ -89,6 +94,8 @@ def loaded(names: Iterable[str], given: Mapping[str, str], only: Sequence[str] =
 
     Raises UsageError for a ``--var`` or an image name that none of the recipes has.
     """
+    from imagebuild.recipe.load import load_all
+
     recipes = [recipe for name in names for recipe in load_all(name, given=given, only=only)]
     for name in only:
         if name not in (found := [recipe.name for recipe in recipes]):
@@ -139,6 +146,8 @@ def verbose_option(function: F) -> F:
 
 def opened(store: Path | None) -> Store:
     """The store that the user chose, or the default one."""
+    from imagebuild.store.store import Store, default_root
+
     return Store(store or default_root())
 
 

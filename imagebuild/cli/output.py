@@ -104,8 +104,21 @@ def echo_bytes(data: bytes, *, err: bool = False) -> None:
 
 
 def echo_data(data: Any, *, indent: int | None = None) -> None:
-    """Print JSON in pure ASCII: control and bidirectional characters become JSON escapes."""
-    _write(f"{redact(json.dumps(data, indent=indent, ensure_ascii=True))}\n", err=False)
+    """Print JSON in pure ASCII: control and bidirectional characters become JSON escapes.
+
+    Secrets are masked in texts only: one of digits may be part of a number, which must stay one.
+    """
+    _write(f"{json.dumps(_redacted(data), indent=indent, ensure_ascii=True)}\n", err=False)
+
+
+def _redacted(data: Any) -> Any:
+    if isinstance(data, str):
+        return redact(data)
+    if isinstance(data, dict):
+        return {key: _redacted(value) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [_redacted(value) for value in data]
+    return data
 
 
 def _write(text: str, *, err: bool, escapes: bool | None = None) -> None:

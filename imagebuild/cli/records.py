@@ -93,6 +93,15 @@ class RuleDescribed(JsonLine):
     help: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class SyntaxDescribed(JsonLine):
+    """A version of the kickstart syntax, of `lint --list-syntaxes`."""
+
+    event: Literal["syntax"] = "syntax"
+    name: str
+    newest: bool
+
+
 @dataclass(frozen=True)
 class PlannedStep:
     """A step of a plan; ``why`` says why it must run, None if its result is cached."""

@@ -8,17 +8,20 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from imagebuild.errors import Problem, RecipeError, Severity
 from imagebuild.kickstart import rule as rules
-from imagebuild.kickstart.parse import Kickstart, Said, parse
-from imagebuild.kickstart.render import Rendered
+from imagebuild.kickstart.parse import parse
+from imagebuild.kickstart.parsed import Kickstart, Said
+from imagebuild.kickstart.rendered import Rendered
 from imagebuild.kickstart.rule import KickstartTarget
 from imagebuild.kickstart.suppressions import Suppression, suppressions, without_comments
 from imagebuild.schema import rule_names
-from imagebuild.schema.document import Mark
-from imagebuild.schema.findings import did_you_mean
+from imagebuild.schema.similar import did_you_mean
+
+if TYPE_CHECKING:
+    from imagebuild.schema.document import Mark
 
 Supported = Callable[[Any, str], Iterable[tuple[int, str, str | None]]]
 """Returns what an installer does not support (line, message, hint), given pykickstart's handler and
@@ -123,8 +126,9 @@ def lint(
 
     ``ignore`` maps each rule that the recipe suppresses to the place that says so.
     """
-    kickstart, found = _read(without_comments(rendered.text), version, supported)
-    held = [*found, *_by_rules(without_comments(rendered.text), version, supported, target)]
+    text = without_comments(rendered.text)
+    kickstart, found = _read(text, version, supported)
+    held = [*found, *_by_rules(text, version, supported, target)]
     suppressed = _Suppressed(rendered, ignore or {})
     shown = [_problem(rendered, one) for one in held if not suppressed.covers(one)]
     findings = (*shown, *suppressed.problems())
@@ -160,8 +164,16 @@ def _by_rules(text: str, version: str, supported: Supported | None, target: Kick
     kickstart, _ = _read(text, version, supported)
     if kickstart.handler is None:  # too large to be parsed
         return ()
-    found = [_Found(rule.name, rule.severity, said) for rule in rules.every() for said in rule.find(kickstart, target)]
-    return tuple(sorted(found, key=lambda one: one.said.line or 0)[:MAX_FINDINGS])
+    found = [
+        _Found(rule.name, rule.severity_for(target), said)
+        for rule in rules.every()
+        for said in rule.find(kickstart, target)
+    ]
+    found.sort(key=lambda one: one.said.line or 0)
+    if len(found) > MAX_FINDINGS:
+        message = f"{len(found) - MAX_FINDINGS} further findings from here on are not shown"
+        found[MAX_FINDINGS:] = [_Found(rules.SYNTAX, "warning", Said(found[MAX_FINDINGS].said.line, message))]
+    return tuple(found)
 
 
 class _Suppressed:

@@ -4,33 +4,19 @@ not read.
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import BinaryIO
 
-from pykickstart.version import versionMap
-
-from imagebuild.errors import Problem, UsageError
+from imagebuild.errors import Problem
 from imagebuild.kickstart import rule as rules
+from imagebuild.kickstart import syntax_version
 from imagebuild.kickstart.check import CheckReport, lint
-from imagebuild.kickstart.parse import MAX_BYTES
-from imagebuild.kickstart.render import Rendered
+from imagebuild.kickstart.divide import MAX_BYTES
+from imagebuild.kickstart.rendered import Origin, Rendered
 from imagebuild.kickstart.rule import KickstartTarget
-from imagebuild.kickstart.source_map import Origin
-from imagebuild.schema.findings import did_you_mean
 
-NEWEST = "DEVEL"
-"""pykickstart's name for the newest syntax that it knows."""
 STDIN = "-"
-_OWN_SYNTAX = re.compile(r"^#version=(\w+)\s*$", re.MULTILINE)
-
-
-def known_syntax(name: str) -> str:
-    """``name`` as pykickstart spells it. Raises UsageError for an unknown syntax."""
-    found: str | None = next((one for one in versionMap if one.lower() == name.lower()), None)
-    if found is None:
-        raise UsageError(f"unknown kickstart syntax: {name!r}", did_you_mean(name.upper(), versionMap))
-    return found
+_LINE_END = ("\n", "\r")
 
 
 def read(stream: BinaryIO, name: str, syntax: str | None = None) -> CheckReport:
@@ -51,12 +37,23 @@ def read(stream: BinaryIO, name: str, syntax: str | None = None) -> CheckReport:
             )
             return CheckReport(None, (Problem(name, line, "", message, None, rules.SYNTAX),), frozenset())
         text = content.decode("utf-8", errors="replace")
-    own = _OWN_SYNTAX.search(text)
-    version = syntax or (own[1] if own and own[1] in versionMap else NEWEST)
-    rendered = Rendered(
-        text, Path(name), lambda: tuple(Origin(name, line + 1) for line, _ in enumerate(text.splitlines()))
-    )
-    return lint(rendered, version=version, target=KickstartTarget())
+    own = syntax_version.OwnSyntax(syntax) if syntax else syntax_version.own(text)
+    rendered = Rendered(text, Path(name), lambda: _origins(name, text))
+    report = lint(rendered, version=own.version, target=KickstartTarget())
+    if own.problem is None:
+        return report
+    return report.warned(rendered.problem(*own.problem, rule=rules.SYNTAX, severity="warning"))
+
+
+def _origins(name: str, text: str) -> tuple[Origin, ...]:
+    """The line in an editor of each of pykickstart's lines, which also end at a form feed and the
+    like.
+    """
+    found, line = [], 1
+    for part in text.splitlines(keepends=True):
+        found.append(Origin(name, line))
+        line += part.endswith(_LINE_END)
+    return tuple(found)
 
 
 def read_file(path: Path, syntax: str | None = None) -> CheckReport:

@@ -8,13 +8,16 @@ is reused for the next text after its state has been reset.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from argparse import Namespace
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
 from pykickstart.base import BaseHandler
 from pykickstart.version import returnClassForVersion, versionMap
+
+from imagebuild.kickstart.parsed import GivenOptions
 
 
 class Handler(BaseHandler):  # type: ignore[misc]  # pykickstart has no types
@@ -34,6 +37,14 @@ class Handler(BaseHandler):  # type: ignore[misc]  # pykickstart has no types
         if args[0] not in self.commands and args[0] in self._whole.commandMap:
             self._make(self._whole.commandMap[args[0]])
         return super().dispatcher(args, lineno)
+
+    def _setCommand(self, cmdObj: Any) -> None:  # noqa: N802, N803 - pykickstart's names
+        # Without pykickstart's list of what to write in which order: nothing is written.
+        setattr(self, _attribute(cmdObj.__class__), cmdObj)
+
+    def knows(self, name: str) -> bool:
+        """Whether the syntax has a command of this name."""
+        return name in self._whole.commandMap
 
     def __getattr__(self, name: str) -> Any:
         """A command that the text does not use, with pykickstart's defaults."""
@@ -91,25 +102,121 @@ def _names(whole: Any) -> dict[type[Any], list[str]]:
 @cache
 def _attributes(whole: Any) -> dict[str, type[Any]]:
     """The attributes of a handler through which pykickstart exposes its commands."""
-    return {command.__name__.split("_", 1)[-1].lower(): command for command in whole.commandMap.values()}
+    return {_attribute(command): command for command in whole.commandMap.values()}
 
 
-_made: dict[type[Any], tuple[Any, dict[str, Any]]] = {}
-"""Commands, and their initial state."""
+@cache
+def _attribute(command: Any) -> str:
+    """The attribute of a handler through which pykickstart exposes a command."""
+    return str(command.__name__).split("_", 1)[-1].lower()
+
+
+class _Recorded(Namespace):
+    """argparse's result, which remembers the values that differ from the defaults."""
+
+    __slots__ = ("defaults", "values")
+    defaults: Callable[[str], Any]
+    values: dict[str, Any]
+
+    def __init__(self, defaults: Callable[[str], Any]) -> None:
+        object.__setattr__(self, "defaults", defaults)
+        object.__setattr__(self, "values", {})
+
+    def copied(self) -> _Recorded:
+        """The same values, which can be changed independently."""
+        made = _Recorded(self.defaults)
+        made.__dict__.update((name, _copied(value)) for name, value in self.__dict__.items())
+        made.values.update(self.values)
+        return made
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if value is not None and value != self.defaults(name):
+            self.values[name] = value
+        else:
+            self.values.pop(name, None)
+
+
+def record(op: Any) -> None:
+    """Make pykickstart's option parser ``op`` remember the options of the last line that it parsed.
+
+    It also keeps the results of lines that had neither errors nor warnings: the images of a matrix
+    share most of their lines, and argparse is slow.
+    """
+    parse = op.parse_known_args
+    defaults = cache(op.get_default)
+    done: dict[tuple[str, ...], tuple[_Recorded, list[str]]] = {}
+
+    def parse_known_args(args: Any = None, namespace: Any = None, **more: Any) -> Any:
+        op.lineno = more.pop("lineno", op.lineno)
+        words = tuple(args)
+        if words in done:
+            found, extra = done[words]
+            op.recorded = found.copied()
+            return op.recorded, list(extra)
+        op.recorded = _Recorded(defaults)
+        before = warned()
+        found, extra = parse(args, op.recorded, **more)
+        if warned() == before and len(done) < _MOST_LINES:
+            done[words] = found.copied(), list(extra)
+        return found, extra
+
+    op.parse_known_args = parse_known_args
+
+
+_MOST_LINES = 4096
+_warnings = [0]
+
+
+def warned() -> int:
+    """How many warnings ``note_warning`` has noted."""
+    return _warnings[0]
+
+
+def note_warning() -> None:
+    """Note that pykickstart has warned: the result of the line is not kept."""
+    _warnings[0] += 1
+
+
+def forget(op: Any) -> None:
+    """Forget what ``record`` has recorded."""
+    op.recorded = None
+
+
+def recorded(op: Any) -> GivenOptions:
+    """The options of the last line that the option parser ``op`` parsed."""
+    found = getattr(op, "recorded", None)
+    known = getattr(op, "_option_string_actions", {})  # argparse has no public list of options
+    return GivenOptions(found.values if found is not None else {}, known)
+
+
+_made: dict[type[Any], tuple[Any, dict[str, Any], tuple[tuple[str, Any], ...]]] = {}
+"""Commands, and their initial state: what can be shared, and what must be copied."""
 
 
 def _fresh(command: type[Any]) -> Any:
     if command not in _made:
         new = command()
-        _made[command] = new, {key: value for key, value in vars(new).items() if key != "op"}
-    one, state = _made[command]
-    # Its option parser is kept: it refers to this very command for the line number.
-    kept = {"op": one.op} if "op" in vars(one) else {}
-    vars(one).clear()
-    vars(one).update({key: _copied(value) for key, value in state.items()} | kept)
+        if hasattr(vars(new).get("op"), "parse_known_args"):
+            record(new.op)
+        # Its option parser is kept: it refers to this very command for the line number.
+        changing = tuple((key, value) for key, value in vars(new).items() if key != "op" and not _is_plain(value))
+        _made[command] = new, {key: value for key, value in vars(new).items() if key not in dict(changing)}, changing
+    one, plain, changing = _made[command]
+    state = vars(one)
+    state.clear()
+    state.update(plain)
+    for key, value in changing:
+        state[key] = _copied(value)
     return one
+
+
+def _is_plain(value: Any) -> bool:
+    return value is None or isinstance(value, str | int)
 
 
 def _copied(value: Any) -> Any:
     # Most of the state is plain values, on which deepcopy is slow.
-    return value if value is None or isinstance(value, str | int) else copy.deepcopy(value)
+    if _is_plain(value):
+        return value
+    return type(value)() if type(value) in (list, dict) and not value else copy.deepcopy(value)

@@ -5,118 +5,25 @@ from __future__ import annotations
 import shlex
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from pykickstart.errors import KickstartDeprecationWarning, KickstartError, KickstartParseWarning
 from pykickstart.parser import KickstartParser
 
+from imagebuild.kickstart import divide, quick_split, repair, wording
 from imagebuild.kickstart import handler as handlers
-from imagebuild.log import redact
+from imagebuild.kickstart.parsed import Command, GivenOptions, Kickstart, KickstartSection, Repetition, Said
 
+quick_split.install()
 MAX_PROBLEMS = 20
-MAX_BYTES = 512 * 1024
-MAX_LINES = 20_000
-MAX_COMMANDS = 1_000
-"""Commands: pykickstart compares each one of some kinds with all earlier ones."""
-MAX_LINE = 8 * 1024
-"""Characters of a line outside scripts: shlex's time is quadratic in the length."""
-MAX_GLOBS = 100
-"""Excluded packages with a wildcard: pykickstart compares each with all packages."""
-_MAX_READ = 5 * MAX_COMMANDS
+_MAX_READ = 5 * divide.MAX_COMMANDS
 """Commands that are parsed, repetitions included, while looking for more errors."""
 _lock = threading.Lock()
 """pykickstart stores the version in class attributes, and catching warnings is not thread-safe
 either.
 """
-
-SCRIPTS = ("%pre", "%pre-install", "%post", "%onerror", "%traceback")
-SECTIONS = ("%addon", "%anaconda", "%certificate", "%packages", *SCRIPTS)
-
-
-class Said(NamedTuple):
-    """A message about a line of the kickstart (from 1); ``line`` is None if it is not known."""
-
-    line: int | None
-    message: str
-    hint: str | None = None
-
-
-class Command(NamedTuple):
-    """A command and its line: its words as shlex splits them, the name first; ``data`` is
-    pykickstart's result.
-
-    ``data`` is None for a command that pykickstart refused. If a command counts only once, it
-    belongs to the last one.
-    """
-
-    line: int
-    words: tuple[str, ...]
-    data: Any = None
-
-    @property
-    def name(self) -> str:
-        return self.words[0]
-
-    def option(self, *names: str) -> str | None:
-        """The value of an option, by any of its names: the text after = or the next word; "" if it
-        has none.
-        """
-        for index, word in enumerate(self.words[1:], 1):
-            name, equals, value = word.partition("=")
-            if name in names:
-                following = self.words[index + 1] if index + 1 < len(self.words) else ""
-                return value if equals or following.startswith("-") else following
-        return None
-
-    def has(self, *names: str) -> bool:
-        """Whether one of these options is given."""
-        return self.option(*names) is not None
-
-
-class KickstartSection(NamedTuple):
-    """A section: the line and the words of its header, and its lines with their numbers."""
-
-    line: int
-    words: tuple[str, ...]
-    body: tuple[tuple[int, str], ...]
-
-    @property
-    def name(self) -> str:
-        return self.words[0]
-
-    def has(self, option: str) -> bool:
-        return any(word.partition("=")[0] == option for word in self.words[1:])
-
-
-@dataclass(frozen=True)
-class Kickstart:
-    """A kickstart as pykickstart's ``handler``, with its commands and sections in the order of the
-    text.
-
-    ``wrong`` is what pykickstart refuses; ``deprecated`` and ``repeated`` are its warnings.
-    """
-
-    text: str
-    version: str
-    handler: Any
-    commands: tuple[Command, ...]
-    sections: tuple[KickstartSection, ...]
-    wrong: tuple[Said, ...]
-    deprecated: tuple[Said, ...] = ()
-    repeated: tuple[Said, ...] = ()
-
-    def named(self, *names: str) -> Iterator[Command]:
-        """The commands with these names."""
-        return (command for command in self.commands if command.name in names)
-
-    def includes(self) -> Iterator[tuple[int, str]]:
-        """The lines that include another file, and its name. The file is not read."""
-        for number, line in enumerate(self.text.splitlines(), 1):
-            words = line.split()
-            if words[:1] in (["%include"], ["%ksappend"]):
-                yield number, " ".join(words)
 
 
 def parse(text: str, version: str) -> Kickstart:
@@ -125,129 +32,66 @@ def parse(text: str, version: str) -> Kickstart:
     The result contains the errors. Raises ValueError for a version that pykickstart does not know.
     """
     handlers.handler_class(version)
-    size = _size(text)
+    size = divide.size_problem(text)
     if size is not None:
         return Kickstart(text, version, None, (), (), (size,))
     with _lock:
         return _parse_all(text, version)
 
 
-def _size(text: str) -> Said | None:
-    if len(text) > MAX_BYTES:
-        return Said(None, f"the text is larger than {MAX_BYTES // 1024} KiB: this is not a kickstart")
-    if len(text.splitlines()) > MAX_LINES:
-        return Said(None, f"the text has more than {MAX_LINES} lines: this is not a kickstart")
-    if "\0" in text:
-        return Said(text[: text.index("\0")].count("\n") + 1, "the line contains a NUL byte: this is not text")
-    commands = _command_lines(text)
-    if len(commands) > MAX_COMMANDS:
-        return Said(commands[MAX_COMMANDS], f"the text has more than {MAX_COMMANDS} commands: this is not a kickstart")
-    globs = [
-        number for number, line in enumerate(text.splitlines(), 1) if line.lstrip().startswith("-") and "*" in line
-    ]
-    if len(globs) > MAX_GLOBS:
-        message = f"more than {MAX_GLOBS} wildcards are excluded: this is not a kickstart"
-        return Said(globs[MAX_GLOBS], message)
-    return None
-
-
-def _command_lines(text: str) -> list[int]:
-    """The lines outside sections that are not comments."""
-    found, inside = [], False
-    for number, line in enumerate(text.splitlines(), 1):
-        word = _first_word(line[:MAX_LINE])
-        if inside or word in SECTIONS:
-            inside = word != "%end"
-        elif word and not word.startswith("#"):
-            found.append(number)
-    return found
-
-
 def _parse_all(text: str, version: str) -> Kickstart:
-    """Parse until there are no new errors: a line at which pykickstart gives up is removed, and the
-    rest parsed again.
+    """Parse until there are no new errors. Where a mistake would cause others, it is reported once,
+    and the text is parsed again as it was meant.
     """
     lines = text.splitlines(keepends=True)
-    wrong: dict[Said, None] = dict.fromkeys(_without_long_lines(lines))
-    commands, read = len(_command_lines(text)), 0
-    while True:
+    long = list(divide.blank_long_lines(lines))
+    attempt = _parse("".join(lines), version)
+    if not attempt.wrong:
+        return _kickstart(text, version, attempt, attempt.sections(text), long)
+    repaired = repair.repaired(lines, attempt.handler, {said.line for said in attempt.wrong})
+    if repaired:
+        attempt = _parse("".join(lines), version)
+    meant = "".join(lines) if repaired else text
+    wrong, attempt = _all_wrong(lines, version, attempt)
+    found = repair.without_template_lines(text, [*long, *repaired, *wrong])
+    return _kickstart(text, version, attempt, attempt.sections(meant), found)
+
+
+def _all_wrong(lines: list[str], version: str, attempt: _Attempt) -> tuple[list[Said], _Attempt]:
+    """All errors, and the last attempt: a line at which pykickstart gives up is removed, and the rest
+    parsed again.
+    """
+    wrong = dict.fromkeys(attempt.wrong)
+    commands = len(divide.command_lines("".join(lines)))
+    read = commands
+    while attempt.stopped_at is not None and len(wrong) < MAX_PROBLEMS and read < _MAX_READ:
+        if not divide.take_out(lines, attempt.stopped_at):
+            break
         attempt = _parse("".join(lines), version)
         read += commands
         wrong |= dict.fromkeys(attempt.wrong)
-        stopped = attempt.stopped_at
-        if stopped is None or len(wrong) >= MAX_PROBLEMS or read >= _MAX_READ or not _take_out(lines, stopped):
-            break
-    found = sorted(wrong, key=lambda said: said.line or 0)[:MAX_PROBLEMS]
+    return list(wrong), attempt
+
+
+def _kickstart(
+    text: str, version: str, attempt: _Attempt, sections: list[KickstartSection], wrong: Sequence[Said]
+) -> Kickstart:
     parser = attempt.parser
+    found = sorted(dict.fromkeys(wrong), key=lambda said: said.line or 0)
+    if len(found) > MAX_PROBLEMS:
+        hidden = len(found) - MAX_PROBLEMS
+        message = f"{hidden} or more further syntax errors from here on are not shown"
+        found[MAX_PROBLEMS:] = [Said(found[MAX_PROBLEMS].line, message, "correct the first ones, and lint again")]
     return Kickstart(
         text,
         version,
         attempt.handler,
         tuple(parser.commands),
-        tuple(_sections(text)),
+        tuple(sections),
         tuple(found),
         tuple(dict.fromkeys(parser.deprecated)),
-        tuple(dict.fromkeys(parser.repeated)),
+        tuple(dict.fromkeys(parser.repetitions)),
     )
-
-
-def _without_long_lines(lines: list[str]) -> Iterator[Said]:
-    """Blank lines that would take too long, except in scripts, which are not split into words."""
-    in_script = False
-    for index, line in enumerate(lines):
-        word = _first_word(line[:MAX_LINE])
-        in_script = word in SCRIPTS or (in_script and word != "%end" and word not in SECTIONS)
-        if len(line) > MAX_LINE and (not in_script or word.startswith("%")):
-            lines[index] = "\n"
-            yield Said(index + 1, f"the line has more than {MAX_LINE} characters")
-
-
-def _take_out(lines: list[str], number: int) -> bool:
-    """Blank a line, or the whole section if it is a section's first line; False if it is already
-    blank.
-    """
-    first = number - 1
-    if not 0 <= first < len(lines) or not lines[first].strip():
-        return False
-    section = _first_word(lines[first]).startswith("%")
-    lines[first] = "\n"
-    for index in range(first + 1, len(lines) if section else 0):
-        word = _first_word(lines[index])
-        if word in SECTIONS:
-            break
-        lines[index] = "\n"
-        if word == "%end":
-            break
-    return True
-
-
-def _first_word(line: str) -> str:
-    return (line.split(maxsplit=1) or [""])[0]
-
-
-def _sections(text: str) -> Iterator[KickstartSection]:
-    """The sections of a text, as pykickstart divides it; a section without an end extends to the
-    next one.
-    """
-    header: tuple[int, tuple[str, ...]] | None = None
-    body: list[tuple[int, str]] = []
-    for number, line in enumerate(text.splitlines(), 1):
-        word = _first_word(line[:MAX_LINE])
-        if word in SECTIONS or (word == "%end" and header):
-            if header:
-                yield KickstartSection(*header, tuple(body))
-            header, body = (None if word == "%end" else (number, _words(line))), []
-        elif header:
-            body.append((number, line))
-    if header:
-        yield KickstartSection(*header, tuple(body))
-
-
-def _words(line: str) -> tuple[str, ...]:
-    try:
-        return tuple(shlex.split(line[:MAX_LINE], comments=True)) or (_first_word(line),)
-    except ValueError:
-        return tuple(line[:MAX_LINE].split())
 
 
 @dataclass(frozen=True)
@@ -258,6 +102,11 @@ class _Attempt:
     parser: _Parser
     wrong: tuple[Said, ...]
     stopped_at: int | None = None
+
+    def sections(self, text: str) -> list[KickstartSection]:
+        """The sections of the text, with the options of their headers."""
+        headers = self.parser.headers
+        return [one._replace(given=headers.get(one.line, one.given)) for one in divide.sections(text)]
 
 
 _BAD_INPUT = (
@@ -279,34 +128,61 @@ class _Parser(KickstartParser):  # type: ignore[misc]  # pykickstart has no type
     not report.
     """
 
-    def __init__(self, handler: Any) -> None:
+    def __init__(self, handler: Any, version: str) -> None:
         super().__init__(handler, followIncludes=False)
         self.at: int | None = None
+        self.doing = ""
+        self.syntax = version
         self.commands: list[Command] = []
+        self.headers: dict[int, GivenOptions] = {}
         self.wrong: list[Said] = []
         self.deprecated: list[Said] = []
-        self.repeated: list[Said] = []
+        self.repetitions: list[Repetition] = []
 
     def warn(self, message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
         """Replaces warnings.showwarning."""
+        handlers.note_warning()
         if not issubclass(category, KickstartParseWarning):
             return
-        old = issubclass(category, KickstartDeprecationWarning) or "deprecated" in str(message)
-        (self.deprecated if old else self.repeated).append(Said(self.at, _sentence(str(message))))
+        text = str(message)
+        if issubclass(category, KickstartDeprecationWarning) or "deprecated" in text:
+            self.deprecated.append(Said(self.at, wording.of_deprecation(text)))
+        else:
+            self.repetitions.append(Repetition(Said(self.at, wording.sentence(text)), self.doing))
 
     def setupSections(self) -> None:  # noqa: N802 - pykickstart's name
         super().setupSections()
         for section in self._sections.values():
             if hasattr(section, "_getParser"):
                 section._getParser = _kept(section)  # noqa: SLF001
+            section.handleHeader = self._noting_its_line(section, section.handleHeader)
+
+    def _noting_its_line(self, section: Any, handle: Callable[[int, list[str]], None]) -> Callable[..., None]:
+        """``handle``, which parses the header of a section, with a note of its line and options."""
+
+        def header(lineno: int, args: list[str]) -> None:
+            self.at, self.doing = lineno, args[0]
+            op = section._getParser() if hasattr(section, "_getParser") else None  # noqa: SLF001
+            handlers.forget(op) if op else None
+            try:
+                handle(lineno, args)
+            finally:
+                if op:
+                    self.headers[lineno] = handlers.recorded(op)
+
+        return header
 
     def handleCommand(self, lineno: int, args: list[str]) -> Any:  # noqa: N802 - pykickstart's name
-        self.at = lineno
+        self.at, self.doing = lineno, args[0]
+        known = self.handler.commands.get(args[0])
+        if known is not None and hasattr(known, "op"):
+            handlers.forget(known.op)
         data = None
         try:
             data = super().handleCommand(lineno, args)
         finally:
-            self.commands.append(Command(lineno, tuple(args), data))
+            op = getattr(self.handler.commands.get(args[0]), "op", None)
+            self.commands.append(Command(lineno, tuple(args), data, handlers.recorded(op)))
         return data
 
     def _readSection(self, lineIter: Any, lineno: int) -> Any:  # noqa: N802, N803 - pykickstart's names
@@ -317,7 +193,7 @@ class _Parser(KickstartParser):  # type: ignore[misc]  # pykickstart has no type
         try:
             fn()
         except _BAD_INPUT as error:
-            self.wrong.append(_said(error, self.at))
+            self.wrong.append(_said(error, self))
 
 
 _option_parsers: dict[tuple[type[Any], int], Any] = {}
@@ -333,6 +209,7 @@ def _kept(section: Any) -> Callable[[], Any]:
         key = type(section), section.version
         if key not in _option_parsers:
             _option_parsers[key] = make()
+            handlers.record(_option_parsers[key])
         return _option_parsers[key]
 
     return get
@@ -340,27 +217,27 @@ def _kept(section: Any) -> Callable[[], Any]:
 
 def _parse(text: str, version: str) -> _Attempt:
     with handlers.reading(version) as handler, warnings.catch_warnings():
-        parser = _Parser(handler)
+        parser = _Parser(handler, version)
         stopped: Said | None = None
         warnings.simplefilter("always")
         warnings.showwarning = parser.warn
         try:
             parser.readKickstartFromString(text)
         except KickstartError as error:
-            stopped = _said(error, parser.at)
+            stopped = _said(error, parser)
         except _BAD_INPUT:
             stopped = _unreadable(text, parser.at)
     wrong: Sequence[Said] = (*parser.wrong, *([stopped] if stopped else []))
     return _Attempt(handler, parser, tuple(wrong), stopped.line if stopped else None)
 
 
-def _said(error: Exception, at: int | None) -> Said:
+def _said(error: Exception, parser: _Parser) -> Said:
     if not isinstance(error, KickstartError):
-        return Said(at, "pykickstart cannot read this line")
-    message = _sentence(error.message if isinstance(error.message, str) else str(error))
+        return Said(parser.at, wording.of_defect(parser.doing))
+    message = wording.sentence(error.message if isinstance(error.message, str) else str(error))
     # pykickstart reports a section without %end at the end of the file; its first line is more useful.
-    line = at if "%end" in message else error.lineno or at
-    return Said(line, message or "this is not a kickstart")
+    line = parser.at if "%end" in message else error.lineno or parser.at
+    return Said(line, *wording.of_error(message, parser.doing, parser.syntax))
 
 
 def _unreadable(text: str, at: int | None) -> Said:
@@ -369,11 +246,11 @@ def _unreadable(text: str, at: int | None) -> Said:
     """
     in_section = False
     for number, line in enumerate(text.splitlines(), 1):
-        word = _first_word(line)
+        word = divide.first_word(line)
         if in_section:
             in_section = word != "%end"
             continue
-        in_section = word in SECTIONS
+        in_section = word in divide.SECTIONS
         try:
             words = shlex.split(line, comments=True)
         except ValueError:
@@ -381,8 +258,3 @@ def _unreadable(text: str, at: int | None) -> Said:
         if words and not words[0]:
             return Said(number, "the line begins with an empty word")
     return Said(at, "pykickstart cannot read this line")
-
-
-def _sentence(message: str) -> str:
-    """pykickstart's message on one line, without secrets."""
-    return redact(" ".join(message.split()))

@@ -8,15 +8,13 @@ the template is read.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from jinja2 import TemplateSyntaxError
 from jinja2.ext import Extension
 from jinja2.lexer import Token, TokenStream
 
-_HERE = re.compile(r"(?<!<)<<(?!<)(-?)\s*(?:'([^']+)'|\"([^\"]+)\"|\\?([A-Za-z_]\w*))")
-"""The start of a here-document, as a shell parses it."""
+from imagebuild.kickstart import here_documents
 
 
 class NoValueInQuotes(Extension):
@@ -32,7 +30,7 @@ class NoValueInQuotes(Extension):
                 *lines, before = (before + token.value).split("\n")
                 for line in lines:
                     quote = None if here or line.startswith("%") else open_quote(line, quote)
-                    here = _after(line, here)
+                    here = here_documents.after(line, here)
             elif token.type == "variable_begin":
                 message = _refusal(open_quote(before, quote), here)
                 if message:
@@ -52,16 +50,6 @@ def _refusal(quote: str | None, here: list[str]) -> str | None:
     return (
         f"a value is inside quotes ({quote}): values are quoted automatically, so remove the quotes" if quote else None
     )
-
-
-def _after(line: str, here: list[str]) -> list[str]:
-    """The here-documents that are open after ``line``, in the order in which they end."""
-    if here:
-        # Only <<-EOF allows tabs before the end; allowing them for all here-documents does no harm.
-        return here[1:] if line.lstrip("\t") == here[0] or line.startswith("%end") else here
-    if line.lstrip().startswith("#"):
-        return []
-    return [match[2] or match[3] or match[4] for match in _HERE.finditer(line)]
 
 
 def open_quote(line: str, quote: str | None = None) -> str | None:

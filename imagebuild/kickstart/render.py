@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import re
 import traceback
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
 from jinja2 import Template, TemplateError, TemplateNotFound, TemplateSyntaxError, UndefinedError
 
 from imagebuild.customise.linux import io_scheduler
-from imagebuild.errors import Problem, RecipeError, Severity
+from imagebuild.errors import Problem, RecipeError
 from imagebuild.kickstart import account_values, syntax
 from imagebuild.kickstart.encode import ValueRefused
 from imagebuild.kickstart.environment import KickstartEnvironment, Values
-from imagebuild.kickstart.source_map import Markers, Origin, origins
+from imagebuild.kickstart.rendered import Origin
+from imagebuild.kickstart.rendered import Rendered as Rendered
+from imagebuild.kickstart.source_map import Markers, origins
 from imagebuild.recipe.folders import template_folders
 from imagebuild.recipe.model.recipe import Recipe
 from imagebuild.recipe.model.tuning import has_elevator
@@ -85,46 +87,6 @@ class CdromPayload:
 
 
 Payload = PackagesPayload | LiveimgPayload | TreePayload | CdromPayload
-
-
-def _unknown() -> tuple[Origin | None, ...]:
-    return ()
-
-
-@dataclass(frozen=True)
-class Rendered:
-    """A kickstart: its text, and the template that it was rendered from.
-
-    ``trace`` returns the origin of each line (None if not known). It is called only when a problem
-    is reported.
-    """
-
-    text: str
-    template: Path
-    trace: Callable[[], tuple[Origin | None, ...]] = field(default=_unknown, compare=False, repr=False)
-
-    @cached_property
-    def line_origins(self) -> tuple[Origin | None, ...]:
-        """The origin of each line of the text."""
-        return self.trace()
-
-    def problem(
-        self,
-        line: int | None,
-        message: str,
-        hint: str | None = None,
-        *,
-        rule: str | None = None,
-        severity: Severity = "error",
-    ) -> Problem:
-        """A problem at a rendered line (from 1), reported at the template's line."""
-        origins = self.line_origins if line else ()
-        origin = origins[line - 1] if line and 0 < line <= len(origins) else None
-        if origin is None:
-            where = f"line {line} of the kickstart" if line else ""
-            return Problem(str(self.template), None, where, message, hint, rule, severity)
-        via = "".join(f", used by {file}:{number}" for file, number in origin.via)
-        return Problem(origin.file, origin.line, "", f"{message}{via}", hint, rule, severity)
 
 
 def render(

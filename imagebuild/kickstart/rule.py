@@ -3,6 +3,8 @@
 
 Each file in that folder has a docstring, which is the rule's documentation (a summary line, then
 why, and how to fix it), a ``SEVERITY``, and ``find(kickstart, target)``, which yields the findings.
+With ``OPINION = True`` a finding is only a warning in a kickstart that belongs to no recipe: it may
+be meant for something else than a golden image.
 """
 
 from __future__ import annotations
@@ -16,11 +18,10 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from imagebuild.errors import Severity
-from imagebuild.recipe import login, shared_identity
 from imagebuild.schema.rule_names import of_kickstarts
 
 if TYPE_CHECKING:
-    from imagebuild.kickstart.parse import Kickstart, Said
+    from imagebuild.kickstart.parsed import Kickstart, Said
 
 SYNTAX = "syntax"
 """What pykickstart refuses. It cannot be suppressed."""
@@ -55,6 +56,11 @@ class KickstartTarget:
     asks: bool = True
     proves_packages: bool = False
 
+    @property
+    def of_recipe(self) -> bool:
+        """Whether the kickstart is that of a recipe, and not any file."""
+        return self.nonce is not None
+
 
 @dataclass(frozen=True)
 class DescribedRule:
@@ -64,6 +70,8 @@ class DescribedRule:
     summary: str
     description: str
     severity: Severity
+    opinion: bool
+    """Whether it is only a warning in a kickstart that belongs to no recipe."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +79,10 @@ class Rule(DescribedRule):
     """A rule for kickstarts."""
 
     find: Callable[[Kickstart, KickstartTarget], Iterable[Said]]
+
+    def severity_for(self, target: KickstartTarget) -> Severity:
+        """The severity of a finding in a kickstart for ``target``."""
+        return self.severity if target.of_recipe or not self.opinion else "warning"
 
 
 def get(name: str) -> Rule:
@@ -85,7 +97,11 @@ def every() -> Iterator[Rule]:
 
 def described() -> list[DescribedRule]:
     """All rules, for kickstarts and for recipes, by name."""
-    of_recipes = [DescribedRule(one.NAME, *_documented(one), one.SEVERITY) for one in (login, shared_identity)]
+    from imagebuild.recipe import login, shared_identity  # imported late: few runs need recipes
+
+    of_recipes = [
+        DescribedRule(one.NAME, *_documented(one), one.SEVERITY, opinion=False) for one in (login, shared_identity)
+    ]
     return sorted((*every(), *of_recipes), key=lambda one: one.name)
 
 
@@ -99,7 +115,8 @@ def _rule(name: str) -> Rule:
     summary, description = _documented(module)
     if not summary or not description or module.SEVERITY not in ("error", "warning"):
         raise TypeError(f"the rule {name} needs a docstring with a reason, and a SEVERITY")
-    return Rule(name, summary, description, module.SEVERITY, module.find)
+    opinion = bool(getattr(module, "OPINION", False))
+    return Rule(name, summary, description, module.SEVERITY, opinion, module.find)
 
 
 def _documented(module: ModuleType) -> tuple[str, str]:

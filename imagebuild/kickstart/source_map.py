@@ -10,22 +10,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 from jinja2.ext import Extension
 from jinja2.lexer import Token, TokenStream
 
+from imagebuild.kickstart.rendered import Origin
+
 _MARKER = re.compile("([\ue000\ue001])([0-9]+):([^\ue003]*)\ue003|\ue002")
 _AT, _ENTER, _LEAVE, _STOP = "\ue000", "\ue001", "\ue002", "\ue003"
-
-
-@dataclass(frozen=True)
-class Origin:
-    """A line of a template; ``via`` lists the lines that called or included it, innermost first."""
-
-    file: str
-    line: int
-    via: tuple[tuple[str, int], ...] = ()
 
 
 class Markers(Extension):

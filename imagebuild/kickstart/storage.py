@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from imagebuild.kickstart.parse import Command, Kickstart
+from imagebuild.kickstart.parsed import Command, Kickstart
 
 COMMANDS = ("part", "partition", "logvol", "raid", "btrfs", "mount", "stratisfs", "autopart")
 FIRMWARE = ("/boot", "/boot/efi", "/boot/uboot", "biosboot", "prepboot", "appleboot")
@@ -26,8 +26,16 @@ class Place(NamedTuple):
 
     @property
     def is_file_system(self) -> bool:
-        """Whether it has its own space: a btrfs subvolume does not."""
+        """Whether it has its own space: a btrfs subvolume and a tmpfs do not."""
+        if self.command.option("--fstype", "--type") == "tmpfs":
+            return False
         return self.mount.startswith("/") and not self.command.has("--subvol")
+
+
+def without(autopart: Command, option: str) -> str:
+    """The hint to write ``option`` after autopart, if the syntax has it."""
+    own = "define the partitions yourself (part)"
+    return f"write autopart {option}, or {own}" if autopart.knows(option) else own
 
 
 def places(kickstart: Kickstart) -> Iterator[Place]:

@@ -17,6 +17,10 @@ from typing import NamedTuple
 _SUPPRESSION = re.compile(r"(?:^|\s)#\s*imagebuild:\s*ignore\b\s*([^\s:]*)\s*:?\s*(.*)$")
 
 
+_LINE_ENDS = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
+"""The characters that end a line for pykickstart."""
+
+
 class Suppression(NamedTuple):
     """A comment on line ``line`` (from 1) that suppresses ``rule`` on the lines ``covers``; None is
     the whole file.
@@ -57,11 +61,13 @@ def without_comments(text: str) -> str:
 
     Kickstarts that differ only in comments are then parsed once.
     """
-    lines = text.split("\n")
+    if "#" not in text:
+        return text
+    lines = text.splitlines(keepends=True)  # as pykickstart splits it: also at a form feed
     inside = False
     for index, line in enumerate(lines):
         if line.startswith("%"):
             inside = not line.startswith("%end")
         elif not inside and line.startswith("#"):
-            lines[index] = "#"
-    return "\n".join(lines)
+            lines[index] = "#" + line[len(line.rstrip(_LINE_ENDS)) :]
+    return "".join(lines)

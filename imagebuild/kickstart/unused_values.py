@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 
 from imagebuild.errors import Problem
-from imagebuild.kickstart.render import Rendered
+from imagebuild.kickstart.rendered import Rendered
 from imagebuild.recipe.model.recipe import Recipe
 from imagebuild.recipe.model.tuning import has_elevator
 from imagebuild.schema.document import Route

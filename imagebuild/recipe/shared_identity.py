@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from imagebuild.errors import Problem, Severity
 from imagebuild.recipe.model.recipe import Recipe
@@ -35,6 +36,18 @@ class SharedIdentity:
     what: str
     packages: tuple[str, ...] = ()
     families: tuple[str, ...] = ()
+
+    @cached_property
+    def _names(self) -> frozenset[str]:
+        return frozenset(name for name in self.packages if not name.endswith("*"))
+
+    @cached_property
+    def _beginnings(self) -> tuple[str, ...]:
+        return tuple(name[:-1] for name in self.packages if name.endswith("*"))
+
+    def is_in(self, packages: Sequence[str]) -> bool:
+        """Whether one of ``packages`` brings it."""
+        return not self._names.isdisjoint(packages) or any(one.startswith(self._beginnings) for one in packages)
 
 
 IDENTITIES = (
@@ -105,9 +118,7 @@ def _left(recipe: Recipe) -> Iterator[SharedIdentity]:
     packages = _packages(recipe)
     for one in IDENTITIES:
         always = not (one.packages or one.families)
-        if one.operation not in named and (
-            always or recipe.os.family in one.families or any(_is(package, one.packages) for package in packages)
-        ):
+        if one.operation not in named and (always or recipe.os.family in one.families or one.is_in(packages)):
             yield one
 
 
@@ -119,7 +130,3 @@ def _packages(recipe: Recipe) -> list[str]:
         for name in getattr(call.params, "packages", ())
     ]
     return [*recipe.all_packages, *added]
-
-
-def _is(package: str, names: Sequence[str]) -> bool:
-    return any(package.startswith(name[:-1]) if name.endswith("*") else package == name for name in names)

@@ -4,7 +4,6 @@ recipes.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,8 @@ from pydantic import BaseModel, ValidationError
 from imagebuild.errors import Problem
 from imagebuild.schema.document import Document, Mark, Route, dotted
 from imagebuild.schema.fields import shown
+from imagebuild.schema.similar import close as close
+from imagebuild.schema.similar import did_you_mean as did_you_mean
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -40,22 +41,6 @@ class Refused(ValueError):
     def __init__(self, findings: Iterable[Finding]) -> None:
         self.findings = tuple(findings)
         super().__init__("; ".join(finding.message for finding in self.findings))
-
-
-def did_you_mean(word: str, known: Iterable[str]) -> str | None:
-    """A hint with the closest matches of ``known``, or with all of them if they are few."""
-    names = list(known)
-    near = close(word, names)
-    if near:
-        return f"did you mean {near[0]!r}?"
-    if 0 < len(names) <= 12:
-        return f"known: {', '.join(names)}"
-    return None
-
-
-def close(word: str, known: Iterable[str]) -> list[str]:
-    """Those of ``known`` that ``word`` may be a misspelling of, the closest one first."""
-    return difflib.get_close_matches(word, list(known), n=3, cutoff=0.6)
 
 
 @dataclass(frozen=True)

@@ -148,6 +148,9 @@ def test_the_end_of_a_build(printed: Callable[..., list[str]]) -> None:
     commands = [re.split(r" {2,}", line.strip())[0] for line in first[first.index("next:") + 1 : -1]]
     assert commands == ["imagebuild run web", "imagebuild verify web"]
     Path("imagebuild.yaml").write_text("hosts: {}\n")
+    assert "imagebuild publish" not in "".join(printed("--refresh"))
+    Path("imagebuild.yaml").write_text("targets: {shelf: {url: /srv/templates}}\n")
+    first = printed("--refresh")
     second = printed("--refresh")
     commands = [re.split(r" {2,}", line.strip())[0] for line in second[second.index("next:") + 1 : -1]]
     assert commands == [

@@ -140,6 +140,7 @@ def test_lint(project: Path) -> None:
     assert events(found)[-2:] == ["finding", "summary"]
     assert found[-1]["errors"] == len([one for one in found if one.get("severity") == "error"])
     assert {one["event"] for one in ran("lint", "--list-rules")} == {"rule"}
+    assert {one["event"] for one in ran("lint", "--list-syntaxes")} == {"syntax"}
 
 
 def test_operations_and_checks() -> None:

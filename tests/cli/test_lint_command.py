@@ -52,12 +52,10 @@ def write(project: Path, template: str, more: str = "") -> None:
 
 
 def test_a_rule_is_reported_with_its_name_and_hint(project: Path, imagebuild: Imagebuild) -> None:
-    write(project, TEMPLATE + "rootpw sesame\n" + PROOF)
+    write(project, TEMPLATE + "user --name=ann --password=sesame\n" + PROOF)
     done = imagebuild("lint", "web")
     assert done.returncode == 2
-    assert (
-        f"{Path('kickstart/web.ks.j2')}:12: rootpw holds a password in plain text [plaintext-password]" in done.stderr
-    )
+    assert f"{Path('kickstart/web.ks.j2')}:12: user holds a password in plain text [plaintext-password]" in done.stderr
     assert "hint: write a hash" in done.stderr
     assert "sesame" not in done.stderr + done.stdout
     assert done.stdout == "1 recipe, 1 image, 1 error\n"
@@ -78,7 +76,11 @@ def test_a_warning_is_reported_and_blocks_nothing(project: Path, imagebuild: Ima
 def test_a_finding_in_many_images_is_reported_once(project: Path, imagebuild: Imagebuild) -> None:
     suppression = "lint: {ignore: {post-without-erroronfail: only one image has such a script}}\n"
     script = "{% if variables.site == 'a' %}\n%post\necho\n%end\n{% endif %}\n"
-    write(project, TEMPLATE + "rootpw x\n" + script + PROOF, "matrix: {site: [a, b, c]}\n" + suppression)
+    write(
+        project,
+        TEMPLATE + "user --name=ann --password=x\n" + script + PROOF,
+        "matrix: {site: [a, b, c]}\n" + suppression,
+    )
     done = imagebuild("lint", "web", "--json")
     (finding, summary) = map(json.loads, done.stdout.splitlines())
     assert (finding["rule"], finding["images"], finding["severity"]) == ("plaintext-password", 3, "error")
@@ -104,14 +106,14 @@ def test_kickstart_files_need_no_recipe(
     done = imagebuild("lint", "old.ks", "--kickstart", "plain", "--syntax", "rhel9")
     assert done.returncode == 2
     assert "old.ks:1: Unknown command: lnag [syntax]" in done.stderr
-    assert "plain:1: part makes swap [swap]" in done.stderr
+    assert "plain:1: warning: part makes swap [swap]" in done.stderr
     assert done.stdout.startswith("2 kickstarts, ")
 
     class Stdin:
         buffer = io.BytesIO(b"autopart\n")
 
     monkeypatch.setattr("sys.stdin", Stdin)
-    assert "-:1: autopart makes swap [swap]" in imagebuild("lint", "-").stderr
+    assert "-:1: warning: autopart makes swap [swap]" in imagebuild("lint", "-").stderr
     assert imagebuild("lint", "old.ks", "--syntax", "RHEL99").returncode == 2
 
 
@@ -120,6 +122,15 @@ def test_the_rules_are_listed(imagebuild: Imagebuild) -> None:
     assert [line.split()[0] for line in listed.splitlines()] == list(rule_names.names())
     data = [json.loads(line) for line in imagebuild("lint", "--list-rules", "--json").stdout.splitlines()]
     assert all(one["help"] and one["severity"] in ("error", "warning") for one in data)
+
+
+def test_the_syntaxes_are_listed(imagebuild: Imagebuild) -> None:
+    *others, newest = imagebuild("lint", "--list-syntaxes").stdout.splitlines()
+    assert {"RHEL9", "F43", "FC3"} <= set(others)
+    assert newest.startswith("DEVEL (F")
+    data = [json.loads(line) for line in imagebuild("lint", "--list-syntaxes", "--json").stdout.splitlines()]
+    assert [one["name"] for one in data] == [*others, "DEVEL"]
+    assert [one["name"] for one in data if one["newest"]] == ["DEVEL"]
 
 
 def test_everything_that_a_build_will_look_at_is_reported_together(
@@ -239,7 +250,7 @@ def sarif(text: str) -> dict[str, Any]:
 
 
 def test_sarif_points_at_the_templates_lines(project: Path, imagebuild: Imagebuild) -> None:
-    write(project, TEMPLATE + "rootpw x\n%post\necho\n%end\n" + PROOF)
+    write(project, TEMPLATE + "user --name=ann --password=x\n%post\necho\n%end\n" + PROOF)
     done = imagebuild("lint", "web", "--sarif")
     assert done.returncode == 2
     first, second = sarif(done.stdout)["results"]

@@ -21,7 +21,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from imagebuild import doctor, fetch
+from imagebuild import doctor, fetch, log
 from imagebuild import scrub as scrubbing
 from imagebuild.build import engine, gc
 from imagebuild.build.scheduler import Outcome
@@ -165,6 +165,16 @@ def test_lines_texts_data_and_documents() -> None:
         output.echo("i", err=True)
     assert printed.out == 'a\\nb\\x1b\n\nc\\n\nd\ne\n\tf\\x1b\n{"g\\u202e": "\\u007f\\u009b\\udcff"}\nh\x1b'
     assert printed.err == "i\n"
+
+
+def test_a_secret_of_digits_is_masked_in_texts_and_leaves_json_valid(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log, "_spellings", set())
+    log.hide("4711")
+    printed = Printed()
+    with printed.taken():
+        output.echo_data({"size": 347112, "inner": [{"text": "the PIN is 4711\n"}], "tuple": ("4711", True, None)})
+    found = json.loads(printed.out)
+    assert found == {"size": 347112, "inner": [{"text": "the PIN is [secret]\n"}], "tuple": ["[secret]", True, None]}
 
 
 def test_a_document_is_exact_for_programs_and_safe_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from kickstarts import recipe, render_shipped, rendered
 
-from imagebuild.kickstart.render import Rendered
+from imagebuild.kickstart.rendered import Rendered
 from imagebuild.kickstart.source_map import origins
 from imagebuild.recipe.load import load
 

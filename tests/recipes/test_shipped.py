@@ -19,7 +19,7 @@ from imagebuild.build import plan as plans
 from imagebuild.customise import registry
 from imagebuild.kickstart import syntax
 from imagebuild.kickstart.check import ParsedKickstart, check
-from imagebuild.kickstart.render import Rendered
+from imagebuild.kickstart.rendered import Rendered
 from imagebuild.kickstrap.agent import supported
 from imagebuild.kickstrap.mirror import Mirror
 from imagebuild.machine.domain_xml import definition

@@ -5,7 +5,8 @@ out. So do not use `graphical`, `vnc`, `interactive`, `autostep` or `ignoredisk 
 Anaconda needs a language, a time zone, a root password (or `rootpw --lock`), a place to install to
 (`part`, `autopart`, …) and a disk that it may clear (`clearpart` with `--all`, `--drives` or
 `--list`, unless `--none` is intended, and `zerombr` for a disk without a partition table). Write
-`cmdline`, or `text --non-interactive`, and add what is missing. `firstboot --enable` asks when the
+`cmdline`, or `text --non-interactive`, and add what is missing. Encryption (`--encrypted`) needs a
+`--passphrase`, or Anaconda asks for one. `firstboot --enable` asks when the
 guest starts.
 """
 
@@ -14,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from imagebuild.errors import Severity
-from imagebuild.kickstart.parse import Kickstart, Said
+from imagebuild.kickstart.parsed import Kickstart, Said
 from imagebuild.kickstart.rule import KickstartTarget
 
 SEVERITY: Severity = "error"
@@ -37,8 +38,8 @@ _NEEDED = (
 def find(kickstart: Kickstart, target: KickstartTarget) -> Iterator[Said]:
     """Commands that ask questions, and missing commands for which Anaconda would ask."""
     yield from _asking(kickstart)
-    # The content of %include is not known.
-    if not target.asks or any(kickstart.includes()):
+    # The content of %include is not known, and neither is what includes a fragment.
+    if not target.asks or any(kickstart.includes()) or (kickstart.is_fragment and not target.of_recipe):
         return
     for names, missing in _NEEDED:
         if not any(kickstart.named(*names)):
@@ -58,6 +59,11 @@ def _asking(kickstart: Kickstart) -> Iterator[Said]:
     for command in kickstart.named("firstboot"):
         if command.has("--enable", "--enabled", "--reconfig"):
             yield Said(command.line, "firstboot asks when the guest starts", "write firstboot --disable")
+
+    for command in kickstart.commands:
+        if command.has("--encrypted") and not command.option("--passphrase", "--hw-passphrase", "--clevis-pin"):
+            message = f"{command.name} --encrypted without a passphrase: Anaconda asks for it"
+            yield Said(command.line, message, "encrypt after cloning: remove --encrypted")
 
 
 def _cleared(kickstart: Kickstart) -> Iterator[Said]:

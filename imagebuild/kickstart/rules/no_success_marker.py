@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator
 
 from imagebuild.errors import Severity
-from imagebuild.kickstart.parse import Kickstart, KickstartSection, Said
+from imagebuild.kickstart.parsed import Kickstart, KickstartSection, Said
 from imagebuild.kickstart.rule import KickstartTarget
 
 SEVERITY: Severity = "error"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from imagebuild.errors import Severity
-from imagebuild.kickstart.parse import Kickstart, Said
+from imagebuild.kickstart.parsed import Kickstart, Said
 from imagebuild.kickstart.rule import KickstartTarget
 
 SEVERITY: Severity = "error"
@@ -19,10 +19,10 @@ def find(kickstart: Kickstart, target: KickstartTarget) -> Iterator[Said]:
     """The later of the two lines."""
     seen: dict[str, tuple[int, bool]] = {}
     for line, name, selected in _entries(kickstart):
-        earlier, was_selected = seen.setdefault(name, (line, selected))
+        _, was_selected = seen.setdefault(name, (line, selected))
         if was_selected != selected:
             first, second = ("selected", "excluded") if was_selected else ("excluded", "selected")
-            yield Said(line, f"{name} is {second}, but {first} in line {earlier} of the kickstart", "keep one of them")
+            yield Said(line, f"{name} is {second}, but {first} before", "keep one of them")
 
 
 def _entries(kickstart: Kickstart) -> Iterator[tuple[int, str, bool]]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from imagebuild.errors import Severity
-from imagebuild.kickstart.parse import Kickstart, Said
+from imagebuild.kickstart.parsed import Kickstart, Said
 from imagebuild.kickstart.rule import KickstartTarget
 
 SEVERITY: Severity = "warning"

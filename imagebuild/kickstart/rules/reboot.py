@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from imagebuild.errors import Severity
-from imagebuild.kickstart.parse import Kickstart, Said
+from imagebuild.kickstart.parsed import Kickstart, Said
 from imagebuild.kickstart.rule import KickstartTarget
 
 SEVERITY: Severity = "error"
+OPINION = True
 _OFF = ("poweroff", "shutdown")
 _HINT = "write poweroff"
 
@@ -24,5 +25,7 @@ def find(kickstart: Kickstart, target: KickstartTarget) -> Iterator[Said]:
         yield Said(command.line, "reboot starts the guest, but it must power off", _HINT)
     for command in kickstart.named("halt"):
         yield Said(command.line, "halt waits for a key, but the machine must power off", _HINT)
-    if not any(kickstart.named("reboot", "halt", *_OFF)) and not any(kickstart.includes()):
+    if (kickstart.is_fragment and not target.of_recipe) or any(kickstart.includes()):
+        return
+    if not any(kickstart.named("reboot", "halt", *_OFF)):
         yield Said(None, "no poweroff: the installer would wait for a key after the installation", _HINT)

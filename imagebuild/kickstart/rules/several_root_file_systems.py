@@ -10,12 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pykickstart.constants import AUTOPART_TYPE_BTRFS
+
 from imagebuild.errors import Severity
-from imagebuild.kickstart.parse import Kickstart, Said
+from imagebuild.kickstart.parsed import Command, Kickstart, Said
 from imagebuild.kickstart.rule import KickstartTarget
-from imagebuild.kickstart.storage import FIRMWARE, places
+from imagebuild.kickstart.storage import FIRMWARE, places, without
 
 SEVERITY: Severity = "error"
+OPINION = True
 
 
 def find(kickstart: Kickstart, target: KickstartTarget) -> Iterator[Said]:
@@ -31,6 +34,10 @@ def find(kickstart: Kickstart, target: KickstartTarget) -> Iterator[Said]:
             message = f"{place.mount} is a separate file system"
             yield Said(place.command.line, message, "remove it: then it is a folder in /")
     for command in kickstart.named("autopart"):
-        if not command.has("--nohome") and command.option("--type") != "btrfs":
+        if not command.has("--nohome") and not _is_btrfs(command):
             message = "autopart may create a separate file system for /home"
-            yield Said(command.line, message, "write autopart --nohome, or define the partitions yourself")
+            yield Said(command.line, message, without(command, "--nohome"))
+
+
+def _is_btrfs(command: Command) -> bool:
+    return command.option("--type") in ("btrfs", AUTOPART_TYPE_BTRFS)  # where /home is a subvolume

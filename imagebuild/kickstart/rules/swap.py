@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from imagebuild.errors import Severity
-from imagebuild.kickstart.parse import Command, Kickstart, Said
+from imagebuild.kickstart.parsed import Command, Kickstart, Said
 from imagebuild.kickstart.rule import KickstartTarget
-from imagebuild.kickstart.storage import places
+from imagebuild.kickstart.storage import places, without
 
 SEVERITY: Severity = "error"
+OPINION = True
 
 
 def find(kickstart: Kickstart, target: KickstartTarget) -> Iterator[Said]:
@@ -24,9 +25,7 @@ def find(kickstart: Kickstart, target: KickstartTarget) -> Iterator[Said]:
             yield Said(place.command.line, f"{place.command.name} makes swap", "remove it")
     for command in kickstart.named("autopart"):
         if not _is_without_swap(command):
-            yield Said(
-                command.line, "autopart makes swap", "write autopart --noswap, or define the partitions yourself"
-            )
+            yield Said(command.line, "autopart makes swap", without(command, "--noswap"))
 
 
 def _is_without_swap(command: Command) -> bool:
