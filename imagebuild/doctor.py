@@ -82,7 +82,7 @@ _ABILITIES: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
     ("plans and the store", ("plan", "graph", "history", "gc"), (_STORE,)),
     (
         "Debian images",
-        ("build",),
+        ("build", "rebuild"),
         (*_INSTALLATION, "mmdebstrap", "mksquashfs", _KEYS, _NAMESPACE),
     ),
     ("images of the RHEL family and Fedora", ("build",), (*_INSTALLATION, "gpgv", "xorriso")),

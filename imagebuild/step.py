@@ -26,6 +26,8 @@ from imagebuild.store.store import Store
 T = TypeVar("T")
 TREE = "tree"
 """The name of the install tree next to a script for a manual installation."""
+ROOT_ARCHIVE = "root archive"
+"""The name of the source with the packages of an installation."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,10 @@ class Prepared:
     made_from: tuple[UsedSource, ...]
     served: Path | None = None
     room: int = 0
+    identified: Callable[[str], tuple[str, ...]] | None = None
+    """The kernel arguments with which the installer derives the identifiers of disks from a digest;
+    None if it cannot.
+    """
 
 
 class Entries(Protocol):

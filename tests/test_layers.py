@@ -52,6 +52,7 @@ ROOMS = (
     "anaconda",
     "scrub",
     "build",
+    "reproduce",
     "exports",
     "publish",
     "shelf",

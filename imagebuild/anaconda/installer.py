@@ -26,7 +26,7 @@ from imagebuild.store.store import Store
 ASKS = True
 PROVES_PACKAGES = False
 HAS_PAYLOADS = False
-SOURCE_CODE = tuple(f"anaconda/{name}.py" for name in ("medium", "iso", "treeinfo", "boot_options"))
+SOURCE_CODE = (*(f"anaconda/{name}.py" for name in ("medium", "treeinfo", "boot_options")), "image/iso.py")
 """The code that determines the result of the step; a test compares it with the imports."""
 _MEDIUM = "medium.iso"
 """The medium in the VM's drive, next to an exported script."""

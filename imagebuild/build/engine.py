@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from imagebuild import fetch, fingerprint, log
 from imagebuild.build import explain, installers, postmortem, tool_versions, verdict
@@ -86,11 +87,11 @@ class Outlook:
         return self.plan.preparation.asked
 
 
-def make_plan(recipe: Recipe, store: Store, world: Freshness | None = None) -> Plan:
+def make_plan(recipe: Recipe, store: Store, world: Freshness | None = None, looked: Any = None) -> Plan:
     """The plan of ``recipe`` on this host. Queries an install source on the network: see
-    ``Outlook.asked``.
+    ``Outlook.asked``. ``looked`` replaces what its installer would look up.
     """
-    looked = installers.of(recipe).look_up(recipe, store)
+    looked = looked or installers.of(recipe).look_up(recipe, store)
     return plans.make(
         recipe,
         looked,
@@ -103,7 +104,7 @@ def make_plan(recipe: Recipe, store: Store, world: Freshness | None = None) -> P
 def planned(recipe: Recipe, settings: Settings) -> Outlook:
     """What a build of ``recipe`` would do now."""
     world = Freshness(settings.store, settings.if_changed, settings.max_age)
-    return look_ahead(make_plan(recipe, settings.store, world), settings)
+    return look_ahead(make_plan(recipe, settings.store, world, settings.looked), settings)
 
 
 def look_ahead(plan: Plan, settings: Settings) -> Outlook:

@@ -7,8 +7,10 @@ from __future__ import annotations
 import os
 import shutil
 from contextlib import nullcontext, suppress
+from dataclasses import replace
 from pathlib import Path
 
+from imagebuild import fingerprint
 from imagebuild.build import installers, postmortem
 from imagebuild.build import plan as plans
 from imagebuild.build.explain import KICKSTART
@@ -27,7 +29,7 @@ from imagebuild.progress import Progress
 from imagebuild.recipe.model.recipe import Recipe
 from imagebuild.recipe.secrets import RealSecrets
 from imagebuild.schema.section import MIB
-from imagebuild.step import Prepared
+from imagebuild.step import ROOT_ARCHIVE, Prepared
 from imagebuild.store.runs import domain_name
 
 
@@ -52,7 +54,8 @@ def make(job: Job, prepared: Prepared, accelerator: Verdict) -> Path:
             shutil.move(job.work / name, folder / name)
         postmortem.copy_logs(job.logs, folder)
         times = MachineTimes(round(done.seconds, 1), round(done.seconds_to_installer, 1))
-        record = InstallationRecord(prepared.made_from, accelerator.accelerator, times)
+        identity = _identity(job, prepared) if prepared.identified else ""
+        record = InstallationRecord(prepared.made_from, accelerator.accelerator, times, identity)
         write_record(folder / RECORD, record)
         (folder / KICKSTART).write_text(job.plan.kickstart.text)
         how = "emulated" if accelerator.emulated else "KVM"
@@ -120,7 +123,21 @@ def _run(
         )
 
 
+def _identity(job: Job, prepared: Prepared) -> str:
+    """What the identifiers of the disks are derived from: all that decides about the installation.
+
+    So equal inputs have equal identifiers, and two disks that differ have different ones, unless only
+    operations make the difference.
+    """
+    made_from = {f"source {one.name}": one.sha256 for one in prepared.made_from if one.name == ROOT_ARCHIVE}
+    return job.settings.identity or fingerprint.of({"install": job.plan.install.fingerprint, **made_from})
+
+
 def _machine(job: Job, connection: hypervisor.Hypervisor, prepared: Prepared, accelerator: Verdict) -> InstallMachine:
+    boot = installers.of(job.recipe).boot(job.recipe)
+    if prepared.identified is not None:
+        named = prepared.identified(_identity(job, prepared))
+        boot = replace(boot, kernel_arguments=(*boot.kernel_arguments, *named))
     return install_machine(
         job.recipe,
         name=domain_name(job.run),
@@ -129,7 +146,7 @@ def _machine(job: Job, connection: hypervisor.Hypervisor, prepared: Prepared, ac
         tree=prepared.tree,
         folder=job.work,
         logs=job.logs,
-        boot=installers.of(job.recipe).boot(job.recipe),
+        boot=boot,
         sources=prepared.disks,
         description=job.settings.store.runs.described(job.run),
     )

@@ -26,3 +26,5 @@ class InstallationRecord:
     sources: tuple[UsedSource, ...]
     accelerator: Accelerator
     machine: MachineTimes
+    identity: str = ""
+    """What the identifiers of the disks were derived from; empty if they are random."""

@@ -90,6 +90,7 @@ def _content(plan: Plan, facts: Facts) -> dict[str, Any]:
             "ended": facts.ended.isoformat(timespec="seconds"),
             "accelerator": facts.installation.accelerator,
             "machine": asdict(facts.installation.machine),
+            "identity": facts.installation.identity,
         },
     }
 

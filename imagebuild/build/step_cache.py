@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from imagebuild.build import freshness
 from imagebuild.errors import HostError
@@ -29,6 +30,10 @@ class Settings:
     """Seconds after which packages are too old."""
     verify: bool | None = None
     """Whether images are verified; None leaves it to the recipe."""
+    identity: str = ""
+    """The SHA-256 from which the identifiers of the disks are derived, instead of the plan's."""
+    looked: Any = None
+    """What the recipe's installer would look up, such as the mirror."""
 
 
 class StepCache:

@@ -43,6 +43,7 @@ _COMMANDS = {
         "diff",
         "Show how the contents of image B differ from those of A: packages, files, accounts, units, sizes.",
     ),
+    "rebuild": ("rebuild", "Build the image of MANIFEST again, and show how the result differs from it, and why."),
     "sbom": (
         "sbom",
         "Write the software bill of materials of IMAGE: packages, licences, files that belong to no package.",

@@ -57,19 +57,31 @@ def _image(name: str, output: Path) -> Path:
 
 
 def described(
-    named: Sequence[NamedImage], *, store: Path | None, keys: Sequence[Key] = (), what: str, quiet: bool
+    named: Sequence[NamedImage],
+    *,
+    store: Path | None,
+    keys: Sequence[Key] = (),
+    what: str,
+    quiet: bool,
+    all_digests: bool = False,
 ) -> list[DescribedImage]:
     """Everything that is known about the images. Disks are read, all in one launch, only if there
-    is no inventory."""
+    is no inventory; with ``all_digests`` the contents of all files, too."""
     to_read = {one.images: one for one in named if one.beside is None or one.beside.inventory is None}
     read: dict[tuple[Path, ...], tuple[str, Inventory]] = {}
     if to_read:
-        read = _read(list(to_read), store, keys, what, quiet=quiet)
+        read = _read(list(to_read), store, keys, what, quiet=quiet, all_digests=all_digests)
     return [_described(one, *read.get(one.images, ("", None))) for one in named]
 
 
 def _read(
-    guests: list[tuple[Path, ...]], store: Path | None, keys: Sequence[Key], what: str, *, quiet: bool
+    guests: list[tuple[Path, ...]],
+    store: Path | None,
+    keys: Sequence[Key],
+    what: str,
+    *,
+    quiet: bool,
+    all_digests: bool,
 ) -> dict[tuple[Path, ...], tuple[str, Inventory]]:
     # What works on disks is imported only if a disk must be read.
     from imagebuild import scrub as scrubbing
@@ -84,7 +96,9 @@ def _read(
         reporter(as_json=False, quiet=quiet, live_only=True).step(guests[0][0].name, what) as progress,
     ):
         accel = accelerator.verdict(kept.probe_cache).accelerator
-        found = scrubbing.inventories(disks, accel=accel, scratch=scratch, progress=progress, keys=keys)
+        found = scrubbing.inventories(
+            disks, accel=accel, scratch=scratch, progress=progress, keys=keys, all_digests=all_digests
+        )
         progress.summary(", ".join(counted(len(one.files), "file") for one in found))
     formats = [one[0].format for one in disks]
     return {images: (fmt, one) for images, fmt, one in zip(guests, formats, found, strict=True)}

@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from imagebuild import events
-from imagebuild.cli import host_records, image_records, records, store_records, trust_records
+from imagebuild.cli import host_records, image_records, rebuild_records, records, store_records, trust_records
 from imagebuild.doctor import HostAbility, HostFinding
 from imagebuild.events import JsonLine
 from imagebuild.nightly.outcome import NightlyEnded
@@ -48,6 +48,7 @@ OUTPUTS: Mapping[str, Kinds] = {
     "plan": (records.BuildPlanned,),
     "prune": (*_STEPS, reports.TemplatesPruned),
     "publish": (*_STEPS, reports.ReleasePublished, reports.ReleasePlanned),
+    "rebuild": (*_STEPS, rebuild_records.RebuildPlanned, rebuild_records.ImageRebuilt),
     "rollback": (*_STEPS, reports.TemplateRolledBack),
     "sbom": (image_records.SbomWritten,),
     "scrub": (*_STEPS, events.Scrubbed),

@@ -110,7 +110,7 @@ def _carry_out(order: Order) -> int:
     )
     try:
         calls = [registry.call(*one) for one in order.operations]
-        if order.task == "inspect":
+        if order.task in ("inspect", "digest"):
             result = _inspect(order)
         elif order.task == "audit":
             result = runner.audit(open_guest, tell=_tell)
@@ -155,7 +155,7 @@ def _inspect(order: Order) -> CustomiseResult:
 
     def use(files: Files) -> None:
         _tell("listing the contents", 0.5)
-        Path(next(left)).write_bytes(packed(collect(files)))
+        Path(next(left)).write_bytes(packed(collect(files, all_digests=order.task == "digest")))
 
     _tell("starting the appliance", 0.0)
     together = [(order.disk, *order.more), *order.other_guests]

@@ -13,7 +13,7 @@ from imagebuild.guest import Key
 from imagebuild.image.disk_image import Format
 from imagebuild.schema.customised import OperationResult
 
-Task = Literal["customise", "differences", "audit", "inspect"]
+Task = Literal["customise", "differences", "audit", "inspect", "digest"]
 """Apply the operations; apply them and report the differences of texts; or only look: what scrubbing
 would find, or what is there."""
 

@@ -49,6 +49,8 @@ _CUSTOMIZE = (
         'cd "$1/etc/apt" && if [ -e sources.list.d/0000debian.sources ]; then'
         " rm -f sources.list; mv sources.list.d/0000debian.sources sources.list.d/debian.sources; fi"
     ),
+    # one key for everybody who installs from this archive; the installation makes others
+    'rm -f "$1"/etc/ssh/ssh_host_*_key "$1"/etc/ssh/ssh_host_*_key.pub',
     # these options are for this run, not for the resulting system
     'rm -f "$1/etc/apt/apt.conf.d/99mmdebstrap" "$1/etc/dpkg/dpkg.cfg.d/99mmdebstrap"',
 )
@@ -81,6 +83,8 @@ class Bootstrap:
     arch: str = "amd64"
     dpkg_options: tuple[str, ...] = ()
     """Options that apply while this root is built, and are not left in it."""
+    epoch: int | None = None
+    """SOURCE_DATE_EPOCH: no file is newer, in seconds since 1970; None for the time of the run."""
 
 
 def command(spec: Bootstrap, target: Path, sources: Path | None, keyring: Path, mode: str) -> list[str]:
@@ -97,6 +101,8 @@ def command(spec: Bootstrap, target: Path, sources: Path | None, keyring: Path, 
         '--aptopt=Acquire::Languages "none"',
         "--aptopt=Acquire::Retries 3",
     ]
+    if spec.mirror.dated:
+        argv.append('--aptopt=Acquire::Check-Valid-Until "false"')
     argv += [f"--dpkgopt={option}" for option in spec.dpkg_options]
     if spec.packages:
         argv.append(f"--include={','.join(spec.packages)}")
@@ -128,8 +134,11 @@ def make(spec: Bootstrap, target: Path, progress: Progress) -> None:
             sources.write_text(text)
             sources.chmod(0o644)
         argv = [*_own_mounts(), *command(spec, target, sources, mirrors.keyring(), mode)]
+        env = {"TMPDIR": str(scratch)}
+        if spec.epoch is not None:
+            env["SOURCE_DATE_EPOCH"] = str(spec.epoch)
         try:
-            run(argv, timeout=TIMEOUT, env={"TMPDIR": str(scratch)}, on_line=tell)
+            run(argv, timeout=TIMEOUT, env=env, on_line=tell)
         except CommandFailed as error:
             target.unlink(missing_ok=True)
             raise explain(error, spec) from error

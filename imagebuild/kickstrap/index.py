@@ -48,6 +48,15 @@ def newer(spec: PayloadSpec, there: Mapping[str, str]) -> dict[str, str]:
     return dict(sorted(found.items()))
 
 
+def offered_versions(spec: PayloadSpec, wanted: Mapping[str, str]) -> dict[str, set[str]]:
+    """All versions in which the mirror has the packages of ``wanted``; raises like :func:`newer`."""
+    found: dict[str, set[str]] = {}
+    for folder in folders(spec.mirror, spec.suite, spec.components, spec.arch):
+        for name, version in _versions(_index(folder), wanted):
+            found.setdefault(name, set()).add(version)
+    return found
+
+
 def names(folder: str, limits: fetch.Limits) -> set[str]:
     """The names of all packages in the index of ``folder``, and what they provide. Raises like
     :func:`newer`, and NotThere for a component that the mirror does not have.

@@ -7,7 +7,7 @@ payload            unless the VM fetches the packages itself
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from importlib import metadata
 from pathlib import Path
@@ -17,7 +17,7 @@ from imagebuild.errors import HostError
 from imagebuild.files import sha256
 from imagebuild.kickstart.check import ParsedKickstart, Supported
 from imagebuild.kickstart.render import LiveimgPayload, PackagesPayload, Payload
-from imagebuild.kickstrap import index, runtime
+from imagebuild.kickstrap import index, release_date, runtime
 from imagebuild.kickstrap import payload as archives
 from imagebuild.kickstrap.agent import supported as agent
 from imagebuild.kickstrap.agent.machine import TargetMachine
@@ -32,6 +32,7 @@ from imagebuild.progress import Progress
 from imagebuild.recipe.model.recipe import Recipe
 from imagebuild.schema.section import MIB
 from imagebuild.step import (
+    ROOT_ARCHIVE,
     TREE,
     Archive,
     Check,
@@ -53,7 +54,10 @@ PROVES_PACKAGES = True
 HAS_PAYLOADS = True
 PAYLOAD_URL = "file:///run/kickstrap/payload"
 """Where the installer's init provides the disk with the root archive."""
-PAYLOAD_CODE = (*(f"kickstrap/{name}.py" for name in ("payload", "bootstrap", "mirror")), "customise/linux/dpkg.py")
+PAYLOAD_CODE = (
+    *(f"kickstrap/{name}.py" for name in ("payload", "archive_times", "bootstrap", "mirror")),
+    "customise/linux/dpkg.py",
+)
 """The code that determines the result of the step; a test compares it with the imports."""
 _KERNEL, _INITRD, _INSTALL_IMAGE = "images/pxeboot/vmlinuz", "images/pxeboot/initrd.img", "images/install.img"
 """Files of an install tree."""
@@ -91,6 +95,11 @@ class KickstrapPreparation:
         return {
             "installer": self.tree.fingerprint,
             "payload": self.payload.fingerprint if self.payload else "in the VM",
+            **(
+                {"SSH host keys": "made by the installer"}
+                if self.payload and not _without_host_keys(self.recipe)
+                else {}
+            ),
         }
 
     def make(self, entries: Entries, start: Start) -> Callable[[], Prepared]:
@@ -105,18 +114,20 @@ class KickstrapPreparation:
             UsedSource("installer's kernel", sha256(tree / _KERNEL)),
             UsedSource("installer's initrd", sha256(tree / _INITRD)),
         ]
-        disks, room = [SourceDisk(tree / _INSTALL_IMAGE, "stage2")], 0
+        disks, room, epoch = [SourceDisk(tree / _INSTALL_IMAGE, "stage2")], 0, 0
         payload: Payload
         if entry is None:
             payload = packages_payload(self.recipe, self.mirror)
         else:
             archive = archives.read(entry)
             payload = LiveimgPayload(PAYLOAD_URL, archive.sha256)
+            epoch = archive.epoch
             disks.append(SourceDisk(archive.path, "payload"))
-            sources.append(UsedSource("root archive", archive.sha256, self.mirror.main))
+            sources.append(UsedSource(ROOT_ARCHIVE, archive.sha256, self.mirror.main))
             # a file system needs some 5 % for itself
             room = int(archive.path.stat().st_size * 1.05) + 64 * MIB
-        return Prepared(tree, tuple(disks), lambda _: payload, tuple(sources), room=room)
+        identified = partial(runtime.identity_arguments, epoch=epoch)
+        return Prepared(tree, tuple(disks), lambda _: payload, tuple(sources), room=room, identified=identified)
 
     def _tree(self, entries: Entries) -> Path:
         if found := entries.find(self.tree):
@@ -138,7 +149,9 @@ class KickstrapPreparation:
             return None
 
         def fill(folder: Path, progress: Progress) -> str:
-            result = archives.build(self.payload_spec, folder, progress)
+            spec = self.payload_spec
+            dated = replace(spec, epoch=release_date.newest(spec.mirror, spec.suite))
+            result = archives.build(dated, folder, progress)
             return f"root archive, {counted(len(result.packages), 'package')}"
 
         return entries.make(self.payload, fill)
@@ -211,7 +224,14 @@ def packages(recipe: Recipe) -> MirrorPackages:
 
 def boot(recipe: Recipe) -> Boot:
     """Boot with BIOS, even to install for UEFI: kickstrap's kernel has no UEFI entry point."""
-    return Boot(runtime.kernel_arguments(recipe.machine.firmware))
+    return Boot(runtime.kernel_arguments(recipe.machine.firmware, host_keys=not _without_host_keys(recipe)))
+
+
+def _without_host_keys(recipe: Recipe) -> bool:
+    """Whether an operation removes the SSH host keys anyway: making them takes seconds if the VM is
+    emulated.
+    """
+    return any(call.name == "remove-ssh-host-keys" for call in recipe.all_operations)
 
 
 def disks(recipe: Recipe, folder: Path) -> tuple[SourceDisk, ...]:

@@ -30,12 +30,15 @@ class Mirror:
     """A Debian mirror; ``Mirror()`` leaves the choice to mmdebstrap.
 
     ``main`` and ``security`` are the URIs of the archives, without a slash at the end;
-    ``updates`` says whether ``main`` is known to carry the suite ``<release>-updates``.
+    ``updates`` says whether ``main`` is known to carry the suite ``<release>-updates``. A mirror that
+    is ``dated`` has the state of an earlier day, so its Release files have expired; their signatures
+    are checked all the same.
     """
 
     main: str | None = None
     security: str | None = None
     updates: bool = False
+    dated: bool = False
 
     def sources(self, suite: str, components: Sequence[str]) -> str | None:
         """The deb822 text of ``debian.sources`` for a guest of ``suite``; None without a mirror."""

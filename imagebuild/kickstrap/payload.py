@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import tarfile
+import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING
 from imagebuild import files
 from imagebuild.customise.linux import dpkg
 from imagebuild.errors import ImageBuildError
-from imagebuild.kickstrap import bootstrap
+from imagebuild.kickstrap import archive_times, bootstrap
 from imagebuild.kickstrap.mirror import Mirror
 
 if TYPE_CHECKING:
@@ -35,7 +36,8 @@ class PayloadSpec:
 
     ``core`` (no --nocore) adds Debian's standard system, priority important, to the required
     packages; ``weak_dependencies`` (no --exclude-weakdeps) adds recommended packages. The agent
-    does the same in the VM.
+    does the same in the VM. ``epoch`` is the mirror's date in seconds since 1970; if it is not known,
+    files that packages make when they are installed may differ from run to run.
     """
 
     suite: str
@@ -46,17 +48,19 @@ class PayloadSpec:
     core: bool = False
     weak_dependencies: bool = False
     arch: str = "x86_64"
+    epoch: int | None = None
 
 
 @dataclass(frozen=True)
 class PayloadResult:
     """The archive, its SHA-256, and its packages. Its size is a multiple of 512 bytes, like a
-    disk's.
+    disk's. ``epoch`` is the time of its newest file; 0 if that is the time of the run.
     """
 
     path: Path
     sha256: str
     packages: dict[str, str]
+    epoch: int = 0
 
 
 def build(spec: PayloadSpec, into: Path, progress: Progress) -> PayloadResult:
@@ -68,6 +72,7 @@ def build(spec: PayloadSpec, into: Path, progress: Progress) -> PayloadResult:
     """
     into.mkdir(parents=True, exist_ok=True)
     archive = into / "root.tar"
+    written = int(time.time()) if spec.epoch is None else spec.epoch
     bootstrap.make(
         bootstrap.Bootstrap(
             suite=spec.suite,
@@ -77,15 +82,17 @@ def build(spec: PayloadSpec, into: Path, progress: Progress) -> PayloadResult:
             recommends=spec.weak_dependencies,
             packages=(*spec.packages, *(f"{name}-" for name in spec.excluded)),
             arch=ARCHITECTURES[spec.arch],
+            epoch=written,
         ),
         archive,
         progress,
     )
     progress.update("computing the archive's checksum", 0.95)
     packages = installed(archive)
+    epoch = archive_times.settle(archive, written)
     pad(archive)
     archive.chmod(0o644)
-    result = PayloadResult(archive, files.sha256(archive), packages)
+    result = PayloadResult(archive, files.sha256(archive), packages, 0 if epoch == written else epoch)
     files.write_record(into / "payload.json", replace(result, path=Path(archive.name)))
     return result
 

@@ -59,11 +59,19 @@ emulation.
 """
 
 
-def kernel_arguments(firmware: str) -> tuple[str, ...]:
+def kernel_arguments(firmware: str, *, host_keys: bool = True) -> tuple[str, ...]:
     """Arguments for the tree's kernel for a guest with this firmware, for which the agent prepares
-    the disks.
+    the disks; ``host_keys`` makes it create the SSH host keys that a root archive lacks.
     """
-    return KERNEL_ARGS if firmware == "bios" else (*KERNEL_ARGS, f"kickstrap.firmware={firmware}")
+    named = () if firmware == "bios" else (f"kickstrap.firmware={firmware}",)
+    return (*KERNEL_ARGS, *named, *(() if host_keys else ("kickstrap.ssh_host_keys=no",)))
+
+
+def identity_arguments(identity: str, epoch: int) -> tuple[str, ...]:
+    """Arguments with which the agent derives the identifiers of disks from ``identity``, a SHA-256, and
+    gives ``epoch`` to its tools; 0 for none.
+    """
+    return (f"kickstrap.identity={identity}", *((f"kickstrap.epoch={epoch}",) if epoch else ()))
 
 
 _APPLETS = (

@@ -26,9 +26,10 @@ def inventories(
     scratch: Path | None = None,
     progress: Progress = SILENT,
     keys: Sequence[Key] = (),
+    all_digests: bool = False,
 ) -> list[Inventory]:
     """The inventory of each guest, given as the images of its disks; an image must not be given
-    twice. Nothing is changed.
+    twice. Nothing is changed. With ``all_digests`` every file is read, also those with secrets.
 
     It takes one launch of libguestfs's appliance for all guests. Work files are in ``scratch``, or
     in the system's temporary folder. Raises UsageError, HostError or GuestError.
@@ -51,7 +52,7 @@ def inventories(
                 more=more,
                 network=False,
                 progress=progress,
-                task="inspect",
+                task="digest" if all_digests else "inspect",
                 keys=keys,
                 inventories=made,
                 other_guests=others,

@@ -87,6 +87,12 @@ def test_a_later_version_in_any_suite_is_newer(local: LocalMirror) -> None:
     assert index.newer(local.spec, THERE) == {"libc6": "2.41-12+deb13u1", "tree": "2.2.1-1+deb13u1"}
 
 
+def test_all_versions_that_are_offered(local: LocalMirror) -> None:
+    local.offer("security", "trixie-security", {"vim": "2:9.1.1230-2+deb13u1", "other": "9"})
+    found = index.offered_versions(local.spec, {"vim": "2:9.1.1230-2", "nowhere": "1"})
+    assert found == {"vim": {"2:9.1.1230-2", "2:9.1.1230-2+deb13u1"}}
+
+
 def test_a_mirror_that_cannot_be_queried_is_reported(local: LocalMirror) -> None:
     with pytest.raises(HostError, match="cannot query the mirror that mmdebstrap chooses"):
         index.newer(PayloadSpec("trixie", Mirror()), THERE)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from imagebuild.anaconda.source import File, FoundSource
+from imagebuild.build import installers
 from imagebuild.build import plan as plans
 from imagebuild.build.engine import Outlook, look_ahead
 from imagebuild.build.plan import Plan
@@ -70,6 +71,15 @@ def changed(before: Plan, after: Plan) -> set[str]:
 def test_an_edit_changes_only_the_steps_that_it_affects(tmp_path: Path, old: str, new: str, steps: set[str]) -> None:
     assert old in BASE
     assert changed(planned(tmp_path), planned(tmp_path, BASE.replace(old, new))) == steps
+
+
+def test_host_keys_are_made_unless_they_are_removed(tmp_path: Path) -> None:
+    made = planned(tmp_path)
+    removed = planned(tmp_path, BASE.replace("[reset-machine-id, ", "[reset-machine-id, remove-ssh-host-keys, "))
+    assert made.install.inputs["SSH host keys"] == "made by the installer"
+    assert "SSH host keys" not in removed.install.inputs
+    arguments = [installers.of(plan.recipe).boot(plan.recipe).kernel_arguments for plan in (made, removed)]
+    assert ["kickstrap.ssh_host_keys=no" in one for one in arguments] == [False, True]
 
 
 def test_the_mirror_and_the_tools_are_inputs(tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ def settings(tmp_path: Path) -> Settings:
 def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Recipe:
     """A recipe, on a host where only the steps themselves are needed."""
 
-    def make_plan(recipe: Recipe, _store: Store, _world: object = None) -> Plan:
+    def make_plan(recipe: Recipe, _store: Store, *_: object) -> Plan:
         return plans.make(recipe, MIRROR, tools=TOOLS, secret_key=b"k" * 32)
 
     monkeypatch.setattr(engine, "make_plan", make_plan)

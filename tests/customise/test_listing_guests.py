@@ -66,14 +66,21 @@ def test_copies_of_one_guest_in_one_launch(
     launch = Session.launch
     monkeypatch.setattr(Session, "launch", lambda self: (launches.append(self.disks), launch(self)))
     found: list[Inventory] = []
+    read: list[Inventory] = []
 
     def use(disk: GuestDisk) -> None:
         found.append(collect(disk))
+        read.append(collect(disk, all_digests=True))
 
     guests.each([[one] for one in copies], "raw", use, accel="tcg", tmpdir=tmp_path)
     assert launches == [copies]
     assert [[account.name for account in one.accounts] for one in found] == [["root"], ["eve", "root"]]
     assert [[file.path for file in one.privileged] for one in found] == [[], ["/capable"]]
+    for one in read:
+        contents = {file.path: file.sha256 for file in one.files if file.kind == "f"}
+        assert contents["/srv/a  b\nc"] == hashlib.sha256(b"abc").hexdigest()
+        assert "" not in contents.values()
+    assert read[0] != read[1]
     for one in found:
         assert one.installed == (PackageRecord("a", "1", "", "a", "1", licences=("Expat",)),)
         digests = {file.path: file.sha256 for file in one.unowned or ()}

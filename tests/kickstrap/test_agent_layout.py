@@ -243,15 +243,19 @@ def test_sfdisk_scripts() -> None:
         Placed(Partition("/boot", kind="linux"), 0, 1, 1, 10),
         Placed(Partition("pv.1", kind="lvm"), 0, 2, 11, 20),
     ]
-    assert layout.sfdisk_script(placed, "msdos", "/boot").splitlines() == [
+    uuids = [f"1234abc{number}-0c1e-4a6d-9f0e-6d1f3c1b2a3d" for number in range(3)]
+    assert layout.sfdisk_script(placed, "msdos", "/boot", uuids).splitlines() == [
         "label: dos",
+        "label-id: 0x1234abc0",
         "unit: sectors",
         "",
         "start=2048, size=20480, type=83, bootable",
         "start=22528, size=40960, type=8e",
     ]
-    assert layout.sfdisk_script(placed, "gpt", "/boot").splitlines()[0] == "label: gpt"
-    assert "bootable" not in layout.sfdisk_script(placed, "gpt", "/boot")
+    gpt = layout.sfdisk_script(placed, "gpt", "/boot", uuids).splitlines()
+    assert gpt[:2] == ["label: gpt", f"label-id: {uuids[0]}"]
+    assert gpt[4].endswith(f", uuid={uuids[1]}")
+    assert not any("bootable" in line for line in gpt)
 
 
 # autopart and reqpart

@@ -17,6 +17,7 @@ from imagebuild.kickstrap.agent import btrfs, devices, filesystems, layout, lvm,
 from imagebuild.kickstrap.agent.command import CommandRunner
 from imagebuild.kickstrap.agent.disks import Array, Btrfs, FileSystem, LogicalVolume, Partition, Storage
 from imagebuild.kickstrap.agent.errors import InstallError
+from imagebuild.kickstrap.agent.identity import DiskIdentity
 from imagebuild.kickstrap.agent.machine import TargetMachine
 from imagebuild.kickstrap.agent.target import Target
 
@@ -35,14 +36,21 @@ def partition_table(path: Path) -> dict[str, Any]:
     return table
 
 
+def uuids(partitions: int) -> list[str]:
+    """Those of a label and of its partitions."""
+    same = DiskIdentity("5e" * 32)
+    return [same.uuid(number) for number in range(partitions + 1)]
+
+
 @pytest.mark.seconds
 def test_sfdisk_makes_the_partitions(tmp_path: Path) -> None:
     path = image(tmp_path)
     machine = TargetMachine((devices.disk_size(str(path)),))
     placed = layout.place(Storage((Partition("/boot", 10), Partition("/", 20, grow=True))), machine)
-    CommandRunner(lambda _: None).run(["sfdisk", path], input=layout.sfdisk_script(placed, "msdos", "/boot"))
+    CommandRunner(lambda _: None).run(["sfdisk", path], input=layout.sfdisk_script(placed, "msdos", "/boot", uuids(2)))
     listed = partition_table(path)
     assert listed["label"] == "dos"
+    assert listed["id"] == f"0x{uuids(2)[0][:8]}"
     assert [(p["start"], p["size"], p["type"], p.get("bootable", False)) for p in listed["partitions"]] == [
         (2048, 10 * 2048, "83", True),
         (11 * 2048, 53 * 2048, "83", False),
@@ -54,9 +62,10 @@ def test_sfdisk_makes_a_gpt_of_every_kind(tmp_path: Path) -> None:
     kinds = ("biosboot", "esp", "linux", "swap", "lvm", "raid")
     wanted = Storage(tuple(Partition(kind, 2, kind=kind) for kind in kinds), label="gpt")
     placed = layout.place(wanted, TargetMachine((64,)))
-    CommandRunner(lambda _: None).run(["sfdisk", path], input=layout.sfdisk_script(placed, "gpt", "linux"))
+    CommandRunner(lambda _: None).run(["sfdisk", path], input=layout.sfdisk_script(placed, "gpt", "linux", uuids(6)))
     listed = partition_table(path)
     assert listed["label"] == "gpt"
+    assert [listed["id"], *(p["uuid"] for p in listed["partitions"])] == [one.upper() for one in uuids(6)]
     # the GUIDs of the UEFI specification and of systemd's Discoverable Partitions Specification
     assert [p["type"] for p in listed["partitions"]] == [
         "21686148-6449-6E6F-744E-656564454649",
@@ -98,22 +107,26 @@ def test_ext4_is_readable_by_older_hosts_and_fully_initialised(tmp_path: Path) -
     commands = CommandRunner(lambda _: None)
     uuid = "3f1f2a52-0c1e-4a6d-9f0e-6d1f3c1b2a3d"
     file_system = FileSystem("/", label="root")
-    commands.run(filesystems.mkfs_command(file_system, str(path), uuid, filesystems.readable_features(commands)))
+    features, hashes = filesystems.readable_features(commands), "f8c9e1c6-3b1f-4f0e-8d25-2f1b0c9d7e6a"
+    commands.run(filesystems.mkfs_command(file_system, str(path), uuid, features, hashes))
     about = subprocess.check_output(["dumpe2fs", "-h", path], env=SBIN, text=True, stderr=subprocess.DEVNULL)
     assert uuid in about
     assert "root" in about
+    assert "Directory Hash Seed:      f8c9e1c6-3b1f-4f0e-8d25-2f1b0c9d7e6a" in about
     assert "orphan_file" not in about
     assert "metadata_csum_seed" not in about
 
 
 def test_an_array_is_created_from_empty_members() -> None:
     mirror = Array("/boot", "boot", 1, ("raid.1", "raid.2"))
-    assert raid.create_command(mirror, ["/dev/vda1", "/dev/vdb1"]) == [
+    uuid = "3f1f2a52-0c1e-4a6d-9f0e-6d1f3c1b2a3d"
+    assert raid.create_command(mirror, ["/dev/vda1", "/dev/vdb1"], uuid) == [
         "mdadm", "--create", "/dev/md/boot", "--run", "--quiet", "--auto=yes", "--metadata=1.2", "--data-offset=1024",
-        "--level=1", "--raid-devices=2", "--homehost=any", "--name=boot", "--assume-clean", "/dev/vda1", "/dev/vdb1",
+        "--level=1", "--raid-devices=2", "--homehost=any", "--name=boot", f"--uuid={uuid}", "--assume-clean",
+        "/dev/vda1", "/dev/vdb1",
     ]  # fmt: skip
-    assert "--metadata=1.0" in raid.create_command(mirror._replace(kind="esp"), ["/dev/vda1", "/dev/vdb1"])
-    assert "--assume-clean" not in raid.create_command(mirror._replace(level=0), ["/dev/vda1", "/dev/vdb1"])
+    assert "--metadata=1.0" in raid.create_command(mirror._replace(kind="esp"), ["/dev/vda1", "/dev/vdb1"], uuid)
+    assert "--assume-clean" not in raid.create_command(mirror._replace(level=0), ["/dev/vda1", "/dev/vdb1"], uuid)
 
 
 def test_the_initramfs_gets_a_second_archive(tmp_path: Path) -> None:

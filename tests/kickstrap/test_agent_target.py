@@ -290,3 +290,18 @@ def test_a_link_is_replaced_and_not_followed(target: Target, tmp_path: Path) -> 
     target.write("/etc/resolv.conf", "mine")
     assert outside.read_text() == "untouched"
     assert target.read("/etc/resolv.conf") == "mine"
+
+
+def test_host_keys_are_made_for_a_server(tmp_path: Path) -> None:
+    program = tmp_path / "bin" / "ssh-keygen"  # the real one would make keys of this host
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/argv\n')
+    program.chmod(0o755)
+    path = {"PATH": f"{program.parent}:/usr/bin:/bin"}
+    target = Target(tmp_path / "root", CommandRunner(lambda _: None, environment=path))
+    accounts.make_host_keys(target)
+    assert not (tmp_path / "argv").exists()
+    for name in ("/usr/sbin/sshd", "/usr/bin/ssh-keygen"):
+        target.write(name, "")
+    accounts.make_host_keys(target)
+    assert (tmp_path / "argv").read_text() == "-A\n"

@@ -50,6 +50,17 @@ def test_the_command_line() -> None:
     assert "--keyring=/keys.gpg" in argv
 
 
+def test_a_dated_mirror_may_have_expired_but_must_be_signed() -> None:
+    dated = Bootstrap("trixie", Mirror("http://mirror.example/debian", dated=True))
+    plain = Bootstrap("trixie", Mirror("http://mirror.example/debian"))
+    lines = [
+        bootstrap.command(spec, Path("/store/root.tar"), Path("/s/debian.sources"), Path("/keys.gpg"), "root")
+        for spec in (dated, plain)
+    ]
+    assert [word for word in lines[0] if word not in lines[1]] == ['--aptopt=Acquire::Check-Valid-Until "false"']
+    assert "--keyring=/keys.gpg" in lines[0]
+
+
 def test_without_a_mirror_none_is_named() -> None:
     argv = bootstrap.command(Bootstrap("trixie"), Path("/store/root.tar"), None, Path("/keys.gpg"), "root")
     assert argv[-2:] == ["trixie", "/store/root.tar"]

@@ -35,20 +35,23 @@ _LISTENS = re.compile(
 )
 
 
-def collect(files: Files, packages: Mapping[str, str] | None = None) -> Inventory:
-    """The inventory of the guest. ``packages`` are its packages, if they are known already.
+def collect(files: Files, packages: Mapping[str, str] | None = None, *, all_digests: bool = False) -> Inventory:
+    """The inventory of the guest. ``packages`` are its packages, if they are known already. With
+    ``all_digests`` every file is read: nobody else may get such an inventory, see ``survey``.
 
     Raises GuestError if the appliance cannot list the guest's files.
     """
-    return _Collector(files).inventory(packages)
+    return _Collector(files, all_digests=all_digests).inventory(packages)
 
 
 class _Collector:
     """Reads files of a guest whose paths are all known."""
 
-    def __init__(self, files: Files) -> None:
+    def __init__(self, files: Files, *, all_digests: bool) -> None:
         self._files = files
         self._survey = survey.parsed(files.appliance_output(survey.SCRIPT))
+        if all_digests:
+            self._survey = survey.with_digests(self._survey, files.appliance_output(survey.DIGESTS))
         self._listing = Listing(self._survey.files)
 
     def inventory(self, packages: Mapping[str, str] | None) -> Inventory:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from imagebuild.contents.inventory import FileRecord
@@ -31,6 +31,8 @@ SCRIPT = (
     rf"find -P . -mindepth 1 -printf '{_RECORD}'"
 )
 """Its parameter is the folder where the guest is mounted."""
+DIGESTS = 'exec 2>/dev/null; cd "$1" || exit 0; find -P . -type f -print0 | xargs -0 -r sha256sum -z --'
+"""The digests of all files, a script of its own: if the output of a script is large, it runs twice."""
 _CAPABILITY = re.compile(rb"^# file: (.*)\nsecurity\.capability=0x([0-9a-f]+)$", re.MULTILINE)
 _OCTAL = re.compile(rb"\\([0-7]{3})")
 _NUMBER = re.compile(r"^/sys/class/block/([^/]+)/(start|partition):(\d+)$", re.MULTILINE)
@@ -61,7 +63,7 @@ def parsed(output: bytes) -> Survey:
         devices = json.loads(blocks.decode("utf-8", "surrogateescape") or "{}").get("blockdevices", [])
     except (ValueError, AttributeError) as error:
         raise GuestError("the appliance cannot list the guest's files and disks") from error
-    digests = {_path(name): digest.decode() for digest, _, name in (one.partition(b"  ") for one in fields[4:end])}
+    digests = _digests(fields[4:end])
     capabilities = {_path(_unescaped(name)): value.decode() for name, value in _CAPABILITY.findall(attributes)}
     files, occupied = _files(fields[end + 1 :], capabilities, digests)
     return Survey(
@@ -71,6 +73,16 @@ def parsed(output: bytes) -> Survey:
         disks(listed.decode()),
         {(name, what): int(value) for name, what, value in _NUMBER.findall(numbers.decode())},
     )
+
+
+def with_digests(found: Survey, output: bytes) -> Survey:
+    """The survey with the digests in the output of ``DIGESTS``."""
+    digests = _digests(output.split(b"\0")[:-1])
+    return replace(found, files=tuple(one._replace(sha256=digests.get(one.path, one.sha256)) for one in found.files))
+
+
+def _digests(lines: list[bytes]) -> dict[str, str]:
+    return {_path(name): digest.decode() for digest, _, name in (one.partition(b"  ") for one in lines)}
 
 
 def _files(

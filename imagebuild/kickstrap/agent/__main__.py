@@ -36,13 +36,15 @@ def main(argv: list[str]) -> None:
 
 def _install(kickstart: Path, console: EventConsole) -> None:
     # Imported late: these take a second under emulation, and the host waits for the first event.
-    from . import plan
+    from . import identity, plan
     from .command import CommandRunner
     from .install import Installation
     from .kickstart import read
 
     text = kickstart.read_text(encoding="utf-8")
-    Installation(plan.make(read(text)), console, CommandRunner(console.log)).run()
+    machine = identity.given(Path("/proc/cmdline").read_text(encoding="ascii", errors="replace"))
+    commands = CommandRunner(console.log, environment=machine.environment)
+    Installation(plan.make(read(text)), console, commands, identity=machine).run()
 
 
 def _explain(console: EventConsole, error: BaseException) -> None:

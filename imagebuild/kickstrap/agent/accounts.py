@@ -59,6 +59,12 @@ def configure(target: Target, plan: InstallPlan) -> None:
         add_keys(target, name, [key for owner, key in plan.ssh_keys if owner == name])
 
 
+def make_host_keys(target: Target) -> None:
+    """Make the SSH host keys that are missing: a root archive has none, since others have it too."""
+    if target.has("/usr/sbin/sshd") and target.has("/usr/bin/ssh-keygen"):
+        target.commands.run(["ssh-keygen", "-A"])
+
+
 def add_groups(target: Target, groups: Sequence[UserGroup], users: Sequence[PlannedUser]) -> None:
     """Add the requested groups, and those of users that the target lacks, as Anaconda does."""
     known = {line.partition(":")[0] for line in target.read("/etc/group").splitlines()}

@@ -32,13 +32,17 @@ class Result(NamedTuple):
 class CommandRunner:
     """Runs tools and logs every line of their output. With ``root`` they run chrooted there."""
 
-    def __init__(self, log: Callable[[str], None], root: Path | None = None) -> None:
+    def __init__(
+        self, log: Callable[[str], None], root: Path | None = None, environment: Mapping[str, str] | None = None
+    ) -> None:
+        """``environment`` has variables for every tool."""
         self.log = log
         self.root = root
+        self._environment = {**ENVIRONMENT, **(environment or {})}
 
     def inside(self, root: Path) -> CommandRunner:
         """The same runner, chrooted to ``root``."""
-        return CommandRunner(self.log, root)
+        return CommandRunner(self.log, root, self._environment)
 
     def run(
         self,
@@ -101,7 +105,7 @@ class CommandRunner:
                 stdin=stdin,
                 stdout=stdout or subprocess.PIPE,
                 stderr=subprocess.STDOUT,
-                env={**ENVIRONMENT, **(env or {})},
+                env={**self._environment, **(env or {})},
                 start_new_session=True,
             )
         except OSError as error:

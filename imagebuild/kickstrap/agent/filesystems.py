@@ -25,8 +25,13 @@ class Mounted(NamedTuple):
     uuid: str
 
 
-def mkfs_command(file_system: FileSystem, device: str, uuid: str, ext4_features: str = "") -> list[str]:
-    """The command that creates a file system; everything is initialised now, not in each clone."""
+def mkfs_command(
+    file_system: FileSystem, device: str, uuid: str, ext4_features: str = "", hash_seed: str = ""
+) -> list[str]:
+    """The command that creates a file system; everything is initialised now, not in each clone.
+
+    ``hash_seed`` is a UUID that determines in which order ext4 stores the names in a folder.
+    """
     label = file_system.label
     named = ["-L", label] if label else []
     match file_system.fstype:
@@ -40,7 +45,7 @@ def mkfs_command(file_system: FileSystem, device: str, uuid: str, ext4_features:
         case "swap":
             return ["mkswap", "-U", uuid, *named, device]
     features = ["-O", ext4_features] if ext4_features else []
-    initialised = "lazy_itable_init=0,lazy_journal_init=0"
+    initialised = "lazy_itable_init=0,lazy_journal_init=0" + (f",hash_seed={hash_seed}" if hash_seed else "")
     return ["mkfs.ext4", "-q", "-F", "-U", uuid, "-E", initialised, *features, *named, device]
 
 

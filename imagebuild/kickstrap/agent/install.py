@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from . import accounts, bootloader, network, packages, payload, scripts, storage, system
+from .identity import RANDOM
 from .plan import Liveimg
 from .target import Target
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
     from .command import CommandRunner
     from .console import EventConsole
+    from .identity import DiskIdentity
     from .plan import InstallPlan
 
 SYSROOT = Path("/mnt/sysimage")
@@ -31,13 +33,21 @@ class Stage(NamedTuple):
 class Installation:
     """Performs the installation of a plan."""
 
-    def __init__(self, plan: InstallPlan, console: EventConsole, commands: CommandRunner, root: Path = SYSROOT) -> None:
+    def __init__(
+        self,
+        plan: InstallPlan,
+        console: EventConsole,
+        commands: CommandRunner,
+        root: Path = SYSROOT,
+        identity: DiskIdentity = RANDOM,
+    ) -> None:
         self._plan = plan
         self._console = console
         self._commands = commands
         self._root = root
         self._target = Target(root, commands.inside(root))
-        self._disks = storage.TargetDisks(commands, plan.storage, root)
+        self._disks = storage.TargetDisks(commands, plan.storage, root, identity)
+        self._identity = identity
         self._percent = 0
 
     def steps(self) -> list[Stage]:
@@ -90,6 +100,8 @@ class Installation:
         self._disks.describe(self._target)
         network.configure(self._target, self._plan.interfaces)
         accounts.configure(self._target, self._plan)
+        if self._identity.host_keys:
+            accounts.make_host_keys(self._target)
 
     def _bootloader(self) -> None:
         bootloader.install(self._target, self._plan.bootloader, self._disks.start, self._disks.boot_disks)

@@ -153,15 +153,20 @@ def grown(wanted: Sequence[tuple[int, bool, int]], most: int) -> list[int]:
     return result
 
 
-def sfdisk_script(placed: Sequence[Placed], label: str, active: str) -> str:
+def sfdisk_script(placed: Sequence[Placed], label: str, active: str, uuids: Sequence[str]) -> str:
     """Input for sfdisk(8) for one disk; on a DOS label the partition called ``active`` is marked
     bootable.
+
+    ``uuids`` identify the label, and then each partition. A DOS label has a signature of eight
+    digits, which identifies its partitions too.
     """
-    lines = [f"label: {'gpt' if label == 'gpt' else 'dos'}", "unit: sectors", ""]
-    for one in placed:
+    signature = uuids[0] if label == "gpt" else f"0x{uuids[0][:8]}"
+    lines = [f"label: {'gpt' if label == 'gpt' else 'dos'}", f"label-id: {signature}", "unit: sectors", ""]
+    for one, uuid in zip(placed, uuids[1:], strict=True):
         boot = ", bootable" if label == "msdos" and one.partition.name == active else ""
         kind = _TYPES[label][one.partition.kind]
-        lines.append(f"start={one.start * 2048}, size={one.size * 2048}, type={kind}{boot}")
+        named = f", uuid={uuid}" if label == "gpt" else ""
+        lines.append(f"start={one.start * 2048}, size={one.size * 2048}, type={kind}{boot}{named}")
     return "\n".join(lines) + "\n"
 
 

@@ -12,13 +12,14 @@ if TYPE_CHECKING:
 
     from .command import CommandRunner
     from .disks import Array
+    from .identity import DiskIdentity
     from .target import Target
 
 CONFIGURATION = "/etc/mdadm/mdadm.conf"
 """Debian's path; the initramfs contains a copy."""
 
 
-def create_command(array: Array, members: Sequence[str]) -> list[str]:
+def create_command(array: Array, members: Sequence[str], uuid: str) -> list[str]:
     """The command that creates an array. New members are equal, so no initial resync is needed,
     which would fill the image.
     """
@@ -29,7 +30,8 @@ def create_command(array: Array, members: Sequence[str]) -> list[str]:
     agreed = ["--assume-clean"] if array.level == 1 else []
     return [
         "mdadm", "--create", node(array), "--run", "--quiet", "--auto=yes", *where, f"--level={array.level}",
-        f"--raid-devices={len(members)}", "--homehost=any", f"--name={array.device}", *agreed, *members,
+        f"--raid-devices={len(members)}", "--homehost=any", f"--name={array.device}", f"--uuid={uuid}", *agreed,
+        *members,
     ]  # fmt: skip
 
 
@@ -37,11 +39,13 @@ def node(array: Array) -> str:
     return f"/dev/md/{array.device}"
 
 
-def make(commands: CommandRunner, arrays: Sequence[Array], devices: dict[str, str]) -> None:
+def make(commands: CommandRunner, arrays: Sequence[Array], devices: dict[str, str], identity: DiskIdentity) -> None:
     """Create the arrays on ``devices`` (name to device); they are added to it."""
     for array in arrays:
         commands.run(["modprobe", "-q", f"raid{array.level}"], check=False)
-        commands.run(create_command(array, [devices[name] for name in array.members]))
+        commands.run(
+            create_command(array, [devices[name] for name in array.members], identity.uuid("array", array.name))
+        )
         devices[array.name] = node(array)
 
 

@@ -11,12 +11,14 @@ from . import autopart, btrfs, devices, filesystems, firmware, layout, lvm, raid
 from .disks import mount_order
 from .errors import InstallError
 from .filesystems import Mounted
+from .identity import RANDOM
 from .machine import TargetMachine
 from .machine import firmware as named_firmware
 
 if TYPE_CHECKING:
     from .command import CommandRunner
     from .disks import Storage
+    from .identity import DiskIdentity
     from .layout import Placed
     from .target import Target
 
@@ -24,7 +26,8 @@ if TYPE_CHECKING:
 class TargetDisks:
     """The disks of one installation. ``prepare`` only inspects them; other methods change them."""
 
-    def __init__(self, commands: CommandRunner, wanted: Storage, root: Path) -> None:
+    def __init__(self, commands: CommandRunner, wanted: Storage, root: Path, identity: DiskIdentity = RANDOM) -> None:
+        self._identity = identity
         self._commands = commands
         self._wanted = wanted
         self._root = root
@@ -53,7 +56,7 @@ class TargetDisks:
         wanted, commands = self._wanted, self._commands
         self._partition()
         if wanted.arrays:
-            raid.make(commands, wanted.arrays, self._devices)
+            raid.make(commands, wanted.arrays, self._devices, self._identity)
         if wanted.groups:
             lvm.make(commands, wanted.groups, wanted.volumes, self._devices)
         self._format()
@@ -66,7 +69,8 @@ class TargetDisks:
             mine = [one for one in self._placed if one.disk == number]
             if not mine:
                 continue
-            script = layout.sfdisk_script(mine, self._wanted.label, boot)
+            named = (f"disk {number + 1}", *(f"disk {number + 1} partition {one.number}" for one in mine))
+            script = layout.sfdisk_script(mine, self._wanted.label, boot, [self._identity.uuid(one) for one in named])
             wipe = ["--wipe", "always", "--wipe-partitions", "always"]
             self._commands.run(["sfdisk", "--quiet", *wipe, "--no-reread", disk], input=script)
             for one in mine:
@@ -80,7 +84,7 @@ class TargetDisks:
             filesystems.readable_features(commands) if any(fs.fstype == "ext4" for fs in wanted.file_systems) else ""
         )
         for volume in wanted.btrfs:
-            uuids[volume.name] = _random_uuid()
+            uuids[volume.name] = self._identity.uuid("btrfs", volume.name)
             members = [self._devices[name] for name in volume.members]
             commands.run(btrfs.mkfs_command(volume, members, uuids[volume.name]))
             btrfs.scan(commands, members)
@@ -90,8 +94,9 @@ class TargetDisks:
         for fs in wanted.file_systems:
             device = self._devices[fs.on]
             if fs.on not in uuids:
-                uuids[fs.on] = filesystems.uuid_for(fs.fstype, _random_uuid())
-                commands.run(filesystems.mkfs_command(fs, device, uuids[fs.on], features))
+                uuids[fs.on] = filesystems.uuid_for(fs.fstype, self._identity.uuid("file system", fs.on))
+                hashes = self._identity.uuid("hashes", fs.on)
+                commands.run(filesystems.mkfs_command(fs, device, uuids[fs.on], features, hashes))
             if fs.mountpoint != "none":
                 self.mounted.append(Mounted(fs, device, uuids[fs.on]))
             devices.link_by_uuid(device, uuids[fs.on])
@@ -131,10 +136,6 @@ class TargetDisks:
             lvm.release(self._commands, self._wanted.groups)
         if self._wanted.arrays:
             raid.release(self._commands, self._wanted.arrays)
-
-
-def _random_uuid() -> str:
-    return Path("/proc/sys/kernel/random/uuid").read_text().strip()
 
 
 def bind_kernel(commands: CommandRunner, root: Path) -> None:
