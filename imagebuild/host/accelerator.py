@@ -121,6 +121,8 @@ def prove() -> Verdict:
     if kernel is None:
         return Verdict("tcg", "there is no readable kernel in /boot to test KVM with")
     argv = [
+        # ends QEMU also when this process is killed: under a KVM that does not work it would run for ever
+        "timeout", "--signal=KILL", f"{2 * _PATIENCE:.0f}",
         emulator(), "-accel", "kvm", "-m", "256", "-display", "none", "-nodefaults", "-no-user-config",
         "-no-reboot", "-serial", "stdio", "-kernel", str(kernel), "-append", "console=ttyS0 panic=-1",
     ]  # fmt: skip
