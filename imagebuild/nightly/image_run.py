@@ -104,19 +104,21 @@ class ImageRun:
             self._say("gates", "skipped", f"{newest.version} did not pass its verification")
             return
         with self._stage("gates") as began:
-            judgement = self._judged(newest, good)
+            judgement = self._judged(newest, good, folder.lost_good())
             if judgement.passed:
                 folder.make_good(newest.version)
                 self._say("gates", "passed", _words(judgement), since=began)
             else:
                 self._refuse(judgement, began)
 
-    def _judged(self, newest: Artifact, good: Artifact | None) -> Judgement:
+    def _judged(self, newest: Artifact, good: Artifact | None, lost: str) -> Judgement:
+        """The judgement about the newest version; ``lost`` is the good one if that is damaged or gone."""
         known = self.memory.judgement
-        against = good.version if good else ""
+        against = good.version if good else lost
         asked = (newest.version, against, self.wanted.gates)
         if known is None or (known.version, known.against, known.gates) != asked:
-            compared = gating.judge(newest, good, self.wanted.gates)
+            gates = self.wanted.gates
+            compared = gating.lost(newest, lost, gates) if lost else gating.judge(newest, good, gates)
             gating.write(compared, self.around.reports / f"{self.wanted.name}{DIFFERENCE}")
             known = compared.judgement
         if self.wanted.name in self.around.accept and not known.passed:

@@ -283,3 +283,24 @@ def test_a_full_disk_is_reported(site: NightlySite, monkeypatch: pytest.MonkeyPa
     ended = site.run()
     assert ended.exit_code == 3
     assert {one.stage for one in ended.stages} >= {"reports", "metrics"}
+
+
+def test_a_refused_version_does_not_pass_because_the_good_one_is_damaged(site: NightlySite) -> None:
+    """Nothing to compare with is not the same as nothing that differs."""
+    site.write("alpha", more="  keep: {versions: 1}\n")
+    site.run()
+    site.change("alpha", "2")
+    site.packages["alpha"] = {"bash": "5.2.37-2"}
+    assert site.run().exit_code == 1
+    (site.folder / "artifacts/alpha/2026-11-29.1/manifest.json").write_text("{")
+    site.run()  # the judgement of the night before still holds
+    site.change("alpha", "3")
+    site.packages["alpha"] = PACKAGES
+    ended = site.run()
+    assert (ended.exit_code, words(ended, "alpha")["gates"], ended.changed) == (1, "failed", ())
+    assert "the contents of 2026-11-29.1 are not known" in of(ended, "alpha").failed[0].details[0]
+    assert good(site, "alpha") == "2026-11-29.1"
+    assert (site.folder / "artifacts/alpha/2026-11-29.1").is_dir()  # somebody may mend it
+    assert current(site, "alpha") == ["2026-11-29.1"] * 2
+    assert site.run(accept=["alpha"]).exit_code == 0
+    assert current(site, "alpha") == ["2026-11-29.3"] * 2
