@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from imagebuild.errors import ImageBuildError, Interrupted, from_os
+from imagebuild.files import sha256
 from imagebuild.nightly import gating, stages
 from imagebuild.nightly.building import NightlyBuilt, failed, unexpected
 from imagebuild.nightly.journal import ImageMemory, Judgement, NightlyJournal
@@ -22,7 +23,7 @@ from imagebuild.nightly.report_files import DIFFERENCE
 from imagebuild.nightly.selecting import WantedImage
 from imagebuild.nightly.stages import Publisher, Signing
 from imagebuild.publish.results import exit_code
-from imagebuild.store.artifact import MANIFEST, Artifact, ArtifactFolder
+from imagebuild.store.artifact import MANIFEST, PROVENANCE, Artifact, ArtifactFolder
 
 
 @dataclass(frozen=True)
@@ -163,7 +164,11 @@ class ImageRun:
             return True
         with self._stage("sign") as began:
             self.around.sign(good)
-            self._remember(signed=identity)
+            signature = f"{good.version} {sha256(good.folder / PROVENANCE)}"
+            published = self.memory.published
+            if signature != self.memory.signature:  # the records at the targets have another one, or none
+                published = {place: version for place, version in published.items() if version != good.version}
+            self._remember(signed=identity, signature=signature, published=published)
             self._say("sign", "passed", since=began)
         return self._went_well("sign")
 
