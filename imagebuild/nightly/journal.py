@@ -55,8 +55,9 @@ class Judgement:
 class ImageMemory:
     """What has been done with the versions of an image.
 
-    ``signed`` identifies the version that was signed, and the keys, ``signature`` what was written; ``published`` has the version at each
-    target, by name and address; ``pruned`` is the version after which old ones were removed at the targets.
+    ``signed`` identifies the version that was signed, and the keys, ``signature`` the version and what was
+    written; ``published`` has the version at each target, by name and address; ``pruned`` is the version
+    after which old ones were removed at the targets.
     ``refused`` has the messages of the gates for each version that they refused, ``passed`` the others.
     """
 
