@@ -13,6 +13,7 @@ fsynced and renamed; ``latest`` is switched last.
 
 from __future__ import annotations
 
+import os
 import re
 import secrets
 import stat
@@ -112,9 +113,12 @@ class ArtifactFolder:
         return self._named(GOOD)
 
     def lost_good(self) -> str:
-        """The version that ``good`` names, if it is damaged or no longer there; empty if it is not."""
-        version = self._target(GOOD)
-        return "" if self._complete(version) else version
+        """The version that ``good`` names, if it is damaged or no longer there; ``good`` if it names none;
+        empty if all is well, or there is no ``good``.
+        """
+        if self.good() is not None:
+            return ""
+        return self._target(GOOD) or (GOOD if os.path.lexists(self.folder / GOOD) else "")
 
     def make_latest(self, version: str) -> None:
         """Complete what a killed build began: make this version ``latest``."""

@@ -309,6 +309,20 @@ def test_a_refused_version_does_not_pass_because_the_good_one_is_damaged(site: N
     assert current(site, "alpha") == ["2026-11-29.3"] * 2
 
 
+def test_a_link_to_anything_else_is_not_the_first_version(site: NightlySite) -> None:
+    site.write("alpha")
+    site.run()
+    site.change("alpha", "2")
+    site.run()
+    link = site.folder / "artifacts/alpha/good"
+    link.unlink()
+    link.symlink_to("/etc")
+    site.change("alpha", "3")
+    ended = site.run()
+    assert (ended.exit_code, words(ended, "alpha")["gates"]) == (1, "failed")
+    assert current(site, "alpha") == ["2026-11-29.2"] * 2
+
+
 def _sign_with(site: NightlySite, signer: str, *keys: Mapping[str, Any]) -> None:
     """Sign with the key SIGNER.pem, and accept these keys."""
     trust = {"sign": {"key": {"file": f"{signer}.pem"}}, "keys": list(keys)}
