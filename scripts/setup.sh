@@ -109,8 +109,14 @@ lint_packages() {
 
 test_packages() {
     case $1 in
-        fedora) echo "dnsmasq|the tests' libvirt hosts: DHCP in their virtual networks" ;;
-        *) echo "dnsmasq-base|the tests' libvirt hosts: DHCP in their virtual networks" ;;
+        fedora)
+            echo "dnsmasq|the tests' libvirt hosts: DHCP in their virtual networks"
+            echo "nmap-ncat|nc: libvirt reaches a socket that a URI names over SSH with it"
+            ;;
+        *)
+            echo "dnsmasq-base|the tests' libvirt hosts: DHCP in their virtual networks"
+            echo "netcat-openbsd|nc: libvirt reaches a socket that a URI names over SSH with it"
+            ;;
     esac
     cat <<'END'
 openssh-server|the tests' libvirt hosts and SFTP servers are reached over SSH; this machine's own SSH server stays off

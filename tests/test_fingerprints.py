@@ -22,7 +22,8 @@ FILES = {name_of(path): path for path in SOURCES}
 NEUTRAL = {
     "errors", "log", "printable", "progress", "files", "fingerprint", "host.hints", "host.process",
     "host.accelerator", "host.probe_cache",
-    "host.ownership", "schema.light_pykickstart", "image.references", "image.disk_image", "image.qemu_img",
+    "host.ownership", "schema.light_pykickstart", "schema.similar", "image.references",
+    "image.disk_image", "image.qemu_img",
 }  # fmt: skip
 # Fetching and verifying a download does not change it.
 PROOFS = {"anaconda.checksums", "host.gpgv", "anaconda.source"}

@@ -281,3 +281,10 @@ def test_no_file_name_is_used_in_three_folders() -> None:
         if path.name not in ("__init__.py", "__main__.py", "installer.py") and path.parent.name != "checks":
             places.setdefault(path.name, []).append(path.relative_to(PACKAGE).parent.as_posix())
     assert {name: folders for name, folders in places.items() if len(folders) > 2} == {}
+
+
+def test_names_of_tests_are_unique() -> None:
+    """pytest refuses the second of two files with one name in folders that are no packages."""
+    files = [path for path in Path(__file__).parent.rglob("test_*.py") if not (path.parent / "__init__.py").exists()]
+    found = [path.name for path in files]
+    assert [name for name in sorted(set(found)) if found.count(name) > 1] == []

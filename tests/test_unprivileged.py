@@ -73,7 +73,7 @@ def test_doctor_says_what_fails_and_leaves_no_daemon(home: Path) -> None:
     assert abilities["images of the RHEL family and Fedora"]["works"]
     assert not {name for name in processes(NOBODY) if "virt" in name or "qemu" in name}
     shown = imagebuild(home, "doctor").stdout
-    assert f"FAILS    Debian images: build\n             because of: {NAMESPACE}\n" in shown
+    assert f"FAILS    Debian images: build, rebuild\n             because of: {NAMESPACE}\n" in shown
 
 
 def test_what_can_work_works(home: Path) -> None:

@@ -52,7 +52,7 @@ OUTPUTS: Mapping[str, Kinds] = {
     "rollback": (*_STEPS, reports.TemplateRolledBack),
     "sbom": (image_records.SbomWritten,),
     "scrub": (*_STEPS, events.Scrubbed),
-    "shelf": (*_STEPS, records.ShelfWritten),
+    "shelf": (*_STEPS, records.ShelfWritten, records.ShelfVerified),
     "templates": (*_STEPS, reports.TemplatesListed),
     "verify": (*_STEPS, events.Verified),
     "verify-signature": (trust_records.SignatureChecked,),

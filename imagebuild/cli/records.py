@@ -145,6 +145,29 @@ class TemplateOnShelf:
     virt_builder: bool
 
 
+@dataclass(frozen=True)
+class TemplateOffered:
+    """A template that a shelf offers, with its revision; ``image`` is the file of its system disk."""
+
+    name: str
+    revision: int
+    image: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShelfVerified(JsonLine):
+    """The end of `shelf verify`. ``key`` is the name of the key that signed it; ``files`` were read and
+    have the signed digests, ``unread`` were not read. Both count files.
+    """
+
+    event: Literal["shelf verified"] = "shelf verified"
+    shelf: str
+    key: str
+    templates: tuple[TemplateOffered, ...]
+    files: int
+    unread: int
+
+
 @dataclass(frozen=True, kw_only=True)
 class ShelfWritten(JsonLine):
     """The end of `shelf build`. ``signed`` is the key's fingerprint; ``lost`` is what is no longer

@@ -13,7 +13,7 @@ from imagebuild.cli.options import json_option, log_to_stderr, output_option, ve
 from imagebuild.cli.output import echo, echo_data
 from imagebuild.cli.progress_options import progress_options
 from imagebuild.cli.project_options import config_option
-from imagebuild.cli.records import ShelfWritten, TemplateOnShelf
+from imagebuild.cli.records import ShelfVerified, ShelfWritten, TemplateOffered, TemplateOnShelf
 from imagebuild.cli.report import reporter
 from imagebuild.cli.target import target
 from imagebuild.errors import UsageError
@@ -22,14 +22,15 @@ from imagebuild.host.gpg import signing_key
 from imagebuild.printable import counted
 from imagebuild.project.load import load
 from imagebuild.publish.signed import acceptance
-from imagebuild.shelf import shelving, virt_builder
+from imagebuild.shelf import shelving, verified, virt_builder
 from imagebuild.shelf.shelving import BuiltShelf, ShelfOptions
 from imagebuild.store.artifact import LATEST, Artifact
+from imagebuild.trust.keys import of_files, policy
 
 
 @click.group()
 def shelf() -> None:
-    """Write artifacts to a folder that a web server serves to virt-builder and simplestreams."""
+    """Write artifacts to a folder that a web server serves to virt-builder and simplestreams, or check one."""
 
 
 @shelf.command(
@@ -162,3 +163,59 @@ def _show(folder: Path, done: BuiltShelf) -> None:
         echo(f"  note: {lost} is no longer listed: files of it were missing", err=True)
     signed = f"signed with {done.record.signer}" if done.record.signer else "not signed"
     echo(f"{folder}: {counted(len(done.record.templates), 'template')}, {signed}")
+
+
+@shelf.command(
+    epilog="""\b
+Exit codes: 0 it is what was signed, 1 it is not, 2 invalid usage, 3 the shelf cannot be read.
+\b
+Examples:
+  imagebuild shelf verify /srv/www/images --key images.asc
+  imagebuild shelf verify https://images.example.org --key images.asc --remember ~/.shelf-seen.json"""
+)
+@click.argument("where", metavar="DIR|URL")
+@click.option(
+    "--key", "keys", type=click.Path(path_type=Path, dir_okay=False), multiple=True, metavar="FILE",
+    help="Accept signatures by the OpenPGP key in FILE; repeatable. [default: those of trust.keys in imagebuild.yaml]",
+)  # fmt: skip
+@click.option(
+    "--remember", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+    help="Refuse an index that is older than the newest one in FILE; write this one's revisions there.",
+)  # fmt: skip
+@config_option
+@json_option
+@progress_options
+@verbose_option
+def verify(
+    where: str, keys: tuple[Path, ...], remember: Path | None, config: Path | None, as_json: bool, verbose: bool
+) -> None:
+    """Check that the shelf in a folder, or at an address, is what was signed, and is no older one.
+
+    All indexes must be signed by one accepted key, and say the same. In a folder, all files are read; of
+    an address, only the indexes. Nothing is changed.
+    """
+    if verbose:
+        log_to_stderr()
+    project = load(config)
+    trust = project.trust
+    if not keys and (trust is None or not trust.keys):
+        raise UsageError(
+            "there is no key to check the signatures with",
+            f"give a public key with --key, or name keys in the section trust of {project.file}",
+        )
+    accepted = of_files(keys) if keys or trust is None else policy(trust, project.folder)
+    known = verified.seen(remember) if remember is not None else {}
+    with reporter(as_json=as_json, quiet=False, live_only=True).step("shelf", "verify") as progress:
+        found = verified.verify(where, accepted, seen=known, progress=progress)
+    if remember is not None:
+        verified.remember(remember, found)
+    if as_json:
+        offered = tuple(TemplateOffered(one.name, one.revision, one.image) for one in found.templates)
+        echo_data(
+            data(ShelfVerified(shelf=where, key=found.key, templates=offered, files=found.files, unread=found.unread))
+        )
+        return
+    for one in found.templates:
+        echo(f"  {one.name:<24} revision {one.revision:<5} {one.image}")
+    read = "read and unchanged" if found.files else "signed; their content was not read"
+    echo(f"{where}: signed by {found.key}; {counted(found.files or found.unread, 'file')} {read}")

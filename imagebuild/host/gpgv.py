@@ -48,6 +48,18 @@ def verified(content: bytes, signature: bytes | None, keys: Path, what: str) -> 
         return (folder / "signed").read_bytes() if signature is None else content
 
 
+def signed_inside(content: bytes, keys: bytes) -> bytes:
+    """The text that includes its signature by one of ``keys`` (in gpgv's format), without anything around
+    it. Raises ImageBuildError with the reason if it is not valid.
+    """
+    with tempfile.TemporaryDirectory(prefix="imagebuild-signature-") as scratch:
+        folder = Path(scratch)
+        output = _checked(folder, content, None, keys)
+        if not _is_good(output):
+            raise ImageBuildError(_reason(output))
+        return (folder / "signed").read_bytes()
+
+
 def signer(content: bytes, signature: bytes, keys: bytes) -> str:
     """The fingerprint of the primary key, one of ``keys`` (in gpgv's format), whose detached signature
     this is. Raises ImageBuildError with the reason if it is not valid.

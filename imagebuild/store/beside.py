@@ -191,7 +191,10 @@ def _moment(value: Any) -> datetime | None:
     if not _text(value):
         return None
     found = datetime.fromisoformat(value)
-    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+    try:
+        return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+    except OverflowError as error:  # in the first or last hours that Python knows
+        raise ValueError(f"{value} is out of range") from error
 
 
 def _operation(data: Any) -> AppliedOperation:
