@@ -79,7 +79,7 @@ def from_os(error: OSError, near: str = "") -> ImageBuildError:
         )
     message = f"{error.strerror or error}{place}"
     if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
-        return HostError(message, "make sure that this user can write to the store and to the folder for artifacts")
+        return HostError(message, "make sure that this user may write there, or name another place")
     return ImageBuildError(message)
 
 

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 import tempfile
 from contextlib import suppress
 from dataclasses import asdict
@@ -84,8 +85,16 @@ def read_record(path: Path, kind: type[Record]) -> Record:
     """
     # not validate_json: names of files that are no UTF-8 are lone surrogates, which only Python's parser takes
     any_kind: Any = kind  # mypy: a class is hashable
-    record: Record = _validator(any_kind).validate_python(json.loads(path.read_text()))
+    record: Record = _validator(any_kind).validate_python(json.loads(_regular_text(path)))
     return record
+
+
+def _regular_text(path: Path) -> str:
+    """The text of a file, which may be foreign: a pipe must not make the reader wait."""
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), encoding="utf-8") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise ValueError(f"{path} is not a regular file")
+        return file.read()
 
 
 @cache

@@ -24,6 +24,13 @@ def test_errors_of_the_operating_system(number: int, code: int, sentence: str) -
     assert (error.exit_code, error.message) == (code, sentence)
 
 
+def test_the_hint_fits_every_place() -> None:
+    """A key, a page and a project are neither in the store nor among the artifacts."""
+    hint = from_os(OSError(errno.EACCES, os.strerror(errno.EACCES), "secrets/images.pem")).hint or ""
+    assert "write there" in hint
+    assert "store" not in hint
+
+
 def test_an_error_without_a_file_name_gets_the_possible_folders() -> None:
     full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     assert from_os(full, "in /store or /out").message == "no space left (in /store or /out)"

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from imagebuild.cli.project import schema
-from imagebuild.files import write_atomically, write_result
+from imagebuild.files import read_record, write_atomically, write_result
 from imagebuild.progress import SILENT_REPORTER
+from imagebuild.store.artifact import Manifest
 from imagebuild.trace import traced
 
 
@@ -85,3 +86,9 @@ def test_a_file_is_replaced(tmp_path: Path) -> None:
 def test_a_folder_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(IsADirectoryError):
         write_result(tmp_path, "content")
+
+
+def test_a_record_that_is_a_pipe_makes_nobody_wait(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "manifest.json")
+    with pytest.raises(ValueError, match="is not a regular file"):
+        read_record(tmp_path / "manifest.json", Manifest)

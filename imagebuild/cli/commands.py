@@ -48,7 +48,10 @@ _COMMANDS = {
         "sbom",
         "Write the software bill of materials of IMAGE: packages, licences, files that belong to no package.",
     ),
-    "shelf": ("shelf", "Write artifacts to a folder that a web server serves to virt-builder and simplestreams."),
+    "shelf": (
+        "shelf",
+        "Write artifacts to a folder that a web server serves to virt-builder and simplestreams, or check one.",
+    ),
     "page": ("page", "Write the artifacts to DIR as static HTML: versions, what is in them, what changed, a feed."),
     "doctor": (
         "doctor",

@@ -22,6 +22,8 @@ from imagebuild.cli.records import PageReported
 from imagebuild.cli.report import reporter
 from imagebuild.errors import HostError
 from imagebuild.events import data
+from imagebuild.nightly.journal import NightlyJournal
+from imagebuild.nightly.page_stage import outcomes
 from imagebuild.page.writing import Downloads, PageWritten, write_page
 from imagebuild.store.history import History
 from imagebuild.store.store import default_root
@@ -73,7 +75,7 @@ def page(
         log_to_stderr()
     done = write_page(
         output, folder, title=title, base_url=url, history=_history(store), recipes=images, downloads=downloads,
-        reporter=reporter(as_json=as_json, quiet=False),
+        outcomes=outcomes(NightlyJournal(output).images()), reporter=reporter(as_json=as_json, quiet=False),
     )  # fmt: skip
     if as_json:
         echo_data(data(PageReported(**{**vars(done), "folder": str(done.folder), "index": str(_index(done))})))

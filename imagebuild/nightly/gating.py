@@ -48,6 +48,12 @@ def judge(new: Artifact, good: Artifact | None, wanted: tuple[str, ...]) -> Comp
     return Compared(judgement, _document(new, diff, (good.version, new.version), fired))
 
 
+def lost(new: Artifact, good: str, wanted: tuple[str, ...]) -> Compared:
+    """What the gates say about a version if the last good one is damaged or gone: it passes none of them."""
+    why = f"the contents of {good} are not known: it is damaged, or no longer there"
+    return Compared(Judgement(new.version, good, wanted, tuple((gate, why) for gate in wanted)), "")
+
+
 def write(compared: Compared, path: Path) -> None:
     """Write the difference as Markdown; without one, remove that of an earlier version. Raises OSError."""
     if compared.document:

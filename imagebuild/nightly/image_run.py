@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from imagebuild.errors import ImageBuildError, Interrupted, from_os
+from imagebuild.files import sha256
 from imagebuild.nightly import gating, stages
 from imagebuild.nightly.building import NightlyBuilt, failed, unexpected
 from imagebuild.nightly.journal import ImageMemory, Judgement, NightlyJournal
@@ -22,7 +23,7 @@ from imagebuild.nightly.report_files import DIFFERENCE
 from imagebuild.nightly.selecting import WantedImage
 from imagebuild.nightly.stages import Publisher, Signing
 from imagebuild.publish.results import exit_code
-from imagebuild.store.artifact import MANIFEST, Artifact, ArtifactFolder
+from imagebuild.store.artifact import MANIFEST, PROVENANCE, Artifact, ArtifactFolder
 
 
 @dataclass(frozen=True)
@@ -104,19 +105,21 @@ class ImageRun:
             self._say("gates", "skipped", f"{newest.version} did not pass its verification")
             return
         with self._stage("gates") as began:
-            judgement = self._judged(newest, good)
+            judgement = self._judged(newest, good, folder.lost_good())
             if judgement.passed:
                 folder.make_good(newest.version)
                 self._say("gates", "passed", _words(judgement), since=began)
             else:
                 self._refuse(judgement, began)
 
-    def _judged(self, newest: Artifact, good: Artifact | None) -> Judgement:
+    def _judged(self, newest: Artifact, good: Artifact | None, lost: str) -> Judgement:
+        """The judgement about the newest version; ``lost`` is the good one if that is damaged or gone."""
         known = self.memory.judgement
-        against = good.version if good else ""
+        against = good.version if good else lost
         asked = (newest.version, against, self.wanted.gates)
         if known is None or (known.version, known.against, known.gates) != asked:
-            compared = gating.judge(newest, good, self.wanted.gates)
+            gates = self.wanted.gates
+            compared = gating.lost(newest, lost, gates) if lost else gating.judge(newest, good, gates)
             gating.write(compared, self.around.reports / f"{self.wanted.name}{DIFFERENCE}")
             known = compared.judgement
         if self.wanted.name in self.around.accept and not known.passed:
@@ -161,7 +164,11 @@ class ImageRun:
             return True
         with self._stage("sign") as began:
             self.around.sign(good)
-            self._remember(signed=identity)
+            signature = f"{good.version} {sha256(good.folder / PROVENANCE)}"
+            published = self.memory.published
+            if signature != self.memory.signature:  # the records at the targets have another one, or none
+                published = {place: version for place, version in published.items() if version != good.version}
+            self._remember(signed=identity, signature=signature, published=published)
             self._say("sign", "passed", since=began)
         return self._went_well("sign")
 

@@ -55,13 +55,15 @@ class Judgement:
 class ImageMemory:
     """What has been done with the versions of an image.
 
-    ``signed`` identifies the version that was signed, and the keys; ``published`` has the version at each
-    target, by name and address; ``pruned`` is the version after which old ones were removed at the targets.
+    ``signed`` identifies the version that was signed, and the keys, ``signature`` the version and what was
+    written; ``published`` has the version at each target, by name and address; ``pruned`` is the version
+    after which old ones were removed at the targets.
     ``refused`` has the messages of the gates for each version that they refused, ``passed`` the others.
     """
 
     judgement: Judgement | None = None
     signed: str = ""
+    signature: str = ""
     published: Mapping[str, str] = field(default_factory=dict)
     pruned: str = ""
     refused: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

@@ -13,6 +13,7 @@ fsynced and renamed; ``latest`` is switched last.
 
 from __future__ import annotations
 
+import os
 import re
 import secrets
 import stat
@@ -111,6 +112,14 @@ class ArtifactFolder:
         """The artifact that passed its gates last, if it exists and is complete."""
         return self._named(GOOD)
 
+    def lost_good(self) -> str:
+        """The version that ``good`` names, if it is damaged or no longer there; ``good`` if it names none;
+        empty if all is well, or there is no ``good``.
+        """
+        if self.good() is not None:
+            return ""
+        return self._target(GOOD) or (GOOD if os.path.lexists(self.folder / GOOD) else "")
+
     def make_latest(self, version: str) -> None:
         """Complete what a killed build began: make this version ``latest``."""
         self._point(LATEST, version)
@@ -120,9 +129,14 @@ class ArtifactFolder:
         self._point(GOOD, version)
 
     def _named(self, link: str) -> Artifact | None:
+        return self._complete(self._target(link))
+
+    def _target(self, link: str) -> str:
+        """The version that a link names; empty if there is no such link."""
         with suppress(OSError):
-            return self._complete(str((self.folder / link).readlink()))
-        return None
+            version = str((self.folder / link).readlink())
+            return version if _VERSION.fullmatch(version) else ""
+        return ""
 
     def _complete(self, version: str) -> Artifact | None:
         """The artifact of a version, if all its images are there."""
@@ -188,10 +202,12 @@ class ArtifactFolder:
         return [Artifact(path, self.recipe, path.name) for path in found]
 
     def superfluous(self, keep: int) -> list[Path]:
-        """The folders of all versions except the ``keep`` newest; never that of ``latest`` or ``good``."""
-        named = {one.folder for one in (self.latest(), self.good()) if one is not None}
+        """The folders of all versions except the ``keep`` newest; never that of ``latest`` or ``good``,
+        even if it is damaged.
+        """
+        named = {self._target(LATEST), self._target(GOOD)}
         old = sorted(self._versions(), key=_version, reverse=True)[keep:]
-        return [path for path in old if path not in named]
+        return [path for path in old if path.name not in named]
 
     def _remove_unfinished(self) -> None:
         for left in self.unfinished():

@@ -122,7 +122,7 @@ def manifest(folder: Path) -> ArtifactEntry | None:
         raise ManifestError(f"it has no {error}") from error
     except RecursionError as error:
         raise ManifestError("it is not JSON") from error
-    except (AttributeError, TypeError, ValueError) as error:
+    except (AttributeError, OverflowError, TypeError, ValueError) as error:  # a time can be out of range
         raise ManifestError(str(error) if isinstance(error, ManifestError) else "it is not a manifest") from error
 
 

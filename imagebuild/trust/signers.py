@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -103,13 +103,15 @@ def _of_token(token: TokenKey, pin: str) -> tuple[Signer, VerificationKey]:
 
 def new_key(path: Path) -> VerificationKey:
     """Create an Ed25519 key pair: the private key in a new file (PEM, PKCS#8) that only its owner may
-    read. Raises UsageError if there is such a file.
+    read. A missing folder is made, for its owner only. Raises UsageError if there is such a file.
     """
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
     private = Ed25519PrivateKey.generate()
     content = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    with suppress(FileNotFoundError):  # opening the file says it
+        path.parent.mkdir(mode=0o700, exist_ok=True)
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except FileExistsError as error:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from imagebuild.errors import HostError, UsageError
 from imagebuild.nightly.journal import NightlyJournal
 from tests.nightly.nightly_site import IMAGES, PACKAGES, NightlySite, of, words
+from tests.trust.signed import key_pair
 
 
 def current(site: NightlySite, name: str) -> list[str]:
@@ -283,3 +286,63 @@ def test_a_full_disk_is_reported(site: NightlySite, monkeypatch: pytest.MonkeyPa
     ended = site.run()
     assert ended.exit_code == 3
     assert {one.stage for one in ended.stages} >= {"reports", "metrics"}
+
+
+def test_a_refused_version_does_not_pass_because_the_good_one_is_damaged(site: NightlySite) -> None:
+    """Nothing to compare with is not the same as nothing that differs."""
+    site.write("alpha", more="  keep: {versions: 1}\n")
+    site.run()
+    site.change("alpha", "2")
+    site.packages["alpha"] = {"bash": "5.2.37-2"}
+    assert site.run().exit_code == 1
+    (site.folder / "artifacts/alpha/2026-11-29.1/manifest.json").write_text("{")
+    site.run()  # the judgement of the night before still holds
+    site.change("alpha", "3")
+    site.packages["alpha"] = PACKAGES
+    ended = site.run()
+    assert (ended.exit_code, words(ended, "alpha")["gates"], ended.changed) == (1, "failed", ())
+    assert "the contents of 2026-11-29.1 are not known" in of(ended, "alpha").failed[0].details[0]
+    assert good(site, "alpha") == "2026-11-29.1"
+    assert (site.folder / "artifacts/alpha/2026-11-29.1").is_dir()  # somebody may mend it
+    assert current(site, "alpha") == ["2026-11-29.1"] * 2
+    assert site.run(accept=["alpha"]).exit_code == 0
+    assert current(site, "alpha") == ["2026-11-29.3"] * 2
+
+
+def test_a_link_to_anything_else_is_not_the_first_version(site: NightlySite) -> None:
+    site.write("alpha")
+    site.run()
+    site.change("alpha", "2")
+    site.run()
+    link = site.folder / "artifacts/alpha/good"
+    link.unlink()
+    link.symlink_to("/etc")
+    site.change("alpha", "3")
+    ended = site.run()
+    assert (ended.exit_code, words(ended, "alpha")["gates"]) == (1, "failed")
+    assert current(site, "alpha") == ["2026-11-29.2"] * 2
+
+
+def _sign_with(site: NightlySite, signer: str, *keys: Mapping[str, Any]) -> None:
+    """Sign with the key SIGNER.pem, and accept these keys."""
+    trust = {"sign": {"key": {"file": f"{signer}.pem"}}, "keys": list(keys)}
+    text = (site.folder / "imagebuild.yaml").read_text().partition("trust:")[0]
+    (site.folder / "imagebuild.yaml").write_text(f"{text}trust: {json.dumps(trust)}\n")
+
+
+def test_targets_get_the_signature_of_another_key(site: NightlySite) -> None:
+    """The version stays, and its record at a target is made with the signature that clients will ask for."""
+    site.write("alpha")
+    site.run()
+    one, two = key_pair(site.folder, "one"), key_pair(site.folder, "two")
+    _sign_with(site, "one", one)
+    assert [one.status for one in of(site.run(), "alpha").targets] == ["switched"] * 2
+    assert [one.status for one in of(site.run(), "alpha").targets] == ["unchanged"] * 2
+    before = (site.folder / "t1/alpha.json").read_text()
+    _sign_with(site, "two", one, two)
+    assert site.run().exit_code == 0
+    after = (site.folder / "t1/alpha.json").read_text()
+    assert before != after
+    _sign_with(site, "two", {**one, "expires": "2040-01-01"}, two)  # nothing new is signed
+    ended = site.run()
+    assert (words(ended, "alpha")["sign"], words(ended, "alpha")["publish"]) == ("passed", "unchanged")

@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 from imagebuild.cli.json_output import schema
 from imagebuild.cli.main import cli
 from imagebuild.errors import UsageError
+from imagebuild.nightly.journal import ImageMemory, NightlyJournal
 
 
 def run(folder: Path, *arguments: str) -> Result:
@@ -53,3 +54,16 @@ def test_an_image_without_artifacts_is_an_error_of_usage(tmp_path: Path) -> None
     done = run(tmp_path, "wbe")
     assert isinstance(done.exception, UsageError)
     assert not (tmp_path / "public").exists()
+
+
+def test_what_nightly_runs_know_is_shown(tmp_path: Path) -> None:
+    """A page that is written by hand into the folder of a nightly run does not lose it."""
+    made = page_artifacts.artifact(tmp_path / "artifacts", "web")
+    memory = ImageMemory(refused={made.version: ("package-removed: 1 package is removed: vim",)})
+    journal = NightlyJournal(tmp_path / "artifacts")
+    with journal.alone():
+        journal.write("web", memory)
+    assert run(tmp_path).exit_code == 0
+    text = (tmp_path / "public/images/web" / made.version / "index.html").read_text()
+    assert "gates failed" in text
+    assert "1 package is removed: vim" in text

@@ -230,13 +230,14 @@ def test_rsa_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_private_key_stays_private(tmp_path: Path) -> None:
-    path = tmp_path / "new.pem"
+    path = tmp_path / "secrets" / "new.pem"  # a new project has no such folder
     before = os.umask(0)
     try:
         signers.new_key(path)
     finally:
         os.umask(before)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
     content = path.read_text()
     with pytest.raises(UsageError, match="already exists"):
         signers.new_key(path)

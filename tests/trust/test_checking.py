@@ -119,7 +119,7 @@ def unlink(name: str) -> Callable[[Artifact], None]:
         (edit_payload, "the signature by the key one does not fit: it was changed after it was signed"),
         (list_more, "SHA256SUMS lists more.txt, which is not among the signed files"),
         (list_fewer, "build.log is among the signed files, and SHA256SUMS does not list it"),
-        (link_image, "web.qcow2 cannot be read"),
+        (link_image, "web.qcow2 cannot be read: it is a link"),
         (pipe_for_provenance, "provenance.intoto.json cannot be used: it is not a regular file"),
     ],
 )
