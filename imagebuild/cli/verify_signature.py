@@ -16,9 +16,9 @@ from imagebuild.errors import UsageError
 from imagebuild.events import data
 from imagebuild.project.load import load
 from imagebuild.store import beside, version_order
-from imagebuild.store.artifact import Artifact
+from imagebuild.store.artifact import CHECKSUMS, MANIFEST, PROVENANCE, Artifact
 from imagebuild.trust import checking, explained, memory
-from imagebuild.trust.checking import Checked, CheckOptions
+from imagebuild.trust.checking import Checked, CheckOptions, NotTrusted
 from imagebuild.trust.keys import Policy, of_files, policy
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
@@ -75,16 +75,16 @@ def verify_signature(
     if newer_than and version_order.key(newer_than) is None:
         raise UsageError(f"--newer-than {newer_than}: expected a version such as 2026-11-29.1")
     accepted = of_files(keys) if keys else _of_project(config)
-    artifact = _artifact(image, output, copy)
+    artifact = _artifact(image, output)
     seen = memory.seen(remember).get(artifact.recipe, "") if remember is not None else ""
     least = version_order.newest([seen, newer_than])
     found = checking.checked(artifact, accepted, CheckOptions(image=copy, newer_than=least))
-    if remember is not None:
-        memory.remember(remember, artifact.recipe, artifact.version)
     if as_json:
         echo_data(data(_record(found)))
     else:
         echo_lines(f"{heading + ':' if heading else '':<16} {text}" for heading, text in explained.lines(found))
+    if remember is not None:
+        memory.remember(remember, artifact.recipe, artifact.version)
 
 
 def _of_project(config: Path | None) -> Policy:
@@ -97,15 +97,17 @@ def _of_project(config: Path | None) -> Policy:
     return policy(project.trust, project.folder)
 
 
-def _artifact(name: str, output: Path, copy: Path | None) -> Artifact:
+def _artifact(name: str, output: Path) -> Artifact:
     path = Path(name)
-    if copy is not None and path.is_dir():  # its image need not be there
+    if path.is_dir():  # anybody's: what is wrong with it is a result of the check
         try:
             manifest = beside.manifest(path.resolve())
         except beside.ManifestError as error:
-            raise UsageError(f"{path}: its manifest cannot be used: {error}") from error
+            raise NotTrusted(f"{path} cannot be trusted: its manifest cannot be used: {error}") from error
         if manifest is not None and "/" not in manifest.recipe:
             return Artifact(path.resolve(), manifest.recipe, manifest.version)
+        if (path / CHECKSUMS).exists() or (path / PROVENANCE).exists():
+            raise NotTrusted(f"{path} cannot be trusted: there is no {MANIFEST}")
     found = target(named(name, output), output, finished=True)
     if not isinstance(found, Artifact):
         raise UsageError(

@@ -97,7 +97,7 @@ class ImageRun:
 
     def _gates(self, folder: ArtifactFolder, newest: Artifact) -> None:
         """Decide whether the newest version becomes the good one."""
-        good = folder.good()
+        good = folder.good() or self._restored(folder)
         if good is not None and good.version == newest.version:
             self._say("gates", "unchanged")
             return
@@ -111,6 +111,16 @@ class ImageRun:
                 self._say("gates", "passed", _words(judgement), since=began)
             else:
                 self._refuse(judgement, began)
+
+    def _restored(self, folder: ArtifactFolder) -> Artifact | None:
+        """The last version that passed its gates, if the link that named it was removed: else a version
+        that was refused would pass as the first one."""
+        whole = {one.version for one in folder.versions()}
+        passed = [version for version in self.memory.passed if version in whole]
+        if folder.lost_good() or not passed:
+            return None
+        folder.make_good(passed[-1])
+        return folder.good()
 
     def _judged(self, newest: Artifact, good: Artifact | None, lost: str) -> Judgement:
         """The judgement about the newest version; ``lost`` is the good one if that is damaged or gone."""

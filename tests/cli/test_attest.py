@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -110,3 +111,30 @@ def test_bad_input(words: tuple[str, ...], says: str) -> None:
     done = run(*words)
     assert done.exit_code != 0
     assert says in str(done.exception)
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (lambda folder: (folder / "manifest.json").write_text("{"), "its manifest cannot be used"),
+        (lambda folder: (folder / "manifest.json").unlink(), "there is no manifest.json"),
+        (lambda folder: (folder / "web.qcow2").unlink(), "the image web.qcow2 is missing|web.qcow2 is missing"),
+    ],
+)
+def test_a_damaged_folder_is_a_result_and_no_wrong_usage(
+    project: Path, damage: Callable[[Path], object], says: str
+) -> None:
+    run("attest", "web")
+    folder = project / "artifacts/web/2026-11-29.1"
+    damage(folder)
+    done = run("verify-signature", str(folder))
+    assert isinstance(done.exception, ImageBuildError)
+    assert done.exception.exit_code == 1
+    assert re.search(says, str(done.exception))
+
+
+def test_what_cannot_be_remembered_is_shown_all_the_same(project: Path) -> None:
+    run("attest", "web")
+    done = run("verify-signature", "web", "--remember", "no-folder/seen.json")
+    assert "is what was signed" in done.output
+    assert done.exception is not None

@@ -91,6 +91,19 @@ def test_a_version_is_compared_with_the_last_good_one(site: NightlySite) -> None
     assert of(site.run(), "alpha").good == "2026-11-29.4"
 
 
+def test_a_removed_link_is_restored(site: NightlySite) -> None:
+    """Else the refused version would be the first one, which nothing is compared with."""
+    site.write("alpha")
+    site.run()
+    site.change("alpha", "2")
+    site.packages["alpha"] = {"bash": "5.2.37-2"}
+    assert site.run().exit_code == 1
+    (site.folder / "artifacts/alpha/good").unlink()
+    again = site.run()
+    assert (again.exit_code, of(again, "alpha").good, good(site, "alpha")) == (1, "2026-11-29.1", "2026-11-29.1")
+    assert current(site, "alpha") == ["2026-11-29.1"] * 2
+
+
 def test_changed_gates_are_held_again(site: NightlySite) -> None:
     site.write("alpha")
     site.run()
