@@ -48,8 +48,10 @@ SEEDS = KNOWN["random seed"]
 _NO_IDENTITY = frozenset({
     "/etc/ld.so.cache", "/var/cache/ldconfig/aux-cache", "/var/lib/systemd/catalog/database", "/etc/udev/hwdb.bin",
     "/var/log/wtmp", "/var/log/btmp", "/var/log/lastlog", "/etc/resolv.conf", "/etc/.updated", "/var/.updated",
+    "/etc/shadow", "/etc/shadow-",
 })  # fmt: skip
-"""Files that a guest derives from the image or from the network."""
+"""Files that a guest derives from the image or from the network. The hashes of passwords are the recipe's;
+the first account that is added at a boot writes them again."""
 _LOGS = "/var/log/"
 """Logs repeat what is equal everywhere, such as the digests of the kernel's certificates."""
 _LARGEST = 256 << 10
