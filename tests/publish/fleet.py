@@ -141,6 +141,13 @@ class FleetHost:
             self._start(daemon)
         process = self._unshare.pid
         self._init = int(Path(f"/proc/{process}/task/{process}/children").read_text())
+        # sshd goes into the background before it listens.
+        self._wait(self._listens, "its SSH server does not listen")
+
+    def _listens(self) -> bool:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=5):
+            return True
+        return False
 
     def kill_libvirtd(self) -> None:
         """End its libvirtd, but neither its VMs nor its SSH server."""
