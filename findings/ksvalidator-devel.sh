@@ -7,6 +7,7 @@ set -eu
 packages=("pykickstart==3.78")
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
+export TMPDIR=$work # ksvalidator leaves a copy of each kickstart there
 python3 -m venv "$work/venv"
 "$work/venv/bin/python" -m pip install --quiet --disable-pip-version-check "${packages[@]}"
 

@@ -5,6 +5,7 @@ The rules are those of axe-core (https://github.com/dequelabs/axe-core).
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -52,19 +53,21 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     server.server_close()
 
 
-def started(**preferences: Any) -> WebDriver:
+def started(scratch: Path, **preferences: Any) -> WebDriver:
+    """A browser that keeps its temporary files in ``scratch``, where it leaves some."""
     options = webdriver.ChromeOptions()
     options.binary_location = "/usr/bin/chromium"
     for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-proxy-server"):
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     options.add_experimental_option("prefs", preferences)
-    return webdriver.Chrome(options, webdriver.ChromeService("/usr/bin/chromedriver"))
+    service = webdriver.ChromeService("/usr/bin/chromedriver", env={**os.environ, "TMPDIR": str(scratch)})
+    return webdriver.Chrome(options, service)
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[WebDriver]:
-    driver = started()
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebDriver]:
+    driver = started(tmp_path_factory.mktemp("chromium"))
     yield driver
     driver.quit()
 
@@ -159,8 +162,8 @@ def test_nothing_of_a_hostile_guest_runs(browser: WebDriver, site: str) -> None:
     assert r"</td><script>alert(1)</script>\x1b[31m\u202e" in browser.find_element(By.TAG_NAME, "body").text
 
 
-def test_all_of_it_can_be_read_without_javascript(site: str) -> None:
-    driver = started(**{"profile.managed_default_content_settings.javascript": 2})
+def test_all_of_it_can_be_read_without_javascript(site: str, tmp_path: Path) -> None:
+    driver = started(tmp_path, **{"profile.managed_default_content_settings.javascript": 2})
     try:
         driver.get("data:text/html,<p id=x>off</p><script>x.textContent='on'</script>")
         assert driver.find_element(By.ID, "x").text == "off"
