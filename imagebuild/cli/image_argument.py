@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
 
 from imagebuild.cli.image_names import ImageName as ImageName
 from imagebuild.cli.options import opened
@@ -20,6 +22,20 @@ from imagebuild.store.beside import Beside
 if TYPE_CHECKING:
     from imagebuild.contents.inventory import Inventory
     from imagebuild.guest import Key
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def image_with_disks(function: F) -> F:
+    """The arguments IMAGE and DISK: an image, and further disks of its guest."""
+    disk = click.Path(path_type=Path, exists=True, dir_okay=False)
+    further = click.argument("further", nargs=-1, type=disk, metavar="[DISK...]")
+    return click.argument("image", type=ImageName())(further(function))
+
+
+from_disk_option = click.option(
+    "--from-disk", is_flag=True, help="Read the disk even if there is an inventory beside the image."
+)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from imagebuild.cli.image_argument import ImageName, described, found
+from imagebuild.cli.image_argument import described, found, from_disk_option, image_with_disks
 from imagebuild.cli.image_records import ImageInspected, as_data
 from imagebuild.cli.keys import key_option
 from imagebuild.cli.options import log_to_stderr, output_option, store_option, verbose_option
@@ -29,8 +29,7 @@ Examples:
   imagebuild inspect system.raw data.raw
   imagebuild inspect debian-13 --json | jq -r '.packages | keys[]'"""
 )
-@click.argument("image", type=ImageName())
-@click.argument("further", nargs=-1, type=click.Path(path_type=Path, exists=True, dir_okay=False), metavar="[DISK...]")
+@image_with_disks
 @click.option(
     "--all", "everything", is_flag=True,
     help="List also packages, and all accounts, units, folders and operations. With --json: all files.",
@@ -41,7 +40,7 @@ Examples:
     metavar="FILE",
     help="Write a picture of the disks to this file.",
 )
-@click.option("--from-disk", is_flag=True, help="Read the disk even if there is an inventory beside the image.")
+@from_disk_option
 @key_option
 @output_option
 @store_option

@@ -21,7 +21,7 @@ from imagebuild.publish.instance_record import Instance, InstanceRequest, Usable
 from imagebuild.publish.instance_xml import HardwareChoice
 from imagebuild.publish.libvirt_target import LibvirtTarget
 from imagebuild.publish.reports import InstanceRemoved, TemplateInstantiated
-from imagebuild.publish.signed import acceptance
+from imagebuild.publish.signed import Acceptance, acceptance
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -110,12 +110,7 @@ def instantiate(
     values = first_boot.read(hostname, ssh_keys, user_data, meta_data, network_config)
     machine = HardwareChoice(memory, vcpus, networks)
     wanted = InstanceRequest(template, name, version, copy, disk_size, machine, values, not no_verify_stored)
-    accepted = None if remove else acceptance(load(config))
-    if accepted is not None and no_verify_stored:
-        raise UsageError(
-            "--no-verify-stored: the project names keys, so the files must be read before they are used",
-            "leave the option out",
-        )
+    accepted = None if remove else _accepted(config, reads=not no_verify_stored)
     reports = reporter(as_json=as_json, quiet=False)
     with _host(on, config) as target:
         if remove:
@@ -133,6 +128,17 @@ def instantiate(
             reports.emit(TemplateInstantiated(target=target.name, instance=made, started=start or wait, usable=seen))
         else:
             echo_lines(_lines(target.name, made, seen, started=start or wait))
+
+
+def _accepted(config: Path | None, *, reads: bool) -> Acceptance | None:
+    """What the project accepts, None if it names no keys. ``reads`` says whether files are read back."""
+    accepted = acceptance(load(config))
+    if accepted is not None and not reads:
+        raise UsageError(
+            "--no-verify-stored: the project names keys, so the files must be read before they are used",
+            "leave the option out",
+        )
+    return accepted
 
 
 def _remove(target: LibvirtTarget, template: str, name: str, reports: Reporter) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from imagebuild.cli.image_argument import ImageName, NamedImage, described, found
+from imagebuild.cli.image_argument import NamedImage, described, found, from_disk_option, image_with_disks
 from imagebuild.cli.image_records import SbomWritten, as_data
 from imagebuild.cli.keys import key_option
 from imagebuild.cli.options import log_to_stderr, output_option, store_option, verbose_option
@@ -31,8 +31,7 @@ Examples:
   imagebuild sbom cloud.qcow2 --file cloud.cdx.json
   imagebuild sbom cloud.qcow2 --file cloud.cdx.json --json | jq .packages"""
 )
-@click.argument("image", type=ImageName())
-@click.argument("further", nargs=-1, type=click.Path(path_type=Path, exists=True, dir_okay=False), metavar="[DISK...]")
+@image_with_disks
 @click.option(
     "--format", "form", type=click.Choice(list(SUFFIXES)), default="cyclonedx", show_default=True,
     help="Format of the document: CycloneDX 1.6 or SPDX 2.3, in JSON.",
@@ -43,7 +42,7 @@ Examples:
     metavar="FILE",
     help="Write the document to this file instead of standard output.",
 )
-@click.option("--from-disk", is_flag=True, help="Read the disk even if there is an inventory beside the image.")
+@from_disk_option
 @key_option
 @output_option
 @store_option

@@ -16,6 +16,7 @@ from imagebuild.cli.project_options import config_option
 from imagebuild.cli.records import ShelfVerified, ShelfWritten, TemplateOffered, TemplateOnShelf
 from imagebuild.cli.report import reporter
 from imagebuild.cli.target import target
+from imagebuild.cli.trust_options import accepted
 from imagebuild.errors import UsageError
 from imagebuild.events import data
 from imagebuild.host.gpg import signing_key
@@ -25,7 +26,6 @@ from imagebuild.publish.signed import acceptance
 from imagebuild.shelf import shelving, verified, virt_builder
 from imagebuild.shelf.shelving import BuiltShelf, ShelfOptions
 from imagebuild.store.artifact import LATEST, Artifact
-from imagebuild.trust.keys import of_files, policy
 
 
 @click.group()
@@ -105,9 +105,9 @@ def build(
     if key is not None and unsigned:
         raise UsageError("--sign and --unsigned are mutually exclusive")
     found = [_artifact(name, output) for name in images] or _all(output, drop)
-    accepted = acceptance(load(config))
+    rule = acceptance(load(config))
     with nullcontext() if key is None else signing_key(key, gpg_home, passphrase_file) as signer:
-        options = ShelfOptions(keep, drop, unverified, unsigned, signer, into_existing, accepted)
+        options = ShelfOptions(keep, drop, unverified, unsigned, signer, into_existing, rule)
         done = shelving.build(folder, found, options, reporter(as_json=as_json, quiet=False))
     if as_json:
         echo_data(data(_record(folder, done)))
@@ -196,17 +196,10 @@ def verify(
     """
     if verbose:
         log_to_stderr()
-    project = load(config)
-    trust = project.trust
-    if not keys and (trust is None or not trust.keys):
-        raise UsageError(
-            "there is no key to check the signatures with",
-            f"give a public key with --key, or name keys in the section trust of {project.file}",
-        )
-    accepted = of_files(keys) if keys or trust is None else policy(trust, project.folder)
+    policy = accepted(keys, config)
     known = verified.seen(remember) if remember is not None else {}
     with reporter(as_json=as_json, quiet=False, live_only=True).step("shelf", "verify") as progress:
-        found = verified.verify(where, accepted, seen=known, progress=progress)
+        found = verified.verify(where, policy, seen=known, progress=progress)
     if remember is not None:
         verified.remember(remember, found)
     if as_json:

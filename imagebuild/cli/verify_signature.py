@@ -11,15 +11,14 @@ from imagebuild.cli.options import json_option, log_to_stderr, output_option, ve
 from imagebuild.cli.output import echo_data, echo_lines
 from imagebuild.cli.project_options import config_option
 from imagebuild.cli.target import named, target
+from imagebuild.cli.trust_options import accepted
 from imagebuild.cli.trust_records import SignatureChecked, SigningKeyFound
 from imagebuild.errors import UsageError
 from imagebuild.events import data
-from imagebuild.project.load import load
 from imagebuild.store import beside, version_order
 from imagebuild.store.artifact import CHECKSUMS, MANIFEST, PROVENANCE, Artifact
 from imagebuild.trust import checking, explained, memory
 from imagebuild.trust.checking import Checked, CheckOptions, NotTrusted
-from imagebuild.trust.keys import Policy, of_files, policy
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -74,27 +73,17 @@ def verify_signature(
         log_to_stderr()
     if newer_than and version_order.key(newer_than) is None:
         raise UsageError(f"--newer-than {newer_than}: expected a version such as 2026-11-29.1")
-    accepted = of_files(keys) if keys else _of_project(config)
+    policy = accepted(keys, config)
     artifact = _artifact(image, output)
     seen = memory.seen(remember).get(artifact.recipe, "") if remember is not None else ""
     least = version_order.newest([seen, newer_than])
-    found = checking.checked(artifact, accepted, CheckOptions(image=copy, newer_than=least))
+    found = checking.checked(artifact, policy, CheckOptions(image=copy, newer_than=least))
     if as_json:
         echo_data(data(_record(found)))
     else:
         echo_lines(f"{heading + ':' if heading else '':<16} {text}" for heading, text in explained.lines(found))
     if remember is not None:
         memory.remember(remember, artifact.recipe, artifact.version)
-
-
-def _of_project(config: Path | None) -> Policy:
-    project = load(config)
-    if project.trust is None or not project.trust.keys:
-        raise UsageError(
-            "there is no key to check the signature with",
-            f"give a public key with --key, or name keys in the section trust of {project.file}",
-        )
-    return policy(project.trust, project.folder)
 
 
 def _artifact(name: str, output: Path) -> Artifact:

@@ -69,16 +69,9 @@ def scrub(
         def customised() -> CustomiseResult:
             copies[:] = working_copy.copies(images, work.path, progress)
             return customisation.run(
-                copies[0],
-                "raw",
-                operations,
-                accel=accel,
-                workdir=work.path,
-                more=copies[1:],
-                network=network,
-                progress=progress,
-                keys=keys,
-            )
+                copies[0], "raw", operations, accel=accel, workdir=work.path, more=copies[1:], network=network,
+                progress=progress, keys=keys,
+            )  # fmt: skip
 
         result = customisation.again_if_stuck(customised, progress.update)
         for number, (copy, as_it_was) in enumerate(zip(copies, styles, strict=True)):

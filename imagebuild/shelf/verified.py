@@ -9,7 +9,6 @@ of an index is used before its signature is valid, and only names of files of a 
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,8 +16,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 from imagebuild import fetch
-from imagebuild.errors import HostError, ImageBuildError, UsageError
-from imagebuild.files import write_atomically
+from imagebuild.errors import ImageBuildError, UsageError
 from imagebuild.host import gpgv
 from imagebuild.printable import one_line
 from imagebuild.progress import SILENT, Progress
@@ -27,10 +25,12 @@ from imagebuild.shelf.documents import CHECKSUMS, INDEX
 from imagebuild.shelf.on_disk import IMAGES
 from imagebuild.shelf.record import is_file_name
 from imagebuild.store import beside
+from imagebuild.trust import memory
 from imagebuild.trust.checking import NotTrusted
 from imagebuild.trust.keys import Policy, VerificationKey
 
 _LARGEST = 16 << 20
+_REVISIONS = "revisions"
 _SECTION = re.compile(r"\[([-A-Za-z0-9._]+)\]")
 _LINE = re.compile(rf"([0-9a-f]{{64}})  {IMAGES}/([A-Za-z0-9._-]+)")
 _SIGNED = (
@@ -70,7 +70,8 @@ def verify(
     ``seen`` is template → newest revision that was seen. Raises NotTrusted with one sentence, UsageError
     without an OpenPGP key, HostError if the shelf cannot be read.
     """
-    get = _of_url(where) if where.startswith(("http://", "https://")) else _of_folder(Path(where))
+    remote = where.startswith(("http://", "https://"))
+    get = _of_url(where) if remote else _of_folder(Path(where))
     keys = [one for one in accepted.keys if one.openpgp]
     if not keys:
         raise UsageError(
@@ -89,7 +90,7 @@ def verify(
     digests = shelf.listed(texts[f"{CHECKSUMS}.asc"])
     if missing := [one.image for one in templates if one.image not in digests]:
         raise shelf.refused(f"{INDEX} names {missing[0]}, which {CHECKSUMS} does not list")
-    if where.startswith(("http://", "https://")):
+    if remote:
         return VerifiedShelf(shelf.key, templates, 0, len(digests))
     for number, (name, digest) in enumerate(digests.items()):
         progress.update(f"reading {name}", number / len(digests))
@@ -199,18 +200,8 @@ def _of_url(address: str) -> Callable[[str], bytes | None]:
 
 
 def seen(path: Path) -> dict[str, int]:
-    """Template → newest revision, from a file that need not exist. Raises UsageError for one that is no
-    such file: what it knew must not be lost silently.
-    """
-    try:
-        content = beside.content_of(path.resolve(), _LARGEST)
-        data = json.loads(content or '{"schema": 1, "revisions": {}}')
-        found = data["revisions"]
-        if data["schema"] != 1 or not all(type(one) is int for one in found.values()):
-            raise UsageError(f"{path} was written by another program")
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise UsageError(f"{path} is damaged", "restore it, or remove it and check the next index by hand") from error
-    return dict(found)
+    """Template → newest revision, from a file that need not exist. Raises UsageError for one that is damaged."""
+    return memory.read(path, _REVISIONS, int)
 
 
 def remember(path: Path, shelf: VerifiedShelf) -> None:
@@ -218,7 +209,4 @@ def remember(path: Path, shelf: VerifiedShelf) -> None:
     known = seen(path)
     new = known | {one.name: one.revision for one in shelf.templates}
     if new != known or not path.exists():
-        try:
-            write_atomically(path, json.dumps({"schema": 1, "revisions": new}, indent=1, sort_keys=True) + "\n")
-        except OSError as error:
-            raise HostError(f"cannot write {path}: {error.strerror}", "choose another file with --remember") from error
+        memory.write(path, _REVISIONS, new)

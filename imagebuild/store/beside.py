@@ -22,7 +22,7 @@ from imagebuild.contents.encoding import INVENTORY, LARGEST, InventoryError, unp
 from imagebuild.contents.inventory import Inventory
 from imagebuild.store.artifact import MANIFEST
 
-_LARGEST_MANIFEST = 64 << 20
+LARGEST_MANIFEST = 64 << 20
 _SHA256 = re.compile("[0-9a-f]{64}")
 _STRICT = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 """Not even a pipe or a device with that name makes the reader wait."""
@@ -114,7 +114,7 @@ def described(image: Path, near: Beside, inventory: Inventory) -> DescribedImage
 def manifest(folder: Path) -> ArtifactEntry | None:
     """The manifest in a folder; None if there is none. ManifestError if it cannot be used."""
     try:
-        content = content_of(folder / MANIFEST, _LARGEST_MANIFEST)
+        content = content_of(folder / MANIFEST, LARGEST_MANIFEST)
         if content is None:
             return None
         return _checked(json.loads(content))

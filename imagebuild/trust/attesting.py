@@ -21,7 +21,6 @@ from imagebuild.trust.keys import Policy, VerificationKey, policy
 if TYPE_CHECKING:
     from securesystemslib.dsse import Envelope
 
-_LARGEST_MANIFEST = 64 << 20
 _NOTHING = "nothing was signed"
 
 
@@ -115,7 +114,7 @@ def _unchanged(artifact: Artifact) -> tuple[bytes, dict[str, str]]:
 
 
 def _manifest(artifact: Artifact) -> dict[str, Any]:
-    content = beside.content_of(artifact.folder / MANIFEST, _LARGEST_MANIFEST)
+    content = beside.content_of(artifact.folder / MANIFEST, beside.LARGEST_MANIFEST)
     data: dict[str, Any] = json.loads(content or b"{}")
     if (data["name"], data["version"]) != (artifact.recipe, artifact.version):
         raise UsageError(f"{artifact.folder / MANIFEST} is of {data['name']} {data['version']}")

@@ -27,7 +27,6 @@ from imagebuild.trust.statement import Statement
 if TYPE_CHECKING:
     from securesystemslib.dsse import Envelope
 
-_LARGEST_MANIFEST = 64 << 20
 _AGAIN = (
     "if the change is yours, sign it again with `imagebuild attest`;"
     " else get the artifact again from where it was built"
@@ -171,7 +170,7 @@ class _Check:
 
     def _check_names(self, digests: Mapping[str, str]) -> None:
         """Refuse a statement that leaves out what an artifact consists of."""
-        manifest = self._content(MANIFEST, _LARGEST_MANIFEST, "it is incomplete")
+        manifest = self._content(MANIFEST, beside.LARGEST_MANIFEST, "it is incomplete")
         if MANIFEST not in digests:
             raise self._refused(f"{MANIFEST} is not among the signed files", _AGAIN)
         if self._digest(MANIFEST) != digests[MANIFEST]:
