@@ -131,7 +131,7 @@ def test_links_and_pipes_are_not_opened(image: Path, name: str) -> None:
 
 
 def test_a_very_large_manifest(image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(beside, "_LARGEST_MANIFEST", 20)
+    monkeypatch.setattr(beside, "LARGEST_MANIFEST", 20)
     assert "too large" in beside.of(image)[1]
 
 
