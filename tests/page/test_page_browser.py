@@ -8,9 +8,11 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import axe_core_python
@@ -53,23 +55,32 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     server.server_close()
 
 
-def started(scratch: Path, **preferences: Any) -> WebDriver:
-    """A browser that keeps its temporary files in ``scratch``, where it leaves some."""
+@contextmanager
+def started(**preferences: Any) -> Iterator[WebDriver]:
+    """A browser and its temporary folder, where it leaves files.
+
+    The folder's path is short: the browser makes a Unix socket some 60 characters below it, and ends at once
+    where that path is longer than the 107 bytes that a socket's address holds. pytest's own folders are too deep.
+    """
     options = webdriver.ChromeOptions()
     options.binary_location = "/usr/bin/chromium"
     for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-proxy-server"):
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     options.add_experimental_option("prefs", preferences)
-    service = webdriver.ChromeService("/usr/bin/chromedriver", env={**os.environ, "TMPDIR": str(scratch)})
-    return webdriver.Chrome(options, service)
+    with TemporaryDirectory(prefix="b-", dir="/tmp", ignore_cleanup_errors=True) as scratch:
+        service = webdriver.ChromeService("/usr/bin/chromedriver", env={**os.environ, "TMPDIR": scratch})
+        driver = webdriver.Chrome(options, service)
+        try:
+            yield driver
+        finally:
+            driver.quit()
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebDriver]:
-    driver = started(tmp_path_factory.mktemp("chromium"))
-    yield driver
-    driver.quit()
+def browser() -> Iterator[WebDriver]:
+    with started() as driver:
+        yield driver
 
 
 def width(browser: WebDriver, pixels: int) -> None:
@@ -162,14 +173,11 @@ def test_nothing_of_a_hostile_guest_runs(browser: WebDriver, site: str) -> None:
     assert r"</td><script>alert(1)</script>\x1b[31m\u202e" in browser.find_element(By.TAG_NAME, "body").text
 
 
-def test_all_of_it_can_be_read_without_javascript(site: str, tmp_path: Path) -> None:
-    driver = started(tmp_path, **{"profile.managed_default_content_settings.javascript": 2})
-    try:
+def test_all_of_it_can_be_read_without_javascript(site: str) -> None:
+    with started(**{"profile.managed_default_content_settings.javascript": 2}) as driver:
         driver.get("data:text/html,<p id=x>off</p><script>x.textContent='on'</script>")
         assert driver.find_element(By.ID, "x").text == "off"
         driver.get(site + VERSION)
         driver.find_element(By.TAG_NAME, "summary").send_keys(Keys.ENTER)
         text = driver.find_element(By.TAG_NAME, "main").text
         assert all(word in text for word in ("What changed", "upgraded", "web.qcow2", "lib42", "Largest folders"))
-    finally:
-        driver.quit()
