@@ -12,13 +12,15 @@ from imagebuild.cli.output import echo_data, echo_lines
 from imagebuild.cli.project_options import config_option
 from imagebuild.cli.target import named, target
 from imagebuild.cli.trust_options import accepted
-from imagebuild.cli.trust_records import SignatureChecked, SigningKeyFound
+from imagebuild.cli.trust_records import SignatureChecked, SigningIdentityFound, SigningKeyFound
 from imagebuild.errors import UsageError
 from imagebuild.events import data
 from imagebuild.store import beside, version_order
-from imagebuild.store.artifact import CHECKSUMS, MANIFEST, PROVENANCE, Artifact
+from imagebuild.store.artifact import MANIFEST, SIGNED, Artifact
 from imagebuild.trust import checking, explained, memory
-from imagebuild.trust.checking import Checked, CheckOptions, NotTrusted
+from imagebuild.trust.bundle import VerifiedBundle
+from imagebuild.trust.checking import Checked, CheckOptions
+from imagebuild.trust.signatures import NotTrusted
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -67,7 +69,8 @@ def verify_signature(
     """Check that IMAGE is what was signed: who signed it, and whether every byte is the same.
 
     IMAGE is a recipe (its latest artifact) or the folder of an artifact, which may be from anywhere.
-    Works offline, and changes nothing. All signed files that are there are read.
+    Works offline, and changes nothing. All signed files that are there are read. Without --key, the
+    identities of `trust.sigstore` in imagebuild.yaml are accepted, too.
     """
     if verbose:
         log_to_stderr()
@@ -95,7 +98,7 @@ def _artifact(name: str, output: Path) -> Artifact:
             raise NotTrusted(f"{path} cannot be trusted: its manifest cannot be used: {error}") from error
         if manifest is not None and "/" not in manifest.recipe:
             return Artifact(path.resolve(), manifest.recipe, manifest.version)
-        if (path / CHECKSUMS).exists() or (path / PROVENANCE).exists():
+        if any((path / one).exists() for one in SIGNED):
             raise NotTrusted(f"{path} cannot be trusted: there is no {MANIFEST}")
     found = target(named(name, output), output, finished=True)
     if not isinstance(found, Artifact):
@@ -108,10 +111,13 @@ def _artifact(name: str, output: Path) -> Artifact:
 
 def _record(found: Checked) -> SignatureChecked:
     said = found.statement
+    bundle = None if found.said is None else found.said.bundle
     return SignatureChecked(
         recipe=found.recipe,
         version=found.version,
         keys=tuple(SigningKeyFound(one.name, one.keyid) for one in found.signed),
+        identities=() if bundle is None else (_identity(bundle),),
+        problem="" if found.said is None else found.said.problem,
         sums=found.sums,
         digests=dict(found.digests),
         files=found.files,
@@ -122,3 +128,8 @@ def _record(found: Checked) -> SignatureChecked:
         finished=said.finished if said else "",
         dependencies=said.dependencies if said else (),
     )
+
+
+def _identity(found: VerifiedBundle) -> SigningIdentityFound:
+    time = "" if found.time is None else found.time.isoformat()
+    return SigningIdentityFound(found.identity.identity, found.identity.issuer, time)

@@ -9,8 +9,8 @@ from imagebuild.trust.checking import Checked
 from imagebuild.trust.keys import short
 
 _SHOWN = 6
+_NO_TIME = "when it was signed: a signature has no time that can be trusted"
 NOT_SHOWN = (
-    "when it was signed: a signature has no time that can be trusted",
     "that the builder was not tampered with: the provenance says what the holder of the key says",
     "that no newer version exists (--newer-than and --remember notice older ones)",
 )
@@ -22,6 +22,13 @@ def lines(found: Checked) -> Iterator[tuple[str, str]]:
     yield "result", f"{found.recipe} {found.version} is what was signed"
     for one in found.signed:
         yield "signed by", f"{one.name} (key ID {short(one.keyid)})"
+    bundle = None if found.said is None else found.said.bundle
+    if bundle is not None:
+        yield "signed by", f"{bundle.identity.identity}, for which {bundle.identity.issuer} vouches"
+        if bundle.time is not None:
+            yield "signed at", f"{bundle.time.isoformat()}, says the log that the trusted root names"
+    if found.said is not None and found.said.problem:
+        yield "not accepted", found.said.problem
     for sums in found.sums:
         yield sums.file, f"not accepted: {sums.problem}" if sums.problem else f"signed by {sums.key}"
     yield "read", f"{counted(len(found.files), 'file')}, all with the signed digests: {_some(found.files)}"
@@ -35,7 +42,8 @@ def lines(found: Checked) -> Iterator[tuple[str, str]]:
         yield "not read", f"signed, but not here: {_some(found.absent)}"
     if found.uncovered:
         yield "not signed", f"in the folder, but not signed: {_some(found.uncovered)}"
-    for number, text in enumerate(NOT_SHOWN):
+    unknown = NOT_SHOWN if bundle is not None and bundle.time is not None else (_NO_TIME, *NOT_SHOWN)
+    for number, text in enumerate(unknown):
         yield "" if number else "not shown", text
 
 
