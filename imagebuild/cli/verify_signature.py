@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 
 import click
@@ -15,6 +16,7 @@ from imagebuild.cli.trust_options import accepted
 from imagebuild.cli.trust_records import SignatureChecked, SigningIdentityFound, SigningKeyFound
 from imagebuild.errors import UsageError
 from imagebuild.events import data
+from imagebuild.shelf import downloaded
 from imagebuild.store import beside, version_order
 from imagebuild.store.artifact import MANIFEST, SIGNED, Artifact
 from imagebuild.trust import checking, explained, memory
@@ -35,6 +37,7 @@ Examples:
   imagebuild verify-signature ./downloaded --key images.pub
   imagebuild verify-signature ./downloaded --key images.pub --image /var/lib/libvirt/images/debian-13.qcow2
   imagebuild verify-signature ./downloaded --key images.pub --remember ~/.images-seen.json
+  imagebuild verify-signature web--2026-11-29.1--7d6f945e2e308278.qcow2 --key images.pub
   imagebuild verify-signature debian-13 --json | jq -r '.dependencies[].digest'""",
 )
 @click.argument("image", type=ImageName(), metavar="IMAGE")
@@ -68,7 +71,8 @@ def verify_signature(
 ) -> None:
     """Check that IMAGE is what was signed: who signed it, and whether every byte is the same.
 
-    IMAGE is a recipe (its latest artifact) or the folder of an artifact, which may be from anywhere.
+    IMAGE is a recipe (its latest artifact) or the folder of an artifact, which may be from anywhere; or
+    an image of a shelf, with the other files of its version beside it under the names they have there.
     Works offline, and changes nothing. All signed files that are there are read. Without --key, the
     identities of `trust.sigstore` in imagebuild.yaml are accepted, too.
     """
@@ -77,10 +81,15 @@ def verify_signature(
     if newer_than and version_order.key(newer_than) is None:
         raise UsageError(f"--newer-than {newer_than}: expected a version such as 2026-11-29.1")
     policy = accepted(keys, config)
-    artifact = _artifact(image, output)
-    seen = memory.seen(remember).get(artifact.recipe, "") if remember is not None else ""
-    least = version_order.newest([seen, newer_than])
-    found = checking.checked(artifact, policy, CheckOptions(image=copy, newer_than=least))
+    with ExitStack() as stack:
+        if copy is None and downloaded.is_shelved(Path(image)):
+            copy = Path(image)
+            artifact = stack.enter_context(downloaded.artifact(copy))
+        else:
+            artifact = _artifact(image, output)
+        seen = memory.seen(remember).get(artifact.recipe, "") if remember is not None else ""
+        least = version_order.newest([seen, newer_than])
+        found = checking.checked(artifact, policy, CheckOptions(image=copy, newer_than=least))
     if as_json:
         echo_data(data(_record(found)))
     else:
