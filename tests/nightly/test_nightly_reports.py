@@ -19,6 +19,7 @@ from jsonschema import Draft202012Validator, ValidationError
 from lxml import etree
 from prometheus_client.parser import text_string_to_metric_families
 
+from imagebuild.cli.nightly_table import summary
 from imagebuild.nightly import hooks, metrics
 from imagebuild.nightly.outcome import NightlyEnded, NightlyImageResult, NightlyStage, exit_code, schema
 from imagebuild.nightly.report_files import junit_text, result_text
@@ -139,6 +140,13 @@ def hooked(site: NightlySite, **commands: str) -> NightlyEnded:
     """A run with these hooks."""
     site.write("alpha", more=f"  hooks: {json.dumps(commands)}\n")
     return site.run()
+
+
+def test_the_last_line_names_what_failed_for_the_whole_run() -> None:
+    page = NightlyStage(stage="page", status="failed", message="no space left")
+    well = replace(ENDED, failed=(), images=(), stages=(page,), changed=())
+    assert list(summary(well))[-1].endswith(": no new good version, no image failed; page failed")
+    assert list(summary(replace(well, stages=())))[-1].endswith(", no image failed")
 
 
 def test_hooks_run_by_outcome(site: NightlySite) -> None:
