@@ -329,7 +329,9 @@ def test_an_older_version_that_became_good_is_put_right(site: NightlySite) -> No
 
 def test_problems_of_a_recipe_have_their_hints(site: NightlySite) -> None:
     site.write("alpha")
-    (site.folder / "recipes/alpha.yaml").write_text("name: alpha\nos: {family: debian, version: 13, codename: trixie}\npakages: [tree]\n")
+    (site.folder / "recipes/alpha.yaml").write_text(
+        "name: alpha\nos: {family: debian, version: 13, codename: trixie}\npakages: [tree]\n"
+    )
     details = of(site.run(), "alpha").failed[0].details
     assert details[0].startswith("recipes/alpha.yaml:3: ")
     assert details[1].startswith("    hint: ")
