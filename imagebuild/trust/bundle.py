@@ -36,6 +36,7 @@ _MEANINGS = (
     ("failed to verify SCT", "its certificate is in no certificate log that the trusted root names"),
     ("failed to build timestamp certificate chain",
      "its certificate is not valid, or of an authority that the trusted root does not name"),
+    ("cannot perform DSSE verification", "it is about a file, and has no statement"),
     ("not enough sources of verified time", "no log that the trusted root names says when it was signed"),
 )  # fmt: skip
 """The beginnings of what the library says, with what that means. Others are shown as they are."""
@@ -47,14 +48,16 @@ class BundleError(ValueError):
 
 @dataclass(frozen=True)
 class VerifiedBundle:
-    """What a bundle proves: ``identity`` has signed ``payload``, and a log recorded it at ``time`` (UTC;
-    None if only a timestamp authority says when). ``text`` is the bundle without anything else that its
-    file may have.
+    """What a bundle proves: ``identity`` has signed ``payload`` while its certificate was valid, from
+    ``began`` to ``ended``, and a log recorded it at ``time`` (all UTC; None if only a timestamp authority
+    says when). ``text`` is the bundle without anything else that its file may have.
     """
 
     text: bytes
     payload: bytes
     identity: SignerIdentity
+    began: datetime
+    ended: datetime
     time: datetime | None
 
 
@@ -86,7 +89,15 @@ def verified(content: bytes, identities: Sequence[SignerIdentity], trusted_root:
     if kind != PAYLOAD_TYPE:
         raise BundleError(f"its payload is of the type {kind!r}, not {PAYLOAD_TYPE!r}")
     assert judge.found is not None
-    return VerifiedBundle(bundle.to_json().encode(), payload, judge.found, _recorded(bundle))
+    valid = bundle.signing_certificate
+    return VerifiedBundle(
+        bundle.to_json().encode(),
+        payload,
+        judge.found,
+        valid.not_valid_before_utc,
+        valid.not_valid_after_utc,
+        _recorded(bundle),
+    )
 
 
 def payload(content: bytes) -> bytes | None:

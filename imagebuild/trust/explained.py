@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from imagebuild.printable import counted
+from imagebuild.trust.bundle import VerifiedBundle
 from imagebuild.trust.checking import Checked
 from imagebuild.trust.keys import short
 
@@ -25,8 +26,7 @@ def lines(found: Checked) -> Iterator[tuple[str, str]]:
     bundle = None if found.said is None else found.said.bundle
     if bundle is not None:
         yield "signed by", f"{bundle.identity.identity}, for which {bundle.identity.issuer} vouches"
-        if bundle.time is not None:
-            yield "signed at", f"{bundle.time.isoformat()}, says the log that the trusted root names"
+        yield "signed at", _when(bundle)
     if found.said is not None and found.said.problem:
         yield "not accepted", found.said.problem
     for sums in found.sums:
@@ -42,9 +42,16 @@ def lines(found: Checked) -> Iterator[tuple[str, str]]:
         yield "not read", f"signed, but not here: {_some(found.absent)}"
     if found.uncovered:
         yield "not signed", f"in the folder, but not signed: {_some(found.uncovered)}"
-    unknown = NOT_SHOWN if bundle is not None and bundle.time is not None else (_NO_TIME, *NOT_SHOWN)
+    unknown = (_NO_TIME, *NOT_SHOWN) if bundle is None else NOT_SHOWN
     for number, text in enumerate(unknown):
         yield "" if number else "not shown", text
+
+
+def _when(bundle: VerifiedBundle) -> str:
+    if bundle.time is not None:
+        return f"{bundle.time.isoformat()}, says a log that the trusted root names"
+    # the library has checked that a timestamp authority says so
+    return f"between {bundle.began.isoformat()} and {bundle.ended.isoformat()}, while the certificate was valid"
 
 
 def _some(names: Sequence[str]) -> str:

@@ -141,7 +141,7 @@ def test_what_cannot_be_remembered_is_shown_all_the_same(project: Path) -> None:
     assert done.exception is not None
 
 
-def test_sigstore(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sigstore(project: Path, monkeypatch: pytest.MonkeyPatch, no_proxy: None) -> None:
     """Signed at a private instance with the token in a file, beside the project's key; checked offline."""
     for name in ("GITHUB_ACTIONS", "CIRCLECI", "BUILDKITE", "GITLAB_CI"):
         monkeypatch.delenv(name, raising=False)

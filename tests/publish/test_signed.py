@@ -189,7 +189,7 @@ def test_the_image_is_read_once(project: SigningProject, monkeypatch: pytest.Mon
     assert read.count("web.qcow2") == 1
 
 
-def test_an_identity_of_sigstore_is_enough(project: SigningProject, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_identity_of_sigstore_is_enough(project: SigningProject, no_proxy: None) -> None:
     """Published, current and on a shelf by the signature of an identity, which can expire like a key."""
     instance = SigstoreInstance()
     (project.folder / "token").write_text(token())

@@ -112,7 +112,7 @@ def test_files_that_are_missing_or_there_twice(signed: SignedShelf) -> None:
     assert "cannot be used" in str(signed.verify(image).exception)
 
 
-def test_a_later_signature_arrives_and_the_image_stays(signed: SignedShelf) -> None:
+def test_a_later_signature_arrives_and_the_image_stays(signed: SignedShelf, no_proxy: None) -> None:
     instance = SigstoreInstance()
     (signed.root / "token").write_text(token())
     with instance.serving():

@@ -10,19 +10,22 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sigstore.models import ClientTrustConfig
 
 from imagebuild.errors import HostError, ImageBuildError, UsageError
 from imagebuild.project.trust import Sigstore, Trust
 from imagebuild.store.artifact import BUNDLE, PROVENANCE, Artifact
-from imagebuild.trust import envelope, explained
+from imagebuild.trust import bundle, envelope, explained
 from imagebuild.trust.attesting import attested
 from imagebuild.trust.checking import Checked, CheckOptions, check
 from imagebuild.trust.keyless import KeylessSigner
+from imagebuild.trust.keys import SignerIdentity
 from imagebuild.trust.signatures import NotTrusted
 from tests.trust.signed import artifact, key_pair, trust
 from tests.trust.sigstore_instance import IDENTITY, ISSUER, SigstoreInstance, token
@@ -67,7 +70,7 @@ class Site:
 
 
 @pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_proxy: None) -> Iterator[Site]:
     for name in ("HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME"):  # the library keeps the public root there
         monkeypatch.setenv(name, str(tmp_path / "home"))
     level = logging.getLogger("sigstore").level
@@ -88,6 +91,31 @@ def test_an_artifact_is_signed_and_verified_without_a_key(site: Site) -> None:
     assert not any("when it was signed" in text for _, text in shown)
     assert found.statement is not None
     assert found.statement.recipe == "web"
+
+
+def test_a_bundle_of_the_real_staging_instance(site: Site) -> None:
+    """By another client of sigstore, with Rekor's API version 2 and a timestamp authority.
+
+    From sigstore/sigstore-python 27db13d, test/assets/a.dsse.staging-rekor-v2.txt.sigstore.json (Apache-2.0).
+    """
+    content = (Path(__file__).parent / "data" / "staging-rekor-v2.sigstore.json").read_bytes()
+    workflow = "sigstore-conformance/extremely-dangerous-public-oidc-beacon/.github/workflows"
+    identity = SignerIdentity(
+        f"https://github.com/{workflow}/extremely-dangerous-oidc-beacon.yml@refs/heads/main",
+        "https://token.actions.githubusercontent.com",
+    )
+    root = site.folder / "staging.json"
+    root.write_text(ClientTrustConfig.staging(offline=True).trusted_root._inner.to_json())
+    found = bundle.verified(content, [identity], root)
+    assert found.time is None
+    assert (found.began.isoformat(), found.ended - found.began) == ("2026-05-13T19:23:32+00:00", timedelta(minutes=10))
+    assert json.loads(found.payload)["subject"][0]["name"] == "a.txt"
+    for accepted, where, why in (
+        (identity, None, "its certificate is not valid, or of an authority that the trusted root does not name"),
+        (replace(identity, issuer=ISSUER), root, "it is signed by another identity"),
+    ):
+        with pytest.raises(bundle.BundleError, match=why):
+            bundle.verified(content, [accepted], where)
 
 
 def test_what_an_accepted_identity_has_signed_stays(site: Site) -> None:
