@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 EXTRA = "install imagebuild with its extra sigstore: pip install 'imagebuild[sigstore]'"
 _SHOWN = 300
 _OTHER = "it is signed by another identity"
+_NO_TIME = "no log or timestamp authority that the trusted root names says when it was signed"
 _MEANINGS = (
     ("DSSE: invalid signature", "the signature does not fit: it was changed after it was signed"),
     ("log entry payload hash", "its entry in the log is about something else: it was changed after it was signed"),
@@ -37,7 +38,8 @@ _MEANINGS = (
     ("failed to build timestamp certificate chain",
      "its certificate is not valid, or of an authority that the trusted root does not name"),
     ("cannot perform DSSE verification", "it is about a file, and has no statement"),
-    ("not enough sources of verified time", "no log that the trusted root names says when it was signed"),
+    ("not enough sources of verified time", _NO_TIME),
+    ("no Timestamp Authorities", _NO_TIME),
 )  # fmt: skip
 """The beginnings of what the library says, with what that means. Others are shown as they are."""
 

@@ -111,7 +111,8 @@ def test_a_bundle_of_the_real_staging_instance(site: Site) -> None:
     assert (found.began.isoformat(), found.ended - found.began) == ("2026-05-13T19:23:32+00:00", timedelta(minutes=10))
     assert json.loads(found.payload)["subject"][0]["name"] == "a.txt"
     for accepted, where, why in (
-        (identity, None, "its certificate is not valid, or of an authority that the trusted root does not name"),
+        (identity, None, "no log or timestamp authority that the trusted root names says when it was signed"),
+        (identity, site.folder / "trusted_root.json", "no log or timestamp authority that the trusted root names"),
         (replace(identity, issuer=ISSUER), root, "it is signed by another identity"),
     ):
         with pytest.raises(bundle.BundleError, match=why):
