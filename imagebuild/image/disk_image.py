@@ -7,6 +7,7 @@ image.
 
 from __future__ import annotations
 
+import codecs
 import os
 import struct
 from collections.abc import Sequence
@@ -76,9 +77,13 @@ def check(file: IO[bytes], path: Path, given: Format | None = None) -> Format:
 
 
 def _is_text(head: bytes) -> bool:
-    """Whether a file begins like a text. No disk does: boot sectors, partition tables and the headers of
+    """Whether a file begins like a text, in UTF-8. No disk does: boot sectors, partition tables and the headers of
     file systems, LVM and LUKS have null bytes in their first sector.
     """
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(head)  # the last character may be cut
+    except UnicodeDecodeError:
+        return False
     return not any(byte < 0x20 and byte not in b"\t\n\f\r\x1b" for byte in head)
 
 
