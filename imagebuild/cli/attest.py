@@ -41,7 +41,8 @@ Examples:
 )  # fmt: skip
 @click.option(
     "--sigstore", is_flag=True,
-    help="Sign with sigstore, too, by the identity of this CI job; only so if there is no `trust.sign`.",
+    help="Sign with sigstore, too, by the identity of this CI job; only so if there is no `trust.sign`. Always with"
+    " `trust.sigstore.sign`.",
 )  # fmt: skip
 @click.option(
     "--identity-token-file", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
@@ -73,8 +74,6 @@ def attest(
     """
     if verbose:
         log_to_stderr()
-    if identity_token_file is not None and not sigstore:
-        raise UsageError("--identity-token-file needs --sigstore")
     if new_key is not None:
         if images or sigstore:
             raise UsageError(
@@ -91,7 +90,10 @@ def attest(
             f"{project.file} has no section trust, so there is no key to sign with",
             "`imagebuild attest --new-key FILE` makes a key, and prints what to write there",
         )
-    keyless = KeylessSigner(project.trust.sigstore, project.folder, identity_token_file) if sigstore else None
+    wanted = sigstore or project.trust.sigstore.sign
+    keyless = KeylessSigner(project.trust.sigstore, project.folder, identity_token_file) if wanted else None
+    if identity_token_file is not None and keyless is None:
+        raise UsageError("--identity-token-file needs --sigstore")
     errors: list[ImageBuildError] = []
     for found in [_artifact(name, output) for name in images]:
         try:

@@ -25,7 +25,7 @@ from imagebuild.nightly.selecting import WantedImage
 from imagebuild.nightly.stages import Publisher, Signing
 from imagebuild.publish.results import exit_code
 from imagebuild.store import version_order
-from imagebuild.store.artifact import MANIFEST, PROVENANCE, Artifact, ArtifactFolder
+from imagebuild.store.artifact import BUNDLE, MANIFEST, PROVENANCE, Artifact, ArtifactFolder
 
 
 @dataclass(frozen=True)
@@ -201,7 +201,8 @@ class ImageRun:
             return True
         with self._stage("sign") as began:
             self.around.sign(good)
-            signature = f"{good.version} {sha256(good.folder / PROVENANCE)}"
+            signed = (good.folder / PROVENANCE, good.folder / BUNDLE)
+            signature = " ".join((good.version, *(sha256(path) for path in signed if path.exists())))
             published = self.memory.published
             if signature != self.memory.signature:  # the records at the targets have another one, or none
                 published = {place: version for place, version in published.items() if version != good.version}

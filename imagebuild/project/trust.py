@@ -107,6 +107,10 @@ class Sigstore(Section):
     identities: Annotated[tuple[AcceptedIdentity, ...], BeforeValidator(without_nothing)] = Field(
         (), description="The identities whose signatures are accepted, beside those of `keys`."
     )
+    sign: bool = Field(
+        default=False,
+        description="Whether `attest` and `nightly` sign with sigstore, by the identity of the CI job they run in.",
+    )
     trusted_root: f.FilePath | None = Field(
         None,
         description="File with the authorities and logs of a sigstore instance (`trusted_root.json`). Default: those of"
@@ -114,7 +118,7 @@ class Sigstore(Section):
     )
     signing_config: f.FilePath | None = Field(
         None,
-        description="File with the addresses of that instance (`signing_config.json`), for `attest --sigstore`.",
+        description="File with the addresses of that instance (`signing_config.json`), which signing needs.",
     )
 
     @model_validator(mode="after")
@@ -205,6 +209,11 @@ class Trust(Section):
         default_factory=dict,
         description="Templates that do not have the name of their recipe (`publish --as`), each with its recipe.",
     )
+
+    @property
+    def signs(self) -> bool:
+        """Whether artifacts are signed without being asked for."""
+        return self.sign is not None or self.sigstore.sign
 
     @property
     def is_enforced(self) -> bool:

@@ -18,6 +18,7 @@ from imagebuild.errors import HostError, UsageError
 from imagebuild.nightly.journal import NightlyJournal
 from tests.nightly.nightly_site import IMAGES, PACKAGES, NightlySite, of, words
 from tests.trust.signed import key_pair
+from tests.trust.sigstore_instance import IDENTITY, ISSUER, SigstoreInstance, token
 
 
 def current(site: NightlySite, name: str) -> list[str]:
@@ -419,6 +420,35 @@ def _sign_with(site: NightlySite, signer: str, *keys: Mapping[str, Any]) -> None
     trust = {"sign": {"key": {"file": f"{signer}.pem"}}, "keys": list(keys)}
     text = (site.folder / "imagebuild.yaml").read_text().partition("trust:")[0]
     (site.folder / "imagebuild.yaml").write_text(f"{text}trust: {json.dumps(trust)}\n")
+
+
+def test_the_identity_of_the_job_signs_what_is_published(
+    site: NightlySite, monkeypatch: pytest.MonkeyPatch, no_proxy: None
+) -> None:
+    monkeypatch.delenv("GITHUB_ACTIONS", raising=False)
+    monkeypatch.setenv("GITLAB_CI", "true")
+    instance = SigstoreInstance()
+    site.write("alpha")
+    with instance.serving():
+        section = {
+            **instance.write(site.folder),
+            "identities": [{"identity": IDENTITY, "issuer": ISSUER}],
+            "sign": True,
+        }
+        text = (site.folder / "imagebuild.yaml").read_text()
+        (site.folder / "imagebuild.yaml").write_text(f"{text}trust: {json.dumps({'sigstore': section})}\n")
+        monkeypatch.delenv("SIGSTORE_ID_TOKEN", raising=False)
+        ended = site.run()
+        (failed,) = of(ended, "alpha").failed
+        assert (ended.exit_code, failed.stage) == (3, "sign")
+        assert "the identity of this environment cannot be used" in failed.message
+        monkeypatch.setenv("SIGSTORE_ID_TOKEN", token())
+        ended = site.run()
+        assert (ended.exit_code, words(ended, "alpha")["sign"]) == (0, "passed")
+    assert current(site, "alpha") == ["2026-11-29.1"] * 2
+    monkeypatch.delenv("SIGSTORE_ID_TOKEN")
+    ended = site.run()  # nothing is signed again, so no identity is needed
+    assert (words(ended, "alpha")["sign"], words(ended, "alpha")["publish"]) == ("unchanged", "unchanged")
 
 
 def test_targets_get_the_signature_of_another_key(site: NightlySite) -> None:
