@@ -66,17 +66,16 @@ class Problem:
         return f"{place}: {warning}{where}{self.message}"
 
 
-def from_os(error: OSError, near: str = "") -> ImageBuildError:
+def from_os(error: OSError, near: str = "", *, options: Sequence[str] = ("--store", "--output")) -> ImageBuildError:
     """An OSError as an error that a user can act on; a full file system is a HostError.
 
     ``near`` says where it must have happened if the error names no file, as an error from write()
-    does not.
+    does not. ``options`` are those of the command with which another file system can be named.
     """
     place = f" ({error.filename or near})" if error.filename or near else ""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return HostError(
-            f"no space left{place}", "free some space, or use another file system with --store or --output"
-        )
+        with_options = f" with {' or '.join(options)}" if options else ""
+        return HostError(f"no space left{place}", f"free some space, or use another file system{with_options}")
     message = f"{error.strerror or error}{place}"
     if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
         return HostError(message, "make sure that this user may write there, or name another place")

@@ -35,3 +35,10 @@ def test_an_error_without_a_file_name_gets_the_possible_folders() -> None:
     full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     assert from_os(full, "in /store or /out").message == "no space left (in /store or /out)"
     assert from_os(full).message == "no space left"
+
+
+def test_only_options_that_the_command_has_are_in_the_hint() -> None:
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert from_os(full).hint == "free some space, or use another file system with --store or --output"
+    assert from_os(full, options=["--output"]).hint == "free some space, or use another file system with --output"
+    assert from_os(full, options=[]).hint == "free some space, or use another file system"

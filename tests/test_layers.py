@@ -186,6 +186,7 @@ def test_there_are_no_import_cycles() -> None:
         ("sqlite3", "store.history"),
         ("testinfra", "verify.testinfra_backend"),
         ("s3fs", "publish.targets.s3_client"),
+        ("sigstore", ("trust.bundle", "trust.keyless")),
     ],
     ids=str,
 )

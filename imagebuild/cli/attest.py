@@ -19,17 +19,19 @@ from imagebuild.events import data
 from imagebuild.project.load import load
 from imagebuild.store.artifact import Artifact
 from imagebuild.trust import attesting, signers
+from imagebuild.trust.keyless import KeylessSigner
 
 
 @click.command(
     epilog="""\b
 Exit codes: 0 signed, 1 an artifact was changed or a key does not sign, 2 invalid usage,
-3 the key or the agent cannot be used.
+3 the key or the agent cannot be used, there is no identity, or sigstore cannot be reached.
 \b
 Examples:
   imagebuild attest --new-key secrets/images.pem
   imagebuild attest debian-13
   imagebuild attest artifacts/debian-13/2026-11-2*
+  imagebuild attest debian-13 --sigstore
   imagebuild attest debian-13 --json | jq -r .provenance"""
 )
 @click.argument("images", nargs=-1, type=ImageName(), metavar="[IMAGE]...")
@@ -37,12 +39,28 @@ Examples:
     "--new-key", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
     help="Create a key pair: the private key in FILE, the public one in what is printed. Signs nothing.",
 )  # fmt: skip
+@click.option(
+    "--sigstore", is_flag=True,
+    help="Sign with sigstore, too, by the identity of this CI job; only so if there is no `trust.sign`. Always with"
+    " `trust.sigstore.sign`.",
+)  # fmt: skip
+@click.option(
+    "--identity-token-file", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+    help="Use the identity token in FILE, for the audience sigstore; needs --sigstore.",
+)  # fmt: skip
 @output_option
 @config_option
 @json_option
 @verbose_option
 def attest(
-    images: tuple[str, ...], new_key: Path | None, output: Path, config: Path | None, as_json: bool, verbose: bool
+    images: tuple[str, ...],
+    new_key: Path | None,
+    sigstore: bool,
+    identity_token_file: Path | None,
+    output: Path,
+    config: Path | None,
+    as_json: bool,
+    verbose: bool,
 ) -> None:
     """Sign the provenance of artifacts, with the key of `trust.sign` in imagebuild.yaml.
 
@@ -50,12 +68,18 @@ def attest(
     folder says what was built, by whom and from what, with the digest of every file; SHA256SUMS is
     signed, too, if `trust.sums` says so. All files are read before. What the same key has signed
     already stays as it is, and signatures by other accepted keys stay, too.
+
+    --sigstore writes provenance.sigstore.json with the same statement. It needs the network; the
+    identity and the digest of the statement become public in the log of sigstore's public instance.
     """
     if verbose:
         log_to_stderr()
     if new_key is not None:
-        if images:
-            raise UsageError("--new-key signs nothing, so it takes no IMAGE", "run the command again without --new-key")
+        if images or sigstore:
+            raise UsageError(
+                "--new-key signs nothing, so it takes no IMAGE and no --sigstore",
+                "run the command again without --new-key",
+            )
         _create(new_key, as_json=as_json)
         return
     if not images:
@@ -66,10 +90,14 @@ def attest(
             f"{project.file} has no section trust, so there is no key to sign with",
             "`imagebuild attest --new-key FILE` makes a key, and prints what to write there",
         )
+    wanted = sigstore or project.trust.sigstore.sign
+    keyless = KeylessSigner(project.trust.sigstore, project.folder, identity_token_file) if wanted else None
+    if identity_token_file is not None and keyless is None:
+        raise UsageError("--identity-token-file needs --sigstore")
     errors: list[ImageBuildError] = []
     for found in [_artifact(name, output) for name in images]:
         try:
-            done = attesting.attested(found, project.trust, project.folder)
+            done = attesting.attested(found, project.trust, project.folder, keyless)
         except ImageBuildError as error:
             if len(images) == 1:
                 raise

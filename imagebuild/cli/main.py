@@ -93,13 +93,24 @@ def _call(*, as_json: bool) -> None:
     except OutputError:
         raise
     except (ImageBuildError, OSError) as error:
-        failure = from_os(error) if isinstance(error, OSError) else error
+        failure = from_os(error, options=_places(sys.argv[1:])) if isinstance(error, OSError) else error
         _print_error(as_json, failure)
         sys.exit(failure.exit_code)
     except ModuleNotFoundError as error:
         missing = _missing_binding(error)
         _print_error(as_json, missing)
         sys.exit(missing.exit_code)
+
+
+def _places(words: Sequence[str]) -> list[str]:
+    """The options of a command with which it can use another file system."""
+    command: click.Command | None = cli
+    for word in words:
+        if not isinstance(command, click.Group):
+            break
+        command = command.get_command(click.Context(command), word) or command
+    known = {option for one in command.params for option in one.opts} if command is not None else set()
+    return [option for option in ("--store", "--output") if option in known]
 
 
 def _root() -> click.Group:

@@ -63,6 +63,8 @@ def _failure(who: str, stage: NightlyStage) -> Iterator[str]:
 
 def _last(ended: NightlyEnded) -> str:
     new = f"{len(ended.changed)} with a new good version" if ended.changed else "no new good version"
-    failed = f"{len(ended.failed)} failed" if ended.failed else "none failed"
+    failed = f"{len(ended.failed)} failed" if ended.failed else "no image failed"
+    bad = [stage.stage for stage in ended.stages if stage.status == "failed"]
+    run = f"; {', '.join(bad)} failed" if bad else ""
     count = len(ended.images)
-    return f"{count} image{'s' * (count != 1)} in {minutes(ended.seconds)}: {new}, {failed}"
+    return f"{count} image{'s' * (count != 1)} in {minutes(ended.seconds)}: {new}, {failed}{run}"

@@ -15,7 +15,7 @@ def accepted(keys: Sequence[Path], config: Path | None) -> Policy:
     if keys:
         return of_files(keys)
     project = load(config)
-    if project.trust is None or not project.trust.keys:
+    if project.trust is None or not project.trust.is_enforced:
         raise UsageError(
             "there is no key to check the signature with",
             f"give a public key with --key, or name keys in the section trust of {project.file}",

@@ -12,7 +12,9 @@ from imagebuild.trust.statement import Dependency
 
 @dataclass(frozen=True, kw_only=True)
 class ArtifactSigned(JsonLine):
-    """A signed artifact; ``written`` has the files that are new, and is empty if all were there."""
+    """A signed artifact; ``written`` has the files that are new, and is empty if all were there. ``keyid``
+    is empty if only sigstore signed.
+    """
 
     event: Literal["attested"] = "attested"
     recipe: str
@@ -40,17 +42,31 @@ class SigningKeyFound:
     keyid: str
 
 
+@dataclass(frozen=True)
+class SigningIdentityFound:
+    """An identity that has signed with sigstore, and who vouches for it. ``time`` is when the log recorded
+    that (UTC, ISO 8601), empty if it does not say it.
+    """
+
+    identity: str
+    issuer: str
+    time: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class SignatureChecked(JsonLine):
     """An artifact that is what was signed. ``digests`` has the SHA-256 of each signed file, ``files`` those
     that were read, ``absent`` those that are not there, ``uncovered`` what is there and not signed.
-    ``builder``, ``started`` and ``finished`` are empty, and ``dependencies`` too, without provenance.
+    ``problem`` says why a signature that was not needed is not accepted. ``builder``, ``started`` and
+    ``finished`` are empty, and ``dependencies`` too, without provenance.
     """
 
     event: Literal["trusted"] = "trusted"
     recipe: str
     version: str
     keys: tuple[SigningKeyFound, ...]
+    identities: tuple[SigningIdentityFound, ...]
+    problem: str
     sums: tuple[SumsChecked, ...]
     digests: dict[str, str]
     files: tuple[str, ...]

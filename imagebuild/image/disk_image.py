@@ -7,6 +7,7 @@ image.
 
 from __future__ import annotations
 
+import codecs
 import os
 import struct
 from collections.abc import Sequence
@@ -65,10 +66,25 @@ def check(file: IO[bytes], path: Path, given: Format | None = None) -> Format:
         raise UsageError(f"{path} is empty")
     if given is None:
         _check_other(file, path, head)
+        if _is_text(head):
+            raise UsageError(
+                f"{path} is a text file, not a disk image", "give an image file, the folder of an artifact, or a recipe"
+            )
     found: Format = given or ("qcow2" if head.startswith(_MAGIC) else "raw")
     if found == "qcow2":
         _check_qcow2(file, path, head)
     return found
+
+
+def _is_text(head: bytes) -> bool:
+    """Whether a file begins like a text, in UTF-8. No disk does: boot sectors, partition tables and the headers of
+    file systems, LVM and LUKS have null bytes in their first sector.
+    """
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(head)  # the last character may be cut
+    except UnicodeDecodeError:
+        return False
+    return not any(byte < 0x20 and byte not in b"\t\n\f\r\x1b" for byte in head)
 
 
 def _check_other(file: IO[bytes], path: Path, head: bytes) -> None:

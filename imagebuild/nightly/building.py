@@ -16,7 +16,7 @@ from imagebuild.errors import ImageBuildError, Problem, RecipeError, from_os
 from imagebuild.events import ErrorReported
 from imagebuild.log import logger
 from imagebuild.nightly.outcome import NightlyStage
-from imagebuild.nightly.selecting import WantedImage, problems
+from imagebuild.nightly.selecting import WantedImage, lines, problems
 from imagebuild.progress import Progress, Reporter
 from imagebuild.recipe.model.recipe import Recipe
 
@@ -154,7 +154,7 @@ def ended(planned: PlannedImage, outcome: Outcome, failing: Mapping[str, str], *
     if not isinstance(end, ErrorReported):
         build = NightlyStage(stage="build", status="passed" if new else "unchanged", seconds=seconds)
         return NightlyBuilt((build, _verified(planned, new=True)), seconds)
-    details = (*map(str, end.problems), *end.console, *((f"logs: {end.evidence}",) if end.evidence else ()))
+    details = (*lines(end.problems), *end.console, *((f"logs: {end.evidence}",) if end.evidence else ()))
     message = "the recipe has problems" if end.problems else end.message
     stage = NightlyStage(
         stage="build", status="failed", message=message, hint=end.hint or "", details=details, seconds=seconds,

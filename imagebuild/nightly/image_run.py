@@ -13,8 +13,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from imagebuild.errors import ImageBuildError, Interrupted, from_os
+from imagebuild.errors import HostError, ImageBuildError, Interrupted, from_os
 from imagebuild.files import sha256
+from imagebuild.host.hints import command_line
 from imagebuild.nightly import gating, stages
 from imagebuild.nightly.building import NightlyBuilt, failed, unexpected
 from imagebuild.nightly.journal import ImageMemory, Judgement, NightlyJournal
@@ -23,7 +24,8 @@ from imagebuild.nightly.report_files import DIFFERENCE
 from imagebuild.nightly.selecting import WantedImage
 from imagebuild.nightly.stages import Publisher, Signing
 from imagebuild.publish.results import exit_code
-from imagebuild.store.artifact import MANIFEST, PROVENANCE, Artifact, ArtifactFolder
+from imagebuild.store import version_order
+from imagebuild.store.artifact import BUNDLE, MANIFEST, PROVENANCE, Artifact, ArtifactFolder
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,10 @@ class ImageRun:
     def _gates(self, folder: ArtifactFolder, newest: Artifact) -> None:
         """Decide whether the newest version becomes the good one."""
         good = folder.good() or self._restored(folder)
+        if newer := self._newer_than(newest, good, folder):
+            folder.make_good(newer)
+            self._refuse_older(newest, newer)
+            return
         if good is not None and good.version == newest.version:
             self._say("gates", "unchanged")
             return
@@ -111,6 +117,27 @@ class ImageRun:
                 self._say("gates", "passed", _words(judgement), since=began)
             else:
                 self._refuse(judgement, began)
+
+    def _newer_than(self, newest: Artifact, good: Artifact | None, folder: ArtifactFolder) -> str:
+        """The newest good version, if the one that was built last is older by its name; else empty."""
+        whole = {one.version for one in folder.versions()}
+        passed = [one for one in self.memory.passed if one in whole]
+        newer = version_order.newest([*passed, *([good.version] if good else ())])
+        return newer if version_order.is_older(newest.version, newer) else ""
+
+    def _refuse_older(self, newest: Artifact, newer: str) -> None:
+        """Versions have the day of their build: this one would be refused by every target, every night."""
+        remove = command_line("rm", "-r", newest.folder)
+        self._stages.append(
+            NightlyStage(
+                stage="gates",
+                status="failed",
+                message=f"{newest.version} was built after {newer} and is older by its name: the clock of this host was"
+                f" wrong then, or is wrong now; {newer} stays the good version",
+                hint=f"set the clock, remove the version with the wrong date, and run it again: {remove}",
+                exit_code=HostError.exit_code,
+            )
+        )
 
     def _restored(self, folder: ArtifactFolder) -> Artifact | None:
         """The last version that passed its gates, if the link that named it was removed: else a version
@@ -174,7 +201,8 @@ class ImageRun:
             return True
         with self._stage("sign") as began:
             self.around.sign(good)
-            signature = f"{good.version} {sha256(good.folder / PROVENANCE)}"
+            signed = (good.folder / PROVENANCE, good.folder / BUNDLE)
+            signature = " ".join((good.version, *(sha256(path) for path in signed if path.exists())))
             published = self.memory.published
             if signature != self.memory.signature:  # the records at the targets have another one, or none
                 published = {place: version for place, version in published.items() if version != good.version}

@@ -53,9 +53,9 @@ class NightlyRun:
             try:
                 self._images()
                 self._once_for_all()
-            except (KeyboardInterrupt, Interrupted):
+                return self._finished()
+            except (KeyboardInterrupt, Interrupted):  # also while a hook runs
                 return self._interrupted()
-            return self._finished()
 
     def _check_accepted(self) -> None:
         """Raise UsageError for an image of ``--accept`` without a version that was refused."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from imagebuild.errors import ImageBuildError, RecipeError, UsageError
+from imagebuild.errors import ImageBuildError, Problem, RecipeError, UsageError
 from imagebuild.project.model import Project
 from imagebuild.project.nightly import NightlyImage
 from imagebuild.project.select import Destination, select
@@ -125,5 +125,10 @@ def _check_variables(entry: NightlyImage, recipe: Recipe) -> None:
 
 
 def problems(error: ImageBuildError) -> tuple[str, ...]:
-    """The problems of a recipe, one line each."""
-    return tuple(map(str, error.problems)) if isinstance(error, RecipeError) else ()
+    """The problems of a recipe; see :func:`lines`."""
+    return lines(error.problems) if isinstance(error, RecipeError) else ()
+
+
+def lines(found: Iterable[Problem]) -> tuple[str, ...]:
+    """A line for each problem, and below it one for its hint."""
+    return tuple(line for one in found for line in (str(one), *((f"    hint: {one.hint}",) if one.hint else ())))

@@ -145,12 +145,15 @@ def collect(store: Store, keep: int, most: int | None) -> int:
 def signing(project: Project) -> tuple[Signing | None, str]:
     """What signs an artifact as the project says, and what identifies its keys; None if it signs nothing."""
     trust, folder = project.trust, project.folder
-    if trust is None or trust.sign is None:
+    if trust is None or not trust.signs:
         return None, ""
 
     def sign(artifact: Artifact) -> None:
         from imagebuild.trust import attesting  # its libraries take their time, and most nights sign nothing
+        from imagebuild.trust.keyless import KeylessSigner
 
-        attesting.attest(artifact, trust, folder)
+        attesting.attested(
+            artifact, trust, folder, KeylessSigner(trust.sigstore, folder) if trust.sigstore.sign else None
+        )
 
     return sign, fingerprint.text(trust.model_dump_json())[:16]

@@ -16,7 +16,7 @@ from imagebuild.errors import UsageError
 from imagebuild.host import safe_xml
 from imagebuild.page.facts import Download
 from imagebuild.store import beside
-from imagebuild.store.artifact import CHECKSUMS, MANIFEST
+from imagebuild.store.artifact import BUNDLE, CHECKSUMS, MANIFEST, PROVENANCE
 from imagebuild.store.beside import ManifestError
 
 _LARGEST_SUMS = 4 << 20
@@ -28,7 +28,8 @@ _KINDS: tuple[tuple[str, str], ...] = (
     (INVENTORY, "inventory"),
     (".cdx.json", "SBOM, CycloneDX"),
     (".spdx.json", "SBOM, SPDX"),
-    ("provenance.intoto.json", "provenance, in-toto"),
+    (PROVENANCE, "provenance, in-toto"),
+    (BUNDLE, "provenance, sigstore"),
     (f"{CHECKSUMS}.asc", "signature, OpenPGP"),
     (f"{CHECKSUMS}.sig", "signature, SSH"),
     (CHECKSUMS, "checksums"),
@@ -38,7 +39,8 @@ _KINDS: tuple[tuple[str, str], ...] = (
 )
 """Ends of names, and what such a file is: the first one counts."""
 SIGNATURES: Mapping[str, str] = {
-    "provenance.intoto.json": "provenance",
+    PROVENANCE: "provenance",
+    BUNDLE: "sigstore",
     f"{CHECKSUMS}.asc": "OpenPGP",
     f"{CHECKSUMS}.sig": "SSH",
 }

@@ -57,6 +57,12 @@ class KeyRevocation(Section):
     reason: f.Text = Field("", description="Why, for messages.")
 
 
+def _check_order(what: str, not_before: date | None, expires: date | None) -> None:
+    """Raises Refused for what expires before it is valid."""
+    if not_before and expires and expires < not_before:
+        raise Refused([Finding(("expires",), f"the {what} expires before it is valid, which is on {not_before}")])
+
+
 class AcceptedKey(Section):
     """A public key whose signatures are accepted."""
 
@@ -71,8 +77,59 @@ class AcceptedKey(Section):
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
-        if self.not_before and self.expires and self.expires < self.not_before:
-            raise Refused([Finding(("expires",), f"the key expires before it is valid, which is on {self.not_before}")])
+        _check_order("key", self.not_before, self.expires)
+        return self
+
+
+class AcceptedIdentity(Section):
+    """An identity whose signatures by sigstore are accepted."""
+
+    identity: f.Text = Field(
+        min_length=1, description="Who signs, as the certificate says it: the URI of a workflow, or an e-mail address."
+    )
+    issuer: f.Text = Field(
+        min_length=1,
+        description="The identity provider that vouches for it, such as `https://token.actions.githubusercontent.com`.",
+    )
+    not_before: Day | None = Field(None, description="The first day (UTC) on which it is accepted.")
+    expires: Day | None = Field(None, description="The last day (UTC) on which it is accepted.")
+    revoked: KeyRevocation | None = Field(None, description="Since when it is not accepted any more, and why.")
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        _check_order("identity", self.not_before, self.expires)
+        return self
+
+
+class Sigstore(Section):
+    """Signatures by sigstore: whose are accepted, and which instance of sigstore is used."""
+
+    identities: Annotated[tuple[AcceptedIdentity, ...], BeforeValidator(without_nothing)] = Field(
+        (), description="The identities whose signatures are accepted, beside those of `keys`."
+    )
+    sign: bool = Field(
+        default=False,
+        description="Whether `attest` and `nightly` sign with sigstore, by the identity of the CI job they run in.",
+    )
+    trusted_root: f.FilePath | None = Field(
+        None,
+        description="File with the authorities and logs of a sigstore instance (`trusted_root.json`). Default: those of"
+        " sigstore's public instance.",
+    )
+    signing_config: f.FilePath | None = Field(
+        None,
+        description="File with the addresses of that instance (`signing_config.json`), which signing needs.",
+    )
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.signing_config is not None and self.trusted_root is None:
+            raise Refused([Finding(("signing_config",), "this needs trusted_root of the same instance of sigstore")])
+        seen: set[tuple[str, str]] = set()
+        for number, one in enumerate(self.identities):
+            if (one.identity, one.issuer) in seen:
+                raise Refused([Finding(("identities", number), "this identity is there already")])
+            seen.add((one.identity, one.issuer))
         return self
 
 
@@ -144,11 +201,24 @@ class Trust(Section):
         description="The keys whose signatures are accepted. If there are any, nothing is published, put on a shelf or"
         " instantiated that they did not sign.",
     )
-    threshold: f.Whole = Field(1, ge=1, le=20, description="How many of the keys must have signed the provenance.")
+    sigstore: Sigstore = Field(default_factory=Sigstore, description="Signatures by sigstore.")
+    threshold: f.Whole = Field(
+        1, ge=1, le=20, description="How many of the keys must have signed the provenance; an identity counts as a key."
+    )
     templates: Annotated[dict[f.Name, f.Name], BeforeValidator(without_none)] = Field(
         default_factory=dict,
         description="Templates that do not have the name of their recipe (`publish --as`), each with its recipe.",
     )
+
+    @property
+    def signs(self) -> bool:
+        """Whether artifacts are signed without being asked for."""
+        return self.sign is not None or self.sigstore.sign
+
+    @property
+    def is_enforced(self) -> bool:
+        """Whether the project names anybody whose signatures are accepted, so that nothing else is."""
+        return bool(self.keys or self.sigstore.identities)
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -162,5 +232,6 @@ class Trust(Section):
             if one.name in names:
                 yield Finding(("keys", number, "name"), f"another key has the name {one.name!r}")
             names.add(one.name)
-        if self.keys and self.threshold > len(self.keys):
-            yield Finding(("threshold",), f"there are fewer keys: {len(self.keys)}")
+        most = len(self.keys) + bool(self.sigstore.identities)  # a bundle is signed by one identity
+        if self.is_enforced and self.threshold > most:
+            yield Finding(("threshold",), f"there are fewer keys: {most}")

@@ -14,7 +14,7 @@ from imagebuild.publish.results import TargetResult, TargetStatus, absent
 from imagebuild.publish.signed import Acceptance
 from imagebuild.publish.state import Published, RecordError, TemplateState
 from imagebuild.publish.transfer import read_back
-from imagebuild.trust.checking import NotTrusted
+from imagebuild.trust.signatures import NotTrusted
 
 Drift = Literal["missing", "incomplete", "altered"]
 

@@ -17,11 +17,12 @@ from imagebuild.printable import one_line
 from imagebuild.project.model import Project
 from imagebuild.publish import definition
 from imagebuild.publish.release import Release
-from imagebuild.publish.state import Published, TemplateState
+from imagebuild.publish.state import LARGEST_PROVENANCE, Published, TemplateState
 from imagebuild.store.artifact import Artifact
 from imagebuild.trust import checking, envelope
-from imagebuild.trust.checking import CheckOptions, NotTrusted
+from imagebuild.trust.checking import CheckOptions
 from imagebuild.trust.keys import Policy, policy
+from imagebuild.trust.signatures import NotTrusted, SignedFiles, signed_statement
 
 _AGAIN = "sign its artifact with `imagebuild attest`, and publish it again"
 
@@ -39,9 +40,11 @@ class Acceptance:
 
 
 def acceptance(project: Project) -> Acceptance | None:
-    """What a project accepts; None if it names no keys. Raises UsageError for a key that cannot be used."""
+    """What a project accepts; None if it names no keys and no identities. Raises UsageError for a key that
+    cannot be used.
+    """
     trust = project.trust
-    if trust is None or not trust.keys:
+    if trust is None or not trust.is_enforced:
         return None
     return Acceptance(policy(trust, project.folder), trust.templates)
 
@@ -56,10 +59,16 @@ def checked(release: Release, artifact: Artifact, accepted: Acceptance) -> Relea
             f" and this is {artifact.recipe}",
             f"to publish it under this name, add {release.template}: {artifact.recipe} to trust.templates",
         )
-    found = checking.checked(artifact, accepted.policy, CheckOptions(read=release.read))
-    if not found.envelope:
+    said = checking.checked(artifact, accepted.policy, CheckOptions(read=release.read)).said
+    if said is None:
         return release
-    return replace(release, provenance=envelope.packed(found.envelope, release.definition.encode()))
+    provenance = envelope.packed(said.files.envelope, release.definition.encode(), said.files.bundle)
+    if len(provenance) > LARGEST_PROVENANCE:
+        raise UsageError(
+            f"the provenance of {artifact.recipe} {artifact.version} is too large for the record of a template",
+            "build the image again; if that does not help, split the recipe's long texts into files",
+        )
+    return replace(release, provenance=provenance)
 
 
 def verified(version: Published, template: str, where: str, accepted: Acceptance) -> Published:
@@ -71,15 +80,16 @@ def verified(version: Published, template: str, where: str, accepted: Acceptance
     def refused(why: str) -> NotTrusted:
         return NotTrusted(one_line(f"{what} cannot be trusted: {why}"), _AGAIN)
 
-    if not accepted.policy.provenance_keys:
+    if not accepted.policy.checks_provenance:
         raise refused("provenance can only be checked with an Ed25519 or ECDSA key, and trust.keys has none")
     if not version.provenance:
         raise refused("it was published without a signature")
     try:
-        content, machine = envelope.unpacked(version.provenance)
+        content, machine, bundle = envelope.unpacked(version.provenance)
     except ValueError as error:
         raise refused("its provenance in the record is damaged") from error
-    said, _ = checking.signed_statement(content, accepted.policy, what, datetime.now(UTC).date())
+    files = SignedFiles(content, bundle)
+    said = signed_statement(files, accepted.policy, what, datetime.now(UTC).date()).statement
     recipe = accepted.recipe(template)
     if (said.recipe, said.version) != (recipe, version.version):
         raise refused(f"what was signed is {said.recipe} {said.version}, not {recipe} {version.version}")

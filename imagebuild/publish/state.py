@@ -25,7 +25,8 @@ LARGEST = 3 << 20
 TOO_LARGE = "it is too large"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _DEFINITION = 64 << 10
-_PROVENANCE = 512 << 10
+LARGEST_PROVENANCE = 512 << 10
+"""Characters of the provenance of a version."""
 
 
 class RecordError(ImageBuildError):
@@ -231,7 +232,7 @@ def _published(data: Mapping[str, Any]) -> Published:
         raise _Flaw("a version in it has no file")
     texts = {key: _text(data[key]) for key in ("published", "verdict", "fingerprint")}
     provenance = _text(data.get("provenance", ""))
-    if len(provenance) > _PROVENANCE:
+    if len(provenance) > LARGEST_PROVENANCE:
         raise _Flaw("a provenance in it is too large")
     support = _support(data.get("first_boot"))
     return Published(

@@ -154,7 +154,7 @@ def refuse_older(before: TemplateState | None, wanted: Publication, where: str) 
     raise ImageBuildError(
         f"{new} is older than {before.current}, which is current on {where}",
         f"to go back to a version that is there: `imagebuild rollback {before.template} --to {new}`;"
-        " else build a new version",
+        " else build a new version, with the clock of this host set right",
     )
 
 

@@ -19,7 +19,7 @@ from imagebuild.printable import one_line
 from imagebuild.publish.release import Release
 from imagebuild.shelf.record import ShelvedVersion
 from imagebuild.store import beside
-from imagebuild.store.artifact import MANIFEST, Artifact
+from imagebuild.store.artifact import CHECKSUMS, MANIFEST, SIGNED, Artifact
 
 _LARGEST = 64 << 20
 _VERSION = re.compile(r"\d{4}-\d\d-\d\d\.\d{1,4}")
@@ -35,11 +35,10 @@ _TITLE = 200
 
 @dataclass(frozen=True)
 class Entry:
-    """A version without its files, and the contents of those that are small."""
+    """A version without its files, and the contents of those that are small, by item."""
 
     version: ShelvedVersion
-    manifest: bytes
-    domain: bytes
+    small: Mapping[str, bytes]
 
 
 def entry(artifact: Artifact, release: Release) -> Entry:
@@ -76,7 +75,7 @@ def entry(artifact: Artifact, release: Release) -> Entry:
         expand=expand,
         lvexpand=lvexpand,
     )
-    return Entry(version, manifest, domain)
+    return Entry(version, {"manifest.json": manifest, "domain.xml": domain, **_signed(artifact)})
 
 
 def _unusable(artifact: Artifact, why: str) -> UsageError:
@@ -84,13 +83,23 @@ def _unusable(artifact: Artifact, why: str) -> UsageError:
 
 
 def _content(artifact: Artifact, name: str) -> bytes:
-    try:
-        content = beside.content_of(artifact.folder / name, _LARGEST)
-    except beside.ManifestError as error:
-        raise UsageError(f"{artifact.folder / name} cannot be used: {error}", "build the image again") from error
+    content = _found(artifact, name)
     if content is None:
         raise UsageError(f"{artifact.folder} is not a complete artifact: it has no {name}", "build the image again")
     return content
+
+
+def _found(artifact: Artifact, name: str) -> bytes | None:
+    try:
+        return beside.content_of(artifact.folder / name, _LARGEST)
+    except beside.ManifestError as error:
+        raise UsageError(f"{artifact.folder / name} cannot be used: {error}", "build the image again") from error
+
+
+def _signed(artifact: Artifact) -> dict[str, bytes]:
+    """What clients need to check the signatures of an artifact; nothing if it has none."""
+    found = {name: content for name in SIGNED if (content := _found(artifact, name)) is not None}
+    return found if found.keys() - {CHECKSUMS} else {}
 
 
 def _title(data: Mapping[str, Any]) -> str:

@@ -7,6 +7,7 @@ own folder, and is read as strictly as everything that somebody else could have 
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -16,6 +17,7 @@ from pydantic import ConfigDict, Field
 
 from imagebuild.errors import UsageError
 from imagebuild.publish import names
+from imagebuild.store import artifact
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -24,8 +26,10 @@ SCHEMA = 1
 """Incremented when a field changes its meaning or is removed."""
 LARGEST = 32 << 20
 """Bytes: a version with one disk takes about 2 KiB."""
-IMAGE, MANIFEST, DOMAIN = names.SUFFIX, ".manifest.json", ".xml"
-_SUFFIXES = (IMAGE, MANIFEST, DOMAIN)
+IMAGE = names.SUFFIX
+_SUFFIX = {"manifest.json": ".manifest.json", "domain.xml": ".xml", **{name: f".{name}" for name in artifact.SIGNED}}
+"""What the names of small files end with, by item."""
+_ITEMS = "|".join(map(re.escape, _SUFFIX))
 
 _STRICT = ConfigDict(strict=True, extra="forbid")
 _Number = Annotated[int, Field(ge=0, le=1 << 53)]
@@ -39,12 +43,13 @@ _Volume = Annotated[str, Field(pattern=r"^(/dev/[A-Za-z0-9_.+-]{1,127}/[A-Za-z0-
 @dataclass(frozen=True)
 class ShelvedFile:
     """A file on a shelf: its name in the folder of images, and its size in bytes. ``item`` is what
-    simplestreams calls it: disk1.img, disk2.img …, manifest.json, domain.xml.
+    simplestreams calls it: disk1.img, disk2.img …, manifest.json, domain.xml, and for a signed artifact
+    SHA256SUMS and the files with signatures, as they are called beside the image.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = _STRICT
 
-    item: Annotated[str, Field(pattern=r"^(disk[1-9][0-9]?\.img|manifest\.json|domain\.xml)$")]
+    item: Annotated[str, Field(pattern=rf"^(disk[1-9][0-9]?\.img|{_ITEMS})$")]
     name: _Text
     size: _Number
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -163,17 +168,23 @@ def _adapter() -> TypeAdapter[ShelfRecord]:
 
 def is_file_name(name: str) -> bool:
     """Whether a name is one of a file that a shelf may contain, and remove."""
-    return any(
-        name.endswith(suffix) and names.parsed(name.removesuffix(suffix) + IMAGE) is not None for suffix in _SUFFIXES
-    )
+    return parsed(name) is not None
+
+
+def parsed(name: str) -> tuple[names.FileName, str] | None:
+    """What the name of a file says, and the item of a small one, empty for an image; None if it is not a
+    file of a shelf.
+    """
+    for item, suffix in (("", IMAGE), *_SUFFIX.items()):
+        if name.endswith(suffix) and (found := names.parsed(name.removesuffix(suffix) + IMAGE)) is not None:
+            return found, item
+    return None
 
 
 def file_name(template: str, version: str, item: str, sha256: str) -> str:
     """The name of a file with this content."""
-    if item == "manifest.json":
-        return names.file_name(template, version, sha256).removesuffix(IMAGE) + MANIFEST
-    if item == "domain.xml":
-        return names.file_name(template, version, sha256).removesuffix(IMAGE) + DOMAIN
+    if item in _SUFFIX:
+        return names.file_name(template, version, sha256).removesuffix(IMAGE) + _SUFFIX[item]
     number = item.removeprefix("disk").removesuffix(".img")
     return names.file_name(template if number == "1" else f"{template}-disk{number}", version, sha256)
 

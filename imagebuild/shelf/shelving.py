@@ -169,9 +169,9 @@ def _copied(shelf: Shelf, source: Path, name: str, sha256: str, count: on_disk.B
 
 
 def _small(shelf: Shelf, found: Release, about: Entry, number: int, delivery: _Delivery) -> list[ShelvedFile]:
-    """The manifest and the domain definition."""
+    """The manifest, the domain definition, and what is signed."""
     files = []
-    for item, content in (("manifest.json", about.manifest), ("domain.xml", about.domain)):
+    for item, content in about.small.items():
         file = documents.described(item, content)
         file = replace(file, name=records.file_name(found.template, found.version, item, file.sha256))
         if not shelf.is_whole(file):

@@ -26,8 +26,8 @@ from imagebuild.shelf.on_disk import IMAGES
 from imagebuild.shelf.record import is_file_name
 from imagebuild.store import beside
 from imagebuild.trust import memory
-from imagebuild.trust.checking import NotTrusted
 from imagebuild.trust.keys import Policy, VerificationKey
+from imagebuild.trust.signatures import NotTrusted
 
 _LARGEST = 16 << 20
 _REVISIONS = "revisions"

@@ -3,7 +3,8 @@
     OUTPUT/<recipe>/<version>/<recipe>.qcow2 (or other formats), <recipe>.xml, manifest.json,
                               inventory.json.gz, <recipe>.cdx.json, <recipe>.spdx.json,
                               SHA256SUMS, kickstart.cfg, *.log,
-                              provenance.intoto.json and signatures of SHA256SUMS if it was signed
+                              provenance.intoto.json, provenance.sigstore.json and signatures of
+                              SHA256SUMS if it was signed
     OUTPUT/<recipe>/latest -> <version>
     OUTPUT/<recipe>/good -> <version>      the last one that passed the gates of a nightly run
 
@@ -31,8 +32,11 @@ CHECKSUMS = "SHA256SUMS"
 LATEST = "latest"
 GOOD = "good"
 PROVENANCE = "provenance.intoto.json"
+BUNDLE = "provenance.sigstore.json"
+"""The same statement, signed by sigstore."""
 GPG_SIGNATURE, SSH_SIGNATURE = f"{CHECKSUMS}.asc", f"{CHECKSUMS}.sig"
-UNLISTED = frozenset((CHECKSUMS, PROVENANCE, GPG_SIGNATURE, SSH_SIGNATURE))
+SIGNED = (CHECKSUMS, PROVENANCE, BUNDLE, GPG_SIGNATURE, SSH_SIGNATURE)
+UNLISTED = frozenset(SIGNED)
 """Files of an artifact that SHA256SUMS does not list: what is in them depends on it."""
 _VERSION = re.compile(r"\d{4}-\d{2}-\d{2}\.\d+")
 _UNFINISHED = re.compile(rf"\.({_VERSION.pattern}|{LATEST}|{GOOD})\.[0-9a-f]{{8}}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,21 +14,24 @@ from imagebuild.errors import ImageBuildError, UsageError
 from imagebuild.files import write_atomically
 from imagebuild.project.trust import SumsSignature, Trust
 from imagebuild.store import beside
-from imagebuild.store.artifact import CHECKSUMS, GPG_SIGNATURE, MANIFEST, PROVENANCE, SSH_SIGNATURE, Artifact
+from imagebuild.store.artifact import BUNDLE, CHECKSUMS, GPG_SIGNATURE, MANIFEST, PROVENANCE, SSH_SIGNATURE, Artifact
+from imagebuild.trust import bundle as bundles
 from imagebuild.trust import envelope as envelopes
 from imagebuild.trust import signers, statement, sums, sums_signature
+from imagebuild.trust.keyless import KeylessSigner
 from imagebuild.trust.keys import Policy, VerificationKey, policy
 
 if TYPE_CHECKING:
     from securesystemslib.dsse import Envelope
+    from securesystemslib.signer import Signer
 
 _NOTHING = "nothing was signed"
 
 
 @dataclass(frozen=True)
 class Attested:
-    """A signed artifact: its provenance, the key, and the files that were written; empty if all were
-    there already.
+    """A signed artifact: its provenance, the key's ID (empty if only sigstore signed), and the files that
+    were written; empty if all were there already.
     """
 
     provenance: Path
@@ -44,35 +48,71 @@ def attest(artifact: Artifact, trust: Trust, folder: Path) -> Path:
     return attested(artifact, trust, folder).provenance
 
 
-def attested(artifact: Artifact, trust: Trust, folder: Path) -> Attested:
-    """The same, with what was done."""
-    if trust.sign is None:
+def attested(artifact: Artifact, trust: Trust, folder: Path, keyless: KeylessSigner | None = None) -> Attested:
+    """The same, with what was done; ``keyless`` signs, too, and alone if the project names no key."""
+    if trust.sign is None and keyless is None:
         raise UsageError(
             "the project does not say what signs artifacts: trust.sign is missing in imagebuild.yaml",
             "`imagebuild attest --new-key FILE` makes a key, and prints what to write there",
         )
+    if keyless is not None and not (artifact.folder / BUNDLE).exists():
+        keyless.check()  # before images are read
     accepted = policy(trust, folder)
-    with signers.opened(trust.sign, folder) as (signer, key):
-        _check_accepted(key, accepted)
+    written, keyid = [], ""
+    with nullcontext() if trust.sign is None else signers.opened(trust.sign, folder) as signing:
+        if signing is not None:
+            keyid = signing[1].keyid
+            _check_accepted(signing[1], accepted)
         content, digests = _unchanged(artifact)
         payload = statement.text(_manifest(artifact), digests, trust.builder_id or "")
-        path = artifact.folder / PROVENANCE
-        found = _still_good(path, payload, (*accepted.provenance_keys, key))
-        written = []
-        if key.keyid not in found.signatures:
-            try:
-                found.sign(signer)
-            except ImageBuildError:
-                raise
-            except Exception as error:  # of a token's library, which has its own
-                raise ImageBuildError(f"the key does not sign: {type(error).__name__}: {error}", _NOTHING) from error
-            if not envelopes.valid(found, [key]):
-                raise ImageBuildError("the signature does not fit the public key", _NOTHING)
-            write_atomically(path, envelopes.text(found))
+        if signing is not None and _sign(artifact.folder / PROVENANCE, payload, *signing, accepted):
             written.append(PROVENANCE)
+    if _sign_bundle(artifact.folder / BUNDLE, payload, keyless, accepted):
+        written.append(BUNDLE)
     if trust.sums is not None and (name := _sign_sums(artifact, trust.sums, folder, content, accepted)):
         written.append(name)
-    return Attested(path, key.keyid, tuple(written))
+    return Attested(artifact.folder / (BUNDLE if trust.sign is None else PROVENANCE), keyid, tuple(written))
+
+
+def _sign(path: Path, payload: bytes, signer: Signer, key: VerificationKey, accepted: Policy) -> bool:
+    """Add a signature to the envelope in a file; returns False if the key has signed it already."""
+    found = _still_good(path, payload, (*accepted.provenance_keys, key))
+    if key.keyid in found.signatures:
+        return False
+    try:
+        found.sign(signer)
+    except ImageBuildError:
+        raise
+    except Exception as error:  # of a token's library, which has its own
+        raise ImageBuildError(f"the key does not sign: {type(error).__name__}: {error}", _NOTHING) from error
+    if not envelopes.valid(found, [key]):
+        raise ImageBuildError("the signature does not fit the public key", _NOTHING)
+    write_atomically(path, envelopes.text(found))
+    return True
+
+
+def _sign_bundle(path: Path, payload: bytes, keyless: KeylessSigner | None, accepted: Policy) -> bool:
+    """Write a bundle, unless an accepted identity has signed this; returns whether it was written. One
+    about something else, which would only be refused, is removed.
+    """
+    try:
+        content = beside.content_of(path, envelopes.LARGEST)
+    except ValueError:
+        content = b""
+    if content is not None and bundles.payload(content) != payload:
+        path.unlink()
+        content = None
+    if keyless is None:
+        return False
+    if content is not None and accepted.identities:
+        try:
+            found = bundles.verified(content, accepted.identities, accepted.trusted_root)
+            if not found.identity.refusal(datetime.now(UTC).date()):
+                return False
+        except bundles.BundleError:
+            pass  # it is replaced
+    write_atomically(path, keyless.sign(payload, accepted.identities))
+    return True
 
 
 def _check_accepted(key: VerificationKey, accepted: Policy) -> None:

@@ -11,30 +11,31 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from imagebuild.errors import ImageBuildError
 from imagebuild.printable import one_line
 from imagebuild.project.trust import Trust
 from imagebuild.store import beside, version_order
-from imagebuild.store.artifact import CHECKSUMS, GPG_SIGNATURE, MANIFEST, PROVENANCE, SSH_SIGNATURE, UNLISTED, Artifact
+from imagebuild.store.artifact import (
+    BUNDLE,
+    CHECKSUMS,
+    GPG_SIGNATURE,
+    MANIFEST,
+    PROVENANCE,
+    SSH_SIGNATURE,
+    UNLISTED,
+    Artifact,
+)
 from imagebuild.trust import envelope as envelopes
-from imagebuild.trust import statement as statements
 from imagebuild.trust import sums, sums_signature
 from imagebuild.trust.keys import Policy, VerificationKey, policy
+from imagebuild.trust.signatures import SIGN_IT, NotTrusted, SignedFiles, SignedStatement, signed_statement
 from imagebuild.trust.statement import Statement
-
-if TYPE_CHECKING:
-    from securesystemslib.dsse import Envelope
 
 _AGAIN = (
     "if the change is yours, sign it again with `imagebuild attest`;"
     " else get the artifact again from where it was built"
 )
-
-
-class NotTrusted(ImageBuildError):
-    """An artifact, or a version of a template, is not what an accepted key signed; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -48,22 +49,29 @@ class SumsChecked:
 
 @dataclass(frozen=True)
 class Checked:
-    """What was checked. ``signed`` has the names of the keys that signed the provenance, None in
-    ``statement`` if only SHA256SUMS was signed. ``files`` were read and have the signed digests,
-    ``absent`` are signed and not there, ``uncovered`` are there and not signed. ``envelope`` is the
-    signed provenance, and ``digests`` name → SHA-256 of what was signed.
+    """What was checked. ``said`` is the provenance with its signers, None if only SHA256SUMS was signed.
+    ``files`` were read and have the signed digests, ``absent`` are signed and not there, ``uncovered``
+    are there and not signed. ``digests`` is name → SHA-256 of what was signed.
     """
 
     recipe: str
     version: str
-    signed: tuple[VerificationKey, ...]
+    said: SignedStatement | None
     sums: tuple[SumsChecked, ...]
-    statement: Statement | None
     digests: Mapping[str, str]
     files: tuple[str, ...]
     absent: tuple[str, ...]
     uncovered: tuple[str, ...]
-    envelope: bytes = b""
+
+    @property
+    def statement(self) -> Statement | None:
+        """What was signed about the artifact; None if only SHA256SUMS was signed."""
+        return None if self.said is None else self.said.statement
+
+    @property
+    def signed(self) -> tuple[VerificationKey, ...]:
+        """The keys that signed the provenance."""
+        return () if self.said is None else self.said.keys
 
 
 @dataclass(frozen=True)
@@ -107,12 +115,12 @@ class _Check:
 
     def done(self) -> Checked:
         """See :func:`check`."""
-        statement: Statement | None = None
-        signed: tuple[VerificationKey, ...] = ()
-        content = b""
-        if self._policy.provenance_keys:
-            content = self._content(PROVENANCE, envelopes.LARGEST, "it is not signed")
-            statement, signed = signed_statement(content, self._policy, self._what, self._today)
+        said: SignedStatement | None = None
+        signed = SignedFiles()
+        if self._policy.checks_provenance:
+            signed = SignedFiles(*(self._found(name, envelopes.LARGEST) or b"" for name in (PROVENANCE, BUNDLE)))
+            said = signed_statement(signed, self._policy, self._what, self._today)
+        statement = None if said is None else said.statement
         listed_text = self._content(CHECKSUMS, sums.LARGEST, "its files are not listed")
         try:
             listed = sums.parsed(listed_text)
@@ -132,27 +140,30 @@ class _Check:
             path.name for path in self._folder.iterdir() if path.name not in digests and path.name not in UNLISTED
         )
         return Checked(
-            self._artifact.recipe, self._artifact.version, signed, signatures, statement, digests, files, absent,
-            tuple(uncovered), content,
+            self._artifact.recipe, self._artifact.version, said, signatures, digests, files, absent,
+            tuple(uncovered),
         )  # fmt: skip
 
     def _refused(self, why: str, hint: str | None = None) -> NotTrusted:
         return NotTrusted(one_line(f"{self._what} cannot be trusted: {why}"), hint)
 
-    def _content(self, name: str, limit: int, missing: str) -> bytes:
+    def _found(self, name: str, limit: int) -> bytes | None:
         try:
-            content = beside.content_of(self._folder / name, limit)
+            return beside.content_of(self._folder / name, limit)
         except ValueError as error:
             raise self._refused(f"{name} cannot be used: {error}") from error
+
+    def _content(self, name: str, limit: int, missing: str) -> bytes:
+        content = self._found(name, limit)
         if content is None:
-            raise self._refused(f"{missing}: there is no {name}", "`imagebuild attest` signs it where it was built")
+            raise self._refused(f"{missing}: there is no {name}", SIGN_IT)
         return content
 
     def _check_identity(self, statement: Statement) -> None:
         """Refuse the provenance of another image, and an artifact in the folder of another version."""
         if (statement.recipe, statement.version) != (self._artifact.recipe, self._artifact.version):
             raise self._refused(
-                f"its {PROVENANCE} belongs to {statement.recipe} {statement.version}", "get the artifact's own again"
+                f"its provenance belongs to {statement.recipe} {statement.version}", "get the artifact's own again"
             )
 
     def _check_age(self) -> None:
@@ -269,37 +280,3 @@ class _Check:
             return
         why = next((f"{one.file}: {one.problem}" for one in found if one.file in needed), f"there is no {needed[0]}")
         raise self._refused(f"{CHECKSUMS} is not signed with an accepted key: {why}")
-
-
-def signed_statement(
-    content: bytes, accepted: Policy, what: str, today: date
-) -> tuple[Statement, tuple[VerificationKey, ...]]:
-    """What an envelope says, and the accepted keys that have signed it. Raises NotTrusted."""
-    try:
-        found = envelopes.parsed(content)
-    except envelopes.EnvelopeError as error:
-        raise NotTrusted(one_line(f"{what} cannot be trusted: {PROVENANCE} cannot be used: {error}")) from error
-    keys = accepted.provenance_keys
-    valid = envelopes.valid(found, keys)
-    good = tuple(one for one in valid if not one.refusal(today))
-    if len(good) < accepted.threshold:
-        raise NotTrusted(one_line(f"{what} cannot be trusted: {_too_few(found, valid, good, accepted, today)}"))
-    try:
-        return statements.read(found.payload), good
-    except ValueError as error:
-        raise NotTrusted(one_line(f"{what} cannot be trusted: what was signed cannot be used: {error}")) from error
-
-
-def _too_few(
-    found: Envelope,
-    valid: Sequence[VerificationKey],
-    good: Sequence[VerificationKey],
-    accepted: Policy,
-    today: date,
-) -> str:
-    refusals = [reason for one in valid if (reason := one.refusal(today))]
-    if not good:
-        return refusals[0] if refusals else f"{PROVENANCE}: {envelopes.why_not(found, accepted.provenance_keys)}"
-    names = ", ".join(one.name for one in good)
-    more = f"; {refusals[0]}" if refusals else ""
-    return f"only {len(good)} of the {accepted.threshold} keys that are needed have signed it: {names}{more}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from imagebuild.trust.keys import VerificationKey, short
@@ -100,24 +100,46 @@ def why_not(envelope: Envelope, keys: Sequence[VerificationKey]) -> str:
     return f"it is signed with an unknown key ({unknown})" if unknown else "its signature names no key"
 
 
-def packed(content: bytes, *others: bytes) -> str:
-    """Texts for the record of a template: compressed, in base64. An envelope's payload is in base64
-    already, which would not compress well, so it is stored as it is.
+def packed(envelope: bytes, machine: bytes, bundle: bytes = b"") -> str:
+    """A signed statement and a domain definition for the record of a template: compressed, in base64.
+    The envelope, as :func:`text` writes it, or the bundle may be empty. A payload is in base64 already,
+    which would not compress well, so it is stored as it is.
     """
-    data = json.loads(content)
-    data["payload"] = base64.b64decode(data["payload"]).decode()
-    texts = [json.dumps(data, sort_keys=True), *(one.decode() for one in others)]
+    texts = [_opened(envelope), machine.decode(), *([_opened(bundle)] if bundle else [])]
     return base64.b64encode(zlib.compress(json.dumps(texts).encode(), 9)).decode()
 
 
-def unpacked(text: str) -> tuple[bytes, ...]:
-    """The texts of :func:`packed`, the envelope first. Raises EnvelopeError."""
+def unpacked(text: str) -> tuple[bytes, bytes, bytes]:
+    """The texts of :func:`packed`. Raises EnvelopeError."""
     try:
         unpacker = zlib.decompressobj()
         content = unpacker.decompress(base64.b64decode(text, validate=True), LARGEST)
-        first, *others = json.loads(content) if unpacker.eof else ("{}",)
-        data = json.loads(first)
-        data["payload"] = base64.b64encode(data["payload"].encode()).decode()
-        return json.dumps(data).encode(), *(one.encode() for one in others)
+        if not unpacker.eof:
+            raise EnvelopeError("it is damaged")
+        envelope, machine, *others = json.loads(content)
+        (bundle,) = others or [""]
+        return _closed(envelope), machine.encode(), _closed(bundle)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, zlib.error) as error:
         raise EnvelopeError("it is damaged") from error
+
+
+def _opened(content: bytes) -> str:
+    if not content:
+        return ""
+    data = json.loads(content)
+    _with_payload(data, lambda payload: base64.b64decode(payload).decode())
+    return json.dumps(data, sort_keys=True)
+
+
+def _closed(text: str) -> bytes:
+    if not text:
+        return b""
+    data = json.loads(text)
+    _with_payload(data, lambda payload: base64.b64encode(payload.encode()).decode())
+    return json.dumps(data).encode()
+
+
+def _with_payload(data: Any, change: Callable[[str], str]) -> None:
+    """Change the payload of an envelope, which is a part of a bundle."""
+    inner = data.get("dsseEnvelope", data)
+    inner["payload"] = change(inner["payload"])

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from imagebuild.errors import HostError, UsageError
 from imagebuild.host.gpgv import dearmoured
-from imagebuild.project.trust import AcceptedKey, Trust
+from imagebuild.project.trust import AcceptedIdentity, AcceptedKey, Trust
 from imagebuild.schema.ssh_keys import KEY_TYPES
 from imagebuild.store import beside
 
@@ -44,30 +44,60 @@ class VerificationKey:
 
     def refusal(self, today: date) -> str:
         """Why the key is not accepted on this day, as a clause; empty if it is."""
-        if self.revoked is not None and self.revoked <= today:
-            why = f" ({self.reason})" if self.reason else ""
-            return f"the key {self.name} was revoked on {self.revoked}{why}"
-        if self.expires is not None and self.expires < today:
-            return f"the key {self.name} expired on {self.expires}"
-        if self.not_before is not None and today < self.not_before:
-            return f"the key {self.name} is not valid before {self.not_before}"
-        return ""
+        return _refusal(f"the key {self.name}", self, today)
+
+
+@dataclass(frozen=True)
+class SignerIdentity:
+    """Who may have signed with sigstore: the identity in the certificate, and the provider that vouches
+    for it.
+    """
+
+    identity: str
+    issuer: str
+    not_before: date | None = None
+    expires: date | None = None
+    revoked: date | None = None
+    reason: str = ""
+
+    def refusal(self, today: date) -> str:
+        """Why the identity is not accepted on this day, as a clause; empty if it is."""
+        return _refusal(f"the identity {self.identity}", self, today)
+
+
+def _refusal(what: str, signer: VerificationKey | SignerIdentity, today: date) -> str:
+    if signer.revoked is not None and signer.revoked <= today:
+        why = f" ({signer.reason})" if signer.reason else ""
+        return f"{what} was revoked on {signer.revoked}{why}"
+    if signer.expires is not None and signer.expires < today:
+        return f"{what} expired on {signer.expires}"
+    if signer.not_before is not None and today < signer.not_before:
+        return f"{what} is not valid before {signer.not_before}"
+    return ""
 
 
 @dataclass(frozen=True)
 class Policy:
-    """What is accepted: signatures of ``threshold`` different keys of these on the provenance. ``sums``
-    says that SHA256SUMS must be signed too, and by what: gpg, ssh, or empty.
+    """What is accepted: signatures of ``threshold`` different keys of these on the provenance, where an
+    identity counts as a key. ``sums`` says that SHA256SUMS must be signed too, and by what: gpg, ssh, or
+    empty. ``trusted_root`` is a file for sigstore; None for its public instance.
     """
 
     keys: tuple[VerificationKey, ...]
     threshold: int = 1
     sums: str = ""
+    identities: tuple[SignerIdentity, ...] = ()
+    trusted_root: Path | None = None
 
     @property
     def provenance_keys(self) -> tuple[VerificationKey, ...]:
         """Those that can have signed provenance."""
         return tuple(one for one in self.keys if one.key is not None)
+
+    @property
+    def checks_provenance(self) -> bool:
+        """Whether somebody is accepted who can have signed provenance."""
+        return bool(self.provenance_keys or self.identities)
 
 
 def policy(trust: Trust, folder: Path) -> Policy:
@@ -77,7 +107,14 @@ def policy(trust: Trust, folder: Path) -> Policy:
     loaded = tuple(_accepted(one, folder) for one in trust.keys)
     _refuse_twice(loaded)
     sums = "" if trust.sums is None else "gpg" if trust.sums.gpg else "ssh"
-    return Policy(loaded, trust.threshold, sums)
+    root = trust.sigstore.trusted_root
+    return Policy(
+        loaded,
+        trust.threshold,
+        sums,
+        tuple(map(_identity, trust.sigstore.identities)),
+        None if root is None else folder / Path(root).expanduser(),
+    )
 
 
 def of_files(paths: Sequence[Path]) -> Policy:
@@ -92,6 +129,14 @@ def _accepted(entry: AcceptedKey, folder: Path) -> VerificationKey:
     revoked = entry.revoked
     return VerificationKey(
         entry.name, found.keyid, found.key, found.openssh, found.openpgp, entry.not_before, entry.expires,
+        revoked.on if revoked else None, revoked.reason if revoked else "",
+    )  # fmt: skip
+
+
+def _identity(entry: AcceptedIdentity) -> SignerIdentity:
+    revoked = entry.revoked
+    return SignerIdentity(
+        entry.identity, entry.issuer, entry.not_before, entry.expires,
         revoked.on if revoked else None, revoked.reason if revoked else "",
     )  # fmt: skip
 

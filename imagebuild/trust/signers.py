@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imagebuild.errors import HostError, UsageError
+from imagebuild.host.hints import command_line
 from imagebuild.project.trust import SignWith, TokenKey
 from imagebuild.recipe import secrets
+from imagebuild.schema.section import SecretRef
 from imagebuild.trust.keys import VerificationKey, of_public, public
 
 if TYPE_CHECKING:
@@ -45,6 +48,8 @@ def _in_memory(sign: SignWith, folder: Path) -> tuple[Signer, VerificationKey]:
     from securesystemslib.signer import CryptoSigner
 
     assert sign.key is not None
+    for secret in (sign.key, sign.passphrase):
+        _check_private(secret, folder)
     content = secrets.read(sign.key, folder).encode() + b"\n"
     word = None if sign.passphrase is None else secrets.read(sign.passphrase, folder).encode()
     load = load_ssh_private_key if b"BEGIN OPENSSH PRIVATE KEY" in content else load_pem_private_key
@@ -64,6 +69,23 @@ def _in_memory(sign: SignWith, folder: Path) -> tuple[Signer, VerificationKey]:
         elif word is not None:
             hint = "is the passphrase right, and is it an Ed25519 or ECDSA key?"
         raise UsageError(f"the private key in {sign.key} cannot be used", hint) from None
+
+
+def _check_private(secret: SecretRef | None, folder: Path) -> None:
+    """Refuse the file of a secret that other users of this host may read or write, as ssh does: only if
+    it is the user's own, since nobody else can change that of another.
+    """
+    if secret is None or secret.file is None:
+        return
+    with suppress(OSError, RuntimeError):  # reading it says what is wrong
+        path = folder / Path(secret.file).expanduser()
+        status = path.stat()
+        if stat.S_ISREG(status.st_mode) and status.st_uid == os.getuid() and status.st_mode & 0o077:
+            mode = stat.S_IMODE(status.st_mode)
+            raise UsageError(
+                f"other users may read or change {path}, which is secret: its mode is {mode:04o}; nothing was signed",
+                f"{command_line('chmod', '600', path)}; if others have read it, make a new key",
+            )
 
 
 @contextmanager
@@ -103,7 +125,8 @@ def _of_token(token: TokenKey, pin: str) -> tuple[Signer, VerificationKey]:
 
 def new_key(path: Path) -> VerificationKey:
     """Create an Ed25519 key pair: the private key in a new file (PEM, PKCS#8) that only its owner may
-    read. A missing folder is made, for its owner only. Raises UsageError if there is such a file.
+    read. A missing folder is made, for its owner only. Raises UsageError if there is such a file,
+    HostError if it cannot be written.
     """
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
@@ -113,11 +136,21 @@ def new_key(path: Path) -> VerificationKey:
     with suppress(FileNotFoundError):  # opening the file says it
         path.parent.mkdir(mode=0o700, exist_ok=True)
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        _write_new(path, content)
     except FileExistsError as error:
         raise UsageError(
             f"{path} already exists", "choose another name: a key that is in use is not replaced"
         ) from error
+    except OSError as error:
+        raise HostError(
+            f"the key cannot be written to {path}: {error.strerror or error}", "choose another file with --new-key"
+        ) from error
+    return of_public(private.public_key(), path.stem)
+
+
+def _write_new(path: Path, content: bytes) -> None:
+    """Write a file that is not there yet, for its owner only; nothing is left of half a file."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as file:
             os.fchmod(file.fileno(), 0o600)
@@ -125,6 +158,5 @@ def new_key(path: Path) -> VerificationKey:
             file.flush()
             os.fsync(file.fileno())
     except BaseException:
-        path.unlink(missing_ok=True)  # half a key
+        path.unlink(missing_ok=True)
         raise
-    return of_public(private.public_key(), path.stem)

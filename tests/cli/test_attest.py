@@ -11,8 +11,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from imagebuild.cli.main import cli
-from imagebuild.errors import ImageBuildError, UsageError
+from imagebuild.errors import HostError, ImageBuildError, UsageError
 from tests.trust.signed import artifact
+from tests.trust.sigstore_instance import IDENTITY, ISSUER, SigstoreInstance, token
 
 
 @pytest.fixture(autouse=True)
@@ -138,3 +139,38 @@ def test_what_cannot_be_remembered_is_shown_all_the_same(project: Path) -> None:
     done = run("verify-signature", "web", "--remember", "no-folder/seen.json")
     assert "is what was signed" in done.output
     assert done.exception is not None
+
+
+def test_sigstore(project: Path, monkeypatch: pytest.MonkeyPatch, no_proxy: None) -> None:
+    """Signed at a private instance with the token in a file, beside the project's key; checked offline."""
+    for name in ("GITHUB_ACTIONS", "CIRCLECI", "BUILDKITE", "GITLAB_CI"):
+        monkeypatch.delenv(name, raising=False)
+    instance, secret = SigstoreInstance(), token()
+    (project / "token").write_text(secret)
+    config = project / "imagebuild.yaml"
+    with instance.serving():
+        files = instance.write(project)
+        section = {**files, "identities": [{"identity": IDENTITY, "issuer": ISSUER}]}
+        config.write_text(f"{config.read_text()}  sigstore: {json.dumps(section)}\n  threshold: 2\n")
+        words = ("attest", "web", "--sigstore")
+        alone = run(*words)
+        assert isinstance(alone.exception, HostError)
+        assert "there is no identity to sign with" in str(alone.exception)
+        signed = run(*words, "--identity-token-file", "token", "--verbose")
+    assert "web 2026-11-29.1 signed: provenance.intoto.json, provenance.sigstore.json\n" in signed.output
+    assert secret not in signed.output
+    done = run("verify-signature", "web")
+    assert f"signed by:       {IDENTITY}, for which {ISSUER} vouches\nsigned at:" in done.output
+    line = json.loads(run("verify-signature", "web", "--json").output)
+    assert [one["identity"] for one in line["identities"]] == [IDENTITY]
+    assert line["problem"] == ""
+    config.write_text(config.read_text().replace(IDENTITY, "https://ci.example.org/other"))
+    refused = run("verify-signature", "web")
+    assert isinstance(refused.exception, ImageBuildError)
+    why = "only 1 of the 2 keys that are needed have signed it: one; provenance.sigstore.json: it is signed by another"
+    assert why in str(refused.exception)
+
+
+def test_options_of_sigstore_that_do_not_fit() -> None:
+    assert "needs --sigstore" in str(run("attest", "web", "--identity-token-file", "token").exception)
+    assert "no --sigstore" in str(run("attest", "--new-key", "two.pem", "--sigstore").exception)

@@ -13,6 +13,7 @@ from typing import Protocol
 
 import pytest
 
+from imagebuild.cli.main import _places as places
 from imagebuild.cli.main import cli, main
 from imagebuild.host.process import run
 
@@ -226,3 +227,31 @@ def test_help_lists_each_command_with_its_first_paragraph_and_imports_none() -> 
     for name, command in cli.commands.items():
         first = "".join((command.help or "").split("\n\n")[0].split())
         assert f"{name}{first}" in listed
+
+
+@pytest.mark.parametrize(
+    ("words", "options"),
+    [
+        (["build", "web"], ["--store", "--output"]),
+        (["init", "folder"], []),
+        (["hosts"], []),
+        (["shelf", "build", "x"], ["--output"]),
+        (["no-such-command"], []),
+        ([], []),
+    ],
+)
+def test_options_for_another_file_system(words: list[str], options: list[str]) -> None:
+    assert places(words) == options
+
+
+def test_a_full_disk_has_a_hint_that_the_command_knows(
+    imagebuild: Imagebuild, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("imagebuild.trust.signers.os.fsync", full)
+    done = imagebuild("attest", "--new-key", str(tmp_path / "key.pem"))
+    assert done.returncode == 3
+    assert done.stderr.endswith("No space left on device\n    hint: choose another file with --new-key\n")
+    assert not (tmp_path / "key.pem").exists()

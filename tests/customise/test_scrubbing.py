@@ -183,7 +183,7 @@ def test_an_image_under_the_overlay_of_a_machine_is_not_overwritten(tmp_path: Pa
 
 def test_too_little_space_is_reported_before_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     image = tmp_path / "disk.raw"
-    image.write_bytes(b"x" * (1 << 20))
+    image.write_bytes(b"\0" * (1 << 20))
     monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(0, 0, 1 << 20))
     with pytest.raises(HostError, match="1 MiB free"):
         scrub(recognised([image]), CALLS, accel="tcg")

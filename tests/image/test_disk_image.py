@@ -38,6 +38,22 @@ def test_formats(tmp_path: Path) -> None:
     assert recognise(made(tmp_path / "zstd.qcow2", "-o", "compression_type=zstd,extended_l2=on")) == "qcow2"
 
 
+@pytest.mark.parametrize("content", [b"name: web\n", "#!/bin/sh\necho für\n".encode(), b"<domain>" + b" " * 9000])
+def test_a_text_is_no_disk(tmp_path: Path, content: bytes) -> None:
+    """It was found out late, by an appliance that could not start with it."""
+    text = tmp_path / "image"
+    text.write_bytes(content)
+    with pytest.raises(UsageError, match="is a text file, not a disk image"):
+        recognise(text)
+
+
+@pytest.mark.parametrize("start", [b"", b"XFSB", b"LUKS\xba\xbe", b"LABELONE", b"\xeb\x63\x90"])
+def test_disks_without_a_partition_table(tmp_path: Path, start: bytes) -> None:
+    raw = tmp_path / "disk.raw"
+    raw.write_bytes(start.ljust(4096, b"\0"))
+    assert recognise(raw) == "raw"
+
+
 def test_a_format_that_is_given_is_not_guessed(tmp_path: Path) -> None:
     image = made(tmp_path / "disk.qcow2")
     assert recognise(image, "raw") == "raw"

@@ -64,6 +64,7 @@ PACKAGES = {"bash": "5.2.37-2", "vim": "2:9.1.1230-2"}
 class NightlySite:
     """The project in ``folder``, which is the current folder. ``packages`` are what the next build of an
     image contains, ``mib`` the size of its image; ``broken`` builds fail, ``unusable`` ones fail their checks.
+    ``today`` is what the clock says.
     """
 
     folder: Path
@@ -72,6 +73,7 @@ class NightlySite:
     broken: set[str] = field(default_factory=set)
     unusable: set[str] = field(default_factory=set)
     built: list[str] = field(default_factory=list)
+    today: date = date(2026, 11, 29)
 
     def write(self, *names: str, more: str = "", verify: bool = False) -> None:
         """Write the project's file, and recipes of these images."""
@@ -130,7 +132,7 @@ class NightlySite:
             folder.make_latest(planned.outlook.artifact.version)
             return _ready(planned.outlook.artifact)
         packages = self.packages.get(name, PACKAGES)
-        with folder.new(date(2026, 11, 29)) as new:
+        with folder.new(self.today) as new:
             image = _image(new.folder, name, self.mib.get(name, 1))
             content = packed(inventory(packages=packages))
             (new.folder / INVENTORY).write_bytes(content)

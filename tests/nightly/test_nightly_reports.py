@@ -16,14 +16,15 @@ from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator, ValidationError
-from lxml import etree
 from prometheus_client.parser import text_string_to_metric_families
 
+from imagebuild.cli.nightly_table import summary
 from imagebuild.nightly import hooks, metrics
 from imagebuild.nightly.outcome import NightlyEnded, NightlyImageResult, NightlyStage, exit_code, schema
 from imagebuild.nightly.report_files import junit_text, result_text
 from imagebuild.progress import SILENT_REPORTER
 from imagebuild.project.nightly import NightlyHooks
+from tests import junit_schema
 from tests.nightly.nightly_site import NightlySite
 from tests.nightly.test_nightly_run import rewrite
 
@@ -44,31 +45,6 @@ ENDED = NightlyEnded(
     stages=(NightlyStage(stage="page", status="passed", seconds=1.0),),
 )  # fmt: skip
 
-# The elements and attributes of Jenkins's schema (junit-10.xsd of its xUnit plugin) that are used here.
-JUNIT = """\
-<xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema">
-  <xs:complexType name="reason" mixed="true"><xs:attribute name="message"/></xs:complexType>
-  <xs:complexType name="case">
-    <xs:choice minOccurs="0">
-      <xs:element name="failure" type="reason"/><xs:element name="skipped" type="reason"/>
-    </xs:choice>
-    <xs:attribute name="name" use="required"/><xs:attribute name="classname"/>
-    <xs:attribute name="time" type="xs:decimal"/>
-  </xs:complexType>
-  <xs:complexType name="suite">
-    <xs:sequence><xs:element name="testcase" type="case" minOccurs="0" maxOccurs="unbounded"/></xs:sequence>
-    <xs:attribute name="name" use="required"/><xs:attribute name="tests" type="xs:integer" use="required"/>
-    <xs:attribute name="failures" type="xs:integer" use="required"/>
-    <xs:attribute name="errors" type="xs:integer" use="required"/>
-    <xs:attribute name="skipped" type="xs:integer"/><xs:attribute name="time" type="xs:decimal"/>
-    <xs:attribute name="timestamp" type="xs:dateTime"/>
-  </xs:complexType>
-  <xs:element name="testsuites"><xs:complexType><xs:sequence>
-    <xs:element name="testsuite" type="suite" minOccurs="0" maxOccurs="unbounded"/>
-  </xs:sequence></xs:complexType></xs:element>
-</xs:schema>
-"""
-
 
 def families(text: str) -> dict[str, dict[tuple[str, ...], float]]:
     """The samples of each metric, by the values of their labels."""
@@ -79,9 +55,9 @@ def families(text: str) -> dict[str, dict[tuple[str, ...], float]]:
 
 
 def test_junit_is_as_ci_systems_read_it() -> None:
-    validator = etree.XMLSchema(etree.fromstring(JUNIT.encode()))
     made = junit_text(ENDED)
-    validator.assertValid(etree.fromstring(made.encode()))
+    junit_schema.check(made)
+    junit_schema.check(junit_text(replace(ENDED, images=(replace(FAILED, seconds=86400.5),), stages=())))
     suite, whole = ET.fromstring(made.encode())
     counts = {key: suite.get(key) for key in ("tests", "failures", "skipped")}
     assert counts == {"tests": "3", "failures": "1", "skipped": "1"}
@@ -139,6 +115,13 @@ def hooked(site: NightlySite, **commands: str) -> NightlyEnded:
     """A run with these hooks."""
     site.write("alpha", more=f"  hooks: {json.dumps(commands)}\n")
     return site.run()
+
+
+def test_the_last_line_names_what_failed_for_the_whole_run() -> None:
+    page = NightlyStage(stage="page", status="failed", message="no space left")
+    well = replace(ENDED, failed=(), images=(), stages=(page,), changed=())
+    assert list(summary(well))[-1].endswith(": no new good version, no image failed; page failed")
+    assert list(summary(replace(well, stages=())))[-1].endswith(", no image failed")
 
 
 def test_hooks_run_by_outcome(site: NightlySite) -> None:

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
+from imagebuild.cli.main import main
 from imagebuild.errors import HostError, UsageError
 from imagebuild.nightly.journal import NightlyJournal
 from tests.nightly.nightly_site import IMAGES, PACKAGES, NightlySite, of, words
 from tests.trust.signed import key_pair
+from tests.trust.sigstore_instance import IDENTITY, ISSUER, SigstoreInstance, token
 
 
 def current(site: NightlySite, name: str) -> list[str]:
@@ -289,6 +294,80 @@ def test_an_interruption_leaves_a_report_and_the_next_run_goes_on(site: NightlyS
     assert site.run().changed == IMAGES
 
 
+def test_a_clock_in_the_past_makes_no_good_version(site: NightlySite) -> None:
+    """Targets refuse an older version, every night; the hint is the way out."""
+    site.write("alpha")
+    _sign_with(site, "one", key_pair(site.folder, "one"))
+    assert site.run().exit_code == 0
+    site.change("alpha", "2")
+    site.today = date(2026, 1, 1)
+    for _ in range(2):  # also when it is not built any more
+        ended = site.run()
+        (failed,) = of(ended, "alpha").failed
+        assert (ended.exit_code, failed.stage, ended.changed) == (3, "gates", ())
+        assert "2026-01-01.1 was built after 2026-11-29.1 and is older by its name: the clock" in failed.message
+        assert good(site, "alpha") == "2026-11-29.1"
+        assert words(ended, "alpha")["publish"] == "unchanged"
+    site.today = date(2026, 11, 30)
+    subprocess.run(["sh", "-c", failed.hint.rpartition(": ")[2]], check=True)
+    ended = site.run()
+    assert (ended.exit_code, ended.changed, good(site, "alpha")) == (0, ("alpha",), "2026-11-30.1")
+    assert current(site, "alpha") == ["2026-11-30.1"] * 2
+
+
+def test_an_older_version_that_became_good_is_put_right(site: NightlySite) -> None:
+    """As imagebuild did before it looked at that."""
+    site.write("alpha")
+    site.run()
+    site.change("alpha", "2")
+    site.today = date(2026, 1, 1)
+    site.run()
+    (site.folder / "artifacts/alpha/good").unlink()
+    (site.folder / "artifacts/alpha/good").symlink_to("2026-01-01.1")
+    ended = site.run()
+    assert (ended.exit_code, good(site, "alpha")) == (3, "2026-11-29.1")
+
+
+def test_problems_of_a_recipe_have_their_hints(site: NightlySite) -> None:
+    site.write("alpha")
+    recipe = site.folder / "recipes/alpha.yaml"
+    recipe.write_text(recipe.read_text().replace("packages: [tree]", "pakages: [tree]"))
+    details = of(site.run(), "alpha").failed[0].details
+    assert "recipes/alpha.yaml:5: pakages: " in details[0]
+    assert details[1].startswith("    hint: ")
+
+
+def test_a_signal_during_a_hook_ends_in_a_summary(site: NightlySite, tmp_path: Path) -> None:
+    """A command that runs too long is ended by the service manager, which sends SIGTERM."""
+    site.write("alpha")
+    site.run()
+    site.write("alpha", more='  hooks: {always: "kill -TERM $PPID; sleep 60"}\n')
+    pid = os.fork()
+    if pid == 0:
+        _command(["nightly", "--store", "store"], tmp_path / "out")  # ends the process
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    said = (tmp_path / "out").read_text()
+    assert code == 130, said
+    assert "alpha  2026-11-29.1" in said
+    assert "1 image in" in said
+    assert "interrupted; the next run goes on from there" in said
+    report = json.loads((site.folder / "reports/nightly.json").read_text())
+    assert (report["outcome"], report["images"][0]["good"]) == ("interrupted", "2026-11-29.1")
+
+
+def _command(words: list[str], output: Path) -> NoReturn:
+    """The command line, as this process."""
+    try:
+        descriptor = os.open(output, os.O_WRONLY | os.O_CREAT)
+        sys.stdout = sys.stderr = os.fdopen(descriptor, "w", buffering=1)
+        sys.argv = ["imagebuild", *words]
+        main()
+    except SystemExit as ended:
+        os._exit(int(ended.code or 0))
+    finally:
+        os._exit(99)
+
+
 def test_a_full_disk_is_reported(site: NightlySite, monkeypatch: pytest.MonkeyPatch) -> None:
     site.write("alpha")
 
@@ -341,6 +420,35 @@ def _sign_with(site: NightlySite, signer: str, *keys: Mapping[str, Any]) -> None
     trust = {"sign": {"key": {"file": f"{signer}.pem"}}, "keys": list(keys)}
     text = (site.folder / "imagebuild.yaml").read_text().partition("trust:")[0]
     (site.folder / "imagebuild.yaml").write_text(f"{text}trust: {json.dumps(trust)}\n")
+
+
+def test_the_identity_of_the_job_signs_what_is_published(
+    site: NightlySite, monkeypatch: pytest.MonkeyPatch, no_proxy: None
+) -> None:
+    monkeypatch.delenv("GITHUB_ACTIONS", raising=False)
+    monkeypatch.setenv("GITLAB_CI", "true")
+    instance = SigstoreInstance()
+    site.write("alpha")
+    with instance.serving():
+        section = {
+            **instance.write(site.folder),
+            "identities": [{"identity": IDENTITY, "issuer": ISSUER}],
+            "sign": True,
+        }
+        text = (site.folder / "imagebuild.yaml").read_text()
+        (site.folder / "imagebuild.yaml").write_text(f"{text}trust: {json.dumps({'sigstore': section})}\n")
+        monkeypatch.delenv("SIGSTORE_ID_TOKEN", raising=False)
+        ended = site.run()
+        (failed,) = of(ended, "alpha").failed
+        assert (ended.exit_code, failed.stage) == (3, "sign")
+        assert "the identity of this environment cannot be used" in failed.message
+        monkeypatch.setenv("SIGSTORE_ID_TOKEN", token())
+        ended = site.run()
+        assert (ended.exit_code, words(ended, "alpha")["sign"]) == (0, "passed")
+    assert current(site, "alpha") == ["2026-11-29.1"] * 2
+    monkeypatch.delenv("SIGSTORE_ID_TOKEN")
+    ended = site.run()  # nothing is signed again, so no identity is needed
+    assert (words(ended, "alpha")["sign"], words(ended, "alpha")["publish"]) == ("unchanged", "unchanged")
 
 
 def test_targets_get_the_signature_of_another_key(site: NightlySite) -> None:

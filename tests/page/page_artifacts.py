@@ -106,6 +106,7 @@ def artifact(
     if signed:
         (done.folder / "SHA256SUMS.asc").write_text("-----BEGIN PGP SIGNATURE-----\n")
         (done.folder / "provenance.intoto.json").write_text("{}")
+        (done.folder / "provenance.sigstore.json").write_text("{}")
         (done.folder / f"{image}.cdx.json").write_text("{}")
         (done.folder / f"{image}.spdx.json").write_text("{}")
     return done

@@ -121,7 +121,8 @@ def test_a_version_has_what_people_ask_for(made: Path) -> None:
         "2 checks passed, 0 failed; login after 12 s", "the machine has all its CPUs", "install", "4 min 2 s",
         "from the store", "/usr/share", "210 MiB", "All 125 packages", "virsh define web.xml",
         "imagebuild run web.qcow2", "gpgv --keyring ./trusted.gpg SHA256SUMS.asc SHA256SUMS", "SBOM, CycloneDX",
-        "SBOM, SPDX", "provenance, in-toto", "OpenPGP", 'src="screenshot.png" width="64" height="48"',
+        "SBOM, SPDX", "provenance, in-toto", "provenance, sigstore", "OpenPGP",
+        'src="screenshot.png" width="64" height="48"',
         "Newer: 2026-11-04.1",
     ):  # fmt: skip
         assert words in page, words

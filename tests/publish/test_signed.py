@@ -20,9 +20,10 @@ from imagebuild.publish import signed
 from imagebuild.publish.state import decoded, encoded
 from imagebuild.store.artifact import Artifact, write_checksums
 from imagebuild.trust import signers
-from imagebuild.trust.checking import NotTrusted
+from imagebuild.trust.signatures import NotTrusted
 from tests.publish.conftest import DEFINITION
 from tests.trust import signed as small
+from tests.trust.sigstore_instance import IDENTITY, ISSUER, SigstoreInstance, token
 
 
 class SigningProject:
@@ -186,3 +187,33 @@ def test_the_image_is_read_once(project: SigningProject, monkeypatch: pytest.Mon
     assert accepted is not None
     signed.checked(releases.release(made), made, accepted)
     assert read.count("web.qcow2") == 1
+
+
+def test_an_identity_of_sigstore_is_enough(project: SigningProject, no_proxy: None) -> None:
+    """Published, current and on a shelf by the signature of an identity, which can expire like a key."""
+    instance = SigstoreInstance()
+    (project.folder / "token").write_text(token())
+    made = project.artifact("2026-11-29.1")
+
+    def accept(**more: Any) -> None:
+        identity = {"identity": IDENTITY, "issuer": ISSUER, **more}
+        section = {"sigstore": {**files, "identities": [identity]}}
+        (project.folder / "imagebuild.yaml").write_text(json.dumps({"trust": section}))
+
+    with instance.serving():
+        files = instance.write(project.folder)
+        accept()
+        refused = project.publish(made)
+        assert "it is not signed: there is no provenance.sigstore.json" in message(refused)
+        done = project.run("attest", made.folder, "--sigstore", "--identity-token-file", "token")
+        assert done.exit_code == 0, message(done)
+    assert project.publish(made).exit_code == 0
+    assert project.run("templates", "--on", "./place", "--check").exit_code == 0
+    accept(expires="2026-01-31")
+    for words in (("publish", made.folder, "--to", "./place"), ("shelf", "build", "shelf", made.folder)):
+        done = project.run(*words)
+        assert done.exit_code == 1
+        assert f"the identity {IDENTITY} expired on 2026-01-31" in message(done)
+    done = project.run("templates", "--on", "./place", "--check")
+    assert done.exit_code == 1
+    assert "expired on 2026-01-31" in message(done)

@@ -16,8 +16,11 @@ import pytest
 from gpg_key import Signer, signer
 
 from imagebuild.host.gpg import signing_key
+from imagebuild.store.artifact import write_checksums
+from imagebuild.trust.attesting import attest
 from tests.shelf.artifacts import artifact, problems, sections
 from tests.shelf.peers import served, source, virt_builder
+from tests.trust.signed import key_pair, trust
 
 NAME = "Shelf <shelf@example.org>"
 PASSPHRASE = "only for this test"
@@ -126,7 +129,9 @@ def test_simplestreams_mirrors_a_shelf(command: Command, tmp_path: Path, no_prox
     artifact(command.output, version="2026-11-29.9")
     command.done("--keep", "3")
     artifact(command.output, version="2026-11-29.10")
-    artifact(command.output, "db", disks=2)
+    database = artifact(command.output, "db", disks=2)
+    write_checksums(database)
+    attest(database, trust(tmp_path / "keys", "one", key_pair(tmp_path / "keys", "one")), tmp_path / "keys")
     command.done("--keep", "3")
     with served(command.shelf) as url:
         for target, words in (("all", ()), ("newest", ("--max=1",))):
@@ -135,7 +140,7 @@ def test_simplestreams_mirrors_a_shelf(command: Command, tmp_path: Path, no_prox
     published = {path.name: path.read_bytes() for path in (command.shelf / "images").iterdir()}
     copies = {path.name: path.read_bytes() for path in (tmp_path / "all/images").iterdir()}
     assert copies == published
-    assert len(copies) == 3 + 3 + 4
+    assert len(copies) == 3 + 3 + 4 + 2
     newest = [path.name for path in (tmp_path / "newest/images").glob("web--*.qcow2")]
     assert [name.split("--")[1] for name in newest] == ["2026-11-29.10"]
     assert problems(tmp_path / "all", documents=["streams"]) == []

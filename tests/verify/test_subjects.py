@@ -338,7 +338,7 @@ def test_firmware_memory_and_machine_can_be_given(tmp_path: Path) -> None:
 
 
 def test_a_file_without_a_boot_sector_is_no_image(tmp_path: Path) -> None:
-    (tmp_path / "x.raw").write_text("# A text\n" * 100)
+    (tmp_path / "x.raw").write_bytes(b"\0" * 4096)
     with pytest.raises(UsageError, match="has no boot sector"):
         image_subject(tmp_path / "x.raw", CALLS)
 

@@ -12,6 +12,7 @@ from jsonschema import Draft202012Validator, ValidationError
 from imagebuild.verify import registry, verification
 from imagebuild.verify.check import CheckResult
 from imagebuild.verify.verification import BOOT, Verification, data, for_manifest, junit, schema, text, versions
+from tests import junit_schema
 
 RESULTS = (
     CheckResult(BOOT, "passed", seconds=12.5, version="0" * 12),
@@ -97,6 +98,7 @@ def test_versions_are_those_of_the_code() -> None:
 
 
 def test_junit() -> None:
+    junit_schema.check(junit(DONE))
     root = ET.fromstring(junit(DONE).encode())
     (suite,) = root
     assert (root.tag, suite.tag) == ("testsuites", "testsuite")
@@ -125,6 +127,7 @@ def test_hostile_text_is_escaped() -> None:
         CheckResult("selinux", "not checkable", (), HOSTILE),
     )
     made = junit(replace(DONE, image=HOSTILE, results=hostile, console=(HOSTILE,)))
+    junit_schema.check(made)
     root = ET.fromstring(made.encode())
     assert [element.tag for element in root.iter()] == [
         "testsuites", "testsuite", "testcase", "failure", "testcase", "failure", "testcase", "skipped",
