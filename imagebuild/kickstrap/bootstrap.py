@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
+import sys
 import tempfile
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
 
     from imagebuild.progress import Progress
 
+_WITHOUT_SYNC = Path(__file__).with_name("without_sync.py")
+LISTS = "./var/lib/apt/lists"
+"""apt's package lists in a root archive that was made with ``keep_lists``."""
 TIMEOUT = 3600.0
 """Seconds after which a slow mirror is abandoned."""
 
@@ -85,6 +90,12 @@ class Bootstrap:
     """Options that apply while this root is built, and are not left in it."""
     epoch: int | None = None
     """SOURCE_DATE_EPOCH: no file is newer, in seconds since 1970; None for the time of the run."""
+    over: Path | None = None
+    """A root archive by ``make`` to continue from; its packages count as installed."""
+    lists: Path | None = None
+    """A root archive with package lists, which are used instead of the mirror's current ones."""
+    keep_lists: bool = False
+    """Leave the package lists in the archive."""
 
 
 def command(spec: Bootstrap, target: Path, sources: Path | None, keyring: Path, mode: str) -> list[str]:
@@ -104,14 +115,30 @@ def command(spec: Bootstrap, target: Path, sources: Path | None, keyring: Path, 
     if spec.mirror.dated:
         argv.append('--aptopt=Acquire::Check-Valid-Until "false"')
     argv += [f"--dpkgopt={option}" for option in spec.dpkg_options]
+    if spec.lists is not None:
+        argv.append("--skip=update")
+    if spec.keep_lists:
+        argv.append("--skip=cleanup/apt/lists")
     if spec.packages:
         argv.append(f"--include={','.join(spec.packages)}")
-    argv += [f"--setup-hook={hook}" for hook in _SETUP]
+    argv += [f"--setup-hook={hook}" for hook in (*_unpacked(spec), *_SETUP)]
     argv += [f"--customize-hook={hook}" for hook in _CUSTOMIZE]
     argv += [spec.suite, str(target)]
     if sources is not None:
         argv.append(str(sources))
     return argv
+
+
+def _unpacked(spec: Bootstrap) -> Iterator[str]:
+    """Hooks that fill the root before the first package: with what is there, mmdebstrap finds the
+    essential packages installed and goes on to the others.
+    """
+    tar = 'tar --extract --directory "$1" --numeric-owner --xattrs --xattrs-include="*"'
+    if spec.over is not None:
+        # mmdebstrap has written the device nodes and the list of archives already
+        yield f"{tar} --exclude=./dev --exclude=./etc/apt/sources.list.d --file {shlex.quote(str(spec.over))}"
+    if spec.lists is not None and spec.lists != spec.over:
+        yield f"{tar} --file {shlex.quote(str(spec.lists))} {LISTS}"
 
 
 def make(spec: Bootstrap, target: Path, progress: Progress) -> None:
@@ -127,13 +154,15 @@ def make(spec: Bootstrap, target: Path, progress: Progress) -> None:
                 progress.update(detail, fraction)
 
     mode = "root" if os.geteuid() == 0 else "unshare"
-    with _scratch(target.parent) as scratch:
+    with working_folder(target.parent) as scratch:
         sources = None
         if (text := spec.mirror.sources(spec.suite, spec.components)) is not None:
             sources = scratch / "debian.sources"
             sources.write_text(text)
             sources.chmod(0o644)
-        argv = [*_own_mounts(), *command(spec, target, sources, mirrors.keyring(), mode)]
+        spec = replace(spec, over=_within_reach(spec.over, scratch), lists=_within_reach(spec.lists, scratch))
+        prefix = [*_own_mounts(), sys.executable, "-I", str(_WITHOUT_SYNC)]
+        argv = [*prefix, *command(spec, target, sources, mirrors.keyring(), mode)]
         env = {"TMPDIR": str(scratch)}
         if spec.epoch is not None:
             env["SOURCE_DATE_EPOCH"] = str(spec.epoch)
@@ -158,12 +187,11 @@ def _own_mounts() -> list[str]:
 
 
 @contextmanager
-def _scratch(beside: Path) -> Iterator[Path]:
-    """A working folder for mmdebstrap, with mode 0755: in a user namespace another user works in
-    it.
+def working_folder(beside: Path) -> Iterator[Path]:
+    """A temporary folder for mmdebstrap, with mode 0755: in a user namespace another user works in
+    it. It is in ``beside``, if that user can reach it there.
     """
-    searchable = all(folder.stat().st_mode & 0o001 for folder in (beside.resolve(), *beside.resolve().parents))
-    parent = beside if os.geteuid() == 0 or searchable else Path(tempfile.gettempdir())
+    parent = beside if _is_searchable(beside) else Path(tempfile.gettempdir())
     scratch = Path(tempfile.mkdtemp(prefix=".mmdebstrap-", dir=parent))
     try:
         scratch.chmod(0o755)
@@ -171,6 +199,23 @@ def _scratch(beside: Path) -> Iterator[Path]:
     finally:
         if not _mounts_below(scratch):
             shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _is_searchable(folder: Path) -> bool:
+    """Whether the user that mmdebstrap works as can reach what is in ``folder``."""
+    place = folder.resolve()
+    return os.geteuid() == 0 or all(one.stat().st_mode & 0o001 for one in (place, *place.parents))
+
+
+def _within_reach(archive: Path | None, scratch: Path) -> Path | None:
+    """``archive``, or a copy in ``scratch`` if the user that mmdebstrap works as cannot read it."""
+    if archive is None or (_is_searchable(archive.parent) and archive.stat().st_mode & 0o004):
+        return archive
+    copy = scratch / f"{archive.parent.name}-{archive.name}"
+    if not copy.exists():
+        shutil.copyfile(archive, copy)
+        copy.chmod(0o644)
+    return copy
 
 
 def _mounts_below(folder: Path) -> list[str]:
@@ -216,5 +261,5 @@ def explain(error: CommandFailed, spec: Bootstrap) -> ImageBuildError:
             "mmdebstrap cannot run as an ordinary user here",
             "install uidmap and give this user a range in /etc/subuid and /etc/subgid, or run as root",
         )
-    message = re.sub("^unshare ", "mmdebstrap ", error.message)
+    message = re.sub(r"^(unshare|python\S*) ", "mmdebstrap ", error.message)
     return CommandFailed(message, command=error.command, output=output, hint=error.hint)
