@@ -21,7 +21,7 @@ FILES = {name_of(path): path for path in SOURCES}
 # They determine how a result is produced, supervised and reported, but not the result itself.
 NEUTRAL = {
     "errors", "log", "printable", "progress", "files", "fingerprint", "host.hints", "host.process",
-    "host.accelerator", "host.probe_cache",
+    "host.accelerator", "host.memory", "host.probe_cache",
     "host.ownership", "schema.light_pykickstart", "schema.similar", "image.references",
     "image.disk_image", "image.qemu_img",
 }  # fmt: skip

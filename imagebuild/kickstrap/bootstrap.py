@@ -5,10 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import shutil
 import sys
-import tempfile
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +13,10 @@ from typing import TYPE_CHECKING
 from imagebuild.errors import CommandFailed, HostError, ImageBuildError
 from imagebuild.host.process import run
 from imagebuild.kickstrap import mirror as mirrors
+from imagebuild.kickstrap import scratch
 from imagebuild.kickstrap.mirror import Mirror
+from imagebuild.kickstrap.scratch import within_reach, working_folder
+from imagebuild.log import logger
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -148,82 +148,51 @@ def make(spec: Bootstrap, target: Path, progress: Progress) -> None:
     interrupted. Raises PackagesUnknown, or HostError for an unreachable mirror or a full disk.
     """
 
-    def tell(line: str) -> None:
-        for start, detail, fraction in _PHASES:
-            if line.startswith(start):
-                progress.update(detail, fraction)
-
-    mode = "root" if os.geteuid() == 0 else "unshare"
-    with working_folder(target.parent) as scratch:
-        sources = None
-        if (text := spec.mirror.sources(spec.suite, spec.components)) is not None:
-            sources = scratch / "debian.sources"
-            sources.write_text(text)
-            sources.chmod(0o644)
-        spec = replace(spec, over=_within_reach(spec.over, scratch), lists=_within_reach(spec.lists, scratch))
-        prefix = [*_own_mounts(), sys.executable, "-I", str(_WITHOUT_SYNC)]
-        argv = [*prefix, *command(spec, target, sources, mirrors.keyring(), mode)]
-        env = {"TMPDIR": str(scratch)}
-        if spec.epoch is not None:
-            env["SOURCE_DATE_EPOCH"] = str(spec.epoch)
+    with working_folder(target.parent) as folder:
         try:
-            run(argv, timeout=TIMEOUT, env=env, on_line=tell)
-        except CommandFailed as error:
-            target.unlink(missing_ok=True)
-            raise explain(error, spec) from error
+            try:
+                _run(spec, target, folder, progress, in_memory=scratch.has_memory())
+            except _Full:
+                logger.info("%s is made on disk: it does not fit in memory", target)
+                _run(spec, target, folder, progress, in_memory=False)
         except BaseException:
             target.unlink(missing_ok=True)
             raise
 
 
-def _own_mounts() -> list[str]:
-    """A command prefix that removes the program's mounts when it ends, even if it is killed.
-
-    Empty if that is not allowed (for an ordinary user, for whom mmdebstrap does it itself, and in
-    some containers).
-    """
-    prefix = ["unshare", "--mount"]
-    return prefix if os.geteuid() == 0 and run([*prefix, "true"], timeout=60, check=False).returncode == 0 else []
+class _Full(Exception):
+    """The root does not fit in memory."""
 
 
-@contextmanager
-def working_folder(beside: Path) -> Iterator[Path]:
-    """A temporary folder for mmdebstrap, with mode 0755: in a user namespace another user works in
-    it. It is in ``beside``, if that user can reach it there.
-    """
-    parent = beside if _is_searchable(beside) else Path(tempfile.gettempdir())
-    scratch = Path(tempfile.mkdtemp(prefix=".mmdebstrap-", dir=parent))
+def _run(spec: Bootstrap, target: Path, folder: Path, progress: Progress, *, in_memory: bool) -> None:
+    """Run mmdebstrap in ``folder``. Raises _Full, and what ``make`` raises."""
+
+    def tell(line: str) -> None:
+        for start, detail, fraction in _PHASES:
+            if line.startswith(start):
+                progress.update(detail, fraction)
+
+    sources = None
+    if (text := spec.mirror.sources(spec.suite, spec.components)) is not None:
+        sources = folder / "debian.sources"
+        sources.write_text(text)
+        sources.chmod(0o644)
+    root = folder / "root"
+    root.mkdir(mode=0o755, exist_ok=True)
+    root.chmod(0o755)
+    spec = replace(spec, over=within_reach(spec.over, folder), lists=within_reach(spec.lists, folder))
+    mode = "root" if os.geteuid() == 0 else "unshare"
+    prefix = [*scratch.prefix(root, in_memory=in_memory), sys.executable, "-I", str(_WITHOUT_SYNC)]
+    env = {"TMPDIR": str(root)}
+    if spec.epoch is not None:
+        env["SOURCE_DATE_EPOCH"] = str(spec.epoch)
     try:
-        scratch.chmod(0o755)
-        yield scratch
-    finally:
-        if not _mounts_below(scratch):
-            shutil.rmtree(scratch, ignore_errors=True)
-
-
-def _is_searchable(folder: Path) -> bool:
-    """Whether the user that mmdebstrap works as can reach what is in ``folder``."""
-    place = folder.resolve()
-    return os.geteuid() == 0 or all(one.stat().st_mode & 0o001 for one in (place, *place.parents))
-
-
-def _within_reach(archive: Path | None, scratch: Path) -> Path | None:
-    """``archive``, or a copy in ``scratch`` if the user that mmdebstrap works as cannot read it."""
-    if archive is None or (_is_searchable(archive.parent) and archive.stat().st_mode & 0o004):
-        return archive
-    copy = scratch / f"{archive.parent.name}-{archive.name}"
-    if not copy.exists():
-        shutil.copyfile(archive, copy)
-        copy.chmod(0o644)
-    return copy
-
-
-def _mounts_below(folder: Path) -> list[str]:
-    """Mount points in ``folder``: removing a tree with /dev or /sys mounted in it would empty
-    those.
-    """
-    points = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
-    return [point for point in points if point.startswith(f"{folder.resolve()}/")]
+        argv = [*prefix, *command(spec, target, sources, mirrors.keyring(), mode)]
+        run(argv, timeout=TIMEOUT, env=env, on_line=tell)
+    except CommandFailed as error:
+        if in_memory and "No space left on device" in error.output:
+            raise _Full from error
+        raise explain(error, spec) from error
 
 
 _UNREACHABLE = re.compile(

@@ -19,6 +19,7 @@ from imagebuild.errors import CommandFailed, ImageBuildError
 from imagebuild.kickstrap import archive_times, base_root, bootstrap, chosen, foundation
 from imagebuild.kickstrap.base_root import STATUS, BaseRoot, BaseSpec
 from imagebuild.kickstrap.mirror import Mirror
+from imagebuild.kickstrap.scratch import working_folder
 from imagebuild.log import logger
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ def build(spec: PayloadSpec, into: Path, progress: Progress, roots: Roots | None
     CommandFailed.
     """
     into.mkdir(parents=True, exist_ok=True)
-    with bootstrap.working_folder(into) as folder:
+    with working_folder(into) as folder:
         own = TemporaryRoots(folder, progress)
         roots = roots or own
         base = roots.base(base_of(spec)) or own.base(base_of(spec))

@@ -25,6 +25,7 @@ from imagebuild.kernel import cpio, vmlinux
 from imagebuild.kickstrap import base_root, bootstrap, modules, squashfs
 from imagebuild.kickstrap.base_root import BaseRoot, BaseSpec
 from imagebuild.kickstrap.mirror import Mirror
+from imagebuild.kickstrap.scratch import working_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -128,7 +129,7 @@ def build_base(spec: RuntimeSpec, into: Path, progress: Progress, root: BaseRoot
     Raises HostError and CommandFailed.
     """
     into.mkdir(parents=True, exist_ok=True)
-    with bootstrap.working_folder(into) as scratch:
+    with working_folder(into) as scratch:
         root = root or base_root.build(root_of(spec), scratch, progress)
         archive = scratch / "runtime.tar"
         bootstrap.make(
