@@ -103,7 +103,10 @@ class StoredRoots:
         """
         if not base.offered:
             return None
-        current = self.entries.find(self.step_of(spec))
+        step = self.step_of(spec)
+        # another build may be making it: the lock is that of whoever makes an entry
+        with self.entries.store.locked(f"{step.kind}-{step.fingerprint[:16]}", lambda pid: None):
+            current = self.entries.find(step)
         if current is not None and (archive := archives.read(current)).offered == base.offered:
             return archive
 
