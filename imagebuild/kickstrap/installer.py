@@ -139,8 +139,7 @@ class KickstrapPreparation:
 
         @cache
         def look() -> StoredRoots | None:
-            spec = self.payload_spec
-            state = release_date.look(spec.mirror, spec.suite, spec.components, archives.ARCHITECTURES[spec.arch])
+            state = release_date.look(self.payload_spec.mirror, self.payload_spec.suite)
             if state is None:
                 return None
             inputs_of = partial(_payload_inputs, tools=self.tools)

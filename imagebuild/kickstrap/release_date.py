@@ -20,18 +20,21 @@ from imagebuild.log import logger
 
 @dataclass(frozen=True)
 class MirrorState:
-    """``epoch`` is the newest date of a mirror's Release files, in seconds since 1970; ``offered`` names
-    what it offers: mirrors with the same packages have the same, whatever the date. It is empty if
-    that is not known.
+    """``epoch`` is the newest date of a mirror's Release files, in seconds since 1970; ``releases`` are
+    their texts.
     """
 
     epoch: int
-    offered: str
+    releases: tuple[str, ...]
+
+    def offered(self, components: Sequence[str], arch: str) -> str:
+        """The name of what it offers, as ``release_file.offered``. ``arch`` is Debian's name."""
+        return offered(self.releases, components, arch)
 
 
-def look(mirror: Mirror, suite: str, components: Sequence[str], arch: str) -> MirrorState | None:
+def look(mirror: Mirror, suite: str) -> MirrorState | None:
     """The state of the archives for ``suite``; None if one of them has no date, cannot be reached, or
-    is not one of http or https. ``arch`` is Debian's name.
+    is not one of http or https.
     """
     texts = []
     for uri, name in mirror.archives(suite):
@@ -44,11 +47,10 @@ def look(mirror: Mirror, suite: str, components: Sequence[str], arch: str) -> Mi
             logger.debug("the date of %s is not known: %s", name, error)
             return None
     # a date to come would not be the newest one of any file
-    epoch = min(max(map(parsed, texts)), int(time.time())) if texts else 0
-    return MirrorState(epoch, offered(texts, components, arch)) if texts else None
+    return MirrorState(min(max(map(parsed, texts)), int(time.time())), tuple(texts)) if texts else None
 
 
 def newest(mirror: Mirror, suite: str) -> int | None:
     """The newest date of the archives for ``suite``, in seconds since 1970; None as for ``look``."""
-    state = look(mirror, suite, (), "")
+    state = look(mirror, suite)
     return state.epoch if state else None

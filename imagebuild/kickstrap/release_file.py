@@ -14,8 +14,8 @@ _INDEX = re.compile(r"^ ([0-9a-f]{64}) +\d+ (\S+)/binary-([^\s/]+)/(Packages(?:\
 
 
 def offered(releases: Iterable[str], components: Sequence[str], arch: str) -> str:
-    """A name for the packages of these Release files: a digest of their package indexes' digests. Empty
-    if one of them names no index.
+    """A name for the packages of these Release files: a digest of their package indexes' digests. It is
+    the same on every day until a package changes; empty if one of them names no index.
     """
     found: set[str] = set()
     for text in releases:

@@ -71,21 +71,22 @@ class StoredRoots:
 
         Runtime and payload ask from threads of their own; the second one waits for the first.
         """
-        if not self.state.offered:
+        offered = self.state.offered(spec.components, spec.arch)
+        if not offered:
             return None
-        step = base_step(spec, self.state.offered, self.mmdebstrap)
+        step = base_step(spec, offered, self.mmdebstrap)
         with self._lock:
             if step.fingerprint not in self._bases:
-                self._bases[step.fingerprint] = self._made(step, spec)
+                self._bases[step.fingerprint] = self._made(step, spec, offered)
             made = self._bases[step.fingerprint]
         if isinstance(made, Exception):
             raise made
         return made
 
-    def _made(self, step: Step, spec: BaseSpec) -> BaseRoot | Exception | None:
+    def _made(self, step: Step, spec: BaseSpec, offered: str) -> BaseRoot | Exception | None:
         def fill(folder: Path, progress: Progress) -> str:
             made = base_root.build(replace(spec, epoch=self.state.epoch), folder / "root", progress)
-            if made.offered != self.state.offered:
+            if made.offered != offered:
                 raise _MirrorMoved("the mirror was updated while its packages were fetched")
             return f"required packages, {counted(len(made.packages), 'package')}"
 

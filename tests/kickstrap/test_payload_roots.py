@@ -27,9 +27,9 @@ MORE = ("htop", "rsync", "sudo", "uuid-runtime", "vim-nox")
 
 
 def stored_roots(entries: StepCache, mirror: Mirror) -> StoredRoots:
-    state = release_date.look(mirror, "trixie", ("main",), "amd64")
+    state = release_date.look(mirror, "trixie")
     assert state is not None
-    assert state.offered
+    assert state.offered(("main",), "amd64")
     inputs_of = partial(installer._payload_inputs, tools=TOOLS)
     return StoredRoots(
         entries, state, TOOLS.mmdebstrap, partial(installer._payload_step, tools=TOOLS, world=None), inputs_of
@@ -53,7 +53,7 @@ def test_the_same_bytes_whichever_way(tmp_path: Path, monkeypatch: pytest.Monkey
     assert [path.name for path in (tmp_path / "store" / "payload").iterdir()] == [step.fingerprint]
     assert len([*(tmp_path / "store" / "base").iterdir()]) == 1
     assert first.packages.items() < continued.packages.items()
-    assert first.offered == continued.offered == roots.state.offered
+    assert first.offered == continued.offered == roots.state.offered(("main",), "amd64")
 
     again = PayloadSpec("trixie", mirror, packages=tuple(reversed(COMMON + MORE)), epoch=roots.state.epoch - 7 * 86400)
     alone = payload.build(again, tmp_path / "alone", SILENT)
