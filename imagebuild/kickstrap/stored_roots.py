@@ -23,7 +23,8 @@ from imagebuild.printable import counted
 from imagebuild.progress import Progress
 from imagebuild.step import Entries, Step
 
-_BASE_CODE = tuple(f"kickstrap/{name}.py" for name in base_root.CODE)
+BASE_CODE = (*(f"kickstrap/{name}.py" for name in base_root.CODE), "customise/linux/dpkg.py")
+"""The code that determines a base; a test compares it with the imports."""
 
 
 class _MirrorMoved(ImageBuildError):
@@ -40,7 +41,7 @@ def base_step(spec: BaseSpec, offered: str, mmdebstrap: str) -> Step:
         "weak dependencies": str(spec.recommends),
         "architecture": spec.arch,
         "packages": offered,
-        "code": fingerprint.code(*_BASE_CODE, "customise/linux/dpkg.py"),
+        "code": fingerprint.code(*BASE_CODE),
         "mmdebstrap": mmdebstrap,
     }
     return Step("base", "base", f"required packages, Debian {spec.suite}", inputs)
