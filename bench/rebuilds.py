@@ -1,21 +1,20 @@
-"""Measure the cost of an edit compared with a full build.
+"""Measure the cost of an edit, and of a family of recipes, compared with a full build.
 
     python -m bench.rebuilds [--workdir DIR]
 
-The edits: nothing, the last operation, the disk's size, a second recipe of the family. Then several
-builds in parallel.
+The edits: nothing, the last operation, the disk's size, a second recipe of the family, a second one
+with two packages more. Then ten images of a family in parallel. Processor time, memory and what is
+written come from ``build --trace``: machines are included, except in the memory.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench import rounds
@@ -24,12 +23,14 @@ from imagebuild.build.step_cache import Settings
 from imagebuild.recipe.load import load
 from imagebuild.store.store import Store
 
-MANY = 8
-"""Number of recipes built one after the other, and of those built in parallel."""
+MANY = 10
+"""Number of recipes that are built in parallel."""
 RECIPE = """\
 extends: debian-13
 name: {name}
 disk: {{size: {size}}}
+packages:
+  append: [{packages}]
 operations:
   append:
     {more}
@@ -37,6 +38,19 @@ operations:
 """
 MORE = '- run-command: {command: "find / -xdev -type f -exec sha256sum {} + >/dev/null"}'
 """A slow operation, as the installation of packages is."""
+GOALS = {"last operation": 0.07, "two packages more": 0.25, "ten": 2.5}
+
+
+@dataclass(frozen=True)
+class BuildCost:
+    """What a build took: seconds on the clock and of processors, bytes written, and the peak memory of
+    its programs without machines, in bytes.
+    """
+
+    clock: float
+    cpu: float
+    written: int
+    memory: int
 
 
 @dataclass
@@ -44,95 +58,74 @@ class Builds:
     """Builds of a new project in ``folder``."""
 
     folder: Path
+    recipes: Path = field(init=False)
+    settings: Settings = field(init=False)
 
     def __post_init__(self) -> None:
         self.recipes = self.folder / "project" / "recipes"
         self.recipes.mkdir(parents=True, exist_ok=True)
         self.settings = Settings(Store(self.folder / "store"), self.folder / "out")
 
-    def write(self, name: str, size: str = "4GiB", text: str = "one", more: str = MORE) -> None:
+    def write(self, name: str, size: str = "4GiB", text: str = "one", more: str = MORE, packages: str = "") -> None:
         """Write a recipe whose last operation writes ``text``."""
-        (self.recipes / f"{name}.yaml").write_text(RECIPE.format(name=name, size=size, text=text, more=more))
+        words = {"name": name, "size": size, "text": text, "more": more, "packages": packages}
+        (self.recipes / f"{name}.yaml").write_text(RECIPE.format(**words))
 
-    def build(self, *words: str) -> float:
-        """Seconds of a build."""
+    def build(self, *words: str) -> BuildCost:
+        """Build, and say what it took."""
+        trace = self.folder / "trace.json"
+        where = ("--store", self.settings.store.root, "--output", self.settings.output, "--trace", trace)
+        argv = [sys.executable, "-m", "imagebuild", "build", *words, "--quiet", "--no-verify", *where]
         begin = time.monotonic()
-        where = ("--store", self.settings.store.root, "--output", self.settings.output)
-        argv = [sys.executable, "-m", "imagebuild", "build", *words, "--quiet", *where]
         subprocess.run(argv, cwd=self.recipes.parent, env=os.environ, check=True, stdout=subprocess.DEVNULL)
-        return time.monotonic() - begin
+        clock = time.monotonic() - begin
+        about = json.loads(trace.read_text())["otherData"]
+        memory = int(about["peak_memory_without_machines_bytes"])
+        return BuildCost(clock, about["cpu_seconds"], int(about["written_bytes"]), memory)
 
 
 def measure(folder: Path) -> None:
-    """Measure edits, then parallel builds; each with its own store."""
-    edits(Builds(folder / "edits"))
-    many(Builds(folder / "many"))
+    """Measure edits, then a family in parallel with the same store, whose roots are there by then."""
+    builds = Builds(folder / "edits")
+    whole = edits(builds)
+    family(builds, whole)
 
 
-def edits(builds: Builds) -> None:
-    """Measure each edit compared with the full build."""
+def edits(builds: Builds) -> BuildCost:
+    """Measure each edit compared with the full build, and return what that took."""
     builds.write("first")
     whole = builds.build("first")
-    print(f"from scratch: {whole:.1f} s", flush=True)
+    _report("from scratch", whole, whole)
     _report("nothing changed", builds.build("first"), whole)
     builds.write("first", text="two")
-    _report("the last operation edited", builds.build("first"), whole)
+    _report("the last operation edited", builds.build("first"), whole, GOALS["last operation"])
     builds.write("first", text="two", size="5GiB")
     _report("the disk's size edited", builds.build("first"), whole)
     builds.write("second")
     _report("a second recipe of the family", builds.build("second"), whole)
+    builds.write("third", packages="htop, rsync")
+    _report("a second one with htop and rsync", builds.build("third"), whole, GOALS["two packages more"])
+    return whole
 
 
-def many(builds: Builds) -> None:
-    """Build recipes one after the other, and as many others in parallel, each with its own
-    installation.
-
-    Packages and installer are built before.
-    """
-    names = [f"recipe-{number}" for number in range(2 * MANY)]
-    for name in ("before", *names):
-        builds.write(name, more="")
-    builds.build("before")
-    serial = sum(builds.build(name) for name in names[:MANY])
-    _report(f"{MANY} recipes, one after the other", serial, serial)
+def family(builds: Builds, whole: BuildCost) -> None:
+    """Build recipes in parallel, each with its own installation, every other one with more packages."""
+    names = [f"recipe-{number}" for number in range(MANY)]
+    for number, name in enumerate(names):
+        builds.write(name, more="", packages="htop, rsync" if number % 2 else "")
     room = needed(load(str(builds.recipes / f"{names[-1]}.yaml")), builds.settings)
-    with peak_of_memory() as peak:
-        _report(f"{MANY} others, --jobs 2", builds.build(*names[MANY:], "--jobs", "2"), serial)
-    print(f"memory: peak {peak() >> 20} MiB; admitted: 2 x {room.memory >> 20} MiB")
+    _report(f"{MANY} of the family, --jobs 2", builds.build(*names, "--jobs", "2"), whole, GOALS["ten"])
+    print(f"memory admitted: 2 x {room.memory >> 20} MiB")
 
 
-def _report(what: str, seconds: float, reference: float) -> None:
-    print(f"{what:<44} {seconds:7.1f} s  {seconds / reference:.3f}", flush=True)
-
-
-@contextmanager
-def peak_of_memory() -> Iterator[Callable[[], int]]:
-    """The peak memory of QEMU and the builds in the block, in bytes (PSS)."""
-    most, ended = 0, threading.Event()
-
-    def look() -> None:
-        nonlocal most
-        while not ended.wait(1):
-            most = max(most, sum(map(_in_use, Path("/proc").glob("[0-9]*"))))
-
-    thread = threading.Thread(target=look)
-    thread.start()
-    try:
-        yield lambda: most
-    finally:
-        ended.set()
-        thread.join()
-
-
-def _in_use(process: Path) -> int:
-    try:
-        command = (process / "cmdline").read_bytes()
-        if b"qemu-system" not in command and b"imagebuild" not in command:
-            return 0
-        return int((process / "smaps_rollup").read_text().partition("Pss:")[2].split()[0]) << 10
-    except (OSError, ValueError, IndexError):
-        return 0  # it has ended
+def _report(what: str, cost: BuildCost, whole: BuildCost, goal: float | None = None) -> None:
+    ratios = f"{cost.clock / whole.clock:.3f} of the clock, {cost.cpu / whole.cpu:.3f} of the CPU"
+    used = (
+        f"{cost.clock:7.1f} s {cost.cpu:7.1f} CPU s {cost.written >> 20:6} MiB written {cost.memory >> 20:5} MiB memory"
+    )
+    aim = "" if goal is None else f" (goal: {goal})"
+    print(f"{what:<34} {used}  {ratios}{aim}, load {os.getloadavg()[0]:.1f}", flush=True)
 
 
 if __name__ == "__main__":
-    rounds.in_a_folder(__doc__ or "", "12 GiB", measure)
+    rounds.in_a_folder(__doc__ or "", "14 GiB", measure)

@@ -14,14 +14,14 @@ from imagebuild.anaconda import installer as anaconda
 from imagebuild.build import plan
 from imagebuild.customise import registry
 from imagebuild.kickstrap import installer as kickstrap
-from imagebuild.kickstrap import runtime
+from imagebuild.kickstrap import runtime, stored_roots
 from tests.test_layers import PACKAGE, SOURCES, imports, name_of
 
 FILES = {name_of(path): path for path in SOURCES}
 # They determine how a result is produced, supervised and reported, but not the result itself.
 NEUTRAL = {
     "errors", "log", "printable", "progress", "files", "fingerprint", "host.hints", "host.process",
-    "host.accelerator", "host.probe_cache",
+    "host.accelerator", "host.memory", "host.probe_cache",
     "host.ownership", "schema.light_pykickstart", "schema.similar", "image.references",
     "image.disk_image", "image.qemu_img",
 }  # fmt: skip
@@ -60,9 +60,10 @@ def code(names: set[str]) -> set[str]:
     [
         (["kickstrap.runtime"], runtime.base_sources(), NEUTRAL),
         (["kickstrap.payload"], kickstrap.PAYLOAD_CODE, NEUTRAL),
+        (["kickstrap.base_root", "kickstrap.without_sync"], stored_roots.BASE_CODE, NEUTRAL),
         (["image.conversion"], plan.CONVERT_CODE, NEUTRAL - {"image.disk_image", "image.qemu_img"}),
     ],
-    ids=["base", "payload", "convert"],
+    ids=["runtime", "payload", "base", "convert"],
 )
 def test_a_step_covers_what_it_runs(roots: list[str], places: tuple[str | Path, ...], neutral: set[str]) -> None:
     assert code(closure(*(f"imagebuild.{root}" for root in roots))) - covered(*places) - neutral == set()
@@ -93,6 +94,6 @@ def test_an_operation_covers_what_it_runs(name: str) -> None:
 
 
 def test_every_place_exists() -> None:
-    for place in (*anaconda.SOURCE_CODE, *kickstrap.PAYLOAD_CODE, *plan.CONVERT_CODE):
+    for place in (*anaconda.SOURCE_CODE, *kickstrap.PAYLOAD_CODE, *stored_roots.BASE_CODE, *plan.CONVERT_CODE):
         assert (fingerprint.PACKAGE / place).exists(), place
     assert all(path.is_file() for path in (*registry.shared_sources(), *runtime.base_sources()))

@@ -35,7 +35,7 @@ from imagebuild.verify.verification import ROOM
 
 _NEEDED = {
     "runtime": 700 * MIB,
-    "payload": 900 * MIB,
+    "payload": 1536 * MIB,
     "source": 2048 * MIB,
     "install": 2048 * MIB,
     "customise": 1536 * MIB,

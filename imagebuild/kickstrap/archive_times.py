@@ -21,13 +21,17 @@ _SHADOW = ("./etc/shadow", "./etc/shadow-")
 """Their third field is the day of the last change of a password, shadow(5)."""
 
 
-def settle(archive: Path, written: int) -> int:
+def settle(archive: Path, written: int, *, apart: str = "") -> int:
     """Change the time ``written`` in ``archive`` to that of its newest file that is older, and return
-    that; seconds since 1970. ``written`` itself if no file is older.
+    that; seconds since 1970. ``written`` itself if no file is older. Files in the folder ``apart`` do
+    not count as the newest one.
     """
+    outside = _headers_below(archive, apart) if apart else frozenset()
     with archive.open("r+b") as file:
         headers = list(_headers(file))
-        files = [mtime for _, mtime, kind in headers if kind in b"0\0" and mtime < written]
+        files = [
+            mtime for offset, mtime, kind in headers if kind in b"0\0" and mtime < written and offset not in outside
+        ]
         newest = max(files, default=written)
         if newest == written:
             return written
@@ -68,6 +72,12 @@ def _headers(file: BinaryIO) -> Iterator[tuple[int, int, int]]:
         yield offset, tarfile.nti(header[_MTIME]), header[156]  # type: ignore[attr-defined]
         size = tarfile.nti(header[124:136])  # type: ignore[attr-defined]
         offset += _BLOCK + (size + _BLOCK - 1) // _BLOCK * _BLOCK
+
+
+def _headers_below(archive: Path, folder: str) -> frozenset[int]:
+    """The offsets of the headers of all files in ``folder``."""
+    with tarfile.open(archive) as root:
+        return frozenset(member.offset_data - _BLOCK for member in root if member.name.startswith(f"{folder}/"))
 
 
 def _set_mtime(file: BinaryIO, offset: int, mtime: int) -> None:

@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
-import tempfile
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+import shlex
+import sys
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imagebuild.errors import CommandFailed, HostError, ImageBuildError
 from imagebuild.host.process import run
 from imagebuild.kickstrap import mirror as mirrors
+from imagebuild.kickstrap import scratch
 from imagebuild.kickstrap.mirror import Mirror
+from imagebuild.kickstrap.scratch import within_reach, working_folder
+from imagebuild.log import logger
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from imagebuild.progress import Progress
 
+_WITHOUT_SYNC = Path(__file__).with_name("without_sync.py")
+LISTS = "./var/lib/apt/lists"
+"""apt's package lists in a root archive that was made with ``keep_lists``."""
 TIMEOUT = 3600.0
 """Seconds after which a slow mirror is abandoned."""
 
@@ -85,6 +90,12 @@ class Bootstrap:
     """Options that apply while this root is built, and are not left in it."""
     epoch: int | None = None
     """SOURCE_DATE_EPOCH: no file is newer, in seconds since 1970; None for the time of the run."""
+    over: Path | None = None
+    """A root archive by ``make`` to continue from; its packages count as installed."""
+    lists: Path | None = None
+    """A root archive with package lists, which are used instead of the mirror's current ones."""
+    keep_lists: bool = False
+    """Leave the package lists in the archive."""
 
 
 def command(spec: Bootstrap, target: Path, sources: Path | None, keyring: Path, mode: str) -> list[str]:
@@ -104,14 +115,30 @@ def command(spec: Bootstrap, target: Path, sources: Path | None, keyring: Path, 
     if spec.mirror.dated:
         argv.append('--aptopt=Acquire::Check-Valid-Until "false"')
     argv += [f"--dpkgopt={option}" for option in spec.dpkg_options]
+    if spec.lists is not None:
+        argv.append("--skip=update")
+    if spec.keep_lists:
+        argv.append("--skip=cleanup/apt/lists")
     if spec.packages:
         argv.append(f"--include={','.join(spec.packages)}")
-    argv += [f"--setup-hook={hook}" for hook in _SETUP]
+    argv += [f"--setup-hook={hook}" for hook in (*_unpacked(spec), *_SETUP)]
     argv += [f"--customize-hook={hook}" for hook in _CUSTOMIZE]
     argv += [spec.suite, str(target)]
     if sources is not None:
         argv.append(str(sources))
     return argv
+
+
+def _unpacked(spec: Bootstrap) -> Iterator[str]:
+    """Hooks that fill the root before the first package: with what is there, mmdebstrap finds the
+    essential packages installed and goes on to the others.
+    """
+    tar = 'tar --extract --directory "$1" --numeric-owner --xattrs --xattrs-include="*"'
+    if spec.over is not None:
+        # mmdebstrap has written the device nodes and the list of archives already
+        yield f"{tar} --exclude=./dev --exclude=./etc/apt/sources.list.d --file {shlex.quote(str(spec.over))}"
+    if spec.lists is not None and spec.lists != spec.over:
+        yield f"{tar} --file {shlex.quote(str(spec.lists))} {LISTS}"
 
 
 def make(spec: Bootstrap, target: Path, progress: Progress) -> None:
@@ -121,64 +148,51 @@ def make(spec: Bootstrap, target: Path, progress: Progress) -> None:
     interrupted. Raises PackagesUnknown, or HostError for an unreachable mirror or a full disk.
     """
 
-    def tell(line: str) -> None:
-        for start, detail, fraction in _PHASES:
-            if line.startswith(start):
-                progress.update(detail, fraction)
-
-    mode = "root" if os.geteuid() == 0 else "unshare"
-    with _scratch(target.parent) as scratch:
-        sources = None
-        if (text := spec.mirror.sources(spec.suite, spec.components)) is not None:
-            sources = scratch / "debian.sources"
-            sources.write_text(text)
-            sources.chmod(0o644)
-        argv = [*_own_mounts(), *command(spec, target, sources, mirrors.keyring(), mode)]
-        env = {"TMPDIR": str(scratch)}
-        if spec.epoch is not None:
-            env["SOURCE_DATE_EPOCH"] = str(spec.epoch)
+    with working_folder(target.parent) as folder:
         try:
-            run(argv, timeout=TIMEOUT, env=env, on_line=tell)
-        except CommandFailed as error:
-            target.unlink(missing_ok=True)
-            raise explain(error, spec) from error
+            try:
+                _run(spec, target, folder, progress, in_memory=scratch.has_memory())
+            except _Full:
+                logger.info("%s is made on disk: it does not fit in memory", target)
+                _run(spec, target, folder, progress, in_memory=False)
         except BaseException:
             target.unlink(missing_ok=True)
             raise
 
 
-def _own_mounts() -> list[str]:
-    """A command prefix that removes the program's mounts when it ends, even if it is killed.
-
-    Empty if that is not allowed (for an ordinary user, for whom mmdebstrap does it itself, and in
-    some containers).
-    """
-    prefix = ["unshare", "--mount"]
-    return prefix if os.geteuid() == 0 and run([*prefix, "true"], timeout=60, check=False).returncode == 0 else []
+class _Full(Exception):
+    """The root does not fit in memory."""
 
 
-@contextmanager
-def _scratch(beside: Path) -> Iterator[Path]:
-    """A working folder for mmdebstrap, with mode 0755: in a user namespace another user works in
-    it.
-    """
-    searchable = all(folder.stat().st_mode & 0o001 for folder in (beside.resolve(), *beside.resolve().parents))
-    parent = beside if os.geteuid() == 0 or searchable else Path(tempfile.gettempdir())
-    scratch = Path(tempfile.mkdtemp(prefix=".mmdebstrap-", dir=parent))
+def _run(spec: Bootstrap, target: Path, folder: Path, progress: Progress, *, in_memory: bool) -> None:
+    """Run mmdebstrap in ``folder``. Raises _Full, and what ``make`` raises."""
+
+    def tell(line: str) -> None:
+        for start, detail, fraction in _PHASES:
+            if line.startswith(start):
+                progress.update(detail, fraction)
+
+    sources = None
+    if (text := spec.mirror.sources(spec.suite, spec.components)) is not None:
+        sources = folder / "debian.sources"
+        sources.write_text(text)
+        sources.chmod(0o644)
+    root = folder / "root"
+    root.mkdir(mode=0o755, exist_ok=True)
+    root.chmod(0o755)
+    spec = replace(spec, over=within_reach(spec.over, folder), lists=within_reach(spec.lists, folder))
+    mode = "root" if os.geteuid() == 0 else "unshare"
+    prefix = [*scratch.prefix(root, in_memory=in_memory), sys.executable, "-I", str(_WITHOUT_SYNC)]
+    env = {"TMPDIR": str(root)}
+    if spec.epoch is not None:
+        env["SOURCE_DATE_EPOCH"] = str(spec.epoch)
     try:
-        scratch.chmod(0o755)
-        yield scratch
-    finally:
-        if not _mounts_below(scratch):
-            shutil.rmtree(scratch, ignore_errors=True)
-
-
-def _mounts_below(folder: Path) -> list[str]:
-    """Mount points in ``folder``: removing a tree with /dev or /sys mounted in it would empty
-    those.
-    """
-    points = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
-    return [point for point in points if point.startswith(f"{folder.resolve()}/")]
+        argv = [*prefix, *command(spec, target, sources, mirrors.keyring(), mode)]
+        run(argv, timeout=TIMEOUT, env=env, on_line=tell)
+    except CommandFailed as error:
+        if in_memory and "No space left on device" in error.output:
+            raise _Full from error
+        raise explain(error, spec) from error
 
 
 _UNREACHABLE = re.compile(
@@ -216,5 +230,5 @@ def explain(error: CommandFailed, spec: Bootstrap) -> ImageBuildError:
             "mmdebstrap cannot run as an ordinary user here",
             "install uidmap and give this user a range in /etc/subuid and /etc/subgid, or run as root",
         )
-    message = re.sub("^unshare ", "mmdebstrap ", error.message)
+    message = re.sub(r"^(unshare|python\S*) ", "mmdebstrap ", error.message)
     return CommandFailed(message, command=error.command, output=output, hint=error.hint)

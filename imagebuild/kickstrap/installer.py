@@ -11,13 +11,14 @@ from dataclasses import dataclass, replace
 from functools import cache, partial
 from importlib import metadata
 from pathlib import Path
+from threading import Lock
 
 from imagebuild import fingerprint
 from imagebuild.errors import HostError
 from imagebuild.files import sha256
 from imagebuild.kickstart.check import ParsedKickstart, Supported
 from imagebuild.kickstart.render import LiveimgPayload, PackagesPayload, Payload
-from imagebuild.kickstrap import index, release_date, runtime
+from imagebuild.kickstrap import base_root, index, release_date, runtime
 from imagebuild.kickstrap import payload as archives
 from imagebuild.kickstrap.agent import supported as agent
 from imagebuild.kickstrap.agent.machine import TargetMachine
@@ -25,6 +26,7 @@ from imagebuild.kickstrap.known_packages import MirrorPackages, cached_mirror
 from imagebuild.kickstrap.mirror import Mirror, host_mirror
 from imagebuild.kickstrap.payload import PayloadSpec
 from imagebuild.kickstrap.runtime import RuntimeSpec
+from imagebuild.kickstrap.stored_roots import StoredRoots, name_of
 from imagebuild.machine.install_vm import Boot
 from imagebuild.machine.virt_install import SourceDisk
 from imagebuild.printable import counted
@@ -55,7 +57,7 @@ HAS_PAYLOADS = True
 PAYLOAD_URL = "file:///run/kickstrap/payload"
 """Where the installer's init provides the disk with the root archive."""
 PAYLOAD_CODE = (
-    *(f"kickstrap/{name}.py" for name in ("payload", "archive_times", "bootstrap", "mirror")),
+    *(f"kickstrap/{name}.py" for name in ("payload", "chosen", "foundation", *base_root.CODE)),
     "customise/linux/dpkg.py",
 )
 """The code that determines the result of the step; a test compares it with the imports."""
@@ -77,6 +79,8 @@ class KickstrapPreparation:
     base: Step
     tree: Step
     payload_spec: PayloadSpec
+    tools: Tools
+    world: World | None = None
     payload: Step | None = None
     asked: tuple[str, ...] = ()
 
@@ -104,8 +108,9 @@ class KickstrapPreparation:
 
     def make(self, entries: Entries, start: Start) -> Callable[[], Prepared]:
         """Start building the tree and the root archive."""
-        tree = start(lambda: self._tree(entries))
-        payload = start(lambda: self._payload(entries))
+        roots = self._roots(entries)
+        tree = start(lambda: self._tree(entries, roots))
+        payload = start(lambda: self._payload(entries, roots))
         return lambda: self._prepared(tree.result(), payload.result())
 
     def _prepared(self, tree: Path, entry: Path | None) -> Prepared:
@@ -129,12 +134,34 @@ class KickstrapPreparation:
         identified = partial(runtime.identity_arguments, epoch=epoch)
         return Prepared(tree, tuple(disks), lambda _: payload, tuple(sources), room=room, identified=identified)
 
-    def _tree(self, entries: Entries) -> Path:
+    def _roots(self, entries: Entries) -> Callable[[], StoredRoots | None]:
+        """Looks at the mirror when the first root is needed; None if its state is not known."""
+
+        @cache
+        def look() -> StoredRoots | None:
+            state = release_date.look(self.payload_spec.mirror, self.payload_spec.suite)
+            if state is None:
+                return None
+            inputs_of = partial(_payload_inputs, tools=self.tools)
+            step_of = partial(_payload_step, tools=self.tools, world=self.world)
+            return StoredRoots(entries, state, self.tools.mmdebstrap, step_of, inputs_of)
+
+        def once() -> StoredRoots | None:
+            with lock:
+                return look()
+
+        lock = Lock()
+        return once
+
+    def _tree(self, entries: Entries, roots: Callable[[], StoredRoots | None]) -> Path:
         if found := entries.find(self.tree):
             return found / "tree"
 
         def fill_base(folder: Path, progress: Progress) -> str:
-            made = runtime.build_base(self.runtime_spec, folder / "base", progress)
+            progress.update("waiting for the required packages", 0.0)
+            stored = roots()
+            root = stored.base(runtime.root_of(self.runtime_spec)) if stored else None
+            made = runtime.build_base(self.runtime_spec, folder / "base", progress, root)
             return f"installer's runtime, {counted(len(made.packages), 'package')}"
 
         def fill_tree(folder: Path, _progress: Progress) -> str:
@@ -144,14 +171,14 @@ class KickstrapPreparation:
         base = entries.make(self.base, fill_base)
         return entries.make(self.tree, fill_tree) / "tree"
 
-    def _payload(self, entries: Entries) -> Path | None:
+    def _payload(self, entries: Entries, roots: Callable[[], StoredRoots | None]) -> Path | None:
         if self.payload is None:
             return None
 
         def fill(folder: Path, progress: Progress) -> str:
-            spec = self.payload_spec
-            dated = replace(spec, epoch=release_date.newest(spec.mirror, spec.suite))
-            result = archives.build(dated, folder, progress)
+            stored = roots()
+            dated = replace(self.payload_spec, epoch=stored.state.epoch if stored else None)
+            result = archives.build(dated, folder, progress, stored)
             return f"root archive, {counted(len(result.packages), 'package')}"
 
         return entries.make(self.payload, fill)
@@ -270,7 +297,7 @@ def _preparation(
         weak_dependencies=kickstart.weak_dependencies,
     )
     payload = _payload_step(spec, tools, world) if recipe.installer.payload == "host" else None
-    return KickstrapPreparation(recipe, mirror, runtime_spec, base, tree, spec, payload)
+    return KickstrapPreparation(recipe, mirror, runtime_spec, base, tree, spec, tools, world, payload)
 
 
 def _runtime_steps(spec: RuntimeSpec, tools: Tools) -> tuple[Step, Step]:
@@ -280,7 +307,7 @@ def _runtime_steps(spec: RuntimeSpec, tools: Tools) -> tuple[Step, Step]:
         f"installer's runtime, Debian {spec.suite}",
         {
             "suite": spec.suite,
-            "mirror": _mirror(spec.mirror),
+            "mirror": name_of(spec.mirror),
             "components": " ".join(spec.components),
             "code": fingerprint.code_of(runtime.base_sources()),
             "mmdebstrap": tools.mmdebstrap,
@@ -294,10 +321,10 @@ def _runtime_steps(spec: RuntimeSpec, tools: Tools) -> tuple[Step, Step]:
     return base, Step("tree", "tree", "install tree", inputs)
 
 
-def _payload_step(spec: PayloadSpec, tools: Tools, world: World | None) -> Step:
-    inputs = {
+def _payload_inputs(spec: PayloadSpec, tools: Tools) -> dict[str, str]:
+    return {
         "suite": spec.suite,
-        "mirror": _mirror(spec.mirror),
+        "mirror": name_of(spec.mirror),
         "components": " ".join(spec.components),
         "packages": " ".join(sorted(spec.packages)),
         "excluded packages": " ".join(sorted(spec.excluded)),
@@ -306,6 +333,10 @@ def _payload_step(spec: PayloadSpec, tools: Tools, world: World | None) -> Step:
         "code": fingerprint.code(*PAYLOAD_CODE),
         "mmdebstrap": tools.mmdebstrap,
     }
+
+
+def _payload_step(spec: PayloadSpec, tools: Tools, world: World | None) -> Step:
+    inputs = _payload_inputs(spec, tools)
     dated = world.payload(archive(spec), inputs) if world is not None else Dated(inputs)
     return Step("payload", "payload", f"root archive of {counted(len(spec.packages), 'named package')}", *dated)
 
@@ -317,7 +348,3 @@ def archive(spec: PayloadSpec) -> Archive:
         newer=lambda folder: index.newer(spec, archives.read(folder).packages),
         file=lambda folder: archives.read(folder).path,
     )
-
-
-def _mirror(mirror: Mirror) -> str:
-    return f"{mirror.main or 'default'} {mirror.security or ''} {'updates' if mirror.updates else ''}".strip()

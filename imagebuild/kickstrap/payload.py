@@ -9,22 +9,23 @@ from __future__ import annotations
 
 import os
 import tarfile
-import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from imagebuild import files
 from imagebuild.customise.linux import dpkg
-from imagebuild.errors import ImageBuildError
-from imagebuild.kickstrap import archive_times, bootstrap
+from imagebuild.errors import CommandFailed, ImageBuildError
+from imagebuild.kickstrap import archive_times, base_root, bootstrap, chosen, foundation
+from imagebuild.kickstrap.base_root import STATUS, BaseRoot, BaseSpec
 from imagebuild.kickstrap.mirror import Mirror
+from imagebuild.kickstrap.scratch import working_folder
+from imagebuild.log import logger
 
 if TYPE_CHECKING:
     from imagebuild.progress import Progress
 
 _SECTOR = 512
-_STATUS = "./var/lib/dpkg/status"
 ARCHITECTURES = {"x86_64": "amd64"}
 """Debian's names for the architectures in recipes."""
 
@@ -54,35 +55,109 @@ class PayloadSpec:
 @dataclass(frozen=True)
 class PayloadResult:
     """The archive, its SHA-256, and its packages. Its size is a multiple of 512 bytes, like a
-    disk's. ``epoch`` is the time of its newest file; 0 if that is the time of the run.
+    disk's. ``epoch`` is the time of its newest file; 0 if that is the time of the run. ``offered`` names
+    the mirror's state (``release_file.offered``), empty if it is not known.
     """
 
     path: Path
     sha256: str
     packages: dict[str, str]
     epoch: int = 0
+    offered: str = ""
 
 
-def build(spec: PayloadSpec, into: Path, progress: Progress) -> PayloadResult:
+class Roots(Protocol):
+    """Where root archives that others continue from are: made for one archive, or in a store."""
+
+    def base(self, spec: BaseSpec) -> BaseRoot | None:
+        """The base of ``spec``; None if there can be none."""
+
+    def foundation(self, spec: PayloadSpec, base: BaseRoot) -> PayloadResult | None:
+        """The archive of ``spec``, made over ``base`` alone; None if there can be none."""
+
+
+@dataclass(frozen=True)
+class TemporaryRoots:
+    """Makes what is asked for in ``folder``."""
+
+    folder: Path
+    progress: Progress
+
+    def base(self, spec: BaseSpec) -> BaseRoot:
+        return base_root.build(spec, self.folder / "base", self.progress)
+
+    def foundation(self, spec: PayloadSpec, base: BaseRoot) -> PayloadResult:
+        return build_over(spec, base, None, self.folder / "foundation", self.progress)
+
+
+def base_of(spec: PayloadSpec) -> BaseSpec:
+    """The base that an archive is made over."""
+    return BaseSpec(
+        suite=spec.suite,
+        mirror=spec.mirror,
+        components=tuple(spec.components),
+        excluded=tuple(sorted(spec.excluded)),
+        recommends=spec.weak_dependencies,
+        arch=ARCHITECTURES[spec.arch],
+        epoch=spec.epoch,
+    )
+
+
+def build(spec: PayloadSpec, into: Path, progress: Progress, roots: Roots | None = None) -> PayloadResult:
     """Build the root archive of ``spec`` in the folder ``into``: ``root.tar``, and its description
     ``payload.json``.
 
+    The same packages, mirror state and options give the same bytes, whatever ``roots`` have already.
     If it is interrupted, the folder is left as it was. Raises bootstrap.PackagesUnknown, HostError,
     CommandFailed.
     """
     into.mkdir(parents=True, exist_ok=True)
+    with working_folder(into) as folder:
+        own = TemporaryRoots(folder, progress)
+        roots = roots or own
+        base = roots.base(base_of(spec)) or own.base(base_of(spec))
+        if first := foundation.part(spec.packages) if not spec.core else ():
+            progress.update("choosing packages", 0.01)
+            wanted = _chosen(spec, base)
+            common = replace(spec, packages=first)
+            under = roots.foundation(common, base) or own.foundation(common, base)
+            # what apt chose for the foundation alone may be something that it would not choose now
+            if under.packages.items() <= wanted.items():
+                made = build_over(spec, base, under, into, progress)
+                if made.packages == wanted:
+                    return made
+            logger.info("%s is not used: apt would choose other packages", under.path)
+        return build_over(spec, base, None, into, progress)
+
+
+def _names(spec: PayloadSpec) -> tuple[str, ...]:
+    """The names for apt, in an order that does not depend on the recipe's."""
+    return (*sorted(spec.packages), *(f"{name}-" for name in sorted(spec.excluded)))
+
+
+def _chosen(spec: PayloadSpec, base: BaseRoot) -> dict[str, str]:
+    arch = ARCHITECTURES[spec.arch]
+    try:
+        return chosen.packages(base, _names(spec), recommends=spec.weak_dependencies, arch=arch)
+    except CommandFailed as error:
+        raise bootstrap.explain(error, base_of(spec).bootstrap()) from error
+
+
+def build_over(
+    spec: PayloadSpec, base: BaseRoot, under: PayloadResult | None, into: Path, progress: Progress
+) -> PayloadResult:
+    """Like ``build``, from the archive ``under`` or, without one, from ``base``."""
+    into.mkdir(parents=True, exist_ok=True)
     archive = into / "root.tar"
-    written = int(time.time()) if spec.epoch is None else spec.epoch
+    plain = base_of(spec).bootstrap()
+    written = plain.epoch or 0
     bootstrap.make(
-        bootstrap.Bootstrap(
-            suite=spec.suite,
-            mirror=spec.mirror,
-            components=tuple(spec.components),
+        replace(
+            plain,
             variant="important" if spec.core else "required",
-            recommends=spec.weak_dependencies,
-            packages=(*spec.packages, *(f"{name}-" for name in spec.excluded)),
-            arch=ARCHITECTURES[spec.arch],
-            epoch=written,
+            packages=_names(spec),
+            over=under.path if under else base.path,
+            lists=base.path,
         ),
         archive,
         progress,
@@ -92,7 +167,8 @@ def build(spec: PayloadSpec, into: Path, progress: Progress) -> PayloadResult:
     epoch = archive_times.settle(archive, written)
     pad(archive)
     archive.chmod(0o644)
-    result = PayloadResult(archive, files.sha256(archive), packages, 0 if epoch == written else epoch)
+    epoch = 0 if epoch == written else epoch
+    result = PayloadResult(archive, files.sha256(archive), packages, epoch, base.offered)
     files.write_record(into / "payload.json", replace(result, path=Path(archive.name)))
     return result
 
@@ -107,11 +183,11 @@ def installed(archive: Path) -> dict[str, str]:
     """The packages in a root archive and their versions, from its dpkg database."""
     with tarfile.open(archive) as root:
         for member in root:
-            if member.name == _STATUS:
+            if member.name == STATUS:
                 content = root.extractfile(member)
                 assert content is not None
                 return dpkg.versions(content.read().decode())
-    raise ImageBuildError(f"the root archive {archive} does not contain a Debian system: {_STATUS} is missing")
+    raise ImageBuildError(f"the root archive {archive} does not contain a Debian system: {STATUS} is missing")
 
 
 def pad(archive: Path) -> None:

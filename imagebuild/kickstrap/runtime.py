@@ -12,7 +12,7 @@ import io
 import re
 import shutil
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,8 +22,10 @@ from imagebuild.customise.linux import dpkg
 from imagebuild.errors import HostError
 from imagebuild.host.process import run
 from imagebuild.kernel import cpio, vmlinux
-from imagebuild.kickstrap import bootstrap, modules, squashfs
+from imagebuild.kickstrap import base_root, bootstrap, modules, squashfs
+from imagebuild.kickstrap.base_root import BaseRoot, BaseSpec
 from imagebuild.kickstrap.mirror import Mirror
+from imagebuild.kickstrap.scratch import working_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -102,9 +104,9 @@ class Base:
 
 def base_sources() -> tuple[Path, ...]:
     """The code that determines a base: its fingerprint covers these files."""
-    own = ("bootstrap", "mirror", "modules", "runtime", "squashfs")
+    own = ("modules", "runtime", "squashfs")
     return (
-        *(_HERE / f"{name}.py" for name in own),
+        *(_HERE / f"{name}.py" for name in (*own, *base_root.CODE)),
         _HERE.parent / "customise" / "linux" / "dpkg.py",
         *(_HERE.parent / "kernel" / name for name in ("cpio.py", "lz4_legacy.py", "vmlinux.py")),
     )
@@ -116,20 +118,26 @@ def tree_sources() -> tuple[Path, ...]:
                         and "__pycache__" not in path.parts))  # fmt: skip
 
 
-def build_base(spec: RuntimeSpec, into: Path, progress: Progress) -> Base:
-    """Build the base of an install tree, the slow part, in the folder ``into``.
+def root_of(spec: RuntimeSpec, epoch: int | None = None) -> BaseSpec:
+    """The root that a runtime is made over; ``epoch`` is the mirror's date in seconds since 1970."""
+    return BaseSpec(suite=spec.suite, mirror=spec.mirror, components=tuple(spec.components), epoch=epoch)
+
+
+def build_base(spec: RuntimeSpec, into: Path, progress: Progress, root: BaseRoot | None = None) -> Base:
+    """Build the base of an install tree, the slow part, in the folder ``into``, over ``root``.
 
     Raises HostError and CommandFailed.
     """
     into.mkdir(parents=True, exist_ok=True)
-    archive = into / "runtime.tar"
-    try:
+    with working_folder(into) as scratch:
+        root = root or base_root.build(root_of(spec), scratch, progress)
+        archive = scratch / "runtime.tar"
         bootstrap.make(
-            bootstrap.Bootstrap(
-                suite=spec.suite,
-                mirror=spec.mirror,
-                components=tuple(spec.components),
+            replace(
+                root_of(spec).bootstrap(),
                 packages=PACKAGES,
+                over=root.path,
+                lists=root.path,
                 # the runtime boots from its own initrd: without the kernel's hooks no other is generated
                 dpkg_options=("path-exclude=/etc/kernel/*",),
             ),
@@ -137,8 +145,6 @@ def build_base(spec: RuntimeSpec, into: Path, progress: Progress) -> Base:
             progress,
         )
         parts = squashfs.pack(archive, into / "install.img", progress)
-    finally:
-        archive.unlink(missing_ok=True)
     base = _write_base(spec, parts, into)
     files.write_record(into / "base.json", base)
     _make_readable(into)

@@ -9,13 +9,14 @@ import subprocess
 import sys
 import tarfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from imagebuild.customise.linux import dpkg
 from imagebuild.errors import CommandFailed, HostError, ImageBuildError
-from imagebuild.kickstrap import bootstrap, payload
+from imagebuild.kickstrap import bootstrap, payload, scratch
 from imagebuild.kickstrap.bootstrap import Bootstrap, PackagesUnknown
 from imagebuild.kickstrap.mirror import Mirror
 from imagebuild.kickstrap.payload import PayloadSpec
@@ -182,6 +183,32 @@ def test_the_mirror_is_passed_in_a_world_readable_file(tmp_path: Path, monkeypat
     payload.build(PayloadSpec("trixie", Mirror("http://mirror.example/debian")), tmp_path / "into", SILENT)
     assert "URIs: http://mirror.example/debian\n" in (tmp_path / "sources").read_text()
     assert (tmp_path / "modes").read_text().split() == ["755", "644"]
+
+
+def test_what_does_not_fit_in_memory_is_made_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As root, who may mount."""
+    _tar(tmp_path / "made", "./var/lib/dpkg/status", STATUS)
+    _fake_mmdebstrap(
+        tmp_path,
+        monkeypatch,
+        f'if mountpoint --quiet "$TMPDIR"; then stat -f -c %T "$TMPDIR" > {tmp_path}/kind\n'
+        f'echo "tar: No space left on device"; exit 2; fi; cp {tmp_path}/made "$target"',
+    )
+    monkeypatch.setattr(scratch, "has_memory", lambda: True)
+    bootstrap.make(SPEC, tmp_path / "root.tar", SILENT)
+    assert (tmp_path / "kind").read_text() == "tmpfs\n"
+    assert payload.installed(tmp_path / "root.tar") == {"apt": "3.0.3", "bash": "5.2.37-2"}
+    assert str(tmp_path) not in Path("/proc/mounts").read_text()
+
+
+def test_it_continues_from_an_archive_with_its_package_lists() -> None:
+    spec = replace(SPEC, over=Path("/store/a b/root.tar"), lists=Path("/store/base.tar"))
+    argv = bootstrap.command(spec, Path("root.tar"), None, Path("keys.gpg"), "root")
+    first, second = [word for word in argv if word.startswith("--setup-hook=tar ")]
+    assert first.endswith("--exclude=./dev --exclude=./etc/apt/sources.list.d --file '/store/a b/root.tar'")
+    assert second.endswith("--file /store/base.tar ./var/lib/apt/lists")
+    assert "--skip=update" in argv
+    assert "--skip=cleanup/apt/lists" not in argv
 
 
 @pytest.mark.slow
