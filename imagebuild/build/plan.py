@@ -33,7 +33,7 @@ from imagebuild.schema.rule_names import OF_RECIPES
 from imagebuild.step import Checked, Dated, Preparation, Step, Tools, World
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from imagebuild.customise import OperationCall
 
@@ -95,7 +95,8 @@ def make(recipe: Recipe, looked: Any, *, tools: Tools, secret_key: bytes, world:
     operations = host_inputs.planned(recipe)
     install = _install_step(recipe, rendered, preparation, world)
     opened = host_inputs.opened(recipe, operations, secrets)
-    customise = _customise_step(opened, install, tools)
+    applied = {id(call): _operation(call) for call in opened}
+    customise = _customise_step(opened, applied, install, tools)
     convert = _convert_step(recipe, customise, tools)
     return Plan(
         recipe,
@@ -104,7 +105,7 @@ def make(recipe: Recipe, looked: Any, *, tools: Tools, secret_key: bytes, world:
         install,
         customise,
         convert,
-        _layers(opened, install, tools),
+        _layers(opened, applied, install, tools),
         operations,
         parsed.warnings,
     )
@@ -215,25 +216,31 @@ def _install_step(recipe: Recipe, kickstart: Rendered, preparation: Preparation,
     return Step("install", "installed", "virt-install, kickstart", *dated)
 
 
-def _customise_step(operations: Sequence[OperationCall], install: Step, tools: Tools) -> Step:
-    """The step for ``operations``, which have placeholders for their secrets."""
+def _customise_step(
+    operations: Sequence[OperationCall], applied: Mapping[int, str], install: Step, tools: Tools
+) -> Step:
+    """The step for ``operations``, which have placeholders for their secrets; ``applied`` has the
+    fingerprint of each, by its id().
+    """
     from imagebuild.contents.inventory import SCHEMA  # imported late: lint does not need it
 
     inputs = {"installed disk": install.fingerprint, "libguestfs": tools.libguestfs}
     for at, call in enumerate(operations, start=1):
-        inputs[f"operation {at}, {call.name}"] = _operation(call)
+        inputs[f"operation {at}, {call.name}"] = applied[id(call)]
     inputs["format of the inventory"] = str(SCHEMA)
     return Step("customise", "customised", counted(len(operations), "operation"), inputs)
 
 
-def _layers(operations: Sequence[OperationCall], install: Step, tools: Tools) -> tuple[Step, ...]:
+def _layers(
+    operations: Sequence[OperationCall], applied: Mapping[int, str], install: Step, tools: Tools
+) -> tuple[Step, ...]:
     """The checkpoints: ``_customise_step`` after each operation, without an inventory. Operations that seal the guest
     come after all of them.
     """
     inputs = {"installed disk": install.fingerprint, "libguestfs": tools.libguestfs}
     layers = []
     for at, call in enumerate(registry.ordered(operations)[0], start=1):
-        inputs[f"operation {at}, {call.name}"] = _operation(call)
+        inputs[f"operation {at}, {call.name}"] = applied[id(call)]
         layers.append(Step("customise", "layer", f"after {call.name}", dict(inputs)))
     return tuple(layers)
 
