@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from pathlib import Path
 
 from imagebuild.build import installers, package_names
@@ -18,9 +17,6 @@ from imagebuild.recipe.load import checked_all, select
 from imagebuild.recipe.model.recipe import Recipe
 from imagebuild.store.store import Store
 
-_GARBAGE = 50_000
-"""Objects between two collections: Python's 700 cost a tenth of the time for a thousand images."""
-
 
 def known() -> tuple[str, ...]:
     """The recipes that are checked where none is named."""
@@ -33,7 +29,6 @@ def lint_recipes(
     """Add the findings of these recipes to ``found``. Returns the number of images that they yield,
     and notes about what could not be checked.
     """
-    gc.set_threshold(_GARBAGE)
     images, named = _lint(names, given, found)
     wrong, notes = package_names.look_up(named, _usable(store) if named else None, offline=offline)
     for of_one in wrong:

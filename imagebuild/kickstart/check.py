@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from imagebuild.schema.document import Mark
 
 
-
 class Supported(Protocol):
     """Finds what an installer does not support."""
 
