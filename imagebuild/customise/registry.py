@@ -64,6 +64,7 @@ This is what scrubbing does by default."""
 _LISTED = "`imagebuild operations list` lists them"
 
 
+@cache
 def names() -> tuple[str, ...]:
     """The names of all operations, sorted."""
     return tuple(sorted(_modules()))
