@@ -22,7 +22,7 @@ from imagebuild.image.conversion import compressors
 from imagebuild.image.formats import described
 from imagebuild.kickstart import syntax, unused_values
 from imagebuild.kickstart.check import CheckReport, lint, merged, unused
-from imagebuild.kickstart.render import LiveimgPayload, PackagesPayload, Payload, Rendered, TreePayload, render
+from imagebuild.kickstart.render import LiveimgPayload, PackagesPayload, Payload, Rendered, Renderer, TreePayload
 from imagebuild.kickstart.rule import KickstartTarget
 from imagebuild.machine.domain_xml import definition
 from imagebuild.printable import counted
@@ -90,7 +90,7 @@ def make(recipe: Recipe, looked: Any, *, tools: Tools, secret_key: bytes, world:
     known.
     """
     secrets = FingerprintSecrets(secret_key)
-    check = partial(checked, recipe, nonce=_NONCE, secrets=secrets)
+    check = partial(checked, recipe, nonce=_NONCE, secrets=secrets, own=_OfRecipe.of(recipe, _NONCE, secrets))
     (rendered, parsed), preparation = installers.of(recipe).plan(recipe, looked, tools, check, world)
     operations = host_inputs.planned(recipe)
     install = _install_step(recipe, rendered, preparation, world)
@@ -111,38 +111,42 @@ def make(recipe: Recipe, looked: Any, *, tools: Tools, secret_key: bytes, world:
     )
 
 
-def checked(recipe: Recipe, payload: Payload, nonce: str, secrets: Secrets) -> Checked:
+def checked(recipe: Recipe, payload: Payload, nonce: str, secrets: Secrets, own: _OfRecipe | None = None) -> Checked:
     """The recipe's kickstart, rendered and checked by pykickstart, by the installer's own check and
     by all rules.
 
     Raises RecipeError with the errors; the result contains the warnings.
     """
-    rendered, report = linted(recipe, payload, nonce, secrets)
+    rendered, report = linted(recipe, payload, nonce, secrets, own)
     if report.parsed is None:
         raise RecipeError(report.errors)
     return rendered, report.parsed
 
 
 @dataclass(frozen=True)
-class _OwnFindings:
-    """The findings of a recipe that do not depend on its kickstart."""
+class _OfRecipe:
+    """What is the same for all kickstarts of a recipe: its renderer, and the findings that do not
+    depend on the kickstart.
+    """
 
+    renderer: Renderer
     missing: tuple[Problem, ...]
     shared: Problem | None
 
     @classmethod
-    def of(cls, recipe: Recipe) -> _OwnFindings:
-        return cls(tuple(host_inputs.missing(recipe)), shared_identity.found_in(recipe))
+    def of(cls, recipe: Recipe, nonce: str, secrets: Secrets) -> _OfRecipe:
+        renderer = Renderer(recipe, nonce=nonce, secrets=secrets)
+        return cls(renderer, tuple(host_inputs.missing(recipe)), shared_identity.found_in(recipe))
 
 
 def linted(
-    recipe: Recipe, payload: Payload, nonce: str, secrets: Secrets, own: _OwnFindings | None = None
+    recipe: Recipe, payload: Payload, nonce: str, secrets: Secrets, own: _OfRecipe | None = None
 ) -> tuple[Rendered, CheckReport]:
-    """The recipe's rendered kickstart, and its findings; ``own`` are those of the recipe itself, if
-    they are known. Raises RecipeError if it cannot be rendered.
+    """The recipe's rendered kickstart, and its findings; ``own`` is what all its kickstarts share, if
+    it is known. Raises RecipeError if it cannot be rendered.
     """
-    own = own or _OwnFindings.of(recipe)
-    rendered = render(recipe, payload=payload, nonce=nonce, secrets=secrets)
+    own = own or _OfRecipe.of(recipe, nonce, secrets)
+    rendered = own.renderer.render(payload)
     installer = installers.of(recipe)
     report = lint(
         rendered,
@@ -194,8 +198,9 @@ def survey(recipe: Recipe, looked: Any) -> tuple[Rendered, CheckReport]:
     a build would read. Raises RecipeError if it cannot be rendered.
     """
     payloads = installers.of(recipe).payloads(recipe, looked)
-    own = _OwnFindings.of(recipe)
-    linted_ones = [linted(recipe, one, _NONCE, SampleSecrets(), own) for one in payloads]
+    secrets = SampleSecrets()
+    own = _OfRecipe.of(recipe, _NONCE, secrets)
+    linted_ones = [linted(recipe, one, _NONCE, secrets, own) for one in payloads]
     report = merged([report for _, report in linted_ones])
     return linted_ones[-1][0], report.joined([*named_files.missing(recipe), *checks.missing(recipe)])
 

@@ -45,7 +45,7 @@ def _record(one: Listed, described: str, problems: int) -> dict[str, Any]:
     from imagebuild.cli.records import ImageListed  # late, as in lint: few runs need it
     from imagebuild.events import data
 
-    axes = dict(one.image.axes) if one.image else {}
+    axes: dict[str, str | int | float | bool] = {**one.image.axes} if one.image else {}
     return data(ImageListed(name=one.name, description=described, file=str(one.file), axes=axes, problems=problems))
 
 

@@ -49,7 +49,7 @@ class Handler(BaseHandler):  # type: ignore[misc]  # pykickstart has no types
 
     def __getattr__(self, name: str) -> Any:
         """A command that the text does not use, with pykickstart's defaults."""
-        command = _attributes(self.__dict__["_whole"]).get(name) if "_whole" in self.__dict__ else None
+        command: Any = _attributes(self.__dict__["_whole"]).get(name) if "_whole" in self.__dict__ else None
         if command is None:
             raise AttributeError(name)
         if self.detached:
