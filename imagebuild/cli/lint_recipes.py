@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 
 from imagebuild.build import installers, package_names
@@ -58,14 +59,22 @@ def _lint(names: tuple[str, ...], given: dict[str, str], found: Gathered) -> tup
             checked += checked_all(selected)
         except RecipeError as error:
             found.tell(error.problems)
-    for recipe in checked:
-        try:
-            rendered, report = plans.survey(recipe, installers.of(recipe).look_here(recipe))
-            found.add(report)
-            named.append(NamedPackages.of(recipe, rendered, report))
-        except RecipeError as error:
-            found.tell(error.problems)
+    gc.freeze()  # the recipes stay until the end: no collection needs to look at them
+    try:
+        for recipe in checked:
+            _survey(recipe, found, named)
+    finally:
+        gc.unfreeze()
     found.tell(clashes(images))
     if not found.images:
         refuse_unknown(given, (recipe.variables for recipe in checked))
     return len(images), named
+
+
+def _survey(recipe: Recipe, found: Gathered, named: list[NamedPackages]) -> None:
+    try:
+        rendered, report = plans.survey(recipe, installers.of(recipe).look_here(recipe))
+        found.add(report)
+        named.append(NamedPackages.of(recipe, rendered, report))
+    except RecipeError as error:
+        found.tell(error.problems)
