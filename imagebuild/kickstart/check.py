@@ -4,11 +4,11 @@ boots.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import islice
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from imagebuild.errors import Problem, RecipeError, Severity
 from imagebuild.kickstart import rule as rules
@@ -23,10 +23,21 @@ from imagebuild.schema.similar import did_you_mean
 if TYPE_CHECKING:
     from imagebuild.schema.document import Mark
 
-Supported = Callable[[Any, str], Iterable[tuple[int, str, str | None]]]
-"""Returns what an installer does not support (line, message, hint), given pykickstart's handler and
-the kickstart.
-"""
+
+class Supported(Protocol):
+    """Finds what an installer does not support."""
+
+    def __call__(
+        self, handler: Any, text: str, *, scanned: Iterable[tuple[int, Sequence[str]]]
+    ) -> Iterable[tuple[int, str, str | None]]:
+        """Returns it as line, message and hint, given pykickstart's handler, the kickstart, and the
+        lines and words of its commands and section headers.
+        """
+
+    def __hash__(self) -> int:
+        """Reports are cached by it."""
+
+
 Place = tuple[str, int | None, str]
 MAX_FINDINGS = 100
 """The most findings of rules that are reported for one kickstart."""
@@ -154,7 +165,7 @@ def _read(text: str, version: str, supported: Supported | None) -> tuple[Kicksta
     kickstart = parse(text, version)
     found = [_Found(rules.SYNTAX, "error", said) for said in kickstart.wrong]
     if not found and supported is not None:
-        refused = supported(kickstart.handler, text)
+        refused = supported(kickstart.handler, text, scanned=kickstart.scanned)
         found = [_Found(rules.UNSUPPORTED, "error", Said(*one)) for one in refused]
     return kickstart, tuple(found)
 

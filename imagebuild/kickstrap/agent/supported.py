@@ -15,7 +15,7 @@ from pykickstart.sections import Section
 from . import values
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from .machine import TargetMachine
 
@@ -109,20 +109,36 @@ class Unsupported(NamedTuple):
     hint: str | None = None
 
 
-def check(handler: Any, text: str, machine: TargetMachine | None = None) -> list[Unsupported]:
+def check(
+    handler: Any,
+    text: str,
+    machine: TargetMachine | None = None,
+    scanned: Iterable[tuple[int, Sequence[str]]] | None = None,
+) -> list[Unsupported]:
     """Everything in the kickstart ``text`` that is not supported, in the order of its lines.
 
     ``handler`` is pykickstart's, after parsing ``text`` without errors. With ``machine`` it is also
-    checked that everything fits its disks and firmware.
+    checked that everything fits its disks and firmware. ``scanned`` are the line numbers and words
+    of all commands and section headers, if the caller knows them: the text is not read again.
     """
-    scanner = _Scanner(handler)
-    scanner.readKickstartFromString(text)
-    findings = scanner.findings + _inclusions(text)
+    if scanned is None:
+        scanner = _Scanner(handler)
+        scanner.readKickstartFromString(text)
+        scanned = scanner.scanned
+    findings = [finding for line, words in scanned for finding in _of_line(line, words)] + _inclusions(text)
     findings += [Unsupported(*problem) for problem in values.problems(handler, text, machine)]
     return sorted(set(findings), key=lambda finding: (finding.line, finding.message))
 
 
+def _of_line(line: int, words: Sequence[str]) -> list[Unsupported]:
+    name = words[0]
+    allowed = (SECTIONS if name.startswith("%") else COMMANDS).get(name)
+    return [_unsupported(line, name)] if allowed is None else _options(line, name, allowed, words[1:])
+
+
 def _inclusions(text: str) -> list[Unsupported]:
+    if "%include" not in text and "%ksappend" not in text:
+        return []
     return [
         _unsupported(number, line.split()[0])
         for number, line in enumerate(text.splitlines(), 1)
@@ -151,18 +167,14 @@ def _options(line: int, name: str, allowed: frozenset[str], words: Sequence[str]
 
 
 class _Scanner(KickstartParser):  # type: ignore[misc]  # pykickstart has no types
-    """Scans the lines with pykickstart's parser, and only records findings."""
+    """Scans the lines with pykickstart's parser, and only records commands and section headers."""
 
     def __init__(self, handler: Any) -> None:
-        self.findings: list[Unsupported] = []
+        self.scanned: list[tuple[int, Sequence[str]]] = []
         super().__init__(handler, followIncludes=False, unknownSectionIsFatal=False)
 
     def handleCommand(self, lineno: int, args: list[str]) -> None:  # noqa: N802 - pykickstart's name
-        allowed = COMMANDS.get(args[0])
-        if allowed is None:
-            self.findings.append(_unsupported(lineno, args[0]))
-        else:
-            self.findings += _options(lineno, args[0], allowed, args[1:])
+        self.scanned.append((lineno, args))
 
     def setupSections(self) -> None:  # noqa: N802 - pykickstart's name
         super().setupSections()
@@ -175,11 +187,7 @@ class _ScannedSection(Section):  # type: ignore[misc]  # pykickstart has no type
         super().__init__(scanner.handler)
         self.sectionOpen = name
         self.allLines = all_lines
-        self._findings = scanner.findings
+        self._scanned = scanner.scanned
 
     def handleHeader(self, lineno: int, args: list[str]) -> None:  # noqa: N802 - pykickstart's name
-        allowed = SECTIONS.get(args[0])
-        if allowed is None:
-            self._findings.append(_unsupported(lineno, args[0]))
-        else:
-            self._findings.extend(_options(lineno, args[0], allowed, args[1:]))
+        self._scanned.append((lineno, args))
