@@ -1,4 +1,4 @@
-"""A connection to an SFTP server by OpenSSH's ssh, and the file operations that publishing needs.
+"""A connection to an SFTP server by OpenSSH's ssh, and the file operations on it.
 
 ssh does everything that security depends on; the file protocol is spoken here, because the program
 sftp can neither give a file to a reader piece by piece nor create one that must not exist.
@@ -17,9 +17,9 @@ from imagebuild.errors import HostError
 from imagebuild.host.process import PIPE, Process, TimeoutExpired, started
 from imagebuild.log import logger
 from imagebuild.printable import one_line
-from imagebuild.publish.targets import sftp_packets as wire
-from imagebuild.publish.targets.sftp_packets import Attributes, Code, Fields, Malformed, PacketType
-from imagebuild.publish.targets.ssh_command import failure
+from imagebuild.storage import sftp_packets as wire
+from imagebuild.storage.sftp_packets import Attributes, Code, Fields, Malformed, PacketType
+from imagebuild.storage.ssh_command import failure
 
 STALL = 60.0
 """Seconds without a byte in either direction after which a server is given up."""
