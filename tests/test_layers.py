@@ -45,6 +45,7 @@ ROOMS = (
     "project",
     "storage",
     "trust",
+    "remote",
     "kickstart",
     "machine",
     "step",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import select
+import stat
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -138,6 +139,15 @@ class SftpSession:
     def remove(self, path: str) -> None:
         """Remove a file; no error if there is none."""
         self._done(PacketType.REMOVE, wire.string(path), path, allowed=Code.NO_SUCH_FILE)
+
+    def make_folder(self, path: str) -> None:
+        """Make a folder; no error if there is one already."""
+        try:
+            self._done(PacketType.MKDIR, wire.string(path) + Attributes(mode=0o777).encoded(), path)
+        except SftpError:  # a server has no code for a name that is taken (draft, section 7)
+            found = self.attributes(path)
+            if found is None or found.mode is None or not stat.S_ISDIR(found.mode):
+                raise
 
     def rename(self, old: str, new: str) -> None:
         """Rename a file; refused if the new name exists (draft, section 6.5)."""
