@@ -28,7 +28,9 @@ from imagebuild.cli.options import (
 )
 from imagebuild.cli.output import echo, echo_data, echo_lines, shown
 from imagebuild.cli.progress_options import chosen, progress_options
+from imagebuild.cli.project_options import config_option
 from imagebuild.cli.records import BuildPlanned, PlannedStep
+from imagebuild.cli.remote_options import remote_option, remote_settings
 from imagebuild.cli.report import JsonReporter, PlainReporter, reporter
 from imagebuild.events import ArtifactReady, ErrorReported, data
 from imagebuild.printable import counted
@@ -72,6 +74,8 @@ Examples:
 )  # fmt: skip
 @output_option
 @store_option
+@remote_option
+@config_option
 @json_option
 @progress_options
 @verbose_option
@@ -91,6 +95,8 @@ def build(
     trace: Path | None,
     output: Path,
     store: Path | None,
+    remote_store: str | None,
+    config: Path | None,
     as_json: bool,
     verbose: bool,
 ) -> None:
@@ -103,7 +109,8 @@ def build(
     if verbose:
         log_to_stderr()
     wanted = loaded(recipes, given, only)
-    settings = Settings(opened(store), output, refresh, if_changed, max_age, verify)
+    remote = remote_settings(remote_store, config)
+    settings = Settings(opened(store), output, refresh, if_changed, max_age, verify, remote=remote)
     engine.clear_dead_runs(settings.store)
     reports = reporter(as_json=as_json, quiet=quiet)
     timed = TimedReporter(reports if trace is None else _traced(ctx, trace, reports))

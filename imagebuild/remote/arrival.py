@@ -13,8 +13,8 @@ from typing import NamedTuple
 from imagebuild.files import allocated, remove_tree
 from imagebuild.remote import chunks
 from imagebuild.remote.bounded import Deadline, each
+from imagebuild.remote.entry_record import RefusedEntry, RemoteFile, RemoteRecord, chunk_name
 from imagebuild.remote.place import RemotePlace, TooLarge
-from imagebuild.remote.record import RefusedEntry, RemoteFile, RemoteRecord, chunk_name
 
 
 class DamagedChunk(RefusedEntry):

@@ -10,8 +10,8 @@ from pathlib import Path
 from imagebuild.errors import HostError, ImageBuildError
 from imagebuild.remote import chunks
 from imagebuild.remote.bounded import Deadline, each
+from imagebuild.remote.entry_record import RemoteFile, RemoteRecord, chunk_name
 from imagebuild.remote.place import RemotePlace
-from imagebuild.remote.record import RemoteFile, RemoteRecord, chunk_name
 from imagebuild.store.entry import RECORD, EntryFacts
 
 _PERMISSIONS = 0o755

@@ -5,27 +5,57 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from imagebuild.errors import UsageError
 from imagebuild.project.shared_store import SharedStore
 from imagebuild.recipe import secrets
 from imagebuild.remote.folder_place import FolderPlace
 from imagebuild.remote.place import RemotePlace
 from imagebuild.remote.remote_store import PATIENCE, RemoteStore
+from imagebuild.schema.findings import findings
 
+NONE = "none"
+"""What the option says for no remote store at all."""
 _SHORTEST_KEY = 32
+_OF_ANY_KIND = ("key", "push", "keep", "insecure")
 
 
 @dataclass(frozen=True)
 class RemoteSettings:
-    """A section ``store`` with a ``remote``; ``folder`` is what relative paths in it are relative to.
-
-    ``words`` are the options with which another process opens the same store.
+    """A section ``store`` with a ``remote``; ``folder`` is what relative paths in it are relative to, and
+    ``words`` are the options with which another process opens the same.
     """
 
     entry: SharedStore
     folder: Path
     words: tuple[str, ...] = ()
     patience: float = PATIENCE
+
+
+def chosen(entry: SharedStore | None, folder: Path, given: str | None) -> RemoteSettings | None:
+    """The remote store that a command uses: ``given`` by its option or the environment (``none`` is none), else
+    that of the project's section ``entry``, whose relative paths are in ``folder``.
+
+    The section's key and other settings apply to a given one too, as far as they are for its kind. Raises
+    UsageError.
+    """
+    if given is None:
+        return RemoteSettings(entry, folder) if entry is not None and entry.remote is not None else None
+    if given in ("", NONE):
+        return None
+    where = given if "://" in given else str(Path(given).absolute())
+    try:
+        known = {} if entry is None else {name: getattr(entry, name) for name in entry.model_fields_set}
+        kind = SharedStore.model_validate({"remote": where, "insecure": True}).kind
+        if entry is not None and kind != entry.kind:
+            known = {name: value for name, value in known.items() if name in _OF_ANY_KIND}
+        return RemoteSettings(SharedStore.model_validate({**known, "remote": where}), folder)
+    except ValidationError as error:
+        found = next(findings(error, SharedStore))
+        raise UsageError(
+            f"--remote-store: {found.message}", "the section store of imagebuild.yaml can have more keys, such as key"
+        ) from error
 
 
 def open_remote(settings: RemoteSettings) -> RemoteStore:

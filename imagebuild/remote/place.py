@@ -11,8 +11,8 @@ from imagebuild.errors import HostError, ImageBuildError
 
 STALL = 20.0
 """Seconds that a place may be silent: who waits could make the result in the meantime."""
-PART = re.compile(r"\.[0-9a-f]{64}\.[0-9a-f]{8}\.part|\.[0-9a-z]+\.[0-9a-f]{8}\.part")
-"""The names of files that are being written where files do not appear as a whole."""
+PART = re.compile(r"\.[0-9a-f]+\.[0-9a-f]{8}\.part")
+"""The last part of the name of a file that is being written, where files do not appear as a whole."""
 
 
 @dataclass(frozen=True)

@@ -9,20 +9,21 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from imagebuild.errors import HostError, ImageBuildError
 from imagebuild.progress import SILENT, Progress
-from imagebuild.remote import record as records
-from imagebuild.remote.arrival import DamagedChunk, arrive
+from imagebuild.remote import entry_record as records
+from imagebuild.remote.arrival import DamagedChunk, arrive, check
 from imagebuild.remote.bounded import Deadline, within
 from imagebuild.remote.departure import depart, described
+from imagebuild.remote.entry_record import RefusedEntry, RemoteRecord
 from imagebuild.remote.place import RemotePlace, TooLarge, cannot_write
-from imagebuild.remote.record import RefusedEntry, RemoteRecord
 from imagebuild.store.entry import EntryFacts
 from imagebuild.store.store import Store
 
@@ -36,7 +37,7 @@ _RENEWED = 600.0
 _POLL = 1.0
 
 
-class Counter:
+class ByteCount:
     """Bytes of chunks and records on the way, counted by several threads."""
 
     def __init__(self) -> None:
@@ -68,10 +69,11 @@ class RemoteStore:
         self.name, self.place, self._key = name, place, key
         self.pushes = pushes and place.writable
         """Whether anything may be put there."""
-        self.received, self.sent = Counter(), Counter()
+        self.received, self.sent = ByteCount(), ByteCount()
         self._patience = patience
         self._damaged: set[str] = set()
         self._refused: set[tuple[str, str]] = set()
+        self._found: dict[tuple[str, str], RemoteRecord] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -84,6 +86,23 @@ class RemoteStore:
     def close(self) -> None:
         """End connections."""
         self.place.close()
+
+    def damage(self, kind: str, fingerprint: str) -> list[DamagedChunk]:
+        """What is missing or damaged of an entry, of which all is read; nothing if there is no such entry.
+
+        Raises RefusedEntry for one that is not taken anyway.
+        """
+        record = self.find(kind, fingerprint)
+        if record is None:
+            return []
+        return list(check(self.place, record, self.deadline(record.data), lambda stored, _: self.received.add(stored)))
+
+    def remove(self, kind: str, fingerprint: str, damaged: Iterable[DamagedChunk] = ()) -> None:
+        """Remove an entry, and those of its chunks that are damaged: other entries do not need them as they are."""
+        if not self.pushes:
+            raise cannot_write(self.name)
+        for name in (records.object_name(kind, fingerprint), *(records.chunk_name(one.digest) for one in damaged)):
+            within(self.deadline(), partial(self.place.remove, name))
 
     def deadline(self, data: int = 0) -> Deadline:
         """Until when a transfer of so many bytes must have ended."""
@@ -105,14 +124,17 @@ class RemoteStore:
     def has(self, kind: str, fingerprint: str) -> bool:
         """Whether there is an entry that would be taken."""
         with suppress(RefusedEntry):
-            return self.find(kind, fingerprint) is not None
+            found = self.find(kind, fingerprint)
+            if found is not None:
+                self._found[kind, fingerprint] = found  # who asks is likely to fetch it
+                return True
         return False
 
     def pull(self, kind: str, fingerprint: str, store: Store, progress: Progress = SILENT) -> bool:
         """Make an entry of the remote store one of ``store``; False if there is none."""
         if store.find(kind, fingerprint) is not None:
             return True
-        record = self.find(kind, fingerprint)
+        record = self._found.pop((kind, fingerprint), None) or self.find(kind, fingerprint)
         if record is None:
             return False
         name = f"pull-{kind}-{fingerprint}"
@@ -146,8 +168,10 @@ class RemoteStore:
             raise self._refusal(record.kind, record.fingerprint, error) from error
         self._use(record)
 
-    def push(self, kind: str, fingerprint: str, store: Store, progress: Progress = SILENT) -> None:
-        """Put an entry of ``store`` there, unless it is there already.
+    def push(
+        self, kind: str, fingerprint: str, store: Store, progress: Progress = SILENT, *, replace: bool = False
+    ) -> None:
+        """Put an entry of ``store`` there, unless it is there already and is not to be replaced.
 
         Raises HostError also if ``store`` does not have it.
         """
@@ -155,13 +179,22 @@ class RemoteStore:
             folder = store.take(kind, fingerprint, held, prove=False)
             if folder is None:
                 raise HostError(f"the store {store.root} has no {kind} {fingerprint}")
-            self.put(kind, fingerprint, folder, store.facts(kind, fingerprint), progress)
+            self.put(kind, fingerprint, folder, store.facts(kind, fingerprint), progress, replace=replace)
 
-    def put(self, kind: str, fingerprint: str, folder: Path, facts: EntryFacts, progress: Progress = SILENT) -> None:
-        """Put the files of a folder there as an entry, unless that is there already."""
+    def put(
+        self,
+        kind: str,
+        fingerprint: str,
+        folder: Path,
+        facts: EntryFacts,
+        progress: Progress = SILENT,
+        *,
+        replace: bool = False,
+    ) -> None:
+        """Put the files of a folder there as an entry; as :meth:`push`."""
         if not self.pushes:
             raise cannot_write(self.name)
-        if (kind, fingerprint) not in self._refused and self.has(kind, fingerprint):
+        if not replace and (kind, fingerprint) not in self._refused and self.has(kind, fingerprint):
             return
         record = described(kind, fingerprint, folder, facts)
         content = records.sealed(record, self._key)
