@@ -63,7 +63,7 @@ def _is_new(record: RemoteRecord, output: ArtifactFolder) -> bool:
 def _is_whole(arrived: Artifact, record: RemoteRecord, fingerprint: str) -> bool:
     with suppress(OSError, ValueError):
         same = all(content_digest(arrived.folder / file.name) == file.digest for file in record.files)
-        return same and arrived.manifest().fingerprint == fingerprint
+        return same and arrived.has_images() and arrived.manifest().fingerprint == fingerprint
     return False
 
 

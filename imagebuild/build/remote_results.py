@@ -15,12 +15,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
-from imagebuild.errors import ImageBuildError, Interrupted, from_os
+from imagebuild.errors import HostError, ImageBuildError, Interrupted, from_os
 from imagebuild.log import logger
 from imagebuild.progress import SILENT, SILENT_REPORTER, Progress, Reporter
 from imagebuild.recipe import host_inputs
 from imagebuild.recipe.model.recipe import Recipe
-from imagebuild.remote.entry_record import RefusedEntry, RemoteRecord
+from imagebuild.remote.entry_record import RemoteRecord
 from imagebuild.remote.opening import RemoteSettings, open_remote
 from imagebuild.remote.remote_store import RemoteStore
 from imagebuild.schema.section import MIB
@@ -131,9 +131,10 @@ class RemoteResults:
         if has_address_with_user(step):
             return
         self._waiting.put(lambda: push(remote))
-        if self._sender is None:
-            self._sender = threading.Thread(target=self._send, daemon=True, name="push")
-            self._sender.start()
+        with self._turn:
+            if self._sender is None:
+                self._sender = threading.Thread(target=self._send, daemon=True, name="push")
+                self._sender.start()
 
     def _send(self) -> None:
         with suppress(OSError):  # of this thread only, and of those that it starts
@@ -146,8 +147,7 @@ class RemoteResults:
         if self._sender is None:
             return
         self._waiting.put(None)
-        if self._usable and self._sender.is_alive():
-            self._sender.join(0.2)
+        self._sender.join(0.2)  # mostly there is nothing left to send
         if self._sender.is_alive():
             with self._reporter.step(self._label, "push") as progress:
                 progress.update("sending to the remote store")
@@ -166,10 +166,10 @@ class RemoteResults:
             return None
         try:
             return work()
-        except RefusedEntry as error:
-            self._warn(error)
-        except ImageBuildError as error:
+        except HostError as error:
             self._give_up(error)
+        except ImageBuildError as error:  # about this result only
+            self._warn(error)
         except OSError as error:
             self._give_up(from_os(error))
         return None

@@ -210,7 +210,9 @@ class RemoteStore:
                 done.add(length)
                 renew()
 
-            depart(self.place, record, folder, self.deadline(record.data), sent, self._damaged)
+            # what was refused may be damaged in more places than the one that was seen
+            again = record.digests if (kind, fingerprint) in self._refused else self._damaged
+            depart(self.place, record, folder, self.deadline(record.data), sent, again)
             within(self.deadline(), lambda: self.place.write(records.object_name(kind, fingerprint), content))
             self.sent.add(len(content))
         self._refused.discard((kind, fingerprint))

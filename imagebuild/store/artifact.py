@@ -93,6 +93,10 @@ class Artifact:
         """What its manifest says. Raises OSError, and ValueError for what is no manifest."""
         return read_record(self.folder / MANIFEST, Manifest)
 
+    def has_images(self) -> bool:
+        """Whether all its images are there, with the sizes in the manifest. Raises as :meth:`manifest`."""
+        return all(_is_whole(self.folder, image) for image in self.manifest().images)
+
 
 class ArtifactFolder:
     """The folder that contains one recipe's artifacts."""
@@ -149,7 +153,7 @@ class ArtifactFolder:
             if not _VERSION.fullmatch(version) or folder.is_symlink():
                 return None  # it points elsewhere, and is not ours
             artifact = Artifact(folder, self.recipe, version)
-            if all(_is_whole(folder, image) for image in artifact.manifest().images):
+            if artifact.has_images():
                 return artifact
         return None
 
