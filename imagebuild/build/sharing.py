@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 from imagebuild.build import fetched_artifact
-from imagebuild.build.engine import make_plan
+from imagebuild.build.engine import Outlook, make_plan
 from imagebuild.build.plan import Plan
 from imagebuild.build.remote_results import WITH_SECRETS, has_address_with_user
 from imagebuild.build.step_cache import Settings
 from imagebuild.progress import Reporter
 from imagebuild.recipe import host_inputs
 from imagebuild.recipe.model.recipe import Recipe
+from imagebuild.remote.opening import RemoteSettings, open_remote
 from imagebuild.remote.remote_store import RemoteStore
 from imagebuild.step import Step
 from imagebuild.store.artifact import ArtifactFolder
@@ -76,6 +77,15 @@ def _push_artifact(plan: Plan, settings: Settings, remote: RemoteStore, reporter
         remote.put(step.kind, step.fingerprint, latest.folder, fetched_artifact.facts(latest), progress)
         progress.summary("pushed")
     return _result(plan, step, "pushed", remote.sent.total - before)
+
+
+def there(outlook: Outlook, settings: RemoteSettings) -> frozenset[str]:
+    """The names of the steps to run whose results the remote store has. Raises HostError."""
+    wanted = [step for step in outlook.plan.steps if step.name in outlook.to_run]
+    if host_inputs.has_secrets(outlook.plan.recipe):
+        wanted = [step for step in wanted if step.kind not in WITH_SECRETS]
+    with open_remote(settings) as remote:
+        return frozenset(step.name for step in wanted if remote.has(step.kind, step.fingerprint))
 
 
 def pull(

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import zstandard
 
-CHUNK = 1 << 18
+CHUNK = 1 << 20
 """Bytes of a chunk."""
 SMALLEST, LARGEST = 1 << 12, 1 << 24
 """Bytes that a chunk of a record may have."""

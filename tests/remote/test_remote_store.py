@@ -78,7 +78,7 @@ def test_holes_and_zeros_are_not_sent_and_equal_chunks_once(remote: Remote, one:
 def test_a_push_that_was_cut_goes_on_where_it_ended(remote: Remote, one: Store, two: Store) -> None:
     make_entry(one)
     store = remote.opened()
-    cut = Breaking(store.place, writes=7)
+    cut = Breaking(store.place, writes=4)
     store.place = cut
     with pytest.raises(HostError, match="cut"):
         store.push("installed", FINGERPRINT, one)
@@ -97,7 +97,7 @@ def test_a_pull_that_was_cut_goes_on_where_it_ended(remote: Remote, one: Store, 
     make_entry(one)
     remote.opened().push("installed", FINGERPRINT, one)
     store = remote.opened()
-    store.place = Breaking(store.place, reads=8)
+    store.place = Breaking(store.place, reads=4)
     with pytest.raises(HostError, match="cut"):
         store.pull("installed", FINGERPRINT, two)
     assert two.find("installed", FINGERPRINT) is None
@@ -470,7 +470,7 @@ def test_a_web_server_that_is_cut_is_asked_again_from_there(
     pushed(folder, one)
     remote, server = web
     server.content |= {f"/store/{name}": folder.read(name) for name in folder.names()}
-    server.faults.cut_after = [*([MIB] * 8), *([5] * 100)]
+    server.faults.cut_after = [*([2 * MIB] * 4), *([5] * 100)]
     with pytest.raises(HostError):
         remote.opened().pull("installed", FINGERPRINT, two)
     server.faults.cut_after = []
