@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from imagebuild.errors import RecipeError, UsageError
-from imagebuild.project.load import load
+from imagebuild.project import schema
+from imagebuild.project.load import load, validate
+from imagebuild.recipe.yaml.reader import parse
 from imagebuild.remote.opening import chosen, open_remote
+
+PAGE = Path(__file__).parents[2] / "docs" / "remote-store.md"
+TEXT = PAGE.read_text(encoding="utf-8")
 
 
 def project(folder: Path, text: str) -> Path:
@@ -75,3 +82,14 @@ def test_a_missing_key_is_an_error(tmp_path: Path) -> None:
     assert settings is not None
     with pytest.raises(UsageError, match="cannot be read"):
         open_remote(settings)
+
+
+def test_the_keys_in_the_documentation_match_the_model(golden: Callable[[Path, str], None]) -> None:
+    begin, end = re.search(r"<!-- keys: begin .*? -->\n", TEXT), TEXT.index("<!-- keys: end -->")
+    assert begin is not None
+    golden(PAGE, TEXT[: begin.end()] + schema.table("store") + TEXT[end:])
+
+
+@pytest.mark.parametrize("text", re.findall(r"```yaml\n(.*?)```", TEXT, re.DOTALL))
+def test_the_examples_in_the_documentation_are_valid(text: str) -> None:
+    assert validate(parse(text, "imagebuild.yaml"), Path("imagebuild.yaml")).store
