@@ -119,8 +119,8 @@ class Machines:
         """Build on a machine, which is fresh if it was not used before."""
         place, before = self.folder / machine, CountingHandler.sent
         argv = [
-            sys.executable, "-m", "imagebuild", "build", "fresh", "--no-verify", "--store", f"{place}/store", "--output",
-            f"{place}/out", "--remote-store", remote,
+            sys.executable, "-m", "imagebuild", "build", "fresh", "--no-verify", "--remote-store", remote,
+            "--store", f"{place}/store", "--output", f"{place}/out",
         ]  # fmt: skip
         environment = {**os.environ, "PYTHONPATH": str(Path.cwd()), "BENCH": str(place)}
         watch = CpuWatch(os.fsencode(place))
