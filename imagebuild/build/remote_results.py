@@ -67,27 +67,25 @@ class RemoteResults:
 
     def pull(self, step: Step, store: Store, progress: Progress) -> bool:
         """Fetch the result of a step to a store; False if there is none, or none can be had."""
-        remote, before = self._remote, self._received
-        if remote is None or not self._is_shared(step.kind) or self._replace:
-            return False
-        if not self._tried(lambda: remote.pull(step.kind, step.fingerprint, store, progress)):
+        remote, before = self._asked(step), self._received
+        if remote is None or not self._tried(lambda: remote.pull(step.kind, step.fingerprint, store, progress)):
             return False
         progress.summary(f"from the remote store, {(self._received - before) / MIB:.0f} MiB", "remote")
         return True
 
     def has(self, step: Step) -> bool:
         """Whether the remote store has the result of a step, as far as it can be asked."""
-        remote = self._remote
-        if remote is None or not self._is_shared(step.kind) or self._replace:
-            return False
-        return bool(self._tried(lambda: remote.has(step.kind, step.fingerprint)))
+        remote = self._asked(step)
+        return remote is not None and bool(self._tried(lambda: remote.look(step.kind, step.fingerprint)))
 
     def find(self, step: Step) -> RemoteRecord | None:
         """The record of the result of a step; None if there is none, or none can be had."""
-        remote = self._remote
-        if remote is None or not self._is_shared(step.kind) or self._replace:
-            return None
-        return self._tried(lambda: remote.find(step.kind, step.fingerprint))
+        remote = self._asked(step)
+        return None if remote is None else self._tried(lambda: remote.find(step.kind, step.fingerprint))
+
+    def _asked(self, step: Step) -> RemoteStore | None:
+        """The remote store, if it is asked for the result of a step."""
+        return None if self._replace or not self._is_shared(step.kind) else self._remote
 
     def fetch(self, record: RemoteRecord, folder: Path, progress: Progress) -> bool:
         """Fetch the files of an entry into a folder; False if they cannot be had."""

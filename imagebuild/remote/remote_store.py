@@ -124,11 +124,15 @@ class RemoteStore:
     def has(self, kind: str, fingerprint: str) -> bool:
         """Whether there is an entry that would be taken."""
         with suppress(RefusedEntry):
-            found = self.find(kind, fingerprint)
-            if found is not None:
-                self._found[kind, fingerprint] = found  # who asks is likely to fetch it
-                return True
+            return self.look(kind, fingerprint)
         return False
+
+    def look(self, kind: str, fingerprint: str) -> bool:
+        """The same, but raises RefusedEntry if there is one that would not be taken."""
+        found = self.find(kind, fingerprint)
+        if found is not None:
+            self._found[kind, fingerprint] = found  # who asks is likely to fetch it
+        return found is not None
 
     def pull(self, kind: str, fingerprint: str, store: Store, progress: Progress = SILENT) -> bool:
         """Make an entry of the remote store one of ``store``; False if there is none."""

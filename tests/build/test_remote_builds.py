@@ -171,6 +171,17 @@ def test_a_refresh_takes_nothing_and_replaces_what_is_there(tmp_path: Path, reci
     assert record.read_bytes() != before
 
 
+def test_a_result_without_the_seal_is_noticed(tmp_path: Path, recipe: Recipe, remote: Path) -> None:
+    (tmp_path / "key").write_text("k" * 64)
+    make(machine(tmp_path, "one", remote), recipe, Heard(), STEP)
+    two, heard = machine(tmp_path, "two", remote, key={"file": "key"}), Heard()
+    with ExitStack() as held, remote_results(two.remote, recipe, heard, replace=False) as results:
+        cache = StepCache("web", two, heard, tmp_path, held, remote=results)
+        assert cache.fetch(STEP) is None
+    (note,) = heard.notes
+    assert "it is not sealed, and the project has a key" in note
+
+
 def test_what_contains_secrets_stays_here(tmp_path: Path, recipe: Recipe, remote: Path) -> None:
     (tmp_path / "password").write_text("secret\n")
     (tmp_path / "web.yaml").write_text(
