@@ -55,9 +55,11 @@ def damage(folder: Path) -> str | None:
         return f"{RECORD} or a file cannot be read ({error})"
 
 
-def difference(folder: Path, files: Mapping[str, tuple[int, str]]) -> str | None:
-    """What in a folder is not as recorded; None if everything is."""
+def difference(folder: Path, files: Mapping[str, tuple[int, str]], *, exactly: bool = False) -> str | None:
+    """What in a folder is not as recorded, None if everything is; ``exactly`` if nothing else may be in it."""
     found = {name: (size, digest) for name, size, digest in content(folder)}
+    if exactly and (more := sorted(found.keys() - files.keys())):
+        return f"{more[0]} does not belong to it"
     for name, recorded in files.items():
         if name not in found:
             return f"{name} is missing"

@@ -245,7 +245,7 @@ class Store:
 
         Raises ValueError if the content of the folder is not what ``facts`` say.
         """
-        if found := difference(aside, facts.files):
+        if found := difference(aside, facts.files, exactly=True):
             raise ValueError(found)
         self._place(aside, kind, fingerprint, facts)
         remove_tree(aside)
