@@ -41,6 +41,10 @@ class RefusedEntry(ImageBuildError):
     """An entry of a remote store is not taken: it is damaged, altered, or not sealed with the key."""
 
 
+class OtherFormat(RefusedEntry):
+    """An entry that a version of imagebuild with another format has made."""
+
+
 @dataclass(frozen=True)
 class RemoteFile:
     """A file of an entry: size in bytes, permissions, time in seconds since 1970, and the digest of
@@ -155,8 +159,12 @@ def _key_name(key: bytes) -> str:
 
 def _read(text: bytes) -> RemoteRecord:
     try:
-        return _records().validate_json(text, strict=False)
-    except ValueError as error:
+        record = json.loads(text)
+        made = record.get("format") if isinstance(record, dict) else None
+        if isinstance(made, int) and made != FORMAT:
+            raise OtherFormat(f"it has the format {made}, and this version of imagebuild knows {FORMAT} only")
+        return _records().validate_python(record)
+    except (ValueError, RecursionError) as error:
         raise RefusedEntry("its record cannot be read") from error
 
 
@@ -170,8 +178,6 @@ def _flaws(record: RemoteRecord) -> Iterator[str]:
     """What is impossible in a record: nothing in it may lead out of the entry's folder, or take more room
     or time than an entry can.
     """
-    if record.format != FORMAT:
-        yield f"it has the format {record.format}, and this version of imagebuild knows {FORMAT} only"
     if not chunks.SMALLEST <= record.chunk <= chunks.LARGEST or record.chunk & (record.chunk - 1):
         yield "the length of its chunks"
     if len(record.files) > _MOST_FILES or len(record.folders) > _MOST_FILES:

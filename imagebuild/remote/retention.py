@@ -17,7 +17,7 @@ from functools import partial
 from imagebuild.errors import HostError
 from imagebuild.remote import entry_record as records
 from imagebuild.remote.bounded import Deadline, within
-from imagebuild.remote.entry_record import RefusedEntry, RemoteRecord
+from imagebuild.remote.entry_record import OtherFormat, RefusedEntry, RemoteRecord
 from imagebuild.remote.place import PART, RemotePlace, StoredObject, TooLarge, cannot_write
 from imagebuild.remote.remote_store import LEASE, RemoteStore
 
@@ -38,6 +38,7 @@ class RemoteEntry:
     size: int
     wrong: str = ""
     chunks: frozenset[str] = field(default=frozenset(), repr=False)
+    other_format: bool = False
 
     @property
     def name(self) -> str:
@@ -91,7 +92,13 @@ def entries(remote: RemoteStore) -> list[RemoteEntry]:
 
 
 def _entry(remote: RemoteStore, kind: str, fingerprint: str, used: float, sizes: Mapping[str, int]) -> RemoteEntry:
-    record, wrong = _record(remote, kind, fingerprint)
+    try:
+        record, wrong = remote.find(kind, fingerprint), ""
+    except RefusedEntry as error:
+        wrong = str(error.__cause__ or error)
+        if isinstance(error.__cause__, OtherFormat):
+            return RemoteEntry(kind, fingerprint, "", used, 0, wrong, other_format=True)
+        record = _unsealed(remote, kind, fingerprint)
     if record is None:
         return RemoteEntry(kind, fingerprint, "", used, 0, wrong or "it has just been removed")
     size = sum(sizes.get(one, 0) for one in record.digests)
@@ -100,18 +107,13 @@ def _entry(remote: RemoteStore, kind: str, fingerprint: str, used: float, sizes:
     return RemoteEntry(kind, fingerprint, record.label, used, size, wrong, record.digests)
 
 
-def _record(remote: RemoteStore, kind: str, fingerprint: str) -> tuple[RemoteRecord | None, str]:
-    """A record, and why it is not taken; one that is not sealed is read all the same, to know its chunks."""
-    try:
-        return remote.find(kind, fingerprint), ""
-    except RefusedEntry as error:
-        wrong = str(error.__cause__ or error)
-    with suppress(RefusedEntry, TooLarge):
+def _unsealed(remote: RemoteStore, kind: str, fingerprint: str) -> RemoteRecord | None:
+    """A record that is not taken, to know its chunks; None if it cannot be read."""
+    with suppress(TooLarge):
         name = records.object_name(kind, fingerprint)
         stored = within(remote.deadline(), lambda: remote.place.read(name, records.LARGEST))
-        if stored is not None:
-            return records.opened(stored, kind, fingerprint, None), wrong
-    return None, wrong
+        return None if stored is None else records.readable(stored)
+    return None
 
 
 def prune(remote: RemoteStore, rules: RetentionRules, *, dry_run: bool = False) -> PrunedStore:
@@ -125,10 +127,12 @@ def prune(remote: RemoteStore, rules: RetentionRules, *, dry_run: bool = False) 
         living, dead = _announcements(remote.place, now)
         pushed = _chunks_being_pushed(remote, living)
         everything = entries(remote)
-        gone = dict(_superfluous(everything, rules, now))
+        _check_formats(remote, everything)
+        stored = _listed(remote.place, "chunks")
+        sizes = {one.name.rpartition("/")[2]: one.size for one in stored}
+        gone = dict(_superfluous(everything, rules, now, sizes))
         stay = [one for one in everything if one not in gone]
         needed = pushed.union(*(one.chunks for one in stay))
-        stored = list(_listed(remote.place, "chunks"))
         garbage = [one for one in stored if one.name.rpartition("/")[2] not in needed and not _is_young(one, now)]
         removed = [PrunedEntry(one.name, one.size, why) for one, why in gone.items()]
         known = frozenset().union(*(one.chunks for one in everything))
@@ -139,6 +143,16 @@ def prune(remote: RemoteStore, rules: RetentionRules, *, dry_run: bool = False) 
             _remove(remote, [*names, *dead, *(one.name for one in garbage)])
     kept = sum(one.size for one in stored) - sum(one.size for one in garbage)
     return PrunedStore(tuple(removed), kept)
+
+
+def _check_formats(remote: RemoteStore, everything: Sequence[RemoteEntry]) -> None:
+    """Raise HostError if another version of imagebuild uses the place: which chunks it needs is not known."""
+    for one in everything:
+        if one.other_format:
+            raise HostError(
+                f"another version of imagebuild uses the remote store {remote.name}: {one.name}: {one.wrong}",
+                "remove entries with the newest version that uses it",
+            )
 
 
 def _names(entry: RemoteEntry) -> tuple[str, str]:
@@ -156,7 +170,7 @@ def _is_part(one: StoredObject) -> bool:
 
 
 def _superfluous(
-    everything: Sequence[RemoteEntry], rules: RetentionRules, now: float
+    everything: Sequence[RemoteEntry], rules: RetentionRules, now: float, sizes: Mapping[str, int]
 ) -> Iterator[tuple[RemoteEntry, str]]:
     groups: dict[tuple[str, str], int] = defaultdict(int)
     stay = []
@@ -171,16 +185,15 @@ def _superfluous(
         else:
             stay.append(entry)
     if rules.max_size is not None:
-        yield from _beyond(stay, rules.max_size)
+        yield from _beyond(stay, rules.max_size, sizes)
 
 
-def _beyond(stay: Sequence[RemoteEntry], max_size: int) -> Iterator[tuple[RemoteEntry, str]]:
+def _beyond(stay: Sequence[RemoteEntry], max_size: int, sizes: Mapping[str, int]) -> Iterator[tuple[RemoteEntry, str]]:
     """The least recently used entries, until what is left fits; chunks of several entries count once."""
     seen: set[str] = set()
     total, full = 0, False
     for entry in stay:
-        new = len(entry.chunks - seen) / max(len(entry.chunks), 1)
-        total += round(entry.size * new)
+        total += sum(sizes.get(one, 0) for one in entry.chunks - seen)
         full = full or total > max_size
         if full:
             yield entry, "least recently used"

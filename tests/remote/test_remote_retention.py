@@ -164,6 +164,16 @@ def test_entries_that_are_not_taken_go(folder: RemoteFolder, one: Store) -> None
     assert entries(folder) == [f"entries/installed/{FINGERPRINT}"]
 
 
+def test_entries_of_another_version_are_not_touched(folder: RemoteFolder, one: Store) -> None:
+    push(folder, one, FINGERPRINT, OTHER)
+    name = f"entries/installed/{OTHER}"
+    folder.write(name, folder.read(name).replace(b'"format":1', b'"format":2'))
+    before = folder.names()
+    with pytest.raises(HostError, match="another version of imagebuild uses"):
+        retention.prune(folder.opened(None), RetentionRules(keep=1))
+    assert folder.names() == before
+
+
 def test_chunks_of_entries_that_stay_are_never_removed(folder: RemoteFolder, one: Store, two: Store) -> None:
     make_entry(one, FINGERPRINT, size=MIB)
     make_entry(one, OTHER, size=MIB)  # the same content
