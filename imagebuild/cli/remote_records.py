@@ -33,7 +33,7 @@ class EntryShared(JsonLine):
     step: str
     kind: str
     fingerprint: str
-    state: Literal["pushed", "pulled", "there", "missing", "withheld"]
+    outcome: Literal["pushed", "pulled", "there", "missing", "withheld"]
     size: int
 
 

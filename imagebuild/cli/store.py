@@ -157,7 +157,7 @@ def _show_shared(results: Iterable[SharedResult], *, as_json: bool) -> None:
                 step=one.step,
                 kind=one.kind,
                 fingerprint=one.fingerprint,
-                state=one.state,
+                outcome=one.state,
                 size=one.size,
             )
             echo_data(data(line))

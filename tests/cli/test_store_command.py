@@ -53,13 +53,13 @@ def folder(tmp_path: Path) -> Path:
 def test_results_are_pushed_listed_verified_pulled_and_pruned(folder: Path) -> None:
     pushed = imagebuild("store", "push", "./web.yaml", "--json", folder=folder)
     assert (pushed.returncode, pushed.stderr) == (0, "")
-    states = {str(one["step"]): one["state"] for one in lines(pushed)}
+    states = {str(one["step"]): one["outcome"] for one in lines(pushed)}
     assert states == {
         "runtime": "pushed", "tree": "missing", "payload": "missing", "install": "missing", "customise": "missing",
         "convert": "missing",
     }  # fmt: skip
     again = imagebuild("store", "push", "./web.yaml", "--json", folder=folder)
-    assert [one["state"] for one in lines(again) if one["step"] == "runtime"] == ["there"]
+    assert [one["outcome"] for one in lines(again) if one["step"] == "runtime"] == ["there"]
     (entry,) = lines(imagebuild("store", "ls", "--json", folder=folder))
     assert (entry["kind"], entry["recipe"], entry["problem"]) == ("runtime", "web", "")
     listed = imagebuild("store", "ls", folder=folder)
@@ -68,7 +68,7 @@ def test_results_are_pushed_listed_verified_pulled_and_pruned(folder: Path) -> N
     planned = imagebuild("plan", "./web.yaml", "--ask-remote", "--store", "fresh", folder=folder)
     assert "  runtime    remote  installer" in planned.stdout
     pulled = imagebuild("store", "pull", "./web.yaml", "--store", "fresh", "--json", folder=folder)
-    assert (pulled.returncode, {one["step"]: one["state"] for one in lines(pulled)}["runtime"]) == (0, "pulled")
+    assert (pulled.returncode, {one["step"]: one["outcome"] for one in lines(pulled)}["runtime"]) == (0, "pulled")
     assert list((folder / "fresh").glob("runtime/*/root.tar"))
     (pruned,) = lines(imagebuild("store", "prune", "--max-size", "1KiB", "--json", folder=folder))
     assert (pruned["dry_run"], len(pruned["removed"])) == (False, 1)  # type: ignore[arg-type]
