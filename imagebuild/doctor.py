@@ -79,7 +79,7 @@ _ABILITIES: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
         ("init", "import", "list", "lint", "render", "hosts", "schema", "operations", "checks"),
         (),
     ),
-    ("plans and the store", ("plan", "graph", "history", "gc"), (_STORE,)),
+    ("plans and the store", ("plan", "graph", "history", "store", "gc"), (_STORE,)),
     (
         "Debian images",
         ("build", "rebuild"),

@@ -18,6 +18,7 @@ from typing import Annotated, Any, Literal, Protocol, TypeVar
 from pydantic import Field, TypeAdapter
 
 from imagebuild.errors import Problem
+from imagebuild.progress import ResultSource
 from imagebuild.schema.customised import CustomiseResult, OperationResult
 
 Event = TypeVar("Event")
@@ -71,11 +72,13 @@ class StepRunning(_OfStep):
 
 @dataclass(frozen=True, kw_only=True)
 class StepDone(_OfStep):
-    """A step has ended, with what it made."""
+    """A step has ended, with what it made, and where its result came from: ``made`` here, in the ``store``
+    meanwhile by another build, or fetched from the ``remote`` store."""
 
     state: Literal["done"] = "done"
     summary: str
     seconds: float
+    source: ResultSource = "made"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,10 +6,16 @@ Only the command line prints; all other code calls these methods.
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, contextmanager
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+ResultSource = Literal["made", "store", "remote"]
+"""Where the result of a step came from: made here, by another build in the same store meanwhile, or
+fetched from a remote store.
+"""
 
 
 class Progress(Protocol):
@@ -22,8 +28,8 @@ class Progress(Protocol):
         detail says it.
         """
 
-    def summary(self, text: str) -> None:
-        """Report in a few words what the step did; shown when it ends."""
+    def summary(self, text: str, source: ResultSource = "made") -> None:
+        """Report in a few words what the step did, and where its result came from; shown when it ends."""
 
 
 class Reporter(Protocol):
@@ -44,7 +50,7 @@ class _SilentProgress:
     def update(self, detail: str = "", fraction: float | None = None, waiting: str = "") -> None:
         pass
 
-    def summary(self, text: str) -> None:
+    def summary(self, text: str, source: ResultSource = "made") -> None:
         pass
 
 

@@ -129,6 +129,9 @@ class Entries(Protocol):
     def find(self, step: Step) -> Path | None:
         """The verified entry of a step, if there is one that may be used."""
 
+    def fetch(self, step: Step) -> Path | None:
+        """The verified entry of a step, if this store has it or a remote store does."""
+
     def make(self, step: Step, fill: Callable[[Path, Progress], str]) -> Path:
         """The entry of a step; ``fill`` creates it in the folder that it gets, and returns a
         summary.

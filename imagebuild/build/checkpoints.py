@@ -38,16 +38,29 @@ _LIMIT = 1800.0
 
 
 @dataclass(frozen=True)
-class _Start:
-    """Where to start: a folder with disks, and the operations that were applied to them."""
+class StartingPoint:
+    """Where to start: a folder with disks, the record and the logs of their installation, and the
+    operations that were applied to the disks.
+    """
 
     folder: Path
     done: tuple[OperationResult, ...] = ()
 
 
+def furthest(plan: Plan, cache: StepCache) -> StartingPoint | None:
+    """The latest checkpoint of the plan, from this store or from the remote one; None if there is none."""
+    for one in reversed(plan.layers):
+        folder = cache.find(one)
+        if folder is None:
+            folder = cache.fetch(one)
+        if folder is not None and (folder / RECORD).is_file():
+            return StartingPoint(folder, RESULTS.validate_json((folder / _RESULT).read_bytes()))
+    return None
+
+
 def make(
     plan: Plan,
-    installed: Path,
+    start: StartingPoint,
     operations: Sequence[OperationCall],
     *,
     cache: StepCache,
@@ -58,7 +71,6 @@ def make(
 
     def fill(folder: Path, progress: Progress) -> str:
         folder.chmod(0o700)
-        start = _furthest(plan, installed, cache)
         progress.update(
             f"copying the checkpoint {plan.layers[len(start.done) - 1].what}"
             if start.done
@@ -80,7 +92,7 @@ def make(
                 progress=progress,
                 timeout=_LIMIT,
                 before=start.done,
-                keep_checkpoint=partial(_keep, plan, cache),
+                keep_checkpoint=partial(_keep, plan, start, cache),
                 inventories=[folder / INVENTORY],
             )
 
@@ -93,8 +105,8 @@ def make(
         for name in names:
             qemu_img.dig_holes(folder / name)
         (folder / _RESULT).write_bytes(RESULT.dump_json(result))
-        shutil.copy(installed / RECORD, folder)
-        postmortem.copy_logs(installed, folder)
+        shutil.copy(start.folder / RECORD, folder)
+        postmortem.copy_logs(start.folder, folder)
         again = f" (the first {len(start.done)} from a checkpoint)" if start.done else ""
         return f"{counted(len(result.operations), 'operation')}{again}, {counted(result.changed_paths, 'file')} changed"
 
@@ -112,14 +124,7 @@ def inventory(customised: Path) -> Path | None:
     return path if path.is_file() else None
 
 
-def _furthest(plan: Plan, installed: Path, cache: StepCache) -> _Start:
-    for one in reversed(plan.layers):
-        if folder := cache.find(one):
-            return _Start(folder, RESULTS.validate_json((folder / _RESULT).read_bytes()))
-    return _Start(installed)
-
-
-def _keep(plan: Plan, cache: StepCache, copies: Path, results: Sequence[OperationResult]) -> None:
+def _keep(plan: Plan, start: StartingPoint, cache: StepCache, copies: Path, results: Sequence[OperationResult]) -> None:
     """Make the store entry of the checkpoint whose disks are in ``copies``."""
     one = plan.layers[len(results) - 1]
     store = cache.settings.store
@@ -131,4 +136,7 @@ def _keep(plan: Plan, cache: StepCache, copies: Path, results: Sequence[Operatio
         for path in copies.iterdir():
             path.rename(folder / path.name)
         (folder / _RESULT).write_bytes(RESULTS.dump_json(tuple(results)))
+        shutil.copy(start.folder / RECORD, folder)  # so that nothing but this entry is needed to go on
+        postmortem.copy_logs(start.folder, folder)
+    cache.made(one)
     shutil.rmtree(copies)

@@ -18,6 +18,7 @@ from imagebuild.build.freshness import Freshness
 from imagebuild.build.job import Job
 from imagebuild.build.plan import Plan
 from imagebuild.build.recorder import recorded
+from imagebuild.build.remote_results import remote_results
 from imagebuild.build.step_cache import Settings
 from imagebuild.errors import HostError, ImageBuildError, from_os
 from imagebuild.host.process import end_marked, marked
@@ -157,8 +158,11 @@ def build(recipe: Recipe, settings: Settings, reporter: Reporter) -> Artifact:
                 from imagebuild.build import pipeline  # imported late: most builds find all results in the store
 
                 try:
-                    with ExitStack() as held:
-                        job = Job(outlook.plan, settings, reporter, run, work, held, outlook.expected)
+                    with (
+                        ExitStack() as held,
+                        remote_results(settings.remote, recipe, reporter, replace=settings.refresh) as remote,
+                    ):
+                        job = Job(outlook.plan, settings, reporter, run, work, held, outlook.expected, remote)
                         recording.cache = job.cache
                         return recording.finished(pipeline.run(job, outlook.artifact, outlook.checks))
                 except OSError as error:

@@ -17,8 +17,9 @@ from imagebuild.errors import HostError
 from imagebuild.files import allocated, remove_tree
 from imagebuild.log import logger
 from imagebuild.store.artifact import ArtifactFolder
+from imagebuild.store.entry import StoreEntry
 from imagebuild.store.runs import domain_name
-from imagebuild.store.store import Store, StoreEntry
+from imagebuild.store.store import Store
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ def collect(store: Store, *, keep: int, max_size: int | None = None, dry_run: bo
         clear_dead_runs(store)
     removed += _orphans(store, set(map(domain_name, dead)), dry_run=dry_run)
     removed += _damaged(store, dry_run=dry_run)
+    removed += _unfinished(store, dry_run=dry_run)
     superfluous, rest = _beyond(store.entries(), keep)
     stay = []
     for entry in superfluous:
@@ -119,6 +121,14 @@ def _damaged(store: Store, *, dry_run: bool) -> Iterator[Removed]:
         yield Removed(f"damaged {path.name}", _size(path), "its content has changed since it was made")
         if not dry_run:
             remove_tree(path)
+
+
+def _unfinished(store: Store, *, dry_run: bool) -> Iterator[Removed]:
+    for path in store.unfinished():
+        yield Removed(f"incomplete {path.name}", _size(path), "it did not arrive completely from the remote store")
+        if not dry_run:
+            with store.locked(path.name, lambda pid: None):
+                remove_tree(path)
 
 
 def _beyond(entries: Iterable[StoreEntry], keep: int) -> tuple[list[StoreEntry], list[StoreEntry]]:

@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 
 from imagebuild.build.plan import Plan
+from imagebuild.build.remote_results import RemoteResults
 from imagebuild.build.step_cache import Settings, StepCache
 from imagebuild.progress import Reporter
 from imagebuild.recipe.model.recipe import Recipe
@@ -31,13 +32,15 @@ class Job:
     """Closed at the end of the run: until then nobody removes the store entries that it uses."""
     expected: Mapping[str, float] = field(default_factory=dict)
     """Expected seconds of steps, by name."""
+    remote: RemoteResults = field(default_factory=RemoteResults)
+    """What is taken from a remote store, and given to it."""
     began: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     @cached_property
     def cache(self) -> StepCache:
         """The store entries of its steps."""
         name = self.plan.recipe.name
-        return StepCache(name, self.settings, self.reporter, self.work, self.held, self.expected)
+        return StepCache(name, self.settings, self.reporter, self.work, self.held, self.expected, self.remote)
 
     @property
     def recipe(self) -> Recipe:

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from imagebuild.build import checkpoints, convert, installation, verification
+from imagebuild.build import checkpoints, convert, fetched_artifact, installation, verification
 from imagebuild.build.accelerators import required_accelerator
+from imagebuild.build.checkpoints import StartingPoint
 from imagebuild.build.job import Job
 from imagebuild.build.prepare import prepare
 from imagebuild.host.accelerator import Verdict
@@ -24,14 +25,26 @@ def run(job: Job, finished: Artifact | None = None, checks: Sequence[CheckCall] 
         return finished
     customised = job.cache.find(job.plan.customise)
     if customised is None:
-        installed, accelerator = _installed(job)
-        customised = _customised(job, installed, accelerator)
-    return convert.artifact(job, customised)
+        if (fetched := fetched_artifact.fetched(job, checks)) is not None:
+            return fetched
+        customised = job.cache.fetch(job.plan.customise) or _customised(job, *_start(job))
+    made = convert.artifact(job, customised)
+    fetched_artifact.push_later(job, made)
+    return made
+
+
+def _start(job: Job) -> tuple[StartingPoint, Verdict]:
+    """What the operations start from: a checkpoint, or the installed disks."""
+    checkpoint = checkpoints.furthest(job.plan, job.cache)
+    if checkpoint is not None:
+        return checkpoint, required_accelerator(job.recipe, job.settings.store)
+    installed, accelerator = _installed(job)
+    return StartingPoint(installed), accelerator
 
 
 def _installed(job: Job) -> tuple[Path, Verdict]:
     accelerator = partial(required_accelerator, job.recipe, job.settings.store)
-    installed = job.cache.find(job.plan.install)
+    installed = job.cache.fetch(job.plan.install)
     if installed is not None:
         return installed, accelerator()
     prepared, proved = prepare(job.plan.preparation, job.cache, accelerator)
@@ -39,6 +52,6 @@ def _installed(job: Job) -> tuple[Path, Verdict]:
     return installation.make(job, prepared, proved), proved
 
 
-def _customised(job: Job, installed: Path, accelerator: Verdict) -> Path:
+def _customised(job: Job, start: StartingPoint, accelerator: Verdict) -> Path:
     operations = host_inputs.opened(job.recipe, job.plan.operations, RealSecrets())
-    return checkpoints.make(job.plan, installed, operations, cache=job.cache, accelerator=accelerator.accelerator)
+    return checkpoints.make(job.plan, start, operations, cache=job.cache, accelerator=accelerator.accelerator)

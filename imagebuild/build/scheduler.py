@@ -37,6 +37,7 @@ from imagebuild.host.process import PIPE, Process, started, stop
 from imagebuild.progress import Progress, Reporter
 from imagebuild.recipe.folders import is_path
 from imagebuild.recipe.model.recipe import Recipe
+from imagebuild.remote.opening import NONE
 from imagebuild.schema.section import MIB
 
 _ROOT = Path(str(imagebuild.__file__)).parents[1]
@@ -133,6 +134,7 @@ def words(recipe: Recipe, settings: Settings, given: Mapping[str, str], *, verbo
     """The options with which a separate process builds ``recipe`` as this process would."""
     made = ["--store", str(settings.store.root), "--output", str(settings.output)]
     made += [word for name, text in given.items() if name in recipe.variables for word in ("--var", f"{name}={text}")]
+    made += ["--remote-store", NONE] if settings.remote is None else settings.remote.words
     made += ["--if-changed"] * settings.if_changed
     made += [] if settings.max_age is None else ["--max-age", f"{settings.max_age}s"]
     made += [] if settings.verify is None else ["--verify" if settings.verify else "--no-verify"]
@@ -264,7 +266,7 @@ class _Relay:
                 self._steps[event.step][1].update(event.detail, event.fraction, event.waiting)
             case StepDone():
                 step, progress = self._steps.pop(event.step)
-                progress.summary(event.summary)
+                progress.summary(event.summary, event.source)
                 step.__exit__(None, None, None)
             case StepFailed():
                 self._fail(event.step, event.error)

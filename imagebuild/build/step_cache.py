@@ -11,8 +11,10 @@ from types import MappingProxyType
 from typing import Any
 
 from imagebuild.build import freshness
+from imagebuild.build.remote_results import RemoteResults
 from imagebuild.errors import HostError
 from imagebuild.progress import Progress, Reporter
+from imagebuild.remote.opening import RemoteSettings
 from imagebuild.step import Step
 from imagebuild.store.store import Store
 
@@ -34,6 +36,8 @@ class Settings:
     """The SHA-256 from which the identifiers of the disks are derived, instead of the plan's."""
     looked: Any = None
     """What the recipe's installer would look up, such as the mirror."""
+    remote: RemoteSettings | None = None
+    """The store that this one shares its entries with."""
 
 
 class StepCache:
@@ -47,10 +51,12 @@ class StepCache:
         work: Path,
         held: ExitStack,
         expected: Mapping[str, float] = MappingProxyType({}),
+        remote: RemoteResults | None = None,
     ) -> None:
         """``label`` is the recipe's name, ``work`` the run's folder; ``expected`` are the expected
         seconds of steps. Until ``held`` is closed, nobody removes the entries that were taken.
         """
+        self._remote = remote or RemoteResults()
         self.label = label
         self.settings = settings
         self.reporter = reporter
@@ -72,6 +78,25 @@ class StepCache:
     def find(self, step: Step) -> Path | None:
         """The verified entry of a step, if there is one that may be used."""
         return None if self.settings.refresh else self.settings.store.take(step.kind, step.fingerprint, self._held)
+
+    def fetch(self, step: Step) -> Path | None:
+        """The verified entry of a step, if this store has it or the remote store does."""
+        if found := self.find(step):
+            return found
+        if self.settings.refresh or not self._remote.has(step):
+            return None
+        with self._reported(step) as progress:
+            if not self._remote.pull(step, self.settings.store, progress):
+                progress.summary("not from the remote store")
+        return self._arrived(step)
+
+    def _arrived(self, step: Step) -> Path | None:
+        """An entry that has been verified while it arrived."""
+        return self.settings.store.take(step.kind, step.fingerprint, self._held, prove=False)
+
+    def made(self, step: Step) -> None:
+        """Report that an entry was made, which others may want."""
+        self._remote.push_later(step, self.settings.store)
 
     @contextmanager
     def running(self, step: Step) -> Iterator[Progress]:
@@ -106,7 +131,9 @@ class StepCache:
             lock = f"{step.kind}-{step.fingerprint[:16]}"
             with store.locked(lock, lambda pid: progress.update(f"waiting for process {pid}, which is making it")):
                 if found := self.find(step):
-                    progress.summary("made by another build meanwhile")
+                    progress.summary("made by another build meanwhile", "store")
+                    return found
+                if self._remote.pull(step, store, progress) and (found := self._arrived(step)):
                     return found
                 with (
                     self._measured(step),
@@ -120,10 +147,11 @@ class StepCache:
                     ) as folder,
                 ):
                     progress.summary(fill(folder, progress))
-        made = store.take(step.kind, step.fingerprint, self._held, prove=False)
+        made = self._arrived(step)
         if made is None:
             raise HostError(
                 f"the result of {step.name} disappeared right after it was made",
                 f"does something remove files in {store.root}?",
             )
+        self.made(step)
         return made

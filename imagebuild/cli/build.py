@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 import click
 
-from imagebuild.build import engine, scheduler, verdict
+from imagebuild.build import engine, scheduler, sharing, verdict
 from imagebuild.build.step_cache import Settings
 from imagebuild.cli import problems
 from imagebuild.cli.build_end import BuiltImage, TimedReporter, has_places, next_steps, times
@@ -28,7 +28,9 @@ from imagebuild.cli.options import (
 )
 from imagebuild.cli.output import echo, echo_data, echo_lines, shown
 from imagebuild.cli.progress_options import chosen, progress_options
+from imagebuild.cli.project_options import config_option
 from imagebuild.cli.records import BuildPlanned, PlannedStep
+from imagebuild.cli.remote_options import remote_option, remote_settings, required
 from imagebuild.cli.report import JsonReporter, PlainReporter, reporter
 from imagebuild.events import ArtifactReady, ErrorReported, data
 from imagebuild.printable import counted
@@ -44,6 +46,7 @@ Examples:
   imagebuild build debian-13 debian-13-server web --jobs 2
   imagebuild build debian-13 --if-changed --no-verify
   imagebuild build debian-13 --trace build.json
+  imagebuild build debian-13 --remote-store sftp://store.example/srv/imagebuild
   imagebuild build ./recipes/web.yaml --output /srv/images --var site=berlin
   imagebuild build debian-13 --json | jq -r 'select(.event == "artifact").image'"""
 )
@@ -72,6 +75,8 @@ Examples:
 )  # fmt: skip
 @output_option
 @store_option
+@remote_option
+@config_option
 @json_option
 @progress_options
 @verbose_option
@@ -91,6 +96,8 @@ def build(
     trace: Path | None,
     output: Path,
     store: Path | None,
+    remote_store: str | None,
+    config: Path | None,
     as_json: bool,
     verbose: bool,
 ) -> None:
@@ -103,7 +110,8 @@ def build(
     if verbose:
         log_to_stderr()
     wanted = loaded(recipes, given, only)
-    settings = Settings(opened(store), output, refresh, if_changed, max_age, verify)
+    remote = remote_settings(remote_store, config)
+    settings = Settings(opened(store), output, refresh, if_changed, max_age, verify, remote=remote)
     engine.clear_dead_runs(settings.store)
     reports = reporter(as_json=as_json, quiet=quiet)
     timed = TimedReporter(reports if trace is None else _traced(ctx, trace, reports))
@@ -210,6 +218,7 @@ def _table(outcomes: Sequence[scheduler.Outcome]) -> None:
     epilog="""\b
 Examples:
   imagebuild plan debian-13
+  imagebuild plan debian-13 --ask-remote
   imagebuild plan debian-13 --json | jq '.steps[] | select(.cached | not)'"""
 )
 @click.argument("recipes", nargs=-1, required=True, type=RecipeName())
@@ -217,8 +226,11 @@ Examples:
 @fresh_options
 @click.option("--refresh", is_flag=True, help="Plan as `build --refresh` would.")
 @click.option("--verify/--no-verify", "verify", default=None, help="Plan as `build` would with this option.")
+@click.option("--ask-remote", is_flag=True, help="Ask the remote store what it has of the steps to run.")
 @output_option
 @store_option
+@remote_option
+@config_option
 @json_option
 def plan(
     recipes: tuple[str, ...],
@@ -227,25 +239,30 @@ def plan(
     max_age: int | None,
     refresh: bool,
     verify: bool | None,
+    ask_remote: bool,
     output: Path,
     store: Path | None,
+    remote_store: str | None,
+    config: Path | None,
     as_json: bool,
 ) -> None:
     """Show what a build of RECIPES would do, step by step, and why. Changes nothing."""
     settings = Settings(opened(store), output, refresh, if_changed, max_age, verify)
+    remote = required(remote_store, config) if ask_remote else None
     for recipe in loaded(recipes, given):
         outlook = engine.planned(recipe, settings)
+        there = None if remote is None else sharing.there(outlook, remote)
         if as_json:
-            echo_data(data(_record(outlook)))
+            echo_data(data(_record(outlook, there)))
             continue
         echo_lines(problems.lines(outlook.plan.warnings), err=True)
-        echo_lines(_lines(outlook))
+        echo_lines(_lines(outlook, there or ()))
         echo_lines(f"  checked {address}" for address in outlook.asked)
         if outlook.artifact:
             echo(f"  {outlook.artifact.image}")
 
 
-def _lines(outlook: engine.Outlook) -> Iterator[str]:
+def _lines(outlook: engine.Outlook, there: Collection[str]) -> Iterator[str]:
     """A line for the whole build and one for each step, with a column of times if any time is
     known.
     """
@@ -255,7 +272,8 @@ def _lines(outlook: engine.Outlook) -> Iterator[str]:
     for step in outlook.plan.steps:
         why, seconds = outlook.to_run.get(step.name), outlook.expected.get(step.name)
         time = f"{'' if seconds is None else f'~{minutes(seconds)}':>7}  " if outlook.expected else ""
-        yield f"  {step.name:<10} {'to run' if why else 'cached':<7} {shown(step.what):<44} {time}{why or ''}".rstrip()
+        state = "cached" if not why else "remote" if step.name in there else "to run"
+        yield f"  {step.name:<10} {state:<7} {shown(step.what):<44} {time}{why or ''}".rstrip()
     if outlook.checks:
         number = len(outlook.checks)
         what = f"{counted(number, 'check')} in booted clones"
@@ -264,7 +282,7 @@ def _lines(outlook: engine.Outlook) -> Iterator[str]:
         yield f"  {'verify':<10} to run  {what:<44} {time}not verified yet".rstrip()
 
 
-def _record(outlook: engine.Outlook) -> BuildPlanned:
+def _record(outlook: engine.Outlook, there: Collection[str] | None) -> BuildPlanned:
     steps = (
         PlannedStep(
             step=step.name,
@@ -273,6 +291,7 @@ def _record(outlook: engine.Outlook) -> BuildPlanned:
             why=outlook.to_run.get(step.name),
             fingerprint=step.fingerprint,
             expected_seconds=rounded(outlook.expected.get(step.name)),
+            remote=None if there is None else step.name in there,
         )
         for step in outlook.plan.steps
     )

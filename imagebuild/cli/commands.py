@@ -87,6 +87,10 @@ _COMMANDS = {
         "Build what has changed, compare it with the last good version, and publish what passes the gates.",
     ),
     "instantiate": ("instantiate", "Make a machine NAME from TEMPLATE, on a host where that was published."),
+    "store": (
+        "store",
+        "Show, fill, check and clean the store that machines share: the section `store` of imagebuild.yaml.",
+    ),
     "gc": ("gc", "Remove from the store what is no longer needed."),
 }
 """For each command: its module, with the object's name if that is not the command's, and the first

@@ -14,7 +14,15 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from imagebuild import events
-from imagebuild.cli import host_records, image_records, rebuild_records, records, store_records, trust_records
+from imagebuild.cli import (
+    host_records,
+    image_records,
+    rebuild_records,
+    records,
+    remote_records,
+    store_records,
+    trust_records,
+)
 from imagebuild.doctor import HostAbility, HostFinding
 from imagebuild.events import JsonLine
 from imagebuild.nightly.outcome import NightlyEnded
@@ -53,6 +61,13 @@ OUTPUTS: Mapping[str, Kinds] = {
     "sbom": (image_records.SbomWritten,),
     "scrub": (*_STEPS, events.Scrubbed),
     "shelf": (*_STEPS, records.ShelfWritten, records.ShelfVerified),
+    "store": (
+        *_STEPS,
+        remote_records.EntryListed,
+        remote_records.EntryShared,
+        remote_records.EntryChecked,
+        remote_records.RemotePruned,
+    ),
     "templates": (*_STEPS, reports.TemplatesListed),
     "verify": (*_STEPS, events.Verified),
     "verify-signature": (trust_records.SignatureChecked,),

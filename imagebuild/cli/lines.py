@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from imagebuild.cli.output import shown
 from imagebuild.log import redact
+from imagebuild.progress import ResultSource
 
 QUIET = 30.0
 """Seconds without news after which a report says what a step waits for."""
@@ -50,6 +51,7 @@ class RunningStep:
     began: float = field(default=0.0, init=False)
     moved: float = field(default=0.0, init=False)
     text: str = field(default="", init=False)
+    source: ResultSource = field(default="made", init=False)
     detail: str = field(default="", init=False)
     fraction: float | None = field(default=None, init=False)
     waiting: str = field(default="", init=False)
@@ -62,8 +64,8 @@ class RunningStep:
         self.detail, self.fraction, self.waiting = redact(detail), fraction, redact(waiting)
         self.moved, self._due = self.now(), QUIET
 
-    def summary(self, text: str) -> None:
-        self.text = redact(text)
+    def summary(self, text: str, source: ResultSource = "made") -> None:
+        self.text, self.source = redact(text), source
 
     @property
     def seconds(self) -> float:

@@ -20,6 +20,7 @@ from imagebuild.cli.options import (
 from imagebuild.cli.output import echo, echo_lines
 from imagebuild.cli.progress_options import progress_options
 from imagebuild.cli.project_options import config_option
+from imagebuild.cli.remote_options import remote_option, remote_settings
 from imagebuild.cli.report import JsonReporter, reporter
 from imagebuild.errors import Interrupted, UsageError
 from imagebuild.nightly import selecting, stages
@@ -50,6 +51,7 @@ Examples:
 @config_option
 @output_option
 @store_option
+@remote_option
 @json_option
 @progress_options
 @verbose_option
@@ -61,6 +63,7 @@ def nightly(
     config: Path | None,
     output: Path,
     store: Path | None,
+    remote_store: str | None,
     as_json: bool,
     verbose: bool,
 ) -> None:
@@ -88,7 +91,9 @@ def nightly(
         keys=keys,
         accept=frozenset(accept),
     )
-    settings = Settings(kept, output, if_changed=project.nightly.if_changed, max_age=project.nightly.max_age)
+    remote = remote_settings(remote_store, config, project)
+    asked = project.nightly
+    settings = Settings(kept, output, if_changed=asked.if_changed, max_age=asked.max_age, remote=remote)
     shown = (lambda line: echo(line, err=True)) if verbose else None
     done = NightlyRun(selected, around, NightlyBuilds(settings, reports, project.nightly.jobs, shown)).go()
     if isinstance(reports, JsonReporter):

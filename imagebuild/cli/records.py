@@ -104,7 +104,8 @@ class SyntaxDescribed(JsonLine):
 
 @dataclass(frozen=True)
 class PlannedStep:
-    """A step of a plan; ``why`` says why it must run, None if its result is cached."""
+    """A step of a plan; ``why`` says why it must run, None if its result is cached. ``remote`` says whether
+    the remote store has it, None if that was not asked."""
 
     step: str
     what: str
@@ -112,6 +113,7 @@ class PlannedStep:
     why: str | None
     fingerprint: str
     expected_seconds: float | None
+    remote: bool | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -201,7 +201,8 @@ class JsonReporter:
             self.emit(events.StepFailed(recipe=recipe, step=name, error=cause, seconds=round(step.seconds, 1)))
             raise
         self._leave(step)
-        self.emit(events.StepDone(recipe=recipe, step=name, summary=step.text, seconds=round(step.seconds, 1)))
+        seconds = round(step.seconds, 1)
+        self.emit(events.StepDone(recipe=recipe, step=name, summary=step.text, seconds=seconds, source=step.source))
 
     def note(self, recipe: str, text: str) -> None:
         self.emit(events.Note(recipe=recipe, text=text))

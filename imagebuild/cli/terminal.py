@@ -20,6 +20,7 @@ from imagebuild.cli.lines import QUIET, RunningStep
 from imagebuild.cli.output import shown, terminal_size
 from imagebuild.cli.ticker import Ticker
 from imagebuild.errors import Interrupted
+from imagebuild.progress import ResultSource
 
 _INTERVAL = 0.25
 """Seconds between two pictures."""
@@ -174,5 +175,5 @@ class _TerminalStep(RunningStep):
     def update(self, detail: str = "", fraction: float | None = None, waiting: str = "") -> None:
         super().update(self._safe(detail), fraction, self._safe(waiting))
 
-    def summary(self, text: str) -> None:
-        super().summary(self._safe(text))
+    def summary(self, text: str, source: ResultSource = "made") -> None:
+        super().summary(self._safe(text), source)

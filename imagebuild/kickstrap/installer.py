@@ -154,7 +154,7 @@ class KickstrapPreparation:
         return once
 
     def _tree(self, entries: Entries, roots: Callable[[], StoredRoots | None]) -> Path:
-        if found := entries.find(self.tree):
+        if found := entries.fetch(self.tree):
             return found / "tree"
 
         def fill_base(folder: Path, progress: Progress) -> str:

@@ -17,6 +17,7 @@ from imagebuild.project import location
 from imagebuild.project import uri as uris
 from imagebuild.project.groups import conflicts
 from imagebuild.project.nightly import Nightly
+from imagebuild.project.shared_store import SharedStore
 from imagebuild.project.trust import Trust
 from imagebuild.schema import fields as f
 from imagebuild.schema.document import Document, Mark, Route
@@ -208,6 +209,9 @@ class Project(Section):
     )
     nightly: Annotated[Nightly, BeforeValidator(without_none)] = Field(
         default_factory=Nightly, description="What `imagebuild nightly` builds, and what it does with it."
+    )
+    store: SharedStore | None = Field(
+        None, description="The store that machines share; see [the remote store](remote-store.md)."
     )
     trust: Trust | None = Field(
         None, description="What signs artifacts, and whose signatures are accepted; see [provenance](provenance.md)."

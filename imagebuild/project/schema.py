@@ -10,7 +10,7 @@ from imagebuild.project.model import Project
 from imagebuild.schema.json_schema import schema_of
 from imagebuild.schema.key_table import Row, key_rows, markdown
 
-_OWN_PAGES = ("nightly",)
+_OWN_PAGES = ("nightly", "store")
 
 
 def schema() -> dict[str, Any]:

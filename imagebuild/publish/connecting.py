@@ -25,7 +25,7 @@ def opened_here(destination: Destination) -> AbstractContextManager[TemplateTarg
 
 @contextmanager
 def _storage(destination: Destination) -> Iterator[TemplateTarget]:
-    from imagebuild.publish.targets.opening import storage_target
+    from imagebuild.publish.targets.storage_targets import storage_target
 
     assert not isinstance(destination.entry, Host)
     yield storage_target(destination.name, destination.entry, destination.folder)

@@ -93,6 +93,10 @@ class Artifact:
         """What its manifest says. Raises OSError, and ValueError for what is no manifest."""
         return read_record(self.folder / MANIFEST, Manifest)
 
+    def has_images(self) -> bool:
+        """Whether all its images are there, with the sizes in the manifest. Raises as :meth:`manifest`."""
+        return all(_is_whole(self.folder, image) for image in self.manifest().images)
+
 
 class ArtifactFolder:
     """The folder that contains one recipe's artifacts."""
@@ -149,7 +153,7 @@ class ArtifactFolder:
             if not _VERSION.fullmatch(version) or folder.is_symlink():
                 return None  # it points elsewhere, and is not ours
             artifact = Artifact(folder, self.recipe, version)
-            if all(_is_whole(folder, image) for image in artifact.manifest().images):
+            if artifact.has_images():
                 return artifact
         return None
 
@@ -170,6 +174,23 @@ class ArtifactFolder:
 
         The artifact that the block gets has a temporary name; :meth:`latest` returns the final one.
         """
+        self._make_folder()
+        with self._filled(self._next_version(today)) as artifact:
+            yield artifact
+            write_checksums(artifact)
+
+    @contextmanager
+    def arriving(self, version: str) -> Iterator[Artifact]:
+        """The same for an artifact that was built elsewhere as ``version``: it keeps its checksums, which may
+        be signed. There must be no such version yet.
+        """
+        if not _VERSION.fullmatch(version):
+            raise ValueError(f"{version!r} is not a version")
+        self._make_folder()
+        with self._filled(version) as artifact:
+            yield artifact
+
+    def _make_folder(self) -> None:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -177,13 +198,13 @@ class ArtifactFolder:
                 f"cannot make {self.folder}: {error.strerror}", "choose another folder with --output"
             ) from error
         self._remove_unfinished()
-        version = self._next_version(today)
+
+    @contextmanager
+    def _filled(self, version: str) -> Iterator[Artifact]:
         aside = self.folder / f".{version}.{secrets.token_hex(4)}"
         aside.mkdir(mode=0o700)  # until each file has its mode
         try:
-            artifact = Artifact(aside, self.recipe, version)
-            yield artifact
-            write_checksums(artifact)
+            yield Artifact(aside, self.recipe, version)
             aside.chmod(stat.S_IMODE(self.folder.stat().st_mode))
             sync_tree(aside)
             aside.rename(self.folder / version)

@@ -5,6 +5,7 @@ run and removed.
 
     STORE/<kind>/<fingerprint>/…        an entry; entry.json lists its inputs and the digest of each file
     STORE/damaged/…                     entries that did not match their digests
+    STORE/incoming/<name>/              an entry that is being fetched from elsewhere: see imagebuild.remote
     STORE/states/<name>                 the current state of packages: see imagebuild.build.freshness
     STORE/work/<run>/                   the folder of a running build, locked while the build is alive
     STORE/failures/<recipe>/            the evidence of the last failed build of a recipe
@@ -22,7 +23,6 @@ import stat
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -31,7 +31,6 @@ import platformdirs
 from imagebuild.errors import HostError
 from imagebuild.files import (
     allocated,
-    content_digest,
     read_record,
     remove_tree,
     sync,
@@ -43,10 +42,11 @@ from imagebuild.host import locks
 from imagebuild.host.hints import command_line
 from imagebuild.host.ownership import why_not_own
 from imagebuild.log import logger
+from imagebuild.store.entry import RECORD, EntryFacts, StoreEntry, content, damage, difference
 from imagebuild.store.runs import Runs
 
 DAMAGED = "damaged"
-_ENTRY = "entry.json"
+_INCOMING = "incoming"
 _NAME_BYTES = 4
 _TAG_NAME = "CACHEDIR.TAG"
 _TAG = (
@@ -105,31 +105,6 @@ def _check_own(root: Path) -> None:
             raise HostError(f"cannot use the store {root}: {what} {why_foreign}", hint)
 
 
-@dataclass(frozen=True)
-class StoreEntry:
-    """An entry of the store: the recipe that it was first made for, the time of its last use, and
-    its size in bytes.
-    """
-
-    kind: str
-    fingerprint: str
-    folder: Path
-    label: str
-    used: float
-    size: int
-
-
-@dataclass(frozen=True)
-class _EntryRecord:
-    """What ``entry.json`` says: for which recipe an entry was made, when (UTC, ISO 8601), from
-    what; size and digest of each file."""
-
-    label: str
-    made: str
-    inputs: dict[str, str]
-    files: dict[str, tuple[int, str]]
-
-
 class Store:
     """A folder on one file system. Safe for several builds in several processes."""
 
@@ -169,7 +144,7 @@ class Store:
     def find(self, kind: str, fingerprint: str) -> Path | None:
         """The entry's folder, or None."""
         folder = self.root / kind / fingerprint
-        return folder if (folder / _ENTRY).is_file() and not folder.is_symlink() else None
+        return folder if (folder / RECORD).is_file() and not folder.is_symlink() else None
 
     def take(self, kind: str, fingerprint: str, held: ExitStack, *, prove: bool = True) -> Path | None:
         """The folder of a verified entry; nobody removes it until ``held`` is closed. None if there
@@ -184,12 +159,12 @@ class Store:
             locks.shared(descriptor)
             if not locks.is_still(descriptor, folder):
                 continue  # removed or replaced meanwhile
-            damage = _damage(folder) if prove else None
-            if damage is None:
+            found = damage(folder) if prove else None
+            if found is None:
                 with suppress(OSError):  # a read-only store
-                    os.utime(folder / _ENTRY)
+                    os.utime(folder / RECORD)
                 return folder
-            self.set_aside(folder, damage)
+            self.set_aside(folder, found)
         return None
 
     def set_aside(self, path: Path, damage: str) -> None:
@@ -202,11 +177,11 @@ class Store:
 
     def entries(self) -> Iterator[StoreEntry]:
         """All entries, in no particular order, without damaged ones."""
-        for path in self.root.glob(f"*/*/{_ENTRY}"):
-            if path.parts[-3] == DAMAGED or path.parent.is_symlink() or path.is_symlink():
+        for path in self.root.glob(f"*/*/{RECORD}"):
+            if path.parts[-3] in (DAMAGED, _INCOMING) or path.parent.is_symlink() or path.is_symlink():
                 continue
             with suppress(OSError, ValueError):
-                label, used = read_record(path, _EntryRecord).label, path.stat().st_mtime
+                label, used = read_record(path, EntryFacts).label, path.stat().st_mtime
                 folder = path.parent
                 size = sum(allocated(one) for one in folder.rglob("*") if one.is_file() and not one.is_symlink())
                 yield StoreEntry(folder.parent.name, folder.name, folder, label, used, size)
@@ -237,9 +212,9 @@ class Store:
     def last(self, kind: str, label: str) -> tuple[Mapping[str, str], Path] | None:
         """The inputs and the folder of the newest entry of this kind for ``label``, or None."""
         newest: tuple[str, Mapping[str, str], Path] | None = None
-        for path in (self.root / kind).glob(f"*/{_ENTRY}"):
+        for path in (self.root / kind).glob(f"*/{RECORD}"):
             with suppress(OSError, ValueError):
-                entry = read_record(path, _EntryRecord)
+                entry = read_record(path, EntryFacts)
                 if entry.label == label and (newest is None or entry.made > newest[0]):
                     newest = entry.made, entry.inputs, path.parent
         return newest[1:] if newest else None
@@ -253,25 +228,70 @@ class Store:
         Until then it is in ``within``, the run's folder, and is removed with that if the process
         dies. If another process was faster, its entry is kept, unless ``replace`` is given.
         """
-        final = self.root / kind / fingerprint
-        final.parent.mkdir(exist_ok=True, mode=_MODE)
+        (self.root / kind).mkdir(exist_ok=True, mode=_MODE)
         aside = within / f"{kind}-{secrets.token_hex(_NAME_BYTES)}"
         aside.mkdir()
-        replaced = aside.with_name(f"{aside.name}.replaced")
         try:
             yield aside
-            files = {name: (size, digest) for name, size, digest in _content(aside)}
-            record = _EntryRecord(label, datetime.now(UTC).isoformat(), dict(inputs), files)
-            write_record(aside / _ENTRY, record)
-            sync_tree(aside)
+            files = {name: (size, digest) for name, size, digest in content(aside)}
+            record = EntryFacts(label, datetime.now(UTC).isoformat(), dict(inputs), files)
+            self._place(aside, kind, fingerprint, record, replace=replace)
+        finally:
+            remove_tree(aside)
+
+    def adopt(self, kind: str, fingerprint: str, aside: Path, facts: EntryFacts) -> None:
+        """Make a folder of the store's file system the entry, as ``facts`` describe it; an existing entry
+        is kept. ``aside`` is gone afterwards.
+
+        Raises ValueError if the content of the folder is not what ``facts`` say.
+        """
+        if found := difference(aside, facts.files, exactly=True):
+            raise ValueError(found)
+        self._place(aside, kind, fingerprint, facts)
+        remove_tree(aside)
+
+    def _place(self, aside: Path, kind: str, fingerprint: str, record: EntryFacts, *, replace: bool = False) -> None:
+        """Make a complete folder the entry, durably."""
+        final = self.root / kind / fingerprint
+        final.parent.mkdir(exist_ok=True, mode=_MODE)
+        replaced = aside.with_name(f"{aside.name}.replaced")
+        write_record(aside / RECORD, record)
+        sync_tree(aside)
+        try:
             if replace and final.exists():
                 final.rename(replaced)
             if not final.exists():
                 aside.rename(final)
             sync(final.parent)
         finally:
-            remove_tree(aside)
             remove_tree(replaced)
+
+    def facts(self, kind: str, fingerprint: str) -> EntryFacts:
+        """What is recorded about an entry. Raises OSError, and ValueError for what is no such record."""
+        return read_record(self.root / kind / fingerprint / RECORD, EntryFacts)
+
+    def incoming(self, name: str) -> Path:
+        """The folder for what arrives under ``name`` from elsewhere; it stays if that is interrupted, and
+        is used again. Hold the lock of this name (:meth:`locked`) meanwhile: ``gc`` removes others.
+        """
+        folder = self.root / _INCOMING / name
+        folder.parent.mkdir(exist_ok=True, mode=0o700)
+        folder.mkdir(exist_ok=True, mode=0o700)
+        return folder
+
+    def unfinished(self) -> list[Path]:
+        """What arrived incompletely, and is not arriving now."""
+        found = []
+        for folder in sorted((self.root / _INCOMING).glob("*")):
+            with suppress(OSError):
+                descriptor = os.open(self.root / "locks" / folder.name, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+                try:
+                    if not locks.free(descriptor):
+                        continue
+                finally:
+                    os.close(descriptor)
+            found.append(folder)
+        return found
 
     @contextmanager
     def locked(self, name: str, on_wait: Callable[[str], None]) -> Iterator[None]:
@@ -354,28 +374,3 @@ class Store:
             path.hardlink_to(aside)
         aside.unlink()
         return path.read_bytes()
-
-
-def _content(folder: Path) -> Iterator[tuple[str, int, str]]:
-    """Each file of an entry: its name, its size in bytes and its digest; for a link, its target."""
-    for path in sorted(folder.rglob("*")):
-        name = str(path.relative_to(folder))
-        if path.is_symlink():
-            yield name, 0, str(path.readlink())
-        elif path.is_file() and name != _ENTRY:
-            yield name, path.stat().st_size, content_digest(path)
-
-
-def _damage(folder: Path) -> str | None:
-    """What has changed in an entry since it was made; None if nothing has."""
-    try:
-        files = read_record(folder / _ENTRY, _EntryRecord).files
-        found = {name: (size, digest) for name, size, digest in _content(folder)}
-    except (OSError, ValueError) as error:
-        return f"{_ENTRY} or a file cannot be read ({error})"
-    for name, recorded in files.items():
-        if name not in found:
-            return f"{name} is missing"
-        if found[name] != recorded:
-            return f"the content of {name} has changed"
-    return None

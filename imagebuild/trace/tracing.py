@@ -16,7 +16,7 @@ from imagebuild.errors import UsageError
 from imagebuild.files import write_result
 from imagebuild.log import logger, redact
 from imagebuild.printable import one_line
-from imagebuild.progress import Progress, Reporter
+from imagebuild.progress import Progress, Reporter, ResultSource
 from imagebuild.trace.chrome import PROGRAMS, STEPS, Event, Lanes, bar, counter, document, instant
 
 if TYPE_CHECKING:
@@ -98,10 +98,10 @@ class _TracedStep:
             self._close_detail()
             self._detail, self._since = detail, self._recorder.now()
 
-    def summary(self, text: str) -> None:
+    def summary(self, text: str, source: ResultSource = "made") -> None:
         self._summary = text
         if self.progress is not None:
-            self.progress.summary(text)
+            self.progress.summary(text, source)
 
     def end(self, how: str) -> None:
         """Record the step, which has ended."""

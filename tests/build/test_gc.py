@@ -116,6 +116,17 @@ with Store(Path(sys.argv[1])).runs.workdir(sys.argv[3], shared=False) as work, m
 """
 
 
+def test_what_arrived_incompletely_is_removed_unless_it_is_still_arriving(store: Store) -> None:
+    for name in ("pull-installed-1", "pull-installed-2"):
+        (store.incoming(name) / "disk.raw").write_bytes(os.urandom(SIZE))
+    with store.locked("pull-installed-2", lambda pid: None):
+        assert [one.what for one in collect(store, keep=1, dry_run=True).removed] == ["incomplete pull-installed-1"]
+        collect(store, keep=1)
+        assert [path.name for path in store.root.glob("incoming/*")] == ["pull-installed-2"]
+    collect(store, keep=1)
+    assert not list(store.root.glob("incoming/*"))
+
+
 def test_programs_files_and_locks_of_a_killed_build_are_removed(store: Store, tmp_path: Path) -> None:
     elsewhere = tmp_path / "libguestfs123456"
     dead = new_run("web")  # programs are found by it on the whole host, where other tests may be running

@@ -80,7 +80,7 @@ class RecordingReporter:
             def update(self, detail: str = "", fraction: float | None = None, waiting: str = "") -> None:
                 reporter.lines.append(f"{recipe} {name} {detail} {fraction}")
 
-            def summary(self, text: str) -> None:
+            def summary(self, text: str, source: str = "made") -> None:
                 reporter.lines.append(f"{recipe} {name} {text}")
 
         try:

@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,6 +23,7 @@ from hypothesis import strategies as st
 from imagebuild.errors import HostError
 from imagebuild.files import content_digest, sha256
 from imagebuild.store.artifact import ArtifactFolder
+from imagebuild.store.entry import EntryFacts
 from imagebuild.store.store import Store
 
 HOLDING = """
@@ -423,3 +425,22 @@ def test_a_version_that_is_a_link_is_not_removed(tmp_path: Path) -> None:
     output.folder.mkdir(parents=True)
     (output.folder / "2026-01-31.1").symlink_to(tmp_path)
     assert output.superfluous(0) == []
+
+
+def test_what_arrives_becomes_an_entry_only_with_the_right_content(store: Store) -> None:
+    name, fingerprint = "pull-installed-1", "ab" * 32
+    folder = store.incoming(name)
+    (folder / "disk.raw").write_text("other")
+    good = EntryFacts("web", "2026-11-30T00:00:00+00:00", {}, {"disk.raw": (5, "00")})
+    with pytest.raises(ValueError, match=r"disk\.raw has changed"):
+        store.adopt("installed", fingerprint, folder, good)
+    assert store.find("installed", fingerprint) is None
+    (folder / "more").write_text("")
+    with pytest.raises(ValueError, match="more does not belong to it"):
+        store.adopt("installed", fingerprint, folder, good)
+    (folder / "more").unlink()
+    facts = replace(good, files={"disk.raw": (5, content_digest(folder / "disk.raw"))})
+    store.adopt("installed", fingerprint, folder, facts)
+    assert store.find("installed", fingerprint) is not None
+    assert not folder.exists()
+    assert store.facts("installed", fingerprint) == facts

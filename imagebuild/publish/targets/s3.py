@@ -26,9 +26,9 @@ from imagebuild.publish.targets.records import (
     record_name,
     template_of,
 )
-from imagebuild.publish.targets.s3_client import Conflict, S3Client
 from imagebuild.publish.targets.s3_lock import S3Lock
 from imagebuild.publish.targets.s3_upload import abort, unfinished, uploaded
+from imagebuild.storage.s3_client import Conflict, S3Client
 
 _PIECE = 8 << 20
 _AHEAD = 4

@@ -13,7 +13,7 @@ import time
 from imagebuild.errors import ImageBuildError
 from imagebuild.log import logger
 from imagebuild.publish.targets import lease
-from imagebuild.publish.targets.s3_client import Conflict, S3Client
+from imagebuild.storage.s3_client import Conflict, S3Client
 
 _FREE = b"{}\n"
 _SETTLE = 1.0

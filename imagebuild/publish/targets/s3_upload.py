@@ -15,7 +15,7 @@ from imagebuild.errors import HostError, ImageBuildError
 from imagebuild.files import sha256
 from imagebuild.publish.protocol import Progress
 from imagebuild.publish.release import ReleaseFile
-from imagebuild.publish.targets.s3_client import Conflict, Gone, S3Client
+from imagebuild.storage.s3_client import Conflict, Gone, S3Client
 
 PIECE = 16 << 20
 """Bytes of a part, unless that would be too many; S3 takes at least 5 MiB."""

@@ -28,15 +28,15 @@ from imagebuild.publish.targets.records import (
     template_of,
 )
 from imagebuild.publish.targets.resuming import BLOCK, sent
-from imagebuild.publish.targets.sftp_packets import (
+from imagebuild.storage.sftp_packets import (
     OPEN_CREATE,
     OPEN_EXCLUSIVE,
     OPEN_READ,
     OPEN_WRITE,
     Code,
 )
-from imagebuild.publish.targets.sftp_session import STALL, SftpError, SftpFile, SftpSession, connected
-from imagebuild.publish.targets.ssh_command import subsystem
+from imagebuild.storage.sftp_session import STALL, SftpError, SftpFile, SftpSession, connected
+from imagebuild.storage.ssh_command import subsystem
 
 
 class SftpTarget:

@@ -18,7 +18,7 @@ from imagebuild.publish.protocol import Progress, TemplateTarget
 from imagebuild.publish.release import Release, ReleaseFile
 from imagebuild.publish.state import StoredFile, TemplateState
 from imagebuild.publish.targets import s3_upload
-from imagebuild.publish.targets.opening import storage_target
+from imagebuild.publish.targets.storage_targets import storage_target
 
 TEMPLATE = "debian-13"
 MIB = 1 << 20

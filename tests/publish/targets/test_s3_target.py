@@ -15,8 +15,8 @@ from storage_peers import ACCESS, BUCKET, SECRET
 
 from imagebuild.errors import HostError, UsageError
 from imagebuild.publish.release import Release
-from imagebuild.publish.targets import s3_client
 from imagebuild.publish.targets.s3_lock import S3Lock
+from imagebuild.storage import s3_client
 
 RECORD = f"{TEMPLATE}.json"
 pytestmark = pytest.mark.seconds

@@ -17,7 +17,7 @@ from imagebuild.publish.protocol import TemplateTarget
 from imagebuild.publish.release import Release
 from imagebuild.publish.targets.records import LOCK
 from imagebuild.publish.targets.sftp import SftpTarget
-from imagebuild.publish.targets.ssh_command import failure, subsystem
+from imagebuild.storage.ssh_command import failure, subsystem
 
 pytestmark = pytest.mark.seconds
 RECORD = f"{TEMPLATE}.json"

@@ -17,8 +17,9 @@ from storage_peers import Peer, Rclone, Sshd
 
 from imagebuild.errors import HostError
 from imagebuild.publish.release import Release
-from imagebuild.publish.targets import lease, s3_client, sftp
+from imagebuild.publish.targets import lease, sftp
 from imagebuild.publish.targets.records import LOCK
+from imagebuild.storage import s3_client
 
 pytestmark = pytest.mark.seconds
 RECORD = f"{TEMPLATE}.json"

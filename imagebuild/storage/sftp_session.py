@@ -1,4 +1,4 @@
-"""A connection to an SFTP server by OpenSSH's ssh, and the file operations that publishing needs.
+"""A connection to an SFTP server by OpenSSH's ssh, and the file operations on it.
 
 ssh does everything that security depends on; the file protocol is spoken here, because the program
 sftp can neither give a file to a reader piece by piece nor create one that must not exist.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import select
+import stat
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -17,9 +18,9 @@ from imagebuild.errors import HostError
 from imagebuild.host.process import PIPE, Process, TimeoutExpired, started
 from imagebuild.log import logger
 from imagebuild.printable import one_line
-from imagebuild.publish.targets import sftp_packets as wire
-from imagebuild.publish.targets.sftp_packets import Attributes, Code, Fields, Malformed, PacketType
-from imagebuild.publish.targets.ssh_command import failure
+from imagebuild.storage import sftp_packets as wire
+from imagebuild.storage.sftp_packets import Attributes, Code, Fields, Malformed, PacketType
+from imagebuild.storage.ssh_command import failure
 
 STALL = 60.0
 """Seconds without a byte in either direction after which a server is given up."""
@@ -138,6 +139,15 @@ class SftpSession:
     def remove(self, path: str) -> None:
         """Remove a file; no error if there is none."""
         self._done(PacketType.REMOVE, wire.string(path), path, allowed=Code.NO_SUCH_FILE)
+
+    def make_folder(self, path: str) -> None:
+        """Make a folder; no error if there is one already."""
+        try:
+            self._done(PacketType.MKDIR, wire.string(path) + Attributes(mode=0o777).encoded(), path)
+        except SftpError:  # a server has no code for a name that is taken (draft, section 7)
+            found = self.attributes(path)
+            if found is None or found.mode is None or not stat.S_ISDIR(found.mode):
+                raise
 
     def rename(self, old: str, new: str) -> None:
         """Rename a file; refused if the new name exists (draft, section 6.5)."""

@@ -1,5 +1,5 @@
 """The packets of SFTP version 3 (draft-ietf-secsh-filexfer-02, with OpenSSH's extensions as in its
-file PROTOCOL), as far as publishing needs them. Pure.
+file PROTOCOL), as far as they are needed here. Pure.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ class PacketType(IntEnum):
     OPENDIR = 11
     READDIR = 12
     REMOVE = 13
+    MKDIR = 14
     RENAME = 18
     STATUS = 101
     HANDLE = 102

@@ -10,12 +10,12 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from imagebuild.errors import HostError, ImageBuildError
 from imagebuild.printable import one_line
-from imagebuild.project.model import StorageTarget
 from imagebuild.recipe import secrets
+from imagebuild.schema.section import SecretRef
 
 CONNECT, READ, ATTEMPTS = 10, 60, 3
 """Seconds for a connection and between two pieces of an answer, and how often a request is made."""
@@ -33,6 +33,31 @@ _HINTS = {
 }
 
 
+class BucketLocation(Protocol):
+    """The parts of an ``s3`` URL."""
+
+    @property
+    def host(self) -> str:
+        """The bucket."""
+
+
+class S3Access(Protocol):
+    """Where a bucket is, and how to use it: an entry of the project's file."""
+
+    @property
+    def parsed(self) -> BucketLocation: ...
+    @property
+    def endpoint(self) -> str | None: ...
+    @property
+    def region(self) -> str | None: ...
+    @property
+    def access_key(self) -> SecretRef | None: ...
+    @property
+    def secret_key(self) -> SecretRef | None: ...
+    @property
+    def insecure(self) -> bool: ...
+
+
 class Conflict(ImageBuildError):
     """A condition of a request was not met: somebody else was faster."""
 
@@ -44,7 +69,7 @@ class Gone(HostError):
 class S3Client:
     """Requests on one bucket. Every method raises HostError."""
 
-    def __init__(self, name: str, entry: StorageTarget, folder: Path) -> None:
+    def __init__(self, name: str, entry: S3Access, folder: Path) -> None:
         self._name, self._entry, self._folder = name, entry, folder
         self._bucket = entry.parsed.host
         self._system: Any = None
@@ -59,7 +84,7 @@ class S3Client:
             import s3fs  # an extra, and slow to import
         except ImportError as error:
             raise HostError(
-                f"publishing to {self._name} needs the Python package s3fs: {error}",
+                f"the storage of {self._name} needs the Python package s3fs: {error}",
                 "install imagebuild with its extra s3: pip install 'imagebuild[s3]'",
             ) from error
         entry = self._entry
