@@ -135,8 +135,9 @@ def _unpacked(spec: Bootstrap) -> Iterator[str]:
     """
     tar = 'tar --extract --directory "$1" --numeric-owner --xattrs --xattrs-include="*"'
     if spec.over is not None:
-        # mmdebstrap has written the device nodes and the list of archives already
-        yield f"{tar} --exclude=./dev --exclude=./etc/apt/sources.list.d --file {shlex.quote(str(spec.over))}"
+        # mmdebstrap has written the list of archives already, and as root the device nodes; as another user it mounts
+        # them later, if there is a folder for them
+        yield f"{tar} --exclude='./dev/*' --exclude=./etc/apt/sources.list.d --file {shlex.quote(str(spec.over))}"
     if spec.lists is not None and spec.lists != spec.over:
         yield f"{tar} --file {shlex.quote(str(spec.lists))} {LISTS}"
 

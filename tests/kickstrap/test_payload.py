@@ -205,7 +205,7 @@ def test_it_continues_from_an_archive_with_its_package_lists() -> None:
     spec = replace(SPEC, over=Path("/store/a b/root.tar"), lists=Path("/store/base.tar"))
     argv = bootstrap.command(spec, Path("root.tar"), None, Path("keys.gpg"), "root")
     first, second = [word for word in argv if word.startswith("--setup-hook=tar ")]
-    assert first.endswith("--exclude=./dev --exclude=./etc/apt/sources.list.d --file '/store/a b/root.tar'")
+    assert first.endswith("--exclude='./dev/*' --exclude=./etc/apt/sources.list.d --file '/store/a b/root.tar'")
     assert second.endswith("--file /store/base.tar ./var/lib/apt/lists")
     assert "--skip=update" in argv
     assert "--skip=cleanup/apt/lists" not in argv
