@@ -23,9 +23,9 @@ from imagebuild.schema.similar import did_you_mean
 if TYPE_CHECKING:
     from imagebuild.schema.document import Mark
 
-Supported = Callable[[Any, str], Iterable[tuple[int, str, str | None]]]
-"""Returns what an installer does not support (line, message, hint), given pykickstart's handler and
-the kickstart.
+Supported = Callable[[Any, str], Iterable[tuple[int, str, str | None, Severity]]]
+"""Returns what an installer refuses (``error``) or only notes (``warning``), as line, message, hint
+and severity, given pykickstart's handler and the kickstart.
 """
 Place = tuple[str, int | None, str]
 MAX_FINDINGS = 100
@@ -108,9 +108,9 @@ def check(rendered: Rendered, *, version: str, supported: Supported | None = Non
     RecipeError with all problems, each at the line of the template.
     """
     kickstart, found = _read(without_comments(rendered.text), version, supported)
-    if found:
-        raise RecipeError([_problem(rendered, one) for one in found])
-    warned = (*kickstart.deprecated, *kickstart.repeated)
+    if wrong := [one for one in found if one.severity == "error"]:
+        raise RecipeError([_problem(rendered, one) for one in wrong])
+    warned = (*kickstart.deprecated, *kickstart.repeated, *(one.said for one in found))
     return _parsed(kickstart, tuple(rendered.problem(*said, severity="warning") for said in warned))
 
 
@@ -150,13 +150,19 @@ def _problem(rendered: Rendered, found: _Found) -> Problem:
 
 @lru_cache(maxsize=_KEPT)
 def _read(text: str, version: str, supported: Supported | None) -> tuple[Kickstart, tuple[_Found, ...]]:
-    """A kickstart, and the errors that pykickstart and the installer report in it."""
+    """A kickstart, the errors that pykickstart and the installer report in it, and what the installer
+    notes.
+    """
     kickstart = parse(text, version)
     found = [_Found(rules.SYNTAX, "error", said) for said in kickstart.wrong]
     if not found and supported is not None:
-        refused = supported(kickstart.handler, text)
-        found = [_Found(rules.UNSUPPORTED, "error", Said(*one)) for one in refused]
+        found = [_treated(*one) for one in supported(kickstart.handler, text)]
     return kickstart, tuple(found)
+
+
+def _treated(line: int, message: str, hint: str | None, severity: Severity) -> _Found:
+    rule = rules.UNSUPPORTED if severity == "error" else rules.WITHOUT_EFFECT
+    return _Found(rule, severity, Said(line, message, hint))
 
 
 @lru_cache(maxsize=_KEPT)

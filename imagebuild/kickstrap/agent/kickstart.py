@@ -12,7 +12,7 @@ from pykickstart.errors import KickstartError
 from pykickstart.parser import KickstartParser
 
 from .errors import InstallError
-from .supported import COMMANDS, KICKSTART_VERSION, check
+from .supported import KICKSTART_VERSION, PARSED, check
 
 
 def read(text: str) -> Any:
@@ -21,7 +21,8 @@ def read(text: str) -> Any:
     """
     handler = parse(text)
     for finding in check(handler, text):
-        raise InstallError(f"kickstart line {finding.line}: {finding.message}")
+        if finding.severity == "error":
+            raise InstallError(f"kickstart line {finding.line}: {finding.message}")
     return handler
 
 
@@ -34,7 +35,7 @@ def parse(text: str) -> Any:
     version = importlib.import_module(f"pykickstart.handlers.{KICKSTART_VERSION.lower()}")
     whole = getattr(version, f"{KICKSTART_VERSION}Handler")
     handler = whole(
-        mapping={name: whole.commandMap[name] for name in COMMANDS},
+        mapping={name: whole.commandMap[name] for name in PARSED & whole.commandMap.keys()},
         dataMapping=whole.dataMap,
     )
     with warnings.catch_warnings():

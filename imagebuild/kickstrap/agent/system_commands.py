@@ -1,0 +1,161 @@
+"""What kickstrap does with commands other than those for storage."""
+
+from __future__ import annotations
+
+from .treatment import done, noted, refused
+
+_SOURCE = "packages come from Debian's mirror (installer.mirror of the recipe, or url)"
+_TREE = "install from a root archive (liveimg) or from a mirror (url, repo)"
+_NOBODY = "nobody logs in to the installer"
+_PAM = "Debian's PAM reads users from files; hashes are yescrypt"
+_ANACONDA = "it is part of Anaconda"
+_VM = "the installer's VM needs no drivers"
+_OFF = "the VM is switched off in any case"
+_APT = "apt verifies signatures, not connections: use a mirror that this host can reach without it"
+_RPM = "it names RPM repositories, and Debian's packages come from a Debian mirror"
+_WIRELESS = "a virtual machine has no wireless network"
+
+_DISPLAY = done("--non-interactive")
+_END = done(noted={"--eject --kexec": _OFF})
+
+COMMANDS = {
+    "auth": noted(_PAM),
+    "authconfig": noted(_PAM),
+    "authselect": noted(_PAM),
+    "autostep": noted("nothing is asked"),
+    "bootc": refused(_TREE),
+    "bootloader": done(
+        "--append --timeout --location --boot-drive",
+        noted={
+            "--leavebootorder --nombr": "kickstrap changes no boot order of a firmware",
+            "--lba32 --upgrade --default": "it is for boot loaders before GRUB 2",
+            "--driveorder": "GRUB is installed on the first disk, or on --boot-drive",
+        },
+        refused={
+            "--extlinux --sdboot": "kickstrap installs GRUB: remove it",
+            "--disabled": "write --location=none",
+            "--password --iscrypted --md5pass": "write the password to /etc/grub.d in a %post script",
+        },
+    ),
+    "cdrom": refused(_TREE),
+    "cmdline": _DISPLAY,
+    "device": noted(_VM),
+    "deviceprobe": noted(_VM),
+    "driverdisk": noted(_VM),
+    "eula": done("--agreed --agree --accepted --accept"),
+    "firewall": done(
+        "--enable --enabled --disable --disabled",
+        refused={
+            "--service --remove-service --port --trust --ssh --http --ftp --smtp --telnet --use-system-defaults": (
+                "write the rules in a %post script"
+            )
+        },
+    ),
+    "firstboot": done(
+        "--disable --disabled", noted={"--enable --enabled --reconfig": "Debian asks nothing at the first boot"}
+    ),
+    "graphical": _DISPLAY,
+    "group": done("--name --gid"),
+    "halt": _END,
+    "harddrive": refused(_TREE),
+    "hmc": refused(_TREE),
+    "install": done(refused={"--root-device": "kickstrap installs on new disks"}),
+    "interactive": noted("nothing is asked"),
+    "key": noted("Debian has no installation numbers"),
+    "keyboard": done("--vckeymap --xlayouts --switch"),
+    "lang": done("--addsupport"),
+    "liveimg": done("--url --checksum", refused={"--proxy --noverifyssl": "the archive is a local file: remove it"}),
+    "logging": noted("the log goes to this host, into the build's folder"),
+    "mediacheck": noted("the build verifies what it installs"),
+    "method": refused(_TREE),
+    "module": noted("a Debian suite has one version of each package"),
+    "monitor": noted("the installer has no screen"),
+    "network": done(
+        "--device --bootproto --ip --netmask --gateway --nameserver --hostname --onboot --activate --no-activate",
+        refused={
+            "--essid --wepkey --wpakey": _WIRELESS,
+            "--teamslaves --teamconfig": "the team driver is deprecated: use --bondslaves",
+            "--mtu --noipv4 --noipv6 --ipv6 --ipv6gateway --bondslaves --bondopts --bridgeslaves --bridgeopts"
+            " --vlanid --interfacename --nodefroute --nodns --dhcpclass --ethtool --bindto --notksdevice"
+            " --ipv4-dns-search --ipv6-dns-search --ipv4-ignore-auto-dns --ipv6-ignore-auto-dns": (
+                "write the configuration in a %post script"
+            ),
+        },
+    ),
+    "nfs": refused(_TREE),
+    "ostreecontainer": refused(_TREE),
+    "ostreesetup": refused(_TREE),
+    "poweroff": _END,
+    "rdp": noted(_NOBODY),
+    "realm": refused("a clone joins a domain when it starts: do it there, for example with cloud-init"),
+    "reboot": _END,
+    "repo": done(
+        "--name --baseurl --install",
+        noted={
+            "--cost": "apt installs the newest version, whatever the source",
+            "--ignoregroups": "Debian has no package groups",
+            "--mirrorlist --metalink": _RPM,
+        },
+        refused={
+            "--includepkgs --excludepkgs": "write the preferences of apt in a %post script",
+            "--proxy --noverifyssl --sslcacert --sslclientcert --sslclientkey": _APT,
+        },
+    ),
+    "rescue": refused("kickstrap installs on new disks"),
+    "rhsm": noted("Debian needs no subscription"),
+    "rootpw": done("--iscrypted --plaintext --lock", refused={"--allow-ssh": "write PermitRootLogin in %post"}),
+    "selinux": done("--disabled --enforcing --permissive"),
+    "services": done("--enabled --disabled"),
+    "shutdown": _END,
+    "skipx": done(),
+    "sshkey": done("--username"),
+    "sshpw": noted(_NOBODY),
+    "syspurpose": noted("Debian needs no subscription"),
+    "text": _DISPLAY,
+    "timesource": refused("install chrony, and write its configuration in %post"),
+    "timezone": done(
+        "--utc --isUtc", refused={"--ntpservers --nontp": "install chrony, and write its configuration in %post"}
+    ),
+    "unsupported_hardware": noted(_ANACONDA),
+    "updates": noted(_ANACONDA),
+    "upgrade": refused("kickstrap installs on new disks"),
+    "url": done(
+        "--url",
+        noted={"--mirrorlist --metalink": _RPM},
+        refused={"--proxy --noverifyssl --sslcacert --sslclientcert --sslclientkey": _APT},
+    ),
+    "user": done("--name --password --iscrypted --plaintext --lock --uid --gid --groups --homedir --shell --gecos"),
+    "vnc": noted(_NOBODY),
+    "xconfig": noted("X configures itself, and starts if a display manager is in %packages"),
+    "zipl": noted("it is for s390x"),
+}
+
+_SCRIPT = "--interpreter --erroronfail --log --logfile"
+_INCLUSION = refused("put the text into the kickstart template itself")
+_ONLY = refused("only %pre and %post scripts are run")
+
+SECTIONS = {
+    "%addon": noted("add-ons are programs of Anaconda: what they would configure is not configured"),
+    "%anaconda": noted(_ANACONDA),
+    "%certificate": refused("write the certificate in a %post script"),
+    "%include": _INCLUSION,
+    "%ksappend": _INCLUSION,
+    "%onerror": _ONLY,
+    "%packages": done(
+        "--nocore --exclude-weakdeps --excludeWeakdeps",
+        noted={
+            "--nobase --default": "Debian has no package groups",
+            "--multilib": "a package of another architecture is named as such: libc6:i386",
+            "--retries --timeout": "the build repeats downloads itself",
+            "--ignorebroken": "apt never installs packages that conflict",
+        },
+        refused={
+            "--ignoremissing": "name only packages that Debian has",
+            "--excludedocs --inst-langs --instLangs": "remove the files in an operation of the recipe",
+        },
+    ),
+    "%post": done(f"{_SCRIPT} --nochroot"),
+    "%pre": done(_SCRIPT),
+    "%pre-install": _ONLY,
+    "%traceback": _ONLY,
+}
