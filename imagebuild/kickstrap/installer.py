@@ -99,6 +99,7 @@ class KickstrapPreparation:
         return {
             "installer": self.tree.fingerprint,
             "payload": self.payload.fingerprint if self.payload else "in the VM",
+            **({"kickstart syntax": self.recipe.kickstart.syntax} if self.recipe.kickstart.syntax else {}),
             **(
                 {"SSH host keys": "made by the installer"}
                 if self.payload and not _without_host_keys(self.recipe)
@@ -251,7 +252,8 @@ def packages(recipe: Recipe) -> MirrorPackages:
 
 def boot(recipe: Recipe) -> Boot:
     """Boot with BIOS, even to install for UEFI: kickstrap's kernel has no UEFI entry point."""
-    return Boot(runtime.kernel_arguments(recipe.machine.firmware, host_keys=not _without_host_keys(recipe)))
+    keys = not _without_host_keys(recipe)
+    return Boot(runtime.kernel_arguments(recipe.machine.firmware, host_keys=keys, syntax=recipe.kickstart.syntax))
 
 
 def _without_host_keys(recipe: Recipe) -> bool:

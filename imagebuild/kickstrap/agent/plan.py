@@ -180,7 +180,7 @@ def _words(value: str | None) -> tuple[str, ...]:
 def _keyboard(command: Any) -> Keyboard:
     layouts = tuple(command.x_layouts)
     keymap = command.vc_keymap
-    if not layouts and (plain := command._keyboard or keymap):  # noqa: SLF001 - there is no public accessor
+    if not layouts and (plain := command.keyboard):
         layouts = (plain,)
     return Keyboard(layouts, keymap, tuple(command.switch_options))
 

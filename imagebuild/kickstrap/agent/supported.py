@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from pykickstart.parser import KickstartParser
 from pykickstart.sections import Section
 
-from . import storage_commands, system_commands, values
+from . import storage_commands, syntaxes, system_commands, values
 from .treatment import DONE, NOTED, CommandOutcome, Treatment
 
 if TYPE_CHECKING:
@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 
     from .machine import TargetMachine
 
-KICKSTART_VERSION = "F43"
-"""Fedora's syntax: RHEL's has had no btrfs since version 8."""
+KICKSTART_VERSION = syntaxes.KICKSTRAP
 COMMANDS: Mapping[str, Treatment] = {**storage_commands.COMMANDS, **system_commands.COMMANDS}
 SECTIONS: Mapping[str, Treatment] = system_commands.SECTIONS
 PARSED = frozenset(name for name, treatment in COMMANDS.items() if treatment.itself.kind == DONE)
@@ -45,6 +44,7 @@ def check(handler: Any, text: str, machine: TargetMachine | None = None) -> list
     ``handler`` is pykickstart's, after parsing ``text`` without errors. With ``machine`` it is also
     checked that everything fits its disks and firmware.
     """
+    syntaxes.complete(handler)
     scanner = _Scanner(handler)
     scanner.readKickstartFromString(text)
     findings = [*scanner.findings, *_inclusions(text)]
