@@ -45,11 +45,19 @@ def check(handler: Any, text: str, machine: TargetMachine | None = None) -> list
     checked that everything fits its disks and firmware.
     """
     syntaxes.complete(handler)
-    scanner = _Scanner(handler)
-    scanner.readKickstartFromString(text)
-    findings = [*scanner.findings, *_inclusions(text)]
+    findings = [*by_tables(handler, text)]
     findings += [Unsupported(*problem) for problem in values.problems(handler, text, machine)]
     return sorted(set(findings), key=lambda finding: (finding.line, finding.message))
+
+
+def by_tables(handler: Any, text: str) -> Iterator[Unsupported]:
+    """What the tables say about the commands, sections and options of ``text``, whatever their
+    values.
+    """
+    scanner = _Scanner(handler)
+    scanner.readKickstartFromString(text)
+    yield from scanner.findings
+    yield from _inclusions(text)
 
 
 def _inclusions(text: str) -> Iterator[Unsupported]:
