@@ -7,9 +7,9 @@ import pytest
 from imagebuild.kickstrap.agent import kickstart, plan, sources
 from imagebuild.kickstrap.agent.disks import FileSystem, Partition
 from imagebuild.kickstrap.agent.errors import InstallError
+from imagebuild.kickstrap.agent.interfaces import Interface
 from imagebuild.kickstrap.agent.plan import (
     Bootloader,
-    Interface,
     Keyboard,
     Liveimg,
     Packages,

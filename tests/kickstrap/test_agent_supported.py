@@ -192,8 +192,16 @@ def test_inclusions_are_errors_anywhere(line: str, where: str) -> None:
         ("clearpart", "clearpart --initlabel", "clearpart --all is missing: kickstrap uses whole disks"),
         ("clearpart", "clearpart --all --disklabel=dasd", "clearpart: --disklabel=dasd is not supported by kickstrap"),
         ("bootloader", "bootloader --location=boot", "bootloader: --location=boot is not supported by kickstrap"),
-        ("network --host", "network --bootproto=dhcp", "network: --device is missing"),
-        ("network --host", "network --device=link", "network: --device=link is not supported by kickstrap"),
+        ("network --host", "network --bondslaves=eth1,eth2",
+            "network: --device is missing: the name of the bond or bridge"),
+        ("network --host", "network --device=00:11:22:33:44:55",
+            "network: --device=00:11:22:33:44:55 is not supported by kickstrap"),
+        ("network --host", "network --device=eth1 --vlanid=4095", "network: --vlanid=4095 is not from 1 to 4094"),
+        ("network --host", "network --device=eth1 --mtu=9", "network: --mtu=9 is not from 68 to 65536"),
+        ("network --host", "network --device=eth1 --ipv6=2001:db8::7",
+            "network: --ipv6=2001:db8::7 is not an IPv6 address with its prefix"),
+        ("network --host", "network --device=bond0 --bondslaves=eth1 --bondopts='mode=1 x'",
+            "network: mode=1 x is not an option of a bond or bridge"),
         (
             "network --host",
             "network --device=eth1 --bootproto=query",
@@ -380,7 +388,7 @@ def test_a_fifth_partition_is_one_too_many() -> None:
 
 
 def test_all_findings_are_reported_together_in_the_order_of_lines() -> None:
-    lines = [finding.line for finding in check(BLANK, "cdrom\nlogging --host=a\nnetwork --mtu=9\n")]
+    lines = [finding.line for finding in check(BLANK, "cdrom\nlogging --host=a\nnetwork --essid=9\n")]
     assert lines == sorted(lines)
     assert set(lines) >= {1, 2, 3}
 

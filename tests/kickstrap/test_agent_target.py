@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from imagebuild.kickstrap.agent import accounts, bootloader, efi, network, system
+from imagebuild.kickstrap.agent import accounts, bootloader, efi, ifupdown, network, networkd, networkmanager, system
 from imagebuild.kickstrap.agent.command import CommandRunner
 from imagebuild.kickstrap.agent.disks import FileSystem
 from imagebuild.kickstrap.agent.errors import InstallError
 from imagebuild.kickstrap.agent.filesystems import Mounted
 from imagebuild.kickstrap.agent.firmware import BootLoaders
+from imagebuild.kickstrap.agent.interfaces import Interface
 from imagebuild.kickstrap.agent.plan import (
     Bootloader,
-    Interface,
     Keyboard,
     Password,
     PlannedUser,
@@ -160,11 +160,11 @@ def test_variables_are_set_in_place() -> None:
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        ("interfaces", network.ifupdown([Interface("eth0"), STATIC])),
-        ("dhcp.network", network.networkd(Interface("eth0"))),
-        ("static.network", network.networkd(STATIC)),
-        ("dhcp.nmconnection", network.keyfile(Interface("eth0"))),
-        ("static.nmconnection", network.keyfile(STATIC)),
+        ("interfaces", ifupdown.interfaces_file([Interface("eth0"), STATIC])),
+        ("dhcp.network", networkd.network(Interface("eth0"))),
+        ("static.network", networkd.network(STATIC)),
+        ("dhcp.nmconnection", networkmanager.keyfile(Interface("eth0"))),
+        ("static.nmconnection", networkmanager.keyfile(STATIC)),
     ],
 )
 def test_network_files(name: str, text: str, golden: Callable[[Path, str], None]) -> None:

@@ -6,21 +6,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from . import disks, sources
+from . import disks, interfaces, sources
 
 if TYPE_CHECKING:
     from .disks import Storage
-
-
-class Interface(NamedTuple):
-    """A network interface; ``address`` is empty for DHCP."""
-
-    device: str
-    address: str = ""
-    netmask: str = ""
-    gateway: str = ""
-    nameservers: tuple[str, ...] = ()
-    onboot: bool = True
 
 
 class Keyboard(NamedTuple):
@@ -97,7 +86,7 @@ class InstallPlan(NamedTuple):
     payload: Liveimg | Packages
     bootloader: Bootloader
     hostname: str
-    interfaces: tuple[Interface, ...]
+    interfaces: tuple[interfaces.Interface, ...]
     languages: tuple[str, ...]
     keyboard: Keyboard
     timezone: str
@@ -131,7 +120,7 @@ def make(handler: Any) -> InstallPlan:
             install=not (handler.bootloader.seen and handler.bootloader.location == "none"),
         ),
         hostname=next((net.hostname for net in reversed(handler.network.network) if net.hostname), ""),
-        interfaces=tuple(_interface(net) for net in handler.network.network if net.device),
+        interfaces=interfaces.make(handler.network.network),
         languages=tuple(dict.fromkeys(name for name in languages if name)),
         keyboard=_keyboard(handler.keyboard),
         timezone=handler.timezone.timezone or "",
@@ -159,22 +148,6 @@ def _payload(handler: Any) -> Liveimg | Packages:
         core=not handler.packages.nocore,
         weak_dependencies=not handler.packages.excludeWeakdeps,
     )
-
-
-def _interface(net: Any) -> Interface:
-    static = net.bootProto == "static"
-    return Interface(
-        device=net.device,
-        address=net.ip if static else "",
-        netmask=net.netmask if static else "",
-        gateway=(net.gateway or "") if static else "",
-        nameservers=_words(net.nameserver),
-        onboot=net.onboot is not False,
-    )
-
-
-def _words(value: str | None) -> tuple[str, ...]:
-    return tuple(word.strip() for word in (value or "").split(",") if word.strip())
 
 
 def _keyboard(command: Any) -> Keyboard:

@@ -13,7 +13,6 @@ _VM = "the installer's VM needs no drivers"
 _OFF = "the VM is switched off in any case"
 _APT = "apt verifies signatures, not connections: use a mirror that this host can reach without it"
 _RPM = "it names RPM repositories, and Debian's packages come from a Debian mirror"
-_WIRELESS = "a virtual machine has no wireless network"
 
 _DISPLAY = done("--non-interactive")
 _END = done(noted={"--eject --kexec": _OFF})
@@ -71,15 +70,18 @@ COMMANDS = {
     "module": noted("a Debian suite has one version of each package"),
     "monitor": noted("the installer has no screen"),
     "network": done(
-        "--device --bootproto --ip --netmask --gateway --nameserver --hostname --onboot --activate --no-activate",
+        "--device --bootproto --ip --netmask --gateway --nameserver --hostname --onboot --activate --no-activate"
+        " --noipv4 --noipv6 --ipv6 --ipv6gateway --mtu --nodefroute --ipv4-dns-search --ipv6-dns-search"
+        " --bondslaves --bondopts --bridgeslaves --bridgeopts --vlanid --interfacename",
+        noted={
+            "--bindto": "interfaces are matched by name, so that every clone can use the same files",
+            "--notksdevice": _ANACONDA,
+            "--nodns --ipv4-ignore-auto-dns --ipv6-ignore-auto-dns --dhcpclass": "it is the guest's DHCP client's",
+            "--ethtool": "a virtual card has no such settings",
+        },
         refused={
-            "--essid --wepkey --wpakey": _WIRELESS,
-            "--teamslaves --teamconfig": "the team driver is deprecated: use --bondslaves",
-            "--mtu --noipv4 --noipv6 --ipv6 --ipv6gateway --bondslaves --bondopts --bridgeslaves --bridgeopts"
-            " --vlanid --interfacename --nodefroute --nodns --dhcpclass --ethtool --bindto --notksdevice"
-            " --ipv4-dns-search --ipv6-dns-search --ipv4-ignore-auto-dns --ipv6-ignore-auto-dns": (
-                "write the configuration in a %post script"
-            ),
+            "--essid --wepkey --wpakey": "a virtual machine has no wireless network",
+            "--teamslaves --teamconfig": "the team driver is deprecated: use --bondslaves and --bondopts",
         },
     ),
     "nfs": refused(_TREE),

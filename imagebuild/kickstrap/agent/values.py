@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from typing import TYPE_CHECKING, Any
 
-from . import efi, rules, sources
+from . import efi, network_values, rules, sources
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,8 +17,6 @@ Problem = tuple[int, str, str | None]
 
 _PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+")
 _ACCOUNT = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
-_DEVICE = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,14}")
-_HOSTNAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*")
 
 
 def problems(handler: Any, text: str, machine: TargetMachine | None) -> Iterator[Problem]:
@@ -29,7 +26,7 @@ def problems(handler: Any, text: str, machine: TargetMachine | None) -> Iterator
     """
     yield from rules.problems(handler, machine)
     yield from _bootloader(handler.bootloader)
-    yield from _network(handler.network.network)
+    yield from network_values.problems(handler.network.network)
     yield from _payload(handler)
     yield from _packages(handler.packages, text)
     yield from _needed_packages(handler, machine)
@@ -46,49 +43,6 @@ def _bootloader(bootloader: Any) -> Iterator[Problem]:
         )
     if bootloader.timeout is not None and bootloader.timeout < 0:
         yield bootloader.lineno, "bootloader: --timeout is negative", None
-
-
-def _network(networks: list[Any]) -> Iterator[Problem]:
-    for net in networks:
-        for message, hint in _interface(net):
-            yield net.lineno, f"network: {message}", hint
-
-
-def _interface(net: Any) -> Iterator[tuple[str, str | None]]:
-    if net.hostname and not _HOSTNAME.fullmatch(net.hostname):
-        yield f"{net.hostname!r} is not a host name", None
-    if not net.device:
-        if net.ip or net.gateway or net.nameserver or not net.hostname:
-            yield "--device is missing", "name the interface as the guest will see it, for example eth0"
-        return
-    if not _DEVICE.fullmatch(net.device) or net.device in {"link", "bootif", "ibft"}:
-        yield f"--device={net.device} is not supported by kickstrap", "name the interface, for example eth0"
-    if net.bootProto not in {"dhcp", "static"}:
-        yield f"--bootproto={net.bootProto} is not supported by kickstrap", "use dhcp or static"
-    if net.bootProto == "static" and not (net.ip and net.netmask):
-        yield "--bootproto=static needs --ip and --netmask", None
-    if net.netmask and not _is_netmask(net.netmask):
-        yield f"--netmask={net.netmask} is not an IPv4 netmask", None
-    for address in [net.ip, net.gateway]:
-        if address and not _is_address(address, 4):
-            yield f"{address} is not an IPv4 address", None
-    for address in (net.nameserver or "").split(","):
-        if address.strip() and not _is_address(address.strip()):
-            yield f"{address} is not an IP address", None
-
-
-def _is_address(text: str, version: int | None = None) -> bool:
-    try:
-        return version in {None, ipaddress.ip_address(text).version}
-    except ValueError:
-        return False
-
-
-def _is_netmask(text: str) -> bool:
-    try:
-        return _is_address(text, 4) and bool(ipaddress.IPv4Network(f"0.0.0.0/{text}"))
-    except ValueError:
-        return False
 
 
 def _payload(handler: Any) -> Iterator[Problem]:
