@@ -15,9 +15,9 @@ from imagebuild.kickstrap.agent.plan import (
     Packages,
     Password,
     PlannedUser,
-    ServiceChanges,
     UserGroup,
 )
+from imagebuild.kickstrap.agent.services import ServiceChanges
 from imagebuild.kickstrap.agent.sources import AptSource
 from tests.kickstrap.test_agent_supported import GOOD
 
@@ -63,7 +63,7 @@ def test_a_full_kickstart() -> None:
     assert got.groups == (UserGroup("staff2", 2000),)
     assert got.ssh_keys == (("root", "ssh-ed25519 AAAA ops@example"),)
     assert got.services == ServiceChanges(("ssh",), ("cron",))
-    assert got.firewall is False
+    assert got.firewall.enabled is False
     assert got.selinux == "disabled"
     assert [script.chroot for script in got.post] == [False]
     assert got.pre[0].log == "/tmp/pre.log"
@@ -75,7 +75,7 @@ def test_what_is_not_specified_is_left_alone() -> None:
     got = made(SMALL)
     assert got.payload == Liveimg("/run/kickstrap/payload")
     assert got.root is None
-    assert got.firewall is None
+    assert got.firewall.enabled is None
     assert got.selinux == ""
     assert (got.hostname, got.timezone, got.languages, got.keyboard) == ("", "", (), Keyboard())
     assert got.bootloader == Bootloader("", None, True)

@@ -21,8 +21,8 @@ from imagebuild.kickstrap.agent.plan import (
     Keyboard,
     Password,
     PlannedUser,
-    ServiceChanges,
 )
+from imagebuild.kickstrap.agent.services import ServiceChanges
 from imagebuild.kickstrap.agent.target import Target, set_variables
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -132,16 +132,6 @@ def test_selinux(target: Target, logged: list[str]) -> None:
     target.write("/etc/selinux/config", "# how\nSELINUX=permissive\nSELINUXTYPE=default\n")
     system.set_selinux(target, "disabled")
     assert target.read("/etc/selinux/config") == "# how\nSELINUX=disabled\nSELINUXTYPE=default\n"
-
-
-def test_firewall_is_translated_to_services(target: Target) -> None:
-    assert system.with_firewall(target, ServiceChanges(), firewall=False) == ServiceChanges()
-    with pytest.raises(InstallError, match="firewall --enabled needs a firewall"):
-        system.with_firewall(target, ServiceChanges(), firewall=True)
-    target.write("/usr/lib/systemd/system/nftables.service", "")
-    target.write("/usr/lib/systemd/system/ufw.service", "")
-    assert system.with_firewall(target, ServiceChanges(), firewall=False) == ServiceChanges((), ("ufw", "nftables"))
-    assert system.with_firewall(target, ServiceChanges(("ssh",)), firewall=True) == ServiceChanges(("ssh", "ufw"))
 
 
 def test_missing_services(target: Target, logged: list[str]) -> None:

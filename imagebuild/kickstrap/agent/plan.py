@@ -6,10 +6,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from . import disks, interfaces, sources
+from . import disks, firewall, interfaces, sources
+from .services import ServiceChanges
 
 if TYPE_CHECKING:
     from .disks import Storage
+    from .firewall import Firewall
 
 
 class Keyboard(NamedTuple):
@@ -76,11 +78,6 @@ class Packages(NamedTuple):
     weak_dependencies: bool = True
 
 
-class ServiceChanges(NamedTuple):
-    enabled: tuple[str, ...] = ()
-    disabled: tuple[str, ...] = ()
-
-
 class InstallPlan(NamedTuple):
     storage: Storage
     payload: Liveimg | Packages
@@ -96,7 +93,7 @@ class InstallPlan(NamedTuple):
     groups: tuple[UserGroup, ...]
     ssh_keys: tuple[tuple[str, str], ...]
     services: ServiceChanges
-    firewall: bool | None
+    firewall: Firewall
     selinux: str
     pre: tuple[Script, ...]
     post: tuple[Script, ...]
@@ -130,7 +127,7 @@ def make(handler: Any) -> InstallPlan:
         groups=tuple(UserGroup(group.name, group.gid) for group in handler.group.groupList),
         ssh_keys=tuple((key.username, key.key.strip()) for key in handler.sshkey.sshUserList),
         services=ServiceChanges(tuple(handler.services.enabled), tuple(handler.services.disabled)),
-        firewall=handler.firewall.enabled if handler.firewall.seen else None,
+        firewall=firewall.make(handler.firewall),
         selinux=_SELINUX.get(handler.selinux.selinux, "") if handler.selinux.seen else "",
         pre=tuple(_script(script) for script in handler.scripts if script.type == _PRE),
         post=tuple(_script(script) for script in handler.scripts if script.type == _POST),

@@ -43,12 +43,8 @@ COMMANDS = {
     "driverdisk": noted(_VM),
     "eula": done("--agreed --agree --accepted --accept"),
     "firewall": done(
-        "--enable --enabled --disable --disabled",
-        refused={
-            "--service --remove-service --port --trust --ssh --http --ftp --smtp --telnet --use-system-defaults": (
-                "write the rules in a %post script"
-            )
-        },
+        "--enable --enabled --disable --disabled --service --remove-service --port --trust --ssh --http --ftp --smtp"
+        " --telnet --use-system-defaults"
     ),
     "firstboot": done(
         "--disable --disabled", noted={"--enable --enabled --reconfig": "Debian asks nothing at the first boot"}

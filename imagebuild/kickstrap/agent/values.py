@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from . import efi, network_values, rules, sources
+from . import efi, firewall, network_values, rules, sources
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,6 +27,7 @@ def problems(handler: Any, text: str, machine: TargetMachine | None) -> Iterator
     yield from rules.problems(handler, machine)
     yield from _bootloader(handler.bootloader)
     yield from network_values.problems(handler.network.network)
+    yield from firewall.problems(handler.firewall)
     yield from _payload(handler)
     yield from _packages(handler.packages, text)
     yield from _needed_packages(handler, machine)
