@@ -20,6 +20,7 @@ from imagebuild.kickstart.check import ParsedKickstart, Supported
 from imagebuild.kickstart.render import LiveimgPayload, PackagesPayload, Payload
 from imagebuild.kickstrap import base_root, index, release_date, runtime
 from imagebuild.kickstrap import payload as archives
+from imagebuild.kickstrap.agent import package_files, package_names
 from imagebuild.kickstrap.agent import supported as agent
 from imagebuild.kickstrap.agent.machine import TargetMachine
 from imagebuild.kickstrap.known_packages import MirrorPackages, cached_mirror
@@ -289,12 +290,15 @@ def _preparation(
     suite, components = str(recipe.os.codename), recipe.installer.components
     runtime_spec = RuntimeSpec(suite=suite, mirror=mirror)
     base, tree = _runtime_steps(runtime_spec, tools)
+    chosen = package_names.choose(kickstart.handler.packages)
     spec = PayloadSpec(
         suite=suite,
         mirror=mirror,
         components=components,
-        packages=kickstart.packages,
-        excluded=kickstart.excluded,
+        packages=chosen.packages,
+        excluded=chosen.excluded,
+        optional=chosen.optional,
+        left_out=package_files.patterns(kickstart.handler.packages),
         core=kickstart.core,
         weak_dependencies=kickstart.weak_dependencies,
     )
@@ -332,6 +336,8 @@ def _payload_inputs(spec: PayloadSpec, tools: Tools) -> dict[str, str]:
         "excluded packages": " ".join(sorted(spec.excluded)),
         "standard system": str(spec.core),
         "weak dependencies": str(spec.weak_dependencies),
+        **({"missing packages": "left out"} if spec.optional else {}),
+        **({"files": " ".join(spec.left_out)} if spec.left_out else {}),
         "code": fingerprint.code(*PAYLOAD_CODE),
         "mmdebstrap": tools.mmdebstrap,
     }

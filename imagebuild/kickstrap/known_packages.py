@@ -21,6 +21,7 @@ from imagebuild import fetch, fingerprint
 from imagebuild.errors import HostError, ImageBuildError
 from imagebuild.host import probe_cache
 from imagebuild.kickstrap import index
+from imagebuild.kickstrap.agent import package_names
 from imagebuild.kickstrap.mirror import Mirror, host_mirror, mirror_depends_on
 from imagebuild.step import PackageVerdict
 from imagebuild.store.store import Store
@@ -57,7 +58,9 @@ class MirrorPackages:
         if store is None:
             return PackageVerdict({}, "the store cannot be used")
         states = _States(store, fingerprint.of(asdict(self)))
-        left = set(names) - states.found()
+        # what Debian has another name for, a test looks up
+        left = {name for name in names if package_names.counterpart(name) == package_names.Counterpart((name,))}
+        left -= states.found()
         if not left:
             return PackageVerdict({})
         known, age = states.names()

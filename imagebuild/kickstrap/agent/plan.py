@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from . import disks, firewall, interfaces, sources
+from . import disks, firewall, interfaces, package_files, package_names, sources
 from .services import ServiceChanges
 
 if TYPE_CHECKING:
@@ -76,6 +76,7 @@ class Packages(NamedTuple):
     excluded: tuple[str, ...] = ()
     core: bool = True
     weak_dependencies: bool = True
+    left_out: tuple[str, ...] = ()
 
 
 class InstallPlan(NamedTuple):
@@ -137,13 +138,15 @@ def make(handler: Any) -> InstallPlan:
 def _payload(handler: Any) -> Liveimg | Packages:
     if handler.liveimg.seen:
         return Liveimg(handler.liveimg.url.removeprefix("file://"), (handler.liveimg.checksum or "").lower())
+    chosen = package_names.choose(handler.packages)
     lines = [handler.url.url, *(repo.baseurl for repo in handler.repo.repoList)]
     return Packages(
         sources=tuple(sources.parse(line) for line in lines),
-        packages=tuple(handler.packages.packageList),
-        excluded=tuple(handler.packages.excludedList),
+        packages=chosen.packages,
+        excluded=chosen.excluded,
         core=not handler.packages.nocore,
         weak_dependencies=not handler.packages.excludeWeakdeps,
+        left_out=package_files.patterns(handler.packages),
     )
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from pykickstart.parser import KickstartParser
 from pykickstart.sections import Section
 
-from . import storage_commands, syntaxes, system_commands, values
+from . import package_names, storage_commands, syntaxes, system_commands, values
 from .treatment import DONE, NOTED, CommandOutcome, Treatment
 
 if TYPE_CHECKING:
@@ -46,7 +46,8 @@ def check(handler: Any, text: str, machine: TargetMachine | None = None) -> list
     """
     syntaxes.complete(handler)
     findings = [*by_tables(handler, text)]
-    findings += [Unsupported(*problem) for problem in values.problems(handler, text, machine)]
+    findings += [Unsupported(*problem) for problem in values.problems(handler, machine)]
+    findings += [Unsupported(*problem) for problem in package_names.problems(handler.packages, text)]
     return sorted(set(findings), key=lambda finding: (finding.line, finding.message))
 
 

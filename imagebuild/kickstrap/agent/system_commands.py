@@ -140,16 +140,12 @@ SECTIONS = {
     "%ksappend": _INCLUSION,
     "%onerror": _ONLY,
     "%packages": done(
-        "--nocore --exclude-weakdeps --excludeWeakdeps",
+        "--nocore --exclude-weakdeps --excludeWeakdeps --ignoremissing --excludedocs --inst-langs --instLangs",
         noted={
             "--nobase --default": "Debian has no package groups",
             "--multilib": "a package of another architecture is named as such: libc6:i386",
             "--retries --timeout": "the build repeats downloads itself",
             "--ignorebroken": "apt never installs packages that conflict",
-        },
-        refused={
-            "--ignoremissing": "name only packages that Debian has",
-            "--excludedocs --inst-langs --instLangs": "remove the files in an operation of the recipe",
         },
     ),
     "%post": done(f"{_SCRIPT} --nochroot"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from . import efi, firewall, network_values, rules, sources
+from . import efi, firewall, network_values, package_names, rules, sources
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,21 +15,16 @@ if TYPE_CHECKING:
 Problem = tuple[int, str, str | None]
 """Line, message, hint."""
 
-_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+")
 _ACCOUNT = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 
 
-def problems(handler: Any, text: str, machine: TargetMachine | None) -> Iterator[Problem]:
-    """Every value that kickstrap does not support, and everything required that is missing.
-
-    ``text`` is the kickstart itself: pykickstart does not store the line numbers of %packages.
-    """
+def problems(handler: Any, machine: TargetMachine | None) -> Iterator[Problem]:
+    """Every value that kickstrap does not support, and everything required that is missing."""
     yield from rules.problems(handler, machine)
     yield from _bootloader(handler.bootloader)
     yield from network_values.problems(handler.network.network)
     yield from firewall.problems(handler.firewall)
     yield from _payload(handler)
-    yield from _packages(handler.packages, text)
     yield from _needed_packages(handler, machine)
     yield from _accounts(handler)
     yield from _locale(handler)
@@ -66,27 +61,11 @@ def _payload(handler: Any) -> Iterator[Problem]:
             yield command.lineno, f"{name}: {error}", 'write it as "http://mirror.example/debian trixie main"'
 
 
-def _packages(packages: Any, text: str) -> Iterator[Problem]:
-    lines = [line.partition("#")[0].strip() for line in text.splitlines()]
-
-    def line_of(name: str) -> int:
-        return next((i for i, line in enumerate(lines, 1) if line in {name, f"-{name}"}), 1)
-
-    groups = [f"@{group.name}" for group in [*packages.groupList, *packages.excludedGroupList]]
-    if packages.environment:
-        groups.append(f"@^{packages.environment}")
-    for name in groups:
-        yield line_of(name), f"%packages: {name}: Debian has no package groups", "name a package instead"
-    for name in [*packages.packageList, *packages.excludedList]:
-        if not _PACKAGE.fullmatch(name):
-            yield line_of(name), f"%packages: {name!r} is not a Debian package name", None
-
-
 def _needed_packages(handler: Any, machine: TargetMachine | None) -> Iterator[Problem]:
     """Packages that storage and firmware need in the guest, if the kickstart lists its packages."""
     if not handler.packages.seen:
         return
-    named = set(handler.packages.packageList)
+    named = set(package_names.choose(handler.packages).packages)
     for line, command, packages in [*_storage_packages(handler), *_efi_packages(handler, machine)]:
         if not named & set(packages):
             yield line, f"{command} needs the package {packages[0]} in the guest", f"add {packages[0]} to %packages"
