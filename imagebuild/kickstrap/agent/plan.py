@@ -6,12 +6,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from . import disks, firewall, interfaces, package_files, package_names, sources
-from .services import ServiceChanges
+from . import disks, firewall, interfaces, ntp, package_files, package_names, sources
+from .services import ServiceChanges, named_services
 
 if TYPE_CHECKING:
     from .disks import Storage
     from .firewall import Firewall
+    from .ntp import TimeSources
 
 
 class Keyboard(NamedTuple):
@@ -21,7 +22,7 @@ class Keyboard(NamedTuple):
 
 
 class Password(NamedTuple):
-    """How an account logs in: ``text`` is a crypt(5) hash if ``crypted``."""
+    """How an account logs in: ``text`` is a crypt(5) hash if ``crypted``, for GRUB one of PBKDF2."""
 
     text: str = ""
     crypted: bool = False
@@ -48,6 +49,7 @@ class Bootloader(NamedTuple):
     append: str = ""
     timeout: int | None = None
     install: bool = True
+    password: Password = Password()
 
 
 class Script(NamedTuple):
@@ -95,14 +97,17 @@ class InstallPlan(NamedTuple):
     ssh_keys: tuple[tuple[str, str], ...]
     services: ServiceChanges
     firewall: Firewall
+    times: TimeSources
     selinux: str
+    root_ssh: bool
     pre: tuple[Script, ...]
+    pre_install: tuple[Script, ...]
     post: tuple[Script, ...]
 
 
 _SELINUX = {0: "disabled", 1: "enforcing", 2: "permissive"}
 """pykickstart.constants.SELINUX_*"""
-_PRE, _POST = 0, 1
+_PRE, _POST, _PRE_INSTALL = 0, 1, 3
 """pykickstart.constants.KS_SCRIPT_*"""
 
 
@@ -115,7 +120,8 @@ def make(handler: Any) -> InstallPlan:
         bootloader=Bootloader(
             append=(handler.bootloader.appendLine or "").strip(),
             timeout=handler.bootloader.timeout,
-            install=not (handler.bootloader.seen and handler.bootloader.location == "none"),
+            install=disks.boots(handler.bootloader),
+            password=Password(handler.bootloader.password or "", bool(handler.bootloader.isCrypted)),
         ),
         hostname=next((net.hostname for net in reversed(handler.network.network) if net.hostname), ""),
         interfaces=interfaces.make(handler.network.network),
@@ -127,10 +133,13 @@ def make(handler: Any) -> InstallPlan:
         users=tuple(_user(user) for user in handler.user.userList),
         groups=tuple(UserGroup(group.name, group.gid) for group in handler.group.groupList),
         ssh_keys=tuple((key.username, key.key.strip()) for key in handler.sshkey.sshUserList),
-        services=ServiceChanges(tuple(handler.services.enabled), tuple(handler.services.disabled)),
+        services=named_services(handler.services),
         firewall=firewall.make(handler.firewall),
+        times=ntp.make(handler),
         selinux=_SELINUX.get(handler.selinux.selinux, "") if handler.selinux.seen else "",
+        root_ssh=bool(handler.rootpw.seen and handler.rootpw.allow_ssh),
         pre=tuple(_script(script) for script in handler.scripts if script.type == _PRE),
+        pre_install=tuple(_script(script) for script in handler.scripts if script.type == _PRE_INSTALL),
         post=tuple(_script(script) for script in handler.scripts if script.type == _POST),
     )
 
@@ -139,7 +148,7 @@ def _payload(handler: Any) -> Liveimg | Packages:
     if handler.liveimg.seen:
         return Liveimg(handler.liveimg.url.removeprefix("file://"), (handler.liveimg.checksum or "").lower())
     chosen = package_names.choose(handler.packages)
-    lines = [handler.url.url, *(repo.baseurl for repo in handler.repo.repoList)]
+    lines = [handler.url.url, *(repo.baseurl for repo in handler.repo.repoList if sources.is_debian(repo.baseurl))]
     return Packages(
         sources=tuple(sources.parse(line) for line in lines),
         packages=chosen.packages,

@@ -24,7 +24,7 @@ COMMANDS = {
     "autostep": noted("nothing is asked"),
     "bootc": refused(_TREE),
     "bootloader": done(
-        "--append --timeout --location --boot-drive",
+        "--append --timeout --location --boot-drive --disabled --password --iscrypted",
         noted={
             "--leavebootorder --nombr": "kickstrap changes no boot order of a firmware",
             "--lba32 --upgrade --default": "it is for boot loaders before GRUB 2",
@@ -32,11 +32,10 @@ COMMANDS = {
         },
         refused={
             "--extlinux --sdboot": "kickstrap installs GRUB: remove it",
-            "--disabled": "write --location=none",
-            "--password --iscrypted --md5pass": "write the password to /etc/grub.d in a %post script",
+            "--md5pass": "it is for GRUB 1: write --iscrypted --password= with a hash of grub-mkpasswd-pbkdf2",
         },
     ),
-    "cdrom": refused(_TREE),
+    "cdrom": noted(_SOURCE),
     "cmdline": _DISPLAY,
     "device": noted(_VM),
     "deviceprobe": noted(_VM),
@@ -52,8 +51,8 @@ COMMANDS = {
     "graphical": _DISPLAY,
     "group": done("--name --gid"),
     "halt": _END,
-    "harddrive": refused(_TREE),
-    "hmc": refused(_TREE),
+    "harddrive": noted(_SOURCE),
+    "hmc": noted(_SOURCE),
     "install": done(refused={"--root-device": "kickstrap installs on new disks"}),
     "interactive": noted("nothing is asked"),
     "key": noted("Debian has no installation numbers"),
@@ -62,7 +61,7 @@ COMMANDS = {
     "liveimg": done("--url --checksum", refused={"--proxy --noverifyssl": "the archive is a local file: remove it"}),
     "logging": noted("the log goes to this host, into the build's folder"),
     "mediacheck": noted("the build verifies what it installs"),
-    "method": refused(_TREE),
+    "method": noted(_SOURCE),
     "module": noted("a Debian suite has one version of each package"),
     "monitor": noted("the installer has no screen"),
     "network": done(
@@ -80,7 +79,7 @@ COMMANDS = {
             "--teamslaves --teamconfig": "the team driver is deprecated: use --bondslaves and --bondopts",
         },
     ),
-    "nfs": refused(_TREE),
+    "nfs": noted(_SOURCE),
     "ostreecontainer": refused(_TREE),
     "ostreesetup": refused(_TREE),
     "poweroff": _END,
@@ -101,7 +100,7 @@ COMMANDS = {
     ),
     "rescue": refused("kickstrap installs on new disks"),
     "rhsm": noted("Debian needs no subscription"),
-    "rootpw": done("--iscrypted --plaintext --lock", refused={"--allow-ssh": "write PermitRootLogin in %post"}),
+    "rootpw": done("--iscrypted --plaintext --lock --allow-ssh"),
     "selinux": done("--disabled --enforcing --permissive"),
     "services": done("--enabled --disabled"),
     "shutdown": _END,
@@ -110,10 +109,8 @@ COMMANDS = {
     "sshpw": noted(_NOBODY),
     "syspurpose": noted("Debian needs no subscription"),
     "text": _DISPLAY,
-    "timesource": refused("install chrony, and write its configuration in %post"),
-    "timezone": done(
-        "--utc --isUtc", refused={"--ntpservers --nontp": "install chrony, and write its configuration in %post"}
-    ),
+    "timesource": done("--ntp-server --ntp-pool --ntp-disable --nts"),
+    "timezone": done("--utc --isUtc --ntpservers --nontp"),
     "unsupported_hardware": noted(_ANACONDA),
     "updates": noted(_ANACONDA),
     "upgrade": refused("kickstrap installs on new disks"),
@@ -130,7 +127,7 @@ COMMANDS = {
 
 _SCRIPT = "--interpreter --erroronfail --log --logfile"
 _INCLUSION = refused("put the text into the kickstart template itself")
-_ONLY = refused("only %pre and %post scripts are run")
+_LOGS = "after a failure the logs are in the store"
 
 SECTIONS = {
     "%addon": noted("add-ons are programs of Anaconda: what they would configure is not configured"),
@@ -138,7 +135,7 @@ SECTIONS = {
     "%certificate": refused("write the certificate in a %post script"),
     "%include": _INCLUSION,
     "%ksappend": _INCLUSION,
-    "%onerror": _ONLY,
+    "%onerror": noted(_LOGS),
     "%packages": done(
         "--nocore --exclude-weakdeps --excludeWeakdeps --ignoremissing --excludedocs --inst-langs --instLangs",
         noted={
@@ -150,6 +147,6 @@ SECTIONS = {
     ),
     "%post": done(f"{_SCRIPT} --nochroot"),
     "%pre": done(_SCRIPT),
-    "%pre-install": _ONLY,
-    "%traceback": _ONLY,
+    "%pre-install": done(_SCRIPT),
+    "%traceback": noted(_LOGS),
 }

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from . import efi, firewall, network_values, package_names, rules, sources
+from . import efi, firewall, grub_password, network_values, ntp, package_names, rules, sources
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from .machine import TargetMachine
 
-Problem = tuple[int, str, str | None]
-"""Line, message, hint."""
+Problem = tuple[int, str, str | None] | tuple[int, str, str | None, Literal["error", "warning"]]
+"""Line, message, hint, and the severity if it is no error."""
 
 _ACCOUNT = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 
@@ -24,8 +24,10 @@ def problems(handler: Any, machine: TargetMachine | None) -> Iterator[Problem]:
     yield from _bootloader(handler.bootloader)
     yield from network_values.problems(handler.network.network)
     yield from firewall.problems(handler.firewall)
+    yield from ntp.problems(handler)
     yield from _payload(handler)
     yield from _needed_packages(handler, machine)
+    yield from _useless(handler)
     yield from _accounts(handler)
     yield from _locale(handler)
 
@@ -39,26 +41,31 @@ def _bootloader(bootloader: Any) -> Iterator[Problem]:
         )
     if bootloader.timeout is not None and bootloader.timeout < 0:
         yield bootloader.lineno, "bootloader: --timeout is negative", None
+    if bootloader.isCrypted and bootloader.password and not grub_password.HASH.fullmatch(bootloader.password):
+        hint = "make one with grub-mkpasswd-pbkdf2; it begins with grub.pbkdf2.sha512"
+        yield bootloader.lineno, "bootloader: --password is not a hash that GRUB 2 reads", hint
 
 
 def _payload(handler: Any) -> Iterator[Problem]:
     liveimg, url, repos = handler.liveimg, handler.url, handler.repo.repoList
-    if liveimg.seen and (url.seen or repos):
-        line = url.lineno if url.seen else repos[0].lineno
-        yield line, "liveimg and url or repo exclude each other", None
-    elif liveimg.seen:
+    found = [(url.lineno, "url", url.url)] * bool(url.seen) + [(repo.lineno, "repo", repo.baseurl) for repo in repos]
+    if liveimg.seen:
         if not (liveimg.url or "").startswith("file:///"):
             yield liveimg.lineno, f"liveimg: {liveimg.url} is not supported by kickstrap", "use file:///PATH"
         if liveimg.checksum and not re.fullmatch("[0-9a-fA-F]{64}", liveimg.checksum):
             yield liveimg.lineno, "liveimg: --checksum is not a SHA-256 digest", "it has 64 hexadecimal digits"
+        if line := next((line for line, _, text in found if sources.is_debian(text)), 0):
+            yield line, "liveimg and url or repo exclude each other", None
     elif not url.seen:
         yield 1, "there is nothing to install", "add liveimg, or url with %packages"
-    for command, text in [(url, url.url)] * url.seen + [(repo, repo.baseurl) for repo in repos]:
+    for line, name, text in found:
+        if (liveimg.seen or name == "repo") and not sources.is_debian(text):
+            yield line, f"{name} has no effect: {text!r} is not a package source of Debian", None, "warning"
+            continue
         try:
             sources.parse(text or "")
         except ValueError as error:
-            name = "url" if command is url else "repo"
-            yield command.lineno, f"{name}: {error}", 'write it as "http://mirror.example/debian trixie main"'
+            yield line, f"{name}: {error}", 'write it as "http://mirror.example/debian trixie main"'
 
 
 def _needed_packages(handler: Any, machine: TargetMachine | None) -> Iterator[Problem]:
@@ -69,6 +76,25 @@ def _needed_packages(handler: Any, machine: TargetMachine | None) -> Iterator[Pr
     for line, command, packages in [*_storage_packages(handler), *_efi_packages(handler, machine)]:
         if not named & set(packages):
             yield line, f"{command} needs the package {packages[0]} in the guest", f"add {packages[0]} to %packages"
+
+
+def _useless(handler: Any) -> Iterator[Problem]:
+    """What has no effect without a package that the kickstart does not list, and no error either."""
+    packages = handler.packages
+    if not packages.seen:
+        return
+    named = set(package_names.choose(packages).packages)
+    mode, selinux = handler.selinux.selinux, {"selinux-basics", "selinux-policy-default"}
+    if handler.selinux.seen and mode != _SELINUX_DISABLED and not named & selinux:
+        message = "selinux has no effect: Debian has AppArmor, and SELinux only with the package selinux-basics"
+        yield handler.selinux.lineno, message, None, "warning"
+    wanted = firewall.make(handler.firewall).enabled and packages.nocore
+    if wanted and not named & {*firewall.NAMES, "iptables-persistent"}:
+        yield handler.firewall.lineno, "firewall needs the package nftables in the guest", "add nftables to %packages"
+
+
+_SELINUX_DISABLED = 0
+"""pykickstart.constants.SELINUX_DISABLED"""
 
 
 def _storage_packages(handler: Any) -> Iterator[tuple[int, str, tuple[str, ...]]]:
