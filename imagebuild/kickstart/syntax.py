@@ -17,11 +17,11 @@ def of(recipe: Recipe) -> Syntax:
 def of_text(recipe: Recipe, text: str) -> str:
     """The syntax to parse the rendered ``text`` with.
 
-    For kickstrap the text itself may name an older one, which is read with the commands that only
-    kickstrap's own has added: ``RHEL6+F43``.
+    For Debian, whose installer reads all of them, the text itself may name an older one, which is
+    read with the commands that only the installer's own has added: ``RHEL6+F43``.
     """
     chosen = of(recipe).name
-    if recipe.installer.type != "kickstrap":
+    if recipe.os.family != "debian":
         return chosen
     if recipe.kickstart.syntax is None:
         chosen = syntax_version.own(text).version

@@ -36,8 +36,9 @@ ADDED = """\
 {{ imagebuild.success(nonce) }}
 """
 RULES = (
-    "defined-twice", "deprecated", "interactive", "shared-identity", "given-again", "http-without-checksum", "plaintext-password",
-    "post-without-erroronfail", "reboot", "several-install-sources", "several-root-file-systems", "swap",
+    "defined-twice", "deprecated", "given-again", "http-without-checksum", "interactive", "plaintext-password",
+    "post-without-erroronfail", "reboot", "several-install-sources", "several-root-file-systems", "shared-identity",
+    "swap",
 )  # fmt: skip
 """Opinions on golden images, which these files do not share."""
 
