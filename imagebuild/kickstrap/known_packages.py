@@ -58,9 +58,11 @@ class MirrorPackages:
         if store is None:
             return PackageVerdict({}, "the store cannot be used")
         states = _States(store, fingerprint.of(asdict(self)))
-        # what Debian has another name for, a test looks up
-        left = {name for name in names if package_names.counterpart(name) == package_names.Counterpart((name,))}
-        left -= states.found()
+        # the names that the table has for others are not looked up: a test does that
+        foreign = package_names.table()
+        meant = {name: package_names.counterpart(name) for name in names if name not in foreign}
+        called = {found.packages[0]: name for name, found in meant.items() if found}
+        left = set(called) - states.found()
         if not left:
             return PackageVerdict({})
         known, age = states.names()
@@ -71,7 +73,7 @@ class MirrorPackages:
         missing = sorted(name for name in left if not _all_in([name], known))
         states.add_found(left - set(missing))
         if not missing or (known and not note):
-            return PackageVerdict({name: _hint(name, known) for name in missing})
+            return PackageVerdict({called[name]: _hint(name, known) for name in missing})
         return PackageVerdict({}, _unchecked(note, missing, age if known else None))
 
     def _fetched(self, states: _States, store: Store) -> str:

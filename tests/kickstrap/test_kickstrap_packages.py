@@ -36,6 +36,7 @@ def test_names_of_the_rhel_family_become_debians() -> None:
     assert set(chosen("kernel\nvim-enhanced\nbind-utils\nopenssh-server\nchrony").packages) == {
         "linux-image-amd64", "vim", "bind9-dnsutils", "openssh-server", "chrony",
     }  # fmt: skip
+    assert chosen("perl-DBI\nperl-Net-SSLeay").packages == ("libdbi-perl", "libnet-ssleay-perl")
     assert chosen("kernel\nkernel-core\n-plymouth\n-vim-minimal").excluded == ("plymouth", "vim-tiny")
 
 

@@ -46,11 +46,13 @@ def table() -> dict[str, Counterpart]:
 
 def counterpart(name: str) -> Counterpart | None:
     """Debian's packages for ``name``: itself if it may be a Debian package; None if nothing is known
-    about it.
+    about it. Modules of Perl are named by Debian's policy: ``perl-DBI`` is ``libdbi-perl``.
     """
     if name.startswith("@"):
         name = "-".join(name.partition(":")[0].lower().split())
     found = table().get(name)
+    if found is None and name.startswith("perl-"):
+        name = f"lib{name.removeprefix('perl-').lower()}-perl"
     return Counterpart((name,)) if found is None and _NAME.fullmatch(name) else found
 
 
@@ -86,7 +88,7 @@ def problems(packages: Any, text: str) -> Iterator[tuple[int, str, str | None, L
         found = counterpart(name)
         if found is None:
             what = "has no such package group" if name.startswith("@") else "has no such package name"
-            yield at, f"%packages: {name}: Debian {what}", "name Debian's packages instead", severity
+            yield at, f"%packages: {name}: Debian {what}", _hint(name), severity
         elif not found.packages:
             yield at, f"%packages: {name} has no counterpart in Debian: {found.why}", None, "warning"
     left = [*packages.excludedList, *(f"@{group.name}" for group in packages.excludedGroupList)]
@@ -94,6 +96,13 @@ def problems(packages: Any, text: str) -> Iterator[tuple[int, str, str | None, L
         if name.startswith("@") or counterpart(name) is None:
             message = f"%packages: -{name} has no effect: it is not a Debian package"
             yield _line(lines, f"-{name}"), message, None, "warning"
+
+
+def _hint(name: str) -> str:
+    import difflib  # imported late, since the VM hardly ever needs it
+
+    near = difflib.get_close_matches(name, table(), 1, 0.8)
+    return f"did you mean {near[0]}? Or name Debian's packages" if near else "name Debian's packages instead"
 
 
 def _line(lines: list[str], name: str) -> int:
