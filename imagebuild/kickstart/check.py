@@ -110,8 +110,8 @@ def check(rendered: Rendered, *, version: str, supported: Supported | None = Non
     kickstart, found = _read(without_comments(rendered.text), version, supported)
     if wrong := [one for one in found if one.severity == "error"]:
         raise RecipeError([_problem(rendered, one) for one in wrong])
-    warned = (*kickstart.deprecated, *kickstart.repeated, *(one.said for one in found))
-    return _parsed(kickstart, tuple(rendered.problem(*said, severity="warning") for said in warned))
+    warned = (rendered.problem(*said, severity="warning") for said in (*kickstart.deprecated, *kickstart.repeated))
+    return _parsed(kickstart, (*warned, *(_problem(rendered, one) for one in found)))
 
 
 def lint(
