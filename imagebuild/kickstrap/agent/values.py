@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 Problem = tuple[int, str, str | None] | tuple[int, str, str | None, Literal["error", "warning"]]
 """Line, message, hint, and the severity if it is no error."""
 
+_SELINUX_DISABLED = 0
+"""pykickstart.constants.SELINUX_DISABLED"""
 _ACCOUNT = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 
 
@@ -27,7 +29,7 @@ def problems(handler: Any, machine: TargetMachine | None) -> Iterator[Problem]:
     yield from ntp.problems(handler)
     yield from _payload(handler)
     yield from _needed_packages(handler, machine)
-    yield from _useless(handler)
+    yield from _without_packages(handler)
     yield from _accounts(handler)
     yield from _locale(handler)
 
@@ -78,8 +80,8 @@ def _needed_packages(handler: Any, machine: TargetMachine | None) -> Iterator[Pr
             yield line, f"{command} needs the package {packages[0]} in the guest", f"add {packages[0]} to %packages"
 
 
-def _useless(handler: Any) -> Iterator[Problem]:
-    """What has no effect without a package that the kickstart does not list, and no error either."""
+def _without_packages(handler: Any) -> Iterator[Problem]:
+    """A firewall and SELinux without their packages, if the kickstart lists its packages."""
     packages = handler.packages
     if not packages.seen:
         return
@@ -91,10 +93,6 @@ def _useless(handler: Any) -> Iterator[Problem]:
     wanted = firewall.make(handler.firewall).enabled and packages.nocore
     if wanted and not named & {*firewall.NAMES, "iptables-persistent"}:
         yield handler.firewall.lineno, "firewall needs the package nftables in the guest", "add nftables to %packages"
-
-
-_SELINUX_DISABLED = 0
-"""pykickstart.constants.SELINUX_DISABLED"""
 
 
 def _storage_packages(handler: Any) -> Iterator[tuple[int, str, tuple[str, ...]]]:
