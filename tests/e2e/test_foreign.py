@@ -55,8 +55,7 @@ ASKED = {
         "nft list chain inet filter input | grep -c 'policy drop'": "1",
         "systemctl is-enabled nftables ssh": "enabled\nenabled",
         "cat /etc/systemd/timesyncd.conf.d/kickstart.conf | tail -n1": "NTP=192.0.2.123",
-        "sshd -T | grep -i permitrootlogin": "permitrootlogin yes",
-        "ls /usr/share/man /usr/share/doc/openssh-server | grep -c -v copyright": "2",
+        "ls /usr/share/doc/openssh-server": "copyright",
         "cat /root/after.log": "done",
     },
     "rhel_6": {

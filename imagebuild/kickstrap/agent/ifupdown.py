@@ -79,7 +79,8 @@ def _making(item: Interface) -> list[str]:
     later = "".join(f" {name} {value}" for name, value in item.options if value in item.ports)
     lines = [f"pre-up ip link add name $IFACE type {item.kind}{_bridge(first) if item.kind == 'bridge' else first}"]
     for port in item.ports:
-        lines += [f"pre-up ip link set dev {port} down", f"pre-up ip link set dev {port} master $IFACE up"]
+        # in three steps: one command with both would start the port first, and a bond refuses it then
+        lines += [f"pre-up ip link set dev {port} {what}" for what in ("down", "master $IFACE", "up")]
     lines += [f"pre-up ip link set dev $IFACE type {item.kind}{later}"] if later else []
     return [*lines, "post-down ip link del dev $IFACE"]
 
