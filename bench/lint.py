@@ -1,25 +1,27 @@
-"""Measure how long it takes to load, list and lint a project of many images.
+"""Measure how much processor time it takes to list, lint and plan a project of many images.
 
-    python -m bench.lint [--images N] [--workdir DIR]
+    git worktree add --detach /var/tmp/before 526c021
+    python -m bench.lint [/var/tmp/before] [--images N] [--single] [--rounds N] [--workdir DIR]
 
 The project: 10 recipe files that extend two bases each, each with a matrix of 2 × 5 × 10 images,
-1,000 in total. Each command runs in its own process, as when a user starts it.
+1,000 in total; with --single, 1,000 files of one image each. Each command runs in its own process,
+as when a user starts it; two versions run alternately. Names of packages are not looked up.
 """
 
 from __future__ import annotations
 
 import argparse
-import sys
+import os
+import shutil
+import statistics
 import tempfile
-import time
+from collections.abc import Sequence
 from pathlib import Path
 
-from imagebuild.host.process import run
-from imagebuild.recipe.load import load_all
+from bench.startup import HERE, STORES, Short, measured
 
 IMAGES = 1000
 _PER_FILE = 100
-_LIMIT = 3600.0
 
 _SYSTEM = """\
 os: {family: debian, version: "${version}", codename: trixie}
@@ -60,29 +62,64 @@ matrix:
     build: {{packages: {{append: [make, gcc]}}, kernel_arguments: {{append: [quiet]}}}}
   site: [{sites}]
 """
+_SINGLE = """\
+extends: [base/system.yaml, base/scrubbed.yaml]
+name: server{number}
+variables: {{site: site{number}, version: "13", flavour: server}}
+"""
 
 
 def main() -> None:
     """Write the project and measure."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("before", type=Path, nargs="?", help="a work tree of the version to compare with")
     parser.add_argument("--images", type=int, default=IMAGES, help="number of images; a multiple of 100")
+    parser.add_argument("--single", action="store_true", help="a file for each image, without a matrix")
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--workdir", type=Path)
     arguments = parser.parse_args()
+    trees = [tree.resolve() for tree in (arguments.before, HERE) if tree]
     with tempfile.TemporaryDirectory(prefix="bench-", dir=arguments.workdir) as name:
-        measure(Path(name), arguments.images)
+        write = write_single if arguments.single else write_project
+        measure(Path(name), write(Path(name), arguments.images), trees, arguments.rounds)
 
 
-def measure(folder: Path, images: int = IMAGES) -> None:
-    """Create a project of ``images`` images in ``folder``; print how long loading, ``list`` and ``lint`` take."""
-    recipes = write_project(folder, images)
-    begin = time.monotonic()
-    loaded = sum(len(load_all(path, search=[folder / "recipes"])) for path in recipes)
-    print(f"{loaded} images of {len(recipes)} recipes: loaded in {time.monotonic() - begin:.1f} s")
-    paths: list[str | Path] = list(recipes)
-    for command, more in (("list", []), ("lint", ["--offline", *paths])):
-        begin = time.monotonic()
-        run([sys.executable, "-m", "imagebuild", command, *more], timeout=_LIMIT, cwd=folder)
-        print(f"  imagebuild {command:<6} {time.monotonic() - begin:6.1f} s")
+def measure(folder: Path, paths: Sequence[Path], trees: Sequence[Path] = (HERE,), rounds: int = 1) -> None:
+    """Print the processor seconds of each command in ``folder``, whose recipes are ``paths``: medians,
+    and the ratio of the last version to the first one.
+    """
+    STORES.mkdir(mode=0o700)
+    try:
+        _measure(folder, paths, trees, rounds)
+    finally:
+        shutil.rmtree(STORES)
+
+
+def _measure(folder: Path, paths: Sequence[Path], trees: Sequence[Path], rounds: int) -> None:
+    # IMAGEBUILD_OFFLINE, and not --offline, which older versions do not have
+    os.environ["IMAGEBUILD_OFFLINE"] = "1"
+    files = tuple(str(path.relative_to(folder)) for path in paths)
+    for one in (Short("list", ("list",)), Short("lint", ("lint", *files)), Short("plan", ("plan", *files))):
+        for tree in trees:
+            measured(one, tree, folder)  # its modules are compiled now
+        taken = [[measured(one, tree, folder).processor for tree in trees] for _ in range(rounds)]
+        medians = [statistics.median(each) for each in zip(*taken, strict=True)]
+        shown = ", ".join(f"{seconds:.2f}" for seconds in medians)
+        print(f"imagebuild {one.name}: {shown} CPU s, ratio {medians[-1] / medians[0]:.2f}", flush=True)
+
+
+def write_single(folder: Path, images: int) -> list[Path]:
+    """Write ``images`` recipes of one image each; returns their files."""
+    base = folder / "recipes" / "base"
+    base.mkdir(parents=True)
+    (base / "system.yaml").write_text(_SYSTEM)
+    (base / "scrubbed.yaml").write_text(_SCRUBBED)
+    paths = []
+    for number in range(images):
+        path = folder / "recipes" / f"server{number}.yaml"
+        path.write_text(_SINGLE.format(number=number))
+        paths.append(path)
+    return paths
 
 
 def write_project(folder: Path, images: int) -> list[Path]:

@@ -14,9 +14,11 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import shutil
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +27,8 @@ HERE = Path(__file__).resolve().parent.parent
 # As the installed script: the name decides which variable click takes for completion.
 _START = "import sys; sys.argv[0] = 'imagebuild'; from imagebuild.cli.main import main; main()"
 _LIMIT = 300.0
+STORES = Path(tempfile.gettempdir()) / f"imagebuild-bench-{os.getpid()}"
+"""The stores of this run, one for each version; removed at its end."""
 
 
 @dataclass(frozen=True)
@@ -36,9 +40,12 @@ class Short:
     completes: str | None = None
 
     def environment(self, tree: Path) -> dict[str, str]:
-        """The process's environment: without PYTHONDONTWRITEBYTECODE, which compiles everything in each run."""
+        """The process's environment: without PYTHONDONTWRITEBYTECODE, which compiles everything in each run, and with
+        a store for each version: an older one cannot use what a newer one has cached.
+        """
         env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
         env["PYTHONPATH"] = str(tree)
+        env["IMAGEBUILD_STORE"] = str(STORES / tree.name)
         if self.completes is not None:
             words = f"imagebuild {self.completes}"
             env |= {"_IMAGEBUILD_COMPLETE": "bash_complete", "COMP_WORDS": words}
@@ -53,6 +60,8 @@ SHORT = (
     Short("imagebuild lint --<TAB>", completes="lint --"),
     Short("imagebuild lint deb<TAB>", completes="lint deb"),
     Short("imagebuild lint debian-13.yaml", ("lint", "recipes/debian-13.yaml")),
+    Short("imagebuild list", ("list",)),
+    Short("imagebuild plan debian-13.yaml", ("plan", "recipes/debian-13.yaml")),
 )
 
 
@@ -64,12 +73,12 @@ class Taken:
     clock: float
 
 
-def measured(one: Short, tree: Path) -> Taken:
-    """Run the command once with the package in ``tree``."""
+def measured(one: Short, tree: Path, folder: Path | None = None) -> Taken:
+    """Run the command once with the package in ``tree``, in ``folder`` (default: ``tree``)."""
     begin = time.monotonic()
     with subprocess.Popen(
         [sys.executable, "-c", _START, *one.words],
-        cwd=tree,
+        cwd=folder or tree,
         env=one.environment(tree),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -105,6 +114,14 @@ def main() -> None:
     parser.add_argument("--instructions", action="store_true", help="also count instructions, with valgrind")
     arguments = parser.parse_args()
     trees = (arguments.before.resolve(), HERE)
+    STORES.mkdir(mode=0o700)
+    try:
+        _compare(trees, arguments)
+    finally:
+        shutil.rmtree(STORES)
+
+
+def _compare(trees: tuple[Path, Path], arguments: argparse.Namespace) -> None:
     print(f"{os.cpu_count()} processors, load before: {os.getloadavg()[0]:.1f}; {arguments.rounds} rounds")
     print("| command | before: CPU s | clock s | after: CPU s | clock s | ratio of CPU | ratio of instructions |")
     print("|---|---|---|---|---|---|---|")

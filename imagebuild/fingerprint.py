@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent
@@ -24,9 +25,10 @@ def text(content: str) -> str:
     return hashlib.sha256(content.encode()).hexdigest()
 
 
+@cache
 def code(*places: str) -> str:
     """The digest of imagebuild's source files at ``places``, files or folders relative to the
-    package.
+    package. It is read once per process, which loads its code once, too.
     """
     return code_of(_sources(PACKAGE / place for place in places))
 

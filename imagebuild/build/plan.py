@@ -22,7 +22,7 @@ from imagebuild.image.conversion import compressors
 from imagebuild.image.formats import described
 from imagebuild.kickstart import syntax, unused_values
 from imagebuild.kickstart.check import CheckReport, lint, merged, unused
-from imagebuild.kickstart.render import LiveimgPayload, PackagesPayload, Payload, Rendered, TreePayload, render
+from imagebuild.kickstart.render import LiveimgPayload, PackagesPayload, Payload, Rendered, Renderer, TreePayload
 from imagebuild.kickstart.rule import KickstartTarget
 from imagebuild.machine.domain_xml import definition
 from imagebuild.printable import counted
@@ -33,7 +33,7 @@ from imagebuild.schema.rule_names import OF_RECIPES
 from imagebuild.step import Checked, Dated, Preparation, Step, Tools, World
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from imagebuild.customise import OperationCall
 
@@ -90,12 +90,13 @@ def make(recipe: Recipe, looked: Any, *, tools: Tools, secret_key: bytes, world:
     known.
     """
     secrets = FingerprintSecrets(secret_key)
-    check = partial(checked, recipe, nonce=_NONCE, secrets=secrets)
+    check = partial(checked, recipe, nonce=_NONCE, secrets=secrets, own=_OfRecipe.of(recipe, _NONCE, secrets))
     (rendered, parsed), preparation = installers.of(recipe).plan(recipe, looked, tools, check, world)
     operations = host_inputs.planned(recipe)
     install = _install_step(recipe, rendered, preparation, world)
     opened = host_inputs.opened(recipe, operations, secrets)
-    customise = _customise_step(opened, install, tools)
+    applied = {id(call): _operation(call) for call in opened}
+    customise = _customise_step(opened, applied, install, tools)
     convert = _convert_step(recipe, customise, tools)
     return Plan(
         recipe,
@@ -104,44 +105,48 @@ def make(recipe: Recipe, looked: Any, *, tools: Tools, secret_key: bytes, world:
         install,
         customise,
         convert,
-        _layers(opened, install, tools),
+        _layers(opened, applied, install, tools),
         operations,
         parsed.warnings,
     )
 
 
-def checked(recipe: Recipe, payload: Payload, nonce: str, secrets: Secrets) -> Checked:
+def checked(recipe: Recipe, payload: Payload, nonce: str, secrets: Secrets, own: _OfRecipe | None = None) -> Checked:
     """The recipe's kickstart, rendered and checked by pykickstart, by the installer's own check and
     by all rules.
 
     Raises RecipeError with the errors; the result contains the warnings.
     """
-    rendered, report = linted(recipe, payload, nonce, secrets)
+    rendered, report = linted(recipe, payload, nonce, secrets, own)
     if report.parsed is None:
         raise RecipeError(report.errors)
     return rendered, report.parsed
 
 
 @dataclass(frozen=True)
-class _OwnFindings:
-    """The findings of a recipe that do not depend on its kickstart."""
+class _OfRecipe:
+    """What is the same for all kickstarts of a recipe: its renderer, and the findings that do not
+    depend on the kickstart.
+    """
 
+    renderer: Renderer
     missing: tuple[Problem, ...]
     shared: Problem | None
 
     @classmethod
-    def of(cls, recipe: Recipe) -> _OwnFindings:
-        return cls(tuple(host_inputs.missing(recipe)), shared_identity.found_in(recipe))
+    def of(cls, recipe: Recipe, nonce: str, secrets: Secrets) -> _OfRecipe:
+        renderer = Renderer(recipe, nonce=nonce, secrets=secrets)
+        return cls(renderer, tuple(host_inputs.missing(recipe)), shared_identity.found_in(recipe))
 
 
 def linted(
-    recipe: Recipe, payload: Payload, nonce: str, secrets: Secrets, own: _OwnFindings | None = None
+    recipe: Recipe, payload: Payload, nonce: str, secrets: Secrets, own: _OfRecipe | None = None
 ) -> tuple[Rendered, CheckReport]:
-    """The recipe's rendered kickstart, and its findings; ``own`` are those of the recipe itself, if
-    they are known. Raises RecipeError if it cannot be rendered.
+    """The recipe's rendered kickstart, and its findings; ``own`` is what all its kickstarts share, if
+    it is known. Raises RecipeError if it cannot be rendered.
     """
-    own = own or _OwnFindings.of(recipe)
-    rendered = render(recipe, payload=payload, nonce=nonce, secrets=secrets)
+    own = own or _OfRecipe.of(recipe, nonce, secrets)
+    rendered = own.renderer.render(payload)
     installer = installers.of(recipe)
     report = lint(
         rendered,
@@ -193,8 +198,9 @@ def survey(recipe: Recipe, looked: Any) -> tuple[Rendered, CheckReport]:
     a build would read. Raises RecipeError if it cannot be rendered.
     """
     payloads = installers.of(recipe).payloads(recipe, looked)
-    own = _OwnFindings.of(recipe)
-    linted_ones = [linted(recipe, one, _NONCE, SampleSecrets(), own) for one in payloads]
+    secrets = SampleSecrets()
+    own = _OfRecipe.of(recipe, _NONCE, secrets)
+    linted_ones = [linted(recipe, one, _NONCE, secrets, own) for one in payloads]
     report = merged([report for _, report in linted_ones])
     return linted_ones[-1][0], report.joined([*named_files.missing(recipe), *checks.missing(recipe)])
 
@@ -215,25 +221,31 @@ def _install_step(recipe: Recipe, kickstart: Rendered, preparation: Preparation,
     return Step("install", "installed", "virt-install, kickstart", *dated)
 
 
-def _customise_step(operations: Sequence[OperationCall], install: Step, tools: Tools) -> Step:
-    """The step for ``operations``, which have placeholders for their secrets."""
+def _customise_step(
+    operations: Sequence[OperationCall], applied: Mapping[int, str], install: Step, tools: Tools
+) -> Step:
+    """The step for ``operations``, which have placeholders for their secrets; ``applied`` has the
+    fingerprint of each, by its id().
+    """
     from imagebuild.contents.inventory import SCHEMA  # imported late: lint does not need it
 
     inputs = {"installed disk": install.fingerprint, "libguestfs": tools.libguestfs}
     for at, call in enumerate(operations, start=1):
-        inputs[f"operation {at}, {call.name}"] = _operation(call)
+        inputs[f"operation {at}, {call.name}"] = applied[id(call)]
     inputs["format of the inventory"] = str(SCHEMA)
     return Step("customise", "customised", counted(len(operations), "operation"), inputs)
 
 
-def _layers(operations: Sequence[OperationCall], install: Step, tools: Tools) -> tuple[Step, ...]:
+def _layers(
+    operations: Sequence[OperationCall], applied: Mapping[int, str], install: Step, tools: Tools
+) -> tuple[Step, ...]:
     """The checkpoints: ``_customise_step`` after each operation, without an inventory. Operations that seal the guest
     come after all of them.
     """
     inputs = {"installed disk": install.fingerprint, "libguestfs": tools.libguestfs}
     layers = []
     for at, call in enumerate(registry.ordered(operations)[0], start=1):
-        inputs[f"operation {at}, {call.name}"] = _operation(call)
+        inputs[f"operation {at}, {call.name}"] = applied[id(call)]
         layers.append(Step("customise", "layer", f"after {call.name}", dict(inputs)))
     return tuple(layers)
 

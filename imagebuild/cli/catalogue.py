@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from imagebuild.cli.options import json_option, refuse_unknown, var_option
 from imagebuild.cli.output import echo_data, echo_lines, shown
-from imagebuild.cli.records import ImageListed
 from imagebuild.errors import RecipeError
-from imagebuild.events import data
 from imagebuild.host.hints import command_line
 from imagebuild.recipe.catalogue import Listed, catalogue
 from imagebuild.recipe.folders import recipe_folders
@@ -30,11 +30,7 @@ def list_recipes(given: dict[str, str], as_json: bool) -> None:
         problems = _problems(one)
         described = one.image.text("description") if one.image and not problems else ""
         if as_json:
-            axes = one.image.axes if one.image else {}
-            found = ImageListed(
-                name=one.name, description=described, file=str(one.file), axes=dict(axes), problems=problems
-            )
-            echo_data(data(found))
+            echo_data(_record(one, described, problems))
             continue
         if problems:
             described = (
@@ -43,6 +39,14 @@ def list_recipes(given: dict[str, str], as_json: bool) -> None:
             )
         lines.append(f"{shown(one.name):<24} {shown(described):<52} {one.file}")
     echo_lines(lines)
+
+
+def _record(one: Listed, described: str, problems: int) -> dict[str, Any]:
+    from imagebuild.cli.records import ImageListed  # late, as in lint: few runs need it
+    from imagebuild.events import data
+
+    axes: dict[str, str | int | float | bool] = {**one.image.axes} if one.image else {}
+    return data(ImageListed(name=one.name, description=described, file=str(one.file), axes=axes, problems=problems))
 
 
 def _problems(one: Listed) -> int:

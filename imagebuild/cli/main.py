@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import os
 import signal
@@ -54,9 +55,15 @@ def cli() -> None:
     """
 
 
+_GARBAGE = 50_000
+"""Objects between two collections: with Python's 700, importing and planning take a tenth longer."""
+
+
 def main() -> None:
     """The entry point: every outcome becomes an exit code, and every expected error a message."""
     os.umask(os.umask(0o077) | 0o022)  # only the owner may write to a store and to what is in it
+    gc.set_threshold(_GARBAGE)
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     sys.excepthook = _show_defect
     threading.excepthook = lambda args: _show_defect(
         args.exc_type, args.exc_value or args.exc_type(), args.exc_traceback

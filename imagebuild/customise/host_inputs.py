@@ -78,16 +78,30 @@ class Supplies:
 NOTHING = Supplies()
 
 
-def references(value: Any, route: Route = ()) -> Iterator[tuple[Route, Reference]]:
+def references(value: Any, route: Route = ()) -> list[tuple[Route, Reference]]:
     """Everything that parameters refer to, with the route to each."""
-    if isinstance(value, HostPath | SecretRef):
-        yield route, value
+    found: list[tuple[Route, Reference]] = []
+    _find(value, route, found)
+    return found
+
+
+def _find(value: Any, route: Route, found: list[tuple[Route, Reference]]) -> None:
+    # Most values are plain: they are left out before a route is made for them.
+    if isinstance(value, _REFERENCES):
+        found.append((route, value))
     elif isinstance(value, BaseModel):
         for name in type(value).model_fields:
-            yield from references(getattr(value, name), (*route, name))
+            inner = getattr(value, name)
+            if isinstance(inner, _WITH_REFERENCES) and inner != ():
+                _find(inner, (*route, name), found)
     elif isinstance(value, tuple):
         for at, one in enumerate(value):
-            yield from references(one, (*route, at))
+            if isinstance(one, _WITH_REFERENCES):
+                _find(one, (*route, at), found)
+
+
+_REFERENCES = (HostPath, SecretRef)
+_WITH_REFERENCES = (*_REFERENCES, BaseModel, tuple)
 
 
 def entries(root: Path) -> list[HostEntry]:

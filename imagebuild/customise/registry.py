@@ -64,6 +64,7 @@ This is what scrubbing does by default."""
 _LISTED = "`imagebuild operations list` lists them"
 
 
+@cache
 def names() -> tuple[str, ...]:
     """The names of all operations, sorted."""
     return tuple(sorted(_modules()))
@@ -98,9 +99,13 @@ def code_digest(name: str) -> str:
     """SHA-256 over the code that decides what ``name`` does: its own file, a table next to it, and
     the code that all operations share."""
     get(name)
+    return fingerprint.text(f"{fingerprint.code(*_own_files(name))} {_shared_code()}")
+
+
+@cache
+def _own_files(name: str) -> tuple[str, ...]:
     own = f"customise/operations/{name.replace('-', '_')}"
-    files = [file for file in (f"{own}.py", f"{own}.yaml") if (fingerprint.PACKAGE / file).is_file()]
-    return fingerprint.text(f"{fingerprint.code(*files)} {_shared_code()}")
+    return tuple(file for file in (f"{own}.py", f"{own}.yaml") if (fingerprint.PACKAGE / file).is_file())
 
 
 @cache

@@ -4,11 +4,11 @@ boots.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import islice
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from imagebuild.errors import Problem, RecipeError, Severity
 from imagebuild.kickstart import rule as rules
@@ -23,10 +23,22 @@ from imagebuild.schema.similar import did_you_mean
 if TYPE_CHECKING:
     from imagebuild.schema.document import Mark
 
-Supported = Callable[[Any, str], Iterable[tuple[int, str, str | None, Severity]]]
-"""Returns what an installer refuses (``error``) or only notes (``warning``), as line, message, hint
-and severity, given pykickstart's handler and the kickstart.
-"""
+
+class Supported(Protocol):
+    """Finds what an installer does not support."""
+
+    def __call__(
+        self, handler: Any, text: str, *, scanned: Iterable[tuple[int, Sequence[str]]]
+    ) -> Iterable[tuple[int, str, str | None, Severity]]:
+        """Returns what is refused (``error``) or only noted (``warning``) as line, message, hint and
+        severity, given pykickstart's handler, the kickstart, and the lines and words of its commands
+        and section headers.
+        """
+
+    def __hash__(self) -> int:
+        """Reports are cached by it."""
+
+
 Place = tuple[str, int | None, str]
 MAX_FINDINGS = 100
 """The most findings of rules that are reported for one kickstart."""
@@ -156,7 +168,7 @@ def _read(text: str, version: str, supported: Supported | None) -> tuple[Kicksta
     kickstart = parse(text, version)
     found = [_Found(rules.SYNTAX, "error", said) for said in kickstart.wrong]
     if not found and supported is not None:
-        found = [_treated(*one) for one in supported(kickstart.handler, text)]
+        found = [_treated(*one) for one in supported(kickstart.handler, text, scanned=kickstart.scanned)]
     return kickstart, tuple(found)
 
 

@@ -25,6 +25,7 @@ class Handler(BaseHandler):  # type: ignore[misc]  # pykickstart has no types
 
     def __init__(self, version: str) -> None:
         self.commands: dict[str, Any] = {}
+        self.detached = False
         self._whole = handler_class(version)
         self.version = self._whole.version
         super().__init__()
@@ -48,10 +49,13 @@ class Handler(BaseHandler):  # type: ignore[misc]  # pykickstart has no types
 
     def __getattr__(self, name: str) -> Any:
         """A command that the text does not use, with pykickstart's defaults."""
-        command = _attributes(self.__dict__["_whole"]).get(name) if "_whole" in self.__dict__ else None
+        command: Any = _attributes(self.__dict__["_whole"]).get(name) if "_whole" in self.__dict__ else None
         if command is None:
             raise AttributeError(name)
-        self._make(command)
+        if self.detached:
+            self._setCommand(self._own(_unused(command)))
+        else:
+            self._make(command)
         return self.__dict__[name]
 
     def _make(self, command: type[Any]) -> None:
@@ -63,10 +67,18 @@ class Handler(BaseHandler):  # type: ignore[misc]  # pykickstart has no types
 
     def detach(self) -> None:
         """Copy the commands, because the originals are reused for the next text."""
-        copies = {id(one): copy.copy(one) for one in self.commands.values()}
+        copies = {id(one): self._own(one) for one in self.commands.values()}
         self.commands = {name: copies[id(one)] for name, one in self.commands.items()}
         for made in copies.values():
             self._setCommand(made)
+        self.detached = True
+
+    def _own(self, command: Any) -> Any:
+        """A copy of a command. Lists in it are shared: nothing is changed after parsing."""
+        made = object.__new__(type(command))
+        made.__dict__.update(command.__dict__)
+        made.__dict__["handler"] = self
+        return made
 
 
 @contextmanager
@@ -132,7 +144,10 @@ class _Recorded(Namespace):
     def copied(self) -> _Recorded:
         """The same values, which can be changed independently."""
         made = _Recorded(self.defaults)
-        made.__dict__.update((name, _copied(value)) for name, value in self.__dict__.items())
+        made.__dict__.update(self.__dict__)
+        for name, value in self.__dict__.items():
+            if not (value is None or isinstance(value, str | int)):
+                made.__dict__[name] = _copied(value)
         made.values.update(self.values)
         return made
 
@@ -202,6 +217,16 @@ _made: dict[type[Any], tuple[Any, dict[str, Any], tuple[tuple[str, Any], ...]]] 
 
 
 def _fresh(command: type[Any]) -> Any:
+    one, plain, changing = _initial(command)
+    state = vars(one)
+    state.clear()
+    state.update(plain)
+    for key, value in changing:
+        state[key] = _copied(value)
+    return one
+
+
+def _initial(command: type[Any]) -> tuple[Any, dict[str, Any], tuple[tuple[str, Any], ...]]:
     if command not in _made:
         new = command()
         if hasattr(vars(new).get("op"), "parse_known_args"):
@@ -209,13 +234,16 @@ def _fresh(command: type[Any]) -> Any:
         # Its option parser is kept: it refers to this very command for the line number.
         changing = tuple((key, value) for key, value in vars(new).items() if key != "op" and not _is_plain(value))
         _made[command] = new, {key: value for key, value in vars(new).items() if key not in dict(changing)}, changing
-    one, plain, changing = _made[command]
-    state = vars(one)
-    state.clear()
-    state.update(plain)
-    for key, value in changing:
-        state[key] = _copied(value)
-    return one
+    return _made[command]
+
+
+@cache
+def _unused(command: Any) -> Any:
+    """A command that a text does not use, with pykickstart's defaults; all texts share its state."""
+    _, plain, changing = _initial(command)
+    made = object.__new__(command)
+    made.__dict__.update(plain, **{key: _copied(value) for key, value in changing})
+    return made
 
 
 def _is_plain(value: Any) -> bool:

@@ -91,6 +91,7 @@ def _kickstart(
         tuple(found),
         tuple(dict.fromkeys(parser.deprecated)),
         tuple(dict.fromkeys(parser.repetitions)),
+        tuple(parser.header_words),
     )
 
 
@@ -135,6 +136,7 @@ class _Parser(KickstartParser):  # type: ignore[misc]  # pykickstart has no type
         self.syntax = version
         self.commands: list[Command] = []
         self.headers: dict[int, GivenOptions] = {}
+        self.header_words: list[tuple[int, tuple[str, ...]]] = []
         self.wrong: list[Said] = []
         self.deprecated: list[Said] = []
         self.repetitions: list[Repetition] = []
@@ -162,6 +164,7 @@ class _Parser(KickstartParser):  # type: ignore[misc]  # pykickstart has no type
 
         def header(lineno: int, args: list[str]) -> None:
             self.at, self.doing = lineno, args[0]
+            self.header_words.append((lineno, tuple(args)))
             op = section._getParser() if hasattr(section, "_getParser") else None  # noqa: SLF001
             handlers.forget(op) if op else None
             try:

@@ -4,7 +4,7 @@ them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -111,6 +111,7 @@ class Kickstart:
     text.
 
     ``wrong`` is what pykickstart refuses; ``deprecated`` and ``repeated`` are its warnings.
+    ``headers`` are the line and the words of each section header that pykickstart has read.
     """
 
     text: str
@@ -121,6 +122,12 @@ class Kickstart:
     wrong: tuple[Said, ...]
     deprecated: tuple[Said, ...] = ()
     repetitions: tuple[Repetition, ...] = ()
+    headers: tuple[tuple[int, tuple[str, ...]], ...] = ()
+
+    @property
+    def scanned(self) -> list[tuple[int, Sequence[str]]]:
+        """The lines and words of all commands and section headers."""
+        return [*((one.line, one.words) for one in self.commands), *self.headers]
 
     @property
     def repeated(self) -> tuple[Said, ...]:

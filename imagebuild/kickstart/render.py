@@ -99,18 +99,32 @@ def render(
     shipped ones). Raises RecipeError for a missing template or secret, and for errors in a
     template, at the template's line.
     """
-    if not _NONCE.fullmatch(nonce):
-        raise ValueError("a nonce must be 8 to 64 letters, digits and hyphens")
-    searched = tuple(template_folders(recipe.source) if folders is None else folders)
-    values = _values(recipe, payload, nonce, secrets)
-    plain, marking = _environments(searched)
-    template = _template(plain, recipe)
-    text = _render(template, values, searched)
+    return Renderer(recipe, nonce=nonce, secrets=secrets, folders=folders).render(payload)
 
-    def trace() -> tuple[Origin | None, ...]:
-        return origins(_render(marking.get_template(recipe.kickstart.template), values, searched), text)
 
-    return Rendered(text, Path(str(template.filename)), trace)
+class Renderer:
+    """Renders the template of one recipe with several payloads: see ``render``. What does not depend
+    on the payload is done once.
+    """
+
+    def __init__(self, recipe: Recipe, *, nonce: str, secrets: Secrets, folders: Sequence[Path] | None = None) -> None:
+        if not _NONCE.fullmatch(nonce):
+            raise ValueError("a nonce must be 8 to 64 letters, digits and hyphens")
+        self._recipe = recipe
+        self._searched = tuple(template_folders(recipe.source) if folders is None else folders)
+        self._values = _values(recipe, nonce, secrets)
+
+    def render(self, payload: Payload) -> Rendered:
+        """Render the template with this payload."""
+        values, searched = {**self._values, "payload": payload}, self._searched
+        plain, marking = _environments(searched)
+        template = _template(plain, self._recipe)
+        text = _render(template, values, searched)
+
+        def trace() -> tuple[Origin | None, ...]:
+            return origins(_render(marking.get_template(self._recipe.kickstart.template), values, searched), text)
+
+        return Rendered(text, Path(str(template.filename)), trace)
 
 
 @lru_cache(maxsize=16)
@@ -118,8 +132,8 @@ def _environments(folders: tuple[Path, ...]) -> tuple[KickstartEnvironment, Kick
     return KickstartEnvironment(folders), KickstartEnvironment(folders, [Markers])
 
 
-def _values(recipe: Recipe, payload: Payload, nonce: str, secrets: Secrets) -> dict[str, Any]:
-    """What templates see; docs/recipes.md lists it."""
+def _values(recipe: Recipe, nonce: str, secrets: Secrets) -> dict[str, Any]:
+    """What templates see, with an empty place for the payload; docs/recipes.md lists it."""
     root = {
         "password_hash": account_values.password_hash(recipe, recipe.root.password, ("root", "password"), secrets),
         "ssh_keys": account_values.ssh_keys(recipe, recipe.root.ssh_keys, ("root", "ssh_keys"), secrets),
@@ -146,7 +160,7 @@ def _values(recipe: Recipe, payload: Payload, nonce: str, secrets: Secrets) -> d
         "kernel_arguments": recipe.all_kernel_arguments,
         "packages": recipe.all_packages,
         "variables": Values("variables", recipe.variables),
-        "payload": payload,
+        "payload": None,
         "nonce": nonce,
     }
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 
 from imagebuild.errors import Problem
 from imagebuild.kickstart.rendered import Rendered
@@ -59,11 +60,16 @@ def _renamed(recipe: Recipe, kickstart: Rendered) -> Iterator[Problem]:
 
 def _words(text: str) -> set[str]:
     """All words, the values of options, and the items of comma-separated lists in them."""
+    return set().union(*map(_words_of_line, text.splitlines()))
+
+
+@lru_cache(maxsize=4096)  # the images of a matrix share most lines
+def _words_of_line(line: str) -> frozenset[str]:
     found: set[str] = set()
-    for word in re.findall(r"[^\s'\"]+", text):
+    for word in re.findall(r"[^\s'\"]+", line):
         value = word.partition("=")[2]
         found.update((word, value, *word.split(","), *value.split(",")))
-    return found
+    return frozenset(found)
 
 
 def _wanted(recipe: Recipe) -> Iterator[tuple[str, Route, str]]:

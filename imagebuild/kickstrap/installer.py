@@ -315,16 +315,32 @@ def _runtime_steps(spec: RuntimeSpec, tools: Tools) -> tuple[Step, Step]:
             "suite": spec.suite,
             "mirror": name_of(spec.mirror),
             "components": " ".join(spec.components),
-            "code": fingerprint.code_of(runtime.base_sources()),
+            "code": _base_code(),
             "mmdebstrap": tools.mmdebstrap,
         },
     )
     inputs = {
         "runtime": base.fingerprint,
-        "installer's code": fingerprint.code_of(runtime.tree_sources()),
-        "pykickstart": metadata.version("pykickstart"),
+        "installer's code": _tree_code(),
+        "pykickstart": _pykickstart(),
     }
     return base, Step("tree", "tree", "install tree", inputs)
+
+
+# Each is read once per process: a plan of many recipes needs them for each recipe.
+@cache
+def _base_code() -> str:
+    return fingerprint.code_of(runtime.base_sources())
+
+
+@cache
+def _tree_code() -> str:
+    return fingerprint.code_of(runtime.tree_sources())
+
+
+@cache
+def _pykickstart() -> str:
+    return metadata.version("pykickstart")
 
 
 def _payload_inputs(spec: PayloadSpec, tools: Tools) -> dict[str, str]:

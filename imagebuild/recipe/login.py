@@ -11,6 +11,8 @@ instantiate`, suppresses the rule in `lint.ignore`.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
+from pathlib import Path
 
 from imagebuild.errors import Problem, Severity
 from imagebuild.recipe import folders
@@ -52,9 +54,6 @@ def found_in(recipe: Recipe, kickstart: str) -> Problem | None:
     """The warning that nobody can log in with this rendered ``kickstart``; None if somebody can, or
     may. Whether the recipe suppresses it is not looked at.
     """
-    shipped = folders.shipped("recipes")
-    if shipped is not None and shipped.resolve() in recipe.source.resolve().parents:
-        return None
     if _gives_access(kickstart) or any(call.name in _MAY for call in recipe.operations):
         return None
     installed = {
@@ -66,7 +65,7 @@ def found_in(recipe: Recipe, kickstart: str) -> Problem | None:
             for name in getattr(call.params, "packages", ())
         ),
     }
-    if not installed.isdisjoint(_AGENTS):
+    if not installed.isdisjoint(_AGENTS) or _is_shipped(recipe.source.absolute()):
         return None
     mark = recipe.place(("name",))
     return Problem(
@@ -79,3 +78,9 @@ def found_in(recipe: Recipe, kickstart: str) -> Problem | None:
         NAME,
         SEVERITY,
     )
+
+
+@lru_cache(maxsize=64)  # the images of a matrix are of one file
+def _is_shipped(source: Path) -> bool:
+    shipped = folders.shipped("recipes")
+    return shipped is not None and shipped.resolve() in source.resolve().parents

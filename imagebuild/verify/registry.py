@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _LISTED = "`imagebuild checks list` lists them"
 
 
+@cache
 def names() -> tuple[str, ...]:
     """The names of all checks, sorted."""
     return tuple(sorted(_modules()))

@@ -16,7 +16,7 @@ from . import package_names, storage_commands, syntaxes, system_commands, values
 from .treatment import DONE, NOTED, CommandOutcome, Treatment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from .machine import TargetMachine
 
@@ -38,31 +38,44 @@ class Unsupported(NamedTuple):
     severity: Literal["error", "warning"] = "error"
 
 
-def check(handler: Any, text: str, machine: TargetMachine | None = None) -> list[Unsupported]:
+def check(
+    handler: Any,
+    text: str,
+    machine: TargetMachine | None = None,
+    scanned: Iterable[tuple[int, Sequence[str]]] | None = None,
+) -> list[Unsupported]:
     """Everything in the kickstart ``text`` that is refused or only noted, in the order of its lines.
 
     ``handler`` is pykickstart's, after parsing ``text`` without errors. With ``machine`` it is also
-    checked that everything fits its disks and firmware.
+    checked that everything fits its disks and firmware. ``scanned`` are the line numbers and words
+    of all commands and section headers, if the caller knows them: the text is not read again.
     """
     syntaxes.complete(handler)
-    findings = [*by_tables(handler, text)]
+    findings = [*by_tables(handler, text, scanned)]
     findings += [Unsupported(*problem) for problem in values.problems(handler, machine)]
     findings += [Unsupported(*problem) for problem in package_names.problems(handler.packages, text)]
     return sorted(set(findings), key=lambda finding: (finding.line, finding.message))
 
 
-def by_tables(handler: Any, text: str) -> Iterator[Unsupported]:
+def by_tables(
+    handler: Any, text: str, scanned: Iterable[tuple[int, Sequence[str]]] | None = None
+) -> Iterator[Unsupported]:
     """What the tables say about the commands, sections and options of ``text``, whatever their
     values.
     """
-    scanner = _Scanner(handler)
-    scanner.readKickstartFromString(text)
-    yield from scanner.findings
+    if scanned is None:
+        scanner = _Scanner(handler)
+        scanner.readKickstartFromString(text)
+        scanned = scanner.scanned
+    for line, words in scanned:
+        parser = getattr(handler.commands.get(words[0]), "op", None)
+        # argparse has no public list of options
+        yield from _treated(line, words, getattr(parser, "_option_string_actions", None))
     yield from _inclusions(text)
 
 
 def _inclusions(text: str) -> Iterator[Unsupported]:
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.splitlines() if "%include" in text or "%ksappend" in text else (), 1):
         if line.split()[:1] in (["%include"], ["%ksappend"]):
             yield from _treated(number, line.split())
 
@@ -105,16 +118,14 @@ def _finding(line: int, what: str, outcome: CommandOutcome) -> Unsupported:
 
 
 class _Scanner(KickstartParser):  # type: ignore[misc]  # pykickstart has no types
-    """Scans the lines with pykickstart's parser, and only records findings."""
+    """Scans the lines with pykickstart's parser, and only records commands and section headers."""
 
     def __init__(self, handler: Any) -> None:
-        self.findings: list[Unsupported] = []
+        self.scanned: list[tuple[int, Sequence[str]]] = []
         super().__init__(handler, followIncludes=False, unknownSectionIsFatal=False)
 
     def handleCommand(self, lineno: int, args: list[str]) -> None:  # noqa: N802 - pykickstart's name
-        parser = getattr(self.handler.commands.get(args[0]), "op", None)
-        # argparse has no public list of options
-        self.findings += _treated(lineno, args, getattr(parser, "_option_string_actions", None))
+        self.scanned.append((lineno, args))
 
     def setupSections(self) -> None:  # noqa: N802 - pykickstart's name
         super().setupSections()
@@ -127,7 +138,7 @@ class _ScannedSection(Section):  # type: ignore[misc]  # pykickstart has no type
         super().__init__(scanner.handler)
         self.sectionOpen = name
         self.allLines = all_lines
-        self._findings = scanner.findings
+        self._scanned = scanner.scanned
 
     def handleHeader(self, lineno: int, args: list[str]) -> None:  # noqa: N802 - pykickstart's name
-        self._findings.extend(_treated(lineno, args))
+        self._scanned.append((lineno, args))
