@@ -1,10 +1,13 @@
 """Lint a folder of foreign kickstart files, and count the results.
 
-    python -m bench.corpus FOLDER [--syntax RHEL9] [--compare]
+    python -m bench.corpus FOLDER [--syntax RHEL9] [--compare] [--kickstrap]
 
 Every file below FOLDER is read as a kickstart. If a file makes the linter crash, its name and the
 traceback are printed, and the exit status is 1. With --compare, pykickstart itself reads every file
-too, and a file that it accepts and lint refuses, or the reverse, is printed. Nothing is stored.
+too, and a file that it accepts and lint refuses, or the reverse, is printed. With --kickstrap, it is
+counted how many files have only commands, options and sections that kickstrap carries out or notes,
+and what it refuses in the others. There a file that names no syntax is read with the newest one that
+accepts it, as its owner would choose. Nothing is stored.
 """
 
 from __future__ import annotations
@@ -21,6 +24,12 @@ from pykickstart.parser import KickstartParser
 
 from imagebuild.kickstart import external, syntax_version
 from imagebuild.kickstart.handler import handler_class
+from imagebuild.kickstart.parse import parse
+from imagebuild.kickstart.parsed import Kickstart
+from imagebuild.kickstrap.agent import supported
+
+_CHOSEN = ("F43", "RHEL10", "RHEL9", "RHEL8", "RHEL7", "RHEL6")
+"""The syntaxes for a file that names none, in this order."""
 
 
 def main() -> int:
@@ -29,6 +38,7 @@ def main() -> int:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--syntax")
     parser.add_argument("--compare", action="store_true")
+    parser.add_argument("--kickstrap", action="store_true")
     arguments = parser.parse_args()
     syntax = syntax_version.chosen(arguments.syntax) if arguments.syntax else None
     files = sorted(path for path in arguments.folder.rglob("*") if path.is_file())
@@ -59,7 +69,47 @@ def main() -> int:
     different = [path for path in files if _differs(path, syntax)] if arguments.compare else []
     if arguments.compare:
         print(f"{len(different)} files that pykickstart and lint judge differently", *different, sep="\n  ")
+    if arguments.kickstrap:
+        _report_kickstrap(files)
     return 1 if outcomes["failed"] or different else 0
+
+
+def _report_kickstrap(files: list[Path]) -> None:
+    """Print how many files kickstrap takes, and what it refuses by the number of files."""
+    refused: Counter[str] = Counter()
+    alone: Counter[str] = Counter()
+    read, taken, whole = 0, 0, 0
+    for path in files:
+        kickstart = _readable(path)
+        if kickstart is None:
+            continue
+        read += 1
+        tables = supported.by_tables(kickstart.handler, kickstart.text)
+        found = {one.message.partition(" is not")[0] for one in tables if one.severity == "error"}
+        refused.update(found)
+        taken += not found
+        alone.update(found if len(found) == 1 else ())
+        whole += not any(one.severity == "error" for one in supported.check(kickstart.handler, kickstart.text))
+    print(f"{read} files that a syntax accepts")
+    print(f"{taken} ({taken / max(read, 1):.0%}) of them with only what kickstrap carries out or notes")
+    print(f"{whole} of them without any error, values and packages included")
+    print("refused, by files; in brackets: files in which nothing else is")
+    for name, number in refused.most_common():
+        print(f"  {number:6} ({alone[name]}) {name}")
+
+
+def _readable(path: Path) -> Kickstart | None:
+    """The file as the first syntax that accepts it reads it."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        return None
+    own = syntax_version.own(text).version
+    for version in _CHOSEN if own == syntax_version.NEWEST else (own,):
+        kickstart = parse(text, version if version == supported.KICKSTART_VERSION else f"{version}+F43")
+        if not kickstart.wrong:
+            return kickstart
+    return None
 
 
 def _differs(path: Path, syntax: str | None) -> bool:

@@ -9,7 +9,6 @@ import pytest
 from test_layers import PACKAGE, ROOMS
 
 from imagebuild.cli.main import cli
-from imagebuild.kickstrap.agent import supported
 from imagebuild.recipe.load import load_all
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -53,19 +52,6 @@ def test_the_recipes_in_the_readme_are_valid(tmp_path: Path) -> None:
 def test_the_readme_names_every_command() -> None:
     documented = {line.split()[1] for line in table(text_of("README.md"), "command")}
     assert documented == set(cli.commands)
-
-
-@pytest.mark.parametrize(
-    ("head", "allowed"),
-    [("command", supported.COMMANDS), ("section", supported.SECTIONS)],
-    ids=["commands", "sections"],
-)
-def test_kickstraps_tables_are_what_it_supports(head: str, allowed: dict[str, frozenset[str]]) -> None:
-    documented = {
-        name: frozenset(re.findall(r"--[a-z-]+", cell))
-        for name, cell in table(text_of("docs/kickstrap.md"), head).items()
-    }
-    assert documented == allowed
 
 
 def test_the_rooms_are_listed_in_order() -> None:

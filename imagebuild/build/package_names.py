@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from pykickstart.constants import KS_MISSING_IGNORE
+
 from imagebuild.build import installers
 from imagebuild.customise.operation import OperationCall
 from imagebuild.errors import Problem
@@ -32,22 +34,34 @@ class NamedPackages:
     recipe: Recipe
     rendered: Rendered
     names: tuple[str, ...]
+    excluded: tuple[str, ...] = ()
+    optional: bool = False
+    """Whether the kickstart says that packages that do not exist are left out."""
 
     @classmethod
     def of(cls, recipe: Recipe, rendered: Rendered, report: CheckReport) -> NamedPackages:
         """Those of a checked kickstart; if it has errors, those of the recipe."""
-        return cls(recipe, rendered, report.parsed.packages if report.parsed else recipe.all_packages)
+        if report.parsed is None:
+            return cls(recipe, rendered, recipe.all_packages)
+        parsed = report.parsed
+        optional = parsed.handler.packages.handleMissing == KS_MISSING_IGNORE
+        return cls(recipe, rendered, parsed.packages, parsed.excluded, optional)
 
     def all(self) -> set[str]:
         """Every name that can be looked up."""
-        named = {*self.names, *(name for _, _, name in self._of_operations())}
+        named = {*self.names, *self.excluded, *(name for _, _, name in self._of_operations())}
         return {name for one in named if (name := _plain(one))}
 
     def problems(self, unknown: Mapping[str, str]) -> Iterator[Problem]:
         """A problem at each place that names one of the ``unknown`` packages, given with hints."""
         for name in self.names:
             if (plain := _plain(name)) in unknown:
-                yield self._installed(name, _message(name, self.recipe), unknown[plain])
+                found = self._installed(name, _message(name, self.recipe), unknown[plain])
+                yield replace(found, severity="warning") if self.optional else found
+        for name in self.excluded:
+            if _plain(name) in unknown:
+                message = f"-{name} has no effect: {_message(name, self.recipe)}"
+                yield replace(self.rendered.problem(self._line(f"-{name}"), message), severity="warning")
         for route, call, name in self._of_operations():
             if (plain := _plain(name)) in unknown:
                 found = self._at(route, _message(name, self.recipe), unknown[plain])
@@ -56,9 +70,11 @@ class NamedPackages:
     def _installed(self, name: str, message: str, hint: str) -> Problem:
         if name in self.recipe.packages:
             return self._at(("packages", self.recipe.packages.index(name)), message, hint)
+        return self.rendered.problem(self._line(name), message, hint)
+
+    def _line(self, name: str) -> int | None:
         lines = self.rendered.text.splitlines()
-        line = next((number for number, line in enumerate(lines, 1) if line.split("#")[0].strip() == name), None)
-        return self.rendered.problem(line, message, hint)
+        return next((number for number, line in enumerate(lines, 1) if line.split("#")[0].strip() == name), None)
 
     def _at(self, route: Route, message: str, hint: str) -> Problem:
         mark = self.recipe.place(route)

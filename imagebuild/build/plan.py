@@ -150,7 +150,7 @@ def linted(
     installer = installers.of(recipe)
     report = lint(
         rendered,
-        version=syntax.of(recipe).name,
+        version=syntax.of_text(recipe, rendered.text),
         target=KickstartTarget(
             nonce,
             recipe.installer.insecure,

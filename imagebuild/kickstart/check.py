@@ -29,9 +29,10 @@ class Supported(Protocol):
 
     def __call__(
         self, handler: Any, text: str, *, scanned: Iterable[tuple[int, Sequence[str]]]
-    ) -> Iterable[tuple[int, str, str | None]]:
-        """Returns it as line, message and hint, given pykickstart's handler, the kickstart, and the
-        lines and words of its commands and section headers.
+    ) -> Iterable[tuple[int, str, str | None, Severity]]:
+        """Returns what is refused (``error``) or only noted (``warning``) as line, message, hint and
+        severity, given pykickstart's handler, the kickstart, and the lines and words of its commands
+        and section headers.
         """
 
     def __hash__(self) -> int:
@@ -119,10 +120,10 @@ def check(rendered: Rendered, *, version: str, supported: Supported | None = Non
     RecipeError with all problems, each at the line of the template.
     """
     kickstart, found = _read(without_comments(rendered.text), version, supported)
-    if found:
-        raise RecipeError([_problem(rendered, one) for one in found])
-    warned = (*kickstart.deprecated, *kickstart.repeated)
-    return _parsed(kickstart, tuple(rendered.problem(*said, severity="warning") for said in warned))
+    if wrong := [one for one in found if one.severity == "error"]:
+        raise RecipeError([_problem(rendered, one) for one in wrong])
+    warned = (rendered.problem(*said, severity="warning") for said in (*kickstart.deprecated, *kickstart.repeated))
+    return _parsed(kickstart, (*warned, *(_problem(rendered, one) for one in found)))
 
 
 def lint(
@@ -161,13 +162,19 @@ def _problem(rendered: Rendered, found: _Found) -> Problem:
 
 @lru_cache(maxsize=_KEPT)
 def _read(text: str, version: str, supported: Supported | None) -> tuple[Kickstart, tuple[_Found, ...]]:
-    """A kickstart, and the errors that pykickstart and the installer report in it."""
+    """A kickstart, the errors that pykickstart and the installer report in it, and what the installer
+    notes.
+    """
     kickstart = parse(text, version)
     found = [_Found(rules.SYNTAX, "error", said) for said in kickstart.wrong]
     if not found and supported is not None:
-        refused = supported(kickstart.handler, text, scanned=kickstart.scanned)
-        found = [_Found(rules.UNSUPPORTED, "error", Said(*one)) for one in refused]
+        found = [_treated(*one) for one in supported(kickstart.handler, text, scanned=kickstart.scanned)]
     return kickstart, tuple(found)
+
+
+def _treated(line: int, message: str, hint: str | None, severity: Severity) -> _Found:
+    rule = rules.UNSUPPORTED if severity == "error" else rules.WITHOUT_EFFECT
+    return _Found(rule, severity, Said(line, message, hint))
 
 
 @lru_cache(maxsize=_KEPT)

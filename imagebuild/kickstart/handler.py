@@ -95,7 +95,14 @@ def reading(version: str) -> Iterator[Handler]:
 
 @cache
 def handler_class(version: str) -> Any:
-    """pykickstart's class for a version of the syntax. Raises ValueError for an unknown version."""
+    """pykickstart's class for a version of the syntax. ``RHEL6+F43`` is RHEL6 with the commands that
+    only F43 has added. Raises ValueError for an unknown version.
+    """
+    older, joined, newer = version.partition("+")
+    if joined:
+        whole, more = handler_class(older), handler_class(newer)
+        commands = {**more.commandMap, **whole.commandMap}
+        return type(version, (whole,), {"commandMap": commands, "dataMap": {**more.dataMap, **whole.dataMap}})
     # Once per version: each call appends to sys.path. By number, since DEVEL is not a module.
     if version not in versionMap:
         raise ValueError(f"unknown kickstart version: {version!r}")

@@ -27,11 +27,14 @@ SYNTAX = "syntax"
 """What pykickstart refuses. It cannot be suppressed."""
 UNSUPPORTED = "unsupported"
 """What the installer does not support. It cannot be suppressed either."""
+WITHOUT_EFFECT = "without-effect"
+"""What the installer reads and does nothing about, a warning. It cannot be suppressed either."""
 SILENCE = "silence"
 """A problem of a suppression."""
 OWN = {
     SYNTAX: "pykickstart refuses it with the syntax of the guest's version; so would the installer",
     UNSUPPORTED: "the installer does not support it (docs/kickstrap.md)",
+    WITHOUT_EFFECT: "a warning: the installer reads it, and it has no effect on this guest (docs/kickstrap.md)",
     SILENCE: (
         "a suppression without a reason, or of an unknown rule, is an error; one that suppresses nothing is a warning"
     ),

@@ -11,6 +11,6 @@ def table() -> str:
     lines += [f"| [`{one.name}`](#{one.name}) | {one.severity} | {one.summary}. |" for one in rules.described()]
     for one in rules.described():
         lines += ["", f"### {one.name}", "", f"{one.summary}.", "", one.description]
-    lines += ["", "Three names belong to no rule and cannot be suppressed:", "", "| name | meaning |", "|---|---|"]
+    lines += ["", "Four names belong to no rule and cannot be suppressed:", "", "| name | meaning |", "|---|---|"]
     lines += [f"| `{name}` | {text} |" for name, text in rules.OWN.items()]
     return "\n".join(lines) + "\n"

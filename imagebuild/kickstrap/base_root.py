@@ -33,6 +33,7 @@ _RELEASES = ("_InRelease", "_Release")
 class BaseSpec:
     """A base of ``suite``. Names in ``excluded`` are never installed; ``recommends`` adds recommended
     packages; ``arch`` is Debian's name; ``epoch`` is the mirror's date in seconds since 1970.
+    ``left_out`` are options of dpkg that keep files from being unpacked.
     """
 
     suite: str
@@ -42,6 +43,7 @@ class BaseSpec:
     recommends: bool = False
     arch: str = "amd64"
     epoch: int | None = None
+    left_out: tuple[str, ...] = ()
 
     def bootstrap(self) -> bootstrap.Bootstrap:
         """The parts that a base has in common with what continues from it."""
@@ -52,6 +54,7 @@ class BaseSpec:
             packages=tuple(f"{name}-" for name in sorted(self.excluded)),
             recommends=self.recommends,
             arch=self.arch,
+            dpkg_options=self.left_out,
             epoch=int(time.time()) if self.epoch is None else self.epoch,
         )
 

@@ -20,6 +20,7 @@ from imagebuild.kickstart.check import ParsedKickstart, Supported
 from imagebuild.kickstart.render import LiveimgPayload, PackagesPayload, Payload
 from imagebuild.kickstrap import base_root, index, release_date, runtime
 from imagebuild.kickstrap import payload as archives
+from imagebuild.kickstrap.agent import package_files, package_names
 from imagebuild.kickstrap.agent import supported as agent
 from imagebuild.kickstrap.agent.machine import TargetMachine
 from imagebuild.kickstrap.known_packages import MirrorPackages, cached_mirror
@@ -99,6 +100,7 @@ class KickstrapPreparation:
         return {
             "installer": self.tree.fingerprint,
             "payload": self.payload.fingerprint if self.payload else "in the VM",
+            **({"kickstart syntax": self.recipe.kickstart.syntax} if self.recipe.kickstart.syntax else {}),
             **(
                 {"SSH host keys": "made by the installer"}
                 if self.payload and not _without_host_keys(self.recipe)
@@ -251,7 +253,8 @@ def packages(recipe: Recipe) -> MirrorPackages:
 
 def boot(recipe: Recipe) -> Boot:
     """Boot with BIOS, even to install for UEFI: kickstrap's kernel has no UEFI entry point."""
-    return Boot(runtime.kernel_arguments(recipe.machine.firmware, host_keys=not _without_host_keys(recipe)))
+    keys = not _without_host_keys(recipe)
+    return Boot(runtime.kernel_arguments(recipe.machine.firmware, host_keys=keys, syntax=recipe.kickstart.syntax))
 
 
 def _without_host_keys(recipe: Recipe) -> bool:
@@ -287,12 +290,15 @@ def _preparation(
     suite, components = str(recipe.os.codename), recipe.installer.components
     runtime_spec = RuntimeSpec(suite=suite, mirror=mirror)
     base, tree = _runtime_steps(runtime_spec, tools)
+    chosen = package_names.choose(kickstart.handler.packages)
     spec = PayloadSpec(
         suite=suite,
         mirror=mirror,
         components=components,
-        packages=kickstart.packages,
-        excluded=kickstart.excluded,
+        packages=chosen.packages,
+        excluded=chosen.excluded,
+        optional=chosen.optional,
+        left_out=package_files.patterns(kickstart.handler.packages),
         core=kickstart.core,
         weak_dependencies=kickstart.weak_dependencies,
     )
@@ -346,6 +352,8 @@ def _payload_inputs(spec: PayloadSpec, tools: Tools) -> dict[str, str]:
         "excluded packages": " ".join(sorted(spec.excluded)),
         "standard system": str(spec.core),
         "weak dependencies": str(spec.weak_dependencies),
+        **({"missing packages": "left out"} if spec.optional else {}),
+        **({"files": " ".join(spec.left_out)} if spec.left_out else {}),
         "code": fingerprint.code(*PAYLOAD_CODE),
         "mmdebstrap": tools.mmdebstrap,
     }

@@ -21,6 +21,7 @@ from imagebuild import fetch, fingerprint
 from imagebuild.errors import HostError, ImageBuildError
 from imagebuild.host import probe_cache
 from imagebuild.kickstrap import index
+from imagebuild.kickstrap.agent import package_names
 from imagebuild.kickstrap.mirror import Mirror, host_mirror, mirror_depends_on
 from imagebuild.step import PackageVerdict
 from imagebuild.store.store import Store
@@ -57,7 +58,11 @@ class MirrorPackages:
         if store is None:
             return PackageVerdict({}, "the store cannot be used")
         states = _States(store, fingerprint.of(asdict(self)))
-        left = set(names) - states.found()
+        # the names that the table has for others are not looked up: a test does that
+        foreign = package_names.table()
+        meant = {name: package_names.counterpart(name) for name in names if name not in foreign}
+        called = {found.packages[0]: name for name, found in meant.items() if found}
+        left = set(called) - states.found()
         if not left:
             return PackageVerdict({})
         known, age = states.names()
@@ -68,7 +73,7 @@ class MirrorPackages:
         missing = sorted(name for name in left if not _all_in([name], known))
         states.add_found(left - set(missing))
         if not missing or (known and not note):
-            return PackageVerdict({name: _hint(name, known) for name in missing})
+            return PackageVerdict({called[name]: _hint(name, known) for name in missing})
         return PackageVerdict({}, _unchecked(note, missing, age if known else None))
 
     def _fetched(self, states: _States, store: Store) -> str:

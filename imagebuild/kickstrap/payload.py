@@ -37,8 +37,10 @@ class PayloadSpec:
 
     ``core`` (no --nocore) adds Debian's standard system, priority important, to the required
     packages; ``weak_dependencies`` (no --exclude-weakdeps) adds recommended packages. The agent
-    does the same in the VM. ``epoch`` is the mirror's date in seconds since 1970; if it is not known,
-    files that packages make when they are installed may differ from run to run.
+    does the same in the VM. ``optional``: packages that the mirror does not have are left out.
+    ``left_out`` are options of dpkg that keep files from being unpacked. ``epoch`` is the mirror's
+    date in seconds since 1970; if it is not known, files that packages make when they are installed
+    may differ from run to run.
     """
 
     suite: str
@@ -48,6 +50,8 @@ class PayloadSpec:
     excluded: tuple[str, ...] = ()
     core: bool = False
     weak_dependencies: bool = False
+    optional: bool = False
+    left_out: tuple[str, ...] = ()
     arch: str = "x86_64"
     epoch: int | None = None
 
@@ -100,6 +104,7 @@ def base_of(spec: PayloadSpec) -> BaseSpec:
         recommends=spec.weak_dependencies,
         arch=ARCHITECTURES[spec.arch],
         epoch=spec.epoch,
+        left_out=spec.left_out,
     )
 
 
@@ -108,9 +113,23 @@ def build(spec: PayloadSpec, into: Path, progress: Progress, roots: Roots | None
     ``payload.json``.
 
     The same packages, mirror state and options give the same bytes, whatever ``roots`` have already.
-    If it is interrupted, the folder is left as it was. Raises bootstrap.PackagesUnknown, HostError,
-    CommandFailed.
+    Names that the mirror does not have are left out if they are optional or only excluded: apt
+    reports all of them together, and the archive is made again without them. If it is interrupted,
+    the folder is left as it was. Raises bootstrap.PackagesUnknown, HostError, CommandFailed.
     """
+    try:
+        return _build(spec, into, progress, roots)
+    except bootstrap.PackagesUnknown as error:
+        unknown = {name.rstrip("-") for name in error.names}
+        if not unknown <= {*spec.excluded, *(spec.packages if spec.optional else ())}:
+            raise
+        packages, excluded = (
+            tuple(name for name in names if name not in unknown) for names in (spec.packages, spec.excluded)
+        )
+        return _build(replace(spec, packages=packages, excluded=excluded), into, progress, roots)
+
+
+def _build(spec: PayloadSpec, into: Path, progress: Progress, roots: Roots | None) -> PayloadResult:
     into.mkdir(parents=True, exist_ok=True)
     with working_folder(into) as folder:
         own = TemporaryRoots(folder, progress)

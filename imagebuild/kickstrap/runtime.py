@@ -61,12 +61,14 @@ emulation.
 """
 
 
-def kernel_arguments(firmware: str, *, host_keys: bool = True) -> tuple[str, ...]:
+def kernel_arguments(firmware: str, *, host_keys: bool = True, syntax: str | None = None) -> tuple[str, ...]:
     """Arguments for the tree's kernel for a guest with this firmware, for which the agent prepares
-    the disks; ``host_keys`` makes it create the SSH host keys that a root archive lacks.
+    the disks; ``host_keys`` makes it create the SSH host keys that a root archive lacks, and it reads
+    the kickstart with ``syntax``.
     """
     named = () if firmware == "bios" else (f"kickstrap.firmware={firmware}",)
-    return (*KERNEL_ARGS, *named, *(() if host_keys else ("kickstrap.ssh_host_keys=no",)))
+    read_as = (f"kickstrap.syntax={syntax}",) if syntax else ()
+    return (*KERNEL_ARGS, *named, *read_as, *(() if host_keys else ("kickstrap.ssh_host_keys=no",)))
 
 
 def identity_arguments(identity: str, epoch: int) -> tuple[str, ...]:

@@ -40,6 +40,7 @@ def base_step(spec: BaseSpec, offered: str, mmdebstrap: str) -> Step:
         "excluded packages": " ".join(spec.excluded),
         "weak dependencies": str(spec.recommends),
         "architecture": spec.arch,
+        **({"files": " ".join(spec.left_out)} if spec.left_out else {}),
         "packages": offered,
         "code": fingerprint.code(*BASE_CODE),
         "mmdebstrap": mmdebstrap,

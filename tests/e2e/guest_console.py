@@ -128,29 +128,30 @@ def logged_in(
     *,
     more: Sequence[Path] = (),
     firmware: str = "bios",
+    cards: int = 1,
     seconds: float = 600,
 ) -> Iterator[GuestConsole]:
     """A console of a throwaway VM of ``image`` and its further disks, on which root is logged in.
 
-    The VM writes to ``overlay`` and uses QEMU's user network. One that hangs under emulation before
+    The VM writes to ``overlay`` and has ``cards`` of QEMU's user network. One that hangs under emulation before
     the login is started again once.
     """
     with ExitStack() as stack:
-        console = stack.enter_context(_booted(image, overlay, accelerator, more, firmware))
+        console = stack.enter_context(_booted(image, overlay, accelerator, more, firmware, cards))
         try:
             console.log_in(password, seconds)
         except Hung:
             if accelerator != "tcg":
                 raise
             stack.close()
-            console = stack.enter_context(_booted(image, overlay, accelerator, more, firmware))
+            console = stack.enter_context(_booted(image, overlay, accelerator, more, firmware, cards))
             console.log_in(password, seconds)
         yield console
 
 
 @contextmanager
 def _booted(
-    image: Path, overlay: Path, accelerator: Accelerator, more: Sequence[Path], firmware: str
+    image: Path, overlay: Path, accelerator: Accelerator, more: Sequence[Path], firmware: str, cards: int
 ) -> Iterator[GuestConsole]:
     overlays = [overlay, *(overlay.with_suffix(f".{at}.qcow2") for at in range(2, len(more) + 2))]
     for below, above in zip([image, *more], overlays, strict=True):
@@ -160,8 +161,10 @@ def _booted(
     argv = [
         emulator(), *_firmware(firmware, variables), "-accel", accelerator, "-m", "768", "-smp", "1", "-nodefaults",
         "-no-user-config", "-display", "none", "-no-reboot", "-serial", "stdio",
-        "-netdev", "user,id=net0", "-device", "virtio-net-pci,netdev=net0", "-device", "virtio-rng-pci",
+        "-device", "virtio-rng-pci",
     ]  # fmt: skip
+    for card in range(cards):
+        argv += ["-netdev", f"user,id=net{card}", "-device", f"virtio-net-pci,netdev=net{card}"]
     for above in overlays:
         argv += ["-drive", f"file={above},format=qcow2,if=virtio,cache=unsafe"]
     if accelerator == "tcg":

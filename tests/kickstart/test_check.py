@@ -113,6 +113,14 @@ def test_a_deprecated_command_is_a_warning(tmp_path: Path) -> None:
     assert "will be deprecated" in warning.message
 
 
+def test_what_is_only_noted_is_a_warning(tmp_path: Path) -> None:
+    parsed = checked(rendered(tmp_path, GOOD + "logging --host=log.example\n"))
+    (warning,) = parsed.warnings
+    assert (Path(warning.file).name, warning.line) == ("t.ks.j2", 5)
+    assert (warning.rule, warning.severity) == ("without-effect", "warning")
+    assert warning.message.startswith("logging has no effect on Debian: ")
+
+
 def test_the_versions_differ(tmp_path: Path) -> None:
     kickstart = rendered(tmp_path, GOOD + "timezone --isUtc UTC\nauthconfig --enableshadow\n")
     check(kickstart, version="RHEL7")

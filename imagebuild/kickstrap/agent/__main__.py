@@ -36,15 +36,18 @@ def main(argv: list[str]) -> None:
 
 def _install(kickstart: Path, console: EventConsole) -> None:
     # Imported late: these take a second under emulation, and the host waits for the first event.
-    from . import identity, plan
+    from . import identity, plan, syntaxes
     from .command import CommandRunner
     from .install import Installation
     from .kickstart import read
 
     text = kickstart.read_text(encoding="utf-8")
-    machine = identity.given(Path("/proc/cmdline").read_text(encoding="ascii", errors="replace"))
+    command_line = Path("/proc/cmdline").read_text(encoding="ascii", errors="replace")
+    machine = identity.given(command_line)
     commands = CommandRunner(console.log, environment=machine.environment)
-    Installation(plan.make(read(text)), console, commands, identity=machine).run()
+    Installation(
+        plan.make(read(text, syntaxes.given(command_line), console.log)), console, commands, identity=machine
+    ).run()
 
 
 def _explain(console: EventConsole, error: BaseException) -> None:

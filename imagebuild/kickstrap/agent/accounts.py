@@ -55,6 +55,8 @@ def configure(target: Target, plan: InstallPlan) -> None:
     if plan.root is not None:
         passwords.append(("root", plan.root))
     set_passwords(target, passwords)
+    if plan.root_ssh:
+        target.write("/etc/ssh/sshd_config.d/01-root.conf", "PermitRootLogin yes\n")
     for name in dict.fromkeys(name for name, _ in plan.ssh_keys):
         add_keys(target, name, [key for owner, key in plan.ssh_keys if owner == name])
 

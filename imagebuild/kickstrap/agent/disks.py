@@ -173,11 +173,16 @@ def make(handler: Any) -> Storage:
         ignored=tuple(ignoredisk.ignoredisk or ()),
         cleared=tuple(clearpart.drives or ()),
         boot_disk=handler.bootloader.bootDrive or "",
-        boots=not (handler.bootloader.seen and handler.bootloader.location == "none"),
+        boots=boots(handler.bootloader),
         autopart=_autopart(handler.autopart),
         reqpart=Reqpart(bool(handler.reqpart.addBoot), handler.reqpart.lineno) if handler.reqpart.seen else None,
         line=clearpart.lineno or 1,
     )
+
+
+def boots(bootloader: Any) -> bool:
+    """Whether a boot loader is installed."""
+    return not (bootloader.seen and (bootloader.location == "none" or bootloader.disabled))
 
 
 _SCHEMES = {0: "plain", 1: "btrfs", 2: "lvm"}

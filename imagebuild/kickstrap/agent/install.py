@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from . import accounts, bootloader, network, packages, payload, scripts, storage, system
+from . import accounts, bootloader, grub_password, network, packages, payload, scripts, storage, system
 from .identity import RANDOM
 from .plan import Liveimg
 from .target import Target
@@ -57,6 +57,7 @@ class Installation:
         steps = [
             Stage("run %pre", 1, self._pre) if plan.pre else None,
             Stage("partition and format the disks", 5, self._storage),
+            Stage("run %pre-install", 5, self._pre_install) if plan.pre_install else None,
             Stage("unpack the root archive" if from_archive else "install packages", 65, self._payload),
             Stage("configure the system", 72, self._configure),
             Stage("install GRUB", 90, self._bootloader) if plan.bootloader.install else None,
@@ -76,6 +77,9 @@ class Installation:
 
     def _pre(self) -> None:
         scripts.run_all(self._plan.pre, self._commands, root=None, section="%pre")
+
+    def _pre_install(self) -> None:
+        scripts.run_all(self._plan.pre_install, self._commands, root=None, section="%pre-install")
 
     def _storage(self) -> None:
         self._disks.prepare(Path("/proc/cmdline").read_text(encoding="ascii", errors="replace"))
@@ -104,6 +108,8 @@ class Installation:
             accounts.make_host_keys(self._target)
 
     def _bootloader(self) -> None:
+        if self._plan.bootloader.password.text:
+            grub_password.set_password(self._target, self._plan.bootloader.password, self._identity)
         bootloader.install(self._target, self._plan.bootloader, self._disks.start, self._disks.boot_disks)
 
     def _post(self) -> None:

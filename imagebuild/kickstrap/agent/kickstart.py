@@ -1,40 +1,48 @@
-"""Reads the kickstart in the VM, with only the supported commands of pykickstart, so that it starts
-fast.
+"""Reads the kickstart in the VM, with only those commands of pykickstart that it needs, so that it
+starts fast.
 """
 
 from __future__ import annotations
 
-import importlib
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pykickstart.errors import KickstartError
 from pykickstart.parser import KickstartParser
 
+from . import syntaxes
 from .errors import InstallError
-from .supported import COMMANDS, KICKSTART_VERSION, check
+from .supported import PARSED, check
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
-def read(text: str) -> Any:
-    """pykickstart's handler after parsing ``text``. Raises InstallError for the first error or
-    unsupported item.
+def read(text: str, syntax: str | None = None, log: Callable[[str], None] = lambda _: None) -> Any:
+    """pykickstart's handler after parsing ``text``; what is only noted goes to ``log``. Raises
+    InstallError for the first error, or what is refused.
     """
-    handler = parse(text)
+    handler = parse(text, syntax)
     for finding in check(handler, text):
-        raise InstallError(f"kickstart line {finding.line}: {finding.message}")
+        message = f"kickstart line {finding.line}: {finding.message}"
+        if finding.severity == "error":
+            raise InstallError(message)
+        log(message)
     return handler
 
 
-def parse(text: str) -> Any:
-    """pykickstart's handler after parsing ``text``, without checking for support.
+def parse(text: str, syntax: str | None = None) -> Any:
+    """pykickstart's handler after parsing ``text`` with ``syntax``, or that which it names itself,
+    without checking for support.
 
-    Only the supported commands are registered: setting up the parsers of all eighty takes half a
-    second under emulation. Raises InstallError if pykickstart cannot parse the text.
+    Only the commands that are carried out are registered, and those that the text has: setting up
+    the parsers of all eighty takes half a second under emulation. Raises InstallError if pykickstart
+    cannot parse the text.
     """
-    version = importlib.import_module(f"pykickstart.handlers.{KICKSTART_VERSION.lower()}")
-    whole = getattr(version, f"{KICKSTART_VERSION}Handler")
+    whole = syntaxes.handler_class(syntax or syntaxes.named(text))
+    first = {line.split()[0] for line in text.splitlines() if line.strip()}
     handler = whole(
-        mapping={name: whole.commandMap[name] for name in COMMANDS},
+        mapping={name: command for name, command in whole.commandMap.items() if name in PARSED or name in first},
         dataMapping=whole.dataMap,
     )
     with warnings.catch_warnings():
@@ -43,4 +51,5 @@ def parse(text: str) -> Any:
             KickstartParser(handler, followIncludes=False).readKickstartFromString(text)
         except (KickstartError, ValueError) as error:
             raise InstallError(f"the kickstart cannot be read: {' '.join(str(error).split())}") from error
+    syntaxes.complete(handler)
     return handler

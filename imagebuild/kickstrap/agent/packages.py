@@ -41,6 +41,7 @@ def mmdebstrap_command(packages: Packages, root: str) -> list[str]:
         f'--aptopt=APT::Install-Recommends "{recommends}"',
         '--aptopt=Acquire::Languages "none"',
         "--aptopt=Acquire::Retries 3",
+        *(f"--dpkgopt={option}" for option in packages.left_out),
         *([f"--include={','.join(chosen)}"] if chosen else []),
         # mmdebstrap copies both from its own system; a stale resolv.conf breaks name resolution in the guest
         '--customize-hook=rm -f "$1/etc/resolv.conf" "$1/etc/hostname"',

@@ -6,21 +6,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from . import disks, sources
+from . import disks, firewall, interfaces, ntp, package_files, package_names, sources
+from .services import ServiceChanges, named_services
 
 if TYPE_CHECKING:
     from .disks import Storage
-
-
-class Interface(NamedTuple):
-    """A network interface; ``address`` is empty for DHCP."""
-
-    device: str
-    address: str = ""
-    netmask: str = ""
-    gateway: str = ""
-    nameservers: tuple[str, ...] = ()
-    onboot: bool = True
+    from .firewall import Firewall
+    from .ntp import TimeSources
 
 
 class Keyboard(NamedTuple):
@@ -30,7 +22,7 @@ class Keyboard(NamedTuple):
 
 
 class Password(NamedTuple):
-    """How an account logs in: ``text`` is a crypt(5) hash if ``crypted``."""
+    """How an account logs in: ``text`` is a crypt(5) hash if ``crypted``, for GRUB one of PBKDF2."""
 
     text: str = ""
     crypted: bool = False
@@ -57,6 +49,7 @@ class Bootloader(NamedTuple):
     append: str = ""
     timeout: int | None = None
     install: bool = True
+    password: Password = Password()
 
 
 class Script(NamedTuple):
@@ -85,11 +78,7 @@ class Packages(NamedTuple):
     excluded: tuple[str, ...] = ()
     core: bool = True
     weak_dependencies: bool = True
-
-
-class ServiceChanges(NamedTuple):
-    enabled: tuple[str, ...] = ()
-    disabled: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
 
 class InstallPlan(NamedTuple):
@@ -97,7 +86,7 @@ class InstallPlan(NamedTuple):
     payload: Liveimg | Packages
     bootloader: Bootloader
     hostname: str
-    interfaces: tuple[Interface, ...]
+    interfaces: tuple[interfaces.Interface, ...]
     languages: tuple[str, ...]
     keyboard: Keyboard
     timezone: str
@@ -107,15 +96,18 @@ class InstallPlan(NamedTuple):
     groups: tuple[UserGroup, ...]
     ssh_keys: tuple[tuple[str, str], ...]
     services: ServiceChanges
-    firewall: bool | None
+    firewall: Firewall
+    times: TimeSources
     selinux: str
+    root_ssh: bool
     pre: tuple[Script, ...]
+    pre_install: tuple[Script, ...]
     post: tuple[Script, ...]
 
 
 _SELINUX = {0: "disabled", 1: "enforcing", 2: "permissive"}
 """pykickstart.constants.SELINUX_*"""
-_PRE, _POST = 0, 1
+_PRE, _POST, _PRE_INSTALL = 0, 1, 3
 """pykickstart.constants.KS_SCRIPT_*"""
 
 
@@ -128,10 +120,11 @@ def make(handler: Any) -> InstallPlan:
         bootloader=Bootloader(
             append=(handler.bootloader.appendLine or "").strip(),
             timeout=handler.bootloader.timeout,
-            install=not (handler.bootloader.seen and handler.bootloader.location == "none"),
+            install=disks.boots(handler.bootloader),
+            password=Password(handler.bootloader.password or "", bool(handler.bootloader.isCrypted)),
         ),
         hostname=next((net.hostname for net in reversed(handler.network.network) if net.hostname), ""),
-        interfaces=tuple(_interface(net) for net in handler.network.network if net.device),
+        interfaces=interfaces.make(handler.network.network),
         languages=tuple(dict.fromkeys(name for name in languages if name)),
         keyboard=_keyboard(handler.keyboard),
         timezone=handler.timezone.timezone or "",
@@ -140,10 +133,13 @@ def make(handler: Any) -> InstallPlan:
         users=tuple(_user(user) for user in handler.user.userList),
         groups=tuple(UserGroup(group.name, group.gid) for group in handler.group.groupList),
         ssh_keys=tuple((key.username, key.key.strip()) for key in handler.sshkey.sshUserList),
-        services=ServiceChanges(tuple(handler.services.enabled), tuple(handler.services.disabled)),
-        firewall=handler.firewall.enabled if handler.firewall.seen else None,
+        services=named_services(handler.services),
+        firewall=firewall.make(handler.firewall),
+        times=ntp.make(handler),
         selinux=_SELINUX.get(handler.selinux.selinux, "") if handler.selinux.seen else "",
+        root_ssh=bool(handler.rootpw.seen and handler.rootpw.allow_ssh),
         pre=tuple(_script(script) for script in handler.scripts if script.type == _PRE),
+        pre_install=tuple(_script(script) for script in handler.scripts if script.type == _PRE_INSTALL),
         post=tuple(_script(script) for script in handler.scripts if script.type == _POST),
     )
 
@@ -151,36 +147,22 @@ def make(handler: Any) -> InstallPlan:
 def _payload(handler: Any) -> Liveimg | Packages:
     if handler.liveimg.seen:
         return Liveimg(handler.liveimg.url.removeprefix("file://"), (handler.liveimg.checksum or "").lower())
-    lines = [handler.url.url, *(repo.baseurl for repo in handler.repo.repoList)]
+    chosen = package_names.choose(handler.packages)
+    lines = [handler.url.url, *(repo.baseurl for repo in handler.repo.repoList if sources.is_debian(repo.baseurl))]
     return Packages(
         sources=tuple(sources.parse(line) for line in lines),
-        packages=tuple(handler.packages.packageList),
-        excluded=tuple(handler.packages.excludedList),
+        packages=chosen.packages,
+        excluded=chosen.excluded,
         core=not handler.packages.nocore,
         weak_dependencies=not handler.packages.excludeWeakdeps,
+        left_out=package_files.patterns(handler.packages),
     )
-
-
-def _interface(net: Any) -> Interface:
-    static = net.bootProto == "static"
-    return Interface(
-        device=net.device,
-        address=net.ip if static else "",
-        netmask=net.netmask if static else "",
-        gateway=(net.gateway or "") if static else "",
-        nameservers=_words(net.nameserver),
-        onboot=net.onboot is not False,
-    )
-
-
-def _words(value: str | None) -> tuple[str, ...]:
-    return tuple(word.strip() for word in (value or "").split(",") if word.strip())
 
 
 def _keyboard(command: Any) -> Keyboard:
     layouts = tuple(command.x_layouts)
     keymap = command.vc_keymap
-    if not layouts and (plain := command._keyboard or keymap):  # noqa: SLF001 - there is no public accessor
+    if not layouts and (plain := command.keyboard):
         layouts = (plain,)
     return Keyboard(layouts, keymap, tuple(command.switch_options))
 

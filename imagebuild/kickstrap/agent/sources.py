@@ -31,6 +31,11 @@ class AptSource(NamedTuple):
         return " ".join(["deb", self.mirror, self.suite, *self.components])
 
 
+def is_debian(text: str | None) -> bool:
+    """Whether ``text`` may be a package source of Debian; the address of RPM packages has no suite."""
+    return bool(text) and (len(str(text).split()) > 1 or "/dists/" in str(text))
+
+
 def parse(text: str) -> AptSource:
     """Parse ``MIRROR SUITE [COMPONENT…]`` or ``MIRROR/dists/SUITE``. Raises ValueError if it is
     neither.

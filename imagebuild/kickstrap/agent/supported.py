@@ -1,112 +1,41 @@
-"""The part of the kickstart language that this installer supports, and the check for anything else.
+"""Which commands, sections and options of a kickstart this installer carries out, and the check for
+all others.
 
-It is an allow-list of commands and sections with their supported options. Anything else is an
-error, so an option that a later pykickstart adds cannot go unnoticed. ``check`` runs on the host
-before anything boots, and again in the VM.
+The tables are ``storage_commands`` and ``system_commands``. ``check`` runs on the host before
+anything boots, and again in the VM.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from pykickstart.parser import KickstartParser
 from pykickstart.sections import Section
 
-from . import values
+from . import package_names, storage_commands, syntaxes, system_commands, values
+from .treatment import DONE, NOTED, CommandOutcome, Treatment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from .machine import TargetMachine
 
-KICKSTART_VERSION = "F43"
-"""Fedora's syntax: RHEL's has had no btrfs since version 8."""
-
-COMMANDS: dict[str, frozenset[str]] = {
-    name: frozenset(options.split())
-    for name, options in {
-        "autopart": "--type --nolvm --fstype --noboot --nohome --noswap",
-        "bootloader": "--append --timeout --location --boot-drive",
-        "btrfs": "--label --data --metadata --subvol --name",
-        "clearpart": "--all --initlabel --disklabel --drives",
-        "cmdline": "--non-interactive",
-        "eula": "--agreed --agree --accepted --accept",
-        "firewall": "--enable --enabled --disable --disabled",
-        "firstboot": "--disable --disabled",
-        "graphical": "--non-interactive",
-        "group": "--name --gid",
-        "halt": "",
-        "ignoredisk": "--only-use --drives",
-        "keyboard": "--vckeymap --xlayouts --switch",
-        "lang": "--addsupport",
-        "liveimg": "--url --checksum",
-        "logvol": "--vgname --name --size --grow --maxsize --percent --fstype --label --fsoptions",
-        "network": "--device --bootproto --ip --netmask --gateway --nameserver --hostname --onboot"
-        " --activate --no-activate",
-        "part": "--size --grow --maxsize --fstype --type --label --fsoptions --asprimary --ondisk --ondrive",
-        "partition": "--size --grow --maxsize --fstype --type --label --fsoptions --asprimary --ondisk --ondrive",
-        "poweroff": "",
-        "raid": "--device --level --fstype --label --fsoptions",
-        "reboot": "",
-        "repo": "--name --baseurl --install",
-        "reqpart": "--add-boot",
-        "rootpw": "--iscrypted --plaintext --lock",
-        "selinux": "--disabled --enforcing --permissive",
-        "services": "--enabled --disabled",
-        "shutdown": "",
-        "skipx": "",
-        "sshkey": "--username",
-        "text": "--non-interactive",
-        "timezone": "--utc",
-        "url": "--url",
-        "user": "--name --password --iscrypted --plaintext --lock --uid --gid --groups --homedir --shell --gecos",
-        "volgroup": "--pesize",
-        "zerombr": "",
-    }.items()
-}
-
-SECTIONS: dict[str, frozenset[str]] = {
-    "%packages": frozenset({"--nocore", "--exclude-weakdeps"}),
-    "%pre": frozenset({"--interpreter", "--erroronfail", "--log", "--logfile"}),
-    "%post": frozenset({"--interpreter", "--erroronfail", "--log", "--logfile", "--nochroot"}),
-}
-
-_INSTEAD = {
-    "mount": "the disks are new: create file systems with part, logvol, raid or btrfs",
-    **dict.fromkeys(
-        ("bootc", "cdrom", "harddrive", "nfs", "ostreecontainer", "ostreesetup"),
-        "install from a root archive (liveimg) or from a mirror (url, repo)",
-    ),
-    **dict.fromkeys(("%onerror", "%pre-install", "%traceback"), "only %pre and %post scripts are run"),
-    **dict.fromkeys(("--linux", "--none", "--list"), "write clearpart --all: whole disks are used"),
-    **dict.fromkeys(
-        ("--thin", "--thinpool", "--poolname", "--chunksize", "--metadatasize"),
-        "thin pools are not supported: give each volume a --size, or --grow",
-    ),
-    **dict.fromkeys(
-        ("--encrypted", "--passphrase"),
-        "every clone of an image would have the same key: encrypt the host's storage instead",
-    ),
-    **dict.fromkeys(("--recommended", "--hibernation"), "set --size in MiB: the guest's memory is not known here"),
-    **dict.fromkeys(
-        ("--onpart", "--usepart", "--noformat", "--useexisting", "--resize"),
-        "the disks are new: there is nothing to reuse on them",
-    ),
-    "--spares": "name all disks as members",
-    "--mkfsoptions": "file systems are created so that older hosts can read them",
-    "%addon": "add-ons are programs of Anaconda: use a %post instead",
-    "%anaconda": "it is only for Anaconda: remove it",
-    "%include": "put the text into the kickstart template itself",
-    "%ksappend": "put the text into the kickstart template itself",
-}
+KICKSTART_VERSION = syntaxes.KICKSTRAP
+COMMANDS: Mapping[str, Treatment] = {**storage_commands.COMMANDS, **system_commands.COMMANDS}
+SECTIONS: Mapping[str, Treatment] = system_commands.SECTIONS
+PARSED = frozenset(name for name, treatment in COMMANDS.items() if treatment.itself.kind == DONE)
+"""The commands whose results the installation reads."""
 
 
 class Unsupported(NamedTuple):
-    """Something that kickstrap does not support, at a line of the kickstart (from 1)."""
+    """Something that kickstrap refuses, at a line of the kickstart (from 1); with the severity
+    ``warning``, something that it only notes.
+    """
 
     line: int
     message: str
     hint: str | None = None
+    severity: Literal["error", "warning"] = "error"
 
 
 def check(
@@ -115,55 +44,77 @@ def check(
     machine: TargetMachine | None = None,
     scanned: Iterable[tuple[int, Sequence[str]]] | None = None,
 ) -> list[Unsupported]:
-    """Everything in the kickstart ``text`` that is not supported, in the order of its lines.
+    """Everything in the kickstart ``text`` that is refused or only noted, in the order of its lines.
 
     ``handler`` is pykickstart's, after parsing ``text`` without errors. With ``machine`` it is also
     checked that everything fits its disks and firmware. ``scanned`` are the line numbers and words
     of all commands and section headers, if the caller knows them: the text is not read again.
     """
+    syntaxes.complete(handler)
+    findings = [*by_tables(handler, text, scanned)]
+    findings += [Unsupported(*problem) for problem in values.problems(handler, machine)]
+    findings += [Unsupported(*problem) for problem in package_names.problems(handler.packages, text)]
+    return sorted(set(findings), key=lambda finding: (finding.line, finding.message))
+
+
+def by_tables(
+    handler: Any, text: str, scanned: Iterable[tuple[int, Sequence[str]]] | None = None
+) -> Iterator[Unsupported]:
+    """What the tables say about the commands, sections and options of ``text``, whatever their
+    values.
+    """
     if scanned is None:
         scanner = _Scanner(handler)
         scanner.readKickstartFromString(text)
         scanned = scanner.scanned
-    findings = [finding for line, words in scanned for finding in _of_line(line, words)] + _inclusions(text)
-    findings += [Unsupported(*problem) for problem in values.problems(handler, text, machine)]
-    return sorted(set(findings), key=lambda finding: (finding.line, finding.message))
+    for line, words in scanned:
+        parser = getattr(handler.commands.get(words[0]), "op", None)
+        # argparse has no public list of options
+        yield from _treated(line, words, getattr(parser, "_option_string_actions", None))
+    yield from _inclusions(text)
 
 
-def _of_line(line: int, words: Sequence[str]) -> list[Unsupported]:
+def _inclusions(text: str) -> Iterator[Unsupported]:
+    for number, line in enumerate(text.splitlines() if "%include" in text or "%ksappend" in text else (), 1):
+        if line.split()[:1] in (["%include"], ["%ksappend"]):
+            yield from _treated(number, line.split())
+
+
+def _treated(line: int, words: Sequence[str], known: Mapping[str, object] | None = None) -> Iterator[Unsupported]:
+    """What is found in a command, or in the header of a section. ``known`` are the options of the
+    syntax that is read.
+    """
     name = words[0]
-    allowed = (SECTIONS if name.startswith("%") else COMMANDS).get(name)
-    return [_unsupported(line, name)] if allowed is None else _options(line, name, allowed, words[1:])
+    table = SECTIONS if name.startswith("%") else COMMANDS
+    treatment = table.get(name)
+    if treatment is None:
+        carried = ", ".join(sorted(one for one in table if table[one].itself.kind == DONE))
+        yield Unsupported(line, f"{name} is not supported by kickstrap", f"supported: {carried}")
+    elif treatment.itself.kind != DONE:
+        yield _finding(line, name, treatment.itself)
+    else:
+        for word in words[1:]:
+            option = word.partition("=")[0]
+            if option.startswith("-"):
+                outcome = treatment.of(_whole(option, treatment, known or {}))
+                if outcome.kind != DONE:
+                    carried = " ".join(treatment.named(DONE)) or "no options"
+                    hint = outcome.why or f"supported for {name}: {carried}"
+                    yield _finding(line, f"{name}: {option}", outcome._replace(why=hint))
 
 
-def _inclusions(text: str) -> list[Unsupported]:
-    if "%include" not in text and "%ksappend" not in text:
-        return []
-    return [
-        _unsupported(number, line.split()[0])
-        for number, line in enumerate(text.splitlines(), 1)
-        if line.split()[:1] in (["%include"], ["%ksappend"])
-    ]
+def _whole(option: str, treatment: Treatment, known: Mapping[str, object]) -> str:
+    """The option that an abbreviation stands for, as pykickstart reads it."""
+    if option in known or option in treatment.options:
+        return option
+    meant = {name for name in known if name.startswith(option)}
+    return min(meant, key=len) if meant else option
 
 
-def _unsupported(line: int, name: str) -> Unsupported:
-    hint = _INSTEAD.get(name)
-    if hint is None:
-        known = SECTIONS if name.startswith("%") else COMMANDS
-        hint = f"supported: {', '.join(sorted(known))}"
-    return Unsupported(line, f"{name} is not supported by kickstrap", hint)
-
-
-def _options(line: int, name: str, allowed: frozenset[str], words: Sequence[str]) -> list[Unsupported]:
-    """A finding for each option that is not in the list; abbreviations are not in it either."""
-    findings = []
-    for word in words:
-        option = word.partition("=")[0]
-        if word.startswith("-") and option not in allowed:
-            known = " ".join(sorted(allowed)) or "no options"
-            hint = _INSTEAD.get(option, f"supported for {name}: {known}")
-            findings.append(Unsupported(line, f"{name}: {option} is not supported by kickstrap", hint))
-    return findings
+def _finding(line: int, what: str, outcome: CommandOutcome) -> Unsupported:
+    if outcome.kind == NOTED:
+        return Unsupported(line, f"{what} has no effect on Debian: {outcome.why}", None, "warning")
+    return Unsupported(line, f"{what} is not supported by kickstrap", outcome.why or None)
 
 
 class _Scanner(KickstartParser):  # type: ignore[misc]  # pykickstart has no types

@@ -6,6 +6,7 @@ import re
 import shlex
 from typing import TYPE_CHECKING
 
+from . import firewall, ntp
 from .disks import mount_order
 from .errors import InstallError
 from .target import set_variables
@@ -15,10 +16,10 @@ if TYPE_CHECKING:
 
     from .disks import FileSystem
     from .filesystems import Mounted
-    from .plan import InstallPlan, Keyboard, ServiceChanges
+    from .plan import InstallPlan, Keyboard
+    from .services import ServiceChanges
     from .target import Target
 
-_FIREWALLS = ("firewalld", "ufw", "nftables", "netfilter-persistent")
 _UNITS = ("/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system")
 
 
@@ -56,7 +57,10 @@ def configure(target: Target, plan: InstallPlan, mounted: Sequence[Mounted]) -> 
         set_timezone(target, plan.timezone, utc=plan.utc)
     if plan.selinux:
         set_selinux(target, plan.selinux)
-    switch_services(target, with_firewall(target, plan.services, firewall=plan.firewall))
+    present = [name for name in firewall.NAMES if has_unit(target, name)]
+    times = ntp.configure(target, plan.times)
+    for changes in (plan.services, times, firewall.configure(target, plan.firewall, present)):
+        switch_services(target, changes)
 
 
 def set_hostname(target: Target, hostname: str) -> None:
@@ -124,29 +128,13 @@ def set_selinux(target: Target, mode: str) -> None:
     if target.has("/etc/selinux/config"):
         text = set_variables(target.read("/etc/selinux/config"), {"SELINUX": mode})
         target.write("/etc/selinux/config", text)
-    elif mode == "disabled":
-        target.log("selinux --disabled: nothing to do, this system has no SELinux")
     else:
-        raise InstallError(f"selinux --{mode} needs the package selinux-basics in the target")
+        target.log(f"selinux --{mode}: nothing to do, this system has no SELinux")
 
 
 def has_unit(target: Target, name: str) -> bool:
     unit = name if "." in name else f"{name}.service"
     return target.has(*(f"{folder}/{unit}" for folder in _UNITS), f"/etc/init.d/{name}")
-
-
-def with_firewall(target: Target, services: ServiceChanges, *, firewall: bool | None) -> ServiceChanges:
-    """Translate ``firewall`` to services: Debian has several firewalls, each a service."""
-    if firewall is None:
-        return services
-    present = tuple(name for name in _FIREWALLS if has_unit(target, name))
-    if firewall and not present:
-        raise InstallError("firewall --enabled needs a firewall in the target: add nftables or ufw to %packages")
-    if not firewall:
-        if not present:
-            target.log("firewall --disabled: nothing to do, this system has none")
-        return services._replace(disabled=(*services.disabled, *present))
-    return services._replace(enabled=(*services.enabled, present[0]))
 
 
 def switch_services(target: Target, services: ServiceChanges) -> None:

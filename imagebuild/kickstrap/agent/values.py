@@ -2,37 +2,34 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from . import efi, rules, sources
+from . import efi, firewall, grub_password, network_values, ntp, package_names, rules, sources
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from .machine import TargetMachine
 
-Problem = tuple[int, str, str | None]
-"""Line, message, hint."""
+Problem = tuple[int, str, str | None] | tuple[int, str, str | None, Literal["error", "warning"]]
+"""Line, message, hint, and the severity if it is no error."""
 
-_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+")
+_SELINUX_DISABLED = 0
+"""pykickstart.constants.SELINUX_DISABLED"""
 _ACCOUNT = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
-_DEVICE = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,14}")
-_HOSTNAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*")
 
 
-def problems(handler: Any, text: str, machine: TargetMachine | None) -> Iterator[Problem]:
-    """Every value that kickstrap does not support, and everything required that is missing.
-
-    ``text`` is the kickstart itself: pykickstart does not store the line numbers of %packages.
-    """
+def problems(handler: Any, machine: TargetMachine | None) -> Iterator[Problem]:
+    """Every value that kickstrap does not support, and everything required that is missing."""
     yield from rules.problems(handler, machine)
     yield from _bootloader(handler.bootloader)
-    yield from _network(handler.network.network)
+    yield from network_values.problems(handler.network.network)
+    yield from firewall.problems(handler.firewall)
+    yield from ntp.problems(handler)
     yield from _payload(handler)
-    yield from _packages(handler.packages, text)
     yield from _needed_packages(handler, machine)
+    yield from _without_packages(handler)
     yield from _accounts(handler)
     yield from _locale(handler)
 
@@ -46,95 +43,56 @@ def _bootloader(bootloader: Any) -> Iterator[Problem]:
         )
     if bootloader.timeout is not None and bootloader.timeout < 0:
         yield bootloader.lineno, "bootloader: --timeout is negative", None
-
-
-def _network(networks: list[Any]) -> Iterator[Problem]:
-    for net in networks:
-        for message, hint in _interface(net):
-            yield net.lineno, f"network: {message}", hint
-
-
-def _interface(net: Any) -> Iterator[tuple[str, str | None]]:
-    if net.hostname and not _HOSTNAME.fullmatch(net.hostname):
-        yield f"{net.hostname!r} is not a host name", None
-    if not net.device:
-        if net.ip or net.gateway or net.nameserver or not net.hostname:
-            yield "--device is missing", "name the interface as the guest will see it, for example eth0"
-        return
-    if not _DEVICE.fullmatch(net.device) or net.device in {"link", "bootif", "ibft"}:
-        yield f"--device={net.device} is not supported by kickstrap", "name the interface, for example eth0"
-    if net.bootProto not in {"dhcp", "static"}:
-        yield f"--bootproto={net.bootProto} is not supported by kickstrap", "use dhcp or static"
-    if net.bootProto == "static" and not (net.ip and net.netmask):
-        yield "--bootproto=static needs --ip and --netmask", None
-    if net.netmask and not _is_netmask(net.netmask):
-        yield f"--netmask={net.netmask} is not an IPv4 netmask", None
-    for address in [net.ip, net.gateway]:
-        if address and not _is_address(address, 4):
-            yield f"{address} is not an IPv4 address", None
-    for address in (net.nameserver or "").split(","):
-        if address.strip() and not _is_address(address.strip()):
-            yield f"{address} is not an IP address", None
-
-
-def _is_address(text: str, version: int | None = None) -> bool:
-    try:
-        return version in {None, ipaddress.ip_address(text).version}
-    except ValueError:
-        return False
-
-
-def _is_netmask(text: str) -> bool:
-    try:
-        return _is_address(text, 4) and bool(ipaddress.IPv4Network(f"0.0.0.0/{text}"))
-    except ValueError:
-        return False
+    if bootloader.isCrypted and bootloader.password and not grub_password.HASH.fullmatch(bootloader.password):
+        hint = "make one with grub-mkpasswd-pbkdf2; it begins with grub.pbkdf2.sha512"
+        yield bootloader.lineno, "bootloader: --password is not a hash that GRUB 2 reads", hint
 
 
 def _payload(handler: Any) -> Iterator[Problem]:
     liveimg, url, repos = handler.liveimg, handler.url, handler.repo.repoList
-    if liveimg.seen and (url.seen or repos):
-        line = url.lineno if url.seen else repos[0].lineno
-        yield line, "liveimg and url or repo exclude each other", None
-    elif liveimg.seen:
+    found = [(url.lineno, "url", url.url)] * bool(url.seen) + [(repo.lineno, "repo", repo.baseurl) for repo in repos]
+    if liveimg.seen:
         if not (liveimg.url or "").startswith("file:///"):
             yield liveimg.lineno, f"liveimg: {liveimg.url} is not supported by kickstrap", "use file:///PATH"
         if liveimg.checksum and not re.fullmatch("[0-9a-fA-F]{64}", liveimg.checksum):
             yield liveimg.lineno, "liveimg: --checksum is not a SHA-256 digest", "it has 64 hexadecimal digits"
+        if line := next((line for line, _, text in found if sources.is_debian(text)), 0):
+            yield line, "liveimg and url or repo exclude each other", None
     elif not url.seen:
         yield 1, "there is nothing to install", "add liveimg, or url with %packages"
-    for command, text in [(url, url.url)] * url.seen + [(repo, repo.baseurl) for repo in repos]:
+    for line, name, text in found:
+        if (liveimg.seen or name == "repo") and not sources.is_debian(text):
+            yield line, f"{name} has no effect: {text!r} is not a package source of Debian", None, "warning"
+            continue
         try:
             sources.parse(text or "")
         except ValueError as error:
-            name = "url" if command is url else "repo"
-            yield command.lineno, f"{name}: {error}", 'write it as "http://mirror.example/debian trixie main"'
-
-
-def _packages(packages: Any, text: str) -> Iterator[Problem]:
-    lines = [line.partition("#")[0].strip() for line in text.splitlines()]
-
-    def line_of(name: str) -> int:
-        return next((i for i, line in enumerate(lines, 1) if line in {name, f"-{name}"}), 1)
-
-    groups = [f"@{group.name}" for group in [*packages.groupList, *packages.excludedGroupList]]
-    if packages.environment:
-        groups.append(f"@^{packages.environment}")
-    for name in groups:
-        yield line_of(name), f"%packages: {name}: Debian has no package groups", "name a package instead"
-    for name in [*packages.packageList, *packages.excludedList]:
-        if not _PACKAGE.fullmatch(name):
-            yield line_of(name), f"%packages: {name!r} is not a Debian package name", None
+            yield line, f"{name}: {error}", 'write it as "http://mirror.example/debian trixie main"'
 
 
 def _needed_packages(handler: Any, machine: TargetMachine | None) -> Iterator[Problem]:
     """Packages that storage and firmware need in the guest, if the kickstart lists its packages."""
     if not handler.packages.seen:
         return
-    named = set(handler.packages.packageList)
+    named = set(package_names.choose(handler.packages).packages)
     for line, command, packages in [*_storage_packages(handler), *_efi_packages(handler, machine)]:
         if not named & set(packages):
             yield line, f"{command} needs the package {packages[0]} in the guest", f"add {packages[0]} to %packages"
+
+
+def _without_packages(handler: Any) -> Iterator[Problem]:
+    """A firewall and SELinux without their packages, if the kickstart lists its packages."""
+    packages = handler.packages
+    if not packages.seen:
+        return
+    named = set(package_names.choose(packages).packages)
+    mode, selinux = handler.selinux.selinux, {"selinux-basics", "selinux-policy-default"}
+    if handler.selinux.seen and mode != _SELINUX_DISABLED and not named & selinux:
+        message = "selinux has no effect: Debian has AppArmor, and SELinux only with the package selinux-basics"
+        yield handler.selinux.lineno, message, None, "warning"
+    wanted = firewall.make(handler.firewall).enabled and packages.nocore
+    if wanted and not named & {*firewall.NAMES, "iptables-persistent"}:
+        yield handler.firewall.lineno, "firewall needs the package nftables in the guest", "add nftables to %packages"
 
 
 def _storage_packages(handler: Any) -> Iterator[tuple[int, str, tuple[str, ...]]]:

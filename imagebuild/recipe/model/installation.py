@@ -8,7 +8,6 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from imagebuild.recipe.model import syntax
 from imagebuild.recipe.model.guest import Os
 from imagebuild.recipe.model.machine import Vm
 from imagebuild.recipe.model.source import Repository, Source
@@ -96,8 +95,6 @@ def installer_findings(installer: InstallerSettings, kickstart: KickstartSetting
     if os.family != family:
         message = f"{installer.type} installs the family {family}, but this is {os.family}"
         wrong.append(Finding(("installer", "type"), message))
-    if installer.type == "kickstrap" and kickstart.syntax not in (None, syntax.KICKSTRAP):
-        wrong.append(Finding(("kickstart", "syntax"), f"kickstrap reads the syntax {syntax.KICKSTRAP}"))
     if installer.type == "kickstrap" and os.arch != "x86_64":
         wrong.append(Finding(("os", "arch"), f"kickstrap installs x86_64 only, found {os.arch}"))
     if (

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from imagebuild.recipe.model.guest import Os
 
 KICKSTRAP = "F43"
-"""The syntax that kickstrap reads, whatever it installs, because RHEL's syntax has no btrfs."""
+"""The syntax that kickstrap reads unless another one is named, because RHEL's has no btrfs."""
 
 
 class Syntax(NamedTuple):
