@@ -21,8 +21,8 @@ from pathlib import Path
 from imagebuild.kernel import cpio, vmlinux
 
 _NEEDED = re.compile(
-    r"(crc(?!.*(?:intel|pclmul))|scsi_|sd_mod|virtio_ring|virtio\.ko|virtio_pci|virtio_scsi|virtio_console|"
-    r"virtio-rng|virtio_net|failover|net_failover)"
+    r"(crc(?!.*(?:intel|pclmul|itu|crc7))|scsi_|sd_mod|virtio_ring|virtio\.ko|virtio_pci|virtio_scsi|virtio_console|"
+    r"virtio_net|failover|net_failover)"
 )
 """The devices that libguestfs gives to its machine: SCSI disks, a console, random numbers and a
 network card, all virtio on PCI."""

@@ -20,7 +20,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from imagebuild.guest import warm_start
 from imagebuild.guest.lean_kernel import lighten
+from imagebuild.guest.waiting import WAIT
 from imagebuild.host.ownership import why_not_private
 from imagebuild.log import logger
 
@@ -28,6 +30,14 @@ _ARCHIVE = "init.tar.gz"
 _CHANGES = (
     # udev triggers events for all devices of the machine; libguestfs needs only the disks and the port of its daemon.
     (r"^udevadm trigger$", "udevadm trigger --subsystem-match=block --subsystem-match=virtio-ports"),
+    # Reading /dev/urandom initialises the kernel's random numbers; see WAIT.
+    (
+        r"^machine_id=\$\(dd if=/dev/urandom .*\)$",
+        "read -r machine_id < /proc/sys/kernel/random/uuid; machine_id=${machine_id//-/}",
+    ),
+    (r"^udevadm settle --timeout=600$", r"\g<0>\n" + WAIT),
+    (r"^mkdir -p /tmp/lvm$", r"test -d /tmp/lvm || \g<0>"),
+    (r"^touch /tmp/lvm/lvm.conf$", ": > /tmp/lvm/lvm.conf"),
     # Windows disks, which no supported guest has.
     (r"^ldmtool create all$", ""),
     # Device files for modules that are not loaded yet, and a network interface: the next steps do not need them.
@@ -86,6 +96,8 @@ def use(handle: Any, *, emulated: bool) -> None:
         return
     handle.set_path(str(folder))
     handle.set_cachedir(str(cache))
+    if emulated:
+        warm_start.use(handle, folder)
 
 
 def _supermin_folder(path: str) -> Path | None:
