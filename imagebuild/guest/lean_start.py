@@ -89,14 +89,13 @@ def use(handle: Any, *, emulated: bool) -> None:
         _fill(folder / "supermin.d", source, archive)
         cache = folder / ("emulated" if emulated else "kvm")
         cache.mkdir(exist_ok=True)
-        if emulated:
-            lighten(cache)
+        light = emulated and lighten(cache)
     except (OSError, tarfile.TarError) as error:
         logger.debug("the libguestfs appliance is started unchanged: %s", error)
         return
     handle.set_path(str(folder))
     handle.set_cachedir(str(cache))
-    if emulated:
+    if light:
         warm_start.use(handle, folder)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imagebuild.errors import HostError
-from imagebuild.guest import unused
+from imagebuild.guest import unused, warm_start
 from imagebuild.guest.calls import Translated
 from imagebuild.guest.encryption import Key, open_all
 from imagebuild.guest.layout import RootFilesystem, find_root, mount, swap_files, types
@@ -73,14 +73,19 @@ class Session:
             if self._launched(seconds):
                 break
             logger.warning("the libguestfs appliance did not start within %.0f s; starting it again", seconds)
-            self.handle.close()
-            self.handle = self._handles()
-            self.g = Translated(self.handle)
+            self._start_over()
         else:
             if not self._launched(PATIENCE[-1]):
                 raise HostError(f"the libguestfs appliance did not start within {PATIENCE[-1]:.0f} s", _HINT)
         if self._has_network:
             self._network = ApplianceNetwork(self.g)
+
+    def _start_over(self) -> None:
+        """Get a new handle, which uses no state that may be damaged."""
+        warm_start.discard(self.handle)
+        self.handle.close()
+        self.handle = self._handles()
+        self.g = Translated(self.handle)
 
     def _launched(self, seconds: float) -> bool:
         """Whether the appliance starts in this time. HostError if it fails earlier."""
@@ -96,7 +101,7 @@ class Session:
             try:
                 self.handle.launch()
             except RuntimeError as error:
-                if ended.is_set():
+                if ended.is_set() or warm_start.discard(self.handle):
                     return False
                 lines = str(error).strip().splitlines() or ["no reason given"]
                 raise HostError(f"the libguestfs appliance did not start: {lines[0]}", _HINT) from error

@@ -1,6 +1,6 @@
 """The part of the appliance's init script in which a machine waits to be saved, and continues with a guest's disks.
 
-``warm_machine`` saves it there. So before that line nothing may depend on the disks, on the time, or on random
+``qemu_wrapper`` saves it there. So before that line nothing may depend on the disks, on the time, or on random
 numbers: all machines that continue from it share them.
 """
 
@@ -22,8 +22,10 @@ WAIT = r"""if [[ $cmdline == *imagebuild_wait=1* ]]; then
     clock_is_right() {
         next_second && begin=$up && next_second && next_second && (( up - begin > 150 && up - begin < 250 ))
     }
+    # Linux 5.18 and later have a pool of 256 bits, which is full as soon as the generator is initialised.
+    old_generator() { read -r bits < /proc/sys/kernel/random/poolsize; (( bits != 256 )); }
     seeded() { read -r bits < /proc/sys/kernel/random/entropy_avail && (( bits >= 256 )); }
-    if modprobe --dry-run virtio_rng && ! seeded && { clock_is_right || clock_is_right; }; then
+    if modprobe --dry-run virtio_rng && ! old_generator && ! seeded && { clock_is_right || clock_is_right; }; then
         echo "imagebuild: waiting for disks"
     else
         echo "imagebuild: cannot be saved"
@@ -57,6 +59,8 @@ WAIT = r"""if [[ $cmdline == *imagebuild_wait=1* ]]; then
     shopt -u nullglob
     exec 9>&-
     udevadm settle --timeout=600
+else
+    modprobe virtio_rng &
 fi"""
 """Added to libguestfs's script, after udev has seen the machine's own devices. Bash; it starts few programs, since
 each takes an emulated machine 0.05 s."""

@@ -1,28 +1,33 @@
-"""An appliance that has already started: later machines continue from the state of the first one.
+"""An appliance that has already started: machines continue from the saved state of an earlier one.
 
-Only under emulation, where a start takes most of the time of a short piece of work.
+Only under emulation, where starting takes most of the time of a short piece of work.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
 
-from imagebuild.guest import warm_machine
 from imagebuild.log import logger
 from imagebuild.printable import shell_word
 
+_PROGRAM = Path(__file__).with_name("qemu_wrapper") / "saved_machine.py"
+
+
+_STATES, _WRAPPER = "started", "qemu"
+
 
 def use(handle: Any, folder: Path) -> None:
-    """Have libguestfs start QEMU through ``warm_machine``, which keeps its files in ``folder``, unless the user
-    has chosen a QEMU."""
+    """Have libguestfs start QEMU through ``qemu_wrapper``, which keeps its files in ``folder``, unless
+    the user has chosen a QEMU."""
     if os.environ.get("LIBGUESTFS_HV") or os.environ.get("LIBGUESTFS_QEMU"):
         return
-    states = folder / "started"
-    wrapper = folder / "qemu"
-    words = (sys.executable, "-I", "-S", warm_machine.__file__, str(handle.get_hv()), str(states))
+    states, wrapper = folder / _STATES, folder / _WRAPPER
+    words = (sys.executable, "-I", "-S", str(_PROGRAM), str(handle.get_hv()), str(states))
+    # libguestfs looks at its time to know whether it is the QEMU that it knows, so it is replaced only if it differs.
     text = f'#!/bin/sh\nexec {" ".join(map(shell_word, words))} "$@"\n'
     try:
         states.mkdir(mode=0o700, exist_ok=True)
@@ -35,3 +40,15 @@ def use(handle: Any, folder: Path) -> None:
         logger.debug("the libguestfs appliance is started from the beginning: %s", error)
         return
     handle.set_hv(str(wrapper))
+
+
+def discard(handle: Any) -> bool:
+    """Remove the saved states after a start with ``handle`` failed. Returns whether there were any, so
+    that another try makes sense."""
+    wrapper = Path(str(handle.get_hv()))
+    if wrapper.name != _WRAPPER or not wrapper.with_name(_STATES).is_dir():
+        return False
+    found = [one for one in wrapper.with_name(_STATES).iterdir() if (one / "state").is_file()]
+    for one in found:
+        shutil.rmtree(one, ignore_errors=True)
+    return bool(found)

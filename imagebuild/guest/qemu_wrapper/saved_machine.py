@@ -1,6 +1,6 @@
 """Runs QEMU for libguestfs, from the saved state of an appliance that has already started.
 
-    python warm_machine.py QEMU FOLDER ARGUMENTS...
+    python saved_machine.py QEMU FOLDER ARGUMENTS...
 
 A program of its own: libguestfs starts it in place of QEMU (``QEMU WRAPPERS`` in guestfs(3)), so it
 imports only the standard library. The first machine of a kind is started twice: once without the
@@ -117,8 +117,9 @@ def name_of(qemu: Path, machine: Options, root: Path) -> str:
     files = [qemu, Path(given["-kernel"]), Path(given["-initrd"]), root]
     stats = [(str(one), (status := one.stat()).st_size, status.st_ino) for one in files]
     stats.append((str(qemu), qemu.stat().st_mtime_ns, 0))
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii")  # nothing is synced to the disk
     kept = [pair for pair in machine if not (pair[0] == "-chardev" and pair[1].startswith("socket,"))]
-    return hashlib.sha256(repr((1, stats, kept)).encode()).hexdigest()[:32]
+    return hashlib.sha256(repr((1, boot, stats, kept)).encode()).hexdigest()[:32]
 
 
 def with_drive(machine: Options, position: int, value: str) -> Options:
@@ -155,7 +156,7 @@ def save(qemu: Path, machine: Options, root: Path, position: int, folder: Path) 
         ("-chardev", f"socket,id=monitor,fd={theirs.fileno()}"),
         ("-mon", "chardev=monitor,mode=control"),
     ]
-    os.set_inheritable(theirs.fileno(), True)
+    os.set_inheritable(theirs.fileno(), True)  # noqa: FBT003
     pid = _spawned([str(qemu), *arguments([*changed, *monitor])], {1: console, 2: console})
     try:
         theirs.close()
@@ -182,7 +183,7 @@ def _spawned(argv: list[str], streams: dict[int, int]) -> int:
         for number in (0, 1, 2):
             os.dup2(streams.get(number, nothing), number)
         if os.getppid() == parent:
-            os.execv(argv[0], argv)
+            os.execv(argv[0], argv)  # noqa: S606
     finally:
         os._exit(127)
 
@@ -291,14 +292,14 @@ def main(qemu: Path, folder: Path, given: list[str]) -> list[str]:
         except FileNotFoundError as error:
             raise UnexpectedError("this machine could not be saved") from error
         os.utime(place)  # the ones that were used last are kept
-        os.set_inheritable(state, True)
+        os.set_inheritable(state, True)  # noqa: FBT003
         return resumed(machine, disks, position, place, state)
     except (UnexpectedError, OSError) as error:
         if "-kernel" in given:  # otherwise libguestfs asks QEMU what it can do
-            print(f"started from the beginning: {error}", file=sys.stderr)
+            sys.stderr.write(f"started from the beginning: {error}\n")
         return given
 
 
 if __name__ == "__main__":
     program = Path(sys.argv[1])
-    os.execv(program, [str(program), *main(program, Path(sys.argv[2]), sys.argv[3:])])
+    os.execv(program, [str(program), *main(program, Path(sys.argv[2]), sys.argv[3:])])  # noqa: S606
