@@ -136,7 +136,7 @@ def lean(script: str) -> str:
 def _own_folder(parent: Path) -> Path:
     """A folder that nobody else can have written to. Raises OSError if somebody else created it
     before."""
-    folder = parent / f".imagebuild-{os.geteuid()}"
+    folder = parent / warm_start.own_folder_name()
     with suppress(FileExistsError):
         folder.mkdir(mode=0o700)
     status = folder.lstat()

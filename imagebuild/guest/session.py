@@ -72,7 +72,7 @@ class Session:
         for seconds in PATIENCE[:-1]:
             if self._launched(seconds):
                 break
-            logger.warning("the libguestfs appliance did not start within %.0f s; starting it again", seconds)
+            logger.warning("the libguestfs appliance did not start; starting it again")
             self._start_over()
         else:
             if not self._launched(PATIENCE[-1]):

@@ -20,6 +20,11 @@ _PROGRAM = Path(__file__).with_name("qemu_wrapper") / "saved_machine.py"
 _STATES, _WRAPPER = "started", "qemu"
 
 
+def own_folder_name() -> str:
+    """The name of this user's folder in libguestfs's cache folder."""
+    return f".imagebuild-{os.geteuid()}"
+
+
 def use(handle: Any, folder: Path) -> None:
     """Have libguestfs start QEMU through ``qemu_wrapper``, which keeps its files in ``folder``, unless
     the user has chosen a QEMU."""
@@ -46,9 +51,10 @@ def discard(handle: Any) -> bool:
     """Remove the saved states after a start with ``handle`` failed. Returns whether there were any, so
     that another try makes sense."""
     wrapper = Path(str(handle.get_hv()))
-    if wrapper.name != _WRAPPER or not wrapper.with_name(_STATES).is_dir():
+    states = wrapper.with_name(_STATES)
+    if wrapper.name != _WRAPPER or wrapper.parent.name != own_folder_name() or not states.is_dir():
         return False
-    found = [one for one in wrapper.with_name(_STATES).iterdir() if (one / "state").is_file()]
+    found = [one for one in states.iterdir() if (one / "state").is_file()]
     for one in found:
         shutil.rmtree(one, ignore_errors=True)
     return bool(found)

@@ -142,33 +142,34 @@ def save(qemu: Path, machine: Options, root: Path, position: int, folder: Path) 
     program = qemu.with_name("qemu-img")
     _ended(_spawned([str(program), "create", "-q", "-f", "qcow2", "-b", image, "-F", "raw", str(overlay)], {}))
     without = with_drive(machine, position, f"file={overlay},id=appliance,cache=unsafe,if=none,format=qcow2")
+    state = os.open(folder / "state", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     ours, theirs = socket.socketpair()
     output, console = os.pipe()
-    changed: Options = []
-    for name, value in without:
-        if name == "-chardev" and value.startswith("socket,"):
-            identifier = next(one for one in value.split(",") if one.startswith("id="))
-            changed.append((name, f"null,{identifier}"))
-        else:
-            changed.append((name, value))
-    state = os.open(folder / "state", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    monitor: Options = [
-        ("-chardev", f"socket,id=monitor,fd={theirs.fileno()}"),
-        ("-mon", "chardev=monitor,mode=control"),
-    ]
-    os.set_inheritable(theirs.fileno(), True)  # noqa: FBT003
-    pid = _spawned([str(qemu), *arguments([*changed, *monitor])], {1: console, 2: console})
-    try:
+    with ours, theirs, os.fdopen(state, "wb"), os.fdopen(output, "rb"):
+        os.set_inheritable(theirs.fileno(), True)  # noqa: FBT003
+        monitor = (
+            ("-chardev", f"socket,id=monitor,fd={theirs.fileno()}"),
+            ("-mon", "chardev=monitor,mode=control"),
+        )
+        argv = arguments([*(_unconnected(name, value) for name, value in without), *monitor])
+        try:
+            pid = _spawned([str(qemu), *argv], {1: console, 2: console})
+        finally:
+            os.close(console)
         theirs.close()
-        os.close(console)
-        _until_ready(output)
-        with ours:
+        try:
+            _until_ready(output)
             _migrate(ours, state)
-    finally:
-        os.close(output)
-        os.close(state)
-        os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
+        finally:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+
+
+def _unconnected(name: str, value: str) -> tuple[str, str]:
+    """An option, with no one at the other end of libguestfs's channel."""
+    if name == "-chardev" and value.startswith("socket,"):
+        return name, ",".join(["null", *(one for one in value.split(",") if one.startswith("id="))])
+    return name, value
 
 
 def _spawned(argv: list[str], streams: dict[int, int]) -> int:
