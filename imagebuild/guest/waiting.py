@@ -18,18 +18,19 @@ WAIT = r"""if [[ $cmdline == *imagebuild_wait=1* ]]; then
         up=${up/.}
     }
     # A kernel that has measured its processor's frequency on a busy host may have a clock that is several times too
-    # fast; that must not be saved.
+    # fast; that must not be saved. The times of day and of the kernel are compared for 4 s.
     clock_is_right() {
-        next_second && begin=$up && next_second && next_second && (( up - begin > 150 && up - begin < 250 ))
+        next_second && begin=$up && next_second && next_second && next_second && next_second &&
+            (( up - begin > 250 && up - begin < 600 ))
     }
     # Linux 5.18 and later have a pool of 256 bits, which is full as soon as the generator is initialised.
     old_generator() { read -r bits < /proc/sys/kernel/random/poolsize; (( bits != 256 )); }
     seeded() { read -r bits < /proc/sys/kernel/random/entropy_avail && (( bits >= 256 )); }
-    if modprobe --dry-run virtio_rng && ! old_generator && ! seeded && { clock_is_right || clock_is_right; }; then
-        echo "imagebuild: waiting for disks"
-    else
-        echo "imagebuild: cannot be saved"
-    fi
+    why=
+    modprobe --dry-run virtio_rng || why="no random numbers from the host"
+    if old_generator || seeded; then why="its random numbers are initialised"; fi
+    clock_is_right || clock_is_right || why="its clock is wrong"
+    if [[ $why ]]; then echo "imagebuild: cannot be saved: $why."; else echo "imagebuild: waiting for disks"; fi
     shopt -s nullglob
     early=0
     found=()

@@ -103,7 +103,7 @@ def test_other_machines_get_what_libguestfs_gave(case: str, tmp_path: Path) -> N
     assert list(states.iterdir()) == []
 
 
-@pytest.mark.parametrize("script", ["exit 1", "echo imagebuild: cannot be saved; exec sleep 60"])
+@pytest.mark.parametrize("script", ["exit 1", "echo imagebuild: cannot be saved: old.; exec sleep 60"])
 def test_a_machine_that_cannot_be_saved_is_started_as_usual_and_not_tried_at_each_start(
     script: str, tmp_path: Path
 ) -> None:

@@ -206,8 +206,8 @@ def _until_ready(output: int) -> None:
         if not some:
             raise UnexpectedError("the machine ended")
         seen = (seen + some)[-65536:]
-        if REFUSED in seen:
-            raise UnexpectedError("the machine's clock or its random numbers must not be saved")
+        if REFUSED in seen and b"." in (why := seen.partition(REFUSED)[2]):
+            raise UnexpectedError(f"the machine cannot be saved{why.partition(b'.')[0].decode('utf-8', 'replace')}")
 
 
 def _migrate(monitor: socket.socket, state: int) -> None:
@@ -254,7 +254,8 @@ def prepare(qemu: Path, machine: Options, root: Path, position: int, place: Path
         try:
             try:
                 save(qemu, machine, root, position, new)
-            except UnexpectedError:
+            except UnexpectedError as error:
+                sys.stderr.write(f"{error}\n")
                 for file in new.iterdir():
                     file.unlink()  # an empty folder: see _AGAIN
             for old in sorted(_states(place.parent), key=lambda one: one.stat().st_mtime)[: -(_KEPT - 1)]:
