@@ -4,7 +4,8 @@
 
 Both get the same accelerator and the same empty disk, and take turns. Measured is what a user waits
 for: a whole process that starts the appliance, lists its disks, and ends it; with imagebuild's that
-includes importing its modules. Both keep files for later, so each way starts a few times before that, uncounted (``--before``). Goal: at most 0.45 of guestfish's time. The exit status is 1 if it is missed.
+includes importing its modules. Both keep files for later, so each of them starts a few times before
+that, uncounted. Goal: at most 0.45 of guestfish's time. The exit status is 1 if it is missed.
 """
 
 from __future__ import annotations
