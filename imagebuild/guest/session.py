@@ -61,6 +61,7 @@ class Session:
         self._network: ApplianceNetwork | None = None
         self._root: RootFilesystem | None = None
         self._unmounted = False
+        self._retried = False
         self._types: dict[str, str] = {}
 
     def launch(self) -> None:
@@ -81,11 +82,12 @@ class Session:
             self._network = ApplianceNetwork(self.g)
 
     def _start_over(self) -> None:
-        """Get a new handle, which uses no state that may be damaged."""
-        warm_start.discard(self.handle)
+        """Get a new handle, for a start from the beginning."""
         self.handle.close()
         self.handle = self._handles()
         self.g = Translated(self.handle)
+        warm_start.discard(self.handle)
+        self._retried = True
 
     def _launched(self, seconds: float) -> bool:
         """Whether the appliance starts in this time. HostError if it fails earlier."""
@@ -101,7 +103,7 @@ class Session:
             try:
                 self.handle.launch()
             except RuntimeError as error:
-                if ended.is_set() or warm_start.discard(self.handle):
+                if ended.is_set() or (not self._retried and warm_start.discard(self.handle)):
                     return False
                 lines = str(error).strip().splitlines() or ["no reason given"]
                 raise HostError(f"the libguestfs appliance did not start: {lines[0]}", _HINT) from error

@@ -48,13 +48,10 @@ def use(handle: Any, folder: Path) -> None:
 
 
 def discard(handle: Any) -> bool:
-    """Remove the saved states after a start with ``handle`` failed. Returns whether there were any, so
-    that another try makes sense."""
-    wrapper = Path(str(handle.get_hv()))
-    states = wrapper.with_name(_STATES)
-    if wrapper.name != _WRAPPER or wrapper.parent.name != own_folder_name() or not states.is_dir():
+    """Remove all saved states after a start failed, one of which may be damaged: until the next ``use``
+    machines start from the beginning. Returns whether ``handle`` would have used one."""
+    states = Path(str(handle.get_hv())).with_name(_STATES)
+    if states.parent.name != own_folder_name() or not states.is_dir():
         return False
-    found = [one for one in states.iterdir() if (one / "state").is_file()]
-    for one in found:
-        shutil.rmtree(one, ignore_errors=True)
-    return bool(found)
+    shutil.rmtree(states, ignore_errors=True)
+    return True

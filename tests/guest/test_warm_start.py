@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from imagebuild.errors import HostError
 from imagebuild.guest import launch, warm_start
 from imagebuild.guest.session import Session
 
@@ -56,10 +57,33 @@ def test_a_damaged_state_is_made_again(disks: list[Path], tmp_path: Path) -> Non
     for _ in range(2):
         with launch.started(disks, "raw", accel="tcg", tmpdir=tmp_path) as session:
             saved = states(session)
+    assert saved
     for one in saved:
         one.write_bytes(b"no state of a machine")
     with launch.started(disks, "raw", accel="tcg", tmpdir=tmp_path) as session:
-        assert looked_at(session)[0] == list(SIZES)
+        sizes, _, _, arguments = looked_at(session)
+        assert sizes == list(SIZES)
+        assert "imagebuild_wait" not in arguments
+    assert not any(one.exists() for one in saved)
+
+
+@pytest.mark.guestfs
+def test_a_machine_that_fails_is_tried_once_more_without_a_state(disks: list[Path], tmp_path: Path) -> None:
+    handles = []
+
+    def refused() -> Any:
+        handle = launch._handle("tcg", tmp_path)
+        handle.config("-no-such-option", None)
+        handles.append(handle)
+        return handle
+
+    session = Session(refused, disks, "raw")
+    try:
+        with pytest.raises(HostError, match="appliance did not start: guestfs_launch failed"):
+            session.launch()
+    finally:
+        session.close()
+    assert len(handles) == 2
 
 
 class HandleOfQemu:
