@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -133,3 +135,23 @@ def test_the_program_passes_its_arguments_on(tmp_path: Path) -> None:
         check=True,
     )
     assert (ran.stdout, ran.stderr) == ("-version\na b\n", "")
+
+
+def test_a_machine_that_is_being_saved_ends_with_a_killed_process(tmp_path: Path) -> None:
+    folder, states = folders(tmp_path)
+    log = folder / "pid"
+    program = qemu(folder, f"echo $$ >{log}.new; mv {log}.new {log}; exec sleep 600")
+    with subprocess.Popen([sys.executable, "-I", "-S", PROGRAM, program, states, *given(folder)]) as started:
+        until(log.exists)
+        machine = Path("/proc", log.read_text().strip(), "cmdline")
+        assert machine.exists()
+        started.kill()
+    until(lambda: not machine.exists() or not machine.read_bytes())
+
+
+def until(true: Callable[[], bool]) -> None:
+    """Wait until something is true, for a minute at most."""
+    deadline = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
