@@ -66,9 +66,9 @@ ROOMS = (
     "api",
     "cli",
 )
-# Separate programs: they run in the installer's virtual machine, or on a host that gets published files.
+# Separate programs: they run in the installer's virtual machine, on a host that gets published files, or as QEMU.
 OWN = ("imagebuild.kickstrap.agent", "imagebuild.publish.agent")
-ELSEWHERE = ("kickstrap/agent/", "kickstrap/rootfs/", "publish/agent/")
+ELSEWHERE = ("guest/qemu_wrapper/", "kickstrap/agent/", "kickstrap/rootfs/", "publish/agent/")
 
 
 def runs_elsewhere(path: Path) -> bool:
@@ -77,7 +77,8 @@ def runs_elsewhere(path: Path) -> bool:
 
 SOURCES = sorted(path for path in PACKAGE.rglob("*.py") if not runs_elsewhere(path))
 HOST_AGENT = sorted((PACKAGE / "publish" / "agent").rglob("*.py"))
-AGENT = [*sorted((PACKAGE / "kickstrap" / "agent").rglob("*.py")), *HOST_AGENT]
+WRAPPER = sorted((PACKAGE / "guest" / "qemu_wrapper").rglob("*.py"))
+AGENT = [*sorted((PACKAGE / "kickstrap" / "agent").rglob("*.py")), *HOST_AGENT, *WRAPPER]
 
 
 def name_of(path: Path) -> str:

@@ -21,11 +21,11 @@ from pathlib import Path
 from imagebuild.kernel import cpio, vmlinux
 
 _NEEDED = re.compile(
-    r"(crc(?!.*(?:intel|pclmul))|scsi_|sd_mod|virtio_ring|virtio\.ko|virtio_pci|virtio_scsi|virtio_console|"
-    r"virtio-rng|virtio_net|failover|net_failover)"
+    r"(crc(?!.*(?:intel|pclmul|itu|crc7))|scsi_|sd_mod|virtio_ring|virtio\.ko|virtio_pci|virtio_scsi|virtio_console|"
+    r"virtio_net|failover|net_failover)"
 )
-"""The devices that libguestfs gives to its machine: SCSI disks, a console, random numbers and a
-network card, all virtio on PCI."""
+"""The devices that libguestfs gives to its machine: SCSI disks, a console and a network card, all
+virtio on PCI. The init script loads the one for random numbers, which ``waiting`` needs late."""
 _LIST = re.compile(
     rb"070701[0-9A-Fa-f]{48}(?P<size>[0-9A-Fa-f]{8})[0-9A-Fa-f]{32}(?P<name>[0-9A-Fa-f]{8})[0-9A-Fa-f]{8}modules\0\0*"
 )
@@ -33,37 +33,41 @@ _LIST = re.compile(
 them."""
 
 
-def lighten(cache: Path) -> None:
+def lighten(cache: Path) -> bool:
     """Change the appliance below libguestfs's cache folder, if there is one and it is as supermin
-    made it. OSError if that fails."""
+    made it. Returns whether it is changed now. OSError if that fails."""
     folder = cache / f".guestfs-{os.geteuid()}"
     kernel, initrd = folder / "appliance.d" / "kernel", folder / "appliance.d" / "initrd"
     if not kernel.is_file() or not initrd.is_file():
-        return  # supermin creates it at the first start
+        return False  # supermin creates it at the first start
     with _locked(folder / "lock"):
         unpacked = kernel.with_name(".kernel")
         if vmlinux.extract(kernel, unpacked):
             unpacked.replace(kernel)
         with initrd.open("rb") as file:
             archive = file.read()
-        if more := _fewer_modules(archive):
+        more = _fewer_modules(archive)
+        if more:
             new = initrd.with_name(".initrd")
             new.write_bytes(archive + more)
             new.replace(initrd)
+        return more is not None
 
 
-def _fewer_modules(archive: bytes) -> bytes:
+def _fewer_modules(archive: bytes) -> bytes | None:
     """An archive to append to ``archive``, with a shorter list of modules that replaces the one
-    there; empty if there is nothing to do."""
+    there; empty if that has been done, None if the archive is not as expected."""
     lists = [
         archive[found.end() : found.end() + int(found["size"], 16)].decode("ascii", "replace")
         for found in _LIST.finditer(archive)
     ]
     if not lists or len(archive) % 4:
-        return b""
+        return None
     kept = [line for line in lists[0].splitlines(keepends=True) if _NEEDED.match(line)]
+    if not {"sd_mod.ko\n", "virtio_scsi.ko\n", "virtio_pci.ko\n"} <= set(kept):
+        return None
     # The last list is used: it is ours if the appliance has been started before.
-    if lists[-1] == "".join(kept) or not {"sd_mod.ko\n", "virtio_scsi.ko\n", "virtio_pci.ko\n"} <= set(kept):
+    if lists[-1] == "".join(kept):
         return b""
     out = io.BytesIO()
     cpio.write([cpio.file("modules", "".join(kept).encode())], out)

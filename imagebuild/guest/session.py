@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imagebuild.errors import HostError
-from imagebuild.guest import unused
+from imagebuild.guest import unused, warm_start
 from imagebuild.guest.calls import Translated
 from imagebuild.guest.encryption import Key, open_all
 from imagebuild.guest.layout import RootFilesystem, find_root, mount, swap_files, types
@@ -61,6 +61,7 @@ class Session:
         self._network: ApplianceNetwork | None = None
         self._root: RootFilesystem | None = None
         self._unmounted = False
+        self._retried = False
         self._types: dict[str, str] = {}
 
     def launch(self) -> None:
@@ -72,15 +73,21 @@ class Session:
         for seconds in PATIENCE[:-1]:
             if self._launched(seconds):
                 break
-            logger.warning("the libguestfs appliance did not start within %.0f s; starting it again", seconds)
-            self.handle.close()
-            self.handle = self._handles()
-            self.g = Translated(self.handle)
+            logger.warning("the libguestfs appliance did not start; starting it again")
+            self._start_over()
         else:
             if not self._launched(PATIENCE[-1]):
                 raise HostError(f"the libguestfs appliance did not start within {PATIENCE[-1]:.0f} s", _HINT)
         if self._has_network:
             self._network = ApplianceNetwork(self.g)
+
+    def _start_over(self) -> None:
+        """Get a new handle, for a start from the beginning."""
+        self.handle.close()
+        self.handle = self._handles()
+        self.g = Translated(self.handle)
+        warm_start.discard(self.handle)
+        self._retried = True
 
     def _launched(self, seconds: float) -> bool:
         """Whether the appliance starts in this time. HostError if it fails earlier."""
@@ -96,7 +103,7 @@ class Session:
             try:
                 self.handle.launch()
             except RuntimeError as error:
-                if ended.is_set():
+                if ended.is_set() or (not self._retried and warm_start.discard(self.handle)):
                     return False
                 lines = str(error).strip().splitlines() or ["no reason given"]
                 raise HostError(f"the libguestfs appliance did not start: {lines[0]}", _HINT) from error

@@ -137,7 +137,8 @@ def test_a_folder_that_somebody_else_may_have_made_is_not_used(planted: str, han
 @pytest.mark.parametrize(("seen", "looked"), [("E:ID_FS_TYPE=ext4", 0), ("E:ID_FS_TYPE=LVM2_member", 3)])
 def test_volumes_are_searched_for_if_udev_has_seen_some(seen: str, looked: int, tmp_path: Path) -> None:
     (tmp_path / "b8:1").write_text(f"{seen}\n")
-    programs = "udevadm() { :; }; ip() { :; }; guestfsd() { :; }; mdadm() { echo asked; }; lvm() { echo asked; }\n"
+    nothing = " ".join(f"{name}() {{ :; }};" for name in ("modprobe", "udevadm", "ip", "guestfsd"))
+    programs = f"{nothing} mdadm() {{ echo asked; }}; lvm() {{ echo asked; }}\n"
     script = lean_start.lean(STOCK).replace("/run/udev/data", str(tmp_path)).replace("#!/bin/bash\n", programs)
     told = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
     assert (told.stdout, told.stderr) == ("asked\n" * looked, "")

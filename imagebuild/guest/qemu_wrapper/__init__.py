@@ -1,0 +1,1 @@
+"""What libguestfs starts in place of QEMU: a program of its own."""
