@@ -192,7 +192,7 @@ def test_there_are_no_import_cycles() -> None:
             "sqlalchemy",
             ("ledger.connection", "ledger.ledger", "ledger.tables", "ledger.migrations.versions.v0001_tables"),
         ),
-        ("distributed", ("cli.farm_options", "farm.cluster", "farm.scheduling", "farm.security", "farm.worker")),
+        ("distributed", ("farm.cluster", "farm.scheduling", "farm.security", "farm.worker")),
         (
             "alembic",
             (

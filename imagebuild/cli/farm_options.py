@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,13 +66,9 @@ def chosen_ledger(project: Project, given: str | None, store: Path) -> LedgerAdd
 
 def require_libraries() -> None:
     """Raise HostError if the extra ``farm`` is not installed."""
-    try:
-        import alembic
-        import distributed
-        import sqlalchemy  # noqa: F401
-    except ImportError as error:
-        raise HostError(
-            f"builds on a farm need the Python package {error.name}",
-            "install imagebuild with its extra farm: pip install 'imagebuild[farm]'",
-        ) from error
-    del alembic, distributed
+    for name in ("alembic", "distributed", "sqlalchemy"):
+        if importlib.util.find_spec(name) is None:
+            raise HostError(
+                f"builds on a farm need the Python package {name}",
+                "install imagebuild with its extra farm: pip install 'imagebuild[farm]'",
+            )
