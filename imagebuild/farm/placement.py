@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from imagebuild.build.scheduler import Room
 
@@ -57,8 +58,9 @@ class PlaceState:
         """Whether the work fits now."""
         return self.can(work) and len(self.running) < self.jobs and self.room.holds(self.used + work.room)
 
-    @property
+    @cached_property
     def used(self) -> Room:
+        """What the running builds may use."""
         return sum((one.room for one, _ in self.running), EMPTY)
 
     def free_for(self, work: PlacedWork, now: float) -> float:
@@ -78,35 +80,35 @@ def place(
     reserved: dict[Hashable, float] = {}
     taken = set(making)
     started: list[tuple[PlacedWork, Hashable]] = []
-    full: set[tuple[Room, frozenset[str], float, frozenset[str]]] = set()
+    full: set[tuple[Room, frozenset[str], frozenset[str]]] = set()
     for work in sorted(waiting, key=lambda one: -one.expected):
-        kind = (work.room, work.words, work.expected, work.never)
+        kind = (work.room, work.words, work.never)
         if work.makes & taken or kind in full:
             continue
-        chosen = _chosen(work, there, reserved, now)
-        if chosen is None:
-            full.add(kind)
+        fitting = [one for one in there.values() if one.fits(work)]
+        if not fitting:
+            full.add(kind)  # there is only ever less room in this round
             _reserve(work, there, reserved, now)
             continue
-        state = there[chosen]
-        running = (*state.running, (work, now + work.expected))
-        there[chosen] = PlaceState(state.key, state.room, state.jobs, state.words, running)
+        chosen = _chosen(work, fitting, reserved, now)
+        if chosen is None:
+            continue
+        running = (*chosen.running, (work, now + work.expected))
+        there[chosen.key] = PlaceState(chosen.key, chosen.room, chosen.jobs, chosen.words, running)
         taken |= work.makes
-        started.append((work, chosen))
+        started.append((work, chosen.key))
     return started
 
 
 def _chosen(
-    work: PlacedWork, there: Mapping[Hashable, PlaceState], reserved: Mapping[Hashable, float], now: float
-) -> Hashable | None:
+    work: PlacedWork, fitting: Iterable[PlaceState], reserved: Mapping[Hashable, float], now: float
+) -> PlaceState | None:
     """The worker for a build: of those where it fits, the one with the least room, because the larger
     ones may be needed for what fits nowhere else; of equals the one with the fewest builds.
     """
-    fitting = [
-        one for one in there.values() if one.fits(work) and now + work.expected <= reserved.get(one.key, float("inf"))
-    ]
-    order = {one.key: (len(one.words), one.room.memory, one.room.vcpus, len(one.running)) for one in fitting}
-    return min((one.key for one in fitting), key=lambda key: order[key], default=None)
+    end = now + work.expected
+    able = (one for one in fitting if end <= reserved.get(one.key, float("inf")))
+    return min(able, key=lambda one: (len(one.words), one.room.memory, one.room.vcpus, len(one.running)), default=None)
 
 
 def _reserve(
