@@ -26,7 +26,9 @@ def show(place: FarmPlace, address: LedgerAddress, store: Store, shared: str, co
     ledger = Ledger(address)
     try:
         with connected(place, "status") as cluster:
-            workers = [_worker(where, what, store, shared, ledger) for where, what in sorted(cluster.offers().items())]
+            workers = [
+                _worker(where, what, store, shared, ledger) for where, what in sorted((cluster.offers() or {}).items())
+            ]
         orders = [_order(one) for one in ledger.orders(count)]
     finally:
         ledger.close()

@@ -5,16 +5,18 @@ What arrives from the network comes in threads of dask, and leaves here through 
 
 from __future__ import annotations
 
+import asyncio
 import queue
 import threading
 from collections.abc import Iterator, Mapping
+from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
-from distributed import Client, Future
+from distributed import Client, Future, KilledWorker
 
-from imagebuild.errors import HostError, ImageBuildError
+from imagebuild.errors import HostError
 from imagebuild.farm import site
 from imagebuild.farm.offer import METRIC, resources
 from imagebuild.farm.request import FUNCTION_KEY, BuildReply, BuildRequest, reply_of
@@ -29,10 +31,13 @@ _PATIENCE = 30
 
 @dataclass(frozen=True)
 class TaskEnded:
-    """A task has ended: with a reply, or without one because its worker or the scheduler is gone."""
+    """A task has ended: with a reply; or without one because its worker died (``lost``), because the
+    connection was lost, or because the worker could not even begin (``message``).
+    """
 
     build: int
     reply: BuildReply | None
+    lost: bool = False
     message: str = ""
 
 
@@ -70,19 +75,27 @@ class FarmCluster:
         found = self._client.get_metadata([DASHBOARD], default="")
         return found if isinstance(found, str) else ""
 
-    def offers(self) -> dict[str, Any]:
-        """The address of each worker, with what it says about itself. Raises HostError."""
+    def offers(self) -> dict[str, Any] | None:
+        """The address of each worker, with what it says about itself; None while dask tries to reach the
+        scheduler again. Raises HostError if it has given up.
+        """
+        if self._client.status == "connecting":
+            return None
         found = self._info().get("workers", {})
         return {address: info.get("metrics", {}).get(METRIC) for address, info in found.items()}
 
     def _info(self) -> dict[str, Any]:
-        try:
-            return dict(self._client.scheduler_info())
-        except (OSError, TimeoutError, RuntimeError) as error:
-            raise HostError(
-                f"the scheduler cannot be reached any more: {one_line(str(error)) or type(error).__name__}",
-                "start it again, then run the same command: it goes on with what is missing",
-            ) from error
+        # A client that has lost its scheduler answers with what it remembers.
+        reason = "" if self._client.status == "running" else "the connection was lost"
+        if not reason:
+            try:
+                return dict(self._client.scheduler_info())
+            except (OSError, TimeoutError, RuntimeError, ValueError) as error:
+                reason = one_line(str(error)) or type(error).__name__
+        raise HostError(
+            f"the scheduler cannot be reached any more: {reason}",
+            "start it again, then run the same command: it goes on with what is missing",
+        )
 
     def tell_refused(self, address: str, reason: str) -> None:
         """Say to a worker, once, why it gets no work. One of another kind may not understand."""
@@ -132,11 +145,14 @@ class FarmCluster:
                 return  # abandoned
             del self._futures[build]
         try:
-            self._messages.put(TaskEnded(build, reply_of(future.result(timeout=_PATIENCE))))
-        except ImageBuildError as error:
-            self._messages.put(TaskEnded(build, None, error.message))
+            ended = TaskEnded(build, reply_of(future.result(timeout=_PATIENCE)))
+        except KilledWorker:
+            ended = TaskEnded(build, None, lost=True)
+        except (CancelledError, asyncio.CancelledError):
+            ended = TaskEnded(build, None)
         except Exception as error:  # noqa: BLE001 - a task raises whatever its worker sends
-            self._messages.put(TaskEnded(build, None, one_line(str(error))[:500] or type(error).__name__))
+            ended = TaskEnded(build, None, message=one_line(str(error))[:500] or type(error).__name__)
+        self._messages.put(ended)
 
     def _heard(self, event: Any) -> None:
         _, message = event

@@ -75,13 +75,17 @@ class FarmBuilds:
         user, host = getpass.getuser(), socket.gethostname()
         _, builds = self.ledger.order(tuple(wanted), asked_by=user, host=host, max_tries=self.max_tries)
         self._open = {build: wanted[image] for image, build in builds.items()}
-        while self._open:
-            rows = self.ledger.builds(self._open)
-            self._settle(rows)
-            if self._open:
-                self._lose()
-                self._start(rows)
-                self._wait()
+        try:
+            while self._open:
+                rows = self.ledger.builds(self._open)
+                self._settle(rows)
+                if self._open:
+                    self._lose()
+                    self._start(rows)
+                    self._wait()
+        finally:
+            for build in list(self._tasks):
+                self._forget(build, "it goes on without this command")
         return [self._outcomes[one.name] for one in self.images]
 
     def _settle(self, rows: Mapping[int, LedgerBuild]) -> None:
@@ -206,9 +210,12 @@ class FarmBuilds:
         """A task has ended; the ledger says what came of it."""
         build, reply = message.build, message.reply
         name = self._open[build].name
-        if reply is None:
-            self.ledger.lose(build, self.crew.holder(task.worker), f"the worker was lost: {message.message}")
+        if reply is None and message.lost:
+            self.ledger.lose(build, self.crew.holder(task.worker), "the worker was lost")
             self.reporter.note(name, f"{self.crew.name(task.worker)} was lost")
+        elif reply is None:
+            if message.message:
+                self._unable.setdefault(build, {})[task.worker] = message.message
         elif reply.state == "declined":
             self.crew.rest(task.worker)
             self.reporter.note(name, f"{self.crew.name(task.worker)} declined: {reply.message}")

@@ -37,6 +37,8 @@ class Crew:
     def look(self, cluster: FarmCluster) -> None:
         """Ask the scheduler who is there. Raises HostError."""
         found = cluster.offers()
+        if found is None:
+            return
         self.present = {}
         for address, data in found.items():
             if data is None:

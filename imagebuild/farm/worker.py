@@ -36,6 +36,8 @@ from imagebuild.remote.opening import RemoteSettings
 from imagebuild.store.store import Store
 
 _CONNECTING = "30s"
+_STARTING = "5m"
+"""A busy host takes long to start a process that imports all of dask."""
 _POLL = 0.2
 _CLOSING = 100.0
 """Seconds for builds to clean up after they were interrupted."""
@@ -143,7 +145,7 @@ async def _work(settings: WorkerSettings, ready: Callable[[], None]) -> None:
         dashboard_address="127.0.0.1:0",  # dask serves facts about itself by HTTP in any case
         host=None if keys else _own_host(settings.place.address),
         silence_logs=logging.WARNING,
-        death_timeout=_CONNECTING,
+        death_timeout=_STARTING,
     )
     try:
         await nanny

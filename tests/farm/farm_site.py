@@ -110,7 +110,7 @@ class FarmSite:
 
     def is_ready(self, *names: str) -> None:
         """Wait until the scheduler knows these workers."""
-        until(lambda: all("worker " in self.log(name) for name in names))
+        until(lambda: all(f"worker {name} of" in self.log(name) for name in names))
 
     def build(self, *words: str, name: str = "client", tls: Sequence[str] | None = None) -> subprocess.Popen[str]:
         keys = self.tls if tls is None else tls
