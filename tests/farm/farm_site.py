@@ -47,6 +47,8 @@ class FarmSite:
     tls: Sequence[str] = ()
     processes: list[subprocess.Popen[str]] = field(default_factory=list)
     port: int = 0
+    settings: dict[str, str] = field(default_factory=dict)
+    """Further variables of all commands."""
 
     def __post_init__(self) -> None:
         for name in ("recipes", "control", "logs"):
@@ -80,6 +82,7 @@ class FarmSite:
             "IMAGEBUILD_FAKES_CODE": str(ROOT),
             "IMAGEBUILD_STORE": str(self.store),
             "PYTHONWARNINGS": "default",
+            **self.settings,
             **more,
         }
 

@@ -68,3 +68,25 @@ def test_nobody_can_do_it(farm: FarmSite) -> None:
     farm.is_ready("tiny")
     (end,) = farm.built("web", "--patience", "10s", code=3)
     assert end["message"].startswith("no worker has room for it: it needs ")
+
+
+def test_machines_with_stores_of_their_own_share_a_remote_one(farm: FarmSite) -> None:
+    farm.settings |= {
+        "IMAGEBUILD_REMOTE_STORE": str(farm.folder / "remote"),
+        "IMAGEBUILD_LEDGER": str(farm.folder / "ledger.sqlite"),
+    }
+    for name in ("w1", "w2"):
+        farm.worker(name, "--jobs", "1", "--store", str(farm.folder / name))
+    farm.is_ready("w1", "w2")
+    names = ["web", "mail", "files"]
+    for name in names:
+        farm.recipe(name)
+    ends = farm.built(*names)
+    assert all(end["event"] == "artifact" for end in ends), ends
+    made = farm.fakes("made")
+    assert len(made) == len(set(made)), "what one worker made came to the other"
+    for name in names:
+        (version,) = farm.versions(name)
+        assert (farm.folder / "artifacts" / name / version / f"{name}.qcow2").read_text().startswith("image of ")
+    for store in ("w1", "w2", "store"):
+        assert not list((farm.folder / store / "artifact").glob("*")), "artifacts stay in the remote store only"

@@ -19,9 +19,11 @@ sys.path.insert(0, os.environ["IMAGEBUILD_FAKES_CODE"])
 from imagebuild.build import engine
 from imagebuild.build.step_cache import Settings
 from imagebuild.events import ArtifactReady, ErrorReported, StepDone, StepStarted, data
+from imagebuild.farm.shared import opened
 from imagebuild.files import write_record
 from imagebuild.kickstrap.payload import PayloadResult
 from imagebuild.recipe.load import load_all
+from imagebuild.remote.opening import chosen
 from imagebuild.store.artifact import MANIFEST, ArtifactFolder
 from imagebuild.store.runs import new_run
 from imagebuild.store.store import Store
@@ -53,8 +55,10 @@ def build(name: str, settings: Settings, work: Path) -> None:
     recipe = load_all(sys.argv[2], only=[name])[0]
     outlook = engine.planned(recipe, settings)
     note(f"begins {name} {os.getpid()}")
+    where = value("--remote-store") if "--remote-store" in sys.argv else None
+    shared = opened(settings.store, chosen(None, Path(), where))
     for step in outlook.plan.steps[:-1]:
-        if step.name not in outlook.to_run or settings.store.find(step.kind, step.fingerprint):
+        if step.name not in outlook.to_run or shared.pull(step.kind, step.fingerprint, settings.store):
             continue
         say(StepStarted(recipe=name, step=step.name))
         if "slow" in name and step.name == "install":
@@ -65,6 +69,7 @@ def build(name: str, settings: Settings, work: Path) -> None:
             (folder / "result").write_text(step.fingerprint)
             if step.kind == "payload":
                 write_record(folder / "payload.json", PayloadResult(Path("result"), "0" * 64, {}))
+        shared.push(step.kind, step.fingerprint, settings.store)
         note(f"made {step.kind} {step.fingerprint}")
         say(StepDone(recipe=name, step=step.name, summary="made", seconds=SECONDS))
     if "bad" in name:
