@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
@@ -27,6 +28,8 @@ from imagebuild.log import logger
 from imagebuild.printable import one_line
 
 _PATIENCE = 30
+_SILENCE = 60.0
+"""Seconds in which the scheduler may fail to answer."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,7 @@ class FarmCluster:
         self._futures: dict[int, Future[Any]] = {}
         self._messages: queue.Queue[FarmMessage] = queue.Queue()
         self._told: set[str] = set()
+        self._silent_since: float | None = None
         self._lock = threading.Lock()
         client.subscribe_topic(self.topic, self._heard)
 
@@ -76,22 +80,25 @@ class FarmCluster:
         return found if isinstance(found, str) else ""
 
     def offers(self) -> dict[str, Any] | None:
-        """The address of each worker, with what it says about itself; None while dask tries to reach the
-        scheduler again. Raises HostError if it has given up.
-        """
-        if self._client.status == "connecting":
-            return None
-        found = self._info().get("workers", {})
-        return {address: info.get("metrics", {}).get(METRIC) for address, info in found.items()}
+        """The address of each worker, with what it says about itself; None while the scheduler does not
+        answer. Raises HostError after a minute, or when dask has given up.
 
-    def _info(self) -> dict[str, Any]:
-        # A client that has lost its scheduler answers with what it remembers.
-        reason = "" if self._client.status == "running" else "the connection was lost"
-        if not reason:
-            try:
-                return dict(self._client.scheduler_info())
-            except (OSError, TimeoutError, RuntimeError, ValueError) as error:
-                reason = one_line(str(error)) or type(error).__name__
+        Not by ``scheduler_info()``: that answers with what it remembers, without workers, if the
+        scheduler does not (distributed 2026.8).
+        """
+        now = time.monotonic()
+        try:
+            if self._client.status == "running":
+                scheduler: Any = self._client.scheduler
+                found = self._client.sync(scheduler.identity, n_workers=-1, callback_timeout=_PATIENCE)
+                self._silent_since = None
+                return {address: info["metrics"].get(METRIC) for address, info in found["workers"].items()}
+            reason = "the connection was lost"
+        except (OSError, TimeoutError, RuntimeError) as error:
+            reason = one_line(str(error)) or type(error).__name__
+        self._silent_since = now if self._silent_since is None else self._silent_since
+        if self._client.status in ("running", "connecting") and now - self._silent_since < _SILENCE:
+            return None
         raise HostError(
             f"the scheduler cannot be reached any more: {reason}",
             "start it again, then run the same command: it goes on with what is missing",

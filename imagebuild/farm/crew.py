@@ -39,10 +39,11 @@ class Crew:
         found = cluster.offers()
         if found is None:
             return
-        self.present = {}
+        before, self.present = self.present, {}
         for address, data in found.items():
-            if data is None:
-                continue  # it has just come, or is a worker of something else
+            if data is None:  # it has just come, or is a worker of something else
+                self.present |= {address: before[address]} if address in before else {}
+                continue
             offer = offered(data)
             version = version_of(data)
             reason = (

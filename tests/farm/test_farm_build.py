@@ -75,6 +75,7 @@ def test_machines_with_stores_of_their_own_share_a_remote_one(farm: FarmSite) ->
         "IMAGEBUILD_REMOTE_STORE": str(farm.folder / "remote"),
         "IMAGEBUILD_LEDGER": str(farm.folder / "ledger.sqlite"),
     }
+    (farm.folder / "remote").mkdir()
     for name in ("w1", "w2"):
         farm.worker(name, "--jobs", "1", "--store", str(farm.folder / name))
     farm.is_ready("w1", "w2")
