@@ -49,7 +49,7 @@ def test_a_killed_workers_builds_go_on_elsewhere(farm: FarmSite) -> None:
     (worker,) = workers_of(first)
     worker.kill()
     until(lambda: not any(psutil.pid_exists(pid) for pid in builds))
-    assert len(farm.fakes("interrupted")) == 2, "the builds end with their worker"
+    assert sorted(set(farm.fakes("interrupted"))) == ["slow-1", "slow-2"], "the builds end with their worker"
     until(lambda: begun(farm, 4))
     farm.go()
     assert client.wait(120) == 0, farm.log("client")
@@ -64,7 +64,7 @@ def test_a_killed_nanny_leaves_nothing(farm: FarmSite) -> None:
     client = farm.build("slow-1")
     until(lambda: begun(farm, 1))
     first.kill()
-    until(lambda: len(farm.fakes("interrupted")) == 1)
+    until(lambda: bool(farm.fakes("interrupted")))
     farm.worker("w2", "--jobs", "1")
     until(lambda: begun(farm, 2))
     farm.go()
@@ -120,7 +120,7 @@ def test_a_stopped_worker_finishes_or_hands_back(farm: FarmSite, finish: str) ->
     until(lambda: begun(farm, 1))
     first.send_signal(signal.SIGTERM)
     if finish == "0s":
-        until(lambda: len(farm.fakes("interrupted")) == 1)
+        until(lambda: bool(farm.fakes("interrupted")))
     second = farm.worker("w2", "--jobs", "1")
     until(lambda: begun(farm, 2))
     assert second.poll() is None
