@@ -87,6 +87,7 @@ _ABILITIES: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
     ),
     ("images of the RHEL family and Fedora", ("build",), (*_INSTALLATION, "gpgv", "xorriso")),
     ("all images of a project, every night", ("nightly",), _INSTALLATION),
+    ("images on several machines", ("farm", "worker"), _INSTALLATION),
     ("booted clones of an image", ("verify", "run"), _MACHINE),
     ("the disk of an image", ("scrub", "audit", "inspect", "diff", "sbom"), _GUESTFS),
     ("finished images", ("export", "shelf"), ("qemu-img",)),

@@ -112,10 +112,12 @@ test_packages() {
         fedora)
             echo "dnsmasq|the tests' libvirt hosts: DHCP in their virtual networks"
             echo "nmap-ncat|nc: libvirt reaches a socket that a URI names over SSH with it"
+            echo "postgresql-server|the tests start servers for ledgers; this machine's own server stays off"
             ;;
         *)
             echo "dnsmasq-base|the tests' libvirt hosts: DHCP in their virtual networks"
             echo "netcat-openbsd|nc: libvirt reaches a socket that a URI names over SSH with it"
+            echo "postgresql|the tests start servers for ledgers; this machine's own server stays off"
             ;;
     esac
     cat <<'END'
@@ -272,6 +274,19 @@ keep_ssh_off() {
     logged as_root sh -c "$command" || failed "the SSH server could not be kept off" "install openssh-server by hand"
 }
 
+# keep_postgresql_off PACKAGE…: on Debian the package would create a database cluster and start its server.
+keep_postgresql_off() {
+    case " $* " in
+        *" postgresql "*) ;;
+        *) return 0 ;;
+    esac
+    switch=$host/etc/postgresql-common/createcluster.conf
+    command="mkdir -p ${switch%/*} && echo 'create_main_cluster = false' >>$switch"
+    ! grep -qs '^ *create_main_cluster' "$switch" || return 0
+    say "no PostgreSQL cluster is created; to get one later, use pg_createcluster"
+    logged as_root sh -c "$command" || failed "PostgreSQL could not be kept off" "install postgresql by hand"
+}
+
 install_packages() {
     family=$1
     shift
@@ -286,6 +301,7 @@ install_packages() {
             need_root "packages are missing" "sudo apt-get update; sudo apt-get install --no-install-recommends $*"
             apt_update
             keep_ssh_off "$family" "$@"
+            keep_postgresql_off "$@"
             apt_get --no-install-recommends install "$@" ||
                 failed "apt-get could not install the packages" "check the network and apt's sources; Ubuntu needs 'universe'"
             ;;

@@ -161,6 +161,21 @@ def test_the_machines_own_ssh_server_stays_off(machine: Machine, release: str, m
     assert at_installation.read_text() == f"{machine.root}/{switch}\n"
 
 
+@pytest.mark.parametrize("before", [None, "#create_main_cluster = true\n", "create_main_cluster = true\n"])
+def test_no_database_cluster_is_created(machine: Machine, before: str | None) -> None:
+    machine.program("id", "echo 0")
+    settings = machine.root / "etc/postgresql-common/createcluster.conf"
+    if before is not None:
+        settings.parent.mkdir(parents=True)
+        settings.write_text(before)
+    at_installation = machine.root / "at-installation"
+    machine.program("apt-get", f'case " $* " in *" install "*) cp {settings} {at_installation} && exit 1;; esac')
+    assert machine.setup("--tests").returncode == 3
+    asked_for = "create_main_cluster = true\n"
+    expected = asked_for if before == asked_for else f"{before or ''}create_main_cluster = false\n"
+    assert at_installation.read_text() == expected, "what the administrator asks for stays"
+
+
 def test_an_ssh_server_that_is_already_installed_is_left_alone(machine: Machine) -> None:
     machine.has(*(set(everything(machine, "--tests")) - {"zstd"}))
     machine.program("id", "echo 0")

@@ -11,13 +11,13 @@ A state is a text. What is compared by digest is written as words, ``place=diges
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from imagebuild import fingerprint
-from imagebuild.step import Archive, Dated, Offers
+from imagebuild.step import Archive, Dated, Offers, Step
 from imagebuild.store.store import Store
 
 _STATE = "packages as of"
@@ -98,6 +98,17 @@ def in_force(store: Store, inputs: Mapping[str, str]) -> None:
     """
     plain = {name: value for name, value in inputs.items() if name != _STATE}
     store.set_state(fingerprint.of(plain), inputs.get(_STATE, ""))
+
+
+def states(steps: Iterable[Step]) -> dict[str, str]:
+    """The states of packages in a plan, by the names under which a store keeps them: with these, another
+    store makes the same plan.
+    """
+    found = {}
+    for step in steps:
+        plain = {name: value for name, value in step.inputs.items() if name != _STATE}
+        found[fingerprint.of(plain)] = step.inputs.get(_STATE, "")
+    return found
 
 
 def _with(inputs: Mapping[str, str], state: str) -> dict[str, str]:

@@ -40,7 +40,8 @@ from imagebuild.recipe.model.recipe import Recipe
 from imagebuild.remote.opening import NONE
 from imagebuild.schema.section import MIB
 
-_ROOT = Path(str(imagebuild.__file__)).parents[1]
+ROOT = Path(str(imagebuild.__file__)).parents[1]
+"""The folder with this imagebuild, for PYTHONPATH."""
 PROGRAM = (sys.executable, "-P", "-m", "imagebuild")
 _GRACE = 90.0
 """Seconds in which an interrupted build ends its machine and programs."""
@@ -117,7 +118,12 @@ def needed(recipe: Recipe, settings: Settings) -> Room:
     """
     if settings.if_changed or settings.max_age is not None:
         settings = replace(settings, if_changed=False, max_age=None, refresh=True)
-    outlook = engine.planned(recipe, settings)
+    return room_for(engine.planned(recipe, settings))
+
+
+def room_for(outlook: engine.Outlook) -> Room:
+    """The most resources that a build with this outlook can need. Pure."""
+    recipe = outlook.plan.recipe
     memory, vcpus = 0, 0
     if "install" in outlook.to_run:
         memory, vcpus = recipe.vm.memory.maximum + _BESIDE_THE_VM, recipe.vm.vcpus.maximum
@@ -133,12 +139,17 @@ def needed(recipe: Recipe, settings: Settings) -> Room:
 def words(recipe: Recipe, settings: Settings, given: Mapping[str, str], *, verbose: bool = False) -> list[str]:
     """The options with which a separate process builds ``recipe`` as this process would."""
     made = ["--store", str(settings.store.root), "--output", str(settings.output)]
-    made += [word for name, text in given.items() if name in recipe.variables for word in ("--var", f"{name}={text}")]
+    made += asked(recipe, settings, given)
     made += ["--remote-store", NONE] if settings.remote is None else settings.remote.words
     made += ["--if-changed"] * settings.if_changed
     made += [] if settings.max_age is None else ["--max-age", f"{settings.max_age}s"]
-    made += [] if settings.verify is None else ["--verify" if settings.verify else "--no-verify"]
     return made + ["--refresh"] * settings.refresh + ["--verbose"] * verbose
+
+
+def asked(recipe: Recipe, settings: Settings, given: Mapping[str, str]) -> list[str]:
+    """Of these options, those that do not depend on this host and its store."""
+    made = [word for name, text in given.items() if name in recipe.variables for word in ("--var", f"{name}={text}")]
+    return made + ([] if settings.verify is None else ["--verify" if settings.verify else "--no-verify"])
 
 
 @dataclass
@@ -210,9 +221,9 @@ class Builds:
         """Run one build in a separate process to its end, and relay its events."""
         source = str(recipe.source) if is_path(str(recipe.source)) else f"./{recipe.source}"
         argv = [*PROGRAM, "build", source, "--image", recipe.name, "--json", *self.words(recipe)]
-        relay = _Relay(recipe.name, self.reporter, self.beside)
+        relay = BuildRelay(recipe.name, self.reporter, self.beside)
         begin = time.monotonic()
-        environment = {"PYTHONPATH": str(_ROOT)}
+        environment = {"PYTHONPATH": str(ROOT)}
         with started(argv, whole_environment=True, env=environment, stderr=PIPE, grace=_GRACE) as process:
             with self._lock:
                 self._processes.append(process)
@@ -236,7 +247,7 @@ class Builds:
                 threading.Thread(target=stop, args=(process, signal.SIGTERM, _GRACE), daemon=True).start()
 
 
-class _Relay:
+class BuildRelay:
     """Relays the events of a build: one JSON object per line. The last other lines are kept."""
 
     def __init__(self, recipe: str, reporter: Reporter, beside: Callable[[str], None] = lambda line: None) -> None:
@@ -263,13 +274,16 @@ class _Relay:
                 step = self._reporter.step(self._recipe, event.step, event.expected_seconds)
                 self._steps[event.step] = step, step.__enter__()
             case StepRunning():
-                self._steps[event.step][1].update(event.detail, event.fraction, event.waiting)
+                if event.step in self._steps:
+                    self._steps[event.step][1].update(event.detail, event.fraction, event.waiting)
             case StepDone():
-                step, progress = self._steps.pop(event.step)
-                progress.summary(event.summary, event.source)
-                step.__exit__(None, None, None)
+                if event.step in self._steps:
+                    step, progress = self._steps.pop(event.step)
+                    progress.summary(event.summary, event.source)
+                    step.__exit__(None, None, None)
             case StepFailed():
-                self._fail(event.step, event.error)
+                if event.step in self._steps:
+                    self._fail(event.step, event.error)
             case Note():
                 self._reporter.note(self._recipe, event.text)
             case ArtifactReady() | ErrorReported():
@@ -283,10 +297,14 @@ class _Relay:
         with suppress(ImageBuildError):
             step.__exit__(ImageBuildError, error, None)
 
+    def close(self, why: str) -> None:
+        """End the steps whose end was not reported."""
+        for name in list(self._steps):
+            self._fail(name, why)
+
     def outcome(self, returncode: int, seconds: float) -> Outcome:
         """The outcome of the build."""
-        for name in list(self._steps):
-            self._fail(name, "ended early")
+        self.close("ended early")
         if self._end is None or (returncode == 0) != isinstance(self._end, ArtifactReady):
             how = f"signal {-returncode}" if returncode < 0 else f"exit status {returncode}"
             last = f": {' | '.join(self._other)}" if self._other else ""

@@ -13,6 +13,7 @@ from imagebuild.build import engine, scheduler, sharing, verdict
 from imagebuild.build.step_cache import Settings
 from imagebuild.cli import problems
 from imagebuild.cli.build_end import BuiltImage, TimedReporter, has_places, next_steps, times
+from imagebuild.cli.build_results import exit_code, print_result, table
 from imagebuild.cli.lines import minutes, rounded
 from imagebuild.cli.options import (
     RecipeName,
@@ -31,7 +32,7 @@ from imagebuild.cli.progress_options import chosen, progress_options
 from imagebuild.cli.project_options import config_option
 from imagebuild.cli.records import BuildPlanned, PlannedStep
 from imagebuild.cli.remote_options import remote_option, remote_settings, required
-from imagebuild.cli.report import JsonReporter, PlainReporter, reporter
+from imagebuild.cli.report import reporter
 from imagebuild.events import ArtifactReady, ErrorReported, data
 from imagebuild.printable import counted
 from imagebuild.progress import Reporter
@@ -119,7 +120,7 @@ def build(
     if len(wanted) == 1:
         event = _built(wanted[0], settings, timed)
         echo_lines(_ending(timed, wanted, [event], settings) if talks else ())
-        _print_result(reports, event)
+        print_result(reports, event)
         return
     builds = scheduler.Builds(
         wanted,
@@ -129,15 +130,14 @@ def build(
         jobs=jobs or len(os.sched_getaffinity(0)),
         fail_fast=not keep_going,
         beside=lambda line: echo(line, err=True) if verbose else None,
-        ended=lambda outcome: _print_result(reports, outcome.end),
+        ended=lambda outcome: print_result(reports, outcome.end),
     )
     outcomes = builds.go()
     if not as_json and not quiet:
-        _table(outcomes)
+        table(outcomes)
     echo_lines(_ending(timed, wanted, [one.end for one in outcomes], settings) if talks else ())
-    failures = {one.exit_code for one in outcomes if one.exit_code}
-    if failures:
-        sys.exit(failures.pop() if len(failures) == 1 else 1)
+    if failed := exit_code(outcomes):
+        sys.exit(failed)
 
 
 def _traced(ctx: click.Context, path: Path, reports: Reporter) -> Reporter:
@@ -182,36 +182,6 @@ def _ending(
     verified = bool(verdict.wanted(recipe, asked=settings.verify))
     image = BuiltImage(recipe.name, settings.output, older[0] if older else None, verified)
     return [*times(timed.seconds, timed.total), *next_steps(image, project=has_places())]
-
-
-def _print_result(reports: Reporter, event: ArtifactReady | ErrorReported) -> None:
-    """Print the result of a build, where no section folds it: its image, or the error."""
-    if isinstance(reports, JsonReporter):
-        reports.emit(event)
-    elif isinstance(reports, PlainReporter):
-        reports.outside(lambda: _show_result(event))
-    else:
-        _show_result(event)
-
-
-def _show_result(event: ArtifactReady | ErrorReported) -> None:
-    if isinstance(event, ArtifactReady):
-        echo(event.image)
-    else:
-        echo_lines(problems.described(event), err=True)
-
-
-def _table(outcomes: Sequence[scheduler.Outcome]) -> None:
-    """Print the summary of several builds, one line for each."""
-    width = max(len(shown(one.recipe)) for one in outcomes)
-    echo()
-    for one in outcomes:
-        end = one.end
-        if isinstance(end, ArtifactReady):
-            how, what = "unchanged" if end.unchanged else "built", end.version
-        else:
-            how, what = "failed", end.message.splitlines()[0]
-        echo(f"{shown(one.recipe):<{width}}  {how:<9} {minutes(one.seconds):>6}  {what}")
 
 
 @click.command(

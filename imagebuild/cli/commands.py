@@ -86,6 +86,8 @@ _COMMANDS = {
         "nightly",
         "Build what has changed, compare it with the last good version, and publish what passes the gates.",
     ),
+    "farm": ("farm", "Build images on several machines."),
+    "worker": ("worker", "Build images for the farm of a scheduler, until SIGTERM."),
     "instantiate": ("instantiate", "Make a machine NAME from TEMPLATE, on a host where that was published."),
     "store": (
         "store",

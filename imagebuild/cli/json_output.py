@@ -15,6 +15,7 @@ from pydantic import TypeAdapter
 
 from imagebuild import events
 from imagebuild.cli import (
+    farm_records,
     host_records,
     image_records,
     rebuild_records,
@@ -42,6 +43,7 @@ OUTPUTS: Mapping[str, Kinds] = {
     "diff": (image_records.ImagesCompared,),
     "doctor": (HostFinding, HostAbility),
     "export": (*_STEPS, events.Exported),
+    "farm": (*_STEPS, events.ArtifactReady, farm_records.FarmWorkerListed, farm_records.FarmOrderListed),
     "gc": (store_records.StoreCollected,),
     "history": (store_records.BuildRecorded,),
     "hosts": (host_records.HostListed, host_records.TargetListed, host_records.GroupListed),

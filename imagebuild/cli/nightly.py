@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from imagebuild.build.step_cache import Settings
+from imagebuild.cli.farm_options import require_libraries
 from imagebuild.cli.nightly_table import summary
 from imagebuild.cli.options import (
     RecipeName,
@@ -23,13 +24,19 @@ from imagebuild.cli.project_options import config_option
 from imagebuild.cli.remote_options import remote_option, remote_settings
 from imagebuild.cli.report import JsonReporter, reporter
 from imagebuild.errors import Interrupted, UsageError
+from imagebuild.farm.settings import GivenKeys, ledger_of, place_of
 from imagebuild.nightly import selecting, stages
-from imagebuild.nightly.building import NightlyBuilds
+from imagebuild.nightly.building import Building, NightlyBuilds, in_processes
 from imagebuild.nightly.image_run import Surroundings
 from imagebuild.nightly.journal import NightlyJournal
 from imagebuild.nightly.running import NightlyRun
 from imagebuild.nightly.stages import Publisher
 from imagebuild.project.load import load
+from imagebuild.project.model import Project
+from imagebuild.store.store import Store
+
+_PATIENCE = 600.0
+"""Seconds that an image waits for a worker of the farm that can build it."""
 
 
 @click.command(
@@ -95,7 +102,8 @@ def nightly(
     asked = project.nightly
     settings = Settings(kept, output, if_changed=asked.if_changed, max_age=asked.max_age, remote=remote)
     shown = (lambda line: echo(line, err=True)) if verbose else None
-    done = NightlyRun(selected, around, NightlyBuilds(settings, reports, project.nightly.jobs, shown)).go()
+    builds = NightlyBuilds(settings, reports, project.nightly.jobs, shown)
+    done = NightlyRun(selected, around, builds, _building(project, kept)).go()
     if isinstance(reports, JsonReporter):
         reports.emit(done)
     else:
@@ -103,3 +111,16 @@ def nightly(
     if done.outcome == "interrupted":
         raise Interrupted("interrupted; the next run goes on from there")
     ctx.exit(done.exit_code)
+
+
+def _building(project: Project, store: Store) -> Building:
+    """How images are built: on this host, or on the farm of the project."""
+    if not project.farm.nightly:
+        return in_processes
+    require_libraries()
+    from imagebuild.farm.session import FarmSession
+    from imagebuild.nightly.on_farm import on_farm
+
+    place = place_of(project, None, GivenKeys())
+    ledger = ledger_of(project, None, store.root)
+    return on_farm(FarmSession(place, ledger, project.folder, project.farm.tries, _PATIENCE))

@@ -15,6 +15,7 @@ from pydantic import BeforeValidator, Field, PrivateAttr, ValidationInfo, field_
 
 from imagebuild.project import location
 from imagebuild.project import uri as uris
+from imagebuild.project.farm import Farm
 from imagebuild.project.groups import conflicts
 from imagebuild.project.nightly import Nightly
 from imagebuild.project.shared_store import SharedStore
@@ -209,6 +210,9 @@ class Project(Section):
     )
     nightly: Annotated[Nightly, BeforeValidator(without_none)] = Field(
         default_factory=Nightly, description="What `imagebuild nightly` builds, and what it does with it."
+    )
+    farm: Annotated[Farm, BeforeValidator(without_none)] = Field(
+        default_factory=Farm, description="Where builds on several machines are handed out; see [farm](farm.md)."
     )
     store: SharedStore | None = Field(
         None, description="The store that machines share; see [the remote store](remote-store.md)."

@@ -17,6 +17,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -215,6 +216,44 @@ class ArtifactFolder:
                 self.folder.rmdir()  # only if nothing else is in it
             raise
 
+    def adopt(self, made: Path, version: str) -> Artifact:
+        """Make a copy of a finished artifact in the folder ``made`` this version, and the latest. One
+        that is there already must be the same. The caller holds the lock of this folder. Raises
+        HostError.
+        """
+        if not _VERSION.fullmatch(version):
+            raise HostError(f"{version!r} is not the version of an artifact")
+        fingerprint = Artifact(made, self.recipe, version).manifest().fingerprint
+        there = self._complete(version)
+        if there is None:
+            self._copy(made, version)
+        elif there.manifest().fingerprint != fingerprint:
+            raise HostError(
+                f"{self.folder} has another version {version}", "choose another folder with --output, or build again"
+            )
+        self._point(LATEST, version)
+        return Artifact(self.folder / version, self.recipe, version)
+
+    def _copy(self, made: Path, version: str) -> None:
+        """Copy the regular files of a folder, and nothing else that may be in it."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._remove_unfinished()
+        aside = self.folder / f".{version}.{secrets.token_hex(4)}"
+        aside.mkdir(mode=0o700)
+        try:
+            for path in sorted(made.iterdir()):
+                if stat.S_ISREG(path.lstat().st_mode):
+                    shutil.copy2(path, aside / path.name, follow_symlinks=False)
+            _require_whole(Artifact(aside, self.recipe, version))
+            aside.chmod(stat.S_IMODE(self.folder.stat().st_mode))
+            sync_tree(aside)
+            aside.rename(self.folder / version)
+        except BaseException:
+            remove_tree(aside)
+            with suppress(OSError):
+                self.folder.rmdir()  # only if nothing else is in it
+            raise
+
     def unfinished(self) -> list[Path]:
         """Leftovers of killed builds. The caller must hold the lock of this folder, so that nobody
         else writes here.
@@ -248,6 +287,11 @@ class ArtifactFolder:
         link.symlink_to(version)
         link.rename(self.folder / name)
         sync(self.folder)
+
+
+def _require_whole(artifact: Artifact) -> None:
+    if not all(_is_whole(artifact.folder, image) for image in artifact.manifest().images):
+        raise HostError(f"version {artifact.version} of {artifact.recipe} is not complete", "build it again")
 
 
 def _is_whole(folder: Path, image: ImageRecord) -> bool:

@@ -241,7 +241,7 @@ def test_the_resources_of_the_host_are_determined(tmp_path: Path) -> None:
 
 
 def test_a_build_that_reports_no_image_is_a_failure() -> None:
-    relay = scheduler._Relay("a", RecordingReporter())
+    relay = scheduler.BuildRelay("a", RecordingReporter())
     relay.read(json.dumps({"event": "step", "recipe": "a", "step": "plan", "state": "started"}))
     assert error_of(relay.outcome(0, 1.0)).message.startswith("the build's process ended early (exit status 0)")
 

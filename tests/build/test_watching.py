@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from test_recorder import pretend, recipe, settings
 
 from imagebuild.build import engine
-from imagebuild.build.scheduler import _Relay
+from imagebuild.build.scheduler import BuildRelay
 from imagebuild.build.step_cache import Settings
 from imagebuild.cli import build_end
 from imagebuild.cli.lines import RunningStep
@@ -99,7 +99,7 @@ def test_what_a_build_waits_for_reaches_the_process_that_started_it(capsys: pyte
     log: list[str] = []
     seconds = [0.0]
     reporter = PlainReporter(log.append, now=lambda: seconds[0])
-    relay = _Relay("web", reporter)
+    relay = BuildRelay("web", reporter)
     with JsonReporter().step("web", "install") as step:
         step.update("unpacking", 0.5, "the installer; last line of its console: \x1b[1mSetting up")
     for line in capsys.readouterr().out.splitlines()[:-1]:
@@ -110,7 +110,7 @@ def test_what_a_build_waits_for_reaches_the_process_that_started_it(capsys: pyte
 
 
 def test_events_of_an_older_version_have_nothing_to_wait_for() -> None:
-    relay = _Relay("web", PlainReporter(lambda _: None))
+    relay = BuildRelay("web", PlainReporter(lambda _: None))
     relay.read('{"event": "step", "recipe": "web", "step": "install", "state": "started"}')
     relay.read('{"event": "step", "recipe": "web", "step": "install", "state": "running", "detail": "x"}')
     step = relay._steps["install"][1]

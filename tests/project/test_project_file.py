@@ -274,7 +274,7 @@ def test_an_endpoint_without_tls_needs_the_word() -> None:
     assert problems(storage("url: s3://bbb\nendpoint: http://127.0.0.1:9000\ninsecure: true")) == []
 
 
-KEYS = "its keys are hosts, targets, groups, nightly, trust"
+KEYS = "its keys are hosts, targets, groups, nightly, farm, store, trust"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""Builds on several machines: dask.distributed runs them, the ledger knows them."""

@@ -1,0 +1,1 @@
+"""The ledger: what was asked for, what runs where, and how each try ended."""

@@ -1,0 +1,111 @@
+"""A build without machines: it plans like a real one, and makes small files instead of disks.
+
+The folder IMAGEBUILD_FAKES has its log, and files that control it: an image with ``slow`` in its name
+waits for ``go``, one with ``bad`` fails, one with ``full`` says that this host has no space.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from datetime import datetime
+from pathlib import Path
+
+sys.path.insert(0, os.environ["IMAGEBUILD_FAKES_CODE"])
+
+from imagebuild.build import engine
+from imagebuild.build.step_cache import Settings
+from imagebuild.events import ArtifactReady, ErrorReported, StepDone, StepStarted, data
+from imagebuild.farm.shared import opened
+from imagebuild.files import write_record
+from imagebuild.kickstrap.payload import PayloadResult
+from imagebuild.recipe.load import load_all
+from imagebuild.remote.opening import chosen
+from imagebuild.store.artifact import MANIFEST, ArtifactFolder
+from imagebuild.store.runs import new_run
+from imagebuild.store.store import Store
+
+CONTROL = Path(os.environ["IMAGEBUILD_FAKES"])
+SECONDS = float(os.environ.get("IMAGEBUILD_FAKES_SECONDS", "0.1"))
+
+
+def say(event: object) -> None:
+    sys.stdout.write(f"{json.dumps(data(event))}\n")
+    sys.stdout.flush()
+
+
+def note(line: str) -> None:
+    with (CONTROL / "log").open("a") as log:
+        log.write(f"{line}\n")
+
+
+def value(option: str) -> str:
+    return sys.argv[sys.argv.index(option) + 1]
+
+
+def interrupted(*_: object) -> None:
+    note(f"interrupted {value('--image')}")
+    sys.exit(130)
+
+
+def build(name: str, settings: Settings, work: Path) -> None:
+    recipe = load_all(sys.argv[2], only=[name])[0]
+    outlook = engine.planned(recipe, settings)
+    note(f"begins {name} {os.getpid()}")
+    where = value("--remote-store") if "--remote-store" in sys.argv else None
+    shared = opened(settings.store, chosen(None, Path(), where))
+    for step in outlook.plan.steps[:-1]:
+        if step.name not in outlook.to_run or shared.pull(step.kind, step.fingerprint, settings.store):
+            continue
+        say(StepStarted(recipe=name, step=step.name))
+        if "slow" in name and step.name == "install":
+            while not (CONTROL / "go").exists():
+                time.sleep(0.05)
+        time.sleep(SECONDS)
+        with settings.store.make(step.kind, step.fingerprint, within=work, label=name, inputs=step.inputs) as folder:
+            (folder / "result").write_text(step.fingerprint)
+            if step.kind == "payload":
+                write_record(folder / "payload.json", PayloadResult(Path("result"), "0" * 64, {}))
+        shared.push(step.kind, step.fingerprint, settings.store)
+        note(f"made {step.kind} {step.fingerprint}")
+        say(StepDone(recipe=name, step=step.name, summary="made", seconds=SECONDS))
+    if "bad" in name:
+        say(ErrorReported(recipe=name, message="no luck", exit_code=1, console=("last words",)))
+        sys.exit(1)
+    if "full" in name and not (CONTROL / "was-full").exists():
+        (CONTROL / "was-full").touch()
+        say(ErrorReported(recipe=name, message="no space left on device", exit_code=3))
+        sys.exit(3)
+    output = ArtifactFolder(settings.output, name)
+    with output.new(datetime.now().astimezone().date()) as new:
+        image = new.folder / f"{name}.qcow2"
+        image.write_text(f"image of {outlook.plan.convert.fingerprint}")
+        record = {"file": image.name, "size": image.stat().st_size}
+        (new.folder / MANIFEST).write_text(
+            json.dumps({"image": record, "fingerprint": outlook.plan.convert.fingerprint})
+        )
+    made = output.latest()
+    assert made is not None
+    note(f"image {name} {outlook.plan.convert.fingerprint}")
+    say(
+        ArtifactReady(
+            unchanged=False,
+            recipe=name,
+            version=made.version,
+            image=str(made.image),
+            manifest=str(made.folder / MANIFEST),
+        )
+    )
+
+
+def main() -> None:
+    signal.signal(signal.SIGTERM, interrupted)
+    store = Store(Path(value("--store")))
+    with store.runs.workdir(new_run(value("--image")), shared=False) as work:
+        build(value("--image"), Settings(store, Path(value("--output"))), work)
+
+
+main()
