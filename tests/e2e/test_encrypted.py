@@ -32,17 +32,17 @@ part raid.2 --size=200 --ondisk=vdb
 part raid.3 --size=200 --ondisk=vdb
 raid /srv --level=RAID5 --device=md5 --chunksize=64 --fstype=xfs raid.1 raid.2 raid.3
 volgroup vg0 pv.01
-logvol none --vgname=vg0 --name=pool --thinpool --size=1000 --grow
-logvol / --vgname=vg0 --name=root --thin --poolname=pool --size=1400 --fstype=xfs
-logvol /var/log --vgname=vg0 --name=logs --thin --poolname=pool --percent=50 --fstype=ext3
+logvol none --vgname=vg0 --name=pool --thinpool --size=400 --grow
+logvol / --vgname=vg0 --name=root --size=1400 --fstype=xfs
+logvol /var/log --vgname=vg0 --name=logs --thin --poolname=pool --size=300 --fstype=ext3
 logvol swap --vgname=vg0 --name=swap --size=64
-snapshot vg0/root --name=fresh --when=post-install"""
+snapshot vg0/logs --name=fresh --when=post-install"""
 ASKED = {
     "findmnt -n -o SOURCE,FSTYPE /": "/dev/mapper/vg0-root xfs",
     "findmnt -n -o FSTYPE /var/log": "ext3",
     "findmnt -n -o SOURCE,FSTYPE /srv": "/dev/md5 xfs",
     "lsblk -n -o TYPE /dev/vda3 | sort -u | tr '\\n' ' '": "crypt lvm part",
-    "lvs --noheadings -o lv_name,pool_lv | xargs -L 1 | sort": "fresh pool\nlogs pool\npool\nroot pool\nswap",
+    "lvs --noheadings -o lv_name,pool_lv | xargs -L 1 | sort": "fresh pool\nlogs pool\npool\nroot\nswap",
     "cat /sys/block/$(basename $(readlink -f /dev/md5))/md/level": "raid5",
     "cat /sys/block/$(basename $(readlink -f /dev/md5))/md/degraded": "0",
     "cryptsetup luksDump /dev/vda3 | grep -cE 'Version: +2|PBKDF: +argon2id|Memory: +65536'": "3",

@@ -15,6 +15,7 @@ from pykickstart.handlers.f43 import F43Handler
 from pykickstart.parser import KickstartParser
 from pykickstart.version import makeVersion
 
+from imagebuild.kickstrap.agent import volume_rules
 from imagebuild.kickstrap.agent.machine import TargetMachine
 from imagebuild.kickstrap.agent.supported import COMMANDS, KICKSTART_VERSION, PARSED, SECTIONS, Unsupported, check
 from imagebuild.kickstrap.agent.treatment import DONE, NOTED, REFUSED, UNKNOWN, CommandOutcome
@@ -296,6 +297,9 @@ def test_layers_pass() -> None:
             "logvol system/x: there is no thin pool p in system"),
         ("logvol / ", "logvol none --thinpool --vgname=system --name=p --size=500 --chunksize=100", 10,
             "logvol system/p: --chunksize=100 is not a multiple of 64 KiB"),
+        ("logvol / ", ("logvol none --thinpool --vgname=system --name=p --size=900\n"
+            "logvol / --vgname=system --name=x --thin --poolname=p --size=700 --fstype=ext4"), 11,
+            f"logvol /: {volume_rules.NO_THIN_ROOT}"),
         ("raid", "raid /boot --level=5 --device=boot raid.1 raid.2", 8,
             "raid /boot: an array of level 5 needs at least 3 members, but this one has 2"),
         ("raid", "raid /boot --level=1 --device=boot raid.1", 8,
@@ -340,6 +344,7 @@ def test_invalid_layers(start: str, line: str, number: int, message: str) -> Non
     ("line", "message"),
     [
         ("autopart --fstype=jfs", "autopart: --fstype=jfs is not supported by kickstrap"),
+        ("autopart --type=thinp", f"autopart: --type=thinp puts / on a thin volume: {volume_rules.NO_THIN_ROOT}"),
         ("autopart --encrypted", "--encrypted needs a passphrase: nobody could enter it during the installation"),
         ("autopart\nbtrfs none --label=x btrfs.1", "autopart and btrfs exclude each other"),
     ],
