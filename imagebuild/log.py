@@ -57,6 +57,11 @@ def hide(secret: str) -> None:
             )
 
 
+def is_hidden(text: str) -> bool:
+    """Whether ``text`` as a whole is a secret that is masked."""
+    return redact(text) == _MASK
+
+
 def redact(text: str) -> str:
     """``text`` with every known secret masked, in one pass because a secret may be part of the mask
     itself.

@@ -23,11 +23,15 @@ from imagebuild.build.step_cache import StepCache
 from imagebuild.contents.encoding import INVENTORY
 from imagebuild.customise import OperationCall, registry
 from imagebuild.errors import GuestError
+from imagebuild.guest import Key
+from imagebuild.guest.encryption import ALL
 from imagebuild.host.accelerator import Accelerator
 from imagebuild.image import qemu_img
 from imagebuild.machine.install_vm import disk_names
 from imagebuild.printable import counted
 from imagebuild.progress import Progress
+from imagebuild.recipe.model.recipe import Recipe
+from imagebuild.recipe.secrets import RealSecrets
 from imagebuild.schema.customised import RESULT, RESULTS, CustomiseResult, OperationResult
 
 _RESULT = "customised.json"
@@ -94,6 +98,7 @@ def make(
                 before=start.done,
                 keep_checkpoint=partial(_keep, plan, start, cache),
                 inventories=[folder / INVENTORY],
+                keys=_keys(plan.recipe),
             )
 
         result = customisation.again_if_stuck(customised, lambda text: cache.reporter.note(cache.label, text))
@@ -111,6 +116,13 @@ def make(
         return f"{counted(len(result.operations), 'operation')}{again}, {counted(result.changed_paths, 'file')} changed"
 
     return cache.make(plan.customise, fill)
+
+
+def _keys(recipe: Recipe) -> tuple[Key, ...]:
+    """What opens the recipe's encrypted disks."""
+    ref = recipe.encryption.passphrase
+    at = recipe.place(("encryption", "passphrase"))
+    return () if ref is None else (Key(ALL, RealSecrets().passphrase(ref, at)),)
 
 
 def result(customised: Path) -> CustomiseResult:

@@ -13,7 +13,7 @@ _HASH = re.compile(
     r"|x|grub\.pbkdf2\..+"
     r"|[$@%{<].*"  # a variable, or the markup of a template
 )
-_PLACEHOLDER = re.compile(r"password-(?:hash|[0-9a-f]{64})")
+_PLACEHOLDER = re.compile(r"password-(?:hash|[0-9a-f]{64})|passphrase-(?:sample|[0-9a-f]{64})")
 _IN_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://[^/@\s:]*:(?P<secret>[^/@\s]+)@", re.IGNORECASE)
 _IN_PROXY = re.compile(r"(?:[a-z][a-z0-9+.-]*://)?[^/@\s:]+:(?P<secret>[^/@\s]+)@", re.IGNORECASE)
 _LITERAL = r"(?P<secret>'[^'$]+'|\"[^\"$`]+\"|[^\s'\"$`;|&<>()-][^\s'\"$`;|&<>()]*)"

@@ -151,6 +151,7 @@ def _values(recipe: Recipe, nonce: str, secrets: Secrets) -> dict[str, Any]:
         "locale": Values("locale", recipe.locale.model_dump()),
         "network": Values("network", {**recipe.network.model_dump(mode="json"), "prefix": recipe.network.prefix}),
         "root": Values("root", root),
+        "encryption": Values("encryption", {"passphrase": _passphrase(recipe, secrets)}),
         "users": account_values.users(recipe, secrets),
         "services": Values("services", {"enabled": recipe.enabled_services, "disabled": recipe.services.disabled}),
         "tuning": Values("tuning", {**recipe.tuning.model_dump(), **udev}),
@@ -163,6 +164,11 @@ def _values(recipe: Recipe, nonce: str, secrets: Secrets) -> dict[str, Any]:
         "payload": None,
         "nonce": nonce,
     }
+
+
+def _passphrase(recipe: Recipe, secrets: Secrets) -> str | None:
+    ref = recipe.encryption.passphrase
+    return None if ref is None else secrets.passphrase(ref, recipe.place(("encryption", "passphrase")))
 
 
 def _template(environment: KickstartEnvironment, recipe: Recipe) -> Template:

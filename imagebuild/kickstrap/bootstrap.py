@@ -196,6 +196,7 @@ def _run(spec: Bootstrap, target: Path, folder: Path, progress: Progress, *, in_
         raise explain(error, spec) from error
 
 
+_EXPIRED = re.compile(r"Release file for \S+ is expired \(invalid since ([^)]*?)(?: \d+s)?\)")
 _UNREACHABLE = re.compile(
     r"Could not resolve|Could not connect|Connection (refused|timed out|failed)|Unable to connect|Network is "
     r"unreachable"
@@ -221,6 +222,11 @@ def explain(error: CommandFailed, spec: Bootstrap) -> ImageBuildError:
         return HostError(
             f"the keys on this host cannot verify the archive of Debian {spec.suite} at {where}",
             "install a newer debian-archive-keyring",
+        )
+    if expired := _EXPIRED.search(output):
+        return HostError(
+            f"the index of Debian {spec.suite} at {where} has expired: the mirror is behind by {expired[1].strip()}",
+            "set installer.mirror in the recipe to a mirror that is up to date, or check this host's clock",
         )
     if re.search(r"does not have a Release file|404 +Not Found", output):
         return HostError(f"{where} has no Debian {spec.suite}", "check installer.mirror and os.codename in the recipe")

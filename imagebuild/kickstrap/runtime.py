@@ -39,7 +39,8 @@ _HOME = "usr/lib/kickstrap"
 
 PACKAGES = (
     "linux-image-cloud-amd64", "busybox-static", "udhcpc", "kmod", "iproute2",
-    "python3", "fdisk", "e2fsprogs", "xfsprogs", "btrfs-progs", "dosfstools", "lvm2", "mdadm", "tar", "zstd", "mount",
+    "python3", "fdisk", "e2fsprogs", "xfsprogs", "btrfs-progs", "dosfstools", "lvm2", "mdadm", "tar",
+    "cryptsetup-bin", "thin-provisioning-tools", "zstd", "mount",
     "mmdebstrap", "debian-archive-keyring", "ca-certificates",
 )  # fmt: skip
 

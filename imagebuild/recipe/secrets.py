@@ -24,6 +24,10 @@ from imagebuild.schema.ssh_keys import public_key
 _MAX_BYTES = 64 * 1024
 _LONGEST_PASSWORD = 256
 """In bytes; `openssl passwd` truncates a longer one with only a warning."""
+_SHORTEST_PASSPHRASE = 8
+"""In characters; much shorter ones are not masked in logs either."""
+_LONGEST_PASSPHRASE = 512
+"""In bytes; cryptsetup reads no more from a terminal."""
 _CRYPTED = re.compile(r"\$(?:5|6|y|gy|7|2[abxy])\$[A-Za-z0-9./$=,]{20,200}")
 
 
@@ -39,6 +43,9 @@ class Secrets(Protocol):
 
     def ssh_keys(self, ref: SecretRef, at: Mark) -> tuple[str, ...]:
         """The public keys, one line each."""
+
+    def passphrase(self, ref: SecretRef, at: Mark) -> str:
+        """The passphrase of encrypted disks as it is: it has no hashed form."""
 
 
 class RealSecrets:
@@ -60,6 +67,9 @@ class RealSecrets:
     def ssh_keys(self, ref: SecretRef, at: Mark) -> tuple[str, ...]:
         return _ssh_keys(ref, at, self._environ)
 
+    def passphrase(self, ref: SecretRef, at: Mark) -> str:
+        return _passphrase(ref, at, self._environ)
+
 
 class FingerprintSecrets:
     """Placeholders that change when the value changes and reveal nothing about it without ``key``."""
@@ -79,6 +89,9 @@ class FingerprintSecrets:
         keys = _ssh_keys(ref, at, self._environ)
         return tuple(f"ssh-ed25519 {self._digest('key', key)}" for key in keys)
 
+    def passphrase(self, ref: SecretRef, at: Mark) -> str:
+        return self._digest("passphrase", _passphrase(ref, at, self._environ))
+
 
 class SampleSecrets:
     """Placeholders that do not read the values, for lint and for showing a kickstart without access
@@ -90,6 +103,9 @@ class SampleSecrets:
 
     def ssh_keys(self, ref: SecretRef, at: Mark) -> tuple[str, ...]:
         return ("ssh-ed25519 public-key",)
+
+    def passphrase(self, ref: SecretRef, at: Mark) -> str:
+        return "passphrase-sample"
 
 
 def sha512_crypt(password: str) -> str:
@@ -115,6 +131,17 @@ def _password(ref: SecretRef, at: Mark, environ: Mapping[str, str]) -> str:
         )
     if len(value.encode()) > _LONGEST_PASSWORD:
         raise _problem(at, f"the password in {ref} is longer than {_LONGEST_PASSWORD} bytes")
+    return value
+
+
+def _passphrase(ref: SecretRef, at: Mark, environ: Mapping[str, str]) -> str:
+    value = _read(ref, at, environ)
+    if forbidden_character(value):
+        raise _problem(at, f"the passphrase in {ref} contains a line break or a control character")
+    if len(value) < _SHORTEST_PASSPHRASE:
+        raise _problem(at, f"the passphrase in {ref} has fewer than {_SHORTEST_PASSPHRASE} characters")
+    if len(value.encode()) > _LONGEST_PASSPHRASE:
+        raise _problem(at, f"the passphrase in {ref} is longer than {_LONGEST_PASSPHRASE} bytes")
     return value
 
 

@@ -77,8 +77,15 @@ class GuestConsole:
         self._process.stdin.write(f"{text}\n".encode())
         self._process.stdin.flush()
 
-    def log_in(self, password: str, seconds: float) -> None:
+    def unlock(self, passphrase: str, seconds: float) -> None:
+        """Wait until the guest asks for the passphrase of its disk, and enter it."""
+        self.expect(r"Please unlock disk \S+: ?", seconds, hung_after=_HUNG_AFTER)
+        self.type(passphrase)
+
+    def log_in(self, password: str, seconds: float, passphrase: str = "") -> None:
         """Wait for the login prompt, log in as root, and set a prompt that no output contains."""
+        if passphrase:
+            self.unlock(passphrase, seconds)
         self.expect(r"login: ", seconds, hung_after=_HUNG_AFTER)
         self.type("root")
         self.expect("Password: ", 60)
@@ -130,8 +137,10 @@ def logged_in(
     firmware: str = "bios",
     cards: int = 1,
     seconds: float = 600,
+    passphrase: str = "",
 ) -> Iterator[GuestConsole]:
     """A console of a throwaway VM of ``image`` and its further disks, on which root is logged in.
+    ``passphrase`` unlocks its encrypted disk.
 
     The VM writes to ``overlay`` and has ``cards`` of QEMU's user network. One that hangs under emulation before
     the login is started again once.
@@ -139,13 +148,13 @@ def logged_in(
     with ExitStack() as stack:
         console = stack.enter_context(_booted(image, overlay, accelerator, more, firmware, cards))
         try:
-            console.log_in(password, seconds)
+            console.log_in(password, seconds, passphrase)
         except Hung:
             if accelerator != "tcg":
                 raise
             stack.close()
             console = stack.enter_context(_booted(image, overlay, accelerator, more, firmware, cards))
-            console.log_in(password, seconds)
+            console.log_in(password, seconds, passphrase)
         yield console
 
 

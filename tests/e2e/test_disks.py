@@ -33,6 +33,7 @@ bootloader --location=mbr --timeout=1 --append={{ kernel_arguments | join(" ") }
 poweroff
 %packages --nocore --exclude-weakdeps
 btrfs-progs
+cryptsetup-initramfs
 dbus
 {{ imagebuild.grub(machine.firmware) -}}
 initramfs-tools
@@ -40,6 +41,7 @@ linux-image-cloud-amd64
 lvm2
 mdadm
 systemd-sysv
+thin-provisioning-tools
 udev
 xfsprogs
 %end
@@ -78,7 +80,7 @@ LAYERS_ASKED = {
     "findmnt -n -o FSTYPE,FSROOT /srv": "btrfs /srv",
     "findmnt -n -o FSTYPE,FSROOT /home": "btrfs /home",
     "lvs --noheadings -o lv_name --sort lv_name | tr -d ' '": "root\nswap\nthe-logs",
-    "pvs --noheadings -o pv_name,vg_name | sort | tr -s ' '": "/dev/vda2 system\n /dev/vdb2 system",
+    "pvs --noheadings -o pv_name,vg_name | sort | tr -s ' '": "/dev/vda3 system\n /dev/vdb3 system",
     "swapon --show=TYPE,SIZE --noheadings": "partition 64M",
     "cat /sys/block/$(basename $(readlink -f /dev/md/boot))/md/level": "raid1",
     "mdadm --detail /dev/md/boot | grep -cE 'active sync +/dev/vd[ab]1'": "2",

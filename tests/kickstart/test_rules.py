@@ -9,7 +9,7 @@ import pytest
 from imagebuild.kickstart import rule as rules
 from imagebuild.kickstart.parse import parse
 from imagebuild.kickstart.rule import KickstartTarget
-from imagebuild.recipe.secrets import FingerprintSecrets, SampleSecrets
+from imagebuild.recipe.secrets import FingerprintSecrets, RealSecrets, SampleSecrets
 from imagebuild.schema import rule_names
 from imagebuild.schema.document import Mark
 from imagebuild.schema.section import SecretRef
@@ -260,6 +260,16 @@ def test_the_placeholders_of_a_recipes_secrets_are_no_findings() -> None:
         text = f"rootpw --iscrypted {secrets.password_hash(ref, mark)}\n"
         assert found("plaintext-password", text) == []
         assert found("plaintext-password", text, KickstartTarget()) == [1]
+
+
+def test_a_passphrase_by_reference_is_no_finding_and_a_literal_one_is() -> None:
+    (ref, mark) = SecretRef(env="PHRASE"), Mark("x.yaml", 1, 1)
+    environ = {"PHRASE": "a phrase for this test"}
+    for secrets in (SampleSecrets(), FingerprintSecrets(b"key", environ), RealSecrets(environ)):
+        text = f'part pv.1 --size=9 --encrypted --passphrase="{secrets.passphrase(ref, mark)}"\n'
+        assert found("plaintext-password", text) == []
+        assert found("plaintext-password", text, KickstartTarget()) == [1]
+    assert found("plaintext-password", "part pv.1 --size=9 --encrypted --passphrase=literal-one\n") == [1]
 
 
 def test_opinions_are_warnings_outside_recipes() -> None:

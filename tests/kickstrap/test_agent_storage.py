@@ -13,9 +13,9 @@ from uuid import uuid4
 
 import pytest
 
-from imagebuild.kickstrap.agent import btrfs, devices, filesystems, layout, lvm, raid, storage
-from imagebuild.kickstrap.agent.command import CommandRunner
-from imagebuild.kickstrap.agent.disks import Array, Btrfs, FileSystem, LogicalVolume, Partition, Storage
+from imagebuild.kickstrap.agent import btrfs, devices, filesystems, layout, luks, lvm, raid, readable, storage, volumes
+from imagebuild.kickstrap.agent.command import CommandRunner, Result
+from imagebuild.kickstrap.agent.disks import Array, Btrfs, Encrypted, FileSystem, LogicalVolume, Partition, Storage
 from imagebuild.kickstrap.agent.errors import InstallError
 from imagebuild.kickstrap.agent.identity import DiskIdentity
 from imagebuild.kickstrap.agent.machine import TargetMachine
@@ -107,7 +107,7 @@ def test_ext4_is_readable_by_older_hosts_and_fully_initialised(tmp_path: Path) -
     commands = CommandRunner(lambda _: None)
     uuid = "3f1f2a52-0c1e-4a6d-9f0e-6d1f3c1b2a3d"
     file_system = FileSystem("/", label="root")
-    features, hashes = filesystems.readable_features(commands), "f8c9e1c6-3b1f-4f0e-8d25-2f1b0c9d7e6a"
+    features, hashes = readable.options(commands, "ext4"), "f8c9e1c6-3b1f-4f0e-8d25-2f1b0c9d7e6a"
     commands.run(filesystems.mkfs_command(file_system, str(path), uuid, features, hashes))
     about = subprocess.check_output(["dumpe2fs", "-h", path], env=SBIN, text=True, stderr=subprocess.DEVNULL)
     assert uuid in about
@@ -216,3 +216,85 @@ def test_processes_inside_a_folder_are_found(tmp_path: Path) -> None:
             assert storage.processes_inside(tmp_path) == [process.pid]
         finally:
             process.kill()
+
+
+def test_thin_pools_volumes_and_snapshots() -> None:
+    pool = LogicalVolume("g", "pool", is_pool=True, chunk=256)
+    assert lvm.lvcreate_command(pool, volumes.PoolSize(1024, 2)) == [
+        "lvcreate", "--yes", "--type", "thin-pool", "--poolmetadatasize", "8192K",
+        "--chunksize", "256K", "--extents", "1024", "--name", "pool", "g",
+    ]  # fmt: skip
+    assert lvm.lvcreate_command(LogicalVolume("g", "root", pool="pool"), 25, 8192) == [
+        "lvcreate", "--yes", "--wipesignatures", "n", "--type", "thin", "--virtualsize", "204800K", "--thinpool",
+        "pool", "--name", "root", "g",
+    ]  # fmt: skip
+
+
+def test_an_array_with_a_spare_and_its_chunks() -> None:
+    array = Array("/", "root", 5, ("raid.1", "raid.2", "raid.3", "raid.4"), spares=1, chunk=64)
+    command = raid.create_command(array, ["/dev/vda1", "/dev/vdb1", "/dev/vdc1", "/dev/vdd1"], str(uuid4()))
+    assert {"--level=5", "--raid-devices=3", "--spare-devices=1", "--chunk=64", "--assume-clean"} <= set(command)
+
+
+def test_cryptsetup_encrypts_with_costs_that_do_not_depend_on_the_machine(tmp_path: Path) -> None:
+    path, uuid = image(tmp_path), str(uuid4())
+    command = luks.format_command(str(path), uuid)
+    CommandRunner(lambda _: None).run(command, input="correct horse")
+    header = subprocess.check_output(["cryptsetup", "luksDump", path], env=SBIN, text=True)
+    assert re.search(rf"UUID:\s+{uuid}", header)
+    assert re.search(r"offset: 16777216 \[bytes\]", header)
+    assert re.search(r"sector: 512 \[bytes\]", header)
+    assert re.search(r"PBKDF: +argon2id\s+Time cost: +4\s+Memory: +65536\s+Threads: +1\n", header)
+    opens = ["cryptsetup", "open", "--test-passphrase", "--key-file=-", path]
+    assert subprocess.run(opens, input=b"correct horse", env=SBIN).returncode == 0
+    assert subprocess.run(opens, input=b"wrong", env=SBIN, capture_output=True).returncode != 0
+
+
+def test_the_passphrase_is_in_no_log_and_in_no_traceback(tmp_path: Path) -> None:
+    log: list[str] = []
+    one = Encrypted("pv.1", "a very secret phrase", line=3)
+    with pytest.raises(InstallError, match="cryptsetup ended with exit status"):
+        luks.make(CommandRunner(log.append), [one], {"pv.1": str(tmp_path / "missing")}, DiskIdentity("5e" * 32))
+    assert any("cryptsetup luksFormat" in line for line in log)
+    assert "secret" not in "".join([*log, repr(one), repr(Storage(encrypted=(one,)))])
+
+
+def test_the_guest_is_told_what_to_unlock(tmp_path: Path) -> None:
+    target = Target(tmp_path, CommandRunner(lambda _: None))
+    with pytest.raises(InstallError, match="encryption needs the package cryptsetup-initramfs"):
+        luks.describe(target, ["3f1f"])
+    target.write("/usr/share/initramfs-tools/hooks/cryptroot", "")
+    luks.describe(target, ["3f1f"])
+    assert target.read("/etc/crypttab").splitlines()[1:] == ["luks-3f1f UUID=3f1f none luks,discard,initramfs"]
+
+
+VERSIONS = {
+    "ext4": ("mke2fs 1.46.2 (28-Feb-2021)", "mke2fs 1.47.0 (5-Feb-2023)"),
+    "xfs": ("mkfs.xfs version 6.1.0", "mkfs.xfs version 7.2.0"),
+    "btrfs": ("mkfs.btrfs, part of btrfs-progs v6.2", "mkfs.btrfs, part of btrfs-progs v7.3"),
+}
+
+
+@pytest.mark.parametrize("fstype", VERSIONS)
+def test_features_are_switched_off_by_the_version_that_knows_them(fstype: str) -> None:
+    class Answers(CommandRunner):
+        def run(self, argv: Any, **options: Any) -> Result:
+            return Result(0, self.answer)
+
+    commands = Answers(lambda _: None)
+    old, new = VERSIONS[fstype]
+    commands.answer = old
+    assert readable.options(commands, fstype) == ()
+    commands.answer = new
+    assert readable.options(commands, fstype)
+    commands.answer = "unknown"
+    assert readable.options(commands, fstype) == ()
+
+
+@pytest.mark.parametrize("fstype", ["xfs", "btrfs", "ext4", "ext3", "ext2"])
+def test_the_mkfs_of_this_host_takes_the_features_and_the_words_of_the_kickstart(tmp_path: Path, fstype: str) -> None:
+    path, commands = image(tmp_path, 400), CommandRunner(lambda _: None)
+    words = {"xfs": ("-i", "size=1024"), "btrfs": ("-m", "single")}.get(fstype, ("-N", "1024"))
+    file_system = FileSystem("/x", fstype, mkfs=words)
+    commands.run(filesystems.mkfs_command(file_system, str(path), str(uuid4()), readable.options(commands, fstype)))
+    assert f"TYPE={fstype}" in subprocess.check_output(["blkid", "-o", "export", path], env=SBIN, text=True)

@@ -15,6 +15,7 @@ from pykickstart.handlers.f43 import F43Handler
 from pykickstart.parser import KickstartParser
 from pykickstart.version import makeVersion
 
+from imagebuild.kickstrap.agent import volume_rules
 from imagebuild.kickstrap.agent.machine import TargetMachine
 from imagebuild.kickstrap.agent.supported import COMMANDS, KICKSTART_VERSION, PARSED, SECTIONS, Unsupported, check
 from imagebuild.kickstrap.agent.treatment import DONE, NOTED, REFUSED, UNKNOWN, CommandOutcome
@@ -177,8 +178,8 @@ def test_inclusions_are_errors_anywhere(line: str, where: str) -> None:
         ("skipx", "ignoredisk --only-use=nvme0n1", "ignoredisk: 'nvme0n1' is not a known disk"),
         ("clearpart", "clearpart --all --drives=dm-0", "clearpart: --drives: 'dm-0' is not a known disk"),
         ("bootloader", "bootloader --boot-drive=x", "bootloader: --boot-drive: 'x' is not a known disk"),
-        ("part /var", "part /var --size=512 --fstype=vfat", "part /var: --fstype=vfat is not supported by kickstrap"),
-        ("part /var", "part /var", "part /var: --size is missing"),
+        ("part /var", "part /var --size=512 --fstype=jfs", "part /var: --fstype=jfs is not supported by kickstrap"),
+        ("part /var", "part / --size=9 --mkfsoptions='-m \"0'", "part /: --mkfsoptions has a quote that does not end"),
         ("part /var", "part /proc/x --size=5", "part /proc/x: this mount point belongs to the kernel"),
         ("part /var", "part / --size=5", "part /: this mount point is already taken"),
         ("part / ", "part /srv --size=5", "there is no root partition"),
@@ -189,7 +190,7 @@ def test_inclusions_are_errors_anywhere(line: str, where: str) -> None:
             "part /var: --label is longer than 12 bytes, the limit of xfs",
         ),
         ("part /var", "part /var --size=9 --fsoptions='a, b'", "part /var: --fsoptions contains a space"),
-        ("clearpart", "clearpart --initlabel", "clearpart --all is missing: kickstrap uses whole disks"),
+        ("clearpart", "clearpart --all --disklabel=mac", "clearpart: --disklabel=mac is not supported by kickstrap"),
         ("clearpart", "clearpart --all --disklabel=dasd", "clearpart: --disklabel=dasd is not supported by kickstrap"),
         ("bootloader", "bootloader --location=boot", "bootloader: --location=boot is not supported by kickstrap"),
         ("network --host", "network --bondslaves=eth1,eth2",
@@ -293,11 +294,34 @@ def test_layers_pass() -> None:
             "logvol system/x: the volumes need 2504 MiB, but the group system has 1792 MiB",
         ),
         ("logvol swap", "logvol /x --vgname=system --name=x --size=5 --thin --poolname=p", 11,
-            "logvol: --thin is not supported by kickstrap"),
+            "logvol system/x: there is no thin pool p in system"),
+        ("logvol / ", "logvol none --thinpool --vgname=system --name=p --size=500 --chunksize=100", 10,
+            "logvol system/p: --chunksize=100 is not a multiple of 64 KiB"),
+        ("logvol / ", ("logvol none --thinpool --vgname=system --name=p --size=900\n"
+            "logvol / --vgname=system --name=x --thin --poolname=p --size=700 --fstype=ext4"), 11,
+            f"logvol /: {volume_rules.NO_THIN_ROOT}"),
         ("raid", "raid /boot --level=5 --device=boot raid.1 raid.2", 8,
-            "raid /boot: --level=RAID5 is not supported by kickstrap"),
+            "raid /boot: an array of level 5 needs at least 3 members, but this one has 2"),
         ("raid", "raid /boot --level=1 --device=boot raid.1", 8,
-            "raid /boot: an array needs at least two members, but this one has 1"),
+            "raid /boot: an array of level 1 needs at least 2 members, but this one has 1"),
+        ("raid", "raid /boot --level=1 --spares=1 --device=boot raid.1 raid.2", 8,
+            "raid /boot: an array of level 1 needs at least 2 members, but this one has 1"),
+        ("raid", "raid /boot --level=1 --chunksize=3 --device=boot raid.1 raid.2", 8,
+            "raid /boot: --chunksize=3 is not a power of 2 from 4 KiB on"),
+        ("btrfs /srv", "snapshot system/root --name=fresh --when=post-install", 13,
+            "snapshot: there is no thin volume system/root"),
+        ("btrfs /srv", "snapshot system/root --name=fresh --when=pre-install", 13,
+            "snapshot: the disks have no earlier state"),
+        ("raid", "raid /boot --encrypted --passphrase=x --level=1 --device=boot raid.1 raid.2", 8,
+            "/boot cannot be encrypted: GRUB reads the kernel from it"),
+        ("part raid.1", "part raid.1 --encrypted --passphrase=x --size=100 --ondisk=vda", 8,
+            "/boot cannot be encrypted: GRUB reads the kernel from it"),
+        ("part pv.1", "part pv.1 --encrypted --size=900 --ondisk=vda", 4,
+            "--encrypted needs a passphrase: nobody could enter it during the installation"),
+        ("part pv.1", "part pv.1 --encrypted --passphrase=x --cipher=AES/x --size=900 --ondisk=vda", 4,
+            "--cipher=AES/x is not a cipher"),
+        ("part pv.1", "part pv.1 --encrypted --passphrase=x --luks-version=luks1 --size=900 --ondisk=vda", 4,
+            "--luks-version=luks1 is not supported by kickstrap"),
         ("raid", "raid /boot --level=1 --device=a/b raid.1 raid.2", 8,
             "raid /boot: --device=a/b is not a valid array name"),
         ("raid", "raid /boot/efi --fstype=efi --level=0 --device=efi raid.1 raid.2", 8,
@@ -319,9 +343,9 @@ def test_invalid_layers(start: str, line: str, number: int, message: str) -> Non
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("autopart --type=thinp", "autopart: --type=thinp is not supported by kickstrap"),
         ("autopart --fstype=jfs", "autopart: --fstype=jfs is not supported by kickstrap"),
-        ("autopart --encrypted", "autopart: --encrypted is not supported by kickstrap"),
+        ("autopart --type=thinp", f"autopart: --type=thinp puts / on a thin volume: {volume_rules.NO_THIN_ROOT}"),
+        ("autopart --encrypted", "--encrypted needs a passphrase: nobody could enter it during the installation"),
         ("autopart\nbtrfs none --label=x btrfs.1", "autopart and btrfs exclude each other"),
     ],
 )
@@ -334,7 +358,7 @@ def test_the_machine_is_checked() -> None:
     (found,) = findings(LAYERS, TargetMachine((1200, 1500)))
     assert found[:2] == (
         6,
-        "part btrfs.1: the partitions need 1300 MiB, but the disk vda has 1199 MiB for them (it is 1200 MiB)",
+        "part btrfs.1: the partitions need 1200 MiB, but the disk vda has 1199 MiB for them (it is 1200 MiB)",
     )
     (found,) = findings(LAYERS, TargetMachine((1500,)))
     assert found[:2] == (3, "part raid.2: there is no disk vdb; the machine has vda")

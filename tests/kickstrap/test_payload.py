@@ -76,6 +76,11 @@ def test_without_a_mirror_none_is_named() -> None:
         ("Err:1 http://mirror.example Could not resolve 'mirror.example'", HostError, "cannot reach http://mirror"),
         ("Could not connect to mirror.example:80 (192.0.2.1), connection timed out", HostError, "cannot reach"),
         ("E: The repository 'x trixie Release' does not have a Release file.", HostError, "has no Debian trixie"),
+        (
+            "E: Release file for http://mirror.example/InRelease is expired (invalid since 24d 5h 26min 51s)",
+            HostError,
+            "http://mirror.example/debian has expired: the mirror is behind by 24d 5h 26min",
+        ),
         ("404  Not Found [IP: 192.0.2.1 80]", HostError, "has no Debian trixie"),
         ("W: GPG error: NO_PUBKEY 6ED0E7B82643E131", HostError, "cannot verify the archive"),
         ("tar: write error: No space left on device", HostError, "no space left"),

@@ -133,3 +133,27 @@ def test_a_secret_that_is_part_of_the_mask_does_not_mask_it_again() -> None:
     log.hide("secret")
     log.hide("open sesame")
     assert log.redact("open sesame, secret") == "[secret], [secret]"
+
+
+def test_a_passphrase_is_used_as_it_is_and_masked() -> None:
+    phrase = RealSecrets({"P": "a phrase $6$ of its own\n"}).passphrase(env("P"), AT)
+    assert phrase == "a phrase $6$ of its own"
+    assert log.is_hidden(phrase)
+    assert not log.is_hidden("passphrase-sample")
+    shown = FingerprintSecrets(b"key", {"P": phrase}).passphrase(env("P"), AT)
+    assert shown != FingerprintSecrets(b"key", {"P": phrase + "x"}).passphrase(env("P"), AT)
+    assert phrase not in shown
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("short", "the passphrase in environment variable P has fewer than 8 characters"),
+        ("x" * 513, "the passphrase in environment variable P is longer than 512 bytes"),
+        ("one line\nand another", "contains a line break or a control character"),
+    ],
+)
+def test_passphrases_that_nobody_could_enter(value: str, message: str) -> None:
+    with pytest.raises(RecipeError, match=message) as caught:
+        RealSecrets({"P": value}).passphrase(env("P"), AT)
+    assert value not in str(caught.value)

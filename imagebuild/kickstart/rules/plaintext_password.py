@@ -8,8 +8,9 @@ abbreviated options count too: at passwords, passphrases, activation keys, Wi-Fi
 with a user and a password, and at passwords that scripts set. In a recipe, write `root: {password:
 {env: NAME}}`, which is hashed before it is written to the kickstart. Otherwise lock the account
 (`rootpw --lock`) and use SSH keys, or write the output of `openssl passwd -6`, with `--iscrypted`.
-A disk passphrase has no hashed form, and all clones of a template would share it: encrypt after
-cloning.
+A disk passphrase has no hashed form: in a recipe, write `encryption: {passphrase: {file: PATH}}`, and
+in the template `--passphrase={{ encryption.passphrase }}`. All clones of a template share it, and the key
+of the disk too, until they change them.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from imagebuild.kickstart.credentials import in_address, in_script, is_hash, is_
 from imagebuild.kickstart.divide import SCRIPTS
 from imagebuild.kickstart.parsed import Command, Kickstart, Said
 from imagebuild.kickstart.rule import KickstartTarget
+from imagebuild.log import is_hidden
 
 SEVERITY: Severity = "error"
 _ACCOUNTS = ("rootpw", "user", "sshpw", "bootloader")
@@ -44,7 +46,7 @@ _REMOVE = "remove it"
 def find(kickstart: Kickstart, target: KickstartTarget) -> Iterator[Said]:
     """Every command and script with a secret; the message does not contain it."""
     for command in kickstart.commands:
-        yield from _of_account(command, target) if command.name in _ACCOUNTS else _options(command)
+        yield from _of_account(command, target) if command.name in _ACCOUNTS else _options(command, target)
         if "@" in kickstart.text:
             yield from _addresses(command)
     for section in kickstart.sections:
@@ -76,9 +78,11 @@ def _password(command: Command) -> str:
     return " ".join(map(str, value)) if isinstance(value, list) else str(value or "")
 
 
-def _options(command: Command) -> Iterator[Said]:
+def _options(command: Command, target: KickstartTarget) -> Iterator[Said]:
     for option in _SECRETS:
-        if command.option(option):
+        value = command.option(option)
+        # while it is planned a recipe's kickstart has placeholders; then the secrets that it refers to
+        if value and not (target.of_recipe and (is_placeholder(str(value)) or is_hidden(str(value)))):
             yield Said(command.line, f"{command.name} {option} is a secret in plain text", _REMOVE)
     if command.name in ("vnc", "rdp", "realm", "authconfig", "auth"):
         yield from _free_words(command)

@@ -14,11 +14,12 @@ if TYPE_CHECKING:
 _TOP = Path("/run/kickstrap/btrfs")
 
 
-def mkfs_command(volume: Btrfs, members: Sequence[str], uuid: str) -> list[str]:
+def mkfs_command(volume: Btrfs, members: Sequence[str], uuid: str, features: Sequence[str] = ()) -> list[str]:
+    """``features`` are the words that keep it readable for other systems (``readable``)."""
     label = ["-L", volume.label] if volume.label else []
     data = ["-d", volume.data] if volume.data else []
     metadata = ["-m", volume.metadata] if volume.metadata else []
-    return ["mkfs.btrfs", "-q", "-f", "-U", uuid, *label, *data, *metadata, *members]
+    return ["mkfs.btrfs", "-q", "-f", "-U", uuid, *label, *data, *metadata, *features, *volume.mkfs, *members]
 
 
 def scan(commands: CommandRunner, devices: Sequence[str]) -> None:

@@ -1,5 +1,4 @@
-"""The storage of a kickstart, as plain values in MiB. Pure: converts pykickstart's handler to
-``Storage``.
+"""The storage of a kickstart, as plain values in MiB. Pure.
 
 Everything that can contain something else has a name: a partition ``pv.01``, or its mount point; a
 RAID array the word in place of its mount point; a logical volume ``GROUP/NAME``. ``line`` is its
@@ -8,15 +7,15 @@ line in the kickstart.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 ESP = "/boot/efi"
 """The mount point of the EFI system partition."""
-FILE_SYSTEM = {"efi": "vfat"}
-"""Kickstart's names of file systems that differ from the usual ones."""
+DEFAULT_PARTITION = 500
+"""MiB of a partition without --size, as with Anaconda (blivet's FALLBACK_DEFAULT_PART_SIZE)."""
 
 
 class Partition(NamedTuple):
@@ -31,10 +30,13 @@ class Partition(NamedTuple):
     disk: str = ""
     kind: str = "linux"
     line: int = 0
+    primary: bool = False
 
 
 class Array(NamedTuple):
-    """A RAID array ``device`` of ``members``; other items refer to it as ``name``."""
+    """A RAID array ``device`` of ``members``, of which the last ``spares`` are spares; other items
+    refer to it as ``name``. ``chunk`` in KiB, or 0 for mdadm's default.
+    """
 
     name: str
     device: str
@@ -42,20 +44,30 @@ class Array(NamedTuple):
     members: tuple[str, ...]
     kind: str = "linux"
     line: int = 0
+    spares: int = 0
+    chunk: int = 0
 
 
 class VolumeGroup(NamedTuple):
-    """An LVM volume group; ``extent`` in KiB."""
+    """An LVM volume group; ``extent`` in KiB. ``reserved`` MiB of it, or ``reserved_percent``, are left
+    free when volumes grow; with ``for_pool`` also what autopart leaves for a thin pool.
+    """
 
     name: str
     members: tuple[str, ...]
     extent: int = 4096
     line: int = 0
+    reserved: int = 0
+    reserved_percent: int = 0
+    for_pool: bool = False
 
 
 class LogicalVolume(NamedTuple):
     """``percent`` of the whole group, or ``size``; ``grow`` uses the free space, up to ``maxsize``
     if it is not 0.
+
+    A thin pool (``is_pool``) has a ``chunk`` in KiB and ``metadata`` in MiB, each 0 for the default. A
+    thin volume is in the ``pool`` of its group.
     """
 
     group: str
@@ -65,6 +77,10 @@ class LogicalVolume(NamedTuple):
     maxsize: int = 0
     percent: int = 0
     line: int = 0
+    is_pool: bool = False
+    pool: str = ""
+    chunk: int = 0
+    metadata: int = 0
 
     @property
     def name(self) -> str:
@@ -80,12 +96,14 @@ class Btrfs(NamedTuple):
     data: str = ""
     metadata: str = ""
     line: int = 0
+    mkfs: tuple[str, ...] = ()
 
 
 class FileSystem(NamedTuple):
     """A file system, swap space (mount point ``swap``) or btrfs subvolume on the item named ``on``.
 
-    A subvolume that is not mounted has the mount point ``none``.
+    A subvolume that is not mounted has the mount point ``none``. ``mkfs`` are further words for the
+    program that creates it.
     """
 
     mountpoint: str
@@ -95,10 +113,33 @@ class FileSystem(NamedTuple):
     options: str = ""
     subvolume: str = ""
     line: int = 0
+    mkfs: tuple[str, ...] = ()
+
+
+class Encrypted(NamedTuple):
+    """The item ``on`` holds LUKS2, and what it would otherwise hold is inside. An empty ``cipher`` is
+    cryptsetup's default.
+    """
+
+    on: str
+    passphrase: str
+    cipher: str = ""
+    line: int = 0
+
+    def __repr__(self) -> str:
+        return f"Encrypted(on={self.on!r})"  # the passphrase must not get into a traceback
+
+
+class Snapshot(NamedTuple):
+    """A snapshot ``name`` of the thin volume ``of``, taken at the end of the installation."""
+
+    of: str
+    name: str
+    line: int = 0
 
 
 class Autopart(NamedTuple):
-    """``autopart``; ``scheme``: plain, lvm or btrfs."""
+    """``autopart``; ``scheme``: plain, lvm, thinp or btrfs."""
 
     scheme: str = "lvm"
     fstype: str = "ext4"
@@ -106,6 +147,7 @@ class Autopart(NamedTuple):
     home: bool = True
     swap: bool = True
     line: int = 0
+    encrypted: Encrypted | None = None
 
 
 class Reqpart(NamedTuple):
@@ -135,6 +177,8 @@ class Storage(NamedTuple):
     autopart: Autopart | None = None
     reqpart: Reqpart | None = None
     line: int = 1
+    encrypted: tuple[Encrypted, ...] = ()
+    snapshots: tuple[Snapshot, ...] = ()
 
     @property
     def members(self) -> list[Partition | Array]:
@@ -144,145 +188,6 @@ class Storage(NamedTuple):
     @property
     def mountpoints(self) -> tuple[str, ...]:
         return tuple(fs.mountpoint for fs in self.file_systems)
-
-
-def make(handler: Any) -> Storage:
-    """The storage that a kickstart's commands define."""
-    builder = _DiskPlanBuilder()
-    for part in handler.partition.partitions:
-        builder.partition(part)
-    for raid in handler.raid.raidList:
-        builder.array(raid)
-    for volume in handler.logvol.lvList:
-        builder.volume(volume)
-    for btrfs in handler.btrfs.btrfsList:
-        builder.volume_or_subvolume(btrfs)
-    clearpart, ignoredisk = handler.clearpart, handler.ignoredisk
-    return Storage(
-        partitions=tuple(builder.partitions),
-        arrays=tuple(builder.arrays),
-        groups=tuple(
-            VolumeGroup(group.vgname, tuple(group.physvols), int(group.pesize or 4096), group.lineno)
-            for group in handler.volgroup.vgList
-        ),
-        volumes=tuple(builder.volumes),
-        btrfs=tuple(builder.btrfs),
-        file_systems=tuple(builder.file_systems),
-        label={"dos": "msdos"}.get(clearpart.disklabel or "", clearpart.disklabel or ""),
-        only=tuple(ignoredisk.onlyuse or ()),
-        ignored=tuple(ignoredisk.ignoredisk or ()),
-        cleared=tuple(clearpart.drives or ()),
-        boot_disk=handler.bootloader.bootDrive or "",
-        boots=boots(handler.bootloader),
-        autopart=_autopart(handler.autopart),
-        reqpart=Reqpart(bool(handler.reqpart.addBoot), handler.reqpart.lineno) if handler.reqpart.seen else None,
-        line=clearpart.lineno or 1,
-    )
-
-
-def boots(bootloader: Any) -> bool:
-    """Whether a boot loader is installed."""
-    return not (bootloader.seen and (bootloader.location == "none" or bootloader.disabled))
-
-
-_SCHEMES = {0: "plain", 1: "btrfs", 2: "lvm"}
-"""pykickstart.constants.AUTOPART_TYPE_*"""
-
-
-def _autopart(command: Any) -> Autopart | None:
-    if not command.seen:
-        return None
-    return Autopart(
-        scheme="lvm" if command.type is None else _SCHEMES.get(command.type, "thinp"),
-        fstype=command.fstype or "ext4",
-        boot=not command.noboot,
-        home=not command.nohome,
-        swap=not command.noswap,
-        line=command.lineno,
-    )
-
-
-class _DiskPlanBuilder:
-    """Collects pykickstart's objects; each swap space gets a unique name."""
-
-    def __init__(self) -> None:
-        self.partitions: list[Partition] = []
-        self.arrays: list[Array] = []
-        self.volumes: list[LogicalVolume] = []
-        self.btrfs: list[Btrfs] = []
-        self.file_systems: list[FileSystem] = []
-        self._swaps = 0
-
-    def _name(self, mountpoint: str) -> str:
-        if mountpoint != "swap":
-            return mountpoint
-        self._swaps += 1
-        return "swap" if self._swaps == 1 else f"swap.{self._swaps}"
-
-    def partition(self, part: Any) -> None:
-        name, kind = self._name(part.mountpoint), _kind(part)
-        size = part.size or (1 if kind == "biosboot" else 0)
-        self.partitions.append(
-            Partition(name, size, bool(part.grow), part.maxSizeMB or 0, part.disk or "", kind, part.lineno)
-        )
-        self._format(part, name)
-
-    def array(self, raid: Any) -> None:
-        name = self._name(raid.mountpoint)
-        level = {"RAID0": 0, "RAID1": 1}.get(raid.level, -1)
-        self.arrays.append(Array(name, raid.device, level, tuple(raid.members), _kind(raid), raid.lineno))
-        self._format(raid, name)
-
-    def volume(self, logvol: Any) -> None:
-        volume = LogicalVolume(
-            logvol.vgname,
-            logvol.name,
-            logvol.size or 0,
-            bool(logvol.grow),
-            logvol.maxSizeMB or 0,
-            logvol.percent or 0,
-            logvol.lineno,
-        )
-        self.volumes.append(volume)
-        self._format(logvol, volume.name)
-
-    def volume_or_subvolume(self, btrfs: Any) -> None:
-        mounted = btrfs.mountpoint not in {"none", ""}
-        if btrfs.subvol:
-            parent = " ".join(btrfs.devices).removeprefix("LABEL=")
-            place = btrfs.mountpoint if mounted else "none"
-            self.file_systems.append(FileSystem(place, "btrfs", parent, subvolume=btrfs.name, line=btrfs.lineno))
-            return
-        name = btrfs.label or btrfs.mountpoint
-        levels = (btrfs.dataLevel or "", btrfs.metaDataLevel or "")
-        self.btrfs.append(Btrfs(name, tuple(btrfs.devices), btrfs.label or "", *levels, btrfs.lineno))
-        if mounted:
-            self.file_systems.append(FileSystem(btrfs.mountpoint, "btrfs", name, line=btrfs.lineno))
-
-    def _format(self, item: Any, name: str) -> None:
-        """Add a file system or swap space, unless the item is part of something else."""
-        mountpoint = item.mountpoint
-        if mountpoint.startswith("/") or mountpoint == "swap":
-            fstype = "swap" if mountpoint == "swap" else item.fstype or "ext4"
-            self.file_systems.append(
-                FileSystem(
-                    mountpoint,
-                    FILE_SYSTEM.get(fstype, fstype),
-                    name,
-                    item.label or "",
-                    item.fsopts or "",
-                    line=item.lineno,
-                )
-            )
-
-
-def _kind(item: Any) -> str:
-    word = item.mountpoint.partition(".")[0]
-    if item.fstype == "efi":
-        return "esp"
-    if item.fstype == "biosboot":
-        return "biosboot"
-    return {"swap": "swap", "pv": "lvm", "raid": "raid", "biosboot": "biosboot"}.get(word, "linux")
 
 
 def mount_order(file_systems: Iterable[FileSystem]) -> list[FileSystem]:

@@ -15,3 +15,7 @@ class StorageError(InstallError):
         self.line = line
         self.sentence = message
         self.hint = hint
+
+
+class TooManyPartitions(StorageError):
+    """A disk label has no more partitions."""

@@ -1,22 +1,25 @@
-"""The places of partitions on the disks, and the sizes of what they contain. Pure, in MiB."""
+"""The places of partitions on the disks. Pure, in MiB."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from .errors import StorageError
+from . import placement
+from .errors import StorageError, TooManyPartitions
 from .machine import UNLIMITED, disk_name, disk_number
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
-    from .disks import LogicalVolume, Partition, Storage
+    from .disks import Partition, Storage
     from .machine import TargetMachine
 
 FIRST = 1
 """The first partition starts at 1 MiB; on a DOS label GRUB's core image is in the gap before it."""
 _GPT_END = 1
 """MiB for the second copy of a GPT at the end of the disk."""
+SECTORS = 2048
+"""Sectors of 512 bytes in a MiB."""
 _MOST = 2 * 1024 * 1024
 """A DOS label can address 2^32 sectors of 512 bytes: 2 TiB."""
 MOST_PARTITIONS = {"msdos": 4, "gpt": 128}
@@ -66,19 +69,20 @@ def _known(name: str, machine: TargetMachine, line: int, command: str) -> int:
 
 
 def place(storage: Storage, machine: TargetMachine) -> list[Placed]:
-    """Place every partition on a disk, in the kickstart's order.
+    """Place every partition on a disk, and in the order, that Anaconda would choose.
 
-    One without --ondisk is placed on the first disk where it fits. Partitions that grow share the
-    free space on their disk. Raises StorageError if something does not fit.
+    Partitions that grow share the free space on their disk. Raises StorageError if something does not
+    fit.
     """
     label, disks = storage.label or "msdos", usable(storage, machine)
     on: dict[int, list[Partition]] = {number: [] for number in disks}
-    for part in sorted(storage.partitions, key=lambda part: not part.disk):
+    for part in storage.partitions:  # the first one that names no disk of the machine is reported
+        if part.disk:
+            _known(part.disk, machine, part.line, f"part {part.name}")
+    for part in placement.ordered(storage.partitions):
         on[_disk_for(part, storage, machine, on)].append(part)
-    order = {part.name: index for index, part in enumerate(storage.partitions)}
     placed = []
     for number, parts in on.items():
-        parts.sort(key=lambda part: order[part.name])
         start = FIRST
         for index, (part, size) in enumerate(zip(parts, sizes(parts, machine.disks[number], label), strict=True), 1):
             placed.append(Placed(part, number, index, start, size))
@@ -96,13 +100,14 @@ def _disk_for(part: Partition, storage: Storage, machine: TargetMachine, on: dic
             )
         candidates = [number]
     else:
-        candidates = list(on)
-    for number in candidates:
-        needed = part.size + sum(other.size for other in on[number])
-        if len(on[number]) < MOST_PARTITIONS[label] and needed <= room(machine.disks[number], label):
-            return number
-    if all(len(on[number]) >= MOST_PARTITIONS[label] for number in candidates):
-        raise StorageError(
+        boot = disk_number(storage.boot_disk) if storage.boot_disk else None
+        candidates = sorted(on, key=lambda number: (number != boot, number))
+    rooms = {number: room(machine.disks[number], label) for number in on}
+    fitting = [number for number in candidates if len(on[number]) < MOST_PARTITIONS[label]]
+    if (best := placement.best_disk(part, fitting, rooms, on)) is not None:
+        return best
+    if not fitting:
+        raise TooManyPartitions(
             part.line,
             f"part: there are more than {MOST_PARTITIONS[label]} partitions",
             "clearpart --disklabel=gpt allows more",
@@ -126,9 +131,16 @@ def room(disk: int, label: str) -> int:
 def sizes(partitions: Sequence[Partition], disk: int, label: str = "msdos") -> list[int]:
     """The size of each partition on a disk of ``disk`` MiB; those that grow share the free space.
 
-    They share it in proportion to their --size, up to their --maxsize, as with Anaconda.
+    They share it in proportion to their --size, up to their --maxsize, as with Anaconda: in sectors,
+    and each end is then rounded down to a MiB.
     """
-    return grown([(part.size, part.grow, part.maxsize) for part in partitions], room(disk, label))
+    wanted = [(part.size * SECTORS, part.grow, part.maxsize * SECTORS) for part in partitions]
+    result, start = [], 0
+    for length in grown(wanted, room(disk, label) * SECTORS):
+        end = (start * SECTORS + length) // SECTORS
+        result.append(end - start)
+        start = end
+    return result
 
 
 def grown(wanted: Sequence[tuple[int, bool, int]], most: int) -> list[int]:
@@ -166,54 +178,5 @@ def sfdisk_script(placed: Sequence[Placed], label: str, active: str, uuids: Sequ
         boot = ", bootable" if label == "msdos" and one.partition.name == active else ""
         kind = _TYPES[label][one.partition.kind]
         named = f", uuid={uuid}" if label == "gpt" else ""
-        lines.append(f"start={one.start * 2048}, size={one.size * 2048}, type={kind}{boot}{named}")
+        lines.append(f"start={one.start * SECTORS}, size={one.size * SECTORS}, type={kind}{boot}{named}")
     return "\n".join(lines) + "\n"
-
-
-# The content of partitions.
-
-RAID_OFFSET = 1
-"""MiB before the data of an array, for its metadata. Passed to mdadm, whose own choice depends on
-the disk.
-"""
-_PV_HEADER = 1
-"""MiB before the first extent of a physical volume (LVM's default)."""
-
-
-def array_size(level: int, members: Sequence[int]) -> int:
-    """The size in MiB of an array with members of these sizes."""
-    held = [size - RAID_OFFSET for size in members]
-    return min(held) if level == 1 else sum(held)
-
-
-def group_extents(extent: int, members: Iterable[int]) -> int:
-    """The number of extents of ``extent`` KiB in physical volumes of these sizes."""
-    return sum((size - _PV_HEADER) * 1024 // extent for size in members)
-
-
-def volume_extents(volumes: Sequence[LogicalVolume], extent: int, total: int) -> list[int]:
-    """The number of extents of each logical volume in a group of ``total``. Raises StorageError if
-    they do not fit.
-    """
-    wanted = []
-    for volume in volumes:
-        size = total * volume.percent // 100 if volume.percent else -(-volume.size * 1024 // extent)
-        wanted.append((max(1, size), volume.grow, volume.maxsize * 1024 // extent))
-        if (needed := sum(one[0] for one in wanted)) > total:
-            raise StorageError(
-                volume.line,
-                f"logvol {volume.name}: the volumes need {needed * extent // 1024} MiB, but the group"
-                f" {volume.group} has {total * extent // 1024} MiB",
-                "make the physical volumes larger, or the logical ones smaller",
-            )
-    return grown(wanted, total)
-
-
-def check_fits(storage: Storage, placed: Sequence[Placed]) -> None:
-    """Raise StorageError if arrays and logical volumes do not fit on their members."""
-    known = {one.partition.name: one.size for one in placed}
-    for array in storage.arrays:
-        known[array.name] = array_size(array.level, [known[name] for name in array.members])
-    for group in storage.groups:
-        total = group_extents(group.extent, [known[name] for name in group.members])
-        volume_extents([one for one in storage.volumes if one.group == group.name], group.extent, total)

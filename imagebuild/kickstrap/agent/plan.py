@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from . import disks, firewall, interfaces, ntp, package_files, package_names, sources
+from . import firewall, interfaces, ntp, package_files, package_names, sources, storage_reader
 from .services import ServiceChanges, named_services
 
 if TYPE_CHECKING:
@@ -115,12 +115,12 @@ def make(handler: Any) -> InstallPlan:
     """The plan of a kickstart that has passed ``supported.check``."""
     languages = [handler.lang.lang, *(handler.lang.addsupport or [])]
     return InstallPlan(
-        storage=disks.make(handler),
+        storage=storage_reader.make(handler),
         payload=_payload(handler),
         bootloader=Bootloader(
             append=(handler.bootloader.appendLine or "").strip(),
             timeout=handler.bootloader.timeout,
-            install=disks.boots(handler.bootloader),
+            install=storage_reader.boots(handler.bootloader),
             password=Password(handler.bootloader.password or "", bool(handler.bootloader.isCrypted)),
         ),
         hostname=next((net.hostname for net in reversed(handler.network.network) if net.hostname), ""),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from . import layout
+from . import volumes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,21 +17,24 @@ if TYPE_CHECKING:
 
 CONFIGURATION = "/etc/mdadm/mdadm.conf"
 """Debian's path; the initramfs contains a copy."""
+_MODULES = dict.fromkeys((4, 5, 6), "raid456")
 
 
 def create_command(array: Array, members: Sequence[str], uuid: str) -> list[str]:
-    """The command that creates an array. New members are equal, so no initial resync is needed,
-    which would fill the image.
+    """The command that creates an array. New members are equal, and the parity of zeros is zero, so no
+    initial resync is needed, which would fill the image.
     """
     # firmware reads an EFI system partition as if there were no RAID, so the metadata must be at the end
     where = (
-        ["--metadata=1.0"] if array.kind == "esp" else ["--metadata=1.2", f"--data-offset={layout.RAID_OFFSET * 1024}"]
+        ["--metadata=1.0"] if array.kind == "esp" else ["--metadata=1.2", f"--data-offset={volumes.RAID_OFFSET * 1024}"]
     )
-    agreed = ["--assume-clean"] if array.level == 1 else []
+    spares = [f"--spare-devices={array.spares}"] if array.spares else []
+    chunk = [] if array.level == 1 else [f"--chunk={array.chunk or volumes.CHUNK}"]
+    agreed = ["--assume-clean"] if array.level else []
     return [
         "mdadm", "--create", node(array), "--run", "--quiet", "--auto=yes", *where, f"--level={array.level}",
-        f"--raid-devices={len(members)}", "--homehost=any", f"--name={array.device}", f"--uuid={uuid}", *agreed,
-        *members,
+        f"--raid-devices={len(members) - array.spares}", *spares, *chunk, "--homehost=any", f"--name={array.device}",
+        f"--uuid={uuid}", *agreed, *members,
     ]  # fmt: skip
 
 
@@ -42,7 +45,7 @@ def node(array: Array) -> str:
 def make(commands: CommandRunner, arrays: Sequence[Array], devices: dict[str, str], identity: DiskIdentity) -> None:
     """Create the arrays on ``devices`` (name to device); they are added to it."""
     for array in arrays:
-        commands.run(["modprobe", "-q", f"raid{array.level}"], check=False)
+        commands.run(["modprobe", "-q", _MODULES.get(array.level, f"raid{array.level}")], check=False)
         commands.run(
             create_command(array, [devices[name] for name in array.members], identity.uuid("array", array.name))
         )

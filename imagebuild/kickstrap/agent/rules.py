@@ -7,10 +7,10 @@ machine.
 from __future__ import annotations
 
 import re
-from collections import Counter
+import shlex
 from typing import TYPE_CHECKING, Any
 
-from . import autopart, disks, firmware, layout
+from . import autopart, disks, encryption_rules, firmware, layout, storage_reader, volume_rules, volumes
 from .errors import StorageError
 from .machine import UNLIMITED, TargetMachine, disk_number
 
@@ -22,12 +22,11 @@ if TYPE_CHECKING:
 Problem = tuple[int, str, str | None]
 """Line, message, hint."""
 
-_LONGEST_LABEL = {"ext4": 16, "xfs": 12, "btrfs": 255, "vfat": 11, "swap": 15}
-_FILE_SYSTEMS = "use ext4, xfs or btrfs, and efi for /boot/efi"
+_LONGEST_LABEL = {"ext2": 16, "ext3": 16, "ext4": 16, "xfs": 12, "btrfs": 255, "vfat": 11, "swap": 15}
+_SUPPORTED = ("ext2", "ext3", "ext4", "xfs", "btrfs", "vfat")
+_FILE_SYSTEMS = "use ext4, xfs, btrfs, ext3, ext2 or vfat, and efi for /boot/efi"
 _NOT_FOR_FILES = ("/dev", "/proc", "/run", "/sys")
 _MEMBER = re.compile(r"(pv|raid|btrfs)\.[A-Za-z0-9_-]+")
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_+.-]{0,100}")
-_ARRAY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,30}")
 _USED_BY = {"pv": "volgroup", "raid": "raid", "btrfs": "btrfs"}
 
 
@@ -35,13 +34,15 @@ def problems(handler: Any, machine: TargetMachine | None) -> Iterator[Problem]:
     """All problems. Without ``machine`` the disks are assumed to be large enough, and the firmware
     is not checked.
     """
-    storage = disks.make(handler)
+    storage = storage_reader.make(handler)
     found = [*_clearpart(handler.clearpart, storage), *_autopart(storage), *_disk_names(handler, storage)]
-    formatted = {"part": handler.partition.partitions, "raid": handler.raid.raidList, "logvol": handler.logvol.lvList}
+    volumes_with_content = [volume for volume in handler.logvol.lvList if not volume.thin_pool]
+    formatted = {"part": handler.partition.partitions, "raid": handler.raid.raidList, "logvol": volumes_with_content}
     for command, items in formatted.items():
         for item in items:
             found += [(item.lineno, f"{command} {message}", hint) for message, hint in _formatted(item)]
-    found += [*_partitions(storage), *_arrays(storage, handler), *_groups(storage), *_btrfs(storage)]
+    found += [*_partitions(storage), *volume_rules.arrays(storage, handler), *volume_rules.groups(storage)]
+    found += [*_btrfs(storage), *encryption_rules.problems(handler, storage), *volume_rules.snapshots(handler, storage)]
     found += [*_members(storage), *_mount_points(storage), *_subvolumes(storage)]
     yield from found
     if not found:
@@ -49,8 +50,6 @@ def problems(handler: Any, machine: TargetMachine | None) -> Iterator[Problem]:
 
 
 def _clearpart(clearpart: Any, storage: Storage) -> Iterator[Problem]:
-    if not clearpart.seen or clearpart.type != 1:  # pykickstart.constants.CLEARPART_TYPE_ALL
-        yield clearpart.lineno or 1, "clearpart --all is missing: kickstrap uses whole disks", None
     if storage.label not in {"", "msdos", "gpt"}:
         label = f"clearpart: --disklabel={storage.label} is not supported by kickstrap"
         yield clearpart.lineno, label, "use gpt or msdos"
@@ -65,8 +64,10 @@ def _autopart(storage: Storage) -> Iterator[Problem]:
     line, scheme, fstype = storage.autopart.line, storage.autopart.scheme, storage.autopart.fstype
     if storage.btrfs:
         yield storage.btrfs[0].line, "autopart and btrfs exclude each other", "remove one of them"
-    if scheme not in {"plain", "lvm", "btrfs"}:
+    if scheme not in {"plain", "lvm", "thinp", "btrfs"}:
         yield line, f"autopart: --type={scheme} is not supported by kickstrap", "use plain, lvm or btrfs"
+    elif scheme == "thinp" and storage.boots:
+        yield line, f"autopart: --type=thinp puts / on a thin volume: {volume_rules.NO_THIN_ROOT}", "use --type=lvm"
     if fstype not in {"ext4", "xfs"}:
         yield line, f"autopart: --fstype={fstype} is not supported by kickstrap", "use ext4 or xfs"
 
@@ -88,7 +89,7 @@ def _disk_names(handler: Any, storage: Storage) -> Iterator[Problem]:
 
 def _formatted(item: Any) -> Iterator[tuple[str, str | None]]:
     """Problems of a single part, raid or logvol line."""
-    where, fstype = item.mountpoint, disks.FILE_SYSTEM.get(item.fstype, item.fstype) or "ext4"
+    where, fstype = item.mountpoint, storage_reader.FILE_SYSTEM.get(item.fstype, item.fstype) or "ext4"
     if where.startswith("/"):
         if not re.fullmatch(r"/|(/[A-Za-z0-9._-]+)+", where) or ".." in where.split("/"):
             yield f"{where}: this mount point is not supported by kickstrap", "use a path like /var"
@@ -96,7 +97,7 @@ def _formatted(item: Any) -> Iterator[tuple[str, str | None]]:
             yield f"{where}: this mount point belongs to the kernel", None
         if (item.fstype == "efi") != (where == disks.ESP):
             yield f"{where}: --fstype=efi and {disks.ESP} belong together", f"part {disks.ESP} --fstype=efi --size=200"
-        elif fstype not in {"ext4", "xfs", "btrfs"} and item.fstype != "efi":
+        elif fstype not in _SUPPORTED and item.fstype != "efi":
             yield f"{where}: --fstype={item.fstype} is not supported by kickstrap", _FILE_SYSTEMS
     elif where == "swap":
         fstype = "swap"
@@ -114,77 +115,29 @@ def _formatted(item: Any) -> Iterator[tuple[str, str | None]]:
         yield f"{where}: --label is longer than {_LONGEST_LABEL[fstype]} bytes, the limit of {fstype}", None
     if re.search(r"\s", item.fsopts or ""):
         yield f"{where}: --fsoptions contains a space", "separate mount options with commas"
+    yield from _mkfs_options(where, item.mkfsopts or "")
+
+
+def _mkfs_options(where: str, text: str) -> Iterator[tuple[str, str | None]]:
+    try:
+        words = shlex.split(text)
+    except ValueError:
+        yield f"{where}: --mkfsoptions has a quote that does not end", None
+        return
+    if any(word.startswith("/") for word in words):
+        yield f"{where}: --mkfsoptions names a file", "name only options: kickstrap adds the device itself"
 
 
 def _partitions(storage: Storage) -> Iterator[Problem]:
     for part in storage.partitions:
-        if part.size < 1:
-            yield part.line, f"part {part.name}: --size is missing", "set it in MiB; add --grow to use the free space"
+        if part.size < 1 and part.kind != "swap":
+            yield part.line, f"part {part.name}: --size is not a size in MiB", "write at least 1"
         if part.maxsize and part.maxsize < part.size:
             yield part.line, f"part {part.name}: --maxsize is smaller than --size", None
         if part.kind == "biosboot" and storage.label == "msdos":
             yield part.line, "part biosboot needs a GPT", "write clearpart --disklabel=gpt, or omit --disklabel"
         if part.kind == "esp" and storage.label == "msdos":
             yield part.line, "an EFI system partition needs a GPT", "write clearpart --disklabel=gpt"
-
-
-def _arrays(storage: Storage, handler: Any) -> Iterator[Problem]:
-    for array, said in zip(storage.arrays, handler.raid.raidList, strict=True):
-        where = f"raid {array.name}"
-        if array.level < 0:
-            yield array.line, f"{where}: --level={said.level} is not supported by kickstrap", "use 0 or 1"
-        if len(array.members) < 2:
-            yield (
-                array.line,
-                f"{where}: an array needs at least two members, but this one has {len(array.members)}",
-                None,
-            )
-        if not _ARRAY.fullmatch(array.device):
-            yield (
-                array.line,
-                f"{where}: --device={array.device} is not a valid array name",
-                "use a name like md0 or data",
-            )
-        if array.kind == "esp" and array.level != 1:
-            yield array.line, f"{where}: firmware can only read RAID 1", "write --level=1"
-        if array.kind == "raid" or array.name == "biosboot":
-            yield array.line, f"{where}: an array on arrays is not supported by kickstrap", None
-    for name, count in Counter(array.device for array in storage.arrays).items():
-        if count > 1:
-            line = [array.line for array in storage.arrays if array.device == name][1]
-            yield line, f"raid: the device {name} is already taken", None
-
-
-def _groups(storage: Storage) -> Iterator[Problem]:
-    groups = [group.name for group in storage.groups]
-    for index, group in enumerate(storage.groups):
-        if not _NAME.fullmatch(group.name) or group.name in {".", ".."}:
-            yield group.line, f"volgroup: {group.name!r} is not a valid volume group name", None
-        if group.name in groups[:index]:
-            yield group.line, f"volgroup: the name {group.name} is already taken", None
-        if group.extent & (group.extent - 1) or not 4 <= group.extent <= 1 << 20:
-            yield (
-                group.line,
-                f"volgroup {group.name}: --pesize={group.extent} is not a power of 2 from 4 KiB to 1 GiB",
-                None,
-            )
-    names = [volume.name for volume in storage.volumes]
-    for index, volume in enumerate(storage.volumes):
-        if volume.group not in groups:
-            yield volume.line, f"logvol: there is no volgroup {volume.group}", f"add: volgroup {volume.group} pv.1"
-        if not _NAME.fullmatch(volume.volume) or re.match(
-            r"snapshot|pvmove|.*_(mlog|mimage|rimage|rmeta|tdata|tmeta)", volume.volume
-        ):
-            yield volume.line, f"logvol: {volume.volume!r} is not a valid logical volume name", None
-        if volume.name in names[:index]:
-            yield volume.line, f"logvol: the name {volume.name} is already taken", None
-        if volume.maxsize and volume.maxsize < volume.size:
-            yield volume.line, f"logvol {volume.name}: --maxsize is smaller than --size", None
-    for fs in storage.file_systems:
-        if fs.on in names and (
-            fs.mountpoint == disks.ESP or not (fs.mountpoint.startswith("/") or fs.mountpoint == "swap")
-        ):
-            yield fs.line, f"logvol {fs.mountpoint}: firmware cannot read LVM", None
 
 
 def _btrfs(storage: Storage) -> Iterator[Problem]:
@@ -258,7 +211,7 @@ def _on_the_machine(storage: Storage, machine: TargetMachine | None) -> Iterator
     try:
         whole = autopart.complete(storage, machine or _roomy(storage))
         placed = layout.place(whole, machine or _roomy(storage))
-        layout.check_fits(whole, placed)
+        volumes.check_fits(whole, placed)
         if machine is not None:
             firmware.check(whole, placed, machine)
     except StorageError as error:

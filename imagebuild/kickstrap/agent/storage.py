@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import autopart, btrfs, devices, filesystems, firmware, layout, lvm, raid
+from . import autopart, btrfs, devices, filesystems, firmware, layout, luks, lvm, raid, readable, volumes
 from .disks import mount_order
 from .errors import InstallError
 from .filesystems import Mounted
@@ -16,6 +16,8 @@ from .machine import TargetMachine
 from .machine import firmware as named_firmware
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from .command import CommandRunner
     from .disks import Storage
     from .identity import DiskIdentity
@@ -34,6 +36,8 @@ class TargetDisks:
         self._disks: list[str] = []
         self._placed: list[Placed] = []
         self._devices: dict[str, str] = {}
+        self._encrypted: dict[str, str] = {}
+        """The UUID of the encryption of each encrypted item."""
         self.mounted: list[Mounted] = []
         self.start = firmware.BootLoaders((), efi=False)
 
@@ -48,19 +52,27 @@ class TargetDisks:
         machine = TargetMachine(tuple(devices.disk_size(disk) for disk in self._disks), named_firmware(command_line))
         self._wanted = autopart.complete(self._wanted, machine)
         self._placed = layout.place(self._wanted, machine)
-        layout.check_fits(self._wanted, self._placed)
+        volumes.check_fits(self._wanted, self._placed)
         self.start = firmware.start(self._wanted, self._placed, machine)
 
     def make(self) -> None:
         """Create partitions, arrays, volume groups and file systems; mount them below the root."""
         wanted, commands = self._wanted, self._commands
         self._partition()
+        self._encrypt([part.name for part in wanted.partitions])
         if wanted.arrays:
             raid.make(commands, wanted.arrays, self._devices, self._identity)
+            self._encrypt([array.name for array in wanted.arrays])
         if wanted.groups:
             lvm.make(commands, wanted.groups, wanted.volumes, self._devices)
+            self._encrypt([volume.name for volume in wanted.volumes])
         self._format()
         self._mount()
+
+    def _encrypt(self, names: Sequence[str]) -> None:
+        """Encrypt those of ``names`` that must be, before anything is put on them."""
+        chosen = [one for one in self._wanted.encrypted if one.on in names]
+        self._encrypted |= luks.make(self._commands, chosen, self._devices, self._identity)
 
     def _partition(self) -> None:
         """Write a new label to each disk that gets partitions."""
@@ -80,13 +92,11 @@ class TargetDisks:
     def _format(self) -> None:
         wanted, commands = self._wanted, self._commands
         uuids: dict[str, str] = {}
-        features = (
-            filesystems.readable_features(commands) if any(fs.fstype == "ext4" for fs in wanted.file_systems) else ""
-        )
+        features = {fstype: readable.options(commands, fstype) for fstype in {fs.fstype for fs in wanted.file_systems}}
         for volume in wanted.btrfs:
             uuids[volume.name] = self._identity.uuid("btrfs", volume.name)
             members = [self._devices[name] for name in volume.members]
-            commands.run(btrfs.mkfs_command(volume, members, uuids[volume.name]))
+            commands.run(btrfs.mkfs_command(volume, members, uuids[volume.name], features.get("btrfs", ())))
             btrfs.scan(commands, members)
             self._devices[volume.name] = members[0]
             subvolumes = [fs for fs in wanted.file_systems if fs.on == volume.name and fs.subvolume]
@@ -96,7 +106,7 @@ class TargetDisks:
             if fs.on not in uuids:
                 uuids[fs.on] = filesystems.uuid_for(fs.fstype, self._identity.uuid("file system", fs.on))
                 hashes = self._identity.uuid("hashes", fs.on)
-                commands.run(filesystems.mkfs_command(fs, device, uuids[fs.on], features, hashes))
+                commands.run(filesystems.mkfs_command(fs, device, uuids[fs.on], features[fs.fstype], hashes))
             if fs.mountpoint != "none":
                 self.mounted.append(Mounted(fs, device, uuids[fs.on]))
             devices.link_by_uuid(device, uuids[fs.on])
@@ -110,13 +120,16 @@ class TargetDisks:
             self._commands.run(["mount", "-t", fs.fstype, "-o", options, by_mountpoint[fs.mountpoint].device, place])
 
     def describe(self, target: Target) -> None:
-        """Configure the target's arrays, in its initramfs too, because the root may be on one."""
-        if not self._wanted.arrays:
-            return
-        if not target.has("/usr/sbin/mdadm", "/sbin/mdadm"):
-            raise InstallError("raid needs the package mdadm in the target: add it to %packages")
-        target.write(raid.CONFIGURATION, raid.describe(self._commands, self._wanted.arrays))
-        raid.tell_initramfs(target)
+        """Configure the target's arrays and encryption, in its initramfs too: the root may be on them."""
+        if self._wanted.arrays:
+            if not target.has("/usr/sbin/mdadm", "/sbin/mdadm"):
+                raise InstallError("raid needs the package mdadm in the target: add it to %packages")
+            target.write(raid.CONFIGURATION, raid.describe(self._commands, self._wanted.arrays))
+            if not self._encrypted:
+                raid.tell_initramfs(target)
+        if self._encrypted:
+            # this builds the initramfs again, with all that it needs
+            luks.describe(target, self._encrypted.values())
 
     def free_bytes(self) -> int:
         """The total free space on all file systems of the target."""
@@ -131,11 +144,19 @@ class TargetDisks:
 
     def release(self) -> None:
         """Release everything, so that the guest finds it clean."""
-        unmount(self._commands, self._root)
-        if self._wanted.groups:
-            lvm.release(self._commands, self._wanted.groups)
-        if self._wanted.arrays:
-            raid.release(self._commands, self._wanted.arrays)
+        wanted, commands = self._wanted, self._commands
+        unmount(commands, self._root)
+        lvm.take_snapshots(commands, wanted.snapshots)
+        self._lock([volume.name for volume in wanted.volumes])
+        if wanted.groups:
+            lvm.release(commands, wanted.groups)
+        self._lock([array.name for array in wanted.arrays])
+        if wanted.arrays:
+            raid.release(commands, wanted.arrays)
+        self._lock([part.name for part in wanted.partitions])
+
+    def _lock(self, names: Sequence[str]) -> None:
+        luks.release(self._commands, [self._encrypted[name] for name in names if name in self._encrypted])
 
 
 def bind_kernel(commands: CommandRunner, root: Path) -> None:

@@ -5,45 +5,49 @@ from __future__ import annotations
 from .treatment import done, refused
 
 _NEW = "the disks are new: there is nothing to reuse on them"
-_CLONES = "every clone of an image would have the same key: encrypt the host's storage instead"
-_MEMORY = "set --size in MiB: the guest's memory is not known here"
-_THIN = "thin pools are not supported: give each volume a --size, or --grow"
-_READABLE = "file systems are created so that older hosts can read them"
+_OPAL = "a virtual disk does not encrypt itself: write --encrypted --passphrase=…"
 _CACHE = "an image has no fast and slow disks: remove it"
-_WHOLE = "write clearpart --all: whole disks are used"
 _NETWORK = "the disks are those of the recipe: remove it"
 _STRATIS = "use logvol or btrfs"
-
-_ENCRYPTION = (
-    "--encrypted --passphrase --backuppassphrase --cipher --escrowcert --luks-version --pbkdf --pbkdf-iterations"
-    " --pbkdf-memory --pbkdf-time"
+_COSTS = (
+    "the costs of a passphrase are fixed (Argon2id, 4 passes, 64 MiB), so that they do not depend on the machine that"
+    " installs"
 )
-_HARDWARE = "--hw-passphrase"
-_INODES = "--bytes-per-inode --fsprofile --mkfsoptions"
+_ESCROW = "an image has no place for it: keep the passphrase yourself, and remove it"
+_EMPTY = "the disks are new, so whatever is cleared, all of them are used"
+
+_ENCRYPTION = "--encrypted --passphrase --cipher --luks-version"
+_NO_ESCROW = {"--escrowcert --backuppassphrase": _ESCROW}
+_NOTED_COSTS = {"--pbkdf --pbkdf-iterations --pbkdf-memory --pbkdf-time": _COSTS}
+_FORMATTED = "--fstype --label --fsoptions --mkfsoptions --fsprofile"
 
 _PARTITION = done(
-    "--size --grow --maxsize --fstype --type --label --fsoptions --asprimary --ondisk --ondrive",
+    f"--size --grow --maxsize --type --asprimary --ondisk --ondrive --onbiosdisk --recommended --hibernation"
+    f" {_FORMATTED} {_ENCRYPTION}",
+    noted={**_NOTED_COSTS, "--active": "the partition with /boot is the active one"},
     refused={
         "--onpart --usepart --noformat --resize": _NEW,
-        "--start --end --active --onbiosdisk": "kickstrap places the partitions: remove it",
-        f"{_ENCRYPTION} {_HARDWARE}": _CLONES,
-        "--recommended --hibernation": _MEMORY,
-        _INODES: _READABLE,
+        "--start --end": "kickstrap places the partitions: remove it",
+        "--hw-passphrase": _OPAL,
+        "--bytes-per-inode": "write --mkfsoptions='-i BYTES'",
+        **_NO_ESCROW,
     },
 )
 
 COMMANDS = {
     "autopart": done(
-        "--type --nolvm --fstype --noboot --nohome --noswap",
-        refused={f"{_ENCRYPTION} {_HARDWARE}": _CLONES, "--hibernation": _MEMORY},
+        f"--type --nolvm --fstype --noboot --nohome --noswap --hibernation {_ENCRYPTION}",
+        noted=_NOTED_COSTS,
+        refused={"--hw-passphrase": _OPAL, **_NO_ESCROW},
     ),
     "btrfs": done(
-        "--label --data --metadata --subvol --name",
-        refused={"--noformat --useexisting": _NEW, "--mkfsoptions": _READABLE, "--parent": "write LABEL=… instead"},
+        "--label --data --metadata --subvol --name --mkfsoptions",
+        refused={"--noformat --useexisting": _NEW, "--parent": "write LABEL=… instead"},
     ),
     "clearpart": done(
         "--all --initlabel --disklabel --drives",
-        refused={"--linux --none --list": _WHOLE, "--cdl": "it is for s390x: remove it"},
+        noted={"--linux --none --list": _EMPTY},
+        refused={"--cdl": "it is for s390x: remove it"},
     ),
     "dmraid": refused(_NETWORK),
     "fcoe": refused(_NETWORK),
@@ -51,14 +55,14 @@ COMMANDS = {
     "iscsi": refused(_NETWORK),
     "iscsiname": refused(_NETWORK),
     "logvol": done(
-        "--vgname --name --size --grow --maxsize --percent --fstype --label --fsoptions",
+        "--vgname --name --size --grow --maxsize --percent --recommended --hibernation --thin --thinpool --poolname"
+        f" --chunksize --metadatasize {_FORMATTED} {_ENCRYPTION}",
+        noted={**_NOTED_COSTS, "--profile": "LVM's profiles are files of the installer: the defaults are used"},
         refused={
             "--noformat --useexisting --resize": _NEW,
-            "--thin --thinpool --poolname --chunksize --metadatasize --profile": _THIN,
             "--cachemode --cachepvs --cachesize": _CACHE,
-            _ENCRYPTION: _CLONES,
-            "--recommended --hibernation": _MEMORY,
-            _INODES: _READABLE,
+            "--bytes-per-inode": "write --mkfsoptions='-i BYTES'",
+            **_NO_ESCROW,
         },
     ),
     "mount": refused("the disks are new: create file systems with part, logvol, raid or btrfs"),
@@ -67,26 +71,19 @@ COMMANDS = {
     "part": _PARTITION,
     "partition": _PARTITION,
     "raid": done(
-        "--device --level --fstype --label --fsoptions",
+        f"--device --level --spares --chunksize {_FORMATTED} {_ENCRYPTION}",
+        noted=_NOTED_COSTS,
         refused={
             "--noformat --useexisting": _NEW,
-            "--spares": "name all disks as members",
-            "--chunksize": "mdadm's default is used: remove it",
-            _ENCRYPTION: _CLONES,
-            _INODES: _READABLE,
+            "--bytes-per-inode": "write --mkfsoptions='-i BYTES'",
+            **_NO_ESCROW,
         },
     ),
     "reqpart": done("--add-boot"),
-    "snapshot": refused("an image has no earlier state: remove it"),
+    "snapshot": done("--name --when"),
     "stratisfs": refused(_STRATIS),
     "stratispool": refused(_STRATIS),
-    "volgroup": done(
-        "--pesize",
-        refused={
-            "--noformat --useexisting": _NEW,
-            "--reserved-space --reserved-percent": "give the volumes a --size that leaves the space free",
-        },
-    ),
+    "volgroup": done("--pesize --reserved-space --reserved-percent", refused={"--noformat --useexisting": _NEW}),
     "zerombr": done(),
     "zfcp": refused(_NETWORK),
 }

@@ -24,11 +24,10 @@ COMMANDS = {
     "autostep": noted("nothing is asked"),
     "bootc": refused(_TREE),
     "bootloader": done(
-        "--append --timeout --location --boot-drive --disabled --password --iscrypted",
+        "--append --timeout --location --boot-drive --driveorder --disabled --password --iscrypted",
         noted={
             "--leavebootorder --nombr": "kickstrap changes no boot order of a firmware",
             "--lba32 --upgrade --default": "it is for boot loaders before GRUB 2",
-            "--driveorder": "GRUB is installed on the first disk, or on --boot-drive",
         },
         refused={
             "--extlinux --sdboot": "kickstrap installs GRUB: remove it",

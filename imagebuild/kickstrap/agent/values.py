@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Literal
 
-from . import efi, firewall, grub_password, network_values, ntp, package_names, rules, sources
+from . import efi, firewall, grub_password, luks, network_values, ntp, package_names, rules, sources
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -97,18 +97,22 @@ def _without_packages(handler: Any) -> Iterator[Problem]:
 
 def _storage_packages(handler: Any) -> Iterator[tuple[int, str, tuple[str, ...]]]:
     groups, arrays, btrfs = handler.volgroup.vgList, handler.raid.raidList, handler.btrfs.btrfsList
-    formatted = [*handler.partition.partitions, *arrays, *handler.logvol.lvList]
+    volumes, auto = handler.logvol.lvList, handler.autopart
+    formatted = [*handler.partition.partitions, *arrays, *volumes]
     on_btrfs = [*btrfs, *(item for item in formatted if item.fstype == "btrfs")]
-    auto = handler.autopart
-    kind = {None: "lvm2", 1: "btrfs-progs", 2: "lvm2"}.get(auto.type) if auto.seen else None
-    if groups:
-        yield groups[0].lineno, "volgroup", ("lvm2",)
-    if arrays:
-        yield arrays[0].lineno, "raid", ("mdadm",)
-    if on_btrfs:
-        yield on_btrfs[0].lineno, "btrfs", ("btrfs-progs",)
-    if kind:
-        yield auto.lineno, "autopart", (kind,)
+    needed = {
+        "volgroup": (groups, "lvm2"),
+        "logvol --thinpool": ([volume for volume in volumes if volume.thin_pool], "thin-provisioning-tools"),
+        "raid": (arrays, "mdadm"),
+        "btrfs": (on_btrfs, "btrfs-progs"),
+        "--encrypted": ([item for item in (auto, *formatted) if item.encrypted], luks.PACKAGE),
+    }
+    for command, (lines, package) in needed.items():
+        if lines:
+            yield lines[0].lineno, command, (package,)
+    kinds = {None: ("lvm2",), 1: ("btrfs-progs",), 2: ("lvm2",), 3: ("lvm2", "thin-provisioning-tools")}
+    for package in kinds.get(auto.type, ()) if auto.seen else ():
+        yield auto.lineno, "autopart", (package,)
 
 
 def _efi_packages(handler: Any, machine: TargetMachine | None) -> Iterator[tuple[int, str, tuple[str, ...]]]:

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from imagebuild.schema import fields as f
 from imagebuild.schema.findings import Finding, Refused
-from imagebuild.schema.section import GIB, Section
+from imagebuild.schema.section import GIB, SecretRef, Section
 
 Bus = Literal["virtio", "scsi", "sata", "ide"]
 
@@ -54,4 +54,16 @@ class InstallDiskDriver(DiskDriver):
 
     cache: Literal["writethrough", "writeback", "none", "directsync", "unsafe"] | None = Field(
         "unsafe", description="Host cache mode. `unsafe` is suitable for a disk that is discarded on failure."
+    )
+
+
+class Encryption(Section):
+    """Encrypted disks. Which ones is up to the kickstart (`--encrypted`); every clone of the image has the
+    same key until it is changed in the clone.
+    """
+
+    passphrase: SecretRef | None = Field(
+        None,
+        description="Reference to the passphrase: `{env: NAME}` or `{file: PATH}`. A template writes it with"
+        " `--passphrase={{ encryption.passphrase }}`, and operations unlock the disks with it.",
     )

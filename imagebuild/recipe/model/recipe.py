@@ -14,6 +14,7 @@ from imagebuild.customise import registry
 from imagebuild.customise.operation import OperationCall
 from imagebuild.recipe.model import cloud_init
 from imagebuild.recipe.model.cloud_init import CLOUD_INIT, CloudInit, cloud_init_findings
+from imagebuild.recipe.model.disks import Encryption
 from imagebuild.recipe.model.guest import Locale, Network, Os
 from imagebuild.recipe.model.installation import InstallerSettings, KickstartSettings, installer_findings
 from imagebuild.recipe.model.lint import Lint
@@ -45,6 +46,9 @@ class Recipe(Section):
     disk: Annotated[Disk, BeforeValidator(without_none)] = Field(default_factory=Disk, description="The system disk.")
     extra_disks: Annotated[tuple[ExtraDisk, ...], BeforeValidator(without_nothing)] = Field(
         (), description="Additional disks, installed together with the first."
+    )
+    encryption: Annotated[Encryption, BeforeValidator(without_none)] = Field(
+        default_factory=Encryption, description="Encrypted disks."
     )
     machine: Annotated[Machine, BeforeValidator(without_none)] = Field(
         default_factory=Machine, description="The machine that the guest runs on."
@@ -116,6 +120,9 @@ class Recipe(Section):
         wrong += tuning_findings(self.tuning, self.services, self.os, self.kernel_arguments)
         wrong += installer_findings(self.installer, self.kickstart, self.os, self.vm)
         wrong += cloud_init_findings(self)
+        if self.verify.enabled and self.encryption.passphrase is not None:
+            message = "a clone of an image with encrypted disks waits for the passphrase, so it cannot be verified"
+            wrong.append(Finding(("verify",), message, "remove verify, or the encryption"))
         if wrong:
             raise Refused(wrong)
         return self

@@ -342,3 +342,10 @@ def test_names_are_looked_up_and_paths_are_not(tmp_path: Path) -> None:
     assert caught.value.hint == "known: small"
     with pytest.raises(RecipeError, match="there is no such file"):
         load("small.yaml", search=[folder])
+
+
+def test_an_image_with_encrypted_disks_cannot_be_verified() -> None:
+    text = "encryption: {passphrase: {env: PHRASE}}\nverify: true\n"
+    (problem,) = problems(text)
+    assert "a clone of an image with encrypted disks waits for the passphrase" in problem
+    assert recipe(text.replace("verify: true\n", "")).encryption.passphrase is not None
