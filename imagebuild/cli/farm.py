@@ -35,7 +35,7 @@ from imagebuild.errors import UsageError
 from imagebuild.events import ArtifactReady
 from imagebuild.farm.order import PlannedBuild
 from imagebuild.farm.settings import FarmPlace, GivenKeys, keys_of
-from imagebuild.farm.shared import opened as opened_shared
+from imagebuild.farm.shared import identity_of
 from imagebuild.printable import counted
 from imagebuild.progress import Reporter
 from imagebuild.project.farm_address import checked
@@ -192,9 +192,9 @@ def status(
 
     choice = chosen(config, scheduler, GivenKeys(ca, certificate, key))
     kept = opened(store)
-    shared = opened_shared(kept, remote_settings(remote_store, config, choice.project))
+    shared = identity_of(kept, remote_settings(remote_store, config, choice.project))
     address = chosen_ledger(choice.project, ledger, kept.root)
-    show(choice.place, address, kept, shared.identity, orders, as_json=as_json)
+    show(choice.place, address, kept, shared, orders, as_json=as_json)
 
 
 @farm.command(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import socket
-import tempfile
 from pathlib import Path
 
 import click
@@ -23,10 +22,11 @@ from imagebuild.farm import software
 from imagebuild.farm.offer import WorkerOffer
 from imagebuild.farm.security import require_reachable
 from imagebuild.farm.settings import GivenKeys
-from imagebuild.farm.shared import opened as opened_shared
+from imagebuild.farm.shared import identity_of
 from imagebuild.host import accelerator
 from imagebuild.project.model import Project
 from imagebuild.remote.opening import NONE, RemoteSettings
+from imagebuild.store.runs import new_run
 from imagebuild.store.store import Store
 
 
@@ -95,17 +95,18 @@ def worker(
         words=_words(kept, labels),
         software=software.installed(kept),
         ledger=known.id,
-        store=opened_shared(kept, remote).identity,
+        store=identity_of(kept, remote),
     )
     require_reachable(choice.place.address, choice.place.keys)
 
     def ready() -> None:
         echo(f"worker {shown(offer.name)} of {shown(choice.place.address)}")
 
-    with tempfile.TemporaryDirectory(prefix="imagebuild-worker-") as scratch:
+    # in the store, so that `gc` removes what a killed worker leaves
+    with kept.runs.workdir(new_run("worker"), shared=False) as scratch:
         words = _remote_words(choice.project, remote, remote_store)
         settings = farm_worker.WorkerSettings(
-            choice.place, offer, kept.root, address, float(finish), Path(scratch), remote, words
+            choice.place, offer, kept.root, address, float(finish), scratch, remote, words
         )
         farm_worker.run(settings, ready)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,10 +47,13 @@ class FarmSession:
         """Build images on the farm; ``ended`` is called with each outcome. Raises ImageBuildError."""
         if not planned:
             return []
-        shared = opened(settings.store, settings.remote)
-        images = images_of(planned, shared, self.root)
-        files = bundle.packed([one.recipe for one in images], self.root)
-        with self._ledger() as ledger, connected(self.place, secrets.token_hex(6)) as cluster:
+        with (
+            closing(opened(settings.store, settings.remote)) as shared,
+            self._ledger() as ledger,
+            connected(self.place, secrets.token_hex(6)) as cluster,
+        ):
+            images = images_of(planned, shared, self.root)
+            files = bundle.packed([one.recipe for one in images], self.root)
             _greet(cluster, reporter)
 
             def tell(text: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import Protocol
 
 from imagebuild import fingerprint
@@ -31,6 +32,9 @@ class FarmStore(Protocol):
     def keeps_local(self) -> bool:
         """Whether the entries of a machine's own store are the shared ones."""
 
+    def close(self) -> None:
+        """End connections."""
+
 
 class SameFolder:
     """A store in one folder that all workers use: several workers on one machine."""
@@ -54,6 +58,9 @@ class SameFolder:
     def keeps_local(self) -> bool:
         """See FarmStore."""
         return True
+
+    def close(self) -> None:
+        """See FarmStore."""
 
 
 class RemoteFolder:
@@ -83,7 +90,17 @@ class RemoteFolder:
         """See FarmStore."""
         return False
 
+    def close(self) -> None:
+        """See FarmStore."""
+        self._remote.close()
+
 
 def opened(store: Store, remote: RemoteSettings | None) -> FarmStore:
     """The shared store: the remote one, else this machine's own for workers beside it. Raises UsageError."""
     return SameFolder(store) if remote is None else RemoteFolder(open_remote(remote))
+
+
+def identity_of(store: Store, remote: RemoteSettings | None) -> str:
+    """The identity of the shared store. Raises UsageError."""
+    with closing(opened(store, remote)) as shared:
+        return shared.identity

@@ -89,6 +89,7 @@ class FarmPlugin(WorkerPlugin):
             site.draining = site.handing_back = True
             await _ended(site, _CLOSING)
             site.ledger.close()
+            site.shared.close()
 
     async def drain(self, finish: float) -> None:
         """Take nothing new, wait until the builds have ended, and hand back those that take longer."""
