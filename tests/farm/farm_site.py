@@ -11,10 +11,14 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import imagebuild
+from imagebuild.host import accelerator
+from imagebuild.store.store import Store
 
 ROOT = Path(imagebuild.__file__).resolve().parents[1]
 FAKES = Path(__file__).with_name("fakes")
@@ -38,6 +42,15 @@ def until(what: Callable[[], Any], seconds: float = WAIT) -> Any:
         time.sleep(0.05)
 
 
+@cache
+def probed() -> bytes:
+    """What this host's accelerator is, so that not each store of a farm has to try it."""
+    with TemporaryDirectory(prefix="farm-probe-") as folder:
+        kept = Path(folder) / "host.json"
+        accelerator.verdict(kept)
+        return kept.read_bytes()
+
+
 @dataclass
 class FarmSite:
     """A project with its farm."""
@@ -53,6 +66,7 @@ class FarmSite:
     def __post_init__(self) -> None:
         for name in ("recipes", "control", "logs"):
             (self.folder / name).mkdir(parents=True)
+        Store(self.store).probe_cache.write_bytes(probed())
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
