@@ -24,6 +24,7 @@ from imagebuild.cli.options import (
     var_option,
 )
 from imagebuild.cli.output import echo, echo_data, shown
+from imagebuild.cli.progress_options import progress_options
 from imagebuild.cli.project_options import config_option
 from imagebuild.cli.remote_options import remote_option, required
 from imagebuild.cli.remote_records import EntryChecked, EntryListed, EntryShared, RemotePruned
@@ -96,6 +97,7 @@ Examples:
 @output_option
 @store_option
 @_remote_options
+@progress_options
 def push(
     recipes: tuple[str, ...],
     given: dict[str, str],
@@ -129,6 +131,7 @@ Examples:
 @click.option("--everything", is_flag=True, help="Fetch all results, not only the furthest one.")
 @store_option
 @_remote_options
+@progress_options
 def pull(
     recipes: tuple[str, ...],
     given: dict[str, str],

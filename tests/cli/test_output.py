@@ -25,9 +25,8 @@ from imagebuild import doctor, fetch, log
 from imagebuild import scrub as scrubbing
 from imagebuild.build import engine, gc
 from imagebuild.build.scheduler import Outcome
-from imagebuild.cli import build as building
+from imagebuild.cli import build_results, output, report
 from imagebuild.cli import main as program
-from imagebuild.cli import output, report
 from imagebuild.cli.options import RecipeName
 from imagebuild.cli.terminal import TerminalReporter
 from imagebuild.errors import HostError, ImageBuildError, InstallFailed, Problem
@@ -350,15 +349,15 @@ def test_a_table_stays_aligned_if_names_are_escaped() -> None:
 def test_the_summary_of_several_builds(name: str) -> None:
     printed = Printed()
     with printed.taken():
-        building._table([Outcome(name, 1.0, ErrorReported(message=name, exit_code=1))])
+        build_results.table([Outcome(name, 1.0, ErrorReported(message=name, exit_code=1))])
         reporter = report.reporter(as_json=False, quiet=False)
         image = f"/srv/{name}"
-        building._print_result(
+        build_results.print_result(
             reporter, ArtifactReady(unchanged=False, recipe=name, version=name, image=image, manifest=image)
         )
         error = ErrorReported(message=name, exit_code=1, hint=name, console=(name,), evidence=name)
-        building._print_result(reporter, error)
-        building._print_result(reporter, replace(error, problems=(Problem(name, 1, name, name, name),)))
+        build_results.print_result(reporter, error)
+        build_results.print_result(reporter, replace(error, problems=(Problem(name, 1, name, name, name),)))
     assert_safe(printed.out, "\n")
     assert_safe(printed.err, "\n")
     assert len(printed.out.splitlines()) == 3

@@ -71,9 +71,9 @@ def test_packages_excluded_and_core(tmp_path: Path) -> None:
             "t.ks.j2:5: %include is not supported by kickstrap [put the text into "
             "the kickstart template itself]"
         )]),
-        ("part /x --fstype=vfat --size=5\n", [(
-            "t.ks.j2:5: part /x: --fstype=vfat is not supported by kickstrap "
-            "[use ext4, xfs or btrfs, and efi for /boot/efi]"
+        ("part /x --fstype=hfs+ --size=5\n", [(
+            "t.ks.j2:5: part /x: --fstype=hfs+ is not supported by kickstrap "
+            "[use ext4, xfs, btrfs, ext3, ext2 or vfat, and efi for /boot/efi]"
         )]),
         ("{% macro m() %}\nlang C\nlnag\n{% endmacro %}\nkeyboard us\n{{ m() }}\n",
             ["t.ks.j2:7: Unknown command: lnag, used by t.ks.j2:10"]),

@@ -23,7 +23,7 @@ def manifest(tmp_path: Path, extra: str = "", **changes: Any) -> Path:
     """The folder of an artifact with a manifest; ``changes`` replace values."""
     folder = tmp_path / "artifacts" / "web" / "2026-11-28.1"
     folder.mkdir(parents=True, exist_ok=True)
-    image = b"an image"
+    image = b"an image\0"
     (folder / "web.qcow2").write_bytes(image)
     content = {
         "schema": 1,
