@@ -96,22 +96,22 @@ class _Bus:
         self._has_volumes = inventory.plain(session.g) is None
 
     def in_order(self) -> bool:
-        """Whether the kernel's names are those of libguestfs: a disk that is attached gets the first
-        free name, so only then the names stay right."""
-        names = [f"sd{letter}" for letter in ascii_lowercase[: self._count]]
-        return self._listed()[:-1] == names
+        """Whether the kernel has named the disks in libguestfs's order: a disk that is attached gets the
+        first free name, so only then the names stay right."""
+        *listed, own = self._listed()
+        return listed == _first_names(self._count, own)
 
     @contextmanager
     def only(self, targets: Sequence[int]) -> Iterator[None]:
-        """Only these disks are attached while the block runs, as sda and so on, and their guest is
+        """Only these disks are attached while the block runs, with the first names, and their guest is
         mounted."""
         self._detach_all()
         for target in targets:
             scan = f"for h in /sys/class/scsi_host/host*/scan; do echo '0 {target} 0' >$h; done; udevadm settle"
             self._quietly(scan)
         self._quietly(f"btrfs device scan; {_START if self._has_volumes else 'true'}")
-        names = [f"sd{letter}" for letter in ascii_lowercase[: len(targets)]]
-        if self._listed()[:-1] != names:
+        *listed, own = self._listed()
+        if listed != _first_names(len(targets), own):
             raise GuestError("the appliance does not find the disks of this guest again")
         self._session.forget()
         self._session.mount()
@@ -134,3 +134,9 @@ class _Bus:
 
     def _quietly(self, line: str) -> None:
         self._shell.line(f"{{ {line}; }} >/dev/null 2>&1; true")
+
+
+def _first_names(count: int, own: str) -> list[str]:
+    """The kernel's first names for disks when the appliance's own disk has the name ``own``: in an appliance that
+    continues from a saved state, that is the first one."""
+    return [name for name in (f"sd{letter}" for letter in ascii_lowercase) if name != own][:count]
