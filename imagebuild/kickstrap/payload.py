@@ -114,19 +114,26 @@ def build(spec: PayloadSpec, into: Path, progress: Progress, roots: Roots | None
 
     The same packages, mirror state and options give the same bytes, whatever ``roots`` have already.
     Names that the mirror does not have are left out if they are optional or only excluded: apt
-    reports all of them together, and the archive is made again without them. If it is interrupted,
-    the folder is left as it was. Raises bootstrap.PackagesUnknown, HostError, CommandFailed.
+    reports those of one call together, first for the base, and the archive is made again without
+    them. If it is interrupted, the folder is left as it was. Raises bootstrap.PackagesUnknown,
+    HostError, CommandFailed.
     """
-    try:
-        return _build(spec, into, progress, roots)
-    except bootstrap.PackagesUnknown as error:
-        unknown = {name.rstrip("-") for name in error.names}
-        if not unknown <= {*spec.excluded, *(spec.packages if spec.optional else ())}:
-            raise
-        packages, excluded = (
-            tuple(name for name in names if name not in unknown) for names in (spec.packages, spec.excluded)
-        )
-        return _build(replace(spec, packages=packages, excluded=excluded), into, progress, roots)
+    while True:
+        try:
+            return _build(spec, into, progress, roots)
+        except bootstrap.PackagesUnknown as error:
+            spec = _without(spec, error)
+
+
+def _without(spec: PayloadSpec, unknown: bootstrap.PackagesUnknown) -> PayloadSpec:
+    """``spec`` without these names, of which it has at least one. Raises ``unknown`` if one is needed."""
+    names = {name.rstrip("-") for name in unknown.names}
+    if not names or not names <= {*spec.excluded, *(spec.packages if spec.optional else ())}:
+        raise unknown
+    packages, excluded = (
+        tuple(name for name in known if name not in names) for known in (spec.packages, spec.excluded)
+    )
+    return replace(spec, packages=packages, excluded=excluded)
 
 
 def _build(spec: PayloadSpec, into: Path, progress: Progress, roots: Roots | None) -> PayloadResult:

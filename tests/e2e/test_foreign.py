@@ -16,7 +16,12 @@ from .conftest import PASSWORD, Project
 from .guest_console import logged_in
 
 FOREIGN = Path(__file__).parent / "foreign"
-pytestmark = [pytest.mark.vm, pytest.mark.timeout(2400), pytest.mark.usefixtures("nothing_left")]
+pytestmark = [
+    pytest.mark.vm,
+    pytest.mark.slow,
+    pytest.mark.timeout(2400),
+    pytest.mark.usefixtures("nothing_left"),
+]
 
 RECIPE = """\
 name: {name}
@@ -109,9 +114,7 @@ OWN_SYNTAX = {"centos_7": "RHEL7"}
 """`#version=DEVEL` names none, so the recipe says it."""
 
 
-@pytest.mark.parametrize(
-    "name", [name if name == "bond_and_firewall" else pytest.param(name, marks=pytest.mark.slow) for name in ASKED]
-)
+@pytest.mark.parametrize("name", ASKED)
 def test_a_foreign_kickstart_is_installed(project: Project, name: str) -> None:
     text = (FOREIGN / f"{name}.ks").read_text(encoding="utf-8")
     recipe = name.replace("_", "-")
