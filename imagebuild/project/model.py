@@ -14,6 +14,7 @@ from typing import Annotated, Any, Self
 from pydantic import BeforeValidator, Field, PrivateAttr, ValidationInfo, field_validator, model_validator
 
 from imagebuild.project import location
+from imagebuild.project import storage_access as access
 from imagebuild.project import uri as uris
 from imagebuild.project.farm import Farm
 from imagebuild.project.groups import conflicts
@@ -23,10 +24,9 @@ from imagebuild.project.trust import Trust
 from imagebuild.schema import fields as f
 from imagebuild.schema.document import Document, Mark, Route
 from imagebuild.schema.findings import Finding, Refused
-from imagebuild.schema.section import SecretRef, Section, without_none, without_nothing
+from imagebuild.schema.section import Section, without_none, without_nothing
 
 FILE = "imagebuild.yaml"
-_NULL_FILE = "/dev/null"
 
 
 def _uri(value: object) -> str:
@@ -42,18 +42,10 @@ def _absolute(value: object) -> str:
     return location.checked_path(f.text(value))
 
 
-def _endpoint(value: object) -> str:
-    line = f.text(value)
-    if "@" in line:
-        raise ValueError("an endpoint has no user name or password; use access_key and secret_key")
-    return f.url(line)
-
-
 Uri = Annotated[
     str, BeforeValidator(_uri), f.Kind("libvirt URI", schema={"type": "string", "pattern": r"^qemu(\+[a-z]+)?://"})
 ]
 Place = Annotated[str, BeforeValidator(_location), f.Kind("URL or path", schema={"type": "string", "minLength": 1})]
-Endpoint = Annotated[str, BeforeValidator(_endpoint), f.Kind("URL", schema={"type": "string", "pattern": "^https?://"})]
 AbsolutePath = Annotated[
     str, BeforeValidator(_absolute), f.Kind("absolute path", schema={"type": "string", "pattern": "^/"})
 ]
@@ -139,20 +131,12 @@ class StorageTarget(Section):
         " `s3://bucket/prefix`."
     )
     labels: Names = Field((), description="Words that select several targets: `--to label=WORD`.")
-    endpoint: Endpoint | None = Field(
-        None, description="The server, for S3-compatible storage that is not Amazon's; `http://` only if insecure."
-    )
-    region: f.Name | None = Field(None, description="The region of the bucket.")
-    access_key: SecretRef | None = Field(
-        None, description="The access key of an S3 account. Default: what the usual AWS files and variables say."
-    )
-    secret_key: SecretRef | None = Field(None, description="The secret key that belongs to `access_key`.")
-    identity_file: f.FilePath | None = Field(
-        None, description="The private key for SFTP; relative to this file's folder."
-    )
-    known_hosts_file: f.FilePath | None = Field(
-        None, description="The host keys accepted for SFTP; relative to this file's folder. Default: those of the user."
-    )
+    endpoint: access.Endpoint = None
+    region: access.Region = None
+    access_key: access.AccessKey = None
+    secret_key: access.SecretKey = None
+    identity_file: access.IdentityFile = None
+    known_hosts_file: access.KnownHostsFile = None
 
     @property
     def parsed(self) -> location.Location:
@@ -179,7 +163,7 @@ class StorageTarget(Section):
     @model_validator(mode="after")
     def _both_keys(self) -> Self:
         if (self.access_key is None) != (self.secret_key is None):
-            raise ValueError("expected both access_key and secret_key, or neither")
+            raise ValueError(access.BOTH_KEYS)
         return self
 
 
@@ -191,8 +175,8 @@ def _only_for(kind: str, value: Any, info: ValidationInfo) -> Any:
 
 
 def _known_hosts(value: str | None, info: ValidationInfo) -> str | None:
-    if info.field_name == "known_hosts_file" and value == _NULL_FILE and info.data.get("insecure") is False:
-        raise ValueError("with /dev/null ssh accepts any machine that answers; name a file with the keys of hosts")
+    if info.field_name == "known_hosts_file" and value == access.NULL_FILE and info.data.get("insecure") is False:
+        raise ValueError(access.ANY_MACHINE)
     return value
 
 

@@ -8,13 +8,13 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from imagebuild.project import location
+from imagebuild.project import storage_access as access
 from imagebuild.schema import fields as f
 from imagebuild.schema.findings import Finding, Refused
 from imagebuild.schema.section import SecretRef, Section
 
 _FOR_S3 = ("endpoint", "region", "access_key", "secret_key")
 _FOR_SFTP = ("identity_file", "known_hosts_file")
-_NULL_FILE = "/dev/null"
 
 
 def _is_web(line: str) -> bool:
@@ -31,15 +31,7 @@ def _remote(value: object) -> str:
     return f.url(line).rstrip("/")
 
 
-def _server(value: object) -> str:
-    line = f.text(value)
-    if "@" in line:
-        raise ValueError("an endpoint has no user name or password; use access_key and secret_key")
-    return f.url(line)
-
-
 RemoteUrl = Annotated[str, BeforeValidator(_remote), f.Kind("URL or path", schema={"type": "string", "minLength": 1})]
-ServerUrl = Annotated[str, BeforeValidator(_server), f.Kind("URL", schema={"type": "string", "pattern": "^https?://"})]
 
 
 class SharedStore(Section):
@@ -64,20 +56,12 @@ class SharedStore(Section):
     keep: f.Whole = Field(
         2, ge=1, le=1000, description="How many results per image and kind `imagebuild store prune` keeps."
     )
-    endpoint: ServerUrl | None = Field(
-        None, description="The server, for S3-compatible storage that is not Amazon's; `http://` only if insecure."
-    )
-    region: f.Name | None = Field(None, description="The region of the bucket.")
-    access_key: SecretRef | None = Field(
-        None, description="The access key of an S3 account. Default: what the usual AWS files and variables say."
-    )
-    secret_key: SecretRef | None = Field(None, description="The secret key that belongs to `access_key`.")
-    identity_file: f.FilePath | None = Field(
-        None, description="The private key for SFTP; relative to this file's folder."
-    )
-    known_hosts_file: f.FilePath | None = Field(
-        None, description="The host keys accepted for SFTP; relative to this file's folder. Default: those of the user."
-    )
+    endpoint: access.Endpoint = None
+    region: access.Region = None
+    access_key: access.AccessKey = None
+    secret_key: access.SecretKey = None
+    identity_file: access.IdentityFile = None
+    known_hosts_file: access.KnownHostsFile = None
 
     @property
     def kind(self) -> Literal["none", "folder", "sftp", "s3", "http"]:
@@ -102,16 +86,13 @@ class SharedStore(Section):
             for name in ("remote", "endpoint"):
                 if str(getattr(self, name)).casefold().startswith("http://"):
                     yield Finding((name,), "http encrypts nothing; use https, or say insecure: true in this section")
-            if self.known_hosts_file == _NULL_FILE:
-                yield Finding(
-                    ("known_hosts_file",),
-                    "with /dev/null ssh accepts any machine that answers; name a file with the keys of hosts",
-                )
+            if self.known_hosts_file == access.NULL_FILE:
+                yield Finding(("known_hosts_file",), access.ANY_MACHINE)
         if self.remote is not None:
             yield from self._foreign("s3", _FOR_S3)
             yield from self._foreign("sftp", _FOR_SFTP)
         if (self.access_key is None) != (self.secret_key is None):
-            yield Finding(("access_key",), "expected both access_key and secret_key, or neither")
+            yield Finding(("access_key",), access.BOTH_KEYS)
 
     def _foreign(self, kind: str, names: tuple[str, ...]) -> Iterator[Finding]:
         given: dict[str, Any] = {name: getattr(self, name) for name in names}
