@@ -12,6 +12,7 @@ import os
 import platform
 import shutil
 import threading
+import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from typing import Literal
 
 from imagebuild.errors import HostError
 from imagebuild.host import probe_cache
-from imagebuild.host.process import started, stop
+from imagebuild.host.process import Process, started, stop
 from imagebuild.log import logger
 
 Accelerator = Literal["kvm", "tcg"]
@@ -37,6 +38,14 @@ kernel's test of the IO-APIC, and the kernel then panics.
 _PATIENCE = 15.0
 """Seconds within which a kernel under a working KVM must reach its last line; normally it takes
 about two.
+"""
+_SILENT = 3.0
+"""Seconds of processor time within which this kernel must print its first line: under emulation, which is
+far slower than KVM, it takes one second. Load does not make it longer.
+"""
+_FIRST = "Linux version"
+"""In the kernel's first line. What firmware and boot code print before it says nothing: they run where a
+kernel does not.
 """
 _ANSWER = "accelerator"
 _ALIVE = ("Kernel panic - not syncing", "Run /init", "Run /sbin/init")
@@ -111,6 +120,25 @@ def refused() -> bool:
     return KVM.exists() and not os.access(KVM, os.R_OK | os.W_OK)
 
 
+def _watch(process: Process, spoken: threading.Event, ended: threading.Event) -> None:
+    """Stop ``process`` if its machine prints nothing in time, or does not come to its end."""
+    deadline = time.monotonic() + _PATIENCE
+    while not ended.wait(0.1):
+        if time.monotonic() > deadline or (not spoken.is_set() and _cpu_seconds(process.pid) > _SILENT):
+            stop(process)
+            return
+
+
+def _cpu_seconds(pid: int) -> float:
+    """Processor time of the children of ``pid``, which are still running."""
+    ticks = 0
+    with suppress(OSError):
+        for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+            numbers = Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()
+            ticks += int(numbers[11]) + int(numbers[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
 def prove() -> Verdict:
     """Boot a kernel under KVM and check that it runs. Takes at most 15 seconds."""
     if not KVM.exists():
@@ -124,19 +152,21 @@ def prove() -> Verdict:
         # ends QEMU also when this process is killed: under a KVM that does not work it would run for ever
         "timeout", "--signal=KILL", f"{2 * _PATIENCE:.0f}",
         emulator(), "-accel", "kvm", "-m", "256", "-display", "none", "-nodefaults", "-no-user-config",
-        "-no-reboot", "-serial", "stdio", "-kernel", str(kernel), "-append", "console=ttyS0 panic=-1",
+        "-no-reboot", "-serial", "stdio", "-kernel", str(kernel),
+        "-append", "console=ttyS0 earlyprintk=ttyS0 panic=-1",
     ]  # fmt: skip
     with started(argv) as process:
-        watchdog = threading.Timer(_PATIENCE, stop, (process,))
-        watchdog.daemon = True
-        watchdog.start()
+        spoken, ended = threading.Event(), threading.Event()
+        threading.Thread(target=_watch, args=(process, spoken, ended), daemon=True).start()
         try:
             assert process.stdout is not None
             for line in process.stdout:
+                if _FIRST in line:
+                    spoken.set()
                 if any(sign in line for sign in _ALIVE):
                     return Verdict("kvm", "a kernel ran under KVM")
         finally:
-            watchdog.cancel()
+            ended.set()
     return Verdict("tcg", f"{KVM} can be opened, but a kernel does not run under it")
 
 

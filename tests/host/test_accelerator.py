@@ -45,3 +45,21 @@ def test_a_killed_probe_leaves_no_machine(tmp_path: Path) -> None:
     while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not Path(f"/proc/{pid}").exists()
+
+
+@pytest.mark.seconds
+def test_a_machine_that_computes_and_prints_nothing_is_given_up_early(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A KVM that does not work keeps a processor busy; only an idle machine may just be slow."""
+    program = tmp_path / "qemu"
+    program.write_text("#!/bin/sh\nwhile :; do :; done\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(accelerator, "_PATIENCE", 600.0)
+    monkeypatch.setattr(accelerator, "_SILENT", 0.5)
+    monkeypatch.setattr(accelerator, "KVM", Path("/dev/null"))
+    monkeypatch.setattr(accelerator, "emulator", lambda: str(program))
+    monkeypatch.setattr(accelerator, "_kernel", lambda: Path("/dev/null"))
+    verdict = accelerator.prove()
+    assert verdict.emulated
+    assert "does not run" in verdict.reason
