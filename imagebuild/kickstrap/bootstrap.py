@@ -43,10 +43,21 @@ _PHASES = (
 # may see it: mmdebstrap would give it to all files.
 _CONFIGURATION = "etc/initramfs-tools/conf.d"
 _EPOCH = f"{_CONFIGURATION}/imagebuild-epoch"
-_SETUP = (f'mkdir -p "$1/{_CONFIGURATION}" && echo SOURCE_DATE_EPOCH=1 > "$1/{_EPOCH}"',)
+# And an initramfs is made once, at the end: otherwise the kernel's package makes one, and the trigger of all packages
+# that add something another one. mkinitramfs reads this file when it knows where to write, and before it writes.
+_LATER = f"{_CONFIGURATION}/imagebuild-later"
+_SETUP = (
+    f'mkdir -p "$1/{_CONFIGURATION}"',
+    f'echo SOURCE_DATE_EPOCH=1 > "$1/{_EPOCH}"',
+    f"""echo ': > "$outfile"; exit 0' > "$1"/{_LATER}""",
+)
 # mmdebstrap copies both of these from the host: they reveal where the image was built, and a stale
 # resolv.conf breaks name resolution in a guest.
 _CUSTOMIZE = (
+    (
+        f'rm "$1/{_LATER}" && for empty in $(find "$1/boot" -maxdepth 1 -name "initrd.img-*" -type f -empty); do'
+        ' env --unset=TMPDIR chroot "$1" update-initramfs -c -k "${empty##*/initrd.img-}" || exit; done'
+    ),
     f'cd "$1" && rm {_EPOCH} && [ -e usr/sbin/mkinitramfs ] || rmdir -p --ignore-fail-on-non-empty {_CONFIGURATION}',
     'rm -f "$1/etc/resolv.conf" "$1/etc/hostname"',
     # if the mirror comes from a file, mmdebstrap numbers the file that it writes
