@@ -240,6 +240,45 @@ def test_a_target_that_cannot_boot(target: Target, files: list[str], message: st
         bootloader.install(target, Bootloader(), BootLoaders((0,), efi=False), ["/dev/vda"])
 
 
+def grub(tmp_path: Path, mkconfig: str) -> Target:
+    """A target with a kernel and GRUB's files, whose programs only say that they ran. ``chroot`` runs them here."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name, text in {
+        "chroot": f'root=$1; shift; export root; echo "$1" >> {tmp_path}/ran; exec "$@"',
+        "grub-install": f"[ -e {tmp_path}/fail ] && exit 1; exit 0",
+        "grub-mkconfig": mkconfig,
+    }.items():
+        (programs / name).write_text(f"#!/bin/sh\n{text}\n")
+        (programs / name).chmod(0o755)
+    root = tmp_path / "root"
+    commands = CommandRunner(lambda _: None, environment={"PATH": f"{programs}:/usr/bin:/bin"})
+    target = Target(root, commands.inside(root))
+    for name in ("/boot/vmlinuz-6.1", "/boot/initrd.img-6.1", "/usr/sbin/grub-install", "/usr/lib/grub/i386-pc/x"):
+        target.write(name, "")
+    target.path("/run").mkdir()
+    return target
+
+
+def test_grubs_configuration_is_made_beside_its_installation(tmp_path: Path) -> None:
+    target = grub(tmp_path, 'echo menu > "$root/$2"; chmod 444 "$root/$2"')
+    bootloader.install(target, Bootloader(), BootLoaders((0,), efi=False), ["/dev/vda", "/dev/vdb"])
+    assert sorted((tmp_path / "ran").read_text().split()) == ["grub-install", "grub-install", "grub-mkconfig"]
+    assert target.read("/boot/grub/grub.cfg") == "menu\n"
+    assert target.path("/boot/grub/grub.cfg").stat().st_mode & 0o777 == 0o444
+    assert not target.has("/run/grub.cfg")
+
+
+@pytest.mark.parametrize("which", ["grub-mkconfig", "grub-install"])
+def test_either_may_fail(tmp_path: Path, which: str) -> None:
+    target = grub(tmp_path, "exit 1" if which == "grub-mkconfig" else 'echo menu > "$root/$2"')
+    if which == "grub-install":
+        (tmp_path / "fail").touch()
+    with pytest.raises(InstallError, match=f"{which} ended with exit status 1"):
+        bootloader.install(target, Bootloader(), BootLoaders((0,), efi=False), ["/dev/vda"])
+    assert not target.has("/boot/grub/grub.cfg")
+
+
 @pytest.mark.parametrize(
     ("files", "message"),
     [

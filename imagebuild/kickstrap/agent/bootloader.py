@@ -6,6 +6,9 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
+import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from . import efi
@@ -13,7 +16,7 @@ from .errors import InstallError
 from .target import set_variables
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from .firmware import BootLoaders
     from .plan import Bootloader
@@ -60,13 +63,42 @@ def install(target: Target, bootloader: Bootloader, start: BootLoaders, disks: S
         raise InstallError("the target has no GRUB for BIOS: add grub-pc to %packages")
     text = set_variables(target.read("/etc/default/grub"), settings(bootloader))
     target.write("/etc/default/grub", text)
-    for disk in disks:
-        target.commands.run(["grub-install", "--target=i386-pc", "--no-floppy", "--locales=", disk])
-    if start.efi:
-        efi.install(target, secure=start.secure)
-    target.commands.run(["grub-mkconfig", "-o", "/boot/grub/grub.cfg"])
-    if disks:
-        remember_disks(target, disks)
+    with _configured(target):
+        for disk in disks:
+            target.commands.run(["grub-install", "--target=i386-pc", "--no-floppy", "--locales=", disk])
+        if start.efi:
+            efi.install(target, secure=start.secure)
+        if disks:
+            remember_disks(target, disks)
+
+
+@contextmanager
+def _configured(target: Target) -> Iterator[None]:
+    """Write GRUB's configuration, which is made on another processor while the block runs.
+
+    It is made in memory and stored after the block: two programs that write to the target at the same time
+    would place their files differently each time.
+    """
+    name = "/run/grub.cfg"
+    target.path("/boot/grub").mkdir(parents=True, exist_ok=True)
+    failed: list[InstallError] = []
+
+    def make() -> None:
+        try:
+            target.commands.run(["grub-mkconfig", "-o", name])
+        except InstallError as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=make)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
+    if failed:
+        raise failed[0]
+    shutil.copy(target.path(name), target.path("/boot/grub/grub.cfg"))
+    target.path(name).unlink()
 
 
 def remember_disks(target: Target, disks: Sequence[str]) -> None:
