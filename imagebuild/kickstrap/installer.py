@@ -121,19 +121,20 @@ class KickstrapPreparation:
             UsedSource("installer's kernel", sha256(tree / _KERNEL)),
             UsedSource("installer's initrd", sha256(tree / _INITRD)),
         ]
-        disks, room, epoch = [SourceDisk(tree / _INSTALL_IMAGE, "stage2")], 0, 0
+        disks, room, epoch, digest = [SourceDisk(tree / _INSTALL_IMAGE, "stage2")], 0, 0, ""
         payload: Payload
         if entry is None:
             payload = packages_payload(self.recipe, self.mirror)
         else:
-            archive = archives.read(entry)
-            payload = LiveimgPayload(PAYLOAD_URL, archive.sha256)
+            archive = archives.verified(entry)
+            digest = archive.sha256
+            payload = LiveimgPayload(PAYLOAD_URL, digest)
             epoch = archive.epoch
             disks.append(SourceDisk(archive.path, "payload"))
-            sources.append(UsedSource(ROOT_ARCHIVE, archive.sha256, self.mirror.main))
+            sources.append(UsedSource(ROOT_ARCHIVE, digest, self.mirror.main))
             # a file system needs some 5 % for itself
             room = int(archive.path.stat().st_size * 1.05) + 64 * MIB
-        identified = partial(runtime.identity_arguments, epoch=epoch)
+        identified = partial(runtime.identity_arguments, epoch=epoch, payload=digest)
         return Prepared(tree, tuple(disks), lambda _: payload, tuple(sources), room=room, identified=identified)
 
     def _roots(self, entries: Entries) -> Callable[[], StoredRoots | None]:

@@ -205,6 +205,17 @@ def read(folder: Path) -> PayloadResult:
     return replace(record, path=folder / record.path.name)
 
 
+def verified(folder: Path) -> PayloadResult:
+    """The same; ImageBuildError if the archive is not what it was. Much faster here than in an emulated VM."""
+    result = read(folder)
+    if (found := files.sha256(result.path)) != result.sha256:
+        raise ImageBuildError(
+            f"the root archive {result.path} is damaged: its SHA-256 digest is {found}, and it was {result.sha256}",
+            "remove its folder: the next build makes it again",
+        )
+    return result
+
+
 def installed(archive: Path) -> dict[str, str]:
     """The packages in a root archive and their versions, from its dpkg database."""
     with tarfile.open(archive) as root:

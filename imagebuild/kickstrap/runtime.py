@@ -72,11 +72,13 @@ def kernel_arguments(firmware: str, *, host_keys: bool = True, syntax: str | Non
     return (*KERNEL_ARGS, *named, *read_as, *(() if host_keys else ("kickstrap.ssh_host_keys=no",)))
 
 
-def identity_arguments(identity: str, epoch: int) -> tuple[str, ...]:
+def identity_arguments(identity: str, epoch: int, payload: str = "") -> tuple[str, ...]:
     """Arguments with which the agent derives the identifiers of disks from ``identity``, a SHA-256, and
-    gives ``epoch`` to its tools; 0 for none.
+    gives ``epoch`` to its tools; 0 for none. It does not compute the SHA-256 ``payload`` of the root
+    archive again.
     """
-    return (f"kickstrap.identity={identity}", *((f"kickstrap.epoch={epoch}",) if epoch else ()))
+    known = {"identity": identity, "epoch": epoch, "payload": payload}
+    return tuple(f"kickstrap.{name}={value}" for name, value in known.items() if value)
 
 
 _APPLETS = (

@@ -9,6 +9,7 @@ from imagebuild.kickstrap.agent import identity
 from imagebuild.kickstrap.agent.command import CommandRunner
 
 SEED = "0123456789abcdef" * 4
+OTHER = "fedcba9876543210" * 4
 
 
 def told(*arguments: str) -> identity.DiskIdentity:
@@ -16,9 +17,10 @@ def told(*arguments: str) -> identity.DiskIdentity:
 
 
 def test_the_host_and_the_agent_agree() -> None:
-    arguments = (*runtime.kernel_arguments("uefi", host_keys=False), *runtime.identity_arguments(SEED, 1795834381))
-    assert told(*arguments) == identity.DiskIdentity(SEED, "1795834381", host_keys=False)
-    assert told(*runtime.identity_arguments(SEED, 0)).epoch == ""
+    arguments = runtime.kernel_arguments("uefi", host_keys=False)
+    arguments += runtime.identity_arguments(SEED, 1795834381, OTHER)
+    assert told(*arguments) == identity.DiskIdentity(SEED, "1795834381", host_keys=False, payload=OTHER)
+    assert told(*runtime.identity_arguments(SEED, 0)) == identity.DiskIdentity(SEED)
 
 
 def test_the_same_seed_gives_the_same_identifiers() -> None:

@@ -74,6 +74,25 @@ def test_another_checksum_is_an_error(tree: Path, tmp_path: Path) -> None:
         unpack(path, "0" * 64, tmp_path / "root")
 
 
+def test_a_checksum_that_the_host_has_computed_is_not_computed_again(tree: Path, tmp_path: Path) -> None:
+    path = archive(tree)
+    for computed, digest in (("0" * 64, "0" * 64), ("1" * 64, padded(path))):
+        (tmp_path / computed).mkdir()
+        liveimg = Liveimg(str(path), digest)
+        payload.unpack(
+            liveimg, tmp_path / computed, room=ROOM, log=lambda _: None, progress=lambda _: None, computed=computed
+        )
+    with pytest.raises(InstallError, match="but the kickstart says 0000"):
+        payload.unpack(
+            Liveimg(str(path), "0" * 64),
+            tmp_path / ("0" * 64),
+            room=ROOM,
+            log=lambda _: None,
+            progress=lambda _: None,
+            computed="1" * 64,
+        )
+
+
 def test_without_a_checksum_none_is_computed(tree: Path, tmp_path: Path) -> None:
     unpack(archive(tree), "", tmp_path / "root")
     assert (tmp_path / "root" / "big").exists()

@@ -141,13 +141,17 @@ def test_the_result_contains_digest_and_packages(tmp_path: Path, monkeypatch: py
     assert result.path == tmp_path / "into" / "root.tar"
     assert result.sha256 == hashlib.sha256(result.path.read_bytes()).hexdigest()
     assert result.packages == {"apt": "3.0.3", "bash": "5.2.37-2"}
-    assert payload.read(tmp_path / "into") == result
+    assert payload.read(tmp_path / "into") == payload.verified(tmp_path / "into") == result
     assert result.path.stat().st_mode & 0o777 == 0o644
     argv = (tmp_path / "argv").read_text()
     assert "--include=vim,nano-" in argv
     assert "--variant=required" in argv
     assert 'Install-Recommends "false"' in argv
     assert sorted(path.name for path in (tmp_path / "into").iterdir()) == ["payload.json", "root.tar"]
+    with result.path.open("r+b") as file:
+        file.write(b"damaged")
+    with pytest.raises(ImageBuildError, match=r"root\.tar is damaged: its SHA-256 digest is"):
+        payload.verified(tmp_path / "into")
 
 
 def test_the_standard_system_and_recommended_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 SYSROOT = Path("/mnt/sysimage")
 """The same path as in Anaconda; %post --nochroot scripts rely on it."""
 
+HOST_PAYLOAD = "/run/kickstrap/payload"
+"""The disk with the root archive of the host, as init names it."""
+
 
 class Stage(NamedTuple):
     """A part of the installation; ``until`` is the percentage of the whole after it."""
@@ -94,7 +97,14 @@ class Installation:
             self._console.progress(begin + int(fraction * (64 - begin)), doing)
 
         if isinstance(chosen, Liveimg):
-            payload.unpack(chosen, self._root, room=self._disks.free_bytes(), log=self._console.log, progress=progress)
+            payload.unpack(
+                chosen,
+                self._root,
+                room=self._disks.free_bytes(),
+                log=self._console.log,
+                progress=progress,
+                computed=self._identity.payload if chosen.path == HOST_PAYLOAD else "",
+            )
         else:
             packages.install(self._commands, chosen, self._root, progress)
         storage.bind_kernel(self._commands, self._root)

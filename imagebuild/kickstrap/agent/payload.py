@@ -41,10 +41,16 @@ def is_compressed(head: bytes) -> bool:
 
 
 def unpack(
-    liveimg: Liveimg, root: Path, *, room: int, log: Callable[[str], None], progress: Callable[[float], None]
+    liveimg: Liveimg,
+    root: Path,
+    *,
+    room: int,
+    log: Callable[[str], None],
+    progress: Callable[[float], None],
+    computed: str = "",
 ) -> None:
     """Unpack ``liveimg`` to ``root``, which has ``room`` free bytes; ``progress`` is called with
-    0.0 to 1.0.
+    0.0 to 1.0. ``computed`` is its digest, if the host has computed it: it is not computed again.
 
     Raises InstallError if it does not fit, is damaged, or has the wrong SHA-256 digest.
     """
@@ -61,7 +67,7 @@ def unpack(
             )
         argv = [*_TAR, "-C", str(root)]
         log(f"run: {' '.join(argv)} < {liveimg.path}")
-        checksum = _Checksum(liveimg.path) if liveimg.sha256 else None
+        checksum = _Checksum(liveimg.path) if liveimg.sha256 not in ("", computed) else None
         with ExitStack() as stack:
             stream: IO[bytes] = source
             if is_compressed(os.pread(source.fileno(), 512, 0)):
