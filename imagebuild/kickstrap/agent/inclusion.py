@@ -33,7 +33,7 @@ class IncludingLine(NamedTuple):
     section: str
 
 
-class Origin(NamedTuple):
+class LineOrigin(NamedTuple):
     """Where a line is from: a line (from 1) of an included file, or of the kickstart itself if ``path``
     is empty.
     """
@@ -49,12 +49,12 @@ class WholeText(NamedTuple):
     """A kickstart with its included files, and the origin of each line."""
 
     text: str
-    origins: tuple[Origin, ...]
+    origins: tuple[LineOrigin, ...]
 
 
-def place(origins: Sequence[Origin], line: int) -> Origin:
+def place(origins: Sequence[LineOrigin], line: int) -> LineOrigin:
     """The origin of a line (from 1); without ``origins`` nothing is included."""
-    return origins[line - 1] if 0 < line <= len(origins) else Origin("", line)
+    return origins[line - 1] if 0 < line <= len(origins) else LineOrigin("", line)
 
 
 class _Sections:
@@ -117,14 +117,16 @@ def whole(text: str) -> WholeText:
 
     Raises InstallError, with the line that includes it, if one of them cannot be read.
     """
-    found: list[tuple[str, Origin]] = []
+    found: list[tuple[str, LineOrigin]] = []
     _read(text, "", (), _Sections(), found)
     return WholeText("".join(line for line, _ in found), tuple(origin for _, origin in found))
 
 
-def _read(text: str, path: str, outer: tuple[str, ...], sections: _Sections, found: list[tuple[str, Origin]]) -> None:
+def _read(
+    text: str, path: str, outer: tuple[str, ...], sections: _Sections, found: list[tuple[str, LineOrigin]]
+) -> None:
     for number, line in enumerate(text.splitlines(keepends=True), 1):
-        origin = Origin(path, number)
+        origin = LineOrigin(path, number)
         word = sections.read(line)
         if word == _PRE and path:
             raise InstallError(f"{origin}: %pre in an included file would not run")
@@ -138,7 +140,7 @@ def _read(text: str, path: str, outer: tuple[str, ...], sections: _Sections, fou
         _read(_content(name, origin), name, (*outer, name), sections, found)
 
 
-def _content(name: str, origin: Origin) -> str:
+def _content(name: str, origin: LineOrigin) -> str:
     try:
         if not Path(name).is_file():
             raise InstallError(f"{origin}: %include {name}: %pre has not written this file")
@@ -148,7 +150,7 @@ def _content(name: str, origin: Origin) -> str:
         raise InstallError(f"{origin}: %include {name}: the file cannot be read: {why}") from error
 
 
-def packages_in_files(included: WholeText) -> Origin | None:
+def packages_in_files(included: WholeText) -> LineOrigin | None:
     """The first line of an included file that is in %packages."""
     sections = _Sections()
     for line, origin in zip(included.text.splitlines(), included.origins, strict=True):

@@ -22,7 +22,7 @@ class ReadKickstart(NamedTuple):
     """pykickstart's handler, and the origin of each line; without included files there are none."""
 
     handler: Any
-    origins: tuple[inclusion.Origin, ...] = ()
+    origins: tuple[inclusion.LineOrigin, ...] = ()
 
 
 def read(text: str, syntax: str | None = None, log: Callable[[str], None] = lambda _: None) -> Any:
@@ -50,7 +50,7 @@ def read_again(
     return ReadKickstart(handler, whole.origins)
 
 
-def _checked(text: str, syntax: str, log: Callable[[str], None], origins: tuple[inclusion.Origin, ...]) -> Any:
+def _checked(text: str, syntax: str, log: Callable[[str], None], origins: tuple[inclusion.LineOrigin, ...]) -> Any:
     handler = parse(text, syntax, origins)
     for finding in check(handler, text):
         message = f"{inclusion.place(origins, finding.line)}: {finding.message}"
@@ -73,7 +73,7 @@ def _check_packages(whole: inclusion.WholeText, handler: Any, before: Any, firmw
             raise InstallError(f"{inclusion.place(whole.origins, one.line)}: {what}: add it to %packages")
 
 
-def parse(text: str, syntax: str | None = None, origins: tuple[inclusion.Origin, ...] = ()) -> Any:
+def parse(text: str, syntax: str | None = None, origins: tuple[inclusion.LineOrigin, ...] = ()) -> Any:
     """pykickstart's handler after parsing ``text`` with ``syntax``, or that which it names itself,
     without checking for support, and without reading what it includes. ``origins`` are those of its lines.
 
@@ -97,7 +97,7 @@ def parse(text: str, syntax: str | None = None, origins: tuple[inclusion.Origin,
     return handler
 
 
-def _explained(error: KickstartError | ValueError, origins: tuple[inclusion.Origin, ...]) -> str:
+def _explained(error: KickstartError | ValueError, origins: tuple[inclusion.LineOrigin, ...]) -> str:
     """pykickstart's sentence; with the line of the file that it is about, if files are included."""
     line, message = getattr(error, "lineno", None), getattr(error, "message", "")
     if origins and line and message:

@@ -114,7 +114,7 @@ class InstallPlan(NamedTuple):
     pre: tuple[Script, ...]
     pre_install: tuple[Script, ...]
     post: tuple[Script, ...]
-    origins: tuple[inclusion.Origin, ...] = ()
+    origins: tuple[inclusion.LineOrigin, ...] = ()
     """Of each line, if files were included."""
 
 
@@ -124,7 +124,7 @@ _PRE, _POST, _PRE_INSTALL = 0, 1, 3
 """pykickstart.constants.KS_SCRIPT_*"""
 
 
-def make(handler: Any, firmware: str = "bios", origins: tuple[inclusion.Origin, ...] = ()) -> InstallPlan:
+def make(handler: Any, firmware: str = "bios", origins: tuple[inclusion.LineOrigin, ...] = ()) -> InstallPlan:
     """The plan of a kickstart that has passed ``supported.check``, for a guest with this ``firmware``.
     ``origins`` are those of its lines, if files were included.
     """
@@ -206,7 +206,7 @@ def _user(user: Any) -> PlannedUser:
     )
 
 
-def _script(script: Any, origins: tuple[inclusion.Origin, ...]) -> Script:
+def _script(script: Any, origins: tuple[inclusion.LineOrigin, ...]) -> Script:
     origin = inclusion.place(origins, script.lineno or 0)
     return Script(
         body=script.script,

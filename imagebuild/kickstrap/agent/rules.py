@@ -72,9 +72,7 @@ def _autopart(storage: Storage) -> Iterator[Problem]:
     if storage.btrfs:
         yield storage.btrfs[0].line, "autopart and btrfs exclude each other", "remove one of them"
     if scheme not in {"plain", "lvm", "thinp", "btrfs"}:
-        yield line, f"autopart: --type={scheme} is not supported by kickstrap", "use plain, lvm or btrfs"
-    elif scheme == "thinp" and storage.boots:
-        yield line, f"autopart: --type=thinp puts / on a thin volume: {volume_rules.NO_THIN_ROOT}", "use --type=lvm"
+        yield line, f"autopart: --type={scheme} is not supported by kickstrap", "use plain, lvm, thinp or btrfs"
     if fstype not in {"ext4", "xfs"}:
         yield line, f"autopart: --fstype={fstype} is not supported by kickstrap", "use ext4 or xfs"
 
