@@ -55,7 +55,9 @@ snapshot vg0/root --name=fresh --when=post-install"""
 ASKED = {
     "findmnt -n -o SOURCE,FSTYPE /": "/dev/mapper/vg0-root xfs",
     "findmnt -n -o SOURCE,FSTYPE /var/log": "/dev/mapper/vg0-logs ext4",
-    "lvs --noheadings -o lv_name,pool_lv | xargs -L 1 | sort": "fresh pool\nlogs pool\npool\nroot pool\nswap",
+    "lvs --noheadings -o lv_name,pool_lv --separator : | tr -d ' ' | sort": (
+        "fresh:pool\nlogs:pool\npool:\nroot:pool\nswap:"
+    ),
     "lvs --noheadings -o lv_health_status vg0/pool | tr -d ' '": "",
     "dpkg-query -W -f '${Package}\\n' lvm2 thin-provisioning-tools xfsprogs": "lvm2\nthin-provisioning-tools\nxfsprogs",
     "swapon --show=TYPE,SIZE --noheadings": "partition 64M",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from imagebuild.kickstrap.agent import devices, kickstart, layout, storage, storage_reader
+from imagebuild.kickstrap.agent import devices, harddrives, kickstart, layout, storage, storage_reader
 from imagebuild.kickstrap.agent.command import CommandRunner, Result
 from imagebuild.kickstrap.agent.disks import Partition
 from imagebuild.kickstrap.agent.errors import StorageError
@@ -129,3 +129,10 @@ def test_a_partition_of_pre_has_no_size_of_its_own() -> None:
     assert read(f"part / --onpart=vda1 --size=99 --grow\n{PRE}{REST}").partitions == (
         Partition("/", line=1, existing="vda1"),
     )
+
+
+def test_disks_are_listed_as_anaconda_lists_them(tmp_path: Path) -> None:
+    for name, mib in (("vda", 2048), ("vdb", 3)):
+        with (tmp_path / name).open("wb") as file:
+            file.truncate(mib << 20)
+    assert harddrives.listed([str(tmp_path / "vda"), str(tmp_path / "vdb")]) == "vda 2048.0\nvdb 3.0\n"
