@@ -235,6 +235,7 @@ class GuestDisk(Lookup):
         """Copy the raw disks, in the state after a shutdown, to a folder of the host."""
         self._g.umount_all()
         self._g.sync()
+        self._session.settle()
         for disk in self._session.disks:
             qemu_img.copy_file(disk, folder / disk.name)
         self._session.mount()

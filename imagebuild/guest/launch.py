@@ -60,8 +60,7 @@ def started(
     try:
         session.launch()
         yield session
-        # Only a shutdown reports whether the last writes arrived; close() would hide that.
-        session.g.shutdown()
+        session.end()  # close() would hide whether the last writes arrived
     finally:
         session.close()
 

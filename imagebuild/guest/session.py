@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imagebuild.errors import HostError
-from imagebuild.guest import unused, warm_start
+from imagebuild.guest import thin_pools, unused, warm_start
 from imagebuild.guest.calls import Translated
 from imagebuild.guest.encryption import Key, open_all
 from imagebuild.guest.layout import RootFilesystem, find_root, mount, swap_files, types
 from imagebuild.guest.network import ApplianceNetwork
 from imagebuild.guest.sectors import sector_size
+from imagebuild.guest.shell import Shell
 from imagebuild.image import qemu_img
 from imagebuild.log import logger
 
@@ -113,9 +114,19 @@ class Session:
         """End the appliance, whatever it is doing."""
         self.handle.close()
 
+    def settle(self) -> None:
+        """Let the disks have what a machine that starts from them needs, as after its own shutdown."""
+        if "LVM2_member" in self._types.values():
+            thin_pools.settle(Shell(self.g))
+
+    def end(self) -> None:
+        """Shut the appliance down. Only this reports whether the last writes arrived."""
+        self.settle()
+        self.g.shutdown()
+
     def restart(self) -> None:
         """Start the appliance again, with nothing mounted or unlocked."""
-        self.g.shutdown()
+        self.end()
         self._root = None
         self._types = {}
         self.launch()

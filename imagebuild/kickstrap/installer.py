@@ -20,7 +20,7 @@ from imagebuild.kickstart.check import ParsedKickstart, Supported
 from imagebuild.kickstart.render import LiveimgPayload, PackagesPayload, Payload
 from imagebuild.kickstrap import base_root, index, release_date, runtime
 from imagebuild.kickstrap import payload as archives
-from imagebuild.kickstrap.agent import package_files, package_names
+from imagebuild.kickstrap.agent import needed_packages, package_files, package_names
 from imagebuild.kickstrap.agent import supported as agent
 from imagebuild.kickstrap.agent.machine import TargetMachine
 from imagebuild.kickstrap.known_packages import MirrorPackages, cached_mirror
@@ -296,7 +296,7 @@ def _preparation(
         suite=suite,
         mirror=mirror,
         components=components,
-        packages=chosen.packages,
+        packages=(*chosen.packages, *needed_packages.added(kickstart.handler, recipe.machine.firmware)),
         excluded=chosen.excluded,
         optional=chosen.optional,
         left_out=package_files.patterns(kickstart.handler.packages),

@@ -39,7 +39,7 @@ _HOME = "usr/lib/kickstrap"
 
 PACKAGES = (
     "linux-image-cloud-amd64", "busybox-static", "udhcpc", "kmod", "iproute2",
-    "python3", "fdisk", "e2fsprogs", "xfsprogs", "btrfs-progs", "dosfstools", "lvm2", "mdadm", "tar",
+    "python3", "fdisk", "parted", "e2fsprogs", "xfsprogs", "btrfs-progs", "dosfstools", "lvm2", "mdadm", "tar",
     "cryptsetup-bin", "thin-provisioning-tools", "zstd", "mount",
     "mmdebstrap", "debian-archive-keyring", "ca-certificates",
 )  # fmt: skip
@@ -263,7 +263,8 @@ def read_base(base: Path) -> Base:
 
 def _agent_entries(base: Path, about: Base) -> Iterator[cpio.CpioMember]:
     yield cpio.file("init", (_ROOTFS / "init").read_bytes(), executable=True)
-    yield cpio.file(f"{_HOME}/start", (_ROOTFS / "start").read_bytes(), executable=True)
+    for name in ("start", "list-harddrives"):
+        yield cpio.file(f"{_HOME}/{name}", (_ROOTFS / name).read_bytes(), executable=True)
     with tempfile.TemporaryDirectory(prefix="kickstrap-") as scratch:
         home = Path(scratch)
         ignore = shutil.ignore_patterns("__pycache__", "*.pyc", "*.so", "*.mo", "locale")

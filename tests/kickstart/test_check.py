@@ -68,7 +68,7 @@ def test_packages_excluded_and_core(tmp_path: Path) -> None:
             "t.ks.j2:5: volgroup x: there is no pv.1 [add: part pv.1 --size=1024]",
         ]),
         ("%include /etc/hostname\n", [(
-            "t.ks.j2:5: %include is not supported by kickstrap [put the text into "
+            "t.ks.j2:5: %include of a file that no %pre writes is not supported by kickstrap [put the text into "
             "the kickstart template itself]"
         )]),
         ("part /x --fstype=hfs+ --size=5\n", [(

@@ -19,7 +19,7 @@ from imagebuild.kickstrap.agent.plan import (
 )
 from imagebuild.kickstrap.agent.services import ServiceChanges
 from imagebuild.kickstrap.agent.sources import AptSource
-from tests.kickstrap.test_agent_supported import GOOD
+from tests.kickstrap.kickstarts import GOOD
 
 SMALL = """\
 clearpart --all
@@ -47,7 +47,7 @@ def test_a_full_kickstart() -> None:
             AptSource("http://mirror.example/debian", "trixie"),
             AptSource("http://mirror.example/debian", "trixie-updates"),
         ),
-        packages=("vim",),
+        packages=("vim", "xfsprogs"),
         excluded=("nano",),
         core=False,
         weak_dependencies=False,

@@ -1,10 +1,10 @@
 """Another file is included, which is not checked.
 
-Files for `%include` and `%ksappend` exist only when the installer runs, so they cannot be checked.
-In a recipe, put the text into a template and include it with Jinja2, `{% include "part.ks.j2" %}`:
-then all of it is checked. Inside a script, too, pykickstart 3.78 carries out `%include` while it
-reads the kickstart: the script never sees the line, and a file that an earlier script writes does
-not exist yet.
+Files for `%include` and `%ksappend` exist only when the installer runs, so they cannot be checked
+before; the installer refuses what is wrong with them. In a recipe, put the text into a template and
+include it with Jinja2, `{% include "part.ks.j2" %}`: then all of it is checked. Inside a script,
+too, pykickstart 3.78 carries out `%include` while it reads the kickstart: the script never sees the
+line, and a file that an earlier script writes does not exist yet.
 """
 
 from __future__ import annotations

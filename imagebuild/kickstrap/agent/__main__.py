@@ -36,18 +36,23 @@ def main(argv: list[str]) -> None:
 
 def _install(kickstart: Path, console: EventConsole) -> None:
     # Imported late: these take a second under emulation, and the host waits for the first event.
-    from . import identity, plan, syntaxes
+    from . import identity, inclusion, machine, plan, syntaxes
     from .command import CommandRunner
     from .install import Installation
-    from .kickstart import read
+    from .kickstart import read, read_again
 
     text = kickstart.read_text(encoding="utf-8")
     command_line = Path("/proc/cmdline").read_text(encoding="ascii", errors="replace")
-    machine = identity.given(command_line)
-    commands = CommandRunner(console.log, environment=machine.environment)
-    Installation(
-        plan.make(read(text, syntaxes.given(command_line), console.log)), console, commands, identity=machine
-    ).run()
+    given, syntax, firmware = identity.given(command_line), syntaxes.given(command_line), machine.firmware(command_line)
+    commands = CommandRunner(console.log, environment=given.environment)
+    handler = read(text, syntax, console.log)
+
+    def again() -> plan.InstallPlan:
+        whole = read_again(text, handler, firmware, syntax, console.log)
+        return plan.make(whole.handler, firmware, whole.origins)
+
+    later = again if any(inclusion.lines(text)) else None
+    Installation(plan.make(handler, firmware), console, commands, identity=given, read_again=later).run()
 
 
 def _explain(console: EventConsole, error: BaseException) -> None:

@@ -92,7 +92,7 @@ class CommandRunner:
                     take(raw)
         result = Result(process.returncode, "\n".join(lines))
         if check and result.status != 0:
-            raise InstallError(failure(words[0], result))
+            raise InstallError(failure(os.path.basename(words[0]), result))
         return result
 
     def _start(
@@ -117,4 +117,4 @@ def failure(tool: str, result: Result) -> str:
     lines = [line for line in result.output.splitlines() if line.strip()]
     last = f": {lines[-1].strip()}" if lines else ""
     how = f"ended with exit status {result.status}" if result.status >= 0 else f"was ended by signal {-result.status}"
-    return f"{os.path.basename(tool)} {how}{last}"
+    return f"{tool} {how}{last}"

@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .errors import InstallError
+from .machine import ExistingPartition
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 TARGET_SERIAL = "target"
 """The serial number of the first disk to install to; the others have ``target2``, ``target3``, …"""
+SECTORS = 2048
+"""Sectors of 512 bytes in a MiB: sysfs counts in these, whatever the disk."""
 _OURS = frozenset({"stage2", "payload"})
 _NO_DISK = ("fd", "loop", "md", "ram", "sr", "zram", "dm-")
 
@@ -57,6 +60,16 @@ def find_disks(blocks: Path = Path("/sys/block")) -> list[str]:
             f"no disk has the serial number {TARGET_SERIAL!r}, and there is not exactly one other disk: {seen}"
         )
     return [f"/dev/{others[0]}"]
+
+
+def find_partitions(disks: Sequence[str], blocks: Path = Path("/sys/block")) -> tuple[ExistingPartition, ...]:
+    """The partitions that the kernel knows on these devices."""
+    found = []
+    for number, disk in enumerate(disks):
+        for path in sorted((blocks / Path(disk).name).glob("*/partition")):
+            its, start, size = (int((path.parent / name).read_text()) for name in ("partition", "start", "size"))
+            found.append(ExistingPartition(number, its, start // SECTORS, size // SECTORS))
+    return tuple(found)
 
 
 def disk_size(disk: str) -> int:

@@ -20,7 +20,7 @@ DEFAULT_PARTITION = 500
 
 class Partition(NamedTuple):
     """A partition. ``kind``: linux, swap, lvm, raid, esp or biosboot; ``disk`` is that of --ondisk,
-    or empty.
+    or empty. One that %pre has created is named by ``existing``, such as ``vda1``, and only formatted.
     """
 
     name: str
@@ -31,6 +31,7 @@ class Partition(NamedTuple):
     kind: str = "linux"
     line: int = 0
     primary: bool = False
+    existing: str = ""
 
 
 class Array(NamedTuple):

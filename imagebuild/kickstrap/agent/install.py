@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from . import accounts, bootloader, grub_password, network, packages, payload, scripts, storage, system
+from . import accounts, bootloader, grub_password, inclusion, network, packages, payload, scripts, storage, system
+from .errors import InstallError, StorageError
 from .identity import RANDOM
 from .plan import Liveimg
 from .target import Target
@@ -43,8 +44,11 @@ class Installation:
         commands: CommandRunner,
         root: Path = SYSROOT,
         identity: DiskIdentity = RANDOM,
+        read_again: Callable[[], InstallPlan] | None = None,
     ) -> None:
+        """If the kickstart includes files, ``read_again`` returns the plan with them, after %pre has run."""
         self._plan = plan
+        self._read_again = read_again
         self._console = console
         self._commands = commands
         self._root = root
@@ -71,21 +75,29 @@ class Installation:
 
     def run(self) -> None:
         """Perform all steps. Raises InstallError; file systems then remain mounted."""
-        steps = self.steps()
-        for number, step in enumerate(steps, 1):
-            self._console.step(number, len(steps), step.text)
+        done = 0
+        while done < len(steps := self.steps()):  # what is included may add some
+            step = steps[done]
+            done += 1
+            self._console.step(done, len(steps), step.text)
             step.work()
             self._percent = step.until
             self._console.progress(step.until, step.text)
 
     def _pre(self) -> None:
         scripts.run_all(self._plan.pre, self._commands, root=None, section="%pre")
+        if self._read_again is not None:
+            self._plan = self._read_again()
+            self._disks = storage.TargetDisks(self._commands, self._plan.storage, self._root, self._identity)
 
     def _pre_install(self) -> None:
         scripts.run_all(self._plan.pre_install, self._commands, root=None, section="%pre-install")
 
     def _storage(self) -> None:
-        self._disks.prepare(Path("/proc/cmdline").read_text(encoding="ascii", errors="replace"))
+        try:
+            self._disks.prepare(Path("/proc/cmdline").read_text(encoding="ascii", errors="replace"))
+        except StorageError as error:
+            raise InstallError(f"{inclusion.place(self._plan.origins, error.line)}: {error.sentence}") from error
         self._root.mkdir(parents=True, exist_ok=True)
         self._disks.make()
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from . import placement
 from .errors import StorageError, TooManyPartitions
-from .machine import UNLIMITED, disk_name, disk_number
+from .machine import UNLIMITED, disk_name, disk_number, partition_place
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -71,17 +71,19 @@ def _known(name: str, machine: TargetMachine, line: int, command: str) -> int:
 def place(storage: Storage, machine: TargetMachine) -> list[Placed]:
     """Place every partition on a disk, and in the order, that Anaconda would choose.
 
-    Partitions that grow share the free space on their disk. Raises StorageError if something does not
-    fit.
+    Partitions that grow share the free space on their disk. A disk on which %pre has created partitions gets
+    no others. Raises StorageError if something does not fit.
     """
     label, disks = storage.label or "msdos", usable(storage, machine)
     on: dict[int, list[Partition]] = {number: [] for number in disks}
     for part in storage.partitions:  # the first one that names no disk of the machine is reported
         if part.disk:
             _known(part.disk, machine, part.line, f"part {part.name}")
-    for part in placement.ordered(storage.partitions):
+    placed = [_existing(part, machine) for part in storage.partitions if part.existing]
+    for number in {one.disk for one in placed} & on.keys():
+        del on[number]
+    for part in placement.ordered([part for part in storage.partitions if not part.existing]):
         on[_disk_for(part, storage, machine, on)].append(part)
-    placed = []
     for number, parts in on.items():
         start = FIRST
         for index, (part, size) in enumerate(zip(parts, sizes(parts, machine.disks[number], label), strict=True), 1):
@@ -90,10 +92,34 @@ def place(storage: Storage, machine: TargetMachine) -> list[Placed]:
     return placed
 
 
+def _existing(part: Partition, machine: TargetMachine) -> Placed:
+    """The place of a partition that %pre has created. Before that its size is not known: it is that of the
+    whole disk.
+    """
+    disk, number = partition_place(part.existing) or (len(machine.disks), 0)
+    if disk >= len(machine.disks):
+        there = ", ".join(disk_name(number) for number in range(len(machine.disks)))
+        raise StorageError(part.line, f"part {part.name}: there is no disk of {part.existing}; the machine has {there}")
+    if machine.existing is None:
+        return Placed(part, disk, number, FIRST, machine.disks[disk] - FIRST)
+    for one in machine.existing:
+        if (one.disk, one.number) == (disk, number):
+            return Placed(part, disk, number, one.start, one.size)
+    raise StorageError(part.line, f"part {part.name}: %pre has not created the partition {part.existing}")
+
+
 def _disk_for(part: Partition, storage: Storage, machine: TargetMachine, on: dict[int, list[Partition]]) -> int:
     label = storage.label or "msdos"
     if part.disk:
         number = _known(part.disk, machine, part.line, f"part {part.name}")
+        if number not in on and any(
+            (partition_place(one.existing) or (None,))[0] == number for one in storage.partitions
+        ):
+            raise StorageError(
+                part.line,
+                f"part {part.name}: %pre has created the partitions of {part.disk}",
+                "create this one in %pre, too, and name it with --onpart",
+            )
         if number not in on:
             raise StorageError(
                 part.line, f"part {part.name}: ignoredisk or clearpart excludes {part.disk}", "add the disk there too"
@@ -106,6 +132,12 @@ def _disk_for(part: Partition, storage: Storage, machine: TargetMachine, on: dic
     fitting = [number for number in candidates if len(on[number]) < MOST_PARTITIONS[label]]
     if (best := placement.best_disk(part, fitting, rooms, on)) is not None:
         return best
+    if not on:
+        raise StorageError(
+            part.line,
+            f"part {part.name}: %pre has created the partitions of all disks",
+            "create this one in %pre, too, and name it with --onpart",
+        )
     if not fitting:
         raise TooManyPartitions(
             part.line,

@@ -9,15 +9,28 @@ from typing import NamedTuple
 
 _LETTERS = re.compile(r"(?:[vsh]|xv)d([a-z])")
 _SERIAL = re.compile(r"disk/by-id/(?:\S+[-_])target(\d*)")
+_PARTITION = re.compile(r"((?:[vsh]|xv)d[a-z])([1-9]\d*)|(disk/by-id/\S+)-part([1-9]\d*)")
 UNLIMITED = 2**31
 """MiB of a disk whose size is not known."""
 
 
+class ExistingPartition(NamedTuple):
+    """The partition ``number`` (from 1) on a disk (from 0), in MiB."""
+
+    disk: int
+    number: int
+    start: int
+    size: int
+
+
 class TargetMachine(NamedTuple):
-    """``disks`` are the sizes of the target disks in MiB, in order; ``firmware`` is the guest's."""
+    """``disks`` are the sizes of the target disks in MiB, in order; ``firmware`` is the guest's.
+    ``existing`` are the partitions that %pre has created; None before that.
+    """
 
     disks: tuple[int, ...]
     firmware: str = "bios"
+    existing: tuple[ExistingPartition, ...] | None = None
 
     @property
     def uefi(self) -> bool:
@@ -43,6 +56,17 @@ def disk_number(name: str) -> int | None:
         number = int(found[1] or 1)
         return number - 1 if number else None
     return None
+
+
+def partition_place(name: str) -> tuple[int, int] | None:
+    """The disk (from 0) and the number (from 1) of the partition that ``name`` refers to, such as ``vdb2``
+    or ``disk/by-id/virtio-target2-part2``; None if it is no such name.
+    """
+    found = _PARTITION.fullmatch(name.removeprefix("/dev/"))
+    if found is None:
+        return None
+    disk = disk_number(found[1] or found[3])
+    return None if disk is None else (disk, int(found[2] or found[4]))
 
 
 def disk_name(number: int) -> str:

@@ -6,7 +6,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from . import firewall, interfaces, ntp, package_files, package_names, sources, storage_reader
+from . import (
+    firewall,
+    inclusion,
+    interfaces,
+    needed_packages,
+    ntp,
+    package_files,
+    package_names,
+    sources,
+    storage_reader,
+)
 from .services import ServiceChanges, named_services
 
 if TYPE_CHECKING:
@@ -53,7 +63,7 @@ class Bootloader(NamedTuple):
 
 
 class Script(NamedTuple):
-    """A %pre or %post section; ``line`` is its first line."""
+    """A %pre or %post section; ``line`` is its first line, in the included file ``file`` if that is not empty."""
 
     body: str
     interpreter: str = "/bin/sh"
@@ -61,6 +71,7 @@ class Script(NamedTuple):
     log: str = ""
     error_on_fail: bool = False
     line: int = 0
+    file: str = ""
 
 
 class Liveimg(NamedTuple):
@@ -103,6 +114,8 @@ class InstallPlan(NamedTuple):
     pre: tuple[Script, ...]
     pre_install: tuple[Script, ...]
     post: tuple[Script, ...]
+    origins: tuple[inclusion.LineOrigin, ...] = ()
+    """Of each line, if files were included."""
 
 
 _SELINUX = {0: "disabled", 1: "enforcing", 2: "permissive"}
@@ -111,12 +124,18 @@ _PRE, _POST, _PRE_INSTALL = 0, 1, 3
 """pykickstart.constants.KS_SCRIPT_*"""
 
 
-def make(handler: Any) -> InstallPlan:
-    """The plan of a kickstart that has passed ``supported.check``."""
+def make(handler: Any, firmware: str = "bios", origins: tuple[inclusion.LineOrigin, ...] = ()) -> InstallPlan:
+    """The plan of a kickstart that has passed ``supported.check``, for a guest with this ``firmware``.
+    ``origins`` are those of its lines, if files were included.
+    """
+
+    def scripts(kind: int) -> tuple[Script, ...]:
+        return tuple(_script(script, origins) for script in handler.scripts if script.type == kind)
+
     languages = [handler.lang.lang, *(handler.lang.addsupport or [])]
     return InstallPlan(
         storage=storage_reader.make(handler),
-        payload=_payload(handler),
+        payload=_payload(handler, firmware),
         bootloader=Bootloader(
             append=(handler.bootloader.appendLine or "").strip(),
             timeout=handler.bootloader.timeout,
@@ -138,20 +157,23 @@ def make(handler: Any) -> InstallPlan:
         times=ntp.make(handler),
         selinux=_SELINUX.get(handler.selinux.selinux, "") if handler.selinux.seen else "",
         root_ssh=bool(handler.rootpw.seen and handler.rootpw.allow_ssh),
-        pre=tuple(_script(script) for script in handler.scripts if script.type == _PRE),
-        pre_install=tuple(_script(script) for script in handler.scripts if script.type == _PRE_INSTALL),
-        post=tuple(_script(script) for script in handler.scripts if script.type == _POST),
+        pre=scripts(_PRE),
+        pre_install=scripts(_PRE_INSTALL),
+        post=scripts(_POST),
+        origins=origins,
     )
 
 
-def _payload(handler: Any) -> Liveimg | Packages:
+def _payload(handler: Any, firmware: str) -> Liveimg | Packages:
     if handler.liveimg.seen:
         return Liveimg(handler.liveimg.url.removeprefix("file://"), (handler.liveimg.checksum or "").lower())
     chosen = package_names.choose(handler.packages)
-    lines = [handler.url.url, *(repo.baseurl for repo in handler.repo.repoList if sources.is_debian(repo.baseurl))]
+    repos = [repo.baseurl for repo in handler.repo.repoList if sources.is_debian(repo.baseurl)]
+    # without a url an included file has it
+    lines = [*([handler.url.url] if handler.url.seen else []), *repos]
     return Packages(
         sources=tuple(sources.parse(line) for line in lines),
-        packages=chosen.packages,
+        packages=(*chosen.packages, *needed_packages.added(handler, firmware)),
         excluded=chosen.excluded,
         core=not handler.packages.nocore,
         weak_dependencies=not handler.packages.excludeWeakdeps,
@@ -184,12 +206,14 @@ def _user(user: Any) -> PlannedUser:
     )
 
 
-def _script(script: Any) -> Script:
+def _script(script: Any, origins: tuple[inclusion.LineOrigin, ...]) -> Script:
+    origin = inclusion.place(origins, script.lineno or 0)
     return Script(
         body=script.script,
         interpreter=script.interp,
         chroot=bool(script.inChroot),
         log=script.logfile or "",
         error_on_fail=bool(script.errorOnFail),
-        line=script.lineno or 0,
+        line=origin.line,
+        file=origin.path,
     )

@@ -10,9 +10,9 @@ import re
 import shlex
 from typing import TYPE_CHECKING, Any
 
-from . import autopart, disks, encryption_rules, firmware, layout, storage_reader, volume_rules, volumes
+from . import autopart, disks, encryption_rules, existing_rules, firmware, layout, storage_reader, volume_rules, volumes
 from .errors import StorageError
-from .machine import UNLIMITED, TargetMachine, disk_number
+from .machine import UNLIMITED, TargetMachine, disk_name, disk_number, partition_place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -30,9 +30,9 @@ _MEMBER = re.compile(r"(pv|raid|btrfs)\.[A-Za-z0-9_-]+")
 _USED_BY = {"pv": "volgroup", "raid": "raid", "btrfs": "btrfs"}
 
 
-def problems(handler: Any, machine: TargetMachine | None) -> Iterator[Problem]:
+def problems(handler: Any, machine: TargetMachine | None, *, complete: bool = True) -> Iterator[Problem]:
     """All problems. Without ``machine`` the disks are assumed to be large enough, and the firmware
-    is not checked.
+    is not checked. If the storage is not ``complete``, each line is checked alone.
     """
     storage = storage_reader.make(handler)
     found = [*_clearpart(handler.clearpart, storage), *_autopart(storage), *_disk_names(handler, storage)]
@@ -41,12 +41,19 @@ def problems(handler: Any, machine: TargetMachine | None) -> Iterator[Problem]:
     for command, items in formatted.items():
         for item in items:
             found += [(item.lineno, f"{command} {message}", hint) for message, hint in _formatted(item)]
-    found += [*_partitions(storage), *volume_rules.arrays(storage, handler), *volume_rules.groups(storage)]
-    found += [*_btrfs(storage), *encryption_rules.problems(handler, storage), *volume_rules.snapshots(handler, storage)]
-    found += [*_members(storage), *_mount_points(storage), *_subvolumes(storage)]
+    found += [*_partitions(storage), *existing_rules.problems(handler, storage)]
+    if complete:
+        found += _together(handler, storage)
     yield from found
-    if not found:
+    if complete and not found:
         yield from _on_the_machine(storage, machine)
+
+
+def _together(handler: Any, storage: Storage) -> list[Problem]:
+    """How the lines fit together."""
+    found = [*volume_rules.arrays(storage, handler), *volume_rules.groups(storage)]
+    found += [*_btrfs(storage), *encryption_rules.problems(handler, storage), *volume_rules.snapshots(handler, storage)]
+    return [*found, *_members(storage), *_mount_points(storage), *_subvolumes(storage)]
 
 
 def _clearpart(clearpart: Any, storage: Storage) -> Iterator[Problem]:
@@ -65,9 +72,7 @@ def _autopart(storage: Storage) -> Iterator[Problem]:
     if storage.btrfs:
         yield storage.btrfs[0].line, "autopart and btrfs exclude each other", "remove one of them"
     if scheme not in {"plain", "lvm", "thinp", "btrfs"}:
-        yield line, f"autopart: --type={scheme} is not supported by kickstrap", "use plain, lvm or btrfs"
-    elif scheme == "thinp" and storage.boots:
-        yield line, f"autopart: --type=thinp puts / on a thin volume: {volume_rules.NO_THIN_ROOT}", "use --type=lvm"
+        yield line, f"autopart: --type={scheme} is not supported by kickstrap", "use plain, lvm, thinp or btrfs"
     if fstype not in {"ext4", "xfs"}:
         yield line, f"autopart: --fstype={fstype} is not supported by kickstrap", "use ext4 or xfs"
 
@@ -130,7 +135,7 @@ def _mkfs_options(where: str, text: str) -> Iterator[tuple[str, str | None]]:
 
 def _partitions(storage: Storage) -> Iterator[Problem]:
     for part in storage.partitions:
-        if part.size < 1 and part.kind != "swap":
+        if part.size < 1 and part.kind != "swap" and not part.existing:
             yield part.line, f"part {part.name}: --size is not a size in MiB", "write at least 1"
         if part.maxsize and part.maxsize < part.size:
             yield part.line, f"part {part.name}: --maxsize is smaller than --size", None
@@ -221,6 +226,7 @@ def _on_the_machine(storage: Storage, machine: TargetMachine | None) -> Iterator
 def _roomy(storage: Storage) -> TargetMachine:
     """A machine with all named disks, of unlimited size."""
     names = [part.disk for part in storage.partitions if part.disk]
+    names += [disk_name(there[0]) for part in storage.partitions if (there := partition_place(part.existing))]
     names += [*storage.only, *storage.ignored, *storage.cleared, *([storage.boot_disk] if storage.boot_disk else [])]
     last = max((disk_number(name) or 0 for name in names), default=0) + bool(storage.ignored)
     return TargetMachine((UNLIMITED,) * (last + 1))

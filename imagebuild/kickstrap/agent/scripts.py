@@ -28,7 +28,7 @@ def run_all(scripts: Sequence[Script], commands: CommandRunner, *, root: Path | 
         result = _run(script, commands, inside)
         if result.status == 0:
             continue
-        where = f"{section} at line {script.line}"
+        where = f"{section} at line {script.line}" + (f" of {script.file}" if script.file else "")
         sentence = failure(where, result)
         if script.error_on_fail:
             raise InstallError(sentence)

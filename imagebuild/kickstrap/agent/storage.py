@@ -49,7 +49,8 @@ class TargetDisks:
     def prepare(self, command_line: str = "") -> None:
         """Find the disks and compute the layout. Raises InstallError."""
         self._disks = devices.find_disks()
-        machine = TargetMachine(tuple(devices.disk_size(disk) for disk in self._disks), named_firmware(command_line))
+        sizes = tuple(devices.disk_size(disk) for disk in self._disks)
+        machine = TargetMachine(sizes, named_firmware(command_line), devices.find_partitions(self._disks))
         self._wanted = autopart.complete(self._wanted, machine)
         self._placed = layout.place(self._wanted, machine)
         volumes.check_fits(self._wanted, self._placed)
@@ -75,10 +76,15 @@ class TargetDisks:
         self._encrypted |= luks.make(self._commands, chosen, self._devices, self._identity)
 
     def _partition(self) -> None:
-        """Write a new label to each disk that gets partitions."""
+        """Write a new label to each disk that gets partitions, and empty those that %pre has created."""
+        made = [one for one in self._placed if one.partition.existing]
+        for one in made:
+            self._devices[one.partition.name] = devices.partition_device(self._disks[one.disk], one.number)
+        if made:
+            self._commands.run(["wipefs", "--all", "--quiet", *self._devices.values()])
         boot = "/boot" if "/boot" in self._wanted.mountpoints else "/"
         for number, disk in enumerate(self._disks):
-            mine = [one for one in self._placed if one.disk == number]
+            mine = [one for one in self._placed if one.disk == number and not one.partition.existing]
             if not mine:
                 continue
             named = (f"disk {number + 1}", *(f"disk {number + 1} partition {one.number}" for one in mine))

@@ -22,11 +22,11 @@ _NOTED_COSTS = {"--pbkdf --pbkdf-iterations --pbkdf-memory --pbkdf-time": _COSTS
 _FORMATTED = "--fstype --label --fsoptions --mkfsoptions --fsprofile"
 
 _PARTITION = done(
-    f"--size --grow --maxsize --type --asprimary --ondisk --ondrive --onbiosdisk --recommended --hibernation"
-    f" {_FORMATTED} {_ENCRYPTION}",
+    f"--size --grow --maxsize --type --asprimary --ondisk --ondrive --onbiosdisk --onpart --usepart --recommended"
+    f" --hibernation {_FORMATTED} {_ENCRYPTION}",
     noted={**_NOTED_COSTS, "--active": "the partition with /boot is the active one"},
     refused={
-        "--onpart --usepart --noformat --resize": _NEW,
+        "--noformat --resize": "the disks are new: what %pre creates has the right size, and --onpart formats it",
         "--start --end": "kickstrap places the partitions: remove it",
         "--hw-passphrase": _OPAL,
         "--bytes-per-inode": "write --mkfsoptions='-i BYTES'",

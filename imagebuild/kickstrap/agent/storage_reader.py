@@ -123,11 +123,14 @@ class _StorageBuilder:
     def partition(self, part: Any) -> None:
         name, kind = self._name(part.mountpoint), kind_of(part)
         suggested = _is_suggested(part)
-        size = 0 if suggested else part.size or (1 if kind == "biosboot" else DEFAULT_PARTITION)
-        disk = part.disk or _bios_disk(part)
-        grow = bool(part.grow) and not suggested
-        maximum, primary = part.maxSizeMB or 0, bool(part.primOnly)
-        self.partitions.append(Partition(name, size, grow, maximum, disk, kind, part.lineno, primary))
+        if part.onPart:
+            self.partitions.append(Partition(name, kind=kind, line=part.lineno, existing=part.onPart))
+        else:
+            size = 0 if suggested else part.size or (1 if kind == "biosboot" else DEFAULT_PARTITION)
+            disk = part.disk or _bios_disk(part)
+            grow = bool(part.grow) and not suggested
+            maximum, primary = part.maxSizeMB or 0, bool(part.primOnly)
+            self.partitions.append(Partition(name, size, grow, maximum, disk, kind, part.lineno, primary))
         self._format(part, name)
 
     def array(self, raid: Any) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from pykickstart.parser import KickstartParser
 from pykickstart.sections import Section
 
-from . import package_names, storage_commands, syntaxes, system_commands, values
+from . import inclusion, package_names, storage_commands, syntaxes, system_commands, values
 from .treatment import DONE, NOTED, CommandOutcome, Treatment
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ COMMANDS: Mapping[str, Treatment] = {**storage_commands.COMMANDS, **system_comma
 SECTIONS: Mapping[str, Treatment] = system_commands.SECTIONS
 PARSED = frozenset(name for name, treatment in COMMANDS.items() if treatment.itself.kind == DONE)
 """The commands whose results the installation reads."""
+_APPENDED = "%ksappend"
 
 
 class Unsupported(NamedTuple):
@@ -47,12 +48,14 @@ def check(
     """Everything in the kickstart ``text`` that is refused or only noted, in the order of its lines.
 
     ``handler`` is pykickstart's, after parsing ``text`` without errors. With ``machine`` it is also
-    checked that everything fits its disks and firmware. ``scanned`` are the line numbers and words
+    checked that everything fits its disks and firmware. If ``text`` includes files, which exist only after
+    %pre, it is not checked whether its parts fit together. ``scanned`` are the line numbers and words
     of all commands and section headers, if the caller knows them: the text is not read again.
     """
     syntaxes.complete(handler)
     findings = [*by_tables(handler, text, scanned)]
-    findings += [Unsupported(*problem) for problem in values.problems(handler, machine)]
+    complete = not any(inclusion.lines(text))
+    findings += [Unsupported(*problem) for problem in values.problems(handler, machine, complete=complete)]
     findings += [Unsupported(*problem) for problem in package_names.problems(handler.packages, text)]
     return sorted(set(findings), key=lambda finding: (finding.line, finding.message))
 
@@ -71,13 +74,11 @@ def by_tables(
         parser = getattr(handler.commands.get(words[0]), "op", None)
         # argparse has no public list of options
         yield from _treated(line, words, getattr(parser, "_option_string_actions", None))
-    yield from _inclusions(text)
-
-
-def _inclusions(text: str) -> Iterator[Unsupported]:
-    for number, line in enumerate(text.splitlines() if "%include" in text or "%ksappend" in text else (), 1):
-        if line.split()[:1] in (["%include"], ["%ksappend"]):
-            yield from _treated(number, line.split())
+    for number, found in enumerate(text.splitlines() if _APPENDED in text else (), 1):
+        if found.split()[:1] == [_APPENDED]:
+            yield from _treated(number, found.split())
+    for problem in inclusion.problems(text, unpacked=bool(handler.liveimg.seen)):
+        yield Unsupported(*problem)
 
 
 def _treated(line: int, words: Sequence[str], known: Mapping[str, object] | None = None) -> Iterator[Unsupported]:

@@ -125,15 +125,14 @@ COMMANDS = {
 }
 
 _SCRIPT = "--interpreter --erroronfail --log --logfile"
-_INCLUSION = refused("put the text into the kickstart template itself")
 _LOGS = "after a failure the logs are in the store"
 
 SECTIONS = {
     "%addon": noted("add-ons are programs of Anaconda: what they would configure is not configured"),
     "%anaconda": noted(_ANACONDA),
     "%certificate": refused("write the certificate in a %post script"),
-    "%include": _INCLUSION,
-    "%ksappend": _INCLUSION,
+    "%include": done(),
+    "%ksappend": refused("put the text into the kickstart template itself"),
     "%onerror": noted(_LOGS),
     "%packages": done(
         "--nocore --exclude-weakdeps --excludeWeakdeps --ignoremissing --excludedocs --inst-langs --instLangs",

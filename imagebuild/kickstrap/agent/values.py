@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Literal
 
-from . import efi, firewall, grub_password, luks, network_values, ntp, package_names, rules, sources
+from . import firewall, grub_password, needed_packages, network_values, ntp, package_names, rules, sources
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,15 +20,17 @@ _SELINUX_DISABLED = 0
 _ACCOUNT = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 
 
-def problems(handler: Any, machine: TargetMachine | None) -> Iterator[Problem]:
-    """Every value that kickstrap does not support, and everything required that is missing."""
-    yield from rules.problems(handler, machine)
+def problems(handler: Any, machine: TargetMachine | None, *, complete: bool = True) -> Iterator[Problem]:
+    """Every value that kickstrap does not support, and everything required that is missing. If the
+    kickstart is not ``complete``, included files may have the rest.
+    """
+    yield from rules.problems(handler, machine, complete=complete)
     yield from _bootloader(handler.bootloader)
     yield from network_values.problems(handler.network.network)
     yield from firewall.problems(handler.firewall)
     yield from ntp.problems(handler)
-    yield from _payload(handler)
-    yield from _needed_packages(handler, machine)
+    yield from _payload(handler, complete=complete)
+    yield from needed_packages.problems(handler, machine.firmware if machine is not None else "bios")
     yield from _without_packages(handler)
     yield from _accounts(handler)
     yield from _locale(handler)
@@ -48,7 +50,7 @@ def _bootloader(bootloader: Any) -> Iterator[Problem]:
         yield bootloader.lineno, "bootloader: --password is not a hash that GRUB 2 reads", hint
 
 
-def _payload(handler: Any) -> Iterator[Problem]:
+def _payload(handler: Any, *, complete: bool) -> Iterator[Problem]:
     liveimg, url, repos = handler.liveimg, handler.url, handler.repo.repoList
     found = [(url.lineno, "url", url.url)] * bool(url.seen) + [(repo.lineno, "repo", repo.baseurl) for repo in repos]
     if liveimg.seen:
@@ -58,7 +60,7 @@ def _payload(handler: Any) -> Iterator[Problem]:
             yield liveimg.lineno, "liveimg: --checksum is not a SHA-256 digest", "it has 64 hexadecimal digits"
         if line := next((line for line, _, text in found if sources.is_debian(text)), 0):
             yield line, "liveimg and url or repo exclude each other", None
-    elif not url.seen:
+    elif not url.seen and complete:
         yield 1, "there is nothing to install", "add liveimg, or url with %packages"
     for line, name, text in found:
         if (liveimg.seen or name == "repo") and not sources.is_debian(text):
@@ -68,16 +70,6 @@ def _payload(handler: Any) -> Iterator[Problem]:
             sources.parse(text or "")
         except ValueError as error:
             yield line, f"{name}: {error}", 'write it as "http://mirror.example/debian trixie main"'
-
-
-def _needed_packages(handler: Any, machine: TargetMachine | None) -> Iterator[Problem]:
-    """Packages that storage and firmware need in the guest, if the kickstart lists its packages."""
-    if not handler.packages.seen:
-        return
-    named = set(package_names.choose(handler.packages).packages)
-    for line, command, packages in [*_storage_packages(handler), *_efi_packages(handler, machine)]:
-        if not named & set(packages):
-            yield line, f"{command} needs the package {packages[0]} in the guest", f"add {packages[0]} to %packages"
 
 
 def _without_packages(handler: Any) -> Iterator[Problem]:
@@ -93,38 +85,6 @@ def _without_packages(handler: Any) -> Iterator[Problem]:
     wanted = firewall.make(handler.firewall).enabled and packages.nocore
     if wanted and not named & {*firewall.NAMES, "iptables-persistent"}:
         yield handler.firewall.lineno, "firewall needs the package nftables in the guest", "add nftables to %packages"
-
-
-def _storage_packages(handler: Any) -> Iterator[tuple[int, str, tuple[str, ...]]]:
-    groups, arrays, btrfs = handler.volgroup.vgList, handler.raid.raidList, handler.btrfs.btrfsList
-    volumes, auto = handler.logvol.lvList, handler.autopart
-    formatted = [*handler.partition.partitions, *arrays, *volumes]
-    on_btrfs = [*btrfs, *(item for item in formatted if item.fstype == "btrfs")]
-    needed = {
-        "volgroup": (groups, "lvm2"),
-        "logvol --thinpool": ([volume for volume in volumes if volume.thin_pool], "thin-provisioning-tools"),
-        "raid": (arrays, "mdadm"),
-        "btrfs": (on_btrfs, "btrfs-progs"),
-        "--encrypted": ([item for item in (auto, *formatted) if item.encrypted], luks.PACKAGE),
-    }
-    for command, (lines, package) in needed.items():
-        if lines:
-            yield lines[0].lineno, command, (package,)
-    kinds = {None: ("lvm2",), 1: ("btrfs-progs",), 2: ("lvm2",), 3: ("lvm2", "thin-provisioning-tools")}
-    for package in kinds.get(auto.type, ()) if auto.seen else ():
-        yield auto.lineno, "autopart", (package,)
-
-
-def _efi_packages(handler: Any, machine: TargetMachine | None) -> Iterator[tuple[int, str, tuple[str, ...]]]:
-    formatted = [*handler.partition.partitions, *handler.raid.raidList]
-    lines = [item.lineno for item in formatted if item.fstype == "efi"]
-    if machine is not None and machine.uefi:
-        lines += [command.lineno for command in (handler.reqpart, handler.autopart) if command.seen]
-    if lines and not (handler.bootloader.seen and handler.bootloader.location == "none"):
-        yield lines[0], "UEFI", efi.PACKAGES
-        if machine is not None and machine.secure:
-            for package in efi.SECURE_PACKAGES:
-                yield lines[0], "secure boot", (package,)
 
 
 def _accounts(handler: Any) -> Iterator[Problem]:

@@ -97,14 +97,6 @@ def _thin(volume: LogicalVolume, storage: Storage) -> Iterator[Problem]:
         boot = "/boot" if "/boot" in storage.mountpoints else "/"
         if any(fs.on == volume.name and fs.mountpoint == boot for fs in storage.file_systems):
             yield volume.line, f"logvol {boot}: GRUB cannot read a thin volume", "add: part /boot --size=1024"
-    if volume.pool:
-        for fs in storage.file_systems:
-            if fs.on == volume.name and fs.mountpoint in {"/", "/usr"}:
-                yield volume.line, f"logvol {fs.mountpoint}: {NO_THIN_ROOT}", "write it without --thin and --poolname"
-
-
-NO_THIN_ROOT = "the initramfs of a Debian guest does not activate its thin pool, so that the guest does not start"
-"""Seen in Debian 13 with Linux 6.12: the check of the pool fails there with status 64."""
 
 
 def snapshots(handler: Any, storage: Storage) -> Iterator[Problem]:
