@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
+from farm_places import shared
 from farm_site import FarmSite, until
 
 pytestmark = pytest.mark.seconds
@@ -70,24 +71,23 @@ def test_nobody_can_do_it(farm: FarmSite) -> None:
     assert end["message"].startswith("no worker has room for it: it needs ")
 
 
-def test_machines_with_stores_of_their_own_share_a_remote_one(farm: FarmSite) -> None:
-    farm.settings |= {
-        "IMAGEBUILD_REMOTE_STORE": str(farm.folder / "remote"),
-        "IMAGEBUILD_LEDGER": str(farm.folder / "ledger.sqlite"),
-    }
-    (farm.folder / "remote").mkdir()
-    for name in ("w1", "w2"):
-        farm.worker(name, "--jobs", "1", "--store", str(farm.folder / name))
-    farm.is_ready("w1", "w2")
-    names = ["web", "mail", "files"]
-    for name in names:
-        farm.recipe(name)
-    ends = farm.built(*names)
-    assert all(end["event"] == "artifact" for end in ends), ends
-    made = farm.fakes("made")
-    assert len(made) == len(set(made)), "what one worker made came to the other"
-    for name in names:
-        (version,) = farm.versions(name)
-        assert (farm.folder / "artifacts" / name / version / f"{name}.qcow2").read_text().startswith("image of ")
-    for store in ("w1", "w2", "store"):
-        assert not list((farm.folder / store / "artifact").glob("*")), "artifacts stay in the remote store only"
+@pytest.mark.parametrize(("kind", "ledger"), [("folder", "sqlite"), ("sftp", "sqlite"), ("moto", "postgresql")])
+def test_machines_with_stores_of_their_own_share_a_remote_one(farm: FarmSite, kind: str, ledger: str) -> None:
+    with shared(farm, kind, ledger) as place:
+        for name in ("w1", "w2"):
+            farm.worker(name, "--jobs", "1", "--store", farm.own_store(name))
+        farm.is_ready("w1", "w2")
+        names = ["web", "mail", "files"]
+        for name in names:
+            farm.recipe(name)
+        ends = farm.built(*names)
+        assert all(end["event"] == "artifact" for end in ends), ends
+        made = farm.fakes("made")
+        assert len(made) == len(set(made)), "what one worker made came to the other"
+        for name in names:
+            (version,) = farm.versions(name)
+            assert (farm.folder / "artifacts" / name / version / f"{name}.qcow2").read_text().startswith("image of ")
+        for store in ("w1", "w2", "store"):
+            assert not list((farm.folder / store / "artifact").glob("*")), "artifacts stay in the remote store only"
+        assert len(place.artifacts()) == 3
+        farm.close()
