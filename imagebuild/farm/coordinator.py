@@ -17,7 +17,7 @@ from imagebuild.build.step_cache import Settings
 from imagebuild.errors import HostError, ImageBuildError
 from imagebuild.events import ArtifactReady, ErrorReported
 from imagebuild.farm import delivery, placement
-from imagebuild.farm.cluster import EventLine, FarmCluster, TaskEnded
+from imagebuild.farm.cluster import FarmCluster, TaskEnded
 from imagebuild.farm.crew import Crew, stuck
 from imagebuild.farm.evidence import error_of
 from imagebuild.farm.order import FarmImage
@@ -205,17 +205,21 @@ class FarmBuilds:
             self._end(build, self._open[build], error)
 
     def _wait(self) -> None:
-        """Take what arrives from workers."""
-        for message in self.cluster.messages(_INTERVAL):
-            task = self._tasks.get(message.build)
-            if task is None:
-                continue
-            if isinstance(message, EventLine):
-                if message.fence >= task.fence:
+        """Take what arrives from workers, until one has ended, or it is time to look at all again: a line
+        of progress is no reason to ask the ledger and the scheduler.
+        """
+        until, ended = time.monotonic() + _INTERVAL, False
+        while not ended and (left := until - time.monotonic()) > 0:
+            for message in self.cluster.messages(left):
+                task = self._tasks.get(message.build)
+                if task is None:
+                    continue
+                if isinstance(message, TaskEnded):
+                    self._task_ended(message, task)
+                    ended = True
+                elif message.fence >= task.fence:
                     task.fence = message.fence
                     task.relay.read(message.line)
-            else:
-                self._task_ended(message, task)
 
     def _task_ended(self, message: TaskEnded, task: _Task) -> None:
         """A task has ended; the ledger says what came of it."""
