@@ -88,8 +88,8 @@ class FarmSite:
     def control(self) -> Path:
         return self.folder / "control"
 
-    def recipe(self, name: str, *, motd: str = "", size: str = "2GiB") -> None:
-        text = RECIPE.format(name=name, size=size, motd=motd or name)
+    def recipe(self, name: str, *, motd: str = "", size: str = "2GiB", more: str = "") -> None:
+        text = RECIPE.format(name=name, size=size, motd=motd or name) + more
         (self.folder / "recipes" / f"{name}.yaml").write_text(text)
 
     def own_store(self, name: str) -> str:
@@ -143,7 +143,7 @@ class FarmSite:
 
     def is_ready(self, *names: str) -> None:
         """Wait until the scheduler knows these workers."""
-        until(lambda: all(f"worker {name} of" in self.log(name) for name in names))
+        until(lambda: all(f"worker {name} of" in self.log(name) for name in names), 300)
 
     def build(
         self, *words: str, name: str = "client", tls: Sequence[str] | None = None, within: Sequence[str] = ()

@@ -53,8 +53,10 @@ def test_three_installations_on_two_workers(real: FarmSite) -> None:
         assert client.wait(3000) == 0, real.log("client")
         ends = {end["recipe"]: end for end in real.ends()}
         assert {name: end["event"] for name, end in ends.items()} == dict.fromkeys(IMAGES, "artifact")
-        assert len(place.artifacts()) == len(IMAGES)
         done = [one for one in real.events() if one["event"] == "step" and one["state"] == "done"]
+        for name in IMAGES:
+            steps = [(one["step"], one["source"], one["seconds"]) for one in done if one["recipe"] == name]
+            sys.stdout.write(f"{name}: {steps}\n")
         made = [(one["recipe"], one["step"]) for one in done if one["source"] == "made"]
         for step, times in {"runtime": 1, "tree": 1, "payload": 2, "install": 3, "customise": 3}.items():
             assert len([one for one in made if one[1] == step]) == times, (step, done)
@@ -64,14 +66,13 @@ def test_three_installations_on_two_workers(real: FarmSite) -> None:
         tries = {one["image"]: [each["outcome"] for each in one["tries"]] for one in order["builds"]}
         assert tries == {name: ["built"] for name in IMAGES}
         assert {one["worker"].split()[0] for one in order["builds"]} == {"w1", "w2"}, "both have worked"
+        sys.stdout.write(json.dumps([(one["image"], one["tries"]) for one in order["builds"]]) + "\n")
+        assert len(place.artifacts()) == 2 * len(IMAGES), "each for later builds, and as it was delivered"
         for name, end in ends.items():
             image = real.folder / end["image"]
             about = subprocess.run(["qemu-img", "info", "--output=json", image], check=True, capture_output=True)
             assert json.loads(about.stdout)["virtual-size"] == int(IMAGES[name][0][0]) << 30
             check = subprocess.run(["qemu-img", "check", image], check=False, capture_output=True, text=True)
             assert check.returncode == 0, check.stdout
-            steps = [(one["step"], one["source"], one["seconds"]) for one in done if one["recipe"] == name]
-            sys.stdout.write(f"{name}: {steps}\n")
-        sys.stdout.write(json.dumps([(one["image"], one["worker"], one["tries"]) for one in order["builds"]]) + "\n")
         real.is_clean(*(real.folder / name for name in ("w1", "w2", "store")))
         real.close()

@@ -1,7 +1,8 @@
 """A build without machines: it plans like a real one, and makes small files instead of disks.
 
 The folder IMAGEBUILD_FAKES has its log, and files that control it: an image with ``slow`` in its name
-waits for ``go``, one with ``bad`` fails, one with ``full`` says that this host has no space.
+waits for ``go``, one with ``bad`` fails, one with ``full`` says that this host has no space. ``seconds.json``
+may say how long steps take, by image and step.
 """
 
 from __future__ import annotations
@@ -71,6 +72,8 @@ def build(name: str, settings: Settings, work: Path) -> None:
     outlook = engine.planned(recipe, settings)
     note(f"begins {name} {os.getpid()}")
     shared = opened(settings.store, settings.remote)
+    known = CONTROL / "seconds.json"
+    lengths = json.loads(known.read_text()).get(name, {}) if known.exists() else {}
     for step in outlook.plan.steps[:-1]:
         if step.name not in outlook.to_run or is_there(shared, step.kind, step.fingerprint, settings.store):
             continue
@@ -78,7 +81,8 @@ def build(name: str, settings: Settings, work: Path) -> None:
         if "slow" in name and step.name == "install":
             while not (CONTROL / "go").exists():
                 time.sleep(0.05)
-        time.sleep(SECONDS)
+        seconds = lengths.get(step.name, SECONDS)
+        time.sleep(seconds)
         with settings.store.make(step.kind, step.fingerprint, within=work, label=name, inputs=step.inputs) as folder:
             (folder / "result").write_text(step.fingerprint)
             if step.kind == "payload":
@@ -86,7 +90,7 @@ def build(name: str, settings: Settings, work: Path) -> None:
         with suppress(HostError):  # as a real build, which does not fail because of the remote store
             shared.push(step.kind, step.fingerprint, settings.store)
         note(f"made {step.kind} {step.fingerprint}")
-        say(StepDone(recipe=name, step=step.name, summary="made", seconds=SECONDS))
+        say(StepDone(recipe=name, step=step.name, summary="made", seconds=seconds))
     if "bad" in name:
         say(ErrorReported(recipe=name, message="no luck", exit_code=1, console=("last words",)))
         sys.exit(1)
@@ -120,7 +124,11 @@ def main() -> None:
     signal.signal(signal.SIGTERM, interrupted)
     store = Store(Path(value("--store")))
     with store.runs.workdir(new_run(value("--image")), shared=False) as work:
-        build(value("--image"), Settings(store, Path(value("--output")), remote=remote()), work)
+        try:
+            build(value("--image"), Settings(store, Path(value("--output")), remote=remote()), work)
+        except OSError as error:
+            say(ErrorReported(recipe=value("--image"), message=str(error), exit_code=3))
+            sys.exit(3)
 
 
 main()
