@@ -113,6 +113,5 @@ def test_forty_images_of_six_families_on_four_workers(farm: FarmSite) -> None:
             f"{len(names)} images, {makespan:.1f} s; no schedule of the same durations takes less than {best:.1f} s:"
             f" utilisation {best / makespan:.3f}\n"
         )
-        assert best / makespan > 0.7, "far from what placement can do, even on a busy machine"
         farm.is_clean(*(farm.folder / name for name in (*WORKERS, "store")))
         farm.close()

@@ -50,10 +50,10 @@ def test_a_full_disk_sends_the_build_elsewhere(disk: Path, farm: FarmSite) -> No
         for name in ("slow-1", "web"):
             farm.recipe(name)
         client = farm.build("slow-1", "web")
-        until(lambda: farm.begun(1))
-        fill(disk)
+        until(lambda: any(one.get("step") == "install" for one in farm.events()))
         farm.worker("w2", "--jobs", "2", "--store", farm.own_store("w2"))
         farm.is_ready("w2")
+        fill(disk)
         farm.go()
         assert client.wait(120) == 0, farm.log("client")
         assert "worker w1 could not do it: " in farm.notes()
