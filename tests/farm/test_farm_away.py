@@ -29,7 +29,14 @@ def is_right(farm: FarmSite, place: SharedPlace) -> None:
     farm.is_clean(farm.folder / "w1", farm.folder / "w2", farm.store)
 
 
-@pytest.mark.parametrize(("kind", "ledger"), [("folder", "sqlite"), ("sftp", "sqlite"), ("rclone", "postgresql")])
+@pytest.mark.parametrize(
+    ("kind", "ledger"),
+    [
+        ("folder", "sqlite"),
+        pytest.param("sftp", "sqlite", marks=pytest.mark.slow),
+        pytest.param("rclone", "postgresql", marks=pytest.mark.slow),
+    ],
+)
 def test_a_store_that_is_away_too_long(farm: FarmSite, kind: str, ledger: str) -> None:
     farm.settings["IMAGEBUILD_FAKES_PATIENCE"] = "0"
     with shared(farm, kind, ledger) as place:
