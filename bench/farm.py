@@ -109,7 +109,7 @@ def simulate(wanted: Sequence[SimulatedImage], crew: Sequence[PlaceState]) -> Si
         there |= {family} if family else set()
         if number >= 0:
             del running[number]
-    return Simulated(now, _bound(wanted, crew), decided, rounds, made, excess)
+    return Simulated(now, bound(wanted, crew), decided, rounds, made, excess)
 
 
 def _work(image: SimulatedImage, there: set[str]) -> PlacedWork:
@@ -118,7 +118,7 @@ def _work(image: SimulatedImage, there: set[str]) -> PlacedWork:
     return PlacedWork(image.number, image.room, seconds=image.rest + (image.making if new else 0), makes=makes)
 
 
-def _bound(wanted: Sequence[SimulatedImage], crew: Sequence[PlaceState]) -> float:
+def bound(wanted: Sequence[SimulatedImage], crew: Sequence[PlaceState]) -> float:
     """Nothing but its making can happen to a family before its shared result is there: so from each such
     time on, all the work of the families that are not earlier is left.
     """

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -27,11 +28,14 @@ def free_port() -> int:
 
 
 class Peer:
-    """A server program; ``kill`` ends it like a power cut, ``start`` starts it again on its port."""
+    """A server program; ``kill`` ends it like a power cut, ``start`` starts it again on its port. It
+    serves at ``host``, which may be in a network namespace: ``within`` are the words that enter it.
+    """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, host: str = "127.0.0.1", within: Sequence[str] = ()) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.port = folder, free_port()
+        self.host, self.within = host, within
         self.process: subprocess.Popen[bytes] | None = None
 
     def argv(self) -> list[str]:
@@ -40,15 +44,24 @@ class Peer:
     def start(self) -> None:
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
-                self.argv(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.folder, start_new_session=True
-            )
+                [*self.within, *self.argv()],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.folder, start_new_session=True,
+            )  # fmt: skip
         end = time.monotonic() + _PATIENCE
         while time.monotonic() < end:
-            with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
+            if self._serves():
                 return
             assert self.process.poll() is None, (self.folder / "log").read_text()
             time.sleep(0.02)
         raise TimeoutError(self.argv())
+
+    def _serves(self) -> bool:
+        if self.within:
+            connect = f"exec 3<>/dev/tcp/{self.host}/{self.port}"
+            return subprocess.run([*self.within, "bash", "-c", connect], stderr=subprocess.DEVNULL).returncode == 0
+        with suppress(OSError), socket.create_connection((self.host, self.port), 1):
+            return True
+        return False
 
     def signal(self, number: int) -> None:
         """Send a signal to the server and everything it started."""
@@ -81,8 +94,10 @@ def descendants(pid: int) -> list[int]:
 class Sshd(Peer):
     """OpenSSH's server, with a host key and a user key of its own."""
 
-    def __init__(self, folder: Path, subsystem: str = "internal-sftp") -> None:
-        super().__init__(folder)
+    def __init__(
+        self, folder: Path, subsystem: str = "internal-sftp", host: str = "127.0.0.1", within: Sequence[str] = ()
+    ) -> None:
+        super().__init__(folder, host, within)
         Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
         for name in ("host", "user", "other"):
             subprocess.run(
@@ -93,7 +108,7 @@ class Sshd(Peer):
         shutil.copy(folder / "user.pub", folder / "authorized_keys")
         self.known_hosts("host")
         (folder / "sshd_config").write_text(
-            f"Port {self.port}\nListenAddress 127.0.0.1\nHostKey {folder}/host\nPidFile none\nUsePAM no\n"
+            f"Port {self.port}\nListenAddress {self.host}\nHostKey {folder}/host\nPidFile none\nUsePAM no\n"
             f"AuthorizedKeysFile {folder}/authorized_keys\nStrictModes no\nPasswordAuthentication no\n"
             f"KbdInteractiveAuthentication no\nPermitRootLogin prohibit-password\nMaxStartups 100\n"
             f"Subsystem sftp {subsystem}\n"
@@ -101,14 +116,14 @@ class Sshd(Peer):
 
     def known_hosts(self, key: str) -> None:
         kind, public, *_ = (self.folder / f"{key}.pub").read_text().split()
-        (self.folder / "known_hosts").write_text(f"[127.0.0.1]:{self.port} {kind} {public}\n")
+        (self.folder / "known_hosts").write_text(f"[{self.host}]:{self.port} {kind} {public}\n")
 
     def argv(self) -> list[str]:
         return ["/usr/sbin/sshd", "-D", "-e", "-f", str(self.folder / "sshd_config")]
 
     def entry(self, path: Path) -> dict[str, object]:
         return {
-            "url": f"sftp://root@127.0.0.1:{self.port}{path}",
+            "url": f"sftp://root@{self.host}:{self.port}{path}",
             "identity_file": str(self.folder / "user"),
             "known_hosts_file": str(self.folder / "known_hosts"),
         }

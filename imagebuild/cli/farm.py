@@ -127,6 +127,7 @@ def build(
         choice.project.folder,
         tries or section.tries,
         float(patience),
+        section.labels,
     )
     reports = reporter(as_json=as_json, quiet=False)
     done, planned = _planned(wanted, settings, given, reports)

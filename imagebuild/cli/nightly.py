@@ -123,4 +123,5 @@ def _building(project: Project, store: Store) -> Building:
 
     place = place_of(project, None, GivenKeys())
     ledger = ledger_of(project, None, store.root)
-    return on_farm(FarmSession(place, ledger, project.folder, project.farm.tries, _PATIENCE))
+    section = project.farm
+    return on_farm(FarmSession(place, ledger, project.folder, section.tries, _PATIENCE, section.labels))

@@ -17,7 +17,7 @@ from imagebuild.build.step_cache import Settings
 from imagebuild.errors import HostError, ImageBuildError
 from imagebuild.events import ArtifactReady, ErrorReported
 from imagebuild.farm import delivery, placement
-from imagebuild.farm.cluster import EventLine, FarmCluster, TaskEnded
+from imagebuild.farm.cluster import FarmCluster, TaskEnded
 from imagebuild.farm.crew import Crew, stuck
 from imagebuild.farm.evidence import error_of
 from imagebuild.farm.order import FarmImage
@@ -63,6 +63,7 @@ class FarmBuilds:
     _tasks: dict[int, _Task] = field(default_factory=dict)
     _unable: dict[int, dict[str, str]] = field(default_factory=dict)
     _outcomes: dict[str, Outcome] = field(default_factory=dict)
+    _late: dict[int, float] = field(default_factory=dict)
     _noted: set[int] = field(default_factory=set)
     _began: float = field(default_factory=time.monotonic)
     _stuck_since: float | None = None
@@ -104,6 +105,8 @@ class FarmBuilds:
         try:
             artifact = delivery.deliver(row, self.shared, self.settings.store, self.settings.output)
         except (ImageBuildError, OSError) as error:
+            if isinstance(error, HostError) and self._waits(image, row, error):
+                return None
             hint = error.hint if isinstance(error, ImageBuildError) else None
             code = error.exit_code if isinstance(error, ImageBuildError) else HostError.exit_code
             return self._end(row.id, image, ErrorReported(message=str(error), hint=hint, exit_code=code))
@@ -115,6 +118,14 @@ class FarmBuilds:
             unchanged=False, recipe=image.name, version=artifact.version, image=str(artifact.image), manifest=manifest
         )
         return self._end(row.id, image, ready)
+
+    def _waits(self, image: FarmImage, row: LedgerBuild, error: HostError) -> bool:
+        """Whether to try again to fetch an artifact: the shared store may be away for a moment."""
+        now = time.monotonic()
+        if row.id not in self._late:
+            self._late[row.id] = now
+            self.reporter.note(image.name, f"its artifact cannot be fetched yet: {error.message}")
+        return now - self._late[row.id] < self.patience
 
     def _end(self, build: int, image: FarmImage, end: ArtifactReady | ErrorReported) -> None:
         self._forget(build, "ended")
@@ -142,7 +153,7 @@ class FarmBuilds:
     def _start(self, rows: Mapping[int, LedgerBuild]) -> None:
         """Hand out what may start now."""
         now = time.monotonic()
-        others = [build for build in self._open if build not in self._tasks]
+        others = [build for build in self._open if build not in self._tasks and rows[build].state != "done"]
         held = [build for build in others if rows[build].is_held]
         waiting = [self._work(build) for build in others if not rows[build].is_held]
         busy = [(task.worker, self._work(build), task.until) for build, task in self._tasks.items()]
@@ -194,17 +205,21 @@ class FarmBuilds:
             self._end(build, self._open[build], error)
 
     def _wait(self) -> None:
-        """Take what arrives from workers."""
-        for message in self.cluster.messages(_INTERVAL):
-            task = self._tasks.get(message.build)
-            if task is None:
-                continue
-            if isinstance(message, EventLine):
-                if message.fence >= task.fence:
+        """Take what arrives from workers, until one has ended, or it is time to look at all again: a line
+        of progress is no reason to ask the ledger and the scheduler.
+        """
+        until, ended = time.monotonic() + _INTERVAL, False
+        while not ended and (left := until - time.monotonic()) > 0:
+            for message in self.cluster.messages(left):
+                task = self._tasks.get(message.build)
+                if task is None:
+                    continue
+                if isinstance(message, TaskEnded):
+                    self._task_ended(message, task)
+                    ended = True
+                elif message.fence >= task.fence:
                     task.fence = message.fence
                     task.relay.read(message.line)
-            else:
-                self._task_ended(message, task)
 
     def _task_ended(self, message: TaskEnded, task: _Task) -> None:
         """A task has ended; the ledger says what came of it."""

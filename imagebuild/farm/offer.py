@@ -57,6 +57,8 @@ def refused(offer: WorkerOffer, software: Software, ledger: str, store: str) -> 
         return reason
     if offer.ledger != ledger:
         return "it uses another ledger: both need the same address, see farm.ledger in imagebuild.yaml"
+    if offer.store != store and offer.store.partition("/")[0] == store.partition("/")[0]:
+        return "it has another key of the shared store, or none: see store.key in imagebuild.yaml"
     if offer.store != store:
         return "it uses another shared store: both need the same one, see store.remote in imagebuild.yaml"
     return ""

@@ -86,18 +86,25 @@ class PlannedBuild:
     given: Mapping[str, str]
 
 
-def images_of(planned: Sequence[PlannedBuild], shared: FarmStore, root: Path) -> list[FarmImage]:
-    """The images of an order; ``root`` is the project's folder."""
+def images_of(
+    planned: Sequence[PlannedBuild], shared: FarmStore, root: Path, labels: Mapping[str, Sequence[str]]
+) -> list[FarmImage]:
+    """The images of an order; ``root`` is the project's folder, ``labels`` are those that a worker must have
+    for an image.
+    """
     results = [_results(one.outlook) for one in planned]
     counted = Counter(result for each in results for result in set(each))
     steps = SharedSteps(shared, frozenset(result for result, count in counted.items() if count > 1))
-    return [_image(one, each, steps, root) for one, each in zip(planned, results, strict=True)]
+    return [_image(one, each, steps, root, labels) for one, each in zip(planned, results, strict=True)]
 
 
-def _image(one: PlannedBuild, results: tuple[Named, ...], steps: SharedSteps, root: Path) -> FarmImage:
+def _image(
+    one: PlannedBuild, results: tuple[Named, ...], steps: SharedSteps, root: Path, labels: Mapping[str, Sequence[str]]
+) -> FarmImage:
     plan = one.outlook.plan
     recipe = plan.recipe
     needs = {f"arch:{recipe.os.arch}"} | ({"kvm"} if recipe.vm.virt_type == "kvm" else set())
+    needs |= {f"label:{word}" for word in labels.get(recipe.name, ())}
     return FarmImage(
         recipe=recipe,
         fingerprint=plan.convert.fingerprint,

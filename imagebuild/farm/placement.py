@@ -63,6 +63,18 @@ class PlaceState:
         """What the running builds may use."""
         return sum((one.room for one, _ in self.running), EMPTY)
 
+    def imbalance(self, work: PlacedWork) -> float:
+        """How many places for builds would be of no use once the work runs here, too, because memory or
+        processors are used up before them, or the other way round.
+        """
+        used, have = self.used + work.room, self.room
+        shares = (
+            used.memory / max(have.memory, 1),
+            used.vcpus / max(have.vcpus, 1),
+            (len(self.running) + 1) / self.jobs,
+        )
+        return (max(shares) - min(shares)) * self.jobs
+
     def free_for(self, work: PlacedWork, now: float) -> float:
         """When enough of the running builds have ended, as far as expected."""
         left = sorted(self.running, key=lambda pair: pair[1])
@@ -103,12 +115,12 @@ def place(
 def _chosen(
     work: PlacedWork, fitting: Iterable[PlaceState], reserved: Mapping[Hashable, float], now: float
 ) -> PlaceState | None:
-    """The worker for a build: of those where it fits, the one with the least room, because the larger
-    ones may be needed for what fits nowhere else; of equals the one with the fewest builds.
+    """The worker for a build: of those where it fits, the one where least is left over that nothing can
+    use, such as memory without a place for a build; of equals the smaller one.
     """
     end = now + work.expected
     able = (one for one in fitting if end <= reserved.get(one.key, float("inf")))
-    return min(able, key=lambda one: (len(one.words), one.room.memory, one.room.vcpus, len(one.running)), default=None)
+    return min(able, key=lambda one: (len(one.words), one.imbalance(work), one.room.memory), default=None)
 
 
 def _reserve(

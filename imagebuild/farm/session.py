@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from imagebuild.build.scheduler import Outcome
@@ -28,7 +28,7 @@ _FARM = "farm"
 @dataclass(frozen=True)
 class FarmSession:
     """Where and how to order: ``root`` is the project's folder; ``patience`` is how many seconds a
-    build waits for a worker that can do it.
+    build waits for a worker that can do it; ``labels`` are those that a worker must have for an image.
     """
 
     place: FarmPlace
@@ -36,6 +36,7 @@ class FarmSession:
     root: Path
     tries: int
     patience: float
+    labels: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def build(
         self,
@@ -52,7 +53,7 @@ class FarmSession:
             self._ledger() as ledger,
             connected(self.place, secrets.token_hex(6)) as cluster,
         ):
-            images = images_of(planned, shared, self.root)
+            images = images_of(planned, shared, self.root, self.labels)
             files = bundle.packed([one.recipe for one in images], self.root)
             _greet(cluster, reporter)
 

@@ -18,7 +18,7 @@ class FarmStore(Protocol):
 
     @property
     def identity(self) -> str:
-        """The same text for all machines that share it; no secret."""
+        """The same text for all machines that share it; no secret. After ``/`` it is about their key."""
 
     def has(self, kind: str, fingerprint: str) -> bool:
         """Whether others can get this entry."""
@@ -68,7 +68,7 @@ class RemoteFolder:
 
     def __init__(self, remote: RemoteStore) -> None:
         self._remote = remote
-        self.identity = fingerprint.text(remote.name)[:16]
+        self.identity = f"{fingerprint.text(remote.name)[:16]}/{remote.key_identity}"
 
     def has(self, kind: str, fingerprint: str) -> bool:
         """See FarmStore. A place that is away has nothing for now."""

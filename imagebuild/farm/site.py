@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from imagebuild.build import engine, scheduler
 from imagebuild.build.step_cache import Settings
@@ -32,6 +32,10 @@ from imagebuild.store.artifact import Artifact
 from imagebuild.store.runs import new_run
 from imagebuild.store.store import Store
 
+T = TypeVar("T")
+STORE_PATIENCE = 600.0
+"""Seconds that a worker with an artifact in its hands waits for a shared store or a ledger that is away."""
+_AGAIN = 5.0
 Tell = Callable[[str, dict[str, Any]], None]
 """Sends a message to whoever listens to a topic."""
 
@@ -69,6 +73,9 @@ class WorkerSite:
         try:
             return self._build(request, claim, heartbeat)
         except ImageBuildError as error:
+            if self.handing_back:
+                self.ledger.hand_back(claim, error.message)
+                return BuildReply("handed back", error.message)
             self.ledger.unable(claim, error.message, error.hint or "")
             return BuildReply("failed", error.message)
         except OSError as error:
@@ -109,18 +116,39 @@ class WorkerSite:
             if heartbeat.lost:
                 return BuildReply("superseded", heartbeat.lost)
             if isinstance(ended.end, ArtifactReady):
-                return self._hand_over(request, claim, _artifact(ended.end, request, output), work)
+                return self._hand_over(request, claim, _artifact(ended.end, request, output), work, heartbeat)
             return self._failed(claim, ended, ended.end)
 
-    def _hand_over(self, request: BuildRequest, claim: Claim, artifact: Artifact, work: Path) -> BuildReply:
+    def _hand_over(
+        self, request: BuildRequest, claim: Claim, artifact: Artifact, work: Path, heartbeat: _Heartbeat
+    ) -> BuildReply:
         """Put an artifact into the shared store; only then the ledger accepts it, or refuses it."""
         name = delivery.entry_name(claim, request.fingerprint, self.ledger.id)
         delivery.stored(artifact, name, self.store, work)
-        self.shared.push(delivery.KIND, name, self.store)
-        accepted = self.ledger.finish(claim, version=artifact.version, artifact=name)
-        if not accepted or not self.shared.keeps_local():
-            delivery.discard(name, self.store)
+        accepted = False
+        try:
+            self._insist("the shared store", heartbeat, lambda: self.shared.push(delivery.KIND, name, self.store))
+            accepted = self._insist(
+                "the ledger", heartbeat, lambda: self.ledger.finish(claim, version=artifact.version, artifact=name)
+            )
+        finally:
+            if not accepted or not self.shared.keeps_local():
+                delivery.discard(name, self.store)
         return BuildReply("done") if accepted else BuildReply("superseded", "its claim had been taken over")
+
+    def _insist(self, what: str, heartbeat: _Heartbeat, work: Callable[[], T]) -> T:
+        """Do what needs something that may be away for a while: to give up would be to build all again on
+        another worker. Raises HostError.
+        """
+        until = time.monotonic() + STORE_PATIENCE
+        while True:
+            try:
+                return work()
+            except HostError as error:
+                if time.monotonic() >= until or self.handing_back or heartbeat.lost:
+                    raise
+                logger.warning("waiting for %s: %s", what, error)
+            time.sleep(_AGAIN)
 
     def _failed(self, claim: Claim, ended: ChildEnd, error: ErrorReported) -> BuildReply:
         if ended.stopped:

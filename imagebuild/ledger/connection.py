@@ -28,6 +28,22 @@ from imagebuild.log import redact
 _MIGRATIONS = Path(__file__).with_name("migrations")
 _BUSY = 30.0
 """Seconds to wait for another program that is writing; a write takes milliseconds."""
+_SILENCE = 15
+"""Seconds after which a PostgreSQL server that does not answer is away. Without a limit TCP would send
+again for a quarter of an hour, and a worker that is cut off would build on for as long.
+"""
+_CONNECTION = {
+    "connect_timeout": _SILENCE,
+    "keepalives_idle": _SILENCE // 3,
+    "keepalives_interval": _SILENCE // 3,
+    "keepalives_count": 2,
+    "tcp_user_timeout": _SILENCE * 1000,
+}
+_SESSION = (
+    f"SET lock_timeout = '{_BUSY:.0f}s'",
+    # who is cut off in the middle of a transaction must not keep its rows locked for others
+    f"SET idle_in_transaction_session_timeout = '{_BUSY:.0f}s'",
+)
 _MIGRATION_LOCK = 0x696D6167656275
 """PostgreSQL's advisory lock of the migrations: any number that nobody else is likely to use."""
 _CLOCKS = {
@@ -75,15 +91,24 @@ class LedgerDatabase:
 def _engine(address: LedgerAddress) -> Engine:
     if address.path is None:
         try:
-            return create_engine(address.url, pool_pre_ping=True, pool_size=2)
+            engine = create_engine(address.url, pool_pre_ping=True, pool_size=2, connect_args=_CONNECTION)
         except ImportError as error:
             hint = "install imagebuild with its extra postgresql: pip install 'imagebuild[farm,postgresql]'"
             raise HostError(f"a ledger in PostgreSQL needs the Python package psycopg: {error}", hint) from error
+        event.listen(engine, "connect", _limit_waiting)
+        return engine
     # Without a pool no connection, and none of the file's locks, passes to another thread.
     engine = create_engine(address.url, poolclass=NullPool, connect_args={"timeout": _BUSY})
     event.listen(engine, "connect", _without_implicit_transactions)
     event.listen(engine, "begin", _begin_immediate)
     return engine
+
+
+def _limit_waiting(connection: Any, _record: Any) -> None:
+    with connection.cursor() as cursor:
+        for line in _SESSION:
+            cursor.execute(line)
+    connection.commit()
 
 
 def _without_implicit_transactions(connection: Any, _record: Any) -> None:

@@ -92,10 +92,13 @@ class Ledger:
 
     def finish(self, claim: Claim, *, version: str, artifact: str) -> bool:
         """Record the artifact of a claim. Returns False if the claim is no longer valid: then the
-        artifact is not the build's, and must be removed.
+        artifact is not the build's, and must be removed. Who did not hear the answer may ask again.
         """
         with self._database.writing() as connection:
             now = self._database.now(connection)
+            row = _locked(connection, claim.build)
+            if (row.state, row.fence, row.artifact) == ("done", claim.fence, artifact):
+                return True
             changes = {"state": "done", "version": version, "artifact": artifact, "lease_until": None}
             won = connection.execute(update(BUILDS).where(_current(claim)).values(**changes)).rowcount == 1
             _record(connection, now, claim.build, claim.fence, "built" if won else "too late", version)

@@ -10,7 +10,7 @@ from imagebuild.project.farm_address import checked
 from imagebuild.project.nightly import Count
 from imagebuild.schema import fields as f
 from imagebuild.schema.findings import Finding, Refused
-from imagebuild.schema.section import Section
+from imagebuild.schema.section import Section, without_none, without_nothing
 
 
 def _scheduler(value: object) -> str:
@@ -28,6 +28,8 @@ SchedulerAddress = Annotated[
     str, BeforeValidator(_scheduler), f.Kind("address", schema={"type": "string", "pattern": "^(tls|tcp)://"})
 ]
 LedgerPlace = Annotated[str, BeforeValidator(_ledger), f.Kind("URL or path", schema={"type": "string", "minLength": 1})]
+
+Labels = Annotated[tuple[f.Name, ...], BeforeValidator(without_nothing)]
 
 
 class Farm(Section):
@@ -55,6 +57,11 @@ class Farm(Section):
         " Default: `ledger.sqlite` in the store.",
     )
     tries: Count = Field(3, description="How many workers may die of one build.")
+    labels: Annotated[dict[f.Name, Labels], BeforeValidator(without_none)] = Field(
+        default_factory=dict,
+        description="For each image that not all workers can build, the labels that a worker must have"
+        " (`imagebuild worker --label`).",
+    )
     nightly: bool = Field(default=False, description="Whether `imagebuild nightly` builds on the farm.")
 
     @model_validator(mode="after")

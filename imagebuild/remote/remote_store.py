@@ -6,6 +6,7 @@ their content, so that any number of machines may push at the same time.
 
 from __future__ import annotations
 
+import hmac
 import secrets
 import threading
 import time
@@ -34,6 +35,7 @@ SLOWEST = 256 << 10
 LEASE = 3600.0
 """Seconds after which an announcement of a push, or of retention, counts as left by a killed process."""
 _RENEWED = 600.0
+_IDENTITY = b"imagebuild: who has this key"
 _POLL = 1.0
 
 
@@ -86,6 +88,11 @@ class RemoteStore:
     def close(self) -> None:
         """End connections."""
         self.place.close()
+
+    @property
+    def key_identity(self) -> str:
+        """The same text for all who have the same key, from which nobody gets the key; empty without one."""
+        return "" if self._key is None else hmac.digest(self._key, _IDENTITY, "sha256").hex()[:16]
 
     def damage(self, kind: str, fingerprint: str) -> list[DamagedChunk]:
         """What is missing or damaged of an entry, of which all is read; nothing if there is no such entry.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
+from farm_places import shared
 from farm_site import FarmSite, until
 
 pytestmark = pytest.mark.seconds
@@ -30,8 +31,9 @@ def test_images_are_built_once_and_shared_steps_too(farm: FarmSite) -> None:
 
 
 def test_failures_are_reported_and_stop_nothing_else(farm: FarmSite) -> None:
+    (farm.folder / "imagebuild.yaml").write_text("farm: {labels: {web: [dc2]}}\n")
     farm.worker("w1", "--jobs", "2")
-    farm.worker("w2", "--jobs", "2")
+    farm.worker("w2", "--jobs", "2", "--label", "dc2")
     for name in ("bad", "full", "web"):
         farm.recipe(name)
     ends = {one["recipe"]: one for one in farm.built("bad", "full", "web", code=1)}
@@ -45,6 +47,8 @@ def test_failures_are_reported_and_stop_nothing_else(farm: FarmSite) -> None:
     lines = farm.events("status")
     assert {one["name"] for one in lines if one["event"] == "worker" and one["refused"] is None} == {"w1", "w2"}
     (order,) = (one for one in lines if one["event"] == "order")
+    (worker,) = (one["worker"] for build in order["builds"] if build["image"] == "web" for one in build["tries"])
+    assert worker.startswith("w2 "), "only that one has the label"
     tries = {build["image"]: [one["outcome"] for one in build["tries"]] for build in order["builds"]}
     assert tries == {"bad": ["failed"], "full": ["unable", "built"], "web": ["built"]}
 
@@ -63,31 +67,33 @@ def test_a_worker_gets_no_more_than_it_has(farm: FarmSite) -> None:
 
 
 def test_nobody_can_do_it(farm: FarmSite) -> None:
+    (farm.folder / "imagebuild.yaml").write_text("farm: {labels: {mail: [dc2]}}\n")
     farm.worker("tiny", "--memory", "256MiB")
-    farm.recipe("web")
-    farm.is_ready("tiny")
-    (end,) = farm.built("web", "--patience", "10s", code=3)
-    assert end["message"].startswith("no worker has room for it: it needs ")
-
-
-def test_machines_with_stores_of_their_own_share_a_remote_one(farm: FarmSite) -> None:
-    farm.settings |= {
-        "IMAGEBUILD_REMOTE_STORE": str(farm.folder / "remote"),
-        "IMAGEBUILD_LEDGER": str(farm.folder / "ledger.sqlite"),
-    }
-    (farm.folder / "remote").mkdir()
-    for name in ("w1", "w2"):
-        farm.worker(name, "--jobs", "1", "--store", str(farm.folder / name))
-    farm.is_ready("w1", "w2")
-    names = ["web", "mail", "files"]
-    for name in names:
+    for name in ("web", "mail"):
         farm.recipe(name)
-    ends = farm.built(*names)
-    assert all(end["event"] == "artifact" for end in ends), ends
-    made = farm.fakes("made")
-    assert len(made) == len(set(made)), "what one worker made came to the other"
-    for name in names:
-        (version,) = farm.versions(name)
-        assert (farm.folder / "artifacts" / name / version / f"{name}.qcow2").read_text().startswith("image of ")
-    for store in ("w1", "w2", "store"):
-        assert not list((farm.folder / store / "artifact").glob("*")), "artifacts stay in the remote store only"
+    farm.is_ready("tiny")
+    ends = {end["recipe"]: end["message"] for end in farm.built("web", "mail", "--patience", "10s", code=3)}
+    assert ends["web"].startswith("no worker has room for it: it needs ")
+    assert ends["mail"] == "no worker offers label:dc2"
+
+
+@pytest.mark.parametrize(("kind", "ledger"), [("folder", "sqlite"), ("sftp", "sqlite"), ("moto", "postgresql")])
+def test_machines_with_stores_of_their_own_share_a_remote_one(farm: FarmSite, kind: str, ledger: str) -> None:
+    with shared(farm, kind, ledger) as place:
+        for name in ("w1", "w2"):
+            farm.worker(name, "--jobs", "1", "--store", farm.own_store(name))
+        farm.is_ready("w1", "w2")
+        names = ["web", "mail", "files"]
+        for name in names:
+            farm.recipe(name)
+        ends = farm.built(*names)
+        assert all(end["event"] == "artifact" for end in ends), ends
+        made = farm.fakes("made")
+        assert len(made) == len(set(made)), "what one worker made came to the other"
+        for name in names:
+            (version,) = farm.versions(name)
+            assert (farm.folder / "artifacts" / name / version / f"{name}.qcow2").read_text().startswith("image of ")
+        for store in ("w1", "w2", "store"):
+            assert not list((farm.folder / store / "artifact").glob("*")), "artifacts stay in the remote store only"
+        assert len(place.artifacts()) == 3
+        farm.close()

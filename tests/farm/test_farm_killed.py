@@ -5,13 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-from pathlib import Path
 
 import psutil
 import pytest
 from farm_site import FarmSite, until
-
-from imagebuild.store.store import Store
 
 pytestmark = pytest.mark.seconds
 
@@ -21,59 +18,38 @@ def workers_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
     return [one for one in psutil.Process(process.pid).children() if "spawn_main" in " ".join(one.cmdline())]
 
 
-def begun(farm: FarmSite, count: int) -> bool:
-    return len(farm.fakes("begins")) >= count
-
-
-def is_clean(farm: FarmSite) -> None:
-    """After `gc`, the store has no dead run, only those of workers that are still there."""
-    gc = farm.start("gc", "gc", "--keep", "10")
-    assert gc.wait(60) == 0, farm.log("gc")
-    runs = Store(farm.store).runs
-    assert not runs.dead()
-    assert not [name for name in runs.living() if not name.startswith("worker-")]
-    assert not list(Path(farm.folder / "artifacts").glob("*/.*"))
-
-
-def once(farm: FarmSite, *names: str) -> None:
-    """Each image has one version, made of steps that were made once."""
-    assert all(len(farm.versions(name)) == 1 for name in names)
-    made = [line for line in farm.fakes("made") if line.split()[0] in ("runtime", "tree", "payload")]
-    assert len(made) == len(set(made))
-
-
 def test_a_killed_workers_builds_go_on_elsewhere(farm: FarmSite) -> None:
     first = farm.worker("w1", "--jobs", "2")
     for name in ("slow-1", "slow-2"):
         farm.recipe(name)
     client = farm.build("slow-1", "slow-2")
-    until(lambda: begun(farm, 2))
+    until(lambda: farm.begun(2))
     builds = [int(line.split()[1]) for line in farm.fakes("begins")]
     (worker,) = workers_of(first)
     worker.kill()
     until(lambda: not any(psutil.pid_exists(pid) for pid in builds))
     assert sorted(set(farm.fakes("interrupted"))) == ["slow-1", "slow-2"], "the builds end with their worker"
-    until(lambda: begun(farm, 4))
+    until(lambda: farm.begun(4))
     farm.go()
     assert client.wait(120) == 0, farm.log("client")
     assert "was lost" in farm.notes()
-    once(farm, "slow-1", "slow-2")
-    is_clean(farm)
+    farm.once("slow-1", "slow-2")
+    farm.is_clean()
 
 
 def test_a_killed_nanny_leaves_nothing(farm: FarmSite) -> None:
     first = farm.worker("w1", "--jobs", "1")
     farm.recipe("slow-1")
     client = farm.build("slow-1")
-    until(lambda: begun(farm, 1))
+    until(lambda: farm.begun(1))
     first.kill()
     until(lambda: bool(farm.fakes("interrupted")))
     farm.worker("w2", "--jobs", "1")
-    until(lambda: begun(farm, 2))
+    until(lambda: farm.begun(2))
     farm.go()
     assert client.wait(120) == 0, farm.log("client")
-    once(farm, "slow-1")
-    is_clean(farm)
+    farm.once("slow-1")
+    farm.is_clean()
 
 
 def test_a_killed_client_loses_nothing(farm: FarmSite) -> None:
@@ -81,7 +57,7 @@ def test_a_killed_client_loses_nothing(farm: FarmSite) -> None:
     for name in ("slow-1", "web"):
         farm.recipe(name)
     client = farm.build("slow-1", "web")
-    until(lambda: begun(farm, 1))
+    until(lambda: farm.begun(1))
     os.kill(client.pid, signal.SIGKILL)
     client.wait()
     again = farm.build("slow-1", "web", name="again")
@@ -90,8 +66,8 @@ def test_a_killed_client_loses_nothing(farm: FarmSite) -> None:
     assert again.wait(120) == 0, farm.log("again")
     assert sorted(end["recipe"] for end in farm.ends("again")) == ["slow-1", "web"]
     assert len(farm.fakes("begins")) == 2
-    once(farm, "slow-1", "web")
-    is_clean(farm)
+    farm.once("slow-1", "web")
+    farm.is_clean()
 
 
 def test_a_killed_scheduler_loses_nothing(farm: FarmSite) -> None:
@@ -99,7 +75,7 @@ def test_a_killed_scheduler_loses_nothing(farm: FarmSite) -> None:
     for name in ("slow-1", "web"):
         farm.recipe(name)
     client = farm.build("slow-1", "web")
-    until(lambda: begun(farm, 1))
+    until(lambda: farm.begun(1))
     farm.processes[0].kill()
     assert client.wait(120) == 3, farm.log("client")
     assert "the same command" in (farm.ends()[-1].get("hint") or "")
@@ -110,8 +86,8 @@ def test_a_killed_scheduler_loses_nothing(farm: FarmSite) -> None:
     farm.go()
     ends = farm.built("slow-1", "web", name="again")
     assert all(end["event"] == "artifact" for end in ends)
-    once(farm, "slow-1", "web")
-    is_clean(farm)
+    farm.once("slow-1", "web")
+    farm.is_clean()
 
 
 @pytest.mark.parametrize("finish", ["1h", "0s"])
@@ -120,29 +96,29 @@ def test_a_stopped_worker_finishes_or_hands_back(farm: FarmSite, finish: str) ->
     farm.recipe("slow-1")
     farm.recipe("web")
     client = farm.build("slow-1", "web")
-    until(lambda: begun(farm, 1))
+    until(lambda: farm.begun(1))
     first.send_signal(signal.SIGTERM)
     if finish == "0s":
         until(lambda: bool(farm.fakes("interrupted")))
     second = farm.worker("w2", "--jobs", "1")
-    until(lambda: begun(farm, 2))
+    until(lambda: farm.begun(2))
     assert second.poll() is None
     farm.go()
     assert client.wait(120) == 0, farm.log("client")
     assert first.wait(60) == 0, farm.log("w1")
     begins = [line.split()[0] for line in farm.fakes("begins")]
     assert sorted(begins) == (["slow-1", "web"] if finish == "1h" else ["slow-1", "slow-1", "web"])
-    once(farm, "slow-1", "web")
-    is_clean(farm)
+    farm.once("slow-1", "web")
+    farm.is_clean()
 
 
 def test_a_second_order_joins_the_first(farm: FarmSite) -> None:
     farm.worker("w1", "--jobs", "2")
     farm.recipe("slow-1")
     first, second = farm.build("slow-1", name="first"), farm.build("slow-1", name="second")
-    until(lambda: begun(farm, 1))
+    until(lambda: farm.begun(1))
     until(lambda: any("building it already" in farm.notes(name) for name in ("first", "second")))
     farm.go()
     assert [one.wait(60) for one in (first, second)] == [0, 0], farm.log("first") + farm.log("second")
     assert len(farm.fakes("begins")) == 1
-    once(farm, "slow-1")
+    farm.once("slow-1")

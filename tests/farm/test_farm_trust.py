@@ -53,16 +53,23 @@ def test_tls_between_all_and_others_stay_out(secure: FarmSite, tmp_path: Path) -
     assert end["event"] == "artifact"
 
 
-def test_workers_of_another_version_get_no_work(farm: FarmSite) -> None:
+def test_workers_that_would_build_something_else_get_no_work(farm: FarmSite) -> None:
+    (farm.folder / "remote").mkdir()
+    (farm.folder / "store.key").write_text("0123456789abcdef" * 4)
+    (farm.folder / "keyless.yaml").write_text("store: {remote: remote}\n")
+    (farm.folder / "imagebuild.yaml").write_text("store: {remote: remote, key: {file: store.key}}\n")
+    farm.settings["IMAGEBUILD_LEDGER"] = str(farm.folder / "ledger.sqlite")
     farm.recipe("web")
     farm.worker("older", IMAGEBUILD_FAKES_OTHER_VERSION="0.0.1")
     farm.worker("changed", IMAGEBUILD_FAKES_OTHER_CODE="0" * 64)
-    farm.is_ready("older", "changed")
+    farm.worker("keyless", "--config", "keyless.yaml")
+    farm.is_ready("older", "changed", "keyless")
     (end,) = farm.built("web", "--patience", "10s", code=3)
     assert end["message"].startswith("no worker may work for this order")
     reasons = {
         "older": "it runs imagebuild 0.0.1, and this order needs",
         "changed": "has other code",
+        "keyless": "it has another key of the shared store, or none",
     }
     for name, reason in reasons.items():
         assert reason in farm.notes(), farm.notes()
@@ -78,6 +85,8 @@ def test_one_sentence_says_why() -> None:
     assert offered({**offer.as_data(), "software": {"version": "0.1"}}) is None
     assert "another ledger" in refused(offer, software, "other", "store")
     assert "another shared store" in refused(offer, software, "ledger", "other")
+    sealed = replace(offer, store="store/")
+    assert "another key of the shared store, or none" in refused(sealed, software, "ledger", "store/1234")
     assert refused(offer, replace(software, qemu="8"), "ledger", "store") == "it has qemu 7.2, and this order needs 8"
 
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,6 +25,5 @@ def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
     server: PostgresqlServer = request.getfixturevalue("server")
     monkeypatch.setenv("PGPASSFILE", str(server.password_file))
     name = f"test{abs(hash(tmp_path))}"
-    words = ["-h", server.socket, "-U", postgresql_server.USER, name]
-    subprocess.run([server.programs / "createdb", *words], check=True)
+    server.create(name)
     return address.parsed(server.url(name))

@@ -55,6 +55,7 @@ def test_a_build_is_claimed_by_one_worker_and_done_once(opened: Open) -> None:
     assert ledger.builds([build])[build].is_held
     assert ledger.renew(claim)
     assert ledger.finish(claim, version="2026-01-31.1", artifact="a1")
+    assert ledger.finish(claim, version="2026-01-31.1", artifact="a1"), "the first answer may not have arrived"
     found = other.builds([build])[build]
     assert (found.state, found.version, found.artifact, found.worker) == ("done", "2026-01-31.1", "a1", "w1")
     assert outcomes(ledger, build) == ["built"]

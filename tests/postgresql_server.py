@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,9 +28,17 @@ class PostgresqlServer:
     password_file: Path
     programs: Path
 
-    def url(self, database: str = "postgres", password: str = "") -> str:
+    def url(self, database: str = "postgres", password: str = "", host: str = "") -> str:
+        """A ledger's address, by the Unix socket or by TCP."""
         who = f"{USER}:{password}" if password else USER
+        if host:
+            return f"postgresql://{who}@{host}/{database}"
         return f"postgresql://{who}@/{database}?host={self.socket}"
+
+    def create(self, database: str) -> None:
+        words = ["-h", self.socket, "-U", USER, database]
+        env = {**os.environ, "PGPASSFILE": str(self.password_file)}
+        subprocess.run([self.programs / "createdb", *words], check=True, env=env)
 
 
 def programs() -> Path | None:
@@ -43,8 +51,10 @@ def programs() -> Path | None:
 
 
 @contextmanager
-def running() -> Iterator[PostgresqlServer]:
-    """A new server, which ends with the block."""
+def running(listen: str = "", within: Sequence[str] = ()) -> Iterator[PostgresqlServer]:
+    """A new server, which ends with the block. ``listen`` is an address that it serves, too; ``within``
+    are words in front of its command, such as those that enter a network namespace.
+    """
     where = programs()
     if where is None:
         pytest.fail("PostgreSQL's server programs are missing; `make setup-tests` installs them")
@@ -58,23 +68,26 @@ def running() -> Iterator[PostgresqlServer]:
         pgpass.chmod(0o600)
         hidden = folder / "password"
         hidden.write_text(password)
-        as_user: dict[str, object] = {}
+        as_user: tuple[str, ...] = ()
         if os.geteuid() == 0:
             nobody = pwd.getpwnam("nobody")
-            as_user = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+            as_user = ("setpriv", f"--reuid={nobody.pw_uid}", f"--regid={nobody.pw_gid}", "--clear-groups", "--")
             for path in (folder, hidden):
                 os.chown(path, nobody.pw_uid, nobody.pw_gid)
         data = folder / "data"
         made = subprocess.run(
-            [where / "initdb", "--pgdata", data, "--username", USER, "--pwfile", hidden, "--auth", "scram-sha-256",
-             "--no-sync", "--no-locale", "--encoding", "UTF8"],
-            cwd=folder, capture_output=True, text=True, check=False, **as_user,
+            [*as_user, where / "initdb", "--pgdata", data, "--username", USER, "--pwfile", hidden,
+             "--auth", "scram-sha-256", "--no-sync", "--no-locale", "--encoding", "UTF8"],
+            cwd=folder, capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert made.returncode == 0, made.stderr
+        with (data / "pg_hba.conf").open("a") as rules:
+            rules.write("host all all all scram-sha-256\n")
         with (folder / "log").open("w") as log:
             process = subprocess.Popen(
-                [where / "postgres", "-D", data, "-k", folder, "-c", "listen_addresses=", "-c", "fsync=off"],
-                cwd=folder, stdout=log, stderr=log, stdin=subprocess.DEVNULL, **as_user,
+                [*within, *as_user, where / "postgres", "-D", data, "-k", folder, "-c", f"listen_addresses={listen}",
+                 "-c", "fsync=off"],
+                cwd=folder, stdout=log, stderr=log, stdin=subprocess.DEVNULL,
             )  # fmt: skip
         server = PostgresqlServer(folder, password, pgpass, where)
         for _ in range(600):
