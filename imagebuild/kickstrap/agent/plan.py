@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from . import firewall, interfaces, ntp, package_files, package_names, sources, storage_reader
+from . import firewall, interfaces, keymaps, ntp, package_files, package_names, sources, storage_reader
 from .services import ServiceChanges, named_services
 
 if TYPE_CHECKING:
@@ -163,7 +163,7 @@ def _keyboard(command: Any) -> Keyboard:
     layouts = tuple(command.x_layouts)
     keymap = command.vc_keymap
     if not layouts and (plain := command.keyboard):
-        layouts = (plain,)
+        layouts = (keymaps.layout(plain),)
     return Keyboard(layouts, keymap, tuple(command.switch_options))
 
 
