@@ -20,6 +20,16 @@ class ForeignGuest(NamedTuple):
 
 
 _OPENED = "nft list chain inet filter input | grep 'dport {' | tr -d '\\t'"
+
+
+def _by_dhcp(device: str) -> str:
+    """The command that prints the address of ``device`` as soon as there is one: systemd-networkd counts it as
+    online before that.
+    """
+    address = f"ip -4 -o addr show dev {device} scope global"
+    return f"for try in $(seq 90); do {address} | grep -q . && break; sleep 1; done; {address} | awk '{{print $4}}'"
+
+
 GUESTS: dict[str, ForeignGuest] = {
     "bond_and_firewall": ForeignGuest(
         {
@@ -54,7 +64,7 @@ GUESTS: dict[str, ForeignGuest] = {
     "centos_7": ForeignGuest(
         {
             "hostname": "web.example",
-            "ip -4 -o addr show dev eth0 scope global | awk '{print $4}'": "10.0.2.15/24",
+            _by_dhcp("eth0"): "10.0.2.15/24",
             "grep -E '^server' /etc/chrony/chrony.conf": "server 192.0.2.10 iburst\nserver 192.0.2.11 iburst",
             "systemctl is-active apache2 chrony": "active\nactive",
             "nft list chain inet filter input | grep 'tcp dport' | tr -d '\\t'": "tcp dport { 22, 80 } accept",
@@ -67,7 +77,7 @@ GUESTS: dict[str, ForeignGuest] = {
     "bridge_and_vlan": ForeignGuest(
         {
             "ls /sys/class/net/br0/brif": "eth0",
-            "ip -4 -o addr show dev br0 | awk '{print $4}'": "10.0.2.15/24",
+            _by_dhcp("br0"): "10.0.2.15/24",
             "ip -d link show eth1.30 | grep -o 'vlan protocol 802.1Q id 30'": "vlan protocol 802.1Q id 30",
             "ip -o addr show dev eth1.30 scope global | awk '{print $4}' | sort": "192.0.2.30/25\n2001:db8::30/64",
             "systemctl is-enabled systemd-networkd": "enabled",
@@ -177,9 +187,8 @@ GUESTS: dict[str, ForeignGuest] = {
             'sfdisk --json /dev/vda | grep -c \'"label": "gpt"\'; sfdisk -l -o type /dev/vda | tail -n3': (
                 "1\nBIOS boot\nLinux filesystem\nLinux filesystem"
             ),
-            "cat /sys/class/net/eth0/mtu; ip -4 -o addr show dev eth0 scope global | awk '{print $4}'": (
-                "1450\n10.0.2.15/24"
-            ),
+            _by_dhcp("eth0"): "10.0.2.15/24",
+            "cat /sys/class/net/eth0/mtu": "1450",
             "grep -E '^KEYMAP' /etc/vconsole.conf; grep -E '^XKB(LAYOUT|VARIANT)' /etc/default/keyboard": (
                 'KEYMAP=de-nodeadkeys\nXKBLAYOUT="de"\nXKBVARIANT="nodeadkeys"'
             ),
@@ -193,7 +202,7 @@ GUESTS: dict[str, ForeignGuest] = {
         {
             "for place in / /boot; do findmnt -rno TARGET,FSTYPE,LABEL $place; done": ("/ xfs fedora\n/boot xfs boot"),
             "sfdisk -l -o type /dev/vda | tail -n3": "BIOS boot\nLinux filesystem\nLinux filesystem",
-            "ip -4 -o addr show dev eth0 scope global | awk '{print $4}'": "10.0.2.15/24",
+            _by_dhcp("eth0"): "10.0.2.15/24",
             "grep -c no_timer_check /proc/cmdline; grep GRUB_TIMEOUT= /etc/default/grub": "1\nGRUB_TIMEOUT=1",
             "find /usr/share/doc/cloud-init -type f": "/usr/share/doc/cloud-init/copyright",
             "find /usr/share/locale -name '*.mo' -not -path '*/en*' | wc -l": "0",
@@ -220,7 +229,7 @@ GUESTS: dict[str, ForeignGuest] = {
             "getent shadow oracle | cut -c1-22": "oracle:$6$anothersalt$",
             "sshd -T | grep -E '^permitrootlogin'": "permitrootlogin yes",
             "stat -c '%a %s' /var/log/kickstart-post.log | cut -d' ' -f1": "600",
-            "ip -4 -o addr show dev eth0 scope global | awk '{print $4}'": "10.0.2.15/24",
+            _by_dhcp("eth0"): "10.0.2.15/24",
             "grep -o 'crashkernel=[^ ]*' /proc/cmdline": "crashkernel=1G-4G:192M,4G-64G:256M",
             "hostname": "auto.example",
         },
