@@ -19,6 +19,7 @@ class ForeignGuest(NamedTuple):
     passphrase: str = ""
 
 
+_PARTITIONS = "lsblk -lno PARTTYPENAME /dev/vda | sed 's/ *$//' | grep ."
 _OPENED = "nft list chain inet filter input | grep 'dport {' | tr -d '\\t'"
 
 
@@ -168,7 +169,7 @@ GUESTS: dict[str, ForeignGuest] = {
             "for one in boot root swap; do mdadm --detail /dev/md/$one | grep -cE 'sync +/dev/vd[ab]'; done": "2\n2\n2",
             "swapon --show=NAME --noheadings | cut -c1-7": "/dev/md",
             "for disk in vda vdb; do dd if=/dev/$disk bs=512 count=1 status=none | grep -ac GRUB; done": "1\n1",
-            'sfdisk --json /dev/vdb | grep -c \'"type": "fd"\'': "3",
+            "lsblk -rno PARTTYPE /dev/vdb | grep -c fd": "3",
             "cat /proc/sys/kernel/panic": "10",
             "getent shadow root | cut -d: -f5": "90",
             "systemctl is-enabled networking ssh": "enabled\nenabled",
@@ -184,9 +185,8 @@ GUESTS: dict[str, ForeignGuest] = {
             "btrfs subvolume list / | sed 's/.* path //' | sort": "home\nlogs\nroot",
             "btrfs filesystem df / | grep -E '^(Data|Metadata)' | cut -d: -f1": "Data, single\nMetadata, DUP",
             "btrfs filesystem label /; findmnt -no FSTYPE /boot": "leaf\next4",
-            'sfdisk --json /dev/vda | grep -c \'"label": "gpt"\'; sfdisk -l -o type /dev/vda | tail -n3': (
-                "1\nBIOS boot\nLinux filesystem\nLinux filesystem"
-            ),
+            "lsblk -rdno PTTYPE /dev/vda": "gpt",
+            _PARTITIONS: "BIOS boot\nLinux filesystem\nLinux filesystem",
             _by_dhcp("eth0"): "10.0.2.15/24",
             "cat /sys/class/net/eth0/mtu": "1450",
             "grep -E '^KEYMAP' /etc/vconsole.conf; grep -E '^XKB(LAYOUT|VARIANT)' /etc/default/keyboard": (
@@ -201,7 +201,7 @@ GUESTS: dict[str, ForeignGuest] = {
     "cloud_image": ForeignGuest(
         {
             "for place in / /boot; do findmnt -rno TARGET,FSTYPE,LABEL $place; done": ("/ xfs fedora\n/boot xfs boot"),
-            "sfdisk -l -o type /dev/vda | tail -n3": "BIOS boot\nLinux filesystem\nLinux filesystem",
+            _PARTITIONS: "BIOS boot\nLinux filesystem\nLinux filesystem",
             _by_dhcp("eth0"): "10.0.2.15/24",
             "grep -c no_timer_check /proc/cmdline; grep GRUB_TIMEOUT= /etc/default/grub": "1\nGRUB_TIMEOUT=1",
             "find /usr/share/doc/cloud-init -type f": "/usr/share/doc/cloud-init/copyright",
