@@ -166,15 +166,18 @@ def end_private_daemon() -> None:
 
 def leftovers(project: Project) -> list[str]:
     """What a build must not leave: domains, work folders, incomplete entries and artifacts, mounts,
-    processes.
+    processes. What builds of other stores use while these tests run is theirs.
     """
     with hypervisor.connected(hide_kvm=True) as connection:
-        found = [name for name in connection.names() if name.startswith("imagebuild-")]
+        domains = {name: connection.xml(name) for name in connection.names() if name.startswith("imagebuild-")}
+        found = [name for name, xml in domains.items() if str(project.store) in xml]
         found += [path for path in connection.pools().values() if Path(path).is_relative_to(project.store)]
     found += Store(project.store).runs.dead()
     found += [str(path) for path in project.store.glob("work/*")]
     found += [str(path) for path in project.store.glob("*/.*")]
-    found += [str(path) for path in Path("/var/lib/libvirt/boot").glob("virtinst-*")]
+    elsewhere = "".join(xml for name, xml in domains.items() if name not in found)
+    kernels = map(str, Path("/var/lib/libvirt/boot").glob("virtinst-*"))
+    found += [path for path in kernels if path not in elsewhere]
     found += [str(path) for path in (project.folder / "artifacts").glob("*/.*")]
     found += [line for line in Path("/proc/mounts").read_text().splitlines() if str(project.folder.parent) in line]
     for command in Path("/proc").glob("[0-9]*/cmdline"):

@@ -87,9 +87,12 @@ def test_what_is_not_specified_is_left_alone() -> None:
         ("keyboard us", Keyboard(("us",))),
         ("keyboard --vckeymap=de-nodeadkeys", Keyboard(("de-nodeadkeys",), "de-nodeadkeys")),
         ("keyboard --xlayouts=fr", Keyboard(("fr",))),
+        # names of console keymaps, which are no layouts
+        ("keyboard uk", Keyboard(("gb",))),
+        ("keyboard --vckeymap=de-latin1-nodeadkeys", Keyboard(("de (nodeadkeys)",), "de-latin1-nodeadkeys")),
     ],
 )
-def test_three_ways_to_specify_the_keyboard(line: str, expected: Keyboard) -> None:
+def test_ways_to_specify_the_keyboard(line: str, expected: Keyboard) -> None:
     assert made(f"{SMALL}{line}\n").keyboard == expected
 
 

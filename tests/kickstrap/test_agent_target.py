@@ -141,6 +141,16 @@ def test_missing_services(target: Target, logged: list[str]) -> None:
         system.switch_services(target, ServiceChanges(enabled=("cups",)))
 
 
+def test_a_service_that_has_been_renamed(target: Target) -> None:
+    folder = "/usr/lib/systemd/system"
+    assert system.current_name(target, "cloud-init") == "cloud-init"
+    target.write(f"{folder}/cloud-init-network.service", "")
+    assert system.current_name(target, "cloud-init") == "cloud-init-network"
+    target.write(f"{folder}/cloud-init.service", "")
+    assert system.current_name(target, "cloud-init") == "cloud-init"
+    assert system.current_name(target, "ssh") == "ssh"
+
+
 def test_variables_are_set_in_place() -> None:
     text = "# A=commented\nB=1\n#C=2\nexport B=3\n"
     assert set_variables(text, {"A": "x", "B": "y", "D": "z"}) == "A=x\n#C=2\nB=y\nD=z\n"

@@ -10,6 +10,7 @@ from . import (
     firewall,
     inclusion,
     interfaces,
+    keymaps,
     needed_packages,
     ntp,
     package_files,
@@ -185,7 +186,7 @@ def _keyboard(command: Any) -> Keyboard:
     layouts = tuple(command.x_layouts)
     keymap = command.vc_keymap
     if not layouts and (plain := command.keyboard):
-        layouts = (plain,)
+        layouts = (keymaps.layout(plain),)
     return Keyboard(layouts, keymap, tuple(command.switch_options))
 
 

@@ -21,6 +21,9 @@ UNITS = {
 }
 """Services of the RHEL family that have another name in Debian. systemctl(1) enables no aliases."""
 
+SUCCESSORS = {"cloud-init": "cloud-init-network"}
+"""Services that newer releases of Debian have by another name: 13 has split that of cloud-init."""
+
 
 class ServiceChanges(NamedTuple):
     """Units by name, with or without ``.service``."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from . import firewall, ntp
 from .disks import mount_order
 from .errors import InstallError
+from .services import SUCCESSORS
 from .target import set_variables
 
 if TYPE_CHECKING:
@@ -139,13 +140,22 @@ def has_unit(target: Target, name: str) -> bool:
 
 def switch_services(target: Target, services: ServiceChanges) -> None:
     """Enable and disable units; missing units need not be disabled."""
-    for name in services.enabled:
+    enabled, disabled = (
+        [current_name(target, name) for name in names] for names in (services.enabled, services.disabled)
+    )
+    for name in enabled:
         if not has_unit(target, name):
             raise InstallError(f"services --enabled={name}: the target has no such service")
-    disabled = [name for name in services.disabled if has_unit(target, name)]
-    for name in set(services.disabled) - set(disabled):
+    missing = [name for name in disabled if not has_unit(target, name)]
+    for name in missing:
         target.log(f"services --disabled={name}: nothing to do, there is no such service")
-    if disabled:
-        target.commands.run(["systemctl", "disable", *disabled])
-    if services.enabled:
-        target.commands.run(["systemctl", "enable", *services.enabled])
+    if len(disabled) > len(missing):
+        target.commands.run(["systemctl", "disable", *(name for name in disabled if name not in missing)])
+    if enabled:
+        target.commands.run(["systemctl", "enable", *enabled])
+
+
+def current_name(target: Target, name: str) -> str:
+    """The successor of ``name`` if the target has only that, else ``name``."""
+    successor = SUCCESSORS.get(name)
+    return successor if successor and not has_unit(target, name) and has_unit(target, successor) else name
