@@ -28,8 +28,10 @@ def problems(handler: Any, machine: TargetMachine | None) -> Iterator[Problem]:
     yield from firewall.problems(handler.firewall)
     yield from ntp.problems(handler)
     yield from _payload(handler)
-    yield from _needed_packages(handler, machine)
-    yield from _without_packages(handler)
+    if handler.packages.seen:
+        named = set(package_names.choose(handler.packages).packages)
+        yield from _needed_packages(handler, machine, named)
+        yield from _without_packages(handler, named)
     yield from _accounts(handler)
     yield from _locale(handler)
 
@@ -70,27 +72,20 @@ def _payload(handler: Any) -> Iterator[Problem]:
             yield line, f"{name}: {error}", 'write it as "http://mirror.example/debian trixie main"'
 
 
-def _needed_packages(handler: Any, machine: TargetMachine | None) -> Iterator[Problem]:
-    """Packages that storage and firmware need in the guest, if the kickstart lists its packages."""
-    if not handler.packages.seen:
-        return
-    named = set(package_names.choose(handler.packages).packages)
+def _needed_packages(handler: Any, machine: TargetMachine | None, named: set[str]) -> Iterator[Problem]:
+    """Packages that storage and firmware need in the guest and that are not ``named``."""
     for line, command, packages in [*_storage_packages(handler), *_efi_packages(handler, machine)]:
         if not named & set(packages):
             yield line, f"{command} needs the package {packages[0]} in the guest", f"add {packages[0]} to %packages"
 
 
-def _without_packages(handler: Any) -> Iterator[Problem]:
-    """A firewall and SELinux without their packages, if the kickstart lists its packages."""
-    packages = handler.packages
-    if not packages.seen:
-        return
-    named = set(package_names.choose(packages).packages)
+def _without_packages(handler: Any, named: set[str]) -> Iterator[Problem]:
+    """A firewall and SELinux whose packages are not ``named``."""
     mode, selinux = handler.selinux.selinux, {"selinux-basics", "selinux-policy-default"}
     if handler.selinux.seen and mode != _SELINUX_DISABLED and not named & selinux:
         message = "selinux has no effect: Debian has AppArmor, and SELinux only with the package selinux-basics"
         yield handler.selinux.lineno, message, None, "warning"
-    wanted = firewall.make(handler.firewall).enabled and packages.nocore
+    wanted = firewall.make(handler.firewall).enabled and handler.packages.nocore
     if wanted and not named & {*firewall.NAMES, "iptables-persistent"}:
         yield handler.firewall.lineno, "firewall needs the package nftables in the guest", "add nftables to %packages"
 
