@@ -249,6 +249,8 @@ def _fresh(command: type[Any]) -> Any:
     state.update(plain)
     for key, value in changing:
         state[key] = _copied(value)
+    if "op" in plain:
+        forget(plain["op"])  # a line may be refused before its options are parsed
     return one
 
 

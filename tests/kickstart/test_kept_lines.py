@@ -98,6 +98,13 @@ def test_a_text_is_parsed_as_without_kept_results(name: str, version: str) -> No
     assert described(parse(WHOLE, version)) == before
 
 
+def test_a_command_that_is_refused_has_no_options_of_an_earlier_text() -> None:
+    parse(HEAD.replace("part / --fstype=ext4 --size=1024 --grow", "autopart --noswap --nohome"), "F43")
+    refused = parse(HEAD + "autopart --noswap\n", "F43")
+    assert refused.wrong
+    assert [dict(one.given.values) for one in refused.named("autopart")] == [{}]
+
+
 def test_results_are_kept() -> None:
     first, second = parse(WHOLE, "F43"), parse(OTHERS["another host name"], "F43")
     assert first.handler.lang is second.handler.lang
