@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from imagebuild import fingerprint
 from imagebuild.build import checks, installers
 from imagebuild.customise import registry
+from imagebuild.customise.operation import Params
 from imagebuild.errors import Problem, RecipeError
 from imagebuild.image.conversion import compressors
 from imagebuild.image.formats import described
@@ -29,6 +30,7 @@ from imagebuild.printable import counted
 from imagebuild.recipe import host_inputs, login, named_files, shared_identity
 from imagebuild.recipe.model.recipe import Recipe
 from imagebuild.recipe.secrets import FingerprintSecrets, SampleSecrets, Secrets
+from imagebuild.schema.by_identity import ByIdentity
 from imagebuild.schema.rule_names import OF_RECIPES
 from imagebuild.step import Checked, Dated, Preparation, Step, Tools, World
 
@@ -250,8 +252,22 @@ def _layers(
     return tuple(layers)
 
 
+_plain_operations = ByIdentity[Params, tuple[str, str]]()
+"""The names and fingerprints of operations without files and secrets: the images of a matrix share most of them."""
+
+
 def _operation(call: OperationCall) -> str:
     """The fingerprint of one operation."""
+    if call.supplies.paths or call.supplies.secrets:
+        return _operation_of(call)
+    found = _plain_operations.get(call.params)
+    if found is None or found[1][0] != call.name:
+        found = call.params, (call.name, _operation_of(call))
+        _plain_operations.keep(*found)
+    return found[1][1]
+
+
+def _operation_of(call: OperationCall) -> str:
     content = {
         "params": json.dumps(call.params.model_dump(mode="json"), sort_keys=True),
         "code": registry.code_digest(call.name),

@@ -6,10 +6,11 @@ import os
 import sys
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from imagebuild.build import engine, scheduler, sharing, verdict
+from imagebuild.build import engine, verdict
 from imagebuild.build.step_cache import Settings
 from imagebuild.cli import problems
 from imagebuild.cli.build_end import BuiltImage, TimedReporter, has_places, next_steps, times
@@ -38,6 +39,9 @@ from imagebuild.printable import counted
 from imagebuild.progress import Reporter
 from imagebuild.recipe.model.recipe import Recipe
 from imagebuild.store.artifact import MANIFEST, ArtifactFolder
+
+if TYPE_CHECKING:
+    from imagebuild.remote.opening import RemoteSettings
 
 
 @click.command(
@@ -122,6 +126,8 @@ def build(
         echo_lines(_ending(timed, wanted, [event], settings) if talks else ())
         print_result(reports, event)
         return
+    from imagebuild.build import scheduler  # one build is made by this process
+
     builds = scheduler.Builds(
         wanted,
         settings,
@@ -221,7 +227,7 @@ def plan(
     remote = required(remote_store, config) if ask_remote else None
     for recipe in loaded(recipes, given):
         outlook = engine.planned(recipe, settings)
-        there = None if remote is None else sharing.there(outlook, remote)
+        there = None if remote is None else _there(outlook, remote)
         if as_json:
             echo_data(data(_record(outlook, there)))
             continue
@@ -230,6 +236,12 @@ def plan(
         echo_lines(f"  checked {address}" for address in outlook.asked)
         if outlook.artifact:
             echo(f"  {outlook.artifact.image}")
+
+
+def _there(outlook: engine.Outlook, remote: RemoteSettings) -> Collection[str]:
+    from imagebuild.build import sharing  # most plans are made without a remote store
+
+    return sharing.there(outlook, remote)
 
 
 def _lines(outlook: engine.Outlook, there: Collection[str]) -> Iterator[str]:

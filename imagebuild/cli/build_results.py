@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from imagebuild.build.scheduler import Outcome
 from imagebuild.cli import problems
 from imagebuild.cli.lines import minutes
 from imagebuild.cli.output import echo, echo_lines, shown
 from imagebuild.cli.report import JsonReporter, PlainReporter
 from imagebuild.events import ArtifactReady, ErrorReported
 from imagebuild.progress import Reporter
+
+if TYPE_CHECKING:
+    from imagebuild.build.scheduler import Outcome
 
 
 def print_result(reports: Reporter, event: ArtifactReady | ErrorReported) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -10,9 +12,11 @@ from imagebuild.cli.options import json_option, refuse_unknown, var_option
 from imagebuild.cli.output import echo_data, echo_lines, shown
 from imagebuild.errors import RecipeError
 from imagebuild.host.hints import command_line
-from imagebuild.recipe.catalogue import Listed, catalogue
 from imagebuild.recipe.folders import recipe_folders
-from imagebuild.recipe.load import checked
+from imagebuild.recipe.known_images import KnownImage, known_images
+
+if TYPE_CHECKING:
+    from imagebuild.recipe.catalogue import Listed
 
 
 @click.command("list")
@@ -23,33 +27,33 @@ def list_recipes(given: dict[str, str], as_json: bool) -> None:
 
     A recipe with a matrix yields several images.
     """
-    listed = list(catalogue(recipe_folders(), given))
-    refuse_unknown(given, (one.image.variables for one in listed if one.image))
-    lines: list[str] = []
-    for one in listed:
-        problems = _problems(one)
-        described = one.image.text("description") if one.image and not problems else ""
-        if as_json:
-            echo_data(_record(one, described, problems))
-            continue
-        if problems:
-            described = (
-                f"({problems} {'problem' if problems == 1 else 'problems'},"
-                f" see `{command_line('imagebuild', 'lint', one.file)}`)"
-            )
-        lines.append(f"{shown(one.name):<24} {shown(described):<52} {one.file}")
-    echo_lines(lines)
+    folders = recipe_folders()
+    images = _computed(folders, given) if given else known_images(folders, lambda: _computed(folders, given))
+    refuse_unknown(given, (one.variables for one in images))
+    if as_json:
+        for one in images:
+            echo_data(_record(one))
+    else:
+        echo_lines(map(_line, images))
 
 
-def _record(one: Listed, described: str, problems: int) -> dict[str, Any]:
-    from imagebuild.cli.records import ImageListed  # late, as in lint: few runs need it
-    from imagebuild.events import data
+def _computed(folders: Sequence[Path], given: dict[str, str]) -> list[KnownImage]:
+    from imagebuild.recipe.catalogue import catalogue  # late: mostly, nothing has changed
 
-    axes: dict[str, str | int | float | bool] = {**one.image.axes} if one.image else {}
-    return data(ImageListed(name=one.name, description=described, file=str(one.file), axes=axes, problems=problems))
+    return [_known(one) for one in catalogue(folders, given)]
+
+
+def _known(one: Listed) -> KnownImage:
+    problems = _problems(one)
+    image = one.image
+    described = image.text("description") if image and not problems else ""
+    axes = image.axes if image else {}
+    return KnownImage(one.name, str(one.file), described, problems, axes, tuple(image.variables) if image else ())
 
 
 def _problems(one: Listed) -> int:
+    from imagebuild.recipe.load import checked
+
     error = one.error
     try:
         if one.image:
@@ -57,3 +61,22 @@ def _problems(one: Listed) -> int:
     except RecipeError as found:
         error = found
     return len(error.problems) if error else 0
+
+
+def _line(one: KnownImage) -> str:
+    described = one.description
+    if one.problems:
+        described = (
+            f"({one.problems} {'problem' if one.problems == 1 else 'problems'},"
+            f" see `{command_line('imagebuild', 'lint', one.file)}`)"
+        )
+    return f"{shown(one.name):<24} {shown(described):<52} {one.file}"
+
+
+def _record(one: KnownImage) -> dict[str, Any]:
+    from imagebuild.cli.records import ImageListed  # late, as in lint: few runs need it
+    from imagebuild.events import data
+
+    axes: dict[str, str | int | float | bool] = {**one.axes}
+    listed = ImageListed(name=one.name, description=one.description, file=one.file, axes=axes, problems=one.problems)
+    return data(listed)

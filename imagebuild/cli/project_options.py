@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from click.shell_completion import CompletionItem
 
 from imagebuild.errors import ImageBuildError
 from imagebuild.printable import one_line
-from imagebuild.project.groups import ALL
-from imagebuild.project.load import load
-from imagebuild.project.model import FILE
-from imagebuild.project.select import Destination, select
+from imagebuild.project.file import FILE
+
+if TYPE_CHECKING:
+    from imagebuild.project.select import Destination
+
+# The project's model is imported where it is used: most builds have no project's file.
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -34,6 +36,9 @@ class DestinationName(click.ParamType[str]):
     name = "destination"
 
     def shell_complete(self, ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        from imagebuild.project.groups import ALL
+        from imagebuild.project.load import load
+
         try:
             project = load(ctx.params.get("config"))
         except ImageBuildError:
@@ -59,4 +64,7 @@ def destination_option(name: str = "--to", *, required: bool = False, text: str 
 
 def destinations(words: Sequence[str], config: Path | None, what: str = "--to") -> tuple[Destination, ...]:
     """What the values of the option ``what`` select. Raises UsageError and RecipeError."""
+    from imagebuild.project.load import load
+    from imagebuild.project.select import select
+
     return select(load(config), words, what)

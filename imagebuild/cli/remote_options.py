@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from imagebuild.errors import UsageError
-from imagebuild.project.load import load
-from imagebuild.project.model import Project
-from imagebuild.remote.opening import NONE, RemoteSettings, chosen
+from imagebuild.project.file import is_there
+
+if TYPE_CHECKING:
+    from imagebuild.project.model import Project
+    from imagebuild.remote.opening import RemoteSettings
+
+# What reads a project's file and a remote store is imported where it is used: most builds have neither.
 
 F = TypeVar("F", bound=Callable[..., Any])
 VARIABLE = "IMAGEBUILD_REMOTE_STORE"
@@ -31,6 +35,11 @@ def remote_settings(given: str | None, config: Path | None, project: Project | N
     """The remote store that the options and the project (by default that of ``config``) name, if any. Raises
     UsageError, and RecipeError for a project that is not valid.
     """
+    if given is None and config is None and project is None and not is_there():
+        return None
+    from imagebuild.project.load import load
+    from imagebuild.remote.opening import NONE, chosen
+
     if given in ("", NONE):
         return None
     project = project or load(config)

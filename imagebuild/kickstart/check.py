@@ -42,7 +42,7 @@ class Supported(Protocol):
 Place = tuple[str, int | None, str]
 MAX_FINDINGS = 100
 """The most findings of rules that are reported for one kickstart."""
-_KEPT = 32
+_KEPT = 512
 """Parsed kickstarts that are cached: the images of a matrix often differ only in comments."""
 
 

@@ -21,6 +21,7 @@ from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markupsafe import Markup
 
+from imagebuild.kickstart.compiled_templates import CompiledTemplates
 from imagebuild.kickstart.encode import finalize, ini
 from imagebuild.kickstart.quotes import NoValueInQuotes
 from imagebuild.schema.findings import did_you_mean
@@ -78,7 +79,9 @@ class KickstartEnvironment(ImmutableSandboxedEnvironment):
     intercepted_binops = frozenset({"+", "%", "*"})
 
     def __init__(self, folders: Sequence[Path], extensions: Sequence[type[Extension]] = ()) -> None:
+        kind = " ".join(f"{one.__module__}.{one.__name__}" for one in extensions)
         super().__init__(
+            bytecode_cache=CompiledTemplates(kind),
             loader=FileSystemLoader([str(folder) for folder in folders], followlinks=True),
             undefined=_Undefined,
             autoescape=True,
@@ -90,6 +93,10 @@ class KickstartEnvironment(ImmutableSandboxedEnvironment):
         )
         self.filters = {name: FILTERS[name] for name in _FILTERS} | {"join": _join, "ini": ini}
         self.globals = {name: self.globals[name] for name in _GLOBALS}
+
+    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
+        """Jinja2's answer for a group of values, which has no methods, is known without its questions."""
+        return not attr.startswith("_") if type(obj) is Values else super().is_safe_attribute(obj, attr, value)
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
         """Use plain text: Markup's own operators would escape HTML."""

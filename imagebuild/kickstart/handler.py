@@ -17,6 +17,7 @@ from typing import Any
 from pykickstart.base import BaseHandler
 from pykickstart.version import returnClassForVersion, versionMap
 
+from imagebuild.kickstart.kept_lines import stands_alone
 from imagebuild.kickstart.parsed import GivenOptions
 
 
@@ -27,6 +28,7 @@ class Handler(BaseHandler):  # type: ignore[misc]  # pykickstart has no types
         self.commands: dict[str, Any] = {}
         self.detached = False
         self._whole = handler_class(version)
+        self._adopted: set[type[Any]] = set()
         self.version = self._whole.version
         super().__init__()
 
@@ -53,7 +55,8 @@ class Handler(BaseHandler):  # type: ignore[misc]  # pykickstart has no types
         if command is None:
             raise AttributeError(name)
         if self.detached:
-            self._setCommand(self._own(_unused(command)))
+            unused = _unused(command)
+            self._setCommand(unused if stands_alone(command) else self._own(unused))
         else:
             self._make(command)
         return self.__dict__[name]
@@ -65,13 +68,36 @@ class Handler(BaseHandler):  # type: ignore[misc]  # pykickstart has no types
         # Under all its names: part is partition, too.
         self.commands.update(dict.fromkeys(_names(self._whole)[command], made))
 
+    def adopt(self, command: Any) -> None:
+        """Use a command of an earlier text, which nobody may change."""
+        self._adopted.add(type(command))
+        self._setCommand(command)
+        self.commands.update(dict.fromkeys(_names(self._whole)[type(command)], command))
+
+    @contextmanager
+    def given_back(self, command: Any) -> Iterator[None]:
+        """Replace an adopted command of a class with a new one. Inside the block, its line is parsed again: what
+        came after it cannot conflict with it.
+        """
+        self._adopted.remove(command)
+        self._make(command)
+        made = getattr(self, _attribute(command))
+        made.conflictingCommands = ()
+        try:
+            yield
+        finally:
+            del made.conflictingCommands
+
     def detach(self) -> None:
         """Copy the commands, because the originals are reused for the next text."""
-        copies = {id(one): self._own(one) for one in self.commands.values()}
+        copies = {id(one): self._detached(one) for one in self.commands.values()}
         self.commands = {name: copies[id(one)] for name, one in self.commands.items()}
         for made in copies.values():
             self._setCommand(made)
         self.detached = True
+
+    def _detached(self, command: Any) -> Any:
+        return command if type(command) in self._adopted else self._own(command)
 
     def _own(self, command: Any) -> Any:
         """A copy of a command. Lists in it are shared: nothing is changed after parsing."""
@@ -223,6 +249,8 @@ def _fresh(command: type[Any]) -> Any:
     state.update(plain)
     for key, value in changing:
         state[key] = _copied(value)
+    if "op" in plain:
+        forget(plain["op"])  # a line may be refused before its options are parsed
     return one
 
 

@@ -9,11 +9,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pykickstart.base import KickstartCommand
 from pykickstart.errors import KickstartDeprecationWarning, KickstartError, KickstartParseWarning
 from pykickstart.parser import KickstartParser
 
 from imagebuild.kickstart import divide, quick_split, repair, wording
 from imagebuild.kickstart import handler as handlers
+from imagebuild.kickstart.kept_lines import KeptPackages, TextMemory
 from imagebuild.kickstart.parsed import Command, GivenOptions, Kickstart, KickstartSection, Repetition, Said
 
 quick_split.install()
@@ -129,8 +131,12 @@ class _Parser(KickstartParser):  # type: ignore[misc]  # pykickstart has no type
     not report.
     """
 
-    def __init__(self, handler: Any, version: str) -> None:
+    def __init__(self, handler: Any, version: str, text: str) -> None:
         super().__init__(handler, followIncludes=False)
+        self._whole = handlers.handler_class(version)
+        self._line: str
+        self._memory = TextMemory(self._whole, handler, text)
+        self._warned: set[int] = set()
         self.at: int | None = None
         self.doing = ""
         self.syntax = version
@@ -144,6 +150,7 @@ class _Parser(KickstartParser):  # type: ignore[misc]  # pykickstart has no type
     def warn(self, message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
         """Replaces warnings.showwarning."""
         handlers.note_warning()
+        self._warned.add(self.at or 0)
         if not issubclass(category, KickstartParseWarning):
             return
         text = str(message)
@@ -177,6 +184,24 @@ class _Parser(KickstartParser):  # type: ignore[misc]  # pykickstart has no type
 
     def handleCommand(self, lineno: int, args: list[str]) -> Any:  # noqa: N802 - pykickstart's name
         self.at, self.doing = lineno, args[0]
+        kept = self._memory.take(lineno, args[0])
+        if kept is not None:
+            self.commands.append(kept)
+            return kept.data
+        for line, command in self._memory.give_back(args[0]):
+            with self.handler.given_back(command):
+                self._handle_again(line)
+        return self._handle(lineno, args)
+
+    def _handle_again(self, line: int) -> None:
+        """Parse a line whose result was kept, because this text may change it."""
+        at = next(at for at, one in enumerate(self.commands) if one.line == line)
+        now, self._line = self._line, self._memory.text(line)
+        self._handle(line, list(self.commands[at].words))
+        self.commands[at] = self.commands.pop()
+        self._line = now
+
+    def _handle(self, lineno: int, args: list[str]) -> Any:
         known = self.handler.commands.get(args[0])
         if known is not None and hasattr(known, "op"):
             handlers.forget(known.op)
@@ -190,7 +215,30 @@ class _Parser(KickstartParser):  # type: ignore[misc]  # pykickstart has no type
 
     def _readSection(self, lineIter: Any, lineno: int) -> Any:  # noqa: N802, N803 - pykickstart's names
         self.at = lineno
-        return super()._readSection(lineIter, lineno)
+        lines = self._memory.package_lines(lineno) if self._state == "%packages" else None
+        if lines is None:
+            return super()._readSection(lineIter, lineno)
+        kept = KeptPackages(self._whole, self.handler.packages, lines)
+        if kept.take():
+            for _ in (*lines, "%end"):
+                next(lineIter)
+            self._finalize(self._sections[self._state])
+            return lineno + len(lines) + 1
+        before = handlers.warned()
+        end = super()._readSection(lineIter, lineno)
+        if handlers.warned() == before:
+            kept.keep()
+        return end
+
+    def detach(self) -> None:
+        """Refer to the commands of the detached handler: the originals are reused for the next text."""
+        for at, one in enumerate(self.commands):
+            if isinstance(one.data, KickstartCommand):
+                self.commands[at] = one._replace(data=self.handler.commands[one.name])
+
+    def keep(self) -> None:
+        """Keep the results of the lines of a text that has no errors, after the handler was detached."""
+        self._memory.keep(self.commands, frozenset(self._warned))
 
     def _tryFunc(self, fn: Callable[[], Any]) -> None:  # noqa: N802 - pykickstart's name
         try:
@@ -220,7 +268,7 @@ def _kept(section: Any) -> Callable[[], Any]:
 
 def _parse(text: str, version: str) -> _Attempt:
     with handlers.reading(version) as handler, warnings.catch_warnings():
-        parser = _Parser(handler, version)
+        parser = _Parser(handler, version, text)
         stopped: Said | None = None
         warnings.simplefilter("always")
         warnings.showwarning = parser.warn
@@ -231,6 +279,9 @@ def _parse(text: str, version: str) -> _Attempt:
         except _BAD_INPUT:
             stopped = _unreadable(text, parser.at)
     wrong: Sequence[Said] = (*parser.wrong, *([stopped] if stopped else []))
+    parser.detach()
+    if not wrong:
+        parser.keep()
     return _Attempt(handler, parser, tuple(wrong), stopped.line if stopped else None)
 
 

@@ -150,6 +150,8 @@ class Kickstart:
         """The commands with these names."""
         if len(names) == 1:
             return iter(self._by_name.get(names[0], ()))
+        if self._by_name.keys().isdisjoint(names):
+            return iter(())
         return (command for command in self.commands if command.name in names)
 
     def includes(self) -> Iterator[tuple[int, str]]:

@@ -21,9 +21,12 @@ from imagebuild.kickstart.rendered import Origin
 from imagebuild.kickstart.rendered import Rendered as Rendered
 from imagebuild.kickstart.source_map import Markers, origins
 from imagebuild.recipe.folders import template_folders
+from imagebuild.recipe.model.guest import Locale, Os
+from imagebuild.recipe.model.machine import Machine
 from imagebuild.recipe.model.recipe import Recipe
-from imagebuild.recipe.model.tuning import has_elevator
+from imagebuild.recipe.model.tuning import Tuning, has_elevator
 from imagebuild.recipe.secrets import Secrets
+from imagebuild.schema.by_identity import by_identity
 from imagebuild.schema.findings import did_you_mean
 
 _NONCE = re.compile(r"[0-9A-Za-z-]{8,64}")
@@ -147,15 +150,15 @@ def _values(recipe: Recipe, nonce: str, secrets: Secrets) -> dict[str, Any]:
     return {
         "name": recipe.name,
         "description": recipe.description,
-        "os": Values("os", {**recipe.os.model_dump(), "major": recipe.os.major}),
-        "locale": Values("locale", recipe.locale.model_dump()),
+        "os": _os(recipe.os),
+        "locale": _locale(recipe.locale),
         "network": Values("network", {**recipe.network.model_dump(mode="json"), "prefix": recipe.network.prefix}),
         "root": Values("root", root),
         "encryption": Values("encryption", {"passphrase": _passphrase(recipe, secrets)}),
         "users": account_values.users(recipe, secrets),
         "services": Values("services", {"enabled": recipe.enabled_services, "disabled": recipe.services.disabled}),
-        "tuning": Values("tuning", {**recipe.tuning.model_dump(), **udev}),
-        "machine": Values("machine", recipe.machine.model_dump(mode="json")),
+        "tuning": Values("tuning", {**_tuning(recipe.tuning), **udev}),
+        "machine": _machine(recipe.machine),
         "syntax": syntax.of(recipe).name,
         "system_disk": "vda" if recipe.disk.bus == "virtio" else "sda",
         "kernel_arguments": recipe.all_kernel_arguments,
@@ -164,6 +167,27 @@ def _values(recipe: Recipe, nonce: str, secrets: Secrets) -> dict[str, Any]:
         "payload": None,
         "nonce": nonce,
     }
+
+
+# Templates cannot change values: the images of a matrix share those of a section.
+@by_identity
+def _os(section: Os) -> Values:
+    return Values("os", {**section.model_dump(), "major": section.major})
+
+
+@by_identity
+def _locale(section: Locale) -> Values:
+    return Values("locale", section.model_dump())
+
+
+@by_identity
+def _tuning(section: Tuning) -> dict[str, Any]:
+    return section.model_dump()
+
+
+@by_identity
+def _machine(section: Machine) -> Values:
+    return Values("machine", section.model_dump(mode="json"))
 
 
 def _passphrase(recipe: Recipe, secrets: Secrets) -> str | None:

@@ -14,7 +14,7 @@ from typing import Literal
 from imagebuild.errors import UsageError
 from imagebuild.files import write_atomically
 from imagebuild.project import schema as project_schema
-from imagebuild.project.model import FILE
+from imagebuild.project.file import FILE
 from imagebuild.recipe import schema
 
 Ci = Literal["github", "gitlab", "jenkins", "woodpecker", "forgejo", "systemd", "cron", "none"]

@@ -9,8 +9,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from imagebuild.errors import Problem, RecipeError
+from imagebuild.project.file import FILE, is_there
 from imagebuild.project.groups import conflicts
-from imagebuild.project.model import FILE, Project
+from imagebuild.project.model import Project
 from imagebuild.recipe.yaml.reader import read
 from imagebuild.schema.document import Document
 from imagebuild.schema.findings import Finding, findings, problems
@@ -22,7 +23,7 @@ def load(path: Path | None = None) -> Project:
     Raises RecipeError with all problems, each with its file and line. A ``path`` must exist.
     """
     file = Path(FILE) if path is None else path
-    if path is None and not file.exists() and not file.is_symlink():
+    if path is None and not is_there():
         return Project().missing(file)
     return validate(read(file), file)
 

@@ -17,6 +17,7 @@ from imagebuild.project import location
 from imagebuild.project import storage_access as access
 from imagebuild.project import uri as uris
 from imagebuild.project.farm import Farm
+from imagebuild.project.file import FILE
 from imagebuild.project.groups import conflicts
 from imagebuild.project.nightly import Nightly
 from imagebuild.project.shared_store import SharedStore
@@ -25,8 +26,6 @@ from imagebuild.schema import fields as f
 from imagebuild.schema.document import Document, Mark, Route
 from imagebuild.schema.findings import Finding, Refused
 from imagebuild.schema.section import Section, without_none, without_nothing
-
-FILE = "imagebuild.yaml"
 
 
 def _uri(value: object) -> str:

@@ -10,8 +10,9 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from imagebuild.errors import UsageError
+from imagebuild.project.file import FILE
 from imagebuild.project.groups import ALL, members
-from imagebuild.project.model import FILE, Host, Project, StorageTarget
+from imagebuild.project.model import Host, Project, StorageTarget
 from imagebuild.schema.findings import did_you_mean, findings
 
 _TARGETS = ("file", "sftp", "s3", "http", "https")

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import sysconfig
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 import imagebuild
@@ -40,15 +40,22 @@ def template_folders(recipe: Path | None = None, project: Path | None = None) ->
     """Where kickstart templates are searched: next to the recipe's folder, in the project, then the
     shipped ones.
     """
-    sibling = recipe.resolve().parent.parent / "kickstart" if recipe else None
+    sibling = _beside(recipe.absolute()) if recipe else None
     return _existing([sibling, (project or Path()) / "kickstart", shipped("kickstart")])
 
 
+@lru_cache(maxsize=64)  # the images of a matrix are of one file
+def _beside(recipe: Path) -> Path:
+    return recipe.resolve().parent.parent / "kickstart"
+
+
 def _existing(folders: Sequence[Path | None]) -> tuple[Path, ...]:
-    found: dict[Path, Path] = {}
+    """Those that exist, each once, whatever its names."""
+    found: dict[tuple[int, int], Path] = {}
     for folder in folders:
         if folder is not None and folder.is_dir():
-            found.setdefault(folder.resolve(), folder)
+            status = folder.stat()
+            found.setdefault((status.st_dev, status.st_ino), folder)
     return tuple(found.values())
 
 

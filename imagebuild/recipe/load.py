@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -14,7 +15,8 @@ from imagebuild.recipe.compose.images import RecipeImage, compose
 from imagebuild.recipe.compose.repeated import repeated
 from imagebuild.recipe.folders import is_path, recipe_folders
 from imagebuild.recipe.model.recipe import Recipe
-from imagebuild.schema.document import Document
+from imagebuild.schema.by_identity import ByIdentity
+from imagebuild.schema.document import Document, Value
 from imagebuild.schema.findings import Finding, findings, problems
 
 
@@ -92,7 +94,7 @@ def checked(image: RecipeImage) -> Recipe:
     document = image.document()
     found = [*document.problems, *repeated(document)]
     try:
-        recipe = Recipe.model_validate(document.data)
+        recipe = Recipe.model_validate(_with_sections(document))
     except ValidationError as error:
         from imagebuild.recipe.other_words import meant  # most recipes have no unknown words
 
@@ -101,7 +103,33 @@ def checked(image: RecipeImage) -> Recipe:
         raise RecipeError(_sorted(found)) from error
     if found:
         raise RecipeError(_sorted(found))
+    _keep_sections(document, recipe)
     return recipe.attach(document, image.source)
+
+
+_ALONE = ("name", "description", "variables", "os", "installer")
+"""Keys that are validated for each image: most differ, and validators of the whole recipe look at others."""
+_validated = {name: ByIdentity[Value, Any]() for name in Recipe.model_fields if name not in _ALONE}
+"""What the values of the other keys were validated to. A validator takes what it has returned as it is, and
+the images of a matrix share most of their values, as do recipes that extend the same files.
+"""
+
+
+def _with_sections(document: Document) -> Any:
+    """The document as a plain value, with the sections that are already validated."""
+    if document.root is None or not isinstance(document.root.inner, dict):
+        return document.data
+    data = dict(document.root.data)
+    for key, value in document.root.inner.items():
+        if key in _validated and (found := _validated[key].get(value)):
+            data[key] = found[1]
+    return data
+
+
+def _keep_sections(document: Document, recipe: Recipe) -> None:
+    for key, value in document.root.entries.items() if document.root else ():
+        if key in _validated:
+            _validated[key].keep(value, getattr(recipe, key))
 
 
 def _is_open(document: Document, finding: Finding) -> bool:

@@ -33,8 +33,11 @@ def problems(handler: Any, firmware: str) -> Iterator[tuple[int, str, str | None
     """Line, message and hint of each package without which the guest would not start, and which %packages
     excludes.
     """
+    all_needed = [*needed(handler, firmware)]
+    if not all_needed:
+        return
     chosen = package_names.choose(handler.packages)
-    for one in needed(handler, firmware):
+    for one in all_needed:
         first = one.packages[0]
         if first in chosen.excluded and first in _TO_START and not {*chosen.packages} & {*one.packages}:
             message = f"{one.what} needs the package {first} in the guest, which %packages excludes"
@@ -43,8 +46,11 @@ def problems(handler: Any, firmware: str) -> Iterator[tuple[int, str, str | None
 
 def added(handler: Any, firmware: str) -> tuple[str, ...]:
     """The packages that %packages does not name and that are added."""
+    all_needed = [*needed(handler, firmware)]
+    if not all_needed:
+        return ()
     chosen = package_names.choose(handler.packages)
-    lacking = [one.packages[0] for one in needed(handler, firmware) if not {*chosen.packages} & {*one.packages}]
+    lacking = [one.packages[0] for one in all_needed if not {*chosen.packages} & {*one.packages}]
     if _GRUB_BIOS in chosen.packages:  # it conflicts with the first one
         lacking = [efi.PACKAGES[1] if name == efi.PACKAGES[0] else name for name in lacking]
     return tuple(dict.fromkeys(name for name in lacking if name not in chosen.excluded))

@@ -7,7 +7,7 @@ Everything else is Debian's own. Pure.
 from __future__ import annotations
 
 import re
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from . import data
@@ -44,6 +44,7 @@ def table() -> dict[str, Counterpart]:
     return {name.strip(): Counterpart(tuple(packages.split()), why.strip()) for name, packages, why in rows}
 
 
+@lru_cache(maxsize=4096)
 def counterpart(name: str) -> Counterpart | None:
     """Debian's packages for ``name``: itself if it may be a Debian package; None if nothing is known
     about it. Modules of Perl are named by Debian's policy: ``perl-DBI`` is ``libdbi-perl``.
@@ -81,21 +82,20 @@ def problems(packages: Any, text: str) -> Iterator[tuple[int, str, str | None, L
     """Line, message, hint and severity of what is not one to one. ``text`` is the kickstart itself:
     pykickstart does not store the line numbers of %packages.
     """
-    lines = [line.partition("#")[0].strip() for line in text.splitlines()]
     severity: Literal["error", "warning"] = "warning" if packages.handleMissing == IGNORE_MISSING else "error"
     for name in [*_groups(packages), *packages.packageList]:
-        at = _line(lines, name)
         found = counterpart(name)
         if found is None:
             what = "has no such package group" if name.startswith("@") else "has no such package name"
-            yield at, f"%packages: {name}: Debian {what}", _hint(name), severity
+            yield _line(text, name), f"%packages: {name}: Debian {what}", _hint(name), severity
         elif not found.packages:
-            yield at, f"%packages: {name} has no counterpart in Debian: {found.why}", None, "warning"
+            why = f"%packages: {name} has no counterpart in Debian: {found.why}"
+            yield _line(text, name), why, None, "warning"
     left = [*packages.excludedList, *(f"@{group.name}" for group in packages.excludedGroupList)]
     for name in left:
         if name.startswith("@") or counterpart(name) is None:
             message = f"%packages: -{name} has no effect: it is not a Debian package"
-            yield _line(lines, f"-{name}"), message, None, "warning"
+            yield _line(text, f"-{name}"), message, None, "warning"
 
 
 def _hint(name: str) -> str:
@@ -105,8 +105,17 @@ def _hint(name: str) -> str:
     return f"did you mean {near[0]}? Or name Debian's packages" if near else "name Debian's packages instead"
 
 
-def _line(lines: list[str], name: str) -> int:
-    """The line of ``name``, which may have options after it if it is a group."""
+@lru_cache(maxsize=1)
+def _lines(text: str) -> tuple[str, ...]:
+    """The lines without comments."""
+    return tuple(line.partition("#")[0].strip() for line in text.splitlines())
+
+
+def _line(text: str, name: str) -> int:
+    """The line of ``name``, which may have options after it if it is a group. Most names have no
+    problem, so the lines are looked at only here.
+    """
+    lines = _lines(text)
     starts = (name, name.replace("@", "@ ", 1))
     found = (i for i, line in enumerate(lines, 1) if line in starts or line.startswith(f"{name} --"))
     return next(found, 1)

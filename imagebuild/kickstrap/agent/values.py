@@ -82,7 +82,7 @@ def _without_packages(handler: Any) -> Iterator[Problem]:
     if handler.selinux.seen and mode != _SELINUX_DISABLED and not named & selinux:
         message = "selinux has no effect: Debian has AppArmor, and SELinux only with the package selinux-basics"
         yield handler.selinux.lineno, message, None, "warning"
-    wanted = firewall.make(handler.firewall).enabled and packages.nocore
+    wanted = firewall.make(handler.firewall).enabled and handler.packages.nocore
     if wanted and not named & {*firewall.NAMES, "iptables-persistent"}:
         yield handler.firewall.lineno, "firewall needs the package nftables in the guest", "add nftables to %packages"
 

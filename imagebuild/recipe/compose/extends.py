@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from imagebuild.errors import Problem, RecipeError
+from imagebuild.recipe.looked_at import note_place
 from imagebuild.recipe.yaml import reader
 from imagebuild.schema.document import Document, Mark, Route, dotted
 from imagebuild.schema.fields import shown, text
@@ -137,7 +138,10 @@ class _Walk:
         if "/" not in name and not name.endswith(_SUFFIXES):
             name = f"{name}.yaml"
         name = os.path.expanduser(name)  # noqa: PTH111 - Path's own raises for an unknown user
-        there = [tidy(folder / name) for folder in (path.parent, *self._search)]
+        places = [folder / name for folder in (path.parent, *self._search)]
+        there = [tidy(one) for one in places]
+        for one in (*places, *there):
+            note_place(one)
         there = [candidate for candidate in there if os.path.exists(candidate)]  # noqa: PTH110 - never raises
         return next((candidate for candidate in there if not _is_same(candidate, path)), there[0] if there else None)
 

@@ -5,8 +5,10 @@ Every key of the YAML file is a field here; the field's description is the text 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self, TypeVar
 
 from pydantic import BeforeValidator, Field, PrivateAttr, model_validator
 
@@ -32,6 +34,18 @@ from imagebuild.schema.section import Section, without_none, without_nothing
 
 _DEBIAN_NAME = "such a name has lower-case letters, digits, '+', '-' and '.'"
 
+Made = TypeVar("Made", bound=Section)
+
+
+def _shared(section: Callable[..., Made], **values: object) -> Callable[[], Made]:
+    """A section's defaults, which are validated once: recipes share what nobody can change."""
+
+    @cache
+    def default() -> Made:
+        return section(**values)
+
+    return default
+
 
 class Recipe(Section):
     """A checked recipe. ``source`` is its file; ``place`` says where a value is written."""
@@ -43,34 +57,42 @@ class Recipe(Section):
         description="User-defined values: text refers to them as `${NAME}`, a template as `variables.NAME`.",
     )
     os: Os = Field(description="The operating system.")
-    disk: Annotated[Disk, BeforeValidator(without_none)] = Field(default_factory=Disk, description="The system disk.")
+    disk: Annotated[Disk, BeforeValidator(without_none)] = Field(
+        default_factory=_shared(Disk), description="The system disk."
+    )
     extra_disks: Annotated[tuple[ExtraDisk, ...], BeforeValidator(without_nothing)] = Field(
         (), description="Additional disks, installed together with the first."
     )
     encryption: Annotated[Encryption, BeforeValidator(without_none)] = Field(
-        default_factory=Encryption, description="Encrypted disks."
+        default_factory=_shared(Encryption), description="Encrypted disks."
     )
     machine: Annotated[Machine, BeforeValidator(without_none)] = Field(
-        default_factory=Machine, description="The machine that the guest runs on."
+        default_factory=_shared(Machine), description="The machine that the guest runs on."
     )
-    vm: Annotated[Vm, BeforeValidator(without_none)] = Field(default_factory=Vm, description="The install VM.")
+    vm: Annotated[Vm, BeforeValidator(without_none)] = Field(default_factory=_shared(Vm), description="The install VM.")
     installer: Annotated[InstallerSettings, BeforeValidator(without_none)] = Field(
-        default_factory=InstallerSettings, description="The installer and its source."
+        default_factory=_shared(InstallerSettings), description="The installer and its source."
     )
     kickstart: Annotated[KickstartSettings, BeforeValidator(without_none)] = Field(
-        default_factory=KickstartSettings, description="The kickstart template."
+        default_factory=_shared(KickstartSettings), description="The kickstart template."
     )
-    locale: Annotated[Locale, BeforeValidator(without_none)] = Field(default_factory=Locale, description="Locale.")
-    network: Annotated[Network, BeforeValidator(without_none)] = Field(default_factory=Network, description="Network.")
-    root: Annotated[Root, BeforeValidator(without_none)] = Field(default_factory=Root, description="The root account.")
+    locale: Annotated[Locale, BeforeValidator(without_none)] = Field(
+        default_factory=_shared(Locale), description="Locale."
+    )
+    network: Annotated[Network, BeforeValidator(without_none)] = Field(
+        default_factory=_shared(Network), description="Network."
+    )
+    root: Annotated[Root, BeforeValidator(without_none)] = Field(
+        default_factory=_shared(Root), description="The root account."
+    )
     users: Annotated[tuple[User, ...], BeforeValidator(without_nothing)] = Field(
         (), description="Accounts other than root."
     )
     services: Annotated[Services, BeforeValidator(without_none)] = Field(
-        default_factory=Services, description="Services that start with the guest."
+        default_factory=_shared(Services), description="Services that start with the guest."
     )
     tuning: Annotated[Tuning, BeforeValidator(without_none)] = Field(
-        default_factory=Tuning, description="Settings of the guest for running in a virtual machine."
+        default_factory=_shared(Tuning), description="Settings of the guest for running in a virtual machine."
     )
     kernel_arguments: Annotated[tuple[f.KernelArgument, ...], BeforeValidator(without_nothing)] = Field(
         (), description="Arguments of the installed kernel, one per item, in addition to those that `tuning` adds."
@@ -83,18 +105,18 @@ class Recipe(Section):
         description="Operations applied to the installed disk offline: each is a name, or a name with its parameters.",
     )
     cloud_init: Annotated[CloudInit, BeforeValidator(CLOUD_INIT)] = Field(
-        default_factory=lambda: CloudInit(enabled=False),
+        default_factory=_shared(CloudInit, enabled=False),
         description="cloud-init, which gives each clone its values: `true`, or the keys that follow.",
     )
     verify: Annotated[Verify, BeforeValidator(VERIFY)] = Field(
-        default_factory=lambda: Verify(enabled=False),
+        default_factory=_shared(Verify, enabled=False),
         description="Verification of the finished image in booted clones: `true`, or the keys that follow.",
     )
     output: Annotated[Output, BeforeValidator(without_none)] = Field(
-        default_factory=Output, description="The finished image."
+        default_factory=_shared(Output), description="The finished image."
     )
     lint: Annotated[Lint, BeforeValidator(without_none)] = Field(
-        default_factory=Lint, description="The rules for kickstarts."
+        default_factory=_shared(Lint), description="The rules for kickstarts."
     )
 
     BESIDE: ClassVar = ("extends", "matrix")

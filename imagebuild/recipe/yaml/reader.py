@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from imagebuild.errors import Problem, RecipeError
+from imagebuild.recipe.looked_at import note_content, note_failure, note_place
 from imagebuild.schema.document import MAX_BYTES, MAX_DEPTH, Document, Mark, Route, Value, WrittenInt, dotted
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ def read(path: Path, shown: str | None = None) -> Document:
     def refuse(message: str, hint: str | None = None) -> RecipeError:
         return RecipeError([Problem(name, None, "", message, hint)])
 
+    note_place(path)
     try:
         if path.is_dir():
             raise refuse("this is a folder, not a file", "name a file in it")
@@ -46,11 +48,14 @@ def read(path: Path, shown: str | None = None) -> Document:
             raise refuse("this is not a regular file")
         with path.open("rb") as stream:
             raw = stream.read(MAX_BYTES + 1)
+        note_content(path, raw)
     except FileNotFoundError as error:
         raise refuse("there is no such file") from error
     except OSError as error:
+        note_failure()
         raise refuse(f"the file cannot be read: {error.strerror}") from error
     if len(raw) > MAX_BYTES:
+        note_failure()
         raise refuse(f"the file is larger than {MAX_BYTES // 1024} KiB, the limit for such a file")
     try:
         text = raw.decode("utf-8-sig")
