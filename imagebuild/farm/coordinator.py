@@ -20,6 +20,7 @@ from imagebuild.farm import delivery, placement
 from imagebuild.farm.cluster import FarmCluster, TaskEnded
 from imagebuild.farm.crew import Crew, stuck
 from imagebuild.farm.evidence import error_of
+from imagebuild.farm.fetches import ArtifactFetches
 from imagebuild.farm.order import FarmImage
 from imagebuild.farm.request import BuildRequest
 from imagebuild.farm.shared import FarmStore
@@ -30,6 +31,8 @@ from imagebuild.store.artifact import MANIFEST
 
 _INTERVAL = 1.0
 """Seconds between two looks at the workers and the ledger."""
+_FETCHING = 0.25
+"""The same while an artifact is being fetched."""
 
 
 @dataclass
@@ -68,6 +71,10 @@ class FarmBuilds:
     _began: float = field(default_factory=time.monotonic)
     _stuck_since: float | None = None
 
+    def __post_init__(self) -> None:
+        store, output = self.settings.store, self.settings.output
+        self._fetches = ArtifactFetches(lambda build: delivery.deliver(build, self.shared, store, output))
+
     def go(self) -> list[Outcome]:
         """The outcomes, in the order of the images. Raises HostError if the scheduler or the ledger is
         gone; then the same command goes on later.
@@ -102,11 +109,15 @@ class FarmBuilds:
                 self.reporter.note(image.name, f"{row.worker} is building it already")
 
     def _deliver(self, image: FarmImage, row: LedgerBuild) -> None:
-        try:
-            artifact = delivery.deliver(row, self.shared, self.settings.store, self.settings.output)
-        except (ImageBuildError, OSError) as error:
+        fetched = self._fetches.result(row)
+        if fetched is None:
+            return None
+        artifact, error = fetched.artifact, fetched.error
+        if error is not None:
             if isinstance(error, HostError) and self._waits(image, row, error):
                 return None
+            if not isinstance(error, ImageBuildError | OSError):
+                raise error
             hint = error.hint if isinstance(error, ImageBuildError) else None
             code = error.exit_code if isinstance(error, ImageBuildError) else HostError.exit_code
             return self._end(row.id, image, ErrorReported(message=str(error), hint=hint, exit_code=code))
@@ -208,7 +219,7 @@ class FarmBuilds:
         """Take what arrives from workers, until one has ended, or it is time to look at all again: a line
         of progress is no reason to ask the ledger and the scheduler.
         """
-        until, ended = time.monotonic() + _INTERVAL, False
+        until, ended = time.monotonic() + (_FETCHING if self._fetches.busy else _INTERVAL), False
         while not ended and (left := until - time.monotonic()) > 0:
             for message in self.cluster.messages(left):
                 task = self._tasks.get(message.build)
