@@ -189,13 +189,11 @@ GUESTS: dict[str, ForeignGuest] = {
             _PARTITIONS: "BIOS boot\nLinux filesystem\nLinux filesystem",
             _by_dhcp("eth0"): "10.0.2.15/24",
             "cat /sys/class/net/eth0/mtu": "1450",
-            "grep -E '^KEYMAP' /etc/vconsole.conf; grep -E '^XKB(LAYOUT|VARIANT)' /etc/default/keyboard": (
-                'KEYMAP=de-nodeadkeys\nXKBLAYOUT="de"\nXKBVARIANT="nodeadkeys"'
-            ),
+            "grep -E '^XKB(LAYOUT|VARIANT)' /etc/default/keyboard": 'XKBLAYOUT="de"\nXKBVARIANT="nodeadkeys"',
             "readlink /etc/localtime": "/usr/share/zoneinfo/Australia/Melbourne",
             "getent passwd kim | cut -d: -f5,6; getent shadow kim | cut -d: -f2 | cut -c1-3": "Kim:/home/kim\n$y$",
             "ls -d /home/kim; stat -c %U /home/kim": "/home/kim\nkim",
-            "cat /etc/issue.d/perl.issue": "written by perl",
+            "ls /etc/issue.d": "perl.issue",
         },
     ),
     "cloud_image": ForeignGuest(

@@ -108,6 +108,15 @@ def test_keyboard(target: Target, keyboard: Keyboard, layout: str, variant: str)
     )
 
 
+def test_a_keymap_where_one_file_has_both(target: Target) -> None:
+    """As in Debian 13: a file in place of the link would not stay."""
+    target.write("/etc/default/keyboard", 'XKBLAYOUT="us"\n')
+    target.path("/etc/vconsole.conf").symlink_to("default/keyboard")
+    system.set_keyboard(target, Keyboard(("de",), "de-latin1"))
+    assert target.path("/etc/vconsole.conf").is_symlink()
+    assert {'XKBLAYOUT="de"', "KEYMAP=de-latin1"} <= {*target.read("/etc/default/keyboard").splitlines()}
+
+
 def test_timezone(target: Target) -> None:
     target.write("/usr/share/zoneinfo/Europe/Berlin", "")
     target.write("/etc/localtime", "old")

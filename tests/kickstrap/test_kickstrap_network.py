@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from imagebuild.kickstrap.agent import ifupdown, kickstart, networkd, networkmanager, plan
+from imagebuild.kickstrap.agent import ifupdown, kickstart, network, networkd, networkmanager, plan
+from imagebuild.kickstrap.agent.command import CommandRunner
 from imagebuild.kickstrap.agent.interfaces import Interface, pairs
+from imagebuild.kickstrap.agent.target import Target
 
 HEAD = "clearpart --all\npart / --size=100\nliveimg --url=file:///run/kickstrap/payload\n"
 BOND = "network --device=bond0 --bondslaves=eth0,eth1 --bondopts=mode=active-backup,miimon=100,primary=eth1"
@@ -125,3 +129,22 @@ def test_options_of_bonds_may_be_separated_by_semicolons() -> None:
         ("arp_ip_target", "192.0.2.1,192.0.2.2"),
     )
     assert pairs(None) == ()
+
+
+def test_networkmanager_names_the_zone_of_trusted_interfaces(tmp_path: Path) -> None:
+    found = interfaces("network --device=eth0 --bootproto=dhcp", f"{BOND.replace('eth0,eth1', 'eth2,eth3')} {STATIC}")
+    trusted = ("eth0", "eth1", "eth2", "lo")
+    target = Target(tmp_path, CommandRunner(lambda _: None))
+    target.write("/usr/sbin/NetworkManager", "")
+    network.configure(target, found, trusted)
+    folder = "/etc/NetworkManager/system-connections"
+    assert "zone" not in target.read(f"{folder}/eth0.nmconnection")  # without firewalld there are no zones
+    target.write("/usr/sbin/firewalld", "")
+    network.configure(target, found, trusted)
+    for name in ("eth0", "eth1"):
+        text = target.read(f"{folder}/{name}.nmconnection")
+        assert f"interface-name={name}\nzone=trusted\n" in text
+        assert "[ipv4]\nmethod=auto\n" in text
+    assert "zone" not in target.read(f"{folder}/bond0.nmconnection")
+    assert "zone" not in target.read(f"{folder}/eth2.nmconnection")  # a port has its bond's
+    assert not target.has(f"{folder}/lo.nmconnection")

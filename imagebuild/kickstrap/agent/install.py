@@ -124,7 +124,7 @@ class Installation:
     def _configure(self) -> None:
         system.configure(self._target, self._plan, self._disks.mounted)
         self._disks.describe(self._target)
-        network.configure(self._target, self._plan.interfaces)
+        network.configure(self._target, self._plan.interfaces, self._plan.firewall.trusted)
         accounts.configure(self._target, self._plan)
         if self._identity.host_keys:
             accounts.make_host_keys(self._target)

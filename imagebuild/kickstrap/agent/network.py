@@ -20,15 +20,16 @@ if TYPE_CHECKING:
 _DHCP_CLIENTS = ("/usr/sbin/dhcpcd", "/usr/sbin/dhclient", "/usr/sbin/udhcpc", "/sbin/dhclient", "/sbin/udhcpc")
 
 
-def configure(target: Target, interfaces: Sequence[Interface]) -> None:
+def configure(target: Target, interfaces: Sequence[Interface], trusted: Sequence[str] = ()) -> None:
     """Write the configuration for NetworkManager, ifupdown or systemd-networkd, whichever is found
-    first.
+    first. ``trusted`` are the interfaces in that zone of firewalld.
     """
-    if not interfaces:
-        return
     if target.has("/usr/sbin/NetworkManager"):
-        for name, text in networkmanager.files(interfaces):
+        zoned = trusted if target.has("/usr/sbin/firewalld") else ()
+        for name, text in networkmanager.files(interfaces, zoned):
             target.write(f"/etc/NetworkManager/system-connections/{name}", text, mode=0o600)
+    elif not interfaces:
+        return
     elif target.has("/usr/sbin/ifup", "/sbin/ifup"):
         if any(item.ipv4 and not item.address for item in interfaces) and not target.has(*_DHCP_CLIENTS):
             raise InstallError("network --bootproto=dhcp needs a DHCP client: add dhcpcd-base to %packages")

@@ -5,29 +5,39 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .ifupdown import prefix
+from .interfaces import Interface
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from .interfaces import Interface
+
+ZONE = "trusted"
+"""firewalld's zone of the interfaces from which everything comes in."""
 
 
-def files(interfaces: Sequence[Interface]) -> Iterator[tuple[str, str]]:
-    """The names and texts of all files."""
+def files(interfaces: Sequence[Interface], trusted: Sequence[str] = ()) -> Iterator[tuple[str, str]]:
+    """The names and texts of all files. The interfaces ``trusted`` are in that zone of firewalld, to
+    which NetworkManager says the zone of each: what firewalld's own files say has no effect then.
+    """
     for item in interfaces:
-        yield f"{item.device or 'card'}.nmconnection", keyfile(item)
+        yield f"{item.device or 'card'}.nmconnection", keyfile(item, ZONE if item.device in trusted else "")
         for port in item.ports:
             if port in {one.device for one in interfaces}:
                 continue
             # master and slave-type are the names that every version reads
             lines = [f"id={port}", "type=ethernet", f"interface-name={port}", f"master={item.device}"]
             yield f"{port}.nmconnection", "\n".join(["[connection]", *lines, f"slave-type={item.kind}"]) + "\n"
+    named = {name for item in interfaces for name in (item.device, *item.ports)}
+    for name in trusted:
+        if name not in named and name != "lo":
+            yield f"{name}.nmconnection", keyfile(Interface(name), ZONE)
 
 
-def keyfile(item: Interface) -> str:
-    """The connection of an interface."""
+def keyfile(item: Interface, zone: str = "") -> str:
+    """The connection of an interface, in ``zone`` of firewalld or in its default."""
     lines = ["[connection]", f"id={item.device or 'card'}", f"type={item.kind}"]
     lines += [f"interface-name={item.device}"] if item.device else []
+    lines += [f"zone={zone}"] if zone and not item.master else []
     lines += [f"master={item.master}", f"slave-type={item.master_kind}"] if item.master else []
     if not item.onboot:
         lines.append("autoconnect=false")

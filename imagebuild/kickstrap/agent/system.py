@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .services import ServiceChanges
     from .target import Target
 
+_KEYMAP = "/etc/vconsole.conf"
 _UNITS = ("/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system")
 
 
@@ -107,10 +108,13 @@ def set_keyboard(target: Target, keyboard: Keyboard) -> None:
         "XKBOPTIONS": f'"{",".join(keyboard.options)}"',
         "BACKSPACE": '"guess"',
     }
+    keymap = {"KEYMAP": shlex.quote(keyboard.console_keymap)} if keyboard.console_keymap else {}
+    if target.path(_KEYMAP).is_symlink():
+        # Debian 13 has one file for both, and makes the link again when the guest starts
+        values |= keymap
+    elif keymap:
+        target.write(_KEYMAP, set_variables(target.read(_KEYMAP), keymap))
     target.write("/etc/default/keyboard", set_variables(target.read("/etc/default/keyboard"), values))
-    if keyboard.console_keymap:
-        keymap = {"KEYMAP": shlex.quote(keyboard.console_keymap)}
-        target.write("/etc/vconsole.conf", set_variables(target.read("/etc/vconsole.conf"), keymap))
 
 
 def set_timezone(target: Target, zone: str, *, utc: bool) -> None:
