@@ -47,7 +47,7 @@ def test_a_full_kickstart() -> None:
             AptSource("http://mirror.example/debian", "trixie"),
             AptSource("http://mirror.example/debian", "trixie-updates"),
         ),
-        packages=("vim", "xfsprogs"),
+        packages=("vim", "xfsprogs", "e2fsprogs", "locales"),
         excluded=("nano",),
         core=False,
         weak_dependencies=False,

@@ -42,6 +42,35 @@ def test_what_the_storage_needs(storage: str, expected: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("part / --size=900\n", ["e2fsprogs"]),
+        ("autopart --type=plain\n", ["e2fsprogs"]),
+        ("part / --size=900 --fstype=xfs\n", ["xfsprogs"]),
+        ("part / --size=900 --fstype=xfs\npart /boot --size=9 --fstype=ext2\n", ["e2fsprogs", "xfsprogs"]),
+        ("part swap --size=900\n", []),
+    ],
+)
+def test_without_the_standard_system_ext4_needs_a_package(text: str, expected: list[str]) -> None:
+    assert added(text, packages=PACKAGES.replace("%packages", "%packages --nocore")) == expected
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [("lang C.UTF-8\n", []), ("lang de_DE\n", ["locales"]), ("lang C --addsupport=cs_CZ.UTF-8\n", ["locales"])],
+)
+def test_what_the_language_needs(line: str, expected: list[str]) -> None:
+    assert added(line) == expected
+
+
+def test_a_language_whose_package_is_excluded() -> None:
+    text = GOOD.replace("-nano", "-locales")
+    assert [one[1] for one in findings(text) if "locales" in one[1]] == [
+        "lang en_US.UTF-8 needs the package locales in the guest, which %packages excludes"
+    ]
+
+
+@pytest.mark.parametrize(
     ("storage", "packages", "firmware", "expected"),
     [
         ("reqpart\n", "vim", "bios", []),
@@ -76,4 +105,4 @@ def test_without_some_the_guest_would_not_start() -> None:
 def test_the_vm_adds_them_too() -> None:
     payload = plan.make(kickstart.read(GOOD)).payload
     assert isinstance(payload, plan.Packages)
-    assert payload.packages == ("vim", "xfsprogs")
+    assert payload.packages == ("vim", "xfsprogs", "e2fsprogs", "locales")

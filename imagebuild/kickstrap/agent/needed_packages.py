@@ -1,4 +1,4 @@
-"""The packages that storage and firmware need in the guest. They are added to those of %packages, as
+"""The packages that storage, firmware and language need in the guest. They are added to those of %packages, as
 Anaconda does. Pure.
 """
 
@@ -14,11 +14,20 @@ if TYPE_CHECKING:
 THIN = "thin-provisioning-tools"
 _GRUB_BIOS = "grub-pc"
 _PROGRAMS = {"xfs": "xfsprogs", "btrfs": "btrfs-progs", "vfat": "dosfstools", "efi": "dosfstools"}
-"""The packages with the programs that check file systems; those of ext4 are in every Debian."""
+_EXT, _EXT_PROGRAMS = ("", "ext2", "ext3", "ext4"), "e2fsprogs"
+"""The packages with the programs that check file systems; an ext4 is what a line without --fstype makes. Debian's
+standard system has those of ext4.
+"""
+_LOCALES, _PLAIN = "locales", frozenset({"", "C", "POSIX", "C.UTF-8", "C.utf8"})
+"""Without this package a guest has the locales _PLAIN alone."""
 _OF_AUTOPART = {None: ("lvm2",), 1: ("btrfs-progs",), 2: ("lvm2",), 3: ("lvm2", THIN)}
 """By pykickstart.constants.AUTOPART_TYPE_*."""
+_BTRFS = 1
 _TO_START = frozenset({"lvm2", "mdadm", "btrfs-progs", THIN, luks.PACKAGE, *efi.PACKAGES, *efi.SECURE_PACKAGES})
-"""Without these the guest does not start, or lacks a file system; without others it only cannot check one."""
+_NOT_EXCLUDED = _TO_START | {_LOCALES}
+"""Without these the guest does not start, or lacks what it asks for; without others it only cannot check a file
+system.
+"""
 
 
 class NeededPackage(NamedTuple):
@@ -39,7 +48,7 @@ def problems(handler: Any, firmware: str) -> Iterator[tuple[int, str, str | None
     chosen = package_names.choose(handler.packages)
     for one in all_needed:
         first = one.packages[0]
-        if first in chosen.excluded and first in _TO_START and not {*chosen.packages} & {*one.packages}:
+        if first in chosen.excluded and first in _NOT_EXCLUDED and not {*chosen.packages} & {*one.packages}:
             message = f"{one.what} needs the package {first} in the guest, which %packages excludes"
             yield one.line, message, f"remove -{first} from %packages"
 
@@ -60,6 +69,8 @@ def needed(handler: Any, firmware: str) -> Iterator[NeededPackage]:
     """Everything that is needed for a guest with this ``firmware``: bios, uefi or uefi-secure."""
     yield from _storage(handler)
     yield from _firmware(handler, firmware)
+    if named := [name for name in (handler.lang.lang, *(handler.lang.addsupport or [])) if name not in _PLAIN]:
+        yield NeededPackage(handler.lang.lineno, f"lang {named[0]}", (_LOCALES,))
 
 
 def _storage(handler: Any) -> Iterator[NeededPackage]:
@@ -76,10 +87,18 @@ def _storage(handler: Any) -> Iterator[NeededPackage]:
         needs |= {f"autopart {package}": ([auto], package) for package in _OF_AUTOPART.get(auto.type, ())}
     for fstype, package in _PROGRAMS.items():
         needs[f"--fstype={fstype}"] = ([item for item in (auto, *formatted) if item.fstype == fstype], package)
+    if handler.packages.nocore:
+        plain = [auto] if auto.seen and auto.type != _BTRFS else []
+        ext = [item for item in (*plain, *_mounted(formatted)) if (item.fstype or "") in _EXT]
+        needs["ext4"] = (ext, _EXT_PROGRAMS)
     for what, (lines, package) in needs.items():
         for item in lines:
             yield NeededPackage(item.lineno, what.removesuffix(f" {package}"), (package,))
             break
+
+
+def _mounted(formatted: Iterable[Any]) -> Iterator[Any]:
+    return (item for item in formatted if item.mountpoint.startswith("/"))
 
 
 def _firmware(handler: Any, firmware: str) -> Iterator[NeededPackage]:
