@@ -193,7 +193,7 @@ GUESTS: dict[str, ForeignGuest] = {
             "readlink /etc/localtime": "/usr/share/zoneinfo/Australia/Melbourne",
             "getent passwd kim | cut -d: -f5,6; getent shadow kim | cut -d: -f2 | cut -c1-3": "Kim:/home/kim\n$y$",
             "ls -d /home/kim; stat -c %U /home/kim": "/home/kim\nkim",
-            "ls /etc/issue.d": "perl.issue",
+            "cat /etc/issue.d/perl.issue": "written by perl",
         },
     ),
     "cloud_image": ForeignGuest(
