@@ -20,7 +20,7 @@ from imagebuild.trace.tracing import TraceRecorder, _is_of
 
 BUSY = """
 import sys, time
-end = time.process_time() + 0.7
+end = time.process_time() + 2.5
 while time.process_time() < end:
     pass
 open(sys.argv[1], "wb").write(bytes(4 << 20))
