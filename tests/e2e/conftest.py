@@ -24,6 +24,21 @@ from imagebuild.customise import registry
 from imagebuild.host import daemons, hypervisor
 from imagebuild.store.store import Store
 
+KICKSTART_HEAD = """\
+{% import "macros.ks.j2" as imagebuild %}
+cmdline
+lang C.UTF-8
+keyboard us
+timezone --utc UTC
+{{ imagebuild.source(payload) }}
+{{ imagebuild.root(root) }}
+zerombr
+STORAGE
+bootloader --location=mbr --timeout=1 --append={{ kernel_arguments | join(" ") }}
+poweroff
+%packages --nocore --exclude-weakdeps
+"""
+"""A small guest, up to its packages: a test puts its disks in the place of STORAGE."""
 PASSWORD = "only for this test"
 RECIPE = """\
 name: small

@@ -13,25 +13,15 @@ import pytest
 
 from imagebuild.host import accelerator
 
-from .conftest import PASSWORD, Project, end_private_daemon
+from .conftest import KICKSTART_HEAD, PASSWORD, Project, end_private_daemon
 from .guest_console import logged_in
 
 ROOT = Path(__file__).parents[2]
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(2400), pytest.mark.usefixtures("nothing_left")]
 
-TEMPLATE = """\
-{% import "macros.ks.j2" as imagebuild %}
-cmdline
-lang C.UTF-8
-keyboard us
-timezone --utc UTC
-{{ imagebuild.source(payload) }}
-{{ imagebuild.root(root) }}
-zerombr
-STORAGE
-bootloader --location=mbr --timeout=1 --append={{ kernel_arguments | join(" ") }}
-poweroff
-%packages --nocore --exclude-weakdeps
+TEMPLATE = (
+    KICKSTART_HEAD
+    + """\
 btrfs-progs
 cryptsetup-initramfs
 dbus
@@ -47,6 +37,7 @@ xfsprogs
 %end
 {{ imagebuild.success(nonce) }}
 """
+)
 LAYERS = """\
 clearpart --all --initlabel
 part raid.1 --size=300 --ondisk=vda

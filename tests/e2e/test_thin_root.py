@@ -8,7 +8,7 @@ import pytest
 
 from imagebuild.host import accelerator
 
-from .conftest import PASSWORD, Project
+from .conftest import KICKSTART_HEAD, PASSWORD, Project
 from .guest_console import logged_in
 from .test_disks import LINT, build
 
@@ -20,19 +20,9 @@ pytestmark = [
 ]
 
 # What the layout needs is not named: lvm2, thin-provisioning-tools, xfsprogs.
-TEMPLATE = """\
-{% import "macros.ks.j2" as imagebuild %}
-cmdline
-lang C.UTF-8
-keyboard us
-timezone --utc UTC
-{{ imagebuild.source(payload) }}
-{{ imagebuild.root(root) }}
-zerombr
-STORAGE
-bootloader --location=mbr --timeout=1 --append={{ kernel_arguments | join(" ") }}
-poweroff
-%packages --nocore --exclude-weakdeps
+TEMPLATE = (
+    KICKSTART_HEAD
+    + """\
 dbus
 {{ imagebuild.grub(machine.firmware) -}}
 initramfs-tools
@@ -42,6 +32,7 @@ udev
 %end
 {{ imagebuild.success(nonce) }}
 """
+)
 STORAGE = """\
 clearpart --all
 part /boot --size=300 --fstype=ext4
