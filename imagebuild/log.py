@@ -10,8 +10,9 @@ import json
 import logging
 import re
 import shlex
+import sys
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -93,13 +94,27 @@ def attach(handler: logging.Handler) -> None:
     logger.addHandler(handler)
 
 
+class _LogFile(logging.FileHandler):
+    """Loses what a full file system does not take: neither a traceback of logging on standard error
+    nor an error from closing the log may hide what the build itself has to say.
+    """
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handleError(record)
+
+    def close(self) -> None:
+        with suppress(OSError):  # it flushes what could not be written before, and closes the file all the same
+            super().close()
+
+
 @contextmanager
 def to_file(path: Path) -> Iterator[None]:
     """Also write everything that is logged inside the block to ``path`` (appended, mode 0600 when
-    new).
+    new), as far as there is room.
     """
     path.touch(mode=0o600, exist_ok=True)
-    handler = logging.FileHandler(path, encoding="utf-8")
+    handler = _LogFile(path, encoding="utf-8")
     attach(handler)
     try:
         yield
