@@ -60,7 +60,7 @@ def code(names: set[str]) -> set[str]:
     [
         (["kickstrap.runtime"], runtime.base_sources(), NEUTRAL),
         (["kickstrap.payload"], kickstrap.PAYLOAD_CODE, NEUTRAL),
-        (["kickstrap.base_root", "kickstrap.without_sync"], stored_roots.BASE_CODE, NEUTRAL),
+        (["kickstrap.base_root", "kickstrap.agent.without_sync"], stored_roots.BASE_CODE, NEUTRAL),
         (["image.conversion"], plan.CONVERT_CODE, NEUTRAL - {"image.disk_image", "image.qemu_img"}),
     ],
     ids=["runtime", "payload", "base", "convert"],

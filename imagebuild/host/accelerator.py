@@ -35,6 +35,12 @@ installed disk on a busy machine, and in none of 8 without the instruction; it i
 but that is not proven. ``no_timer_check``: a loaded host delivers timer interrupts too late for the
 kernel's test of the IO-APIC, and the kernel then panics.
 """
+SLOW_EMULATED = "erms"
+"""A feature of x86 CPUs that no emulated machine of ours has, unless a recipe names it: with it Linux
+copies and clears memory by ``rep movsb`` and ``rep stosb``, which QEMU 7.2 emulates byte by byte.
+Without it, reading 1 MiB blocks of /dev/zero is 7 times, and reading a file from the page cache 5
+times as fast (findings/qemu-tcg-erms-slow-copies.sh).
+"""
 _PATIENCE = 15.0
 """Seconds within which a kernel under a working KVM must reach its last line; normally it takes
 about two.

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from imagebuild.progress import Progress
 
 STATUS = "./var/lib/dpkg/status"
-CODE = ("archive_times", "base_root", "bootstrap", "mirror", "release_file", "scratch", "without_sync")
+CODE = ("archive_times", "base_root", "bootstrap", "mirror", "release_file", "scratch", "agent/without_sync")
 """The modules of this folder that determine a base."""
 _RELEASES = ("_InRelease", "_Release")
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from imagebuild.progress import Progress
 
-_WITHOUT_SYNC = Path(__file__).with_name("without_sync.py")
+_WITHOUT_SYNC = Path(__file__).with_name("agent") / "without_sync.py"
 LISTS = "./var/lib/apt/lists"
 """apt's package lists in a root archive that was made with ``keep_lists``."""
 TIMEOUT = 3600.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Literal
 
+from imagebuild.host.accelerator import SLOW_EMULATED
 from imagebuild.recipe.model.cpu import Cpu
 from imagebuild.recipe.model.machine import Hardware
 
@@ -27,12 +28,20 @@ def chipset(virt_type: VirtType, arch: str, buses: Iterable[str]) -> str:
     return "pc" if "ide" in buses else "q35"
 
 
+def emulated(cpu: Cpu, arch: str) -> Cpu:
+    """``cpu`` for an emulated machine: QEMU's ``maximum`` for a model that follows the host."""
+    if cpu.mode == "custom":
+        return cpu
+    features = {SLOW_EMULATED: "disable"} if arch == "x86_64" else {}
+    return Cpu.model_validate({"model": "maximum", "features": features | cpu.features})
+
+
 def cpu(hardware: Hardware, virt_type: VirtType, arch: str) -> Cpu | None:
     """The CPU model of a machine for production use; None leaves the choice to the hypervisor."""
     if hardware.cpu is not None or virt_type == "xen":
         return hardware.cpu
     if virt_type == "qemu":
-        return Cpu(model="maximum")
+        return emulated(Cpu(model="maximum"), arch)
     return Cpu(model="host-passthrough" if arch == "aarch64" else "host-model")
 
 

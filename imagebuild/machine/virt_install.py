@@ -122,12 +122,10 @@ def _kernel_command_line(machine: InstallMachine) -> list[str]:
 
 
 def _cpu(machine: InstallMachine) -> Cpu | None:
-    """The recipe's CPU, or the installer's. Emulation cannot follow the host's CPU, so it uses
-    QEMU's ``maximum``.
-    """
+    """The recipe's CPU, or the installer's. Emulation cannot follow the host's CPU."""
     wanted = machine.hardware.cpu or machine.cpu
-    if wanted is not None and machine.virt_type == "qemu" and wanted.model in ("host-passthrough", "host-model"):
-        return wanted.model_copy(update={"model": "maximum"})
+    if wanted is not None and machine.virt_type == "qemu" and machine.hardware.cpu != Cpu(model="maximum"):
+        return choices.emulated(wanted, machine.arch)
     return None if machine.virt_type == "xen" and machine.hardware.cpu is None else wanted
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from imagebuild.errors import UsageError
 from imagebuild.host import safe_xml
-from imagebuild.host.accelerator import Accelerator
+from imagebuild.host.accelerator import SLOW_EMULATED, Accelerator
 from imagebuild.image import nocloud
 
 AGENT = "org.qemu.guest_agent.0"
@@ -240,11 +240,14 @@ def _cpu(wanted: ET.Element, accelerator: Accelerator, *, old_cpu: bool) -> ET.E
     if accelerator == "kvm":
         return cpu
     kind = wanted.find("os/type")
-    plain = old_cpu and (kind is None or kind.get("arch", "x86_64") == "x86_64")
+    x86 = kind is None or kind.get("arch", "x86_64") == "x86_64"
+    plain = old_cpu and x86
     emulated = ET.Element("cpu", mode="custom", match="exact") if plain else ET.Element("cpu", mode="maximum")
     if plain:
         ET.SubElement(emulated, "model").text = "qemu64"
         ET.SubElement(emulated, "feature", policy="disable", name="cx16")
+    elif x86:
+        ET.SubElement(emulated, "feature", policy="disable", name=SLOW_EMULATED)
     for tag in ("topology", "numa"):
         if cpu is not None and (kept := cpu.find(tag)) is not None:
             emulated.append(kept)

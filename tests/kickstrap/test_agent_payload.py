@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+import struct
 import subprocess
 from pathlib import Path
 
@@ -91,6 +92,23 @@ def test_a_checksum_that_the_host_has_computed_is_not_computed_again(tree: Path,
             progress=lambda _: None,
             computed="1" * 64,
         )
+
+
+def test_acls_of_the_hosts_own_archive_are_kept(tree: Path, tmp_path: Path) -> None:
+    """As mmdebstrap stores them: extended attributes. Here: user 0 may do everything too."""
+    entries = ((1, 7, ~0), (2, 7, 0), (4, 5, ~0), (16, 7, ~0), (32, 5, ~0))
+    acl = struct.pack("<I", 2) + b"".join(
+        struct.pack("<HHI", tag, mode, who & 0xFFFFFFFF) for tag, mode, who in entries
+    )
+    os.setxattr(tree / "etc", "system.posix_acl_default", acl)
+    path = archive(tree, "--xattrs", "--xattrs-include=*")
+    digest = padded(path)
+    root = tmp_path / "root"
+    root.mkdir()
+    payload.unpack(
+        Liveimg(str(path), digest), root, room=ROOM, log=lambda _: None, progress=lambda _: None, computed=digest
+    )
+    assert os.getxattr(root / "etc", "system.posix_acl_default") == acl
 
 
 def test_without_a_checksum_none_is_computed(tree: Path, tmp_path: Path) -> None:

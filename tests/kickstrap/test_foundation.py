@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from imagebuild.kickstrap import archive_times, chosen, foundation, release_file, without_sync
+from imagebuild.kickstrap import archive_times, chosen, foundation, release_file
+from imagebuild.kickstrap.agent import without_sync
 from imagebuild.kickstrap.base_root import BaseSpec
 from imagebuild.kickstrap.mirror import Mirror
 from imagebuild.kickstrap.stored_roots import base_step

@@ -214,6 +214,7 @@ def test_a_display_has_input_devices(machine: InstallMachine) -> None:
         (None, "maximum", "qemu", "maximum"),
         ("host-model", "maximum", "kvm", "host-model"),
         ("host-passthrough", None, "qemu", "maximum"),
+        ("maximum", "maximum", "qemu", "maximum"),
         ("EPYC", "maximum", "qemu", "custom"),
     ],
 )
@@ -224,6 +225,8 @@ def test_the_cpu(
     argv = command(replace(changed(machine, cpu=wanted), virt_type=virt_type, cpu=cpu))
     found = [argv[at + 1] for at, word in enumerate(argv) if word == "--cpu"]
     assert [word.partition(",")[0] for word in found] == ([f"mode={mode}"] if mode else [])
+    quick = (virt_type, mode) == ("qemu", "maximum") and wanted != "maximum"
+    assert ["erms" in word for word in found] == ([quick] if mode else []), "see SLOW_EMULATED"
 
 
 def test_the_repeat_script_uses_the_files_in_its_folder(machine: InstallMachine, tmp_path: Path) -> None:

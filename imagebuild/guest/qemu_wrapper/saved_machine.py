@@ -39,6 +39,9 @@ _PATIENCE = 120.0
 _KEPT = 4
 """The number of states that are kept, about 200 MiB each: with one and two processors, with and
 without a network."""
+TRANSLATED = 80
+"""MiB of translated code that QEMU keeps; its own choice is an eighth of the host's memory, at most 1 GiB,
+of which a short run fills 200 MiB."""
 _PR_SET_PDEATHSIG = 1
 
 
@@ -61,6 +64,27 @@ def options(arguments: list[str]) -> Options:
         else:
             raise UnexpectedError(f"{word!r} belongs to no option")
     return pairs
+
+
+def is_emulated(pairs: Options) -> bool:
+    return "accel=tcg" in dict(pairs).get("-machine", "").split(",")
+
+
+def lighter(pairs: Options) -> Options:
+    """An emulated machine that copies memory quickly, without the CPU feature
+    ``imagebuild.host.accelerator.SLOW_EMULATED``, and with a smaller buffer for translated code."""
+    lighter: Options = []
+    for name, value in pairs:
+        first, *fields = value.split(",")
+        if name == "-cpu" and first == "max":
+            lighter.append((name, f"{value},erms=off"))
+        elif name == "-machine":
+            # QEMU takes either accel= or -accel
+            kept = ",".join(one for one in (first, *fields) if one != "accel=tcg")
+            lighter += [*([(name, kept)] if kept else []), ("-accel", f"tcg,tb-size={TRANSLATED}")]
+        else:
+            lighter.append((name, value))
+    return lighter
 
 
 def arguments(pairs: Options) -> list[str]:
@@ -93,7 +117,7 @@ def divided(pairs: Options) -> tuple[Options, Options]:
     given = dict(pairs)
     if appliances != 1 or not disks or not {"-kernel", "-initrd", "-append"} <= set(given):
         raise UnexpectedError("not an appliance of libguestfs with disks")
-    if "accel=tcg" not in given.get("-machine", "").split(",") or "guestfs_verbose=1" in given["-append"]:
+    if not is_emulated(pairs) or "guestfs_verbose=1" in given["-append"]:
         raise UnexpectedError("a machine with KVM, or one whose messages are of interest")
     return machine, disks
 
@@ -283,8 +307,13 @@ def _remove(folder: Path) -> None:
 
 def main(qemu: Path, folder: Path, given: list[str]) -> list[str]:
     """The arguments that QEMU gets."""
+    usual = given
     try:
-        machine, disks = divided(options(given))
+        pairs = options(given)
+        if is_emulated(pairs) and "-kernel" in given:  # otherwise libguestfs asks QEMU what it can do
+            usual = arguments(lighter(pairs))
+        machine, disks = divided(pairs)
+        machine = lighter(machine)
         root, position = drive_of(machine)
         place = folder / name_of(qemu, machine, root)
         if not (place / "state").exists() and not _failed_recently(place):
@@ -297,9 +326,9 @@ def main(qemu: Path, folder: Path, given: list[str]) -> list[str]:
         os.set_inheritable(state, True)  # noqa: FBT003
         return resumed(machine, disks, position, place, state)
     except (UnexpectedError, OSError) as error:
-        if "-kernel" in given:  # otherwise libguestfs asks QEMU what it can do
+        if "-kernel" in given:
             sys.stderr.write(f"started from the beginning: {error}\n")
-        return given
+        return usual
 
 
 if __name__ == "__main__":

@@ -8,15 +8,15 @@ import re
 import shlex
 import shutil
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from . import efi
+from . import efi, without_sync
 from .errors import InstallError
 from .target import set_variables
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from .firmware import BootLoaders
     from .plan import Bootloader
@@ -64,12 +64,41 @@ def install(target: Target, bootloader: Bootloader, start: BootLoaders, disks: S
     text = set_variables(target.read("/etc/default/grub"), settings(bootloader))
     target.write("/etc/default/grub", text)
     with _configured(target):
-        for disk in disks:
-            target.commands.run(["grub-install", "--target=i386-pc", "--no-floppy", "--locales=", disk])
-        if start.efi:
-            efi.install(target, secure=start.secure)
+        _in_thread(lambda: _install(target, start, disks), unsynced=True)()
         if disks:
             remember_disks(target, disks)
+
+
+def _install(target: Target, start: BootLoaders, disks: Sequence[str]) -> None:
+    for disk in disks:
+        target.commands.run(["grub-install", "--target=i386-pc", "--no-floppy", "--locales=", disk])
+    if start.efi:
+        efi.install(target, secure=start.secure)
+
+
+def _in_thread(work: Callable[[], None], *, unsynced: bool = False) -> Callable[[], None]:
+    """Start ``work`` in a thread. What this returns waits for it, and raises the InstallError that it
+    raised. With ``unsynced``, its programs do not sync what they write.
+    """
+    failed: list[InstallError] = []
+
+    def run() -> None:
+        if unsynced:
+            without_sync.install()
+        try:
+            work()
+        except InstallError as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+
+    def wait() -> None:
+        thread.join()
+        if failed:
+            raise failed[0]
+
+    return wait
 
 
 @contextmanager
@@ -81,22 +110,18 @@ def _configured(target: Target) -> Iterator[None]:
     """
     name = "/run/grub.cfg"
     target.path("/boot/grub").mkdir(parents=True, exist_ok=True)
-    failed: list[InstallError] = []
 
     def make() -> None:
-        try:
-            target.commands.run(["grub-mkconfig", "-o", name])
-        except InstallError as error:
-            failed.append(error)
+        target.commands.run(["grub-mkconfig", "-o", name])
 
-    thread = threading.Thread(target=make)
-    thread.start()
+    wait = _in_thread(make)
     try:
         yield
-    finally:
-        thread.join()
-    if failed:
-        raise failed[0]
+    except BaseException:
+        with suppress(InstallError):
+            wait()
+        raise
+    wait()
     shutil.copy(target.path(name), target.path("/boot/grub/grub.cfg"))
     target.path(name).unlink()
 

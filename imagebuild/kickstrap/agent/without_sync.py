@@ -1,12 +1,14 @@
 """Runs a program for which syncing to disk is a no-op: ``without_sync.py PROGRAM ARGUMENT…``
 
-dpkg syncs every package and its database, which on a busy disk takes longer than everything else.
-What is built here is thrown away if the host crashes; the store syncs the result once. A seccomp
-filter returns success for the system calls, as ``systemd-nspawn --suppress-sync`` does: programs in
-any root file system are covered, and nothing has to be installed in it. The result does not change.
+dpkg syncs every package and its database, which on a busy disk takes longer than everything else;
+grub-install does so with each of its 280 modules. What is built here is thrown away if the host
+crashes; the store syncs the result once. A seccomp filter returns success for the system calls, as
+``systemd-nspawn --suppress-sync`` does: programs in any root file system are covered, and nothing
+has to be installed in it. The result does not change.
 
-A separate program of the standard library alone: a filter stays until its process ends. Without the
-right to install one (only root has it; others would lose newuidmap) the program runs as it is.
+A separate program of the standard library alone, on the host: a filter stays until its process ends.
+Without the right to install one (only root has it; others would lose newuidmap) the program runs as it
+is. The installer in its VM installs it in a thread, for the programs that this thread starts.
 """
 
 from __future__ import annotations
@@ -43,7 +45,7 @@ def program() -> bytes:
 
 
 def install() -> bool:
-    """Install the filter for this process and those that it starts. Whether that was allowed."""
+    """Install the filter for this thread and the processes that it starts. Whether that was allowed."""
     if os.uname().machine != "x86_64" or os.geteuid() != 0:
         return False
     code = ctypes.create_string_buffer(program())
