@@ -9,16 +9,20 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import io
 import lzma
 import re
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from imagebuild import fetch
 from imagebuild.errors import HostError
 from imagebuild.host.process import run
 from imagebuild.kickstrap.mirror import Mirror
 from imagebuild.kickstrap.payload import ARCHITECTURES, PayloadSpec
+
+_BLOCK = 1 << 20
+"""Characters of an index that are looked at together."""
 
 
 def offered(spec: PayloadSpec) -> dict[str, str]:
@@ -29,7 +33,10 @@ def offered(spec: PayloadSpec) -> dict[str, str]:
     found = {}
     for folder in folders(spec.mirror, spec.suite, spec.components, spec.arch):
         name = folder.partition("/dists/")[2].rpartition("/")[0]
-        found[name] = hashlib.sha256(_index(folder).encode()).hexdigest()
+        digest = hashlib.sha256()
+        for block in _index(folder):
+            digest.update(block.encode())
+        found[name] = digest.hexdigest()
     return found
 
 
@@ -61,10 +68,11 @@ def names(folder: str, limits: fetch.Limits) -> set[str]:
     """The names of all packages in the index of ``folder``, and what they provide. Raises like
     :func:`newer`, and NotThere for a component that the mirror does not have.
     """
-    text = _index(folder, limits)
-    found = set(re.findall(r"^Package: (\S+)", text, re.MULTILINE))
-    for provided in re.findall(r"^Provides: (.*)", text, re.MULTILINE):
-        found.update(one.partition("(")[0].partition(":")[0].strip() for one in provided.split(","))
+    found: set[str] = set()
+    for block in _index(folder, limits):
+        found.update(re.findall(r"^Package: (\S+)", block, re.MULTILINE))
+        for provided in re.findall(r"^Provides: (.*)", block, re.MULTILINE):
+            found.update(one.partition("(")[0].partition(":")[0].strip() for one in provided.split(","))
     return found
 
 
@@ -83,29 +91,36 @@ def folders(mirror: Mirror, suite: str, components: Sequence[str], arch: str) ->
             yield f"{uri}/dists/{name}/{component}/binary-{ARCHITECTURES[arch]}"
 
 
-def _index(folder: str, limits: fetch.Limits = fetch.LOOK) -> str:
-    """The package index in ``folder``. Debian provides it as xz, many private repositories only as
-    gzip.
+def _index(folder: str, limits: fetch.Limits = fetch.LOOK) -> Iterator[str]:
+    """The package index in ``folder``, in blocks of whole lines: the text of all of Debian has 50 MB.
+    Debian provides it as xz, many private repositories only as gzip.
     """
     try:
-        try:
-            return lzma.decompress(fetch.text(f"{folder}/Packages.xz", limits)).decode()
-        except fetch.NotThere:
-            return gzip.decompress(fetch.text(f"{folder}/Packages.gz", limits)).decode()
+        with io.TextIOWrapper(_fetched(folder, limits), encoding="utf-8", newline="\n") as lines:
+            while block := lines.read(_BLOCK):
+                yield block + lines.readline()
     except (lzma.LZMAError, gzip.BadGzipFile, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise HostError(
             "the mirror's package index is damaged", "the mirror may be in the middle of an update"
         ) from error
 
 
-def _versions(text: str, wanted: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+def _fetched(folder: str, limits: fetch.Limits) -> lzma.LZMAFile | gzip.GzipFile:
+    try:
+        return lzma.LZMAFile(io.BytesIO(fetch.text(f"{folder}/Packages.xz", limits)))
+    except fetch.NotThere:
+        return gzip.GzipFile(fileobj=io.BytesIO(fetch.text(f"{folder}/Packages.gz", limits)))
+
+
+def _versions(blocks: Iterable[str], wanted: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """The name and version of each of the ``wanted`` packages in an index."""
     name = ""
-    for line in text.splitlines():
-        if line.startswith("Package: "):
-            name = line.removeprefix("Package: ")
-        elif line.startswith("Version: ") and name in wanted:
-            yield name, line.removeprefix("Version: ")
+    for block in blocks:
+        for line in block.splitlines():
+            if line.startswith("Package: "):
+                name = line.removeprefix("Package: ")
+            elif line.startswith("Version: ") and name in wanted:
+                yield name, line.removeprefix("Version: ")
 
 
 def _is_later(version: str, than: str) -> bool:

@@ -1,6 +1,6 @@
 """What one command in the appliance reports about a guest: all its files, and its disks.
 
-Measured under emulation with Debian's 16,000 files: 2 s, of which find takes 0.7 s. A libguestfs
+Measured under emulation with Debian's 16,000 files: 2 s. A libguestfs
 call for each folder would take minutes.
 """
 
@@ -22,13 +22,16 @@ _READ = "-type f -perm -004 -size -257k"
 """Which files in /etc are digested: small ones that everybody in the guest may read. The digest of
 a file with secrets would be a way to guess them."""
 SCRIPT = (
-    'exec 2>/dev/null; cd "$1" || exit 0; '
+    'exec 2>/dev/null; cd "$1" || exit 0; t=$(mktemp -d); '
+    # beside find, on the appliance's other processor
+    r"{ getfattr -R -P -h -d -e hex -m '^security\.capability$' .; printf '\0'; "
+    rf"find -P etc {_READ} -print0 | xargs -0 -r sha256sum -z --; printf '\0'; }} "
+    '>"$t/read" & '
+    rf"""find -P . -mindepth 1 -printf '{_RECORD}' >"$t/all"; """
     rf"{LIST_DISKS}; printf '\0'; "
     rf"lsblk --json --list --bytes --output {_COLUMNS}; printf '\0'; "
     r"grep -H . /sys/class/block/*/start /sys/class/block/*/partition; printf '\0'; "
-    r"getfattr -R -P -h -d -e hex -m '^security\.capability$' .; printf '\0'; "
-    rf"find -P etc {_READ} -print0 | xargs -0 -r sha256sum -z --; printf '\0'; "
-    rf"find -P . -mindepth 1 -printf '{_RECORD}'"
+    'wait; cat "$t/read" "$t/all"; rm -r "$t"'
 )
 """Its parameter is the folder where the guest is mounted."""
 DIGESTS = 'exec 2>/dev/null; cd "$1" || exit 0; find -P . -type f -print0 | xargs -0 -r sha256sum -z --'
