@@ -6,9 +6,11 @@ import os
 import re
 import shlex
 import sys
+import tarfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
 from imagebuild.errors import CommandFailed, HostError, ImageBuildError
 from imagebuild.host.process import run
@@ -19,13 +21,16 @@ from imagebuild.kickstrap.scratch import within_reach, working_folder
 from imagebuild.log import logger
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from imagebuild.progress import Progress
 
 _WITHOUT_SYNC = Path(__file__).with_name("agent") / "without_sync.py"
 LISTS = "./var/lib/apt/lists"
 """apt's package lists in a root archive that was made with ``keep_lists``."""
+_PIPE = 1 << 20
+"""Bytes that are read from a pipe at a time."""
+Read = TypeVar("Read")
 TIMEOUT = 3600.0
 """Seconds after which a slow mirror is abandoned."""
 
@@ -122,6 +127,8 @@ def command(spec: Bootstrap, target: Path, sources: Path | None, keyring: Path, 
         f'--aptopt=APT::Install-Recommends "{str(spec.recommends).lower()}"',
         '--aptopt=Acquire::Languages "none"',
         "--aptopt=Acquire::Retries 3",
+        # debconf asks all questions before the packages are unpacked, and again later, where nobody can answer anyway
+        "--aptopt=#clear DPkg::Pre-Install-Pkgs",
     ]
     if spec.mirror.dated:
         argv.append('--aptopt=Acquire::Check-Valid-Until "false"')
@@ -170,6 +177,55 @@ def make(spec: Bootstrap, target: Path, progress: Progress) -> None:
         except BaseException:
             target.unlink(missing_ok=True)
             raise
+
+
+def streamed(spec: Bootstrap, beside: Path, progress: Progress, read: Callable[[BinaryIO], Read]) -> Read:
+    """What ``read`` makes of the root archive of ``spec``, which is stored nowhere: it comes through a pipe.
+
+    ``read`` runs in a thread, and again from the beginning if the root does not fit in memory.
+    mmdebstrap works in a folder in ``beside``. Raises the ImageBuildError of ``read``, and what ``make``
+    raises.
+    """
+    with working_folder(beside) as folder:
+        try:
+            return _streamed(spec, folder, progress, read, in_memory=scratch.has_memory())
+        except _Full:
+            logger.info("a root is made on disk: it does not fit in memory")
+            return _streamed(spec, folder, progress, read, in_memory=False)
+
+
+def _streamed(
+    spec: Bootstrap, folder: Path, progress: Progress, read: Callable[[BinaryIO], Read], *, in_memory: bool
+) -> Read:
+    pipe = folder / "root.tar"
+    pipe.unlink(missing_ok=True)
+    os.mkfifo(pipe, 0o600)
+    source = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    kept = os.open(pipe, os.O_WRONLY)  # so that the pipe does not end before mmdebstrap opens it
+    os.set_blocking(source, True)
+
+    def reading() -> Read:
+        with os.fdopen(source, "rb", buffering=_PIPE) as stream:
+            made = read(stream)
+            while stream.read(_PIPE):  # what tar adds to the end of an archive
+                pass
+        return made
+
+    with ThreadPoolExecutor(1) as pool:
+        result = pool.submit(reading)
+        try:
+            try:
+                _run(spec, pipe, folder, progress, in_memory=in_memory)
+            finally:
+                os.close(kept)
+        except ImageBuildError as error:
+            if isinstance(why := result.exception(), ImageBuildError):
+                raise why from error  # mmdebstrap could not write to a pipe that nobody read any more
+            raise
+        try:
+            return result.result()
+        except tarfile.ReadError as error:
+            raise CommandFailed(f"mmdebstrap wrote no archive: {error}", command="mmdebstrap") from error
 
 
 class _Full(Exception):

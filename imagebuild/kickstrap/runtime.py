@@ -12,6 +12,7 @@ import io
 import re
 import shutil
 import tempfile
+import time
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -136,20 +137,18 @@ def build_base(spec: RuntimeSpec, into: Path, progress: Progress, root: BaseRoot
     into.mkdir(parents=True, exist_ok=True)
     with working_folder(into) as scratch:
         root = root or base_root.build(root_of(spec), scratch, progress)
-        archive = scratch / "runtime.tar"
-        bootstrap.make(
-            replace(
-                root_of(spec).bootstrap(),
-                packages=PACKAGES,
-                over=root.path,
-                lists=root.path,
-                # the runtime boots from its own initrd: without the kernel's hooks no other is generated
-                dpkg_options=("path-exclude=/etc/kernel/*",),
-            ),
-            archive,
-            progress,
+        wanted = replace(
+            root_of(spec).bootstrap(),
+            packages=PACKAGES,
+            over=root.path,
+            lists=root.path,
+            # the runtime boots from its own initrd: without the kernel's hooks no other is generated
+            dpkg_options=("path-exclude=/etc/kernel/*",),
         )
-        parts = squashfs.pack(archive, into / "install.img", progress)
+        now = int(time.time())
+        parts = bootstrap.streamed(
+            wanted, into, progress, lambda archive: squashfs.pack(archive, into / "install.img", now)
+        )
     base = _write_base(spec, parts, into)
     files.write_record(into / "base.json", base)
     _make_readable(into)

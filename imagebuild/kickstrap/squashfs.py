@@ -7,11 +7,12 @@ nodes have to be created on this host, and no root privileges are needed.
 
 from __future__ import annotations
 
+import io
 import re
 import tarfile
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, cast
+from typing import IO, TYPE_CHECKING, cast
 
 from imagebuild.errors import CommandFailed
 from imagebuild.host.process import pasteable, started
@@ -19,8 +20,6 @@ from imagebuild.host.process import pasteable, started
 if TYPE_CHECKING:
     from io import BufferedWriter, TextIOWrapper
     from pathlib import Path
-
-    from imagebuild.progress import Progress
 
 # Files that the installer never reads. With them the runtime's archive is twice as large.
 _DROPPED = re.compile(
@@ -40,6 +39,9 @@ _OPTIONS = (
     "-root-uid", "0", "-root-gid", "0", "-root-mode", "0755",  # otherwise those of the user who runs sqfstar
     "-quiet", "-no-progress",
 )  # fmt: skip
+
+
+_BUFFER = 1 << 20
 
 
 @dataclass
@@ -62,31 +64,30 @@ class Parts:
         return sorted(path for path in self.files if re.match(pattern, path))
 
 
-def pack(archive: Path, into: Path, progress: Progress) -> Parts:
-    """Write the squashfs ``into`` from the tar archive ``archive``, without the files that the
-    installer never reads.
+def pack(archive: IO[bytes], into: Path, newest: int) -> Parts:
+    """Write the squashfs ``into`` from the tar archive that is read from ``archive``, without the files
+    that the installer never reads. No time in it is later than ``newest``, in seconds since 1970.
 
     Needs sqfstar (squashfs-tools 4.5 or newer). Raises CommandFailed, HostError.
     """
     parts = Parts()
     argv = ["sqfstar", *_OPTIONS, str(into)]
-    size = archive.stat().st_size
+    into.unlink(missing_ok=True)
     with ExitStack() as opened:
-        source = opened.enter_context(tarfile.open(archive))
+        source = opened.enter_context(tarfile.open(fileobj=archive, mode="r|", bufsize=_BUFFER))
         # sqfstar gives the root folder the current time; with this variable no time is later than its value
-        newest = max((member.mtime for member in source.getmembers()), default=0)
-        process = opened.enter_context(started(argv, stdin=True, env={"SOURCE_DATE_EPOCH": str(int(newest))}))
+        process = opened.enter_context(started(argv, stdin=True, env={"SOURCE_DATE_EPOCH": str(newest)}))
         assert process.stdin is not None
         assert process.stdout is not None
         try:
             with tarfile.open(
                 fileobj=cast("TextIOWrapper[BufferedWriter]", process.stdin).buffer,
                 mode="w|",
+                bufsize=_BUFFER,
                 format=tarfile.GNU_FORMAT,
             ) as packed:
                 for member in source:
                     _copy(member, source, packed, parts)
-                    progress.update("packing the installer's image", source.fileobj.tell() / size)
             process.stdin.close()
         except BrokenPipeError:
             pass  # sqfstar has ended early: its output contains the reason
@@ -101,13 +102,14 @@ def pack(archive: Path, into: Path, progress: Progress) -> Parts:
 
 
 def _copy(member: tarfile.TarInfo, source: tarfile.TarFile, packed: tarfile.TarFile, parts: Parts) -> None:
+    """Read a member once, for both: ``source`` is a stream."""
     path = member.name.removeprefix("./")
+    content: IO[bytes] | None = source.extractfile(member) if member.isreg() else None
     if _KEPT.match(path):
         if member.issym():
             parts.links[path] = member.linkname
-        elif member.isreg():
-            content = source.extractfile(member)
-            assert content is not None
+        elif content is not None:
             parts.files[path] = content.read()
+            content = io.BytesIO(parts.files[path])
     if not _DROPPED.match(path):
-        packed.addfile(member, source.extractfile(member) if member.isreg() else None)
+        packed.addfile(member, content)

@@ -112,7 +112,13 @@ EMULATED = ("verbose", "no disks", "two appliances", "no snapshot")
 def lighter(arguments: list[str]) -> list[str]:
     """As they are for an emulated machine that is started from the beginning."""
     at = arguments.index("accel=tcg,graphics=off")
-    changed = [*arguments[:at], "graphics=off", "-accel", f"tcg,tb-size={saved_machine.TRANSLATED}", *arguments[at + 1 :]]
+    changed = [
+        *arguments[:at],
+        "graphics=off",
+        "-accel",
+        f"tcg,tb-size={saved_machine.TRANSLATED}",
+        *arguments[at + 1 :],
+    ]
     return [f"{word},erms=off" if word == "max,la57=off" else word for word in changed]
 
 
