@@ -100,7 +100,8 @@ def test_debian_has_the_names_and_lacks_the_others(suite: str) -> None:
     mirror = host_mirror()
     names: set[str] = set()
     for folder in index.folders(mirror, suite, ("main",), "x86_64"):
-        names |= set(re.findall(r"^Package: (\S+)", index._index(folder, LIMITS), re.MULTILINE))
+        for block in index._index(folder, LIMITS):
+            names |= set(re.findall(r"^Package: (\S+)", block, re.MULTILINE))
     table = package_names.table()
     assert {one for found in table.values() for one in found.packages} - names == set()
     assert set(table) & names == set()
