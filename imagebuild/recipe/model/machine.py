@@ -117,7 +117,7 @@ class Hardware(Section):
     cpu: Annotated[Cpu | None, BeforeValidator(_CPU)] = Field(
         None,
         description="CPU model, or the keys that follow. Default: `host-model` for `kvm` (on aarch64"
-        " `host-passthrough`), `maximum` for `qemu`, Xen's own default for `xen`.",
+        " `host-passthrough`), `maximum` without the feature `erms` for `qemu`, Xen's own default for `xen`.",
     )
     huge_pages: mf.HugePages = Field(
         False,  # noqa: FBT003
