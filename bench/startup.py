@@ -1,12 +1,13 @@
 """Compare how long short commands take with two versions of imagebuild, run alternately.
 
     git worktree add --detach /var/tmp/before 526c021
-    python -m bench.startup /var/tmp/before [--rounds N] [--instructions]
+    python -m bench.startup /var/tmp/before [--rounds N] [--instructions] [--built STORE OUTPUT]
 
 For each command: the median, over the rounds, of the processor time of the process and its children,
 and of the time on the clock. The clock says little on a busy machine; the number of instructions
 (``--instructions``, needs valgrind) is the same in each run. Both versions run with this interpreter
-and its packages.
+and its packages. With ``--built``, an unchanged build is measured, too: of debian-13 without verification,
+whose image both versions must have in OUTPUT and STORE.
 """
 
 from __future__ import annotations
@@ -65,6 +66,12 @@ SHORT = (
 )
 
 
+def unchanged(store: Path, output: Path) -> Short:
+    """A build that has nothing to do."""
+    words = ("build", "debian-13", "--no-verify", "--store", str(store), "--output", str(output))
+    return Short("imagebuild build debian-13, unchanged", words)
+
+
 @dataclass(frozen=True)
 class Taken:
     """What one run took, in seconds."""
@@ -111,6 +118,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("before", type=Path, help="a work tree of the version to compare with")
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--built", nargs=2, type=Path, metavar=("STORE", "OUTPUT"), help="measure an unchanged build")
     parser.add_argument("--instructions", action="store_true", help="also count instructions, with valgrind")
     arguments = parser.parse_args()
     trees = (arguments.before.resolve(), HERE)
@@ -125,9 +133,9 @@ def _compare(trees: tuple[Path, Path], arguments: argparse.Namespace) -> None:
     print(f"{os.cpu_count()} processors, load before: {os.getloadavg()[0]:.1f}; {arguments.rounds} rounds")
     print("| command | before: CPU s | clock s | after: CPU s | clock s | ratio of CPU | ratio of instructions |")
     print("|---|---|---|---|---|---|---|")
-    for one in SHORT:
-        for tree in trees:
-            measured(one, tree)  # its modules are compiled now
+    for one in (*SHORT, *([unchanged(*map(Path.resolve, arguments.built))] if arguments.built else [])):
+        for tree in trees * 3:
+            measured(one, tree)  # its modules are compiled now, and what it remembers is remembered
         rounds = [[measured(one, tree) for tree in trees] for _ in range(arguments.rounds)]
         cells = [one.name]
         processor = []

@@ -209,6 +209,8 @@ class Installer(Protocol):
     """Whether it verifies what it fetches from the URLs of ``url`` and ``repo``, regardless of the
     transport.
     """
+    ASKS_SERVERS: bool
+    """Whether a plan depends on what servers say now, and not only on this host."""
     HAS_PAYLOADS: bool
     """Whether recipes choose where its packages are unpacked (``installer.payload``)."""
 

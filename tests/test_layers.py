@@ -27,6 +27,7 @@ ROOMS = (
     "files",
     "junit",
     "fingerprint",
+    "json_lines",
     "trace",
     "contents",
     "host",

@@ -25,6 +25,7 @@ from imagebuild.store.store import Store
 
 ASKS = True
 PROVES_PACKAGES = False
+ASKS_SERVERS = True
 HAS_PAYLOADS = False
 SOURCE_CODE = (*(f"anaconda/{name}.py" for name in ("medium", "treeinfo", "boot_options")), "image/iso.py")
 """The code that determines the result of the step; a test compares it with the imports."""

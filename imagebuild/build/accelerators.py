@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from imagebuild.errors import HostError
 from imagebuild.host import accelerator
-from imagebuild.recipe.model.recipe import Recipe
-from imagebuild.store.store import Store
+
+if TYPE_CHECKING:
+    from imagebuild.recipe.model.recipe import Recipe
+    from imagebuild.store.store import Store
 
 
 def known_accelerator(recipe: Recipe, store: Store) -> accelerator.Accelerator | None:
     """The accelerator of a build's machines, or None if it would have to be verified first."""
-    if recipe.vm.virt_type == "qemu":
+    return known_for(recipe.vm.virt_type, recipe.os.arch, store)
+
+
+def known_for(virt_type: str, arch: str, store: Store) -> accelerator.Accelerator | None:
+    """The same for these two settings of a recipe."""
+    if virt_type == "qemu":
         return "tcg"
-    found = accelerator.known(store.probe_cache, recipe.os.arch)
+    found = accelerator.known(store.probe_cache, arch)
     return found.accelerator if found else None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,7 +28,7 @@ from imagebuild.recipe.model.recipe import Recipe
 from imagebuild.schema.section import MIB
 from imagebuild.step import Step
 from imagebuild.store.artifact import Artifact, ArtifactFolder
-from imagebuild.store.history import History
+from imagebuild.store.history import Build, History
 from imagebuild.store.runs import domain_name, new_run
 from imagebuild.store.store import Store
 from imagebuild.verify.check import CheckCall
@@ -88,6 +88,10 @@ class Outlook:
         return self.plan.preparation.asked
 
 
+Unchanged = Callable[[Outlook, Build], None]
+"""What is called with the outlook of a build that changed nothing, and with its record."""
+
+
 def make_plan(recipe: Recipe, store: Store, world: Freshness | None = None, looked: Any = None) -> Plan:
     """The plan of ``recipe`` on this host. Queries an install source on the network: see
     ``Outlook.asked``. ``looked`` replaces what its installer would look up.
@@ -135,9 +139,9 @@ def _there(settings: Settings, step: Step) -> bool:
     return not settings.refresh and settings.store.find(step.kind, step.fingerprint) is not None
 
 
-def build(recipe: Recipe, settings: Settings, reporter: Reporter) -> Artifact:
+def build(recipe: Recipe, settings: Settings, reporter: Reporter, unchanged: Unchanged | None = None) -> Artifact:
     """Build ``recipe``, or return the existing artifact. Only one build of a recipe into a folder
-    runs at a time.
+    runs at a time. ``unchanged`` is called if the latest artifact is the one that the plan would make.
 
     Raises ImageBuildError. A failure leaves only finished steps in the store and, in its folder
     ``failures``, the logs and other evidence of the failure; the error's ``evidence`` attribute
@@ -153,7 +157,10 @@ def build(recipe: Recipe, settings: Settings, reporter: Reporter) -> Artifact:
                 if outlook.artifact is not None and not outlook.is_latest:
                     ArtifactFolder(settings.output, recipe.name).make_latest(outlook.artifact.version)
                 if outlook.artifact is not None and not outlook.checks:
-                    return recording.finished(outlook.artifact)
+                    there = recording.finished(outlook.artifact)
+                    if outlook.is_latest and unchanged is not None:
+                        unchanged(outlook, recording.build)
+                    return there
                 _check_space(outlook, settings)
                 from imagebuild.build import pipeline  # imported late: most builds find all results in the store
 

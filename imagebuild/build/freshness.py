@@ -17,6 +17,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from imagebuild import fingerprint
+from imagebuild.host.looked_at import note_place
 from imagebuild.step import Archive, Dated, Offers, Step
 from imagebuild.store.store import Store
 
@@ -85,6 +86,7 @@ class Freshness:
 
         Two builds that check at the same time get the same state.
         """
+        note_place(made)
         taken = datetime.fromtimestamp(made.stat().st_mtime, UTC)
         age = datetime.now(UTC) - taken
         if self.max_age is None or age <= timedelta(seconds=self.max_age):

@@ -6,16 +6,19 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from imagebuild.build.accelerators import known_accelerator
-from imagebuild.build.plan import Plan
-from imagebuild.build.step_cache import StepCache
 from imagebuild.log import redact
-from imagebuild.recipe.model.recipe import Recipe
-from imagebuild.step import Step
-from imagebuild.store.artifact import Artifact
 from imagebuild.store.history import Build, History, Outcome, State, StepRecord
-from imagebuild.store.store import Store
+
+if TYPE_CHECKING:  # an unchanged build is recorded without a plan
+    from imagebuild.build.plan import Plan
+    from imagebuild.build.step_cache import StepCache
+    from imagebuild.recipe.model.recipe import Recipe
+    from imagebuild.step import Step
+    from imagebuild.store.artifact import Artifact
+    from imagebuild.store.store import Store
 
 
 @dataclass
@@ -47,8 +50,8 @@ class Recording:
 
     def ended(self, outcome: Outcome, error: BaseException | None = None) -> None:
         """Record how the build ended."""
-        told = None if error is None else _first_line(error)
-        self.build = replace(self.build, ended=_now(), outcome=outcome, error=told)
+        told = None if error is None else first_line(error)
+        self.build = replace(self.build, ended=now(), outcome=outcome, error=told)
         self._write()
 
     def _write(self) -> None:
@@ -71,7 +74,7 @@ def recorded(recipe: Recipe, store: Store, run: str) -> Iterator[Recording]:
     """Record the build of ``recipe`` that the block runs; the block reports its result with
     ``Recording.finished``.
     """
-    recording = Recording(store, recipe, Build(run=run, recipe=recipe.name, began=_now()))
+    recording = Recording(store, recipe, Build(run=run, recipe=recipe.name, began=now()))
     try:
         yield recording
     except KeyboardInterrupt:
@@ -82,7 +85,7 @@ def recorded(recipe: Recipe, store: Store, run: str) -> Iterator[Recording]:
         raise
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
     """The first line of an error's message, without secrets and without bytes that are not valid
     text.
     """
@@ -90,5 +93,6 @@ def _first_line(error: BaseException) -> str:
     return redact(line).encode(errors="replace").decode()
 
 
-def _now() -> str:
+def now() -> str:
+    """The time, as the history has it."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
-import shutil
-from importlib import metadata
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from imagebuild.host import probe_cache
-from imagebuild.host.process import environment, run
-from imagebuild.step import Tools
+from imagebuild.host.process import run
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from imagebuild.step import Tools
+
+PROBE = "tools"
+"""The name of their versions in the probe cache."""
 _VERSION = re.compile(r"\d+[\w.+~:-]*")
 
 
@@ -19,16 +23,26 @@ def deciding(answers: Path) -> Tools:
 
     Raises HostError if a program is missing.
     """
-    state = _state("mmdebstrap", "guestfish", "qemu-img")
-    return Tools(**probe_cache.kept(answers, "tools", state, _deciding))
+    from imagebuild.step import Tools  # late: whoever needs only the state starts quickly
+
+    return Tools(**probe_cache.kept(answers, PROBE, deciding_state(), _deciding))
+
+
+def deciding_state() -> str:
+    """What the answer of this probe belongs to: to ask all programs takes a second."""
+    return probe_cache.of_programs("mmdebstrap", "guestfish", "qemu-img")
 
 
 def every(answers: Path) -> dict[str, str]:
     """All versions that a manifest records."""
+    from importlib import metadata
+
     return {
         "imagebuild": metadata.version("imagebuild"),
         "pykickstart": metadata.version("pykickstart"),
-        "virt-install": probe_cache.kept(answers, "virt-install", _state("virt-install"), _virt_install),
+        "virt-install": probe_cache.kept(
+            answers, "virt-install", probe_cache.of_programs("virt-install"), _virt_install
+        ),
         "libvirt": metadata.version("libvirt-python"),
         **vars(deciding(answers)),
     }
@@ -44,13 +58,6 @@ def _deciding() -> dict[str, str]:
 
 def _virt_install() -> str:
     return _asked("virt-install", "--version")
-
-
-def _state(*programs: str) -> str:
-    """A state that changes with the programs: to ask all of them takes a second."""
-    path = environment()["PATH"]
-    found = (shutil.which(name, path=path) for name in programs)
-    return probe_cache.of_files([Path(name).resolve() for name in found if name])
 
 
 def _asked(program: str, option: str) -> str:

@@ -34,6 +34,7 @@ from imagebuild.cli.project_options import config_option
 from imagebuild.cli.records import BuildPlanned, PlannedStep
 from imagebuild.cli.remote_options import remote_option, remote_settings, required
 from imagebuild.cli.report import reporter
+from imagebuild.cli.unchanged_record import Keeper
 from imagebuild.events import ArtifactReady, ErrorReported, data
 from imagebuild.printable import counted
 from imagebuild.progress import Reporter
@@ -119,12 +120,15 @@ def build(
     settings = Settings(opened(store), output, refresh, if_changed, max_age, verify, remote=remote)
     engine.clear_dead_runs(settings.store)
     reports = reporter(as_json=as_json, quiet=quiet)
-    timed = TimedReporter(reports if trace is None else _traced(ctx, trace, reports))
+    keeper = Keeper(reports, as_json=as_json, quiet=quiet)
+    timed = TimedReporter(keeper if trace is None else _traced(ctx, trace, reports))
     talks = not (as_json or quiet or chosen().progress == "none")
     if len(wanted) == 1:
-        event = _built(wanted[0], settings, timed)
+        event = _built(wanted[0], settings, timed, keeper.unchanged)
         echo_lines(_ending(timed, wanted, [event], settings) if talks else ())
         print_result(reports, event)
+        if trace is None and not verbose:  # neither the trace nor the log can be repeated
+            keeper.keep(wanted[0], settings)
         return
     from imagebuild.build import scheduler  # one build is made by this process
 
@@ -152,10 +156,10 @@ def _traced(ctx: click.Context, path: Path, reports: Reporter) -> Reporter:
     return ctx.with_resource(traced(path, reports))
 
 
-def _built(recipe: Recipe, settings: Settings, reports: Reporter) -> ArtifactReady:
+def _built(recipe: Recipe, settings: Settings, reports: Reporter, when_unchanged: engine.Unchanged) -> ArtifactReady:
     """Build one recipe in this process; ``unchanged`` if the image already existed."""
     before = ArtifactFolder(settings.output, recipe.name).latest()
-    artifact = engine.build(recipe, settings, reports)
+    artifact = engine.build(recipe, settings, reports, when_unchanged)
     unchanged = before is not None and before.version == artifact.version
     if unchanged and settings.if_changed:
         reports.note(recipe.name, f"unchanged since {artifact.version}")

@@ -9,7 +9,7 @@ from imagebuild.cli import problems
 from imagebuild.cli.lines import minutes
 from imagebuild.cli.output import echo, echo_lines, shown
 from imagebuild.cli.report import JsonReporter, PlainReporter
-from imagebuild.events import ArtifactReady, ErrorReported
+from imagebuild.json_lines import ArtifactReady, ErrorReported
 from imagebuild.progress import Reporter
 
 if TYPE_CHECKING:

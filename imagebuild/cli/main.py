@@ -82,7 +82,7 @@ def main() -> None:
 def _call(*, as_json: bool) -> None:
     """Call the command. Raises OutputError; every other error ends the process."""
     try:
-        code = _root().main(standalone_mode=False)  # click returns the code of an Exit instead of raising it
+        code = _command()
         if isinstance(code, int) and code:
             sys.exit(code)
     except click.ClickException as error:
@@ -107,6 +107,22 @@ def _call(*, as_json: bool) -> None:
         missing = _missing_binding(error)
         _print_error(as_json, missing)
         sys.exit(missing.exit_code)
+
+
+def _command() -> object:
+    """Call the command: click returns the code of an Exit instead of raising it. An unchanged build is
+    reported without planning it again.
+    """
+    words = sys.argv[1:]
+    if words[:1] == ["build"] and "_IMAGEBUILD_COMPLETE" not in os.environ:
+        from imagebuild.cli import unchanged_build
+
+        if unchanged_build.is_plain(words):
+            if unchanged_build.reported():
+                return None
+            with unchanged_build.watching():
+                return _root().main(standalone_mode=False)
+    return _root().main(standalone_mode=False)
 
 
 def _places(words: Sequence[str]) -> list[str]:

@@ -10,10 +10,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from imagebuild import events
+from imagebuild import json_lines
 from imagebuild.cli.lines import RunningStep, line, rounded
 from imagebuild.cli.output import echo, echo_data, is_terminal, terminal_size
-from imagebuild.cli.progress_options import chosen
+from imagebuild.cli.progress_options import ProgressChoice, chosen
 from imagebuild.cli.sections import GitHubGroups, GitLabSections, Sections
 from imagebuild.cli.ticker import Ticker
 from imagebuild.errors import ImageBuildError, Interrupted
@@ -27,14 +27,14 @@ _SIGN_OF_LIFE = 5.0
 """Seconds after which JSON repeats a step that goes on without a new detail."""
 
 
-def reporter(*, as_json: bool, quiet: bool, live_only: bool = False) -> Reporter:
+def reporter(*, as_json: bool, quiet: bool, live_only: bool = False, choice: ProgressChoice | None = None) -> Reporter:
     """The reporter that suits the options and standard output; with ``live_only``, for a command
     whose output is its result, nothing is reported except on a terminal, or on standard error if
-    lines were asked for.
+    lines were asked for. ``choice`` replaces that of the running command.
     """
     if as_json:
         return JsonReporter()
-    choice = chosen()
+    choice = choice or chosen()
     if quiet or choice.progress == "none":
         return PlainReporter(_nothing)
     dumb = os.environ.get("TERM", "dumb") in ("", "dumb", "unknown")
@@ -189,7 +189,7 @@ class JsonReporter:
     @contextmanager
     def step(self, recipe: str, name: str, expected: float | None = None) -> Iterator[RunningStep]:
         step = _JsonStep(recipe, name, expected, self._now, emit=self.emit)
-        self.emit(events.StepStarted(recipe=recipe, step=name, expected_seconds=rounded(expected)))
+        self.emit(json_lines.StepStarted(recipe=recipe, step=name, expected_seconds=rounded(expected)))
         with self._lock:
             self._steps.append(step)
             self._ticker.start()
@@ -198,18 +198,18 @@ class JsonReporter:
         except BaseException as error:
             self._leave(step)
             cause = error.message if isinstance(error, ImageBuildError) else type(error).__name__
-            self.emit(events.StepFailed(recipe=recipe, step=name, error=cause, seconds=round(step.seconds, 1)))
+            self.emit(json_lines.StepFailed(recipe=recipe, step=name, error=cause, seconds=round(step.seconds, 1)))
             raise
         self._leave(step)
         seconds = round(step.seconds, 1)
-        self.emit(events.StepDone(recipe=recipe, step=name, summary=step.text, seconds=seconds, source=step.source))
+        self.emit(json_lines.StepDone(recipe=recipe, step=name, summary=step.text, seconds=seconds, source=step.source))
 
     def note(self, recipe: str, text: str) -> None:
-        self.emit(events.Note(recipe=recipe, text=text))
+        self.emit(json_lines.Note(recipe=recipe, text=text))
 
-    def emit(self, event: events.AnyEvent) -> None:
+    def emit(self, event: json_lines.AnyEvent) -> None:
         """Print one event."""
-        echo_data(events.data(event))
+        echo_data(json_lines.data(event))
 
     def _leave(self, step: _JsonStep) -> None:
         with self._lock:  # nothing may follow the event that ends the step
@@ -231,7 +231,7 @@ class _JsonStep(RunningStep):
         expected: float | None,
         now: Callable[[], float],
         *,
-        emit: Callable[[events.AnyEvent], None],
+        emit: Callable[[json_lines.AnyEvent], None],
     ) -> None:
         super().__init__(recipe, name, expected, now)
         self._emit = emit
@@ -253,7 +253,7 @@ class _JsonStep(RunningStep):
     def _tell(self) -> None:
         self._reported_at = self.now()
         self._emit(
-            events.StepRunning(
+            json_lines.StepRunning(
                 recipe=self.recipe, step=self.name, detail=self.detail, fraction=self.fraction, waiting=self.waiting
             )
         )

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from imagebuild.files import write_atomically
+from imagebuild.host.looked_at import note_probe
+from imagebuild.host.process import environment
 
 
 def kept(file: Path, name: str, state: str, ask: Callable[[], Any]) -> Any:
@@ -25,6 +28,7 @@ def kept(file: Path, name: str, state: str, ask: Callable[[], Any]) -> Any:
         with suppress(OSError):
             every = {**_every(file), name: {"state": state, "answer": answer}}
             write_atomically(file, json.dumps(every, indent=1) + "\n")
+    note_probe(name, state, answer)
     return answer
 
 
@@ -44,6 +48,13 @@ def of_files(files: Iterable[Path]) -> str:
             status = path.stat()
             digest.update(f"{path}\0{status.st_mtime_ns} {status.st_ctime_ns} {status.st_size}\n".encode())
     return digest.hexdigest()
+
+
+def of_programs(*names: str) -> str:
+    """A state that changes with the programs of these names that a build would run."""
+    path = environment()["PATH"]
+    found = (shutil.which(name, path=path) for name in names)
+    return of_files([Path(name).resolve() for name in found if name])
 
 
 def _every(file: Path) -> dict[str, Any]:

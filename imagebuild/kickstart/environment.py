@@ -8,19 +8,21 @@ removed or replaced.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from jinja2 import FileSystemLoader, StrictUndefined, nodes, pass_context
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, nodes, pass_context
 from jinja2.compiler import CodeGenerator, Frame
 from jinja2.ext import Extension
 from jinja2.filters import FILTERS
+from jinja2.loaders import split_template_path
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markupsafe import Markup
 
+from imagebuild.host.looked_at import note_place
 from imagebuild.kickstart.compiled_templates import CompiledTemplates
 from imagebuild.kickstart.encode import finalize, ini
 from imagebuild.kickstart.quotes import NoValueInQuotes
@@ -72,6 +74,15 @@ class _Generator(CodeGenerator):
         self.write("))")
 
 
+class _NotedLoader(FileSystemLoader):
+    """Notes each place where a template is looked for: one that appears in an earlier folder is used."""
+
+    def get_source(self, environment: Environment, template: str) -> tuple[str, str, Callable[[], bool]]:
+        for folder in self.searchpath:
+            note_place(Path(folder, *split_template_path(template)))
+        return super().get_source(environment, template)
+
+
 class KickstartEnvironment(ImmutableSandboxedEnvironment):
     """The environment of all kickstart templates; ``folders`` are searched in order."""
 
@@ -82,7 +93,7 @@ class KickstartEnvironment(ImmutableSandboxedEnvironment):
         kind = " ".join(f"{one.__module__}.{one.__name__}" for one in extensions)
         super().__init__(
             bytecode_cache=CompiledTemplates(kind),
-            loader=FileSystemLoader([str(folder) for folder in folders], followlinks=True),
+            loader=_NotedLoader([str(folder) for folder in folders], followlinks=True),
             undefined=_Undefined,
             autoescape=True,
             finalize=_finalize,

@@ -54,6 +54,7 @@ from imagebuild.store.store import Store
 
 ASKS = False
 PROVES_PACKAGES = True
+ASKS_SERVERS = False
 HAS_PAYLOADS = True
 PAYLOAD_URL = "file:///run/kickstrap/payload"
 """Where the installer's init provides the disk with the root archive."""

@@ -10,6 +10,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 
 import imagebuild
+from imagebuild.host.looked_at import note_place
 
 SUFFIX = ".yaml"
 
@@ -18,12 +19,16 @@ def shipped(folder: str) -> Path | None:
     """The shipped ``recipes`` or ``kickstart``: next to the package in a checkout, otherwise in
     share/imagebuild.
     """
-    return next((base / folder for base in _bases(str(imagebuild.__file__)) if (base / folder).is_dir()), None)
+    places = [base / folder for base in _bases(str(imagebuild.__file__))]
+    for place in places:
+        note_place(place)
+    return next((place for place in places if place.is_dir()), None)
 
 
 @cache
 def _bases(package: str) -> tuple[Path, ...]:
     checkout = Path(package).resolve().parent.parent
+    note_place(checkout / "pyproject.toml")
     bases = [checkout] if (checkout / "pyproject.toml").is_file() else []
     schemes = (sysconfig.get_default_scheme(), sysconfig.get_preferred_scheme("user"))
     return (*bases, *(Path(sysconfig.get_path("data", scheme)) / "share" / "imagebuild" for scheme in schemes))
@@ -53,6 +58,8 @@ def _existing(folders: Sequence[Path | None]) -> tuple[Path, ...]:
     """Those that exist, each once, whatever its names."""
     found: dict[tuple[int, int], Path] = {}
     for folder in folders:
+        if folder is not None:
+            note_place(folder)
         if folder is not None and folder.is_dir():
             status = folder.stat()
             found.setdefault((status.st_dev, status.st_ino), folder)

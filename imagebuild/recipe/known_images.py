@@ -22,10 +22,9 @@ from typing import Any
 import platformdirs
 
 from imagebuild.fingerprint import PACKAGE
-from imagebuild.host import private_files
-from imagebuild.recipe import looked_at
+from imagebuild.host import looked_at, private_files
+from imagebuild.host.looked_at import LookedAt
 from imagebuild.recipe.folders import available
-from imagebuild.recipe.looked_at import LookedAt
 
 _LONGEST = 1 << 24
 """Bytes of a file with images that are read."""

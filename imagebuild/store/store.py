@@ -40,6 +40,7 @@ from imagebuild.files import (
 )
 from imagebuild.host import locks
 from imagebuild.host.hints import command_line
+from imagebuild.host.looked_at import note_place
 from imagebuild.host.ownership import why_not_own
 from imagebuild.log import logger
 from imagebuild.store.entry import RECORD, EntryFacts, StoreEntry, content, damage, difference
@@ -144,6 +145,7 @@ class Store:
     def find(self, kind: str, fingerprint: str) -> Path | None:
         """The entry's folder, or None."""
         folder = self.root / kind / fingerprint
+        note_place(folder / RECORD)
         return folder if (folder / RECORD).is_file() and not folder.is_symlink() else None
 
     def take(self, kind: str, fingerprint: str, held: ExitStack, *, prove: bool = True) -> Path | None:

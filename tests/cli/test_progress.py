@@ -152,7 +152,8 @@ def commands_with(option: str) -> set[str]:
 def test_every_command_that_reports_has_the_options() -> None:
     folder = Path(report.__file__).parent
     using = {path.stem for path in folder.glob("*.py") if re.search(r"\breporter\(|PlainReporter\(", path.read_text())}
-    using -= {"report", "image_argument"}  # the latter is used by inspect and diff
+    # image_argument is used by inspect and diff, and unchanged_report by build
+    using -= {"report", "image_argument", "unchanged_report"}
     assert commands_with("--progress") == commands_with("--sections")
     assert commands_with("--progress") >= using | {"inspect", "diff", "audit"}
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from imagebuild.recipe import looked_at
+from imagebuild.host import looked_at
 from imagebuild.recipe.catalogue import catalogue
 from imagebuild.recipe.known_images import KnownImage, known_images
 

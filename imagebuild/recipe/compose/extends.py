@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from imagebuild.errors import Problem, RecipeError
-from imagebuild.recipe.looked_at import note_place
+from imagebuild.host.looked_at import note_place
 from imagebuild.recipe.yaml import reader
 from imagebuild.schema.document import Document, Mark, Route, dotted
 from imagebuild.schema.fields import shown, text

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from imagebuild.errors import Problem, RecipeError
-from imagebuild.recipe.looked_at import note_content, note_failure, note_place
+from imagebuild.host.looked_at import note_content, note_failure, note_place
 from imagebuild.schema.document import MAX_BYTES, MAX_DEPTH, Document, Mark, Route, Value, WrittenInt, dotted
 
 if TYPE_CHECKING:

@@ -1,5 +1,5 @@
-"""What reading recipes depends on in the file system, so that a result can be kept until any of it
-changes. Content counts by its digest, and never by its time.
+"""What a result depends on outside of this process, so that it can be kept until any of it changes.
+Content counts by its digest, and never by its time.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 _ABSENT = "absent"
 
@@ -16,15 +17,17 @@ _ABSENT = "absent"
 @dataclass
 class LookedAt:
     """``contents`` has the SHA-256 of each file that was read, and ``places`` what each path led to that
-    was looked up. Unless ``is_whole``, something could not be looked at.
+    was looked up; ``probes`` the state and the answer of each probe of the host that was used. Unless
+    ``is_whole``, something could not be looked at.
     """
 
     contents: dict[str, str] = field(default_factory=dict)
     places: dict[str, str] = field(default_factory=dict)
+    probes: dict[str, tuple[str, Any]] = field(default_factory=dict)
     is_whole: bool = True
 
     def is_current(self) -> bool:
-        """Whether all of it is still the same."""
+        """Whether all files and places are still the same."""
         return (
             self.is_whole
             and all(place(path) == there for path, there in self.places.items())
@@ -63,6 +66,12 @@ def note_place(path: object) -> None:
             seen.is_whole = False
 
 
+def note_probe(name: str, state: str, answer: Any) -> None:
+    """Note that an answer about this host was used, which belongs to a state of it."""
+    for seen in _noting:
+        seen.probes[name] = (state, answer)
+
+
 def note_failure() -> None:
     """Note that something could not be looked at."""
     for seen in _noting:
@@ -70,11 +79,13 @@ def note_failure() -> None:
 
 
 def place(path: str) -> str:
-    """What there is at a path: its real path, and whether it is a folder."""
+    """What there is at a path: its real path, and whether it is a folder; or a link to nothing."""
     real = os.path.realpath(path)
     if os.path.isdir(real):  # noqa: PTH112 - never raises
         return f"folder {real}"
-    return f"file {real}" if os.path.lexists(real) else _ABSENT
+    if os.path.lexists(real):
+        return f"file {real}"
+    return f"link {real}" if os.path.lexists(path) else _ABSENT
 
 
 def _digest_of(path: str) -> str | None:
