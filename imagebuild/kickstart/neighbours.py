@@ -24,7 +24,7 @@ ParsedLine = tuple[Handler, Command]
 ParseLine = Callable[[int, str, str], ParsedLine | None]
 """Parses a line with its number and the version; None if that gives no command, or an error or a warning."""
 _known: dict[str, deque[tuple[list[str], Kickstart]]] = {}
-"""The lines of kickstarts, and the kickstarts, by the version of their syntax; the last one used first."""
+"""The lines of kickstarts, and the kickstarts, by the version of their syntax; the newest first."""
 
 
 def remember(kickstart: Kickstart) -> None:
@@ -42,16 +42,10 @@ def adapted(text: str, version: str, parse_line: ParseLine) -> Kickstart | None:
     if len(text) > divide.MAX_BYTES or version not in _known:
         return None
     lines = text.splitlines(keepends=True)
-    known = _known[version]
-    for one in known:
-        at = _only_difference(lines, one[0])
-        if at is None:
-            continue
-        made = _with_line(one[1], text, at + 1, lines[at], parse_line)
-        if made is not None and one is not known[0]:
-            known.remove(one)
-            known.appendleft(one)
-        return made
+    for others, kickstart in _known[version]:
+        at = _only_difference(lines, others)
+        if at is not None:
+            return _with_line(kickstart, text, at + 1, lines[at], parse_line)
     return None
 
 

@@ -7,6 +7,7 @@ the same.
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Iterable
 from typing import Any
@@ -18,7 +19,9 @@ MOST = 16
 """Results that are kept of each check for each machine."""
 _Result = tuple[dict[str, Any], tuple[Problem, ...]]
 _known: dict[tuple[ValuesCheck, TargetMachine | None, bool], deque[_Result]] = {}
-"""What was read of a handler, and what was found; the last one used first."""
+"""What was read of a handler, and what was found; the newest first."""
+_lock = threading.Lock()
+"""Builds plan in several threads."""
 
 
 class _ReadHandler:
@@ -35,16 +38,15 @@ class _ReadHandler:
 
 def run(check: ValuesCheck, handler: Any, machine: TargetMachine | None, *, complete: bool) -> Iterable[Problem]:
     """See ``imagebuild.kickstrap.agent.values.Run``."""
-    known = _known.setdefault((check, machine, complete), deque(maxlen=MOST))
-    for one in known:
-        if all(getattr(handler, name, None) is value for name, value in one[0].items()):
-            if one is not known[0]:
-                known.remove(one)
-                known.appendleft(one)
-            return one[1]
+    with _lock:
+        known = _known.setdefault((check, machine, complete), deque(maxlen=MOST))
+        for read, found in known:
+            if all(getattr(handler, name, None) is value for name, value in read.items()):
+                return found
     reading = _ReadHandler(handler)
     found = tuple(check(reading, machine, complete))
-    known.appendleft((reading._read, found))  # noqa: SLF001 - no name of a handler's begins with an underscore
+    with _lock:
+        known.appendleft((reading._read, found))  # noqa: SLF001 - no name of a handler's begins with an underscore
     return found
 
 
