@@ -23,6 +23,10 @@ def deciding(answers: Path) -> Tools:
 
     Raises HostError if a program is missing.
     """
+    return probe_cache.once(("tools", answers), lambda: _tools(answers))
+
+
+def _tools(answers: Path) -> Tools:
     from imagebuild.step import Tools  # late: whoever needs only the state starts quickly
 
     return Tools(**probe_cache.kept(answers, PROBE, deciding_state(), _deciding))

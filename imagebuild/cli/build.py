@@ -36,6 +36,7 @@ from imagebuild.cli.remote_options import remote_option, remote_settings, requir
 from imagebuild.cli.report import reporter
 from imagebuild.cli.unchanged_record import Keeper
 from imagebuild.events import ArtifactReady, ErrorReported, data
+from imagebuild.host import probe_cache
 from imagebuild.printable import counted
 from imagebuild.progress import Reporter
 from imagebuild.recipe.model.recipe import Recipe
@@ -229,8 +230,7 @@ def plan(
     """Show what a build of RECIPES would do, step by step, and why. Changes nothing."""
     settings = Settings(opened(store), output, refresh, if_changed, max_age, verify)
     remote = required(remote_store, config) if ask_remote else None
-    for recipe in loaded(recipes, given):
-        outlook = engine.planned(recipe, settings)
+    for outlook in _planned(loaded(recipes, given), settings):
         there = None if remote is None else _there(outlook, remote)
         if as_json:
             echo_data(data(_record(outlook, there)))
@@ -240,6 +240,12 @@ def plan(
         echo_lines(f"  checked {address}" for address in outlook.asked)
         if outlook.artifact:
             echo(f"  {outlook.artifact.image}")
+
+
+def _planned(recipes: Sequence[Recipe], settings: Settings) -> Iterator[engine.Outlook]:
+    with probe_cache.unchanging():
+        for recipe in recipes:
+            yield engine.planned(recipe, settings)
 
 
 def _there(outlook: engine.Outlook, remote: RemoteSettings) -> Collection[str]:

@@ -102,6 +102,10 @@ def known(cache: Path, arch: str | None = None) -> Verdict | None:
     """Like ``verdict``, but None if it would have to be tested."""
     if (foreign := _foreign(arch)) is not None:
         return foreign
+    return probe_cache.once((_ANSWER, cache), lambda: _known(cache))
+
+
+def _known(cache: Path) -> Verdict | None:
     try:
         found = probe_cache.known(cache, _ANSWER, _circumstances())
     except HostError:

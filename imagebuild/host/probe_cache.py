@@ -5,14 +5,40 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from imagebuild.files import write_atomically
 from imagebuild.host.looked_at import note_probe
 from imagebuild.host.process import environment
+
+Answer = TypeVar("Answer")
+_answers: list[dict[tuple[object, ...], Any]] = []
+"""The answers of ``once``, one mapping for each ``unchanging`` that is not left yet."""
+
+
+@contextmanager
+def unchanging() -> Iterator[None]:
+    """Inside the block the host counts as unchanging, so that ``once`` asks each question once: a plan of many
+    recipes would otherwise look at apt's configuration and at the programs for each of them.
+    """
+    _answers.append({})
+    try:
+        yield
+    finally:
+        _answers.pop()
+
+
+def once(question: tuple[object, ...], ask: Callable[[], Answer]) -> Answer:
+    """``ask()``; inside ``unchanging`` the first answer to ``question`` is given again."""
+    if not _answers:
+        return ask()
+    answers: dict[tuple[object, ...], Answer] = _answers[-1]
+    if question not in answers:
+        answers[question] = ask()
+    return answers[question]
 
 
 def kept(file: Path, name: str, state: str, ask: Callable[[], Any]) -> Any:

@@ -96,6 +96,14 @@ class Handler(BaseHandler):  # type: ignore[misc]  # pykickstart has no types
             self._setCommand(made)
         self.detached = True
 
+    def with_command(self, command: Any) -> Handler:
+        """A copy of this detached handler with another result of one of its commands."""
+        made = object.__new__(Handler)
+        made.__dict__.update(self.__dict__)
+        made.commands = {**self.commands, **dict.fromkeys(_names(self._whole)[type(command)], command)}
+        made._setCommand(command)
+        return made
+
     def _detached(self, command: Any) -> Any:
         return command if type(command) in self._adopted else self._own(command)
 

@@ -13,7 +13,7 @@ from pykickstart.base import KickstartCommand
 from pykickstart.errors import KickstartDeprecationWarning, KickstartError, KickstartParseWarning
 from pykickstart.parser import KickstartParser
 
-from imagebuild.kickstart import divide, quick_split, repair, wording
+from imagebuild.kickstart import divide, neighbours, quick_split, repair, wording
 from imagebuild.kickstart import handler as handlers
 from imagebuild.kickstart.kept_lines import KeptPackages, TextMemory
 from imagebuild.kickstart.parsed import Command, GivenOptions, Kickstart, KickstartSection, Repetition, Said
@@ -34,11 +34,17 @@ def parse(text: str, version: str) -> Kickstart:
     The result contains the errors. Raises ValueError for a version that pykickstart does not know.
     """
     handlers.handler_class(version)
+    with _lock:
+        kickstart = neighbours.adapted(text, version, _parse_line)
+    if kickstart is not None:
+        return kickstart
     size = divide.size_problem(text)
     if size is not None:
         return Kickstart(text, version, None, (), (), (size,))
     with _lock:
-        return _parse_all(text, version)
+        kickstart = _parse_all(text, version)
+        neighbours.remember(kickstart)
+    return kickstart
 
 
 def _parse_all(text: str, version: str) -> Kickstart:
@@ -266,9 +272,25 @@ def _kept(section: Any) -> Callable[[], Any]:
     return get
 
 
-def _parse(text: str, version: str) -> _Attempt:
+class _LineParser(_Parser):
+    """Parses a text without sections."""
+
+    def setupSections(self) -> None:  # noqa: N802 - pykickstart's name
+        """Register none: that takes longer than to parse a line."""
+
+
+def _parse_line(number: int, line: str, version: str) -> neighbours.ParsedLine | None:
+    """See ``neighbours.ParseLine``."""
+    attempt = _parse("\n" * (number - 1) + line, version, _LineParser)
+    parser = attempt.parser
+    if attempt.wrong or parser.deprecated or parser.repetitions or len(parser.commands) != 1:
+        return None
+    return attempt.handler, parser.commands[0]
+
+
+def _parse(text: str, version: str, its_parser: type[_Parser] = _Parser) -> _Attempt:
     with handlers.reading(version) as handler, warnings.catch_warnings():
-        parser = _Parser(handler, version, text)
+        parser = its_parser(handler, version, text)
         stopped: Said | None = None
         warnings.simplefilter("always")
         warnings.showwarning = parser.warn

@@ -18,7 +18,7 @@ from imagebuild.errors import HostError
 from imagebuild.files import sha256
 from imagebuild.kickstart.check import ParsedKickstart, Supported
 from imagebuild.kickstart.render import LiveimgPayload, PackagesPayload, Payload
-from imagebuild.kickstrap import base_root, index, release_date, runtime
+from imagebuild.kickstrap import base_root, index, kept_checks, release_date, runtime
 from imagebuild.kickstrap import payload as archives
 from imagebuild.kickstrap.agent import needed_packages, package_files, package_names
 from imagebuild.kickstrap.agent import supported as agent
@@ -245,7 +245,7 @@ def supported(recipe: Recipe) -> Supported:
 @cache
 def _carried_out(machine: TargetMachine) -> Supported:
     """The same function for equal machines, because reports are cached by it."""
-    return partial(agent.check, machine=machine)
+    return partial(agent.check, machine=machine, run=kept_checks.run)
 
 
 def packages(recipe: Recipe) -> MirrorPackages:

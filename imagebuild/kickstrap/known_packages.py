@@ -40,6 +40,10 @@ _SPELLING = "check the spelling, and that installer.components includes the comp
 
 def cached_mirror(store: Store) -> Mirror:
     """``host_mirror``, cached in the store: apt takes 0.5 s, and its answer hardly ever changes."""
+    return probe_cache.once(("mirror", store.probe_cache), lambda: _mirror(store))
+
+
+def _mirror(store: Store) -> Mirror:
     configured = probe_cache.of_files(mirror_depends_on())
     return Mirror(**probe_cache.kept(store.probe_cache, "mirror", configured, lambda: asdict(host_mirror())))
 

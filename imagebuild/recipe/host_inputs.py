@@ -12,6 +12,7 @@ from imagebuild.customise import host_inputs
 from imagebuild.customise.host_inputs import HostPath
 from imagebuild.customise.operation import OperationCall
 from imagebuild.errors import HostError, Problem, RecipeError
+from imagebuild.recipe import named_references
 from imagebuild.recipe.model.recipe import Recipe
 from imagebuild.recipe.secrets import Secrets
 from imagebuild.schema.document import Mark, Route, dotted
@@ -55,8 +56,8 @@ def has_secrets(recipe: Recipe) -> bool:
     Public keys are not secrets, wherever they come from.
     """
     named = [
-        *host_inputs.references(recipe),
-        *(one for call in recipe.operations for one in host_inputs.references(call.params)),
+        *named_references.of_recipe(recipe),
+        *(one for call in recipe.operations for one in named_references.of_params(call.params)),
     ]
     return any(
         isinstance(ref, SecretRef) and not isinstance(ref, KeysRef) and "ssh_keys" not in route for route, ref in named
@@ -71,7 +72,7 @@ def with_paths(call: OperationCall, place: Place, look: Callable[[Path], str] = 
     """
     found: dict[str, tuple[str, str]] = {}
     problems = []
-    for route, name in host_inputs.references(call.params):
+    for route, name in named_references.of_params(call.params):
         if not isinstance(name, HostPath):
             continue
         at = place(route)
@@ -85,18 +86,18 @@ def with_paths(call: OperationCall, place: Place, look: Callable[[Path], str] = 
             problems.append(Problem(at.file, at.value, _where(call, route), message))
     if problems:
         raise RecipeError(problems)
-    return replace(call, supplies=replace(call.supplies, paths=found))
+    return call if found == call.supplies.paths else replace(call, supplies=replace(call.supplies, paths=found))
 
 
 def with_secrets(call: OperationCall, place: Place, secrets: Secrets) -> OperationCall:
     """``call`` with the values of its references to secrets. Raises RecipeError."""
     found: dict[str, tuple[str, ...]] = {}
-    for route, ref in host_inputs.references(call.params):
+    for route, ref in named_references.of_params(call.params):
         if isinstance(ref, KeysRef):
             found[str(ref)] = secrets.ssh_keys(ref, place(route))
         elif not isinstance(ref, HostPath):
             found[str(ref)] = (secrets.password_hash(ref, place(route)),)
-    return replace(call, supplies=replace(call.supplies, secrets=found))
+    return call if found == call.supplies.secrets else replace(call, supplies=replace(call.supplies, secrets=found))
 
 
 def _place(recipe: Recipe, at: int, call: OperationCall) -> Place:

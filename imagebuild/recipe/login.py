@@ -11,7 +11,7 @@ instantiate`, suppresses the rule in `lint.ignore`.
 from __future__ import annotations
 
 import re
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 from imagebuild.errors import Problem, Severity
@@ -86,4 +86,9 @@ def found_in(recipe: Recipe, kickstart: str) -> Problem | None:
 @lru_cache(maxsize=64)  # the images of a matrix are of one file
 def _is_shipped(source: Path) -> bool:
     shipped = folders.shipped("recipes")
-    return shipped is not None and shipped.resolve() in source.resolve().parents
+    return shipped is not None and _real(shipped) in source.resolve().parents
+
+
+@cache
+def _real(folder: Path) -> Path:
+    return folder.resolve()

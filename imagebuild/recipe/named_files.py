@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from imagebuild.customise import host_inputs
 from imagebuild.errors import Problem, RecipeError
+from imagebuild.recipe import named_references
 from imagebuild.recipe.model.recipe import Recipe
 from imagebuild.recipe.secrets import RealSecrets
 from imagebuild.schema.document import Route, dotted
@@ -31,10 +31,10 @@ def missing(recipe: Recipe) -> Iterator[Problem]:
 
 def _keys(recipe: Recipe) -> Iterator[Problem]:
     """Problems of files with public keys, of the accounts and of operations."""
-    named = list(host_inputs.references(recipe))
+    named = list(named_references.of_recipe(recipe))
     for at, call in enumerate(recipe.operations):
         inner = ("operations", at, call.name)
-        named += [((*inner, *route), ref) for route, ref in host_inputs.references(call.params)]
+        named += [((*inner, *route), ref) for route, ref in named_references.of_params(call.params)]
     for route, ref in named:
         if isinstance(ref, SecretRef) and ref.file and (isinstance(ref, KeysRef) or "ssh_keys" in route):
             try:

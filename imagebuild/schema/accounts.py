@@ -25,14 +25,15 @@ def _ssh_key(value: Any) -> str | SecretRef:
     return ssh_keys.public_key(value)
 
 
+def _ssh_key_schema() -> dict[str, Any]:
+    return {"anyOf": [{"type": "string", "pattern": "^(ssh|ecdsa|sk)-"}, SecretRef.model_json_schema()]}
+
+
 SshKey = Annotated[
     str | SecretRef,
     PlainValidator(_ssh_key),
     PlainSerializer(lambda key: key.model_dump() if isinstance(key, SecretRef) else key, return_type=Any),
-    f.Kind(
-        "public key or reference",
-        schema={"anyOf": [{"type": "string", "pattern": "^(ssh|ecdsa|sk)-"}, SecretRef.model_json_schema()]},
-    ),
+    f.Kind("public key or reference", schema=_ssh_key_schema),
 ]
 
 AccountName = Annotated[

@@ -144,6 +144,10 @@ class Store:
 
     def find(self, kind: str, fingerprint: str) -> Path | None:
         """The entry's folder, or None."""
+        try:
+            os.lstat(f"{self.root}/{kind}/{fingerprint}")  # a plan looks for many, and Path takes its time
+        except FileNotFoundError:
+            return None
         folder = self.root / kind / fingerprint
         note_place(folder / RECORD)
         return folder if (folder / RECORD).is_file() and not folder.is_symlink() else None

@@ -7,9 +7,14 @@ from pathlib import Path
 
 import pytest
 from click.shell_completion import ShellComplete
+from click.testing import CliRunner
 from test_main import Imagebuild, imagebuild
 
+from imagebuild.build import tool_versions
 from imagebuild.cli.main import cli
+from imagebuild.kickstrap import known_packages
+from imagebuild.kickstrap.mirror import Mirror
+from imagebuild.step import Tools
 
 __all__ = ["imagebuild"]
 
@@ -82,6 +87,15 @@ def test_a_value_that_does_not_fit_or_is_not_known(recipes: Path, imagebuild: Im
 def test_plan_goes_through_all_images(recipes: Path, imagebuild: Imagebuild) -> None:
     names = [json.loads(line)["recipe"] for line in imagebuild("plan", "web", "--json").stdout.splitlines()]
     assert names == ["web-1", "web-2"]
+
+
+def test_plan_looks_at_the_host_once(recipes: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    mirror, tools = iter([Mirror()]), iter([Tools("1", "2", "3")])
+    monkeypatch.setattr(known_packages, "_mirror", lambda _: next(mirror))
+    monkeypatch.setattr(tool_versions, "_tools", lambda _: next(tools))
+    done = CliRunner().invoke(cli, ["plan", "web", "web", "--store", str(tmp_path / "store")])
+    assert [line.split()[0] for line in done.stdout.splitlines() if line[0] != " "] == ["web-1", "web-2"] * 2
+    assert [*mirror, *tools] == []
 
 
 def test_render_prints_the_recipe(recipes: Path, imagebuild: Imagebuild) -> None:

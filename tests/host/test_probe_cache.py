@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from imagebuild.host.probe_cache import kept, known, of_files
+from imagebuild.host.probe_cache import kept, known, of_files, once, unchanging
 
 
 @pytest.fixture
@@ -55,3 +55,20 @@ def test_an_invalid_cache_is_ignored(file: Path, content: str) -> None:
 
 def test_a_cache_that_cannot_be_written(tmp_path: Path) -> None:
     assert [kept(tmp_path / "no/folder", "one", "", lambda text=text: text) for text in ("a", "b")] == ["a", "b"]
+
+
+def test_a_host_that_does_not_change_is_asked_once() -> None:
+    asked: list[str] = []
+
+    def ask(question: str) -> str | None:
+        return once((question,), lambda: asked.append(question))
+
+    with unchanging():
+        assert [ask("tools"), ask("mirror"), ask("tools")] == [None, None, None]
+        assert asked == ["tools", "mirror"]
+    with unchanging():
+        ask("tools")
+    assert asked == ["tools", "mirror", "tools"]
+    ask("tools")
+    ask("tools")
+    assert asked == ["tools", "mirror", "tools", "tools", "tools"]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pykickstart.version import versionMap
 
-from imagebuild.kickstart import kept_lines
+from imagebuild.kickstart import kept_lines, neighbours
 from imagebuild.kickstart.handler import handler_class
 from imagebuild.kickstart.parse import parse
 from imagebuild.kickstart.parsed import Kickstart
@@ -51,7 +51,9 @@ OTHERS = {
 
 
 @pytest.fixture(autouse=True)
-def _nothing_kept() -> Iterator[None]:
+def _nothing_kept(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    neighbours.forget()
+    monkeypatch.setattr(neighbours, "MOST", 0)  # every text is parsed line by line
     kept_lines.forget()
     yield
     kept_lines.forget()

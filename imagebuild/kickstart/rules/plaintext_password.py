@@ -24,6 +24,7 @@ from imagebuild.kickstart.divide import SCRIPTS
 from imagebuild.kickstart.parsed import Command, Kickstart, Said
 from imagebuild.kickstart.rule import KickstartTarget
 from imagebuild.log import is_hidden
+from imagebuild.schema.by_identity import by_identity
 
 SEVERITY: Severity = "error"
 _ACCOUNTS = ("rootpw", "user", "sshpw", "bootloader")
@@ -79,13 +80,18 @@ def _password(command: Command) -> str:
 
 
 def _options(command: Command, target: KickstartTarget) -> Iterator[Said]:
-    for option in _SECRETS:
+    for option in _secrets(command):
         value = command.option(option)
         # while it is planned a recipe's kickstart has placeholders; then the secrets that it refers to
         if value and not (target.of_recipe and (is_placeholder(str(value)) or is_hidden(str(value)))):
             yield Said(command.line, f"{command.name} {option} is a secret in plain text", _REMOVE)
     if command.name in ("vnc", "rdp", "realm", "authconfig", "auth"):
         yield from _free_words(command)
+
+
+@by_identity  # kickstarts of a project share most commands
+def _secrets(command: Command) -> tuple[str, ...]:
+    return tuple(option for option in _SECRETS if command.option(option))
 
 
 def _free_words(command: Command) -> Iterator[Said]:

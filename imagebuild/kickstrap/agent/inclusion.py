@@ -95,7 +95,7 @@ def problems(text: str, *, unpacked: bool) -> Iterator[Problem]:
     """The lines that include something which is not there after %pre. ``unpacked``: the packages are in a
     root archive, so nothing that is included can change them.
     """
-    headers = (line.split()[:1] for line in text.splitlines() if _WORD in text)
+    headers = (line.split()[:1] for line in (text.splitlines() if _WORD in text else ()))
     written = any(words == [_PRE] for words in headers)
     for line, path, section in lines(text):
         if "://" in path:

@@ -44,18 +44,20 @@ def check(
     text: str,
     machine: TargetMachine | None = None,
     scanned: Iterable[tuple[int, Sequence[str]]] | None = None,
+    run: values.Run = values.run_now,
 ) -> list[Unsupported]:
     """Everything in the kickstart ``text`` that is refused or only noted, in the order of its lines.
 
     ``handler`` is pykickstart's, after parsing ``text`` without errors. With ``machine`` it is also
     checked that everything fits its disks and firmware. If ``text`` includes files, which exist only after
     %pre, it is not checked whether its parts fit together. ``scanned`` are the line numbers and words
-    of all commands and section headers, if the caller knows them: the text is not read again.
+    of all commands and section headers, if the caller knows them: the text is not read again. ``run``
+    runs each check of the values.
     """
     syntaxes.complete(handler)
     findings = [*by_tables(handler, text, scanned)]
     complete = not any(inclusion.lines(text))
-    findings += [Unsupported(*problem) for problem in values.problems(handler, machine, complete=complete)]
+    findings += [Unsupported(*problem) for problem in values.problems(handler, machine, complete=complete, run=run)]
     findings += [Unsupported(*problem) for problem in package_names.problems(handler.packages, text)]
     return sorted(set(findings), key=lambda finding: (finding.line, finding.message))
 

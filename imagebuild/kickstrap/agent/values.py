@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from . import firewall, grub_password, needed_packages, network_values, ntp, package_names, rules, sources
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from .machine import TargetMachine
 
@@ -20,20 +21,46 @@ _SELINUX_DISABLED = 0
 _ACCOUNT = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 
 
-def problems(handler: Any, machine: TargetMachine | None, *, complete: bool = True) -> Iterator[Problem]:
+ValuesCheck = Callable[[Any, "TargetMachine | None", bool], "Iterable[Problem]"]
+"""A check of pykickstart's handler for a machine; if the kickstart is not complete, included files may
+have the rest.
+"""
+CHECKS: tuple[ValuesCheck, ...] = (
+    lambda handler, machine, complete: rules.problems(handler, machine, complete=complete),
+    lambda handler, _machine, _complete: _bootloader(handler.bootloader),
+    lambda handler, _machine, _complete: network_values.problems(handler.network.network),
+    lambda handler, _machine, _complete: firewall.problems(handler.firewall),
+    lambda handler, _machine, _complete: ntp.problems(handler),
+    lambda handler, _machine, complete: _payload(handler, complete=complete),
+    lambda handler, machine, _: needed_packages.problems(handler, machine.firmware if machine is not None else "bios"),
+    lambda handler, _machine, _complete: _without_packages(handler),
+    lambda handler, _machine, _complete: _accounts(handler),
+    lambda handler, _machine, _complete: _locale(handler),
+)
+"""Each depends on nothing but what it reads of the handler."""
+
+
+class Run(Protocol):
+    """Runs a check of ``CHECKS``, or returns what it found before."""
+
+    def __call__(
+        self, check: ValuesCheck, handler: Any, machine: TargetMachine | None, *, complete: bool
+    ) -> Iterable[Problem]: ...
+
+
+def run_now(check: ValuesCheck, handler: Any, machine: TargetMachine | None, *, complete: bool) -> Iterable[Problem]:
+    """Run the check."""
+    return check(handler, machine, complete)
+
+
+def problems(
+    handler: Any, machine: TargetMachine | None, *, complete: bool = True, run: Run = run_now
+) -> Iterator[Problem]:
     """Every value that kickstrap does not support, and everything required that is missing. If the
     kickstart is not ``complete``, included files may have the rest.
     """
-    yield from rules.problems(handler, machine, complete=complete)
-    yield from _bootloader(handler.bootloader)
-    yield from network_values.problems(handler.network.network)
-    yield from firewall.problems(handler.firewall)
-    yield from ntp.problems(handler)
-    yield from _payload(handler, complete=complete)
-    yield from needed_packages.problems(handler, machine.firmware if machine is not None else "bios")
-    yield from _without_packages(handler)
-    yield from _accounts(handler)
-    yield from _locale(handler)
+    for check in CHECKS:
+        yield from run(check, handler, machine, complete=complete)
 
 
 def _bootloader(bootloader: Any) -> Iterator[Problem]:
