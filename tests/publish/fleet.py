@@ -206,6 +206,7 @@ class FleetHost:
         self.run("sh", "-ec", f"rm /{HOST_KEY}*; ssh-keygen -q -t ed25519 -N '' -f /{HOST_KEY}")
         self._end("TERM", "/run/sshd.pid")
         self._start("sshd")
+        self._wait(self._listens, "its SSH server does not listen")
 
     def without(self, *programs: str) -> None:
         """Remove programs, as ``find -name`` finds them, from the host for good."""

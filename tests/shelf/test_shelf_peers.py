@@ -221,8 +221,8 @@ def test_a_key_with_a_passphrase(command: Command, protected: Signer, tmp_path: 
         (("--sign", "nobody@example.org"), "no secret key"),
         (("--sign", "--export-secret-keys"), "no secret key"),
         (("--sign", "example.org"), "2 secret keys"),
-        (("--sign", "x", "--gpg-home", "/nonexistent"), "there is no folder of GnuPG"),
-        (("--sign", "x", "--passphrase-file", "/nonexistent"), "there is no file with a passphrase"),
+        (("--sign", "x", "--gpg-home", "/proc/no-such-folder"), "there is no folder of GnuPG"),
+        (("--sign", "x", "--passphrase-file", "/proc/no-such-file"), "there is no file with a passphrase"),
     ],
 )
 def test_keys_that_cannot_sign(command: Command, key: Signer, words: tuple[str, ...], says: str) -> None:
