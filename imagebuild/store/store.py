@@ -144,12 +144,13 @@ class Store:
 
     def find(self, kind: str, fingerprint: str) -> Path | None:
         """The entry's folder, or None."""
+        place = f"{self.root}/{kind}/{fingerprint}"
+        note_place(f"{place}/{RECORD}")
         try:
-            os.lstat(f"{self.root}/{kind}/{fingerprint}")  # a plan looks for many, and Path takes its time
+            os.lstat(place)  # a plan looks for many, and Path takes its time
         except FileNotFoundError:
             return None
-        folder = self.root / kind / fingerprint
-        note_place(folder / RECORD)
+        folder = Path(place)
         return folder if (folder / RECORD).is_file() and not folder.is_symlink() else None
 
     def take(self, kind: str, fingerprint: str, held: ExitStack, *, prove: bool = True) -> Path | None:
