@@ -39,7 +39,7 @@ _PATIENCE = 120.0
 _KEPT = 4
 """The number of states that are kept, about 200 MiB each: with one and two processors, with and
 without a network."""
-TRANSLATED = 64
+TRANSLATED = 56
 """MiB of translated code that QEMU keeps; its own choice is an eighth of the host's memory, at most 1 GiB,
 of which a short run fills 200 MiB."""
 _PR_SET_PDEATHSIG = 1
