@@ -121,15 +121,14 @@ def build(
     settings = Settings(opened(store), output, refresh, if_changed, max_age, verify, remote=remote)
     engine.clear_dead_runs(settings.store)
     reports = reporter(as_json=as_json, quiet=quiet)
-    keeper = Keeper(reports, as_json=as_json, quiet=quiet)
+    keeper = Keeper(reports, as_json=as_json, quiet=quiet, keeps=trace is None and not verbose)
     timed = TimedReporter(keeper if trace is None else _traced(ctx, trace, reports))
     talks = not (as_json or quiet or chosen().progress == "none")
     if len(wanted) == 1:
         event = _built(wanted[0], settings, timed, keeper.unchanged)
         echo_lines(_ending(timed, wanted, [event], settings) if talks else ())
         print_result(reports, event)
-        if trace is None and not verbose:  # neither the trace nor the log can be repeated
-            keeper.keep(wanted[0], settings)
+        keeper.keep(wanted[0], settings)
         return
     from imagebuild.build import scheduler  # one build is made by this process
 

@@ -29,10 +29,13 @@ _BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
 
 class Keeper:
-    """Passes on what a build reports to ``reporter``, and keeps its decision if it is unchanged."""
+    """Passes on what a build reports to ``reporter``, and keeps its decision if it is unchanged; not without
+    ``keeps``: neither a trace nor a log can be repeated.
+    """
 
-    def __init__(self, reporter: Reporter, *, as_json: bool, quiet: bool) -> None:
+    def __init__(self, reporter: Reporter, *, as_json: bool, quiet: bool, keeps: bool = True) -> None:
         self._reporter = reporter
+        self._keeps = keeps
         self._as_json, self._quiet = as_json, quiet
         self._steps: list[str] = []
         self._updates: list[str] = []
@@ -58,7 +61,7 @@ class Keeper:
 
     def keep(self, recipe: Recipe, settings: Settings) -> None:
         """Keep the decision, if all that it came from can be compared."""
-        if self._decided is None or not _is_certain(recipe, settings, self._decided[1]):
+        if not self._keeps or self._decided is None or not _is_certain(recipe, settings, self._decided[1]):
             return
         with suppress(OSError, ValueError, ImageBuildError):  # the build has ended well all the same
             self._keep(recipe, settings, *self._decided)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from imagebuild.guest.qemu_wrapper import saved_machine
+from imagebuild.host.accelerator import SLOW_EMULATED
 
 PROGRAM = Path(saved_machine.__file__)
 
@@ -119,7 +120,7 @@ def lighter(arguments: list[str]) -> list[str]:
         f"tcg,tb-size={saved_machine.TRANSLATED}",
         *arguments[at + 1 :],
     ]
-    return [f"{word},erms=off" if word == "max,la57=off" else word for word in changed]
+    return [f"{word},{SLOW_EMULATED}=off" if word == "max,la57=off" else word for word in changed]
 
 
 @pytest.mark.parametrize("script", ["exit 1", "echo imagebuild: cannot be saved: old.; exec sleep 60"])

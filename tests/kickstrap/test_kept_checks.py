@@ -17,7 +17,7 @@ WHOLE = """\
 lang C.UTF-8
 keyboard us
 timezone UTC
-url --url="http://deb.debian.org/debian trixie main"
+url --url="http://mirror.example.org/debian trixie main"
 network --device=eth0 --bootproto=dhcp --hostname=one.example.org
 rootpw --lock
 user --name=ann

@@ -73,18 +73,18 @@ def is_emulated(pairs: Options) -> bool:
 def lighter(pairs: Options) -> Options:
     """An emulated machine that copies memory quickly, without the CPU feature
     ``imagebuild.host.accelerator.SLOW_EMULATED``, and with a smaller buffer for translated code."""
-    lighter: Options = []
+    found: Options = []
     for name, value in pairs:
         first, *fields = value.split(",")
         if name == "-cpu" and first == "max":
-            lighter.append((name, f"{value},erms=off"))
+            found.append((name, f"{value},erms=off"))
         elif name == "-machine":
             # QEMU takes either accel= or -accel
             kept = ",".join(one for one in (first, *fields) if one != "accel=tcg")
-            lighter += [*([(name, kept)] if kept else []), ("-accel", f"tcg,tb-size={TRANSLATED}")]
+            found += [*([(name, kept)] if kept else []), ("-accel", f"tcg,tb-size={TRANSLATED}")]
         else:
-            lighter.append((name, value))
-    return lighter
+            found.append((name, value))
+    return found
 
 
 def arguments(pairs: Options) -> list[str]:
