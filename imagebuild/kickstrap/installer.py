@@ -18,7 +18,7 @@ from imagebuild.errors import HostError
 from imagebuild.files import sha256
 from imagebuild.kickstart.check import ParsedKickstart, Supported
 from imagebuild.kickstart.render import LiveimgPayload, PackagesPayload, Payload
-from imagebuild.kickstrap import base_root, index, kept_checks, release_date, runtime
+from imagebuild.kickstrap import base_root, index, kept_checks, prepared_root, release_date, runtime
 from imagebuild.kickstrap import payload as archives
 from imagebuild.kickstrap.agent import needed_packages, package_files, package_names
 from imagebuild.kickstrap.agent import supported as agent
@@ -63,6 +63,10 @@ PAYLOAD_CODE = (
     "customise/linux/dpkg.py",
 )
 """The code that determines the result of the step; a test compares it with the imports."""
+PREPARED_CODE = tuple(f"kickstrap/{name}.py" for name in ("prepared_root", "archive_attributes", "e2fsprogs"))
+"""The code that writes the root file system on this host, beside the agent's; a test compares it with the
+imports.
+"""
 _KERNEL, _INITRD, _INSTALL_IMAGE = "images/pxeboot/vmlinuz", "images/pxeboot/initrd.img", "images/install.img"
 """Files of an install tree."""
 _PAYLOAD = "payload"
@@ -101,6 +105,7 @@ class KickstrapPreparation:
         return {
             "installer": self.tree.fingerprint,
             "payload": self.payload.fingerprint if self.payload else "in the VM",
+            **({"root file system": fingerprint.code(*PREPARED_CODE)} if self.payload else {}),
             **({"kickstart syntax": self.recipe.kickstart.syntax} if self.recipe.kickstart.syntax else {}),
             **(
                 {"SSH host keys": "made by the installer"}
@@ -123,6 +128,7 @@ class KickstrapPreparation:
             UsedSource("installer's initrd", sha256(tree / _INITRD)),
         ]
         disks, room, epoch, digest = [SourceDisk(tree / _INSTALL_IMAGE, "stage2")], 0, 0, ""
+        write_ahead = None
         payload: Payload
         if entry is None:
             payload = packages_payload(self.recipe, self.mirror)
@@ -135,8 +141,18 @@ class KickstrapPreparation:
             sources.append(UsedSource(ROOT_ARCHIVE, digest, self.mirror.main))
             # a file system needs some 5 % for itself
             room = int(archive.path.stat().st_size * 1.05) + 64 * MIB
+            programs, machine = tree.parent / runtime.E2FSPROGS, _machine(self.recipe)._replace(existing=())
+            write_ahead = partial(prepared_root.write, programs=programs, archive=archive.path, machine=machine)
         identified = partial(runtime.identity_arguments, epoch=epoch, payload=digest)
-        return Prepared(tree, tuple(disks), lambda _: payload, tuple(sources), room=room, identified=identified)
+        return Prepared(
+            tree,
+            tuple(disks),
+            lambda _: payload,
+            tuple(sources),
+            room=room,
+            identified=identified,
+            write_ahead=write_ahead,
+        )
 
     def _roots(self, entries: Entries) -> Callable[[], StoredRoots | None]:
         """Looks at the mirror when the first root is needed; None if its state is not known."""
@@ -170,6 +186,7 @@ class KickstrapPreparation:
 
         def fill_tree(folder: Path, _progress: Progress) -> str:
             runtime.build_tree(base / "base", folder / "tree")
+            runtime.link_e2fsprogs(base / "base", folder / runtime.E2FSPROGS)
             return "install tree"
 
         base = entries.make(self.base, fill_base)
@@ -239,7 +256,11 @@ def payloads(recipe: Recipe, looked: Mirror) -> list[Payload]:
 
 def supported(recipe: Recipe) -> Supported:
     """The agent's own check, for the recipe's machine."""
-    return _carried_out(TargetMachine(tuple(disk.size // MIB for disk in recipe.disks), recipe.machine.firmware))
+    return _carried_out(_machine(recipe))
+
+
+def _machine(recipe: Recipe) -> TargetMachine:
+    return TargetMachine(tuple(disk.size // MIB for disk in recipe.disks), recipe.machine.firmware)
 
 
 @cache

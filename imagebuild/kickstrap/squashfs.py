@@ -16,6 +16,7 @@ from typing import IO, TYPE_CHECKING, cast
 
 from imagebuild.errors import CommandFailed
 from imagebuild.host.process import pasteable, started
+from imagebuild.kickstrap import e2fsprogs
 
 if TYPE_CHECKING:
     from io import BufferedWriter, TextIOWrapper
@@ -28,11 +29,13 @@ _DROPPED = re.compile(
     r"idlelib|ensurepip)/"
     r"|var/(cache|log)/.|var/lib/apt/lists/."
 )
-# Files that the host reads: the kernel, the initrd's content, and the interpreter that compiles the agent.
+# Files that the host reads: the kernel, the initrd's content, the interpreter that compiles the agent, and the
+# programs that write the root file system.
 _KEPT = re.compile(
     r"boot/vmlinuz-|usr/bin/busybox$|usr/lib/modules/[^/]+/(kernel/.*\.ko|modules\.(dep|builtin)$)"
     r"|usr/bin/python3\.\d+$|usr/lib/python3\.\d+/(?!test/|__pycache__|.*/__pycache__).*\.py$"
     r"|usr/lib/x86_64-linux-gnu/(ld-linux-x86-64|libc|libm|libresolv|libz|libexpat)\.so[.\d]*$|var/lib/dpkg/status$"
+    rf"|({e2fsprogs.KEPT})$"
 )
 _OPTIONS = (
     "-comp", "lz4", "-b", "128K", "-no-xattrs",
