@@ -52,17 +52,19 @@ class E2fsprogs:
     folder: Path
     epoch: str = ""
 
-    def run(self, argv: Sequence[str | Path], *, statuses: Sequence[int] = (0,)) -> str:
+    def run(self, argv: Sequence[str | Path], *, statuses: Sequence[int] = (0,), into: Path | None = None) -> str:
         """The output of the program ``argv[0]``. Raises CommandFailed if its exit status is none of ``statuses``.
 
-        It does not sync: what is lost in a crash of this host is made again.
+        It does not sync: what is lost in a crash of this host is made again. With ``into`` all output goes to that
+        file, and not to the log.
         """
         program, *words = argv
         env = {"MKE2FS_CONFIG": str(self.folder / Path(_CONFIGURATION).name)}
         if self.epoch:
             env["SOURCE_DATE_EPOCH"] = self.epoch
-        loader = [self.folder / _LOADER, "--library-path", self.folder, self.folder / program]
-        whole = [sys.executable, "-I", _WITHOUT_SYNC, *loader, *words]
+        loader: list[str | Path] = [self.folder / _LOADER, "--library-path", self.folder, self.folder / program]
+        quiet: list[str | Path] = ["sh", "-c", 'exec "$@" >"$0" 2>&1', into] if into else []
+        whole = [*quiet, sys.executable, "-I", _WITHOUT_SYNC, *loader, *words]
         done = run(whole, timeout=_LIMIT, env=env, check=False)
         if done.returncode not in statuses:
             output = done.stdout.strip()
@@ -103,5 +105,5 @@ def unpack(parts: Parts, into: Path) -> None:
 
 def _libraries(parts: Parts) -> list[str]:
     """The paths of the libraries under the names by which programs open them."""
-    known = re.compile(rf"{LIBRARIES}/({'|'.join(_NEEDED)})\.so[.\d]*$")
+    known = re.compile(rf"{LIBRARIES}/({'|'.join(_NEEDED)})\.so(\.\d+){{1,2}}$")
     return sorted(path for path in (*parts.files, *parts.links) if known.match(path))

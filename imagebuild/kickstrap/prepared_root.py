@@ -109,19 +109,20 @@ def _complete(
     now = tools.epoch or str(int(time.time()))
     with TemporaryDirectory(prefix="imagebuild-") as scratch:
         lines = [
-            line
+            _attribute(path, name, value, Path(scratch))
             for path, named in attributes.items()
             for name, value in named.items()
-            for line in [_attribute(path, name, value, Path(scratch))]
         ]
         for inode in (_ROOT_INODE, *range(_FIRST_INODE, _used_inodes(disk, found) + 1)):
             lines += [f"sif <{inode}> ctime @{now}", f"sif <{inode}> atime @{now}"]
         script = Path(scratch) / "script"
         script.write_text("\n".join(lines) + "\n", encoding="utf-8", errors="surrogateescape")
-        printed = tools.run(["debugfs", "-w", "-f", script, place])
-    # it repeats each command, and its exit status says nothing about them
-    if wrong := [line for line in printed.splitlines() if line and not line.startswith("debugfs")]:
-        raise _CannotWrite(f"debugfs: {wrong[0]}")
+        printed = Path(scratch) / "printed"
+        tools.run(["debugfs", "-w", "-f", script, place], into=printed)
+        # it repeats each command, and its exit status says nothing about them
+        lines = printed.read_text(encoding="utf-8", errors="replace").splitlines()
+        if wrong := [line for line in lines if line and not line.startswith("debugfs")]:
+            raise _CannotWrite(f"debugfs: {wrong[0]}")
     tools.run(["e2fsck", "-f", "-p", "-D", place], statuses=(0, 1))
 
 

@@ -55,7 +55,9 @@ class Installation:
         self._percent = 0
 
     def steps(self) -> list[Stage]:
-        """The steps, in order; percentages were measured with an uncompressed root archive."""
+        """The steps, in order; percentages were measured with an uncompressed root archive, and with a prepared
+        root file system.
+        """
         plan, adopted = self._plan, self._disks.adopted
         from_archive = isinstance(plan.payload, Liveimg)
         filled = "use the host's root file system" if adopted else "unpack the root archive"
@@ -63,10 +65,10 @@ class Installation:
             Stage("run %pre", 1, self._pre) if plan.pre else None,
             Stage("partition and format the disks", 5, self._storage),
             Stage("run %pre-install", 5, self._pre_install) if plan.pre_install else None,
-            Stage(filled if from_archive else "install packages", 6 if adopted else 65, self._payload),
-            Stage("configure the system", 25 if adopted else 72, self._configure),
-            Stage("install GRUB", 75 if adopted else 90, self._bootloader) if plan.bootloader.install else None,
-            Stage("run %post", 90 if adopted else 96, self._post) if plan.post else None,
+            Stage(filled if from_archive else "install packages", 15 if adopted else 65, self._payload),
+            Stage("configure the system", 20 if adopted else 72, self._configure),
+            Stage("install GRUB", 92 if adopted else 90, self._bootloader) if plan.bootloader.install else None,
+            Stage("run %post", 97 if adopted else 96, self._post) if plan.post else None,
             Stage("unmount the file systems", 100, self._release),
         ]
         return [step for step in steps if step is not None]
