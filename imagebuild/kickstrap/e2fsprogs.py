@@ -61,7 +61,7 @@ class E2fsprogs:
         program, *words = argv
         env = {"MKE2FS_CONFIG": str(self.folder / Path(_CONFIGURATION).name)}
         if self.epoch:
-            env["SOURCE_DATE_EPOCH"] = self.epoch
+            env |= {"SOURCE_DATE_EPOCH": self.epoch, "E2FSCK_TIME": self.epoch}
         loader: list[str | Path] = [self.folder / _LOADER, "--library-path", self.folder, self.folder / program]
         quiet: list[str | Path] = ["sh", "-c", 'exec "$@" >"$0" 2>&1', into] if into else []
         whole = [*quiet, sys.executable, "-I", _WITHOUT_SYNC, *loader, *words]

@@ -67,6 +67,11 @@ class Parts:
         return sorted(path for path in self.files if re.match(pattern, path))
 
 
+def is_kept(path: str) -> bool:
+    """Whether the host reads the file with this path in the archive."""
+    return _KEPT.match(path) is not None
+
+
 def pack(archive: IO[bytes], into: Path, newest: int) -> Parts:
     """Write the squashfs ``into`` from the tar archive that is read from ``archive``, without the files
     that the installer never reads. No time in it is later than ``newest``, in seconds since 1970.
@@ -108,7 +113,7 @@ def _copy(member: tarfile.TarInfo, source: tarfile.TarFile, packed: tarfile.TarF
     """Read a member once, for both: ``source`` is a stream."""
     path = member.name.removeprefix("./")
     content: IO[bytes] | None = source.extractfile(member) if member.isreg() else None
-    if _KEPT.match(path):
+    if is_kept(path):
         if member.issym():
             parts.links[path] = member.linkname
         elif content is not None:
