@@ -60,10 +60,12 @@ def code(names: set[str]) -> set[str]:
     [
         (["kickstrap.runtime"], runtime.base_sources(), NEUTRAL),
         (["kickstrap.payload"], kickstrap.PAYLOAD_CODE, NEUTRAL),
+        # the agent's code is that of the install tree, whose fingerprint is an input of an installation too
+        (["kickstrap.prepared_root"], (*kickstrap.PREPARED_CODE, "kickstrap/agent"), NEUTRAL),
         (["kickstrap.base_root", "kickstrap.agent.without_sync"], stored_roots.BASE_CODE, NEUTRAL),
         (["image.conversion"], plan.CONVERT_CODE, NEUTRAL - {"image.disk_image", "image.qemu_img"}),
     ],
-    ids=["runtime", "payload", "base", "convert"],
+    ids=["runtime", "payload", "prepared", "base", "convert"],
 )
 def test_a_step_covers_what_it_runs(roots: list[str], places: tuple[str | Path, ...], neutral: set[str]) -> None:
     assert code(closure(*(f"imagebuild.{root}" for root in roots))) - covered(*places) - neutral == set()
