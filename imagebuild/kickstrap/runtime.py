@@ -252,7 +252,8 @@ def link_e2fsprogs(base: Path, into: Path) -> None:
     into.mkdir()
     for path in sorted((base / E2FSPROGS).iterdir()):
         _link(path, into / path.name)
-        (into / path.name).chmod(path.stat().st_mode & 0o777)
+        shutil.copymode(path, into / path.name)
+    _make_readable(into)
 
 
 def _link(source: Path, target: Path) -> None:
