@@ -86,22 +86,33 @@ def archive(path: Path, filled: Callable[[Member], None] = fill) -> Path:
     return path
 
 
-@pytest.fixture(scope="module")
-def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """mke2fs and the others, of Debian 13, as a runtime has them."""
-    folder = tmp_path_factory.mktemp("e2fsprogs")
-    argv = ["mmdebstrap", "--quiet", "--variant=extract", "--include=e2fsprogs,libarchive13", "--format=tar", "trixie"]
+def unpacked(suite: str, folder: Path) -> Path:
+    """mke2fs and the others of a suite, as a runtime has them."""
+    argv = ["mmdebstrap", "--quiet", "--variant=extract", "--include=e2fsprogs,libarchive13", "--format=tar", suite]
     subprocess.run([*argv, folder / "root.tar"], check=True, capture_output=True)
     parts = Parts()
     with tarfile.open(folder / "root.tar") as root:
         for member in root:
             path = member.name.removeprefix("./")
+            path = path if path.startswith(("etc/", "usr/")) else f"usr/{path}"
             if squashfs.is_kept(path) and member.issym():
                 parts.links[path] = member.linkname
             elif squashfs.is_kept(path) and (content := root.extractfile(member)):
                 parts.files[path] = content.read()
     e2fsprogs.unpack(parts, folder / "programs")
     return folder / "programs"
+
+
+@pytest.fixture(scope="module")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return unpacked("trixie", tmp_path_factory.mktemp("e2fsprogs"))
+
+
+@pytest.mark.seconds
+def test_the_mke2fs_of_debian_12_reads_no_archives(tmp_path: Path) -> None:
+    tools = e2fsprogs.E2fsprogs(unpacked("bookworm", tmp_path))
+    assert "mke2fs 1.47.0" in tools.run(["mkfs.ext4", "-V"])
+    assert not tools.reads_archives()
 
 
 def written(
