@@ -67,7 +67,7 @@ class E2fsprogs:
         whole = [*quiet, sys.executable, "-I", _WITHOUT_SYNC, *loader, *words]
         done = run(whole, timeout=_LIMIT, env=env, check=False)
         if done.returncode not in statuses:
-            output = done.stdout.strip()
+            output = (into.read_text(encoding="utf-8", errors="replace") if into else done.stdout).strip()
             message = f"{program} ended with exit status {done.returncode}: {output[-300:]}"
             raise CommandFailed(message, command=pasteable(done.argv, env), output=output)
         return done.stdout

@@ -66,7 +66,7 @@ def write(
         _make(tools, disk, found, prepared.command(found, told, version, str(disk)), archive)
         _complete(tools, _place(disk, found), disk, found, content.attributes)
     except (CommandFailed, _CannotWrite) as error:
-        if isinstance(error, CommandFailed) and "No space left on device" in error.output:
+        if "No space left on device" in (error.output if isinstance(error, CommandFailed) else str(error)):
             raise HostError(
                 f"no space left ({disk})", "free some space, or use another file system with --store"
             ) from error

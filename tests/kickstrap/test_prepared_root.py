@@ -258,8 +258,9 @@ def fake(folder: Path, program: str) -> Path:
     return folder
 
 
-def test_a_full_disk_is_named(tmp_path: Path) -> None:
-    program = 'case "$*" in *one.tar*|*-V) ;; *) echo "mkfs.ext4: No space left on device"; exit 1 ;; esac'
+@pytest.mark.parametrize("name", ["mkfs.ext4", "debugfs", "e2fsck"])
+def test_a_full_disk_is_named(tmp_path: Path, name: str) -> None:
+    program = f'case "$*" in *one.tar*|*-V) ;; */{name}*) echo "{name}: No space left on device"; exit 8 ;; esac'
     programs = fake(tmp_path / "programs", program)
     with pytest.raises(HostError, match=r"no space left \(.*disk\.raw\)"):
         written(tmp_path, programs, archive(tmp_path / "root.tar"))
