@@ -153,14 +153,21 @@ class MachineOfTest(CommandRunner):
         return Result(0, "")
 
 
-def target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, disk: Path, given: str) -> storage.TargetDisks:
+def target(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    disk: Path,
+    given: str,
+    text: str = "",
+    firmware: str = "bios",
+) -> storage.TargetDisks:
     monkeypatch.setattr(devices, "find_disks", lambda: [str(disk)])
     monkeypatch.setattr(devices, "find_partitions", lambda _: ())
     monkeypatch.setattr(devices, "wait_for", lambda _: None)
     monkeypatch.setattr(devices, "link_by_uuid", lambda *_: None)
-    whole, identity = planned(kickstart()), KNOWN._replace(prepared=given)
+    whole, identity = planned(text or kickstart(), firmware), KNOWN._replace(prepared=given)
     disks = storage.TargetDisks(MachineOfTest(), whole.storage, tmp_path / "root", identity)
-    disks.prepare()
+    disks.prepare(f"kickstrap.firmware={firmware}")
     disks.adopt(whole)
     disks.make()
     return disks
@@ -174,6 +181,23 @@ def test_the_prepared_file_system_is_kept_and_mounted(tmp_path: Path, monkeypatc
     wiped = disks._commands.ran[0]  # type: ignore[attr-defined]
     assert wiped[wiped.index("--wipe-partitions") + 1] == "never"
     assert [(one.file_system.mountpoint, one.uuid) for one in disks.mounted] == [("/", KNOWN.uuid("file system", "/"))]
+
+
+def test_the_other_partitions_are_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text, machine = kickstart(f"{ESP}part swap --size=16\n{PLAIN}"), TargetMachine((128,), "uefi", existing=())
+    one = found(text, machine)
+    assert one is not None
+    disk = tmp_path / "disk"
+    with disk.open("wb") as file:
+        file.truncate(128 * MIB)
+    argv = prepared.command(one, KNOWN, VERSION, str(disk))
+    argv[argv.index("-E") + 1] += f",offset={one.start}"
+    CommandRunner(lambda _: None).run([*argv, f"{one.placed.size * 1024}k"])
+    disks = target(tmp_path, monkeypatch, disk, prepared.digest(one, KNOWN, VERSION), text, "uefi")
+    assert disks.adopted
+    ran = disks._commands.ran  # type: ignore[attr-defined]
+    assert [words[0] for words in ran] == ["sfdisk", "mkfs.vfat", "mkswap", "mount", "mount"]
+    assert [words[-1].removeprefix(str(tmp_path)) for words in ran[-2:]] == ["/root", "/root/boot/efi"]
 
 
 @pytest.mark.parametrize("why", ["nothing", "another", "empty"])
