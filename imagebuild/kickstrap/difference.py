@@ -52,7 +52,7 @@ class _Member(NamedTuple):
     what: str
 
 
-class _Place(NamedTuple):
+class _Span(NamedTuple):
     """Where a member is in its archive: all its bytes, headers included, and its content."""
 
     begin: int
@@ -67,7 +67,7 @@ class _Root:
 
     archive: BinaryIO
     members: dict[str, _Member]
-    places: dict[str, _Place]
+    places: dict[str, _Span]
 
     def content(self, path: str) -> bytes:
         place = self.places[path]
@@ -138,7 +138,7 @@ def _text(content: bytes) -> str:
 def _opened(path: Path) -> Iterator[_Root]:
     """The members of a root archive."""
     members: dict[str, _Member] = {}
-    places: dict[str, _Place] = {}
+    places: dict[str, _Span] = {}
     with path.open("rb") as archive:
         with tarfile.open(path) as root:
             for one in root:
@@ -151,5 +151,5 @@ def _opened(path: Path) -> Iterator[_Root]:
                 if one.isdev():
                     what = f"{one.devmajor}:{one.devminor}"
                 members[one.name] = _Member(one.type, one.mode, (one.uid, one.gid), xattrs, what)
-                places[one.name] = _Place(one.offset, end, one.offset_data, size)
+                places[one.name] = _Span(one.offset, end, one.offset_data, size)
         yield _Root(archive, members, places)
