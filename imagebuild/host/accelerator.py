@@ -34,9 +34,9 @@ panicked at random, with impossible EFLAGS right after that instruction, in 7 of
 installed disk on a busy machine, and in none of 8 without the instruction; it is the likely cause,
 but that is not proven. ``no_timer_check``: a loaded host delivers timer interrupts too late for the
 kernel's test of the IO-APIC, and the kernel then panics. ``norandmaps``: programs and their libraries are
-always at the same addresses. QEMU 7.2 keeps translated code by its virtual address, so otherwise it
-translates the loader and the C library again for each program that is started: measured in an
-installer's machine, ``sed`` takes 30 to 80 ms instead of 220 to 290, and ``cat`` 35 instead of 130 to 170.
+always at the same addresses. Otherwise dynamically linked programs take three times as long to start
+(findings/qemu-tcg-randomised-addresses.sh): measured in an installer's machine, ``sed`` takes 30 to 80 ms
+instead of 220 to 290, and ``cat`` 35 instead of 130 to 170.
 These machines are thrown away; what isolates them is that they are machines.
 """
 SLOW_EMULATED = "erms"
