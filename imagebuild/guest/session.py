@@ -4,26 +4,29 @@ and closing its network."""
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import threading
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
+from string import ascii_lowercase
 from typing import TYPE_CHECKING, Any
 
 from imagebuild.errors import HostError
-from imagebuild.guest import thin_pools, unused, warm_start
+from imagebuild.guest import at_rest, thin_pools, unused, warm_start
 from imagebuild.guest.calls import Translated
 from imagebuild.guest.encryption import Key, open_all
 from imagebuild.guest.layout import RootFilesystem, find_root, mount, swap_files, types
 from imagebuild.guest.network import ApplianceNetwork
 from imagebuild.guest.sectors import sector_size
 from imagebuild.guest.shell import Shell
-from imagebuild.image import qemu_img
+from imagebuild.image import layers, qemu_img
 from imagebuild.log import logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from imagebuild.guest.ext4.superblock import Read
     from imagebuild.image.disk_image import Format
 
 PATIENCE = (300.0, 300.0, 600.0)
@@ -61,6 +64,8 @@ class Session:
         self._has_network = network
         self._network: ApplianceNetwork | None = None
         self._root: RootFilesystem | None = None
+        self._others = False
+        """Whether ``disks`` may be others than those that the appliance has now."""
         self._unmounted = False
         self._retried = False
         self._types: dict[str, str] = {}
@@ -119,6 +124,35 @@ class Session:
         if "LVM2_member" in self._types.values():
             thin_pools.settle(Shell(self.g))
 
+    def flush(self) -> None:
+        """Have QEMU write the tables of the images that it keeps in memory."""
+        shell = Shell(self.g)
+        shell.line(self._flushing(shell))
+
+    def _flushing(self, shell: Shell) -> str:
+        if self._fmt == "raw":
+            return "true"
+        return shlex.join(
+            ["sync", *(shell.device(f"/dev/sd{letter}") for letter in ascii_lowercase[: len(self.disks)])]
+        )
+
+    @contextmanager
+    def root_at_rest(self) -> Iterator[Read | None]:
+        """What reads the blocks of the guest's only file system while it is frozen: see ``at_rest``."""
+        self.mounted()
+        partition = at_rest.only_partition(self.places, self.types())
+        disk = layers.below(self.disks[partition[0]], self._fmt) if partition and not self._others else None
+        if disk is None or partition is None:
+            yield None
+            return
+        shell = Shell(self.g)
+        with at_rest.frozen(shell, partition[1], self._flushing(shell)) as found, ExitStack() as files:
+            if found is None:
+                yield None
+                return
+            reader = files.enter_context(layers.opened(disk, in_use=True))
+            yield found.checked(lambda at, length: reader.read(found.start + at, length))
+
     def end(self) -> None:
         """Shut the appliance down. Only this reports whether the last writes arrived."""
         self.settle()
@@ -134,6 +168,7 @@ class Session:
     def forget(self) -> None:
         """Start from the beginning, with nothing mounted or unlocked: the appliance may have other
         disks now."""
+        self._others = True
         self._root = None
         self._types = {}
         self.places = {}
@@ -171,7 +206,8 @@ class Session:
         self.mounted()
         punches = all(qemu_img.can_punch(disk.parent) for disk in self.disks)
         images = self.disks if self._fmt == "raw" else ()
-        left = unused.wipe(self.g, images, self.places, self.types(), swap_files(self.g), punches=punches)
+        unit = 0 if self._fmt == "raw" else max(map(layers.cluster_size, self.disks))
+        left = unused.wipe(self.g, images, self.places, self.types(), swap_files(self.g), punches=punches, unit=unit)
         self._unmounted = True
         return left
 
