@@ -13,9 +13,10 @@ from string import ascii_lowercase
 from typing import TYPE_CHECKING, Any
 
 from imagebuild.errors import HostError
-from imagebuild.guest import at_rest, thin_pools, unused, warm_start
+from imagebuild.guest import at_rest, host_wipe, thin_pools, unused, warm_start
 from imagebuild.guest.calls import Translated
 from imagebuild.guest.encryption import Key, open_all
+from imagebuild.guest.ext4.superblock import UnsupportedExt4Error
 from imagebuild.guest.layout import RootFilesystem, find_root, mount, swap_files, types
 from imagebuild.guest.network import ApplianceNetwork
 from imagebuild.guest.sectors import sector_size
@@ -67,6 +68,8 @@ class Session:
         self._others = False
         """Whether ``disks`` may be others than those that the appliance has now."""
         self._unmounted = False
+        self._ended = False
+        """Whether the appliance was shut down to wipe the images, and is started again if it is needed."""
         self._retried = False
         self._types: dict[str, str] = {}
 
@@ -155,6 +158,8 @@ class Session:
 
     def end(self) -> None:
         """Shut the appliance down. Only this reports whether the last writes arrived."""
+        if self._ended:
+            return
         self.settle()
         self.g.shutdown()
 
@@ -192,6 +197,10 @@ class Session:
     def mounted(self) -> Any:
         """``g``, with the guest's file systems mounted again if :meth:`wipe_unused` has unmounted
         them."""
+        if self._ended:
+            self._ended = False
+            self._root, self._types = None, {}
+            self.launch()
         if self._unmounted:
             self.mount()
         return self.g
@@ -204,12 +213,34 @@ class Session:
         this is the last step.
         """
         self.mounted()
+        if self._wiped_on_host():
+            return []
         punches = all(qemu_img.can_punch(disk.parent) for disk in self.disks)
         images = self.disks if self._fmt == "raw" else ()
         unit = 0 if self._fmt == "raw" else max(map(layers.cluster_size, self.disks))
         left = unused.wipe(self.g, images, self.places, self.types(), swap_files(self.g), punches=punches, unit=unit)
         self._unmounted = True
         return left
+
+    def _wiped_on_host(self) -> bool:
+        """Whether this host could wipe the image, for which the appliance is ended; the others are as before."""
+        only = at_rest.only_partition(self.places, self.types())
+        if only is None or self._others or len(self.types()) > 1 or len(self.disks) > 1 or swap_files(self.g):
+            return False
+        disk = layers.below(self.disks[0], self._fmt)
+        plan = host_wipe.prepared(Shell(self.g), only[1], disk) if disk is not None else None
+        if plan is None:
+            return False
+        self.g.umount_all()
+        self.end()
+        self._unmounted = self._ended = True
+        try:
+            plan.carry_out()
+        except UnsupportedExt4Error as error:
+            logger.warning("the guest's file system is wiped in the appliance: %s", error)
+            self.mounted()
+            return False
+        return True
 
     def network(self) -> AbstractContextManager[None]:
         """Enable the network while a block runs, if the appliance has a card."""

@@ -203,6 +203,16 @@ class DiskReader:
         for begin in sorted(pieces):
             yield begin, partial(self._read, min(CHUNK, self.size - begin), pieces[begin])
 
+    def stored(self) -> list[tuple[int, int]]:
+        """Offset and length of what is no hole, in order; neighbours are one."""
+        found: list[tuple[int, int]] = []
+        for at, length, _, _ in self._extents:
+            if found and sum(found[-1]) == at:
+                found[-1] = (found[-1][0], found[-1][1] + length)
+            else:
+                found.append((at, length))
+        return found
+
     def read(self, offset: int, length: int) -> bytes:
         """A part of the disk; shorter than ``length`` at its end."""
         end = min(offset + length, self.size)

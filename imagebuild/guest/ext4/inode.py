@@ -14,7 +14,6 @@ _UNKNOWN = 0x4 | 0x800 | 0x100000 | 0x200000 | 0x10000000 | 0x40000000
 """Inode flags: compressed, encrypted, verity, with an attribute in an inode, inline data, names folded."""
 _EXTENT_MAGIC, _DEEPEST = 0xF30A, 5
 _ATTRIBUTE_MAGIC = 0xEA020000
-_MOST_EXTENTS = 1 << 20
 _UNWRITTEN = 1 << 15
 _SECTOR = 512
 _OLD_SIZE = 128
@@ -74,7 +73,7 @@ def target(inode: Inode, read: Read, sizes: Superblock) -> bytes:
 def content(inode: Inode, read: Read, sizes: Superblock, piece: int = 1 << 20) -> Iterator[bytes]:
     """The data of a file or a folder in pieces of at most ``piece`` bytes, zeros where nothing is stored."""
     at = 0
-    for logical, count, physical in sorted(_extents(inode.place, read, sizes)):
+    for logical, count, physical in sorted(extents(inode, read, sizes)):
         begin = logical * sizes.block
         if begin < at:
             raise UnsupportedExt4Error(f"inode {inode.number} has overlapping extents")
@@ -87,13 +86,19 @@ def content(inode: Inode, read: Read, sizes: Superblock, piece: int = 1 << 20) -
     yield from _zeros(inode.size - at, piece)
 
 
+def extents(inode: Inode, read: Read, sizes: Superblock) -> Iterator[tuple[int, int, int]]:
+    """Logical block, number of blocks and physical block; the last is 0 for what was never written."""
+    if not inode.flags & _EXTENTS:
+        raise UnsupportedExt4Error(f"inode {inode.number} has no extents")
+    return _extents(inode.place, read, sizes)
+
+
 def _zeros(length: int, piece: int) -> Iterator[bytes]:
     for at in range(0, length, piece):
         yield bytes(min(piece, length - at))
 
 
 def _extents(node: bytes, read: Read, sizes: Superblock, depth: int | None = None) -> Iterator[tuple[int, int, int]]:
-    """Logical block, number of blocks and physical block; the last is 0 for what was never written."""
     magic, entries, _, found = struct.unpack_from("<HHHH", node)
     if magic != _EXTENT_MAGIC or found > _DEEPEST or (depth is not None and found != depth):
         raise UnsupportedExt4Error("damaged extents")

@@ -24,7 +24,7 @@ class Ext4Tree:
     def __init__(self, read: Read) -> None:
         self._read = read
         self._sizes = superblock.superblock(read)
-        self._tables = [(place, used) for place, used in superblock.tables(read, self._sizes)]
+        self._tables = [(one.table * self._sizes.block, one.inodes) for one in superblock.groups(read, self._sizes)]
         self._pieces: dict[tuple[int, int], bytes] = {}
 
     def walk(self) -> Iterator[tuple[bytes, Inode]]:
@@ -32,12 +32,12 @@ class Ext4Tree:
         names comes once for each.
         """
         inodes: dict[int, Inode] = {}
-        folders, seen, count = [(b"", self._inode(_ROOT))], {_ROOT}, 0
+        folders, seen, count = [(b"", self.inode(_ROOT))], {_ROOT}, 0
         while folders:
             above, folder = folders.pop()
             for name, number in self._names(folder):
                 if (found := inodes.get(number)) is None:
-                    found = self._inode(number)
+                    found = self.inode(number)
                     if found.links > 1 and found.kind != "d":
                         inodes[number] = found
                 path = above + name
@@ -63,7 +63,8 @@ class Ext4Tree:
         """The value of an extended attribute, see :func:`imagebuild.guest.ext4.inode.attribute`."""
         return inode.attribute(found, index, name, self._read, self._sizes)
 
-    def _inode(self, number: int) -> Inode:
+    def inode(self, number: int) -> Inode:
+        """The inode with this number."""
         group, at = divmod(number - 1, self._sizes.per_group)
         if number < 1 or group >= len(self._tables) or at >= self._tables[group][1]:
             raise UnsupportedExt4Error(f"there is no inode {number}")
