@@ -37,6 +37,12 @@ class UsageError(ImageBuildError):
     exit_code = 2
 
 
+class NotShareable(ImageBuildError):
+    """A recipe cannot be made of the installed disk that others use: it needs one of its own. The message
+    says why.
+    """
+
+
 class HostError(ImageBuildError):
     """This host does not meet the requirements: something is missing, full or unreachable."""
 

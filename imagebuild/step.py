@@ -28,6 +28,8 @@ TREE = "tree"
 """The name of the install tree next to a script for a manual installation."""
 ROOT_ARCHIVE = "root archive"
 """The name of the source with the packages of an installation."""
+FURTHER_PACKAGES = "further packages"
+"""The name of the source with what was added to an installed disk that recipes share."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,9 @@ class World(Protocol):
     def installation(self, offers: Offers, inputs: Mapping[str, str]) -> Dated:
         """The inputs of an installation whose packages the VM fetches, including that state."""
 
+    def refused(self, step: Step) -> bool:
+        """Whether it is known that the result of ``step`` cannot be added to an installed disk."""
+
 
 @dataclass(frozen=True)
 class Tools:
@@ -96,6 +101,17 @@ class UsedSource:
     name: str
     sha256: str
     url: str | None = None
+
+
+@dataclass(frozen=True)
+class AddedFiles:
+    """Files that are added to an installed disk: a tar archive with its SHA-256, and the description of
+    what they replace (``imagebuild.customise.additions``).
+    """
+
+    archive: Path
+    description: Path
+    sha256: str
 
 
 @dataclass(frozen=True)
@@ -138,6 +154,15 @@ class Entries(Protocol):
         """
 
 
+@dataclass(frozen=True)
+class Addition:
+    """The step that makes what is added to the installed disk before it is customised."""
+
+    step: Step
+    make: Callable[[Entries], AddedFiles]
+    """Find or make it. Raises NotShareable."""
+
+
 class Start(Protocol):
     """Starts a function concurrently with others."""
 
@@ -161,8 +186,15 @@ class Preparation(Protocol):
     def asked(self) -> tuple[str, ...]:
         """The URLs that were checked for it."""
 
+    @property
+    def addition(self) -> Addition | None:
+        """What is added to the disk after the installation, if it is one that recipes share."""
+
     def inputs(self) -> Mapping[str, str]:
         """The parts of it that can change an installation."""
+
+    def installed(self, kickstart: Rendered) -> Rendered:
+        """The kickstart that the machine gets: without what makes no difference for it."""
 
     def make(self, entries: Entries, start: Start) -> Callable[[], Prepared]:
         """Start the missing steps.

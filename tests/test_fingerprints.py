@@ -13,8 +13,8 @@ from imagebuild import fingerprint
 from imagebuild.anaconda import installer as anaconda
 from imagebuild.build import plan
 from imagebuild.customise import registry
-from imagebuild.kickstrap import installer as kickstrap
-from imagebuild.kickstrap import runtime, stored_roots
+from imagebuild.kickstrap import further, runtime, stored_roots
+from imagebuild.kickstrap import steps as kickstrap_steps
 from tests.test_layers import PACKAGE, SOURCES, imports, name_of
 
 FILES = {name_of(path): path for path in SOURCES}
@@ -59,11 +59,12 @@ def code(names: set[str]) -> set[str]:
     ("roots", "places", "neutral"),
     [
         (["kickstrap.runtime"], runtime.base_sources(), NEUTRAL),
-        (["kickstrap.payload"], kickstrap.PAYLOAD_CODE, NEUTRAL),
+        (["kickstrap.payload"], kickstrap_steps.PAYLOAD_CODE, NEUTRAL),
+        (["kickstrap.further"], (*kickstrap_steps.PAYLOAD_CODE, *further.CODE), NEUTRAL),
         (["kickstrap.base_root", "kickstrap.agent.without_sync"], stored_roots.BASE_CODE, NEUTRAL),
         (["image.conversion"], plan.CONVERT_CODE, NEUTRAL - {"image.disk_image", "image.qemu_img"}),
     ],
-    ids=["runtime", "payload", "base", "convert"],
+    ids=["runtime", "payload", "further", "base", "convert"],
 )
 def test_a_step_covers_what_it_runs(roots: list[str], places: tuple[str | Path, ...], neutral: set[str]) -> None:
     assert code(closure(*(f"imagebuild.{root}" for root in roots))) - covered(*places) - neutral == set()
@@ -94,6 +95,6 @@ def test_an_operation_covers_what_it_runs(name: str) -> None:
 
 
 def test_every_place_exists() -> None:
-    for place in (*anaconda.SOURCE_CODE, *kickstrap.PAYLOAD_CODE, *stored_roots.BASE_CODE, *plan.CONVERT_CODE):
+    for place in (*anaconda.SOURCE_CODE, *kickstrap_steps.PAYLOAD_CODE, *stored_roots.BASE_CODE, *plan.CONVERT_CODE):
         assert (fingerprint.PACKAGE / place).exists(), place
     assert all(path.is_file() for path in (*registry.shared_sources(), *runtime.base_sources()))

@@ -14,13 +14,14 @@ from imagebuild.anaconda.source import FoundSource
 from imagebuild.errors import HostError
 from imagebuild.fetch import shown
 from imagebuild.kickstart.check import Supported
-from imagebuild.kickstart.render import CdromPayload, Payload, RepositoryValues, TreePayload
+from imagebuild.kickstart.plain import plain
+from imagebuild.kickstart.render import CdromPayload, Payload, Rendered, RepositoryValues, TreePayload
 from imagebuild.machine.install_vm import Boot
 from imagebuild.machine.virt_install import SourceDisk
 from imagebuild.progress import Progress
 from imagebuild.recipe.model.cpu import Cpu
 from imagebuild.recipe.model.recipe import Recipe
-from imagebuild.step import TREE, Check, Checked, Entries, Offers, Prepared, Start, Step, Tools, World
+from imagebuild.step import TREE, Addition, Check, Checked, Entries, Offers, Prepared, Start, Step, Tools, World
 from imagebuild.store.store import Store
 
 ASKS = True
@@ -54,6 +55,15 @@ class SourcePreparation:
     def asked(self) -> tuple[str, ...]:
         """The addresses that were queried."""
         return tuple(map(shown, self.found.asked))
+
+    @property
+    def addition(self) -> Addition | None:
+        """Anaconda installs all packages itself."""
+        return None
+
+    def installed(self, kickstart: Rendered) -> Rendered:
+        """Without comments."""
+        return plain(kickstart)
 
     def inputs(self) -> Mapping[str, str]:
         """The inputs that affect an installation: what the source is, not how it is stored."""

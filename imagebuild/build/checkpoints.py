@@ -11,18 +11,19 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from imagebuild import customise as customisation
 from imagebuild.build import postmortem
-from imagebuild.build.installation_record import RECORD
+from imagebuild.build.installation_record import RECORD, InstallationRecord
 from imagebuild.build.plan import Plan
 from imagebuild.build.step_cache import StepCache
 from imagebuild.contents.encoding import INVENTORY
 from imagebuild.customise import OperationCall, registry
 from imagebuild.errors import GuestError
+from imagebuild.files import read_record, write_record
 from imagebuild.guest import Key
 from imagebuild.guest.encryption import ALL
 from imagebuild.host.accelerator import Accelerator
@@ -33,6 +34,7 @@ from imagebuild.progress import Progress
 from imagebuild.recipe.model.recipe import Recipe
 from imagebuild.recipe.secrets import RealSecrets
 from imagebuild.schema.customised import RESULT, RESULTS, CustomiseResult, OperationResult
+from imagebuild.step import FURTHER_PACKAGES, AddedFiles, UsedSource
 
 _RESULT = "customised.json"
 _MOST_NAMED = 5
@@ -69,8 +71,11 @@ def make(
     *,
     cache: StepCache,
     accelerator: Accelerator,
+    added: AddedFiles | None = None,
 ) -> Path:
-    """The store entry with the customised disks; ``operations`` are the plan's, with secrets."""
+    """The store entry with the customised disks; ``operations`` are the plan's, with secrets. ``added`` is
+    added to an installed disk first.
+    """
     before_seal, sealing = registry.ordered(operations)
 
     def fill(folder: Path, progress: Progress) -> str:
@@ -81,6 +86,7 @@ def make(
             else "copying the installed disk"
         )
         names = disk_names(plan.recipe)
+        record = _record(start, added)
 
         def customised() -> CustomiseResult:
             disks = layers.on_top(start.folder, folder, names)
@@ -95,7 +101,8 @@ def make(
                 progress=progress,
                 timeout=_LIMIT,
                 before=start.done,
-                keep_checkpoint=partial(_keep, plan, start, cache),
+                keep_checkpoint=partial(_keep, plan, start, cache, record),
+                additions=None if added is None else (added.archive, added.description),
                 inventories=[folder / INVENTORY],
                 keys=_keys(plan.recipe),
             )
@@ -110,7 +117,7 @@ def make(
             if disk.format == "raw":
                 qemu_img.dig_holes(disk.top)
         (folder / _RESULT).write_bytes(RESULT.dump_json(result))
-        shutil.copy(start.folder / RECORD, folder)
+        write_record(folder / RECORD, record)
         postmortem.copy_logs(start.folder, folder)
         again = f" (the first {len(start.done)} from a checkpoint)" if start.done else ""
         return f"{counted(len(result.operations), 'operation')}{again}, {counted(result.changed_paths, 'file')} changed"
@@ -136,7 +143,22 @@ def inventory(customised: Path) -> Path | None:
     return path if path.is_file() else None
 
 
-def _keep(plan: Plan, start: StartingPoint, cache: StepCache, copies: Path, results: Sequence[OperationResult]) -> None:
+def _record(start: StartingPoint, added: AddedFiles | None) -> InstallationRecord:
+    """What the guest was made from, for the manifest."""
+    record = read_record(start.folder / RECORD, InstallationRecord)
+    if added is None:
+        return record
+    return replace(record, sources=(*record.sources, UsedSource(FURTHER_PACKAGES, added.sha256)))
+
+
+def _keep(
+    plan: Plan,
+    start: StartingPoint,
+    cache: StepCache,
+    record: InstallationRecord,
+    copies: Path,
+    results: Sequence[OperationResult],
+) -> None:
     """Make the store entry of the checkpoint whose disks are in ``copies``."""
     one = plan.layers[len(results) - 1]
     store = cache.settings.store
@@ -151,7 +173,7 @@ def _keep(plan: Plan, start: StartingPoint, cache: StepCache, copies: Path, resu
         for path in copies.iterdir():
             path.rename(folder / path.name)
         (folder / _RESULT).write_bytes(RESULTS.dump_json(tuple(results)))
-        shutil.copy(start.folder / RECORD, folder)  # so that nothing but this entry is needed to go on
+        write_record(folder / RECORD, record)  # so that nothing but this entry is needed to go on
         postmortem.copy_logs(start.folder, folder)
     cache.made(one)
     shutil.rmtree(copies)

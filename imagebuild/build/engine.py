@@ -6,7 +6,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,13 @@ from imagebuild import fetch, fingerprint, log
 from imagebuild.build import explain, installers, postmortem, tool_versions, verdict
 from imagebuild.build import plan as plans
 from imagebuild.build.accelerators import known_accelerator
-from imagebuild.build.freshness import Freshness
+from imagebuild.build.freshness import Freshness, refuse
 from imagebuild.build.job import Job
 from imagebuild.build.plan import Plan
 from imagebuild.build.recorder import recorded
 from imagebuild.build.remote_results import remote_results
 from imagebuild.build.step_cache import Settings
-from imagebuild.errors import HostError, ImageBuildError, from_os
+from imagebuild.errors import HostError, ImageBuildError, NotShareable, from_os
 from imagebuild.host.process import end_marked, marked
 from imagebuild.printable import counted
 from imagebuild.progress import Reporter
@@ -77,7 +77,8 @@ class Outlook:
         plan = self.plan
         preparation = max(map(self._expected, plan.preparation.chains))
         checking = (self.expected_checking or 0.0) if self.checks else 0.0
-        return preparation + self._expected((plan.install, plan.customise, plan.convert)) + checking
+        disk = max(self._expected((plan.install,)), self._expected(plan.after))
+        return preparation + disk + self._expected((plan.customise, plan.convert)) + checking
 
     def _expected(self, steps: Iterable[Step]) -> float:
         return sum(self.expected.get(step.name, 0.0) for step in steps)
@@ -126,6 +127,8 @@ def look_ahead(plan: Plan, settings: Settings) -> Outlook:
     needed: list[Step] = [plan.convert]
     if not _there(settings, plan.customise):
         needed.insert(0, plan.customise)
+        if not any(_there(settings, layer) for layer in plan.layers):
+            needed = [*(step for step in plan.after if not _there(settings, step)), *needed]
         if not _there(settings, plan.install):
             missing = [step for step in plan.before if not _there(settings, step)]
             needed = [*missing, plan.install, *needed]
@@ -171,12 +174,28 @@ def build(recipe: Recipe, settings: Settings, reporter: Reporter, unchanged: Unc
                     ):
                         job = Job(outlook.plan, settings, reporter, run, work, held, outlook.expected, remote)
                         recording.cache = job.cache
-                        return recording.finished(pipeline.run(job, outlook.artifact, outlook.checks))
+                        try:
+                            made = pipeline.run(job, outlook.artifact, outlook.checks)
+                        except NotShareable as error:
+                            outlook = _with_own_disk(job, error)
+                            recording.planned(outlook.plan, outlook.to_run)
+                            job = replace(job, plan=outlook.plan, expected=outlook.expected)
+                            recording.cache = job.cache
+                            made = pipeline.run(job, outlook.artifact, outlook.checks)
+                        return recording.finished(made)
                 except OSError as error:
                     near = f"in {settings.store.root} or {settings.output}"
                     raise _with_evidence(from_os(error, near), recipe, settings, work) from error
                 except ImageBuildError as error:
                     raise _with_evidence(error, recipe, settings, work) from error.__cause__
+
+
+def _with_own_disk(job: Job, why: NotShareable) -> Outlook:
+    """The outlook of the job's recipe, when it cannot share an installed disk."""
+    for step in job.plan.after:
+        refuse(job.settings.store, step, why.message)
+    job.reporter.note(job.recipe.name, f"it gets an installed disk of its own: {why.message}")
+    return _planned(job.recipe, job.settings, job.reporter)
 
 
 @contextmanager

@@ -65,7 +65,7 @@ def _lines(old: str, plan: Plan, payload: str) -> list[str]:
 
     Lines that differ only in the root archive do not count: that is reported separately.
     """
-    new = plan.kickstart.text
+    new = plan.installed_kickstart.text
     matcher = difflib.SequenceMatcher(None, old.splitlines(), new.splitlines(), autojunk=False)
     archives = {payload, plan.install.inputs.get("payload", "")} - {"", "in the VM"}
     changed: list[int] = []
@@ -77,7 +77,7 @@ def _lines(old: str, plan: Plan, payload: str) -> list[str]:
             changed += range(at, max(upto, at + 1))
     if not changed:
         return []
-    origins = plan.kickstart.line_origins
+    origins = plan.installed_kickstart.line_origins
     origin = origins[changed[0]] if changed[0] < len(origins) else None
     place = f"{_shown(Path(origin.file))}:{origin.line}" if origin else f"line {changed[0] + 1} of the kickstart"
     more = (

@@ -70,6 +70,10 @@ class Freshness:
         words = " ".join([*seen.values(), *([new] if new else [])])
         return Dated(_with(inputs, words), why) if why else Dated(now)
 
+    def refused(self, step: Step) -> bool:
+        """Whether the result of ``step`` could not be added to an installed disk."""
+        return bool(self.store.state(_refusal(step)))
+
     def _to_come(self, state: str, offers: Offers) -> str:
         """The state for a result that is not in the store, so that its age is not known.
 
@@ -92,6 +96,15 @@ class Freshness:
         if self.max_age is None or age <= timedelta(seconds=self.max_age):
             return "", ""
         return f"its packages are {_days(age)} old", f"after={taken:%Y-%m-%dT%H:%M:%S}"
+
+
+def refuse(store: Store, step: Step, why: str) -> None:
+    """Record that the result of ``step`` cannot be added to an installed disk: the next plans have none of it."""
+    store.set_state(_refusal(step), why)
+
+
+def _refusal(step: Step) -> str:
+    return fingerprint.of({"cannot be added": step.fingerprint})
 
 
 def in_force(store: Store, inputs: Mapping[str, str]) -> None:

@@ -57,7 +57,7 @@ def make(job: Job, prepared: Prepared, accelerator: Verdict) -> Path:
         identity = _identity(job, prepared) if prepared.identified else ""
         record = InstallationRecord(prepared.made_from, accelerator.accelerator, times, identity)
         write_record(folder / RECORD, record)
-        (folder / KICKSTART).write_text(job.plan.kickstart.text)
+        (folder / KICKSTART).write_text(job.plan.installed_kickstart.text)
         how = "emulated" if accelerator.emulated else "KVM"
         return f"virt-install, kickstart, {how}"
 
@@ -108,7 +108,7 @@ def _run(
     with served(prepared.served) if prepared.served else nullcontext("") as address:
         kickstart, _ = plans.checked(job.recipe, prepared.payload(address), nonce, RealSecrets())
         machine.kickstart.touch(mode=0o600)
-        machine.kickstart.write_text(kickstart.text)
+        machine.kickstart.write_text(job.plan.preparation.installed(kickstart).text)
         return install(
             connection,
             machine,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -10,10 +10,13 @@ from imagebuild.build import checkpoints, convert, fetched_artifact, installatio
 from imagebuild.build.accelerators import required_accelerator
 from imagebuild.build.checkpoints import StartingPoint
 from imagebuild.build.job import Job
-from imagebuild.build.prepare import prepare
+from imagebuild.build.prepare import prepare, side_by_side
+from imagebuild.customise.additions import GuestDiffers
+from imagebuild.errors import NotShareable
 from imagebuild.host.accelerator import Verdict
 from imagebuild.recipe import host_inputs
 from imagebuild.recipe.secrets import RealSecrets
+from imagebuild.step import AddedFiles
 from imagebuild.store.artifact import Artifact
 from imagebuild.verify.check import CheckCall
 
@@ -27,7 +30,12 @@ def run(job: Job, finished: Artifact | None = None, checks: Sequence[CheckCall] 
     if customised is None:
         if (fetched := fetched_artifact.fetched(job, checks)) is not None:
             return fetched
-        customised = job.cache.fetch(job.plan.customise) or _customised(job, *_start(job))
+        customised = job.cache.fetch(job.plan.customise)
+    if customised is None:
+        try:
+            customised = _customised(job, *_start(job))
+        except GuestDiffers as error:
+            raise NotShareable(error.message) from error
     made = convert.artifact(job, customised)
     fetched_artifact.push_later(job, made)
     return made
@@ -49,9 +57,27 @@ def _installed(job: Job) -> tuple[Path, Verdict]:
         return installed, accelerator()
     prepared, proved = prepare(job.plan.preparation, job.cache, accelerator)
     installation.check_fits(job.recipe, prepared.room)
-    return installation.make(job, prepared, proved), proved
+    with side_by_side(1) as start:
+        added = _added(job)
+        if added is not None:
+            start(added)  # while the machine installs
+        return installation.make(job, prepared, proved), proved
+
+
+def _added(job: Job) -> Callable[[], AddedFiles] | None:
+    """Makes what is added to the installed disk, if anything is."""
+    addition = job.plan.preparation.addition
+    return None if addition is None else partial(addition.make, job.cache)
 
 
 def _customised(job: Job, start: StartingPoint, accelerator: Verdict) -> Path:
     operations = host_inputs.opened(job.recipe, job.plan.operations, RealSecrets())
-    return checkpoints.make(job.plan, start, operations, cache=job.cache, accelerator=accelerator.accelerator)
+    added = _added(job) if not start.done else None  # a checkpoint has it
+    return checkpoints.make(
+        job.plan,
+        start,
+        operations,
+        cache=job.cache,
+        accelerator=accelerator.accelerator,
+        added=None if added is None else added(),
+    )

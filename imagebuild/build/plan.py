@@ -69,6 +69,8 @@ class Plan:
     """The possible checkpoints of customising: the disk after one operation, after two, and so on,
     in order.
     """
+    installed_kickstart: Rendered
+    """The kickstart that the machine gets."""
     operations: tuple[OperationCall, ...]
     """The recipe's operations, with the files of this host that they name; without secrets."""
     warnings: tuple[Problem, ...] = ()
@@ -77,12 +79,18 @@ class Plan:
     @property
     def steps(self) -> tuple[Step, ...]:
         """All steps, in order."""
-        return (*self.before, self.install, self.customise, self.convert)
+        return (*self.before, self.install, *self.after, self.customise, self.convert)
 
     @property
     def before(self) -> tuple[Step, ...]:
         """The steps before the installation, in order."""
         return tuple(step for chain in self.preparation.chains for step in chain)
+
+    @property
+    def after(self) -> tuple[Step, ...]:
+        """The step that makes what is added to the installed disk, if there is one."""
+        addition = self.preparation.addition
+        return () if addition is None else (addition.step,)
 
 
 def make(recipe: Recipe, looked: Any, *, tools: Tools, secret_key: bytes, world: World | None = None) -> Plan:
@@ -96,10 +104,12 @@ def make(recipe: Recipe, looked: Any, *, tools: Tools, secret_key: bytes, world:
     check = partial(checked, recipe, nonce=_NONCE, secrets=secrets, own=_OfRecipe.of(recipe, _NONCE, secrets))
     (rendered, parsed), preparation = installers.of(recipe).plan(recipe, looked, tools, check, world)
     operations = host_inputs.planned(recipe)
-    install = _install_step(recipe, rendered, preparation, world)
+    machine_gets = preparation.installed(rendered)
+    install = _install_step(recipe, machine_gets, preparation, world)
     opened = host_inputs.opened(recipe, operations, secrets)
     applied = {id(call): _operation(call) for call in opened}
-    customise = _customise_step(opened, applied, install, tools)
+    disk = _disk_inputs(install, preparation, tools)
+    customise = _customise_step(opened, applied, disk)
     convert = _convert_step(recipe, customise, tools)
     return Plan(
         recipe,
@@ -108,7 +118,8 @@ def make(recipe: Recipe, looked: Any, *, tools: Tools, secret_key: bytes, world:
         install,
         customise,
         convert,
-        _layers(opened, applied, install, tools),
+        _layers(opened, applied, disk),
+        machine_gets,
         operations,
         parsed.warnings,
     )
@@ -224,15 +235,21 @@ def _install_step(recipe: Recipe, kickstart: Rendered, preparation: Preparation,
     return Step("install", "installed", "virt-install, kickstart", *dated)
 
 
-def _customise_step(
-    operations: Sequence[OperationCall], applied: Mapping[int, str], install: Step, tools: Tools
-) -> Step:
+def _disk_inputs(install: Step, preparation: Preparation, tools: Tools) -> dict[str, str]:
+    """What the operations start from, and with."""
+    inputs = {"installed disk": install.fingerprint, "libguestfs": tools.libguestfs}
+    if (addition := preparation.addition) is not None:
+        inputs["further packages"] = addition.step.fingerprint
+    return inputs
+
+
+def _customise_step(operations: Sequence[OperationCall], applied: Mapping[int, str], disk: Mapping[str, str]) -> Step:
     """The step for ``operations``, which have placeholders for their secrets; ``applied`` has the
     fingerprint of each, by its id().
     """
     from imagebuild.contents.inventory import SCHEMA  # imported late: lint does not need it
 
-    inputs = {"installed disk": install.fingerprint, "libguestfs": tools.libguestfs}
+    inputs = dict(disk)
     for at, call in enumerate(operations, start=1):
         inputs[f"operation {at}, {call.name}"] = applied[id(call)]
     inputs["format of the inventory"] = str(SCHEMA)
@@ -240,12 +257,12 @@ def _customise_step(
 
 
 def _layers(
-    operations: Sequence[OperationCall], applied: Mapping[int, str], install: Step, tools: Tools
+    operations: Sequence[OperationCall], applied: Mapping[int, str], disk: Mapping[str, str]
 ) -> tuple[Step, ...]:
     """The checkpoints: ``_customise_step`` after each operation, without an inventory. Operations that seal the guest
     come after all of them.
     """
-    inputs = {"installed disk": install.fingerprint, "libguestfs": tools.libguestfs}
+    inputs = dict(disk)
     layers = []
     for at, call in enumerate(registry.ordered(operations)[0], start=1):
         inputs[f"operation {at}, {call.name}"] = applied[id(call)]

@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 @contextmanager
-def _side_by_side(threads: int) -> Iterator[Start]:
+def side_by_side(threads: int) -> Iterator[Start]:
     """Start functions in parallel; the end of the block waits for all of them.
 
     If one fails, or the wait is interrupted, the programs and downloads of the others are ended.
@@ -44,7 +44,7 @@ def prepare(
     """Make, or find, what the installation needs. ``verdict`` verifies the accelerator, in
     parallel.
     """
-    with _side_by_side(3) as start:
+    with side_by_side(3) as start:
         prepared = preparation.make(entries, start)
         proof = start(verdict)
     return prepared(), proof.result()

@@ -95,7 +95,7 @@ def pull(
     the remote store has. The image itself is fetched by a build only. Raises HostError and RefusedEntry.
     """
     plan = make_plan(recipe, settings.store)
-    for steps in [[*plan.before, plan.install, *plan.layers, plan.customise]] if everything else _alternatives(plan):
+    for steps in [_steps(plan)[:-1]] if everything else _alternatives(plan):
         done = [_pull(plan, step, settings, remote, reporter) for step in steps]
         found = [one for one in done if one.state != "missing"]
         if found or steps[0] in plan.before:
@@ -107,7 +107,7 @@ def _alternatives(plan: Plan) -> Iterator[Sequence[Step]]:
     """The results that a build can go on from, the furthest first."""
     yield [plan.customise]
     yield from ([one] for one in reversed(plan.layers))
-    yield [plan.install]
+    yield [plan.install, *plan.after]
     yield plan.before
 
 
@@ -124,7 +124,7 @@ def _pull(plan: Plan, step: Step, settings: Settings, remote: RemoteStore, repor
 
 
 def _steps(plan: Plan) -> tuple[Step, ...]:
-    return (*plan.before, plan.install, *plan.layers, plan.customise, plan.convert)
+    return (*plan.before, plan.install, *plan.after, *plan.layers, plan.customise, plan.convert)
 
 
 def _result(plan: Plan, step: Step, state: Transfer, size: int = 0) -> SharedResult:

@@ -27,7 +27,7 @@ from pathlib import Path
 
 from imagebuild import events, guest
 from imagebuild.contents.encoding import packed
-from imagebuild.customise import registry, runner, sockets
+from imagebuild.customise import additions, registry, runner, sockets
 from imagebuild.customise.contents import guests
 from imagebuild.customise.contents.collect import collect
 from imagebuild.customise.files import Files
@@ -122,6 +122,7 @@ def _carry_out(order: Order) -> int:
                 tell=_tell,
                 differences=order.task == "differences",
                 before=order.before,
+                first=partial(_add, order.additions) if order.additions else None,
                 layer=partial(_keep_checkpoint, Path(order.checkpoints)) if order.checkpoints else None,
                 look=partial(_keep_inventory, Path(order.inventories[0])) if order.inventories else None,
             )
@@ -130,6 +131,11 @@ def _carry_out(order: Order) -> int:
         return 1
     _emit(Customised(result=result))
     return 0
+
+
+def _add(paths: tuple[str, str], files: Files) -> None:
+    _tell("adding further packages", 0.0)
+    additions.apply(files, *map(Path, paths))
 
 
 def _keep_checkpoint(checkpoints: Path, files: Files, results: Sequence[OperationResult]) -> None:

@@ -42,6 +42,8 @@ class Order:
     before: tuple[OperationResult, ...] = ()
     checkpoints: str = ""
     stuck_after: float = 0.0
+    additions: tuple[str, str] | None = None
+    """The archive and the description of what is added to the guest first."""
     inventories: tuple[str, ...] = ()
     other_guests: tuple[tuple[str, ...], ...] = ()
 

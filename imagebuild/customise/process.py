@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
 import imagebuild
 from imagebuild.customise import sockets
+from imagebuild.customise.additions import GuestDiffers
 from imagebuild.customise.order import Order, Task
 from imagebuild.customise.sockets import SocketFolder
 from imagebuild.errors import CommandFailed, GuestError, GuestStuck, HostError
@@ -40,7 +41,9 @@ if TYPE_CHECKING:
 
     from imagebuild.customise.operation import OperationCall
 T = TypeVar("T")
-_FAILURES: dict[str, type[GuestError | HostError]] = {one.__name__: one for one in (GuestError, GuestStuck, HostError)}
+_FAILURES: dict[str, type[GuestError | HostError]] = {
+    one.__name__: one for one in (GuestError, GuestDiffers, GuestStuck, HostError)
+}
 _STUCK = 600.0
 
 
@@ -102,6 +105,7 @@ def run(
     before: Sequence[OperationResult] = (),
     keep_checkpoint: KeepCheckpoint | None = None,
     stuck_after: float = _STUCK,
+    additions: tuple[Path, Path] | None = None,
     inventories: Sequence[Path] = (),
     other_guests: Sequence[Sequence[Path]] = (),
 ) -> CustomiseResult:
@@ -113,6 +117,9 @@ def run(
     ``before`` is what was done to a raw disk already, and ``keep_checkpoint`` is called whenever it
     is worth keeping what it has become. An audit takes no operations, and its result tells what
     each would find.
+
+    ``additions`` are an archive and its description (``imagebuild.customise.additions``), which are
+    added to the guest first; GuestDiffers says that they do not fit it.
 
     ``inventories`` are files that get the inventory of the guest, and of each of the
     ``other_guests`` of an inspection. There is none of a customised guest if it cannot be listed.
@@ -141,6 +148,7 @@ def run(
             before=tuple(before),
             checkpoints=tmpdir if keep_checkpoint is not None else "",
             stuck_after=stuck_after if accel == "tcg" else 0.0,
+            additions=None if additions is None else (str(additions[0].absolute()), str(additions[1].absolute())),
             inventories=tuple(str(path.absolute()) for path in inventories),
             other_guests=tuple(tuple(str(path.absolute()) for path in one) for one in other_guests),
         )

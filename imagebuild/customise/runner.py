@@ -40,6 +40,12 @@ class Look(Protocol):
     def __call__(self, files: Files, packages: Mapping[str, str]) -> None: ...
 
 
+class First(Protocol):
+    """Changes the guest before any operation."""
+
+    def __call__(self, files: Files) -> None: ...
+
+
 class Layer(Protocol):
     """Makes a checkpoint: stores the guest's disks as they are, and the results of the operations
     so far."""
@@ -55,6 +61,7 @@ def customise(
     tell: Callable[[str, float], None],
     differences: bool = False,
     before: Sequence[OperationResult] = (),
+    first: First | None = None,
     layer: Layer | None = None,
     look: Look | None = None,
 ) -> CustomiseResult:
@@ -64,10 +71,13 @@ def customise(
     The packages of a template are part of its installation, so usually nothing is missing, and no
     code of the guest ever has access to a network. ``network=False`` forbids it: a GuestError then
     says what would have been downloaded and for which operation. ``tell`` receives the current
-    action and the completed fraction (0 to 1). The others are those of ``apply_all``.
+    action and the completed fraction (0 to 1). ``first`` is called before anything else. The others
+    are those of ``apply_all``.
     """
     tell("starting the appliance", 0.0)
     with open_guest(network=False) as files:
+        if first is not None:
+            first(files)
         downloading = _downloading(files, calls)
         if not downloading:
             return apply_all(files, calls, tell, differences=differences, before=before, layer=layer, look=look)

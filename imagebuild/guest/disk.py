@@ -107,6 +107,13 @@ class GuestDisk(Lookup):
         real = self._target(path)
         self._change(real, lambda: self._g.upload(str(source), real))
 
+    def unpack(self, archive: Path) -> None:
+        """Unpack a tar archive over the guest's files, with owners, modes and extended attributes."""
+        try:
+            self._g.tar_in(str(archive), "/", xattrs=True)
+        finally:
+            self._tree.forget()
+
     def chmod(self, mode: int, path: str) -> None:
         real = self.realpath(path)
         self._change(real, lambda: self._call("chmod", (mode, real), f"chmod {mode:o} --", real))

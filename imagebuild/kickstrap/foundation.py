@@ -21,6 +21,12 @@ PACKAGES = frozenset({
     "tree", "vim", "wget",
 })  # fmt: skip
 """Those of the shipped recipe debian-13; a test compares them."""
+FURTHER = frozenset({
+    # a guest that starts with UEFI, has other languages, or other storage
+    "btrfs-progs", "cryptsetup-initramfs", "dosfstools", "grub-efi-amd64", "grub-efi-amd64-signed", "locales", "lvm2",
+    "mdadm", "shim-signed", "thin-provisioning-tools", "xfsprogs",
+})  # fmt: skip
+"""They belong to the foundation of a recipe that names them: its kickstart cannot be installed without."""
 _WORTHWHILE = 0.5
 
 
@@ -29,7 +35,7 @@ def part(packages: Iterable[str]) -> tuple[str, ...]:
     is.
     """
     asked = set(packages)
-    common = asked & PACKAGES
-    if common == asked or len(common) < len(PACKAGES) * _WORTHWHILE:
+    first = asked & (PACKAGES | FURTHER)
+    if first == asked or len(first & PACKAGES) < len(PACKAGES) * _WORTHWHILE:
         return ()
-    return tuple(sorted(common))
+    return tuple(sorted(first))

@@ -9,16 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, partial
-from importlib import metadata
 from pathlib import Path
 from threading import Lock
 
-from imagebuild import fingerprint
 from imagebuild.errors import HostError
 from imagebuild.files import sha256
-from imagebuild.kickstart.check import ParsedKickstart, Supported
-from imagebuild.kickstart.render import LiveimgPayload, PackagesPayload, Payload
-from imagebuild.kickstrap import base_root, index, kept_checks, release_date, runtime
+from imagebuild.kickstart.check import Supported
+from imagebuild.kickstart.plain import plain
+from imagebuild.kickstart.render import LiveimgPayload, PackagesPayload, Payload, Rendered
+from imagebuild.kickstrap import difference, further, index, kept_checks, release_date, runtime, shared, steps
 from imagebuild.kickstrap import payload as archives
 from imagebuild.kickstrap.agent import needed_packages, package_files, package_names
 from imagebuild.kickstrap.agent import supported as agent
@@ -27,7 +26,7 @@ from imagebuild.kickstrap.known_packages import MirrorPackages, cached_mirror
 from imagebuild.kickstrap.mirror import Mirror, host_mirror
 from imagebuild.kickstrap.payload import PayloadSpec
 from imagebuild.kickstrap.runtime import RuntimeSpec
-from imagebuild.kickstrap.stored_roots import StoredRoots, name_of
+from imagebuild.kickstrap.stored_roots import StoredRoots
 from imagebuild.machine.install_vm import Boot
 from imagebuild.machine.virt_install import SourceDisk
 from imagebuild.printable import counted
@@ -37,10 +36,10 @@ from imagebuild.schema.section import MIB
 from imagebuild.step import (
     ROOT_ARCHIVE,
     TREE,
-    Archive,
+    AddedFiles,
+    Addition,
     Check,
     Checked,
-    Dated,
     Entries,
     Offers,
     Prepared,
@@ -58,11 +57,6 @@ ASKS_SERVERS = False
 HAS_PAYLOADS = True
 PAYLOAD_URL = "file:///run/kickstrap/payload"
 """Where the installer's init provides the disk with the root archive."""
-PAYLOAD_CODE = (
-    *(f"kickstrap/{name}.py" for name in ("payload", "chosen", "foundation", *base_root.CODE)),
-    "customise/linux/dpkg.py",
-)
-"""The code that determines the result of the step; a test compares it with the imports."""
 _KERNEL, _INITRD, _INSTALL_IMAGE = "images/pxeboot/vmlinuz", "images/pxeboot/initrd.img", "images/install.img"
 """Files of an install tree."""
 _PAYLOAD = "payload"
@@ -84,6 +78,10 @@ class KickstrapPreparation:
     tools: Tools
     world: World | None = None
     payload: Step | None = None
+    further: Step | None = None
+    """Makes what the shared disk, which is installed from ``payload``, has not."""
+    common_spec: PayloadSpec | None = None
+    """What ``payload`` is made of; None if that is ``payload_spec``."""
     asked: tuple[str, ...] = ()
 
     @property
@@ -108,6 +106,35 @@ class KickstrapPreparation:
                 else {}
             ),
         }
+
+    @property
+    def addition(self) -> Addition | None:
+        """The packages beyond those of a shared disk."""
+        return None if self.further is None else Addition(self.further, self._add)
+
+    def _add(self, entries: Entries) -> AddedFiles:
+        assert self.further is not None
+        roots = self._roots(entries)
+
+        def fill(folder: Path, progress: Progress) -> str:
+            entry = self._payload(entries, roots)
+            assert entry is not None
+            stored = roots()
+            whole = replace(self.payload_spec, epoch=stored.state.epoch if stored else None)
+            common = archives.read(entry)
+            made = further.make(common, whole, stored, folder, progress)
+            return counted(len(made.packages) - len(common.packages), "further package")
+
+        folder = entries.make(self.further, fill)
+        made = archives.read(folder)
+        return AddedFiles(made.path, folder / difference.DESCRIPTION, made.sha256)
+
+    def installed(self, kickstart: Rendered) -> Rendered:
+        """Without comments; of an installation from a root archive, with the packages of that."""
+        if self.payload is None:
+            return plain(kickstart)
+        names = frozenset((self.common_spec or self.payload_spec).packages)
+        return plain(kickstart, partial(shared.is_installed, names))
 
     def make(self, entries: Entries, start: Start) -> Callable[[], Prepared]:
         """Start building the tree and the root archive."""
@@ -146,8 +173,8 @@ class KickstrapPreparation:
             state = release_date.look(self.payload_spec.mirror, self.payload_spec.suite)
             if state is None:
                 return None
-            inputs_of = partial(_payload_inputs, tools=self.tools)
-            step_of = partial(_payload_step, tools=self.tools, world=self.world)
+            inputs_of = partial(steps.payload_inputs, tools=self.tools)
+            step_of = partial(steps.payload_step, tools=self.tools, world=self.world)
             return StoredRoots(entries, state, self.tools.mmdebstrap, step_of, inputs_of)
 
         def once() -> StoredRoots | None:
@@ -181,7 +208,8 @@ class KickstrapPreparation:
 
         def fill(folder: Path, progress: Progress) -> str:
             stored = roots()
-            dated = replace(self.payload_spec, epoch=stored.state.epoch if stored else None)
+            spec = self.common_spec or self.payload_spec
+            dated = replace(spec, epoch=stored.state.epoch if stored else None)
             result = archives.build(dated, folder, progress, stored)
             return f"root archive, {counted(len(result.packages), 'package')}"
 
@@ -223,7 +251,7 @@ def plan(
 ) -> tuple[Checked, KickstrapPreparation]:
     """The kickstart, and the steps for its packages."""
     kickstart = check(packages_payload(recipe, looked))
-    preparation = _preparation(recipe, looked, tools, kickstart[1], world)
+    preparation = _preparation(recipe, looked, tools, kickstart, world)
     if preparation.payload is not None:
         kickstart = check(LiveimgPayload(PAYLOAD_URL, preparation.payload.fingerprint))
     return kickstart, preparation
@@ -286,12 +314,13 @@ def packages_payload(recipe: Recipe, mirror: Mirror) -> PackagesPayload:
 
 
 def _preparation(
-    recipe: Recipe, mirror: Mirror, tools: Tools, kickstart: ParsedKickstart, world: World | None
+    recipe: Recipe, mirror: Mirror, tools: Tools, checked: Checked, world: World | None
 ) -> KickstrapPreparation:
-    """The preparation for the %packages of ``kickstart``."""
+    """The preparation for the %packages of the kickstart ``checked``."""
+    rendered, kickstart = checked
     suite, components = str(recipe.os.codename), recipe.installer.components
     runtime_spec = RuntimeSpec(suite=suite, mirror=mirror)
-    base, tree = _runtime_steps(runtime_spec, tools)
+    base, tree = steps.runtime_steps(runtime_spec, tools)
     chosen = package_names.choose(kickstart.handler.packages)
     spec = PayloadSpec(
         suite=suite,
@@ -304,73 +333,14 @@ def _preparation(
         core=kickstart.core,
         weak_dependencies=kickstart.weak_dependencies,
     )
-    payload = _payload_step(spec, tools, world) if recipe.installer.payload == "host" else None
-    return KickstrapPreparation(recipe, mirror, runtime_spec, base, tree, spec, tools, world, payload)
-
-
-def _runtime_steps(spec: RuntimeSpec, tools: Tools) -> tuple[Step, Step]:
-    base = Step(
-        "runtime",
-        "runtime",
-        f"installer's runtime, Debian {spec.suite}",
-        {
-            "suite": spec.suite,
-            "mirror": name_of(spec.mirror),
-            "components": " ".join(spec.components),
-            "code": _base_code(),
-            "mmdebstrap": tools.mmdebstrap,
-        },
-    )
-    inputs = {
-        "runtime": base.fingerprint,
-        "installer's code": _tree_code(),
-        "pykickstart": _pykickstart(),
-    }
-    return base, Step("tree", "tree", "install tree", inputs)
-
-
-# Each is read once per process: a plan of many recipes needs them for each recipe.
-@cache
-def _base_code() -> str:
-    return fingerprint.code_of(runtime.base_sources())
-
-
-@cache
-def _tree_code() -> str:
-    return fingerprint.code_of(runtime.tree_sources())
-
-
-@cache
-def _pykickstart() -> str:
-    return metadata.version("pykickstart")
-
-
-def _payload_inputs(spec: PayloadSpec, tools: Tools) -> dict[str, str]:
-    return {
-        "suite": spec.suite,
-        "mirror": name_of(spec.mirror),
-        "components": " ".join(spec.components),
-        "packages": " ".join(sorted(spec.packages)),
-        "excluded packages": " ".join(sorted(spec.excluded)),
-        "standard system": str(spec.core),
-        "weak dependencies": str(spec.weak_dependencies),
-        **({"missing packages": "left out"} if spec.optional else {}),
-        **({"files": " ".join(spec.left_out)} if spec.left_out else {}),
-        "code": fingerprint.code(*PAYLOAD_CODE),
-        "mmdebstrap": tools.mmdebstrap,
-    }
-
-
-def _payload_step(spec: PayloadSpec, tools: Tools, world: World | None) -> Step:
-    inputs = _payload_inputs(spec, tools)
-    dated = world.payload(archive(spec), inputs) if world is not None else Dated(inputs)
-    return Step("payload", "payload", f"root archive of {counted(len(spec.packages), 'named package')}", *dated)
-
-
-def archive(spec: PayloadSpec) -> Archive:
-    """Determines how old the packages of a root archive are, and which are newer on the mirror."""
-    return Archive(
-        offers=partial(index.offered, spec),
-        newer=lambda folder: index.newer(spec, archives.read(folder).packages),
-        file=lambda folder: archives.read(folder).path,
-    )
+    own = KickstrapPreparation(recipe, mirror, runtime_spec, base, tree, spec, tools, world)
+    if recipe.installer.payload != "host":
+        return own
+    first = shared.installed_first(kickstart, rendered.text, spec, recipe.machine.firmware)
+    if first:
+        common_spec = replace(spec, packages=first)
+        payload = steps.payload_step(common_spec, tools, world)
+        added = steps.additions_step(payload, spec, len(first), tools, world)
+        if world is None or not world.refused(added):
+            return replace(own, payload=payload, further=added, common_spec=common_spec)
+    return replace(own, payload=steps.payload_step(spec, tools, world))

@@ -156,7 +156,8 @@ def _edges(outlook: Outlook) -> Iterator[tuple[str, str]]:
     for chain in plan.preparation.chains:
         for before, after in zip(chain, (*chain[1:], plan.install), strict=True):
             found[node[before.fingerprint], node[after.fingerprint]] = None
-    for before, after in ((plan.install, plan.customise), (plan.customise, plan.convert)):
+    added = [(step, plan.customise) for step in plan.after]
+    for before, after in ((plan.install, plan.customise), *added, (plan.customise, plan.convert)):
         found[node[before.fingerprint], node[after.fingerprint]] = None
     for step in plan.steps:
         for value in step.inputs.values():

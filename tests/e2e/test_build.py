@@ -13,9 +13,12 @@ from pathlib import Path
 import pytest
 
 from imagebuild import guest
+from imagebuild.build import engine, freshness
 from imagebuild.customise import registry
 from imagebuild.host import accelerator
 from imagebuild.image import qemu_img
+from imagebuild.recipe.load import load
+from imagebuild.store.store import Store
 
 from .conftest import PASSWORD, RECIPE, Ended, Project
 from .guest_console import logged_in
@@ -187,3 +190,27 @@ def test_an_edit_of_the_last_operation_continues_from_a_checkpoint(
     with guest.opened(overlay, "qcow2", accel="tcg", tmpdir=tmp_path) as opened:
         assert opened.read("/etc/ran", 100) == b"ran\n"
         assert opened.read("/etc/edited", 100) == b"second"
+
+
+def test_a_recipe_with_more_packages_shares_the_installed_disk(
+    project: Project, built: Ended, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever way it is made, the image is the same, but for the identifiers of its disk."""
+    monkeypatch.setenv("SMALL_ROOT_PASSWORD", PASSWORD)
+    project.write("recipes/more.yaml", RECIPE.replace("name: small", "name: more").replace("[lrzsz,", "[htop, lrzsz,"))
+    shared = project.run("build", "more", "--no-verify", "--json")
+    assert shared.code == 0, shared.stderr
+    steps = {str(event["step"]) for event in shared.events if "step" in event}
+    assert {"additions", "customise", "convert"} <= steps
+    assert "install" not in steps
+    store = Store(project.store)
+    addition = engine.make_plan(load(project.folder / "recipes/more.yaml"), store).after[0]
+    freshness.refuse(store, addition, "for a test")
+    alone = project.run("build", "more", "--no-verify", "--json")
+    assert alone.code == 0, alone.stderr
+    assert "install" in {str(event["step"]) for event in alone.events if "step" in event}
+    images = [str(project.folder / str(one.last("artifact")["image"])) for one in (shared, alone)]
+    compared = project.run("diff", *images, "--json")
+    files = compared.events[-1]["files"]
+    assert (files["added"], files["removed"]) == ([], [])
+    assert [(one["new"]["path"], one["what"]) for one in files["changed"]] == [("/etc/fstab", ["content"])]

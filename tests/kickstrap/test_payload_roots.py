@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from imagebuild.build.step_cache import Settings, StepCache
-from imagebuild.kickstrap import foundation, installer, payload, release_date
+from imagebuild.kickstrap import foundation, payload, release_date, steps
 from imagebuild.kickstrap.mirror import Mirror, host_mirror
 from imagebuild.kickstrap.payload import PayloadSpec
 from imagebuild.kickstrap.stored_roots import StoredRoots
@@ -30,9 +30,9 @@ def stored_roots(entries: StepCache, mirror: Mirror) -> StoredRoots:
     state = release_date.look(mirror, "trixie")
     assert state is not None
     assert state.offered(("main",), "amd64")
-    inputs_of = partial(installer._payload_inputs, tools=TOOLS)
+    inputs_of = partial(steps.payload_inputs, tools=TOOLS)
     return StoredRoots(
-        entries, state, TOOLS.mmdebstrap, partial(installer._payload_step, tools=TOOLS, world=None), inputs_of
+        entries, state, TOOLS.mmdebstrap, partial(steps.payload_step, tools=TOOLS, world=None), inputs_of
     )
 
 
