@@ -15,7 +15,7 @@ RECORD = "entry.json"
 @dataclass(frozen=True)
 class StoreEntry:
     """An entry of the store: the recipe that it was first made for, the time of its last use, and
-    its size in bytes.
+    its size in bytes; of a file that other entries have too, only its share.
     """
 
     kind: str

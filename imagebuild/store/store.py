@@ -30,9 +30,9 @@ import platformdirs
 
 from imagebuild.errors import HostError
 from imagebuild.files import (
-    allocated,
     read_record,
     remove_tree,
+    share,
     sync,
     sync_tree,
     write_atomically,
@@ -190,7 +190,7 @@ class Store:
             with suppress(OSError, ValueError):
                 label, used = read_record(path, EntryFacts).label, path.stat().st_mtime
                 folder = path.parent
-                size = sum(allocated(one) for one in folder.rglob("*") if one.is_file() and not one.is_symlink())
+                size = sum(share(one) for one in folder.rglob("*") if one.is_file() and not one.is_symlink())
                 yield StoreEntry(folder.parent.name, folder.name, folder, label, used, size)
 
     def damaged(self) -> list[Path]:

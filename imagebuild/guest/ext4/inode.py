@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from imagebuild.guest.ext4.superblock import Read, Superblock, UnsupportedExt4Error
@@ -15,6 +15,7 @@ _UNKNOWN = 0x4 | 0x800 | 0x100000 | 0x200000 | 0x10000000 | 0x40000000
 _EXTENT_MAGIC, _DEEPEST = 0xF30A, 5
 _ATTRIBUTE_MAGIC = 0xEA020000
 _UNWRITTEN = 1 << 15
+_MOST_NODES = 100_000
 _SECTOR = 512
 _OLD_SIZE = 128
 _SHORT_LINK = 60
@@ -90,7 +91,15 @@ def extents(inode: Inode, read: Read, sizes: Superblock) -> Iterator[tuple[int, 
     """Logical block, number of blocks and physical block; the last is 0 for what was never written."""
     if not inode.flags & _EXTENTS:
         raise UnsupportedExt4Error(f"inode {inode.number} has no extents")
-    return _extents(inode.place, read, sizes)
+    left = iter(range(_MOST_NODES))
+    return _extents(inode.place, lambda at: _node(at, left, read, sizes))
+
+
+def _node(block: int, left: Iterator[int], read: Read, sizes: Superblock) -> bytes:
+    """A block with extents, of which there are only so many: a malicious tree may lead to itself."""
+    if next(left, None) is None:
+        raise UnsupportedExt4Error("very many extents")
+    return read(block * sizes.block, sizes.block)
 
 
 def _zeros(length: int, piece: int) -> Iterator[bytes]:
@@ -98,7 +107,7 @@ def _zeros(length: int, piece: int) -> Iterator[bytes]:
         yield bytes(min(piece, length - at))
 
 
-def _extents(node: bytes, read: Read, sizes: Superblock, depth: int | None = None) -> Iterator[tuple[int, int, int]]:
+def _extents(node: bytes, below: Callable[[int], bytes], depth: int | None = None) -> Iterator[tuple[int, int, int]]:
     magic, entries, _, found = struct.unpack_from("<HHHH", node)
     if magic != _EXTENT_MAGIC or found > _DEEPEST or (depth is not None and found != depth):
         raise UnsupportedExt4Error("damaged extents")
@@ -107,7 +116,7 @@ def _extents(node: bytes, read: Read, sizes: Superblock, depth: int | None = Non
     for at in range(12, 12 + 12 * entries, 12):
         if found:
             low, high = struct.unpack_from("<IH", node, at + 4)
-            yield from _extents(read((low | high << 32) * sizes.block, sizes.block), read, sizes, found - 1)
+            yield from _extents(below(low | high << 32), below, found - 1)
             continue
         logical, length, high, low = struct.unpack_from("<IHHI", node, at)
         if length > _UNWRITTEN:

@@ -23,12 +23,24 @@ _SPARSE, _HAS_JOURNAL = 0x1, 0x4
 _NEEDS_RECOVERY = 0x4
 _LARGEST_BLOCK = 4096
 _MOST_GROUPS = 1 << 20
-_NO_INODES, _NO_BLOCKS, _ZEROED = 0x1, 0x2, 0x4
-"""Flags of a group: nothing in it was ever used, its inode table contains zeros where it was not used."""
+_NO_INODES, _NO_BLOCKS = 0x1, 0x2
+"""Flags of a group: nothing in it was ever used."""
 
 
 class UnsupportedExt4Error(Exception):
     """The file system has something that is not known here, or is damaged."""
+
+
+def whole(read: Read) -> Read:
+    """``read``, with an UnsupportedExt4Error for what is not completely there."""
+
+    def checked(at: int, length: int) -> bytes:
+        found = read(at, length)
+        if len(found) != length:
+            raise UnsupportedExt4Error("a block is not on the disk")
+        return found
+
+    return checked
 
 
 @dataclass(frozen=True)
@@ -62,8 +74,8 @@ class Superblock:
 def superblock(read: Read, *, in_use: bool = False) -> Superblock:
     """The fields that are needed. UnsupportedExt4Error if this is no clean ext4, or one with unknown features; it may
     be ``in_use``, with a journal that has to be replayed first."""
-    head = read(_PLACE, _LENGTH)
-    if len(head) < _LENGTH or struct.unpack_from("<H", head, 0x38)[0] != _MAGIC:
+    head = whole(read)(_PLACE, _LENGTH)
+    if struct.unpack_from("<H", head, 0x38)[0] != _MAGIC:
         raise UnsupportedExt4Error("no ext4")
     known = _INCOMPATIBLE | (_NEEDS_RECOVERY if in_use else 0)
     compatible, incompatible, read_only = struct.unpack_from("<III", head, 0x5C)
@@ -100,7 +112,7 @@ def superblock(read: Read, *, in_use: bool = False) -> Superblock:
 @dataclass(frozen=True)
 class Group:
     """Blocks are numbered from the start of the file system. ``inodes`` is how many of them may be in use;
-    ``fresh`` says that none of its blocks was ever used, and ``zeroed`` that the rest of the inode table is zero.
+    ``fresh`` says that none of its blocks was ever used.
     """
 
     number: int
@@ -110,14 +122,11 @@ class Group:
     free_blocks: int
     inodes: int
     fresh: bool
-    zeroed: bool
 
 
 def groups(read: Read, found: Superblock) -> list[Group]:
     """The groups, as their descriptors say."""
-    content = read(found.descriptors, found.groups * found.descriptor)
-    if len(content) != found.groups * found.descriptor:
-        raise UnsupportedExt4Error("unusual sizes")
+    content = whole(read)(found.descriptors, found.groups * found.descriptor)
     return [_group(number, content, found) for number in range(found.groups)]
 
 
@@ -130,4 +139,4 @@ def _group(number: int, content: bytes, found: Superblock) -> Group:
         blocks, inodes, table = blocks | high[0] << 32, inodes | high[1] << 32, table | high[2] << 32
         free, unused = free | high[3] << 16, unused | high[6] << 16
     used = 0 if flags & _NO_INODES else found.per_group - min(unused, found.per_group)
-    return Group(number, blocks, inodes, table, free, used, bool(flags & _NO_BLOCKS), bool(flags & _ZEROED))
+    return Group(number, blocks, inodes, table, free, used, bool(flags & _NO_BLOCKS))

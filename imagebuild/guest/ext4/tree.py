@@ -22,7 +22,7 @@ class Ext4Tree:
     """
 
     def __init__(self, read: Read) -> None:
-        self._read = read
+        self._read = superblock.whole(read)
         self._sizes = superblock.superblock(read)
         self._tables = [(one.table * self._sizes.block, one.inodes) for one in superblock.groups(read, self._sizes)]
         self._pieces: dict[tuple[int, int], bytes] = {}

@@ -19,6 +19,7 @@ def unused(read: Read) -> list[Range]:
 
     Raises UnsupportedExt4Error if anything is not as it must be.
     """
+    read = superblock.whole(read)
     sizes = superblock.superblock(read)
     groups = superblock.groups(read, sizes)
     blocks = [one for group in groups for one in _free_blocks(read, sizes, group, groups)]
@@ -101,14 +102,16 @@ def _journal(read: Read, sizes: Superblock) -> list[Range]:
 
 
 def _fresh_inodes(sizes: Superblock, group: Group) -> list[Range]:
-    """The whole blocks of a group's table that were never used, unless they are zeros already."""
+    """The whole blocks at the end of a group's table that are not in use. The flag that says that they are zeros is
+    not enough: e2fsck(8) counts inodes that were removed among those that were never used."""
     begin = -(-group.inodes * sizes.inode // sizes.block)
     end = sizes.per_group * sizes.inode // sizes.block
-    return [] if group.zeroed or begin >= end else [(group.table + begin, end - begin)]
+    return [] if begin >= end else [(group.table + begin, end - begin)]
 
 
 def emptied_tables(read: Read) -> Iterator[tuple[int, bytes]]:
     """Blocks of the inode tables with zeros in place of the free inodes, by their offsets: those that this changes."""
+    read = superblock.whole(read)
     sizes = superblock.superblock(read)
     per_block = sizes.block // sizes.inode
     for group in superblock.groups(read, sizes):
