@@ -81,9 +81,9 @@ def make(
     def fill(folder: Path, progress: Progress) -> str:
         folder.chmod(0o700)
         progress.update(
-            f"copying the checkpoint {plan.layers[len(start.done) - 1].what}"
+            f"continuing from the checkpoint {plan.layers[len(start.done) - 1].what}"
             if start.done
-            else "copying the installed disk"
+            else "continuing from the installed disk"
         )
         names = disk_names(plan.recipe)
         record = _record(start, added)
