@@ -100,7 +100,7 @@ class Session:
 
     def _launched(self, seconds: float) -> bool:
         """Whether the appliance starts in this time. HostError if it fails earlier."""
-        sectors = {path: sector_size(path, self._fmt) for path in self.disks}
+        sectors = {path: self._sector_size(path) for path in self.disks}
         # A guest may discard single sectors: QEMU's default unit is 4 KiB, so a free block of 1 KiB would stay.
         # It must not be less than a sector, and the property applies to all disks.
         self.g.config("-global", f"scsi-hd.discard_granularity={max(sectors.values())}")
@@ -117,6 +117,11 @@ class Session:
                 lines = str(error).strip().splitlines() or ["no reason given"]
                 raise HostError(f"the libguestfs appliance did not start: {lines[0]}", _HINT) from error
         return True
+
+    def _sector_size(self, path: Path) -> int:
+        """An overlay's is that of the raw file below it, which is read without starting a program."""
+        disk = layers.below(path, self._fmt)
+        return sector_size(path, self._fmt) if disk is None else sector_size(disk.files[0], "raw")
 
     def close(self) -> None:
         """End the appliance, whatever it is doing."""
