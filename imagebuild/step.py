@@ -7,7 +7,7 @@ Recipes select it by the folder's name.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import cached_property
@@ -132,6 +132,10 @@ class Prepared:
     identified: Callable[[str], tuple[str, ...]] | None = None
     """The kernel arguments with which the installer derives the identifiers of disks from a digest;
     None if it cannot.
+    """
+    write_ahead: Callable[[Any, Sequence[Path], Sequence[str]], tuple[str, ...]] | None = None
+    """Writes what can be installed without the VM into the new target disks: it gets pykickstart's handler, the
+    disks, and the arguments of the VM's kernel, and returns further ones. None if nothing can be.
     """
 
 

@@ -13,7 +13,7 @@ from imagebuild import fingerprint
 from imagebuild.anaconda import installer as anaconda
 from imagebuild.build import plan
 from imagebuild.customise import registry
-from imagebuild.kickstrap import further, runtime, stored_roots
+from imagebuild.kickstrap import further, installer, runtime, stored_roots
 from imagebuild.kickstrap import steps as kickstrap_steps
 from tests.test_layers import PACKAGE, SOURCES, imports, name_of
 
@@ -61,10 +61,12 @@ def code(names: set[str]) -> set[str]:
         (["kickstrap.runtime"], runtime.base_sources(), NEUTRAL),
         (["kickstrap.payload"], kickstrap_steps.PAYLOAD_CODE, NEUTRAL),
         (["kickstrap.further"], (*kickstrap_steps.PAYLOAD_CODE, *further.CODE), NEUTRAL),
+        # the agent's code is that of the install tree, whose fingerprint is an input of an installation too
+        (["kickstrap.prepared_root"], (*installer.PREPARED_CODE, "kickstrap/agent"), NEUTRAL),
         (["kickstrap.base_root", "kickstrap.agent.without_sync"], stored_roots.BASE_CODE, NEUTRAL),
         (["image.conversion"], plan.CONVERT_CODE, NEUTRAL - {"image.disk_image", "image.qemu_img"}),
     ],
-    ids=["runtime", "payload", "further", "base", "convert"],
+    ids=["runtime", "payload", "further", "prepared", "base", "convert"],
 )
 def test_a_step_covers_what_it_runs(roots: list[str], places: tuple[str | Path, ...], neutral: set[str]) -> None:
     assert code(closure(*(f"imagebuild.{root}" for root in roots))) - covered(*places) - neutral == set()

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -13,19 +14,24 @@ from pathlib import Path
 from imagebuild.build import installers
 from imagebuild.build import plan as plans
 from imagebuild.build.engine import make_plan
+from imagebuild.build.freshness import OwnDisk
+from imagebuild.build.prepare import side_by_side
+from imagebuild.build.step_cache import Settings, StepCache
 from imagebuild.errors import HostError
 from imagebuild.host import accelerator, hypervisor
 from imagebuild.host.hints import command_line
-from imagebuild.host.process import run
+from imagebuild.host.process import marked, run
 from imagebuild.install.script import HERE, pasteable, script
 from imagebuild.kickstart.render import Payload
 from imagebuild.machine.choices import VirtType
 from imagebuild.machine.domain_xml import definition
 from imagebuild.machine.install_vm import disk_sizes, install_machine
 from imagebuild.machine.virt_install import InstallMachine
+from imagebuild.progress import SILENT_REPORTER
 from imagebuild.recipe.model.recipe import Recipe
 from imagebuild.recipe.secrets import RealSecrets
 from imagebuild.step import TREE
+from imagebuild.store.runs import new_run
 from imagebuild.store.store import Store
 
 XEN = "xen:///system"
@@ -87,7 +93,9 @@ def write(recipe: Recipe, folder: Path, store: Store) -> list[Path]:
     """Fill ``folder``: kickstart with the real secrets (mode 0600), script, domain definition,
     links to tree and archive.
 
-    Raises HostError if something that the installation needs is not in the store yet.
+    The script installs all packages of a recipe that shares an installed disk with others; their root
+    archive is made here. Raises HostError if something else that the installation needs is not in the
+    store yet.
     """
     files, payload = _from_store(make_plan(recipe, store), store)
     rendered, _ = plans.checked(recipe, payload, os.urandom(12).hex(), RealSecrets())
@@ -106,6 +114,8 @@ def _from_store(plan: plans.Plan, store: Store) -> tuple[dict[str, Path], Payloa
     """The files from an earlier build, by the names that they get next to the script; and the
     kickstart's payload.
     """
+    if plan.after:
+        plan = _with_own_archive(plan, store)
     entries = {}
     for step in plan.before:
         found = store.find(step.kind, step.fingerprint)
@@ -117,6 +127,18 @@ def _from_store(plan: plans.Plan, store: Store) -> tuple[dict[str, Path], Payloa
         if found is not None:
             entries[step.name] = found
     return plan.preparation.kept(entries)
+
+
+def _with_own_archive(plan: plans.Plan, store: Store) -> plans.Plan:
+    """The plan of an installed disk of its own, whose root archive is made if the shared one is there."""
+    own = make_plan(plan.recipe, store, OwnDisk(store))
+    name = new_run(plan.recipe.name)
+    if all(store.find(step.kind, step.fingerprint) for step in plan.before):
+        with store.runs.workdir(name, shared=False) as work, marked(name), ExitStack() as held:
+            entries = StepCache(plan.recipe.name, Settings(store, store.root), SILENT_REPORTER, work, held)
+            with side_by_side(2) as start:
+                own.preparation.make(entries, start)
+    return own
 
 
 def _script(recipe: Recipe, kind: VirtType) -> str:

@@ -98,6 +98,14 @@ class Freshness:
         return f"its packages are {_days(age)} old", f"after={taken:%Y-%m-%dT%H:%M:%S}"
 
 
+class OwnDisk(Freshness):
+    """No recipe shares an installed disk with others."""
+
+    def refused(self, step: Step) -> bool:
+        """Nothing is added to an installed disk."""
+        return True
+
+
 def refuse(store: Store, step: Step, why: str) -> None:
     """Record that the result of ``step`` cannot be added to an installed disk: the next plans have none of it."""
     store.set_state(_refusal(step), why)

@@ -106,7 +106,11 @@ def _run(
     for path, size in zip(disks, disk_sizes(job.recipe), strict=True):
         qemu_img.create_raw(path, size)
     with served(prepared.served) if prepared.served else nullcontext("") as address:
-        kickstart, _ = plans.checked(job.recipe, prepared.payload(address), nonce, RealSecrets())
+        kickstart, parsed = plans.checked(job.recipe, prepared.payload(address), nonce, RealSecrets())
+        if prepared.write_ahead is not None:
+            progress.update("writing the root file system")
+            more = prepared.write_ahead(parsed.handler, disks, machine.kernel_args)
+            machine = replace(machine, kernel_args=(*machine.kernel_args, *more))
         machine.kickstart.touch(mode=0o600)
         machine.kickstart.write_text(job.plan.preparation.installed(kickstart).text)
         return install(

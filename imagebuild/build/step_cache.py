@@ -64,6 +64,8 @@ class StepCache:
         self._held = held
         self._expected = expected
         self._seconds: dict[str, float] = {}
+        self._fresh: set[str] = set()
+        """The fingerprints of what this run has made: once is enough for --refresh."""
 
     @property
     def seconds(self) -> Mapping[str, float]:
@@ -77,13 +79,15 @@ class StepCache:
 
     def find(self, step: Step) -> Path | None:
         """The verified entry of a step, if there is one that may be used."""
-        return None if self.settings.refresh else self.settings.store.take(step.kind, step.fingerprint, self._held)
+        if self.settings.refresh and step.fingerprint not in self._fresh:
+            return None
+        return self.settings.store.take(step.kind, step.fingerprint, self._held)
 
     def fetch(self, step: Step) -> Path | None:
         """The verified entry of a step, if this store has it or the remote store does."""
         if found := self.find(step):
             return found
-        if self.settings.refresh or not self._remote.has(step):
+        if (self.settings.refresh and step.fingerprint not in self._fresh) or not self._remote.has(step):
             return None
         with self._reported(step) as progress:
             if not self._remote.pull(step, self.settings.store, progress):
@@ -148,6 +152,7 @@ class StepCache:
                     ) as folder,
                 ):
                     progress.summary(fill(folder, progress))
+        self._fresh.add(step.fingerprint)
         made = self._arrived(step)
         if made is None:
             raise HostError(

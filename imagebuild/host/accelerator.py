@@ -26,14 +26,18 @@ from imagebuild.log import logger
 Accelerator = Literal["kvm", "tcg"]
 KVM = Path("/dev/kvm")
 EMULATOR = "qemu-system-x86_64"
-EMULATED_KERNEL_ARGUMENTS = ("clearcpuid=141", "no_timer_check")
+EMULATED_KERNEL_ARGUMENTS = ("clearcpuid=141", "no_timer_check", "norandmaps")
 """Arguments for every kernel that is booted under emulation.
 
 ``clearcpuid=141``: do not use cmpxchg16b (CPUID bit CX16). Kernels under QEMU 7.2's emulation
 panicked at random, with impossible EFLAGS right after that instruction, in 7 of 13 boots of an
 installed disk on a busy machine, and in none of 8 without the instruction; it is the likely cause,
 but that is not proven. ``no_timer_check``: a loaded host delivers timer interrupts too late for the
-kernel's test of the IO-APIC, and the kernel then panics.
+kernel's test of the IO-APIC, and the kernel then panics. ``norandmaps``: programs and their libraries are
+always at the same addresses. QEMU 7.2 keeps translated code by its virtual address, so otherwise it
+translates the loader and the C library again for each program that is started: measured in an
+installer's machine, ``sed`` takes 30 to 80 ms instead of 220 to 290, and ``cat`` 35 instead of 130 to 170.
+These machines are thrown away; what isolates them is that they are machines.
 """
 SLOW_EMULATED = "erms"
 """A feature of x86 CPUs that no emulated machine of ours has, unless a recipe names it: with it Linux

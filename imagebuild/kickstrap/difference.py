@@ -11,7 +11,9 @@ import hashlib
 import os
 import re
 import tarfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -39,114 +41,115 @@ the rest.
 
 
 class _Member(NamedTuple):
-    """A member of a root archive, without its time: what it is, its owner, mode and attributes, and for
-    a file the digest of its content, or where a link points.
+    """A member of a root archive, without its time and content: what it is, its owner, mode and
+    attributes; for a file its size, for a link where it points.
     """
 
     kind: bytes
     mode: int
     owner: tuple[int, int]
     attributes: tuple[tuple[str, str], ...]
-    content: str
+    what: str
 
 
-class _Span(NamedTuple):
-    """The bytes of a member in its archive, headers included."""
+class _Place(NamedTuple):
+    """Where a member is in its archive: all its bytes, headers included, and its content."""
 
     begin: int
     end: int
+    content: int
+    size: int
+
+
+@dataclass(frozen=True)
+class _Root:
+    """The members of a root archive by name, in its order."""
+
+    archive: BinaryIO
+    members: dict[str, _Member]
+    places: dict[str, _Place]
+
+    def content(self, path: str) -> bytes:
+        place = self.places[path]
+        return os.pread(self.archive.fileno(), place.size, place.content)
+
+    def is_file(self, path: str) -> bool:
+        return self.members[path].kind in (tarfile.REGTYPE, tarfile.AREGTYPE)
+
+    def seen(self, path: str) -> str:
+        """What ``Additions`` says about a file: its digest, or where a link points."""
+        if self.is_file(path):
+            return hashlib.sha256(self.content(path)).hexdigest()
+        return self.members[path].what if self.members[path].kind == tarfile.SYMTYPE else ""
+
+    def equals(self, path: str, other: _Root) -> bool:
+        """Whether a member is the same in the other archive."""
+        same = self.members[path] == other.members[path]
+        return same and (not self.is_file(path) or self.content(path) == other.content(path))
 
 
 def write(common: Path, whole: Path, into: Path) -> Path:
     """Write the difference between the root archives ``common`` and ``whole`` to the folder ``into``, and
     return its archive. Raises NotShareable if the installer would have looked at one of its files.
     """
-    before = {path: member for path, member, _ in _members(common)}
-    after: dict[str, _Member] = {}
-    spans: dict[str, _Span] = {}
-    for path, member, span in _members(whole):
-        after[path] = member
-        spans[path] = span
-    changed = [path for path in after if path in before and _differs(before[path], after[path])]
-    added = [path for path in after if path not in before]
-    removed = [path for path in before if path not in after]
-    _check(before, after, changed, [*added, *removed])
-    accounts = [path for path in changed if absolute(path) in ACCOUNTS]
-    texts = [_texts(archive, accounts) for archive in (common, whole)]
-    description = Additions(
-        replaced={absolute(path): _content(before[path]) for path in changed if _has_content(before[path])},
-        added=tuple(absolute(path) for path in added if after[path].kind != tarfile.DIRTYPE),
-        removed={absolute(path): _content(before[path]) for path in removed},
-        accounts=tuple(AccountFile(absolute(path), texts[0][path], texts[1][path]) for path in accounts),
-    )
-    files.write_record(into / DESCRIPTION, description)
-    chosen = {*added, *changed} - set(accounts)
-    # a hard link is made again if the file that it is a name of is replaced
-    chosen |= {path for path, one in after.items() if one.kind == tarfile.LNKTYPE and one.content in chosen}
-    _copy(whole, (spans[path] for path in after if path in chosen), into / ARCHIVE)
+    with _opened(common) as before, _opened(whole) as after:
+        changed = [path for path in after.members if path in before.members and not after.equals(path, before)]
+        added = [path for path in after.members if path not in before.members]
+        removed = [path for path in before.members if path not in after.members]
+        _check(before, after, changed, [*added, *removed])
+        accounts = [path for path in changed if absolute(path) in ACCOUNTS]
+        description = Additions(
+            replaced={absolute(path): seen for path in changed if (seen := before.seen(path))},
+            added=tuple(absolute(path) for path in added if after.members[path].kind != tarfile.DIRTYPE),
+            removed={absolute(path): before.seen(path) for path in removed},
+            accounts=tuple(
+                AccountFile(absolute(path), *(_text(root.content(path)) for root in (before, after)))
+                for path in accounts
+            ),
+        )
+        files.write_record(into / DESCRIPTION, description)
+        chosen = {*added, *changed} - set(accounts)
+        # a hard link is made again if the file that it is a name of is replaced
+        chosen |= {path for path, one in after.members.items() if one.kind == tarfile.LNKTYPE and one.what in chosen}
+        with (into / ARCHIVE).open("xb") as copy:
+            for path in after.members:
+                if path in chosen:
+                    place = after.places[path]
+                    copy.write(os.pread(after.archive.fileno(), place.end - place.begin, place.begin))
+            copy.write(_END)
     return into / ARCHIVE
 
 
-def _differs(one: _Member, other: _Member) -> bool:
-    return one != other
-
-
-def _has_content(member: _Member) -> bool:
-    return member.kind in (tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.SYMTYPE)
-
-
-def _content(member: _Member) -> str:
-    """What is compared with a guest's file; empty if there is nothing to compare."""
-    return member.content if _has_content(member) else ""
-
-
-def _check(
-    before: Mapping[str, _Member], after: Mapping[str, _Member], changed: Iterable[str], others: Iterable[str]
-) -> None:
+def _check(before: _Root, after: _Root, changed: Iterable[str], others: Iterable[str]) -> None:
     for path in (*changed, *others):
         if DECIDING.match(path.removeprefix("./")):
             raise NotShareable(f"its packages have {absolute(path)}, which the installer looks at")
     for path in changed:
-        kinds = {before[path].kind, after[path].kind}
+        kinds = {before.members[path].kind, after.members[path].kind}
         if len(kinds) > 1 and tarfile.DIRTYPE in kinds:
             raise NotShareable(f"its packages make something else of {absolute(path)}")
 
 
-def _members(archive: Path) -> Iterator[tuple[str, _Member, _Span]]:
-    """The members of a root archive: their paths, what they are, and where they are."""
-    with tarfile.open(archive) as root, archive.open("rb") as content:
-        for one in root:
-            if one.name in _UNSPECIFIC:
-                continue
-            end = one.offset_data + ((one.size + _BLOCK - 1) // _BLOCK * _BLOCK if one.isreg() else 0)
-            attributes = tuple(
-                sorted((name, value) for name, value in one.pax_headers.items() if name.startswith(_XATTR))
-            )
-            if one.isreg():
-                what = _digest(content, one.offset_data, one.size)
-            else:
-                what = one.linkname if one.issym() or one.islnk() else f"{one.devmajor}:{one.devminor}"
-            member = _Member(one.type, one.mode, (one.uid, one.gid), attributes, what)
-            yield one.name, member, _Span(one.offset, end)
+def _text(content: bytes) -> str:
+    return content.decode("utf-8", "surrogateescape")
 
 
-def _digest(content: BinaryIO, begin: int, size: int) -> str:
-    return hashlib.sha256(os.pread(content.fileno(), size, begin)).hexdigest()
-
-
-def _texts(archive: Path, paths: Iterable[str]) -> dict[str, str]:
-    left, found = set(paths), {}
-    with tarfile.open(archive) as root:
-        for member in root if left else ():
-            if member.name in left and (content := root.extractfile(member)) is not None:
-                found[member.name] = content.read().decode("utf-8", "surrogateescape")
-                left.discard(member.name)
-    return found
-
-
-def _copy(archive: Path, spans: Iterable[_Span], target: Path) -> None:
-    with archive.open("rb") as source, target.open("xb") as copy:
-        for begin, end in spans:
-            source.seek(begin)
-            copy.write(source.read(end - begin))
-        copy.write(_END)
+@contextmanager
+def _opened(path: Path) -> Iterator[_Root]:
+    """The members of a root archive."""
+    members: dict[str, _Member] = {}
+    places: dict[str, _Place] = {}
+    with path.open("rb") as archive:
+        with tarfile.open(path) as root:
+            for one in root:
+                if one.name in _UNSPECIFIC:
+                    continue
+                size = one.size if one.isreg() else 0
+                end = one.offset_data + (size + _BLOCK - 1) // _BLOCK * _BLOCK
+                xattrs = tuple(sorted(pair for pair in one.pax_headers.items() if pair[0].startswith(_XATTR)))
+                what = one.linkname if one.issym() or one.islnk() else str(size)
+                if one.isdev():
+                    what = f"{one.devmajor}:{one.devminor}"
+                members[one.name] = _Member(one.type, one.mode, (one.uid, one.gid), xattrs, what)
+                places[one.name] = _Place(one.offset, end, one.offset_data, size)
+        yield _Root(archive, members, places)

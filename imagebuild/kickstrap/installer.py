@@ -12,12 +12,23 @@ from functools import cache, partial
 from pathlib import Path
 from threading import Lock
 
+from imagebuild import fingerprint
 from imagebuild.errors import HostError
 from imagebuild.files import sha256
 from imagebuild.kickstart.check import Supported
 from imagebuild.kickstart.plain import plain
 from imagebuild.kickstart.render import LiveimgPayload, PackagesPayload, Payload, Rendered
-from imagebuild.kickstrap import difference, further, index, kept_checks, release_date, runtime, shared, steps
+from imagebuild.kickstrap import (
+    difference,
+    further,
+    index,
+    kept_checks,
+    prepared_root,
+    release_date,
+    runtime,
+    shared,
+    steps,
+)
 from imagebuild.kickstrap import payload as archives
 from imagebuild.kickstrap.agent import needed_packages, package_files, package_names
 from imagebuild.kickstrap.agent import supported as agent
@@ -57,6 +68,10 @@ ASKS_SERVERS = False
 HAS_PAYLOADS = True
 PAYLOAD_URL = "file:///run/kickstrap/payload"
 """Where the installer's init provides the disk with the root archive."""
+PREPARED_CODE = tuple(f"kickstrap/{name}.py" for name in ("prepared_root", "archive_attributes", "e2fsprogs"))
+"""The code that writes the root file system on this host, beside the agent's; a test compares it with the
+imports.
+"""
 _KERNEL, _INITRD, _INSTALL_IMAGE = "images/pxeboot/vmlinuz", "images/pxeboot/initrd.img", "images/install.img"
 """Files of an install tree."""
 _PAYLOAD = "payload"
@@ -99,6 +114,7 @@ class KickstrapPreparation:
         return {
             "installer": self.tree.fingerprint,
             "payload": self.payload.fingerprint if self.payload else "in the VM",
+            **({"root file system": fingerprint.code(*PREPARED_CODE)} if self.payload else {}),
             **({"kickstart syntax": self.recipe.kickstart.syntax} if self.recipe.kickstart.syntax else {}),
             **(
                 {"SSH host keys": "made by the installer"}
@@ -150,6 +166,7 @@ class KickstrapPreparation:
             UsedSource("installer's initrd", sha256(tree / _INITRD)),
         ]
         disks, room, epoch, digest = [SourceDisk(tree / _INSTALL_IMAGE, "stage2")], 0, 0, ""
+        write_ahead = None
         payload: Payload
         if entry is None:
             payload = packages_payload(self.recipe, self.mirror)
@@ -162,8 +179,18 @@ class KickstrapPreparation:
             sources.append(UsedSource(ROOT_ARCHIVE, digest, self.mirror.main))
             # a file system needs some 5 % for itself
             room = int(archive.path.stat().st_size * 1.05) + 64 * MIB
+            programs, machine = tree.parent / runtime.E2FSPROGS, _machine(self.recipe)._replace(existing=())
+            write_ahead = partial(prepared_root.write, programs=programs, archive=archive.path, machine=machine)
         identified = partial(runtime.identity_arguments, epoch=epoch, payload=digest)
-        return Prepared(tree, tuple(disks), lambda _: payload, tuple(sources), room=room, identified=identified)
+        return Prepared(
+            tree,
+            tuple(disks),
+            lambda _: payload,
+            tuple(sources),
+            room=room,
+            identified=identified,
+            write_ahead=write_ahead,
+        )
 
     def _roots(self, entries: Entries) -> Callable[[], StoredRoots | None]:
         """Looks at the mirror when the first root is needed; None if its state is not known."""
@@ -197,6 +224,7 @@ class KickstrapPreparation:
 
         def fill_tree(folder: Path, _progress: Progress) -> str:
             runtime.build_tree(base / "base", folder / "tree")
+            runtime.link_e2fsprogs(base / "base", folder / runtime.E2FSPROGS)
             return "install tree"
 
         base = entries.make(self.base, fill_base)
@@ -267,7 +295,11 @@ def payloads(recipe: Recipe, looked: Mirror) -> list[Payload]:
 
 def supported(recipe: Recipe) -> Supported:
     """The agent's own check, for the recipe's machine."""
-    return _carried_out(TargetMachine(tuple(disk.size // MIB for disk in recipe.disks), recipe.machine.firmware))
+    return _carried_out(_machine(recipe))
+
+
+def _machine(recipe: Recipe) -> TargetMachine:
+    return TargetMachine(tuple(disk.size // MIB for disk in recipe.disks), recipe.machine.firmware)
 
 
 @cache

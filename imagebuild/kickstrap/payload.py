@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import tarfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -143,17 +144,40 @@ def _build(spec: PayloadSpec, into: Path, progress: Progress, roots: Roots | Non
         roots = roots or own
         base = roots.base(base_of(spec)) or own.base(base_of(spec))
         if first := foundation.part(spec.packages) if not spec.core else ():
-            progress.update("choosing packages", 0.01)
-            wanted = _chosen(spec, base)
             common = replace(spec, packages=first)
-            under = roots.foundation(common, base) or own.foundation(common, base)
-            # what apt chose for the foundation alone may be something that it would not choose now
-            if under.packages.items() <= wanted.items():
-                made = build_over(spec, base, under, into, progress)
-                if made.packages == wanted:
-                    return made
-            logger.info("%s is not used: apt would choose other packages", under.path)
+            if (made := _continued(spec, common, base, into, progress, (roots, own))) is not None:
+                return made
         return build_over(spec, base, None, into, progress)
+
+
+def _continued(
+    spec: PayloadSpec,
+    common: PayloadSpec,
+    base: BaseRoot,
+    into: Path,
+    progress: Progress,
+    roots: tuple[Roots, TemporaryRoots],
+) -> PayloadResult | None:
+    """The archive of ``spec`` made from that of its foundation ``common``; None if apt would choose other
+    packages without it. That is asked meanwhile, since the answer is nearly always the same.
+    """
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(_chosen, spec, base)
+        under = roots[0].foundation(common, base) or roots[1].foundation(common, base)
+        made, failure = None, None
+        try:
+            made = build_over(spec, base, under, into, progress)
+        except CommandFailed as error:
+            failure = error
+        wanted = answer.result()
+    # what apt chose for the foundation alone may be something that it would not choose now
+    fits = under.packages.items() <= wanted.items()
+    if fits and failure is not None:
+        raise failure
+    if fits and made is not None and made.packages == wanted:
+        return made
+    logger.info("%s is not used: apt would choose other packages", under.path)
+    return None
 
 
 def _names(spec: PayloadSpec) -> tuple[str, ...]:

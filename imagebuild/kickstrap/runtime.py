@@ -23,7 +23,7 @@ from imagebuild.customise.linux import dpkg
 from imagebuild.errors import HostError
 from imagebuild.host.process import run
 from imagebuild.kernel import cpio, vmlinux
-from imagebuild.kickstrap import base_root, bootstrap, modules, squashfs
+from imagebuild.kickstrap import base_root, bootstrap, e2fsprogs, modules, squashfs
 from imagebuild.kickstrap.base_root import BaseRoot, BaseSpec
 from imagebuild.kickstrap.mirror import Mirror
 from imagebuild.kickstrap.scratch import working_folder
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 _HERE = Path(__file__).parent
 _ROOTFS = _HERE / "rootfs"
+E2FSPROGS = "e2fsprogs"
+"""The folder of a base with the programs that write ext4 on this host."""
 _HOME = "usr/lib/kickstrap"
 """The agent's folder in the runtime."""
 
@@ -43,6 +45,7 @@ PACKAGES = (
     "python3", "fdisk", "parted", "e2fsprogs", "xfsprogs", "btrfs-progs", "dosfstools", "lvm2", "mdadm", "tar",
     "cryptsetup-bin", "thin-provisioning-tools", "zstd", "mount",
     "mmdebstrap", "debian-archive-keyring", "ca-certificates",
+    "libarchive13",  # with it mke2fs reads tar archives, on the host
 )  # fmt: skip
 
 _FIRST = ("virtio_pci", "virtio_blk", "virtio_rng", "virtio_console", "squashfs", "overlay")
@@ -110,7 +113,7 @@ class Base:
 
 def base_sources() -> tuple[Path, ...]:
     """The code that determines a base: its fingerprint covers these files."""
-    own = ("modules", "runtime", "squashfs")
+    own = ("e2fsprogs", "modules", "runtime", "squashfs")
     return (
         *(_HERE / f"{name}.py" for name in (*own, *base_root.CODE)),
         _HERE.parent / "customise" / "linux" / "dpkg.py",
@@ -168,6 +171,7 @@ def _write_base(spec: RuntimeSpec, parts: squashfs.Parts, work: Path) -> Base:
         cpio.write(_initrd_entries(parts, version), out)
     interpreter = parts.matching(r"usr/bin/python3\.\d+$")[-1]
     _unpack_interpreter(parts, work / "python")
+    e2fsprogs.unpack(parts, work / E2FSPROGS)
     return Base(
         suite=spec.suite,
         kernel=version,
@@ -200,13 +204,17 @@ def _initrd_entries(parts: squashfs.Parts, version: str) -> Iterator[cpio.CpioMe
             yield cpio.file(f"modules/{modules.name_of(path)}.ko", modules.plain(path, parts.files[f"{folder}/{path}"]))
 
 
+_PYTHONS = "ld-linux-x86-64|libc|libm|libresolv|libz|libexpat"
+"""The libraries of Python."""
+
+
 def _unpack_interpreter(parts: squashfs.Parts, into: Path) -> None:
     """Unpack the runtime's Python, to compile the agent for it: it runs on this host through its
     own loader.
     """
     libraries = "usr/lib/x86_64-linux-gnu"
     paths = parts.matching(r"usr/(bin/python3\.|lib/python3\.)")
-    paths += [path for path in (*parts.files, *parts.links) if re.match(rf"{libraries}/[^/]+\.so", path)]
+    paths += [path for path in (*parts.files, *parts.links) if re.match(rf"{libraries}/({_PYTHONS})\.so", path)]
     for path in paths:
         place = into / path
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -236,6 +244,15 @@ def build_tree(base: Path, into: Path) -> None:
         "images/install.img": about.install_img_sha256,
     }
     (into / ".treeinfo").write_text(treeinfo(about.suite, digests))
+    _make_readable(into)
+
+
+def link_e2fsprogs(base: Path, into: Path) -> None:
+    """Provide the programs that write ext4 in the new folder ``into``, from the folder ``base``."""
+    into.mkdir()
+    for path in sorted((base / E2FSPROGS).iterdir()):
+        _link(path, into / path.name)
+        shutil.copymode(path, into / path.name)
     _make_readable(into)
 
 

@@ -16,6 +16,7 @@ from typing import IO, TYPE_CHECKING, cast
 
 from imagebuild.errors import CommandFailed
 from imagebuild.host.process import pasteable, started
+from imagebuild.kickstrap import e2fsprogs
 
 if TYPE_CHECKING:
     from io import BufferedWriter, TextIOWrapper
@@ -28,11 +29,13 @@ _DROPPED = re.compile(
     r"idlelib|ensurepip)/"
     r"|var/(cache|log)/.|var/lib/apt/lists/."
 )
-# Files that the host reads: the kernel, the initrd's content, and the interpreter that compiles the agent.
+# Files that the host reads: the kernel, the initrd's content, the interpreter that compiles the agent, and the
+# programs that write the root file system.
 _KEPT = re.compile(
     r"boot/vmlinuz-|usr/bin/busybox$|usr/lib/modules/[^/]+/(kernel/.*\.ko|modules\.(dep|builtin)$)"
     r"|usr/bin/python3\.\d+$|usr/lib/python3\.\d+/(?!test/|__pycache__|.*/__pycache__).*\.py$"
     r"|usr/lib/x86_64-linux-gnu/(ld-linux-x86-64|libc|libm|libresolv|libz|libexpat)\.so[.\d]*$|var/lib/dpkg/status$"
+    rf"|({e2fsprogs.KEPT})$"
 )
 _OPTIONS = (
     "-comp", "lz4", "-b", "128K", "-no-xattrs",
@@ -62,6 +65,11 @@ class Parts:
     def matching(self, pattern: str) -> list[str]:
         """Sorted paths of files that the regular expression matches at their start."""
         return sorted(path for path in self.files if re.match(pattern, path))
+
+
+def is_kept(path: str) -> bool:
+    """Whether the host reads the file with this path in the archive."""
+    return _KEPT.match(path) is not None
 
 
 def pack(archive: IO[bytes], into: Path, newest: int) -> Parts:
@@ -105,7 +113,7 @@ def _copy(member: tarfile.TarInfo, source: tarfile.TarFile, packed: tarfile.TarF
     """Read a member once, for both: ``source`` is a stream."""
     path = member.name.removeprefix("./")
     content: IO[bytes] | None = source.extractfile(member) if member.isreg() else None
-    if _KEPT.match(path):
+    if is_kept(path):
         if member.issym():
             parts.links[path] = member.linkname
         elif content is not None:

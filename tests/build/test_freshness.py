@@ -31,9 +31,9 @@ from imagebuild.cli.main import cli
 from imagebuild.errors import HostError
 from imagebuild.fetch import NotThere
 from imagebuild.kickstrap import index
-from imagebuild.kickstrap.installer import archive
 from imagebuild.kickstrap.mirror import Mirror
 from imagebuild.kickstrap.payload import PayloadSpec
+from imagebuild.kickstrap.steps import archive
 from imagebuild.progress import SILENT_REPORTER, Progress
 from imagebuild.recipe.load import load
 from imagebuild.recipe.model.recipe import Recipe

@@ -267,7 +267,7 @@ def test_a_changed_kickstart_is_reported_at_its_line(tmp_path: Path, old: str, n
     with store.make(
         "installed", before.install.fingerprint, within=tmp_path, label="web", inputs=before.install.inputs
     ) as folder:
-        (folder / "kickstart.cfg").write_text(before.kickstart.text)
+        (folder / "kickstart.cfg").write_text(before.installed_kickstart.text)
     after = planned(tmp_path, BASE.replace(old, new))
     assert re.fullmatch(expected, outlook(tmp_path, after).to_run["install"])
     elsewhere = planned(tmp_path, mirror=Mirror("http://other.example/debian"))

@@ -68,7 +68,7 @@ def test_virt_install_understands_it_as_intended(machine: InstallMachine, tmp_pa
     assert domain.find("os/type").attrib == {"arch": "x86_64", "machine": "q35"}  # type: ignore[union-attr]
     assert (
         domain.findtext("os/cmdline")
-        == "inst.ks=file:/ks.cfg console=ttyS0,115200 clearcpuid=141 no_timer_check quiet panic=-1"
+        == "inst.ks=file:/ks.cfg console=ttyS0,115200 clearcpuid=141 no_timer_check norandmaps quiet panic=-1"
     )
     assert [domain.findtext(f"on_{event}") for event in ("poweroff", "reboot", "crash")] == ["destroy"] * 3
     target, payload = domain.findall("devices/disk")

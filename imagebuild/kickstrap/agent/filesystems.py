@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from .disks import FileSystem
+    from .identity import DiskIdentity
 
 _UNPACK_OPTIONS = {
     "ext2": "noatime",
@@ -51,6 +52,19 @@ def mkfs_command(
             return ["mkswap", "-U", uuid, *words]
     initialised = "lazy_itable_init=0,lazy_journal_init=0" + (f",hash_seed={hash_seed}" if hash_seed else "")
     return [f"mkfs.{file_system.fstype}", "-q", "-F", "-U", uuid, "-E", initialised, *words]
+
+
+def hash_seed(file_system: FileSystem, identity: DiskIdentity) -> str:
+    """The ``hash_seed`` of a file system, as ``identity`` determines it."""
+    return identity.uuid("hashes", file_system.on)
+
+
+def identified(
+    file_system: FileSystem, device: str, features: Sequence[str], identity: DiskIdentity
+) -> tuple[str, list[str]]:
+    """The UUID of a new file system, and the command that creates it, with what ``identity`` determines."""
+    uuid = uuid_for(file_system.fstype, identity.uuid("file system", file_system.on))
+    return uuid, mkfs_command(file_system, device, uuid, features, hash_seed(file_system, identity))
 
 
 def uuid_for(fstype: str, random: str) -> str:

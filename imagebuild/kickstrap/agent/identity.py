@@ -4,7 +4,7 @@ inputs install the same system again.
 ``kickstrap.identity=`` is what the identifiers of file systems and partitions are derived from,
 ``kickstrap.epoch=`` a time in seconds since 1970 for tools that know SOURCE_DATE_EPOCH,
 ``kickstrap.ssh_host_keys=no`` says that the host removes the keys anyway, and ``kickstrap.payload=`` is the
-digest of the root archive that the host has computed just before.
+digest of the root archive that the host has computed just before. ``kickstrap.prepared=`` is in ``prepared``.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ _GIVEN = {
     "seed": re.compile(r"(?:^|\s)kickstrap\.identity=([0-9a-f]{64})(?=\s|$)"),
     "epoch": re.compile(r"(?:^|\s)kickstrap\.epoch=([0-9]{1,12})(?=\s|$)"),
     "payload": re.compile(r"(?:^|\s)kickstrap\.payload=([0-9a-f]{64})(?=\s|$)"),
+    "prepared": re.compile(r"(?:^|\s)kickstrap\.prepared=([0-9a-f]{64})(?=\s|$)"),
     "keys": re.compile(r"(?:^|\s)kickstrap\.ssh_host_keys=(no)(?=\s|$)"),
 }
 
@@ -33,6 +34,8 @@ class DiskIdentity(NamedTuple):
     """The SHA-256 of the root archive, if the host has computed it: under emulation that takes 7 of the
     25 CPU seconds of unpacking it.
     """
+    prepared: str = ""
+    """The digest of the root file system that the host has written into the disk; empty if it has not."""
 
     @property
     def environment(self) -> dict[str, str]:
@@ -52,5 +55,7 @@ RANDOM = DiskIdentity()
 def given(command_line: str) -> DiskIdentity:
     """What the kernel's command line says."""
     found = {name: pattern.search(command_line) for name, pattern in _GIVEN.items()}
-    seed, epoch, payload = (match[1] if (match := found[name]) else "" for name in ("seed", "epoch", "payload"))
-    return DiskIdentity(seed, epoch, found["keys"] is None, payload)
+    seed, epoch, payload, prepared = (
+        match[1] if (match := found[name]) else "" for name in ("seed", "epoch", "payload", "prepared")
+    )
+    return DiskIdentity(seed, epoch, found["keys"] is None, payload, prepared)

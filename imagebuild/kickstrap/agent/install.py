@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 SYSROOT = Path("/mnt/sysimage")
 """The same path as in Anaconda; %post --nochroot scripts rely on it."""
 
-HOST_PAYLOAD = "/run/kickstrap/payload"
-"""The disk with the root archive of the host, as init names it."""
-
 
 class Stage(NamedTuple):
     """A part of the installation; ``until`` is the percentage of the whole after it."""
@@ -58,17 +55,20 @@ class Installation:
         self._percent = 0
 
     def steps(self) -> list[Stage]:
-        """The steps, in order; percentages were measured with an uncompressed root archive."""
-        plan = self._plan
+        """The steps, in order; percentages were measured with an uncompressed root archive, and with a prepared
+        root file system.
+        """
+        plan, adopted = self._plan, self._disks.adopted
         from_archive = isinstance(plan.payload, Liveimg)
+        filled = "use the host's root file system" if adopted else "unpack the root archive"
         steps = [
             Stage("run %pre", 1, self._pre) if plan.pre else None,
             Stage("partition and format the disks", 5, self._storage),
             Stage("run %pre-install", 5, self._pre_install) if plan.pre_install else None,
-            Stage("unpack the root archive" if from_archive else "install packages", 65, self._payload),
-            Stage("configure the system", 72, self._configure),
-            Stage("install GRUB", 90, self._bootloader) if plan.bootloader.install else None,
-            Stage("run %post", 96, self._post) if plan.post else None,
+            Stage(filled if from_archive else "install packages", 15 if adopted else 65, self._payload),
+            Stage("configure the system", 20 if adopted else 72, self._configure),
+            Stage("install GRUB", 92 if adopted else 90, self._bootloader) if plan.bootloader.install else None,
+            Stage("run %post", 97 if adopted else 96, self._post) if plan.post else None,
             Stage("unmount the file systems", 100, self._release),
         ]
         return [step for step in steps if step is not None]
@@ -98,6 +98,7 @@ class Installation:
             self._disks.prepare(Path("/proc/cmdline").read_text(encoding="ascii", errors="replace"))
         except StorageError as error:
             raise InstallError(f"{inclusion.place(self._plan.origins, error.line)}: {error.sentence}") from error
+        self._disks.adopt(self._plan)
         self._root.mkdir(parents=True, exist_ok=True)
         self._disks.make()
 
@@ -108,14 +109,16 @@ class Installation:
         def progress(fraction: float) -> None:
             self._console.progress(begin + int(fraction * (64 - begin)), doing)
 
-        if isinstance(chosen, Liveimg):
+        if self._disks.adopted:
+            self._console.log("the root archive has been unpacked by the host")
+        elif isinstance(chosen, Liveimg):
             payload.unpack(
                 chosen,
                 self._root,
                 room=self._disks.free_bytes(),
                 log=self._console.log,
                 progress=progress,
-                computed=self._identity.payload if chosen.path == HOST_PAYLOAD else "",
+                computed=self._identity.payload if chosen.path == payload.HOST_PAYLOAD else "",
             )
         else:
             packages.install(self._commands, chosen, self._root, progress)

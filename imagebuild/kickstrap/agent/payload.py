@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from .plan import Liveimg
 
+HOST_PAYLOAD = "/run/kickstrap/payload"
+"""The disk with the root archive of the host, as init names it."""
 BLOCK = 1024 * 1024
 _TAR = ["tar", "--extract", "--file=-", "--blocking-factor=512", "--numeric-owner", "--same-permissions"]
 _TAR += ["--xattrs", "--xattrs-include=*"]

@@ -34,8 +34,22 @@ _SWITCHES = {
 
 def options(commands: CommandRunner, fstype: str) -> tuple[str, ...]:
     """The words for this runtime's mkfs of ``fstype``; none for a version that does not know them."""
+    return words(fstype, version(commands, fstype))
+
+
+def version(commands: CommandRunner, fstype: str) -> str:
+    """What this runtime's mkfs of ``fstype`` says of itself; nothing if there is no switch for it."""
     switch = _SWITCHES.get(fstype)
-    if switch is None:
-        return ()
-    found = re.search(switch.version, commands.run(list(switch.ask), check=False).output)
-    return switch.options if found and (int(found[1]), int(found[2])) >= switch.since else ()
+    return commands.run(list(switch.ask), check=False).output if switch else ""
+
+
+def asks(fstype: str) -> tuple[str, ...]:
+    """The command that prints the version of the mkfs of ``fstype``."""
+    return _SWITCHES[fstype].ask
+
+
+def words(fstype: str, printed: str) -> tuple[str, ...]:
+    """The words for a mkfs of ``fstype`` that has printed this as its version."""
+    switch = _SWITCHES.get(fstype)
+    found = re.search(switch.version, printed) if switch else None
+    return switch.options if switch and found and (int(found[1]), int(found[2])) >= switch.since else ()

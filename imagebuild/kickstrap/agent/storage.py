@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import autopart, btrfs, devices, filesystems, firmware, layout, luks, lvm, raid, readable, volumes
+from . import autopart, btrfs, devices, filesystems, firmware, layout, luks, lvm, prepared, raid, readable, volumes
 from .disks import mount_order
 from .errors import InstallError
 from .filesystems import Mounted
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .disks import Storage
     from .identity import DiskIdentity
     from .layout import Placed
+    from .plan import InstallPlan
     from .target import Target
 
 
@@ -38,6 +39,7 @@ class TargetDisks:
         self._devices: dict[str, str] = {}
         self._encrypted: dict[str, str] = {}
         """The UUID of the encryption of each encrypted item."""
+        self._prepared: prepared.PreparedRoot | None = None
         self.mounted: list[Mounted] = []
         self.start = firmware.BootLoaders((), efi=False)
 
@@ -55,6 +57,27 @@ class TargetDisks:
         self._placed = layout.place(self._wanted, machine)
         volumes.check_fits(self._wanted, self._placed)
         self.start = firmware.start(self._wanted, self._placed, machine)
+
+    @property
+    def adopted(self) -> bool:
+        """Whether the host's root file system is used."""
+        return self._prepared is not None
+
+    def adopt(self, plan: InstallPlan) -> None:
+        """Use the root file system that the host has prepared, if it is the one that ``make`` would create."""
+        if not self._identity.prepared:
+            return
+        found = prepared.root(plan, self._wanted, self._placed, self._identity)
+        version = readable.version(self._commands, "ext4")
+        if found is None:
+            self._commands.log("a prepared root file system cannot be used for this kickstart")
+        elif prepared.digest(found, self._identity, version) != self._identity.prepared:
+            self._commands.log("the prepared root file system is for another kickstart, archive or mkfs")
+        elif not prepared.is_on(self._disks[found.placed.disk], found, self._identity):
+            self._commands.log("the prepared root file system is not on the disk")
+        else:
+            self._commands.log("using the prepared root file system")
+            self._prepared = found
 
     def make(self) -> None:
         """Create partitions, arrays, volume groups and file systems; mount them below the root."""
@@ -89,7 +112,9 @@ class TargetDisks:
                 continue
             named = (f"disk {number + 1}", *(f"disk {number + 1} partition {one.number}" for one in mine))
             script = layout.sfdisk_script(mine, self._wanted.label, boot, [self._identity.uuid(one) for one in named])
-            wipe = ["--wipe", "always", "--wipe-partitions", "always"]
+            # a partition is wiped unless what is to be used is on this new disk
+            kept = self._prepared is not None and self._prepared.placed.disk == number
+            wipe = ["--wipe", "always", "--wipe-partitions", "never" if kept else "always"]
             self._commands.run(["sfdisk", "--quiet", *wipe, "--no-reread", disk], input=script)
             for one in mine:
                 self._devices[one.partition.name] = devices.partition_device(disk, one.number)
@@ -98,7 +123,9 @@ class TargetDisks:
     def _format(self) -> None:
         wanted, commands = self._wanted, self._commands
         uuids: dict[str, str] = {}
-        features = {fstype: readable.options(commands, fstype) for fstype in {fs.fstype for fs in wanted.file_systems}}
+        there = self._prepared.file_system if self._prepared else None
+        made = {fs.fstype for fs in wanted.file_systems if fs != there}
+        features = {fstype: readable.options(commands, fstype) for fstype in made}
         for volume in wanted.btrfs:
             uuids[volume.name] = self._identity.uuid("btrfs", volume.name)
             members = [self._devices[name] for name in volume.members]
@@ -110,9 +137,9 @@ class TargetDisks:
         for fs in wanted.file_systems:
             device = self._devices[fs.on]
             if fs.on not in uuids:
-                uuids[fs.on] = filesystems.uuid_for(fs.fstype, self._identity.uuid("file system", fs.on))
-                hashes = self._identity.uuid("hashes", fs.on)
-                commands.run(filesystems.mkfs_command(fs, device, uuids[fs.on], features[fs.fstype], hashes))
+                uuids[fs.on], mkfs = filesystems.identified(fs, device, features.get(fs.fstype, ()), self._identity)
+                if fs != there:
+                    commands.run(mkfs)
             if fs.mountpoint != "none":
                 self.mounted.append(Mounted(fs, device, uuids[fs.on]))
             devices.link_by_uuid(device, uuids[fs.on])
