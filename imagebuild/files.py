@@ -173,6 +173,12 @@ def allocated(path: Path) -> int:
     return path.stat().st_blocks * 512
 
 
+def share(path: Path) -> int:
+    """The bytes that a file occupies, divided by the number of its names: each of these has a part of it."""
+    status = path.stat()
+    return status.st_blocks * 512 // status.st_nlink
+
+
 def is_utf8(name: str) -> bool:
     """Whether a file name is UTF-8.
 

@@ -14,6 +14,7 @@ from imagebuild.build.installation_record import RECORD, InstallationRecord
 from imagebuild.build.job import Job
 from imagebuild.contents.encoding import INVENTORY
 from imagebuild.files import read_record, sha256
+from imagebuild.image import layers
 from imagebuild.image.conversion import convert
 from imagebuild.image.formats import FinishedImage
 from imagebuild.machine import domain_xml
@@ -57,10 +58,10 @@ def _images(job: Job, customised: Path, folder: Path, progress: Progress) -> lis
     formats = (output.primary, *output.further)
     names = {each: domain_xml.image_names(job.recipe, each) for each in formats}
     for at, name in enumerate(disk_names(job.recipe)):
-        disk = customised / name
+        disk = layers.found(customised, name)
         targets = {each: folder / names[each][at] for each in formats}
         made = convert(disk, targets, compression=output.compression, progress=progress)
-        images.append([_image_record(made[each], disk.stat().st_size) for each in formats])
+        images.append([_image_record(made[each], disk.size) for each in formats])
     return [image for of_format in zip(*images, strict=True) for image in of_format]
 
 

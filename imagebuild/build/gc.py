@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,9 +66,10 @@ def collect(store: Store, *, keep: int, max_size: int | None = None, dry_run: bo
     for entry in sorted(rest, key=lambda entry: entry.used):
         if max_size is None or size <= max_size:
             break
+        freed = _freed(entry.folder)
         if store.remove(entry, dry_run=dry_run):
             removed.append(Removed(_named(entry), entry.size, "least recently used"))
-            size -= entry.size
+            size -= freed
     return CollectedGarbage(tuple(removed), size)
 
 
@@ -146,6 +148,14 @@ def _beyond(entries: Iterable[StoreEntry], keep: int) -> tuple[list[StoreEntry],
 
 def _named(entry: StoreEntry) -> str:
     return f"{entry.kind} {entry.fingerprint[:12]}{f' of {entry.label}' if entry.label else ''}"
+
+
+def _freed(path: Path) -> int:
+    """What removing an entry frees: nothing of a file that another entry has, too."""
+    found = [path] if path.is_file() else [one for one in path.rglob("*") if one.is_file() and not one.is_symlink()]
+    with suppress(FileNotFoundError):  # another process was faster
+        return sum(allocated(one) for one in found if one.stat().st_nlink == 1)
+    return 0
 
 
 def _size(path: Path) -> int:

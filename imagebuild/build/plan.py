@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 CONVERT_CODE = (
     "image/conversion.py",
     "image/formats.py",
+    "image/layers.py",
     "image/one_pass.py",
     "image/qcow2.py",
     "image/raw.py",

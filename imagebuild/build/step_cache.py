@@ -117,17 +117,17 @@ class StepCache:
         yield
         self._seconds[step.name] = time.monotonic() - begin
 
-    def make(self, step: Step, fill: Callable[[Path, Progress], str]) -> Path:
+    def make(self, step: Step, fill: Callable[[Path, Progress], str], known: Path | None = None) -> Path:
         """The entry of a step. If it is missing, ``fill`` makes it in the given folder and returns
         a summary.
 
-        The entry then becomes the current one.
+        The entry then becomes the current one. ``known`` is as for :meth:`Store.make`.
         """
-        made = self._made(step, fill)
+        made = self._made(step, fill, known)
         freshness.in_force(self.settings.store, step.inputs)
         return made
 
-    def _made(self, step: Step, fill: Callable[[Path, Progress], str]) -> Path:
+    def _made(self, step: Step, fill: Callable[[Path, Progress], str], known: Path | None) -> Path:
         store = self.settings.store
         if found := self.find(step):
             return found
@@ -148,6 +148,7 @@ class StepCache:
                         label=self.label,
                         inputs=step.inputs,
                         replace=self.settings.refresh,
+                        known=known,
                     ) as folder,
                 ):
                     progress.summary(fill(folder, progress))

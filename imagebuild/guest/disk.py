@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from imagebuild.guest.ext4.superblock import Read
     from imagebuild.guest.session import Session
 
 _CHUNK = 1 << 20
@@ -239,13 +240,22 @@ class GuestDisk(Lookup):
         self._tree.forget()
 
     def copy_disks(self, folder: Path) -> None:
-        """Copy the raw disks, in the state after a shutdown, to a folder of the host."""
+        """Copy the files of the disks, in the state after a shutdown, to a folder of the host."""
         self._g.umount_all()
         self._g.sync()
         self._session.settle()
+        self._session.flush()
         for disk in self._session.disks:
             qemu_img.copy_file(disk, folder / disk.name)
         self._session.mount()
+
+    @contextmanager
+    def root_at_rest(self) -> Iterator[Read | None]:
+        """What reads the blocks of the root file system on this host, while it is frozen: nothing changes it
+        until the block ends. None if it is not all of the guest's file systems, or no ext4 on a partition.
+        """
+        with self._session.root_at_rest() as read:
+            yield read
 
     def device(self, path: str) -> str:
         # Not libguestfs's mountpoints(): it lists each device once, but a btrfs can be mounted several times.

@@ -4,26 +4,30 @@ and closing its network."""
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import threading
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
+from string import ascii_lowercase
 from typing import TYPE_CHECKING, Any
 
 from imagebuild.errors import HostError
-from imagebuild.guest import thin_pools, unused, warm_start
+from imagebuild.guest import at_rest, host_wipe, thin_pools, unused, warm_start
 from imagebuild.guest.calls import Translated
 from imagebuild.guest.encryption import Key, open_all
+from imagebuild.guest.ext4.superblock import UnsupportedExt4Error
 from imagebuild.guest.layout import RootFilesystem, find_root, mount, swap_files, types
 from imagebuild.guest.network import ApplianceNetwork
 from imagebuild.guest.sectors import sector_size
 from imagebuild.guest.shell import Shell
-from imagebuild.image import qemu_img
+from imagebuild.image import layers, qemu_img
 from imagebuild.log import logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from imagebuild.guest.ext4.superblock import Read
     from imagebuild.image.disk_image import Format
 
 PATIENCE = (300.0, 300.0, 600.0)
@@ -61,7 +65,11 @@ class Session:
         self._has_network = network
         self._network: ApplianceNetwork | None = None
         self._root: RootFilesystem | None = None
+        self._others = False
+        """Whether ``disks`` may be others than those that the appliance has now."""
         self._unmounted = False
+        self._ended = False
+        """Whether the appliance was shut down to wipe the images, and is started again if it is needed."""
         self._retried = False
         self._types: dict[str, str] = {}
 
@@ -92,7 +100,7 @@ class Session:
 
     def _launched(self, seconds: float) -> bool:
         """Whether the appliance starts in this time. HostError if it fails earlier."""
-        sectors = {path: sector_size(path, self._fmt) for path in self.disks}
+        sectors = {path: self._sector_size(path) for path in self.disks}
         # A guest may discard single sectors: QEMU's default unit is 4 KiB, so a free block of 1 KiB would stay.
         # It must not be less than a sector, and the property applies to all disks.
         self.g.config("-global", f"scsi-hd.discard_granularity={max(sectors.values())}")
@@ -110,6 +118,11 @@ class Session:
                 raise HostError(f"the libguestfs appliance did not start: {lines[0]}", _HINT) from error
         return True
 
+    def _sector_size(self, path: Path) -> int:
+        """An overlay's is that of the raw file below it, which is read without starting a program."""
+        disk = layers.below(path, self._fmt)
+        return sector_size(path, self._fmt) if disk is None else sector_size(disk.files[0], "raw")
+
     def close(self) -> None:
         """End the appliance, whatever it is doing."""
         self.handle.close()
@@ -119,8 +132,39 @@ class Session:
         if "LVM2_member" in self._types.values():
             thin_pools.settle(Shell(self.g))
 
+    def flush(self) -> None:
+        """Have QEMU write the tables of the images that it keeps in memory."""
+        shell = Shell(self.g)
+        shell.line(self._flushing(shell))
+
+    def _flushing(self, shell: Shell) -> str:
+        if self._fmt == "raw":
+            return "true"
+        return shlex.join(
+            ["sync", *(shell.device(f"/dev/sd{letter}") for letter in ascii_lowercase[: len(self.disks)])]
+        )
+
+    @contextmanager
+    def root_at_rest(self) -> Iterator[Read | None]:
+        """What reads the blocks of the guest's only file system while it is frozen: see ``at_rest``."""
+        self.mounted()
+        partition = at_rest.only_partition(self.places, self.types())
+        disk = layers.below(self.disks[partition[0]], self._fmt) if partition and not self._others else None
+        if disk is None or partition is None:
+            yield None
+            return
+        shell = Shell(self.g)
+        with at_rest.frozen(shell, partition[1], self._flushing(shell)) as found, ExitStack() as files:
+            if found is None:
+                yield None
+                return
+            reader = files.enter_context(layers.opened(disk, in_use=True))
+            yield found.checked(lambda at, length: reader.read(found.start + at, length))
+
     def end(self) -> None:
         """Shut the appliance down. Only this reports whether the last writes arrived."""
+        if self._ended:
+            return
         self.settle()
         self.g.shutdown()
 
@@ -134,6 +178,7 @@ class Session:
     def forget(self) -> None:
         """Start from the beginning, with nothing mounted or unlocked: the appliance may have other
         disks now."""
+        self._others = True
         self._root = None
         self._types = {}
         self.places = {}
@@ -157,6 +202,10 @@ class Session:
     def mounted(self) -> Any:
         """``g``, with the guest's file systems mounted again if :meth:`wipe_unused` has unmounted
         them."""
+        if self._ended:
+            self._ended = False
+            self._root, self._types = None, {}
+            self.launch()
         if self._unmounted:
             self.mount()
         return self.g
@@ -169,11 +218,34 @@ class Session:
         this is the last step.
         """
         self.mounted()
+        if self._wiped_on_host():
+            return []
         punches = all(qemu_img.can_punch(disk.parent) for disk in self.disks)
         images = self.disks if self._fmt == "raw" else ()
-        left = unused.wipe(self.g, images, self.places, self.types(), swap_files(self.g), punches=punches)
+        unit = 0 if self._fmt == "raw" else max(map(layers.cluster_size, self.disks))
+        left = unused.wipe(self.g, images, self.places, self.types(), swap_files(self.g), punches=punches, unit=unit)
         self._unmounted = True
         return left
+
+    def _wiped_on_host(self) -> bool:
+        """Whether this host could wipe the image, for which the appliance is ended; the others are as before."""
+        only = at_rest.only_partition(self.places, self.types())
+        if only is None or self._others or len(self.types()) > 1 or len(self.disks) > 1 or swap_files(self.g):
+            return False
+        disk = layers.below(self.disks[0], self._fmt)
+        plan = host_wipe.prepared(Shell(self.g), only[1], disk) if disk is not None else None
+        if plan is None:
+            return False
+        self.g.umount_all()
+        self.end()
+        self._unmounted = self._ended = True
+        try:
+            plan.carry_out()
+        except UnsupportedExt4Error as error:
+            logger.warning("the guest's file system is wiped in the appliance: %s", error)
+            self.mounted()
+            return False
+        return True
 
     def network(self) -> AbstractContextManager[None]:
         """Enable the network while a block runs, if the appliance has a card."""

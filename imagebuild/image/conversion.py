@@ -9,20 +9,18 @@ vhdx is written by qemu-img, which does not compress it and assigns new identifi
 
 from __future__ import annotations
 
-import errno
-import os
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing, suppress
-from functools import partial
 from pathlib import Path
 
 import zstandard
 
 from imagebuild.errors import ImageBuildError, from_os
 from imagebuild.files import sha256
-from imagebuild.image import one_pass, qemu_img
-from imagebuild.image.formats import CHUNK, Compression, FinishedImage, Format, Writer, compression_of
+from imagebuild.image import layers, one_pass, qemu_img
+from imagebuild.image.formats import Compression, FinishedImage, Format, Writer, compression_of
+from imagebuild.image.layers import Layers
 from imagebuild.image.qcow2 import Qcow2
 from imagebuild.image.raw import Raw, RawZst
 from imagebuild.image.vmdk import Vmdk
@@ -32,14 +30,14 @@ _STREAMED: dict[str, Callable[[Path, int], Writer]] = {"raw": Raw, "raw.zst": Ra
 
 
 def convert(
-    source: Path,
+    source: Path | Layers,
     targets: Mapping[Format, Path],
     *,
     compression: Compression = "zstd",
     progress: Progress = SILENT,
     threads: int | None = None,
 ) -> dict[Format, FinishedImage]:
-    """Write the raw disk ``source`` in each of the formats, and check the images. ``compression``
+    """Write the disk ``source``, a raw file or layers, in each of the formats, and check the images. ``compression``
     applies to qcow2.
 
     ``threads`` defaults to the number of processors that this process may use. Raises
@@ -48,7 +46,8 @@ def convert(
     if there := [path for path in targets.values() if path.exists()]:
         raise ImageBuildError(f"{there[0]} already exists")
     try:
-        digests = _written(source, targets, compression, progress, threads)
+        disk = source if isinstance(source, Layers) else Layers((source,))
+        digests = _written(disk, targets, compression, progress, threads)
         return {name: _image(name, path, compression, digests[name]) for name, path in targets.items()}
     except BaseException as error:
         for path in targets.values():
@@ -66,22 +65,21 @@ def compressors() -> str:
 
 
 def _written(
-    source: Path, targets: Mapping[Format, Path], compression: Compression, progress: Progress, threads: int | None
+    source: Layers, targets: Mapping[Format, Path], compression: Compression, progress: Progress, threads: int | None
 ) -> dict[Format, str]:
     """Write the images and return their digests."""
     digests: dict[Format, str] = {}
-    with source.open("rb") as disk, ExitStack() as files:
-        size = os.fstat(disk.fileno()).st_size
+    with layers.opened(source) as disk, ExitStack() as files:
         writers: dict[Format, Writer] = {}
         for name, path in targets.items():
             if name != "vhdx":
-                writers[name] = files.enter_context(closing(_writer(name, path, size, compression)))
+                writers[name] = files.enter_context(closing(_writer(name, path, disk.size, compression)))
         if writers:
-            one_pass.write(_chunks(disk.fileno(), size), size, tuple(writers.values()), progress, threads)
+            one_pass.write(disk.chunks(), disk.size, tuple(writers.values()), progress, threads)
         digests.update((name, writer.finish()) for name, writer in writers.items())
     if "vhdx" in targets:
         targets["vhdx"].touch(mode=0o600)
-        qemu_img.convert(source, targets["vhdx"], "vhdx", progress=progress)
+        qemu_img.convert(source.top, targets["vhdx"], "vhdx", progress=progress, source_format=source.format)
         digests["vhdx"] = sha256(targets["vhdx"])
     return digests
 
@@ -96,25 +94,3 @@ def _image(name: Format, path: Path, compression: Compression, digest: str) -> F
     if name in ("qcow2", "vmdk", "vhdx"):
         qemu_img.check(path, name)
     return FinishedImage(path, name, compression_of(name, compression), path.stat().st_size, digest)
-
-
-def _chunks(disk: int, size: int) -> Iterator[tuple[int, Callable[[], bytes]]]:
-    """The offsets of the chunks that are not entirely holes, and what reads them."""
-    at = 0
-    while at < size:
-        try:
-            at = os.lseek(disk, at, os.SEEK_DATA)
-        except OSError as error:
-            if error.errno == errno.ENXIO:  # no data from here on
-                return
-            raise
-        at -= at % CHUNK
-        yield at, partial(_read, disk, at, min(CHUNK, size - at))
-        at += CHUNK
-
-
-def _read(disk: int, offset: int, length: int) -> bytes:
-    data = os.pread(disk, length, offset)
-    if len(data) != length:
-        raise ImageBuildError("the disk shrank while it was being converted")
-    return data

@@ -1,5 +1,5 @@
 """Reads the disk in an image without unpacking it: qemu-nbd opens the image and libnbd reads it, so
-that no second copy of a disk is needed. The only module that uses libnbd.
+that no second copy of a disk is needed. Also writes zeros. The only module that uses libnbd.
 
 The image's format is given, never probed, and its header must have been checked before
 (:mod:`imagebuild.image.disk_image`). Holes are not read: the server reports where they are
@@ -74,6 +74,23 @@ class NbdDisk:
         """The same for :func:`imagebuild.image.one_pass.write`."""
         return ((offset, partial(bytes, data)) for offset, data in self.chunks())
 
+    def zero(self, offset: int, length: int) -> None:
+        """Make a range of a writable disk zeros, which take no space in the image where that is possible."""
+        for at in range(offset, offset + length, _ASKED):
+            self._called(self._handle.zero, min(_ASKED, offset + length - at), at)
+
+    def close(self) -> None:
+        """Have the server write everything to the image, and wait until it has ended: without a connection it does.
+        CommandFailed if something could not be written."""
+        self._called(self._handle.flush)
+        self._called(self._handle.shutdown)
+        if status := self._server.wait(_SILENCE):
+            raise _failed(self._server, f"the image could not be written (exit status {status})")
+
+    def write(self, offset: int, content: bytes) -> None:
+        """Write to a writable disk."""
+        self._called(self._handle.pwrite, content, offset)
+
     def _finished(self, offset: int, buffer: Any, cookie: int) -> tuple[int, bytes]:
         self._wait(cookie)
         return offset, bytes(buffer.to_bytearray())
@@ -139,16 +156,36 @@ def opened(image: Path, image_format: Format) -> Iterator[NbdDisk]:
     Raises HostError if libnbd or qemu-nbd is not installed, CommandFailed if the image cannot be
     opened.
     """
+    with _served(image, image_format, "--read-only") as disk:
+        yield disk
+
+
+@contextmanager
+def writable(image: Path, image_format: Format) -> Iterator[NbdDisk]:
+    """The same, for changing the disk; when the block ends, the image is as complete as after a shutdown of a
+    machine, but not synced."""
+    with _served(image, image_format, "--cache=unsafe", "--discard=unmap") as disk:
+        yield disk
+        disk.close()
+
+
+@contextmanager
+def _served(image: Path, image_format: Format, *options: str) -> Iterator[NbdDisk]:
     nbd = _libnbd()
     with TemporaryDirectory(prefix="imagebuild-") as folder:
         socket = Path(folder) / "nbd"
         if len(os.fsencode(socket)) > _LONGEST_SOCKET:
             raise HostError(f"the name of {folder} is too long for a socket", "set TMPDIR to a folder such as /var/tmp")
         argv: list[str | Path] = [
-            "qemu-nbd", "--read-only", "--format", image_format, "--socket", socket, image.absolute(),
+            "qemu-nbd", *options, "--format", image_format, "--socket", socket, image.absolute(),
         ]  # fmt: skip
         with started(argv) as server:
             yield NbdDisk(nbd, _connected(nbd, socket, server), server)
+
+
+def check_installed() -> None:
+    """HostError if libnbd is not installed."""
+    _libnbd()
 
 
 def _libnbd() -> ModuleType:

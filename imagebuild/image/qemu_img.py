@@ -89,8 +89,9 @@ def convert(
     options: Mapping[str, str] | None = None,
     compressed: bool = False,
     progress: Progress = SILENT,
+    source_format: Format = "raw",
 ) -> None:
-    """Write the raw disk ``source`` in another format, with options of ``qemu-img convert -o``."""
+    """Write the disk ``source`` in another format, with options of ``qemu-img convert -o``."""
 
     def on_line(line: str) -> None:
         if match := _PERCENT.search(line):
@@ -98,7 +99,18 @@ def convert(
 
     more = ["-o", ",".join(f"{name}={value}" for name, value in options.items())] if options else []
     more += ["-c", "-m", "8"] if compressed else []
-    argv: list[str | Path] = ["qemu-img", "convert", "-p", "-f", "raw", "-O", target_format, *more, source, target]
+    argv: list[str | Path] = [
+        "qemu-img",
+        "convert",
+        "-p",
+        "-f",
+        source_format,
+        "-O",
+        target_format,
+        *more,
+        source,
+        target,
+    ]
     run(argv, timeout=_LIMIT, on_line=on_line, hint="is the file system of the artifact full?")
 
 

@@ -26,25 +26,28 @@ def settle(archive: Path, written: int, *, apart: str = "") -> int:
     that; seconds since 1970. ``written`` itself if no file is older. Files in the folder ``apart`` do
     not count as the newest one.
     """
-    outside = _headers_below(archive, apart) if apart else frozenset()
     with archive.open("r+b") as file:
-        headers = list(_headers(file))
-        files = [
-            mtime for offset, mtime, kind in headers if kind in b"0\0" and mtime < written and offset not in outside
-        ]
-        newest = max(files, default=written)
-        if newest == written:
-            return written
-        for offset, mtime, _ in headers:
-            if mtime == written:
-                _set_mtime(file, offset, newest)
-        for offset, size in _members(archive, _SHADOW):
+        return settle_open(file, written, apart=apart)
+
+
+def settle_open(file: BinaryIO, written: int, *, apart: str = "") -> int:
+    """The same for an archive that is open for reading and writing."""
+    outside = _headers_below(file, apart) if apart else frozenset()
+    headers = list(_headers(file))
+    files = [mtime for offset, mtime, kind in headers if kind in b"0\0" and mtime < written and offset not in outside]
+    newest = max(files, default=written)
+    if newest == written:
+        return written
+    for offset, mtime, _ in headers:
+        if mtime == written:
+            _set_mtime(file, offset, newest)
+    for offset, size in list(_members(file, _SHADOW)):
+        file.seek(offset)
+        text = file.read(size)
+        changed = with_day(text, written // _DAY, newest // _DAY)
+        if len(changed) == size:
             file.seek(offset)
-            text = file.read(size)
-            changed = with_day(text, written // _DAY, newest // _DAY)
-            if len(changed) == size:
-                file.seek(offset)
-                file.write(changed)
+            file.write(changed)
     return newest
 
 
@@ -74,9 +77,10 @@ def _headers(file: BinaryIO) -> Iterator[tuple[int, int, int]]:
         offset += _BLOCK + (size + _BLOCK - 1) // _BLOCK * _BLOCK
 
 
-def _headers_below(archive: Path, folder: str) -> frozenset[int]:
+def _headers_below(file: BinaryIO, folder: str) -> frozenset[int]:
     """The offsets of the headers of all files in ``folder``."""
-    with tarfile.open(archive) as root:
+    file.seek(0)
+    with tarfile.open(fileobj=file, mode="r:") as root:
         return frozenset(member.offset_data - _BLOCK for member in root if member.name.startswith(f"{folder}/"))
 
 
@@ -90,10 +94,11 @@ def _set_mtime(file: BinaryIO, offset: int, mtime: int) -> None:
     file.write(header)
 
 
-def _members(archive: Path, names: tuple[str, ...]) -> Iterator[tuple[int, int]]:
+def _members(file: BinaryIO, names: tuple[str, ...]) -> Iterator[tuple[int, int]]:
     """The offsets and sizes of the contents of these files."""
     left = set(names)
-    with tarfile.open(archive) as root:
+    file.seek(0)
+    with tarfile.open(fileobj=file, mode="r:") as root:
         for member in root:
             if member.name in left and member.isfile():
                 left.discard(member.name)

@@ -7,16 +7,20 @@ packages give the same bytes. The lists in it keep what follows at the mirror's 
 
 from __future__ import annotations
 
+import io
+import shutil
 import tarfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
+
+import zstandard
 
 from imagebuild import files
 from imagebuild.customise.linux import dpkg
-from imagebuild.errors import ImageBuildError
+from imagebuild.errors import ImageBuildError, from_os
 from imagebuild.kickstrap import archive_times, bootstrap, release_file
 from imagebuild.kickstrap.mirror import Mirror
 
@@ -26,6 +30,8 @@ if TYPE_CHECKING:
 STATUS = "./var/lib/dpkg/status"
 CODE = ("archive_times", "base_root", "bootstrap", "mirror", "release_file", "scratch", "agent/without_sync")
 """The modules of this folder that determine a base."""
+_LEVEL = 1
+"""Of zstd: others take longer for little."""
 _RELEASES = ("_InRelease", "_Release")
 
 
@@ -71,18 +77,18 @@ class BaseRoot:
 
 
 def build(spec: BaseSpec, into: Path, progress: Progress) -> BaseRoot:
-    """Build the base of ``spec`` in the folder ``into``: ``base.tar``, and its description ``base.json``.
+    """Build the base of ``spec`` in the folder ``into``: an archive, and its description ``base.json``.
 
-    Raises HostError, CommandFailed.
+    The archive is compressed, because it is only unpacked: a third of the bytes are written. Raises HostError,
+    CommandFailed.
     """
     into.mkdir(parents=True, exist_ok=True)
-    archive = into / "base.tar"
     plain = spec.bootstrap()
-    bootstrap.make(replace(plain, keep_lists=True), archive, progress)
+    root = bootstrap.streamed(replace(plain, keep_lists=True), into, progress, lambda pipe: io.BytesIO(pipe.read()))
     # settled here: what continues from it may have another mirror date with the same packages
-    archive_times.settle(archive, plain.epoch or 0, apart=bootstrap.LISTS)
-    archive.chmod(0o644)
-    status, releases = _read(archive)
+    archive_times.settle_open(root, plain.epoch or 0, apart=bootstrap.LISTS)
+    status, releases = _read(root)
+    archive = _written(root, into)
     base = BaseRoot(archive, dpkg.versions(status), release_file.offered(releases, spec.components, spec.arch))
     files.write_record(into / "base.json", replace(base, path=Path(archive.name)))
     return base
@@ -94,16 +100,33 @@ def read(folder: Path) -> BaseRoot:
     return replace(record, path=folder / record.path.name)
 
 
-def _read(archive: Path) -> tuple[str, list[str]]:
+def _written(root: io.BytesIO, into: Path) -> Path:
+    """The file with the archive: with zstd(1), which tar(1) runs, if that is installed."""
+    compressed = shutil.which("zstd") is not None
+    archive = into / ("base.tar.zst" if compressed else "base.tar")
+    try:
+        with archive.open("wb") as file:
+            content = root.getbuffer()
+            file.write(zstandard.ZstdCompressor(level=_LEVEL).compress(content) if compressed else content)
+    except OSError as error:
+        archive.unlink(missing_ok=True)
+        error.filename = str(archive)
+        raise from_os(error) from error
+    archive.chmod(0o644)
+    return archive
+
+
+def _read(archive: BinaryIO) -> tuple[str, list[str]]:
     """The dpkg database, and the Release files that apt has verified."""
     found = dict(_texts(archive))
     if STATUS not in found:
-        raise ImageBuildError(f"the root archive {archive} does not contain a Debian system: {STATUS} is missing")
+        raise ImageBuildError(f"the base's root archive does not contain a Debian system: {STATUS} is missing")
     return found.pop(STATUS), list(found.values())
 
 
-def _texts(archive: Path) -> Iterator[tuple[str, str]]:
-    with tarfile.open(archive) as root:
+def _texts(archive: BinaryIO) -> Iterator[tuple[str, str]]:
+    archive.seek(0)
+    with tarfile.open(fileobj=archive, mode="r:") as root:
         for member in root:
             is_release = member.name.startswith(f"{bootstrap.LISTS}/") and member.name.endswith(_RELEASES)
             if (is_release or member.name == STATUS) and (content := root.extractfile(member)) is not None:

@@ -15,7 +15,7 @@ RECORD = "entry.json"
 @dataclass(frozen=True)
 class StoreEntry:
     """An entry of the store: the recipe that it was first made for, the time of its last use, and
-    its size in bytes.
+    its size in bytes; of a file that other entries have too, only its share.
     """
 
     kind: str
@@ -37,14 +37,29 @@ class EntryFacts:
     files: dict[str, tuple[int, str]]
 
 
-def content(folder: Path) -> Iterator[tuple[str, int, str]]:
-    """Each file of an entry: its name, its size in bytes and its digest; for a link, its target."""
+def content(folder: Path, known: Path | None = None) -> Iterator[tuple[str, int, str]]:
+    """Each file of an entry: its name, its size in bytes and its digest; for a link, its target.
+
+    Hard links to files of ``known``, a verified entry, have the digests that are recorded there.
+    """
+    same = _digests(known) if known is not None else {}
     for path in sorted(folder.rglob("*")):
         name = str(path.relative_to(folder))
         if path.is_symlink():
             yield name, 0, str(path.readlink())
         elif path.is_file() and name != RECORD:
-            yield name, path.stat().st_size, content_digest(path)
+            status = path.stat()
+            digest = same.get((status.st_dev, status.st_ino)) if status.st_nlink > 1 else None
+            yield name, status.st_size, digest or content_digest(path)
+
+
+def _digests(folder: Path) -> dict[tuple[int, int], str]:
+    """The recorded digests of an entry's files, by their device and inode."""
+    found = {}
+    for name, (_, digest) in read_record(folder / RECORD, EntryFacts).files.items():
+        status = (folder / name).lstat()
+        found[status.st_dev, status.st_ino] = digest
+    return found
 
 
 def damage(folder: Path) -> str | None:

@@ -30,9 +30,9 @@ import platformdirs
 
 from imagebuild.errors import HostError
 from imagebuild.files import (
-    allocated,
     read_record,
     remove_tree,
+    share,
     sync,
     sync_tree,
     write_atomically,
@@ -190,7 +190,7 @@ class Store:
             with suppress(OSError, ValueError):
                 label, used = read_record(path, EntryFacts).label, path.stat().st_mtime
                 folder = path.parent
-                size = sum(allocated(one) for one in folder.rglob("*") if one.is_file() and not one.is_symlink())
+                size = sum(share(one) for one in folder.rglob("*") if one.is_file() and not one.is_symlink())
                 yield StoreEntry(folder.parent.name, folder.name, folder, label, used, size)
 
     def damaged(self) -> list[Path]:
@@ -228,19 +228,28 @@ class Store:
 
     @contextmanager
     def make(
-        self, kind: str, fingerprint: str, *, within: Path, label: str, inputs: Mapping[str, str], replace: bool = False
+        self,
+        kind: str,
+        fingerprint: str,
+        *,
+        within: Path,
+        label: str,
+        inputs: Mapping[str, str],
+        replace: bool = False,
+        known: Path | None = None,
     ) -> Iterator[Path]:
         """A folder to fill; leaving the block makes it the entry, an exception removes it.
 
         Until then it is in ``within``, the run's folder, and is removed with that if the process
-        dies. If another process was faster, its entry is kept, unless ``replace`` is given.
+        dies. If another process was faster, its entry is kept, unless ``replace`` is given. Files
+        that are hard links to those of ``known``, an entry that was taken, are not read again.
         """
         (self.root / kind).mkdir(exist_ok=True, mode=_MODE)
         aside = within / f"{kind}-{secrets.token_hex(_NAME_BYTES)}"
         aside.mkdir()
         try:
             yield aside
-            files = {name: (size, digest) for name, size, digest in content(aside)}
+            files = {name: (size, digest) for name, size, digest in content(aside, known)}
             record = EntryFacts(label, datetime.now(UTC).isoformat(), dict(inputs), files)
             self._place(aside, kind, fingerprint, record, replace=replace)
         finally:

@@ -66,6 +66,21 @@ def test_the_size_is_limited_by_removing_the_least_recently_used(store: Store) -
     assert left(store) == {"web-0", "web-1"}
 
 
+def test_what_two_entries_have_is_counted_once(store: Store) -> None:
+    make(store, "web-0", used=1)
+    make(store, "web-1", kind="layer", used=2)
+    make(store, "db-0", label="db", used=3)
+    one, two = store.find("installed", "web-0"), store.find("layer", "web-1")
+    assert one
+    assert two
+    (two / "disk.raw").unlink()
+    (two / "disk.raw").hardlink_to(one / "disk.raw")
+    assert 2 * SIZE <= sum(entry.size for entry in store.entries()) < 2 * SIZE + 100_000
+    # removing the first one alone frees nothing
+    assert collect(store, keep=2, max_size=SIZE * 3 // 2).kept < SIZE * 3 // 2
+    assert left(store) == {"db-0"}
+
+
 def test_what_a_build_uses_is_kept(store: Store) -> None:
     for number in range(3):
         make(store, f"web-{number}", used=100 + number)

@@ -235,8 +235,8 @@ def test_a_missing_disk(tmp_path: Path) -> None:
 
 
 def test_a_disk_that_shrinks_is_detected(disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = os.pread
-    monkeypatch.setattr(os, "pread", lambda file, length, at: real(file, length - 512, at))
+    real = os.preadv
+    monkeypatch.setattr(os, "preadv", lambda file, parts, at: real(file, parts, at) - 512)
     with pytest.raises(ImageBuildError, match="shrank while it was being converted"):
         convert(disk, targets(tmp_path / "out", "qcow2"))
     assert list((tmp_path / "out").iterdir()) == []

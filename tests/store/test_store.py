@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 
 from imagebuild.errors import HostError
 from imagebuild.files import content_digest, sha256
+from imagebuild.store import entry as entries
 from imagebuild.store.artifact import ArtifactFolder
 from imagebuild.store.entry import EntryFacts
 from imagebuild.store.store import Store
@@ -126,6 +127,28 @@ def test_a_damaged_entry_is_moved_away(
     make(store)
     with ExitStack() as held:
         assert store.take("payload", "abc", held) == folder
+
+
+def test_what_is_linked_from_another_entry_is_not_read_again(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = make(store)
+    name = "tree/kernel"
+    read: list[str] = []
+    monkeypatch.setattr(entries, "content_digest", lambda path: read.append(path.name) or content_digest(path))
+    with store.make("layer", "def", within=store.root, label="r", inputs={}, known=first) as folder:
+        (folder / "tree").mkdir()
+        (folder / name).hardlink_to(first / name)
+        (folder / "own").write_text("own")
+        (folder / "copy").write_bytes((first / name).read_bytes())
+    assert sorted(read) == ["copy", "own"]
+    assert store.facts("layer", "def").files[name] == store.facts("payload", "abc").files[name]
+    with ExitStack() as held:
+        second = store.take("layer", "def", held)
+        assert second is not None
+        assert store.remove(next(one for one in store.entries() if one.kind == "payload"))
+        assert (second / name).stat().st_nlink == 1
+        assert entries.damage(second) is None
+        (second / name).write_text("changed")
+        assert entries.damage(second) == f"the content of {name} has changed"
 
 
 def test_an_entry_in_use_is_not_removed(store: Store) -> None:

@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING
 from imagebuild.contents import derive
 from imagebuild.contents.inventory import EnabledUnit, GuestAccount, Inventory, SystemRelease
 from imagebuild.customise.contents import disk_layout, package_reader, survey
+from imagebuild.customise.contents.guest_reader import ApplianceReader, GuestReader, HostReader
 from imagebuild.customise.contents.listing import Listing
 from imagebuild.customise.contents.package_reader import PackageReader
 from imagebuild.errors import GuestError
+from imagebuild.guest import GuestDisk
+from imagebuild.guest.ext4.superblock import UnsupportedExt4Error
 from imagebuild.log import logger
 
 if TYPE_CHECKING:
@@ -41,22 +44,28 @@ def collect(files: Files, packages: Mapping[str, str] | None = None, *, all_dige
 
     Raises GuestError if the appliance cannot list the guest's files.
     """
-    return _Collector(files, all_digests=all_digests).inventory(packages)
+    if isinstance(files, GuestDisk):
+        with files.root_at_rest() as read:
+            if read is not None:
+                try:
+                    reader = HostReader(read, files.appliance_output(survey.DEVICES), all_digests=all_digests)
+                    return _Collector(reader).inventory(packages)
+                except UnsupportedExt4Error as error:
+                    logger.debug("the appliance lists the guest: %s", error)
+    return _Collector(ApplianceReader(files, all_digests=all_digests)).inventory(packages)
 
 
 class _Collector:
     """Reads files of a guest whose paths are all known."""
 
-    def __init__(self, files: Files, *, all_digests: bool) -> None:
-        self._files = files
-        self._survey = survey.parsed(files.appliance_output(survey.SCRIPT))
-        if all_digests:
-            self._survey = survey.with_digests(self._survey, files.appliance_output(survey.DIGESTS))
+    def __init__(self, reader: GuestReader) -> None:
+        self._reader = reader
+        self._survey = reader.survey
         self._listing = Listing(self._survey.files)
 
     def inventory(self, packages: Mapping[str, str] | None) -> Inventory:
         package_format = package_reader.package_format(self._listing)
-        reader = PackageReader(self._files, self._listing, self._survey.files, self._bytes)
+        reader = PackageReader(self._reader, self._listing, self._bytes)
         installed, unowned = reader.installed(package_format)
         known = packages
         if known is None and (installed is not None or not package_format):
@@ -88,7 +97,7 @@ class _Collector:
         if real is None or found is None or (first is None and found.size > limit):
             return b""
         try:
-            return self._files.read(real, limit if first is None else first)
+            return self._reader.read(real, limit if first is None else first)
         except GuestError as error:
             logger.debug("not read for the inventory: %s", error)
             return b""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING
 
-from imagebuild.contents.inventory import FileRecord, PackageRecord, UnownedFile
+from imagebuild.contents.inventory import PackageRecord, UnownedFile
 from imagebuild.customise.contents import apk_packages, dpkg_packages, rpm_packages, unowned
 from imagebuild.customise.contents.field_limits import MOST_PACKAGES
+from imagebuild.customise.contents.guest_reader import CONCATENATE, GuestReader
 from imagebuild.customise.contents.listing import Listing
 from imagebuild.customise.contents.sqlite_table import DamagedDatabaseError
 from imagebuild.customise.linux import dpkg
@@ -16,17 +15,12 @@ from imagebuild.customise.linux.packages import APK_INSTALLED
 from imagebuild.errors import GuestError
 from imagebuild.log import logger
 
-if TYPE_CHECKING:
-    from imagebuild.customise.files import Files
-
 _LARGEST_DATABASE = 64 << 20
 _LARGEST_RPM_DATABASE = 512 << 20
 _LARGEST_LIST = 8 << 20
 _ALL_LISTS = 64 << 20
 _LARGEST_COPYRIGHT = 1 << 20
-_MOST_OUTPUT = 256 << 20
 _RPM_FOLDERS = ("/usr/lib/sysimage/rpm", "/var/lib/rpm")
-_CONCATENATE = 'cat -- "$@" | gzip -1'
 Read = Callable[[str, int], bytes]
 """The content of a file of at most so many bytes; empty for any other."""
 
@@ -43,10 +37,10 @@ def package_format(listing: Listing) -> str:
 class PackageReader:
     """Reads what the database of one guest says."""
 
-    def __init__(self, files: Files, listing: Listing, records: Sequence[FileRecord], read: Read) -> None:
-        self._files = files
+    def __init__(self, reader: GuestReader, listing: Listing, read: Read) -> None:
+        self._reader = reader
         self._listing = listing
-        self._records = records
+        self._records = reader.survey.files
         self._read = read
 
     def installed(self, form: str) -> tuple[tuple[PackageRecord, ...] | None, tuple[UnownedFile, ...] | None]:
@@ -66,7 +60,7 @@ class PackageReader:
         # a list of each package, by its first name that exists
         names = [[f"{folder}/{name}" for name in dpkg_packages.list_names(one)] for one in found]
         lists = self._small((self._first(some) for some in names), _LARGEST_LIST, _ALL_LISTS)
-        owned = self._output(_CONCATENATE, lists).decode("utf-8", "surrogateescape").split("\n")
+        owned = self._output(CONCATENATE, lists).decode("utf-8", "surrogateescape").split("\n")
         moved = dict(dpkg_packages.diverted(self._text(dpkg_packages.DIVERSIONS)))
         owned += [moved[path] for path in moved.keys() & set(owned)]
         return self._with_licences(found), owned if lists else None
@@ -124,23 +118,11 @@ class PackageReader:
         return found
 
     def _output(self, script: str, paths: Sequence[str]) -> bytes:
-        """What a script prints, which ends with gzip; empty if it cannot be run."""
+        """What a script prints; empty if it cannot be run."""
         if not paths:
             return b""
         try:
-            return _unzipped(self._files.appliance_output(script, paths))
-        except (GuestError, zlib.error) as error:
+            return self._reader.output(script, paths)
+        except GuestError as error:
             logger.debug("not read for the inventory: %s", error)
             return b""
-
-
-def _unzipped(content: bytes) -> bytes:
-    """All members of a gzip stream, as far as they are together smaller than 256 MiB."""
-    found, left = [], _MOST_OUTPUT
-    while content and left > 0:
-        unpacker = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
-        part = unpacker.decompress(content, left)
-        left -= len(part)
-        found.append(part)
-        content = unpacker.unused_data
-    return b"".join(found)

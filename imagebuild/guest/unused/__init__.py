@@ -20,6 +20,8 @@ from imagebuild.guest.unused import ext, fat, lvm, partitions, swap, xfs
 from imagebuild.log import logger
 
 _PARTITION = re.compile(r"(/dev/sd[a-z])\d+")
+_SECTOR = 512
+"""The unit of /sys/class/block/*/start, whatever the sectors of the disk."""
 _EXT = ("ext2", "ext3", "ext4")
 """zerofree(8) is for these: filling them with a file of zeros would miss the blocks that ext4
 reserves for itself (``s_resv_clusters``)."""
@@ -34,6 +36,7 @@ def wipe(
     swap_files: Sequence[str] = (),
     *,
     punches: bool,
+    unit: int = 0,
 ) -> list[str]:
     """Zero the unused space on the disks of a guest that is mounted at ``places`` (mountpoint to
     device); it is unmounted afterwards.
@@ -41,10 +44,12 @@ def wipe(
     ``types`` contains what is on each device of the guest, by blkid's names; ``swap_files`` are
     paths in the guest. ``images`` are the files of the disks if they are raw. ``punches`` says
     whether the host's file system can deallocate parts of these files, so that discards take
-    effect; otherwise free blocks are overwritten. The result says what could not be wiped and why,
-    one line each.
+    effect; otherwise free blocks are overwritten, and so are those of a file system with blocks
+    smaller than ``unit``, the bytes that the image can only discard together. The result says what
+    could not be wiped and why, one line each.
     """
     shell = Shell(guestfs)
+    punches = punches and not _misaligned(shell, unit)
     for path in swap_files:
         swap.wipe_file(guestfs, path)
     guestfs.sync()
@@ -52,17 +57,18 @@ def wipe(
     on = {device: types.get(device) or guestfs.vfs_type(device) for device in devices}
     untrimmed = set()
     for device, fstype in on.items():
-        if fstype == "btrfs" and punches:
-            continue
         place = next(place for place, other in places.items() if other == device)
-        if not punches or not _trimmed(guestfs, place):
+        whole = punches and (not unit or _block(guestfs, place) % unit == 0)
+        if fstype == "btrfs" and whole:
+            continue
+        if not whole or not _trimmed(guestfs, place):
             untrimmed.add(device)
             if fstype not in _EXT:
                 guestfs.zero_free_space(place)
     guestfs.umount_all()
     left = []
     for device, fstype in on.items():
-        if fstype == "btrfs" and punches and not _trimmed_afresh(guestfs, device):
+        if fstype == "btrfs" and device not in untrimmed and not _trimmed_afresh(guestfs, device):
             untrimmed.add(device)
         if device in untrimmed and fstype in _EXT:
             guestfs.zerofree(device)
@@ -84,6 +90,17 @@ def wipe(
     if "LVM2_member" in types.values():
         lvm.wipe_free_extents(shell)
     return left
+
+
+def _misaligned(shell: Shell, unit: int) -> bool:
+    """Whether a partition does not start at a multiple of ``unit`` bytes."""
+    starts = shell.line("cat /sys/class/block/*/start 2>/dev/null || :").split() if unit else []
+    return any(int(start) * _SECTOR % unit for start in starts)
+
+
+def _block(guestfs: Any, place: str) -> int:
+    """Bytes of a block of the file system at ``place``."""
+    return int(guestfs.statvfs(place)["frsize"])
 
 
 def _trimmed_afresh(guestfs: Any, device: str) -> bool:

@@ -27,23 +27,28 @@ Range = tuple[int, int]
 def wipe_gaps(shell: Shell, disk: str, image: Path | None) -> None:
     """Zero the space between and after the partitions of a disk, by the kernel's name, if it has
     any. ``image`` is its file if that is raw."""
+    punch(shell, disk, [one for one in found_gaps(shell, disk) if image is None or not is_hole(image, *one)])
+
+
+def found_gaps(shell: Shell, disk: str) -> list[Range]:
+    """Offset and length in bytes of the space between and after the partitions of a disk, by the kernel's name."""
     size, _, table = shell.line(f"blockdev --getsize64 {disk}; sfdisk --json {disk} 2>/dev/null || true").partition(
         "\n"
     )
     if not table.strip():
-        return
+        return []
     found = json.loads(table)["partitiontable"]
     sector = int(found.get("sectorsize", 512))
     parts = [(one["start"] * sector, (one["start"] + one["size"]) * sector) for one in found.get("partitions", ())]
     if found["label"] not in ("gpt", "dos") or not parts:
-        return
+        return []
     if found["label"] == "gpt":
         header = b64decode(shell.line(f"dd if={disk} bs={sector} skip=1 count=1 status=none | base64 -w0"))
         backup = backup_table(header, sector)
         if backup is None:
-            return
+            return []
         parts.append(backup)
-    punch(shell, disk, [one for one in gaps(parts, int(size), sector) if image is None or not is_hole(image, *one)])
+    return gaps(parts, int(size), sector)
 
 
 def is_hole(image: Path, at: int, length: int) -> bool:
