@@ -2,9 +2,11 @@
 
     python -m bench.rebuilds [--workdir DIR]
 
-The edits: nothing, the last operation, the disk's size, a second recipe of the family, a second one
-with two packages more. Then ten images of a family in parallel. Processor time, memory and what is
-written come from ``build --trace``: machines are included, except in the memory.
+The edits of a recipe with a slow operation: nothing, the last operation, the disk's size. Then a family
+without that operation, in another store: the first recipe, a second one that differs in its last operation,
+a third one with two packages more, and ten others in parallel, all with different last operations.
+Processor time, memory and what is written come from ``build --trace``: machines are included, except in
+the memory.
 """
 
 from __future__ import annotations
@@ -38,6 +40,8 @@ operations:
 """
 MORE = '- run-command: {command: "find / -xdev -type f -exec sha256sum {} + >/dev/null"}'
 """A slow operation, as the installation of packages is."""
+OTHERS = ("htop, rsync", "tmux", "lsof", "strace", "jq")
+"""Packages that are installed in addition."""
 GOALS = {"last operation": 0.07, "two packages more": 0.25, "ten": 2.5}
 
 
@@ -85,14 +89,13 @@ class Builds:
 
 
 def measure(folder: Path) -> None:
-    """Measure edits, then a family in parallel with the same store, whose roots are there by then."""
-    builds = Builds(folder / "edits")
-    whole = edits(builds)
-    family(builds, whole)
+    """Measure edits, then a family, each from an empty store."""
+    edits(Builds(folder / "edits"))
+    family(Builds(folder / "family"))
 
 
-def edits(builds: Builds) -> BuildCost:
-    """Measure each edit compared with the full build, and return what that took."""
+def edits(builds: Builds) -> None:
+    """Measure each edit compared with the full build."""
     builds.write("first")
     whole = builds.build("first")
     _report("from scratch", whole, whole)
@@ -101,20 +104,22 @@ def edits(builds: Builds) -> BuildCost:
     _report("the last operation edited", builds.build("first"), whole, GOALS["last operation"])
     builds.write("first", text="two", size="5GiB")
     _report("the disk's size edited", builds.build("first"), whole)
-    builds.write("second")
-    _report("a second recipe of the family", builds.build("second"), whole)
-    builds.write("third", packages="htop, rsync")
+
+
+def family(builds: Builds) -> None:
+    """Build a family, compared with its first recipe; of the ten, every other one has further packages."""
+    builds.write("first", more="")
+    whole = builds.build("first")
+    _report("the first recipe of a family", whole, whole)
+    builds.write("second", more="", text="second")
+    _report("a second one", builds.build("second"), whole)
+    builds.write("third", more="", text="third", packages="htop, rsync")
     _report("a second one with htop and rsync", builds.build("third"), whole, GOALS["two packages more"])
-    return whole
-
-
-def family(builds: Builds, whole: BuildCost) -> None:
-    """Build recipes in parallel, each with its own installation, every other one with more packages."""
     names = [f"recipe-{number}" for number in range(MANY)]
     for number, name in enumerate(names):
-        builds.write(name, more="", packages="htop, rsync" if number % 2 else "")
+        builds.write(name, more="", text=name, packages=OTHERS[number // 2] if number % 2 else "")
     room = needed(load(str(builds.recipes / f"{names[-1]}.yaml")), builds.settings)
-    _report(f"{MANY} of the family, --jobs 2", builds.build(*names, "--jobs", "2"), whole, GOALS["ten"])
+    _report(f"{MANY} others of it, --jobs 2", builds.build(*names, "--jobs", "2"), whole, GOALS["ten"])
     print(f"memory admitted: 2 x {room.memory >> 20} MiB")
 
 

@@ -11,8 +11,7 @@ import hashlib
 import os
 import re
 import tarfile
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -62,12 +61,28 @@ class _Span(NamedTuple):
 
 
 @dataclass(frozen=True)
-class _Root:
-    """The members of a root archive by name, in its order."""
+class Contents:
+    """The members of a root archive by name, in its order, and where they are."""
 
-    archive: BinaryIO
+    path: Path
     members: dict[str, _Member]
     places: dict[str, _Span]
+
+
+@dataclass(frozen=True)
+class _Root:
+    """An open root archive."""
+
+    archive: BinaryIO
+    contents: Contents
+
+    @property
+    def members(self) -> dict[str, _Member]:
+        return self.contents.members
+
+    @property
+    def places(self) -> dict[str, _Span]:
+        return self.contents.places
 
     def content(self, path: str) -> bytes:
         place = self.places[path]
@@ -88,11 +103,12 @@ class _Root:
         return same and (not self.is_file(path) or self.content(path) == other.content(path))
 
 
-def write(common: Path, whole: Path, into: Path) -> Path:
+def write(common: Contents, whole: Contents, into: Path) -> Path:
     """Write the difference between the root archives ``common`` and ``whole`` to the folder ``into``, and
     return its archive. Raises NotShareable if the installer would have looked at one of its files.
     """
-    with _opened(common) as before, _opened(whole) as after:
+    with common.path.open("rb") as first, whole.path.open("rb") as second:
+        before, after = _Root(first, common), _Root(second, whole)
         changed = [path for path in after.members if path in before.members and not after.equals(path, before)]
         added = [path for path in after.members if path not in before.members]
         removed = [path for path in before.members if path not in after.members]
@@ -134,22 +150,20 @@ def _text(content: bytes) -> str:
     return content.decode("utf-8", "surrogateescape")
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[_Root]:
-    """The members of a root archive."""
+def contents(path: Path) -> Contents:
+    """The members of the root archive at ``path``."""
     members: dict[str, _Member] = {}
     places: dict[str, _Span] = {}
-    with path.open("rb") as archive:
-        with tarfile.open(path) as root:
-            for one in root:
-                if one.name in _UNSPECIFIC:
-                    continue
-                size = one.size if one.isreg() else 0
-                end = one.offset_data + (size + _BLOCK - 1) // _BLOCK * _BLOCK
-                xattrs = tuple(sorted(pair for pair in one.pax_headers.items() if pair[0].startswith(_XATTR)))
-                what = one.linkname if one.issym() or one.islnk() else str(size)
-                if one.isdev():
-                    what = f"{one.devmajor}:{one.devminor}"
-                members[one.name] = _Member(one.type, one.mode, (one.uid, one.gid), xattrs, what)
-                places[one.name] = _Span(one.offset, end, one.offset_data, size)
-        yield _Root(archive, members, places)
+    with tarfile.open(path) as root:
+        for one in root:
+            if one.name in _UNSPECIFIC:
+                continue
+            size = one.size if one.isreg() else 0
+            end = one.offset_data + (size + _BLOCK - 1) // _BLOCK * _BLOCK
+            xattrs = tuple(sorted(pair for pair in one.pax_headers.items() if pair[0].startswith(_XATTR)))
+            what = one.linkname if one.issym() or one.islnk() else str(size)
+            if one.isdev():
+                what = f"{one.devmajor}:{one.devminor}"
+            members[one.name] = _Member(one.type, one.mode, (one.uid, one.gid), xattrs, what)
+            places[one.name] = _Span(one.offset, end, one.offset_data, size)
+    return Contents(path, members, places)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,11 +31,13 @@ def make(common: PayloadResult, whole: PayloadSpec, roots: archives.Roots | None
     ``archives.build`` raises.
     """
     with working_folder(into) as scratch:
-        full = archives.build(whole, scratch / "root", progress, roots)
+        with ThreadPoolExecutor(1) as pool:
+            there = pool.submit(difference.contents, common.path)  # while mmdebstrap works
+            full = archives.build(whole, scratch / "root", progress, roots)
         if not common.packages.items() <= full.packages.items():
             raise NotShareable("apt would choose other packages for it")
         progress.update("comparing root archives", 0.97)
-        archive = difference.write(common.path, full.path, into)
+        archive = difference.write(there.result(), difference.contents(full.path), into)
     archive.chmod(0o644)
     result = replace(full, path=archive, sha256=files.sha256(archive))
     files.write_record(into / "payload.json", replace(result, path=Path(archive.name)))

@@ -54,7 +54,8 @@ def archive(path: Path, members: Mapping[str, Member], *, mtime: int = 1, modes:
 
 def made(tmp_path: Path, whole: Mapping[str, Member], **more: object) -> tuple[Additions, dict[str, tarfile.TarInfo]]:
     common = archive(tmp_path / "common.tar", COMMON)
-    found = difference.write(common, archive(tmp_path / "whole.tar", whole, **more), tmp_path)  # type: ignore[arg-type]
+    other = archive(tmp_path / "whole.tar", whole, **more)  # type: ignore[arg-type]
+    found = difference.write(difference.contents(common), difference.contents(other), tmp_path)
     with tarfile.open(found) as opened:
         members = {one.name: one for one in opened}
     return read_record(tmp_path / difference.DESCRIPTION, Additions), members
