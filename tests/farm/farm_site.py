@@ -24,11 +24,13 @@ from imagebuild.store.store import Store
 
 ROOT = Path(imagebuild.__file__).resolve().parents[1]
 FAKES = Path(__file__).with_name("fakes")
+# the argument gives each recipe an installation of its own: otherwise one would wait for another's
 RECIPE = """\
 name: {name}
 os: {{family: debian, version: 13, codename: trixie}}
 disk: {{size: {size}}}
 installer: {{mirror: http://127.0.0.1:9/debian}}
+kernel_arguments: ["test.image={name}"]
 operations: [write-file: {{path: /etc/motd, text: "{motd}"}}]
 """
 WAIT = 120.0
