@@ -128,11 +128,7 @@ def run(
     the disk, an operation fails or the timeout expires, and GuestStuck for an emulated appliance
     that has used no CPU for ``stuck_after`` seconds.
     """
-    if not is_utf8(f"{disk.absolute()}{workdir.absolute()}"):
-        raise HostError(
-            f"libguestfs does not accept {disk.parent}: the path is not valid UTF-8",
-            "rename the folder, or write to another one with --output",
-        )
+    _check_path(disk, workdir)
     reader = _EventReader(progress, keep_checkpoint)
     with tempfile.TemporaryDirectory(prefix="customise-", dir=workdir) as tmpdir:
         order = Order(
@@ -153,6 +149,14 @@ def run(
             other_guests=tuple(tuple(str(path.absolute()) for path in one) for one in other_guests),
         )
         return _carried_out(order, reader, timeout)
+
+
+def _check_path(disk: Path, workdir: Path) -> None:
+    if not is_utf8(f"{disk.absolute()}{workdir.absolute()}"):
+        raise HostError(
+            f"libguestfs does not accept {disk.parent}: the path is not valid UTF-8",
+            "rename the folder, or write to another one with --output",
+        )
 
 
 def _carried_out(order: Order, reader: _EventReader, timeout: float) -> CustomiseResult:

@@ -79,6 +79,14 @@ def wipe(
             )
         if wipe_rest := _BEYOND_FREE_BLOCKS.get(fstype):
             left += wipe_rest(guestfs, shell, device)
+    return [*left, *_wiped_elsewhere(guestfs, shell, images, on, types)]
+
+
+def _wiped_elsewhere(
+    guestfs: Any, shell: Shell, images: Sequence[Path], on: Mapping[str, str], types: Mapping[str, str]
+) -> list[str]:
+    """Wipe what is in no file system that was mounted; those are ``on``."""
+    left = []
     for device, fstype in types.items():
         if fstype == "vfat" and device not in on:
             # An EFI system partition may be missing from fstab, but boot entries on it are edited anyway.
